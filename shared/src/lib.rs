@@ -1,0 +1,2 @@
+//! The domain of Jit Audit and its storage.
+pub mod config;
