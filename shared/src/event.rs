@@ -468,14 +468,14 @@ impl Event {
 
     /// What the Action column shows. Never empty.
     pub fn label(&self) -> String {
-        self.catalogued().map_or_else(|| self.action.clone(), |action| sentence::render(action.label, self))
+        self.catalogued().map_or_else(|| sentence::escaped(&self.action), |action| sentence::render(action.label, self))
     }
 
     /// The sentence. Never empty.
     pub fn message(&self) -> String {
         match self.catalogued() {
             Some(action) => sentence::render(sentence::fitting(action, |when| sentence::meets(self, when)), self),
-            None => self.action.clone(),
+            None => sentence::escaped(&self.action),
         }
     }
 }

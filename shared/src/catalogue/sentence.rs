@@ -130,9 +130,15 @@ fn write_part(out: &mut String, text: &str, event: &Event) -> bool {
     complete
 }
 
-/// Appends `text` with control characters written `\u00XX`, so that a name cannot break a line of a log or a table. Line and
-/// paragraph separators count too.
-pub fn push_escaped(out: &mut String, text: &str) {
+/// `text` with control characters written `\u00XX`, so that a name cannot break a line of a log or a table. Line and paragraph
+/// separators count too.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_escaped(&mut out, text);
+    out
+}
+
+fn push_escaped(out: &mut String, text: &str) {
     for char in text.chars() {
         if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') {
             // Writing to a String cannot fail.

@@ -322,3 +322,173 @@ impl Reader {
         (party != Party::default()).then_some(party)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, Tenant};
+    use proptest::{collection::vec, option::of, prelude::*};
+
+    fn text() -> impl Strategy<Value = String> {
+        "[^\\x00]{1,20}"
+    }
+
+    fn instant() -> impl Strategy<Value = Instant> {
+        (0i64..4_000_000_000_000).prop_map(Instant::from_millis)
+    }
+
+    fn party() -> impl Strategy<Value = Party> {
+        (of(text()), of(text()), of(text()), text())
+            .prop_map(|(kind, id, name, email)| Party { kind, id, name, email: Some(email) })
+    }
+
+    fn actor() -> impl Strategy<Value = Actor> {
+        (0usize..4, of(text()), of(text()), of(text()))
+            .prop_map(|(kind, id, name, email)| Actor { kind: ActorType::ALL[kind].1, id, name, email })
+    }
+
+    fn session() -> impl Strategy<Value = Session> {
+        (text(), 0usize..2, vec(text(), 0..3), of(text()), of(instant()), of(instant()), of(0u32..1000)).prop_map(
+            |(id, scope, roles, username, starts_at, ends_at, approvals_needed)| Session {
+                id,
+                scope: Scope::ALL[scope].1,
+                roles,
+                username,
+                starts_at,
+                ends_at,
+                approvals_needed,
+            },
+        )
+    }
+
+    fn window() -> impl Strategy<Value = AskedWindow> {
+        prop_oneof![Just(AskedWindow::None), text().prop_map(AskedWindow::Duration), instant().prop_map(AskedWindow::Until)]
+    }
+
+    fn events() -> impl Strategy<Value = Event> {
+        let who = (actor(), of(party()), of(party()), of(party()), of(party()), of(session()));
+        let why = (of(text()), of(text()), of(text()), of((text(), text(), of(text()))), of((text(), text())), vec(text(), 0..3));
+        let rest = (any::<bool>(), of(window()), of((of(text()), of(text()), of(text()))), of(vec((text(), any::<i32>()), 0..3)));
+        ("[a-zA-Z0-9_-]{1,64}", "[a-zA-Z0-9_-]{1,128}", text(), instant(), who, why, rest).prop_map(
+            |(tenant, id, action, occurred_at, who, why, rest)| Event {
+                tenant: Tenant::new(&tenant).unwrap(),
+                id: EventId::new(&id).unwrap(),
+                action,
+                occurred_at,
+                actor: who.0,
+                subject: who.1,
+                account: who.2,
+                target: who.3,
+                approver: who.4,
+                session: who.5,
+                request_id: why.0,
+                justification: why.1,
+                reason: why.2,
+                ticket: why.3.map(|(id, url, system)| Ticket { id, url, system }),
+                policy: why.4.map(|(id, version)| Policy { id, version }),
+                roles: why.5,
+                outcome: if rest.0 { Outcome::Failure } else { Outcome::Success },
+                window: rest.1,
+                source: rest.2.map(|(ip, user_agent, client)| Origin { ip, user_agent, client }),
+                details: rest.3.map(|members| members.into_iter().map(|(key, value)| (key, value.into())).collect()),
+            },
+        )
+    }
+
+    fn recorded(event: Event, recorded_at: Instant) -> Recorded {
+        let digest = event.digest();
+        let recorded_by = RecordedBy { sub: "sub".to_owned(), client_id: Some("client".to_owned()) };
+        Recorded { event, recorded_at, recorded_by, digest, expires_at: Instant::from_millis(1_800_000_000_000) }
+    }
+
+    proptest! {
+        #[test]
+        fn an_item_is_read_back_and_its_digest_can_be_recomputed(event in events(), recorded_at in instant()) {
+            let stored = recorded(event, recorded_at);
+            let item: Item = attributes(&stored).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let back = read(item).unwrap();
+            prop_assert_eq!(back.event.digest(), stored.digest);
+            prop_assert_eq!(back, stored);
+        }
+
+        #[test]
+        fn no_attribute_is_empty_and_no_sentence_breaks_a_line(event in events(), recorded_at in instant()) {
+            let stored = recorded(event, recorded_at);
+            for (name, value) in attributes(&stored) {
+                prop_assert!(value.as_s().map_or(true, |text| !text.is_empty()), "{}", name);
+            }
+            let answer = serde_json::to_value(&stored).unwrap();
+            for field in ["message", "label"] {
+                let text = answer[field].as_str().unwrap();
+                prop_assert!(!text.is_empty() && !text.chars().any(char::is_control), "{:?}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_item_names_its_attribute() {
+        let event = Event {
+            id: EventId::new("e").unwrap(),
+            tenant: Tenant::new("acme").unwrap(),
+            action: "user.logged_in".to_owned(),
+            occurred_at: Instant::from_millis(0),
+            actor: Actor::system(),
+            subject: None,
+            account: None,
+            target: None,
+            session: None,
+            request_id: None,
+            justification: None,
+            reason: None,
+            ticket: None,
+            approver: None,
+            policy: None,
+            roles: Vec::new(),
+            outcome: Outcome::Success,
+            window: None,
+            source: None,
+            details: None,
+        };
+        let good: Item =
+            attributes(&recorded(event, Instant::from_millis(1))).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for name in ["pk", "at", "recorded", "action", "actor_type", "by_sub", "digest", "ttl"] {
+            let mut item = good.clone();
+            item.remove(name);
+            assert!(read(item).unwrap_err().to_string().contains(name), "{name}");
+            let mut item = good.clone();
+            item.insert(name.to_owned(), AttributeValue::Bool(true));
+            assert!(read(item).unwrap_err().to_string().contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_desktop_stays_within_one_write_unit() {
+        let tenant = Tenant::new("northwind-traders").unwrap();
+        let intake = crate::intake::Intake {
+            tenant: &tenant,
+            now: "2026-11-22T12:00:00Z".parse().unwrap(),
+            retention: std::time::Duration::from_secs(400 * 86_400),
+        };
+        let json = r#"{"action": "entra.account.requested", "occurred_at": "2026-11-22T11:00:00Z",
+            "actor": {"type": "user", "id": "5f0f3c1e-8f0b-4c55-9d1e-0c6f0a4b7d11", "email": "alex@nikpot.com"},
+            "target": {"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"},
+            "account": {"name": "msptech6913@NETORGFT11060369.onmicrosoft.com"}, "justification": "Reset MFA for a locked-out user"}"#;
+        let event = crate::intake::read(json, &intake, EventId::fresh).unwrap();
+        // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html: names and UTF-8 texts
+        // count as they are, numbers take about a byte for two digits and one more, booleans one.
+        let size: usize = attributes(&recorded(event, intake.now))
+            .iter()
+            .map(|(name, value)| {
+                name.len()
+                    + match value {
+                        AttributeValue::S(text) => text.len(),
+                        AttributeValue::N(number) => number.len() / 2 + 2,
+                        AttributeValue::B(blob) => blob.as_ref().len(),
+                        _ => 1,
+                    }
+            })
+            .sum();
+        assert!(size <= 1024, "{size} bytes");
+    }
+}
