@@ -1,2 +1,26 @@
-//! The domain of Jit Audit and its storage.
+//! The domain of Jit Audit and its storage. In reading order:
+//!
+//! - [`event`]: the event, its digest and its answered form
+//! - [`catalogue`]: every action in one table, and the sentences
+//! - [`ijson`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
+//! - [`instant`], [`zone`], [`folding`]: time, zones, case
+//! - [`access`]: who may
+//! - [`store`]: keys, items and one file a question
+//! - [`cursor`], [`api`], [`problem`]: what HTTP functions share
+//! - [`config`]: the environment that the template sets
+//!
+//! All but `store`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
+
+pub mod access;
+pub mod api;
+pub mod catalogue;
 pub mod config;
+pub mod cursor;
+pub mod event;
+pub mod folding;
+pub mod ijson;
+pub mod instant;
+pub mod intake;
+pub mod problem;
+pub mod store;
+pub mod zone;

@@ -1,25 +1,63 @@
-//! Stub.
+//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing and one event), [`about`] (the catalogue
+//! and the caller).
+
+pub mod about;
+pub mod events;
+
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use lambda_runtime::{Error, LambdaEvent};
-use shared::config::{ConfigError, Variables};
+use shared::{
+    access::{Access, Permission},
+    api,
+    config::{ConfigError, Variables},
+    problem::Problem,
+    store::Store,
+    zone,
+};
 
 /// What the function keeps between invocations.
-pub struct Query;
+#[derive(Debug)]
+pub struct Query {
+    access: Access,
+    store: Store,
+    /// The service's own time zone.
+    zone: String,
+}
 
 impl Query {
     /// Reads the configuration.
-    pub fn new(_variables: &Variables, _aws: &SdkConfig) -> Result<Self, ConfigError> {
-        Ok(Self)
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+        let name = "ZONE";
+        let zone = variables.text(name)?.to_owned();
+        zone::zone(&zone).map_err(|problem| ConfigError { name, problem })?;
+        Ok(Self { access: Access::from_variables(variables)?, store: Store::new(variables, aws)?, zone })
     }
 }
 
 /// Answers one request.
-pub async fn handle(_function: Arc<Query>, _event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
-    let mut response = ApiGatewayV2httpResponse::default();
-    response.status_code = 200;
-    response.body = Some("{}".into());
-    Ok(response)
+///
+/// # Errors
+/// None: what goes wrong is answered as a problem.
+pub async fn handle(function: Arc<Query>, event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
+    // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
+    Ok(api::answer(Box::pin(answer(&function, &event.payload)).await))
+}
+
+async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let caller = function.access.caller(request)?;
+    caller.require(Permission::Read)?;
+    let route = request.request_context.route_key.as_deref().unwrap_or_default();
+    match route {
+        "GET /v1/me" => about::me(function, request, &caller),
+        "GET /v1/actions" => about::actions(request),
+        "GET /v1/events" => events::list(function, request, caller.tenant(request)?).await,
+        "GET /v1/events/{id}" => events::one(function, request, caller.tenant(request)?).await,
+        _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
+    }
 }

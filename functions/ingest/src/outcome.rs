@@ -1,0 +1,161 @@
+//! What is answered: the outcome of each event, alone or in a list.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    api,
+    event::{Event, EventId, Recorded},
+    ijson::FieldError,
+    problem::Problem,
+    store::insert::Insertion,
+};
+
+/// What became of one event.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is in the trail now.
+    Created(Box<Recorded>),
+    /// It was there already.
+    Duplicate(Box<Recorded>),
+    /// Its id belongs to another event; where the two differ.
+    Conflict(EventId, Vec<FieldError>),
+    /// It cannot be taken as it is.
+    Invalid(Vec<FieldError>),
+    /// The storage did not say whether it is stored; sending it again is safe.
+    Unavailable(Option<EventId>),
+}
+
+impl Outcome {
+    /// The outcome of an insertion.
+    pub fn of(insertion: Insertion, id: EventId, sent: &Event) -> Self {
+        match insertion {
+            Insertion::Created(recorded) => Self::Created(Box::new(recorded)),
+            Insertion::Duplicate(recorded) => Self::Duplicate(Box::new(recorded)),
+            Insertion::Conflict(there) => Self::Conflict(id, differences(sent, &there.event)),
+            Insertion::Unavailable => Self::Unavailable(Some(id)),
+        }
+    }
+
+    /// The outcome of an event that nobody answered for.
+    pub fn lost() -> Self {
+        Self::Unavailable(None)
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Created(_) => "created",
+            Self::Duplicate(_) => "duplicate",
+            Self::Conflict(..) => "conflict",
+            Self::Invalid(_) => "invalid",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    fn id(&self) -> Option<&EventId> {
+        match self {
+            Self::Created(recorded) | Self::Duplicate(recorded) => Some(&recorded.event.id),
+            Self::Conflict(id, _) => Some(id),
+            Self::Unavailable(id) => id.as_ref(),
+            Self::Invalid(_) => None,
+        }
+    }
+
+    fn errors(&self) -> &[FieldError] {
+        match self {
+            Self::Conflict(_, errors) | Self::Invalid(errors) => errors,
+            Self::Created(_) | Self::Duplicate(_) | Self::Unavailable(_) => &[],
+        }
+    }
+}
+
+/// Where two events with one id differ: the places, not what the stored one says there, which the sender may not read.
+fn differences(sent: &Event, stored: &Event) -> Vec<FieldError> {
+    let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
+    let mut pointers = Vec::new();
+    compare("", &facts(sent), &facts(stored), &mut pointers);
+    pointers.into_iter().map(|pointer| FieldError::new(pointer, "differs from the stored event with this id")).collect()
+}
+
+fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let only_b = b.keys().filter(|key| !a.contains_key(*key));
+            for key in a.keys().chain(only_b) {
+                let (a, b) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
+                compare(&shared::ijson::pointer_to(pointer, key), a, b, pointers);
+            }
+        }
+        (a, b) if a != b => pointers.push(pointer.to_owned()),
+        _ => {}
+    }
+}
+
+/// The answer to a single event.
+///
+/// # Errors
+/// 409, 422 or 503, as its outcome says.
+pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Problem> {
+    match outcomes.into_iter().next().unwrap_or(Outcome::lost()) {
+        Outcome::Created(recorded) => Ok(api::json(201, &recorded)),
+        Outcome::Duplicate(recorded) => Ok(api::json(200, &recorded)),
+        Outcome::Conflict(id, errors) => {
+            let detail = format!("another event has the id {id}; the trail keeps that one. A new event needs a new id");
+            Err(Problem::conflict(detail, errors))
+        }
+        Outcome::Invalid(errors) => {
+            let places = if errors.len() == 1 { "1 place".to_owned() } else { format!("{} places", errors.len()) };
+            Err(Problem::invalid(format!("the event was not stored: it is wrong in {places}"), errors))
+        }
+        Outcome::Unavailable(_) => Err(Problem::unavailable(
+            "the storage did not confirm the event; send it again with the same id or Idempotency-Key, it is then stored once",
+        )),
+    }
+}
+
+/// The answer to a list: a word for each event, in the order sent.
+pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
+    #[derive(Serialize)]
+    struct Answer<'o> {
+        created: usize,
+        duplicate: usize,
+        conflict: usize,
+        invalid: usize,
+        unavailable: usize,
+        results: Vec<OneResult<'o>>,
+    }
+    #[derive(Serialize)]
+    struct OneResult<'o> {
+        index: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'o EventId>,
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retryable: Option<bool>,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        errors: &'o [FieldError],
+    }
+    let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
+    let results = outcomes
+        .iter()
+        .enumerate()
+        .map(|(index, outcome)| OneResult {
+            index,
+            id: outcome.id(),
+            status: outcome.word(),
+            retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
+            errors: outcome.errors(),
+        })
+        .collect();
+    api::json(
+        200,
+        &Answer {
+            created: count("created"),
+            duplicate: count("duplicate"),
+            conflict: count("conflict"),
+            invalid: count("invalid"),
+            unavailable: count("unavailable"),
+            results,
+        },
+    )
+}

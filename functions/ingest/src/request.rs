@@ -1,0 +1,194 @@
+//! What a body holds: one event, or a list of them in JSON or NDJSON, each still as its own text.
+
+use std::fmt;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use shared::problem::Problem;
+
+/// Most events in one request.
+pub const MAX_EVENTS: usize = 500;
+/// Longest body, decoded.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// The events of a request, unread.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body<'b> {
+    /// A JSON object that is the event.
+    One(&'b str),
+    /// `{"events": […]}`, or a line each.
+    Many(Vec<&'b str>),
+}
+
+impl<'b> Body<'b> {
+    /// Finds the events in a body, without judging them.
+    ///
+    /// # Errors
+    /// 400 where the body is not UTF-8 JSON or wrong outside its events, 413, 415.
+    pub fn read(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Self, Problem> {
+        if bytes.len() > MAX_BODY_BYTES {
+            let detail = format!("the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it", bytes.len());
+            return Err(Problem::too_large(detail));
+        }
+        let text = || {
+            std::str::from_utf8(bytes)
+                .map_err(|error| Problem::bad_request(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to())))
+        };
+        let body = match media_type {
+            Some(JSON) => Self::of_json(text()?)?,
+            Some(NDJSON) => Self::Many(text()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect()),
+            other => {
+                let given = other.map_or_else(|| "there is none".to_owned(), |other| format!("{other:?} is not taken"));
+                return Err(Problem::unsupported_media_type(format!("Content-Type must be {JSON} or {NDJSON}; {given}")));
+            }
+        };
+        match &body {
+            Self::Many(events) if events.len() > MAX_EVENTS => {
+                let detail = format!("the request holds {} events; {MAX_EVENTS} are the most, split it", events.len());
+                Err(Problem::too_large(detail))
+            }
+            _ => Ok(body),
+        }
+    }
+
+    fn of_json(text: &'b str) -> Result<Self, Problem> {
+        // Grammar first, which neither a lone surrogate nor a duplicate key breaks: those are faults of an event.
+        let whole: &RawValue =
+            serde_json::from_str(text).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
+        if !whole.get().starts_with('{') {
+            return Err(Problem::bad_request("the body must be a JSON object: one event, or {\"events\": [...]}"));
+        }
+        // An outermost key that cannot be read can only be part of a single event.
+        match serde_json::Deserializer::from_str(text).deserialize_map(Outside) {
+            Err(_) | Ok(Found { lists: 0, .. }) => Ok(Self::One(whole.get())),
+            Ok(Found { lists: 2.., .. }) => Err(Problem::bad_request("\"events\" is given twice; give it once")),
+            Ok(Found { other: Some(other), .. }) => {
+                Err(Problem::bad_request(format!("unknown field {other:?} beside \"events\"; a list stands alone")))
+            }
+            Ok(Found { events: None, .. }) => Err(Problem::bad_request("\"events\" must be a list of events")),
+            Ok(Found { events: Some(events), .. }) => Ok(Self::Many(events.into_iter().map(RawValue::get).collect())),
+        }
+    }
+}
+
+/// What stands outside the events of a JSON body.
+#[derive(Default)]
+struct Found<'b> {
+    /// How often `events` came.
+    lists: usize,
+    /// Its entries, where it is a list.
+    events: Option<Vec<&'b RawValue>>,
+    /// A key beside it.
+    other: Option<String>,
+}
+
+struct Outside;
+
+impl<'b> Visitor<'b> for Outside {
+    type Value = Found<'b>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Found<'b>, A::Error> {
+        let mut found = Found::default();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "events" {
+                found.lists += 1;
+                let list: &RawValue = map.next_value()?;
+                found.events = serde_json::from_str(list.get()).ok();
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                found.other.get_or_insert(key);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The `Idempotency-Key` header: the same key from the same caller gives events without an id the same id again.
+#[derive(Debug)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Reads the header, if there is one.
+    ///
+    /// # Errors
+    /// 400: empty, longer than 255 characters, or not printable ASCII.
+    pub fn read(request: &ApiGatewayV2httpRequest) -> Result<Option<Self>, Problem> {
+        let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
+        match value.to_str().map(str::trim) {
+            Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(Self(key.to_owned()))),
+            _ => Err(Problem::bad_request("header Idempotency-Key must be 1 to 255 printable ASCII characters")),
+        }
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn json(body: &str) -> Result<Body<'_>, (u16, String)> {
+        Body::read(Some(JSON), body.as_bytes()).map_err(|problem| (problem.status, problem.detail))
+    }
+
+    #[test]
+    fn finds_one_event_or_many() {
+        assert_eq!(json(r#" {"id": "a"} "#).unwrap(), Body::One(r#"{"id": "a"}"#));
+        assert_eq!(json(r#"{"events": [{"id": "a"}, 5, [] ]}"#).unwrap(), Body::Many(vec![r#"{"id": "a"}"#, "5", "[]"]));
+        assert_eq!(json(r#"{"events": []}"#).unwrap(), Body::Many(vec![]));
+        assert_eq!(Body::read(Some(NDJSON), b"{}\r\n\n {\"a\":1} \nnot json").unwrap(), Body::Many(vec!["{}", "{\"a\":1}", "not json"]));
+    }
+
+    #[test]
+    fn faults_of_an_event_are_left_to_the_event() {
+        for event in [r#"{"a": 1, "a": 2}"#, r#"{"a": "\ud800"}"#, r#"{"\ud800": 1}"#, r#"{"a": 9007199254740993}"#] {
+            assert_eq!(json(event).unwrap(), Body::One(event));
+            let list = format!(r#"{{"events": [{event}]}}"#);
+            assert_eq!(json(&list).unwrap(), Body::Many(vec![event]));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_outside_the_events_is_400() {
+        for (body, part) in [
+            ("", "not JSON"),
+            ("{", "not JSON"),
+            (r#"{"events": [{]}"#, "not JSON"),
+            (r#"{"id": "a"} {}"#, "not JSON"),
+            ("[]", "must be a JSON object"),
+            ("null", "must be a JSON object"),
+            (r#"{"events": {}}"#, "must be a list"),
+            (r#"{"events": null}"#, "must be a list"),
+            (r#"{"events": [], "events": []}"#, "twice"),
+            (r#"{"events": [], "evnts": 1}"#, "evnts"),
+            ("\u{feff}{}", "not JSON"),
+        ] {
+            let (status, detail) = json(body).unwrap_err();
+            assert_eq!(status, 400, "{body}");
+            assert!(detail.contains(part), "{body}: {detail}");
+        }
+        assert!(Body::read(Some(JSON), b"{\"a\": \"\xff\"}").unwrap_err().detail.contains("byte 7"));
+    }
+
+    #[test]
+    fn too_much_is_413_and_other_types_are_415() {
+        assert_eq!(Body::read(Some(JSON), &vec![b' '; MAX_BODY_BYTES + 1]).unwrap_err().status, 413);
+        let lines = "{}\n".repeat(MAX_EVENTS + 1);
+        assert_eq!(Body::read(Some(NDJSON), lines.as_bytes()).unwrap_err().status, 413);
+        for media_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
+            assert_eq!(Body::read(media_type, b"{}").unwrap_err().status, 415);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What callers may ask about the service: the catalogue, and who they are to it.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde::Serialize;
+use shared::{
+    access::{Caller, Permission, TENANT_HEADER},
+    api::{self, Parameters},
+    catalogue::{ACTIONS, Category, Source, State, Writer, sentence},
+    event::Tenant,
+    instant::Instant,
+    problem::Problem,
+};
+
+use crate::Query;
+
+/// `GET /v1/actions`: the catalogue.
+///
+/// # Errors
+/// 400 for any parameter.
+pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Row {
+        action: &'static str,
+        label: &'static str,
+        category: Category,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_status: Option<&'static str>,
+        /// The sentences it may be told in; the last one is the usual.
+        sentences: Vec<&'static str>,
+        /// Pointers to what the usual sentence needs.
+        required: Vec<String>,
+        written_by: Writer,
+        opens_window: bool,
+        source: Source,
+    }
+    Parameters::read(request, &[])?;
+    let rows: Vec<_> = ACTIONS
+        .iter()
+        .map(|action| Row {
+            action: action.name,
+            label: action.label,
+            category: action.category,
+            state: action.state,
+            request_status: action.request_status,
+            sentences: action.variants.iter().map(|(_, sentence)| *sentence).chain([action.sentence]).collect(),
+            required: {
+                let mut required: Vec<_> =
+                    sentence::required(action.sentence).chain(sentence::required(action.label)).map(sentence::pointer).collect();
+                required.sort_unstable();
+                required.dedup();
+                required
+            },
+            written_by: action.writer,
+            opens_window: action.opens_window,
+            source: action.source,
+        })
+        .collect();
+    Ok(api::json(200, &serde_json::json!({ "actions": rows })))
+}
+
+/// `GET /v1/me`: the caller as the service sees it. It alone answers a caller with several tenants that names none, so that
+/// there is a place to learn which there are.
+///
+/// # Errors
+/// 400 for any parameter, 404 for a foreign tenant.
+pub fn me(function: &Query, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<ApiGatewayV2httpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Me<'c> {
+        tenant: Option<&'c Tenant>,
+        tenants: &'c [Tenant],
+        sub: &'c str,
+        email: Option<&'c str>,
+        client_id: Option<&'c str>,
+        permissions: &'c [Permission],
+        zone: &'c str,
+        retention_days: u64,
+        now: Instant,
+    }
+    Parameters::read(request, &[])?;
+    let named = request.headers.contains_key(TENANT_HEADER) || caller.tenants.len() == 1;
+    Ok(api::json(
+        200,
+        &Me {
+            tenant: if named { Some(caller.tenant(request)?) } else { None },
+            tenants: &caller.tenants,
+            sub: &caller.sub,
+            email: caller.email.as_deref(),
+            client_id: caller.client_id.as_deref(),
+            permissions: &caller.permissions,
+            zone: &function.zone,
+            retention_days: function.store.retention().as_secs() / 86_400,
+            now: Instant::now(),
+        },
+    ))
+}

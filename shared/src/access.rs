@@ -1,0 +1,204 @@
+//! Who may: from the verified token of a request to a caller with a tenant and permissions.
+//!
+//! The gateway has checked signature, issuer, audience and times. It hands claims on as strings, with lists flattened to
+//! `[a b]`, so they are read from the same token in the Authorization header instead, and only where the gateway says that
+//! it verified one.
+
+use std::collections::BTreeMap;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    config::{ConfigError, Variables},
+    event::{Event, RecordedBy, Tenant},
+    folding::fold,
+    problem::Problem,
+};
+
+/// What a token may permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Read the trail.
+    Read,
+    /// Write events (machines).
+    Write,
+    /// Write events of oneself only (phones).
+    #[serde(rename = "self")]
+    OwnEvents,
+    /// Windows, findings, reviews.
+    Operate,
+    /// Settings, applications, people.
+    Admin,
+}
+
+/// Where tokens keep what this service needs to know: claim and scope names, roles.
+#[derive(Clone, Debug)]
+pub struct Access {
+    tenant_claim: String,
+    email_claim: String,
+    role_claim: String,
+    role_map: BTreeMap<String, Vec<Permission>>,
+    scopes: [(Permission, String); 5],
+}
+
+/// The caller of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// All tenants its token names.
+    pub tenants: Vec<Tenant>,
+    /// What it may do.
+    pub permissions: Vec<Permission>,
+    /// The token's `sub`.
+    pub sub: String,
+    /// The token's e-mail address.
+    pub email: Option<String>,
+    /// The client the token was issued to.
+    pub client_id: Option<String>,
+}
+
+impl Access {
+    /// Reads the names from the function's environment.
+    ///
+    /// # Errors
+    /// A variable is missing, or the role map is no JSON object of known permissions.
+    pub fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
+        let text = |name| variables.text(name).map(str::to_owned);
+        let name = "ROLE_MAP";
+        let role_map = serde_json::from_str(variables.text(name)?)
+            .map_err(|error| ConfigError { name, problem: format!("must map role names to permissions: {error}") })?;
+        Ok(Self {
+            tenant_claim: text("TENANT_CLAIM")?,
+            email_claim: text("EMAIL_CLAIM")?,
+            role_claim: text("ROLE_CLAIM")?,
+            role_map,
+            scopes: [
+                (Permission::Read, text("READ_SCOPE")?),
+                (Permission::Write, text("WRITE_SCOPE")?),
+                (Permission::OwnEvents, text("SELF_SCOPE")?),
+                (Permission::Operate, text("OPERATE_SCOPE")?),
+                (Permission::Admin, text("ADMIN_SCOPE")?),
+            ],
+        })
+    }
+
+    /// The caller of `request`.
+    ///
+    /// # Errors
+    /// 403 where no authorizer stands before the route, or the token names no subject or no tenant.
+    pub fn caller(&self, request: &ApiGatewayV2httpRequest) -> Result<Caller, Problem> {
+        let verified = request.request_context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref());
+        let Some(verified) = verified else {
+            return Err(Problem::forbidden("no authorizer verified a token for this request; the route needs one"));
+        };
+        let header = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let claims = header.and_then(claims).ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token"))?;
+        // The token in the header is the one that was verified: the gateway knows no other. Should that ever change, stop.
+        for name in ["iss", "sub"] {
+            if claims.get(name).and_then(Value::as_str) != verified.claims.get(name).map(String::as_str) {
+                return Err(Problem::forbidden("the Authorization header is not the token that was verified"));
+            }
+        }
+        self.caller_of(&claims)
+    }
+
+    fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let sub = text("sub").ok_or_else(|| Problem::forbidden("the token has no sub claim"))?;
+        let names = words(claims.get(&self.tenant_claim), false);
+        let tenants: Option<Vec<_>> = names.iter().map(|name| Tenant::new(name)).collect();
+        let tenants = tenants.filter(|tenants| !tenants.is_empty()).ok_or_else(|| {
+            let claim = &self.tenant_claim;
+            Problem::forbidden(format!("the token's claim {claim:?} must name a tenant, or several: 1 to 64 of A-Z a-z 0-9 _ - each"))
+        })?;
+        let mut permissions: Vec<_> = ["scope", "scp"]
+            .into_iter()
+            .flat_map(|claim| words(claims.get(claim), true))
+            .filter_map(|word| self.scopes.iter().find(|(_, scope)| *scope == word).map(|(permission, _)| *permission))
+            .chain(words(claims.get(&self.role_claim), false).into_iter().flat_map(|role| self.role_map.get(role)).flatten().copied())
+            .collect();
+        permissions.sort_unstable();
+        permissions.dedup();
+        // OAuth says client_id, OpenID Connect and Entra say azp, Entra's first version says appid.
+        let client_id = ["client_id", "azp", "appid"].into_iter().find_map(text);
+        Ok(Caller { tenants, permissions, sub, email: text(&self.email_claim), client_id })
+    }
+}
+
+/// The payload of a token, which the gateway has verified.
+fn claims(header: &str) -> Option<Map<String, Value>> {
+    let token = match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token,
+        _ => header,
+    };
+    let payload = token.trim().split('.').nth(1)?;
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+/// A claim that is a list, or one string; `separated` ones hold several words, as `scope` does (RFC 8693, section 4.2).
+fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
+    match claim {
+        Some(Value::String(text)) if separated => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The header by which a caller with several tenants names the one it means.
+pub const TENANT_HEADER: &str = "audit-tenant";
+
+impl Caller {
+    /// The tenant of this request: the token's only one, or the one that `Audit-Tenant` names.
+    ///
+    /// # Errors
+    /// 400 where there are several and none is named; 404 where the one named is not the caller's.
+    pub fn tenant(&self, request: &ApiGatewayV2httpRequest) -> Result<&Tenant, Problem> {
+        match (request.headers.get(TENANT_HEADER), self.tenants.as_slice()) {
+            (None, [tenant]) => Ok(tenant),
+            (None, _) => Err(Problem::bad_request("your token is for several tenants; name one in the header Audit-Tenant (GET /v1/me lists them)")),
+            (Some(named), tenants) => tenants
+                .iter()
+                .find(|tenant| tenant.as_str().as_bytes() == named.as_bytes())
+                .ok_or_else(|| Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")),
+        }
+    }
+
+    /// Whether the caller has the permission.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(&permission)
+    }
+
+    /// # Errors
+    /// 403 where the caller has not the permission.
+    pub fn require(&self, permission: Permission) -> Result<(), Problem> {
+        if self.may(permission) {
+            return Ok(());
+        }
+        let name = match permission {
+            Permission::Read => "audit:read",
+            Permission::Write => "audit:write",
+            Permission::OwnEvents => "audit:self",
+            Permission::Operate => "audit:operate",
+            Permission::Admin => "audit:admin",
+        };
+        Err(Problem::forbidden(format!("your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it")))
+    }
+
+    /// Whether `event` is the caller's own. What the event says of its actor's id and e-mail must be the token's, both where
+    /// both are given: one true and one foreign would put the act on somebody else. A name alone is not enough.
+    pub fn is_actor_of(&self, event: &Event) -> bool {
+        let actor = &event.actor;
+        let own_id = actor.id.as_ref().map(|id| *id == self.sub);
+        let own_email = actor.email.as_ref().map(|email| self.email.as_ref().is_some_and(|own| fold(own) == fold(email)));
+        matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
+    }
+
+    /// As the trail remembers the sender of an event.
+    pub fn recorded_by(&self) -> RecordedBy {
+        RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
+    }
+}

@@ -1,0 +1,151 @@
+//! The HTTP side of a function: from the gateway's event to parameters and a body, and from a result to its response.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+use tokio::time::{Duration, Instant as Deadline};
+
+use crate::{problem::Problem, store::ReadError};
+
+/// How long a request may work. The gateway waits 30 s, the function lives 29; an answer that says what was not done is worth
+/// more than none.
+pub const TIME: Duration = Duration::from_secs(20);
+
+/// The moment at which a request that begins now stops working.
+pub fn deadline() -> Deadline {
+    Deadline::now() + TIME
+}
+
+/// A JSON answer.
+pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
+    match serde_json::to_string(body) {
+        Ok(body) => response(status, "application/json", body),
+        Err(error) => problem(&Problem::internal(&error)),
+    }
+}
+
+/// A JSON answer whose text is there already.
+pub fn json_text(status: u16, body: String) -> ApiGatewayV2httpResponse {
+    response(status, "application/json", body)
+}
+
+/// A problem as an answer.
+pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
+    // A problem holds texts and numbers, which always serialise.
+    let body = serde_json::to_string(problem).unwrap_or_default();
+    let mut response = response(problem.status, "application/problem+json", body);
+    if problem.status == 503 {
+        response.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
+    response
+}
+
+/// The answer, or the problem as one.
+pub fn answer(result: Result<ApiGatewayV2httpResponse, Problem>) -> ApiGatewayV2httpResponse {
+    result.unwrap_or_else(|error| problem(&error))
+}
+
+fn response(status: u16, content_type: &'static str, body: String) -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = i64::from(status);
+    response.headers = HeaderMap::from_iter([
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        // Trails hold names and reasons: nothing on the way may keep them, and no browser may guess another type.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ]);
+    response.body = Some(body.into());
+    response
+}
+
+/// How many bytes of Lambda's answer a text takes: it is sent as a JSON string, with quotes and backslashes escaped.
+pub fn escaped_len(text: &str) -> usize {
+    text.bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        })
+        .sum()
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(error) => {
+                tracing::warn!(%error, "answered 503: {error}");
+                Self::unavailable("the storage did not answer in time; nothing is lost, ask again")
+            }
+            ReadError::Damaged(error) => Self::internal(&error),
+        }
+    }
+}
+
+/// The request's body, decoded where the gateway coded it.
+///
+/// # Errors
+/// 400 where it is not base64 although the gateway says so.
+pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
+    let body = request.body.as_deref().unwrap_or_default();
+    if request.is_base64_encoded {
+        BASE64_STANDARD.decode(body).map_err(|_| Problem::bad_request("the body is not readable: its base64 form is broken"))
+    } else {
+        Ok(body.as_bytes().to_vec())
+    }
+}
+
+/// The media type of the request's body, lower-case and without parameters.
+pub fn media_type(request: &ApiGatewayV2httpRequest) -> Option<String> {
+    let value = request.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The query parameters of a request, each taken once.
+#[derive(Debug)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the query string.
+    ///
+    /// # Errors
+    /// 400 for a parameter that is not among `known` or comes twice: a wrong parameter must never turn into a default.
+    pub fn read(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
+        let query = request.raw_query_string.as_deref().unwrap_or_default();
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !known.contains(&&*name) {
+                let known = if known.is_empty() { "none are".to_owned() } else { format!("known are {}", known.join(", ")) };
+                return Err(Problem::bad_request(format!("unknown query parameter {name:?}; {known}")));
+            }
+            if parameters.iter().any(|(other, _)| *other == name) {
+                return Err(Problem::bad_request(format!("query parameter {name:?} is given twice")));
+            }
+            parameters.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// A parameter's text.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter read by `read`.
+    ///
+    /// # Errors
+    /// 400 with the sentence that `read` gives.
+    pub fn read_as<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+        self.get(name)
+            .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("query parameter {name:?}: {detail}"))))
+            .transpose()
+    }
+
+    /// What identifies the query: all its parameters but `apart`, in a fixed order.
+    pub fn identity(&self, apart: &[&str]) -> Vec<(&str, &str)> {
+        let mut identity: Vec<_> =
+            self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, _)| !apart.contains(name)).collect();
+        identity.sort_unstable();
+        identity
+    }
+}

@@ -1,0 +1,247 @@
+//! Strict reading of JSON: I-JSON (RFC 7493), with every fault named by a JSON Pointer (RFC 6901).
+//!
+//! A duplicate key or a number that loses digits would let two systems read two different facts from one event, so they are
+//! refused here, once, before anything else looks at the value.
+
+use std::{cell::RefCell, fmt};
+
+use serde::{
+    Serialize,
+    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Number, Value};
+
+/// What is wrong with one field, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: a JSON Pointer that starts at the event, `/actor/email`; empty for the event itself.
+    pub pointer: String,
+    /// A sentence for a person.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// An error at `pointer`.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+/// Deepest nesting of arrays and objects, the outermost counted.
+pub const MAX_DEPTH: usize = 32;
+
+const MAX_SAFE: u64 = 1 << 53;
+
+/// Appends one step to a JSON Pointer, escaped.
+pub fn pointer_to(parent: &str, key: &str) -> String {
+    format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Reads one JSON value strictly.
+///
+/// # Errors
+/// All duplicate keys, numbers beyond ±2^53, NULs and too deep places at once; or the one place where the text stops being
+/// JSON or holds a lone surrogate.
+pub fn read(json: &str) -> Result<Value, Vec<FieldError>> {
+    let faults = RefCell::new(Vec::new());
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let seed = Strict { faults: &faults, pointer: String::new(), depth: 0 };
+    let read = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let mut faults = faults.into_inner();
+    match read {
+        Ok(value) if faults.is_empty() => Ok(value),
+        Ok(_) => Err(faults),
+        Err(error) => {
+            let detail = if error.to_string().contains("surrogate") || error.to_string().contains("hex escape") {
+                format!("a \\u escape stands for half a character (a lone surrogate); send the whole character: {error}")
+            } else {
+                format!("is not JSON: {error}")
+            };
+            faults.push(FieldError::new("", detail));
+            Err(faults)
+        }
+    }
+}
+
+struct Strict<'f> {
+    faults: &'f RefCell<Vec<FieldError>>,
+    pointer: String,
+    depth: usize,
+}
+
+impl Strict<'_> {
+    fn fault(&self, pointer: &str, detail: &str) {
+        self.faults.borrow_mut().push(FieldError::new(pointer, detail));
+    }
+
+    fn inside(&self, key: &str) -> Self {
+        Self { faults: self.faults, pointer: pointer_to(&self.pointer, key), depth: self.depth + 1 }
+    }
+
+    /// Whether a container may open here; if not, that is noted and its content is to be skipped.
+    fn may_open(&self) -> bool {
+        let fits = self.depth < MAX_DEPTH;
+        if !fits {
+            self.fault(&self.pointer, "is nested too deep: 32 levels of objects and arrays are the most");
+        }
+        fits
+    }
+
+    fn number(&self, safe: bool, number: Number) -> Value {
+        if !safe {
+            self.fault(&self.pointer, "is beyond ±2^53, where many readers lose digits; send it as a string");
+        }
+        Value::Number(number)
+    }
+
+    fn check_nul(&self, pointer: &str, text: &str) {
+        if text.contains('\0') {
+            self.fault(pointer, "holds a NUL character (\\u0000); leave it out");
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(self.number(value <= MAX_SAFE, value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(self.number(value.unsigned_abs() <= MAX_SAFE, value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("number out of range"))?;
+        Ok(self.number(value.abs() <= MAX_SAFE as f64, number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        self.check_nul(&self.pointer, &value);
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        if self.may_open() {
+            while let Some(value) = seq.next_element_seed(self.inside(&values.len().to_string()))? {
+                values.push(value);
+            }
+        } else {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut values = Map::new();
+        if !self.may_open() {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(Value::Object(values));
+        }
+        while let Some(key) = map.next_key::<String>()? {
+            let inside = self.inside(&key);
+            inside.check_nul(&inside.pointer, &key);
+            if values.contains_key(&key) {
+                self.fault(&inside.pointer, "is given twice; give it once");
+            }
+            let value = map.next_value_seed(inside)?;
+            values.insert(key, value);
+        }
+        Ok(Value::Object(values))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn faults(json: &str) -> Vec<(String, String)> {
+        read(json).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+    }
+
+    fn check(json: &str, pointer: &str, part: &str) {
+        let faults = faults(json);
+        assert!(faults.iter().any(|(at, detail)| at == pointer && detail.contains(part)), "{json}: {faults:?}");
+    }
+
+    #[test]
+    fn faults_are_named_by_pointer() {
+        check(r#"{"a": 1, "a": 2}"#, "/a", "twice");
+        check(r#"{"a": {"b": 1, "\u0062": 1}}"#, "/a/b", "twice");
+        check(r#"{"a/b~c": 9007199254740993}"#, "/a~1b~0c", "2^53");
+        check(r#"{"a": [0, -9007199254740993]}"#, "/a/1", "2^53");
+        check(r#"{"a": 100000000000000000000}"#, "/a", "2^53");
+        check(r#"{"a": "x\u0000y"}"#, "/a", "NUL");
+        check(r#"{"a\u0000": 1}"#, "/a\0", "NUL");
+        check(r#"{"a": "\ud83d"}"#, "", "surrogate");
+        check(r#"{"a": "\udc00x"}"#, "", "surrogate");
+        check(r#"{"\ud83d": 1}"#, "", "surrogate");
+        check(r#"{"a": "#, "", "is not JSON");
+        check(r#"{"a": 1} x"#, "", "is not JSON");
+        check(r#"{"a": 1e999}"#, "", "is not JSON");
+        check("{'a': 1}", "", "is not JSON");
+        check("NaN", "", "is not JSON");
+    }
+
+    #[test]
+    fn all_faults_come_at_once() {
+        assert_eq!(faults(r#"{"a": 1, "a": 9007199254740993, "b": ["\u0000"]}"#).len(), 3);
+    }
+
+    #[test]
+    fn thirty_two_levels_are_read_and_thirty_three_are_not() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(read(&nested(32)).is_ok());
+        check(&nested(33), &"/0".repeat(32), "too deep");
+        // Far too deep is a fault like any other, not a stack that overflows.
+        assert!(read(&nested(100_000)).is_err());
+    }
+
+    #[test]
+    fn the_largest_safe_integers_are_read() {
+        assert_eq!(read("[9007199254740992, -9007199254740992, 0.1, -0.0, 1e3]").unwrap().as_array().unwrap().len(), 5);
+    }
+
+    proptest! {
+        #[test]
+        fn what_serde_json_writes_is_read_back(
+            text in "[^\\x00]*", number in -(1i64 << 53)..=(1i64 << 53), list in proptest::collection::vec(any::<bool>(), 0..4)
+        ) {
+            let value = serde_json::json!({ "text": text, "n": number, "list": list, "null": null });
+            prop_assert_eq!(read(&value.to_string()).unwrap(), value);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>()) {
+            let _ = read(&text);
+        }
+    }
+}

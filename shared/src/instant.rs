@@ -1,0 +1,176 @@
+//! Points in time as the trail keeps them: UTC, to the millisecond.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
+use serde::{Serialize, Serializer};
+
+/// A point in time, to the millisecond. Shown as RFC 3339 in UTC with three decimals, `2026-11-22T00:26:07.000Z`: always
+/// 24 characters, so that text sorts like time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i64);
+
+/// The years 0001 to 9999: what 24 characters can show.
+const SHOWABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+
+impl Instant {
+    /// The wall clock. Only handlers and the store ask it; the domain is told.
+    pub fn now() -> Self {
+        Self(Timestamp::now().as_millisecond())
+    }
+
+    /// From milliseconds since 1970, kept within the years that can be shown.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(*SHOWABLE.start(), *SHOWABLE.end()))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, as DynamoDB's TTL counts them.
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// `duration` later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self::from_millis(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// `duration` earlier.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self::from_millis(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The number of its UTC day, counted from 1970-01-01.
+    pub fn day_number(self) -> i64 {
+        self.0.div_euclid(DAY_MILLIS)
+    }
+
+    /// The first moment of a UTC day by number.
+    pub fn of_day(number: i64) -> Self {
+        Self::from_millis(number.saturating_mul(DAY_MILLIS))
+    }
+}
+
+const DAY_MILLIS: i64 = 86_400_000;
+
+impl From<Timestamp> for Instant {
+    fn from(timestamp: Timestamp) -> Self {
+        // Floor, not truncation: times before 1970 round the same way as those after.
+        Self::from_millis(timestamp.as_nanosecond().div_euclid(1_000_000) as i64)
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        let timestamp = Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
+        PRINTER.print_timestamp(&timestamp, jiff::fmt::StdFmtWrite(f)).map_err(|_| fmt::Error)
+    }
+}
+
+/// A text that is no RFC 3339 time with an offset.
+#[derive(Debug, thiserror::Error)]
+#[error("must be an RFC 3339 time with an offset, like 2026-11-22T00:26:07.000Z")]
+pub struct NoInstant;
+
+impl FromStr for Instant {
+    type Err = NoInstant;
+
+    /// Reads RFC 3339, section 5.6; finer than a millisecond is cut off.
+    fn from_str(text: &str) -> Result<Self, NoInstant> {
+        if !has_rfc3339_shape(text.as_bytes()) {
+            return Err(NoInstant);
+        }
+        let timestamp: Timestamp = text.parse().map_err(|_| NoInstant)?;
+        let instant = Self::from(timestamp);
+        // The offset may carry it out of the years that 24 characters can show.
+        if instant.0 == *SHOWABLE.start() || instant.0 == *SHOWABLE.end() { Err(NoInstant) } else { Ok(instant) }
+    }
+}
+
+/// jiff reads more than RFC 3339 allows (no seconds, basic format, zone annotations), so the shape is checked first.
+fn has_rfc3339_shape(text: &[u8]) -> bool {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't', rest @ ..] = text else { return false };
+    let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = rest else { return false };
+    let fraction = match rest {
+        [b'.', rest @ ..] => rest.iter().take_while(|byte| byte.is_ascii_digit()).count() + 1,
+        _ => 0,
+    };
+    let offset = match &rest[fraction..] {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', a, b, b':', c, d] => [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    };
+    fraction != 1
+        && fraction <= 10
+        && offset
+        && [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2].iter().all(|byte| byte.is_ascii_digit())
+}
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_rfc3339_and_shows_utc_with_three_decimals() {
+        for (text, shown) in [
+            ("2026-11-22T00:26:07Z", "2026-11-22T00:26:07.000Z"),
+            ("2026-11-22T01:26:07.1234+01:00", "2026-11-22T00:26:07.123Z"),
+            ("2026-11-22t00:26:07.999999z", "2026-11-22T00:26:07.999Z"),
+            ("2026-11-21T19:26:07-05:00", "2026-11-22T00:26:07.000Z"),
+            ("2026-11-22T00:26:07-00:00", "2026-11-22T00:26:07.000Z"),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+            ("2024-02-29T12:00:00Z", "2024-02-29T12:00:00.000Z"),
+        ] {
+            assert_eq!(text.parse::<Instant>().unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_rfc3339() {
+        for text in [
+            "",
+            "now",
+            "2026-11-22",
+            "2026-11-22T00:26:07",
+            "2026-11-22T00:26Z",
+            "2026-11-22 00:26:07Z",
+            "20261122T002607Z",
+            "2026-11-22T00:26:07+01",
+            "2026-11-22T00:26:07+0100",
+            "2026-11-22T00:26:07.Z",
+            "2026-11-22T00:26:07.0000000001Z",
+            "2026-11-22T00:26:07Z[Europe/Paris]",
+            "2026-13-22T00:26:07Z",
+            "2026-02-29T00:26:07Z",
+            "2026-11-22T24:26:07Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999-23:59",
+            "1763771167",
+        ] {
+            assert!(text.parse::<Instant>().is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_sorts_like_time(a in SHOWABLE.start() + 1..*SHOWABLE.end(), b in SHOWABLE.start() + 1..*SHOWABLE.end()) {
+            let (a, b) = (Instant::from_millis(a), Instant::from_millis(b));
+            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+            prop_assert_eq!(a.to_string().parse::<Instant>().unwrap(), a);
+            prop_assert_eq!(a.to_string().len(), 24);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The store: every question the system asks of its two tables, one file each.
+//!
+//! | file | question |
+//! |---|---|
+//! | [`keys`] | how keys look (no other module builds one) |
+//! | [`item`] | how an event looks as an item |
+//! | [`insert`] | put these events into the trail, unless they are there |
+//! | [`by_id`] | which event has this id |
+//! | [`by_time`] | which events occurred in this range, in order |
+
+pub mod by_id;
+pub mod by_time;
+pub mod insert;
+pub mod item;
+pub mod keys;
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    error::SdkError,
+};
+use rand::Rng;
+use tokio::time::{Instant as Deadline, sleep};
+
+use crate::{
+    config::{ConfigError, Variables},
+    instant::Instant,
+};
+
+/// The two tables, behind the AWS SDK.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    events: String,
+    /// How long one attempt to write may take. An attempt that is given up may still land, with the time it was stamped
+    /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
+    attempt: Duration,
+    retention: Duration,
+}
+
+/// The storage did not answer in the time a request has.
+#[derive(Debug, thiserror::Error)]
+#[error("the storage did not answer in time: {0}")]
+pub struct Unavailable(pub String);
+
+/// Why reading failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It may work when asked again.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// An item is not as this service writes it.
+    #[error(transparent)]
+    Damaged(#[from] item::Damaged),
+}
+
+impl Store {
+    /// A store over the tables that the environment names.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+        let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
+        let days: u64 = variables.parsed("RETENTION_DAYS")?;
+        let config = aws_sdk_dynamodb::config::Builder::from(aws)
+            // Every attempt of ours is stamped anew, so none may be repeated unseen.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).build())
+            .build();
+        Ok(Self {
+            client: Client::from_conf(config),
+            events: variables.text("EVENTS_TABLE")?.to_owned(),
+            attempt: feed_lag.mul_f32(0.7),
+            retention: Duration::from_secs(days * 86_400),
+        })
+    }
+
+    /// How long events are kept after they occurred.
+    pub fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    /// Whether something that occurred then, to be kept until `expires_at`, still shows. DynamoDB removes expired items up
+    /// to days late, and a retention that was shortened hides at once.
+    fn shows(&self, occurred_at: Instant, expires_at: Instant, now: Instant) -> bool {
+        now < expires_at && now.minus(self.retention) <= occurred_at
+    }
+}
+
+/// Pauses between attempts: exponential with full jitter, so that callers who were throttled together do not come back
+/// together. (AWS Architecture Blog, "Exponential Backoff And Jitter".)
+struct Pauses {
+    attempts: u32,
+    deadline: Deadline,
+}
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    fn until(deadline: Deadline) -> Self {
+        Self { attempts: 0, deadline }
+    }
+
+    /// Waits before the next attempt; false when there is no time left for one.
+    async fn pause(&mut self) -> bool {
+        let longest = Self::LONGEST.min(Self::FIRST * 2u32.saturating_pow(self.attempts.min(10)));
+        self.attempts += 1;
+        let pause = rand::rng().random_range(Duration::ZERO..=longest);
+        let fits = Deadline::now() + pause < self.deadline;
+        if fits {
+            sleep(pause).await;
+        }
+        fits
+    }
+
+    /// Runs `call` until it succeeds, fails for good or the time is over.
+    async fn retry<T, E, R>(deadline: Deadline, mut call: impl AsyncFnMut() -> Result<T, SdkError<E, R>>) -> Result<T, Unavailable>
+    where
+        SdkError<E, R>: std::error::Error,
+    {
+        let mut pauses = Self::until(deadline);
+        loop {
+            let failure = match tokio::time::timeout_at(deadline, call()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => described(&error),
+                Err(_) => return Err(Unavailable("no answer before the request's time was over".to_owned())),
+            };
+            tracing::warn!(%failure, "the storage failed: {failure}");
+            if !pauses.pause().await {
+                return Err(Unavailable(failure));
+            }
+        }
+    }
+}
+
+/// An SDK error with its causes, on one line.
+fn described(error: &dyn std::error::Error) -> String {
+    aws_smithy_types::error::display::DisplayErrorContext(error).to_string().replace('\n', " ")
+}

@@ -1,0 +1,237 @@
+//! Put these events into the trail, unless they are there.
+//!
+//! PartiQL INSERT is put-if-absent and can do nothing else, so no role of ours needs a right that could overwrite. 25
+//! statements go in one call, each with an answer of its own.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    operation::batch_execute_statement::BatchExecuteStatementOutput,
+    types::{
+        AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, KeysAndAttributes,
+    },
+};
+use futures::{StreamExt, stream};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    event::{Digest, Event, EventId, Recorded, RecordedBy},
+    instant::Instant,
+    store::{Pauses, ReadError, Store, Unavailable, described, item, keys},
+};
+
+/// DynamoDB's limit for one BatchExecuteStatement.
+const STATEMENTS: usize = 25;
+/// DynamoDB's limit for one BatchGetItem.
+const KEYS: usize = 100;
+/// Calls under way at once for one request.
+const CALLS: usize = 8;
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Insertion {
+    /// It is in the trail now.
+    Created(Recorded),
+    /// It was there already, the same.
+    Duplicate(Recorded),
+    /// Another event has its id.
+    Conflict(Recorded),
+    /// The storage did not say. It may be stored or not; sending it again is safe.
+    Unavailable,
+}
+
+struct Pending {
+    event: Event,
+    digest: Digest,
+    /// The times this event was stamped with, one an attempt. An event found in the trail with one of them is ours, even
+    /// where the attempt that wrote it looked like a failure.
+    stamps: Vec<Instant>,
+}
+
+enum Answer {
+    Inserted(Instant),
+    Exists,
+    Retry,
+}
+
+impl Store {
+    /// Inserts `events`, all of one tenant, and says of each, in their order, what became of it. Of an id that comes twice
+    /// the first is written and the others are judged against it.
+    pub async fn insert_events(&self, events: Vec<Event>, recorded_by: &RecordedBy, deadline: Deadline) -> Vec<Insertion> {
+        let mut first_of: HashMap<EventId, usize> = HashMap::with_capacity(events.len());
+        let mut unique = Vec::with_capacity(events.len());
+        // For each event sent: which of the unique ones it is judged by, and its own digest.
+        let mut sent = Vec::with_capacity(events.len());
+        for event in events {
+            let digest = event.digest();
+            let is_first = !first_of.contains_key(&event.id);
+            let place = *first_of.entry(event.id.clone()).or_insert(unique.len());
+            sent.push((place, digest, is_first));
+            if is_first {
+                unique.push(Pending { event, digest, stamps: Vec::new() });
+            }
+        }
+        let insertions = self.insert_unique(unique, recorded_by, deadline).await;
+        sent.into_iter()
+            .map(|(place, digest, is_first)| match &insertions[place] {
+                insertion if is_first => insertion.clone(),
+                Insertion::Unavailable => Insertion::Unavailable,
+                Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(there) => judged(digest, there.clone()),
+            })
+            .collect()
+    }
+
+    async fn insert_unique(&self, mut events: Vec<Pending>, recorded_by: &RecordedBy, deadline: Deadline) -> Vec<Insertion> {
+        let mut insertions = vec![Insertion::Unavailable; events.len()];
+        let mut existing = Vec::new();
+        let mut open: Vec<usize> = (0..events.len()).collect();
+        let mut pauses = Pauses::until(deadline - self.attempt);
+        while !open.is_empty() {
+            let attempts: Vec<_> = {
+                let calls = open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by));
+                stream::iter(calls).buffered(CALLS).collect().await
+            };
+            let tried = std::mem::take(&mut open);
+            for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
+                for (&index, answer) in chunk.iter().zip(answers) {
+                    events[index].stamps.push(stamp);
+                    match answer {
+                        Answer::Inserted(at) => insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at)),
+                        Answer::Exists => existing.push(index),
+                        Answer::Retry => open.push(index),
+                    }
+                }
+            }
+            if !open.is_empty() && !pauses.pause().await {
+                break;
+            }
+        }
+        self.judge_existing(&events, &existing, recorded_by, deadline, &mut insertions).await;
+        insertions
+    }
+
+    fn recorded(&self, pending: &Pending, recorded_by: &RecordedBy, at: Instant) -> Recorded {
+        Recorded {
+            event: pending.event.clone(),
+            recorded_at: at,
+            recorded_by: recorded_by.clone(),
+            digest: pending.digest,
+            expires_at: Instant::from_millis((pending.event.occurred_at.plus(self.retention).seconds() + 1) * 1000),
+        }
+    }
+
+    /// One call for up to 25 events; the time they were stamped with, and an answer for each.
+    async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
+        let at = Instant::now();
+        let statements = chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
+        let call = self.client.batch_execute_statement().set_statements(Some(statements)).send();
+        let failure = match tokio::time::timeout(self.attempt, call).await {
+            Ok(Ok(output)) => return (at, answers(output, chunk.len(), at)),
+            Ok(Err(error)) => described(&error),
+            Err(_) => format!("no answer within {:?}", self.attempt),
+        };
+        tracing::warn!(%failure, "a batch of {} events was not acknowledged: {failure}", chunk.len());
+        (at, chunk.iter().map(|_| Answer::Retry).collect())
+    }
+
+    fn statement(&self, recorded: &Recorded) -> BatchStatementRequest {
+        let attributes = item::attributes(recorded);
+        let mut statement = format!("INSERT INTO \"{}\" VALUE {{", self.events);
+        for (index, (name, _)) in attributes.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            statement.push_str(comma);
+            statement.push('\'');
+            statement.push_str(name);
+            statement.push_str("': ?");
+        }
+        statement.push('}');
+        // The builder refuses a request without a statement, and there is one.
+        #[allow(clippy::expect_used)]
+        BatchStatementRequest::builder()
+            .statement(statement)
+            .set_parameters(Some(attributes.into_iter().map(|(_, value)| value).collect()))
+            .build()
+            .expect("a statement is given")
+    }
+
+    /// Tells duplicates from conflicts, for events whose id is taken.
+    async fn judge_existing(
+        &self,
+        events: &[Pending],
+        existing: &[usize],
+        recorded_by: &RecordedBy,
+        deadline: Deadline,
+        insertions: &mut [Insertion],
+    ) {
+        let ids: Vec<_> = existing.iter().map(|&index| &events[index].event).collect();
+        let found = match self.events_by_key(&ids, deadline).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", existing.len());
+                return;
+            }
+        };
+        for &index in existing {
+            let pending = &events[index];
+            // One that is gone again has expired this moment; the caller may send it once more.
+            let Some(there) = found.get(&pending.event.id).cloned() else { continue };
+            let ours = pending.stamps.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
+            insertions[index] = match judged(pending.digest, there) {
+                Insertion::Duplicate(there) if ours => Insertion::Created(there),
+                judged => judged,
+            };
+        }
+    }
+
+    async fn events_by_key(&self, events: &[&Event], deadline: Deadline) -> Result<HashMap<EventId, Recorded>, ReadError> {
+        let mut found = HashMap::new();
+        for chunk in events.chunks(KEYS) {
+            let mut keys: Vec<_> = chunk
+                .iter()
+                .map(|event| HashMap::from([("pk".to_owned(), AttributeValue::S(keys::event(&event.tenant, &event.id)))]))
+                .collect();
+            let mut pauses = Pauses::until(deadline);
+            while !keys.is_empty() {
+                // The builder refuses a request without keys, and there are some.
+                #[allow(clippy::expect_used)]
+                let wanted =
+                    KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build().expect("keys are given");
+                let output = Pauses::retry(deadline, async || {
+                    self.client.batch_get_item().request_items(&self.events, wanted.clone()).send().await
+                })
+                .await?;
+                for item in output.responses.unwrap_or_default().remove(&self.events).unwrap_or_default() {
+                    let recorded = item::read(item)?;
+                    found.insert(recorded.event.id.clone(), recorded);
+                }
+                keys = output.unprocessed_keys.unwrap_or_default().remove(&self.events).map(|rest| rest.keys).unwrap_or_default();
+                if !keys.is_empty() && !pauses.pause().await {
+                    return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The same facts make a duplicate, anything else a conflict.
+fn judged(digest: Digest, there: Recorded) -> Insertion {
+    if digest == there.digest { Insertion::Duplicate(there) } else { Insertion::Conflict(there) }
+}
+
+/// One answer a statement. A statement without one, or with an error that may pass, is tried again.
+fn answers(output: BatchExecuteStatementOutput, statements: usize, at: Instant) -> Vec<Answer> {
+    let mut responses = output.responses.unwrap_or_default().into_iter();
+    (0..statements)
+        .map(|_| match responses.next().map(|response| response.error) {
+            Some(None) => Answer::Inserted(at),
+            Some(Some(error)) if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) => Answer::Exists,
+            Some(Some(error)) => {
+                let (code, message) = (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
+                tracing::warn!(code, "an event was not inserted: {code}: {message}");
+                Answer::Retry
+            }
+            None => Answer::Retry,
+        })
+        .collect()
+}
