@@ -1,0 +1,66 @@
+//! The command line.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser;
+use local::{Data, Functions, Options};
+
+/// Runs Jit Audit on this machine.
+#[derive(Parser)]
+#[command(name = "local")]
+pub(crate) struct Arguments {
+    /// Port of the API on 127.0.0.1; 0: any free one
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// Directory in which everything is kept
+    #[arg(long, value_name = "DIR", default_value = ".local")]
+    data: PathBuf,
+    /// Keep nothing: all is gone at the end
+    #[arg(long, conflicts_with = "data")]
+    memory: bool,
+    /// Load a week of demonstration data
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Take the tokens of this OpenID Connect issuer (exactly as in their iss) instead of the development issuer's
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// Value for a parameter of the template; may be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    parameters: Vec<(String, String)>,
+    /// The template; infra/template.yaml if not given
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// What is asked for.
+    pub(crate) fn options(&self) -> io::Result<Options> {
+        let path = self.template.clone().unwrap_or_else(default_template);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let problem = format!("the template {}: {error}. Name another with --template FILE", path.display());
+            io::Error::new(error.kind(), problem)
+        })?;
+        Ok(Options {
+            template_name: path.display().to_string(),
+            port: self.port,
+            data: if self.memory { Data::Memory } else { Data::Directory(self.data.clone()) },
+            parameters: self.parameters.iter().cloned().collect(),
+            issuer: self.issuer.clone(),
+            ..Options::new(text, Functions::all())
+        })
+    }
+}
+
+/// The one in the current directory, else the one of the checkout this was built from.
+fn default_template() -> PathBuf {
+    let here = PathBuf::from("infra/template.yaml");
+    if here.exists() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml") }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("has to be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

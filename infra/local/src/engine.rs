@@ -1,0 +1,267 @@
+//! DynamoDB: an embedded engine on SQLite, with the template's tables in it.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use dynoxide::{
+    Database,
+    actions::{
+        create_table::CreateTableRequest,
+        describe_table::DescribeTableRequest,
+        describe_time_to_live::DescribeTimeToLiveRequest,
+        update_table::UpdateTableRequest,
+        update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest},
+    },
+};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::{StartError, data::Store, plan::Table, stop::Stop};
+
+const FILE: &str = "dynamodb.sqlite";
+
+/// DynamoDB keeps the records of a stream for a day.
+const STREAM_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The running engine.
+pub(crate) struct Engine {
+    pub(crate) database: Database,
+    pub(crate) url: String,
+    /// Ends the server; it answers what it has begun.
+    end: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Engine {
+    /// Opens the database, makes the tables that are missing, and listens on a free loopback port.
+    pub(crate) async fn start(store: &Store, tables: &[Table]) -> Result<Self, StartError> {
+        let file = store.file(FILE);
+        let path = match &file {
+            Some(path) => {
+                path.to_str().ok_or_else(|| StartError::Engine("the data directory's name is not UTF-8".into()))?
+            }
+            // A name for the memory, as it is opened twice: see `index_stream_records`.
+            None => &format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4()),
+        };
+        let database = Database::new(path).map_err(engine_error)?;
+        index_stream_records(path).map_err(|error| StartError::Engine(error.to_string()))?;
+        for table in tables {
+            prepare(&database, table)?;
+        }
+        let listener =
+            std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| StartError::Engine(error.to_string()))?;
+        let address = listener.local_addr().map_err(|error| StartError::Engine(error.to_string()))?;
+        let (end, ended) = oneshot::channel();
+        let serving = database.clone();
+        let (ready, listening) = oneshot::channel();
+        // The engine blocks its thread while SQLite works, so it gets threads of its own: on ours, the gateway would stand
+        // still meanwhile.
+        let thread = std::thread::spawn(move || {
+            let served = serve(listener, serving, ready, async {
+                let _ = ended.await;
+            });
+            if let Err(error) = served {
+                tracing::error!("the embedded DynamoDB ended: {error}");
+            }
+        });
+        listening.await.map_err(|_| StartError::Engine("the server did not start".into()))?;
+        Ok(Self { database, url: format!("http://{address}"), end, thread })
+    }
+
+    /// Deletes what has expired, every minute: items past their TTL, and stream records that DynamoDB would have dropped.
+    pub(crate) fn sweep(&self, store: &Store, minute: Duration, stop: &Stop) {
+        let (database, file, soon) = (self.database.clone(), store.file(FILE), stop.soon.clone());
+        stop.tasks.spawn(async move {
+            let mut pause = minute;
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = soon.cancelled() => return,
+                }
+                let (database, file) = (database.clone(), file.clone());
+                let begun = tokio::time::Instant::now();
+                let swept = tokio::task::spawn_blocking(move || {
+                    let swept = database.sweep_ttl().map_err(|error| error.to_string())?;
+                    match file {
+                        Some(file) => trim_stream_records(&file).map_err(|error| error.to_string())?,
+                        None => 0,
+                    };
+                    Ok::<_, String>(swept)
+                });
+                match swept.await {
+                    Ok(Ok(0)) => {}
+                    Ok(Ok(items)) => tracing::info!("{items} items past their TTL were deleted"),
+                    Ok(Err(error)) => tracing::error!("the TTL sweep failed: {error}"),
+                    Err(error) => tracing::error!("the TTL sweep failed: {error}"),
+                }
+                // A sweep reads every item: on a large table it must not be all the engine does.
+                pause = minute.max(begun.elapsed() * 20);
+            }
+        });
+    }
+
+    /// Ends the server and closes the database.
+    pub(crate) async fn stop(self) {
+        let _ = self.end.send(());
+        drop(self.database);
+        let thread = self.thread;
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+fn serve(
+    listener: std::net::TcpListener,
+    database: Database,
+    ready: oneshot::Sender<()>,
+    ended: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let served = runtime.block_on(async {
+        listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+        let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+        let _ = ready.send(());
+        let (ending, end) = oneshot::channel();
+        let serving = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async {
+            ended.await;
+            let _ = ending.send(());
+        }));
+        let _ = end.await;
+        // Clients keep idle connections open, and one that is cut off in a request would hold the end up for ever.
+        match tokio::time::timeout(Duration::from_secs(5), serving).await {
+            Ok(Ok(served)) => served,
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+/// The engine looks for the last record of a stream at every write, without an index: each write would read all those
+/// before it. This gives it the index.
+fn index_stream_records(path: &str) -> rusqlite::Result<()> {
+    Connection::open(path)?.execute_batch(
+        "CREATE INDEX IF NOT EXISTS jit_audit_stream_order
+         ON _stream_records (table_name, CAST(sequence_number AS INTEGER))",
+    )
+}
+
+/// Deletes old stream records, which the engine keeps for ever; a few at a time, so that no write has to wait long.
+fn trim_stream_records(file: &Path) -> rusqlite::Result<usize> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    let mut trimmed = 0;
+    loop {
+        let deleted = connection.execute(
+            "DELETE FROM _stream_records WHERE id IN
+             (SELECT id FROM _stream_records ORDER BY id LIMIT 500) AND created_at < unixepoch() - ?1",
+            [STREAM_KEPT.as_secs()],
+        )?;
+        trimmed += deleted;
+        if deleted < 500 {
+            return Ok(trimmed);
+        }
+    }
+}
+
+fn engine_error(error: impl std::fmt::Display) -> StartError {
+    StartError::Engine(error.to_string())
+}
+
+/// Makes a table, or checks that the one that is there is the template's.
+fn prepare(database: &Database, table: &Table) -> Result<(), StartError> {
+    let existing = database.describe_table(DescribeTableRequest { table_name: table.name.clone() });
+    match existing {
+        Ok(existing) => {
+            let existing = serde_json::to_value(existing.table).map_err(engine_error)?;
+            let differences = differences(&table.request, &existing);
+            if !differences.is_empty() {
+                return Err(StartError::Drift { table: table.logical.clone(), differences: differences.join("; ") });
+            }
+            let protected = table.request["DeletionProtectionEnabled"].as_bool().unwrap_or_default();
+            if existing["DeletionProtectionEnabled"].as_bool().unwrap_or_default() != protected {
+                let request: UpdateTableRequest =
+                    serde_json::from_value(json!({"TableName": table.name, "DeletionProtectionEnabled": protected}))
+                        .map_err(engine_error)?;
+                database.update_table(request).map_err(engine_error)?;
+            }
+        }
+        Err(_) => {
+            let request: CreateTableRequest = serde_json::from_value(table.request.clone())
+                .map_err(|error| StartError::Engine(format!("{}: {error}", table.logical)))?;
+            database
+                .create_table(request)
+                .map_err(|error| StartError::Engine(format!("{}: {error}", table.logical)))?;
+        }
+    }
+    set_ttl(database, table)
+}
+
+/// Gives the table the template's TTL attribute, or none.
+fn set_ttl(database: &Database, table: &Table) -> Result<(), StartError> {
+    let set = |attribute: &str, enabled: bool| -> Result<(), StartError> {
+        let specification = TimeToLiveSpecification { attribute_name: attribute.to_owned(), enabled };
+        let table_name = table.name.clone();
+        let request = UpdateTimeToLiveRequest { table_name, time_to_live_specification: specification };
+        database.update_time_to_live(request).map(drop).map_err(engine_error)
+    };
+    let request = DescribeTimeToLiveRequest { table_name: table.name.clone() };
+    let existing = database.describe_time_to_live(request).map_err(engine_error)?;
+    let existing = serde_json::to_value(existing).map_err(engine_error)?;
+    let existing = existing.pointer("/TimeToLiveDescription/AttributeName").and_then(Value::as_str);
+    if existing == table.ttl.as_deref() {
+        return Ok(());
+    }
+    if let Some(old) = existing {
+        set(old, false)?;
+    }
+    table.ttl.as_deref().map_or(Ok(()), |new| set(new, true))
+}
+
+/// What differs between the table that the template wants and the one that is there.
+fn differences(wanted: &Value, existing: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: String, wanted: Option<&Value>, existing: Option<&Value>| {
+        if wanted != existing {
+            let show = |value: Option<&Value>| value.map_or("none".to_owned(), Value::to_string);
+            found.push(format!("{what} is {} there and {} in the template", show(existing), show(wanted)));
+        }
+    };
+    compare("the key".into(), wanted.get("KeySchema"), existing.get("KeySchema"));
+    let (wanted_types, existing_types) = (attribute_types(wanted), attribute_types(existing));
+    for name in wanted_types.keys().chain(existing_types.keys().filter(|name| !wanted_types.contains_key(*name))) {
+        compare(format!("the type of attribute {name}"), wanted_types.get(name), existing_types.get(name));
+    }
+    for kind in ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"] {
+        let (wanted, existing) = (indexes(wanted, kind), indexes(existing, kind));
+        for name in wanted.keys().chain(existing.keys().filter(|name| !wanted.contains_key(*name))) {
+            compare(format!("the index {name}"), wanted.get(name), existing.get(name));
+        }
+    }
+    let view = |table: &Value| table.pointer("/StreamSpecification/StreamViewType").cloned();
+    compare("the stream".into(), view(wanted).as_ref(), view(existing).as_ref());
+    found
+}
+
+fn attribute_types(table: &Value) -> BTreeMap<String, Value> {
+    let definitions = table["AttributeDefinitions"].as_array().into_iter().flatten();
+    definitions
+        .map(|item| (item["AttributeName"].as_str().unwrap_or_default().to_owned(), item["AttributeType"].clone()))
+        .collect()
+}
+
+/// Indexes by name: what makes one another index.
+fn indexes(table: &Value, kind: &str) -> BTreeMap<String, Value> {
+    let shape = |index: &Value| {
+        let mut projected = index["Projection"]["NonKeyAttributes"].as_array().cloned().unwrap_or_default();
+        projected.sort_by_key(Value::to_string);
+        json!({
+            "KeySchema": index["KeySchema"],
+            "ProjectionType": index["Projection"]["ProjectionType"],
+            "NonKeyAttributes": projected,
+        })
+    };
+    let indexes = table[kind].as_array().into_iter().flatten();
+    indexes.map(|index| (index["IndexName"].as_str().unwrap_or_default().to_owned(), shape(index))).collect()
+}

@@ -1,0 +1,78 @@
+//! The functions the runner can run, each by the name of its binary.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aws_config::SdkConfig;
+use futures::future::BoxFuture;
+use lambda_runtime::{Error, LambdaEvent};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use shared::config::{ConfigError, Variables};
+
+/// Runs one event through a function.
+pub(crate) type Handler = Arc<dyn Fn(LambdaEvent<Value>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+
+type Build = Arc<dyn Fn(&Variables, &SdkConfig) -> Result<Handler, ConfigError> + Send + Sync>;
+
+/// Functions by the name of their binary, which is how the template names its code.
+#[derive(Clone, Default)]
+pub struct Functions(BTreeMap<String, Build>);
+
+impl Functions {
+    /// Every function of the project. A new one adds a line here.
+    pub fn all() -> Self {
+        Self::default().add("ingest", ingest::Ingest::new, ingest::handle).add(
+            "query",
+            query::Query::new,
+            query::handle,
+        )
+    }
+
+    /// Adds a function: how it is made from its environment, and how it answers one event.
+    #[must_use]
+    pub fn add<F, E, R, Answer>(
+        mut self,
+        binary: &str,
+        make: impl Fn(&Variables, &SdkConfig) -> Result<F, ConfigError> + Send + Sync + 'static,
+        handle: impl Fn(Arc<F>, LambdaEvent<E>) -> Answer + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Send + Sync + 'static,
+        E: DeserializeOwned,
+        R: Serialize,
+        Answer: Future<Output = Result<R, Error>> + Send + 'static,
+    {
+        let build = move |variables: &Variables, aws: &SdkConfig| {
+            let function = Arc::new(make(variables, aws)?);
+            let handle = handle.clone();
+            let handler: Handler = Arc::new(move |event| {
+                let (payload, context) = event.into_parts();
+                // As the Lambda runtime does: an event that the handler cannot read fails the invocation.
+                match serde_json::from_value(payload) {
+                    Ok(payload) => {
+                        let answer = handle(function.clone(), LambdaEvent::new(payload, context));
+                        Box::pin(async move { Ok(serde_json::to_value(answer.await?)?) })
+                    }
+                    Err(error) => Box::pin(async move { Err(error.into()) }),
+                }
+            });
+            Ok(handler)
+        };
+        self.0.insert(binary.to_owned(), Arc::new(build));
+        self
+    }
+
+    /// Makes the function of a binary; `None` if there is none by that name.
+    pub(crate) fn make(
+        &self,
+        binary: &str,
+        variables: &Variables,
+        aws: &SdkConfig,
+    ) -> Option<Result<Handler, ConfigError>> {
+        self.0.get(binary).map(|build| build(variables, aws))
+    }
+
+    pub(crate) fn names(&self) -> String {
+        self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}

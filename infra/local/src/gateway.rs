@@ -1,0 +1,271 @@
+//! API Gateway's HTTP API: takes a request, checks it, hands it to a function and answers with what comes back. What the
+//! gateway itself refuses is `{"message": …}`, with the words of the real one.
+
+mod event;
+mod routes;
+mod throttle;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::{
+    authorizer::{self, Authorizer, Refusal},
+    http_server,
+    invoke::{self, Function, Lambda},
+    issuer::{self, Issuer},
+    plan::{self, Api},
+    stop::Stop,
+};
+use event::About;
+use routes::{Route, Routes};
+use throttle::Bucket;
+
+/// API Gateway's quotas.
+const LARGEST_BODY: usize = 10 * 1024 * 1024;
+const LARGEST_HEAD: usize = 10_240;
+
+/// How much of a body that is too large is read and thrown away, so that its sender reads our answer instead of a reset.
+const MOST_DISCARDED: usize = 64 * 1024 * 1024;
+
+/// Below `/dev` is the development issuer.
+const DEVELOPMENT: &str = "/dev";
+
+/// Everything a request needs.
+pub(crate) struct Gateway {
+    api: String,
+    port: u16,
+    routes: Routes<Target>,
+    authorizers: BTreeMap<String, Authorizer>,
+    lambda: Arc<Lambda>,
+    issuer: Option<Arc<Issuer>>,
+}
+
+/// What is behind a route.
+struct Target {
+    function: Arc<Function>,
+    bucket: Option<Bucket>,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        api: &Api,
+        port: u16,
+        functions: &[plan::Function],
+        authorizers: BTreeMap<String, Authorizer>,
+        lambda: Arc<Lambda>,
+        issuer: Option<Arc<Issuer>>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut routes = Vec::new();
+        for planned in functions {
+            let Some(function) = lambda.function(&planned.name) else { continue };
+            for route in &planned.routes {
+                let bucket = api.throttle.map(|limit| Bucket::new(limit, now));
+                routes.push(Route::new(route.clone(), Target { function: function.clone(), bucket }));
+            }
+        }
+        let routes = Routes::new(routes);
+        Self { api: api.id.clone(), port, routes, authorizers, lambda, issuer }
+    }
+
+    /// Serves until the end is asked for.
+    pub(crate) fn serve(self, listener: TcpListener, stop: Stop) {
+        let gateway = Arc::new(self);
+        http_server::serve(listener, stop, move |request, peer| {
+            let gateway = gateway.clone();
+            async move {
+                let request_id = Uuid::new_v4().to_string();
+                let mut response = match gateway.answer(request, peer, &request_id).await {
+                    Ok(response) => response,
+                    Err(refused) => refused.into(),
+                };
+                if let Ok(value) = HeaderValue::try_from(&request_id) {
+                    response.headers_mut().insert("apigw-requestid", value);
+                }
+                response
+            }
+        });
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        request_id: &str,
+    ) -> Result<Response<Full<Bytes>>, Refused> {
+        let (request, body) = request.into_parts();
+        let body = read(body).await?;
+        if !is_loopback(&request) {
+            return Err(Refused::FOREIGN_HOST);
+        }
+        if head_length(&request) > LARGEST_HEAD {
+            return Err(Refused::HEADERS_TOO_LARGE);
+        }
+        let path = request.uri.path();
+        if let Some(issuer) = &self.issuer
+            && let Some(below) = path.strip_prefix(DEVELOPMENT).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        {
+            return self.develop(issuer, &request, below, &body.unwrap_or_default());
+        }
+        let (route, path_parameters) = self.routes.find(request.method.as_str(), path).ok_or(Refused::NO_ROUTE)?;
+        if route.to.bucket.as_ref().is_some_and(|bucket| !bucket.take(Instant::now())) {
+            return Err(Refused::TOO_MANY);
+        }
+        let claims = self.authorize(route, &request.headers).await?;
+        let body = body.ok_or(Refused::BODY_TOO_LARGE)?;
+        let about = About {
+            api: &self.api,
+            request_id,
+            route_key: &route.key,
+            path_parameters,
+            claims,
+            source: peer.ip(),
+            port: self.port,
+            now: Timestamp::now(),
+        };
+        let event = event::event(&request, &body, about);
+        // A text of JSON grows when it is put into JSON, but never more than sixfold: small ones need not be measured.
+        if body.len() > invoke::LARGEST_EVENT / 8 && invoke::length(&event) > invoke::LARGEST_EVENT {
+            return Err(Refused::BODY_TOO_LARGE);
+        }
+        let answer = match tokio::time::timeout(route.plan.timeout, self.lambda.run(&route.to.function, event)).await {
+            Err(_) => return Err(Refused::TIMED_OUT),
+            Ok(Err(_)) => return Err(Refused::FAILED),
+            Ok(Ok(answer)) => answer,
+        };
+        event::response(answer).map_err(|problem| {
+            tracing::error!("{}: the answer is no HTTP response: {problem}", route.to.function.name);
+            Refused::FAILED
+        })
+    }
+
+    async fn authorize(
+        &self,
+        route: &Route<Target>,
+        headers: &HeaderMap,
+    ) -> Result<Option<(authorizer::Claims, Option<Vec<String>>)>, Refused> {
+        let Some(authorizer) = route.plan.authorizer.as_ref().and_then(|name| self.authorizers.get(name)) else {
+            return Ok(None);
+        };
+        let wanted = &route.plan.scopes;
+        match authorizer.check(headers, wanted).await {
+            Ok(claims) => {
+                let matching =
+                    authorizer::granted(&claims).into_iter().filter(|scope| wanted.contains(scope)).collect();
+                Ok(Some((claims, (!wanted.is_empty()).then_some(matching))))
+            }
+            Err(refusal) => {
+                tracing::debug!("a token was refused: {refusal:?}");
+                Err(Refused::by_authorizer(&refusal, wanted))
+            }
+        }
+    }
+
+    /// The development issuer. A page of another origin must not mint itself a token in its visitor's browser.
+    fn develop(
+        &self,
+        issuer: &Issuer,
+        request: &Parts,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Response<Full<Bytes>>, Refused> {
+        let host = request.headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let same = |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origin == format!("http://{host}"));
+        match request.headers.get(header::ORIGIN) {
+            Some(origin) if !same(origin) => {
+                Ok(issuer::refuse("invalid_request", "tokens are not given to pages of another origin"))
+            }
+            _ => Ok(issuer.answer(&request.method, path, body)),
+        }
+    }
+}
+
+/// What the gateway refuses, and why.
+struct Refused {
+    status: StatusCode,
+    message: &'static str,
+    authenticate: Option<String>,
+}
+
+impl Refused {
+    const BODY_TOO_LARGE: Self = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    const BROKEN: Self = Self::new(StatusCode::BAD_REQUEST, "Bad Request");
+    const FAILED: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+    /// A page of another site whose name was made to lead here (DNS rebinding) shows itself by that name.
+    const FOREIGN_HOST: Self = Self::new(StatusCode::FORBIDDEN, "Forbidden");
+    const HEADERS_TOO_LARGE: Self =
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
+    const NO_ROUTE: Self = Self::new(StatusCode::NOT_FOUND, "Not Found");
+    const TIMED_OUT: Self = Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    const TOO_MANY: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+
+    const fn new(status: StatusCode, message: &'static str) -> Self {
+        Self { status, message, authenticate: None }
+    }
+
+    fn by_authorizer(refusal: &Refusal, wanted: &[String]) -> Self {
+        let scope = wanted.join(" ");
+        let (status, message, authenticate) = match refusal {
+            Refusal::Missing => (StatusCode::UNAUTHORIZED, "Unauthorized", "Bearer".to_owned()),
+            Refusal::Invalid(problem) => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                format!("Bearer scope=\"{scope}\" error=\"invalid_token\" error_description=\"{problem}\""),
+            ),
+            Refusal::Scope => {
+                (StatusCode::FORBIDDEN, "Forbidden", format!("Bearer scope=\"{scope}\" error=\"insufficient_scope\""))
+            }
+        };
+        Self { status, message, authenticate: Some(authenticate) }
+    }
+}
+
+impl From<Refused> for Response<Full<Bytes>> {
+    fn from(refused: Refused) -> Self {
+        let mut response = Self::new(Full::from(json!({"message": refused.message}).to_string()));
+        *response.status_mut() = refused.status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(Ok(value)) = refused.authenticate.map(HeaderValue::try_from) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+}
+
+/// The body; `None` if it is too large. It is read before anything is refused, so that its sender gets to read the answer.
+async fn read(mut body: Incoming) -> Result<Option<Bytes>, Refused> {
+    let (mut kept, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Refused::BROKEN)?.into_data() else { continue };
+        length += data.len();
+        if length <= LARGEST_BODY {
+            kept.extend_from_slice(&data);
+        } else if length > MOST_DISCARDED {
+            break;
+        }
+    }
+    Ok((length <= LARGEST_BODY).then(|| kept.freeze()))
+}
+
+fn is_loopback(request: &Parts) -> bool {
+    let named = request.uri.host().or_else(|| {
+        let host = request.headers.get(header::HOST)?.to_str().ok()?;
+        Some(host.split_once(':').map_or(host, |(name, _)| name))
+    });
+    named.is_some_and(|name| name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost"))
+}
+
+/// The request line and the headers. AWS counts the headers' values; their names are counted here too, so that nothing
+/// passes here that would be refused there.
+fn head_length(request: &Parts) -> usize {
+    let line = request.method.as_str().len() + request.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    line + request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+}

@@ -1,0 +1,216 @@
+//! Payload format 2.0: a request as the event a function gets, and a function's answer as a response.
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use http_body_util::Full;
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::{Map, Value, json};
+
+use super::routes::decoded;
+use crate::{authorizer::Claims, plan::ACCOUNT};
+
+/// What the gateway knows of a request besides the request itself.
+pub(crate) struct About<'r> {
+    pub(crate) api: &'r str,
+    pub(crate) request_id: &'r str,
+    pub(crate) route_key: &'r str,
+    pub(crate) path_parameters: BTreeMap<String, String>,
+    /// The claims of the token, and the scopes among them that the route asks for (`None`: it asks for none).
+    pub(crate) claims: Option<(Claims, Option<Vec<String>>)>,
+    pub(crate) source: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) now: Timestamp,
+}
+
+/// The event.
+pub(crate) fn event(request: &Parts, body: &Bytes, about: About<'_>) -> Value {
+    let path = decoded(request.uri.path());
+    let query = request.uri.query().unwrap_or_default();
+    let agent = request.headers.get(header::USER_AGENT).map(text).unwrap_or_default();
+    let host = request.headers.get(header::HOST).map(text).unwrap_or_default();
+    let domain = host.rsplit_once(':').map_or(host.as_str(), |(domain, _)| domain);
+    let mut context = json!({
+        "accountId": ACCOUNT,
+        "apiId": about.api,
+        "domainName": domain,
+        "domainPrefix": domain.split('.').next(),
+        "http": {
+            "method": request.method.as_str(),
+            "path": path,
+            "protocol": format!("{:?}", request.version),
+            "sourceIp": about.source.to_string(),
+            "userAgent": agent,
+        },
+        "requestId": about.request_id,
+        "routeKey": about.route_key,
+        "stage": "$default",
+        "time": about.now.to_zoned(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
+        "timeEpoch": about.now.as_millisecond(),
+    });
+    if let Some((claims, scopes)) = &about.claims {
+        let claims: Map<String, Value> =
+            claims.iter().map(|(name, value)| (name.clone(), flattened(value).into())).collect();
+        context["authorizer"] = json!({"jwt": {"claims": claims, "scopes": scopes}});
+    }
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": about.route_key,
+        "rawPath": path,
+        "rawQueryString": query,
+        "headers": headers(&request.headers, &about),
+        "requestContext": context,
+        "isBase64Encoded": false,
+    });
+    let cookies: Vec<String> = request
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|value| text(value).split("; ").map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    if !cookies.is_empty() {
+        event["cookies"] = cookies.into();
+    }
+    if let Some(parameters) = query_parameters(query) {
+        event["queryStringParameters"] = parameters;
+    }
+    if !about.path_parameters.is_empty() {
+        event["pathParameters"] = about.path_parameters.into_iter().collect();
+    }
+    if !body.is_empty() {
+        let plain = is_text(&request.headers).then(|| str::from_utf8(body).ok()).flatten();
+        event["isBase64Encoded"] = plain.is_none().into();
+        event["body"] = plain.map_or_else(|| BASE64_STANDARD.encode(body), str::to_owned).into();
+    }
+    event
+}
+
+/// The content types whose bodies API Gateway hands on as text. All else, NDJSON and forms too, comes in base64.
+fn is_text(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.starts_with("text/") || matches!(kind, "application/json" | "application/javascript" | "application/xml")
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// Lower-case names, several values of one name joined by commas; cookies have their own field.
+fn headers(headers: &HeaderMap, about: &About<'_>) -> Value {
+    let mut joined = Map::new();
+    for name in headers.keys().filter(|name| *name != header::COOKIE) {
+        let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
+        joined.insert(name.as_str().to_owned(), values.join(",").into());
+    }
+    // What a caller claims of itself here is replaced, as behind the real gateway.
+    joined.insert("x-forwarded-for".into(), about.source.to_string().into());
+    joined.insert("x-forwarded-port".into(), about.port.to_string().into());
+    joined.insert("x-forwarded-proto".into(), "http".into());
+    let trace = about.request_id.replace('-', "");
+    let (now, trace) = (about.now.as_second(), trace.get(..24).unwrap_or_default());
+    joined.insert("x-amzn-trace-id".into(), format!("Root=1-{now:08x}-{trace}").into());
+    joined.into()
+}
+
+/// Names and values decoded, several values of one name joined by commas.
+fn query_parameters(query: &str) -> Option<Value> {
+    let mut parameters: Map<String, Value> = Map::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let [name, value] = [name, value].map(|text| decoded(&text.replace('+', " ")));
+        match parameters.get_mut(&name) {
+            Some(Value::String(known)) => {
+                known.push(',');
+                known.push_str(&value);
+            }
+            _ => {
+                parameters.insert(name, value.into());
+            }
+        }
+    }
+    (!parameters.is_empty()).then(|| parameters.into())
+}
+
+/// A claim as the gateway writes it: always a text, a list as `[a b]`.
+fn flattened(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(flattened).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name}:{}", flattened(value)));
+            format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+/// The response that a function's answer stands for. Without a `statusCode`, the answer is the body of a 200.
+pub(crate) fn response(answer: Value) -> Result<Response<Full<Bytes>>, String> {
+    let mut answer = match answer {
+        Value::Object(answer) if answer.contains_key("statusCode") => answer,
+        Value::String(body) => return Ok(inferred(body)),
+        other => return Ok(inferred(other.to_string())),
+    };
+    let status = match &answer["statusCode"] {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let status = status.and_then(|status| u16::try_from(status).ok()).filter(|status| (200..600).contains(status));
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or("statusCode is no HTTP status")?;
+    let body = match answer.remove("body") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(body)) => body,
+        Some(other) => other.to_string(),
+    };
+    let body = match answer.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or_default() {
+        true => Bytes::from(BASE64_STANDARD.decode(body).map_err(|error| format!("body is not base64: {error}"))?),
+        false => Bytes::from(body),
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    // `multiValueHeaders` belongs to format 1.0; in 2.0 the gateway does not look at it.
+    for (name, value) in entries(&answer, "headers")? {
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
+        if matches!(name, header::CONNECTION | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::UPGRADE) {
+            continue;
+        }
+        response.headers_mut().insert(name, header_value(value)?);
+    }
+    for cookie in answer.get("cookies").and_then(Value::as_array).into_iter().flatten() {
+        response.headers_mut().append(header::SET_COOKIE, header_value(cookie)?);
+    }
+    if !response.headers().contains_key(header::CONTENT_TYPE) {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
+    Ok(response)
+}
+
+fn inferred(body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn entries<'a>(answer: &'a Map<String, Value>, name: &str) -> Result<Vec<(&'a String, &'a Value)>, String> {
+    match answer.get(name) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Object(entries)) => Ok(entries.iter().collect()),
+        Some(_) => Err(format!("{name} is no object")),
+    }
+}
+
+fn header_value(value: &Value) -> Result<HeaderValue, String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return Err("a header is no text".into()),
+    };
+    HeaderValue::try_from(text).map_err(|_| "a header holds control characters".into())
+}

@@ -1,0 +1,268 @@
+//! Lambda: runs functions, one event at a time or in the background with retries, and answers its Invoke API.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_config::SdkConfig;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    StartError,
+    functions::{Functions, Handler},
+    http_server, plan,
+    stop::Stop,
+};
+
+/// Lambda's limits on what goes into a function and comes out of it.
+pub(crate) const LARGEST_EVENT: usize = 6_291_456;
+pub(crate) const LARGEST_ANSWER: usize = 6_291_556;
+/// Events of asynchronous invocations are held to less.
+const LARGEST_ASYNC_EVENT: usize = 1_048_576;
+
+/// Every function of the template, ready to run.
+pub(crate) struct Lambda {
+    functions: BTreeMap<String, Arc<Function>>,
+    /// What a minute lasts; the pauses before retries are counted in it.
+    minute: Duration,
+    stop: Stop,
+}
+
+/// A function that can be run.
+pub(crate) struct Function {
+    pub(crate) name: String,
+    arn: String,
+    timeout: Duration,
+    retries: u32,
+    handler: Handler,
+}
+
+/// Why an invocation failed, as Lambda's caller is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    kind: &'static str,
+    message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.kind, self.message)
+    }
+}
+
+impl Lambda {
+    /// Makes every function of the plan.
+    pub(crate) fn new(
+        plan: &[plan::Function],
+        functions: &Functions,
+        aws: &SdkConfig,
+        minute: Duration,
+        stop: Stop,
+    ) -> Result<Arc<Self>, StartError> {
+        let mut made = BTreeMap::new();
+        for planned in plan {
+            let variables = planned.variables.clone().into_iter().collect();
+            let handler = functions.make(&planned.binary, &variables, aws).ok_or_else(|| {
+                planned.at.error(format!(
+                    "there is no function {:?}; there are {}. Add it in infra/local/src/functions.rs and to its Cargo.toml",
+                    planned.binary,
+                    functions.names()
+                ))
+            })?;
+            let handler = handler.map_err(|error| StartError::Function { name: planned.name.clone(), error })?;
+            let function = Function {
+                name: planned.name.clone(),
+                arn: planned.arn.clone(),
+                timeout: planned.timeout,
+                retries: planned.retries,
+                handler,
+            };
+            made.insert(planned.name.clone(), Arc::new(function));
+        }
+        Ok(Arc::new(Self { functions: made, minute, stop }))
+    }
+
+    /// A function by its name or ARN.
+    pub(crate) fn function(&self, name: &str) -> Option<Arc<Function>> {
+        let by_arn = || self.functions.values().find(|function| function.arn == name);
+        self.functions.get(name).or_else(by_arn).cloned()
+    }
+
+    /// Runs a function and waits for its answer. The run goes on if the caller stops waiting, as it does on AWS.
+    pub(crate) async fn run(&self, function: &Arc<Function>, event: Value) -> Result<Value, Failure> {
+        let request_id = Uuid::new_v4().to_string();
+        let span = tracing::info_span!("invocation", function = function.name, request_id);
+        let deadline = SystemTime::now() + function.timeout;
+        let mut context = Context::default();
+        context.request_id = request_id;
+        context.deadline = u64::try_from(since_epoch(deadline).as_millis()).unwrap_or(u64::MAX);
+        context.invoked_function_arn = function.arn.clone();
+        context.env_config = Arc::new(lambda_runtime::Config {
+            function_name: function.name.clone(),
+            version: "$LATEST".into(),
+            ..lambda_runtime::Config::default()
+        });
+
+        let (handler, timeout, now) = (function.handler.clone(), function.timeout, self.stop.now.clone());
+        let work = async move {
+            // Called in here, so that a handler that panics before its first await is caught like any other.
+            let answer = async { handler(LambdaEvent::new(event, context)).await };
+            tokio::select! {
+                answer = answer => answer.map_err(|error| Failure { kind: "Error", message: error.to_string() }),
+                () = tokio::time::sleep(timeout) => Err(Failure {
+                    kind: "Sandbox.Timedout",
+                    message: format!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
+                }),
+                () = now.cancelled() => Err(Failure { kind: "Sandbox.Stopped", message: "the stack was stopped".into() }),
+            }
+        };
+        let answer = match self.stop.tasks.spawn(work.instrument(span.clone())).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure { kind: "Runtime.Panicked", message: "the handler panicked".into() }),
+        };
+        let answer = answer.and_then(|answer| match length(&answer) {
+            0..=LARGEST_ANSWER => Ok(answer),
+            length => Err(Failure {
+                kind: "Function.ResponseSizeTooLarge",
+                message: format!("Response payload size ({length} bytes) exceeded {LARGEST_ANSWER} bytes"),
+            }),
+        });
+        if let Err(failure) = &answer {
+            span.in_scope(|| tracing::error!("{}: the invocation failed: {failure}", function.name));
+        }
+        answer
+    }
+
+    /// Runs a function in the background; one that fails is tried again after a minute and again after two.
+    ///
+    /// What waits here does not outlive the process. AWS would keep it for six hours; functions must not count on either.
+    pub(crate) fn run_in_background(self: &Arc<Self>, function: Arc<Function>, event: Value) {
+        let lambda = self.clone();
+        self.stop.tasks.spawn(async move {
+            for attempt in 0..=function.retries {
+                if attempt > 0 {
+                    tokio::select! {
+                        () = tokio::time::sleep(lambda.minute * attempt) => {}
+                        () = lambda.stop.soon.cancelled() => break,
+                    }
+                }
+                if lambda.run(&function, event.clone()).await.is_ok() {
+                    return;
+                }
+            }
+            tracing::error!("{}: an asynchronous invocation was given up", function.name);
+        });
+    }
+}
+
+pub(crate) fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The length of a value as JSON text.
+pub(crate) fn length(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    match serde_json::to_writer(&mut count, value) {
+        Ok(()) => count.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+/// Serves the Invoke API to the functions themselves. `access_key` is the one they are given: whoever does not sign with
+/// it (another program on this machine) is refused.
+pub(crate) fn serve(lambda: Arc<Lambda>, listener: TcpListener, access_key: String) {
+    let stop = lambda.stop.clone();
+    http_server::serve(listener, stop, move |request, _| {
+        let (lambda, access_key) = (lambda.clone(), access_key.clone());
+        async move { answer(&lambda, &access_key, request).await }
+    });
+}
+
+async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let authorization = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let signed =
+        authorization.and_then(|text| text.split_once("Credential=")).and_then(|(_, rest)| rest.split_once('/'));
+    if !signed.is_some_and(|(key, _)| key == access_key) {
+        return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", "not signed with this run's access key");
+    }
+    let path = request.uri().path().to_owned();
+    let name = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
+    let Some(name) = name.filter(|_| request.method() == http::Method::POST) else {
+        let message = "the one-machine runner has no such service: of Lambda it knows Invoke only";
+        return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
+    };
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+    let Some(function) = lambda.function(&name) else {
+        let message = format!("Function not found: {name}");
+        return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
+    };
+    let asynchronous = match request.headers().get("x-amz-invocation-type").map(|value| value.to_str()) {
+        None | Some(Ok("RequestResponse")) => false,
+        Some(Ok("Event")) => true,
+        Some(_) => {
+            return refusal(StatusCode::BAD_REQUEST, "InvalidParameterValueException", "unknown invocation type");
+        }
+    };
+    let largest = if asynchronous { LARGEST_ASYNC_EVENT } else { LARGEST_EVENT };
+    let Ok(body) = Limited::new(request.into_body(), largest).collect().await else {
+        let message = format!("Request must be smaller than {largest} bytes for the InvokeFunction operation");
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
+    };
+    let body = body.to_bytes();
+    let event = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice(&body) };
+    let Ok(event) = event else {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestContentException",
+            "Could not parse request body into json",
+        );
+    };
+    if asynchronous {
+        lambda.run_in_background(function, event);
+        return respond(StatusCode::ACCEPTED, &[], String::new());
+    }
+    match lambda.run(&function, event).await {
+        Ok(answer) => respond(StatusCode::OK, &[("x-amz-executed-version", "$LATEST")], answer.to_string()),
+        Err(failure) => {
+            let payload = json!({"errorType": failure.kind, "errorMessage": failure.message});
+            respond(StatusCode::OK, &[("x-amz-function-error", "Unhandled")], payload.to_string())
+        }
+    }
+}
+
+fn refusal(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = json!({"Type": "User", "Message": message, "message": message});
+    respond(status, &[("x-amzn-errortype", kind)], body.to_string())
+}
+
+fn respond(status: StatusCode, headers: &[(&'static str, &str)], body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    for (name, value) in headers {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(*name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,276 @@
+//! Runs `infra/template.yaml` on one machine: the same functions behind a gateway, an embedded DynamoDB, schedules,
+//! streams and tokens that behave as AWS's do.
+//!
+//! In reading order:
+//!
+//! - `template` reads YAML with CloudFormation's functions; `known` lists what of it means something here; `plan` is
+//!   what a template comes to.
+//! - `functions` lists the code that can be run; `invoke` runs it as Lambda does.
+//! - `engine` is DynamoDB, `data` the directory it is kept in, `aws` the configuration that leads functions to it.
+//! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
+//! - `schedule` and `stream` call functions without being asked.
+//! - `demo` fills a stack with a week of data.
+
+mod authorizer;
+mod aws;
+mod data;
+pub mod demo;
+mod engine;
+mod functions;
+mod gateway;
+mod http_server;
+mod invoke;
+mod issuer;
+mod known;
+mod plan;
+mod schedule;
+mod stop;
+mod stream;
+mod template;
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use aws_config::SdkConfig;
+use shared::config::ConfigError;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use authorizer::{Authorizer, Keys};
+use data::Store;
+pub use data::{Data, DataError};
+use engine::Engine;
+pub use functions::Functions;
+use gateway::Gateway;
+use invoke::Lambda;
+use issuer::Issuer;
+pub use issuer::TokenRequest;
+use plan::{Machine, Plan};
+use stop::Stop;
+pub use template::TemplateError;
+
+/// What is to be run, and how.
+#[derive(Clone)]
+pub struct Options {
+    /// The template's text.
+    pub template: String,
+    /// What errors call the template: its path.
+    pub template_name: String,
+    /// The code of its functions.
+    pub functions: Functions,
+    /// The port of the API on 127.0.0.1; 0: any free one.
+    pub port: u16,
+    /// Where to keep what is stored.
+    pub data: Data,
+    /// Values for parameters of the template.
+    pub parameters: BTreeMap<String, String>,
+    /// The issuer of the tokens, exactly as in their `iss`; the development issuer if none is given.
+    pub issuer: Option<String>,
+    /// What a minute of schedules, retries and sweeps lasts; tests make it short.
+    pub minute: Duration,
+}
+
+impl Options {
+    /// A stack in memory on any free port.
+    pub fn new(template: impl Into<String>, functions: Functions) -> Self {
+        Self {
+            template: template.into(),
+            template_name: "template.yaml".into(),
+            functions,
+            port: 0,
+            data: Data::Memory,
+            parameters: BTreeMap::new(),
+            issuer: None,
+            minute: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why a stack did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The template is wrong, or says something the runner does not know.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The data directory was made for another template.
+    #[error(
+        "the data directory holds another {table} than the template's: {differences}. Go on with an empty one: --data DIR, \
+         or remove the directory if nothing in it is needed"
+    )]
+    Drift {
+        /// The table.
+        table: String,
+        /// What differs.
+        differences: String,
+    },
+    /// The port is taken.
+    #[error("127.0.0.1:{port} cannot be listened on ({error}). Choose another with --port, or 0 for any free one")]
+    Port {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A function does not accept its environment.
+    #[error("function {name}: {error}")]
+    Function {
+        /// The function.
+        name: String,
+        /// What it says.
+        error: ConfigError,
+    },
+    /// The embedded DynamoDB did not start.
+    #[error("the embedded DynamoDB: {0}")]
+    Engine(String),
+    /// The development issuer has no key, or another issuer cannot be asked.
+    #[error("the issuer: {0}")]
+    Issuer(String),
+}
+
+/// No token could be minted.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TokenError(String);
+
+/// A running stack.
+pub struct Running {
+    url: String,
+    engine: Engine,
+    aws: SdkConfig,
+    tables: BTreeMap<String, String>,
+    issuer: Option<Arc<Issuer>>,
+    stop: Stop,
+    /// Holds the lock on the data directory.
+    store: Arc<Store>,
+}
+
+/// Starts a stack.
+///
+/// # Errors
+/// Nothing was started; the error says what to do.
+pub async fn start(options: Options) -> Result<Running, StartError> {
+    let listener = listen(options.port).await?;
+    let port = listener.local_addr().map_err(|error| StartError::Port { port: options.port, error })?.port();
+    let url = format!("http://127.0.0.1:{port}");
+    let development = format!("{url}/dev");
+
+    let machine = Machine {
+        url: &url,
+        issuer: options.issuer.as_deref().unwrap_or(&development),
+        parameters: &options.parameters,
+    };
+    let plan = Plan::read(&options.template_name, &options.template, &machine)?;
+    let store = Arc::new(Store::open(&options.data)?);
+    let issuer = match options.issuer {
+        None => Some(Arc::new(Issuer::load(&store, development, audience(&plan))?)),
+        Some(_) => None,
+    };
+
+    let stop = Stop::default();
+    let engine = Engine::start(&store, &plan.tables).await?;
+    let lambda_listener = listen(0).await?;
+    let lambda_address = lambda_listener.local_addr().map_err(|error| StartError::Port { port: 0, error })?;
+    let access_key = format!("ONEMACHINE{}", Uuid::new_v4().simple());
+    let aws = aws::config(&engine.url, &format!("http://{lambda_address}"), &access_key);
+    let lambda = Lambda::new(&plan.functions, &options.functions, &aws, options.minute, stop.clone())?;
+    let gateway = gateway(&plan, port, &lambda, &issuer)?;
+
+    // From here on nothing can fail, so nothing is left half started.
+    invoke::serve(lambda.clone(), lambda_listener, access_key);
+    if let Some(gateway) = gateway {
+        gateway.serve(listener, stop.clone());
+    }
+    engine.sweep(&store, options.minute, &stop);
+    for planned in &plan.functions {
+        let Some(function) = lambda.function(&planned.name) else { continue };
+        for schedule in &planned.schedules {
+            schedule::start(schedule.clone(), function.clone(), lambda.clone(), options.minute, &stop);
+        }
+        for stream in &planned.streams {
+            let table = plan.tables.iter().find(|table| table.stream_arn.as_deref() == Some(&stream.arn));
+            let Some(table) = table else { continue };
+            let reader = stream::Reader {
+                stream: stream.clone(),
+                table: table.name.clone(),
+                database: engine.database.clone(),
+                function: function.clone(),
+                lambda: lambda.clone(),
+                store: store.clone(),
+                stop: stop.clone(),
+            };
+            reader.start();
+        }
+    }
+    let tables = plan.tables.into_iter().map(|table| (table.logical, table.name)).collect();
+    Ok(Running { url, engine, aws, tables, issuer, stop, store })
+}
+
+async fn listen(port: u16) -> Result<TcpListener, StartError> {
+    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port { port, error })
+}
+
+/// The audience of development tokens: the first that the template's authorizers take.
+fn audience(plan: &Plan) -> String {
+    let authorizers = plan.api.iter().flat_map(|api| api.authorizers.values());
+    authorizers.flat_map(|jwt| &jwt.audiences).next().cloned().unwrap_or_else(|| "jit-audit".to_owned())
+}
+
+fn gateway(
+    plan: &Plan,
+    port: u16,
+    lambda: &Arc<Lambda>,
+    issuer: &Option<Arc<Issuer>>,
+) -> Result<Option<Gateway>, StartError> {
+    let Some(api) = &plan.api else { return Ok(None) };
+    let mut authorizers = BTreeMap::new();
+    for (name, jwt) in &api.authorizers {
+        let keys = match issuer {
+            Some(issuer) if issuer.url == jwt.issuer => Keys::own(&issuer.jwks()),
+            _ => Keys::fetched(jwt.issuer.clone()).map_err(|error| StartError::Issuer(error.to_string()))?,
+        };
+        authorizers.insert(name.clone(), Authorizer::new(jwt.clone(), keys));
+    }
+    Ok(Some(Gateway::new(api, port, &plan.functions, authorizers, lambda.clone(), issuer.clone())))
+}
+
+impl Running {
+    /// Where the API answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where the embedded DynamoDB answers.
+    pub fn engine_url(&self) -> &str {
+        &self.engine.url
+    }
+
+    /// An AWS configuration that reaches this stack.
+    pub fn sdk_config(&self) -> &SdkConfig {
+        &self.aws
+    }
+
+    /// The name in DynamoDB of a table of the template.
+    pub fn table(&self, logical: &str) -> Option<&str> {
+        self.tables.get(logical).map(String::as_str)
+    }
+
+    /// Mints a token.
+    ///
+    /// # Errors
+    /// The request is wrong, or the stack takes its tokens from another issuer.
+    pub fn token(&self, request: &TokenRequest) -> Result<String, TokenError> {
+        match &self.issuer {
+            Some(issuer) => issuer.mint(request).map_err(TokenError),
+            None => Err(TokenError("this stack takes its tokens from another issuer".into())),
+        }
+    }
+
+    /// Ends the stack: what runs may finish for a while, then everything is closed.
+    pub async fn stop(self) {
+        self.stop.all().await;
+        self.engine.stop().await;
+        drop(self.store);
+    }
+}

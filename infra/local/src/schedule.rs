@@ -1,0 +1,55 @@
+//! Schedules: each calls its function once at start and then at its rate.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    invoke::{Function, Lambda},
+    plan::{ACCOUNT, REGION, Schedule, ScheduleInput},
+    stop::Stop,
+};
+
+/// Starts one schedule. A run that is not over when the next is due does not hold that up, as on AWS.
+pub(crate) fn start(schedule: Schedule, function: Arc<Function>, lambda: Arc<Lambda>, minute: Duration, stop: &Stop) {
+    let soon = stop.soon.clone();
+    stop.tasks.spawn(async move {
+        let mut ticks = tokio::time::interval(minute * schedule.minutes);
+        // After a long sleep of the machine one run is due, not one for each that was missed.
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => lambda.run_in_background(function.clone(), event(&schedule)),
+                () = soon.cancelled() => return,
+            }
+        }
+    });
+}
+
+fn event(schedule: &Schedule) -> Value {
+    let (source, resource, detail) = match &schedule.input {
+        ScheduleInput::Given(input) => return input.clone(),
+        ScheduleInput::Rule => {
+            ("aws.events", format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", schedule.name), json!({}))
+        }
+        // Scheduler writes its empty detail as a text.
+        ScheduleInput::Scheduler => (
+            "aws.scheduler",
+            format!("arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{}", schedule.name),
+            "{}".into(),
+        ),
+    };
+    json!({
+        "version": "0",
+        "id": Uuid::new_v4().to_string(),
+        "detail-type": "Scheduled Event",
+        "source": source,
+        "account": ACCOUNT,
+        "time": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "region": REGION,
+        "resources": [resource],
+        "detail": detail,
+    })
+}
