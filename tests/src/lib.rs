@@ -1,1 +1,125 @@
-//! Harness.
+//! Starts a whole stack in this process and talks to it over HTTP, as a portal or an auditor would.
+
+// A harness stops a test by panicking, with the sentence that says why.
+#![allow(clippy::expect_used, clippy::missing_panics_doc)]
+
+use std::{
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+use local::{Functions, Options, Running, TokenRequest};
+use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+
+/// The project's own template.
+pub const TEMPLATE: &str = include_str!("../../infra/template.yaml");
+
+/// How long something that has to happen is waited for. It bounds a failure, and says nothing about speed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running stack and a client for it.
+pub struct Stack {
+    /// The stack.
+    pub running: Running,
+    client: Client,
+}
+
+/// What the API answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+    }
+
+    /// A header's text; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// The project's template and functions, in memory on a free port.
+pub fn options() -> Options {
+    Options::new(TEMPLATE, Functions::all())
+}
+
+impl Stack {
+    /// The project's own stack.
+    pub async fn start() -> Self {
+        Self::with(options()).await
+    }
+
+    /// Any stack.
+    pub async fn with(options: Options) -> Self {
+        let running = local::start(options).await.unwrap_or_else(|error| panic!("the stack does not start: {error}"));
+        // What is tested is on this machine, whatever proxy its environment names.
+        let client = Client::builder().no_proxy().build().expect("a client");
+        Self { running, client }
+    }
+
+    /// A token as asked for.
+    pub fn token(&self, request: &TokenRequest) -> String {
+        self.running.token(request).expect("a token")
+    }
+
+    /// A token of a tenant with scopes, for the address `<name>@<tenant>.example`.
+    pub fn caller(&self, tenant: &str, name: &str, scope: &str) -> String {
+        self.token(&TokenRequest {
+            tenant: Some(tenant.into()),
+            email: Some(format!("{name}@{tenant}.example")),
+            scope: Some(scope.into()),
+            ..TokenRequest::default()
+        })
+    }
+
+    /// A request that is still to be sent.
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = method.parse().expect("a method");
+        self.client.request(method, format!("{}{path}", self.running.url()))
+    }
+
+    /// Gets something.
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
+        send(self.request("GET", path).bearer_auth(token)).await
+    }
+
+    /// Posts JSON.
+    pub async fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
+        send(self.request("POST", path).bearer_auth(token).json(body)).await
+    }
+
+    /// Ends the stack.
+    pub async fn stop(self) {
+        drop(self.client);
+        self.running.stop().await;
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.expect("a body of text") }
+}
+
+/// Asks again and again until there is an answer.
+pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,9 +1,9 @@
 //! The data directory: what is kept between two runs, and the lock that keeps a second run out.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -44,7 +44,7 @@ impl Store {
     pub(crate) fn open(data: &Data) -> Result<Self, DataError> {
         let Data::Directory(path) = data else { return Ok(Self::Memory) };
         let failed = |error| DataError::File { path: path.clone(), error };
-        fs::create_dir_all(path).map_err(failed)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let lock = private(&path.join("lock"), OpenOptions::new().create(true).truncate(false)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self::Directory { path: path.clone(), _lock: lock }),

@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use aws_config::SdkConfig;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use shared::config::{ConfigError, Variables};
 
-/// Runs one event through a function.
-pub(crate) type Handler = Arc<dyn Fn(LambdaEvent<Value>) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+/// Runs one event through a function. Its future may stay on one thread, as it does in the Lambda runtime.
+pub(crate) type Handler =
+    Arc<dyn Fn(LambdaEvent<Value>) -> LocalBoxFuture<'static, Result<Value, Error>> + Send + Sync>;
 
 type Build = Arc<dyn Fn(&Variables, &SdkConfig) -> Result<Handler, ConfigError> + Send + Sync>;
 
@@ -21,11 +22,10 @@ pub struct Functions(BTreeMap<String, Build>);
 impl Functions {
     /// Every function of the project. A new one adds a line here.
     pub fn all() -> Self {
-        Self::default().add("ingest", ingest::Ingest::new, ingest::handle).add(
-            "query",
-            query::Query::new,
-            query::handle,
-        )
+        let mut functions = Self::default();
+        functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
+        functions = functions.add("query", query::Query::new, query::handle);
+        functions
     }
 
     /// Adds a function: how it is made from its environment, and how it answers one event.
@@ -40,7 +40,7 @@ impl Functions {
         F: Send + Sync + 'static,
         E: DeserializeOwned,
         R: Serialize,
-        Answer: Future<Output = Result<R, Error>> + Send + 'static,
+        Answer: Future<Output = Result<R, Error>> + 'static,
     {
         let build = move |variables: &Variables, aws: &SdkConfig| {
             let function = Arc::new(make(variables, aws)?);

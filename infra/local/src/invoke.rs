@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -115,19 +115,26 @@ impl Lambda {
         });
 
         let (handler, timeout, now) = (function.handler.clone(), function.timeout, self.stop.now.clone());
-        let work = async move {
-            // Called in here, so that a handler that panics before its first await is caught like any other.
-            let answer = async { handler(LambdaEvent::new(event, context)).await };
-            tokio::select! {
-                answer = answer => answer.map_err(|error| Failure { kind: "Error", message: error.to_string() }),
-                () = tokio::time::sleep(timeout) => Err(Failure {
-                    kind: "Sandbox.Timedout",
-                    message: format!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
-                }),
-                () = now.cancelled() => Err(Failure { kind: "Sandbox.Stopped", message: "the stack was stopped".into() }),
-            }
+        let (runtime, entered) = (runtime::Handle::current(), span.clone());
+        let work = move || {
+            let answer = async move {
+                tokio::select! {
+                    answer = handler(LambdaEvent::new(event, context)) => {
+                        answer.map_err(|error| Failure { kind: "Error", message: error.to_string() })
+                    }
+                    () = tokio::time::sleep(timeout) => Err(Failure {
+                        kind: "Sandbox.Timedout",
+                        message: format!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
+                    }),
+                    () = now.cancelled() => {
+                        Err(Failure { kind: "Sandbox.Stopped", message: "the stack was stopped".into() })
+                    }
+                }
+            };
+            runtime.block_on(answer.instrument(entered))
         };
-        let answer = match self.stop.tasks.spawn(work.instrument(span.clone())).await {
+        // Each invocation has a thread to itself, as each instance on AWS does: one that is busy holds up no other.
+        let answer = match self.stop.tasks.spawn_blocking(work).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure { kind: "Runtime.Panicked", message: "the handler panicked".into() }),
         };
