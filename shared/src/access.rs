@@ -202,3 +202,87 @@ impl Caller {
         RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn access() -> Access {
+        let variables = [
+            ("TENANT_CLAIM", "https://idp.example/tenant"),
+            ("EMAIL_CLAIM", "email"),
+            ("ROLE_CLAIM", "roles"),
+            ("ROLE_MAP", r#"{"Audit User": ["read"], "Boss": ["read", "operate", "admin"]}"#),
+            ("READ_SCOPE", "jit-audit/read"),
+            ("WRITE_SCOPE", "jit-audit/write"),
+            ("SELF_SCOPE", "jit-audit/self"),
+            ("OPERATE_SCOPE", "jit-audit/operate"),
+            ("ADMIN_SCOPE", "jit-audit/admin"),
+        ];
+        Access::from_variables(&variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect()).unwrap()
+    }
+
+    fn caller_of(claims: Value) -> Result<Caller, Problem> {
+        access().caller_of(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn scopes_and_roles_are_read_in_every_form_issuers_write_them() {
+        use Permission::{Admin, Operate, Read, Write};
+        for (claims, permissions) in [
+            (json!({"scope": "jit-audit/read jit-audit/write"}), vec![Read, Write]),
+            (json!({"scp": "jit-audit/read"}), vec![Read]),
+            (json!({"scp": ["jit-audit/write", "jit-audit/read"]}), vec![Read, Write]),
+            (json!({"scope": ["jit-audit/read"]}), vec![Read]),
+            (json!({"roles": ["Boss", "Audit User"]}), vec![Read, Operate, Admin]),
+            (json!({"roles": "Audit User"}), vec![Read]),
+            (json!({"roles": ["Audit", "User"], "scope": "audit:read read [jit-audit/read]"}), vec![]),
+            (json!({"scope": 7, "roles": {"Boss": true}}), vec![]),
+        ] {
+            let mut claims = claims;
+            claims["sub"] = json!("s");
+            claims["https://idp.example/tenant"] = json!("acme");
+            assert_eq!(caller_of(claims.clone()).unwrap().permissions, permissions, "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_subject_or_usable_tenant_is_refused() {
+        for claims in [
+            json!({"https://idp.example/tenant": "acme"}),
+            json!({"sub": "", "https://idp.example/tenant": "acme"}),
+            json!({"sub": "s"}),
+            json!({"sub": "s", "tenant": "acme"}),
+            json!({"sub": "s", "https://idp.example/tenant": []}),
+            json!({"sub": "s", "https://idp.example/tenant": 7}),
+            json!({"sub": "s", "https://idp.example/tenant": ["acme", "a#b"]}),
+            json!({"sub": "s", "https://idp.example/tenant": "acme bolt"}),
+        ] {
+            assert_eq!(caller_of(claims.clone()).unwrap_err().status, 403, "{claims}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_believed_that_no_authorizer_verified() {
+        let claims = json!({"iss": "i", "sub": "s", "https://idp.example/tenant": "acme"});
+        let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let request = |verified: Value| -> ApiGatewayV2httpRequest {
+            serde_json::from_value(json!({
+                "headers": {"authorization": token},
+                "requestContext": {"http": {"method": "GET"}, "authorizer": verified}
+            }))
+            .unwrap()
+        };
+        assert!(access().caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s"}}}))).is_ok());
+        for verified in [json!(null), json!({}), json!({"jwt": {"claims": {}}}), json!({"jwt": {"claims": {"iss": "i", "sub": "other"}}})] {
+            assert_eq!(access().caller(&request(verified.clone())).unwrap_err().status, 403, "{verified}");
+        }
+    }
+
+    #[test]
+    fn wrong_configuration_says_which_variable() {
+        assert!(Access::from_variables(&Variables::default()).unwrap_err().to_string().contains("ROLE_MAP"));
+    }
+}

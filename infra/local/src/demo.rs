@@ -1,6 +1,9 @@
 //! Demonstration data, posted to the running API like any portal's.
 
+mod week;
+
 use serde_json::{Value, json};
+use shared::instant::Instant;
 
 use crate::{Running, TokenRequest};
 
@@ -26,7 +29,7 @@ pub enum DemoError {
 /// # Errors
 /// An event was not stored.
 pub async fn load(stack: &Running) -> Result<(), DemoError> {
-    post(stack, TENANT, &[]).await
+    post(stack, TENANT, &week::batches(Instant::now())).await
 }
 
 /// Posts batches of events of one tenant; each has to be created, or be there already.

@@ -43,9 +43,9 @@ pub enum Insertion {
 struct Pending {
     event: Event,
     digest: Digest,
-    /// The times this event was stamped with, one an attempt. An event found in the trail with one of them is ours, even
-    /// where the attempt that wrote it looked like a failure.
-    stamps: Vec<Instant>,
+    /// The times of the attempts that were not acknowledged. An event found in the trail with one of them is ours: the
+    /// attempt that looked like a failure had stored it.
+    unacknowledged: Vec<Instant>,
 }
 
 enum Answer {
@@ -68,7 +68,7 @@ impl Store {
             let place = *first_of.entry(event.id.clone()).or_insert(unique.len());
             sent.push((place, digest, is_first));
             if is_first {
-                unique.push(Pending { event, digest, stamps: Vec::new() });
+                unique.push(Pending { event, digest, unacknowledged: Vec::new() });
             }
         }
         let insertions = self.insert_unique(unique, recorded_by, deadline).await;
@@ -92,11 +92,13 @@ impl Store {
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
                 for (&index, answer) in chunk.iter().zip(answers) {
-                    events[index].stamps.push(stamp);
                     match answer {
                         Answer::Inserted(at) => insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at)),
                         Answer::Exists => existing.push(index),
-                        Answer::Retry => open.push(index),
+                        Answer::Retry => {
+                            events[index].unacknowledged.push(stamp);
+                            open.push(index);
+                        }
                     }
                 }
             }
@@ -173,7 +175,7 @@ impl Store {
             let pending = &events[index];
             // One that is gone again has expired this moment; the caller may send it once more.
             let Some(there) = found.get(&pending.event.id).cloned() else { continue };
-            let ours = pending.stamps.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
+            let ours = pending.unacknowledged.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
             insertions[index] = match judged(pending.digest, there) {
                 Insertion::Duplicate(there) if ours => Insertion::Created(there),
                 judged => judged,

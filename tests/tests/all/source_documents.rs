@@ -133,7 +133,7 @@ async fn every_example_reads_as_in_its_document() {
         event["id"] = json!(format!("example-{index}"));
         event["occurred_at"] = json!(tests::seconds_ago(1000 - index as u64));
         let posted = stack.post(&portal, "/v1/events", &event).await;
-        assert_eq!(posted.status, 201, "{event}: {}", posted.body);
+        assert_eq!(posted.status.as_u16(), 201, "{event}: {}", posted.body);
         assert_eq!((&posted.body["label"], &posted.body["message"]), (&json!(label), &json!(message)));
         let read = stack.get(&auditor, &format!("/v1/events/example-{index}")).await;
         assert_eq!(read.body, posted.body);
@@ -232,7 +232,7 @@ async fn entitlement_activities_are_worded_as_microsoft_does() {
             "subject": {"email": "kim@acme.example"}, "target": {"type": "access_package", "name": "Sales"}, "reason": "why"
         });
         let posted = stack.post(&portal, "/v1/events", &event).await;
-        assert_eq!(posted.status, 201, "{}", posted.body);
+        assert_eq!(posted.status.as_u16(), 201, "{}", posted.body);
         assert_eq!(
             (&posted.body["category"], &posted.body["label"], &posted.body["request_status"]),
             (&json!(category), &json!(label), &json!(status))
