@@ -122,9 +122,9 @@ fn now() -> i64 {
 fn changed(mut value: Value, changes: Value) -> Value {
     let fields = value.as_object_mut().unwrap();
     for (name, change) in changes.as_object().unwrap() {
-        match change {
-            Value::Null => fields.remove(name),
-            other => fields.insert(name.clone(), other.clone()),
+        match change.is_null() {
+            true => fields.remove(name),
+            false => fields.insert(name.clone(), change.clone()),
         };
     }
     value
