@@ -118,8 +118,9 @@ impl Pauses {
     }
 
     /// Runs `call` until it succeeds, fails for good or the time is over.
-    async fn retry<T, E, R>(deadline: Deadline, mut call: impl AsyncFnMut() -> Result<T, SdkError<E, R>>) -> Result<T, Unavailable>
+    async fn retry<T, E, R, Call>(deadline: Deadline, mut call: impl FnMut() -> Call) -> Result<T, Unavailable>
     where
+        Call: Future<Output = Result<T, SdkError<E, R>>>,
         SdkError<E, R>: std::error::Error,
     {
         let mut pauses = Self::until(deadline);

@@ -16,10 +16,8 @@ impl Store {
     /// The storage did not answer, or the item is damaged.
     pub async fn event_by_id(&self, tenant: &Tenant, id: &EventId, now: Instant, deadline: Deadline) -> Result<Option<Recorded>, ReadError> {
         let key = AttributeValue::S(keys::event(tenant, id));
-        let output = Pauses::retry(deadline, async || {
-            self.client.get_item().table_name(&self.events).key("pk", key.clone()).consistent_read(true).send().await
-        })
-        .await?;
+        let call = self.client.get_item().table_name(&self.events).key("pk", key).consistent_read(true);
+        let output = Pauses::retry(deadline, || call.clone().send()).await?;
         let recorded = output.item.map(item::read).transpose()?;
         Ok(recorded.filter(|recorded| self.shows(recorded.event.occurred_at, recorded.expires_at, now)))
     }

@@ -168,32 +168,30 @@ impl ByTime<'_> {
         let days: Vec<_> = self.days.drain(..self.at_once.min(self.days.len())).collect();
         self.at_once = (self.at_once * 2).min(DAYS_AT_ONCE);
         let this = &*self;
-        self.begun = stream::iter(days).map(|day| this.read_day(day, None)).buffered(DAYS_AT_ONCE).try_collect().await?;
+        let reads: Vec<_> = days.into_iter().map(|day| this.read_day(day, None)).collect();
+        self.begun = stream::iter(reads).buffered(DAYS_AT_ONCE).try_collect().await?;
         Ok(true)
     }
 
     async fn read_day(&self, day: i64, start: Option<Item>) -> Result<Begun, ReadError> {
         let partition = keys::day(self.tenant, day);
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let output = Pauses::retry(self.deadline, async || {
-            self.store
-                .client
-                .query()
-                .table_name(&self.store.events)
-                .index_name("by_time")
-                .key_condition_expression("#day = :day AND #at BETWEEN :low AND :high")
-                .expression_attribute_names("#day", "day")
-                .expression_attribute_names("#at", "at")
-                .expression_attribute_values(":day", text(&partition))
-                .expression_attribute_values(":low", text(&self.low))
-                .expression_attribute_values(":high", text(&self.high))
-                .scan_index_forward(self.order == Order::Ascending)
-                .set_exclusive_start_key(start.clone())
-                .limit(self.page)
-                .send()
-                .await
-        })
-        .await?;
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.events)
+            .index_name("by_time")
+            .key_condition_expression("#day = :day AND #at BETWEEN :low AND :high")
+            .expression_attribute_names("#day", "day")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":day", text(&partition))
+            .expression_attribute_values(":low", text(&self.low))
+            .expression_attribute_values(":high", text(&self.high))
+            .scan_index_forward(self.order == Order::Ascending)
+            .set_exclusive_start_key(start)
+            .limit(self.page);
+        let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
         Ok(Begun { day, items: Some(output.items.unwrap_or_default()), next: output.last_evaluated_key })
     }
 }

@@ -87,10 +87,8 @@ impl Store {
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut pauses = Pauses::until(deadline - self.attempt);
         while !open.is_empty() {
-            let attempts: Vec<_> = {
-                let calls = open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by));
-                stream::iter(calls).buffered(CALLS).collect().await
-            };
+            let calls: Vec<_> = open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
+            let attempts: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
                 for (&index, answer) in chunk.iter().zip(answers) {
@@ -196,10 +194,8 @@ impl Store {
                 #[allow(clippy::expect_used)]
                 let wanted =
                     KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build().expect("keys are given");
-                let output = Pauses::retry(deadline, async || {
-                    self.client.batch_get_item().request_items(&self.events, wanted.clone()).send().await
-                })
-                .await?;
+                let call = self.client.batch_get_item().request_items(&self.events, wanted);
+                let output = Pauses::retry(deadline, || call.clone().send()).await?;
                 for item in output.responses.unwrap_or_default().remove(&self.events).unwrap_or_default() {
                     let recorded = item::read(item)?;
                     found.insert(recorded.event.id.clone(), recorded);

@@ -1,0 +1,126 @@
+//! Who may, after the gateway let a token in: permissions by scope and role, tenants, events of one's own.
+
+use serde_json::{Value, json};
+use tests::{Stack, seconds_ago};
+
+fn login(actor: Value) -> Value {
+    json!({"action": "user.logged_in", "occurred_at": seconds_ago(60), "actor": actor})
+}
+
+#[tokio::test]
+async fn permissions_come_from_scopes_and_roles() {
+    let stack = Stack::start().await;
+    for (claims, read, write) in [
+        (json!({"scope": "audit:read"}), 200, 403),
+        (json!({"scope": "audit:write"}), 403, 201),
+        (json!({"scope": "openid audit:read audit:write"}), 200, 201),
+        (json!({"scope": "audit:operate audit:admin"}), 403, 403),
+        (json!({"scope": "audit:readwrite"}), 403, 403),
+        (json!({"scope": "AUDIT:READ"}), 403, 403),
+        (json!({"roles": ["Audit User"]}), 200, 403),
+        (json!({"roles": ["Somebody", "Global Administrator"]}), 200, 403),
+        (json!({"roles": ["audit user"]}), 403, 403),
+        (json!({"roles": ["Audit User"], "scope": "audit:write"}), 200, 201),
+        (json!({}), 403, 403),
+    ] {
+        let mut request = claims.clone();
+        request["tenant"] = json!("acme");
+        request["sub"] = json!("somebody");
+        let token = stack.token(request);
+        let (got, posted) = (
+            stack.get(&token, "/v1/events").await,
+            stack.post(&token, "/v1/events", &login(json!({"type": "user", "name": "x"}))).await,
+        );
+        assert_eq!((got.status, posted.status), (read, write), "{claims}: {} {}", got.text, posted.text);
+        if read == 403 {
+            assert_eq!(got.content_type, "application/problem+json");
+            assert!(got.body["detail"].as_str().unwrap().contains("audit:read"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_several_tenants_names_one() {
+    let stack = Stack::start().await;
+    let provider = stack.token(json!({"tenants": ["acme", "bolt"], "sub": "msp", "scope": "audit:read audit:write"}));
+    let event = login(json!({"type": "user", "name": "x"}));
+    let without = stack.post(&provider, "/v1/events", &event).await;
+    assert_eq!(without.status, 400);
+    assert!(without.body["detail"].as_str().unwrap().contains("Audit-Tenant"));
+    assert_eq!(stack.post_with(&provider, "/v1/events", &[("Audit-Tenant", "bolt")], &event).await.body["tenant"], "bolt");
+    assert_eq!(stack.post_with(&provider, "/v1/events", &[("Audit-Tenant", "cargo")], &event).await.status, 404);
+    assert_eq!(stack.post_with(&provider, "/v1/events", &[("Audit-Tenant", "ACME")], &event).await.status, 404);
+    for (tenant, count) in [("acme", 0), ("bolt", 1)] {
+        let listed = stack.get_with(&provider, "/v1/events", &[("Audit-Tenant", tenant)]).await.body;
+        assert_eq!(listed["events"].as_array().unwrap().len(), count, "{tenant}");
+    }
+    let me = stack.get(&provider, "/v1/me").await.body;
+    assert_eq!((&me["tenant"], &me["tenants"]), (&Value::Null, &json!(["acme", "bolt"])));
+    // One tenant need not be named, but a foreign one is not found.
+    let single = stack.reader("acme");
+    assert_eq!(stack.get_with(&single, "/v1/events", &[("Audit-Tenant", "acme")]).await.status, 200);
+    assert_eq!(stack.get_with(&single, "/v1/events", &[("Audit-Tenant", "bolt")]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_token_without_a_usable_tenant_is_403() {
+    let stack = Stack::start().await;
+    for tenant in [json!({}), json!({"tenant": "a#b"}), json!({"tenant": ""}), json!({"tenants": []}), json!({"tenants": ["acme", "b c"]})] {
+        let mut claims = tenant.clone();
+        claims["sub"] = json!("x");
+        claims["scope"] = json!("audit:read");
+        let answer = stack.get(&stack.token(claims), "/v1/events").await;
+        assert_eq!(answer.status, 403, "{tenant}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_phone_writes_events_of_its_own_user_only() {
+    let stack = Stack::start().await;
+    let phone = stack.token(json!({"tenant": "acme", "sub": "u-1", "email": "Alex@Nikpot.com", "scope": "audit:self"}));
+    for (actor, status) in [
+        (json!({"type": "user", "email": "alex@nikpot.com"}), 201),
+        (json!({"type": "user", "id": "u-1"}), 201),
+        (json!({"type": "user", "id": "u-1", "email": "ALEX@nikpot.com", "name": "Alex"}), 201),
+        (json!({"type": "user", "email": "boss@nikpot.com"}), 403),
+        (json!({"type": "user", "id": "u-1", "email": "boss@nikpot.com"}), 403),
+        (json!({"type": "user", "id": "u-2", "email": "alex@nikpot.com"}), 403),
+        (json!({"type": "user", "id": "U-1"}), 403),
+        (json!({"type": "user", "name": "u-1"}), 403),
+    ] {
+        let answer = stack.post(&phone, "/v1/events", &login(actor.clone())).await;
+        assert_eq!(answer.status, status, "{actor}: {}", answer.text);
+    }
+    // In a list, one foreign event refuses the request, and nothing of it is stored.
+    let own = |id: &str| {
+        let mut event = login(json!({"type": "user", "id": "u-1"}));
+        event["id"] = json!(id);
+        event
+    };
+    let foreign = login(json!({"type": "user", "id": "u-2"}));
+    let refused = stack.post(&phone, "/v1/events", &json!({"events": [own("own-1"), foreign]})).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body["detail"].as_str().unwrap().contains("event 1"));
+    assert_eq!(stack.get(&stack.reader("acme"), "/v1/events/own-1").await.status, 404);
+    let taken = stack.post(&phone, "/v1/events", &json!({"events": [own("own-1"), {"action": "x"}]})).await;
+    assert_eq!((&taken.body["created"], &taken.body["invalid"]), (&json!(1), &json!(1)));
+    assert_eq!(stack.get(&phone, "/v1/events").await.status, 403);
+}
+
+#[tokio::test]
+async fn the_trail_remembers_who_sent_an_event() {
+    let stack = Stack::start().await;
+    let portal = stack.token(json!({"tenant": "acme", "sub": "portal-7", "client_id": "web", "scope": "audit:write"}));
+    let posted = stack.post(&portal, "/v1/events", &login(json!({"type": "user", "name": "x"}))).await;
+    assert_eq!(posted.body["recorded_by"], json!({"sub": "portal-7", "client_id": "web"}));
+}
+
+#[tokio::test]
+async fn me_tells_a_caller_what_the_service_sees() {
+    let stack = Stack::start().await;
+    let token = stack.token(json!({"tenant": "acme", "sub": "u-1", "email": "a@acme.example", "roles": ["Global Administrator"]}));
+    let me = stack.get(&token, "/v1/me").await.body;
+    assert_eq!(me["tenant"], "acme");
+    assert_eq!(me["permissions"], json!(["read", "operate", "admin"]));
+    assert_eq!((&me["email"], &me["zone"], &me["retention_days"]), (&json!("a@acme.example"), &json!("UTC"), &json!(400)));
+}

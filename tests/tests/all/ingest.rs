@@ -1,0 +1,193 @@
+//! `POST /v1/events` over HTTP: bodies, statuses, repeats, limits.
+
+use serde_json::{Value, json};
+use tests::{Stack, seconds_ago, seconds_ahead};
+
+fn login(id: &str) -> Value {
+    json!({"id": id, "action": "user.logged_in", "occurred_at": seconds_ago(60), "actor": {"type": "user", "email": "a@acme.example"}})
+}
+
+fn statuses(answer: &Value) -> Vec<&str> {
+    answer["results"].as_array().unwrap().iter().map(|result| result["status"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn one_event_is_created_then_a_duplicate_then_a_conflict() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let event = login("one");
+    let created = stack.post(&portal, "/v1/events", &event).await;
+    assert_eq!((created.status, &created.body["tenant"]), (201, &json!("acme")));
+    let again = stack.post(&portal, "/v1/events", &event).await;
+    assert_eq!((again.status, &again.body), (200, &created.body));
+
+    let mut other = event.clone();
+    other["actor"]["email"] = json!("b@acme.example");
+    other["details"] = json!({"x": 1});
+    let conflict = stack.post(&portal, "/v1/events", &other).await;
+    assert_eq!((conflict.status, conflict.content_type.as_str()), (409, "application/problem+json"));
+    let pointers: Vec<_> = conflict.body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+    assert_eq!(pointers, [&json!("/actor/email"), &json!("/details")]);
+    // What the stored event says is not told to a caller who may only write.
+    assert!(!conflict.text.contains("a@acme.example"));
+
+    let mut later = event;
+    later["occurred_at"] = json!(seconds_ago(1));
+    assert_eq!(stack.post(&portal, "/v1/events", &later).await.status, 409);
+    let read = stack.get(&stack.reader("acme"), "/v1/events/one").await;
+    assert_eq!(read.body, created.body);
+}
+
+#[tokio::test]
+async fn a_list_says_of_each_what_became_of_it() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    stack.post(&portal, "/v1/events", &login("there")).await;
+    let mut other = login("there");
+    other["reason"] = json!("another one");
+    let there = stack.get(&stack.reader("acme"), "/v1/events/there").await.body;
+    let mut same = login("there");
+    same["occurred_at"] = there["occurred_at"].clone();
+    let twice = login("twice");
+    let mut twice_other = twice.clone();
+    twice_other["reason"] = json!("differs");
+    let events = json!([login("new"), same, other, {"action": "user.loged_in"}, twice, twice, twice_other, 5, {"events": []}]);
+    let answer = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        statuses(&answer.body),
+        ["created", "duplicate", "conflict", "invalid", "created", "duplicate", "conflict", "invalid", "invalid"]
+    );
+    for (word, count) in [("created", 2), ("duplicate", 2), ("conflict", 2), ("invalid", 3), ("unavailable", 0)] {
+        assert_eq!(answer.body[word], count, "{word}");
+    }
+    let results = &answer.body["results"];
+    assert_eq!(results[3]["index"], 3);
+    assert_eq!(results[3]["errors"][0], json!({"pointer": "/action", "detail": "\"user.loged_in\" is no known action. Did you mean \"user.logged_in\"? GET /v1/actions lists them all"}));
+    assert_eq!(results[6]["errors"][0]["pointer"], "/reason");
+    let listed = stack.get(&stack.reader("acme"), "/v1/events").await.body;
+    assert_eq!(listed["events"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn ndjson_is_taken_line_by_line() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let body = format!("{}\r\n\n{{broken\n{}\n", login("l-1"), login("l-2"));
+    let answer = stack.post_text(&portal, "/v1/events", "application/x-ndjson; charset=utf-8", body).await;
+    assert_eq!(statuses(&answer.body), ["created", "invalid", "created"], "{}", answer.body);
+    assert_eq!(answer.body["results"][1]["errors"][0]["pointer"], "");
+}
+
+#[tokio::test]
+async fn what_loses_digits_or_characters_is_422_and_invalid_in_a_list() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let good = login("good").to_string();
+    let head = format!(r#"{{"action":"user.logged_in","occurred_at":"{}","actor":{{"type":"user","name":"a"}}"#, seconds_ago(9));
+    for (rest, pointer) in [
+        (r#","reason":"a","reason":"b"}"#.to_owned(), "/reason"),
+        (r#","details":{"n":9007199254740993}}"#.to_owned(), "/details/n"),
+        (r#","reason":"\ud800"}"#.to_owned(), ""),
+        (r#","reason":"a\u0000b"}"#.to_owned(), "/reason"),
+        (format!(r#","details":{{"d":{}{}}}}}"#, "[".repeat(31), "]".repeat(31)), "/details/d/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0"),
+    ] {
+        let bad = format!("{head}{rest}");
+        let one = stack.post_text(&portal, "/v1/events", "application/json", bad.clone()).await;
+        assert_eq!((one.status, &one.body["errors"][0]["pointer"]), (422, &json!(pointer)), "{bad}: {}", one.body);
+        let many = stack.post_text(&portal, "/v1/events", "application/json", format!(r#"{{"events":[{bad},{good}]}}"#)).await;
+        assert_eq!(statuses(&many.body)[0], "invalid", "{bad}");
+        assert_ne!(statuses(&many.body)[1], "invalid");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_outside_the_events_refuses_the_request() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let good = login("g").to_string();
+    let many = json!({"events": (0..501).map(|n| login(&format!("m-{n}"))).collect::<Vec<_>>()}).to_string();
+    let long = format!("{good}{}", " ".repeat(4 * 1024 * 1024));
+    for (content_type, body, status) in [
+        ("application/json", "{".to_owned(), 400),
+        ("application/json", "[]".to_owned(), 400),
+        ("application/json", format!(r#"{{"events":[{good}],"extra":1}}"#), 400),
+        ("application/json", r#"{"events":7}"#.to_owned(), 400),
+        ("text/plain", good.clone(), 415),
+        ("application/x-www-form-urlencoded", good.clone(), 415),
+        ("application/json", many, 413),
+        ("application/json", long, 413),
+    ] {
+        let answer = stack.post_text(&portal, "/v1/events", content_type, body).await;
+        assert_eq!((answer.status, answer.content_type.as_str()), (status, "application/problem+json"), "{}", answer.text);
+        assert!(answer.body["detail"].as_str().unwrap().len() > 10);
+    }
+    assert_eq!(stack.post(&portal, "/v1/events?dry_run=true", &login("g")).await.status, 400);
+    let listed = stack.get(&stack.reader("acme"), "/v1/events").await.body;
+    assert_eq!(listed["events"], json!([]));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_gives_events_without_id_the_same_id_again() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let mut event = login("x");
+    event.as_object_mut().unwrap().remove("id");
+    let list = json!({"events": [event, event]});
+    let send = |token: String, key: &'static str, body: Value| {
+        let stack = &stack;
+        async move { stack.post_with(&token, "/v1/events", &[("Idempotency-Key", key)], &body).await }
+    };
+    let first = send(portal.clone(), "k-1", list.clone()).await.body;
+    assert_eq!(statuses(&first), ["created", "created"]);
+    let again = send(portal.clone(), "k-1", list.clone()).await.body;
+    assert_eq!(statuses(&again), ["duplicate", "duplicate"]);
+    assert_eq!(first["results"][1]["id"], again["results"][1]["id"]);
+    let other = send(portal.clone(), "k-2", list.clone()).await.body;
+    assert_eq!(statuses(&other), ["created", "created"]);
+    let mut changed = list.clone();
+    changed["events"][1]["reason"] = json!("changed");
+    assert_eq!(statuses(&send(portal.clone(), "k-1", changed).await.body), ["duplicate", "conflict"]);
+    // Another caller's key of the same text is another key.
+    let colleague = stack.token(json!({"tenant": "acme", "sub": "second-portal", "scope": "audit:write"}));
+    assert_eq!(statuses(&send(colleague, "k-1", list.clone()).await.body), ["created", "created"]);
+    assert_eq!(send(portal.clone(), " ", list).await.status, 400);
+    // Without a key every event is a new one.
+    let a = stack.post(&portal, "/v1/events", &event).await;
+    let b = stack.post(&portal, "/v1/events", &event).await;
+    assert_eq!((a.status, b.status), (201, 201));
+    assert_ne!(a.body["id"], b.body["id"]);
+}
+
+#[tokio::test]
+async fn times_are_kept_in_utc_and_bounded() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let mut event = login("zone");
+    event["occurred_at"] = json!("2026-11-01T13:26:07.5+05:30");
+    // Inside the retention or not, the answer must be about the time.
+    let answer = stack.post(&portal, "/v1/events", &event).await;
+    if answer.status == 201 {
+        assert_eq!(answer.body["occurred_at"], "2026-11-01T07:56:07.500Z");
+    } else {
+        assert_eq!(answer.body["errors"][0]["pointer"], "/occurred_at");
+    }
+    for (at, part) in [(seconds_ahead(301 + 60), "in the future"), (seconds_ago(401 * 86_400), "400 days")] {
+        event["id"] = json!("bounds");
+        event["occurred_at"] = json!(at);
+        let answer = stack.post(&portal, "/v1/events", &event).await;
+        assert_eq!(answer.status, 422);
+        assert!(answer.body["errors"][0]["detail"].as_str().unwrap().contains(part), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn many_callers_that_send_the_same_events_store_each_once() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let list = json!({"events": (0..60).map(|n| login(&format!("race-{n}"))).collect::<Vec<_>>()});
+    let answers = futures::future::join_all((0..8).map(|_| stack.post(&portal, "/v1/events", &list))).await;
+    let created: u64 = answers.iter().map(|answer| answer.body["created"].as_u64().unwrap()).sum();
+    let duplicate: u64 = answers.iter().map(|answer| answer.body["duplicate"].as_u64().unwrap()).sum();
+    assert_eq!((created, duplicate), (60, 7 * 60));
+}
