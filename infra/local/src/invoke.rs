@@ -210,7 +210,7 @@ async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incomin
     let authorization = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let signed =
         authorization.and_then(|text| text.split_once("Credential=")).and_then(|(_, rest)| rest.split_once('/'));
-    if !signed.is_some_and(|(key, _)| key == access_key) {
+    if signed.is_none_or(|(key, _)| key != access_key) {
         return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", "not signed with this run's access key");
     }
     let path = request.uri().path().to_owned();

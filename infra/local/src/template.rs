@@ -138,6 +138,7 @@ struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "what is not named here has no place in a template")]
 impl<'t> Reader<'t> {
     fn error(&self, line: usize, problem: impl Into<String>) -> TemplateError {
         let (file, path) = (self.file.to_owned(), "YAML".to_owned());

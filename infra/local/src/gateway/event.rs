@@ -151,39 +151,41 @@ fn flattened(value: &Value) -> String {
 }
 
 /// The response that a function's answer stands for. Without a `statusCode`, the answer is the body of a 200.
-pub(crate) fn response(answer: Value) -> Result<Response<Full<Bytes>>, String> {
-    let mut answer = match answer {
-        Value::Object(answer) if answer.contains_key("statusCode") => answer,
-        Value::String(body) => return Ok(inferred(body)),
-        other => return Ok(inferred(other.to_string())),
-    };
-    let status = match &answer["statusCode"] {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
+pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, String> {
+    if let Value::String(body) = answer {
+        return Ok(inferred(body));
+    }
+    if answer.get("statusCode").is_none() {
+        return Ok(inferred(answer.to_string()));
+    }
+    let status = &answer["statusCode"];
+    let status = status.as_u64().or_else(|| status.as_str()?.parse().ok());
     let status = status.and_then(|status| u16::try_from(status).ok()).filter(|status| (200..600).contains(status));
     let status = status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or("statusCode is no HTTP status")?;
-    let body = match answer.remove("body") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(body)) => body,
-        Some(other) => other.to_string(),
+    let body = match answer["body"].take() {
+        Value::Null => String::new(),
+        Value::String(body) => body,
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
     };
-    let body = match answer.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or_default() {
+    let body = match answer["isBase64Encoded"].as_bool().unwrap_or_default() {
         true => Bytes::from(BASE64_STANDARD.decode(body).map_err(|error| format!("body is not base64: {error}"))?),
         false => Bytes::from(body),
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     // `multiValueHeaders` belongs to format 1.0; in 2.0 the gateway does not look at it.
-    for (name, value) in entries(&answer, "headers")? {
+    let headers = &answer["headers"];
+    if !headers.is_null() && !headers.is_object() {
+        return Err("headers is no object".into());
+    }
+    for (name, value) in headers.as_object().into_iter().flatten() {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
         if matches!(name, header::CONNECTION | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::UPGRADE) {
             continue;
         }
         response.headers_mut().insert(name, header_value(value)?);
     }
-    for cookie in answer.get("cookies").and_then(Value::as_array).into_iter().flatten() {
+    for cookie in answer["cookies"].as_array().into_iter().flatten() {
         response.headers_mut().append(header::SET_COOKIE, header_value(cookie)?);
     }
     if !response.headers().contains_key(header::CONTENT_TYPE) {
@@ -196,14 +198,6 @@ fn inferred(body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-fn entries<'a>(answer: &'a Map<String, Value>, name: &str) -> Result<Vec<(&'a String, &'a Value)>, String> {
-    match answer.get(name) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Object(entries)) => Ok(entries.iter().collect()),
-        Some(_) => Err(format!("{name} is no object")),
-    }
 }
 
 fn header_value(value: &Value) -> Result<HeaderValue, String> {
