@@ -89,7 +89,9 @@ impl From<ReadError> for Problem {
 pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
     let body = request.body.as_deref().unwrap_or_default();
     if request.is_base64_encoded {
-        BASE64_STANDARD.decode(body).map_err(|_| Problem::bad_request("the body is not readable: its base64 form is broken"))
+        BASE64_STANDARD
+            .decode(body)
+            .map_err(|_| Problem::bad_request("the body is not readable: its base64 form is broken"))
     } else {
         Ok(body.as_bytes().to_vec())
     }
@@ -115,7 +117,8 @@ impl Parameters {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
-                let known = if known.is_empty() { "none are".to_owned() } else { format!("known are {}", known.join(", ")) };
+                let known =
+                    if known.is_empty() { "none are".to_owned() } else { format!("known are {}", known.join(", ")) };
                 return Err(Problem::bad_request(format!("unknown query parameter {name:?}; {known}")));
             }
             if parameters.iter().any(|(other, _)| *other == name) {
@@ -137,14 +140,20 @@ impl Parameters {
     /// 400 with the sentence that `read` gives.
     pub fn read_as<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
         self.get(name)
-            .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("query parameter {name:?}: {detail}"))))
+            .map(|text| {
+                read(text).map_err(|detail| Problem::bad_request(format!("query parameter {name:?}: {detail}")))
+            })
             .transpose()
     }
 
     /// What identifies the query: all its parameters but `apart`, in a fixed order.
     pub fn identity(&self, apart: &[&str]) -> Vec<(&str, &str)> {
-        let mut identity: Vec<_> =
-            self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, _)| !apart.contains(name)).collect();
+        let mut identity: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| !apart.contains(name))
+            .collect();
         identity.sort_unstable();
         identity
     }

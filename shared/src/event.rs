@@ -80,7 +80,8 @@ impl fmt::Display for EventId {
 }
 
 fn is_word(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    (1..=longest).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// An event's facts: what its source told us, normalised. Nothing derived, nothing of how it was recorded.

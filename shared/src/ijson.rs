@@ -53,7 +53,9 @@ pub fn read(json: &str) -> Result<Value, Vec<FieldError>> {
         Ok(_) => Err(faults),
         Err(error) => {
             let detail = if error.to_string().contains("surrogate") || error.to_string().contains("hex escape") {
-                format!("a \\u escape stands for half a character (a lone surrogate); send the whole character: {error}")
+                format!(
+                    "a \\u escape stands for half a character (a lone surrogate); send the whole character: {error}"
+                )
             } else {
                 format!("is not JSON: {error}")
             };

@@ -73,7 +73,7 @@ impl Store {
         Ok(Self {
             client: Client::from_conf(config),
             events: variables.text("EVENTS_TABLE")?.to_owned(),
-            attempt: feed_lag.mul_f32(0.7),
+            attempt: feed_lag * 7 / 10,
             retention: Duration::from_secs(days * 86_400),
         })
     }

@@ -28,12 +28,18 @@ const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(function: &Query, request: &ApiGatewayV2httpRequest, tenant: &Tenant) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    tenant: &Tenant,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let deadline = api::deadline();
     let now = Instant::now();
     let known = ["since", "until", "order", "limit", "cursor", "tz", "include_service"];
     let parameters = Parameters::read(request, &known)?;
-    let zone = parameters.read_as("tz", zone::zone)?.map_or_else(|| zone::zone(&function.zone).map_err(|error| Problem::internal(&error)), Ok)?;
+    let zone = parameters
+        .read_as("tz", zone::zone)?
+        .map_or_else(|| zone::zone(&function.zone).map_err(|error| Problem::internal(&error)), Ok)?;
     let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
     let until = parameters.read_as("until", |text| zone::typed(text, &zone, Bound::Until))?;
     if let (Some(since), Some(until)) = (since, until)
@@ -128,7 +134,11 @@ impl Answer {
 ///
 /// # Errors
 /// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
-pub async fn one(function: &Query, request: &ApiGatewayV2httpRequest, tenant: &Tenant) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    tenant: &Tenant,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
     let id = request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;

@@ -44,7 +44,10 @@ impl Query {
 ///
 /// # Errors
 /// None: what goes wrong is answered as a problem.
-pub async fn handle(function: Arc<Query>, event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
+pub async fn handle(
+    function: Arc<Query>,
+    event: LambdaEvent<ApiGatewayV2httpRequest>,
+) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     Ok(api::answer(Box::pin(answer(&function, &event.payload)).await))
 }

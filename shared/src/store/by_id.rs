@@ -14,7 +14,13 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer, or the item is damaged.
-    pub async fn event_by_id(&self, tenant: &Tenant, id: &EventId, now: Instant, deadline: Deadline) -> Result<Option<Recorded>, ReadError> {
+    pub async fn event_by_id(
+        &self,
+        tenant: &Tenant,
+        id: &EventId,
+        now: Instant,
+        deadline: Deadline,
+    ) -> Result<Option<Recorded>, ReadError> {
         let key = AttributeValue::S(keys::event(tenant, id));
         let call = self.client.get_item().table_name(&self.events).key("pk", key).consistent_read(true);
         let output = Pauses::retry(deadline, || call.clone().send()).await?;

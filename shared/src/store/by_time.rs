@@ -78,7 +78,14 @@ struct Begun {
 
 impl Store {
     /// Reads the tenant's events of `range`, `page` items a call.
-    pub fn events_by_time<'s>(&'s self, tenant: &'s Tenant, range: Range, page: i32, now: Instant, deadline: Deadline) -> ByTime<'s> {
+    pub fn events_by_time<'s>(
+        &'s self,
+        tenant: &'s Tenant,
+        range: Range,
+        page: i32,
+        now: Instant,
+        deadline: Deadline,
+    ) -> ByTime<'s> {
         // What is past its retention is not even read.
         let mut since = range.since.max(now.minus(self.retention));
         let mut until = range.until.min(now.plus(LATEST));
@@ -88,7 +95,11 @@ impl Store {
                 Order::Ascending => since = since.max(after.at),
             }
         }
-        let days = if since < until { since.day_number()..=Instant::from_millis(until.millis() - 1).day_number() } else { 1..=0 };
+        let days = if since < until {
+            since.day_number()..=Instant::from_millis(until.millis() - 1).day_number()
+        } else {
+            1..=0
+        };
         ByTime {
             store: self,
             tenant,

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::batch_execute_statement::BatchExecuteStatementOutput,
-    types::{
-        AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, KeysAndAttributes,
-    },
+    types::{AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, KeysAndAttributes},
 };
 use futures::{StreamExt, stream};
 use tokio::time::Instant as Deadline;
@@ -57,7 +55,12 @@ enum Answer {
 impl Store {
     /// Inserts `events`, all of one tenant, and says of each, in their order, what became of it. Of an id that comes twice
     /// the first is written and the others are judged against it.
-    pub async fn insert_events(&self, events: Vec<Event>, recorded_by: &RecordedBy, deadline: Deadline) -> Vec<Insertion> {
+    pub async fn insert_events(
+        &self,
+        events: Vec<Event>,
+        recorded_by: &RecordedBy,
+        deadline: Deadline,
+    ) -> Vec<Insertion> {
         let mut first_of: HashMap<EventId, usize> = HashMap::with_capacity(events.len());
         let mut unique = Vec::with_capacity(events.len());
         // For each event sent: which of the unique ones it is judged by, and its own digest.
@@ -76,24 +79,34 @@ impl Store {
             .map(|(place, digest, is_first)| match &insertions[place] {
                 insertion if is_first => insertion.clone(),
                 Insertion::Unavailable => Insertion::Unavailable,
-                Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(there) => judged(digest, there.clone()),
+                Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(there) => {
+                    judged(digest, there.clone())
+                }
             })
             .collect()
     }
 
-    async fn insert_unique(&self, mut events: Vec<Pending>, recorded_by: &RecordedBy, deadline: Deadline) -> Vec<Insertion> {
+    async fn insert_unique(
+        &self,
+        mut events: Vec<Pending>,
+        recorded_by: &RecordedBy,
+        deadline: Deadline,
+    ) -> Vec<Insertion> {
         let mut insertions = vec![Insertion::Unavailable; events.len()];
         let mut existing = Vec::new();
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut pauses = Pauses::until(deadline - self.attempt);
         while !open.is_empty() {
-            let calls: Vec<_> = open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
+            let calls: Vec<_> =
+                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
             let attempts: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
                 for (&index, answer) in chunk.iter().zip(answers) {
                     match answer {
-                        Answer::Inserted(at) => insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at)),
+                        Answer::Inserted(at) => {
+                            insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at))
+                        }
                         Answer::Exists => existing.push(index),
                         Answer::Retry => {
                             events[index].unacknowledged.push(stamp);
@@ -123,7 +136,8 @@ impl Store {
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
     async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
         let at = Instant::now();
-        let statements = chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
+        let statements =
+            chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
         let call = self.client.batch_execute_statement().set_statements(Some(statements)).send();
         let failure = match tokio::time::timeout(self.attempt, call).await {
             Ok(Ok(output)) => return (at, answers(output, chunk.len(), at)),
@@ -183,26 +197,40 @@ impl Store {
         }
     }
 
-    async fn events_by_key(&self, events: &[&Event], deadline: Deadline) -> Result<HashMap<EventId, Recorded>, ReadError> {
+    async fn events_by_key(
+        &self,
+        events: &[&Event],
+        deadline: Deadline,
+    ) -> Result<HashMap<EventId, Recorded>, ReadError> {
         let mut found = HashMap::new();
         for chunk in events.chunks(KEYS) {
             let mut keys: Vec<_> = chunk
                 .iter()
-                .map(|event| HashMap::from([("pk".to_owned(), AttributeValue::S(keys::event(&event.tenant, &event.id)))]))
+                .map(|event| {
+                    HashMap::from([("pk".to_owned(), AttributeValue::S(keys::event(&event.tenant, &event.id)))])
+                })
                 .collect();
             let mut pauses = Pauses::until(deadline);
             while !keys.is_empty() {
                 // The builder refuses a request without keys, and there are some.
                 #[allow(clippy::expect_used)]
-                let wanted =
-                    KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build().expect("keys are given");
+                let wanted = KeysAndAttributes::builder()
+                    .set_keys(Some(keys))
+                    .consistent_read(true)
+                    .build()
+                    .expect("keys are given");
                 let call = self.client.batch_get_item().request_items(&self.events, wanted);
                 let output = Pauses::retry(deadline, || call.clone().send()).await?;
                 for item in output.responses.unwrap_or_default().remove(&self.events).unwrap_or_default() {
                     let recorded = item::read(item)?;
                     found.insert(recorded.event.id.clone(), recorded);
                 }
-                keys = output.unprocessed_keys.unwrap_or_default().remove(&self.events).map(|rest| rest.keys).unwrap_or_default();
+                keys = output
+                    .unprocessed_keys
+                    .unwrap_or_default()
+                    .remove(&self.events)
+                    .map(|rest| rest.keys)
+                    .unwrap_or_default();
                 if !keys.is_empty() && !pauses.pause().await {
                     return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
                 }
@@ -225,7 +253,8 @@ fn answers(output: BatchExecuteStatementOutput, statements: usize, at: Instant) 
             Some(None) => Answer::Inserted(at),
             Some(Some(error)) if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) => Answer::Exists,
             Some(Some(error)) => {
-                let (code, message) = (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
+                let (code, message) =
+                    (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
                 tracing::warn!(code, "an event was not inserted: {code}: {message}");
                 Answer::Retry
             }

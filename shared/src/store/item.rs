@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::{
     event::{
-        Actor, ActorType, AskedWindow, Digest, Event, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope, Session, Ticket,
+        Actor, ActorType, AskedWindow, Digest, Event, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
+        Session, Ticket,
     },
     instant::Instant,
     store::keys::{self, Position},
@@ -64,10 +65,18 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     out.text("recorded_day", keys::day(tenant, recorded_at.day_number()));
     out.text("recorded", Position { at: *recorded_at, id: id.clone() }.to_string());
     out.maybe("actor_key", keys::involved(tenant, actor.id.as_deref(), actor.name.as_deref(), actor.email.as_deref()));
-    for (key, party) in [("subject_key", &event.subject), ("account_key", &event.account), ("target_key", &event.target)] {
-        out.maybe(key, party.as_ref().and_then(|p| keys::involved(tenant, p.id.as_deref(), p.name.as_deref(), p.email.as_deref())));
+    for (key, party) in
+        [("subject_key", &event.subject), ("account_key", &event.account), ("target_key", &event.target)]
+    {
+        out.maybe(
+            key,
+            party.as_ref().and_then(|p| keys::involved(tenant, p.id.as_deref(), p.name.as_deref(), p.email.as_deref())),
+        );
     }
-    out.maybe("session_key", session.as_ref().and_then(|session| keys::involved(tenant, Some(&session.id), None, None)));
+    out.maybe(
+        "session_key",
+        session.as_ref().and_then(|session| keys::involved(tenant, Some(&session.id), None, None)),
+    );
 
     out.text("action", event.action.clone());
     out.text(ACTOR.kind, actor.kind.as_str());
@@ -189,7 +198,8 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
         None => None,
         Some(id) => {
             let scope = item.text("session_scope");
-            let scope = item.sound("session_scope", Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()))?.1;
+            let scope =
+                item.sound("session_scope", Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()))?.1;
             Some(Session {
                 id,
                 scope,
@@ -317,8 +327,12 @@ impl Reader {
     }
 
     fn party(&mut self, names: &PartyNames) -> Option<Party> {
-        let party =
-            Party { kind: self.text(names.kind), id: self.text(names.id), name: self.text(names.name), email: self.text(names.email) };
+        let party = Party {
+            kind: self.text(names.kind),
+            id: self.text(names.id),
+            name: self.text(names.name),
+            email: self.text(names.email),
+        };
         (party != Party::default()).then_some(party)
     }
 }
@@ -339,13 +353,21 @@ mod tests {
     }
 
     fn party() -> impl Strategy<Value = Party> {
-        (of(text()), of(text()), of(text()), text())
-            .prop_map(|(kind, id, name, email)| Party { kind, id, name, email: Some(email) })
+        (of(text()), of(text()), of(text()), text()).prop_map(|(kind, id, name, email)| Party {
+            kind,
+            id,
+            name,
+            email: Some(email),
+        })
     }
 
     fn actor() -> impl Strategy<Value = Actor> {
-        (0usize..4, of(text()), of(text()), of(text()))
-            .prop_map(|(kind, id, name, email)| Actor { kind: ActorType::ALL[kind].1, id, name, email })
+        (0usize..4, of(text()), of(text()), of(text())).prop_map(|(kind, id, name, email)| Actor {
+            kind: ActorType::ALL[kind].1,
+            id,
+            name,
+            email,
+        })
     }
 
     fn session() -> impl Strategy<Value = Session> {
@@ -363,13 +385,29 @@ mod tests {
     }
 
     fn window() -> impl Strategy<Value = AskedWindow> {
-        prop_oneof![Just(AskedWindow::None), text().prop_map(AskedWindow::Duration), instant().prop_map(AskedWindow::Until)]
+        prop_oneof![
+            Just(AskedWindow::None),
+            text().prop_map(AskedWindow::Duration),
+            instant().prop_map(AskedWindow::Until)
+        ]
     }
 
     fn events() -> impl Strategy<Value = Event> {
         let who = (actor(), of(party()), of(party()), of(party()), of(party()), of(session()));
-        let why = (of(text()), of(text()), of(text()), of((text(), text(), of(text()))), of((text(), text())), vec(text(), 0..3));
-        let rest = (any::<bool>(), of(window()), of((of(text()), of(text()), of(text()))), of(vec((text(), any::<i32>()), 0..3)));
+        let why = (
+            of(text()),
+            of(text()),
+            of(text()),
+            of((text(), text(), of(text()))),
+            of((text(), text())),
+            vec(text(), 0..3),
+        );
+        let rest = (
+            any::<bool>(),
+            of(window()),
+            of((of(text()), of(text()), of(text()))),
+            of(vec((text(), any::<i32>()), 0..3)),
+        );
         ("[a-zA-Z0-9_-]{1,64}", "[a-zA-Z0-9_-]{1,128}", text(), instant(), who, why, rest).prop_map(
             |(tenant, id, action, occurred_at, who, why, rest)| Event {
                 tenant: Tenant::new(&tenant).unwrap(),
@@ -450,8 +488,10 @@ mod tests {
             source: None,
             details: None,
         };
-        let good: Item =
-            attributes(&recorded(event, Instant::from_millis(1))).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let good: Item = attributes(&recorded(event, Instant::from_millis(1)))
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         for name in ["pk", "at", "recorded", "action", "actor_type", "by_sub", "digest", "ttl"] {
             let mut item = good.clone();
             item.remove(name);

@@ -1,7 +1,7 @@
 //! Who may, after the gateway let a token in: permissions by scope and role, tenants, events of one's own.
 
 use serde_json::{Value, json};
-use tests::{Stack, send, seconds_ago};
+use tests::{Stack, seconds_ago, send};
 
 fn login(actor: Value) -> Value {
     json!({"action": "user.logged_in", "occurred_at": seconds_ago(60), "actor": actor})
@@ -31,7 +31,13 @@ async fn permissions_come_from_scopes_and_roles() {
             stack.get(&token, "/v1/events").await,
             stack.post(&token, "/v1/events", &login(json!({"type": "user", "name": "x"}))).await,
         );
-        assert_eq!((got.status.as_u16(), posted.status.as_u16()), (read, write), "{claims}: {} {}", got.text, posted.text);
+        assert_eq!(
+            (got.status.as_u16(), posted.status.as_u16()),
+            (read, write),
+            "{claims}: {} {}",
+            got.text,
+            posted.text
+        );
         if read == 403 {
             assert_eq!(got.header("content-type"), "application/problem+json");
             assert!(got.body["detail"].as_str().unwrap().contains("audit:read"));
@@ -47,25 +53,48 @@ async fn a_token_for_several_tenants_names_one() {
     let without = stack.post(&provider, "/v1/events", &event).await;
     assert_eq!(without.status.as_u16(), 400);
     assert!(without.body["detail"].as_str().unwrap().contains("Audit-Tenant"));
-    assert_eq!(send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "bolt").json(&event)).await.body["tenant"], "bolt");
-    assert_eq!(send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "cargo").json(&event)).await.status, 404);
-    assert_eq!(send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "ACME").json(&event)).await.status, 404);
+    assert_eq!(
+        send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "bolt").json(&event))
+            .await
+            .body["tenant"],
+        "bolt"
+    );
+    assert_eq!(
+        send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "cargo").json(&event))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "ACME").json(&event))
+            .await
+            .status,
+        404
+    );
     for (tenant, count) in [("acme", 0), ("bolt", 1)] {
-        let listed = send(stack.request("GET", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", tenant)).await.body;
+        let listed =
+            send(stack.request("GET", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", tenant)).await.body;
         assert_eq!(listed["events"].as_array().unwrap().len(), count, "{tenant}");
     }
     let me = stack.get(&provider, "/v1/me").await.body;
     assert_eq!((&me["tenant"], &me["tenants"]), (&Value::Null, &json!(["acme", "bolt"])));
     // One tenant need not be named, but a foreign one is not found.
     let single = stack.reader("acme");
-    assert_eq!(send(stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "acme")).await.status, 200);
-    assert_eq!(send(stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "bolt")).await.status, 404);
+    assert_eq!(
+        send(stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "acme")).await.status,
+        200
+    );
+    assert_eq!(
+        send(stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "bolt")).await.status,
+        404
+    );
 }
 
 #[tokio::test]
 async fn a_phone_writes_events_of_its_own_user_only() {
     let stack = Stack::start().await;
-    let phone = stack.minted(json!({"tenant": "acme", "sub": "u-1", "email": "Alex@Nikpot.com", "scope": "audit:self"}));
+    let phone =
+        stack.minted(json!({"tenant": "acme", "sub": "u-1", "email": "Alex@Nikpot.com", "scope": "audit:self"}));
     for (actor, status) in [
         (json!({"type": "user", "email": "alex@nikpot.com"}), 201),
         (json!({"type": "user", "id": "u-1"}), 201),
@@ -106,9 +135,13 @@ async fn the_trail_remembers_who_sent_an_event() {
 #[tokio::test]
 async fn me_tells_a_caller_what_the_service_sees() {
     let stack = Stack::start().await;
-    let token = stack.minted(json!({"tenant": "acme", "sub": "u-1", "email": "a@acme.example", "roles": ["Global Administrator"]}));
+    let token = stack
+        .minted(json!({"tenant": "acme", "sub": "u-1", "email": "a@acme.example", "roles": ["Global Administrator"]}));
     let me = stack.get(&token, "/v1/me").await.body;
     assert_eq!(me["tenant"], "acme");
     assert_eq!(me["permissions"], json!(["read", "operate", "admin"]));
-    assert_eq!((&me["email"], &me["zone"], &me["retention_days"]), (&json!("a@acme.example"), &json!("UTC"), &json!(400)));
+    assert_eq!(
+        (&me["email"], &me["zone"], &me["retention_days"]),
+        (&json!("a@acme.example"), &json!("UTC"), &json!(400))
+    );
 }

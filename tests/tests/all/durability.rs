@@ -20,10 +20,7 @@ struct Runner {
 impl Runner {
     async fn start(data: &Path) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        // Cargo builds the tests beside the binaries, in a folder of its own.
-        let binary = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("local");
-        assert!(binary.exists(), "{} is missing: cargo build -p local (tests/run does it)", binary.display());
-        let mut child = Command::new(binary)
+        let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
             .args(["--port", "0", "--data"])
             .arg(data)
             .current_dir(root)
@@ -89,7 +86,10 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
             .collect();
         // Killed while requests are under way, as soon as some are acknowledged.
         tests::until("something is listed", async || {
-            runner.get("/v1/events?limit=1").await.body["events"].as_array().filter(|events| !events.is_empty()).map(|_| ())
+            runner.get("/v1/events?limit=1").await.body["events"]
+                .as_array()
+                .filter(|events| !events.is_empty())
+                .map(|_| ())
         })
         .await;
         runner.child.kill().await.unwrap();

@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use local::Functions;
 use serde_json::{Value, json};
 use tests::{Stack, options, seconds_ago};
@@ -84,7 +84,11 @@ impl Proxy {
             };
             let text = String::from_utf8(buffer[..head].to_vec()).unwrap();
             let header = |name: &str| {
-                text.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()))
+                text.lines().find_map(|line| {
+                    line.split_once(": ")
+                        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+                        .map(|(_, value)| value.to_owned())
+                })
             };
             let length: usize = header("content-length").unwrap().parse().unwrap();
             while buffer.len() < head + length {
@@ -126,7 +130,10 @@ impl Proxy {
                 }
             };
             let answer = answer.to_string();
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n", answer.len());
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
             stream.write_all(format!("{head}{answer}").as_bytes()).await.ok()?;
         }
     }
@@ -177,7 +184,13 @@ async fn an_outage_is_said_to_be_one_and_nothing_is_acknowledged() {
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"), "{}", answer.text);
     }
     assert_eq!((list.status.as_u16(), &list.body["unavailable"]), (200, &json!(30)));
-    assert!(list.body["results"].as_array().unwrap().iter().all(|result| result["retryable"] == true && result["id"].is_string()));
+    assert!(
+        list.body["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|result| result["retryable"] == true && result["id"].is_string())
+    );
 
     proxy.fail(&[], None);
     assert_eq!(stack.get(&auditor, "/v1/events").await.body["events"], json!([]));

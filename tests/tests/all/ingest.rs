@@ -55,7 +55,8 @@ async fn a_list_says_of_each_what_became_of_it() {
     let twice = login("twice");
     let mut twice_other = twice.clone();
     twice_other["reason"] = json!("differs");
-    let events = json!([login("new"), same, other, {"action": "user.loged_in"}, twice, twice, twice_other, 5, {"events": []}]);
+    let events =
+        json!([login("new"), same, other, {"action": "user.loged_in"}, twice, twice, twice_other, 5, {"events": []}]);
     let answer = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
     assert_eq!(answer.status.as_u16(), 200);
     assert_eq!(
@@ -67,7 +68,10 @@ async fn a_list_says_of_each_what_became_of_it() {
     }
     let results = &answer.body["results"];
     assert_eq!(results[3]["index"], 3);
-    assert_eq!(results[3]["errors"][0], json!({"pointer": "/action", "detail": "\"user.loged_in\" is no known action. Did you mean \"user.logged_in\"? GET /v1/actions lists them all"}));
+    assert_eq!(
+        results[3]["errors"][0],
+        json!({"pointer": "/action", "detail": "\"user.loged_in\" is no known action. Did you mean \"user.logged_in\"? GET /v1/actions lists them all"})
+    );
     assert_eq!(results[6]["errors"][0]["pointer"], "/reason");
     let listed = stack.get(&stack.reader("acme"), "/v1/events").await.body;
     assert_eq!(listed["events"].as_array().unwrap().len(), 3);
@@ -88,17 +92,28 @@ async fn what_loses_digits_or_characters_is_422_and_invalid_in_a_list() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let good = login("good").to_string();
-    let head = format!(r#"{{"action":"user.logged_in","occurred_at":"{}","actor":{{"type":"user","name":"a"}}"#, seconds_ago(9));
+    let head = format!(
+        r#"{{"action":"user.logged_in","occurred_at":"{}","actor":{{"type":"user","name":"a"}}"#,
+        seconds_ago(9)
+    );
     for (rest, pointer) in [
         (r#","reason":"a","reason":"b"}"#.to_owned(), "/reason"),
         (r#","details":{"n":9007199254740993}}"#.to_owned(), "/details/n"),
         (r#","reason":"\ud800"}"#.to_owned(), ""),
         (r#","reason":"a\u0000b"}"#.to_owned(), "/reason"),
-        (format!(r#","details":{{"d":{}{}}}}}"#, "[".repeat(31), "]".repeat(31)), "/details/d/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0"),
+        (
+            format!(r#","details":{{"d":{}{}}}}}"#, "[".repeat(31), "]".repeat(31)),
+            "/details/d/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0/0",
+        ),
     ] {
         let bad = format!("{head}{rest}");
         let one = post_text(&stack, &portal, "application/json", bad.clone()).await;
-        assert_eq!((one.status.as_u16(), &one.body["errors"][0]["pointer"]), (422, &json!(pointer)), "{bad}: {}", one.body);
+        assert_eq!(
+            (one.status.as_u16(), &one.body["errors"][0]["pointer"]),
+            (422, &json!(pointer)),
+            "{bad}: {}",
+            one.body
+        );
         let many = post_text(&stack, &portal, "application/json", format!(r#"{{"events":[{bad},{good}]}}"#)).await;
         assert_eq!(statuses(&many.body)[0], "invalid", "{bad}");
         assert_ne!(statuses(&many.body)[1], "invalid");
@@ -123,7 +138,12 @@ async fn what_is_wrong_outside_the_events_refuses_the_request() {
         ("application/json", long, 413),
     ] {
         let answer = post_text(&stack, &portal, content_type, body).await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "application/problem+json"), "{}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (status, "application/problem+json"),
+            "{}",
+            answer.text
+        );
         assert!(answer.body["detail"].as_str().unwrap().len() > 10);
     }
     assert_eq!(stack.post(&portal, "/v1/events?dry_run=true", &login("g")).await.status, 400);
@@ -140,7 +160,10 @@ async fn an_idempotency_key_gives_events_without_id_the_same_id_again() {
     let list = json!({"events": [event, event]});
     let send = |token: String, key: &'static str, body: Value| {
         let stack = &stack;
-        async move { send(stack.request("POST", "/v1/events").bearer_auth(&token).header("Idempotency-Key", key).json(&body)).await }
+        async move {
+            send(stack.request("POST", "/v1/events").bearer_auth(&token).header("Idempotency-Key", key).json(&body))
+                .await
+        }
     };
     let first = send(portal.clone(), "k-1", list.clone()).await.body;
     assert_eq!(statuses(&first), ["created", "created"]);

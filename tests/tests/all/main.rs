@@ -11,4 +11,5 @@ mod peers;
 mod query;
 mod runner;
 mod source_documents;
+mod template;
 mod tokens;

@@ -36,16 +36,13 @@ async fn an_auditor_can_recompute_every_digest() {
     let stack = Stack::start().await;
     let mut events = Vec::new();
     for (place, details) in [
-        json!({"numbers": [0, -0.0, 1.0, 0.1, 1e21, 1e-7, 123456789012345680.0f64 / 1e6, 333333333.33333329f64, -9007199254740992i64]}),
+        json!({"numbers": [0, -0.0, 1.0, 0.1, 1e-7, 123456789012.34568f64, 333333333.33333329f64, -9007199254740992i64]}),
         json!({"\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7, "é": 8, "e\u{301}": 9}),
         json!({"text": "\u{8}\t\n\u{c}\r\"\\/\u{1f}\u{7f}\u{2028}\u{202e}😀ß", "nested": [[{"a": [null, true, {}]}]], "": ""}),
     ]
     .into_iter()
     .enumerate()
     {
-        // 1e21 is beyond ±2^53, which intake refuses: it goes in as a text.
-        let details = details.to_string().replace("1e+21", "\"1e21\"").replace("1e21", "\"1e21\"");
-        let details: Value = serde_json::from_str(&details).unwrap();
         events.push(json!({
             "id": format!("digest-{place}"), "action": "entra.account.requested", "occurred_at": seconds_ago(60).replace(".000Z", ".5+00:00"),
             "actor": {"type": "user", "id": "1", "name": "Zoë \u{202e}", "email": "z@acme.example"}, "target": {"name": "Entra"},
@@ -97,7 +94,12 @@ async fn tokens_of_another_issuer_are_taken() {
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let stack = Stack::with(local::Options { issuer: Some(url), parameters, ..options() }).await;
     for (client_id, status) in [("jit-audit", 200), ("somebody-else", 401)] {
-        let form = [("grant_type", "authorization_code"), ("code", "c"), ("redirect_uri", "https://x.example"), ("client_id", client_id)];
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", "c"),
+            ("redirect_uri", "https://x.example"),
+            ("client_id", client_id),
+        ];
         let answer = client.post(format!("http://127.0.0.1:{free}/token")).form(&form).send().await.unwrap();
         let tokens: Value = answer.json().await.unwrap();
         let answer = stack.get(tokens["id_token"].as_str().unwrap(), "/v1/me").await;
@@ -106,7 +108,8 @@ async fn tokens_of_another_issuer_are_taken() {
             assert_eq!((&answer.body["tenant"], &answer.body["permissions"]), (&json!("johndoe"), &json!(["read"])));
         }
     }
-    let dev = tests::send(stack.request("POST", "/dev/token").json(&json!({"tenant": "acme", "scope": "audit:read"}))).await;
+    let dev =
+        tests::send(stack.request("POST", "/dev/token").json(&json!({"tenant": "acme", "scope": "audit:read"}))).await;
     assert_eq!(dev.status, 404, "no development issuer stands beside a real one");
     issuer.kill().await.unwrap();
 }

@@ -209,7 +209,8 @@ async fn what_is_past_its_retention_never_shows() {
 async fn the_catalogue_is_answered() {
     let stack = Stack::start().await;
     let actions = stack.get(&stack.reader("acme"), "/v1/actions").await.body;
-    let requested = actions["actions"].as_array().unwrap().iter().find(|row| row["action"] == "entra.account.requested").unwrap();
+    let requested =
+        actions["actions"].as_array().unwrap().iter().find(|row| row["action"] == "entra.account.requested").unwrap();
     assert_eq!(requested["required"], json!(["/account", "/actor", "/target"]));
     assert_eq!(requested["category"], "JIT for Entra");
     assert_eq!(requested["opens_window"], true);

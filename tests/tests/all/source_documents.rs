@@ -139,7 +139,8 @@ async fn every_example_reads_as_in_its_document() {
         assert_eq!(read.body, posted.body);
     }
     let listed = stack.get(&auditor, "/v1/events?order=asc").await.body;
-    let told: Vec<_> = listed["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
+    let told: Vec<_> =
+        listed["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
     assert_eq!(told, examples.iter().map(|(_, _, message)| *message).collect::<Vec<_>>());
 }
 
@@ -158,9 +159,7 @@ async fn session_68_is_listed_as_its_manual_tells() {
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let named = |name: &str| json!({"type": "user", "name": name});
     let (starts, ends) = (tests::seconds_ago(300), tests::seconds_ahead(3600));
-    let whole = |username: Value| {
-        json!({"id": "68", "scope": "session", "roles": ["role1", "role3"], "username": username, "starts_at": starts, "ends_at": ends})
-    };
+    let whole = |username: Value| json!({"id": "68", "scope": "session", "roles": ["role1", "role3"], "username": username, "starts_at": starts, "ends_at": ends});
     let role = |role: &str| json!({"id": "68", "scope": "role", "roles": [role]});
     let rows = [
         ("session.created", named("Mark"), whole(json!("TBD"))),
@@ -211,12 +210,27 @@ async fn entitlement_activities_are_worded_as_microsoft_does() {
     let portal = stack.writer("acme");
     for (action, category, label, status) in [
         ("requested", "EntitlementManagement", "User requests access package assignment", "Request received"),
-        ("directly_assigned", "EntitlementManagement", "Administrator directly assigns user to access package", "Request received"),
-        ("auto_approved", "EntitlementManagement", "Auto approve access package assignment request", "Request doesn't require approval"),
+        (
+            "directly_assigned",
+            "EntitlementManagement",
+            "Administrator directly assigns user to access package",
+            "Request received",
+        ),
+        (
+            "auto_approved",
+            "EntitlementManagement",
+            "Auto approve access package assignment request",
+            "Request doesn't require approval",
+        ),
         ("approval_created", "UserManagement", "Create request approval", "Request requires approval"),
         ("approver_added", "UserManagement", "Add approver to request approval", "Request requires approval"),
         ("approved", "EntitlementManagement", "Approve access package assignment request", "Request approved"),
-        ("ready", "EntitlementManagement", "Ready to fulfill access package assignment request", "Request approved, or doesn't require approval"),
+        (
+            "ready",
+            "EntitlementManagement",
+            "Ready to fulfill access package assignment request",
+            "Request approved, or doesn't require approval",
+        ),
         ("fulfilled", "EntitlementManagement", "Fulfill access package assignment", "Request fulfilled"),
         ("denied", "EntitlementManagement", "Deny access package assignment request", "Request denied"),
         (
