@@ -705,11 +705,8 @@ mod tests {
         let base = digest(
             r#"{"id":"a","action":"user.logged_in","occurred_at":"2026-11-22T11:00:00Z","actor":{"type":"user","email":"é@b"},"details":{"a":1,"b":[]}}"#,
         );
-        for same in [
-            r#"{"details":{"b":[],"a":1.0},"actor":{"email":"\u00e9@b","type":"user"},"occurred_at":"2026-11-22T12:00:00.000+01:00","action":"user.logged_in","id":"a","outcome":"success"}"#,
-        ] {
-            assert_eq!(digest(same), base, "{same}");
-        }
+        let same = r#"{"details":{"b":[],"a":1.0},"actor":{"email":"\u00e9@b","type":"user"},"occurred_at":"2026-11-22T12:00:00.000+01:00","action":"user.logged_in","id":"a","outcome":"success"}"#;
+        assert_eq!(digest(same), base);
         for other in [
             r#"{"id":"b","action":"user.logged_in","occurred_at":"2026-11-22T11:00:00Z","actor":{"type":"user","email":"é@b"},"details":{"a":1,"b":[]}}"#,
             r#"{"id":"a","action":"user.logged_in","occurred_at":"2026-11-22T11:00:00.001Z","actor":{"type":"user","email":"é@b"},"details":{"a":1,"b":[]}}"#,

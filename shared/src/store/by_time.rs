@@ -95,11 +95,8 @@ impl Store {
                 Order::Ascending => since = since.max(after.at),
             }
         }
-        let days = if since < until {
-            since.day_number()..=Instant::from_millis(until.millis() - 1).day_number()
-        } else {
-            1..=0
-        };
+        let first = since.day_number();
+        let last = if since < until { Instant::from_millis(until.millis() - 1).day_number() } else { first - 1 };
         ByTime {
             store: self,
             tenant,
@@ -111,8 +108,8 @@ impl Store {
             order: range.order,
             after: range.after,
             days: match range.order {
-                Order::Descending => days.rev().collect(),
-                Order::Ascending => days.collect(),
+                Order::Descending => (first..=last).rev().collect(),
+                Order::Ascending => (first..=last).collect(),
             },
             ready: VecDeque::new(),
             begun: VecDeque::new(),

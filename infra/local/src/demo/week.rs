@@ -148,7 +148,7 @@ fn session(day: &mut Day, turn: usize) {
     let mut granted = row("session.granted", json!({"type": "system"}), whole(Some(&user)));
     granted["window"] = json!(false);
     day.add(14 * 60, granted);
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         day.add(15 * 60 + 2, row("session.canceled", named("Mark"), whole(Some(&user))));
     } else {
         day.add(18 * 60, row("session.expired", json!({"type": "system"}), whole(Some(&user))));
@@ -164,7 +164,7 @@ fn package(day: &mut Day, turn: usize) {
     let row = |action: &str, actor: Value| json!({"action": action, "actor": actor, "subject": subject, "target": target, "request_id": request, "policy": {"id": "pol-1", "version": "3"}});
     day.add(9 * 60 + 30, row("entitlement.requested", person.clone()));
     day.add(9 * 60 + 31, row("entitlement.approval_created", json!({"type": "system"})));
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         let mut denied = row("entitlement.denied", user("lead@acme.example"));
         denied["reason"] = json!("Not on the sales team");
         day.add(9 * 60 + 50, denied);
