@@ -522,6 +522,27 @@ pub struct Recorded {
     pub expires_at: Instant,
 }
 
+impl Recorded {
+    /// The family of its action.
+    pub fn category(&self) -> Category {
+        self.event.catalogued().map_or(Category::Audit, |action| action.category)
+    }
+
+    /// The state that its request or session entered by it.
+    pub fn state(&self) -> Option<State> {
+        self.event.catalogued().and_then(|action| action.state)
+    }
+
+    /// The session's user as it is shown: `TBD` in rows about a whole session until it is granted.
+    pub fn session_username(&self) -> Option<&str> {
+        let session = self.event.session.as_ref()?;
+        match (&session.username, self.state()) {
+            (None, Some(State::Created | State::Approved | State::Denied)) if session.scope == Scope::Session => Some(USERNAME_TBD),
+            (username, _) => username.as_deref(),
+        }
+    }
+}
+
 impl Serialize for Recorded {
     /// The event as every answer, export and stream gives it.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -547,11 +568,10 @@ impl Serialize for Recorded {
             asked: &'e AskedWindow,
         }
         let event = &self.event;
-        let action = event.catalogued();
-        let state = action.and_then(|action| action.state);
-        let session = event.session.as_ref().map(|session| match (state, &session.username) {
-            (Some(State::Created | State::Approved | State::Denied), None) if session.scope == Scope::Session => {
-                Cow::Owned(Session { username: Some(USERNAME_TBD.to_owned()), ..session.clone() })
+        let session = event.session.as_ref().map(|session| match self.session_username() {
+            // The one place where an answer shows what no source said.
+            Some(shown) if session.username.is_none() => {
+                Cow::Owned(Session { username: Some(shown.to_owned()), ..session.clone() })
             }
             _ => Cow::Borrowed(session),
         });
@@ -559,9 +579,9 @@ impl Serialize for Recorded {
             body: event.body(session),
             window: event.window.as_ref().map(|asked| AnsweredWindow { asked }),
             label: event.label(),
-            category: action.map_or(Category::Audit, |action| action.category),
-            state,
-            request_status: action.and_then(|action| action.request_status),
+            category: self.category(),
+            state: self.state(),
+            request_status: event.catalogued().and_then(|action| action.request_status),
             message: event.message(),
             recorded_at: self.recorded_at,
             recorded_by: &self.recorded_by,
