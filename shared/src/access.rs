@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::{ConfigError, Variables},
-    event::{Event, RecordedBy, Tenant},
+    event::{Actor, ActorType, Event, RecordedBy, Tenant},
     folding::fold,
     problem::Problem,
 };
@@ -212,6 +212,12 @@ impl Caller {
         let own_email =
             actor.email.as_ref().map(|email| self.email.as_ref().is_some_and(|own| fold(own) == fold(email)));
         matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
+    }
+
+    /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
+    pub fn actor(&self) -> Actor {
+        let kind = if self.email.is_some() { ActorType::User } else { ActorType::Service };
+        Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
     }
 
     /// As the trail remembers the sender of an event.

@@ -4,9 +4,10 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::{problem::Problem, store::ReadError};
+use crate::{ijson, problem::Problem, store::ReadError};
 
 /// How long a request may work. The gateway waits 30 s, the function lives 29; an answer that says what was not done is worth
 /// more than none.
@@ -129,6 +130,42 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
+    /// Reads the same from a JSON body, an object whose values are texts, numbers or booleans.
+    ///
+    /// # Errors
+    /// 400 and 415, each for what is wrong.
+    pub fn from_body(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
+        if media_type(request).as_deref() != Some("application/json") {
+            return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
+        }
+        let body = body(request)?;
+        let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
+        let members = match ijson::read(text) {
+            Ok(Value::Object(members)) => members,
+            Ok(_) => return Err(Problem::bad_request("the body must be a JSON object")),
+            Err(errors) => {
+                let said: Vec<_> = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
+                return Err(Problem::bad_request(format!("the body: {}", said.join("; "))));
+            }
+        };
+        let mut parameters = Vec::new();
+        for (name, value) in members {
+            if !known.contains(&name.as_str()) {
+                return Err(Problem::bad_request(format!("unknown field {name:?}; known are {}", known.join(", "))));
+            }
+            let value = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Bool(flag) => flag.to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return Err(Problem::bad_request(format!("field {name:?} must be a text, a number or a boolean")));
+                }
+            };
+            parameters.push((name, value));
+        }
+        Ok(Self(parameters))
+    }
+
     /// A parameter's text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
@@ -141,7 +178,7 @@ impl Parameters {
     pub fn read_as<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
         self.get(name)
             .map(|text| {
-                read(text).map_err(|detail| Problem::bad_request(format!("query parameter {name:?}: {detail}")))
+                read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}")))
             })
             .transpose()
     }

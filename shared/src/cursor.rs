@@ -55,10 +55,10 @@ impl Binding {
         match read() {
             Some((binding, position)) if binding == self.0 => Ok(position),
             Some(_) => Err(Problem::bad_request(
-                "query parameter \"cursor\" belongs to another query; repeat every parameter of the first page (limit may differ) or start again without cursor",
+                "the cursor belongs to another query; repeat every parameter of the first page (limit may differ) or start again without it",
             )),
             None => Err(Problem::bad_request(
-                "query parameter \"cursor\" is none of ours; pass on what next held, unchanged",
+                "the cursor is none of ours; pass on what next held, unchanged",
             )),
         }
     }

@@ -52,14 +52,18 @@ impl EventId {
 
     /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again.
     pub fn derived(tenant: &Tenant, subject: &str, key: &str, index: usize) -> Self {
-        let mut hash = Sha256::new();
-        for part in ["jit-audit/event-id/v1", tenant.as_str(), subject, key, &index.to_string()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize()[..16]);
-        Self(uuid::Uuid::new_v8(bytes).to_string())
+        Self(hashed("jit-audit/event-id/v1", &[tenant.as_str(), subject, key, &index.to_string()]))
+    }
+
+    /// The id of one of the service's own events, made from what it is about, so that a retry writes it once.
+    pub fn of_service(tenant: &Tenant, action: &str, about: &[&str]) -> Self {
+        let parts: Vec<_> = [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
+        Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
+    }
+
+    /// The id that stands after all others.
+    pub fn last() -> Self {
+        Self("z".repeat(128))
     }
 
     /// Its text.
@@ -77,6 +81,18 @@ impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A UUID (RFC 9562, version 8) made of a hash over what it is for and of its parts, each with its length.
+fn hashed(purpose: &str, parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in [purpose].iter().chain(parts) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Uuid::new_v8(bytes).to_string()
 }
 
 fn is_word(text: &str, longest: usize) -> bool {
@@ -390,6 +406,32 @@ struct Body<'e> {
 }
 
 impl Event {
+    /// One of the service's own events, with nothing yet but what every event has.
+    pub fn of_service(id: EventId, tenant: &Tenant, action: &str, occurred_at: Instant, actor: Actor) -> Self {
+        Self {
+            id,
+            tenant: tenant.clone(),
+            action: action.to_owned(),
+            occurred_at,
+            actor,
+            subject: None,
+            account: None,
+            target: None,
+            session: None,
+            request_id: None,
+            justification: None,
+            reason: None,
+            ticket: None,
+            approver: None,
+            policy: None,
+            roles: Vec::new(),
+            outcome: Outcome::Success,
+            window: None,
+            source: None,
+            details: None,
+        }
+    }
+
     fn body<'e>(&'e self, session: Option<Cow<'e, Session>>) -> Body<'e> {
         let Self {
             id,

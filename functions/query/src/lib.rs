@@ -1,8 +1,10 @@
-//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing and one event), [`about`] (the catalogue
-//! and the caller).
+//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
+//! (how both are written), [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod events;
+pub mod feed;
+pub mod page;
 
 use std::sync::Arc;
 
@@ -59,8 +61,10 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
     match route {
         "GET /v1/me" => about::me(function, request, &caller),
         "GET /v1/actions" => about::actions(request),
-        "GET /v1/events" => events::list(function, request, caller.tenant(request)?).await,
-        "GET /v1/events/{id}" => events::one(function, request, caller.tenant(request)?).await,
+        "GET /v1/events" => events::list(function, request, &caller).await,
+        "POST /v1/events/search" => events::search(function, request, &caller).await,
+        "GET /v1/events/{id}" => events::one(function, request, &caller).await,
+        "GET /v1/feed" => feed::feed(function, request, &caller).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::batch_execute_statement::BatchExecuteStatementOutput,
-    types::{AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, KeysAndAttributes},
+    types::{BatchStatementErrorCodeEnum, BatchStatementRequest},
 };
 use futures::{StreamExt, stream};
 use tokio::time::Instant as Deadline;
@@ -15,13 +15,11 @@ use tokio::time::Instant as Deadline;
 use crate::{
     event::{Digest, Event, EventId, Recorded, RecordedBy},
     instant::Instant,
-    store::{Pauses, ReadError, Store, Unavailable, described, item, keys},
+    store::{Pauses, Store, Unavailable, described, item, keys},
 };
 
 /// DynamoDB's limit for one BatchExecuteStatement.
 const STATEMENTS: usize = 25;
-/// DynamoDB's limit for one BatchGetItem.
-const KEYS: usize = 100;
 /// Calls under way at once for one request.
 const CALLS: usize = 8;
 
@@ -84,6 +82,17 @@ impl Store {
                 }
             })
             .collect()
+    }
+
+    /// Inserts one of the service's own events. It is there once however often it is tried, since its id says what it is about.
+    ///
+    /// # Errors
+    /// The storage did not confirm it.
+    pub async fn insert_own(&self, event: Event, by: &RecordedBy, deadline: Deadline) -> Result<(), Unavailable> {
+        match self.insert_events(vec![event], by, deadline).await.as_slice() {
+            [Insertion::Created(_) | Insertion::Duplicate(_) | Insertion::Conflict(_)] => Ok(()),
+            _ => Err(Unavailable("an event of the service's own was not confirmed".to_owned())),
+        }
     }
 
     async fn insert_unique(
@@ -177,8 +186,9 @@ impl Store {
         deadline: Deadline,
         insertions: &mut [Insertion],
     ) {
-        let ids: Vec<_> = existing.iter().map(|&index| &events[index].event).collect();
-        let found = match self.events_by_key(&ids, deadline).await {
+        let key_of = |pending: &Pending| keys::event(&pending.event.tenant, &pending.event.id);
+        let taken = existing.iter().map(|&index| key_of(&events[index])).collect();
+        let found = match self.events_by_key(taken, deadline).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", existing.len());
@@ -188,55 +198,13 @@ impl Store {
         for &index in existing {
             let pending = &events[index];
             // One that is gone again has expired this moment; the caller may send it once more.
-            let Some(there) = found.get(&pending.event.id).cloned() else { continue };
+            let Some(there) = found.get(&key_of(pending)).cloned() else { continue };
             let ours = pending.unacknowledged.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
             insertions[index] = match judged(pending.digest, there) {
                 Insertion::Duplicate(there) if ours => Insertion::Created(there),
                 judged => judged,
             };
         }
-    }
-
-    async fn events_by_key(
-        &self,
-        events: &[&Event],
-        deadline: Deadline,
-    ) -> Result<HashMap<EventId, Recorded>, ReadError> {
-        let mut found = HashMap::new();
-        for chunk in events.chunks(KEYS) {
-            let mut keys: Vec<_> = chunk
-                .iter()
-                .map(|event| {
-                    HashMap::from([("pk".to_owned(), AttributeValue::S(keys::event(&event.tenant, &event.id)))])
-                })
-                .collect();
-            let mut pauses = Pauses::until(deadline);
-            while !keys.is_empty() {
-                // The builder refuses a request without keys, and there are some.
-                #[allow(clippy::expect_used)]
-                let wanted = KeysAndAttributes::builder()
-                    .set_keys(Some(keys))
-                    .consistent_read(true)
-                    .build()
-                    .expect("keys are given");
-                let call = self.client.batch_get_item().request_items(&self.events, wanted);
-                let output = Pauses::retry(deadline, || call.clone().send()).await?;
-                for item in output.responses.unwrap_or_default().remove(&self.events).unwrap_or_default() {
-                    let recorded = item::read(item)?;
-                    found.insert(recorded.event.id.clone(), recorded);
-                }
-                keys = output
-                    .unprocessed_keys
-                    .unwrap_or_default()
-                    .remove(&self.events)
-                    .map(|rest| rest.keys)
-                    .unwrap_or_default();
-                if !keys.is_empty() && !pauses.pause().await {
-                    return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
-                }
-            }
-        }
-        Ok(found)
     }
 }
 

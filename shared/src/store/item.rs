@@ -15,7 +15,7 @@ use crate::{
         Session, Ticket,
     },
     instant::Instant,
-    store::keys::{self, Position},
+    store::keys::{self, PERSON, Part, Position, THING},
 };
 
 /// An item's attributes.
@@ -64,19 +64,13 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     out.text("at", Position { at: *occurred_at, id: id.clone() }.to_string());
     out.text("recorded_day", keys::day(tenant, recorded_at.day_number()));
     out.text("recorded", Position { at: *recorded_at, id: id.clone() }.to_string());
-    out.maybe("actor_key", keys::involved(tenant, actor.id.as_deref(), actor.name.as_deref(), actor.email.as_deref()));
-    for (key, party) in
-        [("subject_key", &event.subject), ("account_key", &event.account), ("target_key", &event.target)]
+    out.maybe("actor_key", keys::first_of(tenant, PERSON, &actor.id, &actor.name, &actor.email));
+    for (key, order, party) in
+        [("subject_key", PERSON, &event.subject), ("account_key", THING, &event.account), ("target_key", THING, &event.target)]
     {
-        out.maybe(
-            key,
-            party.as_ref().and_then(|p| keys::involved(tenant, p.id.as_deref(), p.name.as_deref(), p.email.as_deref())),
-        );
+        out.maybe(key, party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email)));
     }
-    out.maybe(
-        "session_key",
-        session.as_ref().and_then(|session| keys::involved(tenant, Some(&session.id), None, None)),
-    );
+    out.maybe("session_key", session.as_ref().map(|session| keys::involved(tenant, Part::Id, &session.id)));
 
     out.text("action", event.action.clone());
     out.text(ACTOR.kind, actor.kind.as_str());
@@ -167,6 +161,14 @@ impl Attributes {
             self.maybe(names.name, party.name.clone());
             self.maybe(names.email, party.email.clone());
         }
+    }
+}
+
+/// The event's key in a row of an index.
+pub fn key_of(row: &mut Item) -> Option<String> {
+    match row.remove("pk") {
+        Some(AttributeValue::S(key)) => Some(key),
+        _ => None,
     }
 }
 
