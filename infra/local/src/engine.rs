@@ -1,6 +1,6 @@
 //! DynamoDB: an embedded engine on SQLite, with the template's tables in it.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use dynoxide::{
     Database,
@@ -14,11 +14,17 @@ use dynoxide::{
 };
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+};
 
 use crate::{StartError, data::Store, plan::Table, stop::Stop};
 
 const FILE: &str = "dynamodb.sqlite";
+
+/// How long a request under way may hold up the end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// DynamoDB keeps the records of a stream for a day.
 const STREAM_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,9 +33,20 @@ const STREAM_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Engine {
     pub(crate) database: Database,
     pub(crate) url: String,
-    /// Ends the server; it answers what it has begun.
-    end: oneshot::Sender<()>,
-    thread: std::thread::JoinHandle<()>,
+    threads: Threads,
+}
+
+/// The engine blocks its thread while SQLite works, so it gets threads of its own: on ours, the gateway would stand still
+/// meanwhile.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    /// A runtime must not be dropped where others wait, as in a start that fails.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Engine {
@@ -44,28 +61,22 @@ impl Engine {
             None => &format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4()),
         };
         let database = Database::new(path).map_err(engine_error)?;
-        index_stream_records(path).map_err(|error| StartError::Engine(error.to_string()))?;
+        index_stream_records(path).map_err(engine_error)?;
         for table in tables {
             prepare(&database, table)?;
         }
-        let listener =
-            std::net::TcpListener::bind("127.0.0.1:0").map_err(|error| StartError::Engine(error.to_string()))?;
-        let address = listener.local_addr().map_err(|error| StartError::Engine(error.to_string()))?;
-        let (end, ended) = oneshot::channel();
+        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("dynamodb").enable_all().build();
+        let runtime = runtime.map_err(engine_error)?;
         let serving = database.clone();
-        let (ready, listening) = oneshot::channel();
-        // The engine blocks its thread while SQLite works, so it gets threads of its own: on ours, the gateway would stand
-        // still meanwhile.
-        let thread = std::thread::spawn(move || {
-            let served = serve(listener, serving, ready, async {
-                let _ = ended.await;
-            });
-            if let Err(error) = served {
-                tracing::error!("the embedded DynamoDB ended: {error}");
-            }
+        let listening = runtime.spawn(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let address = listener.local_addr()?;
+            tokio::spawn(dynoxide::server::serve_on(listener, serving));
+            io::Result::Ok(address)
         });
-        listening.await.map_err(|_| StartError::Engine("the server did not start".into()))?;
-        Ok(Self { database, url: format!("http://{address}"), end, thread })
+        let threads = Threads(Some(runtime));
+        let address = listening.await.map_err(engine_error)?.map_err(engine_error)?;
+        Ok(Self { database, url: format!("http://{address}"), threads })
     }
 
     /// Deletes what has expired, every minute: items past their TTL, and stream records that DynamoDB would have dropped.
@@ -100,42 +111,17 @@ impl Engine {
         });
     }
 
-    /// Ends the server and closes the database.
+    /// Ends the server, once nothing of ours calls it any more, and closes the database.
     pub(crate) async fn stop(self) {
-        let _ = self.end.send(());
-        drop(self.database);
-        let thread = self.thread;
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let Self { database, mut threads, .. } = self;
+        let ended = tokio::task::spawn_blocking(move || {
+            if let Some(runtime) = threads.0.take() {
+                runtime.shutdown_timeout(PATIENCE);
+            }
+            drop(database);
+        });
+        let _ = ended.await;
     }
-}
-
-fn serve(
-    listener: std::net::TcpListener,
-    database: Database,
-    ready: oneshot::Sender<()>,
-    ended: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let served = runtime.block_on(async {
-        listener.set_nonblocking(true).map_err(|error| error.to_string())?;
-        let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-        let _ = ready.send(());
-        let (ending, end) = oneshot::channel();
-        let serving = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, async {
-            ended.await;
-            let _ = ending.send(());
-        }));
-        let _ = end.await;
-        // Clients keep idle connections open, and one that is cut off in a request would hold the end up for ever.
-        match tokio::time::timeout(Duration::from_secs(5), serving).await {
-            Ok(Ok(served)) => served,
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Ok(()),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    served
 }
 
 /// The engine looks for the last record of a stream at every write, without an index: each write would read all those

@@ -477,3 +477,51 @@ async fn the_development_issuer_mints_what_it_is_asked_for() {
     }
     guarded.stack.stop().await;
 }
+
+/// One stack takes the tokens of another's issuer, found by discovery as any other issuer's would be.
+#[tokio::test]
+async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
+    let issuing = Guarded::start().await;
+    let issuer = issuing.claims()["iss"].as_str().unwrap().to_owned();
+    let functions = || {
+        let answer = |_, _: LambdaEvent<Value>| async move { Ok(json!({})) };
+        Functions::default().add("secret", |_, _| Ok(()), answer)
+    };
+    let stack = Stack::with(Options { issuer: Some(issuer), ..Options::new(TEMPLATE, functions()) }).await;
+    let good = issuing.token_with(json!({}));
+    assert_eq!(stack.get(&good, "/closed").await.status, StatusCode::OK);
+    for wrong in [
+        issuing.token_headed(json!({"kid": "other"})),
+        issuing.token_with(json!({"exp": now() - 1})),
+        issuing.token_with(json!({"iss": format!("{}/dev", stack.running.url())})),
+    ] {
+        assert_eq!(stack.get(&wrong, "/closed").await.status, StatusCode::UNAUTHORIZED);
+    }
+    // No tokens are minted beside the issuer's own.
+    assert!(stack.running.token(&local::TokenRequest { tenant: Some("acme".into()), ..Default::default() }).is_err());
+    assert_eq!(
+        send(stack.request("POST", "/dev/token").json(&json!({"tenant": "acme"}))).await.status,
+        StatusCode::NOT_FOUND
+    );
+
+    // Keys that are known go on to be used while the issuer is away.
+    let late = issuing.token_with(json!({"sub": "late"}));
+    issuing.stack.stop().await;
+    assert_eq!(stack.get(&late, "/closed").await.status, StatusCode::OK);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_be_reached_lets_nobody_in() {
+    let guarded = Guarded::start().await;
+    let token = guarded.token_with(json!({"iss": "http://127.0.0.1:1/nobody"}));
+    let answer = |_, _: LambdaEvent<Value>| async move { Ok(json!({})) };
+    let functions = Functions::default().add("secret", |_, _| Ok(()), answer);
+    let issuer = Some("http://127.0.0.1:1/nobody".to_owned());
+    let stack = Stack::with(Options { issuer, ..Options::new(TEMPLATE, functions) }).await;
+    let refused = stack.get(&token, "/closed").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert!(refused.header("www-authenticate").contains("OIDC discovery endpoint communication error"), "{refused:?}");
+    stack.stop().await;
+    guarded.stack.stop().await;
+}

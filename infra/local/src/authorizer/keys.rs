@@ -2,9 +2,17 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use jsonwebtoken::DecodingKey;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -23,13 +31,13 @@ pub(crate) enum Keys {
     /// The development issuer's.
     Own(BTreeMap<String, DecodingKey>),
     /// Another issuer's.
-    Fetched(Fetched),
+    Fetched(Box<Fetched>),
 }
 
 /// Keys that are fetched when needed.
 pub(crate) struct Fetched {
     issuer: String,
-    client: reqwest::Client,
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     cache: Mutex<Cache>,
 }
 
@@ -45,10 +53,13 @@ impl Keys {
         Self::Own(read(jwks))
     }
 
-    pub(crate) fn fetched(issuer: String) -> Result<Self, reqwest::Error> {
-        let client =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?;
-        Ok(Self::Fetched(Fetched { issuer, client, cache: Mutex::default() }))
+    /// # Errors
+    /// This machine has no root certificates.
+    pub(crate) fn fetched(issuer: String) -> io::Result<Self> {
+        // An issuer on this machine, as in tests, may speak plain HTTP.
+        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self::Fetched(Box::new(Fetched { issuer, client, cache: Mutex::default() })))
     }
 
     pub(crate) async fn find(&self, kid: &str) -> Result<DecodingKey, &'static str> {
@@ -96,17 +107,20 @@ impl Fetched {
         Ok(read(&self.get(keys).await?))
     }
 
+    /// Redirects are not followed: the keys have to be where the issuer says they are.
     async fn get(&self, url: &str) -> Result<Value, String> {
-        let failed = |error: reqwest::Error| format!("{url}: {error}");
-        let mut response = self.client.get(url).send().await.map_err(failed)?.error_for_status().map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LARGEST {
-                return Err(format!("{url}: more than {LARGEST} bytes"));
+        let failed = |error: &dyn std::fmt::Display| format!("{url}: {error}");
+        let address = url.parse().map_err(|error: http::uri::InvalidUri| failed(&error))?;
+        let fetch = async {
+            let response = self.client.get(address).await.map_err(|error| failed(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| failed(&error))?;
+            match status.is_success() {
+                true => serde_json::from_slice(&body.to_bytes()).map_err(|error| failed(&error)),
+                false => Err(failed(&status)),
             }
-        }
-        serde_json::from_slice(&body).map_err(|error| format!("{url}: {error}"))
+        };
+        tokio::time::timeout(PATIENCE, fetch).await.unwrap_or_else(|_| Err(failed(&"no answer in time")))
     }
 }
 
