@@ -177,9 +177,7 @@ impl Parameters {
     /// 400 with the sentence that `read` gives.
     pub fn read_as<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
         self.get(name)
-            .map(|text| {
-                read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}")))
-            })
+            .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}"))))
             .transpose()
     }
 

@@ -6,8 +6,8 @@ use proptest::{collection::vec, option::of, prelude::*};
 
 use crate::{
     event::{
-        Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope, Session, Tenant,
-        Ticket,
+        Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
+        Session, Tenant, Ticket,
     },
     instant::Instant,
 };
@@ -53,29 +53,15 @@ fn session() -> impl Strategy<Value = Session> {
 }
 
 fn window() -> impl Strategy<Value = AskedWindow> {
-    prop_oneof![
-        Just(AskedWindow::None),
-        text().prop_map(AskedWindow::Duration),
-        instant().prop_map(AskedWindow::Until)
-    ]
+    prop_oneof![Just(AskedWindow::None), text().prop_map(AskedWindow::Duration), instant().prop_map(AskedWindow::Until)]
 }
 
 pub fn events() -> impl Strategy<Value = Event> {
     let who = (actor(), of(party()), of(party()), of(party()), of(party()), of(session()));
-    let why = (
-        of(text()),
-        of(text()),
-        of(text()),
-        of((text(), text(), of(text()))),
-        of((text(), text())),
-        vec(text(), 0..3),
-    );
-    let rest = (
-        any::<bool>(),
-        of(window()),
-        of((of(text()), of(text()), of(text()))),
-        of(vec((text(), any::<i32>()), 0..3)),
-    );
+    let why =
+        (of(text()), of(text()), of(text()), of((text(), text(), of(text()))), of((text(), text())), vec(text(), 0..3));
+    let rest =
+        (any::<bool>(), of(window()), of((of(text()), of(text()), of(text()))), of(vec((text(), any::<i32>()), 0..3)));
     ("[a-zA-Z0-9_-]{1,64}", "[a-zA-Z0-9_-]{1,128}", text(), instant(), who, why, rest).prop_map(
         |(tenant, id, action, occurred_at, who, why, rest)| Event {
             tenant: Tenant::new(&tenant).unwrap(),
@@ -107,4 +93,3 @@ pub fn recorded(event: Event, recorded_at: Instant) -> Recorded {
     let recorded_by = RecordedBy { sub: "sub".to_owned(), client_id: Some("client".to_owned()) };
     Recorded { event, recorded_at, recorded_by, digest, expires_at: Instant::from_millis(1_800_000_000_000) }
 }
-

@@ -579,7 +579,9 @@ impl Recorded {
     pub fn session_username(&self) -> Option<&str> {
         let session = self.event.session.as_ref()?;
         match (&session.username, self.state()) {
-            (None, Some(State::Created | State::Approved | State::Denied)) if session.scope == Scope::Session => Some(USERNAME_TBD),
+            (None, Some(State::Created | State::Approved | State::Denied)) if session.scope == Scope::Session => {
+                Some(USERNAME_TBD)
+            }
             (username, _) => username.as_deref(),
         }
     }

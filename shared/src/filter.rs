@@ -97,7 +97,9 @@ impl Filter {
                 Found::Text(text) => compare_text(&text, *operator, operand),
                 Found::Texts(texts) => texts.iter().any(|text| compare_text(text, *operator, operand)),
                 Found::Time(time) => matches!(operand, Operand::Time(operand) if compare(&time, *operator, operand)),
-                Found::Number(number) => matches!(operand, Operand::Number(operand) if compare(&number, *operator, operand)),
+                Found::Number(number) => {
+                    matches!(operand, Operand::Number(operand) if compare(&number, *operator, operand))
+                }
                 Found::Object => false,
             },
         }
@@ -111,7 +113,9 @@ fn compare_text(text: &str, operator: Operator, operand: &Operand) -> bool {
         Operator::Co => text.contains(operand.as_str()),
         Operator::Sw => text.starts_with(operand.as_str()),
         Operator::Ew => text.ends_with(operand.as_str()),
-        Operator::Eq | Operator::Ne | Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le => compare(&text, operator, operand),
+        Operator::Eq | Operator::Ne | Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le => {
+            compare(&text, operator, operand)
+        }
     }
 }
 
@@ -138,7 +142,8 @@ impl FreeText {
     /// # Errors
     /// A sentence: there is none, or too many.
     pub fn read(text: &str) -> Result<Self, String> {
-        let words: Vec<_> = text.split_whitespace().map(|word| memmem::Finder::new(fold(word).as_bytes()).into_owned()).collect();
+        let words: Vec<_> =
+            text.split_whitespace().map(|word| memmem::Finder::new(fold(word).as_bytes()).into_owned()).collect();
         match words.len() {
             0 => Err("holds no word to look for; leave it out to see everything".to_owned()),
             _ if text.len() > MAX_BYTES => Err(format!("is {} bytes long; {MAX_BYTES} are the most", text.len())),

@@ -135,7 +135,12 @@ async fn answer(
 }
 
 /// Reads one page.
-async fn page(function: &Query, tenant: &Tenant, search: &Search, deadline: Deadline) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn page(
+    function: &Query,
+    tenant: &Tenant,
+    search: &Search,
+    deadline: Deadline,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let plan = plan(tenant, search.filter.as_ref());
     let range = Range {
         since: search.range.since.max(plan.since.unwrap_or(search.range.since)),

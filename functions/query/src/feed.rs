@@ -47,7 +47,8 @@ pub async fn feed(
         Some(cursor) => binding.position(cursor)?,
     };
     // A clock that was set back must not make the feed repeat itself.
-    let range = Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
+    let range =
+        Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
     let pace = if filter.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
     let mut events = function.store.list(tenant, Index::ByRecorded, range, pace, now, deadline);
     let mut page = Page::new();

@@ -34,7 +34,9 @@ pub(super) fn read(text: &str) -> Result<Filter, FilterError> {
     match reader.rest().chars().next() {
         None => Ok(filter),
         Some(')') => Err(reader.error(reader.at, "a ) without its (")),
-        Some(_) => Err(reader.error(reader.at, format!("{:?} stands where \"and\", \"or\" or the end should", reader.word()))),
+        Some(_) => {
+            Err(reader.error(reader.at, format!("{:?} stands where \"and\", \"or\" or the end should", reader.word())))
+        }
     }
 }
 
@@ -62,7 +64,9 @@ impl<'t> Reader<'t> {
     /// The word that stands here, without reading it.
     fn word(&self) -> &'t str {
         let rest = self.rest();
-        &rest[..rest.find(|char: char| char.is_whitespace() || matches!(char, '(' | ')' | '"' | '[' | ']')).unwrap_or(rest.len())]
+        &rest[..rest
+            .find(|char: char| char.is_whitespace() || matches!(char, '(' | ')' | '"' | '[' | ']'))
+            .unwrap_or(rest.len())]
     }
 
     /// Reads `keyword` if it stands here as a word of its own. Case does not count.
@@ -139,7 +143,10 @@ impl<'t> Reader<'t> {
         let attribute = Attribute::named(path).ok_or_else(|| self.error(start, unknown(path)))?;
         self.at += path.len();
         if self.rest().starts_with('[') {
-            return Err(self.error(self.at, format!("no attribute has parts to choose from; write the path, like {}", attribute.path)));
+            return Err(self.error(
+                self.at,
+                format!("no attribute has parts to choose from; write the path, like {}", attribute.path),
+            ));
         }
         if self.takes("pr") {
             return Ok(Filter::Present(attribute));
@@ -147,13 +154,21 @@ impl<'t> Reader<'t> {
         let start = self.at;
         let word = self.word();
         let Some((name, operator)) = OPERATORS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) else {
-            return Err(self.error(start, format!("an operator should stand here: eq, ne, co, sw, ew, gt, ge, lt, le or pr, not {word:?}")));
+            return Err(self.error(
+                start,
+                format!("an operator should stand here: eq, ne, co, sw, ew, gt, ge, lt, le or pr, not {word:?}"),
+            ));
         };
         if attribute.kind == Kind::Object {
             return Err(self.error(start, format!("{} has members; only pr can be asked of it", attribute.path)));
         }
-        if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew) && !matches!(attribute.kind, Kind::Text | Kind::Texts) {
-            return Err(self.error(start, format!("{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le", attribute.path)));
+        if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew)
+            && !matches!(attribute.kind, Kind::Text | Kind::Texts)
+        {
+            return Err(self.error(
+                start,
+                format!("{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le", attribute.path),
+            ));
         }
         self.at += word.len();
         self.skip_space();
@@ -175,13 +190,19 @@ impl<'t> Reader<'t> {
         };
         self.at += length;
         match (attribute.kind, value) {
-            (_, serde_json::Value::Null) => Err(self.error(start, format!("null is no value; ask not ({} pr)", attribute.path))),
+            (_, serde_json::Value::Null) => {
+                Err(self.error(start, format!("null is no value; ask not ({} pr)", attribute.path)))
+            }
             (Kind::Text | Kind::Texts, serde_json::Value::String(text)) => Ok(Operand::Text(fold(&text))),
-            (Kind::Text | Kind::Texts, _) => Err(self.error(start, format!("{} is a text; put its value in double quotes", attribute.path))),
+            (Kind::Text | Kind::Texts, _) => {
+                Err(self.error(start, format!("{} is a text; put its value in double quotes", attribute.path)))
+            }
             (Kind::Time, serde_json::Value::String(text)) => {
                 text.parse().map(Operand::Time).map_err(|error| self.error(start, format!("{text:?} {error}")))
             }
-            (Kind::Time, _) => Err(self.error(start, format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path))),
+            (Kind::Time, _) => {
+                Err(self.error(start, format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path)))
+            }
             (Kind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
                 Ok(Operand::Number(number.as_i64().unwrap_or_default()))
             }

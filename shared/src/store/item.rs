@@ -65,10 +65,15 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     out.text("recorded_day", keys::day(tenant, recorded_at.day_number()));
     out.text("recorded", Position { at: *recorded_at, id: id.clone() }.to_string());
     out.maybe("actor_key", keys::first_of(tenant, PERSON, &actor.id, &actor.name, &actor.email));
-    for (key, order, party) in
-        [("subject_key", PERSON, &event.subject), ("account_key", THING, &event.account), ("target_key", THING, &event.target)]
-    {
-        out.maybe(key, party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email)));
+    for (key, order, party) in [
+        ("subject_key", PERSON, &event.subject),
+        ("account_key", THING, &event.account),
+        ("target_key", THING, &event.target),
+    ] {
+        out.maybe(
+            key,
+            party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email)),
+        );
     }
     out.maybe("session_key", session.as_ref().map(|session| keys::involved(tenant, Part::Id, &session.id)));
 

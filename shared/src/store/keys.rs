@@ -96,7 +96,13 @@ pub fn involved(tenant: &Tenant, part: Part, value: &str) -> String {
 }
 
 /// The same for what an event says of them, by the first of `order` that it says. None where it says none.
-pub fn first_of(tenant: &Tenant, order: [Part; 3], id: &Option<String>, name: &Option<String>, email: &Option<String>) -> Option<String> {
+pub fn first_of(
+    tenant: &Tenant,
+    order: [Part; 3],
+    id: &Option<String>,
+    name: &Option<String>,
+    email: &Option<String>,
+) -> Option<String> {
     order.into_iter().find_map(|part| {
         let value = match part {
             Part::Email => email,

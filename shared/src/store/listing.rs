@@ -109,7 +109,15 @@ struct Begun {
 
 impl Store {
     /// Reads the tenant's events of `range` through `index`.
-    pub fn list<'s>(&'s self, tenant: &Tenant, index: Index, range: Range, pace: Pace, now: Instant, deadline: Deadline) -> Listing<'s> {
+    pub fn list<'s>(
+        &'s self,
+        tenant: &Tenant,
+        index: Index,
+        range: Range,
+        pace: Pace,
+        now: Instant,
+        deadline: Deadline,
+    ) -> Listing<'s> {
         // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
         let mut since = range.since.max(now.minus(self.retention).minus(LATEST));
         let mut until = range.until.min(now.plus(LATEST));
@@ -124,8 +132,12 @@ impl Store {
         let partitions: VecDeque<_> = match (&index, range.order) {
             (Index::Involved { partition, .. }, _) if first <= last => [partition.clone()].into(),
             (Index::Involved { .. }, _) => VecDeque::new(),
-            (Index::ByTime | Index::ByRecorded, Order::Ascending) => (first..=last).map(|day| keys::day(tenant, day)).collect(),
-            (Index::ByTime | Index::ByRecorded, Order::Descending) => (first..=last).rev().map(|day| keys::day(tenant, day)).collect(),
+            (Index::ByTime | Index::ByRecorded, Order::Ascending) => {
+                (first..=last).map(|day| keys::day(tenant, day)).collect()
+            }
+            (Index::ByTime | Index::ByRecorded, Order::Descending) => {
+                (first..=last).rev().map(|day| keys::day(tenant, day)).collect()
+            }
         };
         Listing {
             store: self,

@@ -89,7 +89,11 @@ impl Involved {
                 _ => None,
             });
             if let Some(value) = asked {
-                return Some(Index::Involved { name: self.name, key: self.key, partition: keys::involved(tenant, *part, value) });
+                return Some(Index::Involved {
+                    name: self.name,
+                    key: self.key,
+                    partition: keys::involved(tenant, *part, value),
+                });
             }
             let is_ruled_out = terms.iter().any(|term| match term {
                 Filter::Not(inner) => matches!(&**inner, Filter::Present(attribute) if attribute.path == path),
@@ -170,10 +174,15 @@ mod tests {
 
     #[test]
     fn times_in_the_filter_narrow_the_range() {
-        let plan = planned("occurred_at ge \"2026-01-01T00:00:00Z\" and occurred_at lt \"2026-02-01T00:00:00Z\" and occurred_at gt \"2025-01-01T00:00:00Z\"");
+        let plan = planned(
+            "occurred_at ge \"2026-01-01T00:00:00Z\" and occurred_at lt \"2026-02-01T00:00:00Z\" and occurred_at gt \"2025-01-01T00:00:00Z\"",
+        );
         assert_eq!(plan.since.unwrap().to_string(), "2026-01-01T00:00:00.000Z");
         assert_eq!(plan.until.unwrap().to_string(), "2026-02-01T00:00:00.000Z");
-        assert_eq!(planned("occurred_at ge \"2026-01-01T00:00:00Z\" or id pr"), Plan { index: Index::ByTime, since: None, until: None, is_exact: false });
+        assert_eq!(
+            planned("occurred_at ge \"2026-01-01T00:00:00Z\" or id pr"),
+            Plan { index: Index::ByTime, since: None, until: None, is_exact: false }
+        );
     }
 
     proptest! {

@@ -10,6 +10,7 @@ mod ingest;
 mod peers;
 mod query;
 mod runner;
+mod search;
 mod source_documents;
 mod template;
 mod tokens;
