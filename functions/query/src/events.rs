@@ -149,7 +149,7 @@ async fn page(
     };
     let pace = if plan.is_exact && search.words.is_none() { Pace::Items(search.limit) } else { Pace::Megabytes };
     let mut events = function.store.list(tenant, plan.index, range, pace, Instant::now(), deadline);
-    let mut page = Page::new();
+    let mut page = Page::open();
     let next = loop {
         if page.count() == search.limit {
             break if events.goes_on().await? { page.last() } else { None };

@@ -51,7 +51,7 @@ pub async fn feed(
         Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
     let pace = if filter.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
     let mut events = function.store.list(tenant, Index::ByRecorded, range, pace, now, deadline);
-    let mut page = Page::new();
+    let mut page = Page::open();
     let next = loop {
         if page.count() == limit || Deadline::now() >= deadline - TIME_FOR_ONE_READ {
             break events.position.unwrap_or(after);

@@ -16,7 +16,7 @@ pub struct Page {
 
 impl Page {
     /// An empty page.
-    pub fn new() -> Self {
+    pub fn open() -> Self {
         Self { body: r#"{"events":["#.to_owned(), count: 0, escaped: 0, last: None }
     }
 
