@@ -5,6 +5,7 @@
 //! - [`ijson`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
 //! - [`instant`], [`zone`], [`folding`]: time, zones, case
 //! - [`filter`]: what a caller asks of events
+//! - [`session`]: what the events of one session tell together
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`cursor`], [`api`], [`problem`]: what HTTP functions share
@@ -26,5 +27,6 @@ pub mod ijson;
 pub mod instant;
 pub mod intake;
 pub mod problem;
+pub mod session;
 pub mod store;
 pub mod zone;

@@ -62,20 +62,6 @@ struct Search {
 
 impl Search {
     fn read(function: &Query, tenant: &Tenant, parameters: &Parameters) -> Result<Self, Problem> {
-        let zone = parameters.get("tz").unwrap_or(&function.zone);
-        let zone = zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-        let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
-        let until = parameters.read_as("until", |text| zone::typed(text, &zone, Bound::Until))?;
-        if let (Some(since), Some(until)) = (since, until)
-            && until <= since
-        {
-            return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
-        }
-        let order = parameters.read_as("order", |text| match text {
-            "desc" => Ok(Order::Descending),
-            "asc" => Ok(Order::Ascending),
-            _ => Err(format!("{text:?} must be desc or asc")),
-        })?;
         let include_service = parameters.read_as("include_service", |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -83,12 +69,7 @@ impl Search {
         })?;
         let binding = Binding::new(tenant, "events", &parameters.identity(&["limit", "cursor"]));
         Ok(Self {
-            range: Range {
-                since: since.unwrap_or(Instant::from_millis(i64::MIN)),
-                until: until.unwrap_or(Instant::from_millis(i64::MAX)),
-                order: order.unwrap_or(Order::Descending),
-                after: parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?,
-            },
+            range: range(function, parameters, &binding)?,
             filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
             words: parameters.read_as("q", FreeText::read)?,
             limit: limit(parameters)?,
@@ -102,6 +83,33 @@ impl Search {
             && self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
             && self.words.as_ref().is_none_or(|words| words.matches(recorded))
     }
+}
+
+/// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
+///
+/// # Errors
+/// 400 for what is wrong with one of them.
+pub fn range(function: &Query, parameters: &Parameters, binding: &Binding) -> Result<Range, Problem> {
+    let zone = parameters.get("tz").unwrap_or(&function.zone);
+    let zone = zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
+    let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
+    let until = parameters.read_as("until", |text| zone::typed(text, &zone, Bound::Until))?;
+    if let (Some(since), Some(until)) = (since, until)
+        && until <= since
+    {
+        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
+    }
+    let order = parameters.read_as("order", |text| match text {
+        "desc" => Ok(Order::Descending),
+        "asc" => Ok(Order::Ascending),
+        _ => Err(format!("{text:?} must be desc or asc")),
+    })?;
+    Ok(Range {
+        since: since.unwrap_or(Instant::from_millis(i64::MIN)),
+        until: until.unwrap_or(Instant::from_millis(i64::MAX)),
+        order: order.unwrap_or(Order::Descending),
+        after: parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?,
+    })
 }
 
 /// The `limit` parameter, 100 unless given.

@@ -1,10 +1,11 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
-//! (how both are written), [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod events;
 pub mod feed;
 pub mod page;
+pub mod sessions;
 
 use std::sync::Arc;
 
@@ -64,6 +65,8 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/events" => events::list(function, request, &caller).await,
         "POST /v1/events/search" => events::search(function, request, &caller).await,
         "GET /v1/events/{id}" => events::one(function, request, &caller).await,
+        "GET /v1/sessions" => sessions::list(function, request, &caller).await,
+        "GET /v1/sessions/{id}" => sessions::one(function, request, &caller).await,
         "GET /v1/feed" => feed::feed(function, request, &caller).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }

@@ -201,6 +201,18 @@ async fn session_68_is_listed_as_its_manual_tells() {
     );
     assert_eq!(listed["events"][0]["label"], "CANCELED");
     assert_eq!(listed["events"][3]["session"].get("starts_at"), None);
+
+    // The pop-up at its id: all roles, who decided each, the state, the username.
+    let session = stack.get(&auditor, "/v1/sessions/68").await.body;
+    assert_eq!((&session["state"], &session["username"], &session["requester"]), (&json!("CANCELED"), &json!("mark_68"), &json!("Mark")));
+    let decided: Vec<_> = session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
+    assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
+    assert_eq!(session["timeline"].as_array().unwrap().len(), 6);
+    let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
+    assert_eq!((&sessions["sessions"], &sessions["next"]), (&json!([session]), &Value::Null));
+    assert_eq!(stack.get(&auditor, "/v1/sessions/69").await.status, 404);
+    assert_eq!(stack.get(&stack.reader("other"), "/v1/sessions/68").await.status, 404);
+    assert_eq!(stack.get(&auditor, "/v1/sessions?state=GRANTED").await.status, 400);
 }
 
 /// Microsoft's table of category, activity and request status.
