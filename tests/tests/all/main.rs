@@ -7,6 +7,7 @@ mod durability;
 mod faults;
 mod gateway;
 mod ingest;
+mod isolation;
 mod peers;
 mod query;
 mod runner;

@@ -1,0 +1,148 @@
+//! Two tenants that use the same ids, people, sessions and searches: no answer to one holds anything of the other.
+
+use std::sync::{Arc, Mutex};
+
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use serde_json::{Value, json};
+use tests::{Answer, Stack, seconds_ago, send};
+
+/// Operations in all; `ISOLATION_OPERATIONS=1000000 cargo test --release -p tests isolation` does a million.
+fn operations() -> usize {
+    std::env::var("ISOLATION_OPERATIONS").map_or(10_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
+}
+
+/// Ids, names and addresses that look like keys, tenants, paths and cursors.
+const HOSTILE: [&str; 12] =
+    ["a", "A", "bolt", "acme", "acme-x", "acme_x", "-", "--", "0", "2026-11-22", "e_i_n", "AQAAAAAAAAAAAAAAAAAA"];
+const HOSTILE_TEXTS: [&str; 12] = [
+    "acme#x", "bolt#x", "#0", "e:a@b#0", "bolt#e:a@b", "../bolt", "\u{202e}tlob", "a\" or tenant eq \"bolt", "%23", "ß", "TBD", "System",
+];
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Post { id: usize, text: usize, list: bool },
+    One { id: usize },
+    List { text: usize, by: usize, foreign_cursor: bool },
+    Feed { foreign_cursor: bool },
+    Session { text: usize },
+    NameOther,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let (id, text) = (0..HOSTILE.len(), 0..HOSTILE_TEXTS.len());
+    prop_oneof![
+        4 => (id.clone(), text.clone(), any::<bool>()).prop_map(|(id, text, list)| Operation::Post { id, text, list }),
+        2 => id.prop_map(|id| Operation::One { id }),
+        2 => (text.clone(), 0usize..6, any::<bool>()).prop_map(|(text, by, foreign_cursor)| Operation::List { text, by, foreign_cursor }),
+        1 => any::<bool>().prop_map(|foreign_cursor| Operation::Feed { foreign_cursor }),
+        1 => text.prop_map(|text| Operation::Session { text }),
+        1 => Just(Operation::NameOther),
+    ]
+}
+
+struct Tenant {
+    name: &'static str,
+    other: &'static str,
+    writer: String,
+    reader: String,
+    /// Cursors this tenant was given, of listings and of the feed.
+    cursors: Mutex<[Option<String>; 2]>,
+}
+
+fn event(tenant: &Tenant, id: usize, text: usize) -> Value {
+    let text = HOSTILE_TEXTS[text];
+    json!({
+        "id": HOSTILE[id], "action": "session.created", "occurred_at": seconds_ago(30), "actor": {"type": "user", "email": text, "name": text},
+        "subject": {"email": text}, "account": {"name": text}, "target": {"name": text}, "session": {"id": text, "scope": "session"},
+        "justification": format!("secret of {}", tenant.name)
+    })
+}
+
+async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operation) -> Answer {
+    let get = |path: &'static str| stack.request("GET", path).bearer_auth(&tenant.reader);
+    let foreign = |kind: usize| peer.cursors.lock().unwrap()[kind].clone();
+    match *operation {
+        Operation::Post { id, text, list } => {
+            let event = event(tenant, id, text);
+            let body = if list { json!({"events": [event, event]}) } else { event };
+            stack.post(&tenant.writer, "/v1/events", &body).await
+        }
+        Operation::One { id } => stack.get(&tenant.reader, &format!("/v1/events/{}", HOSTILE[id])).await,
+        Operation::List { text, by, foreign_cursor } => {
+            let path = ["actor.email", "subject.email", "account.name", "target.name", "session.id", "message"][by];
+            let operator = if path == "message" { "co" } else { "eq" };
+            let filter = format!("{path} {operator} {}", Value::from(HOSTILE_TEXTS[text]));
+            let mut request = get("/v1/events").query(&[("limit", "2"), ("include_service", "true"), ("order", "asc")]);
+            match foreign(0).filter(|_| foreign_cursor) {
+                Some(cursor) => request = request.query(&[("cursor", cursor)]),
+                None if by < 5 => request = request.query(&[("filter", filter)]),
+                None => {}
+            }
+            let answer = send(request).await;
+            if foreign_cursor && answer.status == 200 {
+                assert!(foreign(0).is_none() || !answer.text.contains(peer.name), "a foreign cursor was taken: {}", answer.text);
+            }
+            answer
+        }
+        Operation::Feed { foreign_cursor } => {
+            let mut request = get("/v1/feed").query(&[("limit", "3")]);
+            let cursor = foreign(1).filter(|_| foreign_cursor);
+            if let Some(cursor) = &cursor {
+                request = request.query(&[("after", cursor)]);
+            }
+            let answer = send(request).await;
+            assert!(cursor.is_none() || answer.status == 400, "a foreign cursor was taken: {}", answer.text);
+            answer
+        }
+        Operation::Session { text } => {
+            let id: String = HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
+            stack.get(&tenant.reader, &format!("/v1/sessions/{id}")).await
+        }
+        Operation::NameOther => {
+            let answer = send(get("/v1/events").header("Audit-Tenant", tenant.other)).await;
+            assert_eq!(answer.status, 404);
+            answer
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_to_one_tenant_holds_anything_of_another() {
+    let stack = Arc::new(Stack::start().await);
+    let tenant = |name: &'static str, other: &'static str| {
+        Arc::new(Tenant { name, other, writer: stack.writer(name), reader: stack.reader(name), cursors: Mutex::default() })
+    };
+    let tenants = [tenant("acme", "bolt"), tenant("bolt", "acme")];
+    let mut runner = TestRunner::deterministic();
+    let strategy = (any::<bool>(), operation());
+    let drawn: Vec<_> = (0..operations()).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
+    let workers = drawn.chunks(drawn.len().div_ceil(8)).map(|chunk| {
+        let (stack, tenants, chunk) = (stack.clone(), tenants.clone(), chunk.to_vec());
+        tokio::spawn(async move {
+            for (second, operation) in chunk {
+                let (mine, peer) = (&tenants[usize::from(second)], &tenants[usize::from(!second)]);
+                let answer = run(&stack, mine, peer, &operation).await;
+                assert!(answer.status.as_u16() < 500, "{operation:?}: {}", answer.text);
+                let leaked = format!("secret of {}", peer.name);
+                assert!(!answer.text.contains(&leaked), "{} got, by {operation:?}: {}", mine.name, answer.text);
+                for event in answer.body["events"].as_array().into_iter().flatten().chain([&answer.body]) {
+                    assert!(event["tenant"].is_null() || event["tenant"] == mine.name, "{operation:?}: {event}");
+                }
+                let kind = usize::from(matches!(operation, Operation::Feed { .. }));
+                if let Some(next) = answer.body["next"].as_str() {
+                    mine.cursors.lock().unwrap()[kind] = Some(next.to_owned());
+                }
+            }
+        })
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+    // Both used every id, and each reads its own there.
+    for tenant in &tenants {
+        for id in HOSTILE {
+            let there = stack.get(&tenant.reader, &format!("/v1/events/{id}")).await.body;
+            assert_eq!(there["justification"], format!("secret of {}", tenant.name), "{id}");
+        }
+    }
+}
