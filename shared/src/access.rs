@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::{ConfigError, Variables},
-    event::{Event, RecordedBy, Tenant},
+    event::{Actor, ActorType, Event, RecordedBy, Tenant},
     folding::fold,
     problem::Problem,
 };
@@ -95,7 +95,9 @@ impl Access {
             return Err(Problem::forbidden("no authorizer verified a token for this request; the route needs one"));
         };
         let header = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let claims = header.and_then(claims).ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token"))?;
+        let claims = header
+            .and_then(claims)
+            .ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token"))?;
         // The token in the header is the one that was verified: the gateway knows no other. Should that ever change, stop.
         for name in ["iss", "sub"] {
             if claims.get(name).and_then(Value::as_str) != verified.claims.get(name).map(String::as_str) {
@@ -106,19 +108,28 @@ impl Access {
     }
 
     fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
-        let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text =
+            |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
         let sub = text("sub").ok_or_else(|| Problem::forbidden("the token has no sub claim"))?;
         let names = words(claims.get(&self.tenant_claim), false);
         let tenants: Option<Vec<_>> = names.iter().map(|name| Tenant::new(name)).collect();
         let tenants = tenants.filter(|tenants| !tenants.is_empty()).ok_or_else(|| {
             let claim = &self.tenant_claim;
-            Problem::forbidden(format!("the token's claim {claim:?} must name a tenant, or several: 1 to 64 of A-Z a-z 0-9 _ - each"))
+            Problem::forbidden(format!(
+                "the token's claim {claim:?} must name a tenant, or several: 1 to 64 of A-Z a-z 0-9 _ - each"
+            ))
         })?;
         let mut permissions: Vec<_> = ["scope", "scp"]
             .into_iter()
             .flat_map(|claim| words(claims.get(claim), true))
             .filter_map(|word| self.scopes.iter().find(|(_, scope)| *scope == word).map(|(permission, _)| *permission))
-            .chain(words(claims.get(&self.role_claim), false).into_iter().flat_map(|role| self.role_map.get(role)).flatten().copied())
+            .chain(
+                words(claims.get(&self.role_claim), false)
+                    .into_iter()
+                    .flat_map(|role| self.role_map.get(role))
+                    .flatten()
+                    .copied(),
+            )
             .collect();
         permissions.sort_unstable();
         permissions.dedup();
@@ -159,11 +170,14 @@ impl Caller {
     pub fn tenant(&self, request: &ApiGatewayV2httpRequest) -> Result<&Tenant, Problem> {
         match (request.headers.get(TENANT_HEADER), self.tenants.as_slice()) {
             (None, [tenant]) => Ok(tenant),
-            (None, _) => Err(Problem::bad_request("your token is for several tenants; name one in the header Audit-Tenant (GET /v1/me lists them)")),
-            (Some(named), tenants) => tenants
-                .iter()
-                .find(|tenant| tenant.as_str().as_bytes() == named.as_bytes())
-                .ok_or_else(|| Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")),
+            (None, _) => Err(Problem::bad_request(
+                "your token is for several tenants; name one in the header Audit-Tenant (GET /v1/me lists them)",
+            )),
+            (Some(named), tenants) => {
+                tenants.iter().find(|tenant| tenant.as_str().as_bytes() == named.as_bytes()).ok_or_else(|| {
+                    Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")
+                })
+            }
         }
     }
 
@@ -185,7 +199,9 @@ impl Caller {
             Permission::Operate => "audit:operate",
             Permission::Admin => "audit:admin",
         };
-        Err(Problem::forbidden(format!("your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it")))
+        Err(Problem::forbidden(format!(
+            "your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it"
+        )))
     }
 
     /// Whether `event` is the caller's own. What the event says of its actor's id and e-mail must be the token's, both where
@@ -193,12 +209,109 @@ impl Caller {
     pub fn is_actor_of(&self, event: &Event) -> bool {
         let actor = &event.actor;
         let own_id = actor.id.as_ref().map(|id| *id == self.sub);
-        let own_email = actor.email.as_ref().map(|email| self.email.as_ref().is_some_and(|own| fold(own) == fold(email)));
+        let own_email =
+            actor.email.as_ref().map(|email| self.email.as_ref().is_some_and(|own| fold(own) == fold(email)));
         matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
+    }
+
+    /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
+    pub fn actor(&self) -> Actor {
+        let kind = if self.email.is_some() { ActorType::User } else { ActorType::Service };
+        Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
     }
 
     /// As the trail remembers the sender of an event.
     pub fn recorded_by(&self) -> RecordedBy {
         RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn access() -> Access {
+        let variables = [
+            ("TENANT_CLAIM", "https://idp.example/tenant"),
+            ("EMAIL_CLAIM", "email"),
+            ("ROLE_CLAIM", "roles"),
+            ("ROLE_MAP", r#"{"Audit User": ["read"], "Boss": ["read", "operate", "admin"]}"#),
+            ("READ_SCOPE", "jit-audit/read"),
+            ("WRITE_SCOPE", "jit-audit/write"),
+            ("SELF_SCOPE", "jit-audit/self"),
+            ("OPERATE_SCOPE", "jit-audit/operate"),
+            ("ADMIN_SCOPE", "jit-audit/admin"),
+        ];
+        Access::from_variables(&variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect())
+            .unwrap()
+    }
+
+    fn caller_of(claims: Value) -> Result<Caller, Problem> {
+        access().caller_of(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn scopes_and_roles_are_read_in_every_form_issuers_write_them() {
+        use Permission::{Admin, Operate, Read, Write};
+        for (claims, permissions) in [
+            (json!({"scope": "jit-audit/read jit-audit/write"}), vec![Read, Write]),
+            (json!({"scp": "jit-audit/read"}), vec![Read]),
+            (json!({"scp": ["jit-audit/write", "jit-audit/read"]}), vec![Read, Write]),
+            (json!({"scope": ["jit-audit/read"]}), vec![Read]),
+            (json!({"roles": ["Boss", "Audit User"]}), vec![Read, Operate, Admin]),
+            (json!({"roles": "Audit User"}), vec![Read]),
+            (json!({"roles": ["Audit", "User"], "scope": "audit:read read [jit-audit/read]"}), vec![]),
+            (json!({"scope": 7, "roles": {"Boss": true}}), vec![]),
+        ] {
+            let mut claims = claims;
+            claims["sub"] = json!("s");
+            claims["https://idp.example/tenant"] = json!("acme");
+            assert_eq!(caller_of(claims.clone()).unwrap().permissions, permissions, "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_subject_or_usable_tenant_is_refused() {
+        for claims in [
+            json!({"https://idp.example/tenant": "acme"}),
+            json!({"sub": "", "https://idp.example/tenant": "acme"}),
+            json!({"sub": "s"}),
+            json!({"sub": "s", "tenant": "acme"}),
+            json!({"sub": "s", "https://idp.example/tenant": []}),
+            json!({"sub": "s", "https://idp.example/tenant": 7}),
+            json!({"sub": "s", "https://idp.example/tenant": ["acme", "a#b"]}),
+            json!({"sub": "s", "https://idp.example/tenant": "acme bolt"}),
+        ] {
+            assert_eq!(caller_of(claims.clone()).unwrap_err().status, 403, "{claims}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_believed_that_no_authorizer_verified() {
+        let claims = json!({"iss": "i", "sub": "s", "https://idp.example/tenant": "acme"});
+        let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let request = |verified: Value| -> ApiGatewayV2httpRequest {
+            serde_json::from_value(json!({
+                "headers": {"authorization": token},
+                "requestContext": {"http": {"method": "GET"}, "authorizer": verified}
+            }))
+            .unwrap()
+        };
+        assert!(access().caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s"}}}))).is_ok());
+        for verified in [
+            json!(null),
+            json!({}),
+            json!({"jwt": {"claims": {}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "other"}}}),
+        ] {
+            assert_eq!(access().caller(&request(verified.clone())).unwrap_err().status, 403, "{verified}");
+        }
+    }
+
+    #[test]
+    fn wrong_configuration_says_which_variable() {
+        assert!(Access::from_variables(&Variables::default()).unwrap_err().to_string().contains("ROLE_MAP"));
     }
 }

@@ -4,9 +4,10 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::{problem::Problem, store::ReadError};
+use crate::{ijson, problem::Problem, store::ReadError};
 
 /// How long a request may work. The gateway waits 30 s, the function lives 29; an answer that says what was not done is worth
 /// more than none.
@@ -89,7 +90,9 @@ impl From<ReadError> for Problem {
 pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
     let body = request.body.as_deref().unwrap_or_default();
     if request.is_base64_encoded {
-        BASE64_STANDARD.decode(body).map_err(|_| Problem::bad_request("the body is not readable: its base64 form is broken"))
+        BASE64_STANDARD
+            .decode(body)
+            .map_err(|_| Problem::bad_request("the body is not readable: its base64 form is broken"))
     } else {
         Ok(body.as_bytes().to_vec())
     }
@@ -115,13 +118,50 @@ impl Parameters {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
-                let known = if known.is_empty() { "none are".to_owned() } else { format!("known are {}", known.join(", ")) };
+                let known =
+                    if known.is_empty() { "none are".to_owned() } else { format!("known are {}", known.join(", ")) };
                 return Err(Problem::bad_request(format!("unknown query parameter {name:?}; {known}")));
             }
             if parameters.iter().any(|(other, _)| *other == name) {
                 return Err(Problem::bad_request(format!("query parameter {name:?} is given twice")));
             }
             parameters.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Reads the same from a JSON body, an object whose values are texts, numbers or booleans.
+    ///
+    /// # Errors
+    /// 400 and 415, each for what is wrong.
+    pub fn from_body(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
+        if media_type(request).as_deref() != Some("application/json") {
+            return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
+        }
+        let body = body(request)?;
+        let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
+        let members = match ijson::read(text) {
+            Ok(Value::Object(members)) => members,
+            Ok(_) => return Err(Problem::bad_request("the body must be a JSON object")),
+            Err(errors) => {
+                let said: Vec<_> = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
+                return Err(Problem::bad_request(format!("the body: {}", said.join("; "))));
+            }
+        };
+        let mut parameters = Vec::new();
+        for (name, value) in members {
+            if !known.contains(&name.as_str()) {
+                return Err(Problem::bad_request(format!("unknown field {name:?}; known are {}", known.join(", "))));
+            }
+            let value = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Bool(flag) => flag.to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return Err(Problem::bad_request(format!("field {name:?} must be a text, a number or a boolean")));
+                }
+            };
+            parameters.push((name, value));
         }
         Ok(Self(parameters))
     }
@@ -137,14 +177,18 @@ impl Parameters {
     /// 400 with the sentence that `read` gives.
     pub fn read_as<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
         self.get(name)
-            .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("query parameter {name:?}: {detail}"))))
+            .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}"))))
             .transpose()
     }
 
     /// What identifies the query: all its parameters but `apart`, in a fixed order.
     pub fn identity(&self, apart: &[&str]) -> Vec<(&str, &str)> {
-        let mut identity: Vec<_> =
-            self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).filter(|(name, _)| !apart.contains(name)).collect();
+        let mut identity: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| !apart.contains(name))
+            .collect();
         identity.sort_unstable();
         identity
     }

@@ -148,7 +148,13 @@ const APPROVED: &str = "Request approved";
 const READY: &str = "Request approved, or doesn't require approval";
 const FULFILLED: &str = "Request fulfilled";
 
-const fn action(name: &'static str, label: &'static str, source: Source, category: Category, sentence: &'static str) -> Action {
+const fn action(
+    name: &'static str,
+    label: &'static str,
+    source: Source,
+    category: Category,
+    sentence: &'static str,
+) -> Action {
     Action {
         name,
         label,
@@ -331,7 +337,9 @@ mod tests {
     #[test]
     fn every_template_parses() {
         for action in ACTIONS {
-            for template in [action.label, action.sentence].into_iter().chain(action.variants.iter().map(|(_, text)| *text)) {
+            for template in
+                [action.label, action.sentence].into_iter().chain(action.variants.iter().map(|(_, text)| *text))
+            {
                 assert_eq!(sentence::unknown_fields(template), Vec::<&str>::new(), "{}: {template}", action.name);
             }
         }

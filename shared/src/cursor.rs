@@ -17,7 +17,8 @@ impl Binding {
     /// Binds to `tenant`, the `route` and the query's parameters, which stand in a fixed order.
     pub fn new(tenant: &Tenant, route: &str, parameters: &[(&str, &str)]) -> Self {
         let mut hash = Sha256::new();
-        let parts = [tenant.as_str(), route].into_iter().chain(parameters.iter().flat_map(|(name, value)| [*name, *value]));
+        let parts =
+            [tenant.as_str(), route].into_iter().chain(parameters.iter().flat_map(|(name, value)| [*name, *value]));
         for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
@@ -54,9 +55,9 @@ impl Binding {
         match read() {
             Some((binding, position)) if binding == self.0 => Ok(position),
             Some(_) => Err(Problem::bad_request(
-                "query parameter \"cursor\" belongs to another query; repeat every parameter of the first page (limit may differ) or start again without cursor",
+                "the cursor belongs to another query; repeat every parameter of the first page (limit may differ) or start again without it",
             )),
-            None => Err(Problem::bad_request("query parameter \"cursor\" is none of ours; pass on what next held, unchanged")),
+            None => Err(Problem::bad_request("the cursor is none of ours; pass on what next held, unchanged")),
         }
     }
 }

@@ -52,14 +52,18 @@ impl EventId {
 
     /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again.
     pub fn derived(tenant: &Tenant, subject: &str, key: &str, index: usize) -> Self {
-        let mut hash = Sha256::new();
-        for part in ["jit-audit/event-id/v1", tenant.as_str(), subject, key, &index.to_string()] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize()[..16]);
-        Self(uuid::Uuid::new_v8(bytes).to_string())
+        Self(hashed("jit-audit/event-id/v1", &[tenant.as_str(), subject, key, &index.to_string()]))
+    }
+
+    /// The id of one of the service's own events, made from what it is about, so that a retry writes it once.
+    pub fn of_service(tenant: &Tenant, action: &str, about: &[&str]) -> Self {
+        let parts: Vec<_> = [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
+        Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
+    }
+
+    /// The id that stands after all others.
+    pub fn last() -> Self {
+        Self("z".repeat(128))
     }
 
     /// Its text.
@@ -79,8 +83,21 @@ impl fmt::Display for EventId {
     }
 }
 
+/// A UUID (RFC 9562, version 8) made of a hash over what it is for and of its parts, each with its length.
+fn hashed(purpose: &str, parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in [purpose].iter().chain(parts) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Uuid::new_v8(bytes).to_string()
+}
+
 fn is_word(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    (1..=longest).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// An event's facts: what its source told us, normalised. Nothing derived, nothing of how it was recorded.
@@ -389,6 +406,32 @@ struct Body<'e> {
 }
 
 impl Event {
+    /// One of the service's own events, with nothing yet but what every event has.
+    pub fn of_service(id: EventId, tenant: &Tenant, action: &str, occurred_at: Instant, actor: Actor) -> Self {
+        Self {
+            id,
+            tenant: tenant.clone(),
+            action: action.to_owned(),
+            occurred_at,
+            actor,
+            subject: None,
+            account: None,
+            target: None,
+            session: None,
+            request_id: None,
+            justification: None,
+            reason: None,
+            ticket: None,
+            approver: None,
+            policy: None,
+            roles: Vec::new(),
+            outcome: Outcome::Success,
+            window: None,
+            source: None,
+            details: None,
+        }
+    }
+
     fn body<'e>(&'e self, session: Option<Cow<'e, Session>>) -> Body<'e> {
         let Self {
             id,
@@ -521,6 +564,29 @@ pub struct Recorded {
     pub expires_at: Instant,
 }
 
+impl Recorded {
+    /// The family of its action.
+    pub fn category(&self) -> Category {
+        self.event.catalogued().map_or(Category::Audit, |action| action.category)
+    }
+
+    /// The state that its request or session entered by it.
+    pub fn state(&self) -> Option<State> {
+        self.event.catalogued().and_then(|action| action.state)
+    }
+
+    /// The session's user as it is shown: `TBD` in rows about a whole session until it is granted.
+    pub fn session_username(&self) -> Option<&str> {
+        let session = self.event.session.as_ref()?;
+        match (&session.username, self.state()) {
+            (None, Some(State::Created | State::Approved | State::Denied)) if session.scope == Scope::Session => {
+                Some(USERNAME_TBD)
+            }
+            (username, _) => username.as_deref(),
+        }
+    }
+}
+
 impl Serialize for Recorded {
     /// The event as every answer, export and stream gives it.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -546,11 +612,10 @@ impl Serialize for Recorded {
             asked: &'e AskedWindow,
         }
         let event = &self.event;
-        let action = event.catalogued();
-        let state = action.and_then(|action| action.state);
-        let session = event.session.as_ref().map(|session| match (state, &session.username) {
-            (Some(State::Created | State::Approved | State::Denied), None) if session.scope == Scope::Session => {
-                Cow::Owned(Session { username: Some(USERNAME_TBD.to_owned()), ..session.clone() })
+        let session = event.session.as_ref().map(|session| match self.session_username() {
+            // The one place where an answer shows what no source said.
+            Some(shown) if session.username.is_none() => {
+                Cow::Owned(Session { username: Some(shown.to_owned()), ..session.clone() })
             }
             _ => Cow::Borrowed(session),
         });
@@ -558,9 +623,9 @@ impl Serialize for Recorded {
             body: event.body(session),
             window: event.window.as_ref().map(|asked| AnsweredWindow { asked }),
             label: event.label(),
-            category: action.map_or(Category::Audit, |action| action.category),
-            state,
-            request_status: action.and_then(|action| action.request_status),
+            category: self.category(),
+            state: self.state(),
+            request_status: event.catalogued().and_then(|action| action.request_status),
             message: event.message(),
             recorded_at: self.recorded_at,
             recorded_by: &self.recorded_by,

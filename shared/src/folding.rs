@@ -14,7 +14,9 @@ mod tests {
 
     #[test]
     fn folds_fully() {
-        for (a, b) in [("STRASSE", "straße"), ("ΌΣΟΣ", "όσος"), ("İ", "i̇"), ("ﬀ", "FF"), ("MSP-ALEX", "msp-alex"), ("", "")] {
+        for (a, b) in
+            [("STRASSE", "straße"), ("ΌΣΟΣ", "όσος"), ("İ", "i̇"), ("ﬀ", "FF"), ("MSP-ALEX", "msp-alex"), ("", "")]
+        {
             assert_eq!(fold(a), fold(b), "{a} {b}");
         }
         // Canonically equal, but spelt differently: folding alone does not join them.

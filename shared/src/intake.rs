@@ -42,7 +42,8 @@ pub struct Intake<'a> {
 /// Everything that is wrong with it, each with its pointer.
 pub fn read(json: &str, intake: &Intake<'_>, default_id: impl FnOnce() -> EventId) -> Result<Event, Vec<FieldError>> {
     if json.len() > MAX_EVENT_BYTES {
-        let detail = format!("is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event", json.len());
+        let detail =
+            format!("is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event", json.len());
         return Err(vec![FieldError::new("", detail)]);
     }
     let mut errors = Vec::new();
@@ -108,7 +109,10 @@ fn read_action(fields: &mut Fields<'_>) -> Option<&'static Action> {
     let name = fields.required_text("action", NAME_BYTES)?;
     match catalogue::find(&name) {
         Some(action) if action.writer == Writer::Service => {
-            fields.fault("action", format!("{name:?} is written by this service alone; GET /v1/actions lists what callers write"));
+            fields.fault(
+                "action",
+                format!("{name:?} is written by this service alone; GET /v1/actions lists what callers write"),
+            );
             None
         }
         Some(action) => Some(action),
@@ -131,10 +135,16 @@ fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Inst
     };
     let Intake { now, retention, .. } = intake;
     if instant > now.plus(MAX_AHEAD) {
-        fields.fault("occurred_at", format!("is more than 5 minutes in the future: here it is {now}; check the sender's clock"));
+        fields.fault(
+            "occurred_at",
+            format!("is more than 5 minutes in the future: here it is {now}; check the sender's clock"),
+        );
     } else if instant < now.minus(*retention) {
         let (days, oldest) = (retention.as_secs() / 86_400, now.minus(*retention));
-        fields.fault("occurred_at", format!("is older than the {days} days that events are kept: the oldest that is taken is {oldest}"));
+        fields.fault(
+            "occurred_at",
+            format!("is older than the {days} days that events are kept: the oldest that is taken is {oldest}"),
+        );
     }
     Some(instant)
 }
@@ -216,7 +226,8 @@ fn read_origin(mut fields: Fields<'_>) -> Origin {
 }
 
 fn read_window(fields: &mut Fields<'_>) -> Option<AskedWindow> {
-    const SHAPE: &str = "must be {\"duration\": \"PT4H\"}, {\"ends_at\": \"2026-11-22T04:00:00Z\"} or false (open none)";
+    const SHAPE: &str =
+        "must be {\"duration\": \"PT4H\"}, {\"ends_at\": \"2026-11-22T04:00:00Z\"} or false (open none)";
     match fields.take("window")? {
         Value::Bool(false) => Some(AskedWindow::None),
         Value::Object(members) => {
@@ -281,7 +292,12 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
         }
     }
     if !event.roles.is_empty() && !matches!(name, "roles.assigned" | "roles.removed") {
-        fields.fault("roles", format!("belongs to roles.assigned and roles.removed; roles of a session stand in session.roles, not in {name}"));
+        fields.fault(
+            "roles",
+            format!(
+                "belongs to roles.assigned and roles.removed; roles of a session stand in session.roles, not in {name}"
+            ),
+        );
     }
     if event.window.is_some() && !action.opens_window {
         fields.fault("window", format!("belongs to actions that open a window, which {name} does not; leave it out"));
@@ -323,7 +339,9 @@ impl<'e> Fields<'e> {
     /// Whether a place, or one inside or around it, is known to be wrong: then it is not said again in other words.
     fn has_fault_at(&self, pointer: &str) -> bool {
         let within = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
-        self.errors.iter().any(|error| !error.pointer.is_empty() && (within(&error.pointer, pointer) || within(pointer, &error.pointer)))
+        self.errors.iter().any(|error| {
+            !error.pointer.is_empty() && (within(&error.pointer, pointer) || within(pointer, &error.pointer))
+        })
     }
 
     fn is_sound(&self) -> bool {
@@ -361,7 +379,9 @@ impl<'e> Fields<'e> {
     fn checked_text(&mut self, path: &str, text: String, longest: usize) -> Option<String> {
         match text.len() {
             0 => self.fault(path, "is empty; leave it out when there is none"),
-            bytes if bytes > longest => self.fault(path, format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most")),
+            bytes if bytes > longest => {
+                self.fault(path, format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most"))
+            }
             _ => return Some(text),
         }
         None
@@ -373,7 +393,9 @@ impl<'e> Fields<'e> {
 
     fn checked_id(&mut self, text: &str) -> Option<EventId> {
         match EventId::new(text) {
-            Some(id) if id.is_services() => self.fault("id", "starts with \"sys_\", which is kept for this service's own events"),
+            Some(id) if id.is_services() => {
+                self.fault("id", "starts with \"sys_\", which is kept for this service's own events")
+            }
             Some(id) => return Some(id),
             None => self.fault("id", "must be 1 to 128 of A-Z a-z 0-9 _ -"),
         }
@@ -456,8 +478,10 @@ impl<'e> Fields<'e> {
     fn refuse_others(&mut self) {
         let known = std::mem::take(&mut self.known);
         for key in std::mem::take(&mut self.members).into_iter().map(|(key, _)| key) {
-            let hint = catalogue::nearest_of(&key, known.iter().copied())
-                .map_or_else(|| "; put what has no field of its own into details".to_owned(), |near| format!("; did you mean {near:?}?"));
+            let hint = catalogue::nearest_of(&key, known.iter().copied()).map_or_else(
+                || "; put what has no field of its own into details".to_owned(),
+                |near| format!("; did you mean {near:?}?"),
+            );
             let pointer = pointer_to(&self.pointer, &key);
             self.errors.push(FieldError::new(pointer, format!("is no known field{hint}")));
         }
@@ -474,7 +498,8 @@ mod tests {
 
     fn read_value(event: &Value) -> Result<Event, Vec<(String, String)>> {
         let tenant = Tenant::new("acme").unwrap();
-        let intake = Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
+        let intake =
+            Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
         read(&event.to_string(), &intake, || EventId::new("given").unwrap())
             .map_err(|errors| errors.into_iter().map(|error| (error.pointer, error.detail)).collect())
     }
@@ -502,7 +527,9 @@ mod tests {
     fn refused(event: Value, expected: &[(&str, &str)]) {
         let errors = read_value(&event).expect_err(&event.to_string());
         let fits = errors.len() == expected.len()
-            && expected.iter().all(|(at, part)| errors.iter().any(|(pointer, detail)| pointer == at && detail.contains(part)));
+            && expected
+                .iter()
+                .all(|(at, part)| errors.iter().any(|(pointer, detail)| pointer == at && detail.contains(part)));
         assert!(fits, "{event}\n  gave {errors:?}\n  not  {expected:?}");
     }
 
@@ -526,8 +553,14 @@ mod tests {
             ],
         );
         refused(with(accessed(), "/actor", json!({"email": "a@b"})), &[("/actor/type", "is required")]);
-        refused(with(accessed(), "/actor", json!({"type": "user"})), &[("/actor", "at least one of id, name and email")]);
-        refused(with(accessed(), "/target", json!({"type": "desktop"})), &[("/target", "at least one of id, name and email")]);
+        refused(
+            with(accessed(), "/actor", json!({"type": "user"})),
+            &[("/actor", "at least one of id, name and email")],
+        );
+        refused(
+            with(accessed(), "/target", json!({"type": "desktop"})),
+            &[("/target", "at least one of id, name and email")],
+        );
     }
 
     #[test]
@@ -581,7 +614,10 @@ mod tests {
         ] {
             let event = with(accessed(), pointer, value);
             let errors = read_value(&event).expect_err(&event.to_string());
-            assert!(errors.iter().any(|(pointer, detail)| pointer == at && detail.contains(part)), "{event}: {errors:?}");
+            assert!(
+                errors.iter().any(|(pointer, detail)| pointer == at && detail.contains(part)),
+                "{event}: {errors:?}"
+            );
         }
         refused(with(accessed(), "/details", json!({"x": "y".repeat(64 * 1024)})), &[("", "64 KiB")]);
         refused(json!([]), &[("", "one event")]);
@@ -603,16 +639,20 @@ mod tests {
 
     #[test]
     fn a_role_row_has_no_start_and_end() {
-        let session = |session: Value| {
-            json!({"action": "session.approved", "occurred_at": NOW, "actor": {"type": "user", "name": "john"}, "session": session})
-        };
+        let session = |session: Value| json!({"action": "session.approved", "occurred_at": NOW, "actor": {"type": "user", "name": "john"}, "session": session});
         read_value(&session(json!({"id": "68", "scope": "role", "roles": ["role1"]}))).unwrap();
         refused(
             session(json!({"id": "68", "scope": "role", "starts_at": NOW})),
             &[("/session/starts_at", "whole session"), ("/session/roles", "is required for session.approved")],
         );
-        refused(session(json!({"id": "68", "scope": "session", "starts_at": NOW, "ends_at": NOW})), &[("/session/ends_at", "after starts_at")]);
-        refused(session(json!({"scope": "all"})), &[("/session/id", "is required"), ("/session/scope", "must be one of")]);
+        refused(
+            session(json!({"id": "68", "scope": "session", "starts_at": NOW, "ends_at": NOW})),
+            &[("/session/ends_at", "after starts_at")],
+        );
+        refused(
+            session(json!({"scope": "all"})),
+            &[("/session/id", "is required"), ("/session/scope", "must be one of")],
+        );
         refused(
             session(json!({"id": "68", "scope": "session", "roles": vec!["r"; 51], "approvals_needed": -1})),
             &[("/session/roles", "51 entries"), ("/session/approvals_needed", "whole number")],
@@ -629,9 +669,14 @@ mod tests {
                 "target": {"name": "Entra"}, "account": {"name": "msptech"}, "window": window
             })
         };
-        for window in [json!(false), json!({"duration": "PT4H"}), json!({"duration": "P1DT30M"}), json!({"ends_at": NOW})] {
+        for window in
+            [json!(false), json!({"duration": "PT4H"}), json!({"duration": "P1DT30M"}), json!({"ends_at": NOW})]
+        {
             let event = read_value(&requested(window.clone())).unwrap();
-            assert_eq!(serde_json::to_value(event.window).unwrap(), with(json!({"w": window}), "/x", Value::Null)["w"].clone());
+            assert_eq!(
+                serde_json::to_value(event.window).unwrap(),
+                with(json!({"w": window}), "/x", Value::Null)["w"].clone()
+            );
         }
         for window in [json!(true), json!({}), json!("PT4H"), json!({"duration": "PT4H", "ends_at": NOW})] {
             refused(requested(window), &[("/window", "must be {\"duration\"")]);
@@ -653,17 +698,15 @@ mod tests {
     fn one_digest_for_the_same_facts_however_they_are_written() {
         let digest = |text: &str| {
             let tenant = Tenant::new("acme").unwrap();
-            let intake = Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
+            let intake =
+                Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
             read(text, &intake, || EventId::new("given").unwrap()).unwrap().digest()
         };
         let base = digest(
             r#"{"id":"a","action":"user.logged_in","occurred_at":"2026-11-22T11:00:00Z","actor":{"type":"user","email":"é@b"},"details":{"a":1,"b":[]}}"#,
         );
-        for same in [
-            r#"{"details":{"b":[],"a":1.0},"actor":{"email":"\u00e9@b","type":"user"},"occurred_at":"2026-11-22T12:00:00.000+01:00","action":"user.logged_in","id":"a","outcome":"success"}"#,
-        ] {
-            assert_eq!(digest(same), base, "{same}");
-        }
+        let same = r#"{"details":{"b":[],"a":1.0},"actor":{"email":"\u00e9@b","type":"user"},"occurred_at":"2026-11-22T12:00:00.000+01:00","action":"user.logged_in","id":"a","outcome":"success"}"#;
+        assert_eq!(digest(same), base);
         for other in [
             r#"{"id":"b","action":"user.logged_in","occurred_at":"2026-11-22T11:00:00Z","actor":{"type":"user","email":"é@b"},"details":{"a":1,"b":[]}}"#,
             r#"{"id":"a","action":"user.logged_in","occurred_at":"2026-11-22T11:00:00.001Z","actor":{"type":"user","email":"é@b"},"details":{"a":1,"b":[]}}"#,

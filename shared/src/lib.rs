@@ -4,6 +4,8 @@
 //! - [`catalogue`]: every action in one table, and the sentences
 //! - [`ijson`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
 //! - [`instant`], [`zone`], [`folding`]: time, zones, case
+//! - [`filter`]: what a caller asks of events
+//! - [`session`]: what the events of one session tell together
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`cursor`], [`api`], [`problem`]: what HTTP functions share
@@ -13,14 +15,18 @@
 
 pub mod access;
 pub mod api;
+#[cfg(test)]
+mod arbitrary;
 pub mod catalogue;
 pub mod config;
 pub mod cursor;
 pub mod event;
+pub mod filter;
 pub mod folding;
 pub mod ijson;
 pub mod instant;
 pub mod intake;
 pub mod problem;
+pub mod session;
 pub mod store;
 pub mod zone;

@@ -5,14 +5,16 @@
 //! | [`keys`] | how keys look (no other module builds one) |
 //! | [`item`] | how an event looks as an item |
 //! | [`insert`] | put these events into the trail, unless they are there |
-//! | [`by_id`] | which event has this id |
-//! | [`by_time`] | which events occurred in this range, in order |
+//! | [`by_id`] | which events have these ids |
+//! | [`listing`] | which events, in which order, through which index |
+//! | [`plan`] | which index is the narrowest that cannot miss one |
 
 pub mod by_id;
-pub mod by_time;
 pub mod insert;
 pub mod item;
 pub mod keys;
+pub mod listing;
+pub mod plan;
 
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ pub struct Store {
     /// How long one attempt to write may take. An attempt that is given up may still land, with the time it was stamped
     /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
     attempt: Duration,
+    feed_lag: Duration,
     retention: Duration,
 }
 
@@ -73,9 +76,15 @@ impl Store {
         Ok(Self {
             client: Client::from_conf(config),
             events: variables.text("EVENTS_TABLE")?.to_owned(),
-            attempt: feed_lag.mul_f32(0.7),
+            attempt: feed_lag * 7 / 10,
+            feed_lag,
             retention: Duration::from_secs(days * 86_400),
         })
+    }
+
+    /// How far behind the feed stays.
+    pub fn feed_lag(&self) -> Duration {
+        self.feed_lag
     }
 
     /// How long events are kept after they occurred.

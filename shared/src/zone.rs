@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_a_remedy() {
-        for text in ["", "yesterday", "2026-6-1", "2026-02-30", "20260601", "2026-06-01T", "2026-06-01T25:00", "12:00"] {
+        for text in ["", "yesterday", "2026-6-1", "2026-02-30", "20260601", "2026-06-01T", "2026-06-01T25:00", "12:00"]
+        {
             check(text, "UTC", Bound::Since, Err("is no time; write one like"));
         }
         check("2026-06-01T12:00:00 02:00", "UTC", Bound::Since, Err("%2B"));

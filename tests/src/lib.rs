@@ -5,10 +5,11 @@
 
 use std::{
     fmt::Display,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use local::{Functions, Options, Running, TokenRequest};
+use local::{Data, Functions, Options, Running, TokenRequest};
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
@@ -34,6 +35,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub text: String,
+    /// The body as JSON; null if it is none.
+    pub body: Value,
 }
 
 impl Answer {
@@ -59,6 +62,12 @@ impl Stack {
         Self::with(options()).await
     }
 
+    /// The project's own stack on a directory, with parameters of the template.
+    pub async fn start_in(directory: &Path, parameters: impl IntoIterator<Item = (String, String)>) -> Self {
+        let data = Data::Directory(directory.to_owned());
+        Self::with(Options { data, parameters: parameters.into_iter().collect(), ..options() }).await
+    }
+
     /// Any stack.
     pub async fn with(options: Options) -> Self {
         let running = local::start(options).await.unwrap_or_else(|error| panic!("the stack does not start: {error}"));
@@ -80,6 +89,21 @@ impl Stack {
             scope: Some(scope.into()),
             ..TokenRequest::default()
         })
+    }
+
+    /// A token with the claims of a JSON object, as the development issuer takes them.
+    pub fn minted(&self, claims: Value) -> String {
+        self.token(&serde_json::from_value(claims).expect("claims"))
+    }
+
+    /// A token of somebody who may read the tenant's trail.
+    pub fn reader(&self, tenant: &str) -> String {
+        self.caller(tenant, "auditor", "audit:read")
+    }
+
+    /// A token of a machine that may write to the tenant's trail.
+    pub fn writer(&self, tenant: &str) -> String {
+        self.caller(tenant, "portal", "audit:write")
     }
 
     /// A request that is still to be sent.
@@ -109,7 +133,42 @@ impl Stack {
 pub async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
     let (status, headers) = (response.status(), response.headers().clone());
-    Answer { status, headers, text: response.text().await.expect("a body of text") }
+    let text = response.text().await.expect("a body of text");
+    let body = serde_json::from_str(&text).unwrap_or_default();
+    Answer { status, headers, text, body }
+}
+
+/// The tenant's events with those ids as the store holds them, for looking at every one without an index.
+pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared::event::Recorded> {
+    let variables = [
+        ("EVENTS_TABLE", stack.running.table("EventsTable").expect("a table")),
+        ("FEED_LAG_SECONDS", "1"),
+        ("RETENTION_DAYS", "400"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let store = shared::store::Store::new(&variables, stack.running.sdk_config()).expect("a store");
+    let tenant = shared::event::Tenant::new(tenant).expect("a tenant");
+    let (now, deadline) = (shared::instant::Instant::now(), shared::api::deadline());
+    let mut events = Vec::with_capacity(ids.len());
+    for id in ids {
+        let id = shared::event::EventId::new(id).expect("an id");
+        events.extend(store.event_by_id(&tenant, &id, now, deadline).await.expect("an answer"));
+    }
+    events
+}
+
+/// That many seconds ago, as an event says it.
+pub fn seconds_ago(seconds: u64) -> String {
+    whole_seconds(shared::instant::Instant::now().minus(Duration::from_secs(seconds)))
+}
+
+/// That many seconds from now, as an event says it.
+pub fn seconds_ahead(seconds: u64) -> String {
+    whole_seconds(shared::instant::Instant::now().plus(Duration::from_secs(seconds)))
+}
+
+fn whole_seconds(instant: shared::instant::Instant) -> String {
+    shared::instant::Instant::from_millis(instant.seconds() * 1000).to_string()
 }
 
 /// Asks again and again until there is an answer.

@@ -49,12 +49,18 @@ impl Ingest {
 ///
 /// # Errors
 /// None: what goes wrong is answered as a problem.
-pub async fn handle(function: Arc<Ingest>, event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
+pub async fn handle(
+    function: Arc<Ingest>,
+    event: LambdaEvent<ApiGatewayV2httpRequest>,
+) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     Ok(api::answer(Box::pin(post_events(&function, &event.payload)).await))
 }
 
-async fn post_events(function: &Ingest, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn post_events(
+    function: &Ingest,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let deadline = api::deadline();
     let caller = function.access.caller(request)?;
     if !caller.may(Permission::Write) && !caller.may(Permission::OwnEvents) {
@@ -84,8 +90,10 @@ async fn post_events(function: &Ingest, request: &ApiGatewayV2httpRequest) -> Re
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let sent = events.clone();
     let insertions = function.store.insert_events(events, &caller.recorded_by(), deadline).await;
-    let mut stored = insertions.into_iter().zip(ids).zip(sent).map(|((insertion, id), sent)| Outcome::of(insertion, id, &sent));
-    let outcomes = outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
+    let mut stored =
+        insertions.into_iter().zip(ids).zip(sent).map(|((insertion, id), sent)| Outcome::of(insertion, id, &sent));
+    let outcomes =
+        outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
         Body::Many(_) => outcome::answer_many(&outcomes),

@@ -31,19 +31,25 @@ impl<'b> Body<'b> {
     /// 400 where the body is not UTF-8 JSON or wrong outside its events, 413, 415.
     pub fn read(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Self, Problem> {
         if bytes.len() > MAX_BODY_BYTES {
-            let detail = format!("the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it", bytes.len());
+            let detail = format!(
+                "the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it",
+                bytes.len()
+            );
             return Err(Problem::too_large(detail));
         }
         let text = || {
-            std::str::from_utf8(bytes)
-                .map_err(|error| Problem::bad_request(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to())))
+            std::str::from_utf8(bytes).map_err(|error| {
+                Problem::bad_request(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to()))
+            })
         };
         let body = match media_type {
             Some(JSON) => Self::of_json(text()?)?,
             Some(NDJSON) => Self::Many(text()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect()),
             other => {
                 let given = other.map_or_else(|| "there is none".to_owned(), |other| format!("{other:?} is not taken"));
-                return Err(Problem::unsupported_media_type(format!("Content-Type must be {JSON} or {NDJSON}; {given}")));
+                return Err(Problem::unsupported_media_type(format!(
+                    "Content-Type must be {JSON} or {NDJSON}; {given}"
+                )));
             }
         };
         match &body {
@@ -57,8 +63,8 @@ impl<'b> Body<'b> {
 
     fn of_json(text: &'b str) -> Result<Self, Problem> {
         // Grammar first, which neither a lone surrogate nor a duplicate key breaks: those are faults of an event.
-        let whole: &RawValue =
-            serde_json::from_str(text).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
+        let whole: &RawValue = serde_json::from_str(text)
+            .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
         if !whole.get().starts_with('{') {
             return Err(Problem::bad_request("the body must be a JSON object: one event, or {\"events\": [...]}"));
         }
@@ -146,9 +152,15 @@ mod tests {
     #[test]
     fn finds_one_event_or_many() {
         assert_eq!(json(r#" {"id": "a"} "#).unwrap(), Body::One(r#"{"id": "a"}"#));
-        assert_eq!(json(r#"{"events": [{"id": "a"}, 5, [] ]}"#).unwrap(), Body::Many(vec![r#"{"id": "a"}"#, "5", "[]"]));
+        assert_eq!(
+            json(r#"{"events": [{"id": "a"}, 5, [] ]}"#).unwrap(),
+            Body::Many(vec![r#"{"id": "a"}"#, "5", "[]"])
+        );
         assert_eq!(json(r#"{"events": []}"#).unwrap(), Body::Many(vec![]));
-        assert_eq!(Body::read(Some(NDJSON), b"{}\r\n\n {\"a\":1} \nnot json").unwrap(), Body::Many(vec!["{}", "{\"a\":1}", "not json"]));
+        assert_eq!(
+            Body::read(Some(NDJSON), b"{}\r\n\n {\"a\":1} \nnot json").unwrap(),
+            Body::Many(vec!["{}", "{\"a\":1}", "not json"])
+        );
     }
 
     #[test]

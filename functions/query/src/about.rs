@@ -46,8 +46,10 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
             request_status: action.request_status,
             sentences: action.variants.iter().map(|(_, sentence)| *sentence).chain([action.sentence]).collect(),
             required: {
-                let mut required: Vec<_> =
-                    sentence::required(action.sentence).chain(sentence::required(action.label)).map(sentence::pointer).collect();
+                let mut required: Vec<_> = sentence::required(action.sentence)
+                    .chain(sentence::required(action.label))
+                    .map(sentence::pointer)
+                    .collect();
                 required.sort_unstable();
                 required.dedup();
                 required
@@ -65,7 +67,11 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
 ///
 /// # Errors
 /// 400 for any parameter, 404 for a foreign tenant.
-pub fn me(function: &Query, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub fn me(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Me<'c> {
         tenant: Option<&'c Tenant>,

@@ -1,39 +1,97 @@
-//! Events of the trail: a listing by time, and one by its id.
+//! Events of the trail: a listing or search, and one by its id.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
+    access::Caller,
     api::{self, Parameters},
     cursor::Binding,
-    event::{EventId, Tenant},
+    event::{Event, EventId, Recorded, Tenant},
+    filter::{Filter, FreeText},
     instant::Instant,
     problem::Problem,
     store::{
-        by_time::{Order, Range},
         keys::Position,
+        listing::{Order, Pace, Range},
+        plan::plan,
     },
     zone::{self, Bound},
 };
-
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::Query;
-
-/// The most that an answer may take as Lambda sends it. Its limit is 6 MB for body and headers together.
-const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
+use crate::{Query, page::Page};
 
 /// Time kept for the read that is under way when an answer ends early because its time is spent.
-const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
+pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 
-/// `GET /v1/events`: the tenant's events of a range of time, a page at a time.
+const PARAMETERS: [&str; 9] = ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
+
+/// `GET /v1/events`: the tenant's events of a range of time that meet a filter, a page at a time.
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(function: &Query, request: &ApiGatewayV2httpRequest, tenant: &Tenant) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let deadline = api::deadline();
-    let now = Instant::now();
-    let known = ["since", "until", "order", "limit", "cursor", "tz", "include_service"];
-    let parameters = Parameters::read(request, &known)?;
-    let zone = parameters.read_as("tz", zone::zone)?.map_or_else(|| zone::zone(&function.zone).map_err(|error| Problem::internal(&error)), Ok)?;
+pub async fn list(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    answer(function, request, caller, &Parameters::read(request, &PARAMETERS)?).await
+}
+
+/// `POST /v1/events/search`: the same with its parameters in a JSON body, for filters that are too long for an address.
+///
+/// # Errors
+/// As [`list`].
+pub async fn search(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    answer(function, request, caller, &Parameters::from_body(request, &PARAMETERS)?).await
+}
+
+/// What is asked for.
+struct Search {
+    range: Range,
+    filter: Option<Filter>,
+    words: Option<FreeText>,
+    limit: usize,
+    include_service: bool,
+    binding: Binding,
+}
+
+impl Search {
+    fn read(function: &Query, tenant: &Tenant, parameters: &Parameters) -> Result<Self, Problem> {
+        let include_service = parameters.read_as("include_service", |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(format!("{text:?} must be true or false")),
+        })?;
+        let binding = Binding::new(tenant, "events", &parameters.identity(&["limit", "cursor"]));
+        Ok(Self {
+            range: range(function, parameters, &binding)?,
+            filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
+            words: parameters.read_as("q", FreeText::read)?,
+            limit: limit(parameters)?,
+            include_service: include_service.unwrap_or(false),
+            binding,
+        })
+    }
+
+    fn wants(&self, recorded: &Recorded) -> bool {
+        (self.include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
+            && self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
+            && self.words.as_ref().is_none_or(|words| words.matches(recorded))
+    }
+}
+
+/// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
+///
+/// # Errors
+/// 400 for what is wrong with one of them.
+pub fn range(function: &Query, parameters: &Parameters, binding: &Binding) -> Result<Range, Problem> {
+    let zone = parameters.get("tz").unwrap_or(&function.zone);
+    let zone = zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
     let until = parameters.read_as("until", |text| zone::typed(text, &zone, Bound::Until))?;
     if let (Some(since), Some(until)) = (since, until)
@@ -46,89 +104,111 @@ pub async fn list(function: &Query, request: &ApiGatewayV2httpRequest, tenant: &
         "asc" => Ok(Order::Ascending),
         _ => Err(format!("{text:?} must be desc or asc")),
     })?;
+    Ok(Range {
+        since: since.unwrap_or(Instant::from_millis(i64::MIN)),
+        until: until.unwrap_or(Instant::from_millis(i64::MAX)),
+        order: order.unwrap_or(Order::Descending),
+        after: parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?,
+    })
+}
+
+/// The `limit` parameter, 100 unless given.
+///
+/// # Errors
+/// 400: no whole number from 1 to 1000.
+pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
     let limit = parameters.read_as("limit", |text| match text.parse() {
         Ok(limit @ 1..=1000) => Ok(limit),
         _ => Err(format!("{text:?} must be a whole number from 1 to 1000")),
     })?;
-    let include_service = parameters.read_as("include_service", |text| match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("{text:?} must be true or false")),
-    })?;
-    let (limit, include_service) = (limit.unwrap_or(100_usize), include_service.unwrap_or(false));
-    let binding = Binding::new(tenant, "GET /v1/events", &parameters.identity(&["limit", "cursor"]));
-    let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+    Ok(limit.unwrap_or(100))
+}
 
+async fn answer(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    parameters: &Parameters,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let deadline = api::deadline();
+    let tenant = caller.tenant(request)?;
+    let search = Search::read(function, tenant, parameters)?;
+    let page = page(function, tenant, &search, deadline);
+    if search.range.after.is_some() {
+        return page.await;
+    }
+    // Who looks is on record before anything is shown: without that there is no answer.
+    let (noted, page) = tokio::join!(note(function, request, caller, parameters, deadline), page);
+    noted.and(page)
+}
+
+/// Reads one page.
+async fn page(
+    function: &Query,
+    tenant: &Tenant,
+    search: &Search,
+    deadline: Deadline,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let plan = plan(tenant, search.filter.as_ref());
     let range = Range {
-        since: since.unwrap_or(Instant::from_millis(i64::MIN)),
-        until: until.unwrap_or(Instant::from_millis(i64::MAX)),
-        order: order.unwrap_or(Order::Descending),
-        after,
+        since: search.range.since.max(plan.since.unwrap_or(search.range.since)),
+        until: search.range.until.min(plan.until.unwrap_or(search.range.until)),
+        ..search.range.clone()
     };
-    // One more than wanted tells whether there is a next page.
-    let page = i32::try_from(limit + 1).unwrap_or(i32::MAX);
-    let mut events = function.store.events_by_time(tenant, range, page, now, deadline);
-    let mut answer = Answer::new();
+    let pace = if plan.is_exact && search.words.is_none() { Pace::Items(search.limit) } else { Pace::Megabytes };
+    let mut events = function.store.list(tenant, plan.index, range, pace, Instant::now(), deadline);
+    let mut page = Page::open();
     let next = loop {
+        if page.count() == search.limit {
+            break if events.goes_on().await? { page.last() } else { None };
+        }
         // Before the first event there is no place to go on from.
         if Deadline::now() >= deadline - TIME_FOR_ONE_READ && events.position.is_some() {
             break events.position.take();
         }
         let Some(recorded) = events.next().await? else { break None };
-        if !include_service && recorded.event.catalogued().is_some_and(|action| action.is_hidden()) {
+        if !search.wants(&recorded) {
             continue;
         }
-        let text = serde_json::to_string(&recorded).map_err(|error| Problem::internal(&error))?;
-        if answer.count == limit || !answer.has_room_for(&text) {
-            break answer.last.take();
+        if !page.push(&recorded, Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() })? {
+            break page.last();
         }
-        answer.push(&text, Position { at: recorded.event.occurred_at, id: recorded.event.id });
     };
-    let cursor = next.map(|position| binding.cursor(&position));
-    Ok(api::json_text(200, answer.finish(cursor.as_deref(), events.scanned)))
+    let cursor = next.map(|position| search.binding.cursor(&position));
+    Ok(page.finish(cursor.as_deref(), Some(events.scanned)))
 }
 
-/// A page being written.
-struct Answer {
-    body: String,
-    count: usize,
-    escaped: usize,
-    last: Option<Position>,
-}
-
-impl Answer {
-    fn new() -> Self {
-        Self { body: r#"{"events":["#.to_owned(), count: 0, escaped: 0, last: None }
-    }
-
-    /// An event always fits into an empty page: it is 64 KiB at most.
-    fn has_room_for(&self, event: &str) -> bool {
-        self.count == 0 || self.escaped + api::escaped_len(event) <= MAX_ANSWER_BYTES
-    }
-
-    fn push(&mut self, event: &str, position: Position) {
-        if self.count > 0 {
-            self.body.push(',');
-        }
-        self.body.push_str(event);
-        self.escaped += api::escaped_len(event) + 1;
-        self.count += 1;
-        self.last = Some(position);
-    }
-
-    fn finish(mut self, next: Option<&str>, scanned: u64) -> String {
-        // A cursor is base64url, which needs no escaping.
-        let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
-        self.body.push_str(&format!(r#"],"next":{next},"scanned":{scanned}}}"#));
-        self.body
-    }
+/// Writes `audit.searched`: who looked for what.
+async fn note(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    parameters: &Parameters,
+    deadline: Deadline,
+) -> Result<(), Problem> {
+    let tenant = caller.tenant(request)?;
+    // The gateway gives every request an id of its own, and a retry inside this request writes the same event.
+    let about = request.request_context.request_id.as_deref().unwrap_or_default();
+    let id = EventId::of_service(tenant, "audit.searched", &[about]);
+    let mut event = Event::of_service(id, tenant, "audit.searched", Instant::now(), caller.actor());
+    let asked = parameters.identity(&["cursor"]).into_iter();
+    event.details = Some(asked.map(|(name, value)| (name.to_owned(), value.into())).collect());
+    function.store.insert_own(event, &caller.recorded_by(), deadline).await.map_err(|error| {
+        tracing::warn!(%error, "a search was not answered because it could not be put on record: {error}");
+        Problem::unavailable("the search could not be put on record, so it is not answered; ask again")
+    })
 }
 
 /// `GET /v1/events/{id}`: one event.
 ///
 /// # Errors
 /// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
-pub async fn one(function: &Query, request: &ApiGatewayV2httpRequest, tenant: &Tenant) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let tenant = caller.tenant(request)?;
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
     let id = request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;

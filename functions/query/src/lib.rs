@@ -1,8 +1,11 @@
-//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing and one event), [`about`] (the catalogue
-//! and the caller).
+//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
+//! (how both are written), [`sessions`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod events;
+pub mod feed;
+pub mod page;
+pub mod sessions;
 
 use std::sync::Arc;
 
@@ -44,7 +47,10 @@ impl Query {
 ///
 /// # Errors
 /// None: what goes wrong is answered as a problem.
-pub async fn handle(function: Arc<Query>, event: LambdaEvent<ApiGatewayV2httpRequest>) -> Result<ApiGatewayV2httpResponse, Error> {
+pub async fn handle(
+    function: Arc<Query>,
+    event: LambdaEvent<ApiGatewayV2httpRequest>,
+) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     Ok(api::answer(Box::pin(answer(&function, &event.payload)).await))
 }
@@ -56,8 +62,12 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
     match route {
         "GET /v1/me" => about::me(function, request, &caller),
         "GET /v1/actions" => about::actions(request),
-        "GET /v1/events" => events::list(function, request, caller.tenant(request)?).await,
-        "GET /v1/events/{id}" => events::one(function, request, caller.tenant(request)?).await,
+        "GET /v1/events" => events::list(function, request, &caller).await,
+        "POST /v1/events/search" => events::search(function, request, &caller).await,
+        "GET /v1/events/{id}" => events::one(function, request, &caller).await,
+        "GET /v1/sessions" => sessions::list(function, request, &caller).await,
+        "GET /v1/sessions/{id}" => sessions::one(function, request, &caller).await,
+        "GET /v1/feed" => feed::feed(function, request, &caller).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

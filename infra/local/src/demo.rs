@@ -1,11 +1,14 @@
 //! Demonstration data, posted to the running API like any portal's.
 
+mod week;
+
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use shared::instant::Instant;
 use tokio::net::TcpStream;
 
 use crate::{Running, TokenError, TokenRequest};
@@ -32,7 +35,7 @@ pub enum DemoError {
 /// # Errors
 /// An event was not stored.
 pub async fn load(stack: &Running) -> Result<(), DemoError> {
-    post(stack, TENANT, &[]).await
+    post(stack, TENANT, &week::batches(Instant::now())).await
 }
 
 /// Posts batches of events of one tenant; each has to be created, or be there already.

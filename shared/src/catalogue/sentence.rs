@@ -33,7 +33,9 @@ pub fn fitting(action: &Action, meets: impl Fn(When) -> bool) -> &'static str {
 /// Whether `event` meets a variant's condition.
 pub fn meets(event: &Event, when: When) -> bool {
     match when {
-        When::NotProvisioned => event.details.as_ref().and_then(|details| details.get("provisioned")) == Some(&Value::Bool(false)),
+        When::NotProvisioned => {
+            event.details.as_ref().and_then(|details| details.get("provisioned")) == Some(&Value::Bool(false))
+        }
         When::RoleScope => event.session.as_ref().is_some_and(|session| session.scope == Scope::Role),
     }
 }
@@ -55,10 +57,27 @@ pub fn pointer(field: &str) -> String {
 /// Fields that no event has: a misspelt template.
 pub fn unknown_fields(template: &str) -> Vec<&str> {
     const KNOWN: &[&str] = &[
-        "actor", "subject", "account", "target", "target.id", "target.name", "approver", "reason", "roles", "roles.count", "session",
-        "session.roles", "session.username", "session.starts_at", "ticket.id", "ticket.url",
+        "actor",
+        "subject",
+        "account",
+        "target",
+        "target.id",
+        "target.name",
+        "approver",
+        "reason",
+        "roles",
+        "roles.count",
+        "session",
+        "session.roles",
+        "session.username",
+        "session.starts_at",
+        "ticket.id",
+        "ticket.url",
     ];
-    parts(template).flat_map(|part| fields(part.text)).filter(|field| !KNOWN.contains(field) && !field.starts_with("details.")).collect()
+    parts(template)
+        .flat_map(|part| fields(part.text))
+        .filter(|field| !KNOWN.contains(field) && !field.starts_with("details."))
+        .collect()
 }
 
 /// The value that `field` stands for, if the event has it.

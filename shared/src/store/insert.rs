@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::batch_execute_statement::BatchExecuteStatementOutput,
-    types::{
-        AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest, KeysAndAttributes,
-    },
+    types::{BatchStatementErrorCodeEnum, BatchStatementRequest},
 };
 use futures::{StreamExt, stream};
 use tokio::time::Instant as Deadline;
@@ -17,13 +15,11 @@ use tokio::time::Instant as Deadline;
 use crate::{
     event::{Digest, Event, EventId, Recorded, RecordedBy},
     instant::Instant,
-    store::{Pauses, ReadError, Store, Unavailable, described, item, keys},
+    store::{Pauses, Store, Unavailable, described, item, keys},
 };
 
 /// DynamoDB's limit for one BatchExecuteStatement.
 const STATEMENTS: usize = 25;
-/// DynamoDB's limit for one BatchGetItem.
-const KEYS: usize = 100;
 /// Calls under way at once for one request.
 const CALLS: usize = 8;
 
@@ -43,9 +39,9 @@ pub enum Insertion {
 struct Pending {
     event: Event,
     digest: Digest,
-    /// The times this event was stamped with, one an attempt. An event found in the trail with one of them is ours, even
-    /// where the attempt that wrote it looked like a failure.
-    stamps: Vec<Instant>,
+    /// The times of the attempts that were not acknowledged. An event found in the trail with one of them is ours: the
+    /// attempt that looked like a failure had stored it.
+    unacknowledged: Vec<Instant>,
 }
 
 enum Answer {
@@ -57,7 +53,12 @@ enum Answer {
 impl Store {
     /// Inserts `events`, all of one tenant, and says of each, in their order, what became of it. Of an id that comes twice
     /// the first is written and the others are judged against it.
-    pub async fn insert_events(&self, events: Vec<Event>, recorded_by: &RecordedBy, deadline: Deadline) -> Vec<Insertion> {
+    pub async fn insert_events(
+        &self,
+        events: Vec<Event>,
+        recorded_by: &RecordedBy,
+        deadline: Deadline,
+    ) -> Vec<Insertion> {
         let mut first_of: HashMap<EventId, usize> = HashMap::with_capacity(events.len());
         let mut unique = Vec::with_capacity(events.len());
         // For each event sent: which of the unique ones it is judged by, and its own digest.
@@ -68,7 +69,7 @@ impl Store {
             let place = *first_of.entry(event.id.clone()).or_insert(unique.len());
             sent.push((place, digest, is_first));
             if is_first {
-                unique.push(Pending { event, digest, stamps: Vec::new() });
+                unique.push(Pending { event, digest, unacknowledged: Vec::new() });
             }
         }
         let insertions = self.insert_unique(unique, recorded_by, deadline).await;
@@ -76,27 +77,50 @@ impl Store {
             .map(|(place, digest, is_first)| match &insertions[place] {
                 insertion if is_first => insertion.clone(),
                 Insertion::Unavailable => Insertion::Unavailable,
-                Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(there) => judged(digest, there.clone()),
+                Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(there) => {
+                    judged(digest, there.clone())
+                }
             })
             .collect()
     }
 
-    async fn insert_unique(&self, mut events: Vec<Pending>, recorded_by: &RecordedBy, deadline: Deadline) -> Vec<Insertion> {
+    /// Inserts one of the service's own events. It is there once however often it is tried, since its id says what it is about.
+    ///
+    /// # Errors
+    /// The storage did not confirm it.
+    pub async fn insert_own(&self, event: Event, by: &RecordedBy, deadline: Deadline) -> Result<(), Unavailable> {
+        match self.insert_events(vec![event], by, deadline).await.as_slice() {
+            [Insertion::Created(_) | Insertion::Duplicate(_) | Insertion::Conflict(_)] => Ok(()),
+            _ => Err(Unavailable("an event of the service's own was not confirmed".to_owned())),
+        }
+    }
+
+    async fn insert_unique(
+        &self,
+        mut events: Vec<Pending>,
+        recorded_by: &RecordedBy,
+        deadline: Deadline,
+    ) -> Vec<Insertion> {
         let mut insertions = vec![Insertion::Unavailable; events.len()];
         let mut existing = Vec::new();
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut pauses = Pauses::until(deadline - self.attempt);
         while !open.is_empty() {
-            let calls: Vec<_> = open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
+            let calls: Vec<_> =
+                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
             let attempts: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
                 for (&index, answer) in chunk.iter().zip(answers) {
-                    events[index].stamps.push(stamp);
                     match answer {
-                        Answer::Inserted(at) => insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at)),
+                        Answer::Inserted(at) => {
+                            insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at))
+                        }
                         Answer::Exists => existing.push(index),
-                        Answer::Retry => open.push(index),
+                        Answer::Retry => {
+                            events[index].unacknowledged.push(stamp);
+                            open.push(index);
+                        }
                     }
                 }
             }
@@ -121,7 +145,8 @@ impl Store {
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
     async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
         let at = Instant::now();
-        let statements = chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
+        let statements =
+            chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
         let call = self.client.batch_execute_statement().set_statements(Some(statements)).send();
         let failure = match tokio::time::timeout(self.attempt, call).await {
             Ok(Ok(output)) => return (at, answers(output, chunk.len(), at)),
@@ -161,8 +186,9 @@ impl Store {
         deadline: Deadline,
         insertions: &mut [Insertion],
     ) {
-        let ids: Vec<_> = existing.iter().map(|&index| &events[index].event).collect();
-        let found = match self.events_by_key(&ids, deadline).await {
+        let key_of = |pending: &Pending| keys::event(&pending.event.tenant, &pending.event.id);
+        let taken = existing.iter().map(|&index| key_of(&events[index])).collect();
+        let found = match self.events_by_key(taken, deadline).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", existing.len());
@@ -172,41 +198,13 @@ impl Store {
         for &index in existing {
             let pending = &events[index];
             // One that is gone again has expired this moment; the caller may send it once more.
-            let Some(there) = found.get(&pending.event.id).cloned() else { continue };
-            let ours = pending.stamps.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
+            let Some(there) = found.get(&key_of(pending)).cloned() else { continue };
+            let ours = pending.unacknowledged.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
             insertions[index] = match judged(pending.digest, there) {
                 Insertion::Duplicate(there) if ours => Insertion::Created(there),
                 judged => judged,
             };
         }
-    }
-
-    async fn events_by_key(&self, events: &[&Event], deadline: Deadline) -> Result<HashMap<EventId, Recorded>, ReadError> {
-        let mut found = HashMap::new();
-        for chunk in events.chunks(KEYS) {
-            let mut keys: Vec<_> = chunk
-                .iter()
-                .map(|event| HashMap::from([("pk".to_owned(), AttributeValue::S(keys::event(&event.tenant, &event.id)))]))
-                .collect();
-            let mut pauses = Pauses::until(deadline);
-            while !keys.is_empty() {
-                // The builder refuses a request without keys, and there are some.
-                #[allow(clippy::expect_used)]
-                let wanted =
-                    KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build().expect("keys are given");
-                let call = self.client.batch_get_item().request_items(&self.events, wanted);
-                let output = Pauses::retry(deadline, || call.clone().send()).await?;
-                for item in output.responses.unwrap_or_default().remove(&self.events).unwrap_or_default() {
-                    let recorded = item::read(item)?;
-                    found.insert(recorded.event.id.clone(), recorded);
-                }
-                keys = output.unprocessed_keys.unwrap_or_default().remove(&self.events).map(|rest| rest.keys).unwrap_or_default();
-                if !keys.is_empty() && !pauses.pause().await {
-                    return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
-                }
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -223,7 +221,8 @@ fn answers(output: BatchExecuteStatementOutput, statements: usize, at: Instant) 
             Some(None) => Answer::Inserted(at),
             Some(Some(error)) if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) => Answer::Exists,
             Some(Some(error)) => {
-                let (code, message) = (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
+                let (code, message) =
+                    (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
                 tracing::warn!(code, "an event was not inserted: {code}: {message}");
                 Answer::Retry
             }

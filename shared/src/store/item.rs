@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use crate::{
     event::{
-        Actor, ActorType, AskedWindow, Digest, Event, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope, Session, Ticket,
+        Actor, ActorType, AskedWindow, Digest, Event, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
+        Session, Ticket,
     },
     instant::Instant,
-    store::keys::{self, Position},
+    store::keys::{self, PERSON, Part, Position, THING},
 };
 
 /// An item's attributes.
@@ -63,11 +64,18 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     out.text("at", Position { at: *occurred_at, id: id.clone() }.to_string());
     out.text("recorded_day", keys::day(tenant, recorded_at.day_number()));
     out.text("recorded", Position { at: *recorded_at, id: id.clone() }.to_string());
-    out.maybe("actor_key", keys::involved(tenant, actor.id.as_deref(), actor.name.as_deref(), actor.email.as_deref()));
-    for (key, party) in [("subject_key", &event.subject), ("account_key", &event.account), ("target_key", &event.target)] {
-        out.maybe(key, party.as_ref().and_then(|p| keys::involved(tenant, p.id.as_deref(), p.name.as_deref(), p.email.as_deref())));
+    out.maybe("actor_key", keys::first_of(tenant, PERSON, &actor.id, &actor.name, &actor.email));
+    for (key, order, party) in [
+        ("subject_key", PERSON, &event.subject),
+        ("account_key", THING, &event.account),
+        ("target_key", THING, &event.target),
+    ] {
+        out.maybe(
+            key,
+            party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email)),
+        );
     }
-    out.maybe("session_key", session.as_ref().and_then(|session| keys::involved(tenant, Some(&session.id), None, None)));
+    out.maybe("session_key", session.as_ref().map(|session| keys::involved(tenant, Part::Id, &session.id)));
 
     out.text("action", event.action.clone());
     out.text(ACTOR.kind, actor.kind.as_str());
@@ -161,6 +169,14 @@ impl Attributes {
     }
 }
 
+/// The event's key in a row of an index.
+pub fn key_of(row: &mut Item) -> Option<String> {
+    match row.remove("pk") {
+        Some(AttributeValue::S(key)) => Some(key),
+        _ => None,
+    }
+}
+
 /// The event of an item.
 ///
 /// # Errors
@@ -189,7 +205,8 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
         None => None,
         Some(id) => {
             let scope = item.text("session_scope");
-            let scope = item.sound("session_scope", Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()))?.1;
+            let scope =
+                item.sound("session_scope", Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()))?.1;
             Some(Session {
                 id,
                 scope,
@@ -317,8 +334,12 @@ impl Reader {
     }
 
     fn party(&mut self, names: &PartyNames) -> Option<Party> {
-        let party =
-            Party { kind: self.text(names.kind), id: self.text(names.id), name: self.text(names.name), email: self.text(names.email) };
+        let party = Party {
+            kind: self.text(names.kind),
+            id: self.text(names.id),
+            name: self.text(names.name),
+            email: self.text(names.email),
+        };
         (party != Party::default()).then_some(party)
     }
 }
@@ -327,80 +348,11 @@ impl Reader {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::event::{EventId, Tenant};
-    use proptest::{collection::vec, option::of, prelude::*};
-
-    fn text() -> impl Strategy<Value = String> {
-        "[^\\x00]{1,20}"
-    }
-
-    fn instant() -> impl Strategy<Value = Instant> {
-        (0i64..4_000_000_000_000).prop_map(Instant::from_millis)
-    }
-
-    fn party() -> impl Strategy<Value = Party> {
-        (of(text()), of(text()), of(text()), text())
-            .prop_map(|(kind, id, name, email)| Party { kind, id, name, email: Some(email) })
-    }
-
-    fn actor() -> impl Strategy<Value = Actor> {
-        (0usize..4, of(text()), of(text()), of(text()))
-            .prop_map(|(kind, id, name, email)| Actor { kind: ActorType::ALL[kind].1, id, name, email })
-    }
-
-    fn session() -> impl Strategy<Value = Session> {
-        (text(), 0usize..2, vec(text(), 0..3), of(text()), of(instant()), of(instant()), of(0u32..1000)).prop_map(
-            |(id, scope, roles, username, starts_at, ends_at, approvals_needed)| Session {
-                id,
-                scope: Scope::ALL[scope].1,
-                roles,
-                username,
-                starts_at,
-                ends_at,
-                approvals_needed,
-            },
-        )
-    }
-
-    fn window() -> impl Strategy<Value = AskedWindow> {
-        prop_oneof![Just(AskedWindow::None), text().prop_map(AskedWindow::Duration), instant().prop_map(AskedWindow::Until)]
-    }
-
-    fn events() -> impl Strategy<Value = Event> {
-        let who = (actor(), of(party()), of(party()), of(party()), of(party()), of(session()));
-        let why = (of(text()), of(text()), of(text()), of((text(), text(), of(text()))), of((text(), text())), vec(text(), 0..3));
-        let rest = (any::<bool>(), of(window()), of((of(text()), of(text()), of(text()))), of(vec((text(), any::<i32>()), 0..3)));
-        ("[a-zA-Z0-9_-]{1,64}", "[a-zA-Z0-9_-]{1,128}", text(), instant(), who, why, rest).prop_map(
-            |(tenant, id, action, occurred_at, who, why, rest)| Event {
-                tenant: Tenant::new(&tenant).unwrap(),
-                id: EventId::new(&id).unwrap(),
-                action,
-                occurred_at,
-                actor: who.0,
-                subject: who.1,
-                account: who.2,
-                target: who.3,
-                approver: who.4,
-                session: who.5,
-                request_id: why.0,
-                justification: why.1,
-                reason: why.2,
-                ticket: why.3.map(|(id, url, system)| Ticket { id, url, system }),
-                policy: why.4.map(|(id, version)| Policy { id, version }),
-                roles: why.5,
-                outcome: if rest.0 { Outcome::Failure } else { Outcome::Success },
-                window: rest.1,
-                source: rest.2.map(|(ip, user_agent, client)| Origin { ip, user_agent, client }),
-                details: rest.3.map(|members| members.into_iter().map(|(key, value)| (key, value.into())).collect()),
-            },
-        )
-    }
-
-    fn recorded(event: Event, recorded_at: Instant) -> Recorded {
-        let digest = event.digest();
-        let recorded_by = RecordedBy { sub: "sub".to_owned(), client_id: Some("client".to_owned()) };
-        Recorded { event, recorded_at, recorded_by, digest, expires_at: Instant::from_millis(1_800_000_000_000) }
-    }
+    use crate::{
+        arbitrary::{events, instant, recorded},
+        event::{EventId, Tenant},
+    };
+    use proptest::prelude::*;
 
     proptest! {
         #[test]
@@ -450,8 +402,10 @@ mod tests {
             source: None,
             details: None,
         };
-        let good: Item =
-            attributes(&recorded(event, Instant::from_millis(1))).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let good: Item = attributes(&recorded(event, Instant::from_millis(1)))
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         for name in ["pk", "at", "recorded", "action", "actor_type", "by_sub", "digest", "ttl"] {
             let mut item = good.clone();
             item.remove(name);

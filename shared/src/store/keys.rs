@@ -4,12 +4,15 @@
 //! |---|---|---|---|
 //! | event | `tenant#id` | | `by_time`: `day` `tenant#2026-11-22#0` / `at` `occurred_at#id` |
 //! | | | | `by_recorded`: `recorded_day` `tenant#2026-11-22#0` / `recorded` `recorded_at#id` |
-//! | | | | `by_actor`, `by_subject`, `by_account`, `by_target`: `<field>_key` `tenant#e:value#0` / `at` |
+//! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
+//! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:value#0` / `at` |
 //!
 //! A tenant holds no `#`, so everything before the first one is the tenant: a key of one can never be a key of another.
 //! The last part is the shard, 0 from the first day, so that a busy tenant can be split from a coming day on without moving
-//! what is there. Values are case-folded and say which attribute they hold: `e:` e-mail, else `i:` id, else `n:` name.
+//! what is there. Values are case-folded and say which attribute they hold. What stands first is what is asked for: people by
+//! their e-mail, accounts and things by their name. Only the first can be asked of the index alone, since an event that has
+//! both stands under the first.
 
 use crate::{
     event::{EventId, Tenant},
@@ -43,6 +46,14 @@ pub struct Position {
     pub id: EventId,
 }
 
+impl Position {
+    /// The place just before everything at `at`.
+    pub fn before(at: Instant) -> Self {
+        // The last id that there can be, a millisecond earlier.
+        Self { at: Instant::from_millis(at.millis() - 1), id: EventId::last() }
+    }
+}
+
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}#{}", self.at, self.id)
@@ -58,15 +69,48 @@ impl std::str::FromStr for Position {
     }
 }
 
-/// The partition of everything that involves one person or thing. None where it is not named at all.
-pub fn involved(tenant: &Tenant, id: Option<&str>, name: Option<&str>, email: Option<&str>) -> Option<String> {
-    let (kind, value) = match (email, id, name) {
-        (Some(email), _, _) => ('e', email),
-        (None, Some(id), _) => ('i', id),
-        (None, None, Some(name)) => ('n', name),
-        (None, None, None) => return None,
+/// The attributes a person's key is made of, the first that is there. With each the letter that says so.
+pub const PERSON: [Part; 3] = [Part::Email, Part::Id, Part::Name];
+/// The attributes a thing's key is made of.
+pub const THING: [Part; 3] = [Part::Name, Part::Id, Part::Email];
+
+/// What a key of somebody or something is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The e-mail address.
+    Email,
+    /// The id.
+    Id,
+    /// The name.
+    Name,
+}
+
+/// The partition of everything that involves somebody or something whose `part` is `value`.
+pub fn involved(tenant: &Tenant, part: Part, value: &str) -> String {
+    let letter = match part {
+        Part::Email => 'e',
+        Part::Id => 'i',
+        Part::Name => 'n',
     };
-    Some(format!("{tenant}#{kind}:{}#0", fold(value)))
+    format!("{tenant}#{letter}:{}#0", fold(value))
+}
+
+/// The same for what an event says of them, by the first of `order` that it says. None where it says none.
+pub fn first_of(
+    tenant: &Tenant,
+    order: [Part; 3],
+    id: &Option<String>,
+    name: &Option<String>,
+    email: &Option<String>,
+) -> Option<String> {
+    order.into_iter().find_map(|part| {
+        let value = match part {
+            Part::Email => email,
+            Part::Id => id,
+            Part::Name => name,
+        };
+        value.as_deref().map(|value| involved(tenant, part, value))
+    })
 }
 
 #[cfg(test)]
@@ -87,7 +131,7 @@ mod tests {
         #[test]
         fn keys_of_different_tenants_never_meet(a in tenants(), b in tenants(), value in "[#:a-z0-9]{0,20}", other in "[#:a-z0-9]{0,20}") {
             prop_assume!(a != b);
-            prop_assert_ne!(involved(&a, Some(&value), None, None), involved(&b, Some(&other), None, None));
+            prop_assert_ne!(involved(&a, Part::Id, &value), involved(&b, Part::Id, &other));
             prop_assert_ne!(day(&a, 20_000), day(&b, 20_000));
         }
 

@@ -133,13 +133,14 @@ async fn every_example_reads_as_in_its_document() {
         event["id"] = json!(format!("example-{index}"));
         event["occurred_at"] = json!(tests::seconds_ago(1000 - index as u64));
         let posted = stack.post(&portal, "/v1/events", &event).await;
-        assert_eq!(posted.status, 201, "{event}: {}", posted.body);
+        assert_eq!(posted.status.as_u16(), 201, "{event}: {}", posted.body);
         assert_eq!((&posted.body["label"], &posted.body["message"]), (&json!(label), &json!(message)));
         let read = stack.get(&auditor, &format!("/v1/events/example-{index}")).await;
         assert_eq!(read.body, posted.body);
     }
     let listed = stack.get(&auditor, "/v1/events?order=asc").await.body;
-    let told: Vec<_> = listed["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
+    let told: Vec<_> =
+        listed["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
     assert_eq!(told, examples.iter().map(|(_, _, message)| *message).collect::<Vec<_>>());
 }
 
@@ -158,9 +159,7 @@ async fn session_68_is_listed_as_its_manual_tells() {
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let named = |name: &str| json!({"type": "user", "name": name});
     let (starts, ends) = (tests::seconds_ago(300), tests::seconds_ahead(3600));
-    let whole = |username: Value| {
-        json!({"id": "68", "scope": "session", "roles": ["role1", "role3"], "username": username, "starts_at": starts, "ends_at": ends})
-    };
+    let whole = |username: Value| json!({"id": "68", "scope": "session", "roles": ["role1", "role3"], "username": username, "starts_at": starts, "ends_at": ends});
     let role = |role: &str| json!({"id": "68", "scope": "role", "roles": [role]});
     let rows = [
         ("session.created", named("Mark"), whole(json!("TBD"))),
@@ -202,6 +201,18 @@ async fn session_68_is_listed_as_its_manual_tells() {
     );
     assert_eq!(listed["events"][0]["label"], "CANCELED");
     assert_eq!(listed["events"][3]["session"].get("starts_at"), None);
+
+    // The pop-up at its id: all roles, who decided each, the state, the username.
+    let session = stack.get(&auditor, "/v1/sessions/68").await.body;
+    assert_eq!((&session["state"], &session["username"], &session["requester"]), (&json!("CANCELED"), &json!("mark_68"), &json!("Mark")));
+    let decided: Vec<_> = session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
+    assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
+    assert_eq!(session["timeline"].as_array().unwrap().len(), 6);
+    let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
+    assert_eq!((&sessions["sessions"], &sessions["next"]), (&json!([session]), &Value::Null));
+    assert_eq!(stack.get(&auditor, "/v1/sessions/69").await.status, 404);
+    assert_eq!(stack.get(&stack.reader("other"), "/v1/sessions/68").await.status, 404);
+    assert_eq!(stack.get(&auditor, "/v1/sessions?state=GRANTED").await.status, 400);
 }
 
 /// Microsoft's table of category, activity and request status.
@@ -211,12 +222,27 @@ async fn entitlement_activities_are_worded_as_microsoft_does() {
     let portal = stack.writer("acme");
     for (action, category, label, status) in [
         ("requested", "EntitlementManagement", "User requests access package assignment", "Request received"),
-        ("directly_assigned", "EntitlementManagement", "Administrator directly assigns user to access package", "Request received"),
-        ("auto_approved", "EntitlementManagement", "Auto approve access package assignment request", "Request doesn't require approval"),
+        (
+            "directly_assigned",
+            "EntitlementManagement",
+            "Administrator directly assigns user to access package",
+            "Request received",
+        ),
+        (
+            "auto_approved",
+            "EntitlementManagement",
+            "Auto approve access package assignment request",
+            "Request doesn't require approval",
+        ),
         ("approval_created", "UserManagement", "Create request approval", "Request requires approval"),
         ("approver_added", "UserManagement", "Add approver to request approval", "Request requires approval"),
         ("approved", "EntitlementManagement", "Approve access package assignment request", "Request approved"),
-        ("ready", "EntitlementManagement", "Ready to fulfill access package assignment request", "Request approved, or doesn't require approval"),
+        (
+            "ready",
+            "EntitlementManagement",
+            "Ready to fulfill access package assignment request",
+            "Request approved, or doesn't require approval",
+        ),
         ("fulfilled", "EntitlementManagement", "Fulfill access package assignment", "Request fulfilled"),
         ("denied", "EntitlementManagement", "Deny access package assignment request", "Request denied"),
         (
@@ -232,7 +258,7 @@ async fn entitlement_activities_are_worded_as_microsoft_does() {
             "subject": {"email": "kim@acme.example"}, "target": {"type": "access_package", "name": "Sales"}, "reason": "why"
         });
         let posted = stack.post(&portal, "/v1/events", &event).await;
-        assert_eq!(posted.status, 201, "{}", posted.body);
+        assert_eq!(posted.status.as_u16(), 201, "{}", posted.body);
         assert_eq!(
             (&posted.body["category"], &posted.body["label"], &posted.body["request_status"]),
             (&json!(category), &json!(label), &json!(status))

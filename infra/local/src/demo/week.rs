@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 use shared::instant::Instant;
 
-const TECHNICIANS: [(&str, &str); 3] = [("alex@nikpot.com", "ALEX"), ("priya@nikpot.com", "PRIYA"), ("sam@nikpot.com", "SAM")];
+const TECHNICIANS: [(&str, &str); 3] =
+    [("alex@nikpot.com", "ALEX"), ("priya@nikpot.com", "PRIYA"), ("sam@nikpot.com", "SAM")];
 const DESKTOPS: [&str; 4] = ["W11-L-ELEVATED", "W11-FINANCE-02", "SRV-FILE-01", "W10-RECEPTION"];
 const REASONS: [&str; 4] = [
     "Printer driver for the finance team, ticket INC-2041",
@@ -134,9 +135,7 @@ fn session(day: &mut Day, turn: usize) {
         }
         session
     };
-    let row = |action: &str, actor: Value, session: Value| {
-        json!({"action": action, "actor": actor, "session": session, "target": {"type": "database", "name": "orders"}})
-    };
+    let row = |action: &str, actor: Value, session: Value| json!({"action": action, "actor": actor, "session": session, "target": {"type": "database", "name": "orders"}});
     let role = |role: &str| json!({"id": id, "scope": "role", "roles": [role]});
     let named = |name: &str| json!({"type": "user", "name": name});
     let mut created = row("session.created", named("Mark"), whole(None));
@@ -149,7 +148,7 @@ fn session(day: &mut Day, turn: usize) {
     let mut granted = row("session.granted", json!({"type": "system"}), whole(Some(&user)));
     granted["window"] = json!(false);
     day.add(14 * 60, granted);
-    if turn % 2 == 0 {
+    if turn.is_multiple_of(2) {
         day.add(15 * 60 + 2, row("session.canceled", named("Mark"), whole(Some(&user))));
     } else {
         day.add(18 * 60, row("session.expired", json!({"type": "system"}), whole(Some(&user))));
@@ -158,15 +157,14 @@ fn session(day: &mut Day, turn: usize) {
 
 fn package(day: &mut Day, turn: usize) {
     let target = json!({"type": "access_package", "id": "pkg-sales", "name": "Sales tools"});
-    let person = json!({"type": "user", "id": format!("u-{}", turn % 5), "email": format!("person-{}@acme.example", turn % 5)});
+    let person =
+        json!({"type": "user", "id": format!("u-{}", turn % 5), "email": format!("person-{}@acme.example", turn % 5)});
     let subject = json!({"id": person["id"], "email": person["email"]});
     let request = format!("PKG-{turn}");
-    let row = |action: &str, actor: Value| {
-        json!({"action": action, "actor": actor, "subject": subject, "target": target, "request_id": request, "policy": {"id": "pol-1", "version": "3"}})
-    };
+    let row = |action: &str, actor: Value| json!({"action": action, "actor": actor, "subject": subject, "target": target, "request_id": request, "policy": {"id": "pol-1", "version": "3"}});
     day.add(9 * 60 + 30, row("entitlement.requested", person.clone()));
     day.add(9 * 60 + 31, row("entitlement.approval_created", json!({"type": "system"})));
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         let mut denied = row("entitlement.denied", user("lead@acme.example"));
         denied["reason"] = json!("Not on the sales team");
         day.add(9 * 60 + 50, denied);

@@ -1,0 +1,72 @@
+//! `GET /v1/feed`: events in the order they were recorded, for collectors and live tail.
+//!
+//! It stays `FeedLag` behind. A write is stamped with its time and given up well within that, so whatever is recorded before
+//! the feed's end is there when the feed reads it: nothing can be skipped, and late events come when they are recorded.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    access::Caller,
+    api::{self, Parameters},
+    cursor::Binding,
+    filter::Filter,
+    instant::Instant,
+    problem::Problem,
+    store::{
+        keys::Position,
+        listing::{Index, Order, Pace, Range},
+    },
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Query,
+    events::{TIME_FOR_ONE_READ, limit},
+    page::Page,
+};
+
+/// Answers what was recorded since `after`. It always gives `next`, with which to ask again.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn feed(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let deadline = api::deadline();
+    let now = Instant::now();
+    let tenant = caller.tenant(request)?;
+    let parameters = Parameters::read(request, &["after", "filter", "limit"])?;
+    let filter = parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?;
+    let limit = limit(&parameters)?;
+    let binding = Binding::new(tenant, "feed", &parameters.identity(&["after", "limit"]));
+    let end = now.minus(function.store.feed_lag());
+    let after = match parameters.get("after") {
+        None => Position::before(now.minus(function.store.retention())),
+        Some("now") => Position::before(end),
+        Some(cursor) => binding.position(cursor)?,
+    };
+    // A clock that was set back must not make the feed repeat itself.
+    let range =
+        Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
+    let pace = if filter.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
+    let mut events = function.store.list(tenant, Index::ByRecorded, range, pace, now, deadline);
+    let mut page = Page::open();
+    let next = loop {
+        if page.count() == limit || Deadline::now() >= deadline - TIME_FOR_ONE_READ {
+            break events.position.unwrap_or(after);
+        }
+        let Some(recorded) = events.next().await? else {
+            // All before the end is read, so the next call need not look there again.
+            break Position::before(end).max(after);
+        };
+        let is_wanted = filter.as_ref().is_none_or(|filter| filter.matches(&recorded))
+            && !recorded.event.catalogued().is_some_and(|action| action.is_hidden());
+        let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
+        if is_wanted && !page.push(&recorded, position)? {
+            // It did not fit: the next page begins with it.
+            break page.last().unwrap_or(after);
+        }
+    };
+    Ok(page.finish(Some(&binding.cursor(&next)), None))
+}

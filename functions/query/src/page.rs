@@ -1,0 +1,64 @@
+//! A page of events as it is written: bounded by what Lambda can send.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use shared::{api, event::Recorded, problem::Problem, store::keys::Position};
+
+/// The most that an answer may take as Lambda sends it. Its limit is 6 MB for body and headers together.
+const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
+
+/// A page being written.
+pub struct Page {
+    body: String,
+    count: usize,
+    escaped: usize,
+    last: Option<Position>,
+}
+
+impl Page {
+    /// An empty page.
+    pub fn open() -> Self {
+        Self { body: r#"{"events":["#.to_owned(), count: 0, escaped: 0, last: None }
+    }
+
+    /// How many events it holds.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Where its last event stands.
+    pub fn last(&self) -> Option<Position> {
+        self.last.clone()
+    }
+
+    /// Adds an event; false where it does not fit any more. The first always fits: an event is 64 KiB at most.
+    ///
+    /// # Errors
+    /// 500 where it is not to be written as JSON, which no event of the trail is.
+    pub fn push(&mut self, recorded: &Recorded, position: Position) -> Result<bool, Problem> {
+        let text = serde_json::to_string(recorded).map_err(|error| Problem::internal(&error))?;
+        let escaped = api::escaped_len(&text) + 1;
+        if self.count > 0 {
+            if self.escaped + escaped > MAX_ANSWER_BYTES {
+                return Ok(false);
+            }
+            self.body.push(',');
+        }
+        self.body.push_str(&text);
+        self.escaped += escaped;
+        self.count += 1;
+        self.last = Some(position);
+        Ok(true)
+    }
+
+    /// The answer, with the cursor of what follows.
+    pub fn finish(mut self, next: Option<&str>, scanned: Option<u64>) -> ApiGatewayV2httpResponse {
+        // A cursor is base64url, which needs no escaping.
+        let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
+        self.body.push_str(&format!(r#"],"next":{next}"#));
+        if let Some(scanned) = scanned {
+            self.body.push_str(&format!(r#","scanned":{scanned}"#));
+        }
+        self.body.push('}');
+        api::json_text(200, self.body)
+    }
+}

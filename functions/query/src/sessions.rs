@@ -1,0 +1,96 @@
+//! Sessions as their events tell them: one, and a list.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+use shared::{
+    access::Caller,
+    api::{self, Parameters},
+    catalogue::State,
+    cursor::Binding,
+    event::{Scope, Tenant},
+    instant::Instant,
+    problem::Problem,
+    session::Story,
+    store::{
+        keys::{self, Part, Position},
+        listing::{Index, Order, Pace, Range},
+    },
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Query,
+    events::{TIME_FOR_ONE_READ, limit, range},
+};
+
+/// Sessions on a page at most: each is a read of its own.
+const MOST: usize = 100;
+/// Sessions read side by side.
+const AT_ONCE: usize = 8;
+
+/// `GET /v1/sessions/{id}`: one session.
+///
+/// # Errors
+/// 404 where this tenant's trail tells nothing of it; 503.
+pub async fn one(function: &Query, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let tenant = caller.tenant(request)?;
+    Parameters::read(request, &[])?;
+    let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
+    let id = request.path_parameters.get("id").ok_or_else(missing)?;
+    let story = story(function, tenant, id, api::deadline()).await?;
+    story.map(|story| api::json(200, &story)).ok_or_else(missing)
+}
+
+/// `GET /v1/sessions`: the sessions asked for in a range of time, the latest first.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn list(function: &Query, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let deadline = api::deadline();
+    let tenant = caller.tenant(request)?;
+    let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
+    let limit = limit(&parameters)?.min(MOST);
+    let binding = Binding::new(tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
+    let range = Range { order: Order::Descending, ..range(function, &parameters, &binding)? };
+    let mut events = function.store.list(tenant, Index::ByTime, range, Pace::Megabytes, Instant::now(), deadline);
+    let mut ids: Vec<String> = Vec::new();
+    let mut last = None;
+    let next = loop {
+        if ids.len() == limit {
+            break if events.goes_on().await? { last } else { None };
+        }
+        if Deadline::now() >= deadline - 2 * TIME_FOR_ONE_READ && events.position.is_some() {
+            break events.position.take();
+        }
+        let Some(recorded) = events.next().await? else { break None };
+        let position = Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
+        let is_request = recorded.state() == Some(State::Created);
+        if let Some(session) = recorded.event.session.filter(|session| is_request && session.scope == Scope::Session) {
+            if !ids.contains(&session.id) {
+                ids.push(session.id);
+            }
+            last = Some(position);
+        }
+    };
+    let stories: Vec<_> = ids.iter().map(|id| story(function, tenant, id, deadline)).collect();
+    let stories: Vec<Option<Story>> = stream::iter(stories).buffered(AT_ONCE).try_collect().await?;
+    let stories: Vec<Story> = stories.into_iter().flatten().collect();
+    let next = next.map(|position| binding.cursor(&position));
+    Ok(api::json(200, &json!({ "sessions": stories, "next": next })))
+}
+
+/// All that the trail tells of a session, none where it tells nothing.
+async fn story(function: &Query, tenant: &Tenant, id: &str, deadline: Deadline) -> Result<Option<Story>, Problem> {
+    let index = Index::Involved { name: "by_session", key: "session_key", partition: keys::involved(tenant, Part::Id, id) };
+    let always = Range { since: Instant::from_millis(i64::MIN), until: Instant::from_millis(i64::MAX), order: Order::Ascending, after: None };
+    let mut events = function.store.list(tenant, index, always, Pace::Items(100), Instant::now(), deadline);
+    let mut told = Vec::new();
+    while let Some(recorded) = events.next().await? {
+        // The index ignores case, ids do not.
+        if recorded.event.session.as_ref().is_some_and(|session| session.id == id) {
+            told.push(recorded);
+        }
+    }
+    Ok((!told.is_empty()).then(|| Story::of(id, told)))
+}

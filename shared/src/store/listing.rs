@@ -1,0 +1,281 @@
+//! Which events, in which order, through which index? One reader serves listings, searches and the feed.
+
+use std::{collections::VecDeque, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    event::{Recorded, Tenant},
+    instant::Instant,
+    intake::MAX_AHEAD,
+    store::{
+        Pauses, ReadError, Store,
+        item::{self, Item},
+        keys::{self, Position},
+    },
+};
+
+/// Partitions read side by side at most. A range begins with one, which is mostly enough, and doubles while they are thin.
+const AT_ONCE: usize = 32;
+/// The same where whole megabytes are read of each, so that memory stays bounded.
+const LARGE_AT_ONCE: usize = 4;
+
+/// How far ahead of our clock events can be: what intake lets in, and a minute by which two of our clocks may differ.
+const LATEST: Duration = MAX_AHEAD.saturating_add(Duration::from_secs(60));
+
+/// Which way a listing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Newest first.
+    Descending,
+    /// Oldest first.
+    Ascending,
+}
+
+/// Which way events are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// All of them by when they occurred; the index holds them whole.
+    ByTime,
+    /// All of them by when they were recorded.
+    ByRecorded,
+    /// Those that involve somebody or something, by when they occurred.
+    Involved {
+        /// The index.
+        name: &'static str,
+        /// Its partition attribute.
+        key: &'static str,
+        /// The partition.
+        partition: String,
+    },
+}
+
+/// A range of the time that an index is ordered by.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// The first moment in it.
+    pub since: Instant,
+    /// The first moment after it.
+    pub until: Instant,
+    /// Which way it is read.
+    pub order: Order,
+    /// Where an earlier page ended: what follows it is read.
+    pub after: Option<Position>,
+}
+
+/// How much is read at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// About so many events are wanted, and most that are read will be.
+    Items(usize),
+    /// Most that is read will not be wanted: as much at a time as DynamoDB gives.
+    Megabytes,
+}
+
+/// Events of one range, read in order as far as they are wanted. Nothing added meanwhile shifts what is still to come.
+pub struct Listing<'s> {
+    store: &'s Store,
+    now: Instant,
+    deadline: Deadline,
+    index: Index,
+    /// The bounds of the sort key, both within it.
+    low: String,
+    high: String,
+    order: Order,
+    after: Option<Position>,
+    pace: Pace,
+    partitions: VecDeque<String>,
+    at_once: usize,
+    begun: VecDeque<Begun>,
+    /// Rows of the index, still to be made events.
+    rows: VecDeque<Item>,
+    ready: VecDeque<Recorded>,
+    /// Events taken so far, shown or not.
+    pub scanned: u64,
+    /// Where the last event taken stands.
+    pub position: Option<Position>,
+}
+
+/// A partition of which a page was read.
+struct Begun {
+    partition: String,
+    /// The page's rows, until they are taken.
+    rows: Option<Vec<Item>>,
+    /// Where the partition goes on, if it does.
+    next: Option<Item>,
+}
+
+impl Store {
+    /// Reads the tenant's events of `range` through `index`.
+    pub fn list<'s>(
+        &'s self,
+        tenant: &Tenant,
+        index: Index,
+        range: Range,
+        pace: Pace,
+        now: Instant,
+        deadline: Deadline,
+    ) -> Listing<'s> {
+        // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
+        let mut since = range.since.max(now.minus(self.retention).minus(LATEST));
+        let mut until = range.until.min(now.plus(LATEST));
+        if let Some(after) = &range.after {
+            match range.order {
+                Order::Descending => until = until.min(Instant::from_millis(after.at.millis() + 1)),
+                Order::Ascending => since = since.max(after.at),
+            }
+        }
+        let first = since.day_number();
+        let last = if since < until { Instant::from_millis(until.millis() - 1).day_number() } else { first - 1 };
+        let partitions: VecDeque<_> = match (&index, range.order) {
+            (Index::Involved { partition, .. }, _) if first <= last => [partition.clone()].into(),
+            (Index::Involved { .. }, _) => VecDeque::new(),
+            (Index::ByTime | Index::ByRecorded, Order::Ascending) => {
+                (first..=last).map(|day| keys::day(tenant, day)).collect()
+            }
+            (Index::ByTime | Index::ByRecorded, Order::Descending) => {
+                (first..=last).rev().map(|day| keys::day(tenant, day)).collect()
+            }
+        };
+        Listing {
+            store: self,
+            now,
+            deadline,
+            index,
+            // A sort key is a time, `#` and an id, so a bare time stands before all events of its millisecond.
+            low: since.to_string(),
+            high: until.to_string(),
+            order: range.order,
+            after: range.after,
+            pace,
+            partitions,
+            at_once: 1,
+            begun: VecDeque::new(),
+            rows: VecDeque::new(),
+            ready: VecDeque::new(),
+            scanned: 0,
+            position: None,
+        }
+    }
+}
+
+impl Listing<'_> {
+    /// The next event, none at the end.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
+        loop {
+            while let Some(recorded) = self.ready.pop_front() {
+                self.scanned += 1;
+                let position = self.position_of(&recorded);
+                let is_wanted = self.is_beyond(&position)
+                    && self.store.shows(recorded.event.occurred_at, recorded.expires_at, self.now);
+                self.position = Some(position);
+                if is_wanted {
+                    return Ok(Some(recorded));
+                }
+            }
+            if !self.has_rows().await? {
+                return Ok(None);
+            }
+            self.ready = self.take_rows().await?;
+        }
+    }
+
+    /// Whether anything follows, wanted or not, without reading it whole.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn goes_on(&mut self) -> Result<bool, ReadError> {
+        Ok(!self.ready.is_empty() || self.has_rows().await?)
+    }
+
+    fn position_of(&self, recorded: &Recorded) -> Position {
+        let at = match self.index {
+            Index::ByRecorded => recorded.recorded_at,
+            Index::ByTime | Index::Involved { .. } => recorded.event.occurred_at,
+        };
+        Position { at, id: recorded.event.id.clone() }
+    }
+
+    fn is_beyond(&self, position: &Position) -> bool {
+        self.after.as_ref().is_none_or(|after| match self.order {
+            Order::Descending => position < after,
+            Order::Ascending => position > after,
+        })
+    }
+
+    /// Makes events of the next rows, in their order.
+    async fn take_rows(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
+        if self.index == Index::ByTime {
+            return Ok(self.rows.drain(..).map(item::read).collect::<Result<_, _>>()?);
+        }
+        let count = self.rows.len().min(super::by_id::KEYS);
+        let keys: Vec<_> = self.rows.drain(..count).filter_map(|mut row| item::key_of(&mut row)).collect();
+        let mut found = self.store.events_by_key(keys.clone(), self.deadline).await?;
+        // What the index still names and the table no longer holds has expired meanwhile.
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+
+    /// Reads rows until there are some; false at the end.
+    async fn has_rows(&mut self) -> Result<bool, ReadError> {
+        while self.rows.is_empty() {
+            if let Some(Begun { partition, rows, next }) = self.begun.pop_front() {
+                let begun = match rows {
+                    // What is there comes first; the rest of the partition is read only when it is asked for.
+                    Some(rows) => {
+                        self.rows.extend(rows);
+                        Begun { partition, rows: None, next }
+                    }
+                    None => self.read(partition, next).await?,
+                };
+                if begun.rows.is_some() || begun.next.is_some() {
+                    self.begun.push_front(begun);
+                }
+            } else if self.partitions.is_empty() {
+                return Ok(false);
+            } else {
+                let partitions: Vec<_> = self.partitions.drain(..self.at_once.min(self.partitions.len())).collect();
+                let most = if self.pace == Pace::Megabytes { LARGE_AT_ONCE } else { AT_ONCE };
+                self.at_once = (self.at_once * 2).min(most);
+                let this = &*self;
+                let reads: Vec<_> = partitions.into_iter().map(|partition| this.read(partition, None)).collect();
+                self.begun = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn read(&self, partition: String, start: Option<Item>) -> Result<Begun, ReadError> {
+        let (index, key, sort) = match &self.index {
+            Index::ByTime => ("by_time", "day", "at"),
+            Index::ByRecorded => ("by_recorded", "recorded_day", "recorded"),
+            Index::Involved { name, key, .. } => (*name, *key, "at"),
+        };
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.events)
+            .index_name(index)
+            .key_condition_expression("#partition = :partition AND #sort BETWEEN :low AND :high")
+            .expression_attribute_names("#partition", key)
+            .expression_attribute_names("#sort", sort)
+            .expression_attribute_values(":partition", text(&partition))
+            .expression_attribute_values(":low", text(&self.low))
+            .expression_attribute_values(":high", text(&self.high))
+            .scan_index_forward(self.order == Order::Ascending)
+            .set_exclusive_start_key(start)
+            .set_limit(match self.pace {
+                // One more than wanted tells whether anything follows.
+                Pace::Items(count) => i32::try_from(count + 1).ok(),
+                Pace::Megabytes => None,
+            });
+        let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
+        Ok(Begun { partition, rows: Some(output.items.unwrap_or_default()), next: output.last_evaluated_key })
+    }
+}

@@ -1,0 +1,123 @@
+//! A kill -9 in the middle of a load loses nothing that was acknowledged, and doubles nothing.
+
+use std::{collections::BTreeMap, path::Path, process::Stdio};
+
+use serde_json::{Value, json};
+use tests::{Answer, seconds_ago, send};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+/// The runner's own binary, started as its users start it.
+struct Runner {
+    child: Child,
+    url: String,
+    portal: String,
+    auditor: String,
+}
+
+impl Runner {
+    async fn start(data: &Path) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
+            .args(["--port", "0", "--data"])
+            .arg(data)
+            .current_dir(root)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = BTreeMap::new();
+        while said.len() < 3 {
+            let line = lines.next_line().await.unwrap().expect("the runner ends before it is ready");
+            let (name, value) = line.trim_start_matches("export ").split_once([' ', '=']).expect("a line with a value");
+            said.insert(name.to_owned(), value.to_owned());
+        }
+        let mut take = |name: &str| said.remove(name).unwrap_or_else(|| panic!("no line for {name}"));
+        Self { child, url: take("ready"), portal: take("PORTAL"), auditor: take("AUDITOR") }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        send(reqwest::Client::new().get(format!("{}{path}", self.url)).bearer_auth(&self.auditor)).await
+    }
+}
+
+fn batch(number: usize) -> Vec<Value> {
+    let at = seconds_ago(100);
+    (0..40)
+        .map(|place| {
+            json!({
+                "id": format!("load-{number:04}-{place:02}"), "action": "user.logged_in", "occurred_at": at,
+                "actor": {"type": "user", "email": "a@acme.example"}
+            })
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let mut acknowledged: BTreeMap<String, Value> = BTreeMap::new();
+    for round in 0..3 {
+        let mut runner = Runner::start(data.path()).await;
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (url, portal) = (format!("{}/v1/events", runner.url), runner.portal.clone());
+                tokio::spawn(async move {
+                    let client = reqwest::Client::new();
+                    let mut stored = Vec::new();
+                    for number in 0.. {
+                        let events = batch(round * 1000 + writer * 200 + number);
+                        let request = client.post(&url).bearer_auth(&portal).json(&json!({ "events": events }));
+                        // The connection breaks when the runner is killed: whatever was not answered is not acknowledged.
+                        let Ok(response) = request.send().await else { break };
+                        let Ok(answer) = response.json::<Value>().await else { break };
+                        for (event, result) in events.into_iter().zip(answer["results"].as_array().unwrap()) {
+                            if result["status"] == "created" {
+                                stored.push(event);
+                            }
+                        }
+                    }
+                    stored
+                })
+            })
+            .collect();
+        // Killed while requests are under way, as soon as some are acknowledged.
+        tests::until("something is listed", async || {
+            runner.get("/v1/events?limit=1").await.body["events"]
+                .as_array()
+                .filter(|events| !events.is_empty())
+                .map(|_| ())
+        })
+        .await;
+        runner.child.kill().await.unwrap();
+        for writer in writers {
+            for event in writer.await.unwrap() {
+                let before = acknowledged.insert(event["id"].as_str().unwrap().to_owned(), event);
+                assert_eq!(before, None, "created twice");
+            }
+        }
+    }
+    assert!(!acknowledged.is_empty());
+
+    let runner = Runner::start(data.path()).await;
+    let mut listed: BTreeMap<String, Value> = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page = runner.get(&format!("/v1/events?limit=1000{cursor}")).await.body;
+        for event in page["events"].as_array().unwrap() {
+            let before = listed.insert(event["id"].as_str().unwrap().to_owned(), event.clone());
+            assert_eq!(before, None, "listed twice");
+        }
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    for (id, event) in &acknowledged {
+        let there = listed.get(id).unwrap_or_else(|| panic!("{id} was acknowledged and is lost"));
+        assert_eq!((&there["occurred_at"], &there["actor"]), (&event["occurred_at"], &event["actor"]));
+    }
+}

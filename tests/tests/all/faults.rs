@@ -1,0 +1,213 @@
+//! The storage fails in every way it can: between the functions and the engine stands a proxy that throttles, hangs up after
+//! the work is done, or answers for half a batch.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
+use local::Functions;
+use serde_json::{Value, json};
+use tests::{Stack, options, seconds_ago};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// What is done to one call.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Refused as DynamoDB refuses when it is throttled; nothing is done.
+    Throttle,
+    /// Done, but the connection breaks before the answer.
+    HangUp,
+    /// Every second statement of a batch is done, the others are throttled.
+    Half,
+    /// 500; nothing is done.
+    ServerError,
+}
+
+struct Proxy {
+    url: String,
+    engine: OnceLock<String>,
+    /// Faults for the next calls of an operation; then what comes after them, if all that follow fail.
+    plan: Mutex<(VecDeque<Fault>, Option<Fault>)>,
+}
+
+impl Proxy {
+    async fn start() -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = Arc::new(Self { url, engine: OnceLock::new(), plan: Mutex::default() });
+        let serving = proxy.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let proxy = serving.clone();
+                tokio::spawn(async move { proxy.serve(stream).await });
+            }
+        });
+        proxy
+    }
+
+    /// The project's stack with its functions behind the proxy.
+    async fn stack(self: &Arc<Self>) -> Stack {
+        let aws = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
+            .endpoint_url(&self.url)
+            .build();
+        let (for_ingest, for_query) = (aws.clone(), aws);
+        let functions = Functions::default()
+            .add("ingest", move |variables, _| ingest::Ingest::new(variables, &for_ingest), ingest::handle)
+            .add("query", move |variables, _| query::Query::new(variables, &for_query), query::handle);
+        let stack = Stack::with(local::Options { functions, ..options() }).await;
+        self.engine.set(stack.running.engine_url().to_owned()).unwrap();
+        stack
+    }
+
+    fn fail(&self, next: &[Fault], afterwards: Option<Fault>) {
+        *self.plan.lock().unwrap() = (next.iter().copied().collect(), afterwards);
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> Option<()> {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut buffer = Vec::new();
+        loop {
+            let head = loop {
+                if let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                    break end + 4;
+                }
+                (stream.read_buf(&mut buffer).await.ok()? > 0).then_some(())?;
+            };
+            let text = String::from_utf8(buffer[..head].to_vec()).unwrap();
+            let header = |name: &str| {
+                text.lines().find_map(|line| {
+                    line.split_once(": ")
+                        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+                        .map(|(_, value)| value.to_owned())
+                })
+            };
+            let length: usize = header("content-length").unwrap().parse().unwrap();
+            while buffer.len() < head + length {
+                (stream.read_buf(&mut buffer).await.ok()? > 0).then_some(())?;
+            }
+            let body: Value = serde_json::from_slice(&buffer[head..head + length]).unwrap();
+            buffer.drain(..head + length);
+            let target = header("x-amz-target").unwrap();
+            let fault = {
+                let mut plan = self.plan.lock().unwrap();
+                let afterwards = plan.1;
+                plan.0.pop_front().or(afterwards)
+            };
+            let forward = async |body: &Value| {
+                let call = client.post(self.engine.get().unwrap()).header("x-amz-target", &target);
+                let call = call.header("content-type", "application/x-amz-json-1.0").header("authorization", "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0").header("x-amz-date", "20260101T000000Z");
+                let answer = call.body(body.to_string()).send().await.unwrap();
+                (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+            };
+            let refusal = |code: &str| json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "by plan"});
+            let (status, answer) = match fault {
+                None => forward(&body).await,
+                Some(Fault::Throttle) => (400, refusal("ThrottlingException")),
+                Some(Fault::ServerError) => (500, refusal("InternalServerError")),
+                Some(Fault::HangUp) => {
+                    forward(&body).await;
+                    return None;
+                }
+                Some(Fault::Half) => {
+                    let statements = body["Statements"].as_array().unwrap();
+                    let done: Vec<_> = statements.iter().step_by(2).cloned().collect();
+                    let (status, answer) = forward(&json!({ "Statements": done })).await;
+                    let throttled = json!({"Error": {"Code": "ThrottlingError", "Message": "by plan"}});
+                    let mut responses = answer["Responses"].as_array().unwrap().iter().cloned();
+                    let all: Vec<_> = (0..statements.len())
+                        .map(|place| if place % 2 == 0 { responses.next().unwrap() } else { throttled.clone() })
+                        .collect();
+                    (status, json!({ "Responses": all }))
+                }
+            };
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            stream.write_all(format!("{head}{answer}").as_bytes()).await.ok()?;
+        }
+    }
+}
+
+fn logins(count: usize) -> Value {
+    let at = seconds_ago(60);
+    let event = |place| json!({"id": format!("f-{place:03}"), "action": "user.logged_in", "occurred_at": at, "actor": {"type": "user", "name": "a"}});
+    json!({"events": (0..count).map(event).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn a_storage_that_fails_for_a_while_stores_every_event_once() {
+    for faults in [
+        vec![Fault::Throttle, Fault::ServerError, Fault::Throttle],
+        vec![Fault::HangUp],
+        vec![Fault::HangUp, Fault::HangUp, Fault::HangUp, Fault::Half],
+        vec![Fault::Half, Fault::Half, Fault::Half],
+        vec![Fault::Half, Fault::HangUp, Fault::Throttle, Fault::Half, Fault::ServerError],
+    ] {
+        let proxy = Proxy::start().await;
+        let stack = proxy.stack().await;
+        let events = logins(60);
+        proxy.fail(&faults, None);
+        let answer = stack.post(&stack.writer("acme"), "/v1/events", &events).await;
+        // An attempt that was done without an answer is recognised as this request's own.
+        assert_eq!(answer.body["created"], 60, "{faults:?}: {}", answer.text);
+        let listed = stack.get(&stack.reader("acme"), "/v1/events?limit=1000").await;
+        assert_eq!(listed.body["events"].as_array().unwrap().len(), 60, "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_said_to_be_one_and_nothing_is_acknowledged() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
+    let one = &logins(1)["events"][0];
+    proxy.fail(&[], Some(Fault::Throttle));
+    let many = logins(30);
+    let (posted, list, listed, read) = tokio::join!(
+        stack.post(&portal, "/v1/events", one),
+        stack.post(&portal, "/v1/events", &many),
+        stack.get(&auditor, "/v1/events"),
+        stack.get(&auditor, "/v1/events/f-000"),
+    );
+    for answer in [&posted, &listed, &read] {
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"), "{}", answer.text);
+    }
+    assert_eq!((list.status.as_u16(), &list.body["unavailable"]), (200, &json!(30)));
+    assert!(
+        list.body["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|result| result["retryable"] == true && result["id"].is_string())
+    );
+
+    proxy.fail(&[], None);
+    assert_eq!(stack.get(&auditor, "/v1/events").await.body["events"], json!([]));
+    assert_eq!(stack.post(&portal, "/v1/events", &many).await.body["created"], 30);
+}
+
+#[tokio::test]
+async fn an_event_whose_storing_is_unknown_is_stored_once_when_it_is_sent_again() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    let portal = stack.writer("acme");
+    let events = logins(30);
+    // Half of them are stored, the others stay throttled until the request's time is over.
+    proxy.fail(&[Fault::Half, Fault::Half], Some(Fault::Throttle));
+    let first = stack.post(&portal, "/v1/events", &events).await.body;
+    assert_eq!((&first["created"], &first["unavailable"]), (&json!(16), &json!(14)), "{first}");
+    proxy.fail(&[], None);
+    let second = stack.post(&portal, "/v1/events", &events).await.body;
+    assert_eq!((&second["created"], &second["duplicate"]), (&json!(14), &json!(16)), "{second}");
+}

@@ -1,0 +1,115 @@
+//! What others define, checked by programs that nobody here wrote. `tests/run` installs them to `target/peers`.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::{Value, json};
+use tests::{Stack, options, seconds_ago, until};
+use tokio::process::Command;
+
+fn peer(path: &str) -> PathBuf {
+    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/peers").join(path);
+    assert!(peer.exists(), "{} is missing: tests/run installs it", peer.display());
+    peer
+}
+
+/// An auditor recomputes the digest from what the API answered, with Python's own SHA-256 and Trail of Bits' RFC 8785.
+const RECOMPUTE: &str = r#"
+import hashlib, json, sys, rfc8785
+for event in json.load(sys.stdin)["events"]:
+    digest = event.pop("digest")
+    for derived in ("label", "category", "state", "request_status", "message", "recorded_at", "recorded_by"):
+        event.pop(derived, None)
+    if "window" in event:
+        event["window"] = event["window"]["asked"]
+    if event.get("session", {}).get("username") == "TBD":
+        del event["session"]["username"]
+    facts = hashlib.sha256(b"jit-audit/event/v1\n" + rfc8785.dumps(event)).hexdigest()
+    assert facts == digest, (facts, digest, event)
+    print(event["id"])
+"#;
+
+#[tokio::test]
+async fn an_auditor_can_recompute_every_digest() {
+    let stack = Stack::start().await;
+    let mut events = Vec::new();
+    for (place, details) in [
+        json!({"numbers": [0, -0.0, 1.0, 0.1, 1e-7, 123456789012.34568, 333333333.3333333, -9007199254740991i64]}),
+        json!({"\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7, "é": 8, "e\u{301}": 9}),
+        json!({"text": "\u{8}\t\n\u{c}\r\"\\/\u{1f}\u{7f}\u{2028}\u{202e}😀ß", "nested": [[{"a": [null, true, {}]}]], "": ""}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        events.push(json!({
+            "id": format!("digest-{place}"), "action": "entra.account.requested", "occurred_at": seconds_ago(60).replace(".000Z", ".5+00:00"),
+            "actor": {"type": "user", "id": "1", "name": "Zoë \u{202e}", "email": "z@acme.example"}, "target": {"name": "Entra"},
+            "account": {"name": "x"}, "window": {"duration": "PT4H"}, "details": details, "source": {}
+        }));
+    }
+    events.push(json!({
+        "id": "digest-s", "action": "session.created", "occurred_at": seconds_ago(50), "actor": {"type": "user", "name": "Mark"},
+        "session": {"id": "68", "scope": "session", "roles": ["b", "a"], "username": "TBD", "approvals_needed": 0}, "ticket": {"id": "1", "url": "u"}
+    }));
+    let posted = stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+    assert_eq!(posted.body["created"], 4, "{}", posted.text);
+    let listed = stack.get(&stack.reader("acme"), "/v1/events").await.text;
+
+    let mut python = Command::new(peer("python/bin/python"))
+        .args(["-c", RECOMPUTE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut python.stdin.take().unwrap(), listed.as_bytes()).await.unwrap();
+    let output = python.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 4);
+}
+
+/// Tokens of a real OpenID Connect issuer, found by its discovery document and verified by its published keys.
+#[tokio::test]
+async fn tokens_of_another_issuer_are_taken() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut issuer = Command::new("node")
+        .arg(peer("node_modules/oauth2-mock-server/dist/oauth2-mock-server.mjs"))
+        .args(["-a", "127.0.0.1", "-p", &free.to_string()])
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    // It names itself localhost whatever address it listens on.
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let discovery: Value = until("the issuer answers", async || {
+        let url = format!("http://127.0.0.1:{free}/.well-known/openid-configuration");
+        client.get(url).send().await.ok()?.json().await.ok()
+    })
+    .await;
+    let url = discovery["issuer"].as_str().unwrap().to_owned();
+    // Its tokens say neither tenant nor role, but who they are for: the claims' names are parameters.
+    let parameters = [("TenantClaim", "sub"), ("RoleClaim", "sub"), ("RoleMap", r#"{"johndoe": ["read"]}"#)];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let stack = Stack::with(local::Options { issuer: Some(url), parameters, ..options() }).await;
+    for (client_id, status) in [("jit-audit", 200), ("somebody-else", 401)] {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", "c"),
+            ("redirect_uri", "https://x.example"),
+            ("client_id", client_id),
+        ];
+        let answer = client.post(format!("http://127.0.0.1:{free}/token")).form(&form).send().await.unwrap();
+        let tokens: Value = answer.json().await.unwrap();
+        let answer = stack.get(tokens["id_token"].as_str().unwrap(), "/v1/me").await;
+        assert_eq!(answer.status, status, "{client_id}: {}", answer.text);
+        if status == 200 {
+            assert_eq!((&answer.body["tenant"], &answer.body["permissions"]), (&json!("johndoe"), &json!(["read"])));
+        }
+    }
+    let dev =
+        tests::send(stack.request("POST", "/dev/token").json(&json!({"tenant": "acme", "scope": "audit:read"}))).await;
+    assert_eq!(dev.status, 404, "no development issuer stands beside a real one");
+    issuer.kill().await.unwrap();
+}

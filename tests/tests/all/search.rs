@@ -1,0 +1,312 @@
+//! Filters, free text and the feed over HTTP: the answer is exact whichever index is used, and nothing is skipped or repeated.
+
+use std::collections::BTreeSet;
+
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::{Value, json};
+use tests::{Answer, Stack, seconds_ago, send, until};
+
+fn ids(answer: &Value) -> Vec<String> {
+    answer["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn fill(stack: &Stack, tenant: &str, events: &[Value]) {
+    for chunk in events.chunks(500) {
+        let answer = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": chunk })).await;
+        assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
+    }
+}
+
+async fn search(stack: &Stack, token: &str, body: Value) -> Answer {
+    stack.post(token, "/v1/events/search", &body).await
+}
+
+/// A trail of several people, accounts, things and sessions, over 300 days, with every attribute filled now and then.
+fn trail(count: u64) -> Vec<Value> {
+    (0..count)
+        .map(|n| {
+            let mut event = json!({
+                "id": format!("e-{n:05}"), "action": "user.logged_in", "occurred_at": seconds_ago(100 + n * 300 * 86_400 / count),
+                "actor": {"type": "user", "email": format!("Person-{}@Acme.example", n % 7)}
+            });
+            match n % 5 {
+                0 => {
+                    event["action"] = json!("computer.accessed");
+                    event["target"] = json!({"type": "desktop", "name": format!("W11-{}", n % 3)});
+                    event["account"] = json!({"name": format!("MSP-{}", n % 4)});
+                }
+                1 => {
+                    event["action"] = json!("session.approved");
+                    event["session"] = json!({"id": (n % 11).to_string(), "scope": if n % 2 == 0 { "role" } else { "session" }, "roles": ["Straße", "b"]});
+                }
+                2 => {
+                    event["actor"]["id"] = json!(format!("u-{}", n % 7));
+                    event["outcome"] = json!("failure");
+                    event["reason"] = json!("Wrong password");
+                    event["target"] = json!({"id": "portal"});
+                }
+                3 => {
+                    event["action"] = json!("user.removed");
+                    event["subject"] = json!({"email": format!("person-{}@acme.example", n % 6), "name": "Somebody"});
+                    event["details"] = json!({"note": format!("Fall {n}"), "n": n});
+                }
+                _ => event["actor"] = json!({"type": "scm", "name": format!("octo-{}", n % 3)}),
+            }
+            event
+        })
+        .collect()
+}
+
+/// Terms that meet some events and not others, those that an index serves among them.
+const TERMS: [&str; 26] = [
+    "actor.email eq \"person-1@acme.example\"",
+    "actor.email eq \"PERSON-2@ACME.EXAMPLE\"",
+    "actor.email co \"-3@\"",
+    "actor.email pr",
+    "actor.id eq \"U-2\"",
+    "actor.name eq \"octo-1\" and not (actor.email pr) and not (actor.id pr)",
+    "actor.type eq \"scm\"",
+    "subject.email eq \"person-4@acme.example\"",
+    "subject.name eq \"somebody\"",
+    "account.name eq \"msp-1\"",
+    "account.name sw \"MSP\"",
+    "target.name eq \"w11-2\"",
+    "target.id eq \"portal\"",
+    "session.id eq \"3\"",
+    "session.roles eq \"STRASSE\"",
+    "session.scope ne \"role\"",
+    "state eq \"approved\"",
+    "outcome eq \"failure\"",
+    "reason ew \"PASSWORD\"",
+    "message co \"logged into the desktop w11-1\"",
+    "label eq \"computer access\"",
+    "category eq \"platform\"",
+    "request_status pr",
+    "id gt \"e-00100\"",
+    "recorded_by.sub co \"portal\"",
+    "tenant eq \"acme\"",
+];
+
+/// Any filter over the terms, with a range of time.
+fn filters() -> impl Strategy<Value = String> {
+    let days = (0u64..300, 0u64..300).prop_map(|(a, b)| {
+        let (since, until) = (seconds_ago(a.max(b) * 86_400), seconds_ago(a.min(b) * 86_400));
+        format!("occurred_at ge \"{since}\" and occurred_at lt \"{until}\"")
+    });
+    let term = prop_oneof![8 => prop::sample::select(&TERMS[..]).prop_map(str::to_owned), 1 => days];
+    term.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            3 => prop::collection::vec(inner.clone(), 2..4).prop_map(|all| all.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(" and ")),
+            1 => prop::collection::vec(inner.clone(), 2..4).prop_map(|any| any.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(" or ")),
+            1 => inner.prop_map(|one| format!("not ({one})")),
+        ]
+    })
+}
+
+#[tokio::test]
+async fn any_filter_order_and_page_size_gives_what_a_look_at_every_event_gives() {
+    let stack = Stack::start().await;
+    fill(&stack, "acme", &trail(400)).await;
+    fill(&stack, "other", &trail(50)).await;
+    let auditor = stack.reader("acme");
+    let all = stack.get(&auditor, "/v1/events?limit=1000").await.body;
+    assert_eq!(ids(&all).len(), 400);
+    let everything: Vec<shared::event::Recorded> = tests::recorded(&stack, "acme", &ids(&all)).await;
+
+    let mut runner = TestRunner::new(Config::with_cases(60));
+    for case in 0..60 {
+        let text = filters().new_tree(&mut runner).unwrap().current();
+        let filter = shared::filter::Filter::read(&text).unwrap();
+        let order = if case % 2 == 0 { "desc" } else { "asc" };
+        let limit = [1000, 100, 7][case % 3];
+        let mut expected: Vec<_> = everything
+            .iter()
+            .filter(|event| filter.matches(event))
+            .map(|event| event.event.id.as_str().to_owned())
+            .collect();
+        if order == "asc" {
+            expected.reverse();
+        }
+        let mut found = Vec::new();
+        let mut body = json!({"filter": text, "order": order, "limit": limit});
+        loop {
+            let page = search(&stack, &auditor, body.clone()).await;
+            assert_eq!(page.status, 200, "{text}: {}", page.text);
+            assert!(ids(&page.body).len() <= limit);
+            found.extend(ids(&page.body));
+            match page.body["next"].as_str() {
+                Some(next) => body["cursor"] = json!(next),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "{text} {order} by {limit}");
+    }
+}
+
+#[tokio::test]
+async fn free_text_looks_where_a_person_would() {
+    let stack = Stack::start().await;
+    let at = seconds_ago(60);
+    let event = |id: &str| json!({"id": id, "action": "user.logged_in", "occurred_at": at, "actor": {"type": "user", "email": "a@acme.example"}});
+    let mut events: Vec<_> = (0..8).map(|n| event(&format!("e-{n}"))).collect();
+    events[1]["justification"] = json!("Der Große Umbau");
+    events[2]["details"] = json!({"deep": [{"er": "Nadelöhr 42"}]});
+    events[3]["ticket"] = json!({"id": "INC-77", "url": "https://t.example/INC-77"});
+    events[4]["actor"]["name"] = json!("Zoë");
+    events[5]["reason"] = json!("große");
+    fill(&stack, "acme", &events).await;
+    let auditor = stack.reader("acme");
+    for (q, found) in [
+        ("GROSSE", vec!["e-1", "e-5"]),
+        ("grosse umbau", vec!["e-1"]),
+        ("umbau große der", vec!["e-1"]),
+        ("42", vec!["e-2"]),
+        ("nadelöhr", vec!["e-2"]),
+        ("inc-77", vec!["e-3"]),
+        ("ZOË", vec!["e-4"]),
+        ("e-6", vec!["e-6"]),
+        ("nowhere", vec![]),
+    ] {
+        let answer =
+            send(stack.request("GET", "/v1/events").query(&[("q", q), ("order", "asc")]).bearer_auth(&auditor)).await;
+        assert_eq!(ids(&answer.body), found, "{q}: {}", answer.text);
+    }
+    let both = search(&stack, &auditor, json!({"q": "große", "filter": "reason pr"})).await.body;
+    assert_eq!(ids(&both), ["e-5"]);
+}
+
+#[tokio::test]
+async fn wrong_searches_are_refused_at_their_place() {
+    let stack = Stack::start().await;
+    let auditor = stack.reader("acme");
+    for (body, part) in [
+        (
+            json!({"filter": "actor.mail eq \"a\""}),
+            "at character 1: \"actor.mail\" is no attribute; did you mean \"actor.email\"?",
+        ),
+        (json!({"filter": ""}), "an attribute should stand here"),
+        (json!({"q": "  "}), "no word to look for"),
+        (json!({"filtre": "id pr"}), "unknown field \"filtre\""),
+        (json!({"limit": 0}), "1 to 1000"),
+        (json!({"limit": "abc"}), "1 to 1000"),
+        (json!({"limit": [1]}), "must be a text, a number or a boolean"),
+        (json!({"filter": null}), "must be a text, a number or a boolean"),
+        (json!({"since": "2026-11-22", "until": "2026-11-22"}), "must be after"),
+        (json!([]), "JSON object"),
+    ] {
+        let answer = search(&stack, &auditor, body.clone()).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text);
+        assert!(answer.body["detail"].as_str().unwrap().contains(part), "{body}: {}", answer.text);
+    }
+    assert_eq!(search(&stack, &stack.writer("acme"), json!({})).await.status, 403);
+}
+
+#[tokio::test]
+async fn who_searched_for_what_is_on_record_once_a_search() {
+    let stack = Stack::start().await;
+    fill(&stack, "acme", &trail(30)).await;
+    let auditor = stack.reader("acme");
+    let first = search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10})).await.body;
+    let cursor = &first["next"];
+    search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10, "cursor": cursor})).await;
+    let plain = stack.get(&auditor, "/v1/events?limit=1000").await.body;
+    assert_eq!(ids(&plain).len(), 30, "hidden unless asked for");
+    let with = stack
+        .get(&auditor, "/v1/events?limit=1000&include_service=true&filter=action%20eq%20%22audit.searched%22")
+        .await
+        .body;
+    let searches = with["events"].as_array().unwrap();
+    // The search, the plain listing; the second page is the same search, and this one may or may not see itself.
+    assert!((2..=3).contains(&searches.len()), "{with}");
+    let searched = searches.iter().find(|event| event["details"]["filter"] == "actor.email pr").unwrap();
+    assert_eq!(searched["actor"]["email"], "auditor@acme.example");
+    assert_eq!(searched["message"], "auditor@acme.example searched the trail.");
+    assert!(searched["id"].as_str().unwrap().starts_with("sys_"));
+}
+
+#[tokio::test]
+async fn the_feed_gives_every_event_once_in_the_order_recorded_under_concurrent_writers() {
+    let stack = Stack::start().await;
+    let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
+    let total = 12 * 15;
+    let writing = async {
+        let writers = (0..4).map(|writer| {
+            let (stack, portal) = (&stack, &portal);
+            async move {
+                for batch in 0..3 {
+                    let events: Vec<_> = (0..15)
+                        .map(|n| {
+                            // Late ones among them: recorded now, occurred up to a year ago.
+                            let ago = if n % 3 == 0 { 300 * 86_400 } else { 10 };
+                            json!({"id": format!("f-{writer}-{batch}-{n}"), "action": "user.logged_in", "occurred_at": seconds_ago(ago), "actor": {"type": "user", "name": "a"}})
+                        })
+                        .collect();
+                    let answer = stack.post(portal, "/v1/events", &json!({ "events": events })).await;
+                    assert_eq!(answer.body["created"], 15, "{}", answer.text);
+                }
+            }
+        });
+        futures::future::join_all(writers).await;
+    };
+    let reading = async {
+        let mut seen: Vec<(String, String)> = Vec::new();
+        let mut after = String::new();
+        until("the feed gave every event", async || {
+            let page = stack.get(&auditor, &format!("/v1/feed?limit=7{after}")).await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            for event in page.body["events"].as_array().unwrap() {
+                seen.push((
+                    event["recorded_at"].as_str().unwrap().to_owned(),
+                    event["id"].as_str().unwrap().to_owned(),
+                ));
+            }
+            after = format!("&after={}", page.body["next"].as_str().expect("the feed always gives next"));
+            (seen.len() >= total).then_some(())
+        })
+        .await;
+        seen
+    };
+    let ((), seen) = tokio::join!(writing, reading);
+    let unique: BTreeSet<_> = seen.iter().map(|(_, id)| id).collect();
+    assert_eq!((seen.len(), unique.len()), (total, total));
+    assert!(seen.is_sorted(), "in the order recorded");
+}
+
+#[tokio::test]
+async fn the_feed_starts_from_here_keeps_its_filter_and_refuses_foreign_cursors() {
+    let stack = Stack::start().await;
+    fill(&stack, "acme", &trail(20)).await;
+    let auditor = stack.reader("acme");
+    let from_here = stack.get(&auditor, "/v1/feed?after=now&filter=outcome%20eq%20%22failure%22").await.body;
+    assert_eq!(from_here["events"], json!([]));
+    let next = from_here["next"].as_str().unwrap();
+    assert_eq!(stack.get(&auditor, &format!("/v1/feed?after={next}")).await.status, 400, "without its filter");
+    assert_eq!(
+        stack
+            .get(&stack.reader("other"), &format!("/v1/feed?after={next}&filter=outcome%20eq%20%22failure%22"))
+            .await
+            .status,
+        400
+    );
+    for query in ["after=yesterday", "after=", "limit=0", "cursor=x", "filter=x"] {
+        assert_eq!(stack.get(&auditor, &format!("/v1/feed?{query}")).await.status, 400, "{query}");
+    }
+    // The twenty were written before "now", less than the feed's lag ago perhaps: what comes can only be failures.
+    fill(&stack, "acme", &[json!({"id": "later", "action": "user.logged_in", "occurred_at": seconds_ago(1), "actor": {"type": "user", "name": "a"}, "outcome": "failure", "reason": "r"})]).await;
+    let mut after = next.to_owned();
+    let mut seen = Vec::new();
+    until("the later failure comes", async || {
+        let page =
+            stack.get(&auditor, &format!("/v1/feed?after={after}&filter=outcome%20eq%20%22failure%22")).await.body;
+        after = page["next"].as_str().unwrap().to_owned();
+        assert!(page["events"].as_array().unwrap().iter().all(|event| event["outcome"] == "failure"));
+        seen.extend(ids(&page));
+        seen.contains(&"later".to_owned()).then_some(())
+    })
+    .await;
+    assert_eq!(seen.iter().filter(|id| *id == "later").count(), 1);
+}

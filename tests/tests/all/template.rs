@@ -1,0 +1,111 @@
+//! What the template promises of the trail, whatever functions are added: nobody may rewrite it.
+
+use std::{path::Path, process::Command};
+
+use serde_json::Value;
+
+/// The template as CloudFormation's own tooling reads it: AWS's SAM translator, with cfn-lint's reader of the short tags.
+const READ: &str = r#"
+import json, sys
+from cfnlint.decode import decode
+template, matches = decode(sys.argv[1])
+assert not matches, matches
+json.dump(template, sys.stdout)
+"#;
+
+fn template() -> Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let python = root.join("target/peers/python/bin/python");
+    assert!(python.exists(), "{} is missing: tests/run installs it", python.display());
+    let output = Command::new(python).args(["-c", READ]).arg(root.join("infra/template.yaml")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn of_type<'t>(template: &'t Value, kind: &str) -> Vec<(&'t String, &'t Value)> {
+    let resources = template["Resources"].as_object().unwrap();
+    resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == kind)
+        .map(|(name, resource)| (name, &resource["Properties"]))
+        .collect()
+}
+
+fn list(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())
+}
+
+#[test]
+fn no_role_can_change_or_remove_an_event() {
+    // Everything that any role may do to the trail. Reading, and INSERT, which is put-if-absent.
+    const ALLOWED: [&str; 10] = [
+        "dynamodb:PartiQLInsert",
+        "dynamodb:PartiQLSelect",
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        "dynamodb:ConditionCheckItem",
+    ];
+    let template = template();
+    let roles = of_type(&template, "AWS::IAM::Role");
+    assert!(!roles.is_empty());
+    for (role, properties) in &roles {
+        assert!(
+            properties.get("ManagedPolicyArns").is_none(),
+            "{role}: managed policies allow more than the function does"
+        );
+        for policy in list(&properties["Policies"]) {
+            for statement in list(&policy["PolicyDocument"]["Statement"]) {
+                assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none(), "{role}");
+                let resources = list(&statement["Resource"]);
+                assert!(resources.iter().all(|resource| *resource != "*"), "{role}: {statement}");
+                let touches_the_trail = resources.iter().any(|resource| resource.to_string().contains("EventsTable"));
+                for action in list(&statement["Action"]) {
+                    let action = action.as_str().unwrap();
+                    assert!(!action.contains('*'), "{role}: {action}");
+                    assert!(!touches_the_trail || ALLOWED.contains(&action), "{role} may {action} on the trail");
+                }
+            }
+        }
+    }
+    // A function brings its own role, so that SAM makes none for it.
+    for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
+        assert!(properties["Role"].is_object() && properties.get("Policies").is_none(), "{function}");
+    }
+}
+
+#[test]
+fn both_tables_are_kept_protected_encrypted_and_recoverable() {
+    let template = template();
+    let tables = of_type(&template, "AWS::DynamoDB::Table");
+    assert_eq!(tables.len(), 2);
+    for (name, table) in tables {
+        assert_eq!(table["DeletionProtectionEnabled"], true, "{name}");
+        assert_eq!(table["SSESpecification"]["SSEEnabled"], true, "{name}");
+        assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
+        assert_eq!(
+            table["TimeToLiveSpecification"],
+            serde_json::json!({"AttributeName": "ttl", "Enabled": true}),
+            "{name}"
+        );
+        assert_eq!(table["BillingMode"], "PAY_PER_REQUEST", "{name}");
+        assert!(table.get("TableName").is_none(), "{name}: a fixed name cannot be replaced or deployed twice");
+        assert_eq!(template["Resources"][name.as_str()]["DeletionPolicy"], "Retain", "{name}");
+    }
+}
+
+#[test]
+fn every_function_logs_to_a_group_with_retention() {
+    let template = template();
+    for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
+        let group = properties["LoggingConfig"]["LogGroup"]["Ref"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{function} has no log group"));
+        let retention = &template["Resources"][group]["Properties"]["RetentionInDays"];
+        assert_eq!(retention["Ref"], "LogRetentionDays", "{function}");
+    }
+}
