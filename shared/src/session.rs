@@ -90,7 +90,9 @@ pub struct Step {
 impl Story {
     /// The story of the session `id` as `events` tell it, in any order.
     pub fn of(id: &str, mut events: Vec<Recorded>) -> Self {
-        events.sort_by(|a, b| (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id)));
+        events.sort_by(|a, b| {
+            (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id))
+        });
         let mut story = Self {
             id: id.to_owned(),
             state: None,
@@ -163,17 +165,22 @@ impl Story {
                     self.decide(recorded, &self.role_names(), step);
                 }
                 let complete = every_role || automatic;
-                complete && (self.state == Some(State::Approved) || self.enter(step, |state| matches!(state, None | Some(State::Created))))
+                complete
+                    && (self.state == Some(State::Approved)
+                        || self.enter(step, |state| matches!(state, None | Some(State::Created))))
             }
             // A role's denial has made it DENIED already; the session's own row says it once more.
             (Scope::Session, State::Denied) => {
-                self.state == Some(State::Denied) || self.enter(step, |state| matches!(state, None | Some(State::Created | State::Approved)))
+                self.state == Some(State::Denied)
+                    || self.enter(step, |state| matches!(state, None | Some(State::Created | State::Approved)))
             }
             (Scope::Session, State::Granted) => self.enter(step, |state| state == Some(State::Approved)),
             (Scope::Session, State::Canceled | State::Terminated | State::TimedOut) => {
                 self.enter(step, |state| matches!(state, Some(State::Created | State::Approved | State::Granted)))
             }
-            (Scope::Session, State::Expired) => self.enter(step, |state| matches!(state, Some(State::Approved | State::Granted))),
+            (Scope::Session, State::Expired) => {
+                self.enter(step, |state| matches!(state, Some(State::Approved | State::Granted)))
+            }
         }
     }
 
@@ -204,8 +211,12 @@ impl Story {
             if !fits || role.state == State::Denied {
                 continue;
             }
-            let approvers: std::collections::BTreeSet<_> =
-                role.decisions.iter().filter(|decision| decision.state == State::Approved).map(|decision| &decision.by).collect();
+            let approvers: std::collections::BTreeSet<_> = role
+                .decisions
+                .iter()
+                .filter(|decision| decision.state == State::Approved)
+                .map(|decision| &decision.by)
+                .collect();
             if step == State::Denied {
                 role.state = State::Denied;
             } else if approvers.len() >= self.approvals_needed as usize {
@@ -214,7 +225,11 @@ impl Story {
         }
         if fits && self.roles.iter().any(|role| role.state == State::Denied) {
             self.state = Some(State::Denied);
-        } else if fits && self.state.is_some() && !self.roles.is_empty() && self.roles.iter().all(|role| role.state == State::Approved) {
+        } else if fits
+            && self.state.is_some()
+            && !self.roles.is_empty()
+            && self.roles.iter().all(|role| role.state == State::Approved)
+        {
             self.state = Some(State::Approved);
         }
         fits
@@ -295,15 +310,24 @@ mod tests {
             assert_eq!(misfits(&story), Vec::<&str>::new());
         }
         let story = story(&rows);
-        assert_eq!((story.requester.as_deref(), story.justification.as_deref()), (Some("Mark"), Some("Correct a price")));
-        let decided: Vec<_> = story.roles.iter().map(|role| (role.role.as_str(), role.decisions[0].by.as_str())).collect();
+        assert_eq!(
+            (story.requester.as_deref(), story.justification.as_deref()),
+            (Some("Mark"), Some("Correct a price"))
+        );
+        let decided: Vec<_> =
+            story.roles.iter().map(|role| (role.role.as_str(), role.decisions[0].by.as_str())).collect();
         assert_eq!(decided, [("role1", "john"), ("role3", "admin")]);
     }
 
     #[test]
     fn one_denied_role_denies_the_session_even_if_its_own_row_never_comes() {
         let denied = json!({"scope": "role", "roles": ["role1"], "reason": "not needed"});
-        let story = story(&[("created", "Mark", whole()), ("approved", "admin", role("role3")), ("denied", "john", denied), ("granted", "System", whole())]);
+        let story = story(&[
+            ("created", "Mark", whole()),
+            ("approved", "admin", role("role3")),
+            ("denied", "john", denied),
+            ("granted", "System", whole()),
+        ]);
         assert_eq!(story.state, Some(State::Denied));
         let roles: Vec<_> = story.roles.iter().map(|role| (role.role.as_str(), role.state)).collect();
         assert_eq!(roles, [("role1", State::Denied), ("role3", State::Approved)]);
@@ -314,11 +338,14 @@ mod tests {
     #[test]
     fn approvals_are_counted_by_person_and_may_be_none() {
         let needs = |count: u32| json!({"scope": "session", "roles": ["a"], "approvals_needed": count});
-        let twice = story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "john", role("a"))]);
+        let twice =
+            story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "john", role("a"))]);
         assert_eq!(twice.state, Some(State::Created), "one person approving twice is one approval");
-        let two = story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "ann", role("a"))]);
+        let two =
+            story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "ann", role("a"))]);
         assert_eq!(two.state, Some(State::Approved));
-        let none = story(&[("created", "Mark", needs(0)), ("approved", "System", needs(0)), ("granted", "System", needs(0))]);
+        let none =
+            story(&[("created", "Mark", needs(0)), ("approved", "System", needs(0)), ("granted", "System", needs(0))]);
         assert_eq!((none.state, misfits(&none)), (Some(State::Granted), vec![]));
         assert_eq!(none.roles[0].decisions[0].by, "System");
     }

@@ -33,7 +33,11 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// 404 where this tenant's trail tells nothing of it; 503.
-pub async fn one(function: &Query, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let tenant = caller.tenant(request)?;
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
@@ -46,7 +50,11 @@ pub async fn one(function: &Query, request: &ApiGatewayV2httpRequest, caller: &C
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(function: &Query, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let deadline = api::deadline();
     let tenant = caller.tenant(request)?;
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
@@ -82,8 +90,14 @@ pub async fn list(function: &Query, request: &ApiGatewayV2httpRequest, caller: &
 
 /// All that the trail tells of a session, none where it tells nothing.
 async fn story(function: &Query, tenant: &Tenant, id: &str, deadline: Deadline) -> Result<Option<Story>, Problem> {
-    let index = Index::Involved { name: "by_session", key: "session_key", partition: keys::involved(tenant, Part::Id, id) };
-    let always = Range { since: Instant::from_millis(i64::MIN), until: Instant::from_millis(i64::MAX), order: Order::Ascending, after: None };
+    let index =
+        Index::Involved { name: "by_session", key: "session_key", partition: keys::involved(tenant, Part::Id, id) };
+    let always = Range {
+        since: Instant::from_millis(i64::MIN),
+        until: Instant::from_millis(i64::MAX),
+        order: Order::Ascending,
+        after: None,
+    };
     let mut events = function.store.list(tenant, index, always, Pace::Items(100), Instant::now(), deadline);
     let mut told = Vec::new();
     while let Some(recorded) = events.next().await? {

@@ -9,10 +9,11 @@
 //! - `engine` is DynamoDB, `data` the directory it is kept in, `aws` the configuration that leads functions to it.
 //! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
 //! - `schedule` and `stream` call functions without being asked.
-//! - `demo` fills a stack with a week of data.
+//! - `demo` fills a stack with a week of data; `command` is what `cargo run -p local` does.
 
 mod authorizer;
 mod aws;
+pub mod command;
 mod data;
 pub mod demo;
 mod engine;

@@ -15,7 +15,18 @@ fn operations() -> usize {
 const HOSTILE: [&str; 12] =
     ["a", "A", "bolt", "acme", "acme-x", "acme_x", "-", "--", "0", "2026-11-22", "e_i_n", "AQAAAAAAAAAAAAAAAAAA"];
 const HOSTILE_TEXTS: [&str; 12] = [
-    "acme#x", "bolt#x", "#0", "e:a@b#0", "bolt#e:a@b", "../bolt", "\u{202e}tlob", "a\" or tenant eq \"bolt", "%23", "ß", "TBD", "System",
+    "acme#x",
+    "bolt#x",
+    "#0",
+    "e:a@b#0",
+    "bolt#e:a@b",
+    "../bolt",
+    "\u{202e}tlob",
+    "a\" or tenant eq \"bolt",
+    "%23",
+    "ß",
+    "TBD",
+    "System",
 ];
 
 #[derive(Clone, Debug)]
@@ -80,7 +91,11 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             }
             let answer = send(request).await;
             if foreign_cursor && answer.status == 200 {
-                assert!(foreign(0).is_none() || !answer.text.contains(peer.name), "a foreign cursor was taken: {}", answer.text);
+                assert!(
+                    foreign(0).is_none() || !answer.text.contains(peer.name),
+                    "a foreign cursor was taken: {}",
+                    answer.text
+                );
             }
             answer
         }
@@ -110,7 +125,13 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
 async fn no_answer_to_one_tenant_holds_anything_of_another() {
     let stack = Arc::new(Stack::start().await);
     let tenant = |name: &'static str, other: &'static str| {
-        Arc::new(Tenant { name, other, writer: stack.writer(name), reader: stack.reader(name), cursors: Mutex::default() })
+        Arc::new(Tenant {
+            name,
+            other,
+            writer: stack.writer(name),
+            reader: stack.reader(name),
+            cursors: Mutex::default(),
+        })
     };
     let tenants = [tenant("acme", "bolt"), tenant("bolt", "acme")];
     let mut runner = TestRunner::deterministic();

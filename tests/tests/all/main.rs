@@ -3,12 +3,12 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod access;
-mod durability;
 mod faults;
 mod gateway;
 mod ingest;
 mod isolation;
 mod peers;
+mod program;
 mod query;
 mod runner;
 mod search;

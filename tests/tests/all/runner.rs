@@ -3,9 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -755,98 +752,4 @@ async fn wrong_invocations_are_refused() {
     assert_eq!((foreign.status, foreign.header("x-amzn-errortype")), (StatusCode::FORBIDDEN, "AccessDeniedException"));
     assert!(steady.all().is_empty());
     stack.stop().await;
-}
-
-// ------------------------------------------------------------------------------------------------------------ the program
-
-/// The program as it is started by hand.
-struct Program {
-    child: Child,
-    url: String,
-    /// The lines after the first.
-    tokens: Vec<String>,
-}
-
-impl Program {
-    fn start(data: &Path) -> Self {
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("infra").join("template.yaml");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
-            .args(["--port", "0", "--data"])
-            .arg(data)
-            .arg("--template")
-            .arg(template)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
-        let ready = lines.next().unwrap();
-        let url = ready.strip_prefix("ready ").unwrap().to_owned();
-        let tokens = lines.by_ref().take(2).collect();
-        Self { child, url, tokens }
-    }
-
-    fn token(&self, name: &str) -> &str {
-        self.tokens.iter().find_map(|line| line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('=')).unwrap()
-    }
-
-    async fn call(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> Answer {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client.request(method.parse().unwrap(), format!("{}{path}", self.url)).bearer_auth(token);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        send(request).await
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[tokio::test]
-async fn the_program_says_when_it_is_ready_and_ends_cleanly_when_asked() {
-    let directory = tempfile::tempdir().unwrap();
-    for signal in ["-TERM", "-INT"] {
-        let mut program = Program::start(directory.path());
-        let answer = program.call("GET", "/v1/me", program.token("AUDITOR"), None).await;
-        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
-        let answer = program.call("GET", "/v1/me", "garbage", None).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-        let killed = Command::new("kill").arg(signal).arg(program.child.id().to_string()).status().unwrap();
-        assert!(killed.success());
-        assert!(program.child.wait().unwrap().success(), "{signal}");
-    }
-}
-
-#[tokio::test]
-async fn a_kill_loses_nothing_that_was_acknowledged() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut acknowledged = Vec::new();
-    for round in 0..3 {
-        let mut program = Program::start(directory.path());
-        for index in 0..10 {
-            let id = format!("{round}-{index}");
-            let event = json!({
-                "id": id,
-                "action": "computer.accessed",
-                "occurred_at": "2026-11-20T10:00:00Z",
-                "actor": {"type": "user", "email": "ada@acme.example"},
-                "account": {"name": "MSP-ADA"},
-                "target": {"name": "PC-1"},
-            });
-            let answer = program.call("POST", "/v1/events", program.token("PORTAL"), Some(&event)).await;
-            assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
-            acknowledged.push(id);
-        }
-        program.child.kill().unwrap();
-        program.child.wait().unwrap();
-    }
-    let program = Program::start(directory.path());
-    for id in acknowledged {
-        let answer = program.call("GET", &format!("/v1/events/{id}"), program.token("AUDITOR"), None).await;
-        assert_eq!(answer.status, StatusCode::OK, "{id}: {answer:?}");
-    }
 }

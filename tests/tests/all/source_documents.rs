@@ -204,8 +204,12 @@ async fn session_68_is_listed_as_its_manual_tells() {
 
     // The pop-up at its id: all roles, who decided each, the state, the username.
     let session = stack.get(&auditor, "/v1/sessions/68").await.body;
-    assert_eq!((&session["state"], &session["username"], &session["requester"]), (&json!("CANCELED"), &json!("mark_68"), &json!("Mark")));
-    let decided: Vec<_> = session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
+    assert_eq!(
+        (&session["state"], &session["username"], &session["requester"]),
+        (&json!("CANCELED"), &json!("mark_68"), &json!("Mark"))
+    );
+    let decided: Vec<_> =
+        session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
     assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
     assert_eq!(session["timeline"].as_array().unwrap().len(), 6);
     let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;

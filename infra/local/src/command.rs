@@ -1,17 +1,43 @@
-//! The command line.
+//! The command: its arguments, what it says when it is ready, and how it ends.
 
 use std::{
-    io,
+    error::Error,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use clap::Parser;
-use local::{Data, Functions, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{Data, Functions, Options, Running, TokenRequest, demo};
+
+/// Runs the stack as the command line asks for, until it is asked to end.
+///
+/// # Errors
+/// A sentence that says what to do.
+pub async fn run() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stack = crate::start(arguments.options()?).await?;
+    if arguments.demo {
+        demo::load(&stack).await?;
+    }
+    greet(&stack)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    stack.stop().await;
+    Ok(())
+}
 
 /// Runs Jit Audit on this machine.
 #[derive(Parser)]
 #[command(name = "local")]
-pub(crate) struct Arguments {
+struct Arguments {
     /// Port of the API on 127.0.0.1; 0: any free one
     #[arg(long, default_value_t = 8787)]
     port: u16,
@@ -23,7 +49,7 @@ pub(crate) struct Arguments {
     memory: bool,
     /// Load a week of demonstration data
     #[arg(long)]
-    pub(crate) demo: bool,
+    demo: bool,
     /// Take the tokens of this OpenID Connect issuer (exactly as in their iss) instead of the development issuer's
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
@@ -37,7 +63,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What is asked for.
-    pub(crate) fn options(&self) -> io::Result<Options> {
+    fn options(&self) -> io::Result<Options> {
         let path = self.template.clone().unwrap_or_else(default_template);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let problem = format!("the template {}: {error}. Name another with --template FILE", path.display());
@@ -63,4 +89,22 @@ fn default_template() -> PathBuf {
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("has to be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The line that says it is ready, and tokens to paste into a shell.
+fn greet(stack: &Running) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "ready {}", stack.url())?;
+    let day = 24 * 60 * 60;
+    let caller = TokenRequest { tenant: Some(demo::TENANT.into()), expires_in: Some(day), ..TokenRequest::default() };
+    let email = Some("auditor@acme.example".into());
+    let auditor = TokenRequest { email, scope: Some("audit:read".into()), ..caller.clone() };
+    let portal = TokenRequest { client_id: Some("portal".into()), scope: Some("audit:write".into()), ..caller };
+    for (name, request) in [("AUDITOR", auditor), ("PORTAL", portal)] {
+        // With another issuer the tokens are to be had there.
+        if let Ok(token) = stack.token(&request) {
+            writeln!(out, "export {name}={token}")?;
+        }
+    }
+    out.flush()
 }

@@ -1,4 +1,5 @@
-//! A kill -9 in the middle of a load loses nothing that was acknowledged, and doubles nothing.
+//! The program as it is started by hand: it says when it is ready, ends cleanly when asked to, and a kill -9 in the middle of
+//! a load loses nothing that was acknowledged and doubles nothing.
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
@@ -9,15 +10,15 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// The runner's own binary, started as its users start it.
-struct Runner {
+/// A process of its own.
+struct Program {
     child: Child,
     url: String,
     portal: String,
     auditor: String,
 }
 
-impl Runner {
+impl Program {
     async fn start(data: &Path) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
@@ -31,7 +32,7 @@ impl Runner {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = BTreeMap::new();
         while said.len() < 3 {
-            let line = lines.next_line().await.unwrap().expect("the runner ends before it is ready");
+            let line = lines.next_line().await.unwrap().expect("the program ends before it is ready");
             let (name, value) = line.trim_start_matches("export ").split_once([' ', '=']).expect("a line with a value");
             said.insert(name.to_owned(), value.to_owned());
         }
@@ -56,22 +57,34 @@ fn batch(number: usize) -> Vec<Value> {
         .collect()
 }
 
+#[tokio::test]
+async fn the_program_says_when_it_is_ready_and_ends_cleanly_when_asked() {
+    let data = tempfile::tempdir().unwrap();
+    for signal in ["-TERM", "-INT"] {
+        let mut program = Program::start(data.path()).await;
+        assert_eq!(program.get("/v1/me").await.status, 200);
+        let id = program.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+        assert!(program.child.wait().await.unwrap().success(), "{signal}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
     let data = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<String, Value> = BTreeMap::new();
     for round in 0..3 {
-        let mut runner = Runner::start(data.path()).await;
+        let mut program = Program::start(data.path()).await;
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let (url, portal) = (format!("{}/v1/events", runner.url), runner.portal.clone());
+                let (url, portal) = (format!("{}/v1/events", program.url), program.portal.clone());
                 tokio::spawn(async move {
                     let client = reqwest::Client::new();
                     let mut stored = Vec::new();
                     for number in 0.. {
                         let events = batch(round * 1000 + writer * 200 + number);
                         let request = client.post(&url).bearer_auth(&portal).json(&json!({ "events": events }));
-                        // The connection breaks when the runner is killed: whatever was not answered is not acknowledged.
+                        // The connection breaks when the program is killed: whatever was not answered is not acknowledged.
                         let Ok(response) = request.send().await else { break };
                         let Ok(answer) = response.json::<Value>().await else { break };
                         for (event, result) in events.into_iter().zip(answer["results"].as_array().unwrap()) {
@@ -86,13 +99,13 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
             .collect();
         // Killed while requests are under way, as soon as some are acknowledged.
         tests::until("something is listed", async || {
-            runner.get("/v1/events?limit=1").await.body["events"]
+            program.get("/v1/events?limit=1").await.body["events"]
                 .as_array()
                 .filter(|events| !events.is_empty())
                 .map(|_| ())
         })
         .await;
-        runner.child.kill().await.unwrap();
+        program.child.kill().await.unwrap();
         for writer in writers {
             for event in writer.await.unwrap() {
                 let before = acknowledged.insert(event["id"].as_str().unwrap().to_owned(), event);
@@ -102,11 +115,11 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
     }
     assert!(!acknowledged.is_empty());
 
-    let runner = Runner::start(data.path()).await;
+    let program = Program::start(data.path()).await;
     let mut listed: BTreeMap<String, Value> = BTreeMap::new();
     let mut cursor = String::new();
     loop {
-        let page = runner.get(&format!("/v1/events?limit=1000{cursor}")).await.body;
+        let page = program.get(&format!("/v1/events?limit=1000{cursor}")).await.body;
         for event in page["events"].as_array().unwrap() {
             let before = listed.insert(event["id"].as_str().unwrap().to_owned(), event.clone());
             assert_eq!(before, None, "listed twice");
