@@ -108,9 +108,10 @@ impl Access {
     }
 
     fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
-        let text =
-            |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let sub = text("sub").ok_or_else(|| Problem::forbidden("the token has no sub claim"))?;
+        let text = |name: &str| {
+            claims.get(name).and_then(Value::as_str).filter(|text| (1..=256).contains(&text.len())).map(str::to_owned)
+        };
+        let sub = text("sub").ok_or_else(|| Problem::forbidden("the token has no sub claim of 1 to 256 bytes"))?;
         let names = words(claims.get(&self.tenant_claim), false);
         let tenants: Option<Vec<_>> = names.iter().map(|name| Tenant::new(name)).collect();
         let tenants = tenants.filter(|tenants| !tenants.is_empty()).ok_or_else(|| {
@@ -170,9 +171,13 @@ impl Caller {
     pub fn tenant(&self, request: &ApiGatewayV2httpRequest) -> Result<&Tenant, Problem> {
         match (request.headers.get(TENANT_HEADER), self.tenants.as_slice()) {
             (None, [tenant]) => Ok(tenant),
-            (None, _) => Err(Problem::bad_request(
-                "your token is for several tenants; name one in the header Audit-Tenant (GET /v1/me lists them)",
-            )),
+            (None, tenants) => {
+                let names: Vec<_> = tenants.iter().map(Tenant::as_str).collect();
+                Err(Problem::bad_request(format!(
+                    "your token is for several tenants; name one of them in the header Audit-Tenant: {}",
+                    names.join(", ")
+                )))
+            }
             (Some(named), tenants) => {
                 tenants.iter().find(|tenant| tenant.as_str().as_bytes() == named.as_bytes()).ok_or_else(|| {
                     Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")
@@ -204,10 +209,14 @@ impl Caller {
         )))
     }
 
-    /// Whether `event` is the caller's own. What the event says of its actor's id and e-mail must be the token's, both where
-    /// both are given: one true and one foreign would put the act on somebody else. A name alone is not enough.
+    /// Whether `event` is the caller's own: done by a user whose id and e-mail are the token's, both where both are given. One
+    /// true and one foreign would put the act on somebody else. So would a name where it is what sentences show, so it may only
+    /// stand beside the e-mail.
     pub fn is_actor_of(&self, event: &Event) -> bool {
         let actor = &event.actor;
+        if actor.kind != ActorType::User || (actor.name.is_some() && actor.email.is_none()) {
+            return false;
+        }
         let own_id = actor.id.as_ref().map(|id| *id == self.sub);
         let own_email =
             actor.email.as_ref().map(|email| self.email.as_ref().is_some_and(|own| fold(own) == fold(email)));

@@ -86,8 +86,13 @@ impl From<ReadError> for Problem {
 /// The request's body, decoded where the gateway coded it.
 ///
 /// # Errors
-/// 400 where it is not base64 although the gateway says so.
+/// 400 where it is not base64 although the gateway says so, 415 where it is compressed.
 pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
+    if let Some(coding) = request.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+        return Err(Problem::unsupported_media_type(format!(
+            "Content-Encoding {coding:?} is not taken; send the body as it is"
+        )));
+    }
     let body = request.body.as_deref().unwrap_or_default();
     if request.is_base64_encoded {
         BASE64_STANDARD
@@ -115,6 +120,11 @@ impl Parameters {
     /// 400 for a parameter that is not among `known` or comes twice: a wrong parameter must never turn into a default.
     pub fn read(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
         let query = request.raw_query_string.as_deref().unwrap_or_default();
+        // Broken coding would be read as the replacement character, and something else be looked for than was meant.
+        let is_replaced = |text: &str| text.contains('\u{fffd}');
+        if form_urlencoded::parse(query.as_bytes()).any(|(name, value)| is_replaced(&name) || is_replaced(&value)) {
+            return Err(Problem::bad_request("the query string is not percent-coded UTF-8"));
+        }
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
@@ -141,11 +151,16 @@ impl Parameters {
         let body = body(request)?;
         let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
         let members = match ijson::read(text) {
-            Ok(Value::Object(members)) => members,
-            Ok(_) => return Err(Problem::bad_request("the body must be a JSON object")),
-            Err(errors) => {
-                let said: Vec<_> = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect();
-                return Err(Problem::bad_request(format!("the body: {}", said.join("; "))));
+            (Some(Value::Object(members)), faults) if faults.is_empty() => members,
+            (Some(_), faults) if faults.is_empty() => {
+                return Err(Problem::bad_request("the body must be a JSON object"));
+            }
+            (_, faults) => {
+                let said: Vec<_> = faults
+                    .iter()
+                    .map(|fault| format!("{} {}", fault.pointer, fault.detail).trim().to_owned())
+                    .collect();
+                return Err(Problem::bad_request(format!("the body {}", said.join("; "))));
             }
         };
         let mut parameters = Vec::new();

@@ -125,6 +125,10 @@ pub fn nearest(name: &str) -> Option<&'static str> {
 
 /// The one of `known` that `word` was most likely meant to be, if one is near.
 pub fn nearest_of<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // Nothing known is that long, and likeness takes time with the length.
+    if word.len() > 100 {
+        return None;
+    }
     let word = word.to_lowercase();
     known
         .into_iter()

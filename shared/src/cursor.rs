@@ -57,7 +57,9 @@ impl Binding {
             Some(_) => Err(Problem::bad_request(
                 "the cursor belongs to another query; repeat every parameter of the first page (limit may differ) or start again without it",
             )),
-            None => Err(Problem::bad_request("the cursor is none of ours; pass on what next held, unchanged")),
+            None => {
+                Err(Problem::bad_request("the cursor is not one of this service; pass on what next held, unchanged"))
+            }
         }
     }
 }

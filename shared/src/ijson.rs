@@ -38,20 +38,22 @@ pub fn pointer_to(parent: &str, key: &str) -> String {
     format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Reads one JSON value strictly.
-///
-/// # Errors
-/// All duplicate keys, numbers beyond ±(2^53 - 1), NULs and too deep places at once; or the one place where the text stops being
-/// JSON or holds a lone surrogate.
-pub fn read(json: &str) -> Result<Value, Vec<FieldError>> {
+/// Most faults that are named of one value. More would not help its sender, and could be made to take any amount of memory.
+pub const MAX_FAULTS: usize = 20;
+/// Longest pointer, in bytes; below that a place is named by what is around it.
+const MAX_POINTER: usize = 512;
+
+/// Reads one JSON value strictly: the value, where the text is JSON at all, and what is wrong with it: duplicate keys, numbers
+/// beyond ±(2^53 - 1), NULs and too deep places, the first twenty of them, or the one place where the text stops being JSON or
+/// holds a lone surrogate.
+pub fn read(json: &str) -> (Option<Value>, Vec<FieldError>) {
     let faults = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let seed = Strict { faults: &faults, pointer: String::new(), depth: 0 };
     let read = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     let mut faults = faults.into_inner();
     match read {
-        Ok(value) if faults.is_empty() => Ok(value),
-        Ok(_) => Err(faults),
+        Ok(value) => (Some(value), faults),
         Err(error) => {
             let detail = if error.to_string().contains("surrogate") || error.to_string().contains("hex escape") {
                 format!(
@@ -61,7 +63,7 @@ pub fn read(json: &str) -> Result<Value, Vec<FieldError>> {
                 format!("is not JSON: {error}")
             };
             faults.push(FieldError::new("", detail));
-            Err(faults)
+            (None, faults)
         }
     }
 }
@@ -74,11 +76,19 @@ struct Strict<'f> {
 
 impl Strict<'_> {
     fn fault(&self, pointer: &str, detail: &str) {
-        self.faults.borrow_mut().push(FieldError::new(pointer, detail));
+        let mut faults = self.faults.borrow_mut();
+        if faults.len() < MAX_FAULTS {
+            faults.push(FieldError::new(pointer, detail));
+        }
     }
 
     fn inside(&self, key: &str) -> Self {
-        Self { faults: self.faults, pointer: pointer_to(&self.pointer, key), depth: self.depth + 1 }
+        let pointer = if self.pointer.len() + key.len() < MAX_POINTER {
+            pointer_to(&self.pointer, key)
+        } else {
+            self.pointer.clone()
+        };
+        Self { faults: self.faults, pointer, depth: self.depth + 1 }
     }
 
     /// Whether a container may open here; if not, that is noted and its content is to be skipped.
@@ -187,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn faults(json: &str) -> Vec<(String, String)> {
-        read(json).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+        read(json).1.into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
     }
 
     fn check(json: &str, pointer: &str, part: &str) {
@@ -220,17 +230,25 @@ mod tests {
     }
 
     #[test]
+    fn faults_stay_few_and_short_however_many_there_are() {
+        let json = format!("{{\"{}\": [{}0]}}", "x".repeat(20_000), "1e20, ".repeat(5_000));
+        let faults = faults(&json);
+        assert_eq!(faults.len(), MAX_FAULTS);
+        assert!(faults.iter().all(|(pointer, _)| pointer.len() <= MAX_POINTER));
+    }
+
+    #[test]
     fn thirty_two_levels_are_read_and_thirty_three_are_not() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(read(&nested(32)).is_ok());
+        assert_eq!(faults(&nested(32)), []);
         check(&nested(33), &"/0".repeat(32), "too deep");
         // Far too deep is a fault like any other, not a stack that overflows.
-        assert!(read(&nested(100_000)).is_err());
+        assert!(!faults(&nested(100_000)).is_empty());
     }
 
     #[test]
     fn the_largest_safe_integers_are_read() {
-        assert_eq!(read("[9007199254740991, -9007199254740991, 0.1, -0.0, 1e3]").unwrap().as_array().unwrap().len(), 5);
+        assert_eq!(faults("[9007199254740991, -9007199254740991, 0.1, -0.0, 1e3]"), []);
     }
 
     proptest! {
@@ -239,7 +257,7 @@ mod tests {
             text in "[^\\x00]*", number in -(1i64 << 53) + 1..1i64 << 53, list in proptest::collection::vec(any::<bool>(), 0..4)
         ) {
             let value = serde_json::json!({ "text": text, "n": number, "list": list, "null": null });
-            prop_assert_eq!(read(&value.to_string()).unwrap(), value);
+            prop_assert_eq!(read(&value.to_string()), (Some(value), vec![]));
         }
 
         #[test]

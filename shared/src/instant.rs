@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
-/// The years 0001 to 9999: what 24 characters can show.
-const SHOWABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+/// From the year 1 to the last moment that the calendar library knows, 9999-12-30T22:00:00.999Z: 24 characters show them all.
+const SHOWABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_207_200_999;
 
 impl Instant {
     /// The wall clock. Only handlers and the store ask it; the domain is told.
@@ -74,7 +74,9 @@ impl fmt::Display for Instant {
 
 /// A text that is no RFC 3339 time with an offset.
 #[derive(Debug, thiserror::Error)]
-#[error("must be an RFC 3339 time with an offset, like 2026-11-22T00:26:07.000Z")]
+#[error(
+    "must be an RFC 3339 time with an offset, like 2026-11-22T00:26:07.000Z, from the year 1 to 9999-12-30; leave \"never\" out"
+)]
 pub struct NoInstant;
 
 impl FromStr for Instant {
@@ -158,10 +160,20 @@ mod tests {
             "2026-11-22T24:26:07Z",
             "0000-01-01T00:00:00Z",
             "9999-12-31T23:59:59.999-23:59",
+            "9999-12-31T00:00:00Z",
+            "9999-12-30T22:00:01Z",
             "1763771167",
         ] {
             assert!(text.parse::<Instant>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_can_be_shown() {
+        for millis in [i64::MIN, i64::MAX, *SHOWABLE.start(), *SHOWABLE.end()] {
+            assert_eq!(Instant::from_millis(millis).to_string().len(), 24);
+        }
+        assert_eq!("9999-12-30T22:00:00.998Z".parse::<Instant>().unwrap().to_string(), "9999-12-30T22:00:00.998Z");
     }
 
     proptest! {

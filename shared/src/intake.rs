@@ -21,6 +21,9 @@ pub const MAX_DETAILS_BYTES: usize = 32 * 1024;
 /// How far ahead of our clock an event may have occurred.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
+/// Most errors that are named of one event.
+const MAX_ERRORS: usize = 40;
+
 const NAME_BYTES: usize = 256;
 const TEXT_BYTES: usize = 2048;
 const MAX_ROLES: usize = 50;
@@ -46,11 +49,19 @@ pub fn read(json: &str, intake: &Intake<'_>, default_id: impl FnOnce() -> EventI
             format!("is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event", json.len());
         return Err(vec![FieldError::new("", detail)]);
     }
-    let mut errors = Vec::new();
-    let event = match ijson::read(json)? {
-        Value::Object(members) => read_members(Fields::new(members, String::new(), &mut errors), intake, default_id),
-        _ => return Err(vec![FieldError::new("", "must be a JSON object: one event")]),
+    let (value, mut errors) = ijson::read(json);
+    let event = match value {
+        Some(Value::Object(members)) => {
+            read_members(Fields::new(members, String::new(), &mut errors), intake, default_id)
+        }
+        Some(_) => return Err(vec![FieldError::new("", "must be a JSON object: one event")]),
+        None => None,
     };
+    if errors.len() > MAX_ERRORS {
+        let more = errors.len() - MAX_ERRORS;
+        errors.truncate(MAX_ERRORS);
+        errors.push(FieldError::new("", format!("and {more} more errors; mend these first")));
+    }
     match event {
         Some(event) if errors.is_empty() => Ok(event),
         _ => Err(errors),
@@ -118,7 +129,10 @@ fn read_action(fields: &mut Fields<'_>) -> Option<&'static Action> {
         Some(action) => Some(action),
         None => {
             let hint = catalogue::nearest(&name).map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
-            fields.fault("action", format!("{name:?} is no known action.{hint} GET /v1/actions lists them all"));
+            fields.fault(
+                "action",
+                format!("{name:?} is no known action.{hint} GET /v1/actions (with audit:read) lists them all"),
+            );
             None
         }
     }
@@ -226,8 +240,7 @@ fn read_origin(mut fields: Fields<'_>) -> Origin {
 }
 
 fn read_window(fields: &mut Fields<'_>) -> Option<AskedWindow> {
-    const SHAPE: &str =
-        "must be {\"duration\": \"PT4H\"}, {\"ends_at\": \"2026-11-22T04:00:00Z\"} or false (open none)";
+    const SHAPE: &str = "must be {\"duration\": \"PT4H\"}, {\"ends_at\": \"2026-11-22T04:00:00Z\"} or false (open none); leave it out for the usual one";
     match fields.take("window")? {
         Value::Bool(false) => Some(AskedWindow::None),
         Value::Object(members) => {
@@ -260,6 +273,11 @@ fn is_positive_duration(text: &str) -> bool {
         && text.parse::<jiff::Span>().is_ok_and(|span| {
             span.is_positive() && span.get_years() == 0 && span.get_months() == 0 && span.get_weeks() == 0
         })
+}
+
+fn is_invisible(char: char) -> bool {
+    char.is_whitespace()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
@@ -301,6 +319,9 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
     }
     if event.window.is_some() && !action.opens_window {
         fields.fault("window", format!("belongs to actions that open a window, which {name} does not; leave it out"));
+    }
+    if event.window.is_some() && event.session.as_ref().is_some_and(|session| session.scope == Scope::Role) {
+        fields.fault("window", "belongs to the whole session; leave it out of a row with scope \"role\"");
     }
     if action.always_fails && event.outcome != Outcome::Failure {
         fields.fault("outcome", format!("can only be \"failure\" for {name}"));
@@ -379,6 +400,9 @@ impl<'e> Fields<'e> {
     fn checked_text(&mut self, path: &str, text: String, longest: usize) -> Option<String> {
         match text.len() {
             0 => self.fault(path, "is empty; leave it out when there is none"),
+            _ if text.chars().all(is_invisible) => {
+                self.fault(path, "shows nothing: it is made of spaces; leave it out when there is none")
+            }
             bytes if bytes > longest => {
                 self.fault(path, format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most"))
             }
@@ -478,6 +502,12 @@ impl<'e> Fields<'e> {
     fn refuse_others(&mut self) {
         let known = std::mem::take(&mut self.known);
         for key in std::mem::take(&mut self.members).into_iter().map(|(key, _)| key) {
+            // What nobody will read is not thought about.
+            if self.errors.len() > MAX_ERRORS {
+                self.errors.push(FieldError::new("", ""));
+                continue;
+            }
+            let key: String = key.chars().take(100).collect();
             let hint = catalogue::nearest_of(&key, known.iter().copied()).map_or_else(
                 || "; put what has no field of its own into details".to_owned(),
                 |near| format!("; did you mean {near:?}?"),

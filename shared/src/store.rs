@@ -44,6 +44,9 @@ pub struct Store {
     retention: Duration,
 }
 
+/// How long one call may take before it is given up and made again: a connection that hangs must not use up a request's time.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
+
 /// The storage did not answer in the time a request has.
 #[derive(Debug, thiserror::Error)]
 #[error("the storage did not answer in time: {0}")]
@@ -76,7 +79,7 @@ impl Store {
         Ok(Self {
             client: Client::from_conf(config),
             events: variables.text("EVENTS_TABLE")?.to_owned(),
-            attempt: feed_lag * 7 / 10,
+            attempt: (feed_lag * 7 / 10).min(LONGEST_ATTEMPT),
             feed_lag,
             retention: Duration::from_secs(days * 86_400),
         })
@@ -134,10 +137,11 @@ impl Pauses {
     {
         let mut pauses = Self::until(deadline);
         loop {
-            let failure = match tokio::time::timeout_at(deadline, call()).await {
+            let until = deadline.min(Deadline::now() + LONGEST_ATTEMPT);
+            let failure = match tokio::time::timeout_at(until, call()).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => described(&error),
-                Err(_) => return Err(Unavailable("no answer before the request's time was over".to_owned())),
+                Err(_) => format!("no answer within {LONGEST_ATTEMPT:?} or the request's time"),
             };
             tracing::warn!(%failure, "the storage failed: {failure}");
             if !pauses.pause().await {

@@ -33,6 +33,13 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
     if let Ok(instant) = text.parse() {
         return Ok(instant);
     }
+    // "For ever" and "since ever", as many write them, are further than an instant goes: as a bound they mean its end.
+    if text.starts_with("9999-12-3") && text.get(..10).is_some_and(|date| date.parse::<Date>().is_ok()) {
+        return Ok(Instant::from_millis(i64::MAX));
+    }
+    if text.starts_with("0001-01-01") || text.starts_with("0000-") {
+        return Ok(Instant::from_millis(i64::MIN));
+    }
     let name = zone.iana_name().unwrap_or("UTC");
     let unreadable = || {
         let plus = if text.contains(' ') { " (in an address, a + is written %2B)" } else { "" };
@@ -106,6 +113,16 @@ mod tests {
     #[test]
     fn a_time_that_does_not_exist_is_refused() {
         check("2026-03-29T02:30:00", "Europe/Paris", Bound::Since, Err("does not exist in Europe/Paris"));
+    }
+
+    #[test]
+    fn for_ever_is_as_far_as_time_goes() {
+        for text in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+01:00", "9999-12-30T23:00:00"] {
+            check(text, "Europe/Paris", Bound::Until, Ok("9999-12-30T22:00:00.999Z"));
+        }
+        for text in ["0001-01-01", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00"] {
+            check(text, "Asia/Kolkata", Bound::Since, Ok("0001-01-01T00:00:00.000Z"));
+        }
     }
 
     #[test]

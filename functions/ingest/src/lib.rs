@@ -127,7 +127,7 @@ fn check_own(events: &[Result<Event, Vec<FieldError>>], caller: &Caller) -> Resu
     match events.iter().position(|event| event.as_ref().is_ok_and(|event| !caller.is_actor_of(event))) {
         None => Ok(()),
         Some(index) => Err(Problem::forbidden(format!(
-            "event {index}: your token has audit:self, so the actor's id or e-mail (both, where both are given) must be your own; nothing of this request was stored"
+            "event {index}: your token has audit:self, so the actor must be a user with your own id or e-mail (both, where both are given; a name only beside the e-mail); nothing of this request was stored"
         ))),
     }
 }

@@ -113,7 +113,11 @@ pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Pr
     }
 }
 
-/// The answer to a list: a word for each event, in the order sent.
+/// The most that the errors of a list may take in its answer. Lambda sends 6 MB.
+const MAX_ERROR_BYTES: usize = 3 * 1024 * 1024;
+
+/// The answer to a list: a word for each event, in the order sent. Errors beyond what an answer can carry are left out, words
+/// never are.
 pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
     #[derive(Serialize)]
     struct Answer<'o> {
@@ -136,6 +140,11 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
         errors: &'o [FieldError],
     }
     let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
+    let left_out = [FieldError::new(
+        "",
+        "errors are left out, as the answer would be too long; send this event alone to see them",
+    )];
+    let mut error_bytes = 0;
     let results = outcomes
         .iter()
         .enumerate()
@@ -144,7 +153,14 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
             id: outcome.id(),
             status: outcome.word(),
             retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
-            errors: outcome.errors(),
+            errors: {
+                let errors = outcome.errors();
+                error_bytes += errors
+                    .iter()
+                    .map(|error| 40 + api::escaped_len(&error.pointer) + api::escaped_len(&error.detail))
+                    .sum::<usize>();
+                if errors.is_empty() || error_bytes <= MAX_ERROR_BYTES { errors } else { &left_out }
+            },
         })
         .collect();
     api::json(

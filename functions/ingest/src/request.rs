@@ -62,6 +62,9 @@ impl<'b> Body<'b> {
     }
 
     fn of_json(text: &'b str) -> Result<Self, Problem> {
+        if text.starts_with('\u{feff}') {
+            return Err(Problem::bad_request("the body starts with a byte order mark; leave it out"));
+        }
         // Grammar first, which neither a lone surrogate nor a duplicate key breaks: those are faults of an event.
         let whole: &RawValue = serde_json::from_str(text)
             .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
@@ -129,8 +132,11 @@ impl IdempotencyKey {
     pub fn read(request: &ApiGatewayV2httpRequest) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
         match value.to_str().map(str::trim) {
-            Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(Self(key.to_owned()))),
-            _ => Err(Problem::bad_request("header Idempotency-Key must be 1 to 255 printable ASCII characters")),
+            // Two headers of one name arrive joined by a comma: another key than either.
+            Ok(key) if (1..=255).contains(&key.len()) && !key.contains(',') => Ok(Some(Self(key.to_owned()))),
+            _ => Err(Problem::bad_request(
+                "header Idempotency-Key must be given once: 1 to 255 printable ASCII characters without a comma",
+            )),
         }
     }
 
@@ -185,7 +191,7 @@ mod tests {
             (r#"{"events": null}"#, "must be a list"),
             (r#"{"events": [], "events": []}"#, "twice"),
             (r#"{"events": [], "evnts": 1}"#, "evnts"),
-            ("\u{feff}{}", "not JSON"),
+            ("\u{feff}{}", "byte order mark"),
         ] {
             let (status, detail) = json(body).unwrap_err();
             assert_eq!(status, 400, "{body}");

@@ -118,7 +118,7 @@ pub fn range(function: &Query, parameters: &Parameters, binding: &Binding) -> Re
 /// 400: no whole number from 1 to 1000.
 pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
     let limit = parameters.read_as("limit", |text| match text.parse() {
-        Ok(limit @ 1..=1000) => Ok(limit),
+        Ok(limit @ 1..=1000) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') => Ok(limit),
         _ => Err(format!("{text:?} must be a whole number from 1 to 1000")),
     })?;
     Ok(limit.unwrap_or(100))
@@ -162,9 +162,11 @@ async fn page(
         if page.count() == search.limit {
             break if events.goes_on().await? { page.last() } else { None };
         }
-        // Before the first event there is no place to go on from.
-        if Deadline::now() >= deadline - TIME_FOR_ONE_READ && events.position.is_some() {
-            break events.position.take();
+        // Before the first event of the first page there is no place to go on from.
+        if Deadline::now() >= deadline - TIME_FOR_ONE_READ
+            && let Some(position) = events.position.take().or(search.range.after.clone())
+        {
+            break Some(position);
         }
         let Some(recorded) = events.next().await? else { break None };
         if !search.wants(&recorded) {

@@ -150,7 +150,7 @@ fn write_part(out: &mut String, text: &str, event: &Event) -> bool {
 }
 
 /// `text` with control characters written `\u00XX`, so that a name cannot break a line of a log or a table. Line and paragraph
-/// separators count too.
+/// separators count too, and the marks that turn the direction of what follows them.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     push_escaped(&mut out, text);
@@ -159,7 +159,9 @@ pub fn escaped(text: &str) -> String {
 
 fn push_escaped(out: &mut String, text: &str) {
     for char in text.chars() {
-        if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') {
+        if char.is_control()
+            || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
             // Writing to a String cannot fail.
             let _ = write!(out, "\\u{:04X}", u32::from(char));
         } else {

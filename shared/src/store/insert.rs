@@ -47,6 +47,8 @@ struct Pending {
 enum Answer {
     Inserted(Instant),
     Exists,
+    /// The storage will not take it however often it is sent: our fault, or a right that is missing.
+    Refused,
     Retry,
 }
 
@@ -104,10 +106,10 @@ impl Store {
         let mut insertions = vec![Insertion::Unavailable; events.len()];
         let mut existing = Vec::new();
         let mut open: Vec<usize> = (0..events.len()).collect();
-        let mut pauses = Pauses::until(deadline - self.attempt);
+        let mut pauses = Pauses::until(deadline);
         while !open.is_empty() {
             let calls: Vec<_> =
-                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
+                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by, deadline)).collect();
             let attempts: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
@@ -117,6 +119,7 @@ impl Store {
                             insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at))
                         }
                         Answer::Exists => existing.push(index),
+                        Answer::Refused => {}
                         Answer::Retry => {
                             events[index].unacknowledged.push(stamp);
                             open.push(index);
@@ -143,15 +146,23 @@ impl Store {
     }
 
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
-    async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
+    async fn attempt(
+        &self,
+        events: &[Pending],
+        chunk: &[usize],
+        recorded_by: &RecordedBy,
+        deadline: Deadline,
+    ) -> (Instant, Vec<Answer>) {
         let at = Instant::now();
         let statements =
             chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
         let call = self.client.batch_execute_statement().set_statements(Some(statements)).send();
-        let failure = match tokio::time::timeout(self.attempt, call).await {
+        // Calls wait for each other, so the time may be over before one begins: then it times out at once.
+        let until = deadline.min(Deadline::now() + self.attempt);
+        let failure = match tokio::time::timeout_at(until, call).await {
             Ok(Ok(output)) => return (at, answers(output, chunk.len(), at)),
             Ok(Err(error)) => described(&error),
-            Err(_) => format!("no answer within {:?}", self.attempt),
+            Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
         };
         tracing::warn!(%failure, "a batch of {} events was not acknowledged: {failure}", chunk.len());
         (at, chunk.iter().map(|_| Answer::Retry).collect())
@@ -223,8 +234,20 @@ fn answers(output: BatchExecuteStatementOutput, statements: usize, at: Instant) 
             Some(Some(error)) => {
                 let (code, message) =
                     (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
-                tracing::warn!(code, "an event was not inserted: {code}: {message}");
-                Answer::Retry
+                match error.code {
+                    Some(
+                        BatchStatementErrorCodeEnum::AccessDenied
+                        | BatchStatementErrorCodeEnum::ResourceNotFound
+                        | BatchStatementErrorCodeEnum::ValidationError,
+                    ) => {
+                        tracing::error!(code, "an event can not be inserted: {code}: {message}");
+                        Answer::Refused
+                    }
+                    _ => {
+                        tracing::warn!(code, "an event was not inserted: {code}: {message}");
+                        Answer::Retry
+                    }
+                }
             }
             None => Answer::Retry,
         })

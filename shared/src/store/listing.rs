@@ -19,6 +19,8 @@ use crate::{
 
 /// Partitions read side by side at most. A range begins with one, which is mostly enough, and doubles while they are thin.
 const AT_ONCE: usize = 32;
+/// Rows asked for side by side at most, so that memory stays bounded.
+const ROWS_AT_ONCE: usize = 4096;
 /// The same where whole megabytes are read of each, so that memory stays bounded.
 const LARGE_AT_ONCE: usize = 4;
 
@@ -239,7 +241,10 @@ impl Listing<'_> {
                 return Ok(false);
             } else {
                 let partitions: Vec<_> = self.partitions.drain(..self.at_once.min(self.partitions.len())).collect();
-                let most = if self.pace == Pace::Megabytes { LARGE_AT_ONCE } else { AT_ONCE };
+                let most = match self.pace {
+                    Pace::Megabytes => LARGE_AT_ONCE,
+                    Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
+                };
                 self.at_once = (self.at_once * 2).min(most);
                 let this = &*self;
                 let reads: Vec<_> = partitions.into_iter().map(|partition| this.read(partition, None)).collect();
@@ -269,12 +274,13 @@ impl Listing<'_> {
             .expression_attribute_values(":low", text(&self.low))
             .expression_attribute_values(":high", text(&self.high))
             .scan_index_forward(self.order == Order::Ascending)
-            .set_exclusive_start_key(start)
             .set_limit(match self.pace {
-                // One more than wanted tells whether anything follows.
-                Pace::Items(count) => i32::try_from(count + 1).ok(),
-                Pace::Megabytes => None,
-            });
+                // One more than wanted tells whether anything follows. A partition that goes on after that holds much that
+                // was not wanted, so as much is read of it as DynamoDB gives at a time.
+                Pace::Items(count) if start.is_none() => i32::try_from(count + 1).ok(),
+                Pace::Items(_) | Pace::Megabytes => None,
+            })
+            .set_exclusive_start_key(start);
         let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
         Ok(Begun { partition, rows: Some(output.items.unwrap_or_default()), next: output.last_evaluated_key })
     }

@@ -104,6 +104,10 @@ async fn a_phone_writes_events_of_its_own_user_only() {
         (json!({"type": "user", "id": "u-2", "email": "alex@nikpot.com"}), 403),
         (json!({"type": "user", "id": "U-1"}), 403),
         (json!({"type": "user", "name": "u-1"}), 403),
+        // The name would be what sentences show.
+        (json!({"type": "user", "id": "u-1", "name": "boss@nikpot.com"}), 403),
+        (json!({"type": "scm", "email": "alex@nikpot.com", "name": "boss"}), 403),
+        (json!({"type": "service", "id": "u-1"}), 403),
     ] {
         let answer = stack.post(&phone, "/v1/events", &login(actor.clone())).await;
         assert_eq!(answer.status.as_u16(), status, "{actor}: {}", answer.text);
