@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn for_ever_is_as_far_as_time_goes() {
         for text in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+01:00", "9999-12-30T23:00:00"] {
-            check(text, "Europe/Paris", Bound::Until, Ok("9999-12-30T22:00:00.999Z"));
+            check(text, "Europe/Paris", Bound::Until, Ok("9999-12-30T22:00:00.000Z"));
         }
         for text in ["0001-01-01", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00"] {
             check(text, "Asia/Kolkata", Bound::Since, Ok("0001-01-01T00:00:00.000Z"));

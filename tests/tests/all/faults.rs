@@ -27,6 +27,8 @@ enum Fault {
     Half,
     /// 500; nothing is done.
     ServerError,
+    /// Never answered.
+    Hang,
 }
 
 struct Proxy {
@@ -113,6 +115,7 @@ impl Proxy {
                 None => forward(&body).await,
                 Some(Fault::Throttle) => (400, refusal("ThrottlingException")),
                 Some(Fault::ServerError) => (500, refusal("InternalServerError")),
+                Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::HangUp) => {
                     forward(&body).await;
                     return None;
@@ -150,6 +153,7 @@ async fn a_storage_that_fails_for_a_while_stores_every_event_once() {
     for faults in [
         vec![Fault::Throttle, Fault::ServerError, Fault::Throttle],
         vec![Fault::HangUp],
+        vec![Fault::Hang, Fault::Hang, Fault::Hang, Fault::Throttle],
         vec![Fault::HangUp, Fault::HangUp, Fault::HangUp, Fault::Half],
         vec![Fault::Half, Fault::Half, Fault::Half],
         vec![Fault::Half, Fault::HangUp, Fault::Throttle, Fault::Half, Fault::ServerError],

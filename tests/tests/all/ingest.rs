@@ -70,7 +70,7 @@ async fn a_list_says_of_each_what_became_of_it() {
     assert_eq!(results[3]["index"], 3);
     assert_eq!(
         results[3]["errors"][0],
-        json!({"pointer": "/action", "detail": "\"user.loged_in\" is no known action. Did you mean \"user.logged_in\"? GET /v1/actions lists them all"})
+        json!({"pointer": "/action", "detail": "\"user.loged_in\" is no known action. Did you mean \"user.logged_in\"? GET /v1/actions (with audit:read) lists them all"})
     );
     assert_eq!(results[6]["errors"][0]["pointer"], "/reason");
     let listed = stack.get(&stack.reader("acme"), "/v1/events").await.body;
@@ -203,6 +203,63 @@ async fn times_are_kept_in_utc_and_bounded() {
         assert_eq!(answer.status.as_u16(), 422);
         assert!(answer.body["errors"][0]["detail"].as_str().unwrap().contains(part), "{}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn a_hostile_event_sinks_no_good_one_however_much_is_wrong_with_it() {
+    let stack = Stack::start().await;
+    let portal = stack.writer("acme");
+    let (head, good) = (
+        r#"{"action":"user.logged_in","occurred_at":""#.to_owned()
+            + &seconds_ago(9)
+            + r#"","actor":{"type":"user","name":"a"}"#,
+        login("good"),
+    );
+    let long_key = format!(r#"{head},"details":{{"{}":[{}0]}}}}"#, "x".repeat(20_000), "1e20,".repeat(7_000));
+    let unknown: Vec<_> = (0..5_000).map(|n| format!(r#""k{n}":0"#)).collect();
+    let unknown = format!("{head},{}}}", unknown.join(","));
+    let far = json!({"action": "session.created", "occurred_at": seconds_ago(9), "actor": {"type": "user", "name": "a"}, "session": {"id": "1", "scope": "session", "ends_at": "9999-12-30T23:00:00Z"}});
+    let body = format!(
+        "{good}
+{far}
+{}",
+        vec![unknown; 50].join(
+            "
+"
+        )
+    );
+    for body in [
+        body,
+        format!(
+            "{good}
+{}",
+            vec![long_key; 50].join(
+                "
+"
+            )
+        ),
+    ] {
+        let answer = post_text(&stack, &portal, "application/x-ndjson", body).await;
+        assert_eq!(answer.status, 200);
+        let said = statuses(&answer.body);
+        assert!(matches!(said[0], "created" | "duplicate") && said[1..].iter().all(|word| *word == "invalid"));
+        assert!(answer.text.len() < 5 * 1024 * 1024, "{}", answer.text.len());
+    }
+    let far = stack.post(&portal, "/v1/events", &far).await;
+    assert_eq!((far.status.as_u16(), &far.body["errors"][0]["pointer"]), (422, &json!("/session/ends_at")));
+    let auditor = stack.reader("acme");
+    for query in ["until=9999-12-31", "since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z"] {
+        let listed = stack.get(&auditor, &format!("/v1/events?{query}")).await;
+        assert_eq!(listed.body["events"].as_array().unwrap().len(), 1, "{}", listed.text);
+    }
+    let odd = send(
+        stack
+            .request("GET", "/v1/events")
+            .query(&[("filter", "occurred_at gt \"9999-12-30T22:00:00.999Z\"")])
+            .bearer_auth(&auditor),
+    )
+    .await;
+    assert_eq!(odd.status, 400);
 }
 
 #[tokio::test]

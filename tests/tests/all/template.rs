@@ -98,6 +98,37 @@ fn both_tables_are_kept_protected_encrypted_and_recoverable() {
     }
 }
 
+/// What `sam build` runs: it passes the binary's name on and no profile, so the settings of a Lambda binary stand where cargo
+/// looks when it is started in a function's folder.
+#[test]
+fn sam_builds_a_function_with_the_settings_beside_the_functions() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let template = template();
+    for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
+        let build = &template["Resources"][function.as_str()]["Metadata"]["BuildProperties"];
+        assert_eq!(
+            build.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["Binary"],
+            "{function}: SAM passes nothing else on"
+        );
+        let folder = root.join("infra").join(properties["CodeUri"].as_str().unwrap());
+        assert!(folder.join("../.cargo/config.toml").exists(), "{function}");
+    }
+    let release = |folder: &Path| {
+        // Nothing is compiled: cargo says what it would hand to the compiler and stops at the first wrong argument.
+        let mut cargo = Command::new(env!("CARGO"));
+        let output = cargo
+            .args(["config", "get", "profile.release.lto", "-Zunstable-options"])
+            .env("RUSTC_BOOTSTRAP", "1")
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(release(&root.join("functions/ingest")).trim(), "profile.release.lto = \"fat\"");
+    assert_eq!(release(root).trim(), "");
+}
+
 #[test]
 fn every_function_logs_to_a_group_with_retention() {
     let template = template();
