@@ -252,7 +252,7 @@ pub const ACTIONS: &[Action] = &[
     platform("profile.updated", "Updated profile", "User updated profile details"),
 
     // S3: database sessions. The label is the state.
-    session("session.created", "CREATED", State::Created, "{actor} requested session {session}.[ Roles: {session.roles}.]", &[
+    session("session.created", "CREATED", State::Created, "{actor} requested session {session}[ with {session.roles}].", &[
         (When::RoleScope, "{actor} requested {session.roles} in session {session}."),
     ]),
     session("session.approved", "APPROVED", State::Approved, "{actor} approved session {session}.", &[

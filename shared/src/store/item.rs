@@ -380,28 +380,8 @@ mod tests {
 
     #[test]
     fn a_damaged_item_names_its_attribute() {
-        let event = Event {
-            id: EventId::new("e").unwrap(),
-            tenant: Tenant::new("acme").unwrap(),
-            action: "user.logged_in".to_owned(),
-            occurred_at: Instant::from_millis(0),
-            actor: Actor::system(),
-            subject: None,
-            account: None,
-            target: None,
-            session: None,
-            request_id: None,
-            justification: None,
-            reason: None,
-            ticket: None,
-            approver: None,
-            policy: None,
-            roles: Vec::new(),
-            outcome: Outcome::Success,
-            window: None,
-            source: None,
-            details: None,
-        };
+        let (id, tenant) = (EventId::new("e").unwrap(), Tenant::new("acme").unwrap());
+        let event = Event::of_service(id, &tenant, "user.logged_in", Instant::from_millis(0), Actor::system());
         let good: Item = attributes(&recorded(event, Instant::from_millis(1)))
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))

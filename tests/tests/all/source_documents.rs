@@ -196,7 +196,7 @@ async fn session_68_is_listed_as_its_manual_tells() {
             ("APPROVED", "System approved session 68.", "TBD"),
             ("APPROVED", "john approved role role1 of session 68.", ""),
             ("APPROVED", "admin approved role role3 of session 68.", ""),
-            ("CREATED", "Mark requested session 68. Roles: roles role1, role3.", "TBD"),
+            ("CREATED", "Mark requested session 68 with roles role1, role3.", "TBD"),
         ]
     );
     assert_eq!(listed["events"][0]["label"], "CANCELED");
