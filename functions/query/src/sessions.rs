@@ -61,6 +61,7 @@ pub async fn list(
     let limit = limit(&parameters)?.min(MOST);
     let binding = Binding::new(tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
     let range = Range { order: Order::Descending, ..range(function, &parameters, &binding)? };
+    let after = range.after.clone();
     let mut events = function.store.list(tenant, Index::ByTime, range, Pace::Megabytes, Instant::now(), deadline);
     let mut ids: Vec<String> = Vec::new();
     let mut last = None;
@@ -68,8 +69,11 @@ pub async fn list(
         if ids.len() == limit {
             break if events.goes_on().await? { last } else { None };
         }
-        if Deadline::now() >= deadline - 2 * TIME_FOR_ONE_READ && events.position.is_some() {
-            break events.position.take();
+        // Before the first event of the first page there is no place to go on from.
+        if Deadline::now() >= deadline - 2 * TIME_FOR_ONE_READ
+            && let Some(position) = events.position.take().or(after.clone())
+        {
+            break Some(position);
         }
         let Some(recorded) = events.next().await? else { break None };
         let position = Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
