@@ -161,7 +161,7 @@ fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
 }
 
 /// The header by which a caller with several tenants names the one it means.
-pub const TENANT_HEADER: &str = "audit-tenant";
+const TENANT_HEADER: &str = "audit-tenant";
 
 impl Caller {
     /// The tenant of this request: the token's only one, or the one that `Audit-Tenant` names.
@@ -184,6 +184,11 @@ impl Caller {
                 })
             }
         }
+    }
+
+    /// Whether the request says which tenant it means.
+    pub fn names_tenant(&self, request: &ApiGatewayV2httpRequest) -> bool {
+        request.headers.contains_key(TENANT_HEADER) || self.tenants.len() == 1
     }
 
     /// Whether the caller has the permission.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::{ijson, problem::Problem, store::ReadError};
+use crate::{fields::NAME_BYTES, ijson, problem::Problem, store::ReadError};
 
 /// How long a request may work. The gateway waits 30 s, the function lives 29; an answer that says what was not done is worth
 /// more than none.
@@ -109,6 +109,31 @@ pub fn media_type(request: &ApiGatewayV2httpRequest) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
+/// The text of a JSON body, unread.
+///
+/// # Errors
+/// 415 for another content type, 400 where it is not UTF-8.
+pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
+    if media_type(request).as_deref() != Some("application/json") {
+        return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
+    }
+    String::from_utf8(body(request)?).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+}
+
+/// The id in the path of something that is configured.
+///
+/// # Errors
+/// 400: longer than 256 bytes, or with control characters.
+pub fn configured_id(request: &ApiGatewayV2httpRequest) -> Result<&str, Problem> {
+    let id = request.path_parameters.get("id").map(String::as_str).unwrap_or_default();
+    if (1..=NAME_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) && id.trim() == id {
+        return Ok(id);
+    }
+    Err(Problem::bad_request(format!(
+        "the id in the address must be 1 to {NAME_BYTES} bytes of UTF-8 (percent-coded) without control characters or spaces around it"
+    )))
+}
+
 /// The query parameters of a request, each taken once.
 #[derive(Debug)]
 pub struct Parameters(Vec<(String, String)>);
@@ -145,12 +170,7 @@ impl Parameters {
     /// # Errors
     /// 400 and 415, each for what is wrong.
     pub fn from_body(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
-        if media_type(request).as_deref() != Some("application/json") {
-            return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
-        }
-        let body = body(request)?;
-        let text = std::str::from_utf8(&body).map_err(|_| Problem::bad_request("the body is not UTF-8"))?;
-        let members = match ijson::read(text) {
+        let members = match ijson::read(&json_body(request)?) {
             (Some(Value::Object(members)), faults) if faults.is_empty() => members,
             (Some(_), faults) if faults.is_empty() => {
                 return Err(Problem::bad_request("the body must be a JSON object"));

@@ -1,9 +1,11 @@
 //! Cursors: where a page ended, bound to the tenant and query it belongs to.
 
+use std::{fmt::Display, str::FromStr};
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use crate::{event::Tenant, problem::Problem, store::keys::Position};
+use crate::{event::Tenant, problem::Problem};
 
 const VERSION: u8 = 1;
 const BINDING: usize = 9;
@@ -29,7 +31,7 @@ impl Binding {
     }
 
     /// The cursor for what follows `position`.
-    pub fn cursor(&self, position: &Position) -> String {
+    pub fn cursor(&self, position: &impl Display) -> String {
         let mut bytes = vec![VERSION];
         let position = position.to_string();
         bytes.extend_from_slice(&self.0);
@@ -42,14 +44,14 @@ impl Binding {
     ///
     /// # Errors
     /// 400: it is no cursor, or one of another query.
-    pub fn position(&self, cursor: &str) -> Result<Position, Problem> {
+    pub fn position<P: FromStr>(&self, cursor: &str) -> Result<P, Problem> {
         let read = || {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
             let (version, rest) = bytes.split_first()?;
             let (binding, position) = rest.split_at_checked(BINDING)?;
             let (sum, position) = position.split_at_checked(CHECK)?;
             let sound = *version == VERSION && sum == check(position);
-            let position = std::str::from_utf8(position).ok()?.parse().ok()?;
+            let position = std::str::from_utf8(position).ok()?.parse::<P>().ok()?;
             sound.then_some((binding.to_vec(), position))
         };
         match read() {
@@ -75,7 +77,7 @@ fn check(position: &[u8]) -> [u8; CHECK] {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{event::EventId, instant::Instant};
+    use crate::{event::EventId, instant::Instant, store::keys::Position};
 
     #[test]
     fn a_cursor_is_good_for_its_tenant_and_query_alone() {
@@ -83,7 +85,7 @@ mod tests {
         let position = Position { at: Instant::from_millis(1_763_771_167_000), id: EventId::new("a-1").unwrap() };
         let binding = Binding::new(&acme, "GET /v1/events", &[("since", "2026-01-01")]);
         let cursor = binding.cursor(&position);
-        assert_eq!(binding.position(&cursor).unwrap(), position);
+        assert_eq!(binding.position::<Position>(&cursor).unwrap(), position);
         for foreign in [
             Binding::new(&other, "GET /v1/events", &[("since", "2026-01-01")]),
             Binding::new(&acme, "GET /v1/feed", &[("since", "2026-01-01")]),
@@ -91,10 +93,10 @@ mod tests {
             Binding::new(&acme, "GET /v1/events", &[("until", "2026-01-01")]),
             Binding::new(&acme, "GET /v1/events", &[]),
         ] {
-            assert!(foreign.position(&cursor).unwrap_err().detail.contains("another query"));
+            assert!(foreign.position::<Position>(&cursor).unwrap_err().detail.contains("another query"));
         }
         for text in ["", "x", "AAAA", &cursor[1..], &cursor[..cursor.len() - 3], &format!("{cursor}A"), "é"] {
-            assert_eq!(binding.position(text).unwrap_err().status, 400, "{text}");
+            assert_eq!(binding.position::<Position>(text).unwrap_err().status, 400, "{text}");
         }
     }
 }

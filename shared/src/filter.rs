@@ -157,7 +157,17 @@ impl FreeText {
     pub fn matches(&self, event: &Recorded) -> bool {
         let mut text = String::with_capacity(1024);
         attribute::write_searchable(event, &mut text);
-        let folded = fold(&text);
+        self.are_within(&text)
+    }
+
+    /// Whether every word is found in one of `texts`.
+    pub fn are_in<'t>(&self, texts: impl Iterator<Item = &'t str>) -> bool {
+        // A word holds no line break, so none is found across two texts.
+        self.are_within(&texts.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn are_within(&self, text: &str) -> bool {
+        let folded = fold(text);
         self.0.iter().all(|word| word.find(folded.as_bytes()).is_some())
     }
 }

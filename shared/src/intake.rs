@@ -10,7 +10,8 @@ use crate::{
         Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Scope, Session, Tenant, Ticket,
         USERNAME_TBD,
     },
-    ijson::{self, FieldError, pointer_to},
+    fields::{self, Fields, NAME_BYTES, TEXT_BYTES},
+    ijson::FieldError,
     instant::Instant,
 };
 
@@ -21,11 +22,6 @@ pub const MAX_DETAILS_BYTES: usize = 32 * 1024;
 /// How far ahead of our clock an event may have occurred.
 pub const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
-/// Most errors that are named of one event.
-const MAX_ERRORS: usize = 40;
-
-const NAME_BYTES: usize = 256;
-const TEXT_BYTES: usize = 2048;
 const MAX_ROLES: usize = 50;
 
 /// What an event is judged against.
@@ -49,30 +45,16 @@ pub fn read(json: &str, intake: &Intake<'_>, default_id: impl FnOnce() -> EventI
             format!("is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event", json.len());
         return Err(vec![FieldError::new("", detail)]);
     }
-    let (value, mut errors) = ijson::read(json);
-    let event = match value {
-        Some(Value::Object(members)) => {
-            read_members(Fields::new(members, String::new(), &mut errors), intake, default_id)
-        }
-        Some(_) => return Err(vec![FieldError::new("", "must be a JSON object: one event")]),
-        None => None,
-    };
-    if errors.len() > MAX_ERRORS {
-        let more = errors.len() - MAX_ERRORS;
-        errors.truncate(MAX_ERRORS);
-        errors.push(FieldError::new("", format!("and {more} more errors; mend these first")));
-    }
-    match event {
-        Some(event) if errors.is_empty() => Ok(event),
-        _ => Err(errors),
-    }
+    fields::read_object(json, "; put what has no field of its own into details", |fields| {
+        read_members(fields, intake, default_id)
+    })
 }
 
 /// None where the action is not known, so that nothing more can be said. A member that is missing or wrong is among the
 /// errors, and something harmless stands in for it so that the rest can still be judged.
 fn read_members(mut fields: Fields<'_>, intake: &Intake<'_>, default_id: impl FnOnce() -> EventId) -> Option<Event> {
     let action = read_action(&mut fields);
-    let id = fields.text("id", 128).and_then(|text| fields.checked_id(&text)).unwrap_or_else(default_id);
+    let id = fields.text("id", 128).and_then(|text| checked_id(&text, &mut fields)).unwrap_or_else(default_id);
     let occurred_at = read_occurred_at(&mut fields, intake).unwrap_or(intake.now);
     let actor = fields.required_object("actor").and_then(read_actor);
     let mut party = |key| fields.object(key).and_then(read_party);
@@ -138,6 +120,17 @@ fn read_action(fields: &mut Fields<'_>) -> Option<&'static Action> {
     }
 }
 
+fn checked_id(text: &str, fields: &mut Fields<'_>) -> Option<EventId> {
+    match EventId::new(text) {
+        Some(id) if id.is_services() => {
+            fields.fault("id", "starts with \"sys_\", which is kept for this service's own events")
+        }
+        Some(id) => return Some(id),
+        None => fields.fault("id", "must be 1 to 128 of A-Z a-z 0-9 _ -"),
+    }
+    None
+}
+
 fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Instant> {
     let text = fields.required_text("occurred_at", NAME_BYTES)?;
     let instant: Instant = match text.parse() {
@@ -199,7 +192,7 @@ fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     let username = fields.text("username", NAME_BYTES).filter(|name| name != USERNAME_TBD);
     let starts_at = fields.instant("starts_at");
     let ends_at = fields.instant("ends_at");
-    let approvals_needed = fields.count("approvals_needed");
+    let approvals_needed = fields.whole("approvals_needed", 0..=1000);
     if scope == Some(Scope::Role) {
         for (key, given) in [("starts_at", starts_at), ("ends_at", ends_at)] {
             if given.is_some() {
@@ -275,11 +268,6 @@ fn is_positive_duration(text: &str) -> bool {
         })
 }
 
-fn is_invisible(char: char) -> bool {
-    char.is_whitespace()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
     let details = match fields.take("details")? {
         Value::Object(details) => details,
@@ -328,193 +316,6 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
     }
     if event.outcome == Outcome::Failure && event.reason.is_none() && !fields.has_fault_at("/reason") {
         fields.fault("reason", "is required where the outcome is \"failure\"");
-    }
-}
-
-/// The members of one JSON object that are still to be read, with its place and the errors found so far.
-struct Fields<'e> {
-    members: Map<String, Value>,
-    pointer: String,
-    known: Vec<&'static str>,
-    errors: &'e mut Vec<FieldError>,
-}
-
-impl<'e> Fields<'e> {
-    fn new(members: Map<String, Value>, pointer: String, errors: &'e mut Vec<FieldError>) -> Self {
-        Self { members, pointer, known: Vec::new(), errors }
-    }
-
-    fn inner(&mut self, key: &str, members: Map<String, Value>) -> Fields<'_> {
-        Fields::new(members, pointer_to(&self.pointer, key), self.errors)
-    }
-
-    /// An error at a member, named by its key or by a path below this object.
-    fn fault(&mut self, path: &str, detail: impl ToString) {
-        self.errors.push(FieldError::new(format!("{}/{path}", self.pointer), detail.to_string()));
-    }
-
-    fn fault_here(&mut self, detail: &str) {
-        self.errors.push(FieldError::new(self.pointer.clone(), detail));
-    }
-
-    /// Whether a place, or one inside or around it, is known to be wrong: then it is not said again in other words.
-    fn has_fault_at(&self, pointer: &str) -> bool {
-        let within = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
-        self.errors.iter().any(|error| {
-            !error.pointer.is_empty() && (within(&error.pointer, pointer) || within(pointer, &error.pointer))
-        })
-    }
-
-    fn is_sound(&self) -> bool {
-        !self.has_fault_at(&self.pointer)
-    }
-
-    fn take(&mut self, key: &'static str) -> Option<Value> {
-        self.known.push(key);
-        self.members.remove(key)
-    }
-
-    fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        if !self.members.contains_key(key) {
-            self.known.push(key);
-            self.fault(key, "is required");
-            return None;
-        }
-        read(self)
-    }
-
-    fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
-        match self.take(key)? {
-            Value::String(text) => self.checked_text(key, text, longest),
-            Value::Null => {
-                self.fault(key, "is null; leave it out when there is none");
-                None
-            }
-            _ => {
-                self.fault(key, "must be a string");
-                None
-            }
-        }
-    }
-
-    fn checked_text(&mut self, path: &str, text: String, longest: usize) -> Option<String> {
-        match text.len() {
-            0 => self.fault(path, "is empty; leave it out when there is none"),
-            _ if text.chars().all(is_invisible) => {
-                self.fault(path, "shows nothing: it is made of spaces; leave it out when there is none")
-            }
-            bytes if bytes > longest => {
-                self.fault(path, format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most"))
-            }
-            _ => return Some(text),
-        }
-        None
-    }
-
-    fn required_text(&mut self, key: &'static str, longest: usize) -> Option<String> {
-        self.required(key, |fields| fields.text(key, longest))
-    }
-
-    fn checked_id(&mut self, text: &str) -> Option<EventId> {
-        match EventId::new(text) {
-            Some(id) if id.is_services() => {
-                self.fault("id", "starts with \"sys_\", which is kept for this service's own events")
-            }
-            Some(id) => return Some(id),
-            None => self.fault("id", "must be 1 to 128 of A-Z a-z 0-9 _ -"),
-        }
-        None
-    }
-
-    fn texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
-        let list = match self.take(key) {
-            None => return Vec::new(),
-            Some(Value::Array(list)) => list,
-            Some(_) => {
-                self.fault(key, "must be a list of strings");
-                return Vec::new();
-            }
-        };
-        if list.is_empty() || list.len() > most {
-            self.fault(key, format!("has {} entries; 1 to {most} may be given", list.len()));
-        }
-        let mut texts = Vec::with_capacity(list.len());
-        for (index, value) in list.into_iter().enumerate() {
-            let path = format!("{key}/{index}");
-            match value {
-                Value::String(text) => texts.extend(self.checked_text(&path, text, NAME_BYTES)),
-                _ => self.fault(&path, "must be a string"),
-            }
-        }
-        texts
-    }
-
-    fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
-        let word = self.text(key, NAME_BYTES)?;
-        let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
-        if found.is_none() {
-            let known: Vec<_> = words.iter().map(|(known, _)| format!("{known:?}")).collect();
-            self.fault(key, format!("{word:?} must be one of {}", known.join(", ")));
-        }
-        found
-    }
-
-    fn required_word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
-        self.required(key, |fields| fields.word(key, words))
-    }
-
-    fn instant(&mut self, key: &'static str) -> Option<Instant> {
-        let text = self.text(key, NAME_BYTES)?;
-        text.parse().map_err(|error: crate::instant::NoInstant| self.fault(key, error)).ok()
-    }
-
-    fn count(&mut self, key: &'static str) -> Option<u32> {
-        let value = self.take(key)?;
-        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count <= 1000);
-        if count.is_none() {
-            self.fault(key, "must be a whole number from 0 to 1000");
-        }
-        count
-    }
-
-    fn object(&mut self, key: &'static str) -> Option<Fields<'_>> {
-        match self.take(key)? {
-            Value::Object(members) => Some(self.inner(key, members)),
-            _ => {
-                self.fault(key, "must be a JSON object; leave it out when there is none");
-                None
-            }
-        }
-    }
-
-    fn required_object(&mut self, key: &'static str) -> Option<Fields<'_>> {
-        if !self.members.contains_key(key) {
-            self.fault(key, "is required");
-        }
-        self.object(key)
-    }
-
-    fn identity(&mut self) -> (Option<String>, Option<String>, Option<String>) {
-        (self.text("id", NAME_BYTES), self.text("name", NAME_BYTES), self.text("email", NAME_BYTES))
-    }
-
-    /// Names every member that nobody asked for.
-    fn refuse_others(&mut self) {
-        let known = std::mem::take(&mut self.known);
-        for key in std::mem::take(&mut self.members).into_iter().map(|(key, _)| key) {
-            // What nobody will read is not thought about.
-            if self.errors.len() > MAX_ERRORS {
-                self.errors.push(FieldError::new("", ""));
-                continue;
-            }
-            let key: String = key.chars().take(100).collect();
-            let hint = catalogue::nearest_of(&key, known.iter().copied()).map_or_else(
-                || "; put what has no field of its own into details".to_owned(),
-                |near| format!("; did you mean {near:?}?"),
-            );
-            let pointer = pointer_to(&self.pointer, &key);
-            self.errors.push(FieldError::new(pointer, format!("is no known field{hint}")));
-        }
     }
 }
 
@@ -650,7 +451,7 @@ mod tests {
             );
         }
         refused(with(accessed(), "/details", json!({"x": "y".repeat(64 * 1024)})), &[("", "64 KiB")]);
-        refused(json!([]), &[("", "one event")]);
+        refused(json!([]), &[("", "must be a JSON object")]);
     }
 
     #[test]

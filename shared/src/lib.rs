@@ -2,10 +2,11 @@
 //!
 //! - [`event`]: the event, its digest and its answered form
 //! - [`catalogue`]: every action in one table, and the sentences
-//! - [`ijson`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
+//! - [`ijson`], [`fields`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
 //! - [`instant`], [`zone`], [`folding`]: time, zones, case
 //! - [`filter`]: what a caller asks of events
 //! - [`session`]: what the events of one session tell together
+//! - [`settings`], [`person`]: what a tenant configures
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`cursor`], [`api`], [`problem`]: what HTTP functions share
@@ -21,12 +22,15 @@ pub mod catalogue;
 pub mod config;
 pub mod cursor;
 pub mod event;
+pub mod fields;
 pub mod filter;
 pub mod folding;
 pub mod ijson;
 pub mod instant;
 pub mod intake;
+pub mod person;
 pub mod problem;
 pub mod session;
+pub mod settings;
 pub mod store;
 pub mod zone;

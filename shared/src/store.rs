@@ -8,13 +8,17 @@
 //! | [`by_id`] | which events have these ids |
 //! | [`listing`] | which events, in which order, through which index |
 //! | [`plan`] | which index is the narrowest that cannot miss one |
+//! | [`transaction`] | put this event into the trail and change state with it, or neither |
+//! | [`document`] | what is configured: settings, people |
 
 pub mod by_id;
+pub mod document;
 pub mod insert;
 pub mod item;
 pub mod keys;
 pub mod listing;
 pub mod plan;
+mod transaction;
 
 use std::time::Duration;
 
@@ -23,13 +27,18 @@ use aws_sdk_dynamodb::{
     Client,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
     error::SdkError,
+    types::AttributeValue,
 };
 use rand::Rng;
 use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{
     config::{ConfigError, Variables},
+    event::{Digest, Event, Recorded, RecordedBy, Tenant},
     instant::Instant,
+    settings::{Settings, Thresholds},
+    store::document::Kind,
+    zone,
 };
 
 /// The two tables, behind the AWS SDK.
@@ -37,11 +46,27 @@ use crate::{
 pub struct Store {
     client: Client,
     events: String,
+    state: String,
     /// How long one attempt to write may take. An attempt that is given up may still land, with the time it was stamped
     /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
     attempt: Duration,
     feed_lag: Duration,
-    retention: Duration,
+    /// The settings of tenants that never chose.
+    settings: Settings,
+}
+
+/// One tenant's trail, as one request sees it.
+#[derive(Clone, Debug)]
+pub struct Trail<'s> {
+    store: &'s Store,
+    /// Whose trail it is.
+    pub tenant: Tenant,
+    /// What the tenant chose.
+    pub settings: Settings,
+    /// Our clock when the request began.
+    pub now: Instant,
+    /// When the request stops working.
+    pub deadline: Deadline,
 }
 
 /// How long one call may take before it is given up and made again: a connection that hangs must not use up a request's time.
@@ -70,7 +95,10 @@ impl Store {
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
-        let days: u64 = variables.parsed("RETENTION_DAYS")?;
+        let zone = variables.text("ZONE")?.to_owned();
+        zone::zone(&zone).map_err(|problem| ConfigError { name: "ZONE", problem })?;
+        let settings =
+            Settings { retention_days: variables.parsed("RETENTION_DAYS")?, zone, thresholds: Thresholds::default() };
         let config = aws_sdk_dynamodb::config::Builder::from(aws)
             // Every attempt of ours is stamped anew, so none may be repeated unseen.
             .retry_config(RetryConfig::disabled())
@@ -79,26 +107,69 @@ impl Store {
         Ok(Self {
             client: Client::from_conf(config),
             events: variables.text("EVENTS_TABLE")?.to_owned(),
+            state: variables.text("STATE_TABLE")?.to_owned(),
             attempt: (feed_lag * 7 / 10).min(LONGEST_ATTEMPT),
             feed_lag,
-            retention: Duration::from_secs(days * 86_400),
+            settings,
         })
     }
 
+    /// The settings of a tenant that never chose.
+    pub fn default_settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The tenant's trail for a request that began `now` and stops working at `deadline`. Its settings are read anew for each
+    /// request: a shorter retention hides at once.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the settings are damaged.
+    pub async fn trail(&self, tenant: &Tenant, now: Instant, deadline: Deadline) -> Result<Trail<'_>, ReadError> {
+        let settings = self.settings.clone();
+        let mut trail = Trail { store: self, tenant: tenant.clone(), settings, now, deadline };
+        if let Some(chosen) = trail.document(Kind::Settings, Kind::Settings.word()).await?
+            && let Some(chosen) = chosen.read()?
+        {
+            trail.settings = chosen;
+        }
+        Ok(trail)
+    }
+
+    /// One item of the state table, if it is there.
+    async fn state_item(&self, pk: String, sk: &str, deadline: Deadline) -> Result<Option<item::Item>, Unavailable> {
+        let call = self
+            .client
+            .get_item()
+            .table_name(&self.state)
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S(sk.to_owned()))
+            .consistent_read(true);
+        Ok(Pauses::retry(deadline, || call.clone().send()).await?.item)
+    }
+}
+
+impl Trail<'_> {
     /// How far behind the feed stays.
     pub fn feed_lag(&self) -> Duration {
-        self.feed_lag
+        self.store.feed_lag
     }
 
-    /// How long events are kept after they occurred.
-    pub fn retention(&self) -> Duration {
-        self.retention
+    /// Whether an event still shows. DynamoDB removes expired items up to days late, and a retention that was shortened hides
+    /// at once.
+    fn shows(&self, recorded: &Recorded) -> bool {
+        self.now < recorded.expires_at && self.now.minus(self.settings.retention()) <= recorded.event.occurred_at
     }
 
-    /// Whether something that occurred then, to be kept until `expires_at`, still shows. DynamoDB removes expired items up
-    /// to days late, and a retention that was shortened hides at once.
-    fn shows(&self, occurred_at: Instant, expires_at: Instant, now: Instant) -> bool {
-        now < expires_at && now.minus(self.retention) <= occurred_at
+    /// The event as it is recorded `at` a time, to be kept as long as the tenant chose.
+    fn recorded(&self, event: &Event, digest: Digest, by: &RecordedBy, at: Instant) -> Recorded {
+        Recorded {
+            event: event.clone(),
+            recorded_at: at,
+            recorded_by: by.clone(),
+            digest,
+            // TTL counts whole seconds; the one that is begun is kept.
+            expires_at: Instant::from_millis((event.occurred_at.plus(self.settings.retention()).seconds() + 1) * 1000),
+        }
     }
 }
 

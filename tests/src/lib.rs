@@ -122,6 +122,16 @@ impl Stack {
         send(self.request("POST", path).bearer_auth(token).json(body)).await
     }
 
+    /// Puts JSON.
+    pub async fn put(&self, token: &str, path: &str, body: &Value) -> Answer {
+        send(self.request("PUT", path).bearer_auth(token).json(body)).await
+    }
+
+    /// A token of somebody who may administer the tenant and read its trail.
+    pub fn admin(&self, tenant: &str) -> String {
+        self.caller(tenant, "admin", "audit:admin audit:read")
+    }
+
     /// Ends the stack.
     pub async fn stop(self) {
         drop(self.client);
@@ -140,21 +150,30 @@ pub async fn send(request: RequestBuilder) -> Answer {
 
 /// The tenant's events with those ids as the store holds them, for looking at every one without an index.
 pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared::event::Recorded> {
-    let variables = [
-        ("EVENTS_TABLE", stack.running.table("EventsTable").expect("a table")),
-        ("FEED_LAG_SECONDS", "1"),
-        ("RETENTION_DAYS", "400"),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
-    let store = shared::store::Store::new(&variables, stack.running.sdk_config()).expect("a store");
+    let store = store(stack);
     let tenant = shared::event::Tenant::new(tenant).expect("a tenant");
     let (now, deadline) = (shared::instant::Instant::now(), shared::api::deadline());
+    let trail = store.trail(&tenant, now, deadline).await.expect("the trail");
     let mut events = Vec::with_capacity(ids.len());
     for id in ids {
         let id = shared::event::EventId::new(id).expect("an id");
-        events.extend(store.event_by_id(&tenant, &id, now, deadline).await.expect("an answer"));
+        events.extend(trail.event(&id).await.expect("an answer"));
     }
     events
+}
+
+/// The store of a stack, to look at it from behind.
+pub fn store(stack: &Stack) -> shared::store::Store {
+    let table = |logical| stack.running.table(logical).expect("a table").to_owned();
+    let variables = [
+        ("EVENTS_TABLE", table("EventsTable")),
+        ("STATE_TABLE", table("StateTable")),
+        ("FEED_LAG_SECONDS", "1".to_owned()),
+        ("RETENTION_DAYS", "400".to_owned()),
+        ("ZONE", "UTC".to_owned()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    shared::store::Store::new(&variables, stack.running.sdk_config()).expect("a store")
 }
 
 /// That many seconds ago, as an event says it.

@@ -15,12 +15,12 @@ use shared::{
     access::{Access, Caller, Permission},
     api,
     config::{ConfigError, Variables},
-    event::{Event, EventId, Tenant},
+    event::{Event, EventId},
     ijson::FieldError,
     instant::Instant,
     intake::{self, Intake},
     problem::Problem,
-    store::Store,
+    store::{Store, Trail},
 };
 
 use crate::{
@@ -72,7 +72,8 @@ async fn post_events(
     let bytes = api::body(request)?;
     let body = Body::read(api::media_type(request).as_deref(), &bytes)?;
 
-    let read = read_events(&body, function, tenant, &caller, key.as_ref());
+    let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
+    let read = read_events(&body, &trail, &caller, key.as_ref());
     check_own(&read, &caller)?;
 
     // Events that could not be read keep their place among the outcomes; the others are stored.
@@ -89,7 +90,7 @@ async fn post_events(
     }
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let sent = events.clone();
-    let insertions = function.store.insert_events(events, &caller.recorded_by(), deadline).await;
+    let insertions = trail.insert(events, &caller.recorded_by()).await;
     let mut stored =
         insertions.into_iter().zip(ids).zip(sent).map(|((insertion, id), sent)| Outcome::of(insertion, id, &sent));
     let outcomes =
@@ -102,12 +103,12 @@ async fn post_events(
 
 fn read_events(
     body: &Body<'_>,
-    function: &Ingest,
-    tenant: &Tenant,
+    trail: &Trail<'_>,
     caller: &Caller,
     key: Option<&IdempotencyKey>,
 ) -> Vec<Result<Event, Vec<FieldError>>> {
-    let intake = Intake { tenant, now: Instant::now(), retention: function.store.retention() };
+    let Trail { tenant, now, settings, .. } = trail;
+    let intake = Intake { tenant, now: *now, retention: settings.retention() };
     let texts = match body {
         Body::One(text) => std::slice::from_ref(text),
         Body::Many(texts) => texts,

@@ -3,15 +3,14 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
 use shared::{
-    access::{Caller, Permission, TENANT_HEADER},
+    access::{Caller, Permission},
     api::{self, Parameters},
     catalogue::{ACTIONS, Category, Source, State, Writer, sentence},
     event::Tenant,
     instant::Instant,
     problem::Problem,
+    store::{Store, Trail},
 };
-
-use crate::Query;
 
 /// `GET /v1/actions`: the catalogue.
 ///
@@ -66,11 +65,13 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
 /// there is a place to learn which there are.
 ///
 /// # Errors
-/// 400 for any parameter, 404 for a foreign tenant.
+/// 400 for any parameter.
 pub fn me(
-    function: &Query,
-    request: &ApiGatewayV2httpRequest,
     caller: &Caller,
+    trail: Option<&Trail<'_>>,
+    store: &Store,
+    now: Instant,
+    request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Me<'c> {
@@ -81,23 +82,23 @@ pub fn me(
         client_id: Option<&'c str>,
         permissions: &'c [Permission],
         zone: &'c str,
-        retention_days: u64,
+        retention_days: u32,
         now: Instant,
     }
     Parameters::read(request, &[])?;
-    let named = request.headers.contains_key(TENANT_HEADER) || caller.tenants.len() == 1;
+    let settings = trail.map_or(store.default_settings(), |trail| &trail.settings);
     Ok(api::json(
         200,
         &Me {
-            tenant: if named { Some(caller.tenant(request)?) } else { None },
+            tenant: trail.map(|trail| &trail.tenant),
             tenants: &caller.tenants,
             sub: &caller.sub,
             email: caller.email.as_deref(),
             client_id: caller.client_id.as_deref(),
             permissions: &caller.permissions,
-            zone: &function.zone,
-            retention_days: function.store.retention().as_secs() / 86_400,
-            now: Instant::now(),
+            zone: &settings.zone,
+            retention_days: settings.retention_days,
+            now,
         },
     ))
 }

@@ -5,11 +5,12 @@ use shared::{
     access::Caller,
     api::{self, Parameters},
     cursor::Binding,
-    event::{Event, EventId, Recorded, Tenant},
+    event::{Event, EventId, Recorded},
     filter::{Filter, FreeText},
     instant::Instant,
     problem::Problem,
     store::{
+        Trail,
         keys::Position,
         listing::{Order, Pace, Range},
         plan::plan,
@@ -18,7 +19,7 @@ use shared::{
 };
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::{Query, page::Page};
+use crate::page::Page;
 
 /// Time kept for the read that is under way when an answer ends early because its time is spent.
 pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
@@ -30,11 +31,11 @@ const PARAMETERS: [&str; 9] = ["since", "until", "filter", "q", "order", "limit"
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    function: &Query,
+    trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    answer(function, request, caller, &Parameters::read(request, &PARAMETERS)?).await
+    answer(trail, request, caller, &Parameters::read(request, &PARAMETERS)?).await
 }
 
 /// `POST /v1/events/search`: the same with its parameters in a JSON body, for filters that are too long for an address.
@@ -42,12 +43,12 @@ pub async fn list(
 /// # Errors
 /// As [`list`].
 pub async fn search(
-    function: &Query,
+    trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    answer(function, request, caller, &Parameters::from_body(request, &PARAMETERS)?).await
+    answer(trail, request, caller, &Parameters::from_body(request, &PARAMETERS)?).await
 }
 
 /// What is asked for.
@@ -61,15 +62,15 @@ struct Search {
 }
 
 impl Search {
-    fn read(function: &Query, tenant: &Tenant, parameters: &Parameters) -> Result<Self, Problem> {
+    fn read(trail: &Trail<'_>, parameters: &Parameters) -> Result<Self, Problem> {
         let include_service = parameters.read_as("include_service", |text| match text {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err(format!("{text:?} must be true or false")),
         })?;
-        let binding = Binding::new(tenant, "events", &parameters.identity(&["limit", "cursor"]));
+        let binding = Binding::new(&trail.tenant, "events", &parameters.identity(&["limit", "cursor"]));
         Ok(Self {
-            range: range(function, parameters, &binding)?,
+            range: range(trail, parameters, &binding)?,
             filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
             words: parameters.read_as("q", FreeText::read)?,
             limit: limit(parameters)?,
@@ -89,8 +90,8 @@ impl Search {
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
-pub fn range(function: &Query, parameters: &Parameters, binding: &Binding) -> Result<Range, Problem> {
-    let zone = parameters.get("tz").unwrap_or(&function.zone);
+pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: &Binding) -> Result<Range, Problem> {
+    let zone = parameters.get("tz").unwrap_or(&trail.settings.zone);
     let zone = zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
     let until = parameters.read_as("until", |text| zone::typed(text, &zone, Bound::Until))?;
@@ -125,45 +126,38 @@ pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
 }
 
 async fn answer(
-    function: &Query,
+    trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     parameters: &Parameters,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let deadline = api::deadline();
-    let tenant = caller.tenant(request)?;
-    let search = Search::read(function, tenant, parameters)?;
-    let page = page(function, tenant, &search, deadline);
+    let search = Search::read(trail, parameters)?;
+    let page = page(trail, &search);
     if search.range.after.is_some() {
         return page.await;
     }
     // Who looks is on record before anything is shown: without that there is no answer.
-    let (noted, page) = tokio::join!(note(function, request, caller, parameters, deadline), page);
+    let (noted, page) = tokio::join!(note(trail, request, caller, parameters), page);
     noted.and(page)
 }
 
 /// Reads one page.
-async fn page(
-    function: &Query,
-    tenant: &Tenant,
-    search: &Search,
-    deadline: Deadline,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let plan = plan(tenant, search.filter.as_ref());
+async fn page(trail: &Trail<'_>, search: &Search) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let plan = plan(&trail.tenant, search.filter.as_ref());
     let range = Range {
         since: search.range.since.max(plan.since.unwrap_or(search.range.since)),
         until: search.range.until.min(plan.until.unwrap_or(search.range.until)),
         ..search.range.clone()
     };
     let pace = if plan.is_exact && search.words.is_none() { Pace::Items(search.limit) } else { Pace::Megabytes };
-    let mut events = function.store.list(tenant, plan.index, range, pace, Instant::now(), deadline);
+    let mut events = trail.list(plan.index, range, pace);
     let mut page = Page::open();
     let next = loop {
         if page.count() == search.limit {
             break if events.goes_on().await? { page.last() } else { None };
         }
         // Before the first event of the first page there is no place to go on from.
-        if Deadline::now() >= deadline - TIME_FOR_ONE_READ
+        if Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ
             && let Some(position) = events.position.take().or(search.range.after.clone())
         {
             break Some(position);
@@ -182,20 +176,19 @@ async fn page(
 
 /// Writes `audit.searched`: who looked for what.
 async fn note(
-    function: &Query,
+    trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     parameters: &Parameters,
-    deadline: Deadline,
 ) -> Result<(), Problem> {
-    let tenant = caller.tenant(request)?;
+    let tenant = &trail.tenant;
     // The gateway gives every request an id of its own, and a retry inside this request writes the same event.
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
     let id = EventId::of_service(tenant, "audit.searched", &[about]);
     let mut event = Event::of_service(id, tenant, "audit.searched", Instant::now(), caller.actor());
     let asked = parameters.identity(&["cursor"]).into_iter();
     event.details = Some(asked.map(|(name, value)| (name.to_owned(), value.into())).collect());
-    function.store.insert_own(event, &caller.recorded_by(), deadline).await.map_err(|error| {
+    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "a search was not answered because it could not be put on record: {error}");
         Problem::unavailable("the search could not be put on record, so it is not answered; ask again")
     })
@@ -205,15 +198,9 @@ async fn note(
 ///
 /// # Errors
 /// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
-pub async fn one(
-    function: &Query,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let tenant = caller.tenant(request)?;
+pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
     let id = request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;
-    let recorded = function.store.event_by_id(tenant, &id, Instant::now(), api::deadline()).await?;
-    recorded.map(|recorded| api::json(200, &recorded)).ok_or_else(missing)
+    trail.event(&id).await?.map(|recorded| api::json(200, &recorded)).ok_or_else(missing)
 }

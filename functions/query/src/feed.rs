@@ -5,13 +5,12 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
-    api::{self, Parameters},
+    api::Parameters,
     cursor::Binding,
     filter::Filter,
-    instant::Instant,
     problem::Problem,
     store::{
+        Trail,
         keys::Position,
         listing::{Index, Order, Pace, Range},
     },
@@ -19,7 +18,6 @@ use shared::{
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    Query,
     events::{TIME_FOR_ONE_READ, limit},
     page::Page,
 };
@@ -28,21 +26,14 @@ use crate::{
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn feed(
-    function: &Query,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let deadline = api::deadline();
-    let now = Instant::now();
-    let tenant = caller.tenant(request)?;
+pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["after", "filter", "limit"])?;
     let filter = parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(tenant, "feed", &parameters.identity(&["after", "limit"]));
-    let end = now.minus(function.store.feed_lag());
+    let binding = Binding::new(&trail.tenant, "feed", &parameters.identity(&["after", "limit"]));
+    let end = trail.now.minus(trail.feed_lag());
     let after = match parameters.get("after") {
-        None => Position::before(now.minus(function.store.retention())),
+        None => Position::before(trail.now.minus(trail.settings.retention())),
         Some("now") => Position::before(end),
         Some(cursor) => binding.position(cursor)?,
     };
@@ -50,10 +41,10 @@ pub async fn feed(
     let range =
         Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
     let pace = if filter.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
-    let mut events = function.store.list(tenant, Index::ByRecorded, range, pace, now, deadline);
+    let mut events = trail.list(Index::ByRecorded, range, pace);
     let mut page = Page::open();
     let next = loop {
-        if page.count() == limit || Deadline::now() >= deadline - TIME_FOR_ONE_READ {
+        if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
             break events.position.unwrap_or(after);
         }
         let Some(recorded) = events.next().await? else {

@@ -1,7 +1,8 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`configured`] (settings, people), [`about`] (the catalogue and the caller).
 
 pub mod about;
+pub mod configured;
 pub mod events;
 pub mod feed;
 pub mod page;
@@ -16,9 +17,9 @@ use shared::{
     access::{Access, Permission},
     api,
     config::{ConfigError, Variables},
+    instant::Instant,
     problem::Problem,
     store::Store,
-    zone,
 };
 
 /// What the function keeps between invocations.
@@ -26,8 +27,6 @@ use shared::{
 pub struct Query {
     access: Access,
     store: Store,
-    /// The service's own time zone.
-    zone: String,
 }
 
 impl Query {
@@ -36,10 +35,7 @@ impl Query {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        let name = "ZONE";
-        let zone = variables.text(name)?.to_owned();
-        zone::zone(&zone).map_err(|problem| ConfigError { name, problem })?;
-        Ok(Self { access: Access::from_variables(variables)?, store: Store::new(variables, aws)?, zone })
+        Ok(Self { access: Access::from_variables(variables)?, store: Store::new(variables, aws)? })
     }
 }
 
@@ -58,16 +54,27 @@ pub async fn handle(
 async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
     caller.require(Permission::Read)?;
+    let (now, deadline) = (Instant::now(), api::deadline());
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     match route {
-        "GET /v1/me" => about::me(function, request, &caller),
-        "GET /v1/actions" => about::actions(request),
-        "GET /v1/events" => events::list(function, request, &caller).await,
-        "POST /v1/events/search" => events::search(function, request, &caller).await,
-        "GET /v1/events/{id}" => events::one(function, request, &caller).await,
-        "GET /v1/sessions" => sessions::list(function, request, &caller).await,
-        "GET /v1/sessions/{id}" => sessions::one(function, request, &caller).await,
-        "GET /v1/feed" => feed::feed(function, request, &caller).await,
+        "GET /v1/actions" => return about::actions(request),
+        "GET /v1/me" if !caller.names_tenant(request) => {
+            return about::me(&caller, None, &function.store, now, request);
+        }
+        _ => {}
+    }
+    let trail = function.store.trail(caller.tenant(request)?, now, deadline).await?;
+    match route {
+        "GET /v1/me" => about::me(&caller, Some(&trail), &function.store, now, request),
+        "GET /v1/events" => events::list(&trail, request, &caller).await,
+        "POST /v1/events/search" => events::search(&trail, request, &caller).await,
+        "GET /v1/events/{id}" => events::one(&trail, request).await,
+        "GET /v1/sessions" => sessions::list(&trail, request).await,
+        "GET /v1/sessions/{id}" => sessions::one(&trail, request).await,
+        "GET /v1/feed" => feed::feed(&trail, request).await,
+        "GET /v1/settings" => configured::settings(&trail, request),
+        "GET /v1/people" => configured::people(&trail, request).await,
+        "GET /v1/people/{id}" => configured::person(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

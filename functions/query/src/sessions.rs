@@ -4,25 +4,22 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use shared::{
-    access::Caller,
     api::{self, Parameters},
     catalogue::State,
     cursor::Binding,
-    event::{Scope, Tenant},
+    event::Scope,
     instant::Instant,
     problem::Problem,
     session::Story,
     store::{
+        Trail,
         keys::{self, Part, Position},
         listing::{Index, Order, Pace, Range},
     },
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    Query,
-    events::{TIME_FOR_ONE_READ, limit, range},
-};
+use crate::events::{TIME_FOR_ONE_READ, limit, range};
 
 /// Sessions on a page at most: each is a read of its own.
 const MOST: usize = 100;
@@ -33,16 +30,11 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// 404 where this tenant's trail tells nothing of it; 503.
-pub async fn one(
-    function: &Query,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let tenant = caller.tenant(request)?;
+pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
     let id = request.path_parameters.get("id").ok_or_else(missing)?;
-    let story = story(function, tenant, id, api::deadline()).await?;
+    let story = story(trail, id).await?;
     story.map(|story| api::json(200, &story)).ok_or_else(missing)
 }
 
@@ -50,19 +42,13 @@ pub async fn one(
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(
-    function: &Query,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let deadline = api::deadline();
-    let tenant = caller.tenant(request)?;
+pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
     let limit = limit(&parameters)?.min(MOST);
-    let binding = Binding::new(tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
-    let range = Range { order: Order::Descending, ..range(function, &parameters, &binding)? };
+    let binding = Binding::new(&trail.tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
+    let range = Range { order: Order::Descending, ..range(trail, &parameters, &binding)? };
     let after = range.after.clone();
-    let mut events = function.store.list(tenant, Index::ByTime, range, Pace::Megabytes, Instant::now(), deadline);
+    let mut events = trail.list(Index::ByTime, range, Pace::Megabytes);
     let mut ids: Vec<String> = Vec::new();
     let mut last = None;
     let next = loop {
@@ -70,7 +56,7 @@ pub async fn list(
             break if events.goes_on().await? { last } else { None };
         }
         // Before the first event of the first page there is no place to go on from.
-        if Deadline::now() >= deadline - 2 * TIME_FOR_ONE_READ
+        if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ
             && let Some(position) = events.position.take().or(after.clone())
         {
             break Some(position);
@@ -85,7 +71,7 @@ pub async fn list(
             last = Some(position);
         }
     };
-    let stories: Vec<_> = ids.iter().map(|id| story(function, tenant, id, deadline)).collect();
+    let stories: Vec<_> = ids.iter().map(|id| story(trail, id)).collect();
     let stories: Vec<Option<Story>> = stream::iter(stories).buffered(AT_ONCE).try_collect().await?;
     let stories: Vec<Story> = stories.into_iter().flatten().collect();
     let next = next.map(|position| binding.cursor(&position));
@@ -93,16 +79,19 @@ pub async fn list(
 }
 
 /// All that the trail tells of a session, none where it tells nothing.
-async fn story(function: &Query, tenant: &Tenant, id: &str, deadline: Deadline) -> Result<Option<Story>, Problem> {
-    let index =
-        Index::Involved { name: "by_session", key: "session_key", partition: keys::involved(tenant, Part::Id, id) };
+async fn story(trail: &Trail<'_>, id: &str) -> Result<Option<Story>, Problem> {
+    let index = Index::Involved {
+        name: "by_session",
+        key: "session_key",
+        partition: keys::involved(&trail.tenant, Part::Id, id),
+    };
     let always = Range {
         since: Instant::from_millis(i64::MIN),
         until: Instant::from_millis(i64::MAX),
         order: Order::Ascending,
         after: None,
     };
-    let mut events = function.store.list(tenant, index, always, Pace::Items(100), Instant::now(), deadline);
+    let mut events = trail.list(index, always, Pace::Items(100));
     let mut told = Vec::new();
     while let Some(recorded) = events.next().await? {
         // The index ignores case, ids do not.

@@ -24,6 +24,7 @@ impl Functions {
     pub fn all() -> Self {
         let mut functions = Self::default();
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
+        functions = functions.add("manage", manage::Manage::new, manage::handle);
         functions = functions.add("query", query::Query::new, query::handle);
         functions
     }

@@ -3,47 +3,37 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use tokio::time::Instant as Deadline;
 
 use crate::{
-    event::{EventId, Recorded, Tenant},
-    instant::Instant,
-    store::{Pauses, ReadError, Store, Unavailable, item, keys},
+    event::{EventId, Recorded},
+    store::{Pauses, ReadError, Store, Trail, Unavailable, item, keys},
 };
 
 /// DynamoDB's limit for one BatchGetItem.
 pub(super) const KEYS: usize = 100;
 
-impl Store {
+impl Trail<'_> {
     /// The tenant's event with that id, unless it is past its retention.
     ///
     /// # Errors
     /// The storage did not answer, or the item is damaged.
-    pub async fn event_by_id(
-        &self,
-        tenant: &Tenant,
-        id: &EventId,
-        now: Instant,
-        deadline: Deadline,
-    ) -> Result<Option<Recorded>, ReadError> {
-        let key = AttributeValue::S(keys::event(tenant, id));
-        let call = self.client.get_item().table_name(&self.events).key("pk", key).consistent_read(true);
-        let output = Pauses::retry(deadline, || call.clone().send()).await?;
+    pub async fn event(&self, id: &EventId) -> Result<Option<Recorded>, ReadError> {
+        let Store { client, events, .. } = self.store;
+        let key = AttributeValue::S(keys::event(&self.tenant, id));
+        let call = client.get_item().table_name(events).key("pk", key).consistent_read(true);
+        let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
         let recorded = output.item.map(item::read).transpose()?;
-        Ok(recorded.filter(|recorded| self.shows(recorded.event.occurred_at, recorded.expires_at, now)))
+        Ok(recorded.filter(|recorded| self.shows(recorded)))
     }
 
     /// The events with those keys, by key; those that are not there are left out.
-    pub(super) async fn events_by_key(
-        &self,
-        all: Vec<String>,
-        deadline: Deadline,
-    ) -> Result<HashMap<String, Recorded>, ReadError> {
+    pub(super) async fn events_by_key(&self, all: Vec<String>) -> Result<HashMap<String, Recorded>, ReadError> {
+        let Store { client, events, .. } = self.store;
         let mut found = HashMap::with_capacity(all.len());
         for chunk in all.chunks(KEYS) {
             let mut keys: Vec<_> =
                 chunk.iter().map(|key| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))])).collect();
-            let mut pauses = Pauses::until(deadline);
+            let mut pauses = Pauses::until(self.deadline);
             while !keys.is_empty() {
                 // The builder refuses a request without keys, and there are some.
                 #[allow(clippy::expect_used)]
@@ -52,16 +42,16 @@ impl Store {
                     .consistent_read(true)
                     .build()
                     .expect("keys are given");
-                let call = self.client.batch_get_item().request_items(&self.events, wanted);
-                let output = Pauses::retry(deadline, || call.clone().send()).await?;
-                for item in output.responses.unwrap_or_default().remove(&self.events).unwrap_or_default() {
+                let call = client.batch_get_item().request_items(events, wanted);
+                let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
+                for item in output.responses.unwrap_or_default().remove(events).unwrap_or_default() {
                     let recorded = item::read(item)?;
                     found.insert(keys::event(&recorded.event.tenant, &recorded.event.id), recorded);
                 }
                 keys = output
                     .unprocessed_keys
                     .unwrap_or_default()
-                    .remove(&self.events)
+                    .remove(events)
                     .map(|rest| rest.keys)
                     .unwrap_or_default();
                 if !keys.is_empty() && !pauses.pause().await {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     operation::batch_execute_statement::BatchExecuteStatementOutput,
-    types::{BatchStatementErrorCodeEnum, BatchStatementRequest},
+    types::{AttributeValue, BatchStatementErrorCodeEnum, BatchStatementRequest},
 };
 use futures::{StreamExt, stream};
 use tokio::time::Instant as Deadline;
@@ -15,7 +15,7 @@ use tokio::time::Instant as Deadline;
 use crate::{
     event::{Digest, Event, EventId, Recorded, RecordedBy},
     instant::Instant,
-    store::{Pauses, Store, Unavailable, described, item, keys},
+    store::{Pauses, Trail, Unavailable, described, item, keys},
 };
 
 /// DynamoDB's limit for one BatchExecuteStatement.
@@ -52,15 +52,10 @@ enum Answer {
     Retry,
 }
 
-impl Store {
-    /// Inserts `events`, all of one tenant, and says of each, in their order, what became of it. Of an id that comes twice
+impl Trail<'_> {
+    /// Inserts `events`, all of this trail's tenant, and says of each, in their order, what became of it. Of an id that comes twice
     /// the first is written and the others are judged against it.
-    pub async fn insert_events(
-        &self,
-        events: Vec<Event>,
-        recorded_by: &RecordedBy,
-        deadline: Deadline,
-    ) -> Vec<Insertion> {
+    pub async fn insert(&self, events: Vec<Event>, recorded_by: &RecordedBy) -> Vec<Insertion> {
         let mut first_of: HashMap<EventId, usize> = HashMap::with_capacity(events.len());
         let mut unique = Vec::with_capacity(events.len());
         // For each event sent: which of the unique ones it is judged by, and its own digest.
@@ -74,7 +69,7 @@ impl Store {
                 unique.push(Pending { event, digest, unacknowledged: Vec::new() });
             }
         }
-        let insertions = self.insert_unique(unique, recorded_by, deadline).await;
+        let insertions = self.insert_unique(unique, recorded_by).await;
         sent.into_iter()
             .map(|(place, digest, is_first)| match &insertions[place] {
                 insertion if is_first => insertion.clone(),
@@ -90,33 +85,33 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not confirm it.
-    pub async fn insert_own(&self, event: Event, by: &RecordedBy, deadline: Deadline) -> Result<(), Unavailable> {
-        match self.insert_events(vec![event], by, deadline).await.as_slice() {
+    pub async fn insert_own(&self, event: Event, by: &RecordedBy) -> Result<(), Unavailable> {
+        match self.insert(vec![event], by).await.as_slice() {
             [Insertion::Created(_) | Insertion::Duplicate(_) | Insertion::Conflict(_)] => Ok(()),
             _ => Err(Unavailable("an event of the service's own was not confirmed".to_owned())),
         }
     }
 
-    async fn insert_unique(
-        &self,
-        mut events: Vec<Pending>,
-        recorded_by: &RecordedBy,
-        deadline: Deadline,
-    ) -> Vec<Insertion> {
+    async fn insert_unique(&self, mut events: Vec<Pending>, recorded_by: &RecordedBy) -> Vec<Insertion> {
         let mut insertions = vec![Insertion::Unavailable; events.len()];
         let mut existing = Vec::new();
         let mut open: Vec<usize> = (0..events.len()).collect();
-        let mut pauses = Pauses::until(deadline);
+        let mut pauses = Pauses::until(self.deadline);
         while !open.is_empty() {
             let calls: Vec<_> =
-                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by, deadline)).collect();
+                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
             let attempts: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
                 for (&index, answer) in chunk.iter().zip(answers) {
                     match answer {
                         Answer::Inserted(at) => {
-                            insertions[index] = Insertion::Created(self.recorded(&events[index], recorded_by, at))
+                            insertions[index] = Insertion::Created(self.recorded(
+                                &events[index].event,
+                                events[index].digest,
+                                recorded_by,
+                                at,
+                            ))
                         }
                         Answer::Exists => existing.push(index),
                         Answer::Refused => {}
@@ -131,61 +126,36 @@ impl Store {
                 break;
             }
         }
-        self.judge_existing(&events, &existing, recorded_by, deadline, &mut insertions).await;
+        self.judge_existing(&events, &existing, recorded_by, &mut insertions).await;
         insertions
     }
 
-    fn recorded(&self, pending: &Pending, recorded_by: &RecordedBy, at: Instant) -> Recorded {
-        Recorded {
-            event: pending.event.clone(),
-            recorded_at: at,
-            recorded_by: recorded_by.clone(),
-            digest: pending.digest,
-            expires_at: Instant::from_millis((pending.event.occurred_at.plus(self.retention).seconds() + 1) * 1000),
-        }
-    }
-
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
-    async fn attempt(
-        &self,
-        events: &[Pending],
-        chunk: &[usize],
-        recorded_by: &RecordedBy,
-        deadline: Deadline,
-    ) -> (Instant, Vec<Answer>) {
+    async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
         let at = Instant::now();
-        let statements =
-            chunk.iter().map(|&index| self.statement(&self.recorded(&events[index], recorded_by, at))).collect();
-        let call = self.client.batch_execute_statement().set_statements(Some(statements)).send();
+        let statement = |&index: &usize| {
+            let Pending { event, digest, .. } = &events[index];
+            let attributes = item::attributes(&self.recorded(event, *digest, recorded_by, at));
+            let (statement, parameters) = statement(&self.store.events, attributes);
+            // The builder refuses a request without a statement, and there is one.
+            #[allow(clippy::expect_used)]
+            BatchStatementRequest::builder()
+                .statement(statement)
+                .set_parameters(Some(parameters))
+                .build()
+                .expect("a statement is given")
+        };
+        let statements = chunk.iter().map(statement).collect();
+        let call = self.store.client.batch_execute_statement().set_statements(Some(statements)).send();
         // Calls wait for each other, so the time may be over before one begins: then it times out at once.
-        let until = deadline.min(Deadline::now() + self.attempt);
+        let until = self.deadline.min(Deadline::now() + self.store.attempt);
         let failure = match tokio::time::timeout_at(until, call).await {
             Ok(Ok(output)) => return (at, answers(output, chunk.len(), at)),
             Ok(Err(error)) => described(&error),
-            Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+            Err(_) => format!("no answer within {:?} or the request's time", self.store.attempt),
         };
         tracing::warn!(%failure, "a batch of {} events was not acknowledged: {failure}", chunk.len());
         (at, chunk.iter().map(|_| Answer::Retry).collect())
-    }
-
-    fn statement(&self, recorded: &Recorded) -> BatchStatementRequest {
-        let attributes = item::attributes(recorded);
-        let mut statement = format!("INSERT INTO \"{}\" VALUE {{", self.events);
-        for (index, (name, _)) in attributes.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            statement.push_str(comma);
-            statement.push('\'');
-            statement.push_str(name);
-            statement.push_str("': ?");
-        }
-        statement.push('}');
-        // The builder refuses a request without a statement, and there is one.
-        #[allow(clippy::expect_used)]
-        BatchStatementRequest::builder()
-            .statement(statement)
-            .set_parameters(Some(attributes.into_iter().map(|(_, value)| value).collect()))
-            .build()
-            .expect("a statement is given")
     }
 
     /// Tells duplicates from conflicts, for events whose id is taken.
@@ -194,12 +164,11 @@ impl Store {
         events: &[Pending],
         existing: &[usize],
         recorded_by: &RecordedBy,
-        deadline: Deadline,
         insertions: &mut [Insertion],
     ) {
         let key_of = |pending: &Pending| keys::event(&pending.event.tenant, &pending.event.id);
         let taken = existing.iter().map(|&index| key_of(&events[index])).collect();
-        let found = match self.events_by_key(taken, deadline).await {
+        let found = match self.events_by_key(taken).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", existing.len());
@@ -217,6 +186,20 @@ impl Store {
             };
         }
     }
+}
+
+/// The statement that puts an item into `table` if none has its key, and its parameters.
+pub(super) fn statement(table: &str, attributes: Vec<(&'static str, AttributeValue)>) -> (String, Vec<AttributeValue>) {
+    let mut statement = format!("INSERT INTO \"{table}\" VALUE {{");
+    for (index, (name, _)) in attributes.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        statement.push_str(comma);
+        statement.push('\'');
+        statement.push_str(name);
+        statement.push_str("': ?");
+    }
+    statement.push('}');
+    (statement, attributes.into_iter().map(|(_, value)| value).collect())
 }
 
 /// The same facts make a duplicate, anything else a conflict.

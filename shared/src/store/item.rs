@@ -29,6 +29,13 @@ pub struct Damaged {
     attribute: &'static str,
 }
 
+impl Damaged {
+    /// An attribute of the item with that key.
+    pub(super) fn new(key: &str, attribute: &'static str) -> Self {
+        Self { key: key.to_owned(), attribute }
+    }
+}
+
 /// The names of a party's four attributes.
 struct PartyNames {
     kind: &'static str,

@@ -7,8 +7,10 @@
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:value#0` / `at` |
+//! | document | `kind#tenant` | its id | |
+//! | a document's other name | `kind_alias#tenant` | `e:value` | |
 //!
-//! A tenant holds no `#`, so everything before the first one is the tenant: a key of one can never be a key of another.
+//! A tenant holds no `#`, so a key of one can never be a key of another.
 //! The last part is the shard, 0 from the first day, so that a busy tenant can be split from a coming day on without moving
 //! what is there. Values are case-folded and say which attribute they hold. What stands first is what is asked for: people by
 //! their e-mail, accounts and things by their name. Only the first can be asked of the index alone, since an event that has
@@ -18,6 +20,7 @@ use crate::{
     event::{EventId, Tenant},
     folding::fold,
     instant::Instant,
+    store::document::Kind,
 };
 
 /// An event's own key.
@@ -35,6 +38,16 @@ pub fn read_event(key: &str) -> Option<(Tenant, EventId)> {
 pub fn day(tenant: &Tenant, day: i64) -> String {
     let date = Instant::of_day(day).to_string();
     format!("{tenant}#{}#0", &date[..10])
+}
+
+/// The partition of a tenant's documents of a kind, in the state table.
+pub fn documents(kind: Kind, tenant: &Tenant) -> String {
+    format!("{}#{tenant}", kind.word())
+}
+
+/// The partition of their other names.
+pub fn aliases(kind: Kind, tenant: &Tenant) -> String {
+    format!("{}_alias#{tenant}", kind.word())
 }
 
 /// A place among events ordered by a time: the time, then the id.

@@ -4,14 +4,13 @@ use std::{collections::VecDeque, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::time::Instant as Deadline;
 
 use crate::{
-    event::{Recorded, Tenant},
+    event::Recorded,
     instant::Instant,
     intake::MAX_AHEAD,
     store::{
-        Pauses, ReadError, Store,
+        Pauses, ReadError, Store, Trail,
         item::{self, Item},
         keys::{self, Position},
     },
@@ -77,10 +76,8 @@ pub enum Pace {
 }
 
 /// Events of one range, read in order as far as they are wanted. Nothing added meanwhile shifts what is still to come.
-pub struct Listing<'s> {
-    store: &'s Store,
-    now: Instant,
-    deadline: Deadline,
+pub struct Listing<'t> {
+    trail: &'t Trail<'t>,
     index: Index,
     /// The bounds of the sort key, both within it.
     low: String,
@@ -109,19 +106,12 @@ struct Begun {
     next: Option<Item>,
 }
 
-impl Store {
+impl Trail<'_> {
     /// Reads the tenant's events of `range` through `index`.
-    pub fn list<'s>(
-        &'s self,
-        tenant: &Tenant,
-        index: Index,
-        range: Range,
-        pace: Pace,
-        now: Instant,
-        deadline: Deadline,
-    ) -> Listing<'s> {
+    pub fn list(&self, index: Index, range: Range, pace: Pace) -> Listing<'_> {
+        let Self { tenant, now, settings, .. } = self;
         // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
-        let mut since = range.since.max(now.minus(self.retention).minus(LATEST));
+        let mut since = range.since.max(now.minus(settings.retention()).minus(LATEST));
         let mut until = range.until.min(now.plus(LATEST));
         if let Some(after) = &range.after {
             match range.order {
@@ -142,9 +132,7 @@ impl Store {
             }
         };
         Listing {
-            store: self,
-            now,
-            deadline,
+            trail: self,
             index,
             // A sort key is a time, `#` and an id, so a bare time stands before all events of its millisecond.
             low: since.to_string(),
@@ -173,8 +161,7 @@ impl Listing<'_> {
             while let Some(recorded) = self.ready.pop_front() {
                 self.scanned += 1;
                 let position = self.position_of(&recorded);
-                let is_wanted = self.is_beyond(&position)
-                    && self.store.shows(recorded.event.occurred_at, recorded.expires_at, self.now);
+                let is_wanted = self.is_beyond(&position) && self.trail.shows(&recorded);
                 self.position = Some(position);
                 if is_wanted {
                     return Ok(Some(recorded));
@@ -217,7 +204,7 @@ impl Listing<'_> {
         }
         let count = self.rows.len().min(super::by_id::KEYS);
         let keys: Vec<_> = self.rows.drain(..count).filter_map(|mut row| item::key_of(&mut row)).collect();
-        let mut found = self.store.events_by_key(keys.clone(), self.deadline).await?;
+        let mut found = self.trail.events_by_key(keys.clone()).await?;
         // What the index still names and the table no longer holds has expired meanwhile.
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
@@ -261,11 +248,10 @@ impl Listing<'_> {
             Index::Involved { name, key, .. } => (*name, *key, "at"),
         };
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let call = self
-            .store
-            .client
+        let Store { client, events, .. } = self.trail.store;
+        let call = client
             .query()
-            .table_name(&self.store.events)
+            .table_name(events)
             .index_name(index)
             .key_condition_expression("#partition = :partition AND #sort BETWEEN :low AND :high")
             .expression_attribute_names("#partition", key)
@@ -281,7 +267,7 @@ impl Listing<'_> {
                 Pace::Items(_) | Pace::Megabytes => None,
             })
             .set_exclusive_start_key(start);
-        let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
+        let output = Pauses::retry(self.trail.deadline, || call.clone().send()).await?;
         Ok(Begun { partition, rows: Some(output.items.unwrap_or_default()), next: output.last_evaluated_key })
     }
 }

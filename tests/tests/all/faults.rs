@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
@@ -36,13 +39,20 @@ struct Proxy {
     engine: OnceLock<String>,
     /// Faults for the next calls of an operation; then what comes after them, if all that follow fail.
     plan: Mutex<(VecDeque<Fault>, Option<Fault>)>,
+    /// Whether reading the tenant's settings, with which every request begins, fails like the rest.
+    settings_too: AtomicBool,
 }
 
 impl Proxy {
     async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let proxy = Arc::new(Self { url, engine: OnceLock::new(), plan: Mutex::default() });
+        let proxy = Arc::new(Self {
+            url,
+            engine: OnceLock::new(),
+            plan: Mutex::default(),
+            settings_too: AtomicBool::default(),
+        });
         let serving = proxy.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -61,9 +71,10 @@ impl Proxy {
             .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
             .endpoint_url(&self.url)
             .build();
-        let (for_ingest, for_query) = (aws.clone(), aws);
+        let (for_ingest, for_manage, for_query) = (aws.clone(), aws.clone(), aws);
         let functions = Functions::default()
             .add("ingest", move |variables, _| ingest::Ingest::new(variables, &for_ingest), ingest::handle)
+            .add("manage", move |variables, _| manage::Manage::new(variables, &for_manage), manage::handle)
             .add("query", move |variables, _| query::Query::new(variables, &for_query), query::handle);
         let stack = Stack::with(local::Options { functions, ..options() }).await;
         self.engine.set(stack.running.engine_url().to_owned()).unwrap();
@@ -100,9 +111,15 @@ impl Proxy {
             buffer.drain(..head + length);
             let target = header("x-amz-target").unwrap();
             let fault = {
+                // Every request begins with the tenant's settings; faults are planned for what comes after them.
+                let is_of_settings = body["Key"]["sk"]["S"] == "settings";
                 let mut plan = self.plan.lock().unwrap();
                 let afterwards = plan.1;
-                plan.0.pop_front().or(afterwards)
+                if is_of_settings && !self.settings_too.load(Ordering::Relaxed) {
+                    None
+                } else {
+                    plan.0.pop_front().or(afterwards)
+                }
             };
             let forward = async |body: &Value| {
                 let call = client.post(self.engine.get().unwrap()).header("x-amz-target", &target);
@@ -214,4 +231,48 @@ async fn an_event_whose_storing_is_unknown_is_stored_once_when_it_is_sent_again(
     proxy.fail(&[], None);
     let second = stack.post(&portal, "/v1/events", &events).await.body;
     assert_eq!((&second["created"], &second["duplicate"]), (&json!(14), &json!(16)), "{second}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_answer_was_lost_is_made_once() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    let admin = stack.admin("acme");
+    for (place, fault) in [Fault::HangUp, Fault::Throttle, Fault::ServerError].into_iter().enumerate() {
+        // First the person is read, then their address, then all is written.
+        proxy.fail(&[fault, fault, fault, fault], None);
+        let body = json!({"emails": [format!("p{place}@acme.example")]});
+        let answer = stack.put(&admin, &format!("/v1/people/p{place}"), &body).await;
+        assert_eq!(answer.status, 201, "{fault:?} {}", answer.text);
+        let again = stack.put(&admin, &format!("/v1/people/p{place}"), &body).await;
+        assert_eq!(again.status, 200, "{}", again.text);
+    }
+    let events = stack.get(&admin, "/v1/events?include_service=true&q=configured").await;
+    let changes =
+        events.body["events"].as_array().unwrap().iter().filter(|event| event["action"] == "person.configured");
+    assert_eq!(changes.count(), 3, "{}", events.text);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_tenants_settings_nothing_is_guessed() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    let admin = stack.admin("acme");
+    assert_eq!(stack.put(&admin, "/v1/settings", &json!({"retention_days": 93})).await.status, 200);
+    proxy.settings_too.store(true, Ordering::Relaxed);
+    proxy.fail(&[], Some(Fault::Throttle));
+    let (writer, events) = (stack.writer("acme"), logins(1));
+    let answers = tokio::join!(
+        stack.post(&writer, "/v1/events", &events),
+        stack.get(&admin, "/v1/events"),
+        stack.get(&admin, "/v1/settings"),
+    );
+    for answer in [answers.0, answers.1, answers.2] {
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        assert_eq!(answer.header("retry-after"), "2");
+    }
+    proxy.fail(&[], None);
+    assert_eq!(stack.get(&admin, "/v1/settings").await.body["retention_days"], 93);
+    stack.stop().await;
 }

@@ -7,6 +7,7 @@ mod faults;
 mod gateway;
 mod ingest;
 mod isolation;
+mod manage;
 mod peers;
 mod program;
 mod query;

@@ -1,0 +1,61 @@
+//! People: one human behind several ids.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde::Serialize;
+use shared::{
+    access::Caller,
+    api,
+    event::Party,
+    ijson::FieldError,
+    person::Person,
+    problem::Problem,
+    store::{
+        Trail,
+        document::{Alias, Configured, Kind, Wanted},
+    },
+};
+
+/// `PUT /v1/people/{id}`: makes the person as the body says, whole.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 409 where another person has one of the ids; 503.
+pub async fn put(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Answer<'p> {
+        id: &'p str,
+        #[serde(flatten)]
+        person: &'p Person,
+    }
+    let id = api::configured_id(request)?;
+    let person = Person::read(&api::json_body(request)?)
+        .map_err(|errors| Problem::invalid("the person was not stored", errors))?;
+    let alias = |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
+    let wanted = Wanted {
+        kind: Kind::Person,
+        id,
+        content: Some(serde_json::to_value(&person).map_err(|error| Problem::internal(&error))?),
+        aliases: person.aliases().map(alias).collect(),
+        shown: Some(Party {
+            kind: Some("person".to_owned()),
+            id: Some(id.to_owned()),
+            name: person.name.clone(),
+            email: person.emails.first().cloned(),
+        }),
+    };
+    let status = match trail.configure(&wanted, caller).await? {
+        Configured::Created => 201,
+        Configured::Changed | Configured::Unchanged => 200,
+        Configured::Taken(Alias { name, pointer, .. }, other) => {
+            let detail = format!("{name:?} belongs to the person {other:?}; take it away there first");
+            return Err(Problem::conflict(
+                "another person has this id or address",
+                vec![FieldError::new(pointer, detail)],
+            ));
+        }
+    };
+    Ok(api::json(status, &Answer { id, person: &person }))
+}

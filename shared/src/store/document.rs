@@ -1,0 +1,280 @@
+//! What is configured: settings, people. Each is a document of a kind, with an id and a generation that counts its changes; each
+//! change is an event that holds the old and the new content, stored in the same transaction.
+//!
+//! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
+//! of a kind can share one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{
+    access::Caller,
+    event::{Event, EventId, Party},
+    folding::fold,
+    instant::Instant,
+    store::{
+        Pauses, ReadError, Trail, Unavailable,
+        item::{Damaged, Item},
+        keys,
+        transaction::{Change, Commit},
+    },
+};
+
+/// What kind of thing is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The tenant's settings: one document, with the id `settings`.
+    Settings,
+    /// A person.
+    Person,
+}
+
+impl Kind {
+    /// The word in keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Person => "person",
+        }
+    }
+
+    /// The action that a change of it is.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Settings => "settings.changed",
+            Self::Person => "person.configured",
+        }
+    }
+}
+
+/// Another name of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// What kind of name, so that an id and an address that read the same are two.
+    pub kind: char,
+    /// The name; case does not tell names apart.
+    pub name: String,
+    /// Where in the document it stands.
+    pub pointer: String,
+}
+
+impl Alias {
+    fn key(&self) -> String {
+        format!("{}:{}", self.kind, fold(&self.name))
+    }
+}
+
+/// A document as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Its id.
+    pub id: String,
+    /// How often it was changed.
+    pub generation: u64,
+    /// Its content; none of one that was deleted.
+    pub content: Option<Value>,
+    /// The keys of its other names.
+    aliases: Vec<String>,
+}
+
+/// How a document is to be.
+#[derive(Clone, Debug)]
+pub struct Wanted<'w> {
+    /// What kind of thing it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: &'w str,
+    /// Its content; none takes it away.
+    pub content: Option<Value>,
+    /// Its other names.
+    pub aliases: Vec<Alias>,
+    /// How the event about the change names it.
+    pub shown: Option<Party>,
+}
+
+/// What a change came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Configured {
+    /// It was not there before.
+    Created,
+    /// It was there and is different now.
+    Changed,
+    /// It was there as it is.
+    Unchanged,
+    /// Another document has that name: the alias and that document's id.
+    Taken(Alias, String),
+}
+
+impl Document {
+    /// The content.
+    ///
+    /// # Errors
+    /// It is not as this service writes it.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, ReadError> {
+        let read = self.content.as_ref().map(T::deserialize).transpose();
+        read.map_err(|_| Damaged::new(&self.id, "content").into())
+    }
+
+    fn of(mut item: Item) -> Result<Self, Damaged> {
+        let text = |value: Option<AttributeValue>| match value {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        };
+        let id = text(item.remove("sk")).unwrap_or_default();
+        let damaged = |attribute| Damaged::new(&id, attribute);
+        let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
+        let content = match item.remove("content") {
+            None => None,
+            content => {
+                let json = text(content).and_then(|json| serde_json::from_str(&json).ok());
+                Some(json.ok_or_else(|| damaged("content"))?)
+            }
+        };
+        let aliases = match item.remove("aliases") {
+            None => Vec::new(),
+            Some(AttributeValue::L(list)) => list.into_iter().filter_map(|value| text(Some(value))).collect(),
+            Some(_) => return Err(damaged("aliases")),
+        };
+        // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
+        let content = content.filter(|content: &Value| !content.is_null());
+        Ok(Self { generation: generation.ok_or_else(|| damaged("generation"))?, content, aliases, id })
+    }
+}
+
+impl Trail<'_> {
+    /// The document of that id. One that was deleted has no content.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, ReadError> {
+        let item = self.store.state_item(keys::documents(kind, &self.tenant), id, self.deadline).await?;
+        Ok(item.map(Document::of).transpose()?)
+    }
+
+    /// The document that is known by a name of that kind.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn document_known_as(&self, kind: Kind, alias: char, name: &str) -> Result<Option<Document>, ReadError> {
+        let alias = Alias { kind: alias, name: name.to_owned(), pointer: String::new() };
+        match self.owner(kind, &alias).await? {
+            Some(id) => self.document(kind, &id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The documents of a kind in the order of their ids, those after `after`; and whether there may be more.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn documents(&self, kind: Kind, after: Option<&str>) -> Result<(Vec<Document>, bool), ReadError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let pk = keys::documents(kind, &self.tenant);
+        let start = after.map(|after| HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.state)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(&pk))
+            .set_exclusive_start_key(start);
+        let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
+        let goes_on = output.last_evaluated_key.is_some();
+        let documents = output.items.unwrap_or_default().into_iter().map(Document::of).collect::<Result<_, _>>()?;
+        Ok((documents, goes_on))
+    }
+
+    /// Makes a document as it is wanted.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be done or not; asking for the same again is safe.
+    pub async fn configure(&self, wanted: &Wanted<'_>, by: &Caller) -> Result<Configured, ReadError> {
+        let Wanted { kind, id, content, aliases, .. } = wanted;
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let before = self.document(*kind, id).await?;
+            if before.as_ref().and_then(|before| before.content.as_ref()) == content.as_ref() {
+                return Ok(Configured::Unchanged);
+            }
+            let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
+            for alias in aliases.iter().filter(|alias| !had.contains(&alias.key())) {
+                if let Some(other) = self.owner(*kind, alias).await?.filter(|other| other != id) {
+                    return Ok(Configured::Taken(alias.clone(), other));
+                }
+            }
+            let event = self.change_event(wanted, before.as_ref(), by);
+            match self.commit(event, &by.recorded_by(), self.changes(wanted, before.as_ref())).await? {
+                Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
+                    return Ok(Configured::Created);
+                }
+                Commit::Done(_) => return Ok(Configured::Changed),
+                // Somebody else was quicker: what is there now decides.
+                Commit::Taken(_) | Commit::Stale if pauses.pause().await => {}
+                Commit::Taken(_) | Commit::Stale => {
+                    let failure = format!("{} {id:?} was changed by others all the time", kind.word());
+                    return Err(Unavailable(failure).into());
+                }
+            }
+        }
+    }
+
+    fn change_event(&self, wanted: &Wanted<'_>, before: Option<&Document>, by: &Caller) -> Event {
+        let action = wanted.kind.action();
+        let about = [wanted.id, &next_generation(before).to_string()];
+        let id = EventId::of_service(&self.tenant, action, &about);
+        let mut event = Event::of_service(id, &self.tenant, action, Instant::now(), by.actor());
+        event.target = wanted.shown.clone();
+        let old = before.and_then(|before| before.content.clone());
+        let told = [("old", old), ("new", wanted.content.clone())];
+        let told = told.into_iter().filter_map(|(word, content)| Some((word.to_owned(), content?)));
+        event.details = Some(told.collect::<Map<_, _>>());
+        event
+    }
+
+    fn changes(&self, wanted: &Wanted<'_>, before: Option<&Document>) -> Vec<Change> {
+        let Wanted { kind, id, content, aliases, .. } = wanted;
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let (pk, alias_pk) = (keys::documents(*kind, &self.tenant), keys::aliases(*kind, &self.tenant));
+        // In a fixed order, so that the same change is the same transaction.
+        let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
+        let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
+        let set = vec![
+            ("content", text(&content.as_ref().unwrap_or(&Value::Null).to_string())),
+            ("generation", number(next_generation(before))),
+            ("aliases", AttributeValue::L(has.iter().map(|alias| text(alias)).collect())),
+        ];
+        let document = match before {
+            None => Change::Insert([("pk", text(&pk)), ("sk", text(id))].into_iter().chain(set).collect()),
+            Some(before) => {
+                let expected = ("generation", number(before.generation));
+                Change::Update { key: [pk, (*id).to_owned()], set, expected }
+            }
+        };
+        let added = has
+            .difference(&had)
+            .map(|alias| Change::Insert(vec![("pk", text(&alias_pk)), ("sk", text(alias)), ("document", text(id))]));
+        let removed = had
+            .difference(&has)
+            .map(|alias| Change::Delete { key: [alias_pk.clone(), alias.clone()], expected: ("document", text(id)) });
+        [document].into_iter().chain(added).chain(removed).collect()
+    }
+
+    /// The id of the document with that name.
+    async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
+        let item = self.store.state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline).await?;
+        Ok(match item.and_then(|mut item| item.remove("document")) {
+            Some(AttributeValue::S(id)) => Some(id),
+            _ => None,
+        })
+    }
+}
+
+fn next_generation(before: Option<&Document>) -> u64 {
+    before.map_or(0, |before| before.generation) + 1
+}

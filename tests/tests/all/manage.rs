@@ -1,0 +1,236 @@
+//! Settings and people: what administrators change, what takes effect, and what the trail says about it.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tests::{Answer, Stack, seconds_ago};
+
+/// The changes of that action, the oldest first, as (who, old, new).
+async fn changes(stack: &Stack, token: &str, action: &str) -> Vec<(Value, Value, Value)> {
+    let query =
+        json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc", "limit": 1000});
+    let answer = stack.post(token, "/v1/events/search", &query).await;
+    let events = answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
+    let told = |event: Value| {
+        (event["actor"]["email"].clone(), event["details"]["old"].clone(), event["details"]["new"].clone())
+    };
+    events.into_iter().map(told).collect()
+}
+
+fn names(answer: &Answer) -> Vec<&str> {
+    let people = answer.body["people"].as_array().unwrap_or_else(|| panic!("{}", answer.text));
+    people.iter().map(|person| person["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_settings_take_effect_and_are_on_record() {
+    let stack = Stack::start().await;
+    let (admin, reader, writer) = (stack.admin("acme"), stack.reader("acme"), stack.writer("acme"));
+    let before = stack.get(&reader, "/v1/settings").await.body;
+    assert_eq!((&before["retention_days"], &before["zone"]), (&json!(400), &json!("UTC")));
+    assert_eq!(before["thresholds"]["revocation_seconds"], 300);
+
+    // Old enough for 93 days to hide it, young enough for 400.
+    let days_ago = |days: u64| seconds_ago(days * 86_400);
+    let event = |id: &str, days| json!({"id": id, "action": "user.logged_in", "occurred_at": days_ago(days), "actor": {"type": "user", "name": "x"}});
+    assert_eq!(stack.post(&writer, "/v1/events", &event("old", 100)).await.status, 201);
+
+    for (token, status) in [(&reader, 403), (&writer, 403)] {
+        assert_eq!(stack.put(token, "/v1/settings", &json!({"retention_days": 93})).await.status, status);
+    }
+    let answer = stack.put(&admin, "/v1/settings", &json!({"retention_days": 93, "zone": "Europe/Paris"})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.body["notice"].as_str().unwrap().contains("hidden at once"), "{}", answer.text);
+    assert_eq!(stack.get(&reader, "/v1/events/old").await.status, 404);
+    assert_eq!(stack.get(&reader, "/v1/events").await.body["events"], json!([]));
+    assert_eq!(stack.get(&reader, "/v1/feed").await.body["events"], json!([]));
+    let refused = stack.post(&writer, "/v1/events", &event("older", 94)).await;
+    assert!(refused.status == 422 && refused.text.contains("93 days"), "{}", refused.text);
+    let me = stack.get(&reader, "/v1/me").await.body;
+    assert_eq!((&me["zone"], &me["retention_days"]), (&json!("Europe/Paris"), &json!(93)));
+
+    // Longer again: what is still stored shows, and what comes is kept longer.
+    let answer = stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await;
+    assert!(answer.body["notice"].as_str().unwrap().contains("from now on"), "{}", answer.text);
+    assert_eq!(answer.body["zone"], "Europe/Paris");
+    assert_eq!(stack.get(&reader, "/v1/events/old").await.status, 200);
+    assert_eq!(stack.post(&writer, "/v1/events", &event("ancient", 3000)).await.status, 201);
+
+    // The same again is no change.
+    let again = stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await;
+    assert!(again.status == 200 && again.body.get("notice").is_none(), "{}", again.text);
+    let told = changes(&stack, &reader, "settings.changed").await;
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].0, "admin@acme.example");
+    assert_eq!((&told[0].2["retention_days"], &told[1].1), (&json!(93), &told[0].2));
+    assert_eq!(told[1].2["retention_days"], 3653);
+
+    // Nobody else's.
+    assert_eq!(stack.get(&stack.reader("bolt"), "/v1/settings").await.body, before);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_without_offset_are_read_in_the_tenants_zone() {
+    let stack = Stack::start().await;
+    let (admin, writer) = (stack.admin("acme"), stack.writer("acme"));
+    // Half past noon in Kolkata, where a day begins at 18:30 UTC.
+    let today = &seconds_ago(86_400)[..10];
+    for (id, time) in [("before", "18:29:59.999"), ("after", "18:30:00.000")] {
+        let event = json!({"id": id, "action": "user.logged_in", "occurred_at": format!("{}T{time}Z", day_before(today)), "actor": {"type": "user", "name": "x"}});
+        assert_eq!(stack.post(&writer, "/v1/events", &event).await.status, 201);
+    }
+    stack.put(&admin, "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
+    let ids = async |query: &str| {
+        let answer = stack.get(&admin, &format!("/v1/events?since={today}{query}")).await;
+        answer.body["events"].as_array().unwrap().iter().map(|event| event["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("").await, ["after"]);
+    assert_eq!(ids("&tz=UTC").await, Vec::<Value>::new());
+    stack.stop().await;
+}
+
+fn day_before(day: &str) -> String {
+    day.parse::<jiff::civil::Date>().unwrap().yesterday().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_and_people_change_nothing() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    for (path, body, status, part) in [
+        ("/v1/settings", json!({"retention_days": 5}), 422, "/retention_days"),
+        ("/v1/settings", json!({"zone": "Mars", "retention_days": 5}), 422, "/zone"),
+        ("/v1/settings", json!({"retention": 100}), 422, "did you mean"),
+        ("/v1/settings", json!([]), 422, "object"),
+        ("/v1/people/p", json!({}), 422, "at least one"),
+        ("/v1/people/p", json!({"emails": ["a@b"], "boss": "x"}), 422, "/boss"),
+        ("/v1/people/%20p", json!({"emails": ["a@b"]}), 400, "id in the address"),
+        ("/v1/people/p?x=1", json!({"emails": ["a@b"]}), 400, "unknown query parameter"),
+    ] {
+        let answer = stack.put(&admin, path, &body).await;
+        assert!(
+            answer.status == status && answer.text.contains(part),
+            "{path} {body}: {} {}",
+            answer.status,
+            answer.text
+        );
+    }
+    assert_eq!(stack.get(&admin, "/v1/people").await.body, json!({"people": [], "next": null}));
+    assert_eq!(changes(&stack, &admin, "settings.changed").await, []);
+    assert_eq!(changes(&stack, &admin, "person.configured").await, []);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_one_human_behind_several_ids() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    let alex = json!({"name": "Alex Müller", "emails": ["Alex@nikpot.com"], "upns": ["alex@nikpot.onmicrosoft.com"], "scm_names": ["alexn"], "team": "MSP", "manager": "sam"});
+    let created = stack.put(&admin, "/v1/people/alex", &alex).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    assert_eq!(stack.put(&admin, "/v1/people/alex", &alex).await.status, 200);
+    let mut whole = alex.clone();
+    whole["id"] = "alex".into();
+    assert_eq!(stack.get(&admin, "/v1/people/alex").await.body, whole);
+
+    // Nobody else can have one of these, in whatever case or list.
+    for (taken, pointer) in [
+        (json!({"emails": ["x@y"], "upns": ["alex@NIKPOT.com"]}), "/upns/0"),
+        (json!({"scm_names": ["AlexN"]}), "/scm_names/0"),
+    ] {
+        let refused = stack.put(&admin, "/v1/people/other", &taken).await;
+        assert_eq!(refused.status, 409, "{}", refused.text);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer);
+        assert!(refused.text.contains("\\\"alex\\\""), "{}", refused.text);
+    }
+    assert_eq!(stack.get(&admin, "/v1/people/other").await.status, 404);
+
+    // Once given up, it can be had.
+    assert_eq!(stack.put(&admin, "/v1/people/alex", &json!({"emails": ["alex@nikpot.com"]})).await.status, 200);
+    assert_eq!(stack.put(&admin, "/v1/people/other", &json!({"scm_names": ["alexn"]})).await.status, 201);
+    // And another tenant's people are others.
+    assert_eq!(stack.put(&stack.admin("bolt"), "/v1/people/alex", &json!({"scm_names": ["alexn"]})).await.status, 201);
+    assert_eq!(stack.get(&stack.reader("bolt"), "/v1/people/other").await.status, 404);
+
+    let told = changes(&stack, &admin, "person.configured").await;
+    assert_eq!(
+        told.iter().map(|(_, old, new)| (old, new)).collect::<Vec<_>>(),
+        [
+            (&Value::Null, &alex),
+            (&alex, &json!({"emails": ["alex@nikpot.com"]})),
+            (&Value::Null, &json!({"scm_names": ["alexn"]})),
+        ]
+    );
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_found_by_what_is_typed_and_listed_in_pages() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    for place in 0..7 {
+        let team = if place % 2 == 0 { "Größe" } else { "Ops" };
+        let person =
+            json!({"name": format!("Person {place}"), "emails": [format!("p{place}@acme.example")], "team": team});
+        assert_eq!(stack.put(&admin, &format!("/v1/people/{}", 6 - place), &person).await.status, 201);
+    }
+    let all = stack.get(&admin, "/v1/people").await;
+    assert_eq!(names(&all), ["0", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!(names(&stack.get(&admin, "/v1/people?q=GRÖSSE%20person").await), ["0", "2", "4", "6"]);
+    assert_eq!(names(&stack.get(&admin, "/v1/people?q=p3@").await), ["3"]);
+    assert_eq!(names(&stack.get(&admin, "/v1/people?q=nobody").await), Vec::<&str>::new());
+
+    let mut seen = Vec::new();
+    let mut path = "/v1/people?q=person&limit=3".to_owned();
+    loop {
+        let page = stack.get(&admin, &path).await;
+        seen.extend(names(&page).into_iter().map(str::to_owned));
+        match page.body["next"].as_str() {
+            Some(next) => path = format!("/v1/people?q=person&limit=3&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["0", "1", "2", "3", "4", "5", "6"]);
+    let cursor = stack.get(&admin, "/v1/people?limit=1").await.body["next"].as_str().unwrap().to_owned();
+    for path in [
+        format!("/v1/people?cursor={cursor}&q=x"),
+        "/v1/people?cursor=x".into(),
+        "/v1/people?name=x".into(),
+        "/v1/people?limit=0".into(),
+    ] {
+        assert_eq!(stack.get(&admin, &path).await.status, 400, "{path}");
+    }
+    assert_eq!(stack.get(&stack.reader("bolt"), &format!("/v1/people?cursor={cursor}")).await.status, 400);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_at_the_same_time_follow_each_other() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    let stack = &stack;
+    let admin = &admin;
+    // Each wants the same person to be different.
+    let puts = (0..8).map(|place| async move {
+        stack.put(admin, "/v1/people/p", &json!({"emails": [format!("p{place}@acme.example")]})).await
+    });
+    for answer in join_all(puts).await {
+        assert!(matches!(answer.status.as_u16(), 200 | 201), "{}", answer.text);
+    }
+    let told = changes(stack, admin, "person.configured").await;
+    assert_eq!(told.len(), 8);
+    // Every change begins where another ended, and the first with nothing.
+    assert_eq!(told.iter().filter(|(_, old, _)| old.is_null()).count(), 1);
+    for (_, old, _) in told.iter().filter(|(_, old, _)| !old.is_null()) {
+        assert_eq!(told.iter().filter(|(_, _, new)| new == old).count(), 1);
+    }
+
+    // Each wants to be the one with an address.
+    let puts = (0..8).map(|place| async move {
+        stack.put(admin, &format!("/v1/people/q{place}"), &json!({"emails": ["q@acme.example"]})).await.status.as_u16()
+    });
+    let mut statuses = join_all(puts).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+    assert_eq!(names(&stack.get(admin, "/v1/people?q=q@acme").await).len(), 1);
+}
