@@ -8,6 +8,7 @@
 //! | [`by_id`] | which events have these ids |
 //! | [`listing`] | which events, in which order, through which index |
 //! | [`plan`] | which index is the narrowest that cannot miss one |
+//! | [`search`] | which events meet this filter and these words |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
 //! | [`document`] | what is configured: settings, people |
 
@@ -18,6 +19,7 @@ pub mod item;
 pub mod keys;
 pub mod listing;
 pub mod plan;
+pub mod search;
 mod transaction;
 
 use std::time::Duration;

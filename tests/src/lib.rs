@@ -3,12 +3,15 @@
 // A harness stops a test by panicking, with the sentence that says why.
 #![allow(clippy::expect_used, clippy::missing_panics_doc)]
 
+mod dynamodb_local;
+
 use std::{
     fmt::Display,
     path::Path,
     time::{Duration, Instant},
 };
 
+use aws_types::SdkConfig;
 use local::{Data, Functions, Options, Running, TokenRequest};
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
@@ -24,6 +27,8 @@ pub struct Stack {
     /// The stack.
     pub running: Running,
     client: Client,
+    /// What leads to the engine its functions use.
+    aws: SdkConfig,
 }
 
 /// What the API answered.
@@ -69,11 +74,26 @@ impl Stack {
     }
 
     /// Any stack.
-    pub async fn with(options: Options) -> Self {
+    pub async fn with(mut options: Options) -> Self {
+        let peer = dynamodb_local::named_by_environment();
+        if let Some(peer) = &peer {
+            options.functions = options.functions.through(peer);
+            // It is slow, and an attempt that is given up goes on there: short ones would only add to each other.
+            options.parameters.insert("FeedLag".into(), "7".into());
+        }
         let running = local::start(options).await.unwrap_or_else(|error| panic!("the stack does not start: {error}"));
+        if let Some(peer) = &peer {
+            dynamodb_local::copy_tables(&running, peer).await;
+        }
         // What is tested is on this machine, whatever proxy its environment names.
         let client = Client::builder().no_proxy().build().expect("a client");
-        Self { running, client }
+        let aws = peer.unwrap_or_else(|| running.sdk_config().clone());
+        Self { running, client, aws }
+    }
+
+    /// What leads to the engine its functions use.
+    pub fn aws(&self) -> &SdkConfig {
+        &self.aws
     }
 
     /// A token as asked for.
@@ -173,7 +193,7 @@ pub fn store(stack: &Stack) -> shared::store::Store {
         ("ZONE", "UTC".to_owned()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-    shared::store::Store::new(&variables, stack.running.sdk_config()).expect("a store")
+    shared::store::Store::new(&variables, stack.aws()).expect("a store")
 }
 
 /// That many seconds ago, as an event says it.

@@ -5,15 +5,15 @@ use shared::{
     access::Caller,
     api::{self, Parameters},
     cursor::Binding,
-    event::{Event, EventId, Recorded},
+    event::{Event, EventId},
     filter::{Filter, FreeText},
     instant::Instant,
     problem::Problem,
     store::{
         Trail,
         keys::Position,
-        listing::{Order, Pace, Range},
-        plan::plan,
+        listing::{Order, Range},
+        search::Search,
     },
     zone::{self, Bound},
 };
@@ -52,16 +52,13 @@ pub async fn search(
 }
 
 /// What is asked for.
-struct Search {
-    range: Range,
-    filter: Option<Filter>,
-    words: Option<FreeText>,
+struct Asked {
+    search: Search,
     limit: usize,
-    include_service: bool,
     binding: Binding,
 }
 
-impl Search {
+impl Asked {
     fn read(trail: &Trail<'_>, parameters: &Parameters) -> Result<Self, Problem> {
         let include_service = parameters.read_as("include_service", |text| match text {
             "true" => Ok(true),
@@ -69,20 +66,13 @@ impl Search {
             _ => Err(format!("{text:?} must be true or false")),
         })?;
         let binding = Binding::new(&trail.tenant, "events", &parameters.identity(&["limit", "cursor"]));
-        Ok(Self {
+        let search = Search {
             range: range(trail, parameters, &binding)?,
             filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
             words: parameters.read_as("q", FreeText::read)?,
-            limit: limit(parameters)?,
             include_service: include_service.unwrap_or(false),
-            binding,
-        })
-    }
-
-    fn wants(&self, recorded: &Recorded) -> bool {
-        (self.include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
-            && self.words.as_ref().is_none_or(|words| words.matches(recorded))
+        };
+        Ok(Self { search, limit: limit(parameters)?, binding })
     }
 }
 
@@ -131,9 +121,9 @@ async fn answer(
     caller: &Caller,
     parameters: &Parameters,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let search = Search::read(trail, parameters)?;
-    let page = page(trail, &search);
-    if search.range.after.is_some() {
+    let asked = Asked::read(trail, parameters)?;
+    let page = page(trail, &asked);
+    if asked.search.range.after.is_some() {
         return page.await;
     }
     // Who looks is on record before anything is shown: without that there is no answer.
@@ -142,18 +132,12 @@ async fn answer(
 }
 
 /// Reads one page.
-async fn page(trail: &Trail<'_>, search: &Search) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let plan = plan(&trail.tenant, search.filter.as_ref());
-    let range = Range {
-        since: search.range.since.max(plan.since.unwrap_or(search.range.since)),
-        until: search.range.until.min(plan.until.unwrap_or(search.range.until)),
-        ..search.range.clone()
-    };
-    let pace = if plan.is_exact && search.words.is_none() { Pace::Items(search.limit) } else { Pace::Megabytes };
-    let mut events = trail.list(plan.index, range, pace);
+async fn page(trail: &Trail<'_>, asked: &Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let Asked { search, limit, binding } = asked;
+    let mut events = trail.search(search, *limit);
     let mut page = Page::open();
     let next = loop {
-        if page.count() == search.limit {
+        if page.count() == *limit {
             break if events.goes_on().await? { page.last() } else { None };
         }
         // Before the first event of the first page there is no place to go on from.
@@ -170,7 +154,7 @@ async fn page(trail: &Trail<'_>, search: &Search) -> Result<ApiGatewayV2httpResp
             break page.last();
         }
     };
-    let cursor = next.map(|position| search.binding.cursor(&position));
+    let cursor = next.map(|position| binding.cursor(&position));
     Ok(page.finish(cursor.as_deref(), Some(events.scanned)))
 }
 

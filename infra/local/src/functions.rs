@@ -63,6 +63,16 @@ impl Functions {
         self
     }
 
+    /// The same functions, reaching AWS by `aws` whatever the runner offers them: another engine, or something in between.
+    #[must_use]
+    pub fn through(mut self, aws: &SdkConfig) -> Self {
+        for build in self.0.values_mut() {
+            let (aws, make) = (aws.clone(), build.clone());
+            *build = Arc::new(move |variables, _| make(variables, &aws));
+        }
+        self
+    }
+
     /// Makes the function of a binary; `None` if there is none by that name.
     pub(crate) fn make(
         &self,

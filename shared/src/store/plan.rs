@@ -45,12 +45,18 @@ const INDEXES: [Involved; 5] = [
 
 /// Chooses for events that have to meet `filter`.
 pub fn plan(tenant: &Tenant, filter: Option<&Filter>) -> Plan {
+    let mut plans = plans(tenant, filter);
+    plans.swap_remove(0)
+}
+
+/// Every way that cannot miss an event which meets `filter`, the narrowest first; the last reads all of the range.
+pub fn plans(tenant: &Tenant, filter: Option<&Filter>) -> Vec<Plan> {
     let terms = match filter {
         Some(Filter::And(all)) => all.as_slice(),
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
-    let index = INDEXES.iter().find_map(|index| index.covering(tenant, terms)).unwrap_or(Index::ByTime);
+    let indexes = INDEXES.iter().filter_map(|index| index.covering(tenant, terms)).chain([Index::ByTime]);
     let (mut since, mut until): (Option<Instant>, Option<Instant>) = (None, None);
     for term in terms {
         let Filter::Compare(attribute, operator, Operand::Time(time)) = term else { continue };
@@ -74,8 +80,12 @@ pub fn plan(tenant: &Tenant, filter: Option<&Filter>) -> Plan {
     }
     let bounded = |term: &Filter| matches!(term, Filter::Compare(attribute, _, Operand::Time(_)) if attribute.path == "occurred_at");
     let rest = terms.iter().filter(|term| !bounded(term)).count();
-    let is_exact = rest == usize::from(index != Index::ByTime);
-    Plan { index, since, until, is_exact }
+    indexes
+        .map(|index| {
+            let is_exact = rest == usize::from(index != Index::ByTime);
+            Plan { index, since, until, is_exact }
+        })
+        .collect()
 }
 
 impl Involved {

@@ -5,7 +5,7 @@
 //! nothing is done and the caller reads again.
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::execute_transaction::ExecuteTransactionError,
     types::{AttributeValue, ParameterizedStatement},
 };
@@ -123,6 +123,11 @@ impl Trail<'_> {
                         None => Commit::Stale,
                     });
                 }
+                Ok(Err(error)) if is_final(&error) => {
+                    let failure = described(&error);
+                    tracing::error!(%failure, "a transaction can not be made: {failure}");
+                    return Err(Unavailable(failure).into());
+                }
                 Ok(Err(error)) => described(&error),
                 Err(_) => format!("no answer within {:?} or the request's time", self.store.attempt),
             };
@@ -140,6 +145,15 @@ fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
     let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) = error.as_service_error() else {
         return false;
     };
-    let codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-    codes.into_iter().any(|code| matches!(code, "ConditionalCheckFailed" | "DuplicateItem"))
+    canceled.cancellation_reasons().iter().any(|reason| match reason.code() {
+        Some("ConditionalCheckFailed" | "DuplicateItem") => true,
+        // How DynamoDB Local says DuplicateItem.
+        Some("ValidationError") => reason.message().is_some_and(|message| message.starts_with("Duplicate primary key")),
+        _ => false,
+    })
+}
+
+/// Whether the storage will not take it however often it is sent: our fault, or a right that is missing.
+fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
+    matches!(error.code(), Some("ValidationException" | "AccessDeniedException" | "ResourceNotFoundException"))
 }

@@ -71,11 +71,7 @@ impl Proxy {
             .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
             .endpoint_url(&self.url)
             .build();
-        let (for_ingest, for_manage, for_query) = (aws.clone(), aws.clone(), aws);
-        let functions = Functions::default()
-            .add("ingest", move |variables, _| ingest::Ingest::new(variables, &for_ingest), ingest::handle)
-            .add("manage", move |variables, _| manage::Manage::new(variables, &for_manage), manage::handle)
-            .add("query", move |variables, _| query::Query::new(variables, &for_query), query::handle);
+        let functions = Functions::all().through(&aws);
         let stack = Stack::with(local::Options { functions, ..options() }).await;
         self.engine.set(stack.running.engine_url().to_owned()).unwrap();
         stack

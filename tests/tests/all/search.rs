@@ -8,6 +8,16 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde_json::{Value, json};
+use shared::{
+    event::Tenant,
+    filter::Filter,
+    instant::Instant,
+    store::{
+        listing::{Index, Order, Range},
+        plan::{Plan, plans},
+        search::Search,
+    },
+};
 use tests::{Answer, Stack, seconds_ago, send, until};
 
 fn ids(answer: &Value) -> Vec<String> {
@@ -107,43 +117,93 @@ fn filters() -> impl Strategy<Value = String> {
     })
 }
 
-#[tokio::test]
-async fn any_filter_order_and_page_size_gives_what_a_look_at_every_event_gives() {
-    let stack = Stack::start().await;
-    fill(&stack, "acme", &trail(400)).await;
-    fill(&stack, "other", &trail(50)).await;
-    let auditor = stack.reader("acme");
-    let all = stack.get(&auditor, "/v1/events?limit=1000").await.body;
-    assert_eq!(ids(&all).len(), 400);
-    let everything: Vec<shared::event::Recorded> = tests::recorded(&stack, "acme", &ids(&all)).await;
+/// Events of the trail that filters are tried on; `TRAIL_EVENTS=100000 cargo test --release -p tests any_filter` takes more.
+fn trail_events() -> u64 {
+    std::env::var("TRAIL_EVENTS").map_or(400, |count| count.parse().expect("TRAIL_EVENTS: a number"))
+}
 
-    let mut runner = TestRunner::new(Config::with_cases(60));
-    for case in 0..60 {
-        let text = filters().new_tree(&mut runner).unwrap().current();
-        let filter = shared::filter::Filter::read(&text).unwrap();
-        let order = if case % 2 == 0 { "desc" } else { "asc" };
-        let limit = [1000, 100, 7][case % 3];
-        let mut expected: Vec<_> = everything
-            .iter()
-            .filter(|event| filter.matches(event))
-            .map(|event| event.event.id.as_str().to_owned())
-            .collect();
-        if order == "asc" {
-            expected.reverse();
-        }
-        let mut found = Vec::new();
-        let mut body = json!({"filter": text, "order": order, "limit": limit});
-        loop {
-            let page = search(&stack, &auditor, body.clone()).await;
-            assert_eq!(page.status, 200, "{text}: {}", page.text);
-            assert!(ids(&page.body).len() <= limit);
-            found.extend(ids(&page.body));
-            match page.body["next"].as_str() {
-                Some(next) => body["cursor"] = json!(next),
-                None => break,
+/// The filters that the README shows.
+const SHOWN: [&str; 1] = ["actor.email eq \"alex@nikpot.com\" and target.name sw \"W11\""];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_gives() {
+    let stack = Stack::start().await;
+    let count = trail_events();
+    fill(&stack, "acme", &trail(count)).await;
+    for (tenant, count) in [("other", count / 8), ("acm", count / 8)] {
+        fill(&stack, tenant, &trail(count)).await;
+    }
+    let readme = include_str!("../../../README.md").replace("\\\"", "\"");
+    assert!(SHOWN.iter().all(|filter| readme.contains(filter)));
+    let auditor = stack.reader("acme");
+    let all: Vec<String> = trail(count).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let everything: Vec<shared::event::Recorded> = tests::recorded(&stack, "acme", &all).await;
+    assert_eq!(everything.len(), all.len());
+
+    let mut runner = TestRunner::new(Config::default());
+    let drawn = (0..40).map(|_| filters().new_tree(&mut runner).unwrap().current());
+    let written = TERMS.iter().chain(&SHOWN).map(|&filter| filter.to_owned());
+    let mut indexes = BTreeSet::new();
+    for (case, text) in written.chain(drawn).enumerate() {
+        let filter = Filter::read(&text).unwrap();
+        for order in [Order::Descending, Order::Ascending] {
+            // Listed newest first, as the trail was made.
+            let mut expected: Vec<_> =
+                everything.iter().filter(|event| filter.matches(event)).map(|event| event.event.id.as_str()).collect();
+            if order == Order::Ascending {
+                expected.reverse();
+            }
+            let limit = [1000, 100, 7][case % 3].max(expected.len() / 5);
+            let found = listed(&stack, &auditor, &text, order, limit).await;
+            assert!(found == expected, "{text} {order:?} by {limit}");
+            for plan in plans(&Tenant::new("acme").unwrap(), Some(&filter)) {
+                indexes.insert(match &plan.index {
+                    Index::Involved { name, .. } => *name,
+                    Index::ByTime | Index::ByRecorded => "by_time",
+                });
+                let found = found_by(&stack, &plan, &filter, order, limit).await;
+                assert!(found == expected, "{text} {order:?} by {limit} through {plan:?}");
             }
         }
-        assert_eq!(found, expected, "{text} {order} by {limit}");
+    }
+    assert_eq!(indexes.len(), 6, "{indexes:?}");
+}
+
+/// The ids of all pages.
+async fn listed(stack: &Stack, token: &str, filter: &str, order: Order, limit: usize) -> Vec<String> {
+    let order = if order == Order::Descending { "desc" } else { "asc" };
+    let mut found = Vec::new();
+    let mut body = json!({"filter": filter, "order": order, "limit": limit});
+    loop {
+        let page = search(stack, token, body.clone()).await;
+        assert_eq!(page.status, 200, "{filter}: {}", page.text);
+        assert!(ids(&page.body).len() <= limit);
+        found.extend(ids(&page.body));
+        match page.body["next"].as_str() {
+            Some(next) => body["cursor"] = json!(next),
+            None => return found,
+        }
+    }
+}
+
+/// The ids found by one plan, read a page at a time.
+async fn found_by(stack: &Stack, plan: &Plan, filter: &Filter, order: Order, limit: usize) -> Vec<String> {
+    let store = tests::store(stack);
+    let always =
+        Range { since: Instant::from_millis(i64::MIN), until: Instant::from_millis(i64::MAX), order, after: None };
+    let mut search = Search { range: always, filter: Some(filter.clone()), words: None, include_service: false };
+    let mut found = Vec::new();
+    loop {
+        let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::api::deadline()).await.unwrap();
+        let mut events = trail.search_by(plan, &search, limit);
+        let before = found.len();
+        while found.len() < before + limit {
+            let Some(recorded) = events.next().await.unwrap() else { return found };
+            if search.wants(&recorded) {
+                found.push(recorded.event.id.as_str().to_owned());
+            }
+        }
+        search.range.after = events.position.clone();
     }
 }
 

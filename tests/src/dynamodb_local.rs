@@ -1,0 +1,54 @@
+//! AWS's own DynamoDB Local in the place of the embedded engine: `tests/storage` starts it and runs the tests of what is stored
+//! once more.
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider},
+    types::{BillingMode, GlobalSecondaryIndex},
+};
+use aws_types::SdkConfig;
+use local::Running;
+
+/// Where it listens, if it is to be used.
+const URL: &str = "DYNAMODB_LOCAL_URL";
+
+/// The way to it, to a database that nobody else uses.
+pub(crate) fn named_by_environment() -> Option<SdkConfig> {
+    let url = std::env::var(URL).ok()?;
+    // It keeps a database for each access key, which may be made of letters and digits.
+    let key = shared::event::EventId::fresh().as_str().replace('-', "");
+    Some(
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(key, "secret", None)))
+            .endpoint_url(url)
+            .build(),
+    )
+}
+
+/// Makes the tables there that the stack made in its own engine.
+pub(crate) async fn copy_tables(from: &Running, to: &SdkConfig) {
+    let (from, to) = (Client::new(from.sdk_config()), Client::new(to));
+    let names = from.list_tables().send().await.expect("the tables").table_names.unwrap_or_default();
+    for name in names {
+        let table = from.describe_table().table_name(&name).send().await.expect("a table").table.expect("a table");
+        let indexes = table.global_secondary_indexes.unwrap_or_default().into_iter().map(|index| {
+            GlobalSecondaryIndex::builder()
+                .set_index_name(index.index_name)
+                .set_key_schema(index.key_schema)
+                .set_projection(index.projection)
+                .build()
+                .expect("an index")
+        });
+        to.create_table()
+            .table_name(name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(table.attribute_definitions)
+            .set_key_schema(table.key_schema)
+            .set_global_secondary_indexes(Some(indexes.collect()))
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("DynamoDB Local makes no table: {error:?}"));
+    }
+}
