@@ -35,12 +35,14 @@ async fn search(stack: &Stack, token: &str, body: Value) -> Answer {
     stack.post(token, "/v1/events/search", &body).await
 }
 
-/// A trail of several people, accounts, things and sessions, over 300 days, with every attribute filled now and then.
+/// A trail of several people, accounts, things and sessions, with every attribute filled now and then; over 300 days, or 30 where
+/// it is short, as each day is a read.
 fn trail(count: u64) -> Vec<Value> {
+    let days = days(count);
     (0..count)
         .map(|n| {
             let mut event = json!({
-                "id": format!("e-{n:05}"), "action": "user.logged_in", "occurred_at": seconds_ago(100 + n * 300 * 86_400 / count),
+                "id": format!("e-{n:05}"), "action": "user.logged_in", "occurred_at": seconds_ago(100 + n * days * 86_400 / count),
                 "actor": {"type": "user", "email": format!("Person-{}@Acme.example", n % 7)}
             });
             match n % 5 {
@@ -69,6 +71,10 @@ fn trail(count: u64) -> Vec<Value> {
             event
         })
         .collect()
+}
+
+fn days(count: u64) -> u64 {
+    if count < 10_000 { 30 } else { 300 }
 }
 
 /// Terms that meet some events and not others, those that an index serves among them.
@@ -103,7 +109,8 @@ const TERMS: [&str; 26] = [
 
 /// Any filter over the terms, with a range of time.
 fn filters() -> impl Strategy<Value = String> {
-    let days = (0u64..300, 0u64..300).prop_map(|(a, b)| {
+    let days = (0u64..30, 0u64..30).prop_map(|(a, b)| {
+        // Within the days of a short trail.
         let (since, until) = (seconds_ago(a.max(b) * 86_400), seconds_ago(a.min(b) * 86_400));
         format!("occurred_at ge \"{since}\" and occurred_at lt \"{until}\"")
     });
@@ -173,7 +180,8 @@ async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_g
 async fn listed(stack: &Stack, token: &str, filter: &str, order: Order, limit: usize) -> Vec<String> {
     let order = if order == Order::Descending { "desc" } else { "asc" };
     let mut found = Vec::new();
-    let mut body = json!({"filter": filter, "order": order, "limit": limit});
+    let since = seconds_ago((days(trail_events()) + 1) * 86_400);
+    let mut body = json!({"filter": filter, "order": order, "limit": limit, "since": since});
     loop {
         let page = search(stack, token, body.clone()).await;
         assert_eq!(page.status, 200, "{filter}: {}", page.text);
@@ -189,8 +197,12 @@ async fn listed(stack: &Stack, token: &str, filter: &str, order: Order, limit: u
 /// The ids found by one plan, read a page at a time.
 async fn found_by(stack: &Stack, plan: &Plan, filter: &Filter, order: Order, limit: usize) -> Vec<String> {
     let store = tests::store(stack);
-    let always =
-        Range { since: Instant::from_millis(i64::MIN), until: Instant::from_millis(i64::MAX), order, after: None };
+    let always = Range {
+        since: seconds_ago((days(trail_events()) + 1) * 86_400).parse().unwrap(),
+        until: Instant::from_millis(i64::MAX),
+        order,
+        after: None,
+    };
     let mut search = Search { range: always, filter: Some(filter.clone()), words: None, include_service: false };
     let mut found = Vec::new();
     loop {
