@@ -1,0 +1,73 @@
+//! The benchmarks: ours beside something real in the same run on the same machine. `cargo bench -p tests` runs all of them,
+//! `cargo bench -p tests -- pages text` those two. `cargo test` runs them small, to see that they work; what they then print
+//! means nothing.
+//!
+//! "Raw" is the AWS SDK driving the same engine with the same items, without any code of ours.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+mod growth;
+mod ingest;
+mod measure;
+mod pages;
+mod sample;
+mod start;
+mod text;
+mod visible;
+
+use measure::Report;
+
+/// How much each benchmark does.
+#[derive(Clone, Copy)]
+pub struct Scale {
+    /// Whether figures are wanted, not only a look whether it works.
+    pub is_full: bool,
+}
+
+impl Scale {
+    /// `full` where figures are wanted, else `small`.
+    pub fn of<T>(self, full: T, small: T) -> T {
+        if self.is_full { full } else { small }
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let scale = Scale { is_full: arguments.iter().any(|argument| argument == "--bench") };
+    let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    // A test run that asks for tests by name does not mean these.
+    if !scale.is_full && !named.is_empty() {
+        return;
+    }
+    let wants = |name: &str| named.is_empty() || named.iter().any(|wanted| *wanted == name);
+    let mut report = Report::default();
+    if wants("ingest") {
+        ingest::end_to_end(scale, &mut report).await;
+        // On a thread of its own, with a runtime as Lambda's: one event after another.
+        report = std::thread::spawn(move || {
+            ingest::own_cpu(scale, &mut report);
+            report
+        })
+        .join()
+        .unwrap();
+    }
+    if wants("pages") {
+        pages::by_each_index(scale, &mut report).await;
+    }
+    if wants("text") {
+        text::no_match(scale, &mut report).await;
+    }
+    if wants("visible") {
+        visible::after_it_was_acknowledged(scale, &mut report).await;
+    }
+    if wants("start") {
+        start::to_first_poll(scale, &mut report).await;
+        start::first_call_over_tls(scale, &mut report).await;
+        start::sizes(&mut report);
+    }
+    if wants("growth") {
+        growth::events_and_tenants(scale, &mut report).await;
+    }
+    report.print();
+}

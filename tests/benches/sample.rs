@@ -1,0 +1,76 @@
+//! Events of about a kilobyte, as a portal sends them, and the items they become.
+
+use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
+use serde_json::{Value, json};
+use shared::{
+    event::{EventId, Recorded, RecordedBy, Tenant},
+    instant::Instant,
+    intake::{self, Intake},
+    store::item,
+};
+use std::time::Duration;
+
+const DAY: u64 = 86_400;
+
+/// One of many: people, accounts and applications recur, each event is `seconds` old.
+pub fn event(id: &str, n: usize, seconds: u64) -> Value {
+    json!({
+        "id": id, "action": "entra.account.requested", "occurred_at": tests::seconds_ago(seconds),
+        "actor": {"type": "user", "id": format!("5f0f3c1e-8f0b-4c55-9d1e-0c6f0a4b{:04}", n % 50), "email": format!("alex{}@nikpot.com", n % 50)},
+        "target": {"type": "application", "id": format!("entra-{}", n % 20), "name": format!("Entra 365 onmicrosoft {}", n % 20)},
+        "account": {"name": format!("msptech{}@NETORGFT11060369.onmicrosoft.com", n % 40)},
+        "session": {"id": format!("session-{}", n % 150), "scope": "session"},
+        "justification": "Reset MFA for a locked-out user, ticket INC-2041", "window": false
+    })
+}
+
+/// A list of `count` events with ids of their own.
+pub fn list(name: &str, count: usize) -> Value {
+    json!({"events": (0..count).map(|n| event(&format!("{name}-{n}"), n, 60 + n as u64)).collect::<Vec<_>>()})
+}
+
+/// The same events as items, as the trail stores them.
+pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValue)>> {
+    let tenant = Tenant::new(tenant).unwrap();
+    let now = Instant::now();
+    let intake = Intake { tenant: &tenant, now, retention: Duration::from_secs(400 * DAY) };
+    list["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            let event = intake::read(&event.to_string(), &intake, EventId::fresh).unwrap();
+            let digest = event.digest();
+            let expires_at = event.occurred_at.plus(intake.retention);
+            let recorded_by = RecordedBy { sub: "portal".into(), client_id: None };
+            item::attributes(&Recorded { event, recorded_at: now, recorded_by, digest, expires_at })
+        })
+        .collect()
+}
+
+/// Bytes of an item as DynamoDB counts them, near enough.
+pub fn size(item: &[(&'static str, AttributeValue)]) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(number) => number.len() / 2 + 2,
+        AttributeValue::B(blob) => blob.as_ref().len(),
+        _ => 1,
+    };
+    item.iter().map(|(name, it)| name.len() + value(it)).sum()
+}
+
+/// The statements that insert `items`, 25 a batch.
+pub fn batches(table: &str, items: Vec<Vec<(&'static str, AttributeValue)>>) -> Vec<Vec<BatchStatementRequest>> {
+    let statements: Vec<_> = items
+        .into_iter()
+        .map(|item| {
+            let places: Vec<_> = item.iter().map(|(name, _)| format!("'{name}': ?")).collect();
+            BatchStatementRequest::builder()
+                .statement(format!("INSERT INTO \"{table}\" VALUE {{{}}}", places.join(", ")))
+                .set_parameters(Some(item.into_iter().map(|(_, value)| value).collect()))
+                .build()
+                .unwrap()
+        })
+        .collect();
+    statements.chunks(25).map(<[_]>::to_vec).collect()
+}
