@@ -10,6 +10,7 @@
 //! | [`plan`] | which index is the narrowest that cannot miss one |
 //! | [`search`] | which events meet this filter and these words |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
+//! | [`wire`] | what does DynamoDB's JSON hold |
 //! | [`document`] | what is configured: settings, people |
 
 pub mod by_id;
@@ -21,6 +22,7 @@ pub mod listing;
 pub mod plan;
 pub mod search;
 mod transaction;
+mod wire;
 
 use std::time::Duration;
 
@@ -146,7 +148,7 @@ impl Store {
             .key("pk", AttributeValue::S(pk))
             .key("sk", AttributeValue::S(sk.to_owned()))
             .consistent_read(true);
-        Ok(Pauses::retry(deadline, || call.clone().send()).await?.item)
+        Ok(Pauses::retry(deadline, || call.clone().send()).await?.item.map(item::Item::from))
     }
 }
 

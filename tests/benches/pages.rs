@@ -10,7 +10,7 @@ use serde_json::json;
 use shared::{
     event::Tenant,
     instant::Instant,
-    store::keys::{self, Part},
+    store::keys::{self, Lane, Part},
 };
 use tests::{Stack, send};
 
@@ -139,7 +139,7 @@ async fn query(
         .index_name(index)
         .key_condition_expression("#key = :partition")
         .expression_attribute_names("#key", key)
-        .expression_attribute_values(":partition", AttributeValue::S(partition.to_owned()))
+        .expression_attribute_values(":partition", AttributeValue::S(keys::in_lane(partition, Lane::Shown)))
         .scan_index_forward(false)
         .limit(101)
         .send()

@@ -3,7 +3,11 @@
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use futures::{StreamExt, stream};
 use serde_json::json;
-use shared::{event::Tenant, instant::Instant, store::keys};
+use shared::{
+    event::Tenant,
+    instant::Instant,
+    store::keys::{self, Lane},
+};
 use tests::Stack;
 
 use crate::{
@@ -60,7 +64,7 @@ async fn drain(client: &Client, table: &str, partition: String) -> usize {
         .index_name("by_time")
         .key_condition_expression("#key = :partition")
         .expression_attribute_names("#key", "day")
-        .expression_attribute_values(":partition", AttributeValue::S(partition))
+        .expression_attribute_values(":partition", AttributeValue::S(keys::in_lane(&partition, Lane::Shown)))
         .scan_index_forward(false)
         .into_paginator()
         .send();

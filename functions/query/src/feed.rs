@@ -11,7 +11,7 @@ use shared::{
     problem::Problem,
     store::{
         Trail,
-        keys::Position,
+        keys::{Lane, Position},
         listing::{Index, Order, Pace, Range},
     },
 };
@@ -41,7 +41,7 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     let range =
         Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
     let pace = if filter.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
-    let mut events = trail.list(Index::ByRecorded, range, pace);
+    let mut events = trail.list(Index::ByRecorded, range, pace, &[Lane::Shown]);
     let mut page = Page::open();
     let next = loop {
         if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {

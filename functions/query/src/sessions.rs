@@ -13,7 +13,7 @@ use shared::{
     session::Story,
     store::{
         Trail,
-        keys::{self, Part, Position},
+        keys::{self, Lane, Part, Position},
         listing::{Index, Order, Pace, Range},
     },
 };
@@ -48,7 +48,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     let binding = Binding::new(&trail.tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
     let range = Range { order: Order::Descending, ..range(trail, &parameters, &binding)? };
     let after = range.after.clone();
-    let mut events = trail.list(Index::ByTime, range, Pace::Megabytes);
+    let mut events = trail.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
     let mut ids: Vec<String> = Vec::new();
     let mut last = None;
     let next = loop {
@@ -91,7 +91,7 @@ async fn story(trail: &Trail<'_>, id: &str) -> Result<Option<Story>, Problem> {
         order: Order::Ascending,
         after: None,
     };
-    let mut events = trail.list(index, always, Pace::Items(100));
+    let mut events = trail.list(index, always, Pace::Items(100), &[Lane::Shown]);
     let mut told = Vec::new();
     while let Some(recorded) = events.next().await? {
         // The index ignores case, ids do not.

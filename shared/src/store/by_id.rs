@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use crate::{
     event::{EventId, Recorded},
-    store::{Pauses, ReadError, Store, Trail, Unavailable, item, keys},
+    store::{Pauses, ReadError, Store, Trail, Unavailable, item, keys, wire},
 };
 
 /// DynamoDB's limit for one BatchGetItem.
@@ -22,7 +22,7 @@ impl Trail<'_> {
         let key = AttributeValue::S(keys::event(&self.tenant, id));
         let call = client.get_item().table_name(events).key("pk", key).consistent_read(true);
         let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
-        let recorded = output.item.map(item::read).transpose()?;
+        let recorded = output.item.map(|item| item::read(item.into())).transpose()?;
         Ok(recorded.filter(|recorded| self.shows(recorded)))
     }
 
@@ -43,17 +43,12 @@ impl Trail<'_> {
                     .build()
                     .expect("keys are given");
                 let call = client.batch_get_item().request_items(events, wanted);
-                let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
-                for item in output.responses.unwrap_or_default().remove(events).unwrap_or_default() {
+                let (items, undone) = Pauses::retry(self.deadline, || wire::batch_get(call.clone())).await?;
+                for item in items {
                     let recorded = item::read(item)?;
                     found.insert(keys::event(&recorded.event.tenant, &recorded.event.id), recorded);
                 }
-                keys = output
-                    .unprocessed_keys
-                    .unwrap_or_default()
-                    .remove(events)
-                    .map(|rest| rest.keys)
-                    .unwrap_or_default();
+                keys = undone;
                 if !keys.is_empty() && !pauses.pause().await {
                     return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
                 }

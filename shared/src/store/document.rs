@@ -20,6 +20,7 @@ use crate::{
         item::{Damaged, Item},
         keys,
         transaction::{Change, Commit},
+        wire,
     },
 };
 
@@ -183,9 +184,9 @@ impl Trail<'_> {
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", text(&pk))
             .set_exclusive_start_key(start);
-        let output = Pauses::retry(self.deadline, || call.clone().send()).await?;
-        let goes_on = output.last_evaluated_key.is_some();
-        let documents = output.items.unwrap_or_default().into_iter().map(Document::of).collect::<Result<_, _>>()?;
+        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
+        let goes_on = page.next.is_some();
+        let documents = page.items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
         Ok((documents, goes_on))
     }
 

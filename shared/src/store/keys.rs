@@ -11,8 +11,9 @@
 //! | a document's other name | `kind_alias#tenant` | `e:value` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
-//! The last part is the shard, 0 from the first day, so that a busy tenant can be split from a coming day on without moving
-//! what is there. Values are case-folded and say which attribute they hold. What stands first is what is asked for: people by
+//! The last part is the lane. `0` holds what a listing shows; the service's own hidden events, of which every search adds one,
+//! stand in lane `s`, where nobody has to read past them. More lanes can split a busy tenant from a coming day on without
+//! moving what is there. Values are case-folded and say which attribute they hold. What stands first is what is asked for: people by
 //! their e-mail, accounts and things by their name. Only the first can be asked of the index alone, since an event that has
 //! both stands under the first.
 
@@ -34,10 +35,28 @@ pub fn read_event(key: &str) -> Option<(Tenant, EventId)> {
     Some((Tenant::new(tenant)?, EventId::new(id)?))
 }
 
-/// The partition of one UTC day, by its number since 1970.
+/// Part of a partition: a listing reads the lanes it needs side by side and puts their events in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// What a listing shows.
+    Shown,
+    /// The service's own events, hidden unless asked for.
+    Service,
+}
+
+/// The partition of a lane.
+pub fn in_lane(partition: &str, lane: Lane) -> String {
+    let lane = match lane {
+        Lane::Shown => '0',
+        Lane::Service => 's',
+    };
+    format!("{partition}#{lane}")
+}
+
+/// One UTC day, by its number since 1970; each lane of it is a partition.
 pub fn day(tenant: &Tenant, day: i64) -> String {
     let date = Instant::of_day(day).to_string();
-    format!("{tenant}#{}#0", &date[..10])
+    format!("{tenant}#{}", &date[..10])
 }
 
 /// The partition of a tenant's documents of a kind, in the state table.
@@ -98,14 +117,14 @@ pub enum Part {
     Name,
 }
 
-/// The partition of everything that involves somebody or something whose `part` is `value`.
+/// Everything that involves somebody or something whose `part` is `value`; each lane of it is a partition.
 pub fn involved(tenant: &Tenant, part: Part, value: &str) -> String {
     let letter = match part {
         Part::Email => 'e',
         Part::Id => 'i',
         Part::Name => 'n',
     };
-    format!("{tenant}#{letter}:{}#0", fold(value))
+    format!("{tenant}#{letter}:{}", fold(value))
 }
 
 /// The same for what an event says of them, by the first of `order` that it says. None where it says none.

@@ -12,7 +12,8 @@ use crate::{
     store::{
         Pauses, ReadError, Store, Trail,
         item::{self, Item},
-        keys::{self, Position},
+        keys::{self, Lane, Position},
+        wire::{self, Key},
     },
 };
 
@@ -77,6 +78,15 @@ pub enum Pace {
 
 /// Events of one range, read in order as far as they are wanted. Nothing added meanwhile shifts what is still to come.
 pub struct Listing<'t> {
+    lanes: Vec<InLane<'t>>,
+    /// Events taken so far, shown or not.
+    pub scanned: u64,
+    /// Where the last event taken stands.
+    pub position: Option<Position>,
+}
+
+/// The events of one lane.
+struct InLane<'t> {
     trail: &'t Trail<'t>,
     index: Index,
     /// The bounds of the sort key, both within it.
@@ -91,10 +101,8 @@ pub struct Listing<'t> {
     /// Rows of the index, still to be made events.
     rows: VecDeque<Item>,
     ready: VecDeque<Recorded>,
-    /// Events taken so far, shown or not.
-    pub scanned: u64,
-    /// Where the last event taken stands.
-    pub position: Option<Position>,
+    /// The next event, where it was looked at before it was taken.
+    head: Option<(Position, Recorded)>,
 }
 
 /// A partition of which a page was read.
@@ -103,12 +111,17 @@ struct Begun {
     /// The page's rows, until they are taken.
     rows: Option<Vec<Item>>,
     /// Where the partition goes on, if it does.
-    next: Option<Item>,
+    next: Option<Key>,
 }
 
 impl Trail<'_> {
     /// Reads the tenant's events of `range` through `index`.
-    pub fn list(&self, index: Index, range: Range, pace: Pace) -> Listing<'_> {
+    pub fn list(&self, index: Index, range: Range, pace: Pace, lanes: &[Lane]) -> Listing<'_> {
+        let lanes = lanes.iter().map(|lane| self.list_lane(index.clone(), range.clone(), pace, *lane)).collect();
+        Listing { lanes, scanned: 0, position: None }
+    }
+
+    fn list_lane(&self, index: Index, range: Range, pace: Pace, lane: Lane) -> InLane<'_> {
         let Self { tenant, now, settings, .. } = self;
         // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
         let mut since = range.since.max(now.minus(settings.retention()).minus(LATEST));
@@ -121,17 +134,14 @@ impl Trail<'_> {
         }
         let first = since.day_number();
         let last = if since < until { Instant::from_millis(until.millis() - 1).day_number() } else { first - 1 };
+        let day = |day| keys::in_lane(&keys::day(tenant, day), lane);
         let partitions: VecDeque<_> = match (&index, range.order) {
-            (Index::Involved { partition, .. }, _) if first <= last => [partition.clone()].into(),
+            (Index::Involved { partition, .. }, _) if first <= last => [keys::in_lane(partition, lane)].into(),
             (Index::Involved { .. }, _) => VecDeque::new(),
-            (Index::ByTime | Index::ByRecorded, Order::Ascending) => {
-                (first..=last).map(|day| keys::day(tenant, day)).collect()
-            }
-            (Index::ByTime | Index::ByRecorded, Order::Descending) => {
-                (first..=last).rev().map(|day| keys::day(tenant, day)).collect()
-            }
+            (Index::ByTime | Index::ByRecorded, Order::Ascending) => (first..=last).map(day).collect(),
+            (Index::ByTime | Index::ByRecorded, Order::Descending) => (first..=last).rev().map(day).collect(),
         };
-        Listing {
+        InLane {
             trail: self,
             index,
             // A sort key is a time, `#` and an id, so a bare time stands before all events of its millisecond.
@@ -145,8 +155,7 @@ impl Trail<'_> {
             begun: VecDeque::new(),
             rows: VecDeque::new(),
             ready: VecDeque::new(),
-            scanned: 0,
-            position: None,
+            head: None,
         }
     }
 }
@@ -158,19 +167,28 @@ impl Listing<'_> {
     /// The storage did not answer, or an item is damaged.
     pub async fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
         loop {
-            while let Some(recorded) = self.ready.pop_front() {
-                self.scanned += 1;
-                let position = self.position_of(&recorded);
-                let is_wanted = self.is_beyond(&position) && self.trail.shows(&recorded);
-                self.position = Some(position);
-                if is_wanted {
-                    return Ok(Some(recorded));
+            // The lane whose next event comes first.
+            let mut first: Option<(usize, Position)> = None;
+            for (place, lane) in self.lanes.iter_mut().enumerate() {
+                let order = lane.order;
+                let Some(position) = lane.peek().await? else { continue };
+                let comes_first = first.as_ref().is_none_or(|(_, other)| match order {
+                    Order::Descending => position > other,
+                    Order::Ascending => position < other,
+                });
+                if comes_first {
+                    first = Some((place, position.clone()));
                 }
             }
-            if !self.has_rows().await? {
-                return Ok(None);
+            let Some((place, position)) = first else { return Ok(None) };
+            let lane = &mut self.lanes[place];
+            let Some((_, recorded)) = lane.head.take() else { continue };
+            self.scanned += 1;
+            let is_wanted = lane.is_beyond(&position) && lane.trail.shows(&recorded);
+            self.position = Some(position);
+            if is_wanted {
+                return Ok(Some(recorded));
             }
-            self.ready = self.take_rows().await?;
         }
     }
 
@@ -179,7 +197,28 @@ impl Listing<'_> {
     /// # Errors
     /// The storage did not answer.
     pub async fn goes_on(&mut self) -> Result<bool, ReadError> {
-        Ok(!self.ready.is_empty() || self.has_rows().await?)
+        for lane in &mut self.lanes {
+            if lane.head.is_some() || !lane.ready.is_empty() || lane.has_rows().await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl InLane<'_> {
+    /// Where the next event stands, none at the end.
+    async fn peek(&mut self) -> Result<Option<&Position>, ReadError> {
+        while self.head.is_none() {
+            if let Some(recorded) = self.ready.pop_front() {
+                self.head = Some((self.position_of(&recorded), recorded));
+            } else if self.has_rows().await? {
+                self.ready = self.take_rows().await?;
+            } else {
+                break;
+            }
+        }
+        Ok(self.head.as_ref().map(|(position, _)| position))
     }
 
     fn position_of(&self, recorded: &Recorded) -> Position {
@@ -241,7 +280,7 @@ impl Listing<'_> {
         Ok(true)
     }
 
-    async fn read(&self, partition: String, start: Option<Item>) -> Result<Begun, ReadError> {
+    async fn read(&self, partition: String, start: Option<Key>) -> Result<Begun, ReadError> {
         let (index, key, sort) = match &self.index {
             Index::ByTime => ("by_time", "day", "at"),
             Index::ByRecorded => ("by_recorded", "recorded_day", "recorded"),
@@ -261,13 +300,16 @@ impl Listing<'_> {
             .expression_attribute_values(":high", text(&self.high))
             .scan_index_forward(self.order == Order::Ascending)
             .set_limit(match self.pace {
-                // One more than wanted tells whether anything follows. A partition that goes on after that holds much that
-                // was not wanted, so as much is read of it as DynamoDB gives at a time.
-                Pace::Items(count) if start.is_none() => i32::try_from(count + 1).ok(),
+                // One more than wanted tells whether anything follows, and the one where an earlier page ended comes once
+                // more. A partition that goes on after that holds much that was not wanted, so as much is read of it as
+                // DynamoDB gives at a time.
+                Pace::Items(count) if start.is_none() => {
+                    i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
+                }
                 Pace::Items(_) | Pace::Megabytes => None,
             })
             .set_exclusive_start_key(start);
-        let output = Pauses::retry(self.trail.deadline, || call.clone().send()).await?;
-        Ok(Begun { partition, rows: Some(output.items.unwrap_or_default()), next: output.last_evaluated_key })
+        let page = Pauses::retry(self.trail.deadline, || wire::query(call.clone())).await?;
+        Ok(Begun { partition, rows: Some(page.items), next: page.next })
     }
 }

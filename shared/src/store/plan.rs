@@ -131,7 +131,8 @@ pub fn holds(index: &Index, recorded: &crate::event::Recorded) -> bool {
     match index {
         Index::ByTime | Index::ByRecorded => true,
         Index::Involved { key, partition, .. } => {
-            super::item::attributes(recorded).iter().any(|(name, value)| name == key && value.as_s() == Ok(partition))
+            let partition = keys::in_lane(partition, keys::Lane::Shown);
+            super::item::attributes(recorded).iter().any(|(name, value)| name == key && value.as_s() == Ok(&partition))
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     filter::{Filter, FreeText},
     store::{
         Trail,
+        keys::Lane,
         listing::{Listing, Pace, Range},
         plan::{self, Plan},
     },
@@ -47,6 +48,7 @@ impl Trail<'_> {
             ..search.range.clone()
         };
         let pace = if plan.is_exact && search.words.is_none() { Pace::Items(count) } else { Pace::Megabytes };
-        self.list(plan.index.clone(), range, pace)
+        let lanes: &[Lane] = if search.include_service { &[Lane::Shown, Lane::Service] } else { &[Lane::Shown] };
+        self.list(plan.index.clone(), range, pace, lanes)
     }
 }
