@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     event::Recorded,
@@ -13,7 +14,7 @@ use crate::{
         Pauses, ReadError, Store, Trail,
         item::{self, Item},
         keys::{self, Lane, Position},
-        wire::{self, Key},
+        wire::{self, Key, Page},
     },
 };
 
@@ -23,6 +24,9 @@ const AT_ONCE: usize = 32;
 const ROWS_AT_ONCE: usize = 4096;
 /// The same where whole megabytes are read of each, so that memory stays bounded.
 const LARGE_AT_ONCE: usize = 4;
+
+/// Events judged before reads under way get their turn: a function has one thread.
+const JUDGED_AT_ONCE: u64 = 64;
 
 /// How far ahead of our clock events can be: what intake lets in, and a minute by which two of our clocks may differ.
 const LATEST: Duration = MAX_AHEAD.saturating_add(Duration::from_secs(60));
@@ -95,9 +99,13 @@ struct InLane<'t> {
     order: Order,
     after: Option<Position>,
     pace: Pace,
+    /// Those of which nothing is read yet.
     partitions: VecDeque<String>,
     at_once: usize,
-    begun: VecDeque<Begun>,
+    /// Reads of partitions that were begun, in their order.
+    ahead: VecDeque<Reading>,
+    /// The rest of the partition whose rows are being taken.
+    rest: Option<Rest>,
     /// Rows of the index, still to be made events.
     rows: VecDeque<Item>,
     ready: VecDeque<Recorded>,
@@ -105,13 +113,20 @@ struct InLane<'t> {
     head: Option<(Position, Recorded)>,
 }
 
-/// A partition of which a page was read.
-struct Begun {
+/// A partition that is being read. That goes on while events are judged, a page or two ahead of them, and ends when nobody
+/// wants it any more.
+struct Reading {
     partition: String,
-    /// The page's rows, until they are taken.
-    rows: Option<Vec<Item>>,
-    /// Where the partition goes on, if it does.
-    next: Option<Key>,
+    pages: mpsc::Receiver<Result<Page, ReadError>>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// What follows in the partition whose rows are being taken.
+enum Rest {
+    /// It is read when it is asked for.
+    Unread(String, Key),
+    /// It is being read.
+    Reading(Reading),
 }
 
 impl Trail<'_> {
@@ -152,7 +167,8 @@ impl Trail<'_> {
             pace,
             partitions,
             at_once: 1,
-            begun: VecDeque::new(),
+            ahead: VecDeque::new(),
+            rest: None,
             rows: VecDeque::new(),
             ready: VecDeque::new(),
             head: None,
@@ -184,6 +200,9 @@ impl Listing<'_> {
             let lane = &mut self.lanes[place];
             let Some((_, recorded)) = lane.head.take() else { continue };
             self.scanned += 1;
+            if self.scanned.is_multiple_of(JUDGED_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
             let is_wanted = lane.is_beyond(&position) && lane.trail.shows(&recorded);
             self.position = Some(position);
             if is_wanted {
@@ -251,36 +270,55 @@ impl InLane<'_> {
     /// Reads rows until there are some; false at the end.
     async fn has_rows(&mut self) -> Result<bool, ReadError> {
         while self.rows.is_empty() {
-            if let Some(Begun { partition, rows, next }) = self.begun.pop_front() {
-                let begun = match rows {
-                    // What is there comes first; the rest of the partition is read only when it is asked for.
-                    Some(rows) => {
-                        self.rows.extend(rows);
-                        Begun { partition, rows: None, next }
+            let reading = match self.rest.take() {
+                Some(Rest::Reading(reading)) => reading,
+                Some(Rest::Unread(partition, next)) => self.read(partition, Some(next)),
+                None => {
+                    if self.ahead.is_empty() {
+                        self.read_ahead();
                     }
-                    None => self.read(partition, next).await?,
-                };
-                if begun.rows.is_some() || begun.next.is_some() {
-                    self.begun.push_front(begun);
+                    let Some(reading) = self.ahead.pop_front() else { return Ok(false) };
+                    reading
                 }
-            } else if self.partitions.is_empty() {
-                return Ok(false);
-            } else {
-                let partitions: Vec<_> = self.partitions.drain(..self.at_once.min(self.partitions.len())).collect();
-                let most = match self.pace {
-                    Pace::Megabytes => LARGE_AT_ONCE,
-                    Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
-                };
-                self.at_once = (self.at_once * 2).min(most);
-                let this = &*self;
-                let reads: Vec<_> = partitions.into_iter().map(|partition| this.read(partition, None)).collect();
-                self.begun = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+            };
+            let Reading { partition, mut pages, task } = reading;
+            let Some(page) = pages.recv().await else {
+                // It is read to its end, unless it ended by a panic: that must not look like an end.
+                if let Err(panic) = task.await {
+                    std::panic::resume_unwind(panic.into_panic());
+                }
+                continue;
+            };
+            let Page { items, next } = page?;
+            self.rows.extend(items);
+            match self.pace {
+                Pace::Items(_) => self.rest = next.map(|next| Rest::Unread(partition, next)),
+                Pace::Megabytes => {
+                    self.rest = Some(Rest::Reading(Reading { partition, pages, task }));
+                    // All of it is wanted, so the storage works while these rows are judged.
+                    self.read_ahead();
+                }
             }
         }
         Ok(true)
     }
 
-    async fn read(&self, partition: String, start: Option<Key>) -> Result<Begun, ReadError> {
+    /// Begins to read the next partitions: one, then as many as are worth it, doubling.
+    fn read_ahead(&mut self) {
+        let most = match self.pace {
+            Pace::Megabytes => LARGE_AT_ONCE,
+            Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
+        };
+        while self.ahead.len() < self.at_once
+            && let Some(partition) = self.partitions.pop_front()
+        {
+            self.ahead.push_back(self.read(partition, None));
+        }
+        self.at_once = (self.at_once * 2).min(most);
+    }
+
+    /// Begins to read a partition: one page of it, or all where that is wanted.
+    fn read(&self, partition: String, start: Option<Key>) -> Reading {
         let (index, key, sort) = match &self.index {
             Index::ByTime => ("by_time", "day", "at"),
             Index::ByRecorded => ("by_recorded", "recorded_day", "recorded"),
@@ -307,9 +345,21 @@ impl InLane<'_> {
                     i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
                 }
                 Pace::Items(_) | Pace::Megabytes => None,
-            })
-            .set_exclusive_start_key(start);
-        let page = Pauses::retry(self.trail.deadline, || wire::query(call.clone())).await?;
-        Ok(Begun { partition, rows: Some(page.items), next: page.next })
+            });
+        let (deadline, pace) = (self.trail.deadline, self.pace);
+        let (sender, pages) = mpsc::channel(1);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut start = start;
+            loop {
+                let call = call.clone().set_exclusive_start_key(start.take());
+                let page = Pauses::retry(deadline, || wire::query(call.clone())).await;
+                start = page.as_ref().ok().and_then(|page| page.next.clone());
+                let is_wanted = sender.send(page.map_err(ReadError::from)).await.is_ok();
+                if start.is_none() || !is_wanted || pace != Pace::Megabytes {
+                    break;
+                }
+            }
+        }));
+        Reading { partition, pages, task }
     }
 }
