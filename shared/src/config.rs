@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_types::{SdkConfig, region::Region};
+use tracing_subscriber::filter::LevelFilter;
 
 /// The environment of one function. On one machine the runner evaluates the template and hands over the same names, so
 /// both are configured by one text.
@@ -44,15 +47,39 @@ impl Variables {
         let text = self.text(name)?;
         text.parse().map_err(|error: T::Err| ConfigError { name, problem: format!("{text:?}: {error}") })
     }
+
+    /// The way to AWS of a deployed function. Lambda gives it its role's credentials in the environment, which outlive it
+    /// (AWS Lambda developer guide, "Defined runtime environment variables").
+    ///
+    /// # Errors
+    /// A variable is missing.
+    pub fn aws(&self) -> Result<SdkConfig, ConfigError> {
+        let credentials = Credentials::new(
+            self.text("AWS_ACCESS_KEY_ID")?,
+            self.text("AWS_SECRET_ACCESS_KEY")?,
+            self.text("AWS_SESSION_TOKEN").ok().map(str::to_owned),
+            None,
+            "environment",
+        );
+        let mut aws = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.text("AWS_REGION")?.to_owned()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials));
+        // As every SDK takes it: for a VPC endpoint, or another engine.
+        aws.set_endpoint_url(self.text("AWS_ENDPOINT_URL").ok().map(str::to_owned));
+        Ok(aws.build())
+    }
+
+    /// Begins to log: a JSON line each, from the level on that the template sets (AWS Lambda developer guide, "Configuring JSON and
+    /// plain text log formats").
+    pub fn log(&self) {
+        let level = self.parsed("AWS_LAMBDA_LOG_LEVEL").unwrap_or(LevelFilter::INFO);
+        tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_max_level(level).init();
+    }
 }
 
 impl FromIterator<(String, String)> for Variables {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
         Self(variables.into_iter().collect())
     }
-}
-
-/// Region, credentials and HTTP client of a deployed function, from the Lambda environment.
-pub async fn aws_config() -> SdkConfig {
-    aws_config::load_defaults(BehaviorVersion::latest()).await
 }

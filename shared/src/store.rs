@@ -26,13 +26,13 @@ mod wire;
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
     error::SdkError,
     types::AttributeValue,
 };
+use aws_types::SdkConfig;
 use rand::Rng;
 use tokio::time::{Instant as Deadline, sleep};
 
@@ -164,16 +164,16 @@ impl Trail<'_> {
         self.now < recorded.expires_at && self.now.minus(self.settings.retention()) <= recorded.event.occurred_at
     }
 
-    /// The event as it is recorded `at` a time, to be kept as long as the tenant chose.
-    fn recorded(&self, event: &Event, digest: Digest, by: &RecordedBy, at: Instant) -> Recorded {
-        Recorded {
-            event: event.clone(),
-            recorded_at: at,
-            recorded_by: by.clone(),
-            digest,
-            // TTL counts whole seconds; the one that is begun is kept.
-            expires_at: Instant::from_millis((event.occurred_at.plus(self.settings.retention()).seconds() + 1) * 1000),
-        }
+    /// Until when an event is kept that is recorded now, as the tenant chose.
+    fn expiry(&self, event: &Event) -> Instant {
+        // TTL counts whole seconds; the one that is begun is kept.
+        Instant::from_millis((event.occurred_at.plus(self.settings.retention()).seconds() + 1) * 1000)
+    }
+
+    /// The event as it was recorded.
+    fn recorded(&self, event: Event, digest: Digest, recorded_by: &RecordedBy, recorded_at: Instant) -> Recorded {
+        let expires_at = self.expiry(&event);
+        Recorded { event, recorded_at, recorded_by: recorded_by.clone(), digest, expires_at }
     }
 }
 

@@ -44,13 +44,14 @@ async fn main() {
     let mut report = Report::default();
     if wants("ingest") {
         ingest::end_to_end(scale, &mut report).await;
+    }
+    if wants("cpu") {
         // On a thread of its own, with a runtime as Lambda's: one event after another.
-        report = std::thread::spawn(move || {
+        let measured = std::thread::Builder::new().name("own-cpu".into()).spawn(move || {
             ingest::own_cpu(scale, &mut report);
             report
-        })
-        .join()
-        .unwrap();
+        });
+        report = measured.unwrap().join().unwrap();
     }
     if wants("pages") {
         pages::by_each_index(scale, &mut report).await;

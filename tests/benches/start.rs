@@ -168,7 +168,7 @@ fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
         ("AWS_DEFAULT_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", storage),
+        ("AWS_ENDPOINT_URL", storage),
         ("EVENTS_TABLE", "events"),
         ("STATE_TABLE", "state"),
         ("TENANT_CLAIM", "tenant"),

@@ -8,8 +8,8 @@ pub mod request;
 
 use std::sync::Arc;
 
-use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     access::{Access, Caller, Permission},
@@ -89,10 +89,8 @@ async fn post_events(
         }
     }
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
-    let sent = events.clone();
     let insertions = trail.insert(events, &caller.recorded_by()).await;
-    let mut stored =
-        insertions.into_iter().zip(ids).zip(sent).map(|((insertion, id), sent)| Outcome::of(insertion, id, &sent));
+    let mut stored = insertions.into_iter().zip(ids).map(|(insertion, id)| Outcome::of(insertion, id));
     let outcomes =
         outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
     Ok(match body {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use shared::config::{Variables, aws_config};
+use shared::config::Variables;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
-    let function = Arc::new(ingest::Ingest::new(&Variables::from_process(), &aws_config().await)?);
+    let variables = Variables::from_process();
+    variables.log();
+    let function = Arc::new(ingest::Ingest::new(&variables, &variables.aws()?)?);
     lambda_runtime::run(service_fn(|event: LambdaEvent<_>| ingest::handle(function.clone(), event))).await
 }

@@ -28,11 +28,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// The outcome of an insertion.
-    pub fn of(insertion: Insertion, id: EventId, sent: &Event) -> Self {
+    pub fn of(insertion: Insertion, id: EventId) -> Self {
         match insertion {
             Insertion::Created(recorded) => Self::Created(Box::new(recorded)),
             Insertion::Duplicate(recorded) => Self::Duplicate(Box::new(recorded)),
-            Insertion::Conflict(there) => Self::Conflict(id, differences(sent, &there.event)),
+            Insertion::Conflict(sent, there) => Self::Conflict(id, differences(&sent, &there.event)),
             Insertion::Unavailable => Self::Unavailable(Some(id)),
         }
     }

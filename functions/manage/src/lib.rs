@@ -7,8 +7,8 @@ pub mod settings;
 
 use std::sync::Arc;
 
-use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     access::{Access, Permission},

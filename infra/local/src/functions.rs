@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use futures::future::LocalBoxFuture;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Serialize, de::DeserializeOwned};

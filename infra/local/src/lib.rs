@@ -31,7 +31,7 @@ mod template;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use shared::config::ConfigError;
 use tokio::net::TcpListener;
 use uuid::Uuid;

@@ -30,8 +30,8 @@ pub enum Insertion {
     Created(Recorded),
     /// It was there already, the same.
     Duplicate(Recorded),
-    /// Another event has its id.
-    Conflict(Recorded),
+    /// Another event has its id: the one sent, and the one that is there.
+    Conflict(Event, Recorded),
     /// The storage did not say. It may be stored or not; sending it again is safe.
     Unavailable,
 }
@@ -58,27 +58,36 @@ impl Trail<'_> {
     pub async fn insert(&self, events: Vec<Event>, recorded_by: &RecordedBy) -> Vec<Insertion> {
         let mut first_of: HashMap<EventId, usize> = HashMap::with_capacity(events.len());
         let mut unique = Vec::with_capacity(events.len());
-        // For each event sent: which of the unique ones it is judged by, and its own digest.
-        let mut sent = Vec::with_capacity(events.len());
-        for event in events {
+        // Of each that repeats an id: its place, that of the unique one it is judged by, itself and its digest.
+        let mut repeated = Vec::new();
+        for (place, event) in events.into_iter().enumerate() {
             let digest = event.digest();
-            let is_first = !first_of.contains_key(&event.id);
-            let place = *first_of.entry(event.id.clone()).or_insert(unique.len());
-            sent.push((place, digest, is_first));
-            if is_first {
-                unique.push(Pending { event, digest, unacknowledged: Vec::new() });
+            match first_of.get(&event.id) {
+                Some(&first) => repeated.push((place, first, event, digest)),
+                None => {
+                    first_of.insert(event.id.clone(), unique.len());
+                    unique.push(Pending { event, digest, unacknowledged: Vec::new() });
+                }
             }
         }
-        let insertions = self.insert_unique(unique, recorded_by).await;
-        sent.into_iter()
-            .map(|(place, digest, is_first)| match &insertions[place] {
-                insertion if is_first => insertion.clone(),
-                Insertion::Unavailable => Insertion::Unavailable,
-                Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(there) => {
-                    judged(digest, there.clone())
-                }
+        let mut insertions = self.insert_unique(unique, recorded_by).await;
+        let judged: Vec<_> = repeated
+            .into_iter()
+            .map(|(place, first, event, digest)| {
+                let insertion = match &insertions[first] {
+                    Insertion::Unavailable => Insertion::Unavailable,
+                    Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(_, there) => {
+                        judged(event, digest, there.clone())
+                    }
+                };
+                (place, insertion)
             })
-            .collect()
+            .collect();
+        // In the order of their places, so that each comes to stand at its own.
+        for (place, insertion) in judged {
+            insertions.insert(place, insertion);
+        }
+        insertions
     }
 
     /// Inserts one of the service's own events. It is there once however often it is tried, since its id says what it is about.
@@ -87,13 +96,14 @@ impl Trail<'_> {
     /// The storage did not confirm it.
     pub async fn insert_own(&self, event: Event, by: &RecordedBy) -> Result<(), Unavailable> {
         match self.insert(vec![event], by).await.as_slice() {
-            [Insertion::Created(_) | Insertion::Duplicate(_) | Insertion::Conflict(_)] => Ok(()),
+            [Insertion::Created(_) | Insertion::Duplicate(_) | Insertion::Conflict(..)] => Ok(()),
             _ => Err(Unavailable("an event of the service's own was not confirmed".to_owned())),
         }
     }
 
     async fn insert_unique(&self, mut events: Vec<Pending>, recorded_by: &RecordedBy) -> Vec<Insertion> {
-        let mut insertions = vec![Insertion::Unavailable; events.len()];
+        // Of each the time of the attempt that stored it.
+        let mut stored: Vec<Option<Instant>> = vec![None; events.len()];
         let mut existing = Vec::new();
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut pauses = Pauses::until(self.deadline);
@@ -105,14 +115,7 @@ impl Trail<'_> {
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
                 for (&index, answer) in chunk.iter().zip(answers) {
                     match answer {
-                        Answer::Inserted(at) => {
-                            insertions[index] = Insertion::Created(self.recorded(
-                                &events[index].event,
-                                events[index].digest,
-                                recorded_by,
-                                at,
-                            ))
-                        }
+                        Answer::Inserted(at) => stored[index] = Some(at),
                         Answer::Exists => existing.push(index),
                         Answer::Refused => {}
                         Answer::Retry => {
@@ -126,8 +129,21 @@ impl Trail<'_> {
                 break;
             }
         }
-        self.judge_existing(&events, &existing, recorded_by, &mut insertions).await;
-        insertions
+        let mut there = self.existing(&events, &existing).await;
+        let insertion = |(index, Pending { event, digest, unacknowledged })| match stored[index] {
+            Some(at) => Insertion::Created(self.recorded(event, digest, recorded_by, at)),
+            None => match there.remove(&index) {
+                Some(there) => {
+                    let is_ours = unacknowledged.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
+                    match judged(event, digest, there) {
+                        Insertion::Duplicate(there) if is_ours => Insertion::Created(there),
+                        judged => judged,
+                    }
+                }
+                None => Insertion::Unavailable,
+            },
+        };
+        events.into_iter().enumerate().map(insertion).collect()
     }
 
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
@@ -135,7 +151,7 @@ impl Trail<'_> {
         let at = Instant::now();
         let statement = |&index: &usize| {
             let Pending { event, digest, .. } = &events[index];
-            let attributes = item::attributes(&self.recorded(event, *digest, recorded_by, at));
+            let attributes = item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));
             let (statement, parameters) = statement(&self.store.events, attributes);
             // The builder refuses a request without a statement, and there is one.
             #[allow(clippy::expect_used)]
@@ -158,32 +174,16 @@ impl Trail<'_> {
         (at, chunk.iter().map(|_| Answer::Retry).collect())
     }
 
-    /// Tells duplicates from conflicts, for events whose id is taken.
-    async fn judge_existing(
-        &self,
-        events: &[Pending],
-        existing: &[usize],
-        recorded_by: &RecordedBy,
-        insertions: &mut [Insertion],
-    ) {
-        let key_of = |pending: &Pending| keys::event(&pending.event.tenant, &pending.event.id);
-        let taken = existing.iter().map(|&index| key_of(&events[index])).collect();
-        let found = match self.events_by_key(taken).await {
-            Ok(found) => found,
+    /// What is there under the ids that are taken, by the place of who wanted it. One that is gone again has expired this moment;
+    /// the caller may send it once more.
+    async fn existing(&self, events: &[Pending], taken: &[usize]) -> HashMap<usize, Recorded> {
+        let key_of = |&index: &usize| keys::event(&events[index].event.tenant, &events[index].event.id);
+        match self.events_by_key(taken.iter().map(key_of).collect()).await {
+            Ok(mut found) => taken.iter().filter_map(|index| Some((*index, found.remove(&key_of(index))?))).collect(),
             Err(error) => {
-                tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", existing.len());
-                return;
+                tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", taken.len());
+                HashMap::new()
             }
-        };
-        for &index in existing {
-            let pending = &events[index];
-            // One that is gone again has expired this moment; the caller may send it once more.
-            let Some(there) = found.get(&key_of(pending)).cloned() else { continue };
-            let ours = pending.unacknowledged.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
-            insertions[index] = match judged(pending.digest, there) {
-                Insertion::Duplicate(there) if ours => Insertion::Created(there),
-                judged => judged,
-            };
         }
     }
 }
@@ -203,8 +203,8 @@ pub(super) fn statement(table: &str, attributes: Vec<(&'static str, AttributeVal
 }
 
 /// The same facts make a duplicate, anything else a conflict.
-fn judged(digest: Digest, there: Recorded) -> Insertion {
-    if digest == there.digest { Insertion::Duplicate(there) } else { Insertion::Conflict(there) }
+fn judged(sent: Event, digest: Digest, there: Recorded) -> Insertion {
+    if digest == there.digest { Insertion::Duplicate(there) } else { Insertion::Conflict(sent, there) }
 }
 
 /// One answer a statement. A statement without one, or with an error that may pass, is tried again.

@@ -95,6 +95,17 @@ const APPROVER: PartyNames = party_names!("approver");
 /// The attributes of an event, in a fixed order.
 pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     let Recorded { event, recorded_at, recorded_by, digest, expires_at } = recorded;
+    attributes_of(event, *digest, recorded_by, *recorded_at, *expires_at)
+}
+
+/// The same of an event that is still to be recorded, then by somebody and to be kept until a time.
+pub fn attributes_of(
+    event: &Event,
+    digest: Digest,
+    recorded_by: &RecordedBy,
+    recorded_at: Instant,
+    expires_at: Instant,
+) -> Vec<(&'static str, AttributeValue)> {
     let Event { tenant, id, occurred_at, actor, session, .. } = event;
     let mut out = Attributes(Vec::with_capacity(32));
     out.text("pk", keys::event(tenant, id));
@@ -103,7 +114,7 @@ pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
     out.text("day", in_lane(keys::day(tenant, occurred_at.day_number())));
     out.text("at", Position { at: *occurred_at, id: id.clone() }.to_string());
     out.text("recorded_day", in_lane(keys::day(tenant, recorded_at.day_number())));
-    out.text("recorded", Position { at: *recorded_at, id: id.clone() }.to_string());
+    out.text("recorded", Position { at: recorded_at, id: id.clone() }.to_string());
     let actor_key = keys::first_of(tenant, PERSON, &actor.id, &actor.name, &actor.email);
     out.maybe("actor_key", actor_key.map(in_lane));
     for (key, order, party) in [

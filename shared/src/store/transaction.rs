@@ -105,14 +105,14 @@ impl Trail<'_> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
             let at = Instant::now();
-            let recorded = self.recorded(&event, digest, by, at);
-            let (statement, parameters) = insert::statement(&self.store.events, item::attributes(&recorded));
+            let attributes = item::attributes_of(&event, digest, by, at, self.expiry(&event));
+            let (statement, parameters) = insert::statement(&self.store.events, attributes);
             let statements =
                 [parameterized(statement, parameters)].into_iter().chain(changes.iter().cloned()).collect();
             let call = self.store.client.execute_transaction().set_transact_statements(Some(statements)).send();
             let until = self.deadline.min(Deadline::now() + self.store.attempt);
             let failure = match tokio::time::timeout_at(until, call).await {
-                Ok(Ok(_)) => return Ok(Commit::Done(recorded)),
+                Ok(Ok(_)) => return Ok(Commit::Done(self.recorded(event, digest, by, at))),
                 Ok(Err(error)) if is_unexpected(&error) => {
                     return Ok(match self.events_by_key(vec![key.clone()]).await?.remove(&key) {
                         // The attempt that looked like a failure had done it.

@@ -36,6 +36,10 @@ enum Operation {
     List { text: usize, by: usize, foreign_cursor: bool },
     Feed { foreign_cursor: bool },
     Session { text: usize },
+    Configure { id: usize, text: usize },
+    Person { id: usize },
+    People { text: usize },
+    Settings { days: usize },
     NameOther,
 }
 
@@ -43,7 +47,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     let (id, text) = (0..HOSTILE.len(), 0..HOSTILE_TEXTS.len());
     prop_oneof![
         4 => (id.clone(), text.clone(), any::<bool>()).prop_map(|(id, text, list)| Operation::Post { id, text, list }),
-        2 => id.prop_map(|id| Operation::One { id }),
+        2 => id.clone().prop_map(|id| Operation::One { id }),
+        1 => (id.clone(), text.clone()).prop_map(|(id, text)| Operation::Configure { id, text }),
+        1 => id.prop_map(|id| Operation::Person { id }),
+        1 => text.clone().prop_map(|text| Operation::People { text }),
+        1 => (0usize..2).prop_map(|days| Operation::Settings { days }),
         2 => (text.clone(), 0usize..6, any::<bool>()).prop_map(|(text, by, foreign_cursor)| Operation::List { text, by, foreign_cursor }),
         1 => any::<bool>().prop_map(|foreign_cursor| Operation::Feed { foreign_cursor }),
         1 => text.prop_map(|text| Operation::Session { text }),
@@ -56,6 +64,7 @@ struct Tenant {
     other: &'static str,
     writer: String,
     reader: String,
+    admin: String,
     /// Cursors this tenant was given, of listings and of the feed.
     cursors: Mutex<[Option<String>; 2]>,
 }
@@ -108,6 +117,21 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             let id: String = HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
             stack.get(&tenant.reader, &format!("/v1/sessions/{id}")).await
         }
+        Operation::Configure { id, text } => {
+            let text = HOSTILE_TEXTS[text];
+            let person = json!({"emails": [text], "scm_names": [text], "team": format!("secret of {}", tenant.name)});
+            stack.put(&tenant.admin, &format!("/v1/people/{}", HOSTILE[id]), &person).await
+        }
+        Operation::Person { id } => stack.get(&tenant.reader, &format!("/v1/people/{}", HOSTILE[id])).await,
+        Operation::People { text } => send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await,
+        Operation::Settings { days } => {
+            // Each keeps to days of its own, so that one of the other's would show.
+            let own = if tenant.name == "acme" { [101, 303] } else { [202, 404] };
+            let answer = stack.put(&tenant.admin, "/v1/settings", &json!({"retention_days": own[days]})).await;
+            let me = stack.get(&tenant.reader, "/v1/me").await;
+            assert!(own.contains(&me.body["retention_days"].as_u64().unwrap()), "{}", me.text);
+            answer
+        }
         Operation::NameOther => {
             let answer = send(get("/v1/events").header("Audit-Tenant", tenant.other)).await;
             assert_eq!(answer.status, 404);
@@ -125,6 +149,7 @@ async fn no_answer_to_one_tenant_holds_anything_of_another() {
             other,
             writer: stack.writer(name),
             reader: stack.reader(name),
+            admin: stack.admin(name),
             cursors: Mutex::default(),
         })
     };
