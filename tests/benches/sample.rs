@@ -20,7 +20,8 @@ pub fn event(id: &str, n: usize, seconds: u64) -> Value {
         "target": {"type": "application", "id": format!("entra-{}", n % 20), "name": format!("Entra 365 onmicrosoft {}", n % 20)},
         "account": {"name": format!("msptech{}@NETORGFT11060369.onmicrosoft.com", n % 40)},
         "session": {"id": format!("session-{}", n % 150), "scope": "session"},
-        "justification": "Reset MFA for a locked-out user, ticket INC-2041", "window": false
+        "justification": "Reset MFA for a user who was locked out after a change of telephone; asked for by the service desk in ticket INC-2041, to be done together with the user on the line. Recovery codes are to be handed over in person, as the policy for external accounts wants it since March.",
+        "window": false
     })
 }
 

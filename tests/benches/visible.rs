@@ -18,7 +18,8 @@ pub async fn after_it_was_acknowledged(scale: Scale, report: &mut Report) {
         let id = format!("seen-{n}");
         assert_eq!(stack.post(&portal, "/v1/events", &sample::event(&id, n, 0)).await.status, 201);
         let acknowledged = Instant::now();
-        while !stack.get(&auditor, "/v1/events?limit=5").await.text.contains(&format!("\"{id}\"")) {}
+        let path = format!("/v1/events?limit=1000&since={}", tests::seconds_ago(2));
+        while !stack.get(&auditor, &path).await.text.contains(&format!("\"{id}\"")) {}
         waits.push(acknowledged.elapsed().as_secs_f64());
     }
     let (half, most) = (quantile(&mut waits, 0.5), quantile(&mut waits, 1.0));

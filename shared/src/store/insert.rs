@@ -31,7 +31,7 @@ pub enum Insertion {
     /// It was there already, the same.
     Duplicate(Recorded),
     /// Another event has its id: the one sent, and the one that is there.
-    Conflict(Event, Recorded),
+    Conflict(Box<Event>, Recorded),
     /// The storage did not say. It may be stored or not; sending it again is safe.
     Unavailable,
 }
@@ -204,7 +204,7 @@ pub(super) fn statement(table: &str, attributes: Vec<(&'static str, AttributeVal
 
 /// The same facts make a duplicate, anything else a conflict.
 fn judged(sent: Event, digest: Digest, there: Recorded) -> Insertion {
-    if digest == there.digest { Insertion::Duplicate(there) } else { Insertion::Conflict(sent, there) }
+    if digest == there.digest { Insertion::Duplicate(there) } else { Insertion::Conflict(Box::new(sent), there) }
 }
 
 /// One answer a statement. A statement without one, or with an error that may pass, is tried again.
