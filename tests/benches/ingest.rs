@@ -13,7 +13,6 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_types::SdkConfig;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures::{StreamExt, stream};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -77,23 +76,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
 /// The ingest function as Lambda runs it, with a network that takes no time.
 pub fn own_cpu(scale: Scale, report: &mut Report) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let variables = [
-        ("EVENTS_TABLE", "events"),
-        ("STATE_TABLE", "state"),
-        ("TENANT_CLAIM", "tenant"),
-        ("EMAIL_CLAIM", "email"),
-        ("ROLE_CLAIM", "roles"),
-        ("ROLE_MAP", "{}"),
-        ("READ_SCOPE", "audit:read"),
-        ("WRITE_SCOPE", "audit:write"),
-        ("SELF_SCOPE", "audit:self"),
-        ("OPERATE_SCOPE", "audit:operate"),
-        ("ADMIN_SCOPE", "audit:admin"),
-        ("RETENTION_DAYS", "400"),
-        ("ZONE", "UTC"),
-        ("FEED_LAG_SECONDS", "10"),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let variables = sample::VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let aws = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -103,17 +86,8 @@ pub fn own_cpu(scale: Scale, report: &mut Report) {
         }))
         .build();
     let function = Arc::new(ingest::Ingest::new(&variables, &aws).unwrap());
-    let claims = json!({"iss": "i", "sub": "portal", "tenant": "acme", "scope": "audit:write"});
-    let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
     let body = sample::list("own", BATCH);
-    let event = json!({
-        "version": "2.0", "routeKey": "POST /v1/events", "rawPath": "/v1/events", "rawQueryString": "",
-        "headers": {"authorization": token, "content-type": "application/json"},
-        "requestContext": {"routeKey": "POST /v1/events", "requestId": "r", "http": {"method": "POST", "path": "/v1/events"},
-            "authorizer": {"jwt": {"claims": {"iss": "i", "sub": "portal"}}}},
-        "body": body.to_string(), "isBase64Encoded": false
-    })
-    .to_string();
+    let event = sample::request(&body);
     let (rounds, times) = scale.of((15, 50), (1, 1));
     let mut each = Vec::new();
     for round in 0..=rounds {

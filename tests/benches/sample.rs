@@ -1,6 +1,7 @@
 //! Events of about a kilobyte, as a portal sends them, and the items they become.
 
 use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use shared::{
     event::{EventId, Recorded, RecordedBy, Tenant},
@@ -74,4 +75,36 @@ pub fn batches(table: &str, items: Vec<Vec<(&'static str, AttributeValue)>>) -> 
         })
         .collect();
     statements.chunks(25).map(<[_]>::to_vec).collect()
+}
+
+/// What the template tells a function, where no stack does.
+pub const VARIABLES: [(&str, &str); 14] = [
+    ("EVENTS_TABLE", "events"),
+    ("STATE_TABLE", "state"),
+    ("TENANT_CLAIM", "tenant"),
+    ("EMAIL_CLAIM", "email"),
+    ("ROLE_CLAIM", "roles"),
+    ("ROLE_MAP", "{}"),
+    ("READ_SCOPE", "audit:read"),
+    ("WRITE_SCOPE", "audit:write"),
+    ("SELF_SCOPE", "audit:self"),
+    ("OPERATE_SCOPE", "audit:operate"),
+    ("ADMIN_SCOPE", "audit:admin"),
+    ("RETENTION_DAYS", "400"),
+    ("ZONE", "UTC"),
+    ("FEED_LAG_SECONDS", "10"),
+];
+
+/// What Lambda gives the ingest function for a body that a portal posted.
+pub fn request(body: &Value) -> String {
+    let claims = json!({"iss": "i", "sub": "portal", "tenant": "acme", "scope": "audit:write"});
+    let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+    json!({
+        "version": "2.0", "routeKey": "POST /v1/events", "rawPath": "/v1/events", "rawQueryString": "",
+        "headers": {"authorization": token, "content-type": "application/json"},
+        "requestContext": {"routeKey": "POST /v1/events", "requestId": "r", "http": {"method": "POST", "path": "/v1/events"},
+            "authorizer": {"jwt": {"claims": {"iss": "i", "sub": "portal"}}}},
+        "body": body.to_string(), "isBase64Encoded": false
+    })
+    .to_string()
 }

@@ -6,8 +6,6 @@ use std::{
     time::Instant,
 };
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -169,22 +167,8 @@ fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_ENDPOINT_URL", storage),
-        ("EVENTS_TABLE", "events"),
-        ("STATE_TABLE", "state"),
-        ("TENANT_CLAIM", "tenant"),
-        ("EMAIL_CLAIM", "email"),
-        ("ROLE_CLAIM", "roles"),
-        ("ROLE_MAP", "{}"),
-        ("READ_SCOPE", "audit:read"),
-        ("WRITE_SCOPE", "audit:write"),
-        ("SELF_SCOPE", "audit:self"),
-        ("OPERATE_SCOPE", "audit:operate"),
-        ("ADMIN_SCOPE", "audit:admin"),
-        ("RETENTION_DAYS", "400"),
-        ("ZONE", "UTC"),
-        ("FEED_LAG_SECONDS", "10"),
     ];
-    command.envs(variables).kill_on_drop(true).spawn().unwrap()
+    command.envs(sample::VARIABLES).envs(variables).kill_on_drop(true).spawn().unwrap()
 }
 
 /// Seconds of CPU that all threads of a process have used. The kernel counts them in nanoseconds (proc(5), schedstat).
@@ -232,16 +216,7 @@ impl Invoker {
 
     /// Gives one event to the function that waits for it, and returns once it waits again; its answer.
     async fn invoke(&mut self) -> String {
-        let claims = json!({"iss": "i", "sub": "portal", "tenant": "acme", "scope": "audit:write"});
-        let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let event = json!({
-            "version": "2.0", "routeKey": "POST /v1/events", "rawPath": "/v1/events", "rawQueryString": "",
-            "headers": {"authorization": token, "content-type": "application/json"},
-            "requestContext": {"routeKey": "POST /v1/events", "requestId": "r", "http": {"method": "POST", "path": "/v1/events"},
-                "authorizer": {"jwt": {"claims": {"iss": "i", "sub": "portal"}}}},
-            "body": sample::event("tls", 1, 60).to_string(), "isBase64Encoded": false
-        })
-        .to_string();
+        let event = sample::request(&sample::event("tls", 1, 60));
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nlambda-runtime-aws-request-id: r\r\nlambda-runtime-deadline-ms: 9999999999999\r\nlambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:123456789012:function:ingest\r\nlambda-runtime-trace-id: Root=1-0-0\r\n\r\n",
             event.len()

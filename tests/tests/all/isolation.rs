@@ -6,7 +6,7 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, seconds_ago, send};
 
-/// Operations in all; `ISOLATION_OPERATIONS=1000000 cargo test --release -p tests isolation` does a million.
+/// Operations in all; `ISOLATION_OPERATIONS=1000000 cargo test --profile bench -p tests isolation` does a million.
 fn operations() -> usize {
     std::env::var("ISOLATION_OPERATIONS").map_or(10_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
 }
