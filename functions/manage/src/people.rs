@@ -35,8 +35,6 @@ pub async fn put(
         .map_err(|errors| Problem::invalid("the person was not stored", errors))?;
     let alias = |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
     let wanted = Wanted {
-        kind: Kind::Person,
-        id,
         content: Some(serde_json::to_value(&person).map_err(|error| Problem::internal(&error))?),
         aliases: person.aliases().map(alias).collect(),
         shown: Some(Party {
@@ -46,7 +44,7 @@ pub async fn put(
             email: person.emails.first().cloned(),
         }),
     };
-    let status = match trail.configure(&wanted, caller).await? {
+    let status = match trail.configure(Kind::Person, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
         Configured::Created => 201,
         Configured::Changed | Configured::Unchanged => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {

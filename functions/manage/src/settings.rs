@@ -9,7 +9,7 @@ use shared::{
     settings::Settings,
     store::{
         Trail,
-        document::{Kind, Wanted},
+        document::{Document, Kind, Wanted},
     },
 };
 
@@ -29,15 +29,18 @@ pub async fn put(
         #[serde(skip_serializing_if = "Option::is_none")]
         notice: Option<String>,
     }
-    let settings = trail
-        .settings
-        .changed_by(&api::json_body(request)?)
-        .map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
-    if settings != trail.settings {
-        let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        let kind = Kind::Settings;
-        let wanted = Wanted { kind, id: kind.word(), content: Some(content), aliases: Vec::new(), shown: None };
-        trail.configure(&wanted, caller).await?;
-    }
-    Ok(api::json(200, &Answer { notice: settings.retention_notice(&trail.settings), settings: &settings }))
+    let json = api::json_body(request)?;
+    let (mut before, mut settings) = (trail.settings.clone(), trail.settings.clone());
+    // Two at a time that name different things both take effect: what is not named is read anew.
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        before = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
+        settings =
+            before.changed_by(&json).map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
+        let is_chosen = there.is_some() || settings != before;
+        let content = is_chosen.then(|| serde_json::to_value(&settings)).transpose();
+        let content = content.map_err(|error| Problem::internal(&error))?;
+        Ok(Wanted { content, aliases: Vec::new(), shown: None })
+    };
+    trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
+    Ok(api::json(200, &Answer { notice: settings.retention_notice(&before), settings: &settings }))
 }

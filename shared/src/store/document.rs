@@ -83,11 +83,7 @@ pub struct Document {
 
 /// How a document is to be.
 #[derive(Clone, Debug)]
-pub struct Wanted<'w> {
-    /// What kind of thing it is.
-    pub kind: Kind,
-    /// Its id.
-    pub id: &'w str,
+pub struct Wanted {
     /// Its content; none takes it away.
     pub content: Option<Value>,
     /// Its other names.
@@ -190,26 +186,32 @@ impl Trail<'_> {
         Ok((documents, goes_on))
     }
 
-    /// Makes a document as it is wanted.
+    /// Makes a document as `want` wants it, who is asked anew where somebody else changed it meanwhile.
     ///
     /// # Errors
-    /// The storage did not answer. It may be done or not; asking for the same again is safe.
-    pub async fn configure(&self, wanted: &Wanted<'_>, by: &Caller) -> Result<Configured, ReadError> {
-        let Wanted { kind, id, content, aliases, .. } = wanted;
+    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+    pub async fn configure<E: From<ReadError>>(
+        &self,
+        kind: Kind,
+        id: &str,
+        by: &Caller,
+        mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
+    ) -> Result<Configured, E> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
-            let before = self.document(*kind, id).await?;
-            if before.as_ref().and_then(|before| before.content.as_ref()) == content.as_ref() {
+            let before = self.document(kind, id).await?;
+            let wanted = want(before.as_ref())?;
+            if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref() {
                 return Ok(Configured::Unchanged);
             }
             let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
-            for alias in aliases.iter().filter(|alias| !had.contains(&alias.key())) {
-                if let Some(other) = self.owner(*kind, alias).await?.filter(|other| other != id) {
+            for alias in wanted.aliases.iter().filter(|alias| !had.contains(&alias.key())) {
+                if let Some(other) = self.owner(kind, alias).await?.filter(|other| other != id) {
                     return Ok(Configured::Taken(alias.clone(), other));
                 }
             }
-            let event = self.change_event(wanted, before.as_ref(), by);
-            match self.commit(event, &by.recorded_by(), self.changes(wanted, before.as_ref())).await? {
+            let event = self.change_event(kind, id, &wanted, before.as_ref(), by);
+            match self.commit(event, &by.recorded_by(), self.changes(kind, id, &wanted, before.as_ref())).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
                     return Ok(Configured::Created);
                 }
@@ -218,15 +220,15 @@ impl Trail<'_> {
                 Commit::Taken(_) | Commit::Stale if pauses.pause().await => {}
                 Commit::Taken(_) | Commit::Stale => {
                     let failure = format!("{} {id:?} was changed by others all the time", kind.word());
-                    return Err(Unavailable(failure).into());
+                    return Err(ReadError::from(Unavailable(failure)).into());
                 }
             }
         }
     }
 
-    fn change_event(&self, wanted: &Wanted<'_>, before: Option<&Document>, by: &Caller) -> Event {
-        let action = wanted.kind.action();
-        let about = [wanted.id, &next_generation(before).to_string()];
+    fn change_event(&self, kind: Kind, id: &str, wanted: &Wanted, before: Option<&Document>, by: &Caller) -> Event {
+        let action = kind.action();
+        let about = [id, &next_generation(before).to_string()];
         let id = EventId::of_service(&self.tenant, action, &about);
         let mut event = Event::of_service(id, &self.tenant, action, Instant::now(), by.actor());
         event.target = wanted.shown.clone();
@@ -237,11 +239,11 @@ impl Trail<'_> {
         event
     }
 
-    fn changes(&self, wanted: &Wanted<'_>, before: Option<&Document>) -> Vec<Change> {
-        let Wanted { kind, id, content, aliases, .. } = wanted;
+    fn changes(&self, kind: Kind, id: &str, wanted: &Wanted, before: Option<&Document>) -> Vec<Change> {
+        let Wanted { content, aliases, .. } = wanted;
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let (pk, alias_pk) = (keys::documents(*kind, &self.tenant), keys::aliases(*kind, &self.tenant));
+        let (pk, alias_pk) = (keys::documents(kind, &self.tenant), keys::aliases(kind, &self.tenant));
         // In a fixed order, so that the same change is the same transaction.
         let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
         let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
@@ -254,7 +256,7 @@ impl Trail<'_> {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(id))].into_iter().chain(set).collect()),
             Some(before) => {
                 let expected = ("generation", number(before.generation));
-                Change::Update { key: [pk, (*id).to_owned()], set, expected }
+                Change::Update { key: [pk, id.to_owned()], set, expected }
             }
         };
         let added = has

@@ -225,6 +225,16 @@ async fn changes_at_the_same_time_follow_each_other() {
         assert_eq!(told.iter().filter(|(_, _, new)| new == old).count(), 1);
     }
 
+    // Two that change different settings do not undo each other.
+    let changes =
+        [json!({"zone": "Asia/Tokyo"}), json!({"retention_days": 200}), json!({"thresholds": {"approval_days": 7}})];
+    for answer in join_all(changes.iter().map(|change| stack.put(admin, "/v1/settings", change))).await {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let settings = stack.get(admin, "/v1/settings").await.body;
+    assert_eq!((&settings["zone"], &settings["retention_days"]), (&json!("Asia/Tokyo"), &json!(200)));
+    assert_eq!(settings["thresholds"]["approval_days"], 7);
+
     // Each wants to be the one with an address.
     let puts = (0..8).map(|place| async move {
         stack.put(admin, &format!("/v1/people/q{place}"), &json!({"emails": ["q@acme.example"]})).await.status.as_u16()
