@@ -109,15 +109,23 @@ pub fn media_type(request: &ApiGatewayV2httpRequest) -> Option<String> {
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
+/// Longest JSON body of a search or a change, in bytes.
+const MAX_JSON_BYTES: usize = 64 * 1024;
+
 /// The text of a JSON body, unread.
 ///
 /// # Errors
-/// 415 for another content type, 400 where it is not UTF-8.
+/// 415 for another content type, 413 for too much, 400 where it is not UTF-8.
 pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
     if media_type(request).as_deref() != Some("application/json") {
         return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
     }
-    String::from_utf8(body(request)?).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+    let body = body(request)?;
+    if body.len() > MAX_JSON_BYTES {
+        let detail = format!("the body is {} bytes long; 64 KiB ({MAX_JSON_BYTES} bytes) are the most", body.len());
+        return Err(Problem::too_large(detail));
+    }
+    String::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
 /// The id in the path of something that is configured.

@@ -157,6 +157,7 @@ impl<'e> Fields<'e> {
         };
         if list.is_empty() || list.len() > most {
             self.fault(key, format!("has {} entries; 1 to {most} may be given", list.len()));
+            return Vec::new();
         }
         let mut texts = Vec::with_capacity(list.len());
         for (index, value) in list.into_iter().enumerate() {

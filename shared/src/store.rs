@@ -29,7 +29,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     Client,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
 use aws_types::SdkConfig;
@@ -208,13 +208,18 @@ impl Pauses {
     async fn retry<T, E, R, Call>(deadline: Deadline, mut call: impl FnMut() -> Call) -> Result<T, Unavailable>
     where
         Call: Future<Output = Result<T, SdkError<E, R>>>,
-        SdkError<E, R>: std::error::Error,
+        SdkError<E, R>: std::error::Error + ProvideErrorMetadata,
     {
         let mut pauses = Self::until(deadline);
         loop {
             let until = deadline.min(Deadline::now() + LONGEST_ATTEMPT);
             let failure = match tokio::time::timeout_at(until, call()).await {
                 Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if is_final(&error) => {
+                    let failure = described(&error);
+                    tracing::error!(%failure, "the storage refuses a call: {failure}");
+                    return Err(Unavailable(failure));
+                }
                 Ok(Err(error)) => described(&error),
                 Err(_) => format!("no answer within {LONGEST_ATTEMPT:?} or the request's time"),
             };
@@ -224,6 +229,11 @@ impl Pauses {
             }
         }
     }
+}
+
+/// Whether a call is refused however often it is made: our fault, or a right that is missing.
+fn is_final(error: &impl ProvideErrorMetadata) -> bool {
+    matches!(error.code(), Some("ValidationException" | "AccessDeniedException" | "ResourceNotFoundException"))
 }
 
 /// An SDK error with its causes, on one line.

@@ -30,17 +30,20 @@ pub async fn put(
         notice: Option<String>,
     }
     let json = api::json_body(request)?;
-    let (mut before, mut settings) = (trail.settings.clone(), trail.settings.clone());
+    let mut settings = trail.settings.clone();
+    // As they were before this request, whatever an attempt of it did whose answer was lost.
+    let mut first: Option<Settings> = None;
     // Two at a time that name different things both take effect: what is not named is read anew.
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        before = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
+        let before: Settings = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
         settings =
             before.changed_by(&json).map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
-        let is_chosen = there.is_some() || settings != before;
-        let content = is_chosen.then(|| serde_json::to_value(&settings)).transpose();
-        let content = content.map_err(|error| Problem::internal(&error))?;
-        Ok(Wanted { content, aliases: Vec::new(), shown: None })
+        first.get_or_insert(before);
+        // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
+        let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
+        Ok(Wanted { content: Some(content), aliases: Vec::new(), shown: None })
     };
     trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
-    Ok(api::json(200, &Answer { notice: settings.retention_notice(&before), settings: &settings }))
+    let notice = first.and_then(|before| settings.retention_notice(&before));
+    Ok(api::json(200, &Answer { notice, settings: &settings }))
 }

@@ -16,7 +16,10 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-use crate::events::{TIME_FOR_ONE_READ, limit};
+use crate::{
+    events::{TIME_FOR_ONE_READ, limit},
+    page::MAX_ANSWER_BYTES,
+};
 
 /// `GET /v1/settings`: the tenant's settings.
 ///
@@ -49,7 +52,7 @@ impl Known {
 pub async fn person(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no person with this id is configured in the tenant");
-    let id = request.path_parameters.get("id").ok_or_else(missing)?;
+    let id = api::configured_id(request).map_err(|_| missing())?;
     let person = trail.document(Kind::Person, id).await?.map(Known::of).transpose()?.flatten();
     person.map(|person| api::json(200, &person)).ok_or_else(missing)
 }
@@ -64,7 +67,7 @@ pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, "people", &parameters.identity(&["limit", "cursor"]));
     let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    let mut people = Vec::new();
+    let (mut people, mut bytes) = (Vec::new(), 0);
     let goes_on = 'pages: loop {
         let (documents, goes_on) = trail.documents(Kind::Person, after.as_deref()).await?;
         let count = documents.len();
@@ -75,6 +78,12 @@ pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
                     .as_ref()
                     .is_none_or(|words| words.are_in([id.as_str()].into_iter().chain(known.person.searchable())))
             {
+                let text = serde_json::to_string(&known).map_err(|error| Problem::internal(&error))?;
+                bytes += api::escaped_len(&text) + 1;
+                // It does not fit any more: the next page begins with it.
+                if bytes > MAX_ANSWER_BYTES {
+                    break 'pages true;
+                }
                 people.push(known);
             }
             after = Some(id);

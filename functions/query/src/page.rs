@@ -4,7 +4,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{api, event::Recorded, problem::Problem, store::keys::Position};
 
 /// The most that an answer may take as Lambda sends it. Its limit is 6 MB for body and headers together.
-const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
+pub const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
 
 /// A page being written.
 pub struct Page {

@@ -8,6 +8,7 @@ use shared::{
     catalogue::State,
     cursor::Binding,
     event::Scope,
+    fields::NAME_BYTES,
     instant::Instant,
     problem::Problem,
     session::Story,
@@ -33,7 +34,7 @@ const AT_ONCE: usize = 8;
 pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
-    let id = request.path_parameters.get("id").ok_or_else(missing)?;
+    let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
     let story = story(trail, id).await?;
     story.map(|story| api::json(200, &story)).ok_or_else(missing)
 }
@@ -53,7 +54,8 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     let mut last = None;
     let next = loop {
         if ids.len() == limit {
-            break if events.goes_on().await? { last } else { None };
+            // Where that cannot be said, the next page will.
+            break if events.goes_on().await.unwrap_or(true) { last } else { None };
         }
         // Before the first event of the first page there is no place to go on from.
         if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ

@@ -198,8 +198,11 @@ impl Trail<'_> {
         mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
     ) -> Result<Configured, E> {
         let mut pauses = Pauses::until(self.deadline);
+        // The last generation that the trail is known to tell of.
+        let mut told = 0;
         loop {
             let before = self.document(kind, id).await?;
+            let generation = told.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
             let wanted = want(before.as_ref())?;
             if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref() {
                 return Ok(Configured::Unchanged);
@@ -210,14 +213,17 @@ impl Trail<'_> {
                     return Ok(Configured::Taken(alias.clone(), other));
                 }
             }
-            let event = self.change_event(kind, id, &wanted, before.as_ref(), by);
-            match self.commit(event, &by.recorded_by(), self.changes(kind, id, &wanted, before.as_ref())).await? {
+            let event = self.change_event(kind, id, generation, &wanted, before.as_ref(), by);
+            let changes = self.changes(kind, id, generation, &wanted, before.as_ref());
+            match self.commit(event, &by.recorded_by(), changes).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
                     return Ok(Configured::Created);
                 }
                 Commit::Done(_) => return Ok(Configured::Changed),
-                // Somebody else was quicker: what is there now decides.
-                Commit::Taken(_) | Commit::Stale if pauses.pause().await => {}
+                // Somebody else was quicker: what is there now decides. Where the state was restored from a backup, the trail is
+                // ahead of it, and its generations are passed over.
+                Commit::Taken(_) if pauses.pause().await => told = generation,
+                Commit::Stale if pauses.pause().await => {}
                 Commit::Taken(_) | Commit::Stale => {
                     let failure = format!("{} {id:?} was changed by others all the time", kind.word());
                     return Err(ReadError::from(Unavailable(failure)).into());
@@ -226,9 +232,17 @@ impl Trail<'_> {
         }
     }
 
-    fn change_event(&self, kind: Kind, id: &str, wanted: &Wanted, before: Option<&Document>, by: &Caller) -> Event {
+    fn change_event(
+        &self,
+        kind: Kind,
+        id: &str,
+        generation: u64,
+        wanted: &Wanted,
+        before: Option<&Document>,
+        by: &Caller,
+    ) -> Event {
         let action = kind.action();
-        let about = [id, &next_generation(before).to_string()];
+        let about = [id, &generation.to_string()];
         let id = EventId::of_service(&self.tenant, action, &about);
         let mut event = Event::of_service(id, &self.tenant, action, Instant::now(), by.actor());
         event.target = wanted.shown.clone();
@@ -239,7 +253,14 @@ impl Trail<'_> {
         event
     }
 
-    fn changes(&self, kind: Kind, id: &str, wanted: &Wanted, before: Option<&Document>) -> Vec<Change> {
+    fn changes(
+        &self,
+        kind: Kind,
+        id: &str,
+        generation: u64,
+        wanted: &Wanted,
+        before: Option<&Document>,
+    ) -> Vec<Change> {
         let Wanted { content, aliases, .. } = wanted;
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let number = |number: u64| AttributeValue::N(number.to_string());
@@ -249,7 +270,7 @@ impl Trail<'_> {
         let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
         let set = vec![
             ("content", text(&content.as_ref().unwrap_or(&Value::Null).to_string())),
-            ("generation", number(next_generation(before))),
+            ("generation", number(generation)),
             ("aliases", AttributeValue::L(has.iter().map(|alias| text(alias)).collect())),
         ];
         let document = match before {
@@ -276,8 +297,4 @@ impl Trail<'_> {
             _ => None,
         })
     }
-}
-
-fn next_generation(before: Option<&Document>) -> u64 {
-    before.map_or(0, |before| before.generation) + 1
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     event::Tenant,
+    fields::NAME_BYTES,
     filter::{Filter, Operand, Operator},
     instant::Instant,
     store::{
@@ -95,7 +96,12 @@ impl Involved {
         for part in self.order {
             let path = format!("{}.{}", self.field, member(*part));
             let asked = terms.iter().find_map(|term| match term {
-                Filter::Compare(attribute, Operator::Eq, Operand::Text(value)) if attribute.path == path => Some(value),
+                // Longer than any name can be, however it is folded: DynamoDB would refuse it as a key.
+                Filter::Compare(attribute, Operator::Eq, Operand::Text(value))
+                    if attribute.path == path && value.len() <= 4 * NAME_BYTES =>
+                {
+                    Some(value)
+                }
                 _ => None,
             });
             if let Some(value) = asked {

@@ -5,7 +5,7 @@
 //! nothing is done and the caller reads again.
 
 use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
+    error::SdkError,
     operation::execute_transaction::ExecuteTransactionError,
     types::{AttributeValue, ParameterizedStatement},
 };
@@ -155,5 +155,9 @@ fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
 
 /// Whether the storage will not take it however often it is sent: our fault, or a right that is missing.
 fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
-    matches!(error.code(), Some("ValidationException" | "AccessDeniedException" | "ResourceNotFoundException"))
+    if let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) = error.as_service_error() {
+        let mut codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+        return codes.any(|code| matches!(code, "ValidationError" | "AccessDenied" | "ResourceNotFound"));
+    }
+    super::is_final(error)
 }

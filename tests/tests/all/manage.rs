@@ -1,5 +1,6 @@
 //! Settings and people: what administrators change, what takes effect, and what the trail says about it.
 
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, seconds_ago};
@@ -243,4 +244,72 @@ async fn changes_at_the_same_time_follow_each_other() {
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
     assert_eq!(names(&stack.get(admin, "/v1/people?q=q@acme").await).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_key_can_hold_is_not_there() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    let long = "x".repeat(2100);
+    for path in [format!("/v1/people/{long}"), format!("/v1/sessions/{long}")] {
+        assert_eq!(stack.get(&admin, &path).await.status, 404);
+    }
+    let filter = json!({"filter": format!("actor.email eq \"{long}\"")});
+    let found = stack.post(&admin, "/v1/events/search", &filter).await;
+    assert!(found.status == 200 && found.body["events"] == json!([]), "{}", found.text);
+    assert_eq!(stack.put(&admin, &format!("/v1/people/{long}"), &json!({"emails": ["a@b"]})).await.status, 400);
+    let much = json!({"emails": vec![0; 40_000]});
+    assert_eq!(stack.put(&admin, "/v1/people/p", &much).await.status, 413);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_people_are_listed_in_answers_that_can_be_sent() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    let (stack, admin) = (&stack, &admin);
+    let groups: Vec<_> = (0..50).map(|n| format!("{n}{}", "\"".repeat(250))).collect();
+    let groups = &groups;
+    let puts = (0..250).map(|n| async move {
+        let person = json!({"emails": [format!("p{n}@acme.example")], "groups": groups});
+        stack.put(admin, &format!("/v1/people/p{n}"), &person).await.status.as_u16()
+    });
+    assert!(join_all(puts).await.iter().all(|status| *status == 201));
+    let (mut seen, mut path) = (0, "/v1/people?limit=1000".to_owned());
+    loop {
+        let page = stack.get(admin, &path).await;
+        assert_eq!(page.status, 200, "{}", &page.text[..page.text.len().min(200)]);
+        seen += names(&page).len();
+        match page.body["next"].as_str() {
+            Some(next) => path = format!("/v1/people?limit=1000&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 250);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_was_restored_from_a_backup_can_be_changed_again() {
+    let stack = Stack::start().await;
+    let admin = stack.admin("acme");
+    for days in [100, 200, 300] {
+        assert_eq!(stack.put(&admin, "/v1/settings", &json!({"retention_days": days})).await.status, 200);
+    }
+    // As it was after the first change; the trail goes on telling of all three.
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    Client::new(stack.aws())
+        .update_item()
+        .table_name(stack.running.table("StateTable").unwrap())
+        .key("pk", text("settings#acme"))
+        .key("sk", text("settings"))
+        .update_expression("SET generation = :one")
+        .expression_attribute_values(":one", AttributeValue::N("1".into()))
+        .send()
+        .await
+        .unwrap();
+    let answer = stack.put(&admin, "/v1/settings", &json!({"retention_days": 93})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(stack.get(&admin, "/v1/settings").await.body["retention_days"], 93);
+    assert_eq!(changes(&stack, &admin, "settings.changed").await.len(), 4);
+    stack.stop().await;
 }
