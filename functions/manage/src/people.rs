@@ -36,6 +36,7 @@ pub async fn put(
     let alias = |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
     let wanted = Wanted {
         content: Some(serde_json::to_value(&person).map_err(|error| Problem::internal(&error))?),
+        unconfigured: None,
         aliases: person.aliases().map(alias).collect(),
         shown: Some(Party {
             kind: Some("person".to_owned()),

@@ -38,10 +38,11 @@ pub async fn put(
         let before: Settings = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
         settings =
             before.changed_by(&json).map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
+        let unconfigured = serde_json::to_value(&before).map_err(|error| Problem::internal(&error))?;
         first.get_or_insert(before);
         // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        Ok(Wanted { content: Some(content), aliases: Vec::new(), shown: None })
+        Ok(Wanted { content: Some(content), unconfigured: Some(unconfigured), aliases: Vec::new(), shown: None })
     };
     trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));

@@ -2,7 +2,6 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
-use serde_json::json;
 use shared::{
     api::{self, Parameters},
     cursor::Binding,
@@ -36,6 +35,13 @@ struct Known {
     id: String,
     #[serde(flatten)]
     person: Person,
+}
+
+/// A page of people.
+#[derive(Serialize)]
+struct People {
+    people: Vec<Known>,
+    next: Option<String>,
 }
 
 impl Known {
@@ -96,5 +102,5 @@ pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
         }
     };
     let next = after.filter(|_| goes_on).map(|id| binding.cursor(&id));
-    Ok(api::json(200, &json!({"people": people, "next": next})))
+    Ok(api::json(200, &People { people, next }))
 }

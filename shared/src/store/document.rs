@@ -86,6 +86,8 @@ pub struct Document {
 pub struct Wanted {
     /// Its content; none takes it away.
     pub content: Option<Value>,
+    /// Its content as long as nobody configured it, for what the event tells of the first change.
+    pub unconfigured: Option<Value>,
     /// Its other names.
     pub aliases: Vec<Alias>,
     /// How the event about the change names it.
@@ -246,7 +248,7 @@ impl Trail<'_> {
         let id = EventId::of_service(&self.tenant, action, &about);
         let mut event = Event::of_service(id, &self.tenant, action, Instant::now(), by.actor());
         event.target = wanted.shown.clone();
-        let old = before.and_then(|before| before.content.clone());
+        let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let told = [("old", old), ("new", wanted.content.clone())];
         let told = told.into_iter().filter_map(|(word, content)| Some((word.to_owned(), content?)));
         event.details = Some(told.collect::<Map<_, _>>());
