@@ -24,6 +24,10 @@ const AT_ONCE: usize = 32;
 const ROWS_AT_ONCE: usize = 4096;
 /// The same where whole megabytes are read of each, so that memory stays bounded.
 const LARGE_AT_ONCE: usize = 4;
+/// The same while days hold next to nothing: ten quiet years are thousands of them.
+const THIN_AT_ONCE: usize = 16;
+/// Fewer rows than this are next to nothing.
+const THIN: usize = 16;
 
 /// Events judged before reads under way get their turn: a function has one thread.
 const JUDGED_AT_ONCE: u64 = 64;
@@ -102,6 +106,8 @@ struct InLane<'t> {
     /// Those of which nothing is read yet.
     partitions: VecDeque<String>,
     at_once: usize,
+    /// Whether the last page held next to nothing.
+    is_thin: bool,
     /// Reads of partitions that were begun, in their order.
     ahead: VecDeque<Reading>,
     /// The rest of the partition whose rows are being taken.
@@ -167,6 +173,7 @@ impl Trail<'_> {
             pace,
             partitions,
             at_once: 1,
+            is_thin: false,
             ahead: VecDeque::new(),
             rest: None,
             rows: VecDeque::new(),
@@ -290,6 +297,7 @@ impl InLane<'_> {
                 continue;
             };
             let Page { items, next } = page?;
+            self.is_thin = items.len() < THIN;
             self.rows.extend(items);
             match self.pace {
                 Pace::Items(_) => self.rest = next.map(|next| Rest::Unread(partition, next)),
@@ -306,10 +314,11 @@ impl InLane<'_> {
     /// Begins to read the next partitions: one, then as many as are worth it, doubling.
     fn read_ahead(&mut self) {
         let most = match self.pace {
+            Pace::Megabytes if self.is_thin => THIN_AT_ONCE,
             Pace::Megabytes => LARGE_AT_ONCE,
             Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
         };
-        while self.ahead.len() < self.at_once
+        while self.ahead.len() < self.at_once.min(most)
             && let Some(partition) = self.partitions.pop_front()
         {
             self.ahead.push_back(self.read(partition, None));
