@@ -252,9 +252,7 @@ mod tests {
 
     #[test]
     fn what_is_no_item_is_an_error() {
-        for body in
-            [r#"{"Items":[{"pk":{}}]}"#, r#"{"Items":[{"pk":"x"}]}"#, r#"{"Items":[{"pk":{"B":"?"}}]}"#, "", "[]"]
-        {
+        for body in [r#"{"Items":[{"pk":{}}]}"#, r#"{"Items":[{"pk":"x"}]}"#, r#"{"Items":[{"pk":{"B":"?"}}]}"#, ""] {
             assert!(serde_json::from_str::<Body>(body).is_err(), "{body}");
         }
     }
