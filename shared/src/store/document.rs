@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     access::Caller,
-    event::{Event, EventId, Party},
+    event::{Event, EventId, Party, Tenant},
     folding::fold,
     instant::Instant,
     store::{
@@ -215,9 +215,9 @@ impl Trail<'_> {
                     return Ok(Configured::Taken(alias.clone(), other));
                 }
             }
-            let event = self.change_event(kind, id, generation, &wanted, before.as_ref(), by);
-            let changes = self.changes(kind, id, generation, &wanted, before.as_ref());
-            match self.commit(event, &by.recorded_by(), changes).await? {
+            let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted };
+            let event = step.event(&self.tenant, by);
+            match self.commit(event, &by.recorded_by(), step.changes(&self.tenant)).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
                     return Ok(Configured::Created);
                 }
@@ -234,19 +234,34 @@ impl Trail<'_> {
         }
     }
 
-    fn change_event(
-        &self,
-        kind: Kind,
-        id: &str,
-        generation: u64,
-        wanted: &Wanted,
-        before: Option<&Document>,
-        by: &Caller,
-    ) -> Event {
+    /// The id of the document with that name.
+    async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
+        let item = self.store.state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline).await?;
+        Ok(match item.and_then(|mut item| item.remove("document")) {
+            Some(AttributeValue::S(id)) => Some(id),
+            _ => None,
+        })
+    }
+}
+
+/// One change of a document.
+struct Step<'s> {
+    kind: Kind,
+    id: &'s str,
+    /// The generation it makes.
+    generation: u64,
+    before: Option<&'s Document>,
+    wanted: &'s Wanted,
+}
+
+impl Step<'_> {
+    /// What the trail tells of it.
+    fn event(&self, tenant: &Tenant, by: &Caller) -> Event {
+        let Self { kind, id, generation, before, wanted } = *self;
         let action = kind.action();
         let about = [id, &generation.to_string()];
-        let id = EventId::of_service(&self.tenant, action, &about);
-        let mut event = Event::of_service(id, &self.tenant, action, Instant::now(), by.actor());
+        let id = EventId::of_service(tenant, action, &about);
+        let mut event = Event::of_service(id, tenant, action, Instant::now(), by.actor());
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let told = [("old", old), ("new", wanted.content.clone())];
@@ -255,18 +270,13 @@ impl Trail<'_> {
         event
     }
 
-    fn changes(
-        &self,
-        kind: Kind,
-        id: &str,
-        generation: u64,
-        wanted: &Wanted,
-        before: Option<&Document>,
-    ) -> Vec<Change> {
+    /// What it does to the state.
+    fn changes(&self, tenant: &Tenant) -> Vec<Change> {
+        let Self { kind, id, generation, before, wanted } = *self;
         let Wanted { content, aliases, .. } = wanted;
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let (pk, alias_pk) = (keys::documents(kind, &self.tenant), keys::aliases(kind, &self.tenant));
+        let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
         // In a fixed order, so that the same change is the same transaction.
         let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
         let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
@@ -289,14 +299,5 @@ impl Trail<'_> {
             .difference(&has)
             .map(|alias| Change::Delete { key: [alias_pk.clone(), alias.clone()], expected: ("document", text(id)) });
         [document].into_iter().chain(added).chain(removed).collect()
-    }
-
-    /// The id of the document with that name.
-    async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
-        let item = self.store.state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline).await?;
-        Ok(match item.and_then(|mut item| item.remove("document")) {
-            Some(AttributeValue::S(id)) => Some(id),
-            _ => None,
-        })
     }
 }

@@ -37,7 +37,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{
     Deserialize,
-    de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor},
 };
 
 use crate::store::item::Item;
@@ -46,7 +46,7 @@ use crate::store::item::Item;
 pub(super) type Key = HashMap<String, AttributeValue>;
 
 /// What a query found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Page {
     /// The items.
     pub items: Vec<Item>,
@@ -56,31 +56,38 @@ pub(super) struct Page {
 
 /// Sends a query and reads its items.
 pub(super) async fn query(call: QueryFluentBuilder) -> Result<Page, SdkError<QueryError>> {
-    let reader = Reader::new(|| Output::erase(QueryOutput::builder().build()));
+    let reader = Reader::<Found>::new(|| Output::erase(QueryOutput::builder().build()));
     call.customize().interceptor(reader.clone()).send().await?;
-    let body = reader.take();
-    Ok(Page { items: body.items, next: body.last_evaluated_key.map(Item::into_key) })
+    let found = reader.take()?;
+    Ok(Page { items: found.items, next: found.last_evaluated_key.map(Item::into_key) })
 }
 
 /// Sends a read of many keys of one table and reads its items; with them the keys that were left undone.
 pub(super) async fn batch_get(
     call: BatchGetItemFluentBuilder,
 ) -> Result<(Vec<Item>, Vec<Key>), SdkError<BatchGetItemError>> {
-    let reader = Reader::new(|| Output::erase(BatchGetItemOutput::builder().build()));
+    let reader = Reader::<Got>::new(|| Output::erase(BatchGetItemOutput::builder().build()));
     call.customize().interceptor(reader.clone()).send().await?;
-    let body = reader.take();
-    let items = body.responses.into_values().flatten().collect();
-    let undone = body.unprocessed_keys.into_values().flat_map(|table| table.keys).map(Item::into_key).collect();
+    let got = reader.take()?;
+    let items = got.responses.into_values().flatten().collect();
+    let undone = got.unprocessed_keys.into_values().flat_map(|table| table.keys).map(Item::into_key).collect();
     Ok((items, undone))
 }
 
-/// The members of both answers that are of use.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Body {
+/// The answer to Query. One without items is an error, lest it look like an empty page.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Found {
     items: Vec<Item>,
     last_evaluated_key: Option<Item>,
+}
+
+/// The answer to BatchGetItem.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Got {
     responses: HashMap<String, Vec<Item>>,
+    #[serde(default)]
     unprocessed_keys: HashMap<String, Undone>,
 }
 
@@ -91,30 +98,36 @@ struct Undone {
 }
 
 /// Reads the body of a success.
-#[derive(Clone)]
-struct Reader {
-    read: Arc<Mutex<Body>>,
+struct Reader<Body> {
+    read: Arc<Mutex<Option<Body>>>,
     /// The operation's answer, empty.
     empty: fn() -> Output,
 }
 
-impl Reader {
+impl<Body> Reader<Body> {
     fn new(empty: fn() -> Output) -> Self {
         Self { read: Arc::default(), empty }
     }
 
-    fn take(&self) -> Body {
-        std::mem::take(&mut *self.read.lock().unwrap_or_else(PoisonError::into_inner))
+    fn take<E, R>(&self) -> Result<Body, SdkError<E, R>> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        read.ok_or_else(|| SdkError::construction_failure("a success other than 200, which DynamoDB does not answer"))
     }
 }
 
-impl fmt::Debug for Reader {
+impl<Body> Clone for Reader<Body> {
+    fn clone(&self) -> Self {
+        Self { read: self.read.clone(), empty: self.empty }
+    }
+}
+
+impl<Body> fmt::Debug for Reader<Body> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reader")
     }
 }
 
-impl Intercept for Reader {
+impl<Body: DeserializeOwned + Send + 'static> Intercept for Reader<Body> {
     fn name(&self) -> &'static str {
         "items from the wire"
     }
@@ -133,7 +146,7 @@ impl Intercept for Reader {
     }
 }
 
-impl DeserializeResponse for Reader {
+impl<Body: DeserializeOwned + Send + 'static> DeserializeResponse for Reader<Body> {
     fn deserialize_nonstreaming_with_config(
         &self,
         response: &HttpResponse,
@@ -141,7 +154,7 @@ impl DeserializeResponse for Reader {
     ) -> Result<Output, OrchestratorError<Error>> {
         let body = response.body().bytes().unwrap_or_default();
         let body = serde_json::from_slice(body).map_err(|error| OrchestratorError::response(error.into()))?;
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = body;
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         Ok((self.empty)())
     }
 }
@@ -231,7 +244,7 @@ mod tests {
         let body = r#"{"Count":2,"Items":[
             {"pk":{"S":"a\"\u00e9"},"n":{"N":"12"},"b":{"B":"AAEC"},"f":{"BOOL":false},"l":{"L":[{"S":"x"},{"S":"y"}]},"m":{"M":{"z":{"NULL":true}}}},
             {}],"ScannedCount":2,"LastEvaluatedKey":{"pk":{"S":"k"}}}"#;
-        let body: Body = serde_json::from_str(body).unwrap();
+        let body: Found = serde_json::from_str(body).unwrap();
         let mut item = Item::from(Vec::from([
             ("pk".to_owned(), AttributeValue::S("a\"é".into())),
             ("n".to_owned(), AttributeValue::N("12".into())),
@@ -252,8 +265,15 @@ mod tests {
 
     #[test]
     fn what_is_no_item_is_an_error() {
-        for body in [r#"{"Items":[{"pk":{}}]}"#, r#"{"Items":[{"pk":"x"}]}"#, r#"{"Items":[{"pk":{"B":"?"}}]}"#, ""] {
-            assert!(serde_json::from_str::<Body>(body).is_err(), "{body}");
+        for body in [
+            r#"{"Items":[{"pk":{}}]}"#,
+            r#"{"Items":[{"pk":"x"}]}"#,
+            r#"{"Items":[{"pk":{"B":"?"}}]}"#,
+            "",
+            "{}",
+            r#"{"Count":0}"#,
+        ] {
+            assert!(serde_json::from_str::<Found>(body).is_err(), "{body}");
         }
     }
 }
