@@ -272,3 +272,46 @@ async fn without_the_tenants_settings_nothing_is_guessed() {
     assert_eq!(stack.get(&admin, "/v1/settings").await.body["retention_days"], 93);
     stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_is_disturbed_while_it_reads_ahead_misses_nothing() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    let day = |n: u64| json!({"id": format!("day-{n:02}"), "action": "user.logged_in", "occurred_at": seconds_ago(n * 86_400 + 60), "actor": {"type": "user", "name": "x"}});
+    let events = json!({"events": (0..30).map(day).collect::<Vec<_>>()});
+    assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &events).await.body["created"], 30);
+    let auditor = stack.reader("acme");
+    let since = seconds_ago(40 * 86_400);
+    // Read by whole megabytes, by a page's worth of each day, and by keys and then events.
+    for mut query in [
+        json!({"filter": "action co \"logged\""}),
+        json!({}),
+        json!({"filter": "actor.name eq \"x\" and not (actor.email pr) and not (actor.id pr)"}),
+    ] {
+        query["since"] = json!(since);
+        proxy.fail(
+            &[
+                Fault::Throttle,
+                Fault::HangUp,
+                Fault::ServerError,
+                Fault::HangUp,
+                Fault::Throttle,
+                Fault::Throttle,
+                Fault::ServerError,
+                Fault::HangUp,
+            ],
+            None,
+        );
+        let answer = stack.post(&auditor, "/v1/events/search", &query).await;
+        let ids: Vec<_> = answer.body["events"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{}", answer.text))
+            .iter()
+            .map(|event| event["id"].as_str().unwrap())
+            .collect();
+        let expected: Vec<_> = (0..30).map(|n| format!("day-{n:02}")).collect();
+        assert_eq!(ids, expected, "{query}");
+        assert_eq!(answer.body["next"], Value::Null);
+    }
+    stack.stop().await;
+}
