@@ -44,6 +44,16 @@ pub struct Person {
     pub groups: Vec<String>,
 }
 
+/// A person with their own id, as answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Known {
+    /// The id.
+    pub id: String,
+    /// What is known of them.
+    #[serde(flatten)]
+    pub person: Person,
+}
+
 impl Person {
     /// Reads what a caller says of a person.
     ///

@@ -1,13 +1,12 @@
 //! People: one human behind several ids.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use serde::Serialize;
 use shared::{
     access::Caller,
     api,
     event::Party,
     ijson::FieldError,
-    person::Person,
+    person::{Known, Person},
     problem::Problem,
     store::{
         Trail,
@@ -24,12 +23,6 @@ pub async fn put(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    #[derive(Serialize)]
-    struct Answer<'p> {
-        id: &'p str,
-        #[serde(flatten)]
-        person: &'p Person,
-    }
     let id = api::configured_id(request)?;
     let person = Person::read(&api::json_body(request)?)
         .map_err(|errors| Problem::invalid("the person was not stored", errors))?;
@@ -56,5 +49,5 @@ pub async fn put(
             ));
         }
     };
-    Ok(api::json(status, &Answer { id, person: &person }))
+    Ok(api::json(status, &Known { id: id.to_owned(), person }))
 }

@@ -6,7 +6,7 @@ use shared::{
     api::{self, Parameters},
     cursor::Binding,
     filter::FreeText,
-    person::Person,
+    person::{Known, Person},
     problem::Problem,
     store::{
         Trail,
@@ -29,14 +29,6 @@ pub fn settings(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<
     Ok(api::json(200, &trail.settings))
 }
 
-/// A person as answered.
-#[derive(Serialize)]
-struct Known {
-    id: String,
-    #[serde(flatten)]
-    person: Person,
-}
-
 /// A page of people.
 #[derive(Serialize)]
 struct People {
@@ -44,11 +36,9 @@ struct People {
     next: Option<String>,
 }
 
-impl Known {
-    fn of(document: Document) -> Result<Option<Self>, Problem> {
-        let person: Option<Person> = document.read()?;
-        Ok(person.map(|person| Self { id: document.id, person }))
-    }
+fn known(document: Document) -> Result<Option<Known>, Problem> {
+    let person: Option<Person> = document.read()?;
+    Ok(person.map(|person| Known { id: document.id, person }))
 }
 
 /// `GET /v1/people/{id}`: one person.
@@ -59,7 +49,7 @@ pub async fn person(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no person with this id is configured in the tenant");
     let id = api::configured_id(request).map_err(|_| missing())?;
-    let person = trail.document(Kind::Person, id).await?.map(Known::of).transpose()?.flatten();
+    let person = trail.document(Kind::Person, id).await?.map(known).transpose()?.flatten();
     person.map(|person| api::json(200, &person)).ok_or_else(missing)
 }
 
@@ -79,18 +69,18 @@ pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
         let count = documents.len();
         for (place, document) in documents.into_iter().enumerate() {
             let id = document.id.clone();
-            if let Some(known) = Known::of(document)?
+            if let Some(person) = known(document)?
                 && words
                     .as_ref()
-                    .is_none_or(|words| words.are_in([id.as_str()].into_iter().chain(known.person.searchable())))
+                    .is_none_or(|words| words.are_in([id.as_str()].into_iter().chain(person.person.searchable())))
             {
-                let text = serde_json::to_string(&known).map_err(|error| Problem::internal(&error))?;
+                let text = serde_json::to_string(&person).map_err(|error| Problem::internal(&error))?;
                 bytes += api::escaped_len(&text) + 1;
                 // It does not fit any more: the next page begins with it.
                 if bytes > MAX_ANSWER_BYTES {
                     break 'pages true;
                 }
-                people.push(known);
+                people.push(person);
             }
             after = Some(id);
             if people.len() == limit {
