@@ -18,6 +18,13 @@ pub fn deadline() -> Deadline {
     Deadline::now() + TIME
 }
 
+/// 204: done, and there is nothing to say.
+pub fn no_content() -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = 204;
+    response
+}
+
 /// A JSON answer.
 pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
     match serde_json::to_string(body) {

@@ -96,6 +96,8 @@ pub enum When {
     NotProvisioned,
     /// The row is about roles, not the whole session.
     RoleScope,
+    /// `details.gone` is true: the directory knows the account no more.
+    AccountGone,
 }
 
 /// Where an action comes from.
@@ -300,8 +302,11 @@ pub const ACTIONS: &[Action] = &[
     service("window.extended", "Window extended", "{actor} extended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
     service("window.ended", "Window ended", "{actor} ended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
     Action { always_fails: true, ..service("revocation.failed", "Revocation failed", "Account {account} could not be disabled[ in application {target}]: {reason}") },
-    service("revocation.verified", "Revocation verified", "Account {account} was read back as disabled[ in application {target}]."),
-    service("revocation.overdue", "Revocation overdue", "Account {account}[ in application {target}] is still enabled after its window ended."),
+    Action {
+        variants: &[(When::AccountGone, "Account {account} is gone[ from application {target}]: nothing is left to disable.")],
+        ..service("revocation.verified", "Revocation verified", "Account {account} was read back as disabled[ in application {target}].")
+    },
+    service("revocation.overdue", "Revocation overdue", "Account {account}[ in application {target}] is not known to be disabled after its window ended.[ Reason: {reason}]"),
     service("revocation.covered", "Revocation covered", "Account {account}[ in application {target}] stays enabled: another window covers it."),
     service("export.requested", "Export requested", "{actor} requested an export.[ Export: {target}]"),
     service("export.ready", "Export ready", "Export {target} is ready."),

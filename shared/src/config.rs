@@ -39,6 +39,11 @@ impl Variables {
         }
     }
 
+    /// The variable's text, if it is set.
+    pub fn optional(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// The variable's text, read as a `T`.
     ///
     /// # Errors

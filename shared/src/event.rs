@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -35,7 +35,7 @@ impl fmt::Display for Tenant {
 }
 
 /// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Those that start `sys_` are the service's own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(String);
 
@@ -213,7 +213,7 @@ impl Actor {
 }
 
 /// A person, account or thing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Party {
     /// What kind of thing.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -354,6 +354,17 @@ impl Serialize for AskedWindow {
     }
 }
 
+/// The window that an event opened, as at its opening. It is answered with the event and no fact of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Opened {
+    /// The window's id.
+    pub id: String,
+    /// From when on.
+    pub starts_at: Instant,
+    /// Until when, unless it is extended, ended or covered by another request.
+    pub ends_at: Instant,
+}
+
 /// Where an event came from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Origin {
@@ -492,7 +503,7 @@ impl Event {
 
     /// The digest of the facts: SHA-256 of `jit-audit/event/v1\n` and their RFC 8785 form. It tells a duplicate from a
     /// conflict, and anyone can recompute it from an answered event: drop what the server added, put `window.asked` in the
-    /// place of `window`, and leave out a session username that reads `TBD`.
+    /// place of `window`, or leave that out where nothing was asked, and leave out a session username that reads `TBD`.
     ///
     /// These rules must keep working for items stored under them: others may only be added, under a new first line.
     pub fn digest(&self) -> Digest {
@@ -560,11 +571,28 @@ pub struct Recorded {
     pub recorded_by: RecordedBy,
     /// The facts' digest when they were stored.
     pub digest: Digest,
+    /// The window it opened.
+    pub opened: Option<Opened>,
     /// From when on it is no longer shown, whether or not it has been removed yet.
     pub expires_at: Instant,
 }
 
+/// What an answer says of the window that an event opened.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AnsweredWindow<'e> {
+    #[serde(flatten)]
+    opened: &'e Option<Opened>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: &'e Option<AskedWindow>,
+}
+
 impl Recorded {
+    /// The window that it opened, with what it asked for.
+    pub fn window(&self) -> Option<AnsweredWindow<'_>> {
+        let is_any = self.event.window.is_some() || self.opened.is_some();
+        is_any.then_some(AnsweredWindow { opened: &self.opened, asked: &self.event.window })
+    }
+
     /// The family of its action.
     pub fn category(&self) -> Category {
         self.event.catalogued().map_or(Category::Audit, |action| action.category)
@@ -607,10 +635,6 @@ impl Serialize for Recorded {
             recorded_by: &'e RecordedBy,
             digest: String,
         }
-        #[derive(Serialize)]
-        struct AnsweredWindow<'e> {
-            asked: &'e AskedWindow,
-        }
         let event = &self.event;
         let session = event.session.as_ref().map(|session| match self.session_username() {
             // The one place where an answer shows what no source said.
@@ -621,7 +645,7 @@ impl Serialize for Recorded {
         });
         Answered {
             body: event.body(session),
-            window: event.window.as_ref().map(|asked| AnsweredWindow { asked }),
+            window: self.window(),
             label: event.label(),
             category: self.category(),
             state: self.state(),

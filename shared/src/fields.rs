@@ -202,6 +202,15 @@ impl<'e> Fields<'e> {
         number
     }
 
+    /// True or false.
+    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let flag = self.take(key)?.as_bool();
+        if flag.is_none() {
+            self.fault(key, "must be true or false");
+        }
+        flag
+    }
+
     /// An object.
     pub fn object(&mut self, key: &'static str) -> Option<Fields<'_>> {
         match self.take(key)? {

@@ -13,6 +13,7 @@ use crate::{
     fields::{self, Fields, NAME_BYTES, TEXT_BYTES},
     ijson::FieldError,
     instant::Instant,
+    length::Length,
 };
 
 /// Longest event, in bytes as sent.
@@ -156,7 +157,8 @@ fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Inst
     Some(instant)
 }
 
-fn read_actor(mut fields: Fields<'_>) -> Option<Actor> {
+/// Reads who did something.
+pub fn read_actor(mut fields: Fields<'_>) -> Option<Actor> {
     let kind = fields.required_word("type", &ActorType::ALL);
     let (id, name, email) = fields.identity();
     match kind {
@@ -240,10 +242,8 @@ fn read_window(fields: &mut Fields<'_>) -> Option<AskedWindow> {
             let mut inner = fields.inner("window", members);
             let duration = inner.text("duration", NAME_BYTES);
             let ends_at = inner.instant("ends_at");
-            if let Some(duration) = &duration
-                && !is_positive_duration(duration)
-            {
-                inner.fault("duration", "must be an ISO 8601 duration of days, hours, minutes and seconds, longer than zero, like PT4H or P1DT30M");
+            if let Some(Err(error)) = duration.as_deref().map(str::parse::<Length>) {
+                inner.fault("duration", error);
             }
             if let (Some(_), Some(_)) | (None, None) = (&duration, ends_at)
                 && inner.is_sound()
@@ -258,14 +258,6 @@ fn read_window(fields: &mut Fields<'_>) -> Option<AskedWindow> {
             None
         }
     }
-}
-
-/// Days and clock units only: how long a month is depends on when it starts.
-fn is_positive_duration(text: &str) -> bool {
-    text.starts_with('P')
-        && text.parse::<jiff::Span>().is_ok_and(|span| {
-            span.is_positive() && span.get_years() == 0 && span.get_months() == 0 && span.get_weeks() == 0
-        })
 }
 
 fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {

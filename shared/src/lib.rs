@@ -3,22 +3,27 @@
 //! - [`event`]: the event, its digest and its answered form
 //! - [`catalogue`]: every action in one table, and the sentences
 //! - [`ijson`], [`fields`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
-//! - [`instant`], [`zone`], [`folding`]: time, zones, case
+//! - [`instant`], [`length`], [`zone`], [`folding`], [`chance`]: time, zones, case, chance
 //! - [`filter`]: what a caller asks of events
 //! - [`session`]: what the events of one session tell together
-//! - [`settings`], [`person`]: what a tenant configures
+//! - [`settings`], [`person`], [`application`]: what a tenant configures
+//! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`cursor`], [`api`], [`problem`]: what HTTP functions share
+//! - [`outbound`], [`aws`], [`sweep`]: HTTP to places that a tenant names, to AWS, and to the function that ends windows
 //! - [`config`]: the environment that the template sets
 //!
-//! All but `store`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
+//! All but `store`, `outbound`, `aws`, `sweep`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
 
 pub mod access;
 pub mod api;
+pub mod application;
 #[cfg(test)]
 mod arbitrary;
+pub mod aws;
 pub mod catalogue;
+pub mod chance;
 pub mod config;
 pub mod cursor;
 pub mod event;
@@ -28,11 +33,16 @@ pub mod folding;
 pub mod ijson;
 pub mod instant;
 pub mod intake;
+pub mod length;
+pub mod order;
+pub mod outbound;
 pub mod person;
 pub mod problem;
 pub mod session;
 pub mod settings;
 pub mod store;
+pub mod sweep;
+pub mod window;
 pub mod zone;
 
 /// An event is some two hundred small allocations on its way in, which with glibc's allocator costs a sixth more (`cargo bench -p

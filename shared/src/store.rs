@@ -11,7 +11,8 @@
 //! | [`search`] | which events meet this filter and these words |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
 //! | [`wire`] | what does DynamoDB's JSON hold |
-//! | [`document`] | what is configured: settings, people |
+//! | [`document`] | what is configured: settings, people, applications |
+//! | [`windows`] | which windows does an event open or end; what is due; who works on it |
 
 pub mod by_id;
 pub mod document;
@@ -22,6 +23,7 @@ pub mod listing;
 pub mod plan;
 pub mod search;
 mod transaction;
+pub mod windows;
 mod wire;
 
 use std::time::Duration;
@@ -33,13 +35,13 @@ use aws_sdk_dynamodb::{
     types::AttributeValue,
 };
 use aws_types::SdkConfig;
-use rand::Rng;
 use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{
+    chance,
     config::{ConfigError, Variables},
     event::{Digest, Event, Recorded, RecordedBy, Tenant},
-    instant::Instant,
+    instant::{Clock, Instant},
     settings::{Settings, Thresholds},
     store::document::Kind,
     zone,
@@ -57,6 +59,7 @@ pub struct Store {
     feed_lag: Duration,
     /// The settings of tenants that never chose.
     settings: Settings,
+    clock: Clock,
 }
 
 /// One tenant's trail, as one request sees it.
@@ -115,7 +118,19 @@ impl Store {
             attempt: (feed_lag * 7 / 10).min(LONGEST_ATTEMPT),
             feed_lag,
             settings,
+            clock: Clock::default(),
         })
+    }
+
+    /// The same store by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// What tells it the time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The settings of a tenant that never chose.
@@ -153,6 +168,12 @@ impl Store {
 }
 
 impl Trail<'_> {
+    /// The same trail for what begins `now` and stops at `deadline`, with the settings that were read.
+    #[must_use]
+    pub fn at(&self, now: Instant, deadline: Deadline) -> Self {
+        Self { now, deadline, ..self.clone() }
+    }
+
     /// How far behind the feed stays.
     pub fn feed_lag(&self) -> Duration {
         self.store.feed_lag
@@ -173,7 +194,7 @@ impl Trail<'_> {
     /// The event as it was recorded.
     fn recorded(&self, event: Event, digest: Digest, recorded_by: &RecordedBy, recorded_at: Instant) -> Recorded {
         let expires_at = self.expiry(&event);
-        Recorded { event, recorded_at, recorded_by: recorded_by.clone(), digest, expires_at }
+        Recorded { event, recorded_at, recorded_by: recorded_by.clone(), digest, opened: None, expires_at }
     }
 }
 
@@ -196,7 +217,7 @@ impl Pauses {
     async fn pause(&mut self) -> bool {
         let longest = Self::LONGEST.min(Self::FIRST * 2u32.saturating_pow(self.attempts.min(10)));
         self.attempts += 1;
-        let pause = rand::rng().random_range(Duration::ZERO..=longest);
+        let pause = chance::up_to(longest);
         let fits = Deadline::now() + pause < self.deadline;
         if fits {
             sleep(pause).await;

@@ -45,7 +45,7 @@ pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValu
             let digest = event.digest();
             let expires_at = event.occurred_at.plus(intake.retention);
             let recorded_by = RecordedBy { sub: "portal".into(), client_id: None };
-            item::attributes(&Recorded { event, recorded_at: now, recorded_by, digest, expires_at })
+            item::attributes(&Recorded { event, recorded_at: now, recorded_by, digest, opened: None, expires_at })
         })
         .collect()
 }
@@ -78,7 +78,7 @@ pub fn batches(table: &str, items: Vec<Vec<(&'static str, AttributeValue)>>) -> 
 }
 
 /// What the template tells a function, where no stack does.
-pub const VARIABLES: [(&str, &str); 14] = [
+pub const VARIABLES: [(&str, &str); 16] = [
     ("EVENTS_TABLE", "events"),
     ("STATE_TABLE", "state"),
     ("TENANT_CLAIM", "tenant"),
@@ -93,6 +93,8 @@ pub const VARIABLES: [(&str, &str); 14] = [
     ("RETENTION_DAYS", "400"),
     ("ZONE", "UTC"),
     ("FEED_LAG_SECONDS", "10"),
+    ("ONE_MACHINE", "false"),
+    ("DISABLE_FUNCTION", "disable"),
 ];
 
 /// What Lambda gives the ingest function for a body that a portal posted.

@@ -3,6 +3,7 @@
 // A harness stops a test by panicking, with the sentence that says why.
 #![allow(clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod directory;
 mod dynamodb_local;
 
 use std::{
@@ -56,9 +57,10 @@ impl Answer {
     }
 }
 
-/// The project's template and functions, in memory on a free port.
+/// The project's template and functions, in memory on a free port, with the secret of the tests' directories.
 pub fn options() -> Options {
-    Options::new(TEMPLATE, Functions::all())
+    let secrets = [("JIT_AUDIT_SECRET_DIRECTORY".to_owned(), directory::TOKEN.to_owned())].into();
+    Options { secrets, ..Options::new(TEMPLATE, Functions::all()) }
 }
 
 impl Stack {
@@ -150,6 +152,11 @@ impl Stack {
     /// A token of somebody who may administer the tenant and read its trail.
     pub fn admin(&self, tenant: &str) -> String {
         self.caller(tenant, "admin", "audit:admin audit:read")
+    }
+
+    /// Deletes something.
+    pub async fn delete(&self, token: &str, path: &str) -> Answer {
+        send(self.request("DELETE", path).bearer_auth(token)).await
     }
 
     /// Ends the stack.

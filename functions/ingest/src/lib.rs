@@ -6,7 +6,7 @@
 pub mod outcome;
 pub mod request;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
@@ -15,12 +15,15 @@ use shared::{
     access::{Access, Caller, Permission},
     api,
     config::{ConfigError, Variables},
-    event::{Event, EventId},
+    application::Place,
+    event::{Event, EventId, RecordedBy},
     ijson::FieldError,
     instant::Instant,
     intake::{self, Intake},
     problem::Problem,
     store::{Store, Trail},
+    sweep::Sweep,
+    window::{self, Effect},
 };
 
 use crate::{
@@ -33,6 +36,8 @@ use crate::{
 pub struct Ingest {
     access: Access,
     store: Store,
+    place: Place,
+    sweep: Sweep,
 }
 
 impl Ingest {
@@ -41,7 +46,12 @@ impl Ingest {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        Ok(Self { access: Access::from_variables(variables)?, store: Store::new(variables, aws)? })
+        Ok(Self {
+            access: Access::from_variables(variables)?,
+            store: Store::new(variables, aws)?,
+            place: Place::from_variables(variables)?,
+            sweep: Sweep::new(variables, aws)?,
+        })
     }
 }
 
@@ -88,9 +98,8 @@ async fn post_events(
             Err(errors) => outcomes.push(Some(Outcome::Invalid(errors))),
         }
     }
-    let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
-    let insertions = trail.insert(events, &caller.recorded_by()).await;
-    let mut stored = insertions.into_iter().zip(ids).map(|(insertion, id)| Outcome::of(insertion, id));
+    let stored = store(function, &trail, events, &caller.recorded_by()).await?;
+    let mut stored = stored.into_iter();
     let outcomes =
         outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
     Ok(match body {
@@ -116,6 +125,50 @@ fn read_events(
         None => EventId::fresh(),
     };
     texts.iter().enumerate().map(|(index, text)| intake::read(text, &intake, || default_id(index))).collect()
+}
+
+/// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored one after the other,
+/// each in one transaction with what it does, the rest in batches.
+async fn store(
+    function: &Ingest,
+    trail: &Trail<'_>,
+    events: Vec<Event>,
+    by: &RecordedBy,
+) -> Result<Vec<Outcome>, Problem> {
+    // Logging off ends windows of some applications only, and is as frequent as logging on.
+    let is_logged_off = events.iter().any(|event| window::effect(event) == Some(Effect::LogsOff));
+    let ends_on_log_off = is_logged_off
+        && trail.applications().await?.iter().any(|application| application.application.end_on_log_off);
+    let has_effect = |event: &Event| match window::effect(event) {
+        None => false,
+        Some(Effect::LogsOff) => ends_on_log_off,
+        Some(_) => true,
+    };
+    // Of an id that comes twice the first is written, so whatever shares one goes the same way.
+    let alone: HashSet<EventId> = events.iter().filter(|event| has_effect(event)).map(|it| it.id.clone()).collect();
+    let (mut places, mut batch, mut outcomes) = (Vec::new(), Vec::new(), Vec::with_capacity(events.len()));
+    let mut sequence = Vec::new();
+    for (place, event) in events.into_iter().enumerate() {
+        outcomes.push(Outcome::lost());
+        if alone.contains(&event.id) {
+            sequence.push((place, event));
+        } else {
+            places.push((place, event.id.clone()));
+            batch.push(event);
+        }
+    }
+    for (insertion, (place, id)) in trail.insert(batch, by).await.into_iter().zip(places) {
+        outcomes[place] = Outcome::of(insertion, id);
+    }
+    let mut changed = Vec::new();
+    for (place, event) in sequence {
+        let id = event.id.clone();
+        let (recording, windows) = trail.record(event, by, function.place).await;
+        outcomes[place] = Outcome::of_recording(recording, id);
+        changed.extend(windows);
+    }
+    function.sweep.wake_for(&changed, trail.now).await;
+    Ok(outcomes)
 }
 
 /// A device may write events of its own user only; one that is not refuses the whole request, before anything is stored.

@@ -5,10 +5,10 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::{
     api,
-    event::{Event, EventId, Recorded},
+    event::{AnsweredWindow, Event, EventId, Recorded},
     ijson::FieldError,
     problem::Problem,
-    store::insert::Insertion,
+    store::{insert::Insertion, windows::Recording},
 };
 
 /// What became of one event.
@@ -37,6 +37,14 @@ impl Outcome {
         }
     }
 
+    /// The outcome of an event that may open or end windows.
+    pub fn of_recording(recording: Recording, id: EventId) -> Self {
+        match recording {
+            Recording::Judged(insertion) => Self::of(*insertion, id),
+            Recording::Refused(errors) => Self::Invalid(errors),
+        }
+    }
+
     /// The outcome of an event that nobody answered for.
     pub fn lost() -> Self {
         Self::Unavailable(None)
@@ -58,6 +66,13 @@ impl Outcome {
             Self::Conflict(id, _) => Some(id),
             Self::Unavailable(id) => id.as_ref(),
             Self::Invalid(_) => None,
+        }
+    }
+
+    fn window(&self) -> Option<AnsweredWindow<'_>> {
+        match self {
+            Self::Created(recorded) | Self::Duplicate(recorded) => recorded.window(),
+            Self::Conflict(..) | Self::Invalid(_) | Self::Unavailable(_) => None,
         }
     }
 
@@ -135,6 +150,8 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
         id: Option<&'o EventId>,
         status: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
+        window: Option<AnsweredWindow<'o>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         retryable: Option<bool>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         errors: &'o [FieldError],
@@ -152,6 +169,7 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
             index,
             id: outcome.id(),
             status: outcome.word(),
+            window: outcome.window(),
             retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
             errors: {
                 let errors = outcome.errors();

@@ -1,9 +1,12 @@
-//! What people change: settings, people. In reading order: [`handle`], [`settings`], [`people`].
+//! What people change: settings, people, applications, windows. In reading order: [`handle`], [`settings`], [`people`],
+//! [`applications`], [`windows`].
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
+pub mod applications;
 pub mod people;
 pub mod settings;
+pub mod windows;
 
 use std::sync::Arc;
 
@@ -13,10 +16,12 @@ use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     access::{Access, Permission},
     api::{self, Parameters},
+    application::Place,
     config::{ConfigError, Variables},
     instant::Instant,
     problem::Problem,
     store::Store,
+    sweep::Sweep,
 };
 
 /// What the function keeps between invocations.
@@ -24,6 +29,8 @@ use shared::{
 pub struct Manage {
     access: Access,
     store: Store,
+    place: Place,
+    sweep: Sweep,
 }
 
 impl Manage {
@@ -32,7 +39,12 @@ impl Manage {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        Ok(Self { access: Access::from_variables(variables)?, store: Store::new(variables, aws)? })
+        Ok(Self {
+            access: Access::from_variables(variables)?,
+            store: Store::new(variables, aws)?,
+            place: Place::from_variables(variables)?,
+            sweep: Sweep::new(variables, aws)?,
+        })
     }
 }
 
@@ -51,14 +63,22 @@ pub async fn handle(
 async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (now, deadline) = (Instant::now(), api::deadline());
     let caller = function.access.caller(request)?;
-    caller.require(Permission::Admin)?;
+    let route = request.request_context.route_key.as_deref().unwrap_or_default();
+    let is_about_windows = route.starts_with("POST /v1/windows/");
+    caller.require(if is_about_windows { Permission::Operate } else { Permission::Admin })?;
     let tenant = caller.tenant(request)?;
     Parameters::read(request, &[])?;
     let trail = function.store.trail(tenant, now, deadline).await?;
-    let route = request.request_context.route_key.as_deref().unwrap_or_default();
+    let sweep = &function.sweep;
     match route {
         "PUT /v1/settings" => settings::put(&trail, request, &caller).await,
         "PUT /v1/people/{id}" => people::put(&trail, request, &caller).await,
+        "PUT /v1/applications/{id}" => applications::put(&trail, request, &caller, function.place, &function.store).await,
+        "DELETE /v1/applications/{id}" => applications::delete(&trail, request, &caller, sweep).await,
+        "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
+        "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
+        "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,
+        "POST /v1/windows/reconcile" => windows::reconcile(&trail, sweep).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

@@ -1,10 +1,10 @@
-//! What is configured: settings, people.
+//! What is configured: settings, people, applications.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
 use shared::{
     api::{self, Parameters},
-    cursor::Binding,
+    application::{Application, Configured},
     filter::FreeText,
     person::{Known, Person},
     problem::Problem,
@@ -13,12 +13,8 @@ use shared::{
         document::{Document, Kind},
     },
 };
-use tokio::time::Instant as Deadline;
 
-use crate::{
-    events::{TIME_FOR_ONE_READ, limit},
-    page::MAX_ANSWER_BYTES,
-};
+use crate::page;
 
 /// `GET /v1/settings`: the tenant's settings.
 ///
@@ -29,16 +25,48 @@ pub fn settings(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<
     Ok(api::json(200, &trail.settings))
 }
 
-/// A page of people.
-#[derive(Serialize)]
-struct People {
-    people: Vec<Known>,
-    next: Option<String>,
+/// A kind of document, as it is answered.
+trait Answered: Sized + Serialize {
+    /// What kind.
+    const KIND: Kind;
+    /// What a page of them is called.
+    const LIST: &'static str;
+
+    /// The document, unless it was deleted.
+    fn read(document: Document) -> Result<Option<Self>, Problem>;
+
+    /// What `q` looks through.
+    fn searchable(&self) -> Vec<&str>;
 }
 
-fn known(document: Document) -> Result<Option<Known>, Problem> {
-    let person: Option<Person> = document.read()?;
-    Ok(person.map(|person| Known { id: document.id, person }))
+impl Answered for Known {
+    const KIND: Kind = Kind::Person;
+    const LIST: &'static str = "people";
+
+    fn read(document: Document) -> Result<Option<Self>, Problem> {
+        let person: Option<Person> = document.read()?;
+        Ok(person.map(|person| Self { id: document.id, person }))
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        [self.id.as_str()].into_iter().chain(self.person.searchable()).collect()
+    }
+}
+
+impl Answered for Configured {
+    const KIND: Kind = Kind::Application;
+    const LIST: &'static str = "applications";
+
+    fn read(document: Document) -> Result<Option<Self>, Problem> {
+        let application: Option<Application> = document.read()?;
+        Ok(application.map(|application| Self { id: document.id, application }))
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        let Application { name, accounts, owners, .. } = &self.application;
+        let lists = accounts.iter().chain(owners).map(String::as_str);
+        [self.id.as_str(), name].into_iter().chain(lists).collect()
+    }
 }
 
 /// `GET /v1/people/{id}`: one person.
@@ -46,11 +74,30 @@ fn known(document: Document) -> Result<Option<Known>, Problem> {
 /// # Errors
 /// 404, 503.
 pub async fn person(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    one::<Known>(trail, request, "no person with this id is configured in the tenant").await
+}
+
+/// `GET /v1/applications/{id}`: one application.
+///
+/// # Errors
+/// 404, 503.
+pub async fn application(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    one::<Configured>(trail, request, "no application with this id is configured in the tenant").await
+}
+
+async fn one<T: Answered>(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    missing: &str,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    let missing = || Problem::not_found("no person with this id is configured in the tenant");
+    let missing = || Problem::not_found(missing);
     let id = api::configured_id(request).map_err(|_| missing())?;
-    let person = trail.document(Kind::Person, id).await?.map(known).transpose()?.flatten();
-    person.map(|person| api::json(200, &person)).ok_or_else(missing)
+    let found = trail.document(T::KIND, id).await?.map(T::read).transpose()?.flatten();
+    found.map(|found| api::json(200, &found)).ok_or_else(missing)
 }
 
 /// `GET /v1/people`: the people whose names, ids, team, manager or groups hold every word of `q`, in the order of their ids.
@@ -58,39 +105,34 @@ pub async fn person(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    list::<Known>(trail, request).await
+}
+
+/// `GET /v1/applications`: the applications whose ids, names, accounts or owners hold every word of `q`, in the order of their ids.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn applications(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    list::<Configured>(trail, request).await
+}
+
+async fn list<T: Answered>(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["q", "limit", "cursor"])?;
     let words = parameters.read_as("q", FreeText::read)?;
-    let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, "people", &parameters.identity(&["limit", "cursor"]));
-    let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    let (mut people, mut bytes) = (Vec::new(), 0);
-    let goes_on = 'pages: loop {
-        let (documents, goes_on) = trail.documents(Kind::Person, after.as_deref()).await?;
-        let count = documents.len();
-        for (place, document) in documents.into_iter().enumerate() {
+    let is_wanted = |found: &T| words.as_ref().is_none_or(|words| words.are_in(found.searchable().into_iter()));
+    let read = async |after: Option<&str>| {
+        let (documents, goes_on) = trail.documents(T::KIND, after).await?;
+        let read = |document: Document| {
             let id = document.id.clone();
-            if let Some(person) = known(document)?
-                && words
-                    .as_ref()
-                    .is_none_or(|words| words.are_in([id.as_str()].into_iter().chain(person.person.searchable())))
-            {
-                let text = serde_json::to_string(&person).map_err(|error| Problem::internal(&error))?;
-                bytes += api::escaped_len(&text) + 1;
-                // It does not fit any more: the next page begins with it.
-                if bytes > MAX_ANSWER_BYTES {
-                    break 'pages true;
-                }
-                people.push(person);
-            }
-            after = Some(id);
-            if people.len() == limit {
-                break 'pages goes_on || place + 1 < count;
-            }
-        }
-        if !goes_on || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
-            break goes_on;
-        }
+            Ok((id, T::read(document)?.filter(is_wanted)))
+        };
+        Ok::<_, Problem>((documents.into_iter().map(read).collect::<Result<_, Problem>>()?, goes_on))
     };
-    let next = after.filter(|_| goes_on).map(|id| binding.cursor(&id));
-    Ok(api::json(200, &People { people, next }))
+    page::list(trail, &parameters, T::LIST, read).await
 }

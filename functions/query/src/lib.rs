@@ -1,5 +1,5 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`configured`] (settings, people), [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`configured`] (settings, people, applications), [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod configured;
@@ -7,6 +7,7 @@ pub mod events;
 pub mod feed;
 pub mod page;
 pub mod sessions;
+pub mod windows;
 
 use std::sync::Arc;
 
@@ -75,6 +76,10 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/settings" => configured::settings(&trail, request),
         "GET /v1/people" => configured::people(&trail, request).await,
         "GET /v1/people/{id}" => configured::person(&trail, request).await,
+        "GET /v1/applications" => configured::applications(&trail, request).await,
+        "GET /v1/applications/{id}" => configured::application(&trail, request).await,
+        "GET /v1/windows" => windows::list(&trail, request).await,
+        "GET /v1/windows/{id}" => windows::one(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

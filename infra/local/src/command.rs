@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Parser;
+use shared::application::SECRET_VARIABLE;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -74,6 +75,7 @@ impl Arguments {
             port: self.port,
             data: if self.memory { Data::Memory } else { Data::Directory(self.data.clone()) },
             parameters: self.parameters.iter().cloned().collect(),
+            secrets: std::env::vars().filter(|(name, _)| name.starts_with(SECRET_VARIABLE)).collect(),
             issuer: self.issuer.clone(),
             ..Options::new(text, Functions::all())
         })

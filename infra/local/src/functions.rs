@@ -23,6 +23,7 @@ impl Functions {
     /// Every function of the project. A new one adds a line here.
     pub fn all() -> Self {
         let mut functions = Self::default();
+        functions = functions.add("disable", disable::Disable::new, disable::handle);
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
         functions = functions.add("manage", manage::Manage::new, manage::handle);
         functions = functions.add("query", query::Query::new, query::handle);

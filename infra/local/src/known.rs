@@ -123,6 +123,9 @@ pub(crate) const ATTRIBUTES_PASSED_OVER: &[&str] = &["DeletionPolicy", "DependsO
 pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[
     // One process and one clock: nothing is recorded behind the feed's back for longer.
     ("FeedLag", "1"),
+    // Directories on this machine are reached, secrets are the run's own environment variables, and a window may last a second. No
+    // deployed stack can be told so: the template allows it no other value than its default.
+    ("OneMachine", "true"),
 ];
 
 pub(crate) const HTTP_API: &str = "AWS::Serverless::HttpApi";

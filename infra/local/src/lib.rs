@@ -64,6 +64,8 @@ pub struct Options {
     pub data: Data,
     /// Values for parameters of the template.
     pub parameters: BTreeMap<String, String>,
+    /// Environment variables `JIT_AUDIT_SECRET_…`, which every function is given: secrets that directories are configured to use.
+    pub secrets: BTreeMap<String, String>,
     /// The issuer of the tokens, exactly as in their `iss`; the development issuer if none is given.
     pub issuer: Option<String>,
     /// What a minute of schedules, retries and sweeps lasts; tests make it short.
@@ -80,6 +82,7 @@ impl Options {
             port: 0,
             data: Data::Memory,
             parameters: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             issuer: None,
             minute: Duration::from_secs(60),
         }
@@ -162,7 +165,10 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         issuer: options.issuer.as_deref().unwrap_or(&development),
         parameters: &options.parameters,
     };
-    let plan = Plan::read(&options.template_name, &options.template, &machine)?;
+    let mut plan = Plan::read(&options.template_name, &options.template, &machine)?;
+    for function in &mut plan.functions {
+        function.variables.extend(options.secrets.clone());
+    }
     let store = Arc::new(Store::open(&options.data)?);
     let issuer = match options.issuer {
         None => Some(Arc::new(Issuer::load(&store, development, audience(&plan))?)),

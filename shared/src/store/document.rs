@@ -1,4 +1,4 @@
-//! What is configured: settings, people. Each is a document of a kind, with an id and a generation that counts its changes; each
+//! What is configured: settings, people, applications. Each is a document of a kind, with an id and a generation that counts its changes; each
 //! change is an event that holds the old and the new content, stored in the same transaction.
 //!
 //! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
@@ -31,6 +31,8 @@ pub enum Kind {
     Settings,
     /// A person.
     Person,
+    /// An application, with its directory.
+    Application,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
         match self {
             Self::Settings => "settings",
             Self::Person => "person",
+            Self::Application => "application",
         }
     }
 
@@ -47,6 +50,7 @@ impl Kind {
         match self {
             Self::Settings => "settings.changed",
             Self::Person => "person.configured",
+            Self::Application => "application.configured",
         }
     }
 }
@@ -216,8 +220,9 @@ impl Trail<'_> {
                 }
             }
             let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted };
-            let event = step.event(&self.tenant, by);
-            match self.commit(event, &by.recorded_by(), step.changes(&self.tenant)).await? {
+            let event = step.event(&self.tenant, by, self.store.clock.now());
+            let changes = step.changes(&self.tenant);
+            match self.commit(vec![event], None, &by.recorded_by(), changes).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
                     return Ok(Configured::Created);
                 }
@@ -256,12 +261,12 @@ struct Step<'s> {
 
 impl Step<'_> {
     /// What the trail tells of it.
-    fn event(&self, tenant: &Tenant, by: &Caller) -> Event {
+    fn event(&self, tenant: &Tenant, by: &Caller, now: Instant) -> Event {
         let Self { kind, id, generation, before, wanted } = *self;
         let action = kind.action();
         let about = [id, &generation.to_string()];
         let id = EventId::of_service(tenant, action, &about);
-        let mut event = Event::of_service(id, tenant, action, Instant::now(), by.actor());
+        let mut event = Event::of_service(id, tenant, action, now, by.actor());
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let told = [("old", old), ("new", wanted.content.clone())];
@@ -289,7 +294,7 @@ impl Step<'_> {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(id))].into_iter().chain(set).collect()),
             Some(before) => {
                 let expected = ("generation", number(before.generation));
-                Change::Update { key: [pk, id.to_owned()], set, expected }
+                Change::Update { key: [pk, id.to_owned()], set, remove: &[], expected }
             }
         };
         let added = has

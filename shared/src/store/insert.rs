@@ -148,7 +148,7 @@ impl Trail<'_> {
 
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
     async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
-        let at = Instant::now();
+        let at = self.store.clock.now();
         let statement = |&index: &usize| {
             let Pending { event, digest, .. } = &events[index];
             let attributes = item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));
@@ -200,6 +200,14 @@ pub(super) fn statement(table: &str, attributes: Vec<(&'static str, AttributeVal
     }
     statement.push('}');
     (statement, attributes.into_iter().map(|(_, value)| value).collect())
+}
+
+impl Insertion {
+    /// What becomes of an event whose id another has.
+    pub(super) fn judged(sent: Event, there: Recorded) -> Self {
+        let digest = sent.digest();
+        judged(sent, digest, there)
+    }
 }
 
 /// The same facts make a duplicate, anything else a conflict.

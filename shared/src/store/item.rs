@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     event::{
-        Actor, ActorType, AskedWindow, Digest, Event, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
+        Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
         Session, Ticket,
     },
     instant::Instant,
@@ -94,8 +94,16 @@ const APPROVER: PartyNames = party_names!("approver");
 
 /// The attributes of an event, in a fixed order.
 pub fn attributes(recorded: &Recorded) -> Vec<(&'static str, AttributeValue)> {
-    let Recorded { event, recorded_at, recorded_by, digest, expires_at } = recorded;
-    attributes_of(event, *digest, recorded_by, *recorded_at, *expires_at)
+    let Recorded { event, recorded_at, recorded_by, digest, opened, expires_at } = recorded;
+    let mut attributes = attributes_of(event, *digest, recorded_by, *recorded_at, *expires_at);
+    if let Some(Opened { id, starts_at, ends_at }) = opened {
+        let mut out = Attributes(attributes);
+        out.text("opened_id", id.clone());
+        out.text("opened_from", starts_at.to_string());
+        out.text("opened_until", ends_at.to_string());
+        attributes = out.0;
+    }
+    attributes
 }
 
 /// The same of an event that is still to be recorded, then by somebody and to be kept until a time.
@@ -319,12 +327,19 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
         Some(AttributeValue::B(blob)) => <[u8; 32]>::try_from(blob.into_inner()).ok(),
         _ => None,
     };
+    let opened = match item.text("opened_id") {
+        None => None,
+        Some(id) => {
+            Some(Opened { id, starts_at: item.required("opened_from")?, ends_at: item.required("opened_until")? })
+        }
+    };
     let ttl = item.number("ttl");
     Some(Recorded {
         event,
         recorded_at: recorded.at,
         recorded_by: RecordedBy { sub: item.required("by_sub")?, client_id: item.text("by_client") },
         digest: Digest(item.sound("digest", digest)?),
+        opened,
         expires_at: Instant::from_millis(item.sound("ttl", ttl)?.saturating_mul(1000)),
     })
 }

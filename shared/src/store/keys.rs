@@ -9,6 +9,12 @@
 //! | | | | `by_session`: `session_key` `tenant#i:value#0` / `at` |
 //! | document | `kind#tenant` | its id | |
 //! | a document's other name | `kind_alias#tenant` | `e:value` | |
+//! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
+//! | open window of an account | `window_open#tenant` | `account#directory` | |
+//! | open window of a session | `window_session#tenant` | `session#window` | |
+//! | tenant that has applications | `tenants` | tenant | |
+//! | lease of the sweep | `lease` | `disable` | |
+//! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
 //! The last part is the lane. `0` holds what a listing shows; the service's own hidden events, of which every search adds one,
@@ -67,6 +73,52 @@ pub fn documents(kind: Kind, tenant: &Tenant) -> String {
 /// The partition of their other names.
 pub fn aliases(kind: Kind, tenant: &Tenant) -> String {
     format!("{}_alias#{tenant}", kind.word())
+}
+
+/// The partition that lists the tenants whose directories are looked after.
+pub const TENANTS: &str = "tenants";
+
+/// The partition of a tenant's windows.
+pub fn windows(tenant: &Tenant) -> String {
+    format!("window#{tenant}")
+}
+
+/// The tenant of a window's partition.
+pub fn tenant_of_windows(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("window#")?)
+}
+
+/// The partition that says which window of an account is open.
+pub fn open_windows(tenant: &Tenant) -> String {
+    format!("window_open#{tenant}")
+}
+
+/// How its keys begin for an account. What follows holds no `#`, so a key says one account and one directory.
+pub fn account(account: &str) -> String {
+    format!("{account}#")
+}
+
+/// The partition that says which open windows a session has.
+pub fn session_windows(tenant: &Tenant) -> String {
+    format!("window_session#{tenant}")
+}
+
+/// How its keys begin for a session. What follows, a window's id, holds no `#`.
+pub fn session(session: &str) -> String {
+    format!("{session}#")
+}
+
+/// How many partitions the queue of what is due has. One takes a thousand writes a second.
+pub const DUE_SHARDS: u64 = 8;
+
+/// The partition of the queue that a window stands in.
+pub fn due(shard: u64) -> String {
+    format!("due#{shard}")
+}
+
+/// Which of them that is: a tenant's windows are spread over all.
+pub fn due_shard(window: &str) -> u64 {
+    window.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % DUE_SHARDS
 }
 
 /// A place among events ordered by a time: the time, then the id.

@@ -1,4 +1,4 @@
-//! An event and what it changes, together or not at all.
+//! Events and what they change, together or not at all.
 //!
 //! PartiQL has no upsert, so whoever changes state reads it first and says what it then expects to find: no item at all
 //! ([`Change::Insert`]), or an item of that generation ([`Change::Update`], [`Change::Delete`]). Where that is not so any more,
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    event::{Event, Recorded, RecordedBy},
+    event::{Event, Opened, Recorded, RecordedBy},
     instant::Instant,
     store::{Pauses, ReadError, Trail, Unavailable, described, insert, item, keys},
 };
@@ -25,12 +25,14 @@ pub(super) type Attribute = (&'static str, AttributeValue);
 pub(super) enum Change {
     /// There is none; then there is this.
     Insert(Vec<Attribute>),
-    /// `expected` holds of it; then these attributes are set.
+    /// `expected` holds of it; then these attributes are set, and those are gone.
     Update {
         /// pk and sk.
         key: [String; 2],
         /// Attributes to set.
         set: Vec<Attribute>,
+        /// Attributes to take away.
+        remove: &'static [&'static str],
         /// What has to stand there.
         expected: Attribute,
     },
@@ -46,23 +48,27 @@ pub(super) enum Change {
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Commit {
-    /// All of it was done.
-    Done(Recorded),
-    /// Nothing was done: the trail holds another event with the id, this one.
-    Taken(Recorded),
+    /// All of it was done; the first event as it is recorded.
+    Done(Box<Recorded>),
+    /// Nothing was done: the trail holds another event with the id of one of them, this one.
+    Taken(Box<Recorded>),
     /// Nothing was done: the state is not as expected any more.
     Stale,
 }
 
 impl Change {
-    fn statement(self, table: &str) -> ParameterizedStatement {
+    /// The statement that makes it, and its parameters.
+    pub(super) fn statement(self, table: &str) -> (String, Vec<AttributeValue>) {
         let text = |text: String| AttributeValue::S(text);
-        let (statement, parameters) = match self {
+        match self {
             Self::Insert(attributes) => insert::statement(table, attributes),
-            Self::Update { key: [pk, sk], set, expected: (name, value) } => {
+            Self::Update { key: [pk, sk], set, remove, expected: (name, value) } => {
                 let mut statement = format!("UPDATE \"{table}\"");
                 for (name, _) in &set {
                     statement.push_str(&format!(" SET \"{name}\" = ?"));
+                }
+                for name in remove {
+                    statement.push_str(&format!(" REMOVE \"{name}\""));
                 }
                 statement.push_str(&format!(" WHERE pk = ? AND sk = ? AND \"{name}\" = ?"));
                 let set = set.into_iter().map(|(_, value)| value);
@@ -72,12 +78,11 @@ impl Change {
                 format!("DELETE FROM \"{table}\" WHERE pk = ? AND sk = ? AND \"{name}\" = ?"),
                 vec![text(pk), text(sk), value],
             ),
-        };
-        parameterized(statement, parameters)
+        }
     }
 }
 
-fn parameterized(statement: String, parameters: Vec<AttributeValue>) -> ParameterizedStatement {
+fn parameterized((statement, parameters): (String, Vec<AttributeValue>)) -> ParameterizedStatement {
     // The builder refuses a request without a statement, and there is one.
     #[allow(clippy::expect_used)]
     ParameterizedStatement::builder()
@@ -88,40 +93,55 @@ fn parameterized(statement: String, parameters: Vec<AttributeValue>) -> Paramete
 }
 
 impl Trail<'_> {
-    /// Puts `event` into the trail and makes `changes`, or does nothing.
+    /// Puts `events` into the trail, the first of which opens a window or not, and makes `changes`, or does nothing.
     ///
     /// # Errors
     /// The storage did not say what it did. It may be done or not; beginning again from what is there is safe.
     pub(super) async fn commit(
         &self,
-        event: Event,
+        events: Vec<Event>,
+        opened: Option<Opened>,
         by: &RecordedBy,
         changes: Vec<Change>,
     ) -> Result<Commit, ReadError> {
-        let digest = event.digest();
-        let key = keys::event(&event.tenant, &event.id);
-        let changes: Vec<_> = changes.into_iter().map(|change| change.statement(&self.store.state)).collect();
+        let epoch = Instant::from_millis(0);
+        let mut records: Vec<_> = events
+            .into_iter()
+            .map(|event| {
+                let digest = event.digest();
+                self.recorded(event, digest, by, epoch)
+            })
+            .collect();
+        if let Some(first) = records.first_mut() {
+            first.opened = opened;
+        }
+        let changes: Vec<_> =
+            changes.into_iter().map(|change| parameterized(change.statement(&self.store.state))).collect();
         let mut unacknowledged = Vec::new();
         let mut pauses = Pauses::until(self.deadline);
         loop {
-            let at = Instant::now();
-            let attributes = item::attributes_of(&event, digest, by, at, self.expiry(&event));
-            let (statement, parameters) = insert::statement(&self.store.events, attributes);
-            let statements =
-                [parameterized(statement, parameters)].into_iter().chain(changes.iter().cloned()).collect();
+            let at = self.store.clock.now();
+            records.iter_mut().for_each(|recorded| recorded.recorded_at = at);
+            let insertion = |recorded| {
+                parameterized(insert::statement(&self.store.events, item::attributes(recorded)))
+            };
+            let statements = records.iter().map(insertion).chain(changes.iter().cloned()).collect();
             let call = self.store.client.execute_transaction().set_transact_statements(Some(statements)).send();
             let until = self.deadline.min(Deadline::now() + self.store.attempt);
             let failure = match tokio::time::timeout_at(until, call).await {
-                Ok(Ok(_)) => return Ok(Commit::Done(self.recorded(event, digest, by, at))),
+                Ok(Ok(_)) => return Ok(records.into_iter().next().map_or(Commit::Stale, |it| Commit::Done(Box::new(it)))),
                 Ok(Err(error)) if is_unexpected(&error) => {
-                    return Ok(match self.events_by_key(vec![key.clone()]).await?.remove(&key) {
-                        // The attempt that looked like a failure had done it.
-                        Some(there) if there.digest == digest && unacknowledged.contains(&there.recorded_at) => {
-                            Commit::Done(there)
+                    let keys: Vec<_> = records.iter().map(|it| keys::event(&it.event.tenant, &it.event.id)).collect();
+                    let mut there = self.events_by_key(keys.clone()).await?;
+                    for (recorded, key) in records.iter().zip(&keys) {
+                        if let Some(there) = there.remove(key) {
+                            // The attempt that looked like a failure had done it.
+                            let is_ours = there.digest == recorded.digest && unacknowledged.contains(&there.recorded_at);
+                            let there = Box::new(there);
+                            return Ok(if is_ours { Commit::Done(there) } else { Commit::Taken(there) });
                         }
-                        Some(there) => Commit::Taken(there),
-                        None => Commit::Stale,
-                    });
+                    }
+                    return Ok(Commit::Stale);
                 }
                 Ok(Err(error)) if is_final(&error) => {
                     let failure = described(&error);

@@ -16,3 +16,4 @@ mod search;
 mod source_documents;
 mod template;
 mod tokens;
+mod windows;

@@ -138,7 +138,8 @@ async fn every_example_reads_as_in_its_document() {
         let read = stack.get(&auditor, &format!("/v1/events/example-{index}")).await;
         assert_eq!(read.body, posted.body);
     }
-    let listed = stack.get(&auditor, "/v1/events?order=asc").await.body;
+    // Without what the service itself tells of the windows that two of them opened.
+    let listed = stack.get(&auditor, "/v1/events?order=asc&filter=not%20(action%20sw%20%22window.%22)").await.body;
     let told: Vec<_> =
         listed["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
     assert_eq!(told, examples.iter().map(|(_, _, message)| *message).collect::<Vec<_>>());
@@ -178,7 +179,7 @@ async fn session_68_is_listed_as_its_manual_tells() {
         .collect();
     let posted = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
     assert_eq!(posted.body["created"], 6, "{}", posted.body);
-    let listed = stack.get(&auditor, "/v1/events").await.body;
+    let listed = stack.get(&auditor, "/v1/events?filter=action%20sw%20%22session.%22").await.body;
     let told: Vec<_> = listed["events"]
         .as_array()
         .unwrap()
@@ -211,7 +212,8 @@ async fn session_68_is_listed_as_its_manual_tells() {
     let decided: Vec<_> =
         session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
     assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
-    assert_eq!(session["timeline"].as_array().unwrap().len(), 6);
+    // The six rows, and that a window opened and ended with it.
+    assert_eq!(session["timeline"].as_array().unwrap().len(), 6 + 2);
     let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
     assert_eq!((&sessions["sessions"], &sessions["next"]), (&json!([session]), &Value::Null));
     assert_eq!(stack.get(&auditor, "/v1/sessions/69").await.status, 404);

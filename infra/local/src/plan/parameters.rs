@@ -30,7 +30,12 @@ pub(super) fn read(template: &At, machine: &Machine<'_>, scope: &mut Scope) -> R
         ];
         parameter.entries_of(&known)?;
         let text = value(name, parameter, machine)?;
-        check(parameter, &text)?;
+        // What one machine alone may be told is not among what a deployment may.
+        let is_own = !machine.parameters.contains_key(name)
+            && known::ONE_MACHINE_PARAMETERS.iter().any(|(known, _)| known == name);
+        if !is_own {
+            check(parameter, &text)?;
+        }
         let kind = parameter.need("Type")?;
         match kind.text()? {
             "String" | "Number" => scope.parameter(name, text),

@@ -1,0 +1,72 @@
+//! What Microsoft Graph may still be asked to write, shared by all runs: identity writes are limited to 3,000 in 150 s for an app in a
+//! tenant and 35,000 in 300 s for an app ("Microsoft Graph throttling limits", identity and access). Two buckets that fill steadily stay
+//! below both, whichever moment is looked at.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{store::Store, window::Failure};
+use tokio::{sync::Mutex, time::Instant as Deadline};
+
+/// Writes that a run takes at a time. What it does not use is lost to all, so that nobody can use it twice.
+const TAKEN: u32 = 40;
+
+/// A bucket of writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    /// The most that can be taken at once.
+    pub size: u32,
+    /// What is added in a second.
+    pub per_second: u32,
+}
+
+/// For an app in a tenant.
+pub const OF_TENANT: Bucket = Bucket { size: 1500, per_second: 10 };
+/// For an app in all tenants.
+pub const OF_CLIENT: Bucket = Bucket { size: 1500, per_second: 110 };
+
+/// What this run may still write, of what it took.
+#[derive(Debug)]
+pub struct Budget {
+    store: Store,
+    taken: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Budget {
+    /// The budget that the store keeps.
+    pub fn new(store: Store) -> Self {
+        Self { store, taken: Mutex::default() }
+    }
+
+    /// Takes `writes`; or says how long to wait for them.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn take(&self, client: &str, tenant: &str, writes: u32) -> Result<Result<(), Duration>, Failure> {
+        let mut taken = self.taken.lock().await;
+        let key = format!("entra:{client}#{tenant}");
+        let left = taken.entry(key.clone()).or_default();
+        if *left < writes {
+            let deadline = Deadline::now() + Duration::from_secs(10);
+            let unavailable = |error: shared::store::ReadError| Failure {
+                kind: "storage",
+                detail: error.to_string(),
+                is_refusal: false,
+                retry_after: None,
+            };
+            let of_tenant =
+                self.store.take_from(&key, OF_TENANT.size, OF_TENANT.per_second, TAKEN, deadline).await.map_err(unavailable)?;
+            let of_client = format!("entra:{client}");
+            let of_client = self
+                .store
+                .take_from(&of_client, OF_CLIENT.size, OF_CLIENT.per_second, of_tenant, deadline)
+                .await
+                .map_err(unavailable)?;
+            *left += of_client;
+        }
+        if *left < writes {
+            return Ok(Err(Duration::from_secs(1)));
+        }
+        *left -= writes;
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,242 @@
+//! Directories: what is asked of any of them. A new kind is a file of its own and a line in each `match` here.
+//!
+//! An account is found first, by the directory's own id from then on. Whatever a directory answers to a change, only what it says when
+//! it is asked again counts.
+
+pub mod entra;
+pub mod scim;
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use shared::{
+    application::Directory,
+    event::{Party, Tenant},
+    outbound::{Answer, NoAnswer, Outbound},
+    window::Failure,
+};
+
+use crate::{budget::Budget, secrets::Secrets};
+
+/// How long one request to a directory may take.
+const TIME: Duration = Duration::from_secs(10);
+/// The longest that a directory may ask to be left alone. Access would stay open meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The most of what a directory says about an error that is told.
+const TOLD: usize = 300;
+
+/// What requests to directories need.
+#[derive(Debug)]
+pub struct Directories {
+    /// The way out.
+    pub outbound: Outbound,
+    /// Their secrets.
+    pub secrets: Secrets,
+    /// What Microsoft Graph may still be asked to write.
+    pub budget: Budget,
+    /// Access tokens of Microsoft Graph.
+    pub tokens: entra::Tokens,
+}
+
+/// A directory of a tenant, about to be asked.
+#[derive(Debug)]
+pub enum Connection<'d> {
+    /// Microsoft Entra ID.
+    Entra(entra::Connection<'d>),
+    /// A SCIM service provider.
+    Scim(scim::Connection<'d>),
+}
+
+/// An account as a directory knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The directory's own id.
+    pub id: String,
+    /// By what people name it.
+    pub name: String,
+    /// Whether it may sign in.
+    pub is_enabled: bool,
+    /// Whether its home is another directory, where its sessions are.
+    pub is_foreign: bool,
+}
+
+impl Directories {
+    /// The way to a directory. None where its accounts are disabled by somebody else.
+    pub fn connect<'d>(&'d self, tenant: &'d Tenant, directory: &'d Directory) -> Option<Connection<'d>> {
+        match directory {
+            Directory::Entra(entra) => Some(Connection::Entra(entra::Connection::new(self, tenant, entra))),
+            Directory::Scim(scim) => Some(Connection::Scim(scim::Connection::new(self, tenant, scim))),
+            Directory::External => None,
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// Whether it may be written to now; until when to wait, where it may not.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
+        match self {
+            Self::Entra(entra) => entra.admit().await,
+            Self::Scim(_) => Ok(Ok(())),
+        }
+    }
+
+    /// The account that a request means, if it is there.
+    ///
+    /// # Errors
+    /// The directory did not say, or knows several.
+    pub async fn find(&self, account: &Party) -> Result<Option<Account>, Failure> {
+        match self {
+            Self::Entra(entra) => entra.find(account).await,
+            Self::Scim(scim) => scim.find(account).await,
+        }
+    }
+
+    /// Has the account turned off and its sessions ended. Whether that is so is seen by [`Connection::is_enabled`].
+    ///
+    /// # Errors
+    /// The directory did not take it. It may have done it.
+    pub async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
+        match self {
+            Self::Entra(entra) => entra.turn_off(account).await,
+            Self::Scim(scim) => scim.turn_off(account).await,
+        }
+    }
+
+    /// Whether the account may sign in; none where it is gone.
+    ///
+    /// # Errors
+    /// The directory did not say.
+    pub async fn is_enabled(&self, account: &Account) -> Result<Option<bool>, Failure> {
+        match self {
+            Self::Entra(entra) => entra.is_enabled(account).await,
+            Self::Scim(scim) => scim.is_enabled(account).await,
+        }
+    }
+
+    /// A page of the accounts whose names begin so, from where an earlier page ended.
+    ///
+    /// # Errors
+    /// The directory did not say.
+    pub async fn list(&self, prefix: &str, from: Option<String>) -> Result<(Vec<Account>, Option<String>), Failure> {
+        match self {
+            Self::Entra(entra) => entra.list(prefix, from).await,
+            Self::Scim(scim) => scim.list(prefix, from).await,
+        }
+    }
+}
+
+/// Characters that stand for themselves in a path segment or query value (RFC 3986, section 2.3).
+const CODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as part of an address.
+fn coded(text: &str) -> String {
+    utf8_percent_encode(text, CODED).to_string()
+}
+
+/// Sends a request.
+async fn send(
+    outbound: &Outbound,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: String,
+) -> Result<Answer, Failure> {
+    let mut request = http::Request::builder().method(method).uri(url).header("accept", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    // A secret with a line break in it, or an address that is none.
+    let request = request.body(body).map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
+    outbound.send(request, TIME).await.map_err(|error| match error {
+        NoAnswer::Forbidden(detail) => refusal("address", detail),
+        NoAnswer::Broken(detail) => passing("unavailable", detail),
+    })
+}
+
+/// The failure that an answer is which is none of those expected.
+fn failure(answer: &Answer) -> Failure {
+    let said = said(answer);
+    match answer.status {
+        401 => refusal("unauthorized", format!("the directory does not take this service's credentials: {said}")),
+        403 => refusal("forbidden", format!("the directory does not let this service disable the account: {said}")),
+        429 => Failure { retry_after: retry_after(&answer.headers), ..passing("throttled", said) },
+        408 | 500..=599 => Failure { retry_after: retry_after(&answer.headers), ..passing("unavailable", said) },
+        _ => refusal("refused", said),
+    }
+}
+
+/// Somebody has to change something.
+fn refusal(kind: &'static str, detail: String) -> Failure {
+    Failure { kind, detail, is_refusal: true, retry_after: None }
+}
+
+/// It may work when it is tried again.
+fn passing(kind: &'static str, detail: String) -> Failure {
+    Failure { kind, detail, is_refusal: false, retry_after: None }
+}
+
+/// What a directory says is wrong: its status, and the error's own words (Graph's and OAuth's `error`, SCIM's `detail`).
+fn said(answer: &Answer) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+    let words = ["/error/code", "/error/message", "/error", "/error_description", "/scimType", "/detail"];
+    let words: Vec<_> = words.into_iter().filter_map(text).collect();
+    let words: String = words.join(": ").chars().map(|char| if char.is_control() { ' ' } else { char }).take(TOLD).collect();
+    if words.is_empty() { format!("status {}", answer.status) } else { format!("status {}: {words}", answer.status) }
+}
+
+/// How long to wait: seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            u64::try_from(at.as_second() - jiff::Timestamp::now().as_second()).unwrap_or(0)
+        }
+    };
+    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+}
+
+/// The one account that a directory gives for a name.
+fn only(mut found: Vec<Account>, name: &str) -> Result<Option<Account>, Failure> {
+    if found.len() > 1 {
+        let count = found.len();
+        return Err(refusal("ambiguous", format!("the directory has {count} accounts that {name:?} may mean")));
+    }
+    Ok(found.pop())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_directory_asks_is_read() {
+        let with = |value: &'static str| HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))]);
+        for (value, seconds) in [("7", Some(7)), ("0", Some(0)), ("999999", Some(3600)), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", Some(0))] {
+            assert_eq!(retry_after(&with(value)), seconds.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_directorys_words() {
+        let answer = |status, body: &str| Answer { status, headers: HeaderMap::new(), body: body.into() };
+        for (status, body, is_refusal, part) in [
+            (403, r#"{"error":{"code":"Authorization_RequestDenied","message":"Insufficient privileges\n"}}"#, true, "status 403: Authorization_RequestDenied: Insufficient privileges "),
+            (400, r#"{"error":"invalid_client","error_description":"AADSTS7000215"}"#, true, "invalid_client: AADSTS7000215"),
+            (400, r#"{"scimType":"invalidPath","detail":"no"}"#, true, "invalidPath: no"),
+            (503, "<html>", false, "status 503"),
+            (429, "", false, "status 429"),
+        ] {
+            let failure = failure(&answer(status, body));
+            assert!(failure.is_refusal == is_refusal && failure.detail.contains(part), "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Microsoft Entra ID by Microsoft Graph v1.0: client credentials, `PATCH /users/{id}`, `revokeSignInSessions`, read back.
+//!
+//! Sources: "Update user", "user: revokeSignInSessions", "Get a user" and "Throttling limits" of the Microsoft Graph reference; "The OAuth
+//! 2.0 client credentials flow" of the Microsoft identity platform.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+use shared::{
+    application::Entra,
+    event::{Party, Tenant},
+    outbound::Answer,
+    window::Failure,
+};
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{Account, Directories, coded, failure, only, passing, refusal, send};
+
+const SELECT: &str = "$select=id,userPrincipalName,mail,accountEnabled,userType";
+/// How long before its end a token is not used any more.
+const SHORTLY: Duration = Duration::from_secs(300);
+
+/// Access tokens, each kept until shortly before its end.
+#[derive(Debug, Default)]
+pub struct Tokens(Mutex<BTreeMap<String, Token>>);
+
+struct Token {
+    text: String,
+    until: Instant,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a token")
+    }
+}
+
+/// One directory.
+#[derive(Debug)]
+pub struct Connection<'d> {
+    directories: &'d Directories,
+    tenant: &'d Tenant,
+    entra: &'d Entra,
+}
+
+impl<'d> Connection<'d> {
+    pub(super) fn new(directories: &'d Directories, tenant: &'d Tenant, entra: &'d Entra) -> Self {
+        Self { directories, tenant, entra }
+    }
+
+    pub(super) async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
+        // Turning off is one write, ending sessions another.
+        self.directories.budget.take(&self.entra.client_id, &self.entra.tenant_id, 2).await
+    }
+
+    /// Whose token it is: another tenant of ours that names the same app registration has to know its secret itself.
+    fn token_key(&self) -> String {
+        let Entra { tenant_id, client_id, login_url, .. } = self.entra;
+        [self.tenant.as_str(), login_url, tenant_id, client_id].join(" ")
+    }
+
+    async fn token(&self) -> Result<String, Failure> {
+        // Whoever comes while a token is asked for waits for it.
+        let mut tokens = self.directories.tokens.0.lock().await;
+        let key = self.token_key();
+        if let Some(token) = tokens.get(&key).filter(|token| Instant::now() < token.until) {
+            return Ok(token.text.clone());
+        }
+        let Directories { outbound, secrets, .. } = self.directories;
+        let Entra { tenant_id, client_id, client_secret, graph_url, login_url } = self.entra;
+        let secret = secrets.read(self.tenant, client_secret).await?;
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", client_id)
+            .append_pair("client_secret", secret.trim())
+            .append_pair("scope", &format!("{graph_url}/.default"))
+            .finish();
+        let url = format!("{login_url}/{}/oauth2/v2.0/token", coded(tenant_id));
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = send(outbound, "POST", &url, &headers, form).await?;
+        if answer.status != 200 {
+            secrets.forget(self.tenant, client_secret);
+            let failure = failure(&answer);
+            return Err(if failure.is_refusal {
+                refusal("credentials", format!("no token for {client_id}: {}", failure.detail))
+            } else {
+                failure
+            });
+        }
+        let answer = json_of(&answer)?;
+        let (Some(text), Some(seconds)) = (answer["access_token"].as_str(), answer["expires_in"].as_u64()) else {
+            return Err(passing("unreadable", "the token endpoint gave no token".to_owned()));
+        };
+        let lasts = Duration::from_secs(seconds);
+        let until = Instant::now() + lasts.checked_sub(SHORTLY).unwrap_or(lasts / 2);
+        tokens.insert(key, Token { text: text.to_owned(), until });
+        Ok(text.to_owned())
+    }
+
+    /// Asks; a token that is refused is asked for anew once.
+    async fn ask(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let mut is_second = false;
+        loop {
+            let authorization = format!("Bearer {}", self.token().await?);
+            let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+            let text = body.map(Value::to_string).unwrap_or_default();
+            let answer = send(&self.directories.outbound, method, url, &headers, text).await?;
+            if answer.status != 401 || is_second {
+                return Ok(answer);
+            }
+            self.directories.tokens.0.lock().await.remove(&self.token_key());
+            self.directories.secrets.forget(self.tenant, &self.entra.client_secret);
+            is_second = true;
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/v1.0{path}", self.entra.graph_url)
+    }
+
+    /// The user of that id or user principal name, if there is one.
+    async fn user(&self, id: &str) -> Result<Option<Account>, Failure> {
+        let answer = self.ask("GET", &self.url(&format!("/users/{}?{SELECT}", coded(id))), None).await?;
+        match answer.status {
+            200 => account(&json_of(&answer)?).map(Some),
+            404 => Ok(None),
+            _ => Err(failure(&answer)),
+        }
+    }
+
+    pub(super) async fn find(&self, wanted: &Party) -> Result<Option<Account>, Failure> {
+        let names = [&wanted.email, &wanted.name];
+        for id in [&wanted.id].into_iter().chain(names).flatten() {
+            if let Some(found) = self.user(id).await? {
+                return Ok(Some(found));
+            }
+        }
+        // A mail address need not be the principal name, and somebody may name an account by its part before the @.
+        for name in names.into_iter().flatten() {
+            let quoted = format!("'{}'", name.replace('\'', "''"));
+            let filter = format!("mail eq {quoted} or mailNickname eq {quoted}");
+            let answer = self.ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None).await?;
+            if answer.status != 200 {
+                return Err(failure(&answer));
+            }
+            let list = json_of(&answer)?;
+            let found = list["value"].as_array().into_iter().flatten().map(account).collect::<Result<Vec<_>, _>>()?;
+            if let Some(found) = only(found, name)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
+        let path = format!("/users/{}", coded(&account.id));
+        if account.is_enabled {
+            let answer = self.ask("PATCH", &self.url(&path), Some(&json!({"accountEnabled": false}))).await?;
+            match answer.status {
+                200..=299 => {}
+                // It is gone, as reading back will say.
+                404 => return Ok(()),
+                _ => return Err(failure(&answer)),
+            }
+        }
+        // The sessions of an external user are in its home directory, and the call fails for it.
+        if account.is_foreign {
+            return Ok(());
+        }
+        let answer = self.ask("POST", &self.url(&format!("{path}/revokeSignInSessions")), Some(&json!({}))).await?;
+        match answer.status {
+            200..=299 | 404 => Ok(()),
+            _ => Err(failure(&answer)),
+        }
+    }
+
+    pub(super) async fn is_enabled(&self, account: &Account) -> Result<Option<bool>, Failure> {
+        Ok(self.user(&account.id).await?.map(|account| account.is_enabled))
+    }
+
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        from: Option<String>,
+    ) -> Result<(Vec<Account>, Option<String>), Failure> {
+        let filter = match prefix {
+            "" => String::new(),
+            prefix => {
+                let quoted = prefix.replace('\'', "''");
+                format!("&$filter={}", coded(&format!("startswith(userPrincipalName,'{quoted}')")))
+            }
+        };
+        let url = from.unwrap_or_else(|| self.url(&format!("/users?{SELECT}&$top=999{filter}")));
+        let answer = self.ask("GET", &url, None).await?;
+        if answer.status != 200 {
+            return Err(failure(&answer));
+        }
+        let list = json_of(&answer)?;
+        let accounts = list["value"].as_array().into_iter().flatten().map(account).collect::<Result<_, _>>()?;
+        // Where the next page is, Graph says; it is asked with our token only where it is Graph's.
+        let next = list["@odata.nextLink"].as_str().filter(|next| next.starts_with(&self.url("/users")));
+        Ok((accounts, next.map(str::to_owned)))
+    }
+}
+
+fn json_of(answer: &Answer) -> Result<Value, Failure> {
+    serde_json::from_slice(&answer.body).map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
+}
+
+fn account(user: &Value) -> Result<Account, Failure> {
+    let text = |key: &str| user[key].as_str().map(str::to_owned);
+    let name = text("userPrincipalName").unwrap_or_default();
+    match (text("id"), user["accountEnabled"].as_bool()) {
+        (Some(id), Some(is_enabled)) => {
+            let is_foreign = user["userType"] == "Guest" || name.contains("#EXT#");
+            Ok(Account { id, name, is_enabled, is_foreign })
+        }
+        _ => {
+            let detail = "Graph does not say whether the account is enabled; the app registration may lack User.Read.All";
+            Err(refusal("no_account_enabled", detail.to_owned()))
+        }
+    }
+}

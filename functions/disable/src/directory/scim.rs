@@ -1,0 +1,178 @@
+//! SCIM 2.0 (RFC 7644). Providers differ: some take no PATCH, some answer with success and do nothing, some write booleans as texts.
+
+use serde_json::{Value, json};
+use shared::{
+    application::Scim,
+    event::{Party, Tenant},
+    folding::fold,
+    outbound::Answer,
+    window::Failure,
+};
+
+use super::{Account, Directories, coded, failure, only, passing, refusal, send};
+
+const SCIM_JSON: &str = "application/scim+json";
+const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+/// Accounts of a page that is asked for.
+const PAGE: usize = 100;
+
+/// One provider.
+#[derive(Debug)]
+pub struct Connection<'d> {
+    directories: &'d Directories,
+    tenant: &'d Tenant,
+    scim: &'d Scim,
+}
+
+impl<'d> Connection<'d> {
+    pub(super) fn new(directories: &'d Directories, tenant: &'d Tenant, scim: &'d Scim) -> Self {
+        Self { directories, tenant, scim }
+    }
+
+    /// Asks; a token that is refused is read anew once.
+    async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let Directories { outbound, secrets, .. } = self.directories;
+        let url = format!("{}{path}", self.scim.base_url);
+        let mut is_second = false;
+        loop {
+            let token = secrets.read(self.tenant, &self.scim.token).await?;
+            let authorization = format!("Bearer {}", token.trim());
+            let mut headers = vec![("authorization", authorization.as_str())];
+            if body.is_some() {
+                headers.push(("content-type", SCIM_JSON));
+            }
+            let text = body.map(Value::to_string).unwrap_or_default();
+            let answer = send(outbound, method, &url, &headers, text).await?;
+            if answer.status != 401 || is_second {
+                return Ok(answer);
+            }
+            secrets.forget(self.tenant, &self.scim.token);
+            is_second = true;
+        }
+    }
+
+    /// The resource of that id, if it is there.
+    async fn resource(&self, id: &str) -> Result<Option<Value>, Failure> {
+        let answer = self.ask("GET", &format!("/Users/{}", coded(id)), None).await?;
+        match answer.status {
+            200 => Ok(Some(json_of(&answer)?)),
+            404 => Ok(None),
+            _ => Err(failure(&answer)),
+        }
+    }
+
+    /// Accounts that a filter finds, from a place on.
+    async fn search(&self, filter: Option<String>, start: usize) -> Result<(Vec<Value>, usize), Failure> {
+        let filter = filter.map(|filter| format!("filter={}&", coded(&filter))).unwrap_or_default();
+        let answer = self.ask("GET", &format!("/Users?{filter}startIndex={start}&count={PAGE}"), None).await?;
+        match answer.status {
+            200 => {
+                let list = json_of(&answer)?;
+                let total = list["totalResults"].as_u64().and_then(|total| usize::try_from(total).ok());
+                let found = list["Resources"].as_array().cloned().unwrap_or_default();
+                Ok((found, total.unwrap_or_default()))
+            }
+            _ => Err(failure(&answer)),
+        }
+    }
+
+    pub(super) async fn find(&self, wanted: &Party) -> Result<Option<Account>, Failure> {
+        if let Some(id) = &wanted.id
+            && let Some(found) = self.resource(id).await?
+        {
+            return account(&found).map(Some);
+        }
+        for name in [&wanted.email, &wanted.name].into_iter().flatten() {
+            let (found, _) = self.search(Some(format!("userName eq {}", json!(name))), 1).await?;
+            // A provider that knows no filter answers with everybody.
+            let is_meant = |user: &&Value| user["userName"].as_str().is_some_and(|it| fold(it) == fold(name));
+            let found = found.iter().filter(is_meant).map(account).collect::<Result<Vec<_>, _>>()?;
+            if let Some(found) = only(found, name)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
+        if !account.is_enabled {
+            return Ok(());
+        }
+        let path = format!("/Users/{}", coded(&account.id));
+        let operation = json!({"op": "replace", "path": "active", "value": false});
+        let patch = json!({"schemas": [PATCH_OP], "Operations": [operation]});
+        let answer = self.ask("PATCH", &path, Some(&patch)).await?;
+        match answer.status {
+            // 404: it is gone, as reading back will say.
+            200..=299 | 404 => Ok(()),
+            // PATCH is optional (RFC 7644, section 3.5.2): the whole resource then.
+            400 | 405 | 501 => {
+                let Some(mut whole) = self.resource(&account.id).await? else { return Ok(()) };
+                whole["active"] = json!(false);
+                if let Some(members) = whole.as_object_mut() {
+                    members.remove("meta");
+                }
+                let answer = self.ask("PUT", &path, Some(&whole)).await?;
+                match answer.status {
+                    200..=299 | 404 => Ok(()),
+                    _ => Err(failure(&answer)),
+                }
+            }
+            _ => Err(failure(&answer)),
+        }
+    }
+
+    pub(super) async fn is_enabled(&self, wanted: &Account) -> Result<Option<bool>, Failure> {
+        let found = self.resource(&wanted.id).await?;
+        found.map(|found| account(&found).map(|account| account.is_enabled)).transpose()
+    }
+
+    pub(super) async fn list(
+        &self,
+        prefix: &str,
+        from: Option<String>,
+    ) -> Result<(Vec<Account>, Option<String>), Failure> {
+        let start = from.and_then(|from| from.parse().ok()).unwrap_or(1_usize);
+        let filter = (!prefix.is_empty()).then(|| format!("userName sw {}", json!(prefix)));
+        let (found, total) = self.search(filter, start).await?;
+        let next = start + found.len();
+        let accounts = found.iter().map(account).collect::<Result<_, _>>()?;
+        Ok((accounts, (!found.is_empty() && next <= total).then(|| next.to_string())))
+    }
+}
+
+fn json_of(answer: &Answer) -> Result<Value, Failure> {
+    serde_json::from_slice(&answer.body).map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
+}
+
+fn account(user: &Value) -> Result<Account, Failure> {
+    let text = |key: &str| user[key].as_str().map(str::to_owned);
+    let is_enabled = match &user["active"] {
+        Value::Bool(active) => Some(*active),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    };
+    match (text("id"), is_enabled) {
+        (Some(id), Some(is_enabled)) => {
+            Ok(Account { id, name: text("userName").unwrap_or_default(), is_enabled, is_foreign: false })
+        }
+        _ => Err(refusal("no_active", "the provider does not say whether its accounts are active".to_owned())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_an_account_is_active_is_read_in_every_form() {
+        for (active, enabled) in [(json!(true), true), (json!(false), false), (json!("False"), false), (json!("true"), true)] {
+            let user = json!({"id": "1", "userName": "a", "active": active});
+            assert_eq!(account(&user).unwrap().is_enabled, enabled);
+        }
+        // One that does not say is never taken for disabled.
+        assert!(account(&json!({"id": "1", "userName": "a"})).unwrap_err().is_refusal);
+    }
+}

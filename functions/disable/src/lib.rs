@@ -1,0 +1,83 @@
+//! Ends the windows that are due. In reading order: [`handle`], [`run`] (what is due, in which order, for how long), [`end`] (the end of
+//! one window), [`directory`] (what a directory is asked), [`secrets`], [`budget`], [`reconcile`] (directories compared with the open
+//! windows), [`metrics`].
+
+pub mod budget;
+pub mod directory;
+pub mod end;
+pub mod metrics;
+pub mod reconcile;
+pub mod run;
+pub mod secrets;
+
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+use lambda_runtime::{Error, LambdaEvent};
+use serde_json::Value;
+use shared::{
+    application::Place,
+    config::{ConfigError, Variables},
+    event::Tenant,
+    outbound::Outbound,
+    store::Store,
+};
+
+use crate::{budget::Budget, directory::Directories, secrets::Secrets};
+
+/// What the function keeps between invocations.
+#[derive(Debug)]
+pub struct Disable {
+    store: Store,
+    directories: Directories,
+    place: Place,
+}
+
+impl Disable {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+        let place = Place::from_variables(variables)?;
+        let store = Store::new(variables, aws)?;
+        Self::over(store, Outbound::new(place.reach()), variables, aws)
+    }
+
+    /// The function over a store and a way out.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn over(
+        store: Store,
+        outbound: Outbound,
+        variables: &Variables,
+        aws: &SdkConfig,
+    ) -> Result<Self, ConfigError> {
+        let directories = Directories {
+            outbound,
+            secrets: Secrets::new(variables, aws)?,
+            budget: Budget::new(store.clone()),
+            tokens: directory::entra::Tokens::default(),
+        };
+        Ok(Self { store, directories, place: Place::from_variables(variables)? })
+    }
+}
+
+/// Runs once: for a schedule, for whoever changed a window that ends soon, or to compare directories with the open windows (`{"reconcile":
+/// true}` for every tenant, `{"reconcile": "acme"}` for one).
+///
+/// # Errors
+/// The storage did not answer. The next run goes on where this one ended.
+pub async fn handle(function: Arc<Disable>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let answer = match &event.payload["reconcile"] {
+        Value::Bool(true) => Box::pin(reconcile::all(&function)).await?,
+        Value::String(tenant) => {
+            let tenant = Tenant::new(tenant).ok_or("the tenant to reconcile is none")?;
+            Box::pin(reconcile::one(&function, &tenant)).await?
+        }
+        // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
+        _ => serde_json::to_value(Box::pin(run::run(&function)).await?)?,
+    };
+    Ok(answer)
+}

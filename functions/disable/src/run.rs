@@ -1,0 +1,322 @@
+//! One run: it leads until a newer run takes over, and does what is due at the second it falls due.
+//!
+//! What is due is read again and again, so a run that was killed, a change by somebody else and a call that never came cost some seconds
+//! and nothing else. Each directory has a lane of its own: one that is slow or down holds up no other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use serde::Serialize;
+use shared::{
+    chance,
+    event::Tenant,
+    instant::Instant,
+    store::{
+        ReadError, Trail,
+        keys::DUE_SHARDS,
+        windows::{DuePlace, Stored},
+    },
+    sweep::AHEAD,
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Disable,
+    end::{self, LONGEST_PAUSE, Outcome},
+    metrics,
+};
+
+/// How long a run works.
+const LASTS: Duration = Duration::from_secs(150);
+/// How often it looks for what has fallen due.
+const LOOKS: Duration = Duration::from_secs(2);
+/// How far ahead it looks then, so that what falls due in between is known by then.
+const LOOKS_AHEAD: Duration = Duration::from_secs(4);
+/// How long one look may take.
+const READING: Duration = Duration::from_secs(10);
+/// Windows of one directory that are worked on at a time, at first and at most.
+const NARROW: usize = 4;
+const WIDE: usize = 32;
+/// Windows of one directory that wait in memory; those behind them are read again later.
+const WAITING: usize = 2000;
+
+/// What a run did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Windows that were due.
+    pub due: u64,
+    /// Accounts that are disabled.
+    pub disabled: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Windows that became overdue.
+    pub overdue: u64,
+    /// How late the latest of the disabled was, in milliseconds.
+    pub lateness_ms: u64,
+}
+
+/// A window that waits for its turn.
+struct Waiting {
+    due_at: Instant,
+    tenant: Tenant,
+    stored: Stored,
+}
+
+/// The windows of one directory of one tenant.
+struct Lane {
+    waiting: VecDeque<Waiting>,
+    at_work: usize,
+    width: usize,
+    /// Failures since it last worked.
+    failures: u32,
+    /// Not to be asked before then.
+    rests_until: Option<Instant>,
+}
+
+/// What was under way and is done.
+enum Done {
+    Looked(Result<Look, ReadError>),
+    Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
+}
+
+/// What a look found.
+struct Look {
+    due: Vec<(Tenant, Stored)>,
+    /// Whether this run still leads.
+    leads: bool,
+    /// Whether anything ends soon enough to stay for.
+    ends_soon: bool,
+}
+
+/// Works until a newer run takes over, its time is over, or nothing ends soon.
+///
+/// # Errors
+/// The storage did not answer at all.
+pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
+    let store = &function.store;
+    let run = format!("{:016x}", chance::number());
+    store.lead(&run, Deadline::now() + READING).await?;
+    let until = Deadline::now() + LASTS;
+    let mut summary = Summary::default();
+    let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut trails: BTreeMap<String, Trail<'_>> = BTreeMap::new();
+    let mut work: FuturesUnordered<LocalBoxFuture<'_, Done>> = FuturesUnordered::new();
+    let (mut leads, mut is_looking, mut looks_at) = (true, false, Deadline::now());
+    let mut ends_soon = true;
+    loop {
+        let goes_on = leads && Deadline::now() < until;
+        if goes_on && ends_soon && !is_looking && Deadline::now() >= looks_at {
+            is_looking = true;
+            let looking = look(function, &run);
+            work.push(async move { Done::Looked(looking.await) }.boxed_local());
+        }
+        if goes_on {
+            for (key, lane) in &mut lanes {
+                while let Some(next) = lane.next(store.clock().now()) {
+                    let Waiting { tenant, stored, .. } = next;
+                    let (lane, id) = (key.clone(), stored.window.id.clone());
+                    let trail = match trails.get(tenant.as_str()) {
+                        Some(trail) => trail.clone(),
+                        None => {
+                            let now = store.clock().now();
+                            match store.trail(&tenant, now, Deadline::now() + READING).await {
+                                Ok(trail) => {
+                                    trails.insert(tenant.to_string(), trail.clone());
+                                    trail
+                                }
+                                Err(error) => {
+                                    let outcome = Err(error);
+                                    work.push(async move { Done::Ended { lane, id, outcome } }.boxed_local());
+                                    continue;
+                                }
+                            }
+                        }
+                    };
+                    let run = run.clone();
+                    work.push(
+                        async move {
+                            let outcome = end::end(function, &trail, &run, stored).await;
+                            Done::Ended { lane, id, outcome }
+                        }
+                        .boxed_local(),
+                    );
+                }
+            }
+        }
+        if work.is_empty() && (!goes_on || !ends_soon) {
+            break;
+        }
+        let wakes_at = wakes_at(&lanes, store.clock().now(), looks_at, is_looking).min(until.max(Deadline::now()));
+        let done = tokio::select! {
+            Some(done) = work.next(), if !work.is_empty() => done,
+            () = tokio::time::sleep_until(wakes_at), if goes_on => continue,
+        };
+        match done {
+            Done::Looked(Ok(found)) => {
+                is_looking = false;
+                looks_at = Deadline::now() + LOOKS;
+                leads = found.leads;
+                for (tenant, stored) in found.due {
+                    summary.due += u64::from(enqueue(&mut lanes, &mut known, tenant, stored));
+                }
+                ends_soon = found.ends_soon || !known.is_empty();
+            }
+            Done::Looked(Err(error)) => {
+                tracing::warn!(%error, "what is due could not be read: {error}");
+                is_looking = false;
+                looks_at = Deadline::now() + LOOKS;
+            }
+            Done::Ended { lane, id, outcome } => {
+                known.remove(&id);
+                let now = store.clock().now();
+                if let Some(lane) = lanes.get_mut(&lane) {
+                    lane.at_work -= 1;
+                    lane.learn(&outcome, now);
+                }
+                summary.count(&id, outcome);
+            }
+        }
+    }
+    metrics::emit(function.place, &summary);
+    Ok(summary)
+}
+
+/// When there is something to do, if nothing that is under way is done before.
+fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, looks_at: Deadline, is_looking: bool) -> Deadline {
+    let next = lanes.values().filter(|lane| lane.at_work < lane.width).filter_map(|lane| {
+        let due_at = lane.waiting.front()?.due_at;
+        Some(lane.rests_until.map_or(due_at, |until| until.max(due_at)))
+    });
+    // A millisecond more than what is left of the current one.
+    let wait = next.min().map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));
+    let next = wait.map(|wait| Deadline::now() + wait.max(Duration::from_millis(1)));
+    let looks_at = if is_looking { Deadline::now() + READING } else { looks_at };
+    next.map_or(looks_at, |next| next.min(looks_at))
+}
+
+/// Reads what is due, or will be shortly.
+async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
+    let store = &function.store;
+    let deadline = Deadline::now() + READING;
+    let leads = store.leader(deadline).await?.as_deref() == Some(run);
+    let until = store.clock().now().plus(LOOKS_AHEAD);
+    let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
+        let (mut found, mut start) = (Vec::new(), None::<DuePlace>);
+        loop {
+            let (page, next) = store.due(shard, until, start, deadline).await?;
+            found.extend(page);
+            if next.is_none() || found.len() > WAITING * 4 {
+                return Ok::<_, ReadError>(found);
+            }
+            start = next;
+        }
+    }));
+    let mut due = Vec::new();
+    for found in shards.await {
+        due.extend(found?);
+    }
+    let ends_soon = !due.is_empty() || is_any_due(function, store.clock().now().plus(AHEAD), deadline).await?;
+    due.sort_by_key(|(_, stored)| stored.window.due_at());
+    Ok(Look { due, leads, ends_soon })
+}
+
+/// Whether a window is due until then.
+async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> Result<bool, ReadError> {
+    let store = &function.store;
+    let shards = (0..DUE_SHARDS).map(|shard| store.due(shard, until, None, deadline));
+    for page in futures::future::join_all(shards).await {
+        if !page?.0.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Puts a window into its directory's lane, unless it is there; whether it is new there.
+fn enqueue(
+    lanes: &mut BTreeMap<String, Lane>,
+    known: &mut BTreeSet<String>,
+    tenant: Tenant,
+    stored: Stored,
+) -> bool {
+    let id = &stored.window.id;
+    let Some(due_at) = stored.window.due_at() else { return false };
+    let key = format!("{tenant} {}", stored.window.directory_key);
+    let lane = lanes.entry(key).or_default();
+    if known.contains(id) || lane.waiting.len() >= WAITING {
+        return false;
+    }
+    known.insert(id.clone());
+    let place = lane.waiting.partition_point(|waiting| waiting.due_at <= due_at);
+    lane.waiting.insert(place, Waiting { due_at, tenant, stored });
+    true
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), at_work: 0, width: NARROW, failures: 0, rests_until: None }
+    }
+}
+
+impl Lane {
+    /// The next window whose turn it is.
+    fn next(&mut self, now: Instant) -> Option<Waiting> {
+        let rests = self.rests_until.is_some_and(|until| now < until);
+        let is_due = self.waiting.front().is_some_and(|waiting| waiting.due_at <= now);
+        if rests || !is_due || self.at_work >= self.width {
+            return None;
+        }
+        self.at_work += 1;
+        self.waiting.pop_front()
+    }
+
+    /// Learns from what came of a window how much the directory takes: more while it works, one at a time after a failure that is not the
+    /// account's alone, and a rest in between.
+    fn learn(&mut self, outcome: &Result<Outcome, ReadError>, now: Instant) {
+        match outcome {
+            Ok(Outcome::Disabled(_)) => {
+                self.width = (self.width + 1).clamp(NARROW, WIDE);
+                self.failures = 0;
+                self.rests_until = None;
+            }
+            Ok(Outcome::Failed(failure)) if !matches!(failure.kind, "forbidden" | "ambiguous" | "not_disabled" | "refused") => {
+                self.width = 1;
+                let longest = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
+                self.failures += 1;
+                let rest = (longest / 2 + chance::up_to(longest / 2)).max(failure.retry_after.unwrap_or_default());
+                self.rests_until = Some(now.plus(rest));
+            }
+            Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
+            Ok(Outcome::Failed(_) | Outcome::Noted { .. } | Outcome::Passed) | Err(_) => {}
+        }
+    }
+}
+
+impl Summary {
+    fn count(&mut self, id: &str, outcome: Result<Outcome, ReadError>) {
+        match outcome {
+            Ok(Outcome::Disabled(lateness)) => {
+                self.disabled += 1;
+                self.lateness_ms = self.lateness_ms.max(u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX));
+            }
+            Ok(Outcome::Failed(failure)) => {
+                self.failed += 1;
+                tracing::warn!(window = id, %failure, "window {id}: its account could not be disabled: {}: {failure}", failure.kind);
+            }
+            Ok(Outcome::Noted { is_overdue: true }) => {
+                self.overdue += 1;
+                tracing::error!(window = id, "window {id} is overdue: access may outlive it");
+            }
+            Ok(Outcome::Noted { is_overdue: false } | Outcome::Paced(_) | Outcome::Passed) => {}
+            Err(error) => {
+                self.failed += 1;
+                tracing::warn!(window = id, %error, "window {id}: the storage failed: {error}");
+            }
+        }
+    }
+}
+

@@ -1,0 +1,84 @@
+//! Applications: where accounts live and how long they may stay enabled.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    access::Caller,
+    api,
+    application::{self, Application, Place},
+    event::Party,
+    ijson::FieldError,
+    problem::Problem,
+    store::{
+        Store, Trail,
+        document::{Alias, Configured, Document, Kind, Wanted},
+    },
+    sweep::Sweep,
+};
+
+use crate::windows;
+
+fn shown(id: &str, name: Option<String>) -> Option<Party> {
+    Some(Party { kind: Some("application".to_owned()), id: Some(id.to_owned()), name, email: None })
+}
+
+/// `PUT /v1/applications/{id}`: makes the application as the body says, whole. Windows that are open keep the directory they were
+/// opened with.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 409 where another application has the name; 503.
+pub async fn put(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    place: Place,
+    store: &Store,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let application = Application::read(&api::json_body(request)?, place)
+        .map_err(|errors| Problem::invalid("the application was not stored", errors))?;
+    let wanted = Wanted {
+        content: Some(serde_json::to_value(&application).map_err(|error| Problem::internal(&error))?),
+        unconfigured: None,
+        aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: "/name".to_owned() }],
+        shown: shown(id, Some(application.name.clone())),
+    };
+    // First, so that its directory is compared with its windows from the first one on.
+    store.remember(&trail.tenant, trail.deadline).await?;
+    let status = match trail.configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
+        Configured::Created => 201,
+        Configured::Changed | Configured::Unchanged => 200,
+        Configured::Taken(Alias { name, pointer, .. }, other) => {
+            let detail = format!("{name:?} is the name of the application {other:?}; rename or delete that one first");
+            return Err(Problem::conflict("another application has this name", vec![FieldError::new(pointer, detail)]));
+        }
+    };
+    Ok(api::json(status, &application::Configured { id: id.to_owned(), application }))
+}
+
+/// `DELETE /v1/applications/{id}`: takes the application away and ends its open windows. Asking again goes on where an earlier request
+/// ended.
+///
+/// # Errors
+/// 404; 503, also where some windows are still to be ended.
+pub async fn delete(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    sweep: &Sweep,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let missing = || Problem::not_found("no application with this id is configured in the tenant");
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        let there: Option<Application> = there.ok_or_else(missing)?.read()?;
+        let shown = shown(id, there.map(|application| application.name));
+        Ok(Wanted { content: None, unconfigured: None, aliases: Vec::new(), shown })
+    };
+    trail.configure(Kind::Application, id, caller, want).await?;
+    let reason = format!("the application {id} was deleted");
+    windows::end_all(trail, caller, sweep, |window| {
+        let is_its = window.application.as_ref().is_some_and(|application| application.id == id);
+        if is_its { window.end(|_| true, &caller.actor(), Some(&reason), trail.now) } else { Vec::new() }
+    })
+    .await?;
+    Ok(api::no_content())
+}

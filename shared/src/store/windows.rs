@@ -1,0 +1,754 @@
+//! Which windows does an event open or end? What is due? Who works on it?
+//!
+//! A window changes in one transaction with the events that tell of it, and only from the generation that was read. What says which
+//! window of an account or of a session is open are items of their own, made and removed with it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    application::{Application, Configured, Directory, Place},
+    event::{Event, Opened, Party, RecordedBy, Tenant},
+    folding::fold,
+    ijson::FieldError,
+    instant::Instant,
+    store::{
+        Pauses, ReadError, Store, Trail, Unavailable, described, is_final,
+        document::Kind,
+        insert::Insertion,
+        item::{Damaged, Item},
+        keys,
+        transaction::{Attribute, Change, Commit},
+        wire,
+    },
+    window::{self, Claim, Effect, OfApplication, Told, Window},
+};
+
+/// Most windows that change in one transaction with an event; DynamoDB takes a hundred statements.
+const AT_ONCE: usize = 10;
+
+/// A window as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The window.
+    pub window: Window,
+    /// How often it was changed.
+    generation: u64,
+}
+
+/// What became of an event that may open or end windows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recording {
+    /// As of any other event.
+    Judged(Box<Insertion>),
+    /// Its window cannot be as it asks; nothing was stored.
+    Refused(Vec<FieldError>),
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// One step of a window, from a generation to a later one.
+struct Step<'s> {
+    before: Option<&'s Stored>,
+    after: &'s Window,
+    generation: u64,
+}
+
+impl Step<'_> {
+    /// What it does to the state.
+    fn changes(&self, trail: &Trail<'_>) -> Vec<Change> {
+        let Self { before, after, generation } = *self;
+        let tenant = &trail.tenant;
+        let content = serde_json::to_string(after).unwrap_or_default();
+        let mut set: Vec<Attribute> = vec![("content", text(&content)), ("generation", number(generation))];
+        let mut remove: &'static [&'static str] = &[];
+        match after.due_at() {
+            Some(at) => {
+                set.push(("due", text(&keys::due(keys::due_shard(&after.id)))));
+                set.push(("due_at", text(&at.to_string())));
+            }
+            None => remove = &["due", "due_at"],
+        }
+        if after.is_closed() {
+            let kept_until = trail.now.plus(trail.settings.retention()).seconds();
+            set.push(("ttl", AttributeValue::N(kept_until.to_string())));
+        }
+        let key = [keys::windows(tenant), after.id.clone()];
+        let window = match before {
+            None => {
+                let [pk, sk] = &key;
+                Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
+            }
+            Some(before) => Change::Update { key, set, remove, expected: ("generation", number(before.generation)) },
+        };
+        let named = ("window", text(&after.id));
+        let pointers = |window: Option<&Window>| -> BTreeSet<(String, String)> {
+            let Some(window) = window.filter(|window| !window.is_closed()) else { return BTreeSet::new() };
+            let of_account = (keys::open_windows(tenant), open_key(window));
+            let of_sessions = window.sessions().into_iter().map(|session| {
+                (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id))
+            });
+            std::iter::once(of_account).chain(of_sessions).collect()
+        };
+        let (had, has) = (pointers(before.map(|before| &before.window)), pointers(Some(after)));
+        let added = has.difference(&had).map(|(pk, sk)| Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named.clone()]));
+        let removed =
+            had.difference(&has).map(|(pk, sk)| Change::Delete { key: [pk.clone(), sk.clone()], expected: named.clone() });
+        [window].into_iter().chain(added).chain(removed).collect()
+    }
+}
+
+fn open_key(window: &Window) -> String {
+    format!("{}{}", keys::account(&window.account_key()), window.directory_key)
+}
+
+fn stored(mut item: Item) -> Result<Stored, Damaged> {
+    let id = match item.remove("sk") {
+        Some(AttributeValue::S(id)) => id,
+        _ => String::new(),
+    };
+    let damaged = |attribute| Damaged::new(&id, attribute);
+    let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
+    let window = match item.get("content") {
+        Some(AttributeValue::S(json)) => serde_json::from_str(json).ok(),
+        _ => None,
+    };
+    Ok(Stored {
+        window: window.ok_or_else(|| damaged("content"))?,
+        generation: generation.ok_or_else(|| damaged("generation"))?,
+    })
+}
+
+/// Whether two name the same thing.
+fn is_same(a: Option<&Party>, b: Option<&Party>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
+    window::names(a).any(|name| window::names(b).any(|other| other == name))
+}
+
+impl Trail<'_> {
+    /// The window of that id.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn window(&self, id: &str) -> Result<Option<Stored>, ReadError> {
+        let item = self.store.state_item(keys::windows(&self.tenant), id, self.deadline).await?;
+        Ok(item.map(stored).transpose()?)
+    }
+
+    /// Windows, the newest first, from `before` on; and whether there may be more.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn windows(&self, before: Option<&str>) -> Result<(Vec<Window>, bool), ReadError> {
+        let (items, goes_on) = self.state_page(keys::windows(&self.tenant), None, before, false).await?;
+        let windows = items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
+        Ok((windows, goes_on))
+    }
+
+    /// A page of a partition of the state table.
+    async fn state_page(
+        &self,
+        pk: String,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        forward: bool,
+    ) -> Result<(Vec<Item>, bool), ReadError> {
+        let start = after.map(|after| HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
+        let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.state)
+            .consistent_read(true)
+            .key_condition_expression(condition)
+            .expression_attribute_values(":pk", text(&pk))
+            .scan_index_forward(forward)
+            .set_exclusive_start_key(start);
+        let call = match prefix {
+            Some(prefix) => call.expression_attribute_values(":prefix", text(prefix)),
+            None => call,
+        };
+        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
+        let goes_on = page.next.is_some();
+        Ok((page.items, goes_on))
+    }
+
+    /// The ids of the windows that pointers name, all whose keys begin with `prefix`.
+    async fn pointed(&self, pk: String, prefix: Option<&str>) -> Result<Vec<String>, ReadError> {
+        let (mut ids, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (items, goes_on) = self.state_page(pk.clone(), prefix, after.as_deref(), true).await?;
+            for mut item in items {
+                if let Some(AttributeValue::S(sk)) = item.remove("sk") {
+                    after = Some(sk);
+                }
+                if let Some(AttributeValue::S(id)) = item.remove("window") {
+                    ids.push(id);
+                }
+            }
+            if !goes_on {
+                return Ok(ids);
+            }
+        }
+    }
+
+    /// The windows of those ids that are still open.
+    async fn open_among(&self, mut ids: Vec<String>) -> Result<Vec<Stored>, ReadError> {
+        ids.sort_unstable();
+        ids.dedup();
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.window(&id).await?.filter(|it| !it.window.is_closed()));
+        }
+        Ok(found)
+    }
+
+    /// The open windows of an account, in whatever directory.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn open_windows_of(&self, account: &Party) -> Result<Vec<Stored>, ReadError> {
+        let mut ids = Vec::new();
+        for name in window::names(account) {
+            ids.extend(self.pointed(keys::open_windows(&self.tenant), Some(&keys::account(&name))).await?);
+        }
+        let mut windows = self.open_among(ids).await?;
+        // A key may begin like another account's.
+        windows.retain(|it| window::names(account).any(|name| name == it.window.account_key()));
+        Ok(windows)
+    }
+
+    /// The open windows of a session.
+    async fn open_windows_of_session(&self, session: &str) -> Result<Vec<Stored>, ReadError> {
+        let ids = self.pointed(keys::session_windows(&self.tenant), Some(&keys::session(session))).await?;
+        let mut windows = self.open_among(ids).await?;
+        windows.retain(|it| it.window.sessions().contains(&session));
+        Ok(windows)
+    }
+
+    /// The ids of all open windows.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn open_windows(&self) -> Result<Vec<String>, ReadError> {
+        self.pointed(keys::open_windows(&self.tenant), None).await
+    }
+
+    /// The windows of those ids that are still open.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn windows_of(&self, ids: &[String]) -> Result<Vec<Window>, ReadError> {
+        Ok(self.open_among(ids.to_vec()).await?.into_iter().map(|it| it.window).collect())
+    }
+
+    /// Every application.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn applications(&self) -> Result<Vec<Configured>, ReadError> {
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (documents, goes_on) = self.documents(Kind::Application, after.as_deref()).await?;
+            for document in documents {
+                after = Some(document.id.clone());
+                let application: Option<Application> = document.read()?;
+                found.extend(application.map(|application| Configured { id: document.id, application }));
+            }
+            if !goes_on {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The application that a target names: by id, else by name.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn application_of(&self, target: &Party) -> Result<Option<Configured>, ReadError> {
+        let by_id = match &target.id {
+            Some(id) => self.document(Kind::Application, id).await?.filter(|it| it.content.is_some()),
+            None => None,
+        };
+        let found = match (by_id, &target.name) {
+            (Some(document), _) => Some(document),
+            (None, Some(name)) => self.document_known_as(Kind::Application, 'n', name).await?,
+            (None, None) => None,
+        };
+        let Some(document) = found else { return Ok(None) };
+        let application: Option<Application> = document.read()?;
+        Ok(application.map(|application| Configured { id: document.id, application }))
+    }
+
+    /// Puts an event into the trail with what it does to windows; the windows that it changed come with it.
+    pub async fn record(&self, event: Event, by: &RecordedBy, place: Place) -> (Recording, Vec<Window>) {
+        let id = event.id.clone();
+        match self.try_record(event, by, place).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                tracing::warn!(%error, "event {id} was not recorded: {error}");
+                (Recording::Judged(Box::new(Insertion::Unavailable)), Vec::new())
+            }
+        }
+    }
+
+    async fn try_record(
+        &self,
+        event: Event,
+        by: &RecordedBy,
+        place: Place,
+    ) -> Result<(Recording, Vec<Window>), ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        // The last generation that the trail is known to tell of.
+        let mut told_of = 0;
+        loop {
+            // What was accepted once stays accepted, whatever the application allows by now.
+            let key = keys::event(&self.tenant, &event.id);
+            if let Some(there) = self.events_by_key(vec![key.clone()]).await?.remove(&key) {
+                return Ok((Recording::Judged(Box::new(Insertion::judged(event, there))), Vec::new()));
+            }
+            let (steps, opened) = match window::effect(&event) {
+                Some(Effect::Opens) => match self.opening(&event, place).await? {
+                    Ok((step, opened)) => (vec![step], Some(opened)),
+                    Err(errors) => return Ok((Recording::Refused(errors), Vec::new())),
+                },
+                Some(effect) => (self.endings(&event, effect).await?, None),
+                None => (Vec::new(), None),
+            };
+            if steps.is_empty() {
+                let insertion = self.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
+                return Ok((Recording::Judged(Box::new(insertion)), Vec::new()));
+            }
+            let mut events = vec![event.clone()];
+            let mut changes = Vec::new();
+            for (before, after, told) in &steps {
+                let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
+                events.extend(after.events(&self.tenant, generation, told.clone()));
+                changes.extend(Step { before: before.as_ref(), after, generation }.changes(self));
+            }
+            let highest = steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
+            match self.commit(events, opened, by, changes).await? {
+                Commit::Done(recorded) => {
+                    let windows = steps.into_iter().map(|(_, after, _)| after).collect();
+                    return Ok((Recording::Judged(Box::new(Insertion::Created(*recorded))), windows));
+                }
+                // Another event of that id came meanwhile: it is looked at above. Or the state was restored from a backup, and the
+                // trail is ahead of it: its generations are passed over.
+                Commit::Taken(there) if pauses.pause().await => {
+                    if there.event.id != event.id {
+                        told_of = told_of.max(highest.unwrap_or(0)) + 1;
+                    }
+                }
+                Commit::Stale if pauses.pause().await => {}
+                Commit::Taken(_) | Commit::Stale => {
+                    return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
+                }
+            }
+        }
+    }
+
+    /// The window that an event opens, or adds a claim to.
+    #[allow(clippy::type_complexity)]
+    async fn opening(
+        &self,
+        event: &Event,
+        place: Place,
+    ) -> Result<Result<((Option<Stored>, Window, Vec<Told>), Opened), Vec<FieldError>>, ReadError> {
+        // A session or package has its end from its source, and no directory.
+        let is_account = event.action == "entra.account.requested";
+        let application = match &event.target {
+            Some(target) if is_account => self.application_of(target).await?,
+            _ => None,
+        };
+        let claim = match Claim::of(event, application.as_ref(), place) {
+            Ok(claim) => claim,
+            Err(errors) => return Ok(Err(errors)),
+        };
+        let account = window::account_of(event);
+        let name = window::names(&account).next().unwrap_or_default();
+        let owner = application.as_ref().filter(|it| it.application.owns(&name));
+        let directory = owner.map_or(Directory::External, |it| it.application.directory.clone());
+        let directory_key = directory.key().unwrap_or_else(|| {
+            let place = match (&application, &event.target) {
+                (Some(application), _) => application.id.clone(),
+                (None, target) => fold(target.as_ref().map(Party::shown).unwrap_or_default()),
+            };
+            format!("external:{}", place.replace('%', "%25").replace('#', "%23"))
+        });
+        let mut window = Window {
+            id: Window::id_of(&self.tenant, &event.id, self.now),
+            directory_key,
+            directory,
+            application: application.as_ref().map(|it| OfApplication {
+                id: it.id.clone(),
+                name: it.application.name.clone(),
+                end_on_log_off: it.application.end_on_log_off,
+                owners: it.application.owners.clone(),
+            }),
+            account,
+            claims: Vec::new(),
+            attempts: 0,
+            failing: None,
+            is_overdue: false,
+            not_before: None,
+            lease: None,
+            ended: None,
+        };
+        let open = self.store.state_item(keys::open_windows(&self.tenant), &open_key(&window), self.deadline).await?;
+        let before = match open.and_then(|mut item| item.remove("window")) {
+            Some(AttributeValue::S(id)) => self.window(&id).await?.filter(|it| !it.window.is_closed()),
+            _ => None,
+        };
+        if let Some(before) = &before {
+            window = before.window.clone();
+        }
+        let opened = claim.opened(&window);
+        let mut told = match window.add(claim, self.now) {
+            Ok(told) => vec![told],
+            Err(error) => return Ok(Err(vec![error])),
+        };
+        let expects_patterns = application.as_ref().is_none_or(|it| it.application.directory != Directory::External);
+        if is_account && owner.is_none() && expects_patterns {
+            let (rule, why) = match &application {
+                Some(_) => (
+                    "account.outside_patterns",
+                    "the account matches no pattern of the application, so this service does not disable it",
+                ),
+                None => (
+                    "account.without_application",
+                    "no application is configured for the target, so this service does not disable the account",
+                ),
+            };
+            told.push(window.finding(rule, "high", why, self.now, window.claims.len() - 1));
+        }
+        Ok(Ok(((before, window, told), opened)))
+    }
+
+    /// The windows that an event ends, or ends claims of.
+    async fn endings(
+        &self,
+        event: &Event,
+        effect: Effect,
+    ) -> Result<Vec<(Option<Stored>, Window, Vec<Told>)>, ReadError> {
+        let (by, at, now) = (&event.actor, event.occurred_at, self.now);
+        let target = event.target.as_ref();
+        let session = event.session.as_ref().map(|session| session.id.as_str());
+        let nobody = Party::default();
+        let windows = match (effect, session) {
+            (Effect::EndsSession, Some(session)) => self.open_windows_of_session(session).await?,
+            (Effect::EndsSession | Effect::Opens, _) => Vec::new(),
+            (Effect::RemovesPackage, _) => {
+                self.open_windows_of(event.account.as_ref().or(event.subject.as_ref()).unwrap_or(&nobody)).await?
+            }
+            (Effect::Disables | Effect::LogsOff, _) => {
+                self.open_windows_of(event.account.as_ref().unwrap_or(&nobody)).await?
+            }
+        };
+        let mut endings = Vec::new();
+        for before in windows {
+            let mut window = before.window.clone();
+            let of_package = |claim: &Claim| claim.ends_with_session && is_same(claim.target.as_ref(), target);
+            let told = match effect {
+                Effect::Opens => Vec::new(),
+                Effect::EndsSession => {
+                    window.end_with_source(|claim| claim.session.as_deref() == session, by, at, now)
+                }
+                Effect::RemovesPackage => window.end_with_source(of_package, by, at, now),
+                Effect::Disables => {
+                    let is_meant = window.claims.iter().any(|claim| is_same(claim.target.as_ref(), target))
+                        || window.application.as_ref().is_some_and(|application| {
+                            target.is_some_and(|target| {
+                                target.id.as_ref() == Some(&application.id)
+                                    || window::names(target).any(|name| name == fold(&application.name))
+                            })
+                        });
+                    if is_meant { window.end_as_disabled(by, at, now) } else { Vec::new() }
+                }
+                Effect::LogsOff if window.application.as_ref().is_some_and(|it| it.end_on_log_off) => {
+                    window.end(|claim| claim.starts_at <= at, by, Some("the account logged off"), now)
+                }
+                Effect::LogsOff => Vec::new(),
+            };
+            if window != before.window {
+                endings.push((Some(before), window, told));
+            }
+        }
+        endings.truncate(AT_ONCE);
+        Ok(endings)
+    }
+
+    /// Changes a window as `decide` says, who is asked anew where somebody else changed it meanwhile. None where there is none.
+    ///
+    /// # Errors
+    /// What `decide` says; or the storage did not answer. It may be done or not.
+    pub async fn change_window<E: From<ReadError>>(
+        &self,
+        id: &str,
+        by: &RecordedBy,
+        mut decide: impl FnMut(&mut Window) -> Result<Vec<Told>, E>,
+    ) -> Result<Option<Window>, E> {
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let Some(before) = self.window(id).await? else { return Ok(None) };
+            let mut after = before.window.clone();
+            let told = decide(&mut after)?;
+            if after == before.window {
+                return Ok(Some(after));
+            }
+            if let Some(done) = self.advance(&before, after, told, by).await? {
+                return Ok(Some(done.window));
+            }
+            if !pauses.pause().await {
+                let failure = format!("window {id} was changed by others all the time");
+                return Err(ReadError::from(Unavailable(failure)).into());
+            }
+        }
+    }
+
+    /// Makes one step of a window, from what was read. None where it is not so any more.
+    ///
+    /// # Errors
+    /// The storage did not say what it did.
+    pub async fn advance(
+        &self,
+        before: &Stored,
+        after: Window,
+        told: Vec<Told>,
+        by: &RecordedBy,
+    ) -> Result<Option<Stored>, ReadError> {
+        let mut generation = before.generation;
+        loop {
+            generation += 1;
+            let changes = Step { before: Some(before), after: &after, generation }.changes(self);
+            let events = after.events(&self.tenant, generation, told.clone());
+            if events.is_empty() {
+                let step = Stored { window: after, generation };
+                return Ok(self.advance_alone(changes, &step).await?.then_some(step));
+            }
+            match self.commit(events, None, by, changes).await? {
+                Commit::Done(_) => return Ok(Some(Stored { window: after, generation })),
+                Commit::Stale => return Ok(None),
+                // Either somebody made this very step, and then the window says so; or the state was restored from a backup, and
+                // the trail's generations are passed over.
+                Commit::Taken(_) => match self.window(&after.id).await? {
+                    Some(there) if there.generation == before.generation => {}
+                    _ => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// Makes a step of which the trail tells nothing.
+    async fn advance_alone(&self, changes: Vec<Change>, step: &Stored) -> Result<bool, ReadError> {
+        let mut is_repeated = false;
+        for change in changes {
+            if !self.store.alone(change, self.deadline, &mut is_repeated).await? {
+                // An attempt that looked like a failure may have done it.
+                return Ok(is_repeated && self.window(&step.window.id).await?.as_ref() == Some(step));
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Store {
+    /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
+    /// went unanswered.
+    async fn alone(&self, change: Change, deadline: Deadline, is_repeated: &mut bool) -> Result<bool, Unavailable> {
+        let (statement, parameters) = change.statement(&self.state);
+        let call = self.client.execute_statement().statement(statement).set_parameters(Some(parameters));
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let until = deadline.min(Deadline::now() + self.attempt);
+            let failure = match tokio::time::timeout_at(until, call.clone().send()).await {
+                Ok(Ok(_)) => return Ok(true),
+                Ok(Err(error)) => {
+                    let service = error.as_service_error();
+                    let is_unexpected = service.is_some_and(|error| {
+                        error.is_conditional_check_failed_exception() || error.is_duplicate_item_exception()
+                    });
+                    if is_unexpected {
+                        return Ok(false);
+                    }
+                    if is_final(&error) {
+                        let failure = described(&error);
+                        tracing::error!(%failure, "the storage refuses a change: {failure}");
+                        return Err(Unavailable(failure));
+                    }
+                    described(&error)
+                }
+                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+            };
+            tracing::warn!(%failure, "a change was not acknowledged: {failure}");
+            *is_repeated = true;
+            if !pauses.pause().await {
+                return Err(Unavailable(failure));
+            }
+        }
+    }
+
+    /// Remembers that a tenant has something to be looked after.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn remember(&self, tenant: &Tenant, deadline: Deadline) -> Result<(), ReadError> {
+        let item = vec![("pk", text(keys::TENANTS)), ("sk", text(tenant.as_str()))];
+        self.alone(Change::Insert(item), deadline, &mut false).await?;
+        Ok(())
+    }
+
+    /// The tenants that are remembered.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn tenants(&self, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.state)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(keys::TENANTS));
+        let (mut tenants, mut start) = (Vec::new(), None);
+        loop {
+            let call = call.clone().set_exclusive_start_key(start.take());
+            let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+            tenants.extend(page.items.iter().filter_map(|item| Tenant::new(item.get("sk")?.as_s().ok()?)));
+            start = page.next;
+            if start.is_none() {
+                return Ok(tenants);
+            }
+        }
+    }
+
+    /// A page of the windows of one shard that are due until a time, the first due first; and where it goes on.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn due(
+        &self,
+        shard: u64,
+        until: Instant,
+        start: Option<DuePlace>,
+        deadline: Deadline,
+    ) -> Result<(Vec<(Tenant, Stored)>, Option<DuePlace>), ReadError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.state)
+            .index_name("due")
+            .key_condition_expression("due = :shard AND due_at <= :until")
+            .expression_attribute_values(":shard", text(&keys::due(shard)))
+            .expression_attribute_values(":until", text(&until.to_string()))
+            .set_exclusive_start_key(start.map(|DuePlace(key)| key));
+        let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+        let mut due = Vec::with_capacity(page.items.len());
+        for item in page.items {
+            let tenant = match item.get("pk") {
+                Some(AttributeValue::S(pk)) => keys::tenant_of_windows(pk),
+                _ => None,
+            };
+            match (tenant, stored(item)) {
+                (Some(tenant), Ok(window)) => due.push((tenant, window)),
+                (None, _) => tracing::error!("an item in the queue of what is due has no tenant"),
+                // One that cannot be read must not hold up the others.
+                (_, Err(error)) => tracing::error!(%error, "a window that is due cannot be read: {error}"),
+            }
+        }
+        Ok((due, page.next.map(DuePlace)))
+    }
+
+    /// Makes `run` the one that works; whoever did before sees it in [`Store::leader`].
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn lead(&self, run: &str, deadline: Deadline) -> Result<(), ReadError> {
+        self.replace("lease", "disable", deadline, |_| vec![("run", text(run))]).await
+    }
+
+    /// The run that leads.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn leader(&self, deadline: Deadline) -> Result<Option<String>, ReadError> {
+        let item = self.state_item("lease".to_owned(), "disable", deadline).await?;
+        Ok(match item.and_then(|mut item| item.remove("run")) {
+            Some(AttributeValue::S(run)) => Some(run),
+            _ => None,
+        })
+    }
+
+    /// Takes up to `most` from a bucket of that name, which holds `size` and is filled by `per_second`; how many were taken.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn take_from(
+        &self,
+        bucket: &str,
+        size: u32,
+        per_second: u32,
+        most: u32,
+        deadline: Deadline,
+    ) -> Result<u32, ReadError> {
+        let mut taken = 0;
+        self.replace("budget", bucket, deadline, |item| {
+            let now = self.clock.now();
+            let read = |name| item.and_then(|item| item.get(name)?.as_n().ok()?.parse::<i64>().ok());
+            // In thousandths, so that a bucket that is asked often still fills. A clock that is behind adds nothing.
+            let size = i64::from(size) * 1000;
+            let (held, at) = (read("held").unwrap_or(size), read("at").unwrap_or(now.millis()));
+            let passed = (now.millis() - at).max(0);
+            let held = held.saturating_add(passed.saturating_mul(i64::from(per_second))).min(size);
+            taken = u32::try_from(held / 1000).unwrap_or(0).min(most);
+            let number = |number: i64| AttributeValue::N(number.to_string());
+            vec![("held", number(held - i64::from(taken) * 1000)), ("at", number(at.max(now.millis())))]
+        })
+        .await?;
+        Ok(taken)
+    }
+
+    /// Sets attributes of an item that counts its changes, as `want` wants them of what is there.
+    pub(super) async fn replace(
+        &self,
+        pk: &str,
+        sk: &str,
+        deadline: Deadline,
+        mut want: impl FnMut(Option<&Item>) -> Vec<Attribute>,
+    ) -> Result<(), ReadError> {
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let item = self.state_item(pk.to_owned(), sk, deadline).await?;
+            let before: Option<u64> =
+                item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
+            let mut set = want(item.as_ref());
+            set.push(("generation", number(before.unwrap_or(0) + 1)));
+            let change = match before {
+                None => Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect()),
+                Some(before) => Change::Update {
+                    key: [pk.to_owned(), sk.to_owned()],
+                    set,
+                    remove: &[],
+                    expected: ("generation", number(before)),
+                },
+            };
+            if self.alone(change, deadline, &mut false).await? {
+                return Ok(());
+            }
+            if !pauses.pause().await {
+                return Err(Unavailable(format!("{pk} {sk} was changed by others all the time")).into());
+            }
+        }
+    }
+}
+
+/// A place in the queue of what is due.
+#[derive(Clone, Debug)]
+pub struct DuePlace(HashMap<String, AttributeValue>);

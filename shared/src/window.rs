@@ -1,0 +1,769 @@
+//! Window: the time an account may stay enabled, and what is due when.
+//!
+//! A window belongs to one account of one directory. Each request that asks for the account is a claim on it, from a start to an end;
+//! while one claim goes on, another's end disables nothing. Where no claim goes on any more the account is disabled and read
+//! back, and only then is the window closed. Everything here is a decision about facts: `now` is a parameter, nothing is called.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    application::{Configured, Directory, Place},
+    event::{Actor, AskedWindow, Event, EventId, Opened, Outcome, Party, Scope, Session, Tenant},
+    folding::fold,
+    ijson::FieldError,
+    instant::Instant,
+    length::Length,
+};
+
+/// How long after its end a window is overdue.
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
+/// The states that a window is shown in.
+pub const STATES: [&str; 5] = ["scheduled", "open", "claimed", "overdue", "closed"];
+/// Most claims that a window holds at a time.
+pub const MOST_CLAIMS: usize = 64;
+
+/// The time an account may stay enabled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its id.
+    pub id: String,
+    /// Which directory the account is in; with the account it says which open window this is.
+    pub directory_key: String,
+    /// The directory as it was configured when the window was opened.
+    pub directory: Directory,
+    /// The application, where one is configured for the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<OfApplication>,
+    /// The account, as the request names it.
+    pub account: Party,
+    /// The requests that ask for the account, the oldest first.
+    pub claims: Vec<Claim>,
+    /// How often it was tried to disable the account since the end that is being worked on.
+    #[serde(default)]
+    pub attempts: u32,
+    /// What stands in the way, of which the trail tells once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+    /// Whether the trail tells that the end is overdue.
+    #[serde(default)]
+    pub is_overdue: bool,
+    /// Not before then, though it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Instant>,
+    /// Whoever works on its end has it until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// The last end that was made true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// What a window keeps of its application, as it was configured when the window was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfApplication {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the window ends when the account logs off a computer.
+    #[serde(default)]
+    pub end_on_log_off: bool,
+    /// Who is told when something is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<String>,
+}
+
+/// One request that asks for the account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The event that asked.
+    pub event: EventId,
+    /// From when on.
+    pub starts_at: Instant,
+    /// Until when.
+    pub ends_at: Instant,
+    /// The latest that it may be extended to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Instant>,
+    /// Whether its session's end is all that is to be seen of its end: nobody disables an account.
+    #[serde(default)]
+    pub ends_with_session: bool,
+    /// The person the access is for.
+    pub subject: Party,
+    /// The thing accessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Party>,
+    /// The session it was asked in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The source's id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Whether it is over and nothing is to be done for it any more.
+    #[serde(default)]
+    pub is_done: bool,
+}
+
+/// Who works on a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The run.
+    pub run: String,
+    /// Until when nobody else takes it.
+    pub until: Instant,
+}
+
+/// An end that was made true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When the account was seen to be disabled, or said to be by its portal.
+    pub at: Instant,
+    /// How long after the planned end.
+    pub lateness_ms: i64,
+}
+
+/// What an event does to windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It asks for an account.
+    Opens,
+    /// It ends its session.
+    EndsSession,
+    /// It takes a package away from somebody.
+    RemovesPackage,
+    /// It says that an account is disabled.
+    Disables,
+    /// Somebody logged off a computer with an account.
+    LogsOff,
+}
+
+/// What is to be done for a window now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing, until then.
+    Later(Instant),
+    /// Nothing any more: it is closed, or only a portal's word is waited for.
+    Nothing,
+    /// Claims have ended, while others go on.
+    Covered,
+    /// The trail has to tell that its end is overdue.
+    Overdue,
+    /// The account has to be disabled.
+    Disable,
+    /// The portal has to say that it disabled the account; it has a while for that.
+    Confirmation(Instant),
+}
+
+/// Something the trail has to tell about a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    action: &'static str,
+    actor: Actor,
+    occurred_at: Instant,
+    /// Whose claim it is about, by its place.
+    claim: usize,
+    reason: Option<String>,
+    details: Map<String, Value>,
+    /// Instead of the claim's target.
+    target: Option<Party>,
+}
+
+/// What came of disabling an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disabled {
+    /// It was enabled and now reads back as disabled.
+    Now,
+    /// It was disabled already.
+    Before,
+    /// It is not in the directory any more.
+    Gone,
+}
+
+/// Why an account could not be disabled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Failure {
+    /// What kind of failure; one kind is told once.
+    pub kind: &'static str,
+    /// What is wrong, for a person.
+    pub detail: String,
+    /// Whether somebody has to change something before it can work.
+    pub is_refusal: bool,
+    /// How long the directory asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a window is not extended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotExtended {
+    /// It has ended.
+    Ended(String),
+    /// The end that was asked for is wrong.
+    Wrong(String),
+}
+
+/// What an event does to windows, as far as the event alone says.
+pub fn effect(event: &Event) -> Option<Effect> {
+    let is_about_roles = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
+    if event.outcome == Outcome::Failure || is_about_roles {
+        return None;
+    }
+    match event.action.as_str() {
+        _ if event.window == Some(AskedWindow::None) => None,
+        "entra.account.requested" => Some(Effect::Opens),
+        "session.granted" | "entitlement.fulfilled" => {
+            let has_end = event.window.is_some() || event.session.as_ref().is_some_and(|it| it.ends_at.is_some());
+            has_end.then_some(Effect::Opens)
+        }
+        "session.canceled" | "session.terminated" | "session.expired" | "session.denied" => {
+            event.session.is_some().then_some(Effect::EndsSession)
+        }
+        "entitlement.removed" => Some(Effect::RemovesPackage),
+        "entra.account.disabled" => Some(Effect::Disables),
+        "computer.left" => Some(Effect::LogsOff),
+        _ => None,
+    }
+}
+
+/// The names of an account, folded: its e-mail address, name and id. The first is what it is known by.
+pub fn names(account: &Party) -> impl Iterator<Item = String> {
+    [&account.email, &account.name, &account.id].into_iter().flatten().map(|name| fold(name))
+}
+
+/// The account that a request asks for: in a session its generated user, in a package its recipient where none is named.
+pub fn account_of(event: &Event) -> Party {
+    let named = |name: &String| Party { name: Some(name.clone()), ..Party::default() };
+    let of_session = || event.session.as_ref().map(|it| named(it.username.as_ref().unwrap_or(&it.id)));
+    let of_package = || event.subject.clone().filter(|_| event.action == "entitlement.fulfilled");
+    event.account.clone().or_else(of_package).or_else(of_session).unwrap_or_default()
+}
+
+impl Claim {
+    /// What the event asks for.
+    ///
+    /// # Errors
+    /// What the application does not allow.
+    pub fn of(event: &Event, application: Option<&Configured>, place: Place) -> Result<Self, Vec<FieldError>> {
+        let session = event.session.as_ref();
+        let starts_at = session.and_then(|session| session.starts_at).unwrap_or(event.occurred_at);
+        let application = application.map(|it| &it.application);
+        let (ends_at, pointer) = match (&event.window, session.and_then(|session| session.ends_at)) {
+            (Some(AskedWindow::Duration(text)), _) => {
+                let length = text.parse::<Length>();
+                (length.map_or(starts_at, |length| starts_at.plus(length.duration())), "/window/duration")
+            }
+            (Some(AskedWindow::Until(at)), _) => (*at, "/window/ends_at"),
+            (_, Some(at)) => (at, "/session/ends_at"),
+            (_, None) => {
+                let usual = application.map_or(Duration::from_secs(4 * 3600), |it| it.window.duration());
+                (starts_at.plus(usual), "/window")
+            }
+        };
+        let mut errors = Vec::new();
+        // A session or package is as long as its source made it; an account is asked for here.
+        let is_account = event.action == "entra.account.requested";
+        let shortest = if is_account { place.shortest_window() } else { Duration::from_millis(1) };
+        if ends_at < starts_at.plus(shortest) {
+            let detail = format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
+            errors.push(FieldError::new(pointer, detail));
+        }
+        let latest = application.map(|application| starts_at.plus(application.max_window.duration()));
+        if let (Some(latest), Some(application)) = (latest, application)
+            && ends_at > latest
+        {
+            let (name, most) = (&application.name, &application.max_window);
+            let detail = format!("is more than {name:?} allows: {most} from its start, until {latest}");
+            errors.push(FieldError::new(pointer, detail));
+        }
+        if application.is_some_and(|it| it.require_justification) && event.justification.is_none() {
+            errors.push(FieldError::new("/justification", "is required by the application"));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let actor = &event.actor;
+        let actor = Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() };
+        Ok(Self {
+            event: event.id.clone(),
+            starts_at,
+            ends_at,
+            latest,
+            ends_with_session: !is_account,
+            subject: event.subject.clone().unwrap_or(actor),
+            target: event.target.clone(),
+            session: session.map(|session| session.id.clone()),
+            request_id: event.request_id.clone(),
+            is_done: false,
+        })
+    }
+
+    /// As the event that asked tells it.
+    pub fn opened(&self, window: &Window) -> Opened {
+        Opened { id: window.id.clone(), starts_at: self.starts_at, ends_at: self.ends_at }
+    }
+
+    /// Whether it goes on.
+    pub fn goes_on(&self, now: Instant) -> bool {
+        !self.is_done && self.starts_at <= now && now < self.ends_at
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        !self.is_done && self.ends_at <= now
+    }
+}
+
+impl Window {
+    /// The id of the window that an event opens at `now`: ids sort by when they were opened.
+    pub fn id_of(tenant: &Tenant, event: &EventId, now: Instant) -> String {
+        let hash = EventId::of_service(tenant, "window", &[event.as_str()]);
+        let at: String = now.to_string()[..19].chars().filter(char::is_ascii_alphanumeric).collect();
+        format!("{at}-{}", hash.as_str().rsplit('-').next().unwrap_or_default())
+    }
+
+    /// The account's name in keys.
+    pub fn account_key(&self) -> String {
+        names(&self.account).next().unwrap_or_default()
+    }
+
+    /// Whether nothing is to be done for it any more.
+    pub fn is_closed(&self) -> bool {
+        self.claims.iter().all(|claim| claim.is_done)
+    }
+
+    /// Whether its account is disabled by somebody else.
+    pub fn is_external(&self) -> bool {
+        self.directory == Directory::External
+    }
+
+    /// When its first claim begins.
+    pub fn starts_at(&self) -> Option<Instant> {
+        self.claims.iter().map(|claim| claim.starts_at).min()
+    }
+
+    /// When its last claim ends.
+    pub fn ends_at(&self) -> Option<Instant> {
+        self.claims.iter().map(|claim| claim.ends_at).max()
+    }
+
+    /// Its sessions.
+    pub fn sessions(&self) -> Vec<&str> {
+        let mut sessions: Vec<_> = self.claims.iter().filter_map(|claim| claim.session.as_deref()).collect();
+        sessions.dedup();
+        sessions
+    }
+
+    /// What is to be done for it now.
+    pub fn due(&self, now: Instant) -> Due {
+        let Some(next) = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at).min() else {
+            return Due::Nothing;
+        };
+        if now < next {
+            return Due::Later(next);
+        }
+        if self.claims.iter().any(|claim| claim.goes_on(now)) {
+            return Due::Covered;
+        }
+        let overdue_at = self.planned_end(now).plus(OVERDUE_AFTER);
+        if now >= overdue_at && !self.is_overdue {
+            return Due::Overdue;
+        }
+        match self.is_external() {
+            false => Due::Disable,
+            true if self.is_overdue => Due::Nothing,
+            true => Due::Confirmation(overdue_at),
+        }
+    }
+
+    /// When somebody has to look at it again; never, for one that is closed.
+    pub fn due_at(&self) -> Option<Instant> {
+        let open = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at);
+        let next = open.min()?;
+        if self.is_external() && self.is_overdue {
+            return None;
+        }
+        let lease = self.lease.as_ref().map(|lease| lease.until);
+        Some([lease, self.not_before].into_iter().flatten().fold(next, Instant::max))
+    }
+
+    /// The end that is worked on: of the claims that are over, the last.
+    pub fn planned_end(&self, now: Instant) -> Instant {
+        let over = self.claims.iter().filter(|claim| claim.is_over(now));
+        over.map(|claim| claim.ends_at).max().unwrap_or(now)
+    }
+
+    /// The claim that the end which is worked on belongs to, by its place.
+    fn ending(&self, now: Instant) -> usize {
+        let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
+        over.max_by_key(|(_, claim)| claim.ends_at).map_or(self.claims.len() - 1, |(place, _)| place)
+    }
+
+    /// Adds a claim. What stood in the way of an earlier end is forgotten with it.
+    ///
+    /// # Errors
+    /// There are too many already.
+    pub fn add(&mut self, claim: Claim, now: Instant) -> Result<Told, FieldError> {
+        if self.claims.len() >= MOST_CLAIMS {
+            match self.claims.iter().position(|claim| claim.is_done) {
+                Some(place) => self.claims.remove(place),
+                None => {
+                    let detail = format!("{MOST_CLAIMS} requests hold this account already; end some of them first");
+                    return Err(FieldError::new("/account", detail));
+                }
+            };
+        }
+        self.claims.push(claim);
+        let place = self.claims.len() - 1;
+        let claim = &self.claims[place];
+        let details = [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at)), ("event", json!(claim.event))];
+        let told = self.told("window.opened", Actor::system(), now, place, None, details);
+        self.begin_anew(now);
+        Ok(told)
+    }
+
+    /// Somebody changed when it ends: who works on it has to look again, and nothing that failed for another end counts.
+    fn begin_anew(&mut self, now: Instant) {
+        self.lease = None;
+        if !self.claims.iter().any(|claim| claim.is_over(now)) {
+            self.not_before = None;
+            self.attempts = 0;
+            self.failing = None;
+            self.is_overdue = false;
+        }
+    }
+
+    /// Lets its last claim go on until `ends_at`. There is nothing to tell where it ends then already.
+    ///
+    /// # Errors
+    /// It has ended, or may not.
+    pub fn extend(
+        &mut self,
+        ends_at: Instant,
+        by: Actor,
+        reason: String,
+        now: Instant,
+    ) -> Result<Option<Told>, NotExtended> {
+        let Some(place) = self.last_claim(now) else {
+            let detail = "the window has ended; a new request opens another";
+            return Err(NotExtended::Ended(detail.to_owned()));
+        };
+        let claim = &self.claims[place];
+        let before = claim.ends_at;
+        if ends_at == before {
+            return Ok(None);
+        }
+        if ends_at < before {
+            let detail = format!("{ends_at} is before its end, {before}; to end it earlier, use end");
+            return Err(NotExtended::Wrong(detail));
+        }
+        if let Some(latest) = claim.latest.filter(|latest| ends_at > *latest) {
+            let detail = format!("{ends_at} is later than the application allows from its start: {latest}");
+            return Err(NotExtended::Wrong(detail));
+        }
+        self.claims[place].ends_at = ends_at;
+        self.begin_anew(now);
+        let details = [("old_end", json!(before)), ("new_end", json!(ends_at))];
+        Ok(Some(self.told("window.extended", by, now, place, Some(reason), details)))
+    }
+
+    /// Of the claims that have not ended, the one that ends last, by its place.
+    fn last_claim(&self, now: Instant) -> Option<usize> {
+        let open = self.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done && now < claim.ends_at);
+        open.max_by_key(|(_, claim)| claim.ends_at).map(|(place, _)| place)
+    }
+
+    /// When its last claim would end if it lasted so long.
+    pub fn lasting(&self, length: Duration, now: Instant) -> Instant {
+        self.last_claim(now).map_or(now, |place| self.claims[place].starts_at).plus(length)
+    }
+
+    /// Ends the claims that `which` says, now. The account is still to be disabled, but for claims that end with their session.
+    pub fn end(
+        &mut self,
+        mut which: impl FnMut(&Claim) -> bool,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Instant,
+    ) -> Vec<Told> {
+        let mut told = Vec::new();
+        for place in 0..self.claims.len() {
+            let claim = &self.claims[place];
+            if claim.is_done || claim.ends_at <= now || !which(claim) {
+                continue;
+            }
+            let before = claim.ends_at;
+            let claim = &mut self.claims[place];
+            claim.ends_at = now;
+            // One that was to begin later never does.
+            claim.starts_at = claim.starts_at.min(now);
+            let details = [("old_end", json!(before)), ("new_end", json!(now))];
+            told.push(self.told("window.ended", by.clone(), now, place, reason.map(str::to_owned), details));
+        }
+        if !told.is_empty() {
+            self.begin_anew(now);
+        }
+        told
+    }
+
+    /// What a session's or package's source says of its end: what it opened is over, and an account that is disabled elsewhere
+    /// is not waited for where nobody disables one.
+    pub fn end_with_source(&mut self, which: impl Fn(&Claim) -> bool, by: &Actor, at: Instant, now: Instant) -> Vec<Told> {
+        let told = self.end(&which, by, None, now);
+        if self.is_external() {
+            let planned = self.planned_end(now);
+            let mut is_any = false;
+            for claim in &mut self.claims {
+                if !claim.is_done && claim.ends_with_session && which(claim) {
+                    claim.is_done = true;
+                    is_any = true;
+                }
+            }
+            if is_any {
+                self.close(at.min(now), planned);
+            }
+        }
+        told
+    }
+
+    /// What a portal's `entra.account.disabled` says. Where the portal disables by itself the window is over; where we do, its end
+    /// is brought to now and the account is still read back.
+    pub fn end_as_disabled(&mut self, by: &Actor, at: Instant, now: Instant) -> Vec<Told> {
+        if !self.is_external() {
+            return self.end(|claim| claim.starts_at <= at, by, Some("its portal says that the account is disabled"), now);
+        }
+        let planned = self.claims.iter().filter(|claim| !claim.is_done && claim.starts_at <= at).map(|it| it.ends_at);
+        if let Some(planned) = planned.max() {
+            for claim in self.claims.iter_mut().filter(|claim| claim.starts_at <= at) {
+                claim.ends_at = claim.ends_at.min(now);
+                claim.is_done = true;
+            }
+            self.close(at, planned);
+        }
+        Vec::new()
+    }
+
+    fn close(&mut self, at: Instant, planned: Instant) {
+        self.ended = Some(Ended { at, lateness_ms: (at.millis() - planned.millis()).max(0) });
+        self.attempts = 0;
+        self.failing = None;
+        self.is_overdue = false;
+        self.not_before = None;
+        self.lease = None;
+    }
+
+    /// A run takes it.
+    pub fn claim(&mut self, run: &str, until: Instant) {
+        self.lease = Some(Lease { run: run.to_owned(), until });
+        self.not_before = None;
+    }
+
+    /// A run lets it go, until a time.
+    pub fn leave(&mut self, until: Option<Instant>) {
+        self.lease = None;
+        self.not_before = until;
+    }
+
+    /// Claims have ended while others go on: they are over, and nothing is disabled.
+    pub fn cover(&mut self, now: Instant) -> Vec<Told> {
+        let Some(by) = self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at) else {
+            return Vec::new();
+        };
+        let (covered_by, until) = (by.event.clone(), by.ends_at);
+        let mut told = Vec::new();
+        for place in 0..self.claims.len() {
+            if self.claims[place].is_over(now) {
+                self.claims[place].is_done = true;
+                let planned = self.claims[place].ends_at;
+                let details =
+                    [("planned_end", json!(planned)), ("covered_by", json!(covered_by)), ("covered_until", json!(until))];
+                told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
+            }
+        }
+        self.lease = None;
+        told
+    }
+
+    /// Its end is overdue: the trail tells it, once.
+    pub fn overdue(&mut self, now: Instant) -> Vec<Told> {
+        self.is_overdue = true;
+        let place = self.ending(now);
+        let planned = self.planned_end(now);
+        let details = [("planned_end", json!(planned)), ("attempts", json!(self.attempts))];
+        let why = match (&self.failing, self.is_external()) {
+            (Some(failing), _) => failing.clone(),
+            (None, true) => "the portal has not said that it disabled the account".to_owned(),
+            (None, false) => "it was not come to yet".to_owned(),
+        };
+        let overdue = self.told("revocation.overdue", Actor::system(), now, place, Some(why.clone()), details);
+        vec![overdue, self.finding("revocation.overdue", "high", &why, now, place)]
+    }
+
+    /// It could not be disabled: it is tried again at `again_at`. The trail tells what kind of trouble it is, once.
+    pub fn failed(&mut self, failure: &Failure, again_at: Instant, now: Instant) -> Vec<Told> {
+        self.attempts += 1;
+        self.leave(Some(again_at));
+        let mut told = Vec::new();
+        if self.failing.as_deref().is_none_or(|known| !known.starts_with(failure.kind)) {
+            let place = self.ending(now);
+            let reason = format!("{}: {}", failure.kind, failure.detail);
+            let details = [("attempts", json!(self.attempts)), ("planned_end", json!(self.planned_end(now)))];
+            told.push(self.told("revocation.failed", Actor::system(), now, place, Some(reason.clone()), details));
+            if failure.is_refusal {
+                told.push(self.finding("revocation.refused", "critical", &reason, now, place));
+            }
+            self.failing = Some(reason);
+        }
+        told
+    }
+
+    /// The account is off, though a request came meanwhile that keeps its window open.
+    pub fn disabled_inside(&mut self, now: Instant) -> Vec<Told> {
+        let going = self.claims.iter().enumerate().filter(|(_, claim)| claim.goes_on(now));
+        let Some((place, _)) = going.max_by_key(|(_, claim)| claim.ends_at) else { return Vec::new() };
+        self.leave(None);
+        let why = "the account was disabled for an earlier end while a new request kept its window open; enable it again";
+        vec![self.finding("account.disabled_inside_window", "medium", why, now, place)]
+    }
+
+    /// The account was disabled and read back: what has ended is over.
+    pub fn disabled(&mut self, how: &Disabled, now: Instant) -> Vec<Told> {
+        let planned = self.planned_end(now);
+        let place = self.ending(now);
+        let attempts = self.attempts + 1;
+        for claim in &mut self.claims {
+            claim.is_done |= claim.ends_at <= now;
+        }
+        self.close(now, planned);
+        let lateness = (now.millis() - planned.millis()).max(0);
+        let details = || {
+            [
+                ("planned_end", json!(planned)),
+                ("actual_end", json!(now)),
+                ("lateness_ms", json!(lateness)),
+                ("attempts", json!(attempts)),
+                ("already_disabled", json!(*how == Disabled::Before)),
+                ("gone", json!(*how == Disabled::Gone)),
+            ]
+        };
+        let mut told = Vec::new();
+        if *how != Disabled::Gone {
+            told.push(self.told("entra.account.disabled", Actor::system(), now, place, None, details()));
+        }
+        told.push(self.told("revocation.verified", Actor::system(), now, place, None, details()));
+        told
+    }
+
+    /// Something an auditor must look at.
+    pub fn finding(&self, rule: &'static str, severity: &str, why: &str, now: Instant, claim: usize) -> Told {
+        let id = format!("{rule}:{}", self.id);
+        let owners = self.application.as_ref().map(|application| application.owners.clone()).unwrap_or_default();
+        let evidence: Vec<_> = self.claims.get(claim).map(|claim| &claim.event).into_iter().collect();
+        let details = [
+            ("rule", json!(rule)),
+            ("severity", json!(severity)),
+            ("owners", json!(owners)),
+            ("evidence", json!(evidence)),
+        ];
+        let told = self.told("finding.raised", Actor::system(), now, claim, Some(why.to_owned()), details);
+        Told { target: Some(Party { kind: Some("finding".into()), id: Some(id), ..Party::default() }), ..told }
+    }
+
+    fn told<const N: usize>(
+        &self,
+        action: &'static str,
+        actor: Actor,
+        occurred_at: Instant,
+        claim: usize,
+        reason: Option<String>,
+        details: [(&str, Value); N],
+    ) -> Told {
+        let application = self.application.as_ref().map(|application| json!(application.id));
+        let own = [("window", Some(json!(self.id))), ("directory", Some(json!(self.directory_key))), ("application", application)];
+        let details = own
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .chain(details.into_iter().map(|(key, value)| (key.to_owned(), value)))
+            .collect();
+        Told { action, actor, occurred_at, claim, reason, details, target: None }
+    }
+
+    /// The events that tell it, in the step that makes the window's `generation`.
+    pub fn events(&self, tenant: &Tenant, generation: u64, told: Vec<Told>) -> Vec<Event> {
+        let event = |(place, told): (usize, Told)| {
+            let about = [self.id.as_str(), &generation.to_string(), &place.to_string()];
+            let id = EventId::of_service(tenant, told.action, &about);
+            // A listing is in the order of time: what one step tells keeps its own order there.
+            let occurred_at = told.occurred_at.plus(Duration::from_millis(place as u64));
+            let mut event = Event::of_service(id, tenant, told.action, occurred_at, told.actor);
+            event.account = Some(self.account.clone());
+            if let Some(claim) = self.claims.get(told.claim) {
+                event.subject = Some(claim.subject.clone()).filter(|subject| *subject != Party::default());
+                event.target = claim.target.clone();
+                event.request_id = claim.request_id.clone();
+                event.session = claim.session.clone().map(|id| Session {
+                    id,
+                    scope: Scope::Session,
+                    roles: Vec::new(),
+                    username: None,
+                    starts_at: None,
+                    ends_at: None,
+                    approvals_needed: None,
+                });
+            }
+            event.target = told.target.or(event.target);
+            // Texts are held to what a caller's would be.
+            event.reason = told.reason.map(|reason| reason.chars().take(1000).collect());
+            if event.catalogued().is_some_and(|action| action.always_fails) {
+                event.outcome = Outcome::Failure;
+            }
+            event.details = Some(told.details);
+            event
+        };
+        told.into_iter().enumerate().map(event).collect()
+    }
+
+    /// The state it is shown in, one of [`STATES`].
+    pub fn state(&self, now: Instant) -> &'static str {
+        let is_claimed = self.lease.as_ref().is_some_and(|lease| now < lease.until);
+        let is_to_begin = self.claims.iter().filter(|claim| !claim.is_done).all(|claim| now < claim.starts_at);
+        let [scheduled, open, claimed, overdue, closed] = STATES;
+        match (self.is_closed(), self.is_overdue) {
+            (true, _) => closed,
+            (false, true) => overdue,
+            (false, false) if is_claimed => claimed,
+            (false, false) if is_to_begin => scheduled,
+            (false, false) => open,
+        }
+    }
+
+    /// As it is answered.
+    pub fn answered(&self, now: Instant) -> Value {
+        let claims: Vec<_> = self
+            .claims
+            .iter()
+            .map(|claim| {
+                json!({
+                    "event": claim.event, "subject": claim.subject, "target": claim.target, "session": claim.session,
+                    "starts_at": claim.starts_at, "ends_at": claim.ends_at,
+                })
+            })
+            .collect();
+        json!({
+            "id": self.id,
+            "directory": if self.is_external() { "external" } else { &self.directory_key },
+            "account": self.account,
+            "application": self.application.as_ref().map(|application| &application.id),
+            "state": self.state(now),
+            "starts_at": self.starts_at(),
+            "ends_at": self.ends_at(),
+            "ended_at": self.ended.as_ref().map(|ended| ended.at),
+            "lateness_ms": self.ended.as_ref().map(|ended| ended.lateness_ms),
+            "attempts": self.attempts,
+            "failing": self.failing,
+            "sessions": self.sessions(),
+            "claims": claims,
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! Directories to disable accounts in: a SCIM server that nobody here wrote, and small ones of our own that can be told to go wrong. No
+//! server of Microsoft Graph's users is to be had, so the one here follows the documented contract.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, process::Child, process::Command, sync::watch};
+
+use crate::until;
+
+/// The bearer token that directories take.
+pub const TOKEN: &str = "directory-token";
+
+/// `scim2-server` from PyPI.
+pub struct ScimServer {
+    /// Its address.
+    pub url: String,
+    client: reqwest::Client,
+    child: Child,
+}
+
+impl ScimServer {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let program =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("target/peers/python/bin/scim2-server");
+        assert!(program.exists(), "{} is missing: tests/run installs it", program.display());
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let child = Command::new(program)
+            .args(["--hostname", "127.0.0.1", "--port", &port.to_string(), "--bearer-token", TOKEN])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("scim2-server");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let url = format!("http://127.0.0.1:{port}/v2");
+        until("scim2-server answers", async || {
+            client.get(format!("{url}/Users")).bearer_auth(TOKEN).send().await.ok().filter(|it| it.status() == 200)
+        })
+        .await;
+        Self { url, client, child }
+    }
+
+    /// Adds an account; its id.
+    pub async fn add(&self, name: &str) -> String {
+        let user = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "active": true});
+        let request = self.client.post(format!("{}/Users", self.url)).bearer_auth(TOKEN);
+        let request = request.header("content-type", "application/scim+json").body(user.to_string());
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 201);
+        let body: Value = answer.json().await.expect("JSON");
+        body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Whether the server itself says that the account is active.
+    pub async fn is_active(&self, id: &str) -> bool {
+        let answer = self.client.get(format!("{}/Users/{id}", self.url)).bearer_auth(TOKEN).send().await;
+        let body: Value = answer.expect("an answer").json().await.expect("JSON");
+        body["active"].as_bool().unwrap_or_else(|| panic!("{body}"))
+    }
+
+    /// Ends it.
+    pub async fn stop(mut self) {
+        self.child.kill().await.expect("it ends");
+    }
+}
+
+/// What a directory does wrong to one request.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Answers with this status, and after how many seconds to come again.
+    Status(u16, Option<u32>),
+    /// Does it, and hangs up before the answer.
+    HangUp,
+    /// Says that it did it, and did not.
+    Pretend,
+    /// Says that the account is as it was before.
+    Stale,
+}
+
+/// An account of a directory.
+#[derive(Clone, Debug)]
+struct User {
+    name: String,
+    is_enabled: bool,
+    is_guest: bool,
+}
+
+/// A directory of our own: SCIM at `/scim`, Graph and its token endpoint at `/`.
+#[derive(Debug)]
+pub struct Directory {
+    /// Its address.
+    pub url: String,
+    users: Mutex<BTreeMap<String, User>>,
+    faults: Mutex<VecDeque<(&'static str, Fault)>>,
+    log: Mutex<Vec<String>>,
+    held: watch::Sender<bool>,
+    delay: Mutex<Duration>,
+}
+
+impl Directory {
+    /// Starts it.
+    pub async fn start() -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let directory = Arc::new(Self {
+            url: format!("http://{}", listener.local_addr().expect("an address")),
+            users: Mutex::default(),
+            faults: Mutex::default(),
+            log: Mutex::default(),
+            held: watch::Sender::new(false),
+            delay: Mutex::default(),
+        });
+        let serving = directory.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let directory = serving.clone();
+                let service = service_fn(move |request| {
+                    let directory = directory.clone();
+                    async move { directory.answer(request).await.ok_or("hung up") }
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        directory
+    }
+
+    /// Adds an account, enabled; its id.
+    pub fn add(&self, name: &str) -> String {
+        self.insert(name, false)
+    }
+
+    /// Adds an account whose home is another directory.
+    pub fn add_guest(&self, name: &str) -> String {
+        self.insert(name, true)
+    }
+
+    fn insert(&self, name: &str, is_guest: bool) -> String {
+        let mut users = self.users.lock().expect("users");
+        let id = format!("u-{}", users.len());
+        users.insert(id.clone(), User { name: name.to_owned(), is_enabled: true, is_guest });
+        id
+    }
+
+    /// Whether the account is enabled; none where it is gone.
+    pub fn is_enabled(&self, id: &str) -> Option<bool> {
+        self.users.lock().expect("users").get(id).map(|user| user.is_enabled)
+    }
+
+    /// Turns an account on or off, as somebody else would.
+    pub fn turn(&self, id: &str, on: bool) {
+        self.users.lock().expect("users").get_mut(id).expect("an account").is_enabled = on;
+    }
+
+    /// Removes an account.
+    pub fn remove(&self, id: &str) {
+        self.users.lock().expect("users").remove(id);
+    }
+
+    /// What goes wrong with the next requests whose log line holds a text.
+    pub fn fail(&self, faults: impl IntoIterator<Item = (&'static str, Fault)>) {
+        *self.faults.lock().expect("faults") = faults.into_iter().collect();
+    }
+
+    /// Lets all requests wait, or go on.
+    pub fn hold(&self, hold: bool) {
+        self.held.send_replace(hold);
+    }
+
+    /// How long each answer takes.
+    pub fn take(&self, time: Duration) {
+        *self.delay.lock().expect("delay") = time;
+    }
+
+    /// The requests so far, `METHOD path`.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("log").clone()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        let path = head.uri.path().to_owned();
+        let line = format!("{} {path}", head.method);
+        self.log.lock().expect("log").push(line.clone());
+        self.held.subscribe().wait_for(|held| !held).await.ok()?;
+        let delay = *self.delay.lock().expect("delay");
+        tokio::time::sleep(delay).await;
+        let fault = {
+            let mut faults = self.faults.lock().expect("faults");
+            let place = faults.iter().position(|(part, _)| line.contains(part));
+            place.and_then(|place| faults.remove(place)).map(|(_, fault)| fault)
+        };
+        if let Some(Fault::Status(status, after)) = fault {
+            let mut response = respond(status, &json!({"error": {"code": "Fault", "message": "as it was told"}}));
+            if let Some(after) = after {
+                response.headers_mut().insert("retry-after", after.into());
+            }
+            return Some(response);
+        }
+        let bearer = head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let query: BTreeMap<String, String> =
+            form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let before = self.users.lock().expect("users").clone();
+        let (status, answer) = if path.ends_with("/oauth2/v2.0/token") {
+            let form: BTreeMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
+            match form.get("client_secret").map(String::as_str) {
+                Some(TOKEN) => (200, json!({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})),
+                _ => (401, json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"})),
+            }
+        } else if bearer != format!("Bearer {TOKEN}") {
+            (401, json!({"error": {"code": "InvalidAuthenticationToken", "message": "Access token is empty."}}))
+        } else if let Some(path) = path.strip_prefix("/scim/Users") {
+            self.scim(head.method.as_str(), path, &query, &serde_json::from_slice(&body).unwrap_or_default())
+        } else if let Some(path) = path.strip_prefix("/v1.0/users") {
+            self.graph(head.method.as_str(), path, &query, &serde_json::from_slice(&body).unwrap_or_default())
+        } else {
+            (404, json!({}))
+        };
+        match fault {
+            Some(Fault::HangUp) => return None,
+            Some(Fault::Pretend) => *self.users.lock().expect("users") = before,
+            Some(Fault::Stale) => {
+                let mut stale = answer;
+                for key in ["active", "accountEnabled"] {
+                    if stale[key].is_boolean() {
+                        stale[key] = json!(true);
+                    }
+                }
+                return Some(respond(status, &stale));
+            }
+            Some(Fault::Status(..)) | None => {}
+        }
+        Some(respond(status, &answer))
+    }
+
+    fn scim(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
+        let shown = |id: &String, user: &User| json!({"id": id, "userName": user.name, "active": user.is_enabled});
+        let mut users = self.users.lock().expect("users");
+        let id = path.trim_start_matches('/').to_owned();
+        if id.is_empty() {
+            let wanted = query.get("filter").and_then(|filter| filter.split_once(' '));
+            let (operator, name) = wanted.and_then(|(_, rest)| rest.split_once(' ')).unwrap_or_default();
+            let name = name.trim_matches('"');
+            let found: Vec<_> = users
+                .iter()
+                .filter(|(_, user)| if operator == "eq" { user.name == name } else { user.name.starts_with(name) })
+                .map(|(id, user)| shown(id, user))
+                .collect();
+            return (200, json!({"totalResults": found.len(), "Resources": found}));
+        }
+        let Some(user) = users.get_mut(&id) else { return (404, json!({"detail": "no such user"})) };
+        match method {
+            "PATCH" => user.is_enabled = body["Operations"][0]["value"].as_bool().expect("a value"),
+            "PUT" => user.is_enabled = body["active"].as_bool().expect("active"),
+            _ => {}
+        }
+        (200, shown(&id, user))
+    }
+
+    fn graph(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
+        let shown = |id: &String, user: &User| {
+            let kind = if user.is_guest { "Guest" } else { "Member" };
+            json!({"id": id, "userPrincipalName": user.name, "accountEnabled": user.is_enabled, "userType": kind})
+        };
+        let mut users = self.users.lock().expect("users");
+        let path = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+        if path.is_empty() {
+            let prefix = query.get("$filter").and_then(|filter| filter.split('\'').nth(1)).unwrap_or_default();
+            let found: Vec<_> =
+                users.iter().filter(|(_, user)| user.name.starts_with(prefix)).map(|(id, user)| shown(id, user)).collect();
+            return (200, json!({ "value": found }));
+        }
+        let (name, action) = path.split_once('/').unwrap_or((&path, ""));
+        let id = users.iter().find(|(id, user)| *id == name || user.name == name).map(|(id, _)| id.clone());
+        let Some((id, user)) = id.and_then(|id| users.get_mut(&id).map(|user| (id, user))) else {
+            return (404, json!({"error": {"code": "Request_ResourceNotFound"}}));
+        };
+        match (method, action) {
+            ("PATCH", "") => {
+                user.is_enabled = body["accountEnabled"].as_bool().expect("accountEnabled");
+                (204, Value::Null)
+            }
+            ("POST", "revokeSignInSessions") => (200, json!({"value": true})),
+            _ => (200, shown(&id, user)),
+        }
+    }
+}
+
+fn respond(status: u16, body: &Value) -> Response<Full<Bytes>> {
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status.try_into().expect("a status");
+    response
+}

@@ -1,0 +1,506 @@
+//! Windows: opened by events, extended, ended, and made true in a directory.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::{
+    Answer, Stack,
+    directory::{Directory, Fault, ScimServer},
+    options, seconds_ago, seconds_ahead, until,
+};
+
+/// A stack with an application whose accounts are in a directory, and callers of the tenant `acme`.
+struct World {
+    stack: Stack,
+    admin: String,
+    portal: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let stack = Stack::with(options()).await;
+        let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+        let portal = stack.writer("acme");
+        Self { stack, admin, portal }
+    }
+
+    async fn with_scim(url: &str) -> Self {
+        let world = Self::start().await;
+        world.configure(scim(url), json!({})).await;
+        world
+    }
+
+    /// The application `app`, with other values in place of the usual ones.
+    async fn configure(&self, directory: Value, more: Value) -> Answer {
+        let mut body = json!({
+            "name": "App", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp*"], "owners": ["it@acme.example"],
+            "directory": directory
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = self.stack.put(&self.admin, "/v1/applications/app", &body).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+        answer
+    }
+
+    async fn post(&self, event: Value) -> Answer {
+        self.stack.post(&self.portal, "/v1/events", &event).await
+    }
+
+    /// A request for an account, and the window it opens.
+    async fn ask(&self, id: &str, account: &str, more: Value) -> Value {
+        let answer = self.post(request(id, account, more)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.body["window"].clone()
+    }
+
+    async fn window(&self, id: &Value) -> Value {
+        let answer = self.stack.get(&self.admin, &format!("/v1/windows/{}", id.as_str().unwrap())).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    }
+
+    async fn until_state(&self, id: &Value, state: &str) -> Value {
+        until(format!("window {id} is {state}"), async || Some(self.window(id).await).filter(|it| it["state"] == state)).await
+    }
+
+    /// Everything that the trail tells of windows and what they ended, the oldest first.
+    async fn told(&self) -> Vec<Value> {
+        self.search("action sw \"window.\" or action sw \"revocation.\" or action eq \"entra.account.disabled\"").await
+    }
+
+    async fn findings(&self, rule: &str) -> Vec<Value> {
+        let mut findings = self.search("action eq \"finding.raised\"").await;
+        findings.retain(|event| event["details"]["rule"] == rule);
+        findings
+    }
+
+    async fn search(&self, filter: &str) -> Vec<Value> {
+        let query = json!({"filter": filter, "include_service": true, "order": "asc", "limit": 1000});
+        let answer = self.stack.post(&self.admin, "/v1/events/search", &query).await;
+        answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
+    }
+
+    async fn actions(&self) -> Vec<String> {
+        self.told().await.iter().map(|event| event["action"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn scim(url: &str) -> Value {
+    json!({"kind": "scim", "base_url": url, "token": "env:JIT_AUDIT_SECRET_DIRECTORY"})
+}
+
+fn entra(url: &str) -> Value {
+    json!({"kind": "entra", "tenant_id": "contoso", "client_id": "app-1", "client_secret": "env:JIT_AUDIT_SECRET_DIRECTORY",
+        "graph_url": url, "login_url": url})
+}
+
+fn request(id: &str, account: &str, more: Value) -> Value {
+    let mut event = json!({
+        "id": id, "action": "entra.account.requested", "occurred_at": seconds_ago(0),
+        "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"id": "app", "name": "App"}, "account": {"name": account}
+    });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+fn lasting(duration: &str) -> Value {
+    json!({"window": {"duration": duration}})
+}
+
+fn instant(value: &Value) -> shared::instant::Instant {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_window_ends_on_time_once_and_is_read_back() {
+    let directory = ScimServer::start().await;
+    let account = directory.add("msp-1").await;
+    let world = World::with_scim(&directory.url).await;
+    let event = request("r-1", "msp-1", lasting("PT3S"));
+    let posted = world.post(event.clone()).await;
+    assert_eq!(posted.status, 201, "{}", posted.text);
+    let opened = &posted.body["window"];
+    assert_eq!(opened["asked"], json!({"duration": "PT3S"}));
+    assert_eq!(instant(&opened["ends_at"]).millis() - instant(&opened["starts_at"]).millis(), 3000);
+    assert_eq!(world.window(&opened["id"]).await["state"], "open");
+    assert!(directory.is_active(&account).await);
+
+    // The same again is the same, with the window as at its opening; a list says it too.
+    let again = world.post(event.clone()).await;
+    assert_eq!((again.status.as_u16(), &again.body["window"]), (200, opened));
+    let listed = world.post(json!({ "events": [event] })).await;
+    assert_eq!(&listed.body["results"][0]["window"], opened, "{}", listed.text);
+    assert_eq!(&world.stack.get(&world.admin, "/v1/events/r-1").await.body["window"], opened);
+
+    let closed = world.until_state(&opened["id"], "closed").await;
+    assert!(!directory.is_active(&account).await);
+    assert!(instant(&closed["ended_at"]) >= instant(&opened["ends_at"]), "not early: {closed}");
+    let told = world.told().await;
+    let actions: Vec<_> = told.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["window.opened", "entra.account.disabled", "revocation.verified"]);
+    assert_eq!(told[1]["message"], "System disabled user account msp-1 in application App.");
+    let details = &told[2]["details"];
+    assert_eq!((&details["planned_end"], &details["window"]), (&opened["ends_at"], &opened["id"]));
+    assert_eq!(details["lateness_ms"], closed["lateness_ms"]);
+    assert_eq!((&details["attempts"], &details["gone"]), (&json!(1), &json!(false)));
+    for event in &told {
+        assert_eq!(event["account"]["name"], "msp-1");
+        assert_eq!((&event["subject"]["email"], &event["target"]["id"]), (&json!("alex@nikpot.com"), &json!("app")));
+    }
+    world.stack.stop().await;
+    directory.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_two_overlapping_windows_takes_nothing_away() {
+    let directory = ScimServer::start().await;
+    let account = directory.add("msp-1").await;
+    let world = World::with_scim(&directory.url).await;
+    let first = world.ask("r-1", "msp-1", lasting("PT2S")).await;
+    // Another name for the same account: case does not tell accounts apart.
+    let second = world.ask("r-2", "MSP-1", lasting("PT6S")).await;
+    assert_eq!(first["id"], second["id"], "one account, one window");
+    let covered = until("the first end is told", async || {
+        world.told().await.into_iter().find(|event| event["action"] == "revocation.covered")
+    })
+    .await;
+    assert_eq!(covered["details"]["covered_by"], "r-2");
+    assert!(directory.is_active(&account).await, "still enabled at the first end");
+    world.until_state(&first["id"], "closed").await;
+    assert!(!directory.is_active(&account).await);
+    let expected =
+        ["window.opened", "window.opened", "revocation.covered", "entra.account.disabled", "revocation.verified"];
+    assert_eq!(world.actions().await, expected);
+    world.stack.stop().await;
+    directory.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let opened = world.ask("r-1", "msp-1", json!({})).await;
+    let path = format!("/v1/windows/{}", opened["id"].as_str().unwrap());
+    let post = async |action: &str, body: Value| world.stack.post(&world.admin, &format!("{path}/{action}"), &body).await;
+
+    for (body, status, part) in [
+        (json!({"duration": "PT90M"}), 422, "/reason"),
+        (json!({"duration": "PT3H", "reason": "x"}), 422, "later than the application allows"),
+        (json!({"duration": "PT1M", "reason": "x"}), 422, "to end it earlier, use end"),
+        (json!({"reason": "x"}), 422, "either ends_at"),
+    ] {
+        let answer = post("extend", body).await;
+        assert!(answer.status == status && answer.text.contains(part), "{}", answer.text);
+    }
+    let extended = post("extend", json!({"duration": "PT2H", "reason": "the disk is slow"})).await;
+    assert_eq!(extended.status, 200, "{}", extended.text);
+    assert_eq!(instant(&extended.body["ends_at"]).millis() - instant(&opened["starts_at"]).millis(), 2 * 3_600_000);
+    // Sent again it says the same, and nothing is told twice.
+    assert_eq!(post("extend", json!({"duration": "PT2H", "reason": "the disk is slow"})).await.body, extended.body);
+
+    // A portal says for whom it speaks.
+    let actor = json!({"type": "user", "email": "alex@nikpot.com"});
+    let ended = post("end", json!({"reason": "done", "actor": actor})).await;
+    assert_eq!(ended.status, 200, "{}", ended.text);
+    world.until_state(&opened["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    assert_eq!(post("end", json!({"reason": "again"})).await.status, 200, "what has ended is ended");
+    let late = post("extend", json!({"duration": "PT2H", "reason": "x"})).await;
+    assert!(late.status == 409 && late.text.contains("a new request opens another"), "{}", late.text);
+
+    let told = world.told().await;
+    let who: Vec<_> = told
+        .iter()
+        .map(|event| (event["action"].as_str().unwrap(), event["actor"]["email"].as_str(), event["reason"].as_str()))
+        .collect();
+    assert_eq!(
+        who,
+        [
+            ("window.opened", None, None),
+            ("window.extended", Some("it@acme.example"), Some("the disk is slow")),
+            ("window.ended", Some("alex@nikpot.com"), Some("done")),
+            ("entra.account.disabled", None, None),
+            ("revocation.verified", None, None),
+        ]
+    );
+    assert_eq!(world.stack.post(&world.portal, &format!("{path}/end"), &json!({"reason": "x"})).await.status, 403);
+    assert_eq!(world.stack.post(&world.admin, "/v1/windows/none/end", &json!({"reason": "x"})).await.status, 404);
+    let foreign = world.stack.caller("bolt", "it", "audit:read audit:operate");
+    assert_eq!(world.stack.post(&foreign, &format!("{path}/end"), &json!({"reason": "x"})).await.status, 404);
+    assert_eq!(world.stack.get(&foreign, &path).await.status, 404);
+    assert_eq!(world.stack.get(&foreign, "/v1/windows").await.body, json!({"windows": [], "next": null}));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_the_application_does_not_allow_is_refused_and_stored_nowhere() {
+    let world = World::start().await;
+    world.configure(scim("http://127.0.0.1:1/scim"), json!({"require_justification": true})).await;
+    let why = |more: Value| {
+        let mut event = json!({"justification": "a disk is full"});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    for (more, pointer) in [
+        (json!({}), "/justification"),
+        (why(lasting("PT121M")), "/window/duration"),
+        (why(json!({"window": {"ends_at": seconds_ahead(7300)}})), "/window/ends_at"),
+        (why(json!({"window": {"ends_at": seconds_ago(60)}})), "/window/ends_at"),
+        (why(json!({"session": {"id": "s", "scope": "session", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(7300)}})), "/session/ends_at"),
+    ] {
+        let answer = world.post(request("r-1", "msp-1", more.clone())).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["pointer"]), (422, &json!(pointer)), "{more}");
+    }
+    let accepted = request("r-2", "msp-1", why(json!({})));
+    let answer = world.post(json!({"events": [request("r-1", "msp-1", json!({})), accepted.clone()]})).await;
+    assert_eq!((&answer.body["created"], &answer.body["invalid"]), (&json!(1), &json!(1)), "{}", answer.text);
+    assert_eq!(world.stack.get(&world.admin, "/v1/events/r-1").await.status, 404);
+    // What was accepted once stays accepted, whatever is allowed by now; history opens nothing, and failures neither.
+    world.configure(scim("http://127.0.0.1:1/scim"), json!({"max_window": "PT1M", "window": "PT1M"})).await;
+    assert_eq!(world.post(accepted).await.status, 200);
+    let history = world.ask("r-3", "msp-9", json!({"window": false})).await;
+    assert_eq!(history, json!({"asked": false}));
+    let failed = world.ask("r-4", "msp-9", json!({"outcome": "failure", "reason": "FORBIDDEN"})).await;
+    assert_eq!(failed, Value::Null);
+    let windows = world.stack.get(&world.admin, "/v1/windows?account=msp-9").await.body;
+    assert_eq!(windows["windows"], json!([]));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_not_the_applications_own_is_never_disabled_and_is_a_finding() {
+    let directory = Directory::start().await;
+    let account = directory.add("ceo");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let window = world.ask("r-1", "ceo", lasting("PT1S")).await;
+    let nowhere = world.ask("r-2", "msp-1", json!({"target": {"name": "Unknown"}, "window": {"duration": "PT1S"}})).await;
+    for (window, rule) in [(&window, "account.outside_patterns"), (&nowhere, "account.without_application")] {
+        assert_eq!(world.window(&window["id"]).await["directory"], "external");
+        let findings = world.findings(rule).await;
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0]["details"]["window"], window["id"]);
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(directory.is_enabled(&account), Some(true));
+    let writes: Vec<_> = directory.log().into_iter().filter(|line| !line.starts_with("GET ")).collect();
+    assert_eq!(writes, Vec::<String>::new());
+    // Its portal disables it, and says so.
+    let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
+        "target": {"name": "App"}, "account": {"name": "CEO"}});
+    assert_eq!(world.post(disabled).await.status, 201);
+    let closed = world.window(&window["id"]).await;
+    assert_eq!(closed["state"], "closed");
+    assert!(closed["lateness_ms"].as_i64().unwrap() > 1000, "{closed}");
+    assert_ne!(world.window(&nowhere["id"]).await["state"], "closed");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_what_was_asked_in_it_and_nothing_else() {
+    let directory = Directory::start().await;
+    let (one, two) = (directory.add("msp-1"), directory.add("msp-2"));
+    let world = World::start().await;
+    world.configure(scim(&format!("{}/scim", directory.url)), json!({"end_on_log_off": true})).await;
+    let session = |id: &str| json!({"session": {"id": id, "scope": "session"}});
+    let first = world.ask("r-1", "msp-1", session("68")).await;
+    let other = world.ask("r-2", "msp-2", session("69")).await;
+    let said = |action: &str, more: Value| {
+        let mut event = json!({"action": action, "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"}});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    // A role's denial ends no session.
+    let role = json!({"session": {"id": "68", "scope": "role", "roles": ["r"]}});
+    assert_eq!(world.post(said("session.denied", role)).await.status, 201);
+    assert_eq!(world.window(&first["id"]).await["state"], "open");
+    assert_eq!(world.post(said("session.canceled", session("68"))).await.status, 201);
+    world.until_state(&first["id"], "closed").await;
+    assert_eq!((directory.is_enabled(&one), directory.is_enabled(&two)), (Some(false), Some(true)));
+    assert_eq!(world.window(&other["id"]).await["state"], "open");
+    // Logging off with the account ends it too, where the application says so.
+    let left = json!({"target": {"name": "W11"}, "account": {"name": "MSP-2"}});
+    assert_eq!(world.post(said("computer.left", left)).await.status, 201);
+    world.until_state(&other["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&two), Some(false));
+
+    // A database session has no directory: its own end is all there is to see.
+    let granted = json!({"session": {"id": "70", "scope": "session", "username": "mark_70", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(3600)}});
+    let posted = world.post(said("session.granted", granted)).await;
+    let database = posted.body["window"]["id"].clone();
+    assert_eq!(world.window(&database).await["directory"], "external");
+    assert_eq!(world.post(said("session.terminated", session("70"))).await.status, 201);
+    assert_eq!(world.window(&database).await["state"], "closed");
+    // So does a package have.
+    let package = json!({"subject": {"email": "u@acme.example"}, "target": {"type": "package", "name": "Sales"}, "window": {"duration": "PT8H"}});
+    let fulfilled = world.post(said("entitlement.fulfilled", package.clone())).await.body["window"]["id"].clone();
+    let mut removed = package;
+    removed.as_object_mut().unwrap().remove("window");
+    assert_eq!(world.post(said("entitlement.removed", removed)).await.status, 201);
+    assert_eq!(world.window(&fulfilled).await["state"], "closed");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
+    let directory = Directory::start().await;
+    let accounts = [directory.add("msp-1"), directory.add("msp-2"), directory.add("msp-3")];
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let by = |email: &str| json!({"actor": {"type": "user", "email": email}});
+    let alone = world.ask("r-1", "msp-1", by("leaver@nikpot.com")).await;
+    let shared = world.ask("r-2", "msp-2", by("leaver@nikpot.com")).await;
+    world.ask("r-3", "msp-2", by("alex@nikpot.com")).await;
+    world.ask("r-4", "msp-3", by("alex@nikpot.com")).await;
+    let order = json!({"filter": "actor.email eq \"LEAVER@nikpot.com\"", "reason": "left the company"});
+    let answer = world.stack.post(&world.admin, "/v1/windows/end", &order).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["ended"]), (200, &json!(2)), "{}", answer.text);
+    world.until_state(&alone["id"], "closed").await;
+    until("the shared account's first claim is covered", async || {
+        world.actions().await.contains(&"revocation.covered".to_owned()).then_some(())
+    })
+    .await;
+    let enabled: Vec<_> = accounts.iter().map(|id| directory.is_enabled(id)).collect();
+    assert_eq!(enabled, [Some(false), Some(true), Some(true)]);
+    assert_eq!(world.window(&shared["id"]).await["state"], "open");
+    let wrong = world.stack.post(&world.admin, "/v1/windows/end", &json!({"filter": "actor.mail eq 1", "reason": "x"})).await;
+    assert!(wrong.status == 422 && wrong.text.contains("/filter"), "{}", wrong.text);
+
+    // Deleting the application ends the rest, in the directory that it had.
+    assert_eq!(world.stack.delete(&world.admin, "/v1/applications/app").await.status, 204);
+    world.until_state(&shared["id"], "closed").await;
+    until("all are disabled", async || accounts.iter().all(|id| directory.is_enabled(id) == Some(false)).then_some(())).await;
+    assert_eq!(world.stack.get(&world.admin, "/v1/applications/app").await.status, 404);
+    assert_eq!(world.stack.get(&world.admin, "/v1/applications").await.body["applications"], json!([]));
+    assert_eq!(world.stack.delete(&world.admin, "/v1/applications/other").await.status, 404);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_only_says_so_is_not_believed() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    // It says 200 and does nothing; the next time it takes no PATCH.
+    directory.fail([("PATCH", Fault::Pretend), ("PATCH", Fault::Status(501, None))]);
+    let window = world.ask("r-1", "msp-1", lasting("PT1S")).await;
+    let failed = until("the failure is told", async || {
+        world.told().await.into_iter().find(|event| event["action"] == "revocation.failed")
+    })
+    .await;
+    assert!(failed["reason"].as_str().unwrap().contains("still reads as enabled"), "{failed}");
+    assert_eq!(failed["outcome"], "failure");
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    assert!(directory.log().iter().any(|line| line.starts_with("PUT ")), "{:?}", directory.log());
+    let actions = world.actions().await;
+    let count = |action: &str| actions.iter().filter(|it| *it == action).count();
+    assert_eq!((count("entra.account.disabled"), count("revocation.verified")), (1, 1), "{actions:?}");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
+    let directory = Directory::start().await;
+    let (member, guest) = (directory.add("msp-1@contoso.com"), directory.add_guest("msp-2_x#EXT#@contoso.com"));
+    let world = World::start().await;
+    world.configure(entra(&directory.url), json!({})).await;
+    // Throttled, then down, then done before the answer was lost, then the token is refused.
+    directory.fail([
+        ("PATCH", Fault::Status(429, Some(1))),
+        ("PATCH", Fault::HangUp),
+        ("revokeSignInSessions", Fault::Status(503, None)),
+        ("GET /v1.0/users/u-0", Fault::Stale),
+        ("GET /v1.0/users/u-1", Fault::Status(401, None)),
+    ]);
+    let first = world.ask("r-1", "msp-1@contoso.com", lasting("PT1S")).await;
+    let second = world.ask("r-2", "msp-2_x#EXT#@contoso.com", lasting("PT1S")).await;
+    world.until_state(&first["id"], "closed").await;
+    world.until_state(&second["id"], "closed").await;
+    assert_eq!((directory.is_enabled(&member), directory.is_enabled(&guest)), (Some(false), Some(false)));
+    let log = directory.log();
+    assert!(log.contains(&"POST /v1.0/users/u-0/revokeSignInSessions".to_owned()), "{log:?}");
+    assert!(!log.contains(&"POST /v1.0/users/u-1/revokeSignInSessions".to_owned()), "not for external users: {log:?}");
+    let tokens = log.iter().filter(|line| line.ends_with("/oauth2/v2.0/token")).count();
+    assert!((1..=3).contains(&tokens), "a token is kept: {log:?}");
+
+    // An account that is gone ends its window, which says so.
+    directory.add("msp-3@contoso.com");
+    directory.remove("u-2");
+    let gone = world.ask("r-3", "msp-3@contoso.com", lasting("PT1S")).await;
+    world.until_state(&gone["id"], "closed").await;
+    let told = world.told().await;
+    let said = |id: &Value, action: &str| {
+        told.iter().find(|event| event["details"]["window"] == *id && event["action"] == action).cloned()
+    };
+    let verified = said(&gone["id"], "revocation.verified").unwrap();
+    assert_eq!(verified["message"], "Account msp-3@contoso.com is gone from application App: nothing is left to disable.");
+    assert_eq!(said(&gone["id"], "entra.account.disabled"), None);
+    assert!(said(&first["id"], "entra.account.disabled").is_some());
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_to_change_is_a_finding_at_once_and_is_tried_on() {
+    let directory = Directory::start().await;
+    directory.add("msp-1@contoso.com");
+    let world = World::start().await;
+    world.configure(entra(&directory.url), json!({})).await;
+    directory.fail([("PATCH", Fault::Status(403, None))]);
+    let window = world.ask("r-1", "msp-1@contoso.com", lasting("PT1S")).await;
+    let finding = until("a finding is raised", async || {
+        world.findings("revocation.refused").await.pop()
+    })
+    .await;
+    assert_eq!((&finding["details"]["severity"], &finding["details"]["owners"]), (&json!("critical"), &json!(["it@acme.example"])));
+    let shown = world.window(&window["id"]).await;
+    assert!(shown["attempts"] == 1 && shown["failing"].as_str().unwrap().contains("403"), "{shown}");
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled("u-0"), Some(false));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_while_its_account_is_being_disabled_keeps_its_window() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let window = world.ask("r-1", "msp-1", lasting("PT1S")).await;
+    directory.hold(true);
+    world.until_state(&window["id"], "claimed").await;
+    let second = world.ask("r-2", "msp-1", lasting("PT30M")).await;
+    assert_eq!(second["id"], window["id"]);
+    directory.hold(false);
+    // It was asked for the account only: what comes next is not done any more.
+    until("the first end is told as covered", async || {
+        world.actions().await.contains(&"revocation.covered".to_owned()).then_some(())
+    })
+    .await;
+    assert_eq!(directory.is_enabled(&account), Some(true));
+    assert_eq!(world.window(&window["id"]).await["state"], "open");
+    assert!(!world.actions().await.contains(&"entra.account.disabled".to_owned()));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directories_are_compared_with_the_open_windows() {
+    let directory = Directory::start().await;
+    let (stray, off, fine) = (directory.add("msp-stray"), directory.add("msp-off"), directory.add("msp-fine"));
+    directory.add("somebody");
+    let world = World::start().await;
+    world.configure(entra(&directory.url), json!({})).await;
+    world.ask("r-1", "msp-off", json!({})).await;
+    world.ask("r-2", "msp-fine", json!({})).await;
+    directory.turn(&off, false);
+    let answer = world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    for (rule, account) in [("account.disabled_inside_window", &off), ("account.enabled_without_window", &stray)] {
+        let finding = until(format!("{rule} is raised"), async || {
+            world.findings(rule).await.into_iter().find(|event| event["account"]["id"] == *account.as_str())
+        })
+        .await;
+        assert_eq!(finding["details"]["owners"], json!(["it@acme.example"]));
+    }
+    assert_eq!(world.findings("account.disabled_inside_window").await.len(), 1);
+    assert_eq!(directory.is_enabled(&fine), Some(true), "it only looks");
+    world.stack.stop().await;
+}
