@@ -84,6 +84,8 @@ pub enum Fault {
     Status(u16, Option<u32>),
     /// Does it, and hangs up before the answer.
     HangUp,
+    /// Does it, and never answers.
+    Hang,
     /// Says that it did it, and did not.
     Pretend,
     /// Says that the account is as it was before.
@@ -230,6 +232,7 @@ impl Directory {
         };
         match fault {
             Some(Fault::HangUp) => return None,
+            Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Pretend) => *self.users.lock().expect("users") = before,
             Some(Fault::Stale) => {
                 let mut stale = answer;

@@ -84,12 +84,15 @@ impl Stack {
             options.parameters.insert("FeedLag".into(), "7".into());
         }
         let running = local::start(options).await.unwrap_or_else(|error| panic!("the stack does not start: {error}"));
-        if let Some(peer) = &peer {
-            dynamodb_local::copy_tables(&running, peer).await;
+        let aws = match &peer {
+            Some(peer) => running.sdk_config_with(peer),
+            None => running.sdk_config().clone(),
+        };
+        if peer.is_some() {
+            dynamodb_local::copy_tables(&running, &aws).await;
         }
         // What is tested is on this machine, whatever proxy its environment names.
         let client = Client::builder().no_proxy().build().expect("a client");
-        let aws = peer.unwrap_or_else(|| running.sdk_config().clone());
         Self { running, client, aws }
     }
 

@@ -24,6 +24,26 @@ impl LoadServiceConfig for Endpoints {
     }
 }
 
+#[derive(Debug)]
+struct OtherEngine {
+    dynamodb: String,
+    rest: SdkConfig,
+}
+
+impl LoadServiceConfig for OtherEngine {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        match (key.service_id(), key.env()) {
+            ("DynamoDB", "AWS_ENDPOINT_URL") => Some(self.dynamodb.clone()),
+            _ => self.rest.service_config()?.load_config(key),
+        }
+    }
+}
+
+/// The same configuration with another engine, or something in between, in the place of DynamoDB.
+pub(crate) fn with_engine(aws: &SdkConfig, dynamodb: &str) -> SdkConfig {
+    aws.to_builder().service_config(OtherEngine { dynamodb: dynamodb.to_owned(), rest: aws.clone() }).build()
+}
+
 /// A configuration that reaches this stack and nothing else.
 pub(crate) fn config(dynamodb: &str, lambda: &str, access_key: &str) -> SdkConfig {
     let credentials = Credentials::from_keys(access_key, "one-machine", None);

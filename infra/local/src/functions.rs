@@ -9,6 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use shared::config::{ConfigError, Variables};
 
+use crate::aws;
+
 /// Runs one event through a function. Its future may stay on one thread, as it does in the Lambda runtime.
 pub(crate) type Handler =
     Arc<dyn Fn(LambdaEvent<Value>) -> LocalBoxFuture<'static, Result<Value, Error>> + Send + Sync>;
@@ -64,12 +66,12 @@ impl Functions {
         self
     }
 
-    /// The same functions, reaching AWS by `aws` whatever the runner offers them: another engine, or something in between.
+    /// The same functions, reaching DynamoDB at `engine` whatever the runner offers them: another engine, or something in between.
     #[must_use]
-    pub fn through(mut self, aws: &SdkConfig) -> Self {
+    pub fn through(mut self, engine: &str) -> Self {
         for build in self.0.values_mut() {
-            let (aws, make) = (aws.clone(), build.clone());
-            *build = Arc::new(move |variables, _| make(variables, &aws));
+            let (engine, make) = (engine.to_owned(), build.clone());
+            *build = Arc::new(move |variables, aws| make(variables, &aws::with_engine(aws, &engine)));
         }
         self
     }

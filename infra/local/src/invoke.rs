@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ use crate::{
 /// Lambda's limits on what goes into a function and comes out of it.
 pub(crate) const LARGEST_EVENT: usize = 6_291_456;
 pub(crate) const LARGEST_ANSWER: usize = 6_291_556;
+/// How long what runs in the background may go on once the end was asked for.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(1);
 /// Events of asynchronous invocations are held to less.
 const LARGEST_ASYNC_EVENT: usize = 1_048_576;
 
@@ -101,6 +104,15 @@ impl Lambda {
 
     /// Runs a function and waits for its answer. The run goes on if the caller stops waiting, as it does on AWS.
     pub(crate) async fn run(&self, function: &Arc<Function>, event: Value) -> Result<Value, Failure> {
+        self.run_until(function, event, self.stop.now.clone()).await
+    }
+
+    async fn run_until(
+        &self,
+        function: &Arc<Function>,
+        event: Value,
+        cut: CancellationToken,
+    ) -> Result<Value, Failure> {
         let request_id = Uuid::new_v4().to_string();
         let span = tracing::info_span!("invocation", function = function.name, request_id);
         let deadline = SystemTime::now() + function.timeout;
@@ -114,7 +126,7 @@ impl Lambda {
             ..lambda_runtime::Config::default()
         });
 
-        let (handler, timeout, now) = (function.handler.clone(), function.timeout, self.stop.now.clone());
+        let (handler, timeout) = (function.handler.clone(), function.timeout);
         let (runtime, entered) = (runtime::Handle::current(), span.clone());
         let work = move || {
             let answer = async move {
@@ -126,7 +138,7 @@ impl Lambda {
                         kind: "Sandbox.Timedout",
                         message: format!("Task timed out after {:.2} seconds", timeout.as_secs_f64()),
                     }),
-                    () = now.cancelled() => {
+                    () = cut.cancelled() => {
                         Err(Failure { kind: "Sandbox.Stopped", message: "the stack was stopped".into() })
                     }
                 }
@@ -164,7 +176,19 @@ impl Lambda {
                         () = lambda.stop.soon.cancelled() => break,
                     }
                 }
-                if lambda.run(&function, event.clone()).await.is_ok() {
+                // Nobody waits for its answer, and a function that works for minutes must not hold up the end: it is made to be cut off.
+                let cut = CancellationToken::new();
+                let cutting = async {
+                    lambda.stop.soon.cancelled().await;
+                    tokio::time::sleep(BACKGROUND_PATIENCE).await;
+                    cut.cancel();
+                    std::future::pending::<()>().await
+                };
+                let done = tokio::select! {
+                    done = lambda.run_until(&function, event.clone(), cut.clone()) => done,
+                    () = cutting => return,
+                };
+                if done.is_ok() {
                     return;
                 }
             }

@@ -258,6 +258,11 @@ impl Running {
         &self.aws
     }
 
+    /// The same, with DynamoDB at another address.
+    pub fn sdk_config_with(&self, engine: &str) -> SdkConfig {
+        aws::with_engine(&self.aws, engine)
+    }
+
     /// The name in DynamoDB of a table of the template.
     pub fn table(&self, logical: &str) -> Option<&str> {
         self.tables.get(logical).map(String::as_str)

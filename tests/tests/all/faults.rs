@@ -9,8 +9,6 @@ use std::{
     },
 };
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
-use aws_types::SdkConfig;
 use local::Functions;
 use serde_json::{Value, json};
 use tests::{Stack, options, seconds_ago};
@@ -65,13 +63,7 @@ impl Proxy {
 
     /// The project's stack with its functions behind the proxy.
     async fn stack(self: &Arc<Self>) -> Stack {
-        let aws = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
-            .endpoint_url(&self.url)
-            .build();
-        let functions = Functions::all().through(&aws);
+        let functions = Functions::all().through(&self.url);
         let stack = Stack::with(local::Options { functions, ..options() }).await;
         self.engine.set(stack.running.engine_url().to_owned()).unwrap();
         stack

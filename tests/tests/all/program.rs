@@ -4,7 +4,11 @@
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
-use tests::{Answer, seconds_ago, send};
+use tests::{
+    Answer,
+    directory::{Directory, Fault, TOKEN},
+    seconds_ago, send, until,
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -24,6 +28,7 @@ impl Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
             .args(["--port", "0", "--data"])
             .arg(data)
+            .env("JIT_AUDIT_SECRET_DIRECTORY", TOKEN)
             .current_dir(root)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -66,6 +71,58 @@ async fn the_program_says_when_it_is_ready_and_ends_cleanly_when_asked() {
         let id = program.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
         assert!(program.child.wait().await.unwrap().success(), "{signal}");
+    }
+}
+
+/// Killed after it took windows for itself: before the account was turned off, after the directory did it without saying so, and before
+/// it was read back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_between_claim_and_disable_ends_every_window_once() {
+    let data = tempfile::tempdir().unwrap();
+    let directory = Directory::start().await;
+    let names = ["msp-1", "msp-2", "msp-3"];
+    let accounts = names.map(|name| directory.add(name));
+    let mut program = Program::start(data.path()).await;
+    let application = json!({"name": "App", "accounts": ["msp-*"], "directory": {
+        "kind": "scim", "base_url": format!("{}/scim", directory.url), "token": "env:JIT_AUDIT_SECRET_DIRECTORY"}});
+    let client = reqwest::Client::new();
+    let admin = json!({"tenant": "acme", "email": "it@acme.example", "scope": "audit:read audit:admin"});
+    let token = send(client.post(format!("{}/dev/token", program.url)).json(&admin)).await.body["access_token"].clone();
+    let put = client.put(format!("{}/v1/applications/app", program.url)).bearer_auth(token.as_str().unwrap());
+    assert_eq!(send(put.json(&application)).await.status, 201);
+    directory.fail([("PATCH", Fault::Hang), ("GET /scim/Users/", Fault::Hang), ("GET /scim/Users", Fault::Hang)]);
+    let mut windows = Vec::new();
+    for name in names {
+        let event = json!({"id": name, "action": "entra.account.requested", "occurred_at": seconds_ago(0), "window": {"duration": "PT3S"},
+            "actor": {"type": "user", "email": "a@acme.example"}, "target": {"name": "App"}, "account": {"name": name}});
+        let post = client.post(format!("{}/v1/events", program.url)).bearer_auth(&program.portal).json(&event);
+        let answer = send(post).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        windows.push(answer.body["window"]["id"].as_str().unwrap().to_owned());
+    }
+    until("each of the three hangs", async || {
+        let log = directory.log();
+        let count = |part: &str| log.iter().filter(|line| line.starts_with(part)).count();
+        (count("GET /scim/Users/") == 1 && count("PATCH") == 2).then_some(())
+    })
+    .await;
+    program.child.kill().await.unwrap();
+
+    let program = Program::start(data.path()).await;
+    for window in &windows {
+        until(format!("window {window} is closed"), async || {
+            let answer = program.get(&format!("/v1/windows/{window}")).await;
+            (answer.body["state"] == "closed").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(accounts.each_ref().map(|id| directory.is_enabled(id)), [Some(false); 3]);
+    for action in ["entra.account.disabled", "revocation.verified"] {
+        let listed = program.get(&format!("/v1/events?filter=action%20eq%20%22{action}%22")).await.body;
+        let mut told: Vec<_> =
+            listed["events"].as_array().unwrap().iter().map(|it| it["account"]["name"].as_str().unwrap()).collect();
+        told.sort_unstable();
+        assert_eq!(told, names, "{action}, once each");
     }
 }
 
