@@ -360,7 +360,10 @@ mod tests {
     #[test]
     fn what_is_left_out_has_its_usual_value() {
         let application = Application::read(&entra().to_string(), Place::Deployed).unwrap();
-        assert_eq!((application.window.to_string(), application.max_window.to_string()), ("PT4H".into(), "PT12H".into()));
+        assert_eq!(
+            (application.window.to_string(), application.max_window.to_string()),
+            ("PT4H".into(), "PT12H".into())
+        );
         assert_eq!(application.directory.key().unwrap(), "entra:t-1");
         let Directory::Entra(entra) = &application.directory else { panic!("{application:?}") };
         assert_eq!(entra.graph_url, "https://graph.microsoft.com");

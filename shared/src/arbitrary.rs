@@ -91,5 +91,12 @@ pub fn events() -> impl Strategy<Value = Event> {
 pub fn recorded(event: Event, recorded_at: Instant) -> Recorded {
     let digest = event.digest();
     let recorded_by = RecordedBy { sub: "sub".to_owned(), client_id: Some("client".to_owned()) };
-    Recorded { event, recorded_at, recorded_by, digest, opened: None, expires_at: Instant::from_millis(1_800_000_000_000) }
+    Recorded {
+        event,
+        recorded_at,
+        recorded_by,
+        digest,
+        opened: None,
+        expires_at: Instant::from_millis(1_800_000_000_000),
+    }
 }

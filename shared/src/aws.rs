@@ -108,7 +108,8 @@ impl Aws {
         });
         let url = format!("{endpoint}{path}");
 
-        let provider = self.config.credentials_provider().ok_or_else(|| CallError("there are no credentials".into()))?;
+        let provider =
+            self.config.credentials_provider().ok_or_else(|| CallError("there are no credentials".into()))?;
         let credentials = provider.provide_credentials().await.map_err(|error| failed("credentials", &error))?;
         let identity = credentials.into();
         let signing = v4::SigningParams::builder()

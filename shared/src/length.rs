@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn days_and_clock_units_are_read() {
-        for (text, seconds) in [("PT4H", 14_400), ("P1DT30M", 88_200), ("PT1S", 1), ("PT90M", 5400), ("P30D", 2_592_000)] {
+        for (text, seconds) in
+            [("PT4H", 14_400), ("P1DT30M", 88_200), ("PT1S", 1), ("PT90M", 5400), ("P30D", 2_592_000)]
+        {
             let length: Length = text.parse().unwrap();
             assert_eq!((length.duration(), length.to_string().as_str()), (Duration::from_secs(seconds), text));
         }

@@ -58,7 +58,8 @@ impl Extension {
                 (None, Some(length)) => Some(Until::FromStart(length)),
                 _ => {
                     if !fields.has_fault_at("/ends_at") && !fields.has_fault_at("/duration") {
-                        fields.fault_here("needs either ends_at, a time, or duration, how long it lasts from its start");
+                        fields
+                            .fault_here("needs either ends_at, a time, or duration, how long it lasts from its start");
                     }
                     None
                 }
@@ -76,9 +77,9 @@ impl Ending {
     pub fn read(json: &str, by_filter: bool) -> Result<Self, Vec<FieldError>> {
         fields::read_object(json, "", |mut fields| {
             let filter = match by_filter {
-                true => fields.required_text("filter", 4096).and_then(|text| {
-                    Filter::read(&text).map_err(|error| fields.fault("filter", error)).ok()
-                }),
+                true => fields
+                    .required_text("filter", 4096)
+                    .and_then(|text| Filter::read(&text).map_err(|error| fields.fault("filter", error)).ok()),
                 false => None,
             };
             let (reason, actor) = reason_and_actor(&mut fields);
@@ -103,7 +104,8 @@ mod tests {
     fn orders_are_read() {
         let extension = Extension::read(r#"{"duration": "PT6H", "reason": "goes on"}"#).unwrap();
         assert_eq!(extension.until, Until::FromStart("PT6H".parse().unwrap()));
-        let json = r#"{"filter": "subject.email eq \"a@b\"", "reason": "left", "actor": {"type": "service", "id": "hr"}}"#;
+        let json =
+            r#"{"filter": "subject.email eq \"a@b\"", "reason": "left", "actor": {"type": "service", "id": "hr"}}"#;
         let ending = Ending::read(json, true).unwrap();
         assert_eq!(ending.actor.unwrap().shown(), "hr");
     }
@@ -121,7 +123,8 @@ mod tests {
             let errors = Extension::read(json).unwrap_err();
             assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
         }
-        for (json, pointer) in [(r#"{"reason": "x"}"#, "/filter"), (r#"{"reason": "x", "filter": "a eq"}"#, "/filter")] {
+        for (json, pointer) in [(r#"{"reason": "x"}"#, "/filter"), (r#"{"reason": "x", "filter": "a eq"}"#, "/filter")]
+        {
             assert_eq!(Ending::read(json, true).unwrap_err()[0].pointer, pointer);
         }
     }

@@ -267,7 +267,8 @@ impl Claim {
         let is_account = event.action == "entra.account.requested";
         let shortest = if is_account { place.shortest_window() } else { Duration::from_millis(1) };
         if ends_at < starts_at.plus(shortest) {
-            let detail = format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
+            let detail =
+                format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
             errors.push(FieldError::new(pointer, detail));
         }
         let latest = application.map(|application| starts_at.plus(application.max_window.duration()));
@@ -417,7 +418,8 @@ impl Window {
         self.claims.push(claim);
         let place = self.claims.len() - 1;
         let claim = &self.claims[place];
-        let details = [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at)), ("event", json!(claim.event))];
+        let details =
+            [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at)), ("event", json!(claim.event))];
         let told = self.told("window.opened", Actor::system(), now, place, None, details);
         self.begin_anew(now);
         Ok(told)
@@ -509,7 +511,13 @@ impl Window {
 
     /// What a session's or package's source says of its end: what it opened is over, and an account that is disabled elsewhere
     /// is not waited for where nobody disables one.
-    pub fn end_with_source(&mut self, which: impl Fn(&Claim) -> bool, by: &Actor, at: Instant, now: Instant) -> Vec<Told> {
+    pub fn end_with_source(
+        &mut self,
+        which: impl Fn(&Claim) -> bool,
+        by: &Actor,
+        at: Instant,
+        now: Instant,
+    ) -> Vec<Told> {
         let told = self.end(&which, by, None, now);
         if self.is_external() {
             let planned = self.planned_end(now);
@@ -531,7 +539,12 @@ impl Window {
     /// is brought to now and the account is still read back.
     pub fn end_as_disabled(&mut self, by: &Actor, at: Instant, now: Instant) -> Vec<Told> {
         if !self.is_external() {
-            return self.end(|claim| claim.starts_at <= at, by, Some("its portal says that the account is disabled"), now);
+            return self.end(
+                |claim| claim.starts_at <= at,
+                by,
+                Some("its portal says that the account is disabled"),
+                now,
+            );
         }
         let planned = self.claims.iter().filter(|claim| !claim.is_done && claim.starts_at <= at).map(|it| it.ends_at);
         if let Some(planned) = planned.max() {
@@ -576,8 +589,11 @@ impl Window {
             if self.claims[place].is_over(now) {
                 self.claims[place].is_done = true;
                 let planned = self.claims[place].ends_at;
-                let details =
-                    [("planned_end", json!(planned)), ("covered_by", json!(covered_by)), ("covered_until", json!(until))];
+                let details = [
+                    ("planned_end", json!(planned)),
+                    ("covered_by", json!(covered_by)),
+                    ("covered_until", json!(until)),
+                ];
                 told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
             }
         }
@@ -623,7 +639,8 @@ impl Window {
         let going = self.claims.iter().enumerate().filter(|(_, claim)| claim.goes_on(now));
         let Some((place, _)) = going.max_by_key(|(_, claim)| claim.ends_at) else { return Vec::new() };
         self.leave(None);
-        let why = "the account was disabled for an earlier end while a new request kept its window open; enable it again";
+        let why =
+            "the account was disabled for an earlier end while a new request kept its window open; enable it again";
         vec![self.finding("account.disabled_inside_window", "medium", why, now, place)]
     }
 
@@ -680,7 +697,11 @@ impl Window {
         details: [(&str, Value); N],
     ) -> Told {
         let application = self.application.as_ref().map(|application| json!(application.id));
-        let own = [("window", Some(json!(self.id))), ("directory", Some(json!(self.directory_key))), ("application", application)];
+        let own = [
+            ("window", Some(json!(self.id))),
+            ("directory", Some(json!(self.directory_key))),
+            ("application", application),
+        ];
         let details = own
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?)))

@@ -33,8 +33,10 @@ pub struct ScimServer {
 impl ScimServer {
     /// Starts it.
     pub async fn start() -> Self {
-        let program =
-            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("target/peers/python/bin/scim2-server");
+        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("a workspace")
+            .join("target/peers/python/bin/scim2-server");
         assert!(program.exists(), "{} is missing: tests/run installs it", program.display());
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
         let child = Command::new(program)
@@ -100,12 +102,137 @@ struct User {
     is_guest: bool,
 }
 
-/// A directory of our own: SCIM at `/scim`, Graph and its token endpoint at `/`.
+/// The accounts of a directory, and how it answers about them: SCIM at `/scim`, Graph and its token endpoint at `/`.
+#[derive(Debug, Default)]
+pub struct Accounts(Mutex<BTreeMap<String, User>>);
+
+impl Accounts {
+    /// Adds an account, enabled; its id.
+    pub fn add(&self, name: &str) -> String {
+        self.insert(name, false)
+    }
+
+    /// Adds an account whose home is another directory.
+    pub fn add_guest(&self, name: &str) -> String {
+        self.insert(name, true)
+    }
+
+    fn insert(&self, name: &str, is_guest: bool) -> String {
+        let mut users = self.0.lock().expect("users");
+        let id = format!("u-{}", users.len());
+        users.insert(id.clone(), User { name: name.to_owned(), is_enabled: true, is_guest });
+        id
+    }
+
+    /// Whether the account is enabled; none where it is gone.
+    pub fn is_enabled(&self, id: &str) -> Option<bool> {
+        self.0.lock().expect("users").get(id).map(|user| user.is_enabled)
+    }
+
+    /// Turns an account on or off, as somebody else would.
+    pub fn turn(&self, id: &str, on: bool) {
+        self.0.lock().expect("users").get_mut(id).expect("an account").is_enabled = on;
+    }
+
+    /// By what people name it.
+    pub fn name(&self, id: &str) -> Option<String> {
+        self.0.lock().expect("users").get(id).map(|user| user.name.clone())
+    }
+
+    /// Removes an account.
+    pub fn remove(&self, id: &str) {
+        self.0.lock().expect("users").remove(id);
+    }
+
+    /// What it answers.
+    pub fn answer(&self, method: &str, uri: &http::Uri, bearer: &str, body: &[u8]) -> (u16, Value) {
+        let query: BTreeMap<String, String> =
+            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let json = serde_json::from_slice(body).unwrap_or_default();
+        let path = uri.path();
+        if path.ends_with("/oauth2/v2.0/token") {
+            let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+            match form.get("client_secret").map(String::as_str) {
+                Some(TOKEN) => (200, json!({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})),
+                _ => (
+                    401,
+                    json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"}),
+                ),
+            }
+        } else if bearer != format!("Bearer {TOKEN}") {
+            (401, json!({"error": {"code": "InvalidAuthenticationToken", "message": "Access token is empty."}}))
+        } else if let Some(path) = path.strip_prefix("/scim/Users") {
+            self.scim(method, path, &query, &json)
+        } else if let Some(path) = path.strip_prefix("/v1.0/users") {
+            self.graph(method, path, &query, &json)
+        } else {
+            (404, json!({}))
+        }
+    }
+
+    fn scim(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
+        let shown = |id: &String, user: &User| json!({"id": id, "userName": user.name, "active": user.is_enabled});
+        let mut users = self.0.lock().expect("users");
+        let id = path.trim_start_matches('/').to_owned();
+        if id.is_empty() {
+            let wanted = query.get("filter").and_then(|filter| filter.split_once(' '));
+            let (operator, name) = wanted.and_then(|(_, rest)| rest.split_once(' ')).unwrap_or_default();
+            let name = name.trim_matches('"');
+            let found: Vec<_> = users
+                .iter()
+                .filter(|(_, user)| if operator == "eq" { user.name == name } else { user.name.starts_with(name) })
+                .map(|(id, user)| shown(id, user))
+                .collect();
+            return (200, json!({"totalResults": found.len(), "Resources": found}));
+        }
+        let Some(user) = users.get_mut(&id) else { return (404, json!({"detail": "no such user"})) };
+        match method {
+            "PATCH" => user.is_enabled = body["Operations"][0]["value"].as_bool().expect("a value"),
+            "PUT" => user.is_enabled = body["active"].as_bool().expect("active"),
+            _ => {}
+        }
+        (200, shown(&id, user))
+    }
+
+    fn graph(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
+        let shown = |id: &String, user: &User| {
+            let kind = if user.is_guest { "Guest" } else { "Member" };
+            json!({"id": id, "userPrincipalName": user.name, "accountEnabled": user.is_enabled, "userType": kind})
+        };
+        let mut users = self.0.lock().expect("users");
+        let path = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+        if path.is_empty() {
+            let prefix = query.get("$filter").and_then(|filter| filter.split('\'').nth(1)).unwrap_or_default();
+            let found: Vec<_> = users
+                .iter()
+                .filter(|(_, user)| user.name.starts_with(prefix))
+                .map(|(id, user)| shown(id, user))
+                .collect();
+            return (200, json!({ "value": found }));
+        }
+        let (name, action) = path.split_once('/').unwrap_or((&path, ""));
+        let id = users.iter().find(|(id, user)| *id == name || user.name == name).map(|(id, _)| id.clone());
+        let Some((id, user)) = id.and_then(|id| users.get_mut(&id).map(|user| (id, user))) else {
+            return (404, json!({"error": {"code": "Request_ResourceNotFound"}}));
+        };
+        match (method, action) {
+            ("PATCH", "") => {
+                user.is_enabled = body["accountEnabled"].as_bool().expect("accountEnabled");
+                (204, Value::Null)
+            }
+            ("POST", "revokeSignInSessions") => (200, json!({"value": true})),
+            _ => (200, shown(&id, user)),
+        }
+    }
+}
+
+/// A directory of our own over HTTP.
 #[derive(Debug)]
 pub struct Directory {
     /// Its address.
     pub url: String,
-    users: Mutex<BTreeMap<String, User>>,
+    /// Its accounts.
+    pub accounts: Accounts,
     faults: Mutex<VecDeque<(&'static str, Fault)>>,
     log: Mutex<Vec<String>>,
     held: watch::Sender<bool>,
@@ -118,7 +245,7 @@ impl Directory {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let directory = Arc::new(Self {
             url: format!("http://{}", listener.local_addr().expect("an address")),
-            users: Mutex::default(),
+            accounts: Accounts::default(),
             faults: Mutex::default(),
             log: Mutex::default(),
             held: watch::Sender::new(false),
@@ -140,34 +267,12 @@ impl Directory {
 
     /// Adds an account, enabled; its id.
     pub fn add(&self, name: &str) -> String {
-        self.insert(name, false)
-    }
-
-    /// Adds an account whose home is another directory.
-    pub fn add_guest(&self, name: &str) -> String {
-        self.insert(name, true)
-    }
-
-    fn insert(&self, name: &str, is_guest: bool) -> String {
-        let mut users = self.users.lock().expect("users");
-        let id = format!("u-{}", users.len());
-        users.insert(id.clone(), User { name: name.to_owned(), is_enabled: true, is_guest });
-        id
+        self.accounts.add(name)
     }
 
     /// Whether the account is enabled; none where it is gone.
     pub fn is_enabled(&self, id: &str) -> Option<bool> {
-        self.users.lock().expect("users").get(id).map(|user| user.is_enabled)
-    }
-
-    /// Turns an account on or off, as somebody else would.
-    pub fn turn(&self, id: &str, on: bool) {
-        self.users.lock().expect("users").get_mut(id).expect("an account").is_enabled = on;
-    }
-
-    /// Removes an account.
-    pub fn remove(&self, id: &str) {
-        self.users.lock().expect("users").remove(id);
+        self.accounts.is_enabled(id)
     }
 
     /// What goes wrong with the next requests whose log line holds a text.
@@ -212,28 +317,12 @@ impl Directory {
             return Some(response);
         }
         let bearer = head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let query: BTreeMap<String, String> =
-            form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        let before = self.users.lock().expect("users").clone();
-        let (status, answer) = if path.ends_with("/oauth2/v2.0/token") {
-            let form: BTreeMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
-            match form.get("client_secret").map(String::as_str) {
-                Some(TOKEN) => (200, json!({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})),
-                _ => (401, json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"})),
-            }
-        } else if bearer != format!("Bearer {TOKEN}") {
-            (401, json!({"error": {"code": "InvalidAuthenticationToken", "message": "Access token is empty."}}))
-        } else if let Some(path) = path.strip_prefix("/scim/Users") {
-            self.scim(head.method.as_str(), path, &query, &serde_json::from_slice(&body).unwrap_or_default())
-        } else if let Some(path) = path.strip_prefix("/v1.0/users") {
-            self.graph(head.method.as_str(), path, &query, &serde_json::from_slice(&body).unwrap_or_default())
-        } else {
-            (404, json!({}))
-        };
+        let before = self.accounts.0.lock().expect("users").clone();
+        let (status, answer) = self.accounts.answer(head.method.as_str(), &head.uri, bearer, &body);
         match fault {
             Some(Fault::HangUp) => return None,
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Pretend) => *self.users.lock().expect("users") = before,
+            Some(Fault::Pretend) => *self.accounts.0.lock().expect("users") = before,
             Some(Fault::Stale) => {
                 let mut stale = answer;
                 for key in ["active", "accountEnabled"] {
@@ -246,58 +335,6 @@ impl Directory {
             Some(Fault::Status(..)) | None => {}
         }
         Some(respond(status, &answer))
-    }
-
-    fn scim(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
-        let shown = |id: &String, user: &User| json!({"id": id, "userName": user.name, "active": user.is_enabled});
-        let mut users = self.users.lock().expect("users");
-        let id = path.trim_start_matches('/').to_owned();
-        if id.is_empty() {
-            let wanted = query.get("filter").and_then(|filter| filter.split_once(' '));
-            let (operator, name) = wanted.and_then(|(_, rest)| rest.split_once(' ')).unwrap_or_default();
-            let name = name.trim_matches('"');
-            let found: Vec<_> = users
-                .iter()
-                .filter(|(_, user)| if operator == "eq" { user.name == name } else { user.name.starts_with(name) })
-                .map(|(id, user)| shown(id, user))
-                .collect();
-            return (200, json!({"totalResults": found.len(), "Resources": found}));
-        }
-        let Some(user) = users.get_mut(&id) else { return (404, json!({"detail": "no such user"})) };
-        match method {
-            "PATCH" => user.is_enabled = body["Operations"][0]["value"].as_bool().expect("a value"),
-            "PUT" => user.is_enabled = body["active"].as_bool().expect("active"),
-            _ => {}
-        }
-        (200, shown(&id, user))
-    }
-
-    fn graph(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
-        let shown = |id: &String, user: &User| {
-            let kind = if user.is_guest { "Guest" } else { "Member" };
-            json!({"id": id, "userPrincipalName": user.name, "accountEnabled": user.is_enabled, "userType": kind})
-        };
-        let mut users = self.users.lock().expect("users");
-        let path = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
-        if path.is_empty() {
-            let prefix = query.get("$filter").and_then(|filter| filter.split('\'').nth(1)).unwrap_or_default();
-            let found: Vec<_> =
-                users.iter().filter(|(_, user)| user.name.starts_with(prefix)).map(|(id, user)| shown(id, user)).collect();
-            return (200, json!({ "value": found }));
-        }
-        let (name, action) = path.split_once('/').unwrap_or((&path, ""));
-        let id = users.iter().find(|(id, user)| *id == name || user.name == name).map(|(id, _)| id.clone());
-        let Some((id, user)) = id.and_then(|id| users.get_mut(&id).map(|user| (id, user))) else {
-            return (404, json!({"error": {"code": "Request_ResourceNotFound"}}));
-        };
-        match (method, action) {
-            ("PATCH", "") => {
-                user.is_enabled = body["accountEnabled"].as_bool().expect("accountEnabled");
-                (204, Value::Null)
-            }
-            ("POST", "revokeSignInSessions") => (200, json!({"value": true})),
-            _ => (200, shown(&id, user)),
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod directory;
 mod dynamodb_local;
+pub mod simulation;
 
 use std::{
     fmt::Display,

@@ -53,8 +53,11 @@ impl Budget {
                 is_refusal: false,
                 retry_after: None,
             };
-            let of_tenant =
-                self.store.take_from(&key, OF_TENANT.size, OF_TENANT.per_second, TAKEN, deadline).await.map_err(unavailable)?;
+            let of_tenant = self
+                .store
+                .take_from(&key, OF_TENANT.size, OF_TENANT.per_second, TAKEN, deadline)
+                .await
+                .map_err(unavailable)?;
             let of_client = format!("entra:{client}");
             let of_client = self
                 .store

@@ -151,7 +151,8 @@ async fn send(
         request = request.header(*name, *value);
     }
     // A secret with a line break in it, or an address that is none.
-    let request = request.body(body).map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
+    let request =
+        request.body(body).map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
     outbound.send(request, TIME).await.map_err(|error| match error {
         NoAnswer::Forbidden(detail) => refusal("address", detail),
         NoAnswer::Broken(detail) => passing("unavailable", detail),
@@ -186,7 +187,8 @@ fn said(answer: &Answer) -> String {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
     let words = ["/error/code", "/error/message", "/error", "/error_description", "/scimType", "/detail"];
     let words: Vec<_> = words.into_iter().filter_map(text).collect();
-    let words: String = words.join(": ").chars().map(|char| if char.is_control() { ' ' } else { char }).take(TOLD).collect();
+    let words: String =
+        words.join(": ").chars().map(|char| if char.is_control() { ' ' } else { char }).take(TOLD).collect();
     if words.is_empty() { format!("status {}", answer.status) } else { format!("status {}: {words}", answer.status) }
 }
 
@@ -218,8 +220,16 @@ mod tests {
 
     #[test]
     fn what_a_directory_asks_is_read() {
-        let with = |value: &'static str| HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))]);
-        for (value, seconds) in [("7", Some(7)), ("0", Some(0)), ("999999", Some(3600)), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", Some(0))] {
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))])
+        };
+        for (value, seconds) in [
+            ("7", Some(7)),
+            ("0", Some(0)),
+            ("999999", Some(3600)),
+            ("soon", None),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(0)),
+        ] {
             assert_eq!(retry_after(&with(value)), seconds.map(Duration::from_secs), "{value}");
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
@@ -229,8 +239,18 @@ mod tests {
     fn what_is_wrong_is_said_in_the_directorys_words() {
         let answer = |status, body: &str| Answer { status, headers: HeaderMap::new(), body: body.into() };
         for (status, body, is_refusal, part) in [
-            (403, r#"{"error":{"code":"Authorization_RequestDenied","message":"Insufficient privileges\n"}}"#, true, "status 403: Authorization_RequestDenied: Insufficient privileges "),
-            (400, r#"{"error":"invalid_client","error_description":"AADSTS7000215"}"#, true, "invalid_client: AADSTS7000215"),
+            (
+                403,
+                r#"{"error":{"code":"Authorization_RequestDenied","message":"Insufficient privileges\n"}}"#,
+                true,
+                "status 403: Authorization_RequestDenied: Insufficient privileges ",
+            ),
+            (
+                400,
+                r#"{"error":"invalid_client","error_description":"AADSTS7000215"}"#,
+                true,
+                "invalid_client: AADSTS7000215",
+            ),
             (400, r#"{"scimType":"invalidPath","detail":"no"}"#, true, "invalidPath: no"),
             (503, "<html>", false, "status 503"),
             (429, "", false, "status 429"),

@@ -187,7 +187,8 @@ impl Held<'_> {
     async fn close(self, how: &Disabled) -> Result<Outcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
-        let lateness = Duration::from_millis(u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0));
+        let lateness =
+            Duration::from_millis(u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0));
         let told = after.disabled(how, now);
         if self.trail().advance(&self.stored, after, told, &recorder()).await?.is_some() {
             return Ok(Outcome::Disabled(lateness));

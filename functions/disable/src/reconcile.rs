@@ -138,7 +138,8 @@ async fn raise(
     let id = EventId::of_service(&trail.tenant, "finding.raised", &[rule, &directory, &account.id, &day]);
     let mut event = Event::of_service(id, &trail.tenant, "finding.raised", trail.now, Actor::system());
     event.account = Some(Party { id: Some(account.id.clone()), name: Some(account.name.clone()), ..Party::default() });
-    event.target = Some(Party { kind: Some("finding".into()), id: Some(format!("{rule}:{finding}")), ..Party::default() });
+    event.target =
+        Some(Party { kind: Some("finding".into()), id: Some(format!("{rule}:{finding}")), ..Party::default() });
     event.reason = Some(why.to_owned());
     let details = json!({
         "rule": rule, "severity": "critical", "owners": application.application.owners, "application": application.id,

@@ -237,12 +237,7 @@ async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> R
 }
 
 /// Puts a window into its directory's lane, unless it is there; whether it is new there.
-fn enqueue(
-    lanes: &mut BTreeMap<String, Lane>,
-    known: &mut BTreeSet<String>,
-    tenant: Tenant,
-    stored: Stored,
-) -> bool {
+fn enqueue(lanes: &mut BTreeMap<String, Lane>, known: &mut BTreeSet<String>, tenant: Tenant, stored: Stored) -> bool {
     let id = &stored.window.id;
     let Some(due_at) = stored.window.due_at() else { return false };
     let key = format!("{tenant} {}", stored.window.directory_key);
@@ -283,7 +278,9 @@ impl Lane {
                 self.failures = 0;
                 self.rests_until = None;
             }
-            Ok(Outcome::Failed(failure)) if !matches!(failure.kind, "forbidden" | "ambiguous" | "not_disabled" | "refused") => {
+            Ok(Outcome::Failed(failure))
+                if !matches!(failure.kind, "forbidden" | "ambiguous" | "not_disabled" | "refused") =>
+            {
                 self.width = 1;
                 let longest = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
                 self.failures += 1;
@@ -319,4 +316,3 @@ impl Summary {
         }
     }
 }
-

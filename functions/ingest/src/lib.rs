@@ -14,8 +14,8 @@ use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     access::{Access, Caller, Permission},
     api,
-    config::{ConfigError, Variables},
     application::Place,
+    config::{ConfigError, Variables},
     event::{Event, EventId, RecordedBy},
     ijson::FieldError,
     instant::Instant,
@@ -137,8 +137,8 @@ async fn store(
 ) -> Result<Vec<Outcome>, Problem> {
     // Logging off ends windows of some applications only, and is as frequent as logging on.
     let is_logged_off = events.iter().any(|event| window::effect(event) == Some(Effect::LogsOff));
-    let ends_on_log_off = is_logged_off
-        && trail.applications().await?.iter().any(|application| application.application.end_on_log_off);
+    let ends_on_log_off =
+        is_logged_off && trail.applications().await?.iter().any(|application| application.application.end_on_log_off);
     let has_effect = |event: &Event| match window::effect(event) {
         None => false,
         Some(Effect::LogsOff) => ends_on_log_off,

@@ -73,7 +73,9 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     match route {
         "PUT /v1/settings" => settings::put(&trail, request, &caller).await,
         "PUT /v1/people/{id}" => people::put(&trail, request, &caller).await,
-        "PUT /v1/applications/{id}" => applications::put(&trail, request, &caller, function.place, &function.store).await,
+        "PUT /v1/applications/{id}" => {
+            applications::put(&trail, request, &caller, function.place, &function.store).await
+        }
         "DELETE /v1/applications/{id}" => applications::delete(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,

@@ -89,8 +89,7 @@ pub async fn end_by_filter(
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&api::json_body(request)?, true);
-    let Ending { filter, reason, actor } =
-        order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
+    let Ending { filter, reason, actor } = order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
     let actor = actor.unwrap_or_else(|| caller.actor());
     let ids = trail.open_windows().await?;

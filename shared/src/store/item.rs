@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::{
     event::{
-        Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
-        Session, Ticket,
+        Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy, Recorded, RecordedBy,
+        Scope, Session, Ticket,
     },
     instant::Instant,
     store::keys::{self, Lane, PERSON, Part, Position, THING},

@@ -109,7 +109,7 @@ pub fn session(session: &str) -> String {
 }
 
 /// How many partitions the queue of what is due has. One takes a thousand writes a second.
-pub const DUE_SHARDS: u64 = 8;
+pub const DUE_SHARDS: u64 = 4;
 
 /// The partition of the queue that a window stands in.
 pub fn due(shard: u64) -> String {

@@ -122,21 +122,22 @@ impl Trail<'_> {
         loop {
             let at = self.store.clock.now();
             records.iter_mut().for_each(|recorded| recorded.recorded_at = at);
-            let insertion = |recorded| {
-                parameterized(insert::statement(&self.store.events, item::attributes(recorded)))
-            };
+            let insertion = |recorded| parameterized(insert::statement(&self.store.events, item::attributes(recorded)));
             let statements = records.iter().map(insertion).chain(changes.iter().cloned()).collect();
             let call = self.store.client.execute_transaction().set_transact_statements(Some(statements)).send();
             let until = self.deadline.min(Deadline::now() + self.store.attempt);
             let failure = match tokio::time::timeout_at(until, call).await {
-                Ok(Ok(_)) => return Ok(records.into_iter().next().map_or(Commit::Stale, |it| Commit::Done(Box::new(it)))),
+                Ok(Ok(_)) => {
+                    return Ok(records.into_iter().next().map_or(Commit::Stale, |it| Commit::Done(Box::new(it))));
+                }
                 Ok(Err(error)) if is_unexpected(&error) => {
                     let keys: Vec<_> = records.iter().map(|it| keys::event(&it.event.tenant, &it.event.id)).collect();
                     let mut there = self.events_by_key(keys.clone()).await?;
                     for (recorded, key) in records.iter().zip(&keys) {
                         if let Some(there) = there.remove(key) {
                             // The attempt that looked like a failure had done it.
-                            let is_ours = there.digest == recorded.digest && unacknowledged.contains(&there.recorded_at);
+                            let is_ours =
+                                there.digest == recorded.digest && unacknowledged.contains(&there.recorded_at);
                             let there = Box::new(there);
                             return Ok(if is_ours { Commit::Done(there) } else { Commit::Taken(there) });
                         }

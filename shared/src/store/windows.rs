@@ -15,9 +15,10 @@ use crate::{
     ijson::FieldError,
     instant::Instant,
     store::{
-        Pauses, ReadError, Store, Trail, Unavailable, described, is_final,
+        Pauses, ReadError, Store, Trail, Unavailable, described,
         document::Kind,
         insert::Insertion,
+        is_final,
         item::{Damaged, Item},
         keys,
         transaction::{Attribute, Change, Commit},
@@ -93,15 +94,19 @@ impl Step<'_> {
         let pointers = |window: Option<&Window>| -> BTreeSet<(String, String)> {
             let Some(window) = window.filter(|window| !window.is_closed()) else { return BTreeSet::new() };
             let of_account = (keys::open_windows(tenant), open_key(window));
-            let of_sessions = window.sessions().into_iter().map(|session| {
-                (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id))
-            });
+            let of_sessions = window
+                .sessions()
+                .into_iter()
+                .map(|session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id)));
             std::iter::once(of_account).chain(of_sessions).collect()
         };
         let (had, has) = (pointers(before.map(|before| &before.window)), pointers(Some(after)));
-        let added = has.difference(&had).map(|(pk, sk)| Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named.clone()]));
-        let removed =
-            had.difference(&has).map(|(pk, sk)| Change::Delete { key: [pk.clone(), sk.clone()], expected: named.clone() });
+        let added = has
+            .difference(&had)
+            .map(|(pk, sk)| Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named.clone()]));
+        let removed = had
+            .difference(&has)
+            .map(|(pk, sk)| Change::Delete { key: [pk.clone(), sk.clone()], expected: named.clone() });
         [window].into_iter().chain(added).chain(removed).collect()
     }
 }
@@ -459,9 +464,7 @@ impl Trail<'_> {
             let of_package = |claim: &Claim| claim.ends_with_session && is_same(claim.target.as_ref(), target);
             let told = match effect {
                 Effect::Opens => Vec::new(),
-                Effect::EndsSession => {
-                    window.end_with_source(|claim| claim.session.as_deref() == session, by, at, now)
-                }
+                Effect::EndsSession => window.end_with_source(|claim| claim.session.as_deref() == session, by, at, now),
                 Effect::RemovesPackage => window.end_with_source(of_package, by, at, now),
                 Effect::Disables => {
                     let is_meant = window.claims.iter().any(|claim| is_same(claim.target.as_ref(), target))
@@ -726,8 +729,7 @@ impl Store {
         let mut pauses = Pauses::until(deadline);
         loop {
             let item = self.state_item(pk.to_owned(), sk, deadline).await?;
-            let before: Option<u64> =
-                item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
+            let before: Option<u64> = item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
             let mut set = want(item.as_ref());
             set.push(("generation", number(before.unwrap_or(0) + 1)));
             let change = match before {

@@ -13,6 +13,7 @@ mod program;
 mod query;
 mod runner;
 mod search;
+mod simulation;
 mod source_documents;
 mod template;
 mod tokens;

@@ -155,7 +155,7 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
             })
             .collect();
         // Killed while requests are under way, as soon as some are acknowledged.
-        tests::until("something is listed", async || {
+        until("something is listed", async || {
             program.get("/v1/events?limit=1").await.body["events"]
                 .as_array()
                 .filter(|events| !events.is_empty())

@@ -60,7 +60,8 @@ impl World {
     }
 
     async fn until_state(&self, id: &Value, state: &str) -> Value {
-        until(format!("window {id} is {state}"), async || Some(self.window(id).await).filter(|it| it["state"] == state)).await
+        until(format!("window {id} is {state}"), async || Some(self.window(id).await).filter(|it| it["state"] == state))
+            .await
     }
 
     /// Everything that the trail tells of windows and what they ended, the oldest first.
@@ -182,7 +183,8 @@ async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let opened = world.ask("r-1", "msp-1", json!({})).await;
     let path = format!("/v1/windows/{}", opened["id"].as_str().unwrap());
-    let post = async |action: &str, body: Value| world.stack.post(&world.admin, &format!("{path}/{action}"), &body).await;
+    let post =
+        async |action: &str, body: Value| world.stack.post(&world.admin, &format!("{path}/{action}"), &body).await;
 
     for (body, status, part) in [
         (json!({"duration": "PT90M"}), 422, "/reason"),
@@ -247,7 +249,12 @@ async fn a_request_that_the_application_does_not_allow_is_refused_and_stored_now
         (why(lasting("PT121M")), "/window/duration"),
         (why(json!({"window": {"ends_at": seconds_ahead(7300)}})), "/window/ends_at"),
         (why(json!({"window": {"ends_at": seconds_ago(60)}})), "/window/ends_at"),
-        (why(json!({"session": {"id": "s", "scope": "session", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(7300)}})), "/session/ends_at"),
+        (
+            why(
+                json!({"session": {"id": "s", "scope": "session", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(7300)}}),
+            ),
+            "/session/ends_at",
+        ),
     ] {
         let answer = world.post(request("r-1", "msp-1", more.clone())).await;
         assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["pointer"]), (422, &json!(pointer)), "{more}");
@@ -274,7 +281,8 @@ async fn an_account_that_is_not_the_applications_own_is_never_disabled_and_is_a_
     let account = directory.add("ceo");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let window = world.ask("r-1", "ceo", lasting("PT1S")).await;
-    let nowhere = world.ask("r-2", "msp-1", json!({"target": {"name": "Unknown"}, "window": {"duration": "PT1S"}})).await;
+    let nowhere =
+        world.ask("r-2", "msp-1", json!({"target": {"name": "Unknown"}, "window": {"duration": "PT1S"}})).await;
     for (window, rule) in [(&window, "account.outside_patterns"), (&nowhere, "account.without_application")] {
         assert_eq!(world.window(&window["id"]).await["directory"], "external");
         let findings = world.findings(rule).await;
@@ -306,7 +314,8 @@ async fn a_session_ends_what_was_asked_in_it_and_nothing_else() {
     let first = world.ask("r-1", "msp-1", session("68")).await;
     let other = world.ask("r-2", "msp-2", session("69")).await;
     let said = |action: &str, more: Value| {
-        let mut event = json!({"action": action, "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"}});
+        let mut event =
+            json!({"action": action, "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"}});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         event
     };
@@ -362,13 +371,15 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     let enabled: Vec<_> = accounts.iter().map(|id| directory.is_enabled(id)).collect();
     assert_eq!(enabled, [Some(false), Some(true), Some(true)]);
     assert_eq!(world.window(&shared["id"]).await["state"], "open");
-    let wrong = world.stack.post(&world.admin, "/v1/windows/end", &json!({"filter": "actor.mail eq 1", "reason": "x"})).await;
+    let wrong =
+        world.stack.post(&world.admin, "/v1/windows/end", &json!({"filter": "actor.mail eq 1", "reason": "x"})).await;
     assert!(wrong.status == 422 && wrong.text.contains("/filter"), "{}", wrong.text);
 
     // Deleting the application ends the rest, in the directory that it had.
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/app").await.status, 204);
     world.until_state(&shared["id"], "closed").await;
-    until("all are disabled", async || accounts.iter().all(|id| directory.is_enabled(id) == Some(false)).then_some(())).await;
+    until("all are disabled", async || accounts.iter().all(|id| directory.is_enabled(id) == Some(false)).then_some(()))
+        .await;
     assert_eq!(world.stack.get(&world.admin, "/v1/applications/app").await.status, 404);
     assert_eq!(world.stack.get(&world.admin, "/v1/applications").await.body["applications"], json!([]));
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/other").await.status, 404);
@@ -401,7 +412,8 @@ async fn a_directory_that_only_says_so_is_not_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
     let directory = Directory::start().await;
-    let (member, guest) = (directory.add("msp-1@contoso.com"), directory.add_guest("msp-2_x#EXT#@contoso.com"));
+    let (member, guest) =
+        (directory.add("msp-1@contoso.com"), directory.accounts.add_guest("msp-2_x#EXT#@contoso.com"));
     let world = World::start().await;
     world.configure(entra(&directory.url), json!({})).await;
     // Throttled, then down, then done before the answer was lost, then the token is refused.
@@ -425,7 +437,7 @@ async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
 
     // An account that is gone ends its window, which says so.
     directory.add("msp-3@contoso.com");
-    directory.remove("u-2");
+    directory.accounts.remove("u-2");
     let gone = world.ask("r-3", "msp-3@contoso.com", lasting("PT1S")).await;
     world.until_state(&gone["id"], "closed").await;
     let told = world.told().await;
@@ -433,7 +445,10 @@ async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
         told.iter().find(|event| event["details"]["window"] == *id && event["action"] == action).cloned()
     };
     let verified = said(&gone["id"], "revocation.verified").unwrap();
-    assert_eq!(verified["message"], "Account msp-3@contoso.com is gone from application App: nothing is left to disable.");
+    assert_eq!(
+        verified["message"],
+        "Account msp-3@contoso.com is gone from application App: nothing is left to disable."
+    );
     assert_eq!(said(&gone["id"], "entra.account.disabled"), None);
     assert!(said(&first["id"], "entra.account.disabled").is_some());
     world.stack.stop().await;
@@ -447,11 +462,11 @@ async fn what_somebody_has_to_change_is_a_finding_at_once_and_is_tried_on() {
     world.configure(entra(&directory.url), json!({})).await;
     directory.fail([("PATCH", Fault::Status(403, None))]);
     let window = world.ask("r-1", "msp-1@contoso.com", lasting("PT1S")).await;
-    let finding = until("a finding is raised", async || {
-        world.findings("revocation.refused").await.pop()
-    })
-    .await;
-    assert_eq!((&finding["details"]["severity"], &finding["details"]["owners"]), (&json!("critical"), &json!(["it@acme.example"])));
+    let finding = until("a finding is raised", async || world.findings("revocation.refused").await.pop()).await;
+    assert_eq!(
+        (&finding["details"]["severity"], &finding["details"]["owners"]),
+        (&json!("critical"), &json!(["it@acme.example"]))
+    );
     let shown = world.window(&window["id"]).await;
     assert!(shown["attempts"] == 1 && shown["failing"].as_str().unwrap().contains("403"), "{shown}");
     world.until_state(&window["id"], "closed").await;
@@ -490,7 +505,7 @@ async fn directories_are_compared_with_the_open_windows() {
     world.configure(entra(&directory.url), json!({})).await;
     world.ask("r-1", "msp-off", json!({})).await;
     world.ask("r-2", "msp-fine", json!({})).await;
-    directory.turn(&off, false);
+    directory.accounts.turn(&off, false);
     let answer = world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
     for (rule, account) in [("account.disabled_inside_window", &off), ("account.enabled_without_window", &stray)] {

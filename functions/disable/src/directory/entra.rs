@@ -139,7 +139,8 @@ impl<'d> Connection<'d> {
         for name in names.into_iter().flatten() {
             let quoted = format!("'{}'", name.replace('\'', "''"));
             let filter = format!("mail eq {quoted} or mailNickname eq {quoted}");
-            let answer = self.ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None).await?;
+            let answer =
+                self.ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None).await?;
             if answer.status != 200 {
                 return Err(failure(&answer));
             }
@@ -204,7 +205,8 @@ impl<'d> Connection<'d> {
 }
 
 fn json_of(answer: &Answer) -> Result<Value, Failure> {
-    serde_json::from_slice(&answer.body).map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
 }
 
 fn account(user: &Value) -> Result<Account, Failure> {
@@ -216,7 +218,8 @@ fn account(user: &Value) -> Result<Account, Failure> {
             Ok(Account { id, name, is_enabled, is_foreign })
         }
         _ => {
-            let detail = "Graph does not say whether the account is enabled; the app registration may lack User.Read.All";
+            let detail =
+                "Graph does not say whether the account is enabled; the app registration may lack User.Read.All";
             Err(refusal("no_account_enabled", detail.to_owned()))
         }
     }

@@ -142,7 +142,8 @@ impl<'d> Connection<'d> {
 }
 
 fn json_of(answer: &Answer) -> Result<Value, Failure> {
-    serde_json::from_slice(&answer.body).map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
 }
 
 fn account(user: &Value) -> Result<Account, Failure> {
@@ -168,7 +169,9 @@ mod tests {
 
     #[test]
     fn whether_an_account_is_active_is_read_in_every_form() {
-        for (active, enabled) in [(json!(true), true), (json!(false), false), (json!("False"), false), (json!("true"), true)] {
+        for (active, enabled) in
+            [(json!(true), true), (json!(false), false), (json!("False"), false), (json!("true"), true)]
+        {
             let user = json!({"id": "1", "userName": "a", "active": active});
             assert_eq!(account(&user).unwrap().is_enabled, enabled);
         }

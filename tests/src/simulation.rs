@@ -1,0 +1,820 @@
+//! Windows in virtual time: the function that ends them, as it is deployed, over an engine and directories that live in this process and
+//! go wrong as a seed says. Time passes only when nobody has anything to do, so a day takes seconds, and the same seed gives the same day.
+//!
+//! What is real: the function, the store with its statements and transactions, the SDK, the engine, the protocols of the directories. What
+//! is made: the network between them, the clocks, and chance.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, SharedHttpClient, http_client_fn,
+    },
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use aws_types::SdkConfig;
+use dynoxide::Database;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use shared::{
+    application::{Application, Place},
+    chance,
+    event::{Actor, EventId, Party, RecordedBy, Tenant},
+    instant::{Clock, Instant},
+    intake::{self, Intake},
+    outbound::{Outbound, Reach},
+    store::{
+        Store, Trail,
+        document::{Alias, Kind, Wanted},
+        insert::Insertion,
+        listing::{Order, Range},
+        search::Search,
+        windows::Recording,
+    },
+    window::{Told, Window},
+};
+use tokio::{sync::Notify, time::Instant as Deadline};
+
+use crate::directory::{Accounts, TOKEN};
+
+/// When virtual time begins.
+const BASE: &str = "2026-11-22T00:00:00.000Z";
+const EVENTS: &str = "events";
+const STATE: &str = "state";
+
+/// How a simulation goes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What all chance follows from.
+    pub seed: u64,
+    /// How long requests come in.
+    pub lasts: Duration,
+    /// Directories, and accounts of each.
+    pub directories: usize,
+    /// Accounts of each directory.
+    pub accounts: usize,
+    /// Whether storage, directories, clocks and runs go wrong by chance.
+    pub has_trouble: bool,
+    /// A directory that is down for a time, from when on.
+    pub outage: Option<(usize, Duration, Duration)>,
+    /// The mean pause between two requests.
+    pub pause: Duration,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Calls to the storage and to directories.
+    pub steps: u64,
+    /// Requests that were accepted.
+    pub accepted: usize,
+    /// Ends that were made true.
+    pub disabled: usize,
+    /// Ends that took nothing away.
+    pub covered: usize,
+    /// Ends that were overdue.
+    pub overdue: usize,
+    /// Runs that were killed.
+    pub killed: usize,
+    /// How late each end was that was made true, by its directory.
+    pub lateness: Vec<(String, Duration)>,
+}
+
+/// What goes wrong by chance, in thousandths of calls.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weather {
+    storage: u32,
+    directory: u32,
+}
+
+struct State {
+    chance: StdRng,
+    weather: Weather,
+    /// Directories that are down, by their host.
+    down: BTreeSet<String>,
+}
+
+/// Everything outside the function.
+struct World {
+    plan: Plan,
+    base: Instant,
+    begun: Deadline,
+    database: Database,
+    directories: BTreeMap<String, Accounts>,
+    state: Mutex<State>,
+    steps: AtomicU64,
+    truth: OnceLock<Store>,
+}
+
+/// One process: a run of the function, or a portal. Its clock and its end are its own.
+struct Process {
+    world: Arc<World>,
+    /// How far its clock is off, in milliseconds.
+    skew: AtomicI64,
+    /// Calls until it is killed.
+    calls_left: AtomicI64,
+    killed: Notify,
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// Refused, not done.
+    Refused,
+    /// Done, and not answered.
+    Lost,
+    /// Done long after whoever called has gone.
+    Late,
+    /// Never done, never answered.
+    Hangs,
+}
+
+impl World {
+    fn now(&self) -> Instant {
+        self.base.plus(self.begun.elapsed())
+    }
+
+    fn chance<T>(&self, take: impl FnOnce(&mut StdRng) -> T) -> T {
+        take(&mut self.state.lock().expect("state").chance)
+    }
+
+    fn fault(&self, per_mille: u32) -> Option<Fault> {
+        self.chance(|chance| {
+            chance.random_ratio(per_mille.min(1000), 1000).then(|| {
+                [Fault::Refused, Fault::Lost, Fault::Late, Fault::Hangs][chance.random_range(0..4)]
+            })
+        })
+    }
+
+    /// What the storage answers.
+    fn stored(&self, operation: &str, body: &[u8]) -> (u16, String) {
+        macro_rules! call {
+            ($method:ident) => {{
+                let request = serde_json::from_slice(body).expect("a request");
+                self.database.$method(request).map(|answer| serde_json::to_string(&answer).expect("JSON"))
+            }};
+        }
+        let answer = match operation {
+            "GetItem" => call!(get_item),
+            "Query" => call!(query),
+            "BatchGetItem" => call!(batch_get_item),
+            "BatchExecuteStatement" => call!(batch_execute_statement),
+            "ExecuteStatement" => call!(execute_statement),
+            "ExecuteTransaction" => call!(execute_transaction),
+            other => panic!("the storage is asked for {other}"),
+        };
+        match answer {
+            Ok(answer) => (200, answer),
+            Err(error) => (error.status_code(), error.to_json()),
+        }
+    }
+
+    /// The store as nobody disturbs it.
+    fn truth(&self) -> &Store {
+        self.truth.get().expect("the store")
+    }
+
+    async fn trail(&self, store: &Store) -> Trail<'static> {
+        // Leaked once a use: a simulation ends with its process.
+        let store: &'static Store = Box::leak(Box::new(store.clone()));
+        let deadline = Deadline::now() + Duration::from_secs(20);
+        loop {
+            if let Ok(trail) = store.trail(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400)).await {
+                return trail.at(store.clock().now(), Deadline::now() + Duration::from_secs(20));
+            }
+        }
+    }
+}
+
+fn tenant() -> Tenant {
+    Tenant::new("acme").expect("a tenant")
+}
+
+impl Process {
+    fn new(world: &Arc<World>) -> Arc<Self> {
+        Arc::new(Self {
+            world: world.clone(),
+            skew: AtomicI64::new(0),
+            calls_left: AtomicI64::new(i64::MAX),
+            killed: Notify::new(),
+        })
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.world.now().millis() + self.skew.load(Ordering::Relaxed))
+    }
+
+    fn aws(self: &Arc<Self>) -> SdkConfig {
+        let connector = SharedHttpConnector::new(StorageConnector(self.clone()));
+        let client: SharedHttpClient =
+            http_client_fn(move |_: &HttpConnectorSettings, _: &RuntimeComponents| connector.clone());
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
+            .http_client(client)
+            .build()
+    }
+
+    fn store(self: &Arc<Self>) -> Store {
+        let process = self.clone();
+        Store::new(&variables(), &self.aws()).expect("a store").by(Clock::new(move || process.now()))
+    }
+
+    /// Counts a call; whether the process is killed before it, or after it.
+    fn is_last(&self) -> bool {
+        self.world.steps.fetch_add(1, Ordering::Relaxed);
+        self.calls_left.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+fn variables() -> shared::config::Variables {
+    [
+        ("EVENTS_TABLE", EVENTS),
+        ("STATE_TABLE", STATE),
+        ("FEED_LAG_SECONDS", "10"),
+        ("RETENTION_DAYS", "400"),
+        ("ZONE", "UTC"),
+        ("ONE_MACHINE", "true"),
+        ("SECRET_PREFIX", "p"),
+        ("JIT_AUDIT_SECRET_DIRECTORY", TOKEN),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into_iter()
+    .collect()
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io("the connection broke".into())
+}
+
+fn response(status: u16, body: String) -> HttpResponse {
+    let response = http::Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    HttpResponse::try_from(response.body(body.into()).expect("a response")).expect("a response")
+}
+
+/// The way to the storage.
+struct StorageConnector(Arc<Process>);
+
+impl std::fmt::Debug for StorageConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the simulated storage")
+    }
+}
+
+impl HttpConnector for StorageConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let process = self.0.clone();
+        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let is_last = process.is_last();
+        HttpConnectorFuture::new(async move {
+            let world = process.world.clone();
+            let per_mille = world.state.lock().expect("state").weather.storage;
+            let fault = world.fault(per_mille);
+            let latency = match fault {
+                Some(Fault::Late) => world.chance(|chance| chance.random_range(4_000..20_000)),
+                _ => world.chance(|chance| chance.random_range(1..15)),
+            };
+            let dies_before = is_last && world.chance(|chance| chance.random());
+            // What was sent goes on without whoever sent it.
+            let done = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(latency)).await;
+                match fault {
+                    Some(Fault::Refused) => {
+                        (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"by plan"}"#.to_owned())
+                    }
+                    Some(Fault::Hangs) => std::future::pending().await,
+                    _ if dies_before => std::future::pending().await,
+                    _ => world.stored(&operation, &body),
+                }
+            });
+            if dies_before {
+                process.killed.notify_one();
+            }
+            let (status, body) = done.await.map_err(|_| broken())?;
+            if is_last {
+                process.killed.notify_one();
+                return std::future::pending().await;
+            }
+            if fault == Some(Fault::Lost) {
+                return Err(broken());
+            }
+            Ok(response(status, body))
+        })
+    }
+}
+
+/// The way to the directories.
+struct DirectoryConnector(Arc<Process>);
+
+impl std::fmt::Debug for DirectoryConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the simulated directories")
+    }
+}
+
+impl HttpConnector for DirectoryConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let process = self.0.clone();
+        let uri: http::Uri = request.uri().parse().expect("an address");
+        let method = request.method().to_owned();
+        let bearer = request.headers().get("authorization").unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let is_last = process.is_last();
+        HttpConnectorFuture::new(async move {
+            let world = process.world.clone();
+            let host = uri.host().unwrap_or_default().to_owned();
+            if method == "PATCH" {
+                never_early(&process, &host, uri.path()).await;
+            }
+            let (per_mille, is_down) = {
+                let state = world.state.lock().expect("state");
+                (state.weather.directory, state.down.contains(&host))
+            };
+            let fault = world.fault(per_mille);
+            let latency = match fault {
+                Some(Fault::Late) => world.chance(|chance| chance.random_range(9_000..30_000)),
+                _ => world.chance(|chance| chance.random_range(5..60)),
+            };
+            // Half of the time a directory that is down refuses, half of the time it says nothing.
+            let hangs = is_down && world.chance(|chance| chance.random());
+            let done = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(latency)).await;
+                let accounts = world.directories.get(&host).expect("a directory");
+                match fault {
+                    _ if hangs => std::future::pending().await,
+                    _ if is_down => (503, Value::Null),
+                    Some(Fault::Refused) => (429, Value::Null),
+                    Some(Fault::Hangs) => std::future::pending().await,
+                    _ => accounts.answer(&method, &uri, &bearer, &body),
+                }
+            });
+            let (status, body) = done.await.map_err(|_| broken())?;
+            if is_last {
+                process.killed.notify_one();
+                return std::future::pending().await;
+            }
+            if fault == Some(Fault::Lost) {
+                return Err(broken());
+            }
+            Ok(response(status, if body.is_null() { String::new() } else { body.to_string() }))
+        })
+    }
+}
+
+/// Whoever sends a change that disables an account has its window for itself, and no request for it goes on by its own clock. Where
+/// somebody asked since it looked, the window is not its own any more, and it will see so when it closes.
+async fn never_early(process: &Process, host: &str, path: &str) {
+    let world = &process.world;
+    let id = path.rsplit('/').next().unwrap_or_default();
+    let Some(name) = world.directories[host].name(id) else { return };
+    let trail = world.trail(world.truth()).await;
+    let account = Party { name: Some(name.clone()), ..Party::default() };
+    let now = process.now();
+    for open in trail.open_windows_of(&account).await.expect("the windows") {
+        let goes_on = open.window.claims.iter().any(|claim| claim.goes_on(now));
+        assert!(
+            !(goes_on && open.window.lease.is_some()),
+            "seed {}: {name} is disabled at {now} inside its window: {:?}",
+            world.plan.seed,
+            open.window
+        );
+    }
+}
+
+/// The tables of the template, as CreateTable takes them.
+fn tables() -> &'static [Value] {
+    static TABLES: OnceLock<Vec<Value>> = OnceLock::new();
+    TABLES.get_or_init(|| {
+        let describe = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let stack = local::start(crate::options()).await.expect("a stack");
+                let client = aws_sdk_dynamodb::Client::new(stack.sdk_config());
+                let mut tables = Vec::new();
+                for (logical, name) in [("EventsTable", EVENTS), ("StateTable", STATE)] {
+                    let described = client.describe_table().table_name(stack.table(logical).expect("a table"));
+                    let table = described.send().await.expect("an answer").table.expect("a table");
+                    let keys = |schema: &[aws_sdk_dynamodb::types::KeySchemaElement]| -> Value {
+                        schema.iter().map(|key| json!({"AttributeName": key.attribute_name(), "KeyType": key.key_type().as_str()})).collect()
+                    };
+                    let attributes: Value = table
+                        .attribute_definitions()
+                        .iter()
+                        .map(|it| json!({"AttributeName": it.attribute_name(), "AttributeType": it.attribute_type().as_str()}))
+                        .collect();
+                    let indexes: Value = table
+                        .global_secondary_indexes()
+                        .iter()
+                        .map(|index| {
+                            let kind = index.projection().and_then(|it| it.projection_type()).expect("a projection");
+                            json!({"IndexName": index.index_name(), "KeySchema": keys(index.key_schema()), "Projection": {"ProjectionType": kind.as_str()}})
+                        })
+                        .collect();
+                    tables.push(json!({
+                        "TableName": name, "BillingMode": "PAY_PER_REQUEST", "KeySchema": keys(table.key_schema()),
+                        "AttributeDefinitions": attributes, "GlobalSecondaryIndexes": indexes
+                    }));
+                }
+                stack.stop().await;
+                tables
+            })
+        });
+        describe.join().expect("the tables")
+    })
+}
+
+/// Runs a simulation to its end, and checks what has to hold.
+pub fn run(plan: Plan) -> Outcome {
+    let tables = tables();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    chance::seed(plan.seed);
+    tokio::task::LocalSet::new().block_on(&runtime, async move {
+        let database = Database::memory().expect("a database");
+        for table in tables {
+            database.create_table(serde_json::from_value(table.clone()).expect("a table")).expect("a table");
+        }
+        let directories: BTreeMap<String, Accounts> =
+            (0..plan.directories).map(|number| (host(number), Accounts::default())).collect();
+        for accounts in directories.values() {
+            for number in 0..plan.accounts {
+                let id = accounts.add(&account_name(number));
+                accounts.turn(&id, false);
+            }
+        }
+        let seed = plan.seed;
+        let world = Arc::new(World {
+            plan,
+            base: BASE.parse().expect("a time"),
+            begun: Deadline::now(),
+            database,
+            directories,
+            state: Mutex::new(State {
+                chance: StdRng::seed_from_u64(seed),
+                weather: Weather::default(),
+                down: BTreeSet::new(),
+            }),
+            steps: AtomicU64::new(0),
+            truth: OnceLock::new(),
+        });
+        let observer = Process::new(&world);
+        world.truth.set(observer.store()).expect("once");
+        simulate(&world).await
+    })
+}
+
+fn host(number: usize) -> String {
+    format!("d{number}.example")
+}
+
+fn account_name(number: usize) -> String {
+    format!("msp-{number}")
+}
+
+/// The applications, half of them of each kind of directory.
+async fn configure(world: &Arc<World>) {
+    let trail = world.trail(world.truth()).await;
+    world.truth().remember(&tenant(), trail.deadline).await.expect("an answer");
+    let caller = shared::access::Caller {
+        tenants: vec![tenant()],
+        permissions: Vec::new(),
+        sub: "it".to_owned(),
+        email: None,
+        client_id: None,
+    };
+    for number in 0..world.plan.directories {
+        let url = format!("https://{}", host(number));
+        let secret = "env:JIT_AUDIT_SECRET_DIRECTORY";
+        let directory = match number % 2 {
+            0 => json!({"kind": "scim", "base_url": format!("{url}/scim"), "token": secret}),
+            _ => json!({"kind": "entra", "tenant_id": format!("t{number}"), "client_id": "c", "client_secret": secret, "graph_url": url, "login_url": url}),
+        };
+        let json = json!({"name": format!("app-{number}"), "window": "PT10M", "max_window": "P1D", "accounts": ["msp-*"], "directory": directory});
+        let application = Application::read(&json.to_string(), Place::OneMachine).expect("an application");
+        let wanted = Wanted {
+            content: serde_json::to_value(&application).ok(),
+            unconfigured: None,
+            aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: String::new() }],
+            shown: Some(Party { id: Some(format!("app-{number}")), ..Party::default() }),
+        };
+        let id = format!("app-{number}");
+        let want = |_: Option<&_>| Ok::<_, shared::store::ReadError>(wanted.clone());
+        trail.configure(Kind::Application, &id, &caller, want).await.expect("an application");
+    }
+}
+
+async fn simulate(world: &Arc<World>) -> Outcome {
+    configure(world).await;
+    let killed = Arc::new(AtomicU64::new(0));
+    let wake = Arc::new(Notify::new());
+    // The schedule, which is late, doubled or missing at times, and whoever is woken by a change.
+    let scheduling = {
+        let (world, killed, wake) = (world.clone(), killed.clone(), wake.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(60)) => {}
+                    () = wake.notified() => {}
+                }
+                let copies = match world.plan.has_trouble {
+                    true => world.chance(|chance| [0, 1, 1, 1, 1, 1, 1, 2][chance.random_range(0..8)]),
+                    false => 1,
+                };
+                for _ in 0..copies {
+                    let (world, killed) = (world.clone(), killed.clone());
+                    tokio::task::spawn_local(async move { invoke(&world, &killed).await });
+                }
+            }
+        })
+    };
+    let weather = {
+        let world = world.clone();
+        tokio::task::spawn_local(async move { change_weather(&world).await })
+    };
+    let outage = {
+        let world = world.clone();
+        tokio::task::spawn_local(async move {
+            let Some((number, from, lasts)) = world.plan.outage else { return };
+            tokio::time::sleep(from).await;
+            world.state.lock().expect("state").down.insert(host(number));
+            tokio::time::sleep(lasts).await;
+            world.state.lock().expect("state").down.remove(&host(number));
+        })
+    };
+    let mut accepted = 0;
+    let mut number = 0;
+    let portal = Process::new(world);
+    let store = portal.store();
+    while world.begun.elapsed() < world.plan.lasts {
+        let pause = world.plan.pause.as_millis().max(1) as u64;
+        tokio::time::sleep(Duration::from_millis(world.chance(|chance| chance.random_range(0..pause * 2)))).await;
+        number += 1;
+        match world.chance(|chance| chance.random_range(0..10)) {
+            0 => change(world, &store, &wake, true).await,
+            1 => change(world, &store, &wake, false).await,
+            2 => cancel(world, &store, &wake, number).await,
+            _ => accepted += usize::from(ask(world, &store, &wake, number).await),
+        }
+    }
+    weather.abort();
+    let _ = outage.await;
+    {
+        let mut state = world.state.lock().expect("state");
+        state.weather = Weather::default();
+        state.down.clear();
+    }
+    // All windows that were asked for end within a day; then some time for what was missed.
+    let trail = world.trail(world.truth()).await;
+    loop {
+        let trail = trail.at(world.now(), Deadline::now() + Duration::from_secs(20));
+        let open = trail.windows_of(&trail.open_windows().await.expect("the windows")).await.expect("the windows");
+        let Some(last) = open.iter().filter_map(Window::ends_at).max() else { break };
+        let overdue = world.now().millis() - last.millis();
+        assert!(overdue < 600_000, "seed {}: given up: {open:?}", world.plan.seed);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    scheduling.abort();
+    let mut outcome = check(world).await;
+    outcome.steps = world.steps.load(Ordering::Relaxed);
+    outcome.accepted = accepted;
+    outcome.killed = usize::try_from(killed.load(Ordering::Relaxed)).unwrap_or_default();
+    outcome
+}
+
+async fn change_weather(world: &World) {
+    if !world.plan.has_trouble {
+        return;
+    }
+    loop {
+        let lasts = {
+            let mut state = world.state.lock().expect("state");
+            let State { chance, weather, down } = &mut *state;
+            weather.storage = [0, 0, 20, 200][chance.random_range(0..4)];
+            weather.directory = [0, 0, 50, 400][chance.random_range(0..4)];
+            down.clear();
+            if chance.random_ratio(1, 4) {
+                down.insert(host(chance.random_range(0..world.plan.directories)));
+            }
+            Duration::from_secs(chance.random_range(30..900))
+        };
+        tokio::time::sleep(lasts).await;
+    }
+}
+
+/// One run of the function, in a process of its own.
+async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
+    let process = Process::new(world);
+    if world.plan.has_trouble {
+        let late = world.chance(|chance| if chance.random_ratio(1, 5) { chance.random_range(0..90) } else { 0 });
+        tokio::time::sleep(Duration::from_secs(late)).await;
+        let skew = world.chance(|chance| chance.random_range(-2_000..2_000));
+        process.skew.store(skew, Ordering::Relaxed);
+        if world.chance(|chance| chance.random_ratio(1, 4)) {
+            process.calls_left.store(world.chance(|chance| chance.random_range(1..200)), Ordering::Relaxed);
+        }
+        // The clock is set right, or wrong, in the middle of it.
+        let stepping = Arc::downgrade(&process);
+        let (after, to) = world.chance(|chance| (chance.random_range(1..150), chance.random_range(-5_000..5_000)));
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            if let Some(process) = stepping.upgrade() {
+                process.skew.store(to, Ordering::Relaxed);
+            }
+        });
+    }
+    let outbound = Outbound::through(Reach::Public, SharedHttpConnector::new(DirectoryConnector(process.clone())));
+    let function =
+        disable::Disable::over(process.store(), outbound, &variables(), &process.aws()).expect("the function");
+    tokio::select! {
+        done = disable::run::run(&function) => {
+            // The storage did not answer: the next run will find it answering.
+            let _ = done;
+        }
+        () = process.killed.notified() => {
+            killed.fetch_add(1, Ordering::Relaxed);
+        }
+        // As Lambda ends a function that takes too long.
+        () = tokio::time::sleep(Duration::from_secs(240)) => panic!("seed {}: a run took too long", world.plan.seed),
+    }
+}
+
+fn recorder() -> RecordedBy {
+    RecordedBy { sub: "portal".to_owned(), client_id: None }
+}
+
+/// Asks for an account, and enables it when that is accepted, as a portal does.
+async fn ask(world: &Arc<World>, store: &Store, wake: &Notify, number: usize) -> bool {
+    let (directory, account, lasts, starts_in, backdated, in_session) = world.chance(|chance| {
+        (
+            chance.random_range(0..world.plan.directories),
+            chance.random_range(0..world.plan.accounts),
+            chance.random_range(1..1200),
+            if chance.random_ratio(1, 6) { chance.random_range(1..600) } else { 0 },
+            // Already over when it comes, some of them: then they are late from the start.
+            if world.plan.has_trouble && chance.random_ratio(1, 6) { chance.random_range(1..1500) } else { 0 },
+            chance.random_ratio(1, 3),
+        )
+    });
+    let mut event = json!({
+        "id": format!("r-{number}"), "action": "entra.account.requested", "occurred_at": world.now().minus(Duration::from_secs(backdated)),
+        "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": format!("app-{directory}")},
+        "account": {"name": account_name(account)}, "window": {"duration": format!("PT{lasts}S")}
+    });
+    if in_session || starts_in > 0 {
+        event["session"] = json!({"id": format!("s-{number}"), "scope": "session"});
+    }
+    if starts_in > 0 {
+        event["session"]["starts_at"] = json!(world.now().plus(Duration::from_secs(starts_in)));
+    }
+    let (window, claim) = loop {
+        let trail = world.trail(store).await;
+        let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention() };
+        let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
+        let (recording, _) = trail.record(read, &recorder(), Place::OneMachine).await;
+        match recording {
+            Recording::Judged(insertion) => match *insertion {
+                Insertion::Created(recorded) | Insertion::Duplicate(recorded) => {
+                    break (recorded.opened.expect("a window").id, recorded.event.id);
+                }
+                Insertion::Unavailable => continue,
+                Insertion::Conflict(..) => panic!("seed {}: a conflict with itself", world.plan.seed),
+            },
+            Recording::Refused(errors) => {
+                // So many requests hold the account already.
+                assert!(errors[0].pointer == "/account", "seed {}: {errors:?}", world.plan.seed);
+                return false;
+            }
+        }
+    };
+    wake.notify_one();
+    let world = world.clone();
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(Duration::from_secs(starts_in)).await;
+        let trail = world.trail(world.truth()).await;
+        let there = trail.window(&window).await.expect("an answer").expect("a window").window;
+        let goes_on = there.claims.iter().any(|it| it.event == claim && it.goes_on(world.now()));
+        if goes_on {
+            let accounts = &world.directories[&host(directory)];
+            accounts.turn(&format!("u-{account}"), true);
+        }
+    });
+    true
+}
+
+/// Extends or ends a window.
+async fn change(world: &Arc<World>, store: &Store, wake: &Notify, extend: bool) {
+    let trail = world.trail(store).await;
+    let Ok(open) = trail.open_windows().await else { return };
+    if open.is_empty() {
+        return;
+    }
+    let (which, more) = world.chance(|chance| (chance.random_range(0..open.len()), chance.random_range(1..900)));
+    let now = trail.now;
+    let decide = |window: &mut Window| -> Result<Vec<Told>, shared::store::ReadError> {
+        Ok(match extend {
+            true => {
+                let to = window.ends_at().unwrap_or(now).plus(Duration::from_secs(more));
+                window.extend(to, Actor::system(), "longer".to_owned(), now).ok().flatten().into_iter().collect()
+            }
+            false => window.end(|_| true, &Actor::system(), Some("done"), now),
+        })
+    };
+    let _ = trail.change_window(&open[which], &recorder(), decide).await;
+    wake.notify_one();
+}
+
+/// Cancels a session, of one of the last requests.
+async fn cancel(world: &Arc<World>, store: &Store, wake: &Notify, number: usize) {
+    let back = world.chance(|chance| chance.random_range(1..20));
+    let event = json!({
+        "id": format!("c-{number}"), "action": "session.canceled", "occurred_at": world.now(),
+        "actor": {"type": "user", "email": "alex@nikpot.com"}, "session": {"id": format!("s-{}", number.saturating_sub(back)), "scope": "session"}
+    });
+    let trail = world.trail(store).await;
+    let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention() };
+    let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
+    let _ = trail.record(read, &recorder(), Place::OneMachine).await;
+    wake.notify_one();
+}
+
+/// What has to hold at the end.
+async fn check(world: &Arc<World>) -> Outcome {
+    let seed = world.plan.seed;
+    for (host, accounts) in &world.directories {
+        for number in 0..world.plan.accounts {
+            let enabled = accounts.is_enabled(&format!("u-{number}"));
+            assert_eq!(enabled, Some(false), "seed {seed}: {} of {host} stays enabled without a window", account_name(number));
+        }
+    }
+    let trail = world.trail(world.truth()).await.at(world.now(), Deadline::now() + Duration::from_secs(3600));
+    let range = Range {
+        since: world.base.minus(Duration::from_secs(86_400)),
+        until: world.now().plus(Duration::from_secs(86_400)),
+        order: Order::Ascending,
+        after: None,
+    };
+    let search = Search { range, filter: None, words: None, include_service: true };
+    let mut listing = trail.search(&search, 1000);
+    let (mut outcome, mut ends, mut opened, mut asked, mut settled) =
+        (Outcome::default(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    while let Some(recorded) = listing.next().await.expect("the trail") {
+        let event = &recorded.event;
+        let detail = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).cloned().unwrap_or_default()
+        };
+        let text = |name: &str| detail(name).as_str().unwrap_or_default().to_owned();
+        match event.action.as_str() {
+            "entra.account.requested" => {
+                asked.insert(event.id.to_string());
+            }
+            "window.opened" => assert!(opened.insert(text("event")), "seed {seed}: opened twice: {event:?}"),
+            "entra.account.disabled" => {
+                let end = (text("window"), text("planned_end"));
+                assert!(ends.insert(end), "seed {seed}: one end told twice: {event:?}");
+            }
+            "revocation.verified" => {
+                let (planned, actual): (Instant, Instant) =
+                    (text("planned_end").parse().expect("a time"), text("actual_end").parse().expect("a time"));
+                assert!(actual >= planned, "seed {seed}: early: {event:?}");
+                assert_eq!(detail("gone"), json!(false), "seed {seed}: nobody removed an account: {event:?}");
+                outcome.disabled += 1;
+                let lateness = Duration::from_millis(detail("lateness_ms").as_u64().unwrap_or_default());
+                outcome.lateness.push((text("directory"), lateness));
+                *settled.entry(text("window")).or_insert(0) += 1;
+            }
+            "revocation.covered" => outcome.covered += 1,
+            "revocation.overdue" => outcome.overdue += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(asked, opened, "seed {seed}: every request opened a window, and says so once");
+    assert_eq!(ends.len(), outcome.disabled, "seed {seed}: disabled and verified, once an end");
+    let (mut before, mut windows) = (None::<String>, 0);
+    loop {
+        let (page, goes_on) = trail.windows(before.as_deref()).await.expect("the windows");
+        for window in &page {
+            windows += 1;
+            assert!(window.is_closed(), "seed {seed}: {window:?}");
+            assert!(settled.contains_key(&window.id), "seed {seed}: closed without being read back: {window:?}");
+        }
+        before = page.last().map(|window| window.id.clone());
+        if !goes_on {
+            break;
+        }
+    }
+    assert!(windows > 0, "seed {seed}: nothing happened");
+    outcome
+}

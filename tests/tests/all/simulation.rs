@@ -1,0 +1,59 @@
+//! Windows through thousands of steps of trouble, in virtual time; `SIMULATION_STEPS` says how many.
+
+use std::time::Duration;
+
+use tests::simulation::{self, Plan};
+
+fn plan(seed: u64) -> Plan {
+    Plan {
+        seed,
+        lasts: Duration::from_secs(1800),
+        directories: 4,
+        accounts: 6,
+        has_trouble: true,
+        outage: None,
+        pause: Duration::from_secs(8),
+    }
+}
+
+/// Never early, nothing stays enabled, one event an end, nothing given up: whatever throttles, breaks, is killed, late or doubled.
+#[test]
+fn every_window_ends_once_whatever_goes_wrong() {
+    let wanted: u64 = std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
+    let first: u64 = std::env::var("SIMULATION_SEED").map_or(1, |text| text.parse().expect("a number"));
+    let (mut steps, mut seed) = (0, first);
+    let (mut ends, mut killed, mut overdue) = (0, 0, 0);
+    while steps < wanted {
+        let outcome = simulation::run(plan(seed));
+        steps += outcome.steps;
+        ends += outcome.disabled + outcome.covered;
+        killed += outcome.killed;
+        overdue += outcome.overdue;
+        seed += 1;
+    }
+    eprintln!("{} seeds, {steps} steps, {ends} ends, {killed} runs killed, {overdue} overdue", seed - first);
+    assert!(ends > 0 && killed > 0);
+}
+
+/// While one directory is down, the others' windows end on the second, and its own as soon as it is back.
+#[test]
+fn a_directory_that_is_down_delays_nobody_else_and_is_never_given_up() {
+    let hour = Duration::from_secs(3600);
+    let plan = Plan {
+        has_trouble: false,
+        outage: Some((0, Duration::from_secs(300), hour)),
+        lasts: hour,
+        pause: Duration::from_secs(20),
+        ..plan(7)
+    };
+    let outcome = simulation::run(plan);
+    let (mut down, mut others) = (Vec::new(), Vec::new());
+    for (directory, lateness) in outcome.lateness {
+        if directory.starts_with("scim:d0.") { down.push(lateness) } else { others.push(lateness) }
+    }
+    let latest = |all: &[Duration]| all.iter().max().copied().unwrap_or_default();
+    assert!(down.len() > 3 && others.len() > 20, "{} {}", down.len(), others.len());
+    assert!(latest(&others) <= Duration::from_secs(3), "{:?}", latest(&others));
+    assert!(latest(&down) > Duration::from_secs(600), "it was down: {:?}", latest(&down));
+    assert!(outcome.overdue > 0);
+}
