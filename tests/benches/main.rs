@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod disable;
 mod growth;
 mod ingest;
 mod measure;
@@ -66,6 +67,10 @@ async fn main() {
         start::to_first_poll(scale, &mut report).await;
         start::first_call_over_tls(scale, &mut report).await;
         start::sizes(&mut report);
+    }
+    if wants("disable") {
+        disable::many_at_once(scale, &mut report).await;
+        disable::after_an_outage(scale, &mut report);
     }
     if wants("growth") {
         growth::events_and_tenants(scale, &mut report).await;

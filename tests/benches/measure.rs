@@ -12,6 +12,11 @@ impl Report {
         self.add([what.into(), ours, other, format!("{ratio:.2}"), target.into()]);
     }
 
+    /// Ours beside something else, where no ratio says more.
+    pub fn beside(&mut self, what: &str, ours: String, other: String, target: &str) {
+        self.add([what.into(), ours, other, String::new(), target.into()]);
+    }
+
     /// A figure that stands alone.
     pub fn note(&mut self, what: &str, ours: String, target: &str) {
         self.add([what.into(), ours, String::new(), String::new(), target.into()]);

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -17,7 +18,8 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::{
     http::{
-        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, SharedHttpClient, http_client_fn,
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+        http_client_fn,
     },
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
@@ -25,6 +27,7 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_types::SdkConfig;
 use dynoxide::Database;
+use futures::FutureExt;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use shared::{
@@ -87,8 +90,8 @@ pub struct Outcome {
     pub overdue: usize,
     /// Runs that were killed.
     pub killed: usize,
-    /// How late each end was that was made true, by its directory.
-    pub lateness: Vec<(String, Duration)>,
+    /// Of each end that was made true its directory, when it was planned, counted from the beginning, and how late it was.
+    pub lateness: Vec<(String, Duration, Duration)>,
 }
 
 /// What goes wrong by chance, in thousandths of calls.
@@ -103,6 +106,8 @@ struct State {
     weather: Weather,
     /// Directories that are down, by their host.
     down: BTreeSet<String>,
+    /// What must not have happened, and did. A panic in a task of its own would be lost.
+    violations: Vec<String>,
 }
 
 /// Everything outside the function.
@@ -114,7 +119,7 @@ struct World {
     directories: BTreeMap<String, Accounts>,
     state: Mutex<State>,
     steps: AtomicU64,
-    truth: OnceLock<Store>,
+    truth: OnceLock<&'static Store>,
 }
 
 /// One process: a run of the function, or a portal. Its clock and its end are its own.
@@ -125,6 +130,8 @@ struct Process {
     /// Calls until it is killed.
     calls_left: AtomicI64,
     killed: Notify,
+    /// Whether it only looks on: what it does is no step.
+    looks_on: bool,
 }
 
 /// What happens to a call.
@@ -151,9 +158,9 @@ impl World {
 
     fn fault(&self, per_mille: u32) -> Option<Fault> {
         self.chance(|chance| {
-            chance.random_ratio(per_mille.min(1000), 1000).then(|| {
-                [Fault::Refused, Fault::Lost, Fault::Late, Fault::Hangs][chance.random_range(0..4)]
-            })
+            chance
+                .random_ratio(per_mille.min(1000), 1000)
+                .then(|| [Fault::Refused, Fault::Lost, Fault::Late, Fault::Hangs][chance.random_range(0..4)])
         })
     }
 
@@ -180,17 +187,20 @@ impl World {
         }
     }
 
+    fn violated(&self, what: String) {
+        self.state.lock().expect("state").violations.push(what);
+    }
+
     /// The store as nobody disturbs it.
-    fn truth(&self) -> &Store {
+    fn truth(&self) -> &'static Store {
         self.truth.get().expect("the store")
     }
 
-    async fn trail(&self, store: &Store) -> Trail<'static> {
-        // Leaked once a use: a simulation ends with its process.
-        let store: &'static Store = Box::leak(Box::new(store.clone()));
+    async fn trail(&self, store: &'static Store) -> Trail<'static> {
         let deadline = Deadline::now() + Duration::from_secs(20);
         loop {
-            if let Ok(trail) = store.trail(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400)).await {
+            if let Ok(trail) = store.trail(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400)).await
+            {
                 return trail.at(store.clock().now(), Deadline::now() + Duration::from_secs(20));
             }
         }
@@ -203,7 +213,12 @@ fn tenant() -> Tenant {
 
 impl Process {
     fn new(world: &Arc<World>) -> Arc<Self> {
+        Self::of(world, false)
+    }
+
+    fn of(world: &Arc<World>, looks_on: bool) -> Arc<Self> {
         Arc::new(Self {
+            looks_on,
             world: world.clone(),
             skew: AtomicI64::new(0),
             calls_left: AtomicI64::new(i64::MAX),
@@ -227,6 +242,11 @@ impl Process {
             .build()
     }
 
+    /// A store for as long as the program lasts, which is not much longer than the simulation.
+    fn kept_store(self: &Arc<Self>) -> &'static Store {
+        Box::leak(Box::new(self.store()))
+    }
+
     fn store(self: &Arc<Self>) -> Store {
         let process = self.clone();
         Store::new(&variables(), &self.aws()).expect("a store").by(Clock::new(move || process.now()))
@@ -234,7 +254,7 @@ impl Process {
 
     /// Counts a call; whether the process is killed before it, or after it.
     fn is_last(&self) -> bool {
-        self.world.steps.fetch_add(1, Ordering::Relaxed);
+        self.world.steps.fetch_add(u64::from(!self.looks_on), Ordering::Relaxed);
         self.calls_left.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
@@ -282,6 +302,10 @@ impl HttpConnector for StorageConnector {
         let is_last = process.is_last();
         HttpConnectorFuture::new(async move {
             let world = process.world.clone();
+            if process.looks_on {
+                let (status, body) = world.stored(&operation, &body);
+                return Ok(response(status, body));
+            }
             let per_mille = world.state.lock().expect("state").weather.storage;
             let fault = world.fault(per_mille);
             let latency = match fault {
@@ -293,9 +317,11 @@ impl HttpConnector for StorageConnector {
             let done = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(latency)).await;
                 match fault {
-                    Some(Fault::Refused) => {
-                        (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"by plan"}"#.to_owned())
-                    }
+                    Some(Fault::Refused) => (
+                        400,
+                        r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"by plan"}"#
+                            .to_owned(),
+                    ),
                     Some(Fault::Hangs) => std::future::pending().await,
                     _ if dies_before => std::future::pending().await,
                     _ => world.stored(&operation, &body),
@@ -386,12 +412,28 @@ async fn never_early(process: &Process, host: &str, path: &str) {
     let now = process.now();
     for open in trail.open_windows_of(&account).await.expect("the windows") {
         let goes_on = open.window.claims.iter().any(|claim| claim.goes_on(now));
-        assert!(
-            !(goes_on && open.window.lease.is_some()),
-            "seed {}: {name} is disabled at {now} inside its window: {:?}",
-            world.plan.seed,
-            open.window
-        );
+        if goes_on && open.window.lease.is_some() {
+            world.violated(format!("{name} is disabled at {now} inside its window: {:?}", open.window));
+        }
+    }
+}
+
+/// Every account that is enabled has an open window.
+async fn none_without_window(world: &World) {
+    let trail = world.trail(world.truth()).await;
+    for (number, accounts) in world.directories.values().enumerate() {
+        for account in 0..world.plan.accounts {
+            if accounts.is_enabled(&format!("u-{account}")) != Some(true) {
+                continue;
+            }
+            let name = Party { name: Some(account_name(account)), ..Party::default() };
+            let open = trail.open_windows_of(&name).await.expect("the windows");
+            let keys = [format!("scim:{}/scim", host(number)), format!("entra:t{number}")];
+            if !open.iter().any(|it| keys.contains(&it.window.directory_key)) {
+                let name = account_name(account);
+                world.violated(format!("{name} of {} is enabled at {} without a window", host(number), world.now()));
+            }
+        }
     }
 }
 
@@ -440,7 +482,8 @@ fn tables() -> &'static [Value] {
 /// Runs a simulation to its end, and checks what has to hold.
 pub fn run(plan: Plan) -> Outcome {
     let tables = tables();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     chance::seed(plan.seed);
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let database = Database::memory().expect("a database");
@@ -466,12 +509,13 @@ pub fn run(plan: Plan) -> Outcome {
                 chance: StdRng::seed_from_u64(seed),
                 weather: Weather::default(),
                 down: BTreeSet::new(),
+                violations: Vec::new(),
             }),
             steps: AtomicU64::new(0),
             truth: OnceLock::new(),
         });
-        let observer = Process::new(&world);
-        world.truth.set(observer.store()).expect("once");
+        let observer = Process::of(&world, true);
+        world.truth.set(observer.kept_store()).expect("once");
         simulate(&world).await
     })
 }
@@ -500,7 +544,9 @@ async fn configure(world: &Arc<World>) {
         let secret = "env:JIT_AUDIT_SECRET_DIRECTORY";
         let directory = match number % 2 {
             0 => json!({"kind": "scim", "base_url": format!("{url}/scim"), "token": secret}),
-            _ => json!({"kind": "entra", "tenant_id": format!("t{number}"), "client_id": "c", "client_secret": secret, "graph_url": url, "login_url": url}),
+            _ => {
+                json!({"kind": "entra", "tenant_id": format!("t{number}"), "client_id": "c", "client_secret": secret, "graph_url": url, "login_url": url})
+            }
         };
         let json = json!({"name": format!("app-{number}"), "window": "PT10M", "max_window": "P1D", "accounts": ["msp-*"], "directory": directory});
         let application = Application::read(&json.to_string(), Place::OneMachine).expect("an application");
@@ -535,7 +581,11 @@ async fn simulate(world: &Arc<World>) -> Outcome {
                 };
                 for _ in 0..copies {
                     let (world, killed) = (world.clone(), killed.clone());
-                    tokio::task::spawn_local(async move { invoke(&world, &killed).await });
+                    tokio::task::spawn_local(async move {
+                        if AssertUnwindSafe(invoke(&world, &killed)).catch_unwind().await.is_err() {
+                            world.violated("a run panicked".to_owned());
+                        }
+                    });
                 }
             }
         })
@@ -554,19 +604,29 @@ async fn simulate(world: &Arc<World>) -> Outcome {
             world.state.lock().expect("state").down.remove(&host(number));
         })
     };
+    let looking_on = {
+        let world = world.clone();
+        tokio::task::spawn_local(async move {
+            loop {
+                // Often, but in a long simulation not oftener than a thousand times.
+                tokio::time::sleep((world.plan.lasts / 1000).max(Duration::from_secs(5))).await;
+                none_without_window(&world).await;
+            }
+        })
+    };
     let mut accepted = 0;
     let mut number = 0;
     let portal = Process::new(world);
-    let store = portal.store();
+    let store = portal.kept_store();
     while world.begun.elapsed() < world.plan.lasts {
         let pause = world.plan.pause.as_millis().max(1) as u64;
         tokio::time::sleep(Duration::from_millis(world.chance(|chance| chance.random_range(0..pause * 2)))).await;
         number += 1;
         match world.chance(|chance| chance.random_range(0..10)) {
-            0 => change(world, &store, &wake, true).await,
-            1 => change(world, &store, &wake, false).await,
-            2 => cancel(world, &store, &wake, number).await,
-            _ => accepted += usize::from(ask(world, &store, &wake, number).await),
+            0 => change(world, store, &wake, true).await,
+            1 => change(world, store, &wake, false).await,
+            2 => cancel(world, store, &wake, number).await,
+            _ => accepted += usize::from(ask(world, store, &wake, number).await),
         }
     }
     weather.abort();
@@ -587,6 +647,7 @@ async fn simulate(world: &Arc<World>) -> Outcome {
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
     scheduling.abort();
+    looking_on.abort();
     let mut outcome = check(world).await;
     outcome.steps = world.steps.load(Ordering::Relaxed);
     outcome.accepted = accepted;
@@ -601,7 +662,7 @@ async fn change_weather(world: &World) {
     loop {
         let lasts = {
             let mut state = world.state.lock().expect("state");
-            let State { chance, weather, down } = &mut *state;
+            let State { chance, weather, down, .. } = &mut *state;
             weather.storage = [0, 0, 20, 200][chance.random_range(0..4)];
             weather.directory = [0, 0, 50, 400][chance.random_range(0..4)];
             down.clear();
@@ -647,7 +708,7 @@ async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
             killed.fetch_add(1, Ordering::Relaxed);
         }
         // As Lambda ends a function that takes too long.
-        () = tokio::time::sleep(Duration::from_secs(240)) => panic!("seed {}: a run took too long", world.plan.seed),
+        () = tokio::time::sleep(Duration::from_secs(240)) => world.violated("a run took too long".to_owned()),
     }
 }
 
@@ -656,7 +717,7 @@ fn recorder() -> RecordedBy {
 }
 
 /// Asks for an account, and enables it when that is accepted, as a portal does.
-async fn ask(world: &Arc<World>, store: &Store, wake: &Notify, number: usize) -> bool {
+async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) -> bool {
     let (directory, account, lasts, starts_in, backdated, in_session) = world.chance(|chance| {
         (
             chance.random_range(0..world.plan.directories),
@@ -715,7 +776,7 @@ async fn ask(world: &Arc<World>, store: &Store, wake: &Notify, number: usize) ->
 }
 
 /// Extends or ends a window.
-async fn change(world: &Arc<World>, store: &Store, wake: &Notify, extend: bool) {
+async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend: bool) {
     let trail = world.trail(store).await;
     let Ok(open) = trail.open_windows().await else { return };
     if open.is_empty() {
@@ -737,7 +798,7 @@ async fn change(world: &Arc<World>, store: &Store, wake: &Notify, extend: bool) 
 }
 
 /// Cancels a session, of one of the last requests.
-async fn cancel(world: &Arc<World>, store: &Store, wake: &Notify, number: usize) {
+async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) {
     let back = world.chance(|chance| chance.random_range(1..20));
     let event = json!({
         "id": format!("c-{number}"), "action": "session.canceled", "occurred_at": world.now(),
@@ -753,10 +814,17 @@ async fn cancel(world: &Arc<World>, store: &Store, wake: &Notify, number: usize)
 /// What has to hold at the end.
 async fn check(world: &Arc<World>) -> Outcome {
     let seed = world.plan.seed;
+    let violations = std::mem::take(&mut world.state.lock().expect("state").violations);
+    assert!(violations.is_empty(), "seed {seed}: {violations:#?}");
     for (host, accounts) in &world.directories {
         for number in 0..world.plan.accounts {
             let enabled = accounts.is_enabled(&format!("u-{number}"));
-            assert_eq!(enabled, Some(false), "seed {seed}: {} of {host} stays enabled without a window", account_name(number));
+            assert_eq!(
+                enabled,
+                Some(false),
+                "seed {seed}: {} of {host} stays enabled without a window",
+                account_name(number)
+            );
         }
     }
     let trail = world.trail(world.truth()).await.at(world.now(), Deadline::now() + Duration::from_secs(3600));
@@ -772,9 +840,8 @@ async fn check(world: &Arc<World>) -> Outcome {
         (Outcome::default(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
     while let Some(recorded) = listing.next().await.expect("the trail") {
         let event = &recorded.event;
-        let detail = |name: &str| {
-            event.details.as_ref().and_then(|details| details.get(name)).cloned().unwrap_or_default()
-        };
+        let detail =
+            |name: &str| event.details.as_ref().and_then(|details| details.get(name)).cloned().unwrap_or_default();
         let text = |name: &str| detail(name).as_str().unwrap_or_default().to_owned();
         match event.action.as_str() {
             "entra.account.requested" => {
@@ -792,7 +859,8 @@ async fn check(world: &Arc<World>) -> Outcome {
                 assert_eq!(detail("gone"), json!(false), "seed {seed}: nobody removed an account: {event:?}");
                 outcome.disabled += 1;
                 let lateness = Duration::from_millis(detail("lateness_ms").as_u64().unwrap_or_default());
-                outcome.lateness.push((text("directory"), lateness));
+                let planned = Duration::from_millis(u64::try_from(planned.millis() - world.base.millis()).unwrap_or(0));
+                outcome.lateness.push((text("directory"), planned, lateness));
                 *settled.entry(text("window")).or_insert(0) += 1;
             }
             "revocation.covered" => outcome.covered += 1,
