@@ -39,6 +39,9 @@ pub struct Story {
     pub approvals_needed: u32,
     /// The roles asked for or decided, each with its decisions.
     pub roles: Vec<Role>,
+    /// The id of the window that it opened, of the last where it opened several. Where the window stands is not told by events alone.
+    #[serde(skip)]
+    pub opened: Option<String>,
     /// Everything that is told of it, in the order it occurred.
     pub timeline: Vec<Step>,
 }
@@ -104,6 +107,7 @@ impl Story {
             ends_at: None,
             approvals_needed: 1,
             roles: Vec::new(),
+            opened: None,
             timeline: Vec::with_capacity(events.len()),
         };
         // What was asked for comes first, wherever it stands: a decision is judged by the approvals that are needed.
@@ -128,6 +132,7 @@ impl Story {
         let event = &recorded.event;
         let Some(session) = &event.session else { return };
         self.target = self.target.take().or_else(|| event.target.clone());
+        self.opened = recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
         if session.scope == Scope::Session {
             // A session that is extended or renamed is told so by a later row.
             self.starts_at = session.starts_at.or(self.starts_at);

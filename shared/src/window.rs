@@ -597,7 +597,7 @@ impl Window {
                 told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
             }
         }
-        self.lease = None;
+        self.begin_anew(now);
         told
     }
 

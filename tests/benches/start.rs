@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The functions that are deployed.
-const FUNCTIONS: [&str; 3] = ["ingest", "manage", "query"];
+const FUNCTIONS: [&str; 4] = ["disable", "ingest", "manage", "query"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()

@@ -4,6 +4,7 @@
 //! and nothing else. Each directory has a lane of its own: one that is slow or down holds up no other.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
@@ -65,6 +66,9 @@ struct Waiting {
     stored: Stored,
 }
 
+/// The tenants' trails, with their settings as they were when this run first needed them.
+type Trails<'f> = RefCell<BTreeMap<String, Trail<'f>>>;
+
 /// The windows of one directory of one tenant.
 struct Lane {
     waiting: VecDeque<Waiting>,
@@ -103,7 +107,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let mut summary = Summary::default();
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
-    let mut trails: BTreeMap<String, Trail<'_>> = BTreeMap::new();
+    let trails = Trails::default();
     let mut work: FuturesUnordered<LocalBoxFuture<'_, Done>> = FuturesUnordered::new();
     let (mut leads, mut is_looking, mut looks_at) = (true, false, Deadline::now());
     let mut ends_soon = true;
@@ -117,29 +121,11 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
         if goes_on {
             for (key, lane) in &mut lanes {
                 while let Some(next) = lane.next(store.clock().now()) {
-                    let Waiting { tenant, stored, .. } = next;
-                    let (lane, id) = (key.clone(), stored.window.id.clone());
-                    let trail = match trails.get(tenant.as_str()) {
-                        Some(trail) => trail.clone(),
-                        None => {
-                            let now = store.clock().now();
-                            match store.trail(&tenant, now, Deadline::now() + READING).await {
-                                Ok(trail) => {
-                                    trails.insert(tenant.to_string(), trail.clone());
-                                    trail
-                                }
-                                Err(error) => {
-                                    let outcome = Err(error);
-                                    work.push(async move { Done::Ended { lane, id, outcome } }.boxed_local());
-                                    continue;
-                                }
-                            }
-                        }
-                    };
-                    let run = run.clone();
+                    let ending = end_one(function, &trails, run.clone(), next);
+                    let lane = key.clone();
                     work.push(
                         async move {
-                            let outcome = end::end(function, &trail, &run, stored).await;
+                            let (id, outcome) = ending.await;
                             Done::Ended { lane, id, outcome }
                         }
                         .boxed_local(),
@@ -185,6 +171,29 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     Ok(summary)
 }
 
+/// Does what is due for one window.
+async fn end_one<'f>(
+    function: &'f Disable,
+    trails: &Trails<'f>,
+    run: String,
+    Waiting { tenant, stored, .. }: Waiting,
+) -> (String, Result<Outcome, ReadError>) {
+    let id = stored.window.id.clone();
+    let known = trails.borrow().get(tenant.as_str()).cloned();
+    let trail = match known {
+        Some(trail) => Ok(trail),
+        None => function.store.trail(&tenant, function.store.clock().now(), Deadline::now() + READING).await,
+    };
+    let outcome = match trail {
+        Ok(trail) => {
+            trails.borrow_mut().insert(tenant.to_string(), trail.clone());
+            end::end(function, &trail, &run, stored).await
+        }
+        Err(error) => Err(error),
+    };
+    (id, outcome)
+}
+
 /// When there is something to do, if nothing that is under way is done before.
 fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, looks_at: Deadline, is_looking: bool) -> Deadline {
     let next = lanes.values().filter(|lane| lane.at_work < lane.width).filter_map(|lane| {
@@ -206,10 +215,19 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
     let until = store.clock().now().plus(LOOKS_AHEAD);
     let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
         let (mut found, mut start) = (Vec::new(), None::<DuePlace>);
+        // However many one directory has that is down, what stands behind them is reached, and no more is held than lanes take.
+        let mut of_lane: BTreeMap<String, usize> = BTreeMap::new();
         loop {
-            let (page, next) = store.due(shard, until, start, deadline).await?;
-            found.extend(page);
-            if next.is_none() || found.len() > WAITING * 4 {
+            let (page, next) = store.due(shard, until, start, None, deadline).await?;
+            for (tenant, stored) in page {
+                let count = of_lane.entry(lane_of(&tenant, &stored)).or_default();
+                *count += 1;
+                if *count <= WAITING {
+                    found.push((tenant, stored));
+                }
+            }
+            // What could not be read in time is read when the first of them are done.
+            if next.is_none() || Deadline::now() + READING / 2 > deadline {
                 return Ok::<_, ReadError>(found);
             }
             start = next;
@@ -227,7 +245,7 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
 /// Whether a window is due until then.
 async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> Result<bool, ReadError> {
     let store = &function.store;
-    let shards = (0..DUE_SHARDS).map(|shard| store.due(shard, until, None, deadline));
+    let shards = (0..DUE_SHARDS).map(|shard| store.due(shard, until, None, Some(1), deadline));
     for page in futures::future::join_all(shards).await {
         if !page?.0.is_empty() {
             return Ok(true);
@@ -240,8 +258,7 @@ async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> R
 fn enqueue(lanes: &mut BTreeMap<String, Lane>, known: &mut BTreeSet<String>, tenant: Tenant, stored: Stored) -> bool {
     let id = &stored.window.id;
     let Some(due_at) = stored.window.due_at() else { return false };
-    let key = format!("{tenant} {}", stored.window.directory_key);
-    let lane = lanes.entry(key).or_default();
+    let lane = lanes.entry(lane_of(&tenant, &stored)).or_default();
     if known.contains(id) || lane.waiting.len() >= WAITING {
         return false;
     }
@@ -249,6 +266,11 @@ fn enqueue(lanes: &mut BTreeMap<String, Lane>, known: &mut BTreeSet<String>, ten
     let place = lane.waiting.partition_point(|waiting| waiting.due_at <= due_at);
     lane.waiting.insert(place, Waiting { due_at, tenant, stored });
     true
+}
+
+/// The lane that a window waits in.
+fn lane_of(tenant: &Tenant, stored: &Stored) -> String {
+    format!("{tenant} {}", stored.window.directory_key)
 }
 
 impl Default for Lane {

@@ -10,6 +10,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
+use futures::{StreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     access::{Access, Caller, Permission},
@@ -30,6 +31,9 @@ use crate::{
     outcome::Outcome,
     request::{Body, IdempotencyKey},
 };
+
+/// Sequences of events that are stored side by side.
+const AT_ONCE: usize = 8;
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
@@ -127,8 +131,8 @@ fn read_events(
     texts.iter().enumerate().map(|(index, text)| intake::read(text, &intake, || default_id(index))).collect()
 }
 
-/// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored one after the other,
-/// each in one transaction with what it does, the rest in batches.
+/// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored each in one transaction
+/// with what it does, one after the other where they are about the same account or session, the rest in batches.
 async fn store(
     function: &Ingest,
     trail: &Trail<'_>,
@@ -161,14 +165,47 @@ async fn store(
         outcomes[place] = Outcome::of(insertion, id);
     }
     let mut changed = Vec::new();
-    for (place, event) in sequence {
-        let id = event.id.clone();
-        let (recording, windows) = trail.record(event, by, function.place).await;
+    let recordings = in_sequences(sequence).into_iter().map(|sequence| async move {
+        let mut recordings = Vec::with_capacity(sequence.len());
+        for (place, event) in sequence {
+            let id = event.id.clone();
+            recordings.push((place, id, trail.record(event, by, function.place).await));
+        }
+        recordings
+    });
+    let recordings: Vec<_> = stream::iter(recordings).buffer_unordered(AT_ONCE).collect().await;
+    for (place, id, (recording, windows)) in recordings.into_iter().flatten() {
         outcomes[place] = Outcome::of_recording(recording, id);
         changed.extend(windows);
     }
     function.sweep.wake_for(&changed, trail.now).await;
     Ok(outcomes)
+}
+
+/// An event with its place in the request.
+type Placed = (usize, Event);
+
+/// Events in sequences that may go side by side: those that share an id, an account or a session are in one, in their order.
+fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
+    let mut sequences: Vec<(HashSet<String>, Vec<Placed>)> = Vec::new();
+    for (place, event) in events {
+        let session = event.session.iter().map(|session| format!("session {}", session.id));
+        let parties = [Some(window::account_of(&event)), event.account.clone(), event.subject.clone()];
+        let accounts = parties.iter().flatten().flat_map(window::names).map(|name| format!("account {name}"));
+        let mut keys: HashSet<String> = session.chain(accounts).chain([format!("id {}", event.id)]).collect();
+        let mut together = Vec::new();
+        let (related, others): (Vec<_>, Vec<_>) =
+            sequences.into_iter().partition(|(known, _)| !known.is_disjoint(&keys));
+        sequences = others;
+        for (known, events) in related {
+            keys.extend(known);
+            together.extend(events);
+        }
+        together.push((place, event));
+        together.sort_by_key(|(place, _)| *place);
+        sequences.push((keys, together));
+    }
+    sequences.into_iter().map(|(_, events)| events).collect()
 }
 
 /// A device may write events of its own user only; one that is not refuses the whole request, before anything is stored.

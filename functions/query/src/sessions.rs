@@ -2,7 +2,8 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use shared::{
     api::{self, Parameters},
     catalogue::State,
@@ -35,8 +36,8 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
-    let story = story(trail, id).await?;
-    story.map(|story| api::json(200, &story)).ok_or_else(missing)
+    let session = session(trail, id).await?;
+    session.map(|session| api::json(200, &session)).ok_or_else(missing)
 }
 
 /// `GET /v1/sessions`: the sessions asked for in a range of time, the latest first.
@@ -73,15 +74,24 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             last = Some(position);
         }
     };
-    let stories: Vec<_> = ids.iter().map(|id| story(trail, id)).collect();
-    let stories: Vec<Option<Story>> = stream::iter(stories).buffered(AT_ONCE).try_collect().await?;
-    let stories: Vec<Story> = stories.into_iter().flatten().collect();
+    let sessions: Vec<_> = ids.iter().map(|id| session(trail, id)).collect();
+    let sessions: Vec<Option<Session>> = stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
+    let sessions: Vec<Session> = sessions.into_iter().flatten().collect();
     let next = next.map(|position| binding.cursor(&position));
-    Ok(api::json(200, &json!({ "sessions": stories, "next": next })))
+    Ok(api::json(200, &json!({ "sessions": sessions, "next": next })))
+}
+
+/// A session as it is answered.
+#[derive(Serialize)]
+struct Session {
+    #[serde(flatten)]
+    story: Story,
+    /// The window that it opened, as it stands.
+    window: Option<Value>,
 }
 
 /// All that the trail tells of a session, none where it tells nothing.
-async fn story(trail: &Trail<'_>, id: &str) -> Result<Option<Story>, Problem> {
+async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem> {
     let index = Index::Involved {
         name: "by_session",
         key: "session_key",
@@ -101,5 +111,13 @@ async fn story(trail: &Trail<'_>, id: &str) -> Result<Option<Story>, Problem> {
             told.push(recorded);
         }
     }
-    Ok((!told.is_empty()).then(|| Story::of(id, told)))
+    if told.is_empty() {
+        return Ok(None);
+    }
+    let story = Story::of(id, told);
+    let window = match &story.opened {
+        Some(id) => trail.window(id).await?.map(|it| it.window.answered(trail.now)),
+        None => None,
+    };
+    Ok(Some(Session { story, window }))
 }

@@ -632,7 +632,7 @@ impl Store {
         }
     }
 
-    /// A page of the windows of one shard that are due until a time, the first due first; and where it goes on.
+    /// A page of the windows of one shard that are due until a time, the first due first, `limit` at most; and where it goes on.
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
@@ -641,6 +641,7 @@ impl Store {
         shard: u64,
         until: Instant,
         start: Option<DuePlace>,
+        limit: Option<i32>,
         deadline: Deadline,
     ) -> Result<(Vec<(Tenant, Stored)>, Option<DuePlace>), ReadError> {
         let call = self
@@ -651,6 +652,7 @@ impl Store {
             .key_condition_expression("due = :shard AND due_at <= :until")
             .expression_attribute_values(":shard", text(&keys::due(shard)))
             .expression_attribute_values(":until", text(&until.to_string()))
+            .set_limit(limit)
             .set_exclusive_start_key(start.map(|DuePlace(key)| key));
         let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
         let mut due = Vec::with_capacity(page.items.len());

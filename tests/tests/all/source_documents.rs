@@ -212,6 +212,7 @@ async fn session_68_is_listed_as_its_manual_tells() {
     let decided: Vec<_> =
         session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
     assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
+    assert_eq!((&session["window"]["state"], &session["window"]["directory"]), (&json!("closed"), &json!("external")));
     // The six rows, and that a window opened and ended with it.
     assert_eq!(session["timeline"].as_array().unwrap().len(), 6 + 2);
     let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
