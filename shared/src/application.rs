@@ -67,7 +67,7 @@ pub enum Directory {
 /// A tenant of Microsoft Entra ID and the app registration that may disable its users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entra {
-    /// The directory's id or a verified domain of it.
+    /// The directory's id.
     pub tenant_id: String,
     /// The app registration.
     pub client_id: String,
@@ -92,6 +92,17 @@ pub struct Scim {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretName(String);
+
+/// Microsoft Graph in each of Microsoft's clouds, the usual one first ("National cloud deployments", Microsoft Graph).
+const GRAPH_URLS: [&str; 4] = [
+    "https://graph.microsoft.com",
+    "https://graph.microsoft.us",
+    "https://dod-graph.microsoft.us",
+    "https://microsoftgraph.chinacloudapi.cn",
+];
+/// Where each issues tokens.
+const LOGIN_URLS: [&str; 3] =
+    ["https://login.microsoftonline.com", "https://login.microsoftonline.us", "https://login.chinacloudapi.cn"];
 
 /// How environment variables that hold secrets begin.
 pub const SECRET_VARIABLE: &str = "JIT_AUDIT_SECRET_";
@@ -229,9 +240,13 @@ impl Application {
 
     /// Whether an account is one of its own.
     pub fn owns(&self, account: &str) -> bool {
-        let account = fold(account);
-        self.accounts.iter().any(|pattern| matches_pattern(&fold(pattern), &account))
+        self.accounts.iter().any(|pattern| is_like(pattern, account))
     }
+}
+
+/// Whether an account is as a pattern says, case apart.
+pub fn is_like(pattern: &str, account: &str) -> bool {
+    matches_pattern(&fold(pattern), &fold(account))
 }
 
 fn length(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<Length> {
@@ -275,22 +290,29 @@ impl Directory {
         let kinds = [("entra", Kind::Entra), ("scim", Kind::Scim), ("external", Kind::External)];
         let directory = match fields.required_word("kind", &kinds)? {
             Kind::Entra => {
+                // A domain would be another name of the same directory, and an account in it another account.
                 let mut id = |key| {
-                    let id = fields.required_text(key, 128)?;
-                    let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+                    let id = fields.required_text(key, NAME_BYTES)?;
+                    let is_id = id.len() == 36 && uuid::Uuid::try_parse(&id).is_ok();
                     if !is_id {
                         fields.fault(key, "must be an id like 72f988bf-86f1-41af-91ab-2d7cd011db47");
                     }
-                    is_id.then_some(id)
+                    is_id.then(|| id.to_ascii_lowercase())
                 };
                 let (tenant_id, client_id) = (id("tenant_id"), id("client_id"));
                 let client_secret = secret(&mut fields, "client_secret", place);
-                let mut url_or = |key, usual: &str| match fields.text(key, NAME_BYTES) {
-                    Some(url) => checked_url(&mut fields, key, url, place),
-                    None => Some(usual.to_owned()),
+                let mut url_or = |key, clouds: &[&str]| {
+                    let Some(url) = fields.text(key, NAME_BYTES) else { return Some(clouds[0].to_owned()) };
+                    let url = checked_url(&mut fields, key, url, place)?;
+                    // A token for one of them must not go anywhere else.
+                    if place == Place::Deployed && !clouds.contains(&url.as_str()) {
+                        fields.fault(key, format!("must be one of {}", clouds.join(", ")));
+                        return None;
+                    }
+                    Some(url)
                 };
-                let graph_url = url_or("graph_url", "https://graph.microsoft.com");
-                let login_url = url_or("login_url", "https://login.microsoftonline.com");
+                let graph_url = url_or("graph_url", &GRAPH_URLS);
+                let login_url = url_or("login_url", &LOGIN_URLS);
                 (|| {
                     Some(Self::Entra(Entra {
                         tenant_id: tenant_id?,
@@ -319,8 +341,10 @@ impl Directory {
         match self {
             Self::Entra(Entra { tenant_id, .. }) => Some(format!("entra:{}", tenant_id.to_ascii_lowercase())),
             Self::Scim(Scim { base_url, .. }) => {
-                let place = base_url.split_once("://").map_or(base_url.as_str(), |(_, rest)| rest);
+                let (scheme, place) = base_url.split_once("://").unwrap_or(("", base_url));
                 let (host, path) = place.split_once('/').unwrap_or((place, ""));
+                let usual_port = if scheme == "https" { ":443" } else { ":80" };
+                let host = host.strip_suffix(usual_port).unwrap_or(host);
                 let key = format!("scim:{}/{path}", host.to_ascii_lowercase());
                 Some(key.trim_end_matches('/').to_owned())
             }
@@ -353,7 +377,7 @@ mod tests {
     fn entra() -> Value {
         json!({
             "name": "Entra 365", "accounts": ["msptech*@netorg.onmicrosoft.com"],
-            "directory": {"kind": "entra", "tenant_id": "T-1", "client_id": "c", "client_secret": "secretsmanager:graph"}
+            "directory": {"kind": "entra", "tenant_id": "72F988BF-86f1-41af-91ab-2d7cd011db47", "client_id": "00000003-0000-0000-c000-000000000000", "client_secret": "secretsmanager:graph"}
         })
     }
 
@@ -364,7 +388,7 @@ mod tests {
             (application.window.to_string(), application.max_window.to_string()),
             ("PT4H".into(), "PT12H".into())
         );
-        assert_eq!(application.directory.key().unwrap(), "entra:t-1");
+        assert_eq!(application.directory.key().unwrap(), "entra:72f988bf-86f1-41af-91ab-2d7cd011db47");
         let Directory::Entra(entra) = &application.directory else { panic!("{application:?}") };
         assert_eq!(entra.graph_url, "https://graph.microsoft.com");
         let stored = serde_json::to_string(&application).unwrap();
@@ -383,7 +407,13 @@ mod tests {
             ("/accounts", json!([]), "/accounts", "1 to 50"),
             ("/require_justification", json!("yes"), "/require_justification", "true or false"),
             ("/directory/kind", json!("ldap"), "/directory/kind", "one of"),
-            ("/directory/tenant_id", json!("a/b"), "/directory/tenant_id", "an id like"),
+            ("/directory/tenant_id", json!("contoso.com"), "/directory/tenant_id", "an id like"),
+            (
+                "/directory/graph_url",
+                json!("https://evil.example"),
+                "/directory/graph_url",
+                "one of https://graph.microsoft.com",
+            ),
             ("/directory/client_secret", json!("hunter2"), "/directory/client_secret", "never given"),
             ("/directory/client_secret", json!("env:JIT_AUDIT_SECRET_X"), "/directory/client_secret", "secretsmanager"),
             ("/directory/client_secret", json!("secretsmanager:../x"), "/directory/client_secret", "secretsmanager"),

@@ -40,8 +40,13 @@ pub struct Aws {
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CallError(String);
+#[error("{detail}")]
+pub struct CallError {
+    /// What is wrong, without what AWS says of accounts and roles.
+    pub detail: String,
+    /// Whether somebody has to change something before it can work.
+    pub is_final: bool,
+}
 
 /// Which service is called.
 #[derive(Clone, Copy, Debug)]
@@ -81,10 +86,10 @@ impl Aws {
         let headers =
             [("x-amz-target", "secretsmanager.GetSecretValue"), ("content-type", "application/x-amz-json-1.1")];
         let answer = self.call(Service::SecretsManager, "/", &headers, json!({"SecretId": name}).to_string()).await?;
-        let answer: Value = serde_json::from_slice(&answer)
-            .map_err(|error| CallError(format!("the answer about secret {name:?} cannot be read: {error}")))?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
         let secret = answer["SecretString"].as_str().map(str::to_owned);
-        secret.ok_or_else(|| CallError(format!("secret {name:?} holds no text")))
+        secret.ok_or_else(|| CallError { detail: "it holds no text".to_owned(), is_final: true })
     }
 
     async fn call(
@@ -94,7 +99,6 @@ impl Aws {
         headers: &[(&'static str, &'static str)],
         body: String,
     ) -> Result<Vec<u8>, CallError> {
-        let failed = |what: &str, error: &dyn std::fmt::Display| CallError(format!("{what}: {error}"));
         let region = self.config.region().map(ToString::to_string).unwrap_or_default();
         let (id, name) = match service {
             Service::Lambda => ("Lambda", "lambda"),
@@ -108,9 +112,8 @@ impl Aws {
         });
         let url = format!("{endpoint}{path}");
 
-        let provider =
-            self.config.credentials_provider().ok_or_else(|| CallError("there are no credentials".into()))?;
-        let credentials = provider.provide_credentials().await.map_err(|error| failed("credentials", &error))?;
+        let provider = self.config.credentials_provider().ok_or_else(|| passing(id, &"there are no credentials"))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
         let identity = credentials.into();
         let signing = v4::SigningParams::builder()
             .identity(&identity)
@@ -119,33 +122,51 @@ impl Aws {
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()
-            .map_err(|error| failed("signing", &error))?
+            .map_err(|error| passing("signing", &error))?
             .into();
         let bytes = SignableBody::Bytes(body.as_bytes());
         let signable = SignableRequest::new("POST", &url, headers.iter().copied(), bytes)
-            .map_err(|error| failed("signing", &error))?;
-        let (instructions, _) = sign(signable, &signing).map_err(|error| failed("signing", &error))?.into_parts();
+            .map_err(|error| passing("signing", &error))?;
+        let (instructions, _) = sign(signable, &signing).map_err(|error| passing("signing", &error))?.into_parts();
         let mut request = http::Request::post(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(SdkBody::from(body)).map_err(|error| failed("request", &error))?;
+        let mut request = request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;
         instructions.apply_to_request_http1x(&mut request);
-        let request: HttpRequest = request.try_into().map_err(|error| failed("request", &error))?;
+        let request: HttpRequest = request.try_into().map_err(|error| passing("request", &error))?;
 
         let exchange = async {
-            let answer = self.connector().call(request).await.map_err(|error| failed(id, &error))?;
+            let answer = self.connector().call(request).await.map_err(|error| passing(id, &error))?;
             let status = answer.status().as_u16();
             let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| failed(id, &error))?.to_bytes().to_vec();
+            let body = body.map_err(|error| passing(id, &error))?.to_bytes().to_vec();
             Ok((status, body))
         };
         match tokio::time::timeout(TIME, exchange).await {
             Ok(Ok((200..=299, body))) => Ok(body),
-            // What AWS says is wrong holds no secret.
-            Ok(Ok((status, body))) => Err(CallError(format!("{id} said {status}: {}", String::from_utf8_lossy(&body)))),
+            Ok(Ok((status, body))) => {
+                let said = String::from_utf8_lossy(&body);
+                tracing::warn!(status, "{id} said {status}: {said}");
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let code =
+                    body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned();
+                let is_final = matches!(
+                    code.as_str(),
+                    "ResourceNotFoundException"
+                        | "AccessDeniedException"
+                        | "InvalidRequestException"
+                        | "DecryptionFailure"
+                );
+                Err(CallError { detail: format!("{id} said {status} {code}"), is_final })
+            }
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(CallError(format!("{id} did not answer within {TIME:?}"))),
+            Err(_) => Err(passing(id, &format!("no answer within {TIME:?}"))),
         }
     }
+}
+
+/// It may work when it is tried again.
+fn passing(what: &str, error: &dyn std::fmt::Display) -> CallError {
+    CallError { detail: format!("{what}: {error}"), is_final: false }
 }

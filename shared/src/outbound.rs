@@ -21,7 +21,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 
 /// The most of an answer that is read, in bytes.
-const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+const LARGEST_ANSWER: usize = 1024 * 1024;
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(3);
 

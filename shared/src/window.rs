@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    application::{Configured, Directory, Place},
+    application::{Configured, Directory, Place, is_like},
     event::{Actor, AskedWindow, Event, EventId, Opened, Outcome, Party, Scope, Session, Tenant},
     folding::fold,
     ijson::FieldError,
@@ -20,6 +20,8 @@ use crate::{
 
 /// How long after its end a window is overdue.
 pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
+/// The farthest end: beyond it, times could not be written any more.
+const FARTHEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 /// The states that a window is shown in.
 pub const STATES: [&str; 5] = ["scheduled", "open", "claimed", "overdue", "closed"];
 /// Most claims that a window holds at a time.
@@ -68,9 +70,9 @@ pub struct OfApplication {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// Whether the window ends when the account logs off a computer.
+    /// Which accounts are its own; no other is ever disabled.
     #[serde(default)]
-    pub end_on_log_off: bool,
+    pub accounts: Vec<String>,
     /// Who is told when something is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
@@ -91,6 +93,12 @@ pub struct Claim {
     /// Whether its session's end is all that is to be seen of its end: nobody disables an account.
     #[serde(default)]
     pub ends_with_session: bool,
+    /// The application it asked, where one is configured for the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Whether it ends when the account logs off a computer.
+    #[serde(default)]
+    pub ends_on_log_off: bool,
     /// The person the access is for.
     pub subject: Party,
     /// The thing accessed.
@@ -246,9 +254,15 @@ impl Claim {
     ///
     /// # Errors
     /// What the application does not allow.
-    pub fn of(event: &Event, application: Option<&Configured>, place: Place) -> Result<Self, Vec<FieldError>> {
+    pub fn of(
+        event: &Event,
+        application: Option<&Configured>,
+        place: Place,
+        now: Instant,
+    ) -> Result<Self, Vec<FieldError>> {
         let session = event.session.as_ref();
         let starts_at = session.and_then(|session| session.starts_at).unwrap_or(event.occurred_at);
+        let id = application.map(|it| it.id.clone());
         let application = application.map(|it| &it.application);
         let (ends_at, pointer) = match (&event.window, session.and_then(|session| session.ends_at)) {
             (Some(AskedWindow::Duration(text)), _) => {
@@ -269,6 +283,10 @@ impl Claim {
         if ends_at < starts_at.plus(shortest) {
             let detail =
                 format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
+            errors.push(FieldError::new(pointer, detail));
+        }
+        if starts_at.max(ends_at) > now.plus(FARTHEST) {
+            let detail = format!("ends at {ends_at}; ten years from now is the farthest");
             errors.push(FieldError::new(pointer, detail));
         }
         let latest = application.map(|application| starts_at.plus(application.max_window.duration()));
@@ -293,6 +311,8 @@ impl Claim {
             ends_at,
             latest,
             ends_with_session: !is_account,
+            application: id,
+            ends_on_log_off: application.is_some_and(|application| application.end_on_log_off),
             subject: event.subject.clone().unwrap_or(actor),
             target: event.target.clone(),
             session: session.map(|session| session.id.clone()),
@@ -324,14 +344,26 @@ impl Window {
         format!("{at}-{}", hash.as_str().rsplit('-').next().unwrap_or_default())
     }
 
-    /// The account's name in keys.
-    pub fn account_key(&self) -> String {
-        names(&self.account).next().unwrap_or_default()
+    /// Takes over a name of its account that it did not know.
+    pub fn learn(&mut self, account: &Party, may: impl Fn(&str) -> bool) {
+        let Party { id, name, email, .. } = &mut self.account;
+        for (own, other) in [(id, &account.id), (name, &account.name), (email, &account.email)] {
+            if own.is_none() && other.as_ref().is_some_and(|other| may(&fold(other))) {
+                own.clone_from(other);
+            }
+        }
     }
 
     /// Whether nothing is to be done for it any more.
     pub fn is_closed(&self) -> bool {
         self.claims.iter().all(|claim| claim.is_done)
+    }
+
+    /// Whether an account that a directory found for this window is the application's own. A request names an account in several ways,
+    /// and what the directory takes one of them for may be another account than the one whose name was judged.
+    pub fn may_disable(&self, found_names: &[&String]) -> bool {
+        let accounts = self.application.iter().flat_map(|application| &application.accounts);
+        accounts.into_iter().any(|pattern| found_names.iter().any(|name| is_like(pattern, name)))
     }
 
     /// Whether its account is disabled by somebody else.
@@ -371,10 +403,11 @@ impl Window {
         if now >= overdue_at && !self.is_overdue {
             return Due::Overdue;
         }
-        match self.is_external() {
-            false => Due::Disable,
-            true if self.is_overdue => Due::Nothing,
-            true => Due::Confirmation(overdue_at),
+        match (self.is_external(), self.not_before) {
+            (false, Some(until)) if now < until => Due::Later(until),
+            (false, _) => Due::Disable,
+            (true, _) if self.is_overdue => Due::Nothing,
+            (true, _) => Due::Confirmation(overdue_at),
         }
     }
 
@@ -386,7 +419,10 @@ impl Window {
             return None;
         }
         let lease = self.lease.as_ref().map(|lease| lease.until);
-        Some([lease, self.not_before].into_iter().flatten().fold(next, Instant::max))
+        // However long a directory wants to be left alone, that the end is overdue is told in time.
+        let told_by = if self.is_overdue { None } else { Some(next.plus(OVERDUE_AFTER)) };
+        let not_before = self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
+        Some([lease, not_before].into_iter().flatten().fold(next, Instant::max))
     }
 
     /// The end that is worked on: of the claims that are over, the last.
@@ -406,6 +442,13 @@ impl Window {
     /// # Errors
     /// There are too many already.
     pub fn add(&mut self, claim: Claim, now: Instant) -> Result<Told, FieldError> {
+        // Nobody waits any more for what its portal never said: the trail tells that it is overdue.
+        if self.is_external() && self.is_overdue {
+            for claim in &mut self.claims {
+                claim.is_done |= claim.ends_at <= now;
+            }
+            self.is_overdue = false;
+        }
         if self.claims.len() >= MOST_CLAIMS {
             match self.claims.iter().position(|claim| claim.is_done) {
                 Some(place) => self.claims.remove(place),
@@ -584,6 +627,11 @@ impl Window {
             return Vec::new();
         };
         let (covered_by, until) = (by.event.clone(), by.ends_at);
+        self.covered_by(&covered_by, until, now)
+    }
+
+    /// The same by a claim of another window: its account turned out to be the same.
+    pub fn covered_by(&mut self, covered_by: &EventId, until: Instant, now: Instant) -> Vec<Told> {
         let mut told = Vec::new();
         for place in 0..self.claims.len() {
             if self.claims[place].is_over(now) {
@@ -669,6 +717,13 @@ impl Window {
             told.push(self.told("entra.account.disabled", Actor::system(), now, place, None, details()));
         }
         told.push(self.told("revocation.verified", Actor::system(), now, place, None, details()));
+        if *how != Disabled::Gone {
+            told.extend(self.disabled_inside(now));
+        }
+        if *how == Disabled::Gone {
+            let why = "the directory knows no account of this name any more; make sure that it was the right name";
+            told.push(self.finding("account.gone", "medium", why, now, place));
+        }
         told
     }
 

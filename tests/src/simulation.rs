@@ -428,7 +428,7 @@ async fn none_without_window(world: &World) {
             }
             let name = Party { name: Some(account_name(account)), ..Party::default() };
             let open = trail.open_windows_of(&name).await.expect("the windows");
-            let keys = [format!("scim:{}/scim", host(number)), format!("entra:t{number}")];
+            let keys = [format!("scim:{}/scim", host(number)), format!("entra:{}", directory_id(number))];
             if !open.iter().any(|it| keys.contains(&it.window.directory_key)) {
                 let name = account_name(account);
                 world.violated(format!("{name} of {} is enabled at {} without a window", host(number), world.now()));
@@ -524,6 +524,10 @@ fn host(number: usize) -> String {
     format!("d{number}.example")
 }
 
+fn directory_id(number: usize) -> String {
+    format!("72f988bf-86f1-41af-91ab-{number:012}")
+}
+
 fn account_name(number: usize) -> String {
     format!("msp-{number}")
 }
@@ -545,7 +549,7 @@ async fn configure(world: &Arc<World>) {
         let directory = match number % 2 {
             0 => json!({"kind": "scim", "base_url": format!("{url}/scim"), "token": secret}),
             _ => {
-                json!({"kind": "entra", "tenant_id": format!("t{number}"), "client_id": "c", "client_secret": secret, "graph_url": url, "login_url": url})
+                json!({"kind": "entra", "tenant_id": directory_id(number), "client_id": "6731de76-14a6-49ae-97bc-6eba6914391e", "client_secret": secret, "graph_url": url, "login_url": url})
             }
         };
         let json = json!({"name": format!("app-{number}"), "window": "PT10M", "max_window": "P1D", "accounts": ["msp-*"], "directory": directory});

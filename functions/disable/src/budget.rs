@@ -37,12 +37,18 @@ impl Budget {
         Self { store, taken: Mutex::default() }
     }
 
+    /// Gives up what was taken and not used: a run that begins must not write what an earlier one was allowed to.
+    pub async fn begin(&self) {
+        self.taken.lock().await.clear();
+    }
+
     /// Takes `writes`; or says how long to wait for them.
     ///
     /// # Errors
     /// The storage did not answer.
     pub async fn take(&self, client: &str, tenant: &str, writes: u32) -> Result<Result<(), Duration>, Failure> {
         let mut taken = self.taken.lock().await;
+        let (client, tenant) = (client.to_ascii_lowercase(), tenant.to_ascii_lowercase());
         let key = format!("entra:{client}#{tenant}");
         let left = taken.entry(key.clone()).or_default();
         if *left < writes {

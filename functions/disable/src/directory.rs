@@ -56,6 +56,8 @@ pub struct Account {
     pub id: String,
     /// By what people name it.
     pub name: String,
+    /// Its mail address, where the directory has one.
+    pub mail: Option<String>,
     /// Whether it may sign in.
     pub is_enabled: bool,
     /// Whether its home is another directory, where its sessions are.
@@ -166,7 +168,8 @@ fn failure(answer: &Answer) -> Failure {
         401 => refusal("unauthorized", format!("the directory does not take this service's credentials: {said}")),
         403 => refusal("forbidden", format!("the directory does not let this service disable the account: {said}")),
         429 => Failure { retry_after: retry_after(&answer.headers), ..passing("throttled", said) },
-        408 | 500..=599 => Failure { retry_after: retry_after(&answer.headers), ..passing("unavailable", said) },
+        // 404 from something in front of the directory, which is away.
+        404 | 408 | 500..=599 => Failure { retry_after: retry_after(&answer.headers), ..passing("unavailable", said) },
         _ => refusal("refused", said),
     }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use shared::{
+    application::{Application, Directory},
     chance,
-    event::{Party, RecordedBy},
+    event::{EventId, Party, RecordedBy},
     instant::Instant,
-    store::{ReadError, Trail, windows::Stored},
+    store::{ReadError, Trail, document::Kind, windows::Stored},
     window::{Disabled, Due, Failure, Window},
 };
 use tokio::time::{Instant as Deadline, sleep};
@@ -24,6 +25,8 @@ const LEFT: Duration = Duration::from_secs(15);
 const STORAGE: Duration = Duration::from_secs(10);
 /// When an account is read back: at once, and again where it still says enabled.
 const READ_BACK: [u64; 5] = [0, 1, 2, 4, 8];
+/// How often an account has to be looked for in vain before it counts as gone.
+const MISSED: u32 = 4;
 /// The first pause before an end is tried again; each is twice the one before …
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// … until it is as long as this.
@@ -58,12 +61,16 @@ struct Held<'h> {
     trail: &'h Trail<'h>,
     run: &'h str,
     stored: Stored,
+    /// Whether the directory was asked to turn the account off.
+    was_turned_off: bool,
 }
 
 /// Why a window is not gone on with.
 enum Stop {
-    /// It is somebody else's by now.
+    /// It is somebody else's by now, or a request for it goes on.
     Lost,
+    /// Its account has another window, in which this request goes on until then.
+    Covered(EventId, Instant),
     /// The directory, or the storage.
     Failed(Failure),
 }
@@ -105,7 +112,7 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
             Ok(noted(trail.advance(&stored, after, Vec::new(), &by).await?, false))
         }
         Due::Disable => {
-            let directory = stored.window.directory.clone();
+            let directory = directory_of(trail, &stored.window).await?;
             let Some(connection) = function.directories.connect(&trail.tenant, &directory) else {
                 return Ok(Outcome::Passed);
             };
@@ -118,14 +125,32 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
             let Some(stored) = trail.advance(&stored, after, Vec::new(), &by).await? else {
                 return Ok(Outcome::Passed);
             };
-            let mut held = Held { function, trail, run, stored };
+            let mut held = Held { function, trail, run, stored, was_turned_off: false };
             match held.disable(&connection).await {
                 Ok(how) => held.close(&how).await,
-                Err(Stop::Lost) => Ok(Outcome::Passed),
+                Err(Stop::Lost) => held.tell_if_inside().await,
+                Err(Stop::Covered(by, until)) => {
+                    let mut after = held.stored.window.clone();
+                    let told = after.covered_by(&by, until, held.now());
+                    Ok(noted(held.trail().advance(&held.stored, after, told, &recorder()).await?, false))
+                }
                 Err(Stop::Failed(failure)) => held.postpone(failure).await,
             }
         }
     }
+}
+
+/// The directory that the window was opened with, by the credentials and addresses that its application has for it now: what was
+/// wrong, or was replaced, can be put right.
+async fn directory_of(trail: &Trail<'_>, window: &Window) -> Result<Directory, ReadError> {
+    if let Some(application) = &window.application
+        && let Some(document) = trail.document(Kind::Application, &application.id).await?
+        && let Some(application) = document.read::<Application>()?
+        && application.directory.key().as_ref() == Some(&window.directory_key)
+    {
+        return Ok(application.directory);
+    }
+    Ok(window.directory.clone())
 }
 
 fn noted(done: Option<Stored>, is_overdue: bool) -> Outcome {
@@ -145,10 +170,60 @@ impl Held<'_> {
     /// Turns the account off, and looks whether it is.
     async fn disable(&mut self, connection: &Connection<'_>) -> Result<Disabled, Stop> {
         let wanted: Party = self.stored.window.account.clone();
-        let Some(account) = connection.find(&wanted).await? else { return Ok(Disabled::Gone) };
+        let Some(account) = connection.find(&wanted).await? else {
+            // A directory that was asked too soon, or half of it, knows less than it will.
+            if self.stored.window.attempts + 1 < MISSED {
+                let detail = "the directory knows no account of this name".to_owned();
+                return Err(Failure { kind: "not_found", detail, is_refusal: false, retry_after: None }.into());
+            }
+            return Ok(Disabled::Gone);
+        };
+        if !self.stored.window.may_disable(&[
+            &account.name,
+            account.mail.as_ref().unwrap_or(&account.name),
+            &account.id,
+        ]) {
+            let detail =
+                "what the directory found by the account's other names is not among the application's accounts"
+                    .to_owned();
+            return Err(Failure { kind: "not_its_own", detail, is_refusal: true, retry_after: None }.into());
+        }
+        self.other_window(&account).await?;
         self.keep().await?;
-        connection.turn_off(&account).await?;
+        // Nothing that is sent may arrive when somebody else has the window.
+        let left = self.stored.window.lease.as_ref().map_or(0, |lease| lease.until.millis() - self.now().millis());
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        self.was_turned_off = true;
+        match tokio::time::timeout(left, connection.turn_off(&account)).await {
+            Ok(done) => done?,
+            Err(_) => {
+                let detail = format!("the directory did not answer within {left:?}");
+                return Err(Failure { kind: "unavailable", detail, is_refusal: false, retry_after: None }.into());
+            }
+        }
         self.is_off(connection, &account).await
+    }
+
+    /// Looks whether the account, by the names that the directory has for it, is asked for in another window.
+    async fn other_window(&self, account: &Account) -> Result<(), Stop> {
+        let named = Party {
+            id: Some(account.id.clone()),
+            name: Some(account.name.clone()),
+            email: account.mail.clone(),
+            ..Party::default()
+        };
+        let (now, own) = (self.now(), &self.stored.window);
+        for other in self.trail().open_windows_of(&named).await? {
+            let other = other.window;
+            if other.id == own.id || other.directory_key != own.directory_key {
+                continue;
+            }
+            let going = other.claims.into_iter().filter(|claim| claim.goes_on(now));
+            if let Some(claim) = going.max_by_key(|claim| claim.ends_at) {
+                return Err(Stop::Covered(claim.event, claim.ends_at));
+            }
+        }
+        Ok(())
     }
 
     /// Asks until the account reads as disabled.
@@ -171,6 +246,13 @@ impl Held<'_> {
     /// Makes sure that the window is still this run's, for long enough, and that nobody changed when it ends.
     async fn keep(&mut self) -> Result<(), Stop> {
         let now = self.now();
+        // A request that was to begin later may have begun.
+        if !self.was_turned_off && self.stored.window.claims.iter().any(|claim| claim.goes_on(now)) {
+            let mut after = self.stored.window.clone();
+            after.leave(None);
+            self.trail().advance(&self.stored, after, Vec::new(), &recorder()).await?;
+            return Err(Stop::Lost);
+        }
         let is_short = self.stored.window.lease.as_ref().is_none_or(|lease| lease.until <= now.plus(LEFT));
         if is_short {
             let mut after = self.stored.window.clone();
@@ -193,10 +275,17 @@ impl Held<'_> {
         if self.trail().advance(&self.stored, after, told, &recorder()).await?.is_some() {
             return Ok(Outcome::Disabled(lateness));
         }
-        // Somebody changed the window while the account was turned off. We never turn one on: where the window goes on, somebody has
-        // to know.
-        let decide = |window: &mut Window| -> Result<_, ReadError> { Ok(window.disabled_inside(now)) };
-        self.trail().change_window(&self.stored.window.id, &recorder(), decide).await?;
+        self.tell_if_inside().await
+    }
+
+    /// Somebody changed the window while the account was turned off. We never turn one on: where the window goes on, somebody has to
+    /// know.
+    async fn tell_if_inside(self) -> Result<Outcome, ReadError> {
+        if self.was_turned_off {
+            let now = self.now();
+            let decide = |window: &mut Window| -> Result<_, ReadError> { Ok(window.disabled_inside(now)) };
+            self.trail().change_window(&self.stored.window.id, &recorder(), decide).await?;
+        }
         Ok(Outcome::Passed)
     }
 
@@ -208,7 +297,7 @@ impl Held<'_> {
         let told = after.failed(&failure, again_at, now);
         match self.trail().advance(&self.stored, after, told, &recorder()).await? {
             Some(_) => Ok(Outcome::Failed(failure)),
-            None => Ok(Outcome::Passed),
+            None => self.tell_if_inside().await,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::run::Summary;
 /// The namespace that the template's alarms look into.
 const NAMESPACE: &str = "JitAudit";
 
-/// Says what a run did, and with `Heartbeat` that there was one.
+/// Says what a run did, and with `Heartbeat` that it saw what is due.
 pub fn emit(place: Place, summary: &Summary) {
     match place {
         Place::Deployed => {
@@ -35,15 +35,17 @@ fn line(summary: &Summary, now: SystemTime) -> Value {
                 "Namespace": NAMESPACE,
                 "Dimensions": [[]],
                 "Metrics": [
-                    count("Heartbeat"), count("Due"), count("Disabled"), count("Failed"), count("Overdue"),
+                    count("Heartbeat"), count("Due"), count("Disabled"), count("Failed"), count("Failing"), count("Overdue"),
                     {"Name": "Lateness", "Unit": "Milliseconds"},
                 ],
             }],
         },
-        "Heartbeat": 1,
+        // A run that could not see what is due has done nothing that anybody can rely on.
+        "Heartbeat": u8::from(summary.looked),
         "Due": summary.due,
         "Disabled": summary.disabled,
         "Failed": summary.failed,
+        "Failing": summary.failing,
         "Overdue": summary.overdue,
         "Lateness": summary.lateness_ms,
     })
@@ -55,9 +57,9 @@ mod tests {
 
     #[test]
     fn every_metric_has_a_figure_at_the_root() {
-        let line = line(&Summary { failed: 3, ..Summary::default() }, UNIX_EPOCH);
+        let line = line(&Summary { failed: 3, looked: true, ..Summary::default() }, UNIX_EPOCH);
         let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().cloned().unwrap_or_default();
-        assert_eq!(metrics.len(), 6);
+        assert_eq!(metrics.len(), 7);
         for metric in metrics {
             assert!(line[metric["Name"].as_str().unwrap_or_default()].is_number(), "{metric}");
         }

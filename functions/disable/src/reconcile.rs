@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use shared::{
     application::Configured,
+    chance,
     event::{Actor, Event, EventId, Party, Tenant},
     folding::fold,
     instant::Instant,
@@ -16,6 +17,10 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Disable, directory::Account, end::recorder};
 
+/// How long one tenant may take when all are reconciled.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Most pages of accounts that are read of one directory for one pattern.
+const MOST_PAGES: usize = 1000;
 /// How long the storage is tried for one call.
 const STORAGE: Duration = Duration::from_secs(20);
 
@@ -25,11 +30,18 @@ const STORAGE: Duration = Duration::from_secs(20);
 /// The storage did not answer.
 pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     let mut results = BTreeMap::new();
-    for tenant in function.store.tenants(Deadline::now() + STORAGE).await? {
+    // In another order each day, so that where time runs out it is not always the same who miss it.
+    let mut tenants = function.store.tenants(Deadline::now() + STORAGE).await?;
+    tenants.sort_by_cached_key(|_| chance::number());
+    for tenant in tenants {
         // One tenant's trouble is its own.
-        let result = match one(function, &tenant).await {
-            Ok(result) => result,
-            Err(error) => json!({"error": error.to_string()}),
+        let result = match tokio::time::timeout(LONGEST, one(function, &tenant)).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => json!({"error": error.to_string()}),
+            Err(_) => {
+                tracing::warn!("{tenant} could not be reconciled within {LONGEST:?}");
+                json!({"error": "its directories took too long"})
+            }
         };
         results.insert(tenant.to_string(), result);
     }
@@ -48,12 +60,15 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
     for application in trail.applications().await? {
         match accounts(function, tenant, &application).await {
             Ok(accounts) => {
-                // Read after the accounts: what was opened meanwhile is known, and what ended meanwhile is left for the next time.
                 let trail = trail.at(store.clock().now(), Deadline::now() + STORAGE);
                 let windows = trail.windows_of(&trail.open_windows().await?).await?;
                 for account in accounts {
                     looked_at += 1;
                     if let Some((rule, why)) = judge(&account, &application, &windows, trail.now) {
+                        // It may have been disabled, or asked for, since the directory listed it.
+                        if !is_still_so(function, tenant, &application, &account).await {
+                            continue;
+                        }
                         findings += 1;
                         raise(&trail, &application, &account, rule, why).await?;
                     }
@@ -80,7 +95,7 @@ async fn accounts(
     for pattern in &application.accounts {
         let prefix = pattern.split('*').next().unwrap_or_default();
         let mut from = None;
-        loop {
+        for _ in 0..MOST_PAGES {
             let (page, next) = connection.list(prefix, from).await?;
             let own = page.into_iter().filter(|account| application.owns(&account.name));
             found.extend(own.map(|account| (account.id.clone(), account)));
@@ -93,6 +108,16 @@ async fn accounts(
     Ok(found.into_values().collect())
 }
 
+/// Whether the directory still says of an account what it said when it was listed.
+async fn is_still_so(function: &Disable, tenant: &Tenant, application: &Configured, account: &Account) -> bool {
+    match function.directories.connect(tenant, &application.application.directory) {
+        Some(connection) => {
+            connection.is_enabled(account).await.is_ok_and(|is_enabled| is_enabled == Some(account.is_enabled))
+        }
+        None => false,
+    }
+}
+
 /// What is wrong with an account.
 fn judge(
     account: &Account,
@@ -101,7 +126,7 @@ fn judge(
     now: Instant,
 ) -> Option<(&'static str, &'static str)> {
     let directory = application.application.directory.key();
-    let names = [fold(&account.name), fold(&account.id)];
+    let names = [&account.name, &account.id, account.mail.as_ref().unwrap_or(&account.name)].map(|name| fold(name));
     let mut its = windows
         .iter()
         .filter(|window| Some(&window.directory_key) == directory.as_ref())

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    panic::AssertUnwindSafe,
     time::Duration,
 };
 
@@ -21,6 +22,7 @@ use shared::{
         windows::{DuePlace, Stored},
     },
     sweep::AHEAD,
+    window::{Due, Failure, Window},
 };
 use tokio::time::Instant as Deadline;
 
@@ -44,6 +46,9 @@ const WIDE: usize = 32;
 /// Windows of one directory that wait in memory; those behind them are read again later.
 const WAITING: usize = 2000;
 
+/// What is added to a lane's and a window's name for what the trail alone has to tell.
+const TELLS: &str = " tells";
+
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
@@ -51,16 +56,22 @@ pub struct Summary {
     pub due: u64,
     /// Accounts that are disabled.
     pub disabled: u64,
-    /// Tries that failed.
+    /// Tries that failed, and looks at the queue.
     pub failed: u64,
-    /// Windows that became overdue.
+    /// Windows whose accounts could not be disabled so far.
+    pub failing: u64,
+    /// Windows that are overdue.
     pub overdue: u64,
+    /// Whether it was seen what is due.
+    pub looked: bool,
     /// How late the latest of the disabled was, in milliseconds.
     pub lateness_ms: u64,
 }
 
 /// A window that waits for its turn.
 struct Waiting {
+    /// What it is known by until it is done.
+    id: String,
     due_at: Instant,
     tenant: Tenant,
     stored: Stored,
@@ -104,7 +115,9 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let run = format!("{:016x}", chance::number());
     store.lead(&run, Deadline::now() + READING).await?;
     let until = Deadline::now() + LASTS;
+    function.directories.budget.begin().await;
     let mut summary = Summary::default();
+    let (mut failing, mut overdue): (BTreeSet<String>, BTreeSet<String>) = Default::default();
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
     let trails = Trails::default();
@@ -146,27 +159,45 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                 is_looking = false;
                 looks_at = Deadline::now() + LOOKS;
                 leads = found.leads;
+                summary.looked = true;
                 for (tenant, stored) in found.due {
-                    summary.due += u64::from(enqueue(&mut lanes, &mut known, tenant, stored));
+                    let Window { id, failing: is_failing, is_overdue, .. } = &stored.window;
+                    failing.extend(is_failing.as_ref().map(|_| id.clone()));
+                    overdue.extend(is_overdue.then(|| id.clone()));
+                    let now = store.clock().now();
+                    summary.due += u64::from(enqueue(&mut lanes, &mut known, now, tenant, stored));
                 }
                 ends_soon = found.ends_soon || !known.is_empty();
             }
             Done::Looked(Err(error)) => {
                 tracing::warn!(%error, "what is due could not be read: {error}");
+                summary.failed += 1;
                 is_looking = false;
                 looks_at = Deadline::now() + LOOKS;
             }
             Done::Ended { lane, id, outcome } => {
                 known.remove(&id);
+                let id = id.trim_end_matches(TELLS).to_owned();
                 let now = store.clock().now();
                 if let Some(lane) = lanes.get_mut(&lane) {
                     lane.at_work -= 1;
                     lane.learn(&outcome, now);
                 }
+                match &outcome {
+                    Ok(Outcome::Disabled(_)) => {
+                        failing.remove(&id);
+                        overdue.remove(&id);
+                    }
+                    Ok(Outcome::Failed(_)) => drop(failing.insert(id.clone())),
+                    Ok(Outcome::Noted { is_overdue: true }) => drop(overdue.insert(id.clone())),
+                    _ => {}
+                }
                 summary.count(&id, outcome);
             }
         }
     }
+    summary.failing = failing.len() as u64;
+    summary.overdue = overdue.len() as u64;
     metrics::emit(function.place, &summary);
     Ok(summary)
 }
@@ -176,9 +207,8 @@ async fn end_one<'f>(
     function: &'f Disable,
     trails: &Trails<'f>,
     run: String,
-    Waiting { tenant, stored, .. }: Waiting,
+    Waiting { id, tenant, stored, .. }: Waiting,
 ) -> (String, Result<Outcome, ReadError>) {
-    let id = stored.window.id.clone();
     let known = trails.borrow().get(tenant.as_str()).cloned();
     let trail = match known {
         Some(trail) => Ok(trail),
@@ -187,7 +217,14 @@ async fn end_one<'f>(
     let outcome = match trail {
         Ok(trail) => {
             trails.borrow_mut().insert(tenant.to_string(), trail.clone());
-            end::end(function, &trail, &run, stored).await
+            // Whatever a directory answers, it must not end what is done for others.
+            match AssertUnwindSafe(end::end(function, &trail, &run, stored)).catch_unwind().await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    let detail = "this service failed over what the directory answered; it has been logged".to_owned();
+                    Ok(Outcome::Failed(Failure { kind: "panicked", detail, is_refusal: false, retry_after: None }))
+                }
+            }
         }
         Err(error) => Err(error),
     };
@@ -255,16 +292,28 @@ async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> R
 }
 
 /// Puts a window into its directory's lane, unless it is there; whether it is new there.
-fn enqueue(lanes: &mut BTreeMap<String, Lane>, known: &mut BTreeSet<String>, tenant: Tenant, stored: Stored) -> bool {
-    let id = &stored.window.id;
+fn enqueue(
+    lanes: &mut BTreeMap<String, Lane>,
+    known: &mut BTreeSet<String>,
+    now: Instant,
+    tenant: Tenant,
+    stored: Stored,
+) -> bool {
     let Some(due_at) = stored.window.due_at() else { return false };
-    let lane = lanes.entry(lane_of(&tenant, &stored)).or_default();
-    if known.contains(id) || lane.waiting.len() >= WAITING {
+    // What the trail alone has to tell needs no directory, and waits for none.
+    let (key, id) = match stored.window.due(now.max(due_at)) {
+        Due::Disable | Due::Later(_) | Due::Nothing => (lane_of(&tenant, &stored), stored.window.id.clone()),
+        Due::Covered | Due::Overdue | Due::Confirmation(_) => {
+            (format!("{tenant}{TELLS}"), format!("{}{TELLS}", stored.window.id))
+        }
+    };
+    let lane = lanes.entry(key).or_default();
+    if known.contains(&id) || lane.waiting.len() >= WAITING {
         return false;
     }
     known.insert(id.clone());
     let place = lane.waiting.partition_point(|waiting| waiting.due_at <= due_at);
-    lane.waiting.insert(place, Waiting { due_at, tenant, stored });
+    lane.waiting.insert(place, Waiting { id, due_at, tenant, stored });
     true
 }
 
@@ -301,7 +350,10 @@ impl Lane {
                 self.rests_until = None;
             }
             Ok(Outcome::Failed(failure))
-                if !matches!(failure.kind, "forbidden" | "ambiguous" | "not_disabled" | "refused") =>
+                if !matches!(
+                    failure.kind,
+                    "forbidden" | "ambiguous" | "not_disabled" | "not_found" | "not_its_own" | "refused"
+                ) =>
             {
                 self.width = 1;
                 let longest = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
@@ -327,7 +379,6 @@ impl Summary {
                 tracing::warn!(window = id, %failure, "window {id}: its account could not be disabled: {}: {failure}", failure.kind);
             }
             Ok(Outcome::Noted { is_overdue: true }) => {
-                self.overdue += 1;
                 tracing::error!(window = id, "window {id} is overdue: access may outlive it");
             }
             Ok(Outcome::Noted { is_overdue: false } | Outcome::Paced(_) | Outcome::Passed) => {}

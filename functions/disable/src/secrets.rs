@@ -58,7 +58,14 @@ impl Secrets {
         let text = match name.place() {
             SecretPlace::SecretsManager(name) => {
                 let path = format!("{}/{tenant}/{name}", self.prefix);
-                self.aws.secret(&path).await.map_err(|error| missing(format!("secret {path}: {error}")))?
+                self.aws.secret(&path).await.map_err(|error| {
+                    let detail = format!("secret {path}: {error}");
+                    if error.is_final {
+                        missing(detail)
+                    } else {
+                        Failure { kind: "secret_unavailable", detail, is_refusal: false, retry_after: None }
+                    }
+                })?
             }
             SecretPlace::Environment(name) => self
                 .variables

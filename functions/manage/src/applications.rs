@@ -76,8 +76,7 @@ pub async fn delete(
     trail.configure(Kind::Application, id, caller, want).await?;
     let reason = format!("the application {id} was deleted");
     windows::end_all(trail, caller, sweep, |window| {
-        let is_its = window.application.as_ref().is_some_and(|application| application.id == id);
-        if is_its { window.end(|_| true, &caller.actor(), Some(&reason), trail.now) } else { Vec::new() }
+        window.end(|claim| claim.application.as_deref() == Some(id), &caller.actor(), Some(&reason), trail.now)
     })
     .await?;
     Ok(api::no_content())

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant as Deadline;
 
 use crate::{
@@ -27,8 +28,10 @@ use crate::{
     window::{self, Claim, Effect, OfApplication, Told, Window},
 };
 
-/// Most windows that change in one transaction with an event; DynamoDB takes a hundred statements.
-const AT_ONCE: usize = 10;
+/// Most statements of one transaction; DynamoDB takes a hundred.
+const STATEMENTS: usize = 100;
+/// Windows read side by side.
+const READ_AT_ONCE: usize = 16;
 
 /// A window as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,12 +96,13 @@ impl Step<'_> {
         let named = ("window", text(&after.id));
         let pointers = |window: Option<&Window>| -> BTreeSet<(String, String)> {
             let Some(window) = window.filter(|window| !window.is_closed()) else { return BTreeSet::new() };
-            let of_account = (keys::open_windows(tenant), open_key(window));
+            let of_account = window::names(&window.account)
+                .map(|name| (keys::open_windows(tenant), open_key(&name, &window.directory_key)));
             let of_sessions = window
                 .sessions()
                 .into_iter()
                 .map(|session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id)));
-            std::iter::once(of_account).chain(of_sessions).collect()
+            of_account.chain(of_sessions).collect()
         };
         let (had, has) = (pointers(before.map(|before| &before.window)), pointers(Some(after)));
         let added = has
@@ -111,8 +115,8 @@ impl Step<'_> {
     }
 }
 
-fn open_key(window: &Window) -> String {
-    format!("{}{}", keys::account(&window.account_key()), window.directory_key)
+fn open_key(account: &str, directory: &str) -> String {
+    format!("{}{directory}", keys::account(account))
 }
 
 fn stored(mut item: Item) -> Result<Stored, Damaged> {
@@ -210,11 +214,12 @@ impl Trail<'_> {
     async fn open_among(&self, mut ids: Vec<String>) -> Result<Vec<Stored>, ReadError> {
         ids.sort_unstable();
         ids.dedup();
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.extend(self.window(&id).await?.filter(|it| !it.window.is_closed()));
-        }
-        Ok(found)
+        let found: Vec<_> = stream::iter(ids)
+            .map(|id| async move { self.window(&id).await })
+            .buffered(READ_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().filter(|it| !it.window.is_closed()).collect())
     }
 
     /// The open windows of an account, in whatever directory.
@@ -228,7 +233,7 @@ impl Trail<'_> {
         }
         let mut windows = self.open_among(ids).await?;
         // A key may begin like another account's.
-        windows.retain(|it| window::names(account).any(|name| name == it.window.account_key()));
+        windows.retain(|it| window::names(account).any(|name| window::names(&it.window.account).any(|it| it == name)));
         Ok(windows)
     }
 
@@ -335,10 +340,22 @@ impl Trail<'_> {
             }
             let mut events = vec![event.clone()];
             let mut changes = Vec::new();
+            let mut done_before = Vec::new();
             for (before, after, told) in &steps {
                 let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
-                events.extend(after.events(&self.tenant, generation, told.clone()));
-                changes.extend(Step { before: before.as_ref(), after, generation }.changes(self));
+                let own_events = after.events(&self.tenant, generation, told.clone());
+                let own_changes = Step { before: before.as_ref(), after, generation }.changes(self);
+                if events.len() + changes.len() + own_events.len() + own_changes.len() <= STATEMENTS {
+                    events.extend(own_events);
+                    changes.extend(own_changes);
+                } else if let Some(before) = before {
+                    // More than one transaction takes: these end first, and the event is stored with the rest. Ending is safe to
+                    // repeat.
+                    done_before.push((before, after.clone(), told.clone()));
+                }
+            }
+            for (before, after, told) in done_before {
+                self.advance(before, after, told, by).await?;
             }
             let highest = steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
             match self.commit(events, opened, by, changes).await? {
@@ -374,7 +391,7 @@ impl Trail<'_> {
             Some(target) if is_account => self.application_of(target).await?,
             _ => None,
         };
-        let claim = match Claim::of(event, application.as_ref(), place) {
+        let claim = match Claim::of(event, application.as_ref(), place, self.now) {
             Ok(claim) => claim,
             Err(errors) => return Ok(Err(errors)),
         };
@@ -396,10 +413,10 @@ impl Trail<'_> {
             application: application.as_ref().map(|it| OfApplication {
                 id: it.id.clone(),
                 name: it.application.name.clone(),
-                end_on_log_off: it.application.end_on_log_off,
+                accounts: it.application.accounts.clone(),
                 owners: it.application.owners.clone(),
             }),
-            account,
+            account: account.clone(),
             claims: Vec::new(),
             attempts: 0,
             failing: None,
@@ -408,13 +425,10 @@ impl Trail<'_> {
             lease: None,
             ended: None,
         };
-        let open = self.store.state_item(keys::open_windows(&self.tenant), &open_key(&window), self.deadline).await?;
-        let before = match open.and_then(|mut item| item.remove("window")) {
-            Some(AttributeValue::S(id)) => self.window(&id).await?.filter(|it| !it.window.is_closed()),
-            _ => None,
-        };
+        let (before, taken) = self.open_window(&account, &window.directory_key).await?;
         if let Some(before) = &before {
             window = before.window.clone();
+            window.learn(&account, |name| taken.get(name).is_none_or(|id| *id == before.window.id));
         }
         let opened = claim.opened(&window);
         let mut told = match window.add(claim, self.now) {
@@ -436,6 +450,37 @@ impl Trail<'_> {
             told.push(window.finding(rule, "high", why, self.now, window.claims.len() - 1));
         }
         Ok(Ok(((before, window, told), opened)))
+    }
+
+    /// The open window of an account in a directory, by any of its names: whoever asked before may have named it otherwise. With it, which
+    /// window has each name.
+    async fn open_window(
+        &self,
+        account: &Party,
+        directory: &str,
+    ) -> Result<(Option<Stored>, HashMap<String, String>), ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let mut taken = HashMap::new();
+            let mut found = None;
+            for name in window::names(account) {
+                let key = open_key(&name, directory);
+                let open = self.store.state_item(keys::open_windows(&self.tenant), &key, self.deadline).await?;
+                if let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) {
+                    if found.is_none() {
+                        found = self.window(&id).await?.filter(|it| !it.window.is_closed());
+                    }
+                    taken.insert(name, id);
+                }
+            }
+            if found.is_some() || taken.is_empty() {
+                return Ok((found, taken));
+            }
+            // It was closed between the two reads.
+            if !pauses.pause().await {
+                return Err(Unavailable("the account's window is being closed all the time".to_owned()).into());
+            }
+        }
     }
 
     /// The windows that an event ends, or ends claims of.
@@ -476,16 +521,17 @@ impl Trail<'_> {
                         });
                     if is_meant { window.end_as_disabled(by, at, now) } else { Vec::new() }
                 }
-                Effect::LogsOff if window.application.as_ref().is_some_and(|it| it.end_on_log_off) => {
-                    window.end(|claim| claim.starts_at <= at, by, Some("the account logged off"), now)
-                }
-                Effect::LogsOff => Vec::new(),
+                Effect::LogsOff => window.end(
+                    |claim| claim.ends_on_log_off && claim.starts_at <= at,
+                    by,
+                    Some("the account logged off"),
+                    now,
+                ),
             };
             if window != before.window {
                 endings.push((Some(before), window, told));
             }
         }
-        endings.truncate(AT_ONCE);
         Ok(endings)
     }
 

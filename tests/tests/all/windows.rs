@@ -91,7 +91,7 @@ fn scim(url: &str) -> Value {
 }
 
 fn entra(url: &str) -> Value {
-    json!({"kind": "entra", "tenant_id": "contoso", "client_id": "app-1", "client_secret": "env:JIT_AUDIT_SECRET_DIRECTORY",
+    json!({"kind": "entra", "tenant_id": "72f988bf-86f1-41af-91ab-2d7cd011db47", "client_id": "6731de76-14a6-49ae-97bc-6eba6914391e", "client_secret": "env:JIT_AUDIT_SECRET_DIRECTORY",
         "graph_url": url, "login_url": url})
 }
 

@@ -3,7 +3,7 @@
 //! Sources: "Update user", "user: revokeSignInSessions", "Get a user" and "Throttling limits" of the Microsoft Graph reference; "The OAuth
 //! 2.0 client credentials flow" of the Microsoft identity platform.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
@@ -22,7 +22,7 @@ const SHORTLY: Duration = Duration::from_secs(300);
 
 /// Access tokens, each kept until shortly before its end.
 #[derive(Debug, Default)]
-pub struct Tokens(Mutex<BTreeMap<String, Token>>);
+pub struct Tokens(Mutex<BTreeMap<String, Arc<Mutex<Option<Token>>>>>);
 
 struct Token {
     text: String,
@@ -49,21 +49,23 @@ impl<'d> Connection<'d> {
     }
 
     pub(super) async fn admit(&self) -> Result<Result<(), Duration>, Failure> {
+        // Only who is let in takes of what the app may write.
+        self.token().await?;
         // Turning off is one write, ending sessions another.
         self.directories.budget.take(&self.entra.client_id, &self.entra.tenant_id, 2).await
     }
 
-    /// Whose token it is: another tenant of ours that names the same app registration has to know its secret itself.
+    /// Whose token it is, and for what: another tenant of ours that names the same app registration has to know its secret itself.
     fn token_key(&self) -> String {
-        let Entra { tenant_id, client_id, login_url, .. } = self.entra;
-        [self.tenant.as_str(), login_url, tenant_id, client_id].join(" ")
+        let Entra { tenant_id, client_id, login_url, graph_url, client_secret } = self.entra;
+        [self.tenant.as_str(), login_url, graph_url, tenant_id, client_id, &client_secret.to_string()].join(" ")
     }
 
     async fn token(&self) -> Result<String, Failure> {
-        // Whoever comes while a token is asked for waits for it.
-        let mut tokens = self.directories.tokens.0.lock().await;
-        let key = self.token_key();
-        if let Some(token) = tokens.get(&key).filter(|token| Instant::now() < token.until) {
+        // Whoever wants the same token while it is asked for waits for it, and nobody else.
+        let slot = self.directories.tokens.0.lock().await.entry(self.token_key()).or_default().clone();
+        let mut slot = slot.lock().await;
+        if let Some(token) = slot.as_ref().filter(|token| Instant::now() < token.until) {
             return Ok(token.text.clone());
         }
         let Directories { outbound, secrets, .. } = self.directories;
@@ -91,9 +93,9 @@ impl<'d> Connection<'d> {
         let (Some(text), Some(seconds)) = (answer["access_token"].as_str(), answer["expires_in"].as_u64()) else {
             return Err(passing("unreadable", "the token endpoint gave no token".to_owned()));
         };
-        let lasts = Duration::from_secs(seconds);
+        let lasts = Duration::from_secs(seconds.min(86_400));
         let until = Instant::now() + lasts.checked_sub(SHORTLY).unwrap_or(lasts / 2);
-        tokens.insert(key, Token { text: text.to_owned(), until });
+        *slot = Some(Token { text: text.to_owned(), until });
         Ok(text.to_owned())
     }
 
@@ -123,7 +125,7 @@ impl<'d> Connection<'d> {
         let answer = self.ask("GET", &self.url(&format!("/users/{}?{SELECT}", coded(id))), None).await?;
         match answer.status {
             200 => account(&json_of(&answer)?).map(Some),
-            404 => Ok(None),
+            404 if is_of_graph(&answer) => Ok(None),
             _ => Err(failure(&answer)),
         }
     }
@@ -160,7 +162,7 @@ impl<'d> Connection<'d> {
             match answer.status {
                 200..=299 => {}
                 // It is gone, as reading back will say.
-                404 => return Ok(()),
+                404 if is_of_graph(&answer) => return Ok(()),
                 _ => return Err(failure(&answer)),
             }
         }
@@ -170,7 +172,8 @@ impl<'d> Connection<'d> {
         }
         let answer = self.ask("POST", &self.url(&format!("{path}/revokeSignInSessions")), Some(&json!({}))).await?;
         match answer.status {
-            200..=299 | 404 => Ok(()),
+            200..=299 => Ok(()),
+            404 if is_of_graph(&answer) => Ok(()),
             _ => Err(failure(&answer)),
         }
     }
@@ -204,6 +207,12 @@ impl<'d> Connection<'d> {
     }
 }
 
+/// Whether it is Graph that knows no such user, and not something in front of it.
+fn is_of_graph(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    matches!(body["error"]["code"].as_str(), Some("Request_ResourceNotFound" | "ResourceNotFound"))
+}
+
 fn json_of(answer: &Answer) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
@@ -215,7 +224,7 @@ fn account(user: &Value) -> Result<Account, Failure> {
     match (text("id"), user["accountEnabled"].as_bool()) {
         (Some(id), Some(is_enabled)) => {
             let is_foreign = user["userType"] == "Guest" || name.contains("#EXT#");
-            Ok(Account { id, name, is_enabled, is_foreign })
+            Ok(Account { id, name, mail: text("mail"), is_enabled, is_foreign })
         }
         _ => {
             let detail =

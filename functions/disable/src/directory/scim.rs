@@ -12,6 +12,7 @@ use shared::{
 use super::{Account, Directories, coded, failure, only, passing, refusal, send};
 
 const SCIM_JSON: &str = "application/scim+json";
+const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// Accounts of a page that is asked for.
 const PAGE: usize = 100;
@@ -56,21 +57,31 @@ impl<'d> Connection<'d> {
         let answer = self.ask("GET", &format!("/Users/{}", coded(id)), None).await?;
         match answer.status {
             200 => Ok(Some(json_of(&answer)?)),
-            404 => Ok(None),
+            404 if is_of_provider(&answer) => Ok(None),
             _ => Err(failure(&answer)),
         }
     }
 
-    /// Accounts that a filter finds, from a place on.
+    /// Accounts that a filter finds, from a place on; and how many there are in all.
     async fn search(&self, filter: Option<String>, start: usize) -> Result<(Vec<Value>, usize), Failure> {
         let filter = filter.map(|filter| format!("filter={}&", coded(&filter))).unwrap_or_default();
         let answer = self.ask("GET", &format!("/Users?{filter}startIndex={start}&count={PAGE}"), None).await?;
         match answer.status {
             200 => {
-                let list = json_of(&answer)?;
+                let mut list = json_of(&answer)?;
                 let total = list["totalResults"].as_u64().and_then(|total| usize::try_from(total).ok());
-                let found = list["Resources"].as_array().cloned().unwrap_or_default();
-                Ok((found, total.unwrap_or_default()))
+                let found = match list.get_mut("Resources").map(Value::take) {
+                    Some(Value::Array(found)) => found,
+                    _ => Vec::new(),
+                };
+                match total {
+                    Some(total) if total == 0 || !found.is_empty() || start > 1 => Ok((found, total)),
+                    // Nobody is told to be gone by an answer that does not say so.
+                    _ => Err(passing(
+                        "unreadable",
+                        "the provider's list names no accounts and no total of none".to_owned(),
+                    )),
+                }
             }
             _ => Err(failure(&answer)),
         }
@@ -83,12 +94,16 @@ impl<'d> Connection<'d> {
             return account(&found).map(Some);
         }
         for name in [&wanted.email, &wanted.name].into_iter().flatten() {
-            let (found, _) = self.search(Some(format!("userName eq {}", json!(name))), 1).await?;
-            // A provider that knows no filter answers with everybody.
+            let (found, total) = self.search(Some(format!("userName eq {}", json!(name))), 1).await?;
             let is_meant = |user: &&Value| user["userName"].as_str().is_some_and(|it| fold(it) == fold(name));
+            let count = found.len();
             let found = found.iter().filter(is_meant).map(account).collect::<Result<Vec<_>, _>>()?;
             if let Some(found) = only(found, name)? {
                 return Ok(Some(found));
+            }
+            if count > 0 && total > count {
+                // It answers with everybody, and who is meant may be on another page.
+                return Err(refusal("no_filter", "the provider does not filter by userName".to_owned()));
             }
         }
         Ok(None)
@@ -103,18 +118,20 @@ impl<'d> Connection<'d> {
         let patch = json!({"schemas": [PATCH_OP], "Operations": [operation]});
         let answer = self.ask("PATCH", &path, Some(&patch)).await?;
         match answer.status {
-            // 404: it is gone, as reading back will say.
-            200..=299 | 404 => Ok(()),
+            200..=299 => Ok(()),
+            // It is gone, as reading back will say.
+            404 if is_of_provider(&answer) => Ok(()),
             // PATCH is optional (RFC 7644, section 3.5.2): the whole resource then.
             400 | 405 | 501 => {
                 let Some(mut whole) = self.resource(&account.id).await? else { return Ok(()) };
-                whole["active"] = json!(false);
-                if let Some(members) = whole.as_object_mut() {
-                    members.remove("meta");
-                }
+                let Some(members) = whole.as_object_mut() else {
+                    return Err(passing("unreadable", "the account is no object".to_owned()));
+                };
+                members.insert("active".to_owned(), json!(false));
+                members.remove("meta");
                 let answer = self.ask("PUT", &path, Some(&whole)).await?;
                 match answer.status {
-                    200..=299 | 404 => Ok(()),
+                    200..=299 => Ok(()),
                     _ => Err(failure(&answer)),
                 }
             }
@@ -141,6 +158,13 @@ impl<'d> Connection<'d> {
     }
 }
 
+/// Whether an error is the provider's own (RFC 7644, section 3.12) and not of something in front of it that knows no accounts.
+fn is_of_provider(answer: &Answer) -> bool {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    body["schemas"].as_array().is_some_and(|schemas| schemas.iter().any(|it| it == ERROR))
+        || body.get("detail").is_some()
+}
+
 fn json_of(answer: &Answer) -> Result<Value, Failure> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
@@ -156,7 +180,7 @@ fn account(user: &Value) -> Result<Account, Failure> {
     };
     match (text("id"), is_enabled) {
         (Some(id), Some(is_enabled)) => {
-            Ok(Account { id, name: text("userName").unwrap_or_default(), is_enabled, is_foreign: false })
+            Ok(Account { id, name: text("userName").unwrap_or_default(), mail: None, is_enabled, is_foreign: false })
         }
         _ => Err(refusal("no_active", "the provider does not say whether its accounts are active".to_owned())),
     }
