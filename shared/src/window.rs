@@ -843,3 +843,131 @@ impl Window {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(1_800_000_000_000).plus(Duration::from_secs(seconds))
+    }
+
+    fn claim(number: u32, from: u64, until: u64) -> Claim {
+        Claim {
+            event: EventId::new(&format!("r-{number}")).unwrap(),
+            starts_at: at(from),
+            ends_at: at(until),
+            latest: Some(at(from + 1000)),
+            ends_with_session: false,
+            application: None,
+            ends_on_log_off: false,
+            subject: Party::default(),
+            target: None,
+            session: None,
+            request_id: None,
+            is_done: false,
+        }
+    }
+
+    fn window(directory: Directory, claims: Vec<Claim>) -> Window {
+        Window {
+            id: "w".to_owned(),
+            directory_key: "d".to_owned(),
+            directory,
+            application: None,
+            account: Party { name: Some("msp".to_owned()), ..Party::default() },
+            claims,
+            attempts: 0,
+            failing: None,
+            is_overdue: false,
+            not_before: None,
+            lease: None,
+            ended: None,
+        }
+    }
+
+    fn scim() -> Directory {
+        serde_json::from_value(json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"})).unwrap()
+    }
+
+    fn actions(told: &[Told]) -> Vec<&str> {
+        told.iter().map(|told| told.action).collect()
+    }
+
+    #[test]
+    fn one_end_is_covered_the_last_disables_and_a_gap_disables_in_between() {
+        let mut window = window(scim(), vec![claim(1, 0, 100), claim(2, 50, 150), claim(3, 300, 400)]);
+        assert_eq!(window.due(at(99)), Due::Later(at(100)));
+        assert_eq!((window.due(at(100)), window.due_at()), (Due::Covered, Some(at(100))));
+        assert_eq!(actions(&window.cover(at(100))), ["revocation.covered"]);
+        assert_eq!((window.due(at(149)), window.due(at(150))), (Due::Later(at(150)), Due::Disable));
+        let told = window.disabled(&Disabled::Now, at(151));
+        assert_eq!(actions(&told), ["entra.account.disabled", "revocation.verified"]);
+        assert_eq!(window.ended, Some(Ended { at: at(151), lateness_ms: 1000 }));
+        // What begins later keeps the window, which is not closed by the end before it.
+        assert!(!window.is_closed());
+        assert_eq!((window.state(at(200)), window.due_at()), ("scheduled", Some(at(400))));
+        window.disabled(&Disabled::Now, at(400));
+        assert_eq!((window.is_closed(), window.due_at(), window.due(at(500))), (true, None, Due::Nothing));
+    }
+
+    #[test]
+    fn an_end_that_falls_into_a_request_that_began_meanwhile_says_so() {
+        let mut window = window(scim(), vec![claim(1, 0, 100), claim(2, 105, 200)]);
+        assert_eq!(window.due(at(100)), Due::Disable);
+        let told = window.disabled(&Disabled::Now, at(106));
+        assert_eq!(actions(&told), ["entra.account.disabled", "revocation.verified", "finding.raised"]);
+    }
+
+    #[test]
+    fn overdue_is_told_in_time_however_long_a_directory_wants_to_be_left_alone() {
+        let mut window = window(scim(), vec![claim(1, 0, 100)]);
+        let failure = Failure {
+            kind: "throttled",
+            detail: "later".to_owned(),
+            is_refusal: false,
+            retry_after: Some(Duration::from_secs(3600)),
+        };
+        assert_eq!(actions(&window.failed(&failure, at(3700), at(100))), ["revocation.failed"]);
+        assert_eq!(window.due_at(), Some(at(400)));
+        assert_eq!((window.due(at(399)), window.due(at(400))), (Due::Later(at(3700)), Due::Overdue));
+        assert_eq!(actions(&window.overdue(at(400))), ["revocation.overdue", "finding.raised"]);
+        assert_eq!((window.due_at(), window.due(at(400))), (Some(at(3700)), Due::Later(at(3700))));
+        // The same trouble is told once, and it is tried on.
+        assert_eq!(actions(&window.failed(&failure, at(7300), at(3700))), Vec::<&str>::new());
+        assert_eq!((window.attempts, window.due(at(7300))), (2, Due::Disable));
+    }
+
+    #[test]
+    fn a_portal_that_says_nothing_is_told_once_and_the_next_request_begins_anew() {
+        let mut window = window(Directory::External, vec![claim(1, 0, 100)]);
+        assert_eq!(window.due(at(100)), Due::Confirmation(at(400)));
+        window.leave(Some(at(400)));
+        assert_eq!((window.due_at(), window.due(at(400))), (Some(at(400)), Due::Overdue));
+        window.overdue(at(400));
+        assert_eq!((window.due_at(), window.due(at(500)), window.state(at(500))), (None, Due::Nothing, "overdue"));
+        window.add(claim(2, 600, 700), at(600)).unwrap();
+        assert_eq!((window.state(at(600)), window.due_at()), ("open", Some(at(700))));
+        assert_eq!(window.due(at(700)), Due::Confirmation(at(1000)));
+        window.end_as_disabled(&Actor::system(), at(710), at(720));
+        assert_eq!(window.ended, Some(Ended { at: at(710), lateness_ms: 10_000 }));
+        assert!(window.is_closed());
+    }
+
+    #[test]
+    fn a_window_that_somebody_works_on_is_let_go_when_its_end_changes() {
+        let mut window = window(scim(), vec![claim(1, 0, 100)]);
+        window.claim("run", at(130));
+        assert_eq!((window.state(at(101)), window.due_at()), ("claimed", Some(at(130))));
+        window.add(claim(2, 101, 900), at(101)).unwrap();
+        assert_eq!((window.state(at(101)), window.due(at(101))), ("open", Due::Covered));
+        let to = |seconds, window: &mut Window| window.extend(at(seconds), Actor::system(), "x".to_owned(), at(200));
+        assert!(matches!(to(1000, &mut window), Ok(Some(_))));
+        assert_eq!(to(1000, &mut window), Ok(None));
+        assert!(matches!(to(1102, &mut window), Err(NotExtended::Wrong(_))));
+        assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(200))), ["window.ended"]);
+        assert!(matches!(to(1000, &mut window), Err(NotExtended::Ended(_))));
+        assert_eq!(window.due(at(200)), Due::Disable);
+    }
+}

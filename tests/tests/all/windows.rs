@@ -519,3 +519,78 @@ async fn directories_are_compared_with_the_open_windows() {
     assert_eq!(directory.is_enabled(&fine), Some(true), "it only looks");
     world.stack.stop().await;
 }
+
+/// A request names an account in several ways. Whose name was judged, and what the directory takes another of the names for, must be one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_directory_finds_has_to_be_the_applications_own_too() {
+    let directory = Directory::start().await;
+    let ceo = directory.add("ceo@contoso.com");
+    let world = World::start().await;
+    world.configure(entra(&directory.url), json!({})).await;
+    let by_id = json!({"account": {"name": "msp-1@contoso.com", "id": ceo}, "window": {"duration": "PT1S"}});
+    let by_name =
+        json!({"account": {"email": "msp-2@contoso.com", "name": "ceo@contoso.com"}, "window": {"duration": "PT1S"}});
+    for (id, more) in [("r-1", by_id), ("r-2", by_name)] {
+        let window = world.ask(id, "", more).await;
+        let shown = until(format!("{id} is refused"), async || {
+            Some(world.window(&window["id"]).await).filter(|it| it["failing"].is_string())
+        })
+        .await;
+        assert!(shown["failing"].as_str().unwrap().contains("not among the application's accounts"), "{shown}");
+    }
+    assert_eq!(directory.is_enabled(&ceo), Some(true));
+    assert_eq!(world.findings("revocation.refused").await.len(), 2);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_named_in_two_ways_has_one_window() {
+    let world = World::with_scim("http://127.0.0.1:1/scim").await;
+    let named = |account: Value| json!({ "account": account });
+    let first = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
+    let second = world.ask("r-2", "", named(json!({"name": "MSP-1", "email": "msp-1@acme.example"}))).await;
+    let third = world.ask("r-3", "", named(json!({"email": "msp-1@acme.example"}))).await;
+    assert_eq!((&second["id"], &third["id"]), (&first["id"], &first["id"]));
+    assert_eq!(world.window(&first["id"]).await["claims"].as_array().unwrap().len(), 3);
+    let other = world.ask("r-4", "", named(json!({"name": "msp-2"}))).await;
+    assert_ne!(other["id"], first["id"]);
+    world.stack.stop().await;
+}
+
+/// A time that cannot be written again would make the event unreadable for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_beyond_all_calendars_is_refused() {
+    let world = World::start().await;
+    let session = |starts_at: &str| json!({"id": "s", "scope": "session", "starts_at": starts_at});
+    for (action, more) in [
+        ("session.granted", json!({"session": session(&seconds_ago(1)), "window": {"duration": "P2914000D"}})),
+        ("entra.account.requested", json!({"session": session("9999-12-30T21:00:00Z")})),
+        ("entra.account.requested", json!({"window": {"ends_at": "9999-12-30T21:00:00Z"}})),
+    ] {
+        let mut event = request("far", "msp-1", more);
+        event["action"] = json!(action);
+        let answer = world.post(event).await;
+        assert!(answer.status == 422 && answer.text.contains("ten years"), "{}", answer.text);
+    }
+    assert_eq!(world.stack.get(&world.admin, "/v1/feed").await.status, 200);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_configured_wrong_can_be_put_right_for_open_windows() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::start().await;
+    let wrong =
+        json!({"kind": "scim", "base_url": format!("{}/scim", directory.url), "token": "env:JIT_AUDIT_SECRET_OTHER"});
+    world.configure(wrong, json!({})).await;
+    let window = world.ask("r-1", "msp-1", lasting("PT1S")).await;
+    until("it is refused", async || world.findings("revocation.refused").await.pop()).await;
+    world.configure(scim(&format!("{}/scim", directory.url)), json!({})).await;
+    // Something in front of the directory says 404: that is not the account's absence.
+    directory.fail([("GET", Fault::Status(404, None)), ("GET", Fault::Status(404, None))]);
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    assert!(world.actions().await.contains(&"entra.account.disabled".to_owned()));
+    world.stack.stop().await;
+}
