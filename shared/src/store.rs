@@ -179,6 +179,37 @@ impl Trail<'_> {
         self.store.feed_lag
     }
 
+    /// A page of a partition of the state table: items whose keys begin with `prefix`, those after `after`; and whether there may be more.
+    async fn state_page(
+        &self,
+        pk: String,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        forward: bool,
+    ) -> Result<(Vec<item::Item>, bool), ReadError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let start =
+            after.map(|after| std::collections::HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
+        let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.state)
+            .consistent_read(true)
+            .key_condition_expression(condition)
+            .expression_attribute_values(":pk", text(&pk))
+            .scan_index_forward(forward)
+            .set_exclusive_start_key(start);
+        let call = match prefix {
+            Some(prefix) => call.expression_attribute_values(":prefix", text(prefix)),
+            None => call,
+        };
+        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
+        let goes_on = page.next.is_some();
+        Ok((page.items, goes_on))
+    }
+
     /// Whether an event still shows. DynamoDB removes expired items up to days late, and a retention that was shortened hides
     /// at once.
     fn shows(&self, recorded: &Recorded) -> bool {

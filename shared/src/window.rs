@@ -337,6 +337,30 @@ impl Claim {
 }
 
 impl Window {
+    /// A window that nobody has asked for yet.
+    pub fn new(
+        id: String,
+        directory_key: String,
+        directory: Directory,
+        application: Option<OfApplication>,
+        account: Party,
+    ) -> Self {
+        Self {
+            id,
+            directory_key,
+            directory,
+            application,
+            account,
+            claims: Vec::new(),
+            attempts: 0,
+            failing: None,
+            is_overdue: false,
+            not_before: None,
+            lease: None,
+            ended: None,
+        }
+    }
+
     /// The id of the window that an event opens at `now`: ids sort by when they were opened.
     pub fn id_of(tenant: &Tenant, event: &EventId, now: Instant) -> String {
         let hash = EventId::of_service(tenant, "window", &[event.as_str()]);
@@ -871,20 +895,8 @@ mod tests {
     }
 
     fn window(directory: Directory, claims: Vec<Claim>) -> Window {
-        Window {
-            id: "w".to_owned(),
-            directory_key: "d".to_owned(),
-            directory,
-            application: None,
-            account: Party { name: Some("msp".to_owned()), ..Party::default() },
-            claims,
-            attempts: 0,
-            failing: None,
-            is_overdue: false,
-            not_before: None,
-            lease: None,
-            ended: None,
-        }
+        let account = Party { name: Some("msp".to_owned()), ..Party::default() };
+        Window { claims, ..Window::new("w".to_owned(), "d".to_owned(), directory, None, account) }
     }
 
     fn scim() -> Directory {

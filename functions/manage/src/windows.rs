@@ -20,10 +20,6 @@ use shared::{
 /// Windows that are changed at a time.
 const AT_ONCE: usize = 16;
 
-fn missing() -> Problem {
-    Problem::not_found("no window with this id is in the tenant's trail")
-}
-
 /// `POST /v1/windows/{id}/extend`: lets it end later.
 ///
 /// # Errors
@@ -34,7 +30,6 @@ pub async fn extend(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request).map_err(|_| missing())?;
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
     let Extension { until, reason, actor } = Extension::read(&api::json_body(request)?).map_err(invalid)?;
     let actor = actor.unwrap_or_else(|| caller.actor());
@@ -50,9 +45,7 @@ pub async fn extend(
             Err(NotExtended::Wrong(detail)) => Err(invalid(vec![FieldError::new(pointer, detail)])),
         }
     };
-    let window = trail.change_window(id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
-    sweep.wake_for(std::slice::from_ref(&window), trail.now).await;
-    Ok(api::json(200, &window.answered(trail.now)))
+    change(trail, request, caller, sweep, decide).await
 }
 
 /// `POST /v1/windows/{id}/end`: ends it now, for everybody who asked for its account.
@@ -65,13 +58,25 @@ pub async fn end(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request).map_err(|_| missing())?;
     let order = Ending::read(&api::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
     let actor = actor.unwrap_or_else(|| caller.actor());
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
         Ok(window.end(|_| true, &actor, Some(&reason), trail.now))
     };
+    change(trail, request, caller, sweep, decide).await
+}
+
+/// Changes the window that the request's address names, and answers it.
+async fn change(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    sweep: &Sweep,
+    decide: impl FnMut(&mut Window) -> Result<Vec<Told>, Problem>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let missing = || Problem::not_found("no window with this id is in the tenant's trail");
+    let id = api::configured_id(request).map_err(|_| missing())?;
     let window = trail.change_window(id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
     sweep.wake_for(std::slice::from_ref(&window), trail.now).await;
     Ok(api::json(200, &window.answered(trail.now)))

@@ -4,7 +4,7 @@
 //! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
 //! of a kind can share one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,6 @@ use crate::{
         item::{Damaged, Item},
         keys,
         transaction::{Change, Commit},
-        wire,
     },
 };
 
@@ -174,21 +173,8 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer, or an item is damaged.
     pub async fn documents(&self, kind: Kind, after: Option<&str>) -> Result<(Vec<Document>, bool), ReadError> {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let pk = keys::documents(kind, &self.tenant);
-        let start = after.map(|after| HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
-        let call = self
-            .store
-            .client
-            .query()
-            .table_name(&self.store.state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(&pk))
-            .set_exclusive_start_key(start);
-        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
-        let goes_on = page.next.is_some();
-        let documents = page.items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
+        let (items, goes_on) = self.state_page(keys::documents(kind, &self.tenant), None, after, true).await?;
+        let documents = items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
         Ok((documents, goes_on))
     }
 

@@ -162,35 +162,6 @@ impl Trail<'_> {
         Ok((windows, goes_on))
     }
 
-    /// A page of a partition of the state table.
-    async fn state_page(
-        &self,
-        pk: String,
-        prefix: Option<&str>,
-        after: Option<&str>,
-        forward: bool,
-    ) -> Result<(Vec<Item>, bool), ReadError> {
-        let start = after.map(|after| HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
-        let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
-        let call = self
-            .store
-            .client
-            .query()
-            .table_name(&self.store.state)
-            .consistent_read(true)
-            .key_condition_expression(condition)
-            .expression_attribute_values(":pk", text(&pk))
-            .scan_index_forward(forward)
-            .set_exclusive_start_key(start);
-        let call = match prefix {
-            Some(prefix) => call.expression_attribute_values(":prefix", text(prefix)),
-            None => call,
-        };
-        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
-        let goes_on = page.next.is_some();
-        Ok((page.items, goes_on))
-    }
-
     /// The ids of the windows that pointers name, all whose keys begin with `prefix`.
     async fn pointed(&self, pk: String, prefix: Option<&str>) -> Result<Vec<String>, ReadError> {
         let (mut ids, mut after) = (Vec::new(), None::<String>);
@@ -406,25 +377,14 @@ impl Trail<'_> {
             };
             format!("external:{}", place.replace('%', "%25").replace('#', "%23"))
         });
-        let mut window = Window {
-            id: Window::id_of(&self.tenant, &event.id, self.now),
-            directory_key,
-            directory,
-            application: application.as_ref().map(|it| OfApplication {
-                id: it.id.clone(),
-                name: it.application.name.clone(),
-                accounts: it.application.accounts.clone(),
-                owners: it.application.owners.clone(),
-            }),
-            account: account.clone(),
-            claims: Vec::new(),
-            attempts: 0,
-            failing: None,
-            is_overdue: false,
-            not_before: None,
-            lease: None,
-            ended: None,
-        };
+        let of_application = application.as_ref().map(|it| OfApplication {
+            id: it.id.clone(),
+            name: it.application.name.clone(),
+            accounts: it.application.accounts.clone(),
+            owners: it.application.owners.clone(),
+        });
+        let id = Window::id_of(&self.tenant, &event.id, self.now);
+        let mut window = Window::new(id, directory_key, directory, of_application, account.clone());
         let (before, taken) = self.open_window(&account, &window.directory_key).await?;
         if let Some(before) = &before {
             window = before.window.clone();
