@@ -119,7 +119,10 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
             match connection.admit().await {
                 Ok(Ok(())) => {}
                 Ok(Err(wait)) => return Ok(Outcome::Paced(wait)),
-                Err(failure) => return Ok(Outcome::Failed(failure)),
+                Err(failure) => {
+                    let held = Held { function, trail, run, stored, was_turned_off: false };
+                    return held.postpone(failure).await;
+                }
             }
             after.claim(run, now.plus(LEASE));
             let Some(stored) = trail.advance(&stored, after, Vec::new(), &by).await? else {

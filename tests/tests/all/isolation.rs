@@ -39,6 +39,10 @@ enum Operation {
     Configure { id: usize, text: usize },
     Person { id: usize },
     People { text: usize },
+    Application { id: usize, text: usize },
+    Ask { id: usize, text: usize },
+    Windows { text: usize },
+    Applications { text: usize },
     Settings { days: usize },
     NameOther,
 }
@@ -51,6 +55,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (id.clone(), text.clone()).prop_map(|(id, text)| Operation::Configure { id, text }),
         1 => id.prop_map(|id| Operation::Person { id }),
         1 => text.clone().prop_map(|text| Operation::People { text }),
+        1 => (0..HOSTILE.len(), text.clone()).prop_map(|(id, text)| Operation::Application { id, text }),
+        1 => (0..HOSTILE.len(), text.clone()).prop_map(|(id, text)| Operation::Ask { id, text }),
+        1 => text.clone().prop_map(|text| Operation::Windows { text }),
+        1 => text.clone().prop_map(|text| Operation::Applications { text }),
         1 => (0usize..2).prop_map(|days| Operation::Settings { days }),
         2 => (text.clone(), 0usize..6, any::<bool>()).prop_map(|(text, by, foreign_cursor)| Operation::List { text, by, foreign_cursor }),
         1 => any::<bool>().prop_map(|foreign_cursor| Operation::Feed { foreign_cursor }),
@@ -122,6 +130,23 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             let person = json!({"emails": [text], "scm_names": [text], "team": format!("secret of {}", tenant.name)});
             stack.put(&tenant.admin, &format!("/v1/people/{}", HOSTILE[id]), &person).await
         }
+        Operation::Application { id, text } => {
+            let application = json!({"name": HOSTILE_TEXTS[text], "owners": [format!("secret of {}", tenant.name)], "directory": {"kind": "external"}});
+            stack.put(&tenant.admin, &format!("/v1/applications/{}", HOSTILE[id]), &application).await
+        }
+        Operation::Ask { id, text } => {
+            let text = HOSTILE_TEXTS[text];
+            let mut event = event(tenant, id, 0);
+            event["action"] = json!("entra.account.requested");
+            event["target"] = json!({ "name": text });
+            event["account"] = json!({ "name": text });
+            event["subject"] = json!({"email": format!("secret of {}", tenant.name)});
+            stack.post(&tenant.writer, "/v1/events", &event).await
+        }
+        Operation::Windows { text } => {
+            send(get("/v1/windows").query(&[("account", HOSTILE_TEXTS[text]), ("limit", "3")])).await
+        }
+        Operation::Applications { text } => send(get("/v1/applications").query(&[("q", HOSTILE_TEXTS[text])])).await,
         Operation::Person { id } => stack.get(&tenant.reader, &format!("/v1/people/{}", HOSTILE[id])).await,
         Operation::People { text } => send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await,
         Operation::Settings { days } => {
@@ -170,7 +195,8 @@ async fn no_answer_to_one_tenant_holds_anything_of_another() {
                     assert!(event["tenant"].is_null() || event["tenant"] == mine.name, "{operation:?}: {event}");
                 }
                 let kind = usize::from(matches!(operation, Operation::Feed { .. }));
-                if let Some(next) = answer.body["next"].as_str() {
+                let is_of_events = matches!(operation, Operation::Feed { .. } | Operation::List { .. });
+                if let Some(next) = answer.body["next"].as_str().filter(|_| is_of_events) {
                     mine.cursors.lock().unwrap()[kind] = Some(next.to_owned());
                 }
             }

@@ -116,3 +116,77 @@ async fn tokens_of_another_issuer_are_taken() {
     assert_eq!(dev.status, 404, "no development issuer stands beside a real one");
     issuer.kill().await.unwrap();
 }
+
+/// The signature of a request, computed anew by AWS's own botocore from what arrived.
+const SIGN: &str = r#"
+import json, sys
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+sent = json.load(sys.stdin)
+headers = {name.lower(): value for name, value in sent["headers"]}
+authorization = headers.pop("authorization")
+signed = authorization.split("SignedHeaders=")[1].split(",")[0].split(";")
+service = authorization.split("Credential=")[1].split("/")[3]
+request = AWSRequest(method="POST", url=sent["url"], data=sent["body"].encode(), headers={name: headers[name] for name in signed})
+request.context["timestamp"] = headers["x-amz-date"]
+auth = SigV4Auth(Credentials("AKID", "secret", "session"), service, "eu-west-3")
+text = auth.string_to_sign(request, auth.canonical_request(request))
+print(auth.signature(text, request) == authorization.split("Signature=")[1], ";".join(signed))
+"#;
+
+#[tokio::test]
+async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let config = aws_types::SdkConfig::builder()
+        .region(aws_sdk_dynamodb::config::Region::new("eu-west-3"))
+        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
+            aws_credential_types::Credentials::from_keys("AKID", "secret", Some("session".into())),
+        ))
+        .endpoint_url(&url)
+        .build();
+    let aws = shared::aws::Aws::new(&config);
+    for call in ["secret", "invoke"] {
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut bytes = Vec::new();
+            loop {
+                stream.read_buf(&mut bytes).await.unwrap();
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                let headers: Vec<_> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
+                let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length")).unwrap().1;
+                if body.len() < length.parse().unwrap() {
+                    continue;
+                }
+                let path = head.split(' ').nth(1).unwrap();
+                let sent = json!({"url": format!("{url}{path}"), "headers": headers, "body": body}).to_string();
+                let answer = r#"{"SecretString":"s3cret"}"#;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+                stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+                break sent;
+            }
+        };
+        let calling = async {
+            match call {
+                "secret" => assert_eq!(aws.secret("jit-audit/acme/graph").await.unwrap(), "s3cret"),
+                _ => aws.invoke("stack-Disable-1A2B", &json!({"reconcile": "acme"})).await.unwrap(),
+            }
+        };
+        let (sent, ()) = tokio::join!(serving, calling);
+        let mut python = Command::new(peer("python/bin/python"))
+            .args(["-c", SIGN])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        python.stdin.take().unwrap().write_all(sent.as_bytes()).await.unwrap();
+        let output = python.wait_with_output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.starts_with("True "), "{call}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains("x-amz-security-token") && said.contains("host"), "{said}");
+    }
+}
