@@ -17,6 +17,9 @@ use crate::{
     store::{Pauses, ReadError, Trail, Unavailable, described, insert, item, keys},
 };
 
+/// How DynamoDB Local begins to say DuplicateItem.
+pub(super) const DUPLICATE_KEY: &str = "Duplicate primary key";
+
 /// One attribute with its value.
 pub(super) type Attribute = (&'static str, AttributeValue);
 
@@ -169,7 +172,7 @@ fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
     canceled.cancellation_reasons().iter().any(|reason| match reason.code() {
         Some("ConditionalCheckFailed" | "DuplicateItem") => true,
         // How DynamoDB Local says DuplicateItem.
-        Some("ValidationError") => reason.message().is_some_and(|message| message.starts_with("Duplicate primary key")),
+        Some("ValidationError") => reason.message().is_some_and(|message| message.starts_with(DUPLICATE_KEY)),
         _ => false,
     })
 }

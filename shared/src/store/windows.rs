@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{error::ProvideErrorMetadata, types::AttributeValue};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant as Deadline;
 
@@ -22,7 +22,7 @@ use crate::{
         is_final,
         item::{Damaged, Item},
         keys,
-        transaction::{Attribute, Change, Commit},
+        transaction::{Attribute, Change, Commit, DUPLICATE_KEY},
         wire,
     },
     window::{self, Claim, Effect, OfApplication, Told, Window},
@@ -583,7 +583,10 @@ impl Store {
                 Ok(Err(error)) => {
                     let service = error.as_service_error();
                     let is_unexpected = service.is_some_and(|error| {
-                        error.is_conditional_check_failed_exception() || error.is_duplicate_item_exception()
+                        error.is_conditional_check_failed_exception()
+                            || error.is_duplicate_item_exception()
+                            // How DynamoDB Local says DuplicateItem.
+                            || error.message().is_some_and(|said| said.starts_with(DUPLICATE_KEY))
                     });
                     if is_unexpected {
                         return Ok(false);
