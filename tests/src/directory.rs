@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, VecDeque},
     path::Path,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -236,6 +239,7 @@ pub struct Directory {
     faults: Mutex<VecDeque<(&'static str, Fault)>>,
     log: Mutex<Vec<String>>,
     held: watch::Sender<bool>,
+    hanging: AtomicUsize,
     delay: Mutex<Duration>,
 }
 
@@ -249,6 +253,7 @@ impl Directory {
             faults: Mutex::default(),
             log: Mutex::default(),
             held: watch::Sender::new(false),
+            hanging: AtomicUsize::new(0),
             delay: Mutex::default(),
         });
         let serving = directory.clone();
@@ -283,6 +288,11 @@ impl Directory {
     /// Lets all requests wait, or go on.
     pub fn hold(&self, hold: bool) {
         self.held.send_replace(hold);
+    }
+
+    /// How many requests were never answered.
+    pub fn hanging(&self) -> usize {
+        self.hanging.load(Ordering::Relaxed)
     }
 
     /// How long each answer takes.
@@ -321,7 +331,10 @@ impl Directory {
         let (status, answer) = self.accounts.answer(head.method.as_str(), &head.uri, bearer, &body);
         match fault {
             Some(Fault::HangUp) => return None,
-            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Hang) => {
+                self.hanging.fetch_add(1, Ordering::Relaxed);
+                std::future::pending().await
+            }
             Some(Fault::Pretend) => *self.accounts.0.lock().expect("users") = before,
             Some(Fault::Stale) => {
                 let mut stale = answer;
