@@ -284,7 +284,9 @@ async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> R
     let store = &function.store;
     let shards = (0..DUE_SHARDS).map(|shard| store.due(shard, until, None, Some(1), deadline));
     for page in futures::future::join_all(shards).await {
-        if !page?.0.is_empty() {
+        // One that cannot be read is passed over, and others may stand behind it.
+        let (found, next) = page?;
+        if !found.is_empty() || next.is_some() {
             return Ok(true);
         }
     }

@@ -325,8 +325,16 @@ impl Trail<'_> {
                     done_before.push((before, after.clone(), told.clone()));
                 }
             }
+            let mut is_stale = false;
             for (before, after, told) in done_before {
-                self.advance(before, after, told, by).await?;
+                is_stale |= self.advance(before, after, told, by).await?.is_none();
+            }
+            // One of them was changed meanwhile: what the event does to it is decided anew before the event is stored.
+            if is_stale && pauses.pause().await {
+                continue;
+            }
+            if is_stale {
+                return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
             }
             let highest = steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
             match self.commit(events, opened, by, changes).await? {

@@ -648,3 +648,19 @@ async fn a_secret_that_is_refused_is_a_finding_at_once() {
     assert!(world.window(&window["id"]).await["attempts"].as_u64().unwrap() >= 1);
     world.stack.stop().await;
 }
+
+/// DynamoDB takes a hundred statements in a transaction; a session may have asked for more than that ends in one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_with_more_windows_than_a_transaction_takes_ends_them_all() {
+    let world = World::start().await;
+    let session = json!({"session": {"id": "68", "scope": "session"}});
+    let events: Vec<_> = (0..60).map(|n| request(&format!("r-{n}"), &format!("msp-{n}"), session.clone())).collect();
+    assert_eq!(world.post(json!({ "events": events })).await.body["created"], 60);
+    let canceled = json!({"id": "end", "action": "session.canceled", "occurred_at": seconds_ago(0),
+        "actor": {"type": "user", "name": "Mark"}, "session": {"id": "68", "scope": "session"}});
+    assert_eq!(world.post(canceled.clone()).await.status, 201);
+    assert_eq!(world.post(canceled).await.status, 200);
+    let ended = world.actions().await.iter().filter(|action| *action == "window.ended").count();
+    assert_eq!(ended, 60, "each once");
+    world.stack.stop().await;
+}
