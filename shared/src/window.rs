@@ -527,6 +527,10 @@ impl Window {
             let detail = format!("{ends_at} is before its end, {before}; to end it earlier, use end");
             return Err(NotExtended::Wrong(detail));
         }
+        if ends_at > now.plus(FARTHEST) {
+            let detail = format!("{ends_at} is too far away; ten years from now is the farthest");
+            return Err(NotExtended::Wrong(detail));
+        }
         if let Some(latest) = claim.latest.filter(|latest| ends_at > *latest) {
             let detail = format!("{ends_at} is later than the application allows from its start: {latest}");
             return Err(NotExtended::Wrong(detail));
@@ -978,6 +982,9 @@ mod tests {
         assert!(matches!(to(1000, &mut window), Ok(Some(_))));
         assert_eq!(to(1000, &mut window), Ok(None));
         assert!(matches!(to(1102, &mut window), Err(NotExtended::Wrong(_))));
+        // Without an application nothing else bounds it, and a time beyond all calendars could not be read again.
+        window.claims.iter_mut().for_each(|claim| claim.latest = None);
+        assert!(matches!(to(u64::MAX / 1000, &mut window), Err(NotExtended::Wrong(_))));
         assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(200))), ["window.ended"]);
         assert!(matches!(to(1000, &mut window), Err(NotExtended::Ended(_))));
         assert_eq!(window.due(at(200)), Due::Disable);
