@@ -4,7 +4,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant as Deadline};
 
 use crate::{fields::NAME_BYTES, ijson, problem::Problem, store::ReadError};
@@ -135,6 +135,22 @@ pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
     String::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
+/// The members of a JSON body that is an object.
+///
+/// # Errors
+/// 400 and 415, each for what is wrong.
+pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Value>, Problem> {
+    match ijson::read(&json_body(request)?) {
+        (Some(Value::Object(members)), faults) if faults.is_empty() => Ok(members),
+        (Some(_), faults) if faults.is_empty() => Err(Problem::bad_request("the body must be a JSON object")),
+        (_, faults) => {
+            let said: Vec<_> =
+                faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail).trim().to_owned()).collect();
+            Err(Problem::bad_request(format!("the body {}", said.join("; "))))
+        }
+    }
+}
+
 /// The id in the path of something that is configured.
 ///
 /// # Errors
@@ -147,6 +163,32 @@ pub fn configured_id(request: &ApiGatewayV2httpRequest) -> Result<&str, Problem>
     Err(Problem::bad_request(format!(
         "the id in the address must be 1 to {NAME_BYTES} bytes of UTF-8 (percent-coded) without control characters or spaces around it"
     )))
+}
+
+/// The `Idempotency-Key` header: the same key from the same caller asks for the same thing, once.
+#[derive(Debug)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Reads the header, if there is one.
+    ///
+    /// # Errors
+    /// 400: empty, longer than 255 characters, or not printable ASCII.
+    pub fn read(request: &ApiGatewayV2httpRequest) -> Result<Option<Self>, Problem> {
+        let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
+        match value.to_str().map(str::trim) {
+            // Two headers of one name arrive joined by a comma: another key than either.
+            Ok(key) if (1..=255).contains(&key.len()) && !key.contains(',') => Ok(Some(Self(key.to_owned()))),
+            _ => Err(Problem::bad_request(
+                "header Idempotency-Key must be given once: 1 to 255 printable ASCII characters without a comma",
+            )),
+        }
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The query parameters of a request, each taken once.
@@ -185,19 +227,14 @@ impl Parameters {
     /// # Errors
     /// 400 and 415, each for what is wrong.
     pub fn from_body(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
-        let members = match ijson::read(&json_body(request)?) {
-            (Some(Value::Object(members)), faults) if faults.is_empty() => members,
-            (Some(_), faults) if faults.is_empty() => {
-                return Err(Problem::bad_request("the body must be a JSON object"));
-            }
-            (_, faults) => {
-                let said: Vec<_> = faults
-                    .iter()
-                    .map(|fault| format!("{} {}", fault.pointer, fault.detail).trim().to_owned())
-                    .collect();
-                return Err(Problem::bad_request(format!("the body {}", said.join("; "))));
-            }
-        };
+        Self::from_members(json_members(request)?, known)
+    }
+
+    /// The same from members that were read from it.
+    ///
+    /// # Errors
+    /// 400 for what is wrong.
+    pub fn from_members(members: Map<String, Value>, known: &[&str]) -> Result<Self, Problem> {
         let mut parameters = Vec::new();
         for (name, value) in members {
             if !known.contains(&name.as_str()) {
@@ -229,6 +266,18 @@ impl Parameters {
         self.get(name)
             .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}"))))
             .transpose()
+    }
+
+    /// A parameter that is true or false.
+    ///
+    /// # Errors
+    /// 400: it is neither.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.read_as(name, |text| match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(format!("{text:?} must be true or false")),
+        })
     }
 
     /// What identifies the query: all its parameters but `apart`, in a fixed order.

@@ -21,6 +21,7 @@ pub mod api;
 pub mod application;
 #[cfg(test)]
 mod arbitrary;
+pub mod asked;
 pub mod aws;
 pub mod catalogue;
 pub mod chance;
@@ -36,6 +37,8 @@ pub mod intake;
 pub mod length;
 pub mod order;
 pub mod outbound;
+pub mod paging;
+pub mod pauses;
 pub mod person;
 pub mod problem;
 pub mod session;

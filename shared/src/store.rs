@@ -35,13 +35,13 @@ use aws_sdk_dynamodb::{
     types::AttributeValue,
 };
 use aws_types::SdkConfig;
-use tokio::time::{Instant as Deadline, sleep};
+use tokio::time::Instant as Deadline;
 
 use crate::{
-    chance,
     config::{ConfigError, Variables},
     event::{Digest, Event, Recorded, RecordedBy, Tenant},
     instant::{Clock, Instant},
+    pauses::Pauses,
     settings::{Settings, Thresholds},
     store::document::Kind,
     zone,
@@ -229,33 +229,7 @@ impl Trail<'_> {
     }
 }
 
-/// Pauses between attempts: exponential with full jitter, so that callers who were throttled together do not come back
-/// together. (AWS Architecture Blog, "Exponential Backoff And Jitter".)
-struct Pauses {
-    attempts: u32,
-    deadline: Deadline,
-}
-
 impl Pauses {
-    const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(2);
-
-    fn until(deadline: Deadline) -> Self {
-        Self { attempts: 0, deadline }
-    }
-
-    /// Waits before the next attempt; false when there is no time left for one.
-    async fn pause(&mut self) -> bool {
-        let longest = Self::LONGEST.min(Self::FIRST * 2u32.saturating_pow(self.attempts.min(10)));
-        self.attempts += 1;
-        let pause = chance::up_to(longest);
-        let fits = Deadline::now() + pause < self.deadline;
-        if fits {
-            sleep(pause).await;
-        }
-        fits
-    }
-
     /// Runs `call` until it succeeds, fails for good or the time is over.
     async fn retry<T, E, R, Call>(deadline: Deadline, mut call: impl FnMut() -> Call) -> Result<T, Unavailable>
     where

@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     access::{Access, Caller, Permission},
-    api,
+    api::{self, IdempotencyKey},
     application::Place,
     config::{ConfigError, Variables},
     event::{Event, EventId, RecordedBy},
@@ -27,10 +27,7 @@ use shared::{
     window::{self, Effect},
 };
 
-use crate::{
-    outcome::Outcome,
-    request::{Body, IdempotencyKey},
-};
+use crate::{outcome::Outcome, request::Body};
 
 /// Sequences of events that are stored side by side.
 const AT_ONCE: usize = 8;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::problem::Problem;
@@ -117,32 +116,6 @@ impl<'b> Visitor<'b> for Outside {
             }
         }
         Ok(found)
-    }
-}
-
-/// The `Idempotency-Key` header: the same key from the same caller gives events without an id the same id again.
-#[derive(Debug)]
-pub struct IdempotencyKey(String);
-
-impl IdempotencyKey {
-    /// Reads the header, if there is one.
-    ///
-    /// # Errors
-    /// 400: empty, longer than 255 characters, or not printable ASCII.
-    pub fn read(request: &ApiGatewayV2httpRequest) -> Result<Option<Self>, Problem> {
-        let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
-        match value.to_str().map(str::trim) {
-            // Two headers of one name arrive joined by a comma: another key than either.
-            Ok(key) if (1..=255).contains(&key.len()) && !key.contains(',') => Ok(Some(Self(key.to_owned()))),
-            _ => Err(Problem::bad_request(
-                "header Idempotency-Key must be given once: 1 to 255 printable ASCII characters without a comma",
-            )),
-        }
-    }
-
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -6,6 +6,7 @@ use shared::{
     api::{self, Parameters},
     application::{Application, Configured},
     filter::FreeText,
+    paging,
     person::{Known, Person},
     problem::Problem,
     store::{
@@ -13,8 +14,6 @@ use shared::{
         document::{Document, Kind},
     },
 };
-
-use crate::page;
 
 /// `GET /v1/settings`: the tenant's settings.
 ///
@@ -134,5 +133,5 @@ async fn list<T: Answered>(
         };
         Ok::<_, Problem>((documents.into_iter().map(read).collect::<Result<_, Problem>>()?, goes_on))
     };
-    page::list(trail, &parameters, T::LIST, read).await
+    paging::list(trail, &parameters, T::LIST, read).await
 }

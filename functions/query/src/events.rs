@@ -4,25 +4,17 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use shared::{
     access::Caller,
     api::{self, Parameters},
+    asked,
     cursor::Binding,
     event::{Event, EventId},
-    filter::{Filter, FreeText},
     instant::Instant,
+    paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
-    store::{
-        Trail,
-        keys::Position,
-        listing::{Order, Range},
-        search::Search,
-    },
-    zone::{self, Bound},
+    store::{Trail, keys::Position, search::Search},
 };
-use tokio::time::{Duration, Instant as Deadline};
+use tokio::time::Instant as Deadline;
 
 use crate::page::Page;
-
-/// Time kept for the read that is under way when an answer ends early because its time is spent.
-pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 
 const PARAMETERS: [&str; 9] = ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
 
@@ -60,59 +52,10 @@ struct Asked {
 
 impl Asked {
     fn read(trail: &Trail<'_>, parameters: &Parameters) -> Result<Self, Problem> {
-        let include_service = parameters.read_as("include_service", |text| match text {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(format!("{text:?} must be true or false")),
-        })?;
         let binding = Binding::new(&trail.tenant, "events", &parameters.identity(&["limit", "cursor"]));
-        let search = Search {
-            range: range(trail, parameters, &binding)?,
-            filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
-            words: parameters.read_as("q", FreeText::read)?,
-            include_service: include_service.unwrap_or(false),
-        };
+        let search = asked::search(trail, parameters, Some(&binding))?;
         Ok(Self { search, limit: limit(parameters)?, binding })
     }
-}
-
-/// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
-///
-/// # Errors
-/// 400 for what is wrong with one of them.
-pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: &Binding) -> Result<Range, Problem> {
-    let zone = parameters.get("tz").unwrap_or(&trail.settings.zone);
-    let zone = zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
-    let until = parameters.read_as("until", |text| zone::typed(text, &zone, Bound::Until))?;
-    if let (Some(since), Some(until)) = (since, until)
-        && until <= since
-    {
-        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
-    }
-    let order = parameters.read_as("order", |text| match text {
-        "desc" => Ok(Order::Descending),
-        "asc" => Ok(Order::Ascending),
-        _ => Err(format!("{text:?} must be desc or asc")),
-    })?;
-    Ok(Range {
-        since: since.unwrap_or(Instant::from_millis(i64::MIN)),
-        until: until.unwrap_or(Instant::from_millis(i64::MAX)),
-        order: order.unwrap_or(Order::Descending),
-        after: parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?,
-    })
-}
-
-/// The `limit` parameter, 100 unless given.
-///
-/// # Errors
-/// 400: no whole number from 1 to 1000.
-pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
-    let limit = parameters.read_as("limit", |text| match text.parse() {
-        Ok(limit @ 1..=1000) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') => Ok(limit),
-        _ => Err(format!("{text:?} must be a whole number from 1 to 1000")),
-    })?;
-    Ok(limit.unwrap_or(100))
 }
 
 async fn answer(

@@ -8,6 +8,7 @@ use shared::{
     api::Parameters,
     cursor::Binding,
     filter::Filter,
+    paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
     store::{
         Trail,
@@ -17,10 +18,7 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    events::{TIME_FOR_ONE_READ, limit},
-    page::Page,
-};
+use crate::page::Page;
 
 /// Answers what was recorded since `after`. It always gives `next`, with which to ask again.
 ///

@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::{
     api::{self, Parameters},
+    asked::range,
     catalogue::State,
     cursor::Binding,
     event::Scope,
     fields::NAME_BYTES,
     instant::Instant,
+    paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
     session::Story,
     store::{
@@ -20,8 +22,6 @@ use shared::{
     },
 };
 use tokio::time::Instant as Deadline;
-
-use crate::events::{TIME_FOR_ONE_READ, limit, range};
 
 /// Sessions on a page at most: each is a read of its own.
 const MOST: usize = 100;
@@ -48,7 +48,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
     let limit = limit(&parameters)?.min(MOST);
     let binding = Binding::new(&trail.tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
-    let range = Range { order: Order::Descending, ..range(trail, &parameters, &binding)? };
+    let range = Range { order: Order::Descending, ..range(trail, &parameters, Some(&binding))? };
     let after = range.after.clone();
     let mut events = trail.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
     let mut ids: Vec<String> = Vec::new();

@@ -4,12 +4,11 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use shared::{
     api::{self, Parameters},
     folding::fold,
+    paging,
     problem::Problem,
     store::Trail,
     window::{self, STATES, Window},
 };
-
-use crate::page;
 
 /// `GET /v1/windows/{id}`: one window.
 ///
@@ -48,5 +47,5 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         };
         Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
     };
-    page::list(trail, &parameters, "windows", read).await
+    paging::list(trail, &parameters, "windows", read).await
 }
