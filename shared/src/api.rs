@@ -43,9 +43,12 @@ pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
     // A problem holds texts and numbers, which always serialise.
     let body = serde_json::to_string(problem).unwrap_or_default();
     let mut response = response(problem.status, "application/problem+json", body);
-    if problem.status == 503 {
-        response.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-    }
+    let pause = match problem.status {
+        503 => Some("2"),
+        429 => Some("60"),
+        _ => None,
+    };
+    response.headers.extend(pause.map(|pause| (header::RETRY_AFTER, HeaderValue::from_static(pause))));
     response
 }
 

@@ -1,5 +1,7 @@
-//! The two calls to AWS that need no SDK of their own: one function invokes another, and a secret is read. An SDK crate for each
-//! would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
+//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, and in [`s3`] files are stored. An SDK
+//! crate for each would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
+
+pub mod s3;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -8,7 +10,7 @@ use std::{
 
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    http_request::{SignableBody, SignableRequest, SigningInstructions, SigningSettings, sign},
     sign::v4,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -22,6 +24,8 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use aws_types::{SdkConfig, service_config::ServiceConfigKey};
+use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
@@ -44,6 +48,8 @@ pub struct Aws {
 pub struct CallError {
     /// What is wrong, without what AWS says of accounts and roles.
     pub detail: String,
+    /// What AWS calls it, where it said so.
+    pub code: String,
     /// Whether somebody has to change something before it can work.
     pub is_final: bool,
 }
@@ -53,19 +59,43 @@ pub struct CallError {
 enum Service {
     Lambda,
     SecretsManager,
+    S3,
+}
+
+impl Service {
+    /// Its id in configurations, and its name in addresses and signatures.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Lambda => ("Lambda", "lambda"),
+            Self::SecretsManager => ("Secrets Manager", "secretsmanager"),
+            Self::S3 => ("S3", "s3"),
+        }
+    }
+}
+
+/// One call.
+struct Call<'c> {
+    method: &'static str,
+    url: &'c str,
+    headers: &'c [(&'static str, &'c str)],
+    body: Bytes,
+    /// How long it may take.
+    time: Duration,
+    /// Most bytes that are read of its answer.
+    largest: usize,
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 impl Aws {
     /// Calls by that configuration's region, credentials and endpoints.
     pub fn new(config: &SdkConfig) -> Self {
         Self { config: config.clone(), connector: Arc::default() }
-    }
-
-    fn connector(&self) -> &SharedHttpConnector {
-        self.connector.get_or_init(|| {
-            let builder = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-            SharedHttpConnector::new(builder.sleep_impl(TokioSleep::new()).build())
-        })
     }
 
     /// Invokes a function in the background (AWS Lambda API, "Invoke", invocation type `Event`).
@@ -75,7 +105,7 @@ impl Aws {
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<(), CallError> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let headers = [("x-amz-invocation-type", "Event"), ("content-type", "application/json")];
-        self.call(Service::Lambda, &path, &headers, event.to_string()).await.map(drop)
+        self.post(Service::Lambda, &path, &headers, event.to_string()).await.map(drop)
     }
 
     /// The secret of that name (AWS Secrets Manager API, "GetSecretValue").
@@ -85,50 +115,95 @@ impl Aws {
     pub async fn secret(&self, name: &str) -> Result<String, CallError> {
         let headers =
             [("x-amz-target", "secretsmanager.GetSecretValue"), ("content-type", "application/x-amz-json-1.1")];
-        let answer = self.call(Service::SecretsManager, "/", &headers, json!({"SecretId": name}).to_string()).await?;
+        let answer = self.post(Service::SecretsManager, "/", &headers, json!({"SecretId": name}).to_string()).await?;
         let answer: Value =
             serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
         let secret = answer["SecretString"].as_str().map(str::to_owned);
-        secret.ok_or_else(|| CallError { detail: "it holds no text".to_owned(), is_final: true })
+        secret.ok_or_else(|| CallError { detail: "it holds no text".to_owned(), code: String::new(), is_final: true })
     }
 
-    async fn call(
+    /// A call of a service that takes and answers JSON.
+    async fn post(
         &self,
         service: Service,
         path: &str,
-        headers: &[(&'static str, &'static str)],
+        headers: &[(&'static str, &str)],
         body: String,
-    ) -> Result<Vec<u8>, CallError> {
-        let region = self.config.region().map(ToString::to_string).unwrap_or_default();
-        let (id, name) = match service {
-            Service::Lambda => ("Lambda", "lambda"),
-            Service::SecretsManager => ("Secrets Manager", "secretsmanager"),
-        };
-        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
-        let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
-        let endpoint = own.or_else(|| self.config.endpoint_url().map(str::to_owned)).unwrap_or_else(|| {
+    ) -> Result<Bytes, CallError> {
+        let (id, name) = service.names();
+        let endpoint = self.endpoint(service).unwrap_or_else(|| {
+            let region = self.region();
             let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             format!("https://{name}.{region}.{suffix}")
         });
         let url = format!("{endpoint}{path}");
+        let call = Call { method: "POST", url: &url, headers, body: body.into(), time: TIME, largest: LARGEST_ANSWER };
+        let Answer { status, body, .. } = self.send(service, call, SigningSettings::default()).await?;
+        if (200..=299).contains(&status) {
+            return Ok(body);
+        }
+        let said = String::from_utf8_lossy(&body);
+        tracing::warn!(status, "{id} said {status}: {said}");
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let code = body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned();
+        let is_final = matches!(
+            code.as_str(),
+            "ResourceNotFoundException" | "AccessDeniedException" | "InvalidRequestException" | "DecryptionFailure"
+        );
+        Err(CallError { detail: format!("{id} said {status} {code}"), code, is_final })
+    }
 
+    fn connector(&self) -> &SharedHttpConnector {
+        self.connector.get_or_init(|| {
+            let builder = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+            SharedHttpConnector::new(builder.sleep_impl(TokioSleep::new()).build())
+        })
+    }
+
+    fn region(&self) -> String {
+        self.config.region().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Where a service answers, where that is not AWS's own address.
+    fn endpoint(&self, service: Service) -> Option<String> {
+        let (id, _) = service.names();
+        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
+        own.or_else(|| self.config.endpoint_url().map(str::to_owned))
+    }
+
+    /// What has to be added to a request, so that it is signed.
+    async fn signed(
+        &self,
+        service: Service,
+        request: SignableRequest<'_>,
+        settings: SigningSettings,
+    ) -> Result<SigningInstructions, CallError> {
+        let (id, name) = service.names();
         let provider = self.config.credentials_provider().ok_or_else(|| passing(id, &"there are no credentials"))?;
         let credentials = provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
         let identity = credentials.into();
+        let region = self.region();
         let signing = v4::SigningParams::builder()
             .identity(&identity)
             .region(&region)
             .name(name)
             .time(SystemTime::now())
-            .settings(SigningSettings::default())
+            .settings(settings)
             .build()
             .map_err(|error| passing("signing", &error))?
             .into();
-        let bytes = SignableBody::Bytes(body.as_bytes());
-        let signable = SignableRequest::new("POST", &url, headers.iter().copied(), bytes)
+        Ok(sign(request, &signing).map_err(|error| passing("signing", &error))?.into_parts().0)
+    }
+
+    /// Signs and makes a call, and reads the whole answer, whatever it says.
+    async fn send(&self, service: Service, call: Call<'_>, settings: SigningSettings) -> Result<Answer, CallError> {
+        let (id, _) = service.names();
+        let Call { method, url, headers, body, time, largest } = call;
+        let signable = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body))
             .map_err(|error| passing("signing", &error))?;
-        let (instructions, _) = sign(signable, &signing).map_err(|error| passing("signing", &error))?.into_parts();
-        let mut request = http::Request::post(&url);
+        let instructions = self.signed(service, signable, settings).await?;
+        let mut request = http::Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -138,35 +213,20 @@ impl Aws {
 
         let exchange = async {
             let answer = self.connector().call(request).await.map_err(|error| passing(id, &error))?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| passing(id, &error))?.to_bytes().to_vec();
-            Ok((status, body))
+            let answer: http::Response<SdkBody> = answer.try_into_http1x().map_err(|error| passing(id, &error))?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, largest).collect().await;
+            let body = body.map_err(|error| passing(id, &error))?.to_bytes();
+            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
         };
-        match tokio::time::timeout(TIME, exchange).await {
-            Ok(Ok((200..=299, body))) => Ok(body),
-            Ok(Ok((status, body))) => {
-                let said = String::from_utf8_lossy(&body);
-                tracing::warn!(status, "{id} said {status}: {said}");
-                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let code =
-                    body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned();
-                let is_final = matches!(
-                    code.as_str(),
-                    "ResourceNotFoundException"
-                        | "AccessDeniedException"
-                        | "InvalidRequestException"
-                        | "DecryptionFailure"
-                );
-                Err(CallError { detail: format!("{id} said {status} {code}"), is_final })
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(passing(id, &format!("no answer within {TIME:?}"))),
+        match tokio::time::timeout(time, exchange).await {
+            Ok(answered) => answered,
+            Err(_) => Err(passing(id, &format!("no answer within {time:?}"))),
         }
     }
 }
 
 /// It may work when it is tried again.
 fn passing(what: &str, error: &dyn std::fmt::Display) -> CallError {
-    CallError { detail: format!("{what}: {error}"), is_final: false }
+    CallError { detail: format!("{what}: {error}"), code: String::new(), is_final: false }
 }

@@ -146,7 +146,7 @@ pub struct Event {
 }
 
 /// Who did it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Actor {
     /// What kind of actor.
     #[serde(rename = "type")]
@@ -163,7 +163,7 @@ pub struct Actor {
 }
 
 /// The kinds of actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorType {
     /// A person.
@@ -551,7 +551,7 @@ impl fmt::Debug for Digest {
 }
 
 /// Who sent an event, from the token it came with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedBy {
     /// The token's `sub`.
     pub sub: String,

@@ -48,6 +48,11 @@ impl Problem {
         Self { errors, ..Self::new(409, "Conflict", detail) }
     }
 
+    /// 410: it was there and is gone for good.
+    pub fn gone(detail: impl Into<String>) -> Self {
+        Self::new(410, "Gone", detail)
+    }
+
     /// 413: more than one request may carry.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(413, "Content Too Large", detail)
@@ -61,6 +66,11 @@ impl Problem {
     /// 422: readable, but its fields are wrong.
     pub fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> Self {
         Self { errors, ..Self::new(422, "Unprocessable Content", detail) }
+    }
+
+    /// 429: more at a time than one tenant is given.
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self::new(429, "Too Many Requests", detail)
     }
 
     /// 500: our fault. The cause is logged here and stays here.

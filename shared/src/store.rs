@@ -13,9 +13,11 @@
 //! | [`wire`] | what does DynamoDB's JSON hold |
 //! | [`document`] | what is configured: settings, people, applications |
 //! | [`windows`] | which windows does an event open or end; what is due; who works on it |
+//! | [`exports`] | which export jobs are there; which is due; who works on it |
 
 pub mod by_id;
 pub mod document;
+pub mod exports;
 pub mod insert;
 pub mod item;
 pub mod keys;

@@ -1,22 +1,28 @@
-//! The AWS configuration that functions get: dummy credentials, and endpoints that never leave this machine.
+//! The AWS configuration that functions get: this run's credentials, and endpoints that never leave this machine.
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_types::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-use crate::plan::REGION;
+use crate::{
+    data::{DataError, Store},
+    plan::REGION,
+};
 
+/// Where what is run here answers.
 #[derive(Debug)]
-struct Endpoints {
-    dynamodb: String,
-    lambda: String,
+pub(crate) struct Endpoints {
+    pub(crate) dynamodb: String,
+    pub(crate) lambda: String,
+    pub(crate) s3: String,
 }
 
 impl LoadServiceConfig for Endpoints {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         match (key.service_id(), key.env()) {
             ("DynamoDB", "AWS_ENDPOINT_URL") => Some(self.dynamodb.clone()),
+            ("S3", "AWS_ENDPOINT_URL") => Some(self.s3.clone()),
             // Lambda, and every service that is not run here: it answers 501, where AWS's own address would be called.
             (_, "AWS_ENDPOINT_URL") => Some(self.lambda.clone()),
             _ => None,
@@ -44,13 +50,36 @@ pub(crate) fn with_engine(aws: &SdkConfig, dynamodb: &str) -> SdkConfig {
     aws.to_builder().service_config(OtherEngine { dynamodb: dynamodb.to_owned(), rest: aws.clone() }).build()
 }
 
+/// With what its calls are signed.
+pub(crate) struct Keys {
+    pub(crate) access: String,
+    pub(crate) secret: String,
+}
+
+impl Keys {
+    const FILE: &str = "aws-keys";
+
+    /// Those of the data directory, made where it has none. They stay, since S3 lets nobody else go on with an upload.
+    pub(crate) fn load(store: &Store) -> Result<Self, DataError> {
+        let read = store.read(Self::FILE)?.and_then(|text| String::from_utf8(text).ok());
+        let mut words = read.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned);
+        if let (Some(access), Some(secret)) = (words.next(), words.next()) {
+            return Ok(Self { access, secret });
+        }
+        let word = || uuid::Uuid::new_v4().simple().to_string();
+        let keys = Self { access: format!("ONEMACHINE{}", word()), secret: word() };
+        store.write(Self::FILE, format!("{} {}\n", keys.access, keys.secret).as_bytes())?;
+        Ok(keys)
+    }
+}
+
 /// A configuration that reaches this stack and nothing else.
-pub(crate) fn config(dynamodb: &str, lambda: &str, access_key: &str) -> SdkConfig {
-    let credentials = Credentials::from_keys(access_key, "one-machine", None);
+pub(crate) fn config(endpoints: Endpoints, keys: &Keys) -> SdkConfig {
+    let credentials = Credentials::from_keys(&keys.access, &keys.secret, None);
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .service_config(Endpoints { dynamodb: dynamodb.to_owned(), lambda: lambda.to_owned() })
+        .service_config(endpoints)
         .build()
 }

@@ -26,6 +26,7 @@ impl Functions {
     pub fn all() -> Self {
         let mut functions = Self::default();
         functions = functions.add("disable", disable::Disable::new, disable::handle);
+        functions = functions.add("export", export::Export::new, export::handle);
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
         functions = functions.add("manage", manage::Manage::new, manage::handle);
         functions = functions.add("query", query::Query::new, query::handle);

@@ -1,11 +1,13 @@
-//! HTTP/1.1 on a loopback socket, for the gateway and for Lambda's own API.
+//! HTTP/1.1 on a loopback socket, for the gateway, Lambda's own API and S3.
 
 use std::{convert::Infallible, net::SocketAddr};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -18,12 +20,13 @@ use crate::stop::Stop;
 const MOST_HEADERS: usize = 1024;
 
 /// Answers every request until the end is asked for; then requests under way are answered, and no others.
-pub(crate) fn serve<Answer>(
+pub(crate) fn serve<Answer, Content>(
     listener: TcpListener,
     stop: Stop,
     answer: impl Fn(Request<Incoming>, SocketAddr) -> Answer + Clone + Send + 'static,
 ) where
-    Answer: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    Answer: Future<Output = Response<Content>> + Send + 'static,
+    Content: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let tasks = stop.tasks.clone();
     tasks.spawn(async move {

@@ -17,6 +17,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "TimeToLiveSpecification",
         ],
     ),
+    (BUCKET, &[]),
 ];
 
 /// Properties of those types that have no meaning on one machine: permissions, billing, size, logs, encryption, backup,
@@ -57,6 +58,18 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
             "SSESpecification",
             "TableClass",
             "Tags",
+        ],
+    ),
+    // Files are deleted by who made them; the rules of a lifecycle are there for what that leaves.
+    (
+        BUCKET,
+        &[
+            "BucketEncryption",
+            "LifecycleConfiguration",
+            "OwnershipControls",
+            "PublicAccessBlockConfiguration",
+            "Tags",
+            "VersioningConfiguration",
         ],
     ),
     (HTTP_API_EVENT, &[]),
@@ -107,8 +120,10 @@ pub(crate) const EVENTS: &[(&str, &[&str])] = &[
 pub(crate) const TYPES_PASSED_OVER: &[&str] = &[
     "AWS::CloudWatch::Alarm",
     "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
     "AWS::IAM::Role",
     "AWS::Logs::LogGroup",
+    "AWS::S3::BucketPolicy",
     "AWS::SNS::Topic",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
@@ -123,6 +138,10 @@ pub(crate) const ATTRIBUTES_PASSED_OVER: &[&str] = &["DeletionPolicy", "DependsO
 pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[
     // One process and one clock: nothing is recorded behind the feed's back for longer.
     ("FeedLag", "1"),
+    // An index of the embedded engine is the table itself.
+    ("IndexLag", "0"),
+    // A run that died died with this process.
+    ("ExportLease", "5"),
     // Directories on this machine are reached, secrets are the run's own environment variables, and a window may last a second. No
     // deployed stack can be told so: the template allows it no other value than its default.
     ("OneMachine", "true"),
@@ -131,6 +150,7 @@ pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[
 pub(crate) const HTTP_API: &str = "AWS::Serverless::HttpApi";
 pub(crate) const FUNCTION: &str = "AWS::Serverless::Function";
 pub(crate) const TABLE: &str = "AWS::DynamoDB::Table";
+pub(crate) const BUCKET: &str = "AWS::S3::Bucket";
 pub(crate) const HTTP_API_EVENT: &str = "HttpApi";
 pub(crate) const SCHEDULE_EVENT: &str = "Schedule";
 pub(crate) const SCHEDULE_V2_EVENT: &str = "ScheduleV2";

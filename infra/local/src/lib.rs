@@ -6,13 +6,14 @@
 //! - `template` reads YAML with CloudFormation's functions; `known` lists what of it means something here; `plan` is
 //!   what a template comes to.
 //! - `functions` lists the code that can be run; `invoke` runs it as Lambda does.
-//! - `engine` is DynamoDB, `data` the directory it is kept in, `aws` the configuration that leads functions to it.
+//! - `engine` is DynamoDB, `bucket` is S3, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
 //! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
 //! - `schedule` and `stream` call functions without being asked.
 //! - `demo` fills a stack with a week of data; `command` is what `cargo run -p local` does.
 
 mod authorizer;
 mod aws;
+mod bucket;
 pub mod command;
 mod data;
 pub mod demo;
@@ -34,9 +35,10 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use aws_types::SdkConfig;
 use shared::config::ConfigError;
 use tokio::net::TcpListener;
-use uuid::Uuid;
 
 use authorizer::{Authorizer, Keys};
+use aws::Endpoints;
+use bucket::Files;
 use data::Store;
 pub use data::{Data, DataError};
 use engine::Engine;
@@ -128,6 +130,9 @@ pub enum StartError {
     /// The embedded DynamoDB did not start.
     #[error("the embedded DynamoDB: {0}")]
     Engine(String),
+    /// The embedded S3 did not start.
+    #[error("the embedded S3: {0}")]
+    Bucket(String),
     /// The development issuer has no key, or another issuer cannot be asked.
     #[error("the issuer: {0}")]
     Issuer(String),
@@ -144,10 +149,12 @@ pub struct Running {
     engine: Engine,
     aws: SdkConfig,
     tables: BTreeMap<String, String>,
+    buckets: Vec<String>,
     issuer: Option<Arc<Issuer>>,
     stop: Stop,
     /// Holds the lock on the data directory.
     store: Arc<Store>,
+    files: Files,
 }
 
 /// Starts a stack.
@@ -177,15 +184,18 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
 
     let stop = Stop::default();
     let engine = Engine::start(&store, &plan.tables).await?;
-    let lambda_listener = listen(0).await?;
-    let lambda_address = lambda_listener.local_addr().map_err(|error| StartError::Port { port: 0, error })?;
-    let access_key = format!("ONEMACHINE{}", Uuid::new_v4().simple());
-    let aws = aws::config(&engine.url, &format!("http://{lambda_address}"), &access_key);
+    let files = Files::open(&store, &plan.buckets)?;
+    let (lambda_listener, lambda_url) = listen_anywhere().await?;
+    let (bucket_listener, bucket_url) = listen_anywhere().await?;
+    let keys = aws::Keys::load(&store)?;
+    let endpoints = Endpoints { dynamodb: engine.url.clone(), lambda: lambda_url, s3: bucket_url };
+    let aws = aws::config(endpoints, &keys);
     let lambda = Lambda::new(&plan.functions, &options.functions, &aws, options.minute, stop.clone())?;
     let gateway = gateway(&plan, port, &lambda, &issuer)?;
 
+    bucket::serve(&files, bucket_listener, &keys.access, &keys.secret, stop.clone())?;
     // From here on nothing can fail, so nothing is left half started.
-    invoke::serve(lambda.clone(), lambda_listener, access_key);
+    invoke::serve(lambda.clone(), lambda_listener, keys.access);
     if let Some(gateway) = gateway {
         gateway.serve(listener, stop.clone());
     }
@@ -211,11 +221,18 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         }
     }
     let tables = plan.tables.into_iter().map(|table| (table.logical, table.name)).collect();
-    Ok(Running { url, engine, aws, tables, issuer, stop, store })
+    Ok(Running { url, engine, aws, tables, buckets: plan.buckets, issuer, stop, store, files })
 }
 
 async fn listen(port: u16) -> Result<TcpListener, StartError> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port { port, error })
+}
+
+/// Listens on any free port; and where that is.
+async fn listen_anywhere() -> Result<(TcpListener, String), StartError> {
+    let listener = listen(0).await?;
+    let address = listener.local_addr().map_err(|error| StartError::Port { port: 0, error })?;
+    Ok((listener, format!("http://{address}")))
 }
 
 /// The audience of development tokens: the first that the template's authorizers take.
@@ -268,6 +285,11 @@ impl Running {
         self.tables.get(logical).map(String::as_str)
     }
 
+    /// The names of the buckets.
+    pub fn buckets(&self) -> &[String] {
+        &self.buckets
+    }
+
     /// Mints a token.
     ///
     /// # Errors
@@ -283,6 +305,7 @@ impl Running {
     pub async fn stop(self) {
         self.stop.all().await;
         self.engine.stop().await;
+        drop(self.files);
         drop(self.store);
     }
 }

@@ -23,6 +23,8 @@ const STACK: &str = "jit-audit";
 pub(crate) struct Plan {
     pub(crate) api: Option<Api>,
     pub(crate) tables: Vec<Table>,
+    /// The buckets' names.
+    pub(crate) buckets: Vec<String>,
     pub(crate) functions: Vec<Function>,
 }
 
@@ -154,7 +156,7 @@ impl Plan {
             None => BTreeMap::new(),
         };
 
-        let mut plan = Self { api: None, tables: Vec::new(), functions: Vec::new() };
+        let mut plan = Self { api: None, tables: Vec::new(), buckets: Vec::new(), functions: Vec::new() };
         let mut functions = Vec::new();
         for (name, resource) in resources.entries()? {
             let kind = resource.need("Type")?;
@@ -171,6 +173,10 @@ impl Plan {
                 }
                 known::HTTP_API => plan.api = Some(api(&scope, &resource)?),
                 known::TABLE => plan.tables.push(table(&scope, &name, &resource)?),
+                known::BUCKET => {
+                    resource_properties(&scope, &resource, known::BUCKET)?;
+                    plan.buckets.push(bucket_name(&name));
+                }
                 known::FUNCTION => functions.push((name, resource)),
                 other if known::TYPES_PASSED_OVER.contains(&other) => {}
                 other => return Err(kind.error(format!("{other}: {UNKNOWN}"))),
@@ -216,6 +222,13 @@ fn scope(template: &At, resources: &At, machine: &Machine<'_>) -> Result<Scope, 
                 attributes: Attributes::These(BTreeMap::from([("Arn", function_arn(&physical))])),
                 reference: physical,
             },
+            known::BUCKET => Named {
+                attributes: Attributes::These(BTreeMap::from([(
+                    "Arn",
+                    format!("arn:aws:s3:::{}", bucket_name(&name)),
+                )])),
+                reference: bucket_name(&name),
+            },
             known::HTTP_API => Named {
                 attributes: Attributes::These(BTreeMap::from([
                     ("ApiId", name.clone()),
@@ -228,6 +241,11 @@ fn scope(template: &At, resources: &At, machine: &Machine<'_>) -> Result<Scope, 
         scope.resource(&name, named);
     }
     Ok(scope)
+}
+
+/// A bucket's name is part of addresses, where case does not count.
+fn bucket_name(logical: &str) -> String {
+    format!("{STACK}-{logical}").to_lowercase()
 }
 
 fn table_arn(name: &str) -> String {

@@ -14,6 +14,8 @@
 //! | open window of a session | `window_session#tenant` | `session#window` | |
 //! | tenant that has applications | `tenants` | tenant | |
 //! | lease of the sweep | `lease` | `disable` | |
+//! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
+//! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
@@ -120,6 +122,24 @@ pub fn due(shard: u64) -> String {
 pub fn due_shard(window: &str) -> u64 {
     window.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % DUE_SHARDS
 }
+
+/// The partition of a tenant's export jobs.
+pub fn exports(tenant: &Tenant) -> String {
+    format!("export#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_exports(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("export#")?)
+}
+
+/// The partition that says which job was asked for by which key.
+pub fn export_keys(tenant: &Tenant) -> String {
+    format!("export_key#{tenant}")
+}
+
+/// The partition of the queue that jobs stand in.
+pub const EXPORTS_DUE: &str = "exports";
 
 /// A place among events ordered by a time: the time, then the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -40,6 +40,12 @@ impl Trail<'_> {
         self.search_by(&plan::plan(&self.tenant, search.filter.as_ref()), search, count)
     }
 
+    /// Reads all that may hold what is looked for. Each event is still to be judged.
+    pub fn search_all(&self, search: &Search) -> Listing<'_> {
+        let plan = plan::plan(&self.tenant, search.filter.as_ref());
+        self.search_by(&Plan { is_exact: false, ..plan }, search, 0)
+    }
+
     /// The same by a plan of the caller's choice.
     pub fn search_by(&self, plan: &Plan, search: &Search, count: usize) -> Listing<'_> {
         let range = Range {

@@ -5,7 +5,7 @@
 //! nothing is done and the caller reads again.
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::execute_transaction::ExecuteTransactionError,
     types::{AttributeValue, ParameterizedStatement},
 };
@@ -14,11 +14,11 @@ use tokio::time::Instant as Deadline;
 use crate::{
     event::{Event, Opened, Recorded, RecordedBy},
     instant::Instant,
-    store::{Pauses, ReadError, Trail, Unavailable, described, insert, item, keys},
+    store::{Pauses, ReadError, Store, Trail, Unavailable, described, insert, item, keys},
 };
 
 /// How DynamoDB Local begins to say DuplicateItem.
-pub(super) const DUPLICATE_KEY: &str = "Duplicate primary key";
+const DUPLICATE_KEY: &str = "Duplicate primary key";
 
 /// One attribute with its value.
 pub(super) type Attribute = (&'static str, AttributeValue);
@@ -159,6 +159,51 @@ impl Trail<'_> {
             unacknowledged.push(at);
             if !pauses.pause().await {
                 return Err(Unavailable(failure).into());
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
+    /// went unanswered.
+    pub(super) async fn alone(
+        &self,
+        change: Change,
+        deadline: Deadline,
+        is_repeated: &mut bool,
+    ) -> Result<bool, Unavailable> {
+        let (statement, parameters) = change.statement(&self.state);
+        let call = self.client.execute_statement().statement(statement).set_parameters(Some(parameters));
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let until = deadline.min(Deadline::now() + self.attempt);
+            let failure = match tokio::time::timeout_at(until, call.clone().send()).await {
+                Ok(Ok(_)) => return Ok(true),
+                Ok(Err(error)) => {
+                    let service = error.as_service_error();
+                    let is_unexpected = service.is_some_and(|error| {
+                        error.is_conditional_check_failed_exception()
+                            || error.is_duplicate_item_exception()
+                            // How DynamoDB Local says DuplicateItem.
+                            || error.message().is_some_and(|said| said.starts_with(DUPLICATE_KEY))
+                    });
+                    if is_unexpected {
+                        return Ok(false);
+                    }
+                    if super::is_final(&error) {
+                        let failure = described(&error);
+                        tracing::error!(%failure, "the storage refuses a change: {failure}");
+                        return Err(Unavailable(failure));
+                    }
+                    described(&error)
+                }
+                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+            };
+            tracing::warn!(%failure, "a change was not acknowledged: {failure}");
+            *is_repeated = true;
+            if !pauses.pause().await {
+                return Err(Unavailable(failure));
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::{error::ProvideErrorMetadata, types::AttributeValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant as Deadline;
 
@@ -16,13 +16,12 @@ use crate::{
     ijson::FieldError,
     instant::Instant,
     store::{
-        Pauses, ReadError, Store, Trail, Unavailable, described,
+        Pauses, ReadError, Store, Trail, Unavailable,
         document::Kind,
         insert::Insertion,
-        is_final,
         item::{Damaged, Item},
         keys,
-        transaction::{Attribute, Change, Commit, DUPLICATE_KEY},
+        transaction::{Attribute, Change, Commit},
         wire,
     },
     window::{self, Claim, Effect, OfApplication, Told, Window},
@@ -578,44 +577,6 @@ impl Trail<'_> {
 }
 
 impl Store {
-    /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
-    /// went unanswered.
-    async fn alone(&self, change: Change, deadline: Deadline, is_repeated: &mut bool) -> Result<bool, Unavailable> {
-        let (statement, parameters) = change.statement(&self.state);
-        let call = self.client.execute_statement().statement(statement).set_parameters(Some(parameters));
-        let mut pauses = Pauses::until(deadline);
-        loop {
-            let until = deadline.min(Deadline::now() + self.attempt);
-            let failure = match tokio::time::timeout_at(until, call.clone().send()).await {
-                Ok(Ok(_)) => return Ok(true),
-                Ok(Err(error)) => {
-                    let service = error.as_service_error();
-                    let is_unexpected = service.is_some_and(|error| {
-                        error.is_conditional_check_failed_exception()
-                            || error.is_duplicate_item_exception()
-                            // How DynamoDB Local says DuplicateItem.
-                            || error.message().is_some_and(|said| said.starts_with(DUPLICATE_KEY))
-                    });
-                    if is_unexpected {
-                        return Ok(false);
-                    }
-                    if is_final(&error) {
-                        let failure = described(&error);
-                        tracing::error!(%failure, "the storage refuses a change: {failure}");
-                        return Err(Unavailable(failure));
-                    }
-                    described(&error)
-                }
-                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
-            };
-            tracing::warn!(%failure, "a change was not acknowledged: {failure}");
-            *is_repeated = true;
-            if !pauses.pause().await {
-                return Err(Unavailable(failure));
-            }
-        }
-    }
-
     /// Remembers that a tenant has something to be looked after.
     ///
     /// # Errors

@@ -1,0 +1,261 @@
+//! Jobs as callers see them: asked for, listed, taken back, and links to their files.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use http::{HeaderValue, header};
+use serde_json::{Map, Value, json};
+use shared::{
+    access::{Caller, Permission},
+    api::{self, IdempotencyKey, Parameters},
+    event::{Event, EventId, Outcome, Party},
+    export::{self, Asked, Job, PARAMETERS, State},
+    paging,
+    problem::Problem,
+    store::{
+        Trail,
+        exports::{Begun, JobKey, Next, StoredJob},
+    },
+};
+
+use crate::Export;
+
+/// How long a link is good for.
+const LINK: Duration = Duration::from_secs(600);
+/// Jobs that a tenant may have under way at a time.
+const AT_ONCE: usize = 10;
+
+/// Answers one request.
+///
+/// # Errors
+/// What is wrong with it, as a problem. One that is refused is on record.
+pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let caller = function.access.caller(request)?;
+    let now = function.store.clock().now();
+    let tenant = caller.tenant(request)?;
+    let trail = function.store.trail(tenant, now, api::deadline()).await?;
+    let route = request.request_context.route_key.as_deref().unwrap_or_default();
+    if let Err(problem) = caller.require(Permission::Read) {
+        if route.starts_with("POST") {
+            refused(&trail, request, &caller, None, "FORBIDDEN: the permission audit:read is missing").await;
+        }
+        return Err(problem);
+    }
+    match route {
+        "POST /v1/exports" => create(function, &trail, request, &caller).await,
+        "GET /v1/exports" => list(&trail, request).await,
+        "GET /v1/exports/{id}" => {
+            Parameters::read(request, &[])?;
+            let stored = named(&trail, request).await?;
+            Ok(api::json(200, &export::answered(&stored.job, &stored.progress, now)))
+        }
+        "POST /v1/exports/{id}/links" => links(function, &trail, request, &caller).await,
+        "POST /v1/exports/{id}/cancel" => cancel(function, &trail, request, &caller).await,
+        _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
+    }
+}
+
+/// Puts on record that an export, or the links to one, were refused.
+async fn refused(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    job: Option<&Job>,
+    reason: &str,
+) {
+    let about = request.request_context.request_id.as_deref().unwrap_or_default();
+    let id = EventId::of_service(&trail.tenant, "export.failed", &["refused", about]);
+    let mut event = Event::of_service(id, &trail.tenant, "export.failed", trail.now, caller.actor());
+    let name = job.map_or("export", |job| &job.asked.file_name).to_owned();
+    event.target = Some(Party {
+        kind: Some("export".to_owned()),
+        id: job.map(|job| job.id.clone()),
+        name: Some(name),
+        email: None,
+    });
+    event.outcome = Outcome::Failure;
+    event.reason = Some(reason.to_owned());
+    if let Err(error) = trail.insert_own(event, &caller.recorded_by()).await {
+        tracing::error!(%error, "a refused export could not be put on record: {error}");
+    }
+}
+
+/// `POST /v1/exports`: asks for an export.
+async fn create(
+    function: &Export,
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let key = IdempotencyKey::read(request)?;
+    let mut members = if api::body(request)?.is_empty() { Map::new() } else { api::json_members(request)? };
+    let columns = members.remove("columns");
+    let known: Vec<_> = PARAMETERS.into_iter().chain(["columns"]).collect();
+    let asked = Asked::read(trail, &Parameters::from_members(members, &known)?, columns)?;
+
+    let recorded_by = caller.recorded_by();
+    // The same request again finds the job that it asked for, however many are under way by now.
+    let key = key.map(|key| JobKey {
+        name: EventId::derived(&trail.tenant, &recorded_by.sub, key.as_str(), 0).to_string(),
+        digest: json!(asked).to_string(),
+    });
+    let job = Job {
+        id: EventId::fresh().to_string(),
+        snapshot: trail.now,
+        retention_days: trail.settings.retention_days,
+        created_by: caller.actor(),
+        recorded_by,
+        asked,
+    };
+    let is_known = match &key {
+        Some(key) => trail.has_export_key(key).await?,
+        None => false,
+    };
+    if !is_known && trail.exports(None).await?.0.iter().filter(|it| it.progress.state.is_under_way()).count() >= AT_ONCE
+    {
+        let reason = format!("{AT_ONCE} exports are under way");
+        refused(trail, request, caller, Some(&job), &reason).await;
+        return Err(Problem::too_many(format!("{reason}; wait until one is ready, or cancel one")));
+    }
+    let stored = match trail.begin_export(job, key.as_ref(), trail.now).await? {
+        Begun::New(stored) => {
+            function.call_worker("", &trail.tenant, &stored.job.id).await;
+            stored
+        }
+        Begun::Same(stored) => stored,
+        Begun::Other => {
+            let detail = "this Idempotency-Key was given for an export that asked for something else; use another key";
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
+    };
+    let mut response = api::json(202, &export::answered(&stored.job, &stored.progress, trail.now));
+    let location = HeaderValue::try_from(format!("/v1/exports/{}", stored.job.id));
+    response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
+    Ok(response)
+}
+
+/// `GET /v1/exports`: jobs, the newest first.
+async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let parameters = Parameters::read(request, &["limit", "cursor"])?;
+    let read = async |before: Option<&str>| {
+        let (jobs, goes_on) = trail.exports(before).await?;
+        let read = |stored: StoredJob| {
+            let answered = export::answered(&stored.job, &stored.progress, trail.now);
+            (stored.job.id, Some(answered))
+        };
+        Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
+    };
+    paging::list(trail, &parameters, "exports", read).await
+}
+
+/// The job that the address names.
+async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<StoredJob, Problem> {
+    let missing = || Problem::not_found("no export with this id is in the tenant's trail");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    trail.export(id).await?.ok_or_else(missing)
+}
+
+/// `POST /v1/exports/{id}/links`: links to the files. Who got them is on record before they are given.
+async fn links(
+    function: &Export,
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let StoredJob { job, progress, .. } = named(trail, request).await?;
+    let state = export::shown_state(&progress, trail.now);
+    let (State::Ready, Some(manifest_key)) = (state, &progress.manifest) else {
+        refused(trail, request, caller, Some(&job), &format!("links to an export that is {}", state.as_str())).await;
+        return Err(match state {
+            State::Expired => {
+                Problem::gone("the files of this export have expired and are deleted; ask for the export anew")
+            }
+            State::Failed | State::Canceled => {
+                Problem::conflict(format!("this export is {}; ask for it anew", state.as_str()), Vec::new())
+            }
+            State::Queued | State::Running | State::Ready => {
+                Problem::conflict(format!("this export is {}; ask again when it is ready", state.as_str()), Vec::new())
+            }
+        });
+    };
+
+    let about = request.request_context.request_id.as_deref().unwrap_or_default();
+    let mut event = trail.export_event(&job, "export.link_minted", &[about], trail.now);
+    event.actor = caller.actor();
+    let expires_at = trail.now.plus(LINK).min(progress.expires_at.unwrap_or(trail.now));
+    event.details = match json!({"files": progress.place.files.len(), "expires_at": expires_at}) {
+        Value::Object(details) => Some(details),
+        _ => None,
+    };
+    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
+        tracing::warn!(%error, "links were not given because that could not be put on record: {error}");
+        Problem::unavailable("that you get links could not be put on record, so there are none; ask again")
+    })?;
+
+    let valid_for = Duration::from_millis(u64::try_from(expires_at.millis() - trail.now.millis()).unwrap_or(0));
+    let link = async |key: &str, name: &str| {
+        let link = function.bucket.link(key, name, valid_for).await;
+        link.map_err(|error| {
+            tracing::error!(%error, "a link could not be signed: {error}");
+            Problem::unavailable("the links could not be signed; ask again")
+        })
+    };
+    let mut files = Vec::with_capacity(progress.place.files.len());
+    for file in &progress.place.files {
+        let mut described = export::described(file);
+        described["url"] = link(&file.key, &file.name).await?.into();
+        described["expires_at"] = json!(expires_at);
+        files.push(described);
+    }
+    let layout = job.layout(trail).map_err(|error| Problem::internal(&error))?;
+    let mut manifest = export::manifest(&trail.tenant, &job, &progress.place, &layout);
+    let name = job.manifest_name();
+    manifest["url"] = link(manifest_key, &name).await?.into();
+    manifest["name"] = name.into();
+    manifest["expires_at"] = json!(expires_at);
+    Ok(api::json(200, &json!({"files": files, "manifest": manifest})))
+}
+
+/// `POST /v1/exports/{id}/cancel`: takes a job back. One that is canceled already stays so.
+async fn cancel(
+    function: &Export,
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    loop {
+        let stored = named(trail, request).await?;
+        let StoredJob { job, progress, .. } = &stored;
+        let state = export::shown_state(progress, trail.now);
+        if state == State::Canceled {
+            return Ok(api::json(200, &export::answered(job, progress, trail.now)));
+        }
+        if !state.is_under_way() {
+            let detail = format!(
+                "this export is {} already; only one that is queued or running can be canceled",
+                state.as_str()
+            );
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
+        let mut progress = progress.clone();
+        progress.state = State::Canceled;
+        progress.ended_at = Some(trail.now);
+        // What was written is deleted when no run can be writing any more.
+        let due_at = stored.due_at.filter(|_| stored.is_held(trail.now)).or(Some(trail.now));
+        let canceled = Next { progress, run: None, due_at };
+        let mut event = trail.export_event(job, "export.canceled", &[], trail.now);
+        event.actor = caller.actor();
+        match trail.conclude_export(&stored, canceled, event, &caller.recorded_by()).await? {
+            Some(canceled) => {
+                function.call_worker("", &trail.tenant, &canceled.job.id).await;
+                return Ok(api::json(200, &export::answered(&canceled.job, &canceled.progress, trail.now)));
+            }
+            // A run said how far it is in the same moment.
+            None if tokio::time::Instant::now() < trail.deadline => {}
+            None => return Err(Problem::unavailable("the export changed all the time; cancel it again")),
+        }
+    }
+}

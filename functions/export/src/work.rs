@@ -1,0 +1,612 @@
+//! One job, from its claim to its end.
+//!
+//! A run that has a job renews that while it works, and every change it makes expects the job as it left it. One that was held up for so
+//! long that another took the job over finds out at its next change, and does no more. It may have uploaded something until then, but only to
+//! an upload that the other has given up, or under a key with its own name.
+//!
+//! A job ends as one of: all its files complete and its manifest stored, and then, in one transaction with `export.ready`, ready; failed,
+//! with the reason in `export.failed`; canceled. What nobody needs any more is deleted after that, as part of the same queue, so that a kill in
+//! between leaves it to the next run.
+
+use std::{pin::pin, time::Duration};
+
+use shared::{
+    aws::CallError,
+    chance,
+    columns::Layout,
+    event::{Outcome as Went, Recorded, Tenant},
+    export::{self, Form, Job, Open, Output, Place, Profile, Progress, State, Upload},
+    fields::TEXT_BYTES,
+    instant::Instant,
+    store::{
+        ReadError, Trail,
+        exports::{Next, StoredJob},
+        keys::Position,
+        listing::Listing,
+    },
+};
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use crate::{Export, writing::Writing};
+
+/// Runs that may begin without anything being achieved, until the job is given up: an hour and more.
+const MAX_TRIES: u32 = 20;
+/// Pause before the first of them, doubling …
+const PAUSE: Duration = Duration::from_secs(2);
+/// … to the longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Time kept for putting work down, where a run has that much.
+const TIME_TO_PUT_DOWN: Duration = Duration::from_secs(40);
+/// Rows between two looks at the clock.
+const ROWS_AT_ONCE: u64 = 64;
+/// A file ends here whatever its rows: what is said of its parts has to fit an item of 400 KB.
+const LARGEST_FILE: u64 = 8 * 1024 * 1024 * 1024;
+/// Excel takes UTF-8 for what it is only by this mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was nothing to do, or somebody else has the job.
+    Nothing,
+    /// The files are complete.
+    Ready,
+    /// The job was given up.
+    Failed,
+    /// Time was over; the job goes on where it stopped.
+    Suspended,
+    /// Something did not work; the job is tried again later.
+    Delayed,
+    /// What is not needed was deleted.
+    Tidied,
+    /// Another run has the job, or somebody canceled it.
+    Lost,
+}
+
+/// Why a run stops before the job is done.
+enum Stop {
+    /// The job is another's.
+    Lost,
+    /// Time is over; the work is put down, to be gone on with at once.
+    Suspended,
+    /// Something does not work; the work is put down, to be gone on with later.
+    Delayed,
+    /// It may work later.
+    Fault(String),
+    /// It will not.
+    Final(String),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(error) => Self::Fault(error.to_string()),
+            // Left out it would be a row missing; the trail is append only, so it does not mend itself.
+            ReadError::Damaged(error) => Self::Final(error.to_string()),
+        }
+    }
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        // Whatever S3 refuses may be a right that is missing, which somebody can give.
+        Self::Fault(error.to_string())
+    }
+}
+
+/// Works on a job until it is done or `end` is near.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn work(function: &Export, tenant: &Tenant, id: &str, end: Deadline) -> Result<Outcome, ReadError> {
+    let now = function.store.clock().now();
+    let trail = function.store.trail(tenant, now, end).await?;
+    let Some(stored) = trail.export(id).await? else { return Ok(Outcome::Nothing) };
+    // What has ended has its time; what is to be done is done for as soon as nobody has it.
+    let is_early = !stored.progress.state.is_under_way() && stored.due_at.is_some_and(|due_at| now < due_at);
+    if stored.is_held(now) || is_early || stored.due_at.is_none() {
+        return Ok(Outcome::Nothing);
+    }
+    let time = end.saturating_duration_since(Deadline::now());
+    let stop_at = end - TIME_TO_PUT_DOWN.min(time / 3);
+    if !stored.progress.state.is_under_way() {
+        return tidy(function, &trail, stored).await;
+    }
+    let Some(mut run) = Run::claim(function, &trail, stored, stop_at, end).await? else { return Ok(Outcome::Lost) };
+    let job = run.stored.job.clone();
+    match run.write(&job).await {
+        Ok(()) => {
+            let ready = run.stored;
+            tidy(function, &trail, ready).await?;
+            Ok(Outcome::Ready)
+        }
+        Err(Stop::Lost) => Ok(Outcome::Lost),
+        Err(Stop::Suspended) => Ok(Outcome::Suspended),
+        Err(Stop::Delayed) => Ok(Outcome::Delayed),
+        Err(Stop::Fault(reason)) if run.stored.progress.tries < MAX_TRIES => run.delay(reason).await,
+        Err(Stop::Fault(reason) | Stop::Final(reason)) => run.fail(&job, reason).await,
+    }
+}
+
+/// A run that has a job.
+struct Run<'r> {
+    function: &'r Export,
+    /// For what is said of the job.
+    trail: &'r Trail<'r>,
+    name: String,
+    /// The job as this run left it.
+    stored: StoredJob,
+    renew_at: Deadline,
+    /// When to put work down.
+    stop_at: Deadline,
+    /// When the run ends whatever it does.
+    end: Deadline,
+}
+
+/// Where the writing of a job is.
+struct Files {
+    /// The place after the complete files, and the last event taken.
+    place: Place,
+    /// Where the open files were begun.
+    begun_after: Option<Position>,
+    open: Vec<Writing>,
+    /// Events in the open files.
+    rows: u64,
+}
+
+impl<'r> Run<'r> {
+    /// Takes a job; none where another run was quicker.
+    async fn claim(
+        function: &'r Export,
+        trail: &'r Trail<'r>,
+        stored: StoredJob,
+        stop_at: Deadline,
+        end: Deadline,
+    ) -> Result<Option<Self>, ReadError> {
+        let now = function.store.clock().now();
+        let name = format!("{:016x}", chance::number());
+        let mut progress = stored.progress.clone();
+        let given_up = match &mut progress.place.open {
+            Some(open) if open.is_settled => {
+                open.is_settled = false;
+                Vec::new()
+            }
+            _ => {
+                let (place, given_up) = std::mem::take(&mut progress.place).rewound();
+                progress.place = place;
+                given_up
+            }
+        };
+        progress.state = State::Running;
+        progress.started_at.get_or_insert(now);
+        progress.tries += 1;
+        // Until the indexes hold the snapshot there is nothing to renew for.
+        let due_at = now.max(settled_at(function, trail, &stored.job)).plus(function.limits.lease);
+        let claimed = Next { progress, run: Some(name.clone()), due_at: Some(due_at) };
+        let Some(stored) = trail.advance_export(&stored, claimed).await? else { return Ok(None) };
+        for Upload { key, id, .. } in given_up {
+            if let Err(error) = function.bucket.abort_upload(&key, &id, end).await {
+                tracing::warn!(%error, "an upload of export {} was not given up: {error}", stored.job.id);
+            }
+        }
+        let renew_at = Deadline::now() + function.limits.lease / 3;
+        Ok(Some(Self { function, trail, name, stored, renew_at, stop_at, end }))
+    }
+
+    /// Writes the files of the job from where it is, and makes it ready.
+    async fn write(&mut self, job: &Job) -> Result<(), Stop> {
+        let function = self.function;
+        // As the trail was at the moment of the call: what was past its retention then, and nothing since.
+        let mut reader = self.trail.at(job.snapshot, self.stop_at);
+        reader.settings.retention_days = job.retention_days;
+        let layout = job.layout(&reader).map_err(Stop::Final)?;
+        let range = job.range(&reader);
+
+        let settled_at = settled_at(function, self.trail, job);
+        let wait = settled_at.millis().saturating_sub(function.store.clock().now().millis());
+        let settled_at = Deadline::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+        if settled_at >= self.stop_at {
+            sleep_until(self.stop_at).await;
+            self.stored.progress.tries = 0;
+            let files = Files::of(self.stored.progress.place.clone());
+            return self.put_down(files, None).await;
+        }
+        sleep_until(settled_at).await;
+        self.renew_at = Deadline::now() + function.limits.lease / 3;
+
+        let mut files = self.resume(job).await?;
+        let search = job.search(files.place.after.clone()).map_err(Stop::Final)?;
+        let mut events = reader.search_all(&search);
+        let mut scratch = Vec::new();
+        let mut looked_at = 0;
+        loop {
+            looked_at += 1;
+            if looked_at % ROWS_AT_ONCE == 0 && Deadline::now() >= self.renew_at {
+                self.renew(&mut files, range).await?;
+            }
+            if looked_at % ROWS_AT_ONCE == 0 && Deadline::now() >= self.stop_at {
+                return self.put_down(files, None).await;
+            }
+            let recorded = match self.next(&mut events, &mut files, range).await {
+                Ok(Some(recorded)) => recorded,
+                Ok(None) => break,
+                Err(Stop::Fault(reason)) => {
+                    let is_time_over = Deadline::now() >= self.stop_at;
+                    return self.put_down(files, (!is_time_over).then_some(reason)).await;
+                }
+                Err(stop) => return Err(stop),
+            };
+            if job.wants(&search, &recorded) {
+                if files.open.is_empty() {
+                    files.begin(job, &layout, &mut scratch)?;
+                }
+                files.row(&recorded, &layout, &mut scratch)?;
+            }
+            // Only now is it in, or known not to be wanted.
+            files.place.after = events.position.clone();
+            for place in 0..files.open.len() {
+                if files.open[place].is_full() {
+                    self.upload(job, &mut files, place).await?;
+                }
+            }
+            let is_full =
+                files.rows >= function.limits.rows || files.open.iter_mut().any(|file| file.len() >= LARGEST_FILE);
+            if is_full {
+                self.complete(job, &mut files).await?;
+            }
+        }
+        // Even without a row there is a table, of which it is seen that it has none.
+        if files.open.is_empty() && files.place.files.is_empty() {
+            files.begin(job, &layout, &mut scratch)?;
+        }
+        if !files.open.is_empty() {
+            self.complete(job, &mut files).await?;
+        }
+        self.finish(job, &layout).await
+    }
+
+    /// The next event. The job is renewed while it is waited for.
+    async fn next(
+        &mut self,
+        events: &mut Listing<'_>,
+        files: &mut Files,
+        range: (Instant, Instant),
+    ) -> Result<Option<Recorded>, Stop> {
+        let mut next = pin!(events.next());
+        loop {
+            tokio::select! {
+                biased;
+                next = &mut next => return Ok(next?),
+                () = sleep_until(self.renew_at) => self.renew(files, range).await?,
+            }
+        }
+    }
+
+    /// Waits for something that S3 does, renewing the job meanwhile.
+    async fn held<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = sleep_until(self.renew_at) => self.save(self.stored.progress.clone()).await?,
+            }
+        }
+    }
+
+    /// Says how far the job is, and that it is this run's for longer.
+    async fn renew(&mut self, files: &mut Files, range: (Instant, Instant)) -> Result<(), Stop> {
+        let mut progress = self.stored.progress.clone();
+        progress.rows = files.place.rows() + files.rows;
+        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::len).sum::<u64>();
+        if let Some(after) = &files.place.after {
+            let (since, until) = (range.0.millis(), range.1.millis());
+            let done = (until - after.at.millis()).saturating_mul(1000) / (until - since).max(1);
+            progress.thousandths = u16::try_from(done.clamp(0, 999)).unwrap_or(0);
+        }
+        self.save(progress).await
+    }
+
+    /// Changes what is said of the job, and renews it.
+    async fn save(&mut self, progress: Progress) -> Result<(), Stop> {
+        let now = self.function.store.clock().now();
+        let due_at = Some(now.plus(self.function.limits.lease));
+        let next = Next { progress, run: Some(self.name.clone()), due_at };
+        match self.trail.advance_export(&self.stored, next).await? {
+            Some(stored) => self.stored = stored,
+            None => return Err(Stop::Lost),
+        }
+        self.renew_at = Deadline::now() + self.function.limits.lease / 3;
+        Ok(())
+    }
+
+    /// The key of something that this run alone writes.
+    fn key(&self, name: &str) -> String {
+        let prefix = export::prefix(&self.trail.tenant, &self.stored.job.id);
+        // Of what a name may hold only a space would have to be coded in an address.
+        format!("{prefix}{}/{}", self.name, name.replace(' ', "_"))
+    }
+
+    /// The files that were put down, to be gone on with.
+    async fn resume(&mut self, job: &Job) -> Result<Files, Stop> {
+        let mut files = Files::of(self.stored.progress.place.clone());
+        let Some(open) = self.stored.progress.place.open.clone() else { return Ok(files) };
+        files.begun_after = open.begun_after;
+        files.rows = open.rows;
+        let (bucket, end) = (&self.function.bucket, self.end);
+        for output in open.outputs {
+            let rest = match output.rest.clone() {
+                Some(rest) => self.held(async { bucket.get(&rest, end).await }).await??,
+                None => bytes::Bytes::new(),
+            };
+            files.open.push(Writing::resume(output, job.asked.gzip, &rest).map_err(Stop::Final)?);
+        }
+        Ok(files)
+    }
+
+    /// Uploads what is gathered of an open file. An upload is put on record before anything is in it, so that it can be given up.
+    async fn upload(&mut self, job: &Job, files: &mut Files, place: usize) -> Result<(), Stop> {
+        let (bucket, end) = (&self.function.bucket, self.end);
+        if files.open[place].upload().is_none() {
+            let form = files.open[place].form();
+            let key = self.key(&job.file_name(files.number(form), form));
+            self.held(files.open[place].begin_upload(bucket, key, end)).await??;
+            let mut progress = self.stored.progress.clone();
+            progress.place = files.unsettled();
+            if let Err(stop) = self.save(progress).await {
+                if let Some(Upload { key, id, .. }) = files.open[place].upload() {
+                    let _ = bucket.abort_upload(key, id, end).await;
+                }
+                return Err(stop);
+            }
+        }
+        self.held(files.open[place].hand_over(bucket, end)).await??;
+        Ok(())
+    }
+
+    /// Completes the open files.
+    async fn complete(&mut self, job: &Job, files: &mut Files) -> Result<(), Stop> {
+        let (bucket, end) = (&self.function.bucket, self.end);
+        let mut complete = Vec::new();
+        for file in std::mem::take(&mut files.open) {
+            let name = job.file_name(files.number(file.form()), file.form());
+            let key = self.key(&name);
+            complete.push(self.held(file.complete(bucket, key, name, files.rows, end)).await??);
+        }
+        files.place.files.extend(complete);
+        files.rows = 0;
+        let mut progress = self.stored.progress.clone();
+        progress.place = files.place.clone();
+        progress.rows = progress.place.rows();
+        progress.bytes = progress.place.bytes();
+        progress.tries = 0;
+        self.save(progress).await
+    }
+
+    /// Puts the work down, to be gone on with: at once where the time was over, later where something did not work.
+    async fn put_down(&mut self, mut files: Files, fault: Option<String>) -> Result<(), Stop> {
+        let (bucket, end) = (&self.function.bucket, self.end);
+        let mut outputs = Vec::new();
+        let mut progress = self.stored.progress.clone();
+        progress.rows = files.place.rows() + files.rows;
+        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::len).sum::<u64>();
+        for (number, file) in std::mem::take(&mut files.open).into_iter().enumerate() {
+            let rest = self.key(&format!("rest-{number}"));
+            outputs.push(self.held(file.put_down(bucket, rest, end)).await??);
+        }
+        let has_moved = progress.place.after != files.place.after;
+        progress.place = files.place;
+        if !outputs.is_empty() {
+            progress.place.open =
+                Some(Open { begun_after: files.begun_after, rows: files.rows, is_settled: true, outputs });
+        }
+        let now = self.function.store.clock().now();
+        progress.reason = fault.clone();
+        if has_moved {
+            progress.tries = 0;
+        } else if progress.tries >= MAX_TRIES {
+            return Err(Stop::Final(fault.unwrap_or_else(|| "run after run came to its end without a row".to_owned())));
+        }
+        let pause = if fault.is_some() { pause(progress.tries) } else { Duration::ZERO };
+        let next = Next { progress, run: None, due_at: Some(now.plus(pause)) };
+        match self.trail.advance_export(&self.stored, next).await? {
+            Some(stored) => self.stored = stored,
+            None => return Err(Stop::Lost),
+        }
+        let Some(reason) = fault else { return Err(Stop::Suspended) };
+        tracing::warn!(%reason, "export {} is delayed: {reason}", self.stored.job.id);
+        Err(Stop::Delayed)
+    }
+
+    /// Stores the manifest, and makes the job ready.
+    async fn finish(&mut self, job: &Job, layout: &Layout) -> Result<(), Stop> {
+        let (bucket, end) = (&self.function.bucket, self.end);
+        let place = self.stored.progress.place.clone();
+        let manifest = export::manifest(&self.trail.tenant, job, &place, layout).to_string();
+        let key = self.key("manifest.json");
+        self.held(bucket.put(&key, "application/json", manifest.into(), end)).await??;
+
+        let now = self.function.store.clock().now();
+        let mut progress = self.stored.progress.clone();
+        progress.state = State::Ready;
+        progress.reason = None;
+        progress.ended_at = Some(now);
+        progress.expires_at = Some(now.plus(self.function.limits.kept));
+        progress.manifest = Some(key);
+        let (rows, bytes) = (progress.rows, progress.bytes);
+        let next = Next { progress, run: None, due_at: Some(now) };
+        let mut event = self.trail.export_event(job, "export.ready", &[], now);
+        let files = place.files.len();
+        event.details = details(&[("rows", rows.into()), ("bytes", bytes.into()), ("files", files.into())]);
+        match self.trail.conclude_export(&self.stored, next, event, &job.recorded_by).await? {
+            Some(stored) => self.stored = stored,
+            None => return Err(Stop::Lost),
+        }
+        Ok(())
+    }
+
+    /// Lets the job be tried again later.
+    async fn delay(self, reason: String) -> Result<Outcome, ReadError> {
+        tracing::warn!(%reason, "export {} is delayed: {reason}", self.stored.job.id);
+        let now = self.function.store.clock().now();
+        let mut progress = self.stored.progress.clone();
+        progress.reason = Some(reason);
+        let due_at = Some(now.plus(pause(progress.tries)));
+        let next = Next { progress, run: None, due_at };
+        let stored = self.trail.advance_export(&self.stored, next).await?;
+        Ok(if stored.is_some() { Outcome::Delayed } else { Outcome::Lost })
+    }
+
+    /// Gives the job up.
+    async fn fail(self, job: &Job, reason: String) -> Result<Outcome, ReadError> {
+        tracing::error!(%reason, "export {} failed: {reason}", job.id);
+        let now = self.function.store.clock().now();
+        let mut progress = self.stored.progress.clone();
+        progress.state = State::Failed;
+        progress.reason = Some(reason.clone());
+        progress.ended_at = Some(now);
+        let next = Next { progress, run: None, due_at: Some(now) };
+        let mut event = self.trail.export_event(job, "export.failed", &[], now);
+        event.outcome = Went::Failure;
+        let end = reason.floor_char_boundary(TEXT_BYTES);
+        event.reason = Some(reason[..end].to_owned());
+        match self.trail.conclude_export(&self.stored, next, event, &job.recorded_by).await? {
+            Some(failed) => {
+                tidy(self.function, self.trail, failed).await?;
+                Ok(Outcome::Failed)
+            }
+            None => Ok(Outcome::Lost),
+        }
+    }
+}
+
+impl Files {
+    /// None of them open.
+    fn of(place: Place) -> Self {
+        Self { place: Place { open: None, ..place }, begun_after: None, open: Vec::new(), rows: 0 }
+    }
+
+    /// The number of the open file of a form.
+    fn number(&self, form: Form) -> usize {
+        self.place.files.iter().filter(|file| file.form == form).count() + 1
+    }
+
+    /// Begins the next files.
+    fn begin(&mut self, job: &Job, layout: &Layout, scratch: &mut Vec<u8>) -> Result<(), Stop> {
+        self.begun_after = self.place.after.clone();
+        let forms: &[Form] = if job.asked.jsonl { &[Form::Csv, Form::Jsonl] } else { &[Form::Csv] };
+        self.open = forms.iter().map(|form| Writing::begin(*form, job.asked.gzip)).collect();
+        let table = self.open.iter_mut().find(|file| file.form() == Form::Csv);
+        let head = |out: &mut Vec<u8>| {
+            if job.asked.profile == Profile::Excel {
+                out.extend_from_slice(BYTE_ORDER_MARK);
+            }
+            layout.write_head(out);
+        };
+        table.map_or(Ok(()), |table| table.write(scratch, head)).map_err(|error| Stop::Fault(error.to_string()))
+    }
+
+    /// Adds an event to the open files.
+    fn row(&mut self, recorded: &Recorded, layout: &Layout, scratch: &mut Vec<u8>) -> Result<(), Stop> {
+        for file in &mut self.open {
+            let written = match file.form() {
+                Form::Csv => file.write(scratch, |out| layout.write_row(recorded, out)),
+                Form::Jsonl => {
+                    let mut judged = Ok(());
+                    let written = file.write(scratch, |out| {
+                        judged = serde_json::to_writer(&mut *out, recorded);
+                        out.push(b'\n');
+                    });
+                    judged.map_err(|error| Stop::Final(error.to_string()))?;
+                    written
+                }
+            };
+            written.map_err(|error| Stop::Fault(error.to_string()))?;
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// The place to which whoever takes over from this run goes back, with the uploads that it then gives up.
+    fn unsettled(&self) -> Place {
+        let output = |file: &Writing| {
+            let upload = file.upload().map(|upload| Upload { parts: Vec::new(), ..upload.clone() });
+            Output { form: file.form(), upload, rest: None, bytes: 0, hash: None }
+        };
+        let outputs = self.open.iter().map(output).collect();
+        let open = Open { begun_after: self.begun_after.clone(), rows: 0, is_settled: false, outputs };
+        Place { open: Some(open), ..self.place.clone() }
+    }
+}
+
+/// When the indexes hold all that was recorded until the snapshot. A write that was under way then may still land for as long as the feed
+/// waits for it.
+fn settled_at(function: &Export, trail: &Trail<'_>, job: &Job) -> Instant {
+    job.snapshot.plus(function.limits.index_lag.max(trail.feed_lag()))
+}
+
+/// How long to wait before the next try.
+fn pause(tries: u32) -> Duration {
+    PAUSE.saturating_mul(2_u32.saturating_pow(tries.min(10))).min(LONGEST_PAUSE)
+}
+
+fn details(told: &[(&str, serde_json::Value)]) -> Option<serde_json::Map<String, serde_json::Value>> {
+    Some(told.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+/// Deletes what is not needed of a job that has ended: all but its files while they are kept, and all of it after that.
+async fn tidy(function: &Export, trail: &Trail<'_>, stored: StoredJob) -> Result<Outcome, ReadError> {
+    let now = function.store.clock().now();
+    let (bucket, job) = (&function.bucket, &stored.job);
+    let is_kept = export::shown_state(&stored.progress, now) == State::Ready;
+    let prefix = export::prefix(&trail.tenant, &job.id);
+    let mut progress = stored.progress.clone();
+    let uploads =
+        progress.place.open.take().into_iter().flat_map(|open| open.outputs).filter_map(|output| output.upload);
+    let tidied = async {
+        for Upload { key, id, .. } in uploads {
+            bucket.abort_upload(&key, &id, trail.deadline).await?;
+        }
+        match bucket.list_uploads(&prefix, trail.deadline).await {
+            Ok(uploads) => {
+                for (key, id) in uploads {
+                    bucket.abort_upload(&key, &id, trail.deadline).await?;
+                }
+            }
+            // Not every S3 lists them; the bucket's own rule ends what is left.
+            Err(error) if error.code == "NotImplemented" => {}
+            Err(error) => return Err(error),
+        }
+        loop {
+            let is_needed = |key: &String| {
+                is_kept
+                    && (stored.progress.manifest.as_ref() == Some(key)
+                        || progress.place.files.iter().any(|file| file.key == *key))
+            };
+            let keys = bucket.list(&prefix, trail.deadline).await?;
+            let is_whole = keys.len() < 1000;
+            for key in keys.iter().filter(|key| !is_needed(key)) {
+                bucket.delete(key, trail.deadline).await?;
+            }
+            if is_whole || is_kept {
+                return Ok(());
+            }
+        }
+    };
+    let due_at = match tidied.await {
+        Ok(()) if is_kept => progress.expires_at,
+        Ok(()) => {
+            if progress.state == State::Ready {
+                progress.state = State::Expired;
+            }
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "what is not needed of export {} was not deleted: {error}", job.id);
+            Some(now.plus(LONGEST_PAUSE))
+        }
+    };
+    let next = Next { progress, run: None, due_at };
+    let stored = trail.advance_export(&stored, next).await?;
+    Ok(if stored.is_some() { Outcome::Tidied } else { Outcome::Lost })
+}

@@ -1,0 +1,568 @@
+//! Export jobs: what is asked for, how far it is, and what its files hold. Pure: nothing here reads a trail or writes a file.
+//!
+//! A job's events are those of its snapshot, the moment it was asked for: recorded by then, met by its filter, the newest first. So its rows
+//! are decided before the first is read, and however often the work on it is begun anew, the same rows come in the same order.
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::{
+    api::Parameters,
+    asked,
+    columns::Layout,
+    event::{Actor, Recorded, RecordedBy, Tenant},
+    filter::{Filter, FreeText},
+    instant::Instant,
+    problem::Problem,
+    store::{
+        Trail,
+        keys::Position,
+        listing::{Order, Range},
+        search::Search,
+    },
+    zone,
+};
+
+/// The parameters of an export beside `columns`, which is a list.
+pub const PARAMETERS: [&str; 11] = [
+    "since",
+    "until",
+    "filter",
+    "q",
+    "include_service",
+    "include_filters",
+    "tz",
+    "profile",
+    "gzip",
+    "jsonl",
+    "file_name",
+];
+
+/// Longest file name, without what is added to it.
+const LONGEST_NAME: usize = 100;
+
+/// What is asked for, every default filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The first moment of the range.
+    pub since: Option<Instant>,
+    /// The first moment after it.
+    pub until: Option<Instant>,
+    /// The filter, as it was written.
+    pub filter: Option<String>,
+    /// Free text.
+    pub q: Option<String>,
+    /// Whether the service's own events are wanted too.
+    pub include_service: bool,
+    /// Whether range, filter and text count at all; where they do not, the whole retained trail is exported.
+    pub include_filters: bool,
+    /// The IANA zone that times are written in.
+    pub tz: String,
+    /// What the files are made for.
+    pub profile: Profile,
+    /// The names of the columns; none: all of them.
+    pub columns: Vec<String>,
+    /// Whether files are compressed.
+    pub gzip: bool,
+    /// Whether each file has a lossless twin in JSON Lines.
+    pub jsonl: bool,
+    /// How the files' names begin.
+    pub file_name: String,
+}
+
+/// What files are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Programs.
+    Plain,
+    /// Excel: with a byte order mark, without which it takes UTF-8 for something else.
+    Excel,
+}
+
+impl Asked {
+    /// What the members of a request ask for.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with one of them.
+    pub fn read(trail: &Trail<'_>, parameters: &Parameters, columns: Option<Value>) -> Result<Self, Problem> {
+        let range = asked::search(trail, parameters, None)?.range;
+        let names: Option<Vec<String>> = columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
+            Problem::bad_request("\"columns\" must be a list of columns' names; leave it out for all of them")
+        })?;
+        if names.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Problem::bad_request("\"columns\" names no column; leave it out for all of them"));
+        }
+        let named = |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
+        let text = |name| parameters.get(name).map(str::to_owned);
+        let asked = Self {
+            since: named(range.since, i64::MIN),
+            until: named(range.until, i64::MAX),
+            filter: text("filter"),
+            q: text("q"),
+            include_service: parameters.flag("include_service")?.unwrap_or(false),
+            include_filters: parameters.flag("include_filters")?.unwrap_or(true),
+            tz: text("tz").unwrap_or_else(|| trail.settings.zone.clone()),
+            profile: parameters
+                .read_as("profile", |text| match text {
+                    "plain" => Ok(Profile::Plain),
+                    "excel" => Ok(Profile::Excel),
+                    _ => Err(format!("{text:?} must be plain or excel")),
+                })?
+                .unwrap_or(Profile::Plain),
+            columns: names.unwrap_or_default(),
+            gzip: parameters.flag("gzip")?.unwrap_or(false),
+            jsonl: parameters.flag("jsonl")?.unwrap_or(false),
+            file_name: parameters.read_as("file_name", file_name)?.unwrap_or_else(|| "audit-trail".to_owned()),
+        };
+        let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
+        Layout::new(&asked.columns, jiff::tz::TimeZone::UTC, trail.now, trail.now).map_err(wrong)?;
+        Ok(asked)
+    }
+}
+
+/// A file name that any system takes, and that nobody's path or header can be broken with.
+fn file_name(text: &str) -> Result<String, String> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._- ".contains(&byte);
+    let ending =
+        [".csv", ".jsonl", ".json", ".gz"].into_iter().find(|ending| text.to_ascii_lowercase().ends_with(ending));
+    match ending {
+        Some(ending) => Err(format!("{text:?} must be without {ending}: the files' names are made of it")),
+        None if (1..=LONGEST_NAME).contains(&text.len())
+            && text.bytes().all(is_safe)
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && !text.ends_with(['.', ' ']) =>
+        {
+            Ok(text.to_owned())
+        }
+        None => Err(format!(
+            "{text:?} must be 1 to {LONGEST_NAME} of A-Z a-z 0-9 . _ - and spaces, begin with a letter or digit and not end with . or a space"
+        )),
+    }
+}
+
+/// A job as it was asked for; nothing of it changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// The moment of the call. What was recorded later is not in it.
+    pub snapshot: Instant,
+    /// Days that events are kept, as the tenant had chosen then.
+    pub retention_days: u32,
+    /// Who asked.
+    pub created_by: Actor,
+    /// As the trail remembers that caller.
+    pub recorded_by: RecordedBy,
+    /// What for.
+    pub asked: Asked,
+}
+
+impl Job {
+    /// The first moment that is read and the first that is not, whether named or not.
+    pub fn range(&self, trail: &Trail<'_>) -> (Instant, Instant) {
+        let oldest = self.snapshot.minus(trail.settings.retention());
+        let newest = self.snapshot.plus(crate::intake::MAX_AHEAD);
+        let Asked { since, until, include_filters, .. } = &self.asked;
+        let since = since.filter(|_| *include_filters).unwrap_or(oldest).max(oldest);
+        let until = until.filter(|_| *include_filters).unwrap_or(newest).min(newest);
+        (since, until.max(since))
+    }
+
+    /// What is looked for after `after`.
+    ///
+    /// # Errors
+    /// A sentence: the filter or the text is not what this version reads, which it was when the job was stored.
+    pub fn search(&self, after: Option<Position>) -> Result<Search, String> {
+        let Asked { since, until, filter, q, include_service, include_filters, .. } = &self.asked;
+        let filters = *include_filters;
+        let filter = filter.as_deref().filter(|_| filters).map(Filter::read).transpose();
+        Ok(Search {
+            range: Range {
+                since: since.filter(|_| filters).unwrap_or(Instant::from_millis(i64::MIN)),
+                until: until.filter(|_| filters).unwrap_or(Instant::from_millis(i64::MAX)),
+                order: Order::Descending,
+                after,
+            },
+            filter: filter.map_err(|error| error.to_string())?,
+            words: q.as_deref().filter(|_| filters).map(FreeText::read).transpose()?,
+            include_service: *include_service,
+        })
+    }
+
+    /// Whether an event is among its rows.
+    pub fn wants(&self, search: &Search, recorded: &Recorded) -> bool {
+        recorded.recorded_at <= self.snapshot && search.wants(recorded)
+    }
+
+    /// How its tables are laid out.
+    ///
+    /// # Errors
+    /// A sentence: the zone or a column is not what this version knows.
+    pub fn layout(&self, trail: &Trail<'_>) -> Result<Layout, String> {
+        let (since, until) = self.range(trail);
+        Layout::new(&self.asked.columns, zone::zone(&self.asked.tz)?, since, until)
+    }
+
+    /// The name of its `number`th file of a form.
+    pub fn file_name(&self, number: usize, form: Form) -> String {
+        let Asked { file_name, gzip, .. } = &self.asked;
+        let (ending, coding) = (form.ending(), if *gzip { ".gz" } else { "" });
+        format!("{file_name}-{number:04}.{ending}{coding}")
+    }
+
+    /// The name of its manifest.
+    pub fn manifest_name(&self) -> String {
+        format!("{}-manifest.json", self.asked.file_name)
+    }
+}
+
+/// Where the files of a job are kept: how their keys begin.
+pub fn prefix(tenant: &Tenant, job: &str) -> String {
+    format!("exports/{tenant}/{job}/")
+}
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// The table.
+    Csv,
+    /// Its lossless twin: an answered event a line.
+    Jsonl,
+}
+
+impl Form {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Jsonl => "jsonl",
+        }
+    }
+
+    /// The media type of a file that is not compressed.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Jsonl => "application/jsonl; charset=utf-8",
+        }
+    }
+}
+
+/// What has become of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing was done for it yet.
+    Queued,
+    /// It is worked on.
+    Running,
+    /// Its files are complete.
+    Ready,
+    /// It came to nothing; the reason says why.
+    Failed,
+    /// Somebody took it back.
+    Canceled,
+    /// Its files were complete and are gone.
+    Expired,
+}
+
+impl State {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether something is still to come of it.
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What has become of it.
+    pub state: State,
+    /// Why it failed; while it is under way, what last went wrong.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When work on it began.
+    #[serde(default)]
+    pub started_at: Option<Instant>,
+    /// When it became ready, failed or was canceled.
+    #[serde(default)]
+    pub ended_at: Option<Instant>,
+    /// Until when its files are kept.
+    #[serde(default)]
+    pub expires_at: Option<Instant>,
+    /// Runs begun since something was last achieved.
+    #[serde(default)]
+    pub tries: u32,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written, of all files.
+    pub bytes: u64,
+    /// How much of its range is read, in thousandths.
+    pub thousandths: u16,
+    /// The key of the manifest, once all is complete.
+    #[serde(default)]
+    pub manifest: Option<String>,
+    /// Where work goes on.
+    pub place: Place,
+}
+
+impl Progress {
+    /// Of a job that nobody has worked on.
+    pub fn none() -> Self {
+        Self {
+            state: State::Queued,
+            reason: None,
+            started_at: None,
+            ended_at: None,
+            expires_at: None,
+            tries: 0,
+            rows: 0,
+            bytes: 0,
+            thousandths: 0,
+            manifest: None,
+            place: Place::default(),
+        }
+    }
+}
+
+/// A place from which work goes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The last event that was taken, of those in files that are complete and of those in the open ones.
+    #[serde(serialize_with = "shown", deserialize_with = "read_position")]
+    pub after: Option<Position>,
+    /// Complete files.
+    pub files: Vec<File>,
+    /// Files that are being written.
+    pub open: Option<Open>,
+}
+
+fn shown<S: Serializer>(position: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
+    position.as_ref().map(ToString::to_string).serialize(serializer)
+}
+
+fn read_position<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let read = |text: String| text.parse().map_err(|()| serde::de::Error::custom("no position"));
+    text.map(read).transpose()
+}
+
+impl Place {
+    /// Rows in complete files.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().filter(|file| file.form == Form::Csv).map(|file| file.rows).sum()
+    }
+
+    /// Bytes of complete files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The same place where the open files were begun, and the uploads that are to be given up for that.
+    pub fn rewound(mut self) -> (Self, Vec<Upload>) {
+        let Some(open) = self.open.take() else { return (self, Vec::new()) };
+        self.after = open.begun_after;
+        let uploads = open.outputs.into_iter().filter_map(|output| output.upload).collect();
+        (self, uploads)
+    }
+}
+
+/// A file that is complete.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// Its form.
+    pub form: Form,
+    /// Its key in the bucket.
+    pub key: String,
+    /// Events in it.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in lower-case hex.
+    pub sha256: String,
+}
+
+/// The files that are being written, one of each form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// Where the job stood when they were begun.
+    #[serde(serialize_with = "shown", deserialize_with = "read_position")]
+    pub begun_after: Option<Position>,
+    /// Events in them.
+    pub rows: u64,
+    /// Whether all that is said of them was put down together, by a run that then stopped. Else that run may still be at work, or was killed,
+    /// and whoever comes next begins these files anew, in uploads of its own that nobody else writes to.
+    pub is_settled: bool,
+    /// The files.
+    pub outputs: Vec<Output>,
+}
+
+/// A file that is being written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Its form.
+    pub form: Form,
+    /// What is uploaded of it.
+    pub upload: Option<Upload>,
+    /// The key of what is written and too little for a part.
+    pub rest: Option<String>,
+    /// Bytes written, uploaded or in the rest.
+    pub bytes: u64,
+    /// The state of SHA-256 after what is uploaded, in hex.
+    pub hash: Option<String>,
+}
+
+/// A multipart upload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The key of the file that it becomes.
+    pub key: String,
+    /// Its id in S3.
+    pub id: String,
+    /// Its parts, the first first.
+    pub parts: Vec<Part>,
+}
+
+/// A part of an upload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// As S3 named it.
+    pub etag: String,
+    /// SHA-256 of it, as S3 takes it: base64.
+    pub sha256: String,
+}
+
+/// A job as the API answers it.
+pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
+    let Job { id, snapshot, created_by, asked, .. } = job;
+    let Progress { reason, started_at, ended_at, expires_at, rows, bytes, place, .. } = progress;
+    let state = shown_state(progress, now);
+    let done =
+        if state == State::Ready || state == State::Expired { 1.0 } else { f64::from(progress.thousandths) / 1000.0 };
+    let mut answer = json!({
+        "id": id, "state": state, "rows": rows, "progress": done, "bytes": bytes, "snapshot": snapshot, "created_at": snapshot,
+        "created_by": created_by,
+    });
+    for (name, value) in [
+        ("reason", reason.as_ref().map(|reason| json!(reason))),
+        ("started_at", started_at.map(|at| json!(at))),
+        ("ended_at", ended_at.map(|at| json!(at))),
+        ("expires_at", expires_at.map(|at| json!(at))),
+    ] {
+        if let Some(value) = value {
+            answer[name] = value;
+        }
+    }
+    if state == State::Ready {
+        answer["files"] = place.files.iter().map(described).collect();
+    }
+    merge(&mut answer, json!(asked));
+    answer
+}
+
+/// What has become of a job by now: files whose time is over are gone for a reader, even while they are still to be deleted.
+pub fn shown_state(progress: &Progress, now: Instant) -> State {
+    match (progress.state, progress.expires_at) {
+        (State::Ready, Some(at)) if at <= now => State::Expired,
+        (state, _) => state,
+    }
+}
+
+/// A file as answers and the manifest tell of it.
+pub fn described(file: &File) -> Value {
+    let File { name, form, rows, bytes, sha256, .. } = file;
+    json!({"name": name, "format": form, "rows": rows, "bytes": bytes, "sha256": sha256})
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+}
+
+/// What goes with the files: what was asked for, in clear, and what each file has to be.
+pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, layout: &Layout) -> Value {
+    let mut manifest = json!({
+        "manifest": "jit-audit/export/v1",
+        "tenant": tenant, "id": job.id, "snapshot": job.snapshot, "created_by": job.created_by,
+        "rows": place.rows(),
+        "files": place.files.iter().map(described).collect::<Vec<_>>(),
+        "order": "desc",
+        "note": "Rows are the events recorded up to the snapshot that meet the filters, the newest first; filters count where include_filters \
+            is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
+            \\u00XX; JSON Lines files hold the events as they are.",
+    });
+    merge(&mut manifest, json!(job.asked));
+    manifest["columns"] = layout.names().into();
+    manifest
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_safe_in_a_path_and_in_a_header() {
+        for name in ["audit", "Q3 2026", "acme_2026-11.trail", "a"] {
+            assert_eq!(file_name(name).unwrap(), name);
+        }
+        for name in
+            ["", "../etc", "a/b", "a\\b", "a\"b", "a\nb", ".hidden", "-rf", "é", "a.", "a ", "a;b", &"a".repeat(101)]
+        {
+            assert!(file_name(name).is_err(), "{name:?}");
+        }
+        assert!(file_name("trail.CSV").unwrap_err().contains("without .csv"));
+    }
+
+    #[test]
+    fn a_place_is_read_back_as_it_was_written() {
+        let position: Position = "2026-11-22T00:26:07.000Z#a-1".parse().unwrap();
+        let place = Place {
+            after: Some(position.clone()),
+            files: vec![File {
+                name: "a-0001.csv".into(),
+                form: Form::Csv,
+                key: "exports/acme/1/x/a-0001.csv".into(),
+                rows: 2,
+                bytes: 3,
+                sha256: "00".into(),
+            }],
+            open: Some(Open {
+                begun_after: None,
+                rows: 7,
+                is_settled: true,
+                outputs: vec![Output {
+                    form: Form::Jsonl,
+                    upload: Some(Upload {
+                        key: "k".into(),
+                        id: "u".into(),
+                        parts: vec![Part { etag: "\"e\"".into(), sha256: "s".into() }],
+                    }),
+                    rest: Some("r".into()),
+                    bytes: 9,
+                    hash: Some("ff".into()),
+                }],
+            }),
+        };
+        let read: Place = serde_json::from_str(&serde_json::to_string(&place).unwrap()).unwrap();
+        assert_eq!(read, place);
+        let (rewound, uploads) = place.rewound();
+        assert_eq!((rewound.after, rewound.open, uploads.len()), (None, None, 1));
+    }
+}

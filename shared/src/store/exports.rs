@@ -1,0 +1,311 @@
+//! Which export jobs are there? Which is due? Who works on it?
+//!
+//! A job is one item: what was asked for, which stays, and how far it is, which changes only from the generation that was read. Whoever
+//! works on it has it until the time under which it stands in the queue; a job that nobody renews there is taken up by the next.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{
+    event::{Event, EventId, Party, RecordedBy, Tenant},
+    export::{Job, Progress},
+    instant::Instant,
+    store::{
+        Pauses, ReadError, Store, Trail, Unavailable,
+        item::{Damaged, Item},
+        keys,
+        transaction::{Attribute, Change, Commit},
+        wire,
+    },
+};
+
+/// A job as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredJob {
+    /// What was asked for.
+    pub job: Job,
+    /// How far it is.
+    pub progress: Progress,
+    /// The run that has it, if one has.
+    pub run: Option<String>,
+    /// When the next thing is to be done for it; until then the run that has it has it alone.
+    pub due_at: Option<Instant>,
+    generation: u64,
+}
+
+/// What a job becomes by a change.
+#[derive(Clone, Debug)]
+pub struct Next {
+    /// How far it is then.
+    pub progress: Progress,
+    /// The run that has it then.
+    pub run: Option<String>,
+    /// When the next thing is to be done for it.
+    pub due_at: Option<Instant>,
+}
+
+/// A key by which a caller may ask for the same job again.
+#[derive(Clone, Debug)]
+pub struct JobKey {
+    /// What the caller and the key come to.
+    pub name: String,
+    /// What it was given for.
+    pub digest: String,
+}
+
+/// What asking for a job came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Begun {
+    /// It is there now.
+    New(Box<StoredJob>),
+    /// It was there already, asked for by the same key.
+    Same(Box<StoredJob>),
+    /// The key was given for something else.
+    Other,
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+impl StoredJob {
+    /// One that is to be stored, due at a time.
+    fn new(job: Job, due_at: Instant) -> Self {
+        Self { job, progress: Progress::none(), run: None, due_at: Some(due_at), generation: 1 }
+    }
+
+    /// This job after a change.
+    fn becoming(&self, next: Next) -> Self {
+        let Next { progress, run, due_at } = next;
+        Self { progress, run, due_at, generation: self.generation + 1, job: self.job.clone() }
+    }
+
+    /// The attributes that change.
+    fn attributes(&self) -> Result<Vec<Attribute>, Damaged> {
+        let progress = serde_json::to_string(&self.progress).map_err(|_| Damaged::new(&self.job.id, "progress"))?;
+        let mut set = vec![("progress", text(&progress)), ("generation", number(self.generation))];
+        set.extend(self.run.as_ref().map(|run| ("run", text(run))));
+        if let Some(at) = self.due_at {
+            set.push(("due", text(keys::EXPORTS_DUE)));
+            set.push(("due_at", text(&at.to_string())));
+        }
+        Ok(set)
+    }
+
+    /// What makes this of what stands there in the generation before.
+    fn update(&self, tenant: &Tenant) -> Result<Change, Damaged> {
+        let remove: &[&str] = match (&self.run, self.due_at) {
+            (Some(_), Some(_)) => &[],
+            (None, Some(_)) => &["run"],
+            (Some(_), None) => &["due", "due_at"],
+            (None, None) => &["run", "due", "due_at"],
+        };
+        let expected = ("generation", number(self.generation - 1));
+        Ok(Change::Update {
+            key: [keys::exports(tenant), self.job.id.clone()],
+            set: self.attributes()?,
+            remove,
+            expected,
+        })
+    }
+
+    fn of(mut item: Item) -> Result<Self, Damaged> {
+        let mut take = |name| match item.remove(name) {
+            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
+            _ => None,
+        };
+        let id = take("sk").unwrap_or_default();
+        let damaged = |attribute| Damaged::new(&id, attribute);
+        let job = take("job").and_then(|json| serde_json::from_str(&json).ok());
+        let progress = take("progress").and_then(|json| serde_json::from_str(&json).ok());
+        Ok(Self {
+            job: job.ok_or_else(|| damaged("job"))?,
+            progress: progress.ok_or_else(|| damaged("progress"))?,
+            run: take("run"),
+            due_at: take("due_at").and_then(|at| at.parse().ok()),
+            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+        })
+    }
+
+    /// Whether a run has it and may still be at work.
+    pub fn is_held(&self, now: Instant) -> bool {
+        self.run.is_some() && self.due_at.is_some_and(|due_at| now < due_at)
+    }
+}
+
+impl Trail<'_> {
+    /// Stores a job, with `export.requested`, unless one was asked for by the same key. It is due at a time.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be stored or not; asking again by the same key is safe.
+    pub async fn begin_export(&self, job: Job, key: Option<&JobKey>, due_at: Instant) -> Result<Begun, ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            if let Some(key) = key {
+                let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
+                if let Some(item) = item {
+                    let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+                    if holds("digest") != Some(&key.digest) {
+                        return Ok(Begun::Other);
+                    }
+                    let id = holds("job").cloned().unwrap_or_default();
+                    if let Some(there) = self.export(&id).await? {
+                        return Ok(Begun::Same(Box::new(there)));
+                    }
+                    return Err(Damaged::new(&key.name, "job").into());
+                }
+            }
+            let stored = StoredJob::new(job.clone(), due_at);
+            let [pk, kept_until] = [keys::exports(&self.tenant), self.kept_until()];
+            let ttl = ("ttl", AttributeValue::N(kept_until));
+            let content = serde_json::to_string(&job).map_err(|_| Damaged::new(&job.id, "job"))?;
+            let mut item = vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
+            item.extend(stored.attributes()?);
+            let mut changes = vec![Change::Insert(item)];
+            changes.extend(key.map(|JobKey { name, digest }| {
+                let pk = keys::export_keys(&self.tenant);
+                let named =
+                    [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
+                Change::Insert(named.into())
+            }));
+            let event = self.export_event(&job, "export.requested", &[], job.snapshot);
+            let event = Event { actor: job.created_by.clone(), details: asked(&job), ..event };
+            match self.commit(vec![event], None, &job.recorded_by, changes).await? {
+                Commit::Done(_) => return Ok(Begun::New(Box::new(stored))),
+                // The same key, given twice at the same time: the other call was quicker.
+                Commit::Stale | Commit::Taken(_) if pauses.pause().await => {}
+                Commit::Stale | Commit::Taken(_) => {
+                    return Err(Unavailable("a job was asked for again and again".to_owned()).into());
+                }
+            }
+        }
+    }
+
+    /// Whether a job was asked for by that key.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn has_export_key(&self, key: &JobKey) -> Result<bool, ReadError> {
+        let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
+        Ok(item.is_some())
+    }
+
+    /// An event about a job. `about` tells it from others of that action about the same job.
+    pub fn export_event(&self, job: &Job, action: &'static str, about: &[&str], at: Instant) -> Event {
+        let about: Vec<_> = [job.id.as_str()].into_iter().chain(about.iter().copied()).collect();
+        let id = EventId::of_service(&self.tenant, action, &about);
+        let mut event = Event::of_service(id, &self.tenant, action, at, crate::event::Actor::system());
+        event.target = Some(Party {
+            kind: Some("export".to_owned()),
+            id: Some(job.id.clone()),
+            name: Some(job.asked.file_name.clone()),
+            email: None,
+        });
+        event
+    }
+
+    /// The job of that id.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn export(&self, id: &str) -> Result<Option<StoredJob>, ReadError> {
+        let item = self.store.state_item(keys::exports(&self.tenant), id, self.deadline).await?;
+        Ok(item.map(StoredJob::of).transpose()?)
+    }
+
+    /// Jobs, the newest first, from `before` on; and whether there may be more.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn exports(&self, before: Option<&str>) -> Result<(Vec<StoredJob>, bool), ReadError> {
+        let (items, goes_on) = self.state_page(keys::exports(&self.tenant), None, before, false).await?;
+        let jobs = items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
+        Ok((jobs, goes_on))
+    }
+
+    /// Makes a job what `next` is; none where it is not as `before` any more, and then nothing was done.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be done or not.
+    pub async fn advance_export(&self, before: &StoredJob, next: Next) -> Result<Option<StoredJob>, ReadError> {
+        let next = before.becoming(next);
+        let mut is_repeated = false;
+        if self.store.alone(next.update(&self.tenant)?, self.deadline, &mut is_repeated).await? {
+            return Ok(Some(next));
+        }
+        // An attempt that looked like a failure may have done it.
+        if is_repeated && self.export(&next.job.id).await?.as_ref() == Some(&next) {
+            return Ok(Some(next));
+        }
+        Ok(None)
+    }
+
+    /// The same with an event that tells of it, both or neither.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be done or not.
+    pub async fn conclude_export(
+        &self,
+        before: &StoredJob,
+        next: Next,
+        event: Event,
+        by: &RecordedBy,
+    ) -> Result<Option<StoredJob>, ReadError> {
+        let next = before.becoming(next);
+        match self.commit(vec![event], None, by, vec![next.update(&self.tenant)?]).await? {
+            Commit::Done(_) => Ok(Some(next)),
+            Commit::Stale | Commit::Taken(_) => Ok(None),
+        }
+    }
+
+    /// Until when what belongs to a job is kept, as TTL counts.
+    fn kept_until(&self) -> String {
+        self.now.plus(self.settings.retention()).seconds().to_string()
+    }
+}
+
+/// What the trail tells of a job: all that was asked for, in clear.
+fn asked(job: &Job) -> Option<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::to_value(&job.asked) {
+        Ok(serde_json::Value::Object(asked)) => Some(asked.into_iter().filter(|(_, value)| !value.is_null()).collect()),
+        _ => None,
+    }
+}
+
+/// A job that something is to be done for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Store {
+    /// The jobs that are due until a time, the first due first.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn due_exports(&self, until: Instant, deadline: tokio::time::Instant) -> Result<Vec<Due>, ReadError> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.state)
+            .index_name("due")
+            .key_condition_expression("due = :due AND due_at <= :until")
+            .expression_attribute_values(":due", text(keys::EXPORTS_DUE))
+            .expression_attribute_values(":until", text(&until.to_string()));
+        let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+        let read = |item: Item| {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            let tenant = keys::tenant_of_exports(text("pk")?)?;
+            Some(Due { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
+        };
+        Ok(page.items.into_iter().filter_map(read).collect())
+    }
+}
