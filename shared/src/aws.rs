@@ -207,6 +207,10 @@ impl Aws {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        // The client says nothing of a body that is empty, which S3 wants said.
+        if body.is_empty() && method != "GET" {
+            request = request.header("content-length", "0");
+        }
         let mut request = request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;
         instructions.apply_to_request_http1x(&mut request);
         let request: HttpRequest = request.try_into().map_err(|error| passing("request", &error))?;

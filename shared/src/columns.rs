@@ -25,7 +25,7 @@ enum Cell {
     Text(fn(&Recorded) -> Option<&str>),
     /// Text that is put together.
     Made(fn(&Recorded) -> Option<String>),
-    /// A word of our own, which needs no guard.
+    /// A word or sentence of our own.
     Word(fn(&Recorded) -> Option<&'static str>),
 }
 
@@ -134,7 +134,7 @@ impl Layout {
         if columns.is_empty() {
             columns = COLUMNS.iter().collect();
         }
-        let label = label(&zone, since, until);
+        let (zone, label) = shown(zone, since, until);
         Ok(Self { columns, zone, label })
     }
 
@@ -165,9 +165,7 @@ impl Layout {
                 },
                 Cell::Text(cell) => row.text(cell(recorded).unwrap_or_default()),
                 Cell::Made(cell) => row.text(&cell(recorded).unwrap_or_default()),
-                Cell::Word(cell) => {
-                    row.plain(|out| out.extend_from_slice(cell(recorded).unwrap_or_default().as_bytes()))
-                }
+                Cell::Word(cell) => row.text(cell(recorded).unwrap_or_default()),
             }
         }
         row.end();
@@ -185,9 +183,10 @@ impl Layout {
     }
 }
 
-/// How a zone is named beside times from `since` to `until`: by its offset (`UTC`, `UTC +1`, `UTC +5:30`), or where that changes
-/// meanwhile by its own name.
-fn label(zone: &TimeZone, since: Instant, until: Instant) -> String {
+/// The zone of times from `since` to `until`, and how it is named beside them: by its offset (`UTC`, `UTC +1`, `UTC +5:30`), or where that
+/// changes meanwhile by its own name. A column that is named by an offset has that offset in each of its cells, also where a session's end
+/// or a late record lies beyond the range: what the head says is so.
+fn shown(zone: TimeZone, since: Instant, until: Instant) -> (TimeZone, String) {
     let at = |instant: Instant| Timestamp::from_millisecond(instant.millis()).unwrap_or_default();
     let (since, until) = (at(since), at(until));
     let offset = zone.to_offset(since);
@@ -196,15 +195,17 @@ fn label(zone: &TimeZone, since: Instant, until: Instant) -> String {
         .take_while(|transition| transition.timestamp() < until)
         .any(|transition| transition.offset() != offset);
     if changes {
-        return zone.iana_name().unwrap_or("UTC").to_owned();
+        let name = zone.iana_name().unwrap_or("UTC").to_owned();
+        return (zone, name);
     }
     let minutes = offset.seconds() / 60;
     let sign = if minutes < 0 { '-' } else { '+' };
-    match (minutes.abs() / 60, minutes.abs() % 60) {
+    let label = match (minutes.abs() / 60, minutes.abs() % 60) {
         (0, 0) => "UTC".to_owned(),
         (hours, 0) => format!("UTC {sign}{hours}"),
         (hours, minutes) => format!("UTC {sign}{hours}:{minutes:02}"),
-    }
+    };
+    (TimeZone::fixed(offset), label)
 }
 
 #[cfg(test)]
@@ -231,7 +232,11 @@ mod tests {
             ("America/New_York", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "UTC -5"),
             ("Europe/London", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "UTC"),
         ] {
-            assert_eq!(label(&zone(name).unwrap(), instant(since), instant(until)), expected, "{name} {since} {until}");
+            assert_eq!(
+                shown(zone(name).unwrap(), instant(since), instant(until)).1,
+                expected,
+                "{name} {since} {until}"
+            );
         }
     }
 
@@ -248,6 +253,35 @@ mod tests {
             let mut out = Vec::new();
             layout.write_time(instant(at), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_named_by_an_offset_has_it_in_every_cell() {
+        let (since, until) = (instant("2026-10-01T00:00:00Z"), instant("2026-10-20T00:00:00Z"));
+        let layout = Layout::new(&[], zone("Europe/Paris").unwrap(), since, until).unwrap();
+        assert!(layout.names().contains(&"Session End Timestamp (UTC +2)".to_owned()));
+        let mut out = Vec::new();
+        layout.write_time(instant("2026-10-30T12:00:00Z"), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "2026-10-30T14:00:00.000+02:00");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+        /// Whatever an event says, its row has a cell for each column, and another reader finds them. Every action has its turn.
+        #[test]
+        fn every_row_has_every_cell(event in crate::arbitrary::events(), action in 0..crate::catalogue::ACTIONS.len()) {
+            let mut event = crate::arbitrary::recorded(event, instant("2026-10-01T00:00:00Z"));
+            event.event.action = crate::catalogue::ACTIONS[action].name.to_owned();
+            let layout = Layout::new(&[], TimeZone::UTC, event.recorded_at, event.recorded_at).unwrap();
+            let mut out = Vec::new();
+            layout.write_head(&mut out);
+            layout.write_row(&event, &mut out);
+            let mut reader = csv::ReaderBuilder::new().from_reader(out.as_slice());
+            let row = reader.records().next().unwrap().unwrap();
+            proptest::prop_assert_eq!(row.len(), COLUMNS.len());
+            proptest::prop_assert_eq!(&row[7], event.event.catalogued().unwrap().request_status.unwrap_or_default());
         }
     }
 

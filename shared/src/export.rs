@@ -3,6 +3,8 @@
 //! A job's events are those of its snapshot, the moment it was asked for: recorded by then, met by its filter, the newest first. So its rows
 //! are decided before the first is read, and however often the work on it is begun anew, the same rows come in the same order.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -160,8 +162,8 @@ pub struct Job {
 
 impl Job {
     /// The first moment that is read and the first that is not, whether named or not.
-    pub fn range(&self, trail: &Trail<'_>) -> (Instant, Instant) {
-        let oldest = self.snapshot.minus(trail.settings.retention());
+    pub fn range(&self) -> (Instant, Instant) {
+        let oldest = self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
         let newest = self.snapshot.plus(crate::intake::MAX_AHEAD);
         let Asked { since, until, include_filters, .. } = &self.asked;
         let since = since.filter(|_| *include_filters).unwrap_or(oldest).max(oldest);
@@ -199,16 +201,20 @@ impl Job {
     ///
     /// # Errors
     /// A sentence: the zone or a column is not what this version knows.
-    pub fn layout(&self, trail: &Trail<'_>) -> Result<Layout, String> {
-        let (since, until) = self.range(trail);
+    pub fn layout(&self) -> Result<Layout, String> {
+        let (since, until) = self.range();
         Layout::new(&self.asked.columns, zone::zone(&self.asked.tz)?, since, until)
     }
 
     /// The name of its `number`th file of a form.
     pub fn file_name(&self, number: usize, form: Form) -> String {
-        let Asked { file_name, gzip, .. } = &self.asked;
-        let (ending, coding) = (form.ending(), if *gzip { ".gz" } else { "" });
-        format!("{file_name}-{number:04}.{ending}{coding}")
+        format!("{}-{number:04}.{}", self.asked.file_name, self.ending(form))
+    }
+
+    /// What its files of a form end with.
+    pub fn ending(&self, form: Form) -> String {
+        let coding = if self.asked.gzip { ".gz" } else { "" };
+        format!("{}{coding}", form.ending())
     }
 
     /// The name of its manifest.
@@ -217,9 +223,9 @@ impl Job {
     }
 }
 
-/// Where the files of a job are kept: how their keys begin.
+/// Where the files of a job are kept: how their keys begin. Keys are short: the embedded S3 keeps each in a file name, twice as long.
 pub fn prefix(tenant: &Tenant, job: &str) -> String {
-    format!("exports/{tenant}/{job}/")
+    format!("{tenant}/{}/", job.replace('-', ""))
 }
 
 /// The form of a file.
@@ -306,15 +312,18 @@ pub struct Progress {
     /// Runs begun since something was last achieved.
     #[serde(default)]
     pub tries: u32,
+    /// The furthest place that any run put work down at. One that was begun anew achieves nothing until it is beyond that.
+    #[serde(default, serialize_with = "shown", deserialize_with = "read_position")]
+    pub reached: Option<Position>,
     /// Rows written.
     pub rows: u64,
     /// Bytes written, of all files.
     pub bytes: u64,
     /// How much of its range is read, in thousandths.
     pub thousandths: u16,
-    /// The key of the manifest, once all is complete.
+    /// The manifest, once all is complete.
     #[serde(default)]
-    pub manifest: Option<String>,
+    pub manifest: Option<Manifest>,
     /// Where work goes on.
     pub place: Place,
 }
@@ -329,6 +338,7 @@ impl Progress {
             ended_at: None,
             expires_at: None,
             tries: 0,
+            reached: None,
             rows: 0,
             bytes: 0,
             thousandths: 0,
@@ -336,6 +346,15 @@ impl Progress {
             place: Place::default(),
         }
     }
+}
+
+/// Where a manifest is, and what it has to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its key in the bucket.
+    pub key: String,
+    /// SHA-256 of its bytes, in lower-case hex.
+    pub sha256: String,
 }
 
 /// A place from which work goes on.
@@ -491,24 +510,29 @@ pub fn described(file: &File) -> Value {
 
 fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        into.extend(from.into_iter().filter(|(_, value)| !value.is_null()));
+        let is_said = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
+        into.extend(from.into_iter().filter(|(_, value)| is_said(value)));
     }
 }
 
 /// What goes with the files: what was asked for, in clear, and what each file has to be.
 pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, layout: &Layout) -> Value {
+    let (first, end) = job.range();
     let mut manifest = json!({
         "manifest": "jit-audit/export/v1",
         "tenant": tenant, "id": job.id, "snapshot": job.snapshot, "created_by": job.created_by,
+        "retention_days": job.retention_days,
+        "range": {"since": first, "until": end},
         "rows": place.rows(),
         "files": place.files.iter().map(described).collect::<Vec<_>>(),
         "order": "desc",
-        "note": "Rows are the events recorded up to the snapshot that meet the filters, the newest first; filters count where include_filters \
-            is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
+        "note": "Rows are the events of the range, which ends where the retention ended at the snapshot, that were recorded up to the snapshot \
+            and meet the filters, the newest first. Filters count where include_filters is true; the service's own events are there where \
+            include_service is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
             \\u00XX; JSON Lines files hold the events as they are.",
     });
     merge(&mut manifest, json!(job.asked));
-    manifest["columns"] = layout.names().into();
+    manifest["header"] = layout.names().into();
     manifest
 }
 

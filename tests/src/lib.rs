@@ -80,13 +80,13 @@ impl Stack {
     pub async fn with(mut options: Options) -> Self {
         let peer = dynamodb_local::named_by_environment();
         if let Some(peer) = &peer {
-            options.functions = options.functions.through(peer);
+            options.functions = options.functions.through("DynamoDB", peer);
             // It is slow, and an attempt that is given up goes on there: short ones would only add to each other.
             options.parameters.insert("FeedLag".into(), "7".into());
         }
         let running = local::start(options).await.unwrap_or_else(|error| panic!("the stack does not start: {error}"));
         let aws = match &peer {
-            Some(peer) => running.sdk_config_with(peer),
+            Some(peer) => running.sdk_config_with("DynamoDB", peer),
             None => running.sdk_config().clone(),
         };
         if peer.is_some() {
@@ -161,6 +161,53 @@ impl Stack {
     /// Deletes something.
     pub async fn delete(&self, token: &str, path: &str) -> Answer {
         send(self.request("DELETE", path).bearer_auth(token)).await
+    }
+
+    /// Asks for an export and waits until it has ended; the job.
+    pub async fn exported(&self, token: &str, asked: &Value) -> Value {
+        let begun = self.post(token, "/v1/exports", asked).await;
+        assert_eq!(begun.status, 202, "{}", begun.text);
+        self.ended(token, begun.body["id"].as_str().expect("an id")).await
+    }
+
+    /// Waits until an export has ended; the job.
+    pub async fn ended(&self, token: &str, export: &str) -> Value {
+        until(format!("export {export} has ended"), async || {
+            let job = self.get(token, &format!("/v1/exports/{export}")).await.body;
+            (!matches!(job["state"].as_str(), Some("queued" | "running"))).then_some(job)
+        })
+        .await
+    }
+
+    /// Links to the files of an export, and its manifest.
+    pub async fn links(&self, token: &str, job: &Value) -> Value {
+        let path = format!("/v1/exports/{}/links", job["id"].as_str().expect("an id"));
+        let answer = self.call(token, &path).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    }
+
+    /// Posts nothing.
+    pub async fn call(&self, token: &str, path: &str) -> Answer {
+        send(self.request("POST", path).bearer_auth(token)).await
+    }
+
+    /// What a link leads to, without any token.
+    pub async fn fetch(&self, url: &Value) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let answer = self.client.get(url.as_str().expect("a link")).send().await.expect("an answer");
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        (status, headers, answer.bytes().await.expect("a body").to_vec())
+    }
+
+    /// The contents of an export's files, by name.
+    pub async fn files(&self, token: &str, job: &Value) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let mut files = std::collections::BTreeMap::new();
+        for file in self.links(token, job).await["files"].as_array().expect("files") {
+            let (status, _, content) = self.fetch(&file["url"]).await;
+            assert_eq!(status, 200);
+            files.insert(file["name"].as_str().expect("a name").to_owned(), content);
+        }
+        files
     }
 
     /// Ends the stack.

@@ -10,6 +10,7 @@ use shared::{
     api::{self, IdempotencyKey, Parameters},
     event::{Event, EventId, Outcome, Party},
     export::{self, Asked, Job, PARAMETERS, State},
+    fields::NAME_BYTES,
     paging,
     problem::Problem,
     store::{
@@ -23,7 +24,7 @@ use crate::Export;
 /// How long a link is good for.
 const LINK: Duration = Duration::from_secs(600);
 /// Jobs that a tenant may have under way at a time.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 5;
 
 /// Answers one request.
 ///
@@ -37,7 +38,9 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     if let Err(problem) = caller.require(Permission::Read) {
         if route.starts_with("POST") {
-            refused(&trail, request, &caller, None, "FORBIDDEN: the permission audit:read is missing").await;
+            let reason = format!("FORBIDDEN: {route} without the permission audit:read");
+            let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES);
+            refused(&trail, request, &caller, id.cloned(), &reason, None).await;
         }
         return Err(problem);
     }
@@ -55,28 +58,36 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
     }
 }
 
-/// Puts on record that an export, or the links to one, were refused.
+/// Puts on record that something was refused: about an export of that id, or a new one, for which that was asked.
 async fn refused(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
-    job: Option<&Job>,
+    export: Option<String>,
     reason: &str,
+    asked: Option<&Asked>,
 ) {
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
     let id = EventId::of_service(&trail.tenant, "export.failed", &["refused", about]);
     let mut event = Event::of_service(id, &trail.tenant, "export.failed", trail.now, caller.actor());
-    let name = job.map_or("export", |job| &job.asked.file_name).to_owned();
-    event.target = Some(Party {
-        kind: Some("export".to_owned()),
-        id: job.map(|job| job.id.clone()),
-        name: Some(name),
-        email: None,
-    });
+    let name = asked.map(|asked| asked.file_name.clone());
+    let name = name.or_else(|| export.is_none().then(|| "(new)".to_owned()));
+    event.target = Some(Party { kind: Some("export".to_owned()), id: export, name, email: None });
     event.outcome = Outcome::Failure;
     event.reason = Some(reason.to_owned());
+    event.details = asked.map(|asked| json!(asked)).and_then(|asked| asked.as_object().cloned());
     if let Err(error) = trail.insert_own(event, &caller.recorded_by()).await {
         tracing::error!(%error, "a refused export could not be put on record: {error}");
+    }
+}
+
+/// # Errors
+/// 400 for a body that says anything: nothing that is sent may be passed over.
+fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> {
+    Parameters::read(request, &[])?;
+    match String::from_utf8_lossy(&api::body(request)?).trim() {
+        "" | "{}" => Ok(()),
+        _ => Err(Problem::bad_request("this call takes no body; send none")),
     }
 }
 
@@ -90,6 +101,8 @@ async fn create(
     Parameters::read(request, &[])?;
     let key = IdempotencyKey::read(request)?;
     let mut members = if api::body(request)?.is_empty() { Map::new() } else { api::json_members(request)? };
+    // As it was sent: what defaults come to may change until it is sent again.
+    let digest = Value::Object(members.clone()).to_string();
     let columns = members.remove("columns");
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns"]).collect();
     let asked = Asked::read(trail, &Parameters::from_members(members, &known)?, columns)?;
@@ -98,7 +111,7 @@ async fn create(
     // The same request again finds the job that it asked for, however many are under way by now.
     let key = key.map(|key| JobKey {
         name: EventId::derived(&trail.tenant, &recorded_by.sub, key.as_str(), 0).to_string(),
-        digest: json!(asked).to_string(),
+        digest,
     });
     let job = Job {
         id: EventId::fresh().to_string(),
@@ -115,7 +128,7 @@ async fn create(
     if !is_known && trail.exports(None).await?.0.iter().filter(|it| it.progress.state.is_under_way()).count() >= AT_ONCE
     {
         let reason = format!("{AT_ONCE} exports are under way");
-        refused(trail, request, caller, Some(&job), &reason).await;
+        refused(trail, request, caller, None, &reason, Some(&job.asked)).await;
         return Err(Problem::too_many(format!("{reason}; wait until one is ready, or cancel one")));
     }
     let stored = match trail.begin_export(job, key.as_ref(), trail.now).await? {
@@ -163,11 +176,11 @@ async fn links(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+    no_body(request)?;
     let StoredJob { job, progress, .. } = named(trail, request).await?;
-    let state = export::shown_state(&progress, trail.now);
-    let (State::Ready, Some(manifest_key)) = (state, &progress.manifest) else {
-        refused(trail, request, caller, Some(&job), &format!("links to an export that is {}", state.as_str())).await;
+    // A link lasts whole seconds.
+    let state = export::shown_state(&progress, trail.now.plus(Duration::from_secs(1)));
+    let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
         return Err(match state {
             State::Expired => {
                 Problem::gone("the files of this export have expired and are deleted; ask for the export anew")
@@ -209,10 +222,11 @@ async fn links(
         described["expires_at"] = json!(expires_at);
         files.push(described);
     }
-    let layout = job.layout(trail).map_err(|error| Problem::internal(&error))?;
+    let layout = job.layout().map_err(|error| Problem::internal(&error))?;
     let mut manifest = export::manifest(&trail.tenant, &job, &progress.place, &layout);
     let name = job.manifest_name();
-    manifest["url"] = link(manifest_key, &name).await?.into();
+    manifest["url"] = link(&manifest_file.key, &name).await?.into();
+    manifest["sha256"] = manifest_file.sha256.clone().into();
     manifest["name"] = name.into();
     manifest["expires_at"] = json!(expires_at);
     Ok(api::json(200, &json!({"files": files, "manifest": manifest})))
@@ -225,7 +239,7 @@ async fn cancel(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
+    no_body(request)?;
     loop {
         let stored = named(trail, request).await?;
         let StoredJob { job, progress, .. } = &stored;

@@ -20,6 +20,7 @@ use shared::{
     aws::{Aws, s3::Bucket},
     config::{ConfigError, Variables},
     event::Tenant,
+    instant::Clock,
     store::Store,
 };
 use tokio::time::Instant as Deadline;
@@ -69,6 +70,12 @@ impl Export {
                 rows: variables.parsed("EXPORT_ROWS")?,
             },
         })
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { store: self.store.by(clock), ..self }
     }
 
     /// Calls the worker for a job. A call that is lost costs a minute: the schedule finds the job too.

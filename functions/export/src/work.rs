@@ -10,12 +10,14 @@
 
 use std::{pin::pin, time::Duration};
 
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use shared::{
     aws::CallError,
     chance,
     columns::Layout,
     event::{Outcome as Went, Recorded, Tenant},
-    export::{self, Form, Job, Open, Output, Place, Profile, Progress, State, Upload},
+    export::{self, Form, Job, Manifest, Open, Output, Place, Profile, Progress, State, Upload},
     fields::TEXT_BYTES,
     instant::Instant,
     store::{
@@ -37,6 +39,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Time kept for putting work down, where a run has that much.
 const TIME_TO_PUT_DOWN: Duration = Duration::from_secs(40);
+/// Time kept for saying what did not work.
+const TIME_TO_SAY: Duration = Duration::from_secs(5);
 /// Rows between two looks at the clock.
 const ROWS_AT_ONCE: u64 = 64;
 /// A file ends here whatever its rows: what is said of its parts has to fit an item of 400 KB.
@@ -80,17 +84,23 @@ enum Stop {
 impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Unavailable(error) => Self::Fault(error.to_string()),
+            ReadError::Unavailable(error) => {
+                tracing::warn!(%error, "the storage did not answer an export: {error}");
+                Self::Fault("the storage did not answer".to_owned())
+            }
             // Left out it would be a row missing; the trail is append only, so it does not mend itself.
-            ReadError::Damaged(error) => Self::Final(error.to_string()),
+            ReadError::Damaged(error) => {
+                Self::Final(format!("{error}; ask for a range without its time, and report it"))
+            }
         }
     }
 }
 
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
+        tracing::warn!(%error, "S3 failed an export: {error}");
         // Whatever S3 refuses may be a right that is missing, which somebody can give.
-        Self::Fault(error.to_string())
+        Self::Fault(if error.code.is_empty() { "S3 did not answer".to_owned() } else { error.detail })
     }
 }
 
@@ -112,9 +122,14 @@ pub async fn work(function: &Export, tenant: &Tenant, id: &str, end: Deadline) -
     if !stored.progress.state.is_under_way() {
         return tidy(function, &trail, stored).await;
     }
-    let Some(mut run) = Run::claim(function, &trail, stored, stop_at, end).await? else { return Ok(Outcome::Lost) };
+    let claimed = Run::claim(function, &trail, stored, stop_at, end).await?;
+    let Some((mut run, given_up)) = claimed else { return Ok(Outcome::Lost) };
     let job = run.stored.job.clone();
-    match run.write(&job).await {
+    // One that ends a run without a word, as too little memory would, ends every run.
+    if run.stored.progress.tries > MAX_TRIES {
+        return run.fail(&job, "run after run ended without a word".to_owned()).await;
+    }
+    match run.work(&job, given_up).await {
         Ok(()) => {
             let ready = run.stored;
             tidy(function, &trail, ready).await?;
@@ -139,7 +154,7 @@ struct Run<'r> {
     renew_at: Deadline,
     /// When to put work down.
     stop_at: Deadline,
-    /// When the run ends whatever it does.
+    /// When S3 has to have answered, so that it can be said that it did not.
     end: Deadline,
 }
 
@@ -155,16 +170,16 @@ struct Files {
 }
 
 impl<'r> Run<'r> {
-    /// Takes a job; none where another run was quicker.
+    /// Takes a job, with the uploads that are to be given up for that; none where another run was quicker.
     async fn claim(
         function: &'r Export,
         trail: &'r Trail<'r>,
         stored: StoredJob,
         stop_at: Deadline,
         end: Deadline,
-    ) -> Result<Option<Self>, ReadError> {
+    ) -> Result<Option<(Self, Vec<Upload>)>, ReadError> {
         let now = function.store.clock().now();
-        let name = format!("{:016x}", chance::number());
+        let name = format!("{:08x}", chance::number() >> 32);
         let mut progress = stored.progress.clone();
         let given_up = match &mut progress.place.open {
             Some(open) if open.is_settled => {
@@ -184,13 +199,18 @@ impl<'r> Run<'r> {
         let due_at = now.max(settled_at(function, trail, &stored.job)).plus(function.limits.lease);
         let claimed = Next { progress, run: Some(name.clone()), due_at: Some(due_at) };
         let Some(stored) = trail.advance_export(&stored, claimed).await? else { return Ok(None) };
-        for Upload { key, id, .. } in given_up {
-            if let Err(error) = function.bucket.abort_upload(&key, &id, end).await {
-                tracing::warn!(%error, "an upload of export {} was not given up: {error}", stored.job.id);
-            }
-        }
         let renew_at = Deadline::now() + function.limits.lease / 3;
-        Ok(Some(Self { function, trail, name, stored, renew_at, stop_at, end }))
+        let end = end - TIME_TO_SAY.min(end.saturating_duration_since(Deadline::now()) / 6);
+        Ok(Some((Self { function, trail, name, stored, renew_at, stop_at, end }, given_up)))
+    }
+
+    /// Does what is still to be done for the job.
+    async fn work(&mut self, job: &Job, given_up: Vec<Upload>) -> Result<(), Stop> {
+        let (function, end) = (self.function, self.end);
+        for Upload { key, id, .. } in given_up {
+            self.held(give_up(function, &job.id, &key, &id, end)).await?;
+        }
+        self.write(job).await
     }
 
     /// Writes the files of the job from where it is, and makes it ready.
@@ -199,17 +219,19 @@ impl<'r> Run<'r> {
         // As the trail was at the moment of the call: what was past its retention then, and nothing since.
         let mut reader = self.trail.at(job.snapshot, self.stop_at);
         reader.settings.retention_days = job.retention_days;
-        let layout = job.layout(&reader).map_err(Stop::Final)?;
-        let range = job.range(&reader);
+        let layout = job.layout().map_err(Stop::Final)?;
+        let range = job.range();
 
         let settled_at = settled_at(function, self.trail, job);
         let wait = settled_at.millis().saturating_sub(function.store.clock().now().millis());
         let settled_at = Deadline::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         if settled_at >= self.stop_at {
             sleep_until(self.stop_at).await;
-            self.stored.progress.tries = 0;
-            let files = Files::of(self.stored.progress.place.clone());
-            return self.put_down(files, None).await;
+            let mut progress = self.stored.progress.clone();
+            progress.tries = 0;
+            let next = Next { progress, run: None, due_at: Some(function.store.clock().now()) };
+            let is_ours = self.trail.advance_export(&self.stored, next).await?.is_some();
+            return Err(if is_ours { Stop::Suspended } else { Stop::Lost });
         }
         sleep_until(settled_at).await;
         self.renew_at = Deadline::now() + function.limits.lease / 3;
@@ -250,7 +272,7 @@ impl<'r> Run<'r> {
                 }
             }
             let is_full =
-                files.rows >= function.limits.rows || files.open.iter_mut().any(|file| file.len() >= LARGEST_FILE);
+                files.rows >= function.limits.rows || files.open.iter_mut().any(|file| file.length() >= LARGEST_FILE);
             if is_full {
                 self.complete(job, &mut files).await?;
             }
@@ -298,7 +320,7 @@ impl<'r> Run<'r> {
     async fn renew(&mut self, files: &mut Files, range: (Instant, Instant)) -> Result<(), Stop> {
         let mut progress = self.stored.progress.clone();
         progress.rows = files.place.rows() + files.rows;
-        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::len).sum::<u64>();
+        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
         if let Some(after) = &files.place.after {
             let (since, until) = (range.0.millis(), range.1.millis());
             let done = (until - after.at.millis()).saturating_mul(1000) / (until - since).max(1);
@@ -322,9 +344,7 @@ impl<'r> Run<'r> {
 
     /// The key of something that this run alone writes.
     fn key(&self, name: &str) -> String {
-        let prefix = export::prefix(&self.trail.tenant, &self.stored.job.id);
-        // Of what a name may hold only a space would have to be coded in an address.
-        format!("{prefix}{}/{}", self.name, name.replace(' ', "_"))
+        format!("{}{}/{name}", export::prefix(&self.trail.tenant, &self.stored.job.id), self.name)
     }
 
     /// The files that were put down, to be gone on with.
@@ -349,7 +369,7 @@ impl<'r> Run<'r> {
         let (bucket, end) = (&self.function.bucket, self.end);
         if files.open[place].upload().is_none() {
             let form = files.open[place].form();
-            let key = self.key(&job.file_name(files.number(form), form));
+            let key = self.key(&format!("{}.{}", files.number(form), job.ending(form)));
             self.held(files.open[place].begin_upload(bucket, key, end)).await??;
             let mut progress = self.stored.progress.clone();
             progress.place = files.unsettled();
@@ -369,8 +389,8 @@ impl<'r> Run<'r> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let mut complete = Vec::new();
         for file in std::mem::take(&mut files.open) {
-            let name = job.file_name(files.number(file.form()), file.form());
-            let key = self.key(&name);
+            let (number, form) = (files.number(file.form()), file.form());
+            let (name, key) = (job.file_name(number, form), self.key(&format!("{number}.{}", job.ending(form))));
             complete.push(self.held(file.complete(bucket, key, name, files.rows, end)).await??);
         }
         files.place.files.extend(complete);
@@ -389,12 +409,19 @@ impl<'r> Run<'r> {
         let mut outputs = Vec::new();
         let mut progress = self.stored.progress.clone();
         progress.rows = files.place.rows() + files.rows;
-        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::len).sum::<u64>();
+        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
         for (number, file) in std::mem::take(&mut files.open).into_iter().enumerate() {
             let rest = self.key(&format!("rest-{number}"));
             outputs.push(self.held(file.put_down(bucket, rest, end)).await??);
         }
-        let has_moved = progress.place.after != files.place.after;
+        let has_moved = match (&files.place.after, &progress.reached) {
+            (Some(after), Some(reached)) => after < reached,
+            (after, None) => after.is_some(),
+            (None, Some(_)) => false,
+        };
+        if has_moved {
+            progress.reached = files.place.after.clone();
+        }
         progress.place = files.place;
         if !outputs.is_empty() {
             progress.place.open =
@@ -424,6 +451,7 @@ impl<'r> Run<'r> {
         let place = self.stored.progress.place.clone();
         let manifest = export::manifest(&self.trail.tenant, job, &place, layout).to_string();
         let key = self.key("manifest.json");
+        let sha256 = shared::event::Digest(Sha256::digest(&manifest).into()).to_string();
         self.held(bucket.put(&key, "application/json", manifest.into(), end)).await??;
 
         let now = self.function.store.clock().now();
@@ -432,12 +460,15 @@ impl<'r> Run<'r> {
         progress.reason = None;
         progress.ended_at = Some(now);
         progress.expires_at = Some(now.plus(self.function.limits.kept));
-        progress.manifest = Some(key);
+        // The trail, which nobody can change, says what the manifest is, and the manifest what the files are.
+        let told = [("manifest_sha256", json!(sha256))];
+        progress.manifest = Some(Manifest { key, sha256 });
         let (rows, bytes) = (progress.rows, progress.bytes);
         let next = Next { progress, run: None, due_at: Some(now) };
         let mut event = self.trail.export_event(job, "export.ready", &[], now);
         let files = place.files.len();
-        event.details = details(&[("rows", rows.into()), ("bytes", bytes.into()), ("files", files.into())]);
+        let told = told.into_iter().chain([("rows", json!(rows)), ("bytes", json!(bytes)), ("files", json!(files))]);
+        event.details = Some(told.map(|(name, value)| (name.to_owned(), value)).collect());
         match self.trail.conclude_export(&self.stored, next, event, &job.recorded_by).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
@@ -550,8 +581,12 @@ fn pause(tries: u32) -> Duration {
     PAUSE.saturating_mul(2_u32.saturating_pow(tries.min(10))).min(LONGEST_PAUSE)
 }
 
-fn details(told: &[(&str, serde_json::Value)]) -> Option<serde_json::Map<String, serde_json::Value>> {
-    Some(told.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+/// Gives an upload up that a run may still have been writing to: what it uploads from now on is refused. It may be complete, or given up already;
+/// one that stays is found when the job is tidied.
+async fn give_up(function: &Export, job: &str, key: &str, upload: &str, deadline: Deadline) {
+    if let Err(error) = function.bucket.abort_upload(key, upload, deadline).await {
+        tracing::warn!(%error, "an upload of export {job} was not given up: {error}");
+    }
 }
 
 /// Deletes what is not needed of a job that has ended: all but its files while they are kept, and all of it after that.
@@ -563,24 +598,24 @@ async fn tidy(function: &Export, trail: &Trail<'_>, stored: StoredJob) -> Result
     let mut progress = stored.progress.clone();
     let uploads =
         progress.place.open.take().into_iter().flat_map(|open| open.outputs).filter_map(|output| output.upload);
+    for Upload { key, id, .. } in uploads {
+        give_up(function, &job.id, &key, &id, trail.deadline).await;
+    }
     let tidied = async {
-        for Upload { key, id, .. } in uploads {
-            bucket.abort_upload(&key, &id, trail.deadline).await?;
-        }
-        match bucket.list_uploads(&prefix, trail.deadline).await {
-            Ok(uploads) => {
-                for (key, id) in uploads {
-                    bucket.abort_upload(&key, &id, trail.deadline).await?;
-                }
-            }
+        // Those too that were begun and not put on record any more.
+        let uploads = match bucket.list_uploads(&prefix, trail.deadline).await {
             // Not every S3 lists them; the bucket's own rule ends what is left.
-            Err(error) if error.code == "NotImplemented" => {}
-            Err(error) => return Err(error),
+            Err(error) if error.code == "NotImplemented" => Vec::new(),
+            uploads => uploads?,
+        };
+        let mut judged = Ok(());
+        for (key, id) in uploads {
+            judged = judged.and(bucket.abort_upload(&key, &id, trail.deadline).await);
         }
         loop {
             let is_needed = |key: &String| {
                 is_kept
-                    && (stored.progress.manifest.as_ref() == Some(key)
+                    && (progress.manifest.as_ref().is_some_and(|manifest| manifest.key == *key)
                         || progress.place.files.iter().any(|file| file.key == *key))
             };
             let keys = bucket.list(&prefix, trail.deadline).await?;
@@ -589,7 +624,7 @@ async fn tidy(function: &Export, trail: &Trail<'_>, stored: StoredJob) -> Result
                 bucket.delete(key, trail.deadline).await?;
             }
             if is_whole || is_kept {
-                return Ok(());
+                return judged;
             }
         }
     };

@@ -42,14 +42,14 @@ enum Gathered {
     Plain(Vec<u8>),
     /// A member of gzip (RFC 1952). Where work stops and goes on another member begins, as an encoder's state cannot be kept; readers
     /// take them for one.
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 impl Gathered {
     fn new(is_gzip: bool, rest: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(PART + ROOM);
         bytes.extend_from_slice(rest);
-        if is_gzip { Self::Gzip(GzEncoder::new(bytes, Compression::default())) } else { Self::Plain(bytes) }
+        if is_gzip { Self::Gzip(Box::new(GzEncoder::new(bytes, Compression::default()))) } else { Self::Plain(bytes) }
     }
 
     fn bytes(&mut self) -> &mut Vec<u8> {
@@ -83,7 +83,7 @@ impl Writing {
     }
 
     /// How long it is so far.
-    pub fn len(&mut self) -> u64 {
+    pub fn length(&mut self) -> u64 {
         self.bytes + self.gathered.bytes().len() as u64
     }
 

@@ -31,23 +31,25 @@ impl LoadServiceConfig for Endpoints {
 }
 
 #[derive(Debug)]
-struct OtherEngine {
-    dynamodb: String,
+struct Elsewhere {
+    service: String,
+    url: String,
     rest: SdkConfig,
 }
 
-impl LoadServiceConfig for OtherEngine {
+impl LoadServiceConfig for Elsewhere {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        match (key.service_id(), key.env()) {
-            ("DynamoDB", "AWS_ENDPOINT_URL") => Some(self.dynamodb.clone()),
-            _ => self.rest.service_config()?.load_config(key),
+        if (key.service_id(), key.env()) == (self.service.as_str(), "AWS_ENDPOINT_URL") {
+            return Some(self.url.clone());
         }
+        self.rest.service_config()?.load_config(key)
     }
 }
 
-/// The same configuration with another engine, or something in between, in the place of DynamoDB.
-pub(crate) fn with_engine(aws: &SdkConfig, dynamodb: &str) -> SdkConfig {
-    aws.to_builder().service_config(OtherEngine { dynamodb: dynamodb.to_owned(), rest: aws.clone() }).build()
+/// The same configuration with another engine, or something in between, in the place of a service: `DynamoDB`, `S3`.
+pub(crate) fn with(aws: &SdkConfig, service: &str, url: &str) -> SdkConfig {
+    let elsewhere = Elsewhere { service: service.to_owned(), url: url.to_owned(), rest: aws.clone() };
+    aws.to_builder().service_config(elsewhere).build()
 }
 
 /// With what its calls are signed.

@@ -1,9 +1,15 @@
 //! S3: an embedded server on a directory, with the template's buckets in it.
 
-use std::{collections::HashSet, fs, io, path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use http::Response;
-use s3s::{Body, auth::SimpleAuth, service::S3ServiceBuilder};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{Extensions, HeaderMap, Method, Response, Uri};
+use s3s::{Body, S3Request, S3Response, S3Result, auth::SimpleAuth, route::S3Route, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -15,7 +21,7 @@ const DIRECTORY: &str = "s3";
 /// The directory that files are kept in; without a data directory it lives as long as this.
 pub(crate) enum Files {
     /// In the data directory.
-    Kept(std::path::PathBuf),
+    Kept(PathBuf),
     /// Gone at the end.
     Passing(TempDir),
 }
@@ -42,19 +48,45 @@ impl Files {
     }
 }
 
-/// The server completes an upload by forgetting it first. Killed meanwhile, it leaves parts that nothing leads to.
+/// Removes what the server leaves that is killed at its work: of an upload there are its own file, its parts and its attributes, which name the
+/// key; where one of the first and the last is gone, nothing leads to the rest. Attributes of a file outlive it too.
 fn remove_orphans(root: &Path) -> io::Result<()> {
     let names = fs::read_dir(root)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let names: HashSet<String> = names.collect::<io::Result<_>>()?;
+    let names: Vec<String> = names.collect::<io::Result<_>>()?;
+    let uploads: HashSet<&str> = names.iter().filter_map(|name| upload_of(name)).collect();
+    let named: HashSet<String> = names.iter().filter_map(|name| attributes_of(name)?.2).collect();
     for name in &names {
-        let Some((upload, _)) = name.strip_prefix(".upload_id-").and_then(|rest| rest.split_once(".part-")) else {
-            continue;
+        let is_orphan = match (upload_of(name), part_of(name), attributes_of(name)) {
+            (Some(upload), _, _) => !named.contains(upload),
+            (_, Some(upload), _) => !uploads.contains(upload) || !named.contains(upload),
+            (_, _, Some((_, _, Some(upload)))) => !uploads.contains(upload.as_str()),
+            (_, _, Some((bucket, key, None))) => !root.join(bucket).join(key).exists(),
+            _ => false,
         };
-        if !names.contains(&format!(".upload-{upload}.json")) {
+        if is_orphan {
             fs::remove_file(root.join(name))?;
         }
     }
     Ok(())
+}
+
+/// The upload that a file stands for.
+fn upload_of(name: &str) -> Option<&str> {
+    name.strip_prefix(".upload-")?.strip_suffix(".json")
+}
+
+/// The upload that a file is a part of.
+fn part_of(name: &str) -> Option<&str> {
+    Some(name.strip_prefix(".upload_id-")?.split_once(".part-")?.0)
+}
+
+/// Bucket and key that a file holds attributes of, and the upload that they are for.
+fn attributes_of(name: &str) -> Option<(String, String, Option<String>)> {
+    let (bucket, rest) = name.strip_prefix(".bucket-")?.split_once(".object-")?;
+    let (key, kind) = rest.split_once('.')?;
+    let upload = kind.strip_prefix("upload-").and_then(|kind| kind.strip_suffix(".metadata.json"));
+    let decoded = |text: &str| String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok();
+    Some((decoded(bucket)?, decoded(key)?, upload.map(str::to_owned)))
 }
 
 /// Answers S3's API to who signs with those keys.
@@ -68,6 +100,7 @@ pub(crate) fn serve(
     let system = FileSystem::new(files.path()).map_err(|error| StartError::Bucket(format!("{error:?}")))?;
     let mut builder = S3ServiceBuilder::new(system);
     builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
+    builder.set_route(Uploads(files.path().to_owned()));
     let service = Arc::new(builder.build());
     http_server::serve(listener, stop, move |request, _| {
         let service = service.clone();
@@ -81,6 +114,48 @@ pub(crate) fn serve(
         }
     });
     Ok(())
+}
+
+/// The list of uploads under way ("ListMultipartUploads"), which the server does not know how to give.
+struct Uploads(PathBuf);
+
+impl Uploads {
+    /// Key and id of a bucket's uploads to keys that begin with `prefix`. The name of what is kept of an upload says both.
+    fn under_way(&self, bucket: &str, prefix: &str) -> io::Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let Some((of, key, Some(id))) = attributes_of(&name) else { continue };
+            if of == bucket && key.starts_with(prefix) && self.0.join(format!(".upload-{id}.json")).exists() {
+                found.push((key, id));
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Route for Uploads {
+    fn is_match(&self, method: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
+        let is_bucket = !uri.path().trim_matches('/').contains('/');
+        let mut names =
+            uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        method == Method::GET && is_bucket && names.any(|name| name == "uploads")
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let pairs = request.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let prefix = pairs.filter(|(name, _)| *name == "prefix").map(|(_, value)| value).next().unwrap_or_default();
+        let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8_lossy();
+        let bucket = request.uri.path().trim_matches('/');
+        let uploads = self.under_way(bucket, &prefix).map_err(s3s::S3Error::internal_error)?;
+        // Keys and ids of ours hold nothing that XML would have to escape.
+        let uploads =
+            uploads.iter().map(|(key, id)| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"));
+        let answer =
+            format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", uploads.collect::<String>());
+        Ok(S3Response::new(Body::from(answer)))
+    }
 }
 
 fn bucket_error(error: impl std::fmt::Display) -> StartError {

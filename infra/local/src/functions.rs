@@ -67,12 +67,13 @@ impl Functions {
         self
     }
 
-    /// The same functions, reaching DynamoDB at `engine` whatever the runner offers them: another engine, or something in between.
+    /// The same functions, reaching a service (`DynamoDB`, `S3`) at `url` whatever the runner offers them: another engine, or something in
+    /// between.
     #[must_use]
-    pub fn through(mut self, engine: &str) -> Self {
+    pub fn through(mut self, service: &str, url: &str) -> Self {
         for build in self.0.values_mut() {
-            let (engine, make) = (engine.to_owned(), build.clone());
-            *build = Arc::new(move |variables, aws| make(variables, &aws::with_engine(aws, &engine)));
+            let (service, url, make) = (service.to_owned(), url.to_owned(), build.clone());
+            *build = Arc::new(move |variables, aws| make(variables, &aws::with(aws, &service, &url)));
         }
         self
     }

@@ -275,9 +275,9 @@ impl Running {
         &self.aws
     }
 
-    /// The same, with DynamoDB at another address.
-    pub fn sdk_config_with(&self, engine: &str) -> SdkConfig {
-        aws::with_engine(&self.aws, engine)
+    /// The same, with a service (`DynamoDB`, `S3`) at another address.
+    pub fn sdk_config_with(&self, service: &str, url: &str) -> SdkConfig {
+        aws::with(&self.aws, service, url)
     }
 
     /// The name in DynamoDB of a table of the template.

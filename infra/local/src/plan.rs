@@ -243,9 +243,9 @@ fn scope(template: &At, resources: &At, machine: &Machine<'_>) -> Result<Scope, 
     Ok(scope)
 }
 
-/// A bucket's name is part of addresses, where case does not count.
+/// A bucket's name is part of addresses, where case does not count, and of file names, which have to be short.
 fn bucket_name(logical: &str) -> String {
-    format!("{STACK}-{logical}").to_lowercase()
+    logical.to_lowercase()
 }
 
 fn table_arn(name: &str) -> String {

@@ -22,8 +22,12 @@ use crate::{
 pub const SMALLEST_PART: usize = 5 * 1024 * 1024;
 /// How long one call may take that carries little.
 const TIME: Duration = Duration::from_secs(10);
-/// How long one may take that carries a part, or makes a file of parts.
+/// How long one may take that carries a part.
 const TIME_OF_PART: Duration = Duration::from_secs(60);
+/// How long S3 may take to make a file of parts.
+const TIME_OF_WHOLE: Duration = Duration::from_secs(300);
+/// Most that is read of an answer: a file that is smaller than two parts.
+const LARGEST: usize = 8 * 1024 * 1024;
 
 /// A bucket. Keys hold nothing that an address has to code: `A-Z a-z 0-9 _ - . /`.
 #[derive(Clone, Debug)]
@@ -58,7 +62,7 @@ impl Bucket {
         self.call("PUT", &format!("/{key}"), &headers, body, deadline).await.map(drop)
     }
 
-    /// Reads a file whole that is smaller than a part.
+    /// Reads a file whole, of 8 MiB at most.
     ///
     /// # Errors
     /// It could not be read.
@@ -193,11 +197,15 @@ impl Bucket {
         deadline: Deadline,
     ) -> Result<Answer, CallError> {
         let url = format!("{}{path}", self.url);
-        let time = if body.is_empty() { TIME } else { TIME_OF_PART };
+        let time = match method {
+            _ if body.is_empty() => TIME,
+            "POST" => TIME_OF_WHOLE,
+            _ => TIME_OF_PART,
+        };
         let mut pauses = Pauses::until(deadline);
         loop {
             let time = time.min(deadline.saturating_duration_since(Deadline::now()));
-            let call = Call { method, url: &url, headers, body: body.clone(), time, largest: SMALLEST_PART };
+            let call = Call { method, url: &url, headers, body: body.clone(), time, largest: LARGEST };
             let failure = match self.aws.send(Service::S3, call, settings()).await {
                 Ok(answer) => match judged(answer, method) {
                     Ok(answer) => return Ok(answer),
@@ -214,17 +222,18 @@ impl Bucket {
     }
 }
 
-/// The answer, or what it says that is wrong. A file of parts may be refused in an answer that begins as a success ("CompleteMultipartUpload").
+/// The answer, or what it says that is wrong. What is posted may be refused in an answer that begins as a success ("CompleteMultipartUpload"), so
+/// that it was done has to be said.
 fn judged(answer: Answer, method: &str) -> Result<Answer, CallError> {
     let status = answer.status;
-    let is_error = method == "POST" && root(&answer.body).as_deref() == Some("Error");
-    if (200..=299).contains(&status) && !is_error {
+    let is_said = method != "POST" || root(&answer.body).is_some_and(|root| root.ends_with("MultipartUploadResult"));
+    if (200..=299).contains(&status) && is_said {
         return Ok(answer);
     }
     let code = texts(&answer.body, "Code").into_iter().next().unwrap_or_default();
     let is_passing = status >= 500 && code != "NotImplemented"
         || status == 429
-        || status < 300 && code == "InternalError"
+        || status < 300 && (code.is_empty() || code == "InternalError")
         || matches!(code.as_str(), "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted");
     Err(CallError { detail: format!("S3 said {status} {code}"), code, is_final: !is_passing })
 }
@@ -250,18 +259,19 @@ fn coded(value: &str) -> String {
     percent_encoding::utf8_percent_encode(value, &CODED).to_string()
 }
 
+fn parsed(xml: &[u8]) -> Option<roxmltree::Document<'_>> {
+    // Spaces come first where S3 keeps the connection alive while it works.
+    roxmltree::Document::parse(std::str::from_utf8(xml).ok()?.trim_start()).ok()
+}
+
 /// The name of an XML document's root.
 fn root(xml: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(xml).ok()?;
-    let document = roxmltree::Document::parse(text).ok()?;
-    Some(document.root_element().tag_name().name().to_owned())
+    Some(parsed(xml)?.root_element().tag_name().name().to_owned())
 }
 
 /// The texts of the elements of that name, in their order.
 fn texts(xml: &[u8], name: &str) -> Vec<String> {
-    let Some(document) = std::str::from_utf8(xml).ok().and_then(|text| roxmltree::Document::parse(text).ok()) else {
-        return Vec::new();
-    };
+    let Some(document) = parsed(xml) else { return Vec::new() };
     let named = document.descendants().filter(|node| node.tag_name().name() == name);
     named.map(|node| node.text().unwrap_or_default().to_owned()).collect()
 }

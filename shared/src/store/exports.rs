@@ -152,10 +152,10 @@ impl Trail<'_> {
                         return Ok(Begun::Other);
                     }
                     let id = holds("job").cloned().unwrap_or_default();
-                    if let Some(there) = self.export(&id).await? {
-                        return Ok(Begun::Same(Box::new(there)));
-                    }
-                    return Err(Damaged::new(&key.name, "job").into());
+                    return match self.export(&id).await? {
+                        Some(there) => Ok(Begun::Same(Box::new(there))),
+                        None => Err(Damaged::new(&key.name, "job").into()),
+                    };
                 }
             }
             let stored = StoredJob::new(job.clone(), due_at);

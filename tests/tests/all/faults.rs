@@ -63,7 +63,7 @@ impl Proxy {
 
     /// The project's stack with its functions behind the proxy.
     async fn stack(self: &Arc<Self>) -> Stack {
-        let functions = Functions::all().through(&self.url);
+        let functions = Functions::all().through("DynamoDB", &self.url);
         let stack = Stack::with(local::Options { functions, ..options() }).await;
         self.engine.set(stack.running.engine_url().to_owned()).unwrap();
         stack
@@ -103,7 +103,9 @@ impl Proxy {
                 // runs by itself, has none.
                 let is_of_settings = body["Key"]["sk"]["S"] == "settings";
                 let text = body.to_string();
-                let is_of_sweep = ["\"lease\"", "\"tenants\"", "\"due#"].iter().any(|part| text.contains(part));
+                let is_of_sweep = ["\"lease\"", "\"tenants\"", "\"due#", "\":due\":{\"S\":\"exports\""]
+                    .iter()
+                    .any(|part| text.contains(part));
                 let mut plan = self.plan.lock().unwrap();
                 let afterwards = plan.1;
                 if is_of_sweep || (is_of_settings && !self.settings_too.load(Ordering::Relaxed)) {
