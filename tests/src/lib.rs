@@ -172,8 +172,14 @@ impl Stack {
 
     /// Waits until an export has ended; the job.
     pub async fn ended(&self, token: &str, export: &str) -> Value {
+        // What goes wrong on the way would else be known to nobody.
+        let mut said = Value::Null;
         until(format!("export {export} has ended"), async || {
             let job = self.get(token, &format!("/v1/exports/{export}")).await.body;
+            if let Some(reason) = job.get("reason").filter(|reason| **reason != said) {
+                eprintln!("export {export}: {reason}");
+                said = reason.clone();
+            }
             (!matches!(job["state"].as_str(), Some("queued" | "running"))).then_some(job)
         })
         .await

@@ -52,6 +52,14 @@ impl Bucket {
         Self { aws, url }
     }
 
+    /// Makes the bucket, which on AWS the template does.
+    ///
+    /// # Errors
+    /// It is not known to be made.
+    pub async fn create(&self, deadline: Deadline) -> Result<(), CallError> {
+        self.call("PUT", "", &[], Bytes::new(), deadline).await.map(drop)
+    }
+
     /// Stores a file whole.
     ///
     /// # Errors

@@ -607,12 +607,14 @@ async fn an_export_goes_on_in_run_after_run_when_time_is_short() {
     let template = TEMPLATE.replace("      Timeout: 900\n", "      Timeout: 3\n");
     assert_ne!(template, TEMPLATE);
     let stack = Stack::with(Options { template, functions: counted(&suspended, None), ..options() }).await;
-    let token = stack.reader("acme");
+    // Names as long as they may be: the embedded S3 makes file names of them.
+    let (tenant, name) = ("t".repeat(64), "n".repeat(100));
+    let token = stack.reader(&tenant);
     let events = bulky(3000);
-    write(&stack, "acme", &events).await;
+    write(&stack, &tenant, &events).await;
     for gzip in [false, true] {
         let before = suspended.load(Ordering::Relaxed);
-        let job = stack.exported(&token, &json!({"jsonl": true, "gzip": gzip})).await;
+        let job = stack.exported(&token, &json!({"jsonl": true, "gzip": gzip, "file_name": name})).await;
         assert_eq!(job["state"], "ready", "{job}");
         let files = stack.files(&token, &job).await;
         for (file, name) in job["files"].as_array().unwrap().iter().zip(files.keys()) {

@@ -190,3 +190,94 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
         assert!(said.contains("x-amz-security-token") && said.contains("host"), "{said}");
     }
 }
+
+/// The whole of an export against another S3, which checks signatures, checksums and times by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exports_work_on_seaweedfs() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, directory) = (free(), tempfile::tempdir().unwrap());
+    let url = format!("http://127.0.0.1:{port}");
+    let template = tests::TEMPLATE.replace("      Timeout: 900\n", "      Timeout: 3\n");
+    let functions = local::Functions::all().through("S3", &url);
+    let stack = Stack::with(local::Options { functions, template, ..options() }).await;
+    let aws = stack.running.sdk_config_with("S3", &url);
+    let provider = aws.credentials_provider().unwrap();
+    let credentials = aws_credential_types::provider::ProvideCredentials::provide_credentials(&provider).await.unwrap();
+    let identity = json!({"name": "functions", "actions": ["Admin", "Read", "Write", "List"],
+        "credentials": [{"accessKey": credentials.access_key_id(), "secretKey": credentials.secret_access_key()}]});
+    let config = directory.path().join("s3.json");
+    std::fs::write(&config, json!({"identities": [identity]}).to_string()).unwrap();
+    // It opens some ten ports, each of which has to be free.
+    let mut weed = Command::new(peer("python/bin/weed"));
+    weed.arg("server").arg(format!("-dir={}", directory.path().display()));
+    weed.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=20", "-master.volumeSizeLimitMB=64"]);
+    weed.arg(format!("-s3.port={port}")).arg(format!("-s3.config={}", config.display()));
+    for name in [
+        "master.port",
+        "master.port.grpc",
+        "volume.port",
+        "volume.port.grpc",
+        "filer.port",
+        "filer.port.grpc",
+        "s3.port.grpc",
+    ] {
+        weed.arg(format!("-{name}={}", free()));
+    }
+    let mut weed = weed.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    let bucket = shared::aws::s3::Bucket::new(&aws, &stack.running.buckets()[0]);
+    let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    until("there is a bucket", async || bucket.create(soon()).await.ok()).await;
+
+    let events: Vec<Value> = (0..1500)
+        .map(|n| {
+            json!({"id": format!("row-{n:04}"), "action": "user.logged_in", "occurred_at": seconds_ago(5000 - n),
+                "actor": {"type": "user", "email": "a@acme.example"}, "details": {"text": "0123456789abcdef".repeat(600)}})
+        })
+        .collect();
+    for events in events.chunks(300) {
+        let posted = stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+        assert_eq!(posted.body["created"], events.len(), "{}", posted.text);
+    }
+    let token = stack.reader("acme");
+    let job = stack.exported(&token, &json!({"jsonl": true, "file_name": "of seaweed"})).await;
+    assert_eq!((&job["state"], &job["rows"]), (&json!("ready"), &json!(1500)), "{job}");
+    let links = stack.links(&token, &job).await;
+    for file in links["files"].as_array().unwrap() {
+        let (status, headers, content) = stack.fetch(&file["url"]).await;
+        assert_eq!((status.as_u16(), content.len() as u64), (200, file["bytes"].as_u64().unwrap()));
+        assert!(content.len() > 12 * 1024 * 1024, "it is of several parts");
+        let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
+        assert_eq!(file["sha256"], shared::event::Digest(sum.into()).to_string());
+        assert_eq!(
+            headers["content-disposition"],
+            format!("attachment; filename=\"{}\"", file["name"].as_str().unwrap())
+        );
+    }
+    // A link leads to its own file, as long as it is good, and to nothing else.
+    let url = links["files"][0]["url"].as_str().unwrap().to_owned();
+    let other = links["files"][1]["url"].as_str().unwrap().to_owned();
+    let path = |url: &str| url.split('?').next().unwrap().to_owned();
+    for tampered in [
+        path(&url),
+        url.replace("X-Amz-Expires=600", "X-Amz-Expires=604800"),
+        url.replace("1.csv", "2.csv"),
+        url.replace(&path(&url), &path(&other)),
+        url.replace("of%20seaweed", "elsewhere"),
+        format!("{}0", url),
+    ] {
+        assert_ne!(tampered, url);
+        let (status, _, _) = stack.fetch(&json!(tampered)).await;
+        assert_eq!(status, 403, "{tampered}");
+    }
+    bucket.put("acme/short", "text/plain", "x".into(), soon()).await.unwrap();
+    let short = bucket.link("acme/short", "short.txt", std::time::Duration::from_secs(2)).await.unwrap();
+    assert_eq!(stack.fetch(&json!(short)).await.0, 200);
+    until("the link has expired", async || (stack.fetch(&json!(short)).await.0 == 403).then_some(())).await;
+    until("what is not needed is deleted", async || {
+        let keys = bucket.list("acme/", soon()).await.unwrap();
+        let uploads = bucket.list_uploads("acme/", soon()).await.unwrap();
+        (keys.len() == 4 && uploads.is_empty()).then_some(())
+    })
+    .await;
+    weed.kill().await.unwrap();
+}

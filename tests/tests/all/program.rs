@@ -2,7 +2,7 @@
 //! a load loses nothing that was acknowledged and doubles nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::Path,
     process::Stdio,
     sync::{
@@ -32,10 +32,15 @@ struct Program {
 
 impl Program {
     async fn start(data: &Path) -> Self {
+        Self::start_with(data, &[]).await
+    }
+
+    async fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
             .args(["--port", "0", "--data"])
             .arg(data)
+            .args(arguments)
             .env("JIT_AUDIT_SECRET_DIRECTORY", TOKEN)
             .current_dir(root)
             .stdout(Stdio::piped())
@@ -191,4 +196,119 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
         let there = listed.get(id).unwrap_or_else(|| panic!("{id} was acknowledged and is lost"));
         assert_eq!((&there["occurred_at"], &there["actor"]), (&event["occurred_at"], &event["actor"]));
     }
+}
+
+/// The names of what the embedded S3 keeps: files, and what it keeps of uploads.
+fn kept(root: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        // What is deleted meanwhile is not there.
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.path() {
+                path if path.is_dir() => directories.push(path),
+                path => names.push(path.strip_prefix(root).unwrap().display().to_string()),
+            }
+        }
+    }
+    names
+}
+
+/// Killed wherever an export can be: before its worker began, while parts are uploaded, while a file is made of them, between two files, before
+/// the manifest and after it. In the end there is one complete file, and what the others left is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
+    let data = tempfile::tempdir().unwrap();
+    let arguments = ["--set", "ExportLease=2"];
+    let mut program = Program::start_with(data.path(), &arguments).await;
+    let client = reqwest::Client::new();
+    let text = "0123456789abcdef".repeat(600);
+    let events: Vec<Value> = (0..1500)
+        .map(|n| {
+            json!({
+                "id": format!("row-{n:04}"), "action": "user.logged_in", "occurred_at": seconds_ago(5000 - n), "details": {"text": text},
+                "actor": {"type": "user", "email": "a@acme.example"}
+            })
+        })
+        .collect();
+    for events in events.chunks(300) {
+        let post = client.post(format!("{}/v1/events", program.url)).bearer_auth(&program.portal);
+        assert_eq!(send(post.json(&json!({ "events": events }))).await.body["created"], events.len());
+    }
+    let post = client.post(format!("{}/v1/exports", program.url)).bearer_auth(&program.auditor);
+    let begun = send(post.json(&json!({"jsonl": true}))).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    let path = format!("/v1/exports/{}", begun.body["id"].as_str().unwrap());
+
+    // By what is new since the run began: what the others left is there until the job is done.
+    let root = data.path().join("s3");
+    let points = [
+        ("the job is stored", "", 0),
+        ("its worker has it", "", 0),
+        ("an upload is begun", ".upload-", 1),
+        ("a part is uploaded", ".part-1", 1),
+        ("both have a part", ".part-1", 2),
+        ("one has a second part", ".part-2", 1),
+        ("one has a third part", ".part-3", 1),
+        ("the table is complete", "/1.csv", 1),
+        ("the twin is complete", "/1.jsonl", 1),
+        ("the manifest is stored", "/manifest.json", 1),
+    ];
+    let mut reached = 0;
+    for (point, name, count) in points {
+        let before: HashSet<String> = kept(&root).into_iter().collect();
+        let begun = std::time::Instant::now();
+        loop {
+            let new = kept(&root).iter().filter(|it| it.contains(name) && !before.contains(*it)).count();
+            let has_worker = || async { program.get(&path).await.body["state"] == "running" };
+            if new >= count && (point != "its worker has it" || has_worker().await) {
+                reached += 1;
+                break;
+            }
+            // A run that was killed at one of the last points may have been done with the job.
+            if program.get(&path).await.body["state"] == "ready" {
+                eprintln!("it was ready before {point:?}");
+                break;
+            }
+            assert!(begun.elapsed().as_secs() < 120, "waited in vain until {point}");
+        }
+        program.child.kill().await.unwrap();
+        program = Program::start_with(data.path(), &arguments).await;
+    }
+    assert!(reached >= 9, "only {reached} points");
+    let job = until("the export is ready", async || {
+        let job = program.get(&path).await.body;
+        (job["state"] == "ready").then_some(job)
+    })
+    .await;
+    assert_eq!(job["rows"], 1500);
+    let links = send(client.post(format!("{}{path}/links", program.url)).bearer_auth(&program.auditor)).await.body;
+    for file in links["files"].as_array().unwrap() {
+        let content = client.get(file["url"].as_str().unwrap()).send().await.unwrap().bytes().await.unwrap();
+        let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
+        assert_eq!(file["sha256"], shared::event::Digest(sum.into()).to_string());
+        let ids: Vec<String> = match file["format"].as_str().unwrap() {
+            "csv" => {
+                let mut reader = csv::Reader::from_reader(content.as_ref());
+                reader.records().map(|row| row.unwrap()[0].to_owned()).collect()
+            }
+            _ => String::from_utf8(content.to_vec())
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
+                .collect(),
+        };
+        assert_eq!(ids, (0..1500).rev().map(|n| format!("row-{n:04}")).collect::<Vec<_>>());
+    }
+    until("nothing is left but the files and their manifest", async || {
+        let names = kept(&root);
+        let files = names.iter().filter(|name| name.starts_with("exportbucket/")).count();
+        let of_uploads = names.iter().filter(|name| name.contains("upload")).count();
+        (files == 3 && of_uploads == 0).then_some(())
+    })
+    .await;
+    let told = program.get("/v1/events?include_service=true&filter=action%20sw%20%22export.%22").await.body;
+    let told: Vec<_> =
+        told["events"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(told, ["export.link_minted", "export.ready", "export.requested"]);
 }

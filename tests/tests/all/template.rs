@@ -58,7 +58,11 @@ fn no_role_can_change_or_remove_an_event() {
             properties.get("ManagedPolicyArns").is_none(),
             "{role}: managed policies allow more than the function does"
         );
-        for policy in list(&properties["Policies"]) {
+    }
+    let apart = of_type(&template, "AWS::IAM::Policy");
+    let policies = roles.iter().map(|(role, properties)| (role, list(&properties["Policies"])));
+    for (role, policies) in policies.chain(apart.iter().map(|(name, policy)| (name, vec![*policy]))) {
+        for policy in policies {
             for statement in list(&policy["PolicyDocument"]["Statement"]) {
                 assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none(), "{role}");
                 let resources = list(&statement["Resource"]);
@@ -95,6 +99,33 @@ fn both_tables_are_kept_protected_encrypted_and_recoverable() {
         assert_eq!(table["BillingMode"], "PAY_PER_REQUEST", "{name}");
         assert!(table.get("TableName").is_none(), "{name}: a fixed name cannot be replaced or deployed twice");
         assert_eq!(template["Resources"][name.as_str()]["DeletionPolicy"], "Retain", "{name}");
+    }
+}
+
+#[test]
+fn files_of_exports_are_private_encrypted_and_do_not_stay() {
+    let template = template();
+    let buckets = of_type(&template, "AWS::S3::Bucket");
+    assert_eq!(buckets.len(), 1);
+    for (name, bucket) in buckets {
+        assert!(bucket.get("BucketName").is_none(), "{name}");
+        let encryption =
+            &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
+        assert_eq!(encryption["SSEAlgorithm"], "aws:kms", "{name}");
+        for block in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
+            assert_eq!(bucket["PublicAccessBlockConfiguration"][block], true, "{name}: {block}");
+        }
+        let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().unwrap();
+        assert!(rules.iter().any(|rule| rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 2), "{name}");
+        let longest = template["Parameters"]["ExportDays"]["MaxValue"].as_i64().unwrap();
+        assert!(rules.iter().any(|rule| rule["ExpirationInDays"] == longest + 1), "{name}");
+        let policies = of_type(&template, "AWS::S3::BucketPolicy");
+        let policy = policies.iter().find(|(_, policy)| policy["Bucket"]["Ref"] == **name).unwrap().1;
+        let denied: Vec<_> =
+            list(&policy["PolicyDocument"]["Statement"]).into_iter().map(|it| &it["Condition"]).collect();
+        assert!(denied.iter().any(|it| it["Bool"]["aws:SecureTransport"] == "false"), "{name}");
+        // Ten minutes, in milliseconds.
+        assert!(denied.iter().any(|it| it["NumericGreaterThan"]["s3:signatureAge"] == "600000"), "{name}");
     }
 }
 
