@@ -197,9 +197,8 @@ async fn exports_work_on_seaweedfs() {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (port, directory) = (free(), tempfile::tempdir().unwrap());
     let url = format!("http://127.0.0.1:{port}");
-    let template = tests::TEMPLATE.replace("      Timeout: 900\n", "      Timeout: 3\n");
     let functions = local::Functions::all().through("S3", &url);
-    let stack = Stack::with(local::Options { functions, template, ..options() }).await;
+    let stack = Stack::with(local::Options { functions, ..options() }).await;
     let aws = stack.running.sdk_config_with("S3", &url);
     let provider = aws.credentials_provider().unwrap();
     let credentials = aws_credential_types::provider::ProvideCredentials::provide_credentials(&provider).await.unwrap();
