@@ -36,16 +36,17 @@ impl<'o> Row<'o> {
 
     /// A cell of any text.
     pub fn text(&mut self, text: &str) {
-        self.separate();
         let bytes = text.as_bytes();
-        match bytes.iter().position(|byte| SPECIAL[usize::from(*byte)]) {
+        self.out.reserve(bytes.len() + 2);
+        self.separate();
+        match next_special(bytes, 0) {
             None => {
                 if is_formula(bytes) {
                     self.out.push(b'\'');
                 }
                 self.out.extend_from_slice(bytes);
             }
-            Some(first) => self.guarded(text, first),
+            Some(first) => self.guarded(bytes, first),
         }
     }
 
@@ -77,33 +78,56 @@ impl<'o> Row<'o> {
     }
 
     /// A text of which the byte at `first` is special, and none before it.
-    #[cold]
-    fn guarded(&mut self, text: &str, first: usize) {
-        let rest = &text.as_bytes()[first..];
-        let is_quoted = rest.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
+    fn guarded(&mut self, text: &[u8], first: usize) {
+        let is_quoted = text[first..].iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
         if is_quoted {
             self.out.push(b'"');
         }
-        if is_formula(text.as_bytes()) {
+        if is_formula(text) {
             self.out.push(b'\'');
         }
-        let mut copied = 0;
-        for (place, special) in text.char_indices() {
-            let replaced = match special {
-                '"' => "\"\"".to_owned(),
-                '\t' | '\r' | '\n' => continue,
-                control if control.is_control() => format!("\\u{:04X}", u32::from(control)),
-                _ => continue,
+        let (mut copied, mut special) = (0, Some(first));
+        while let Some(place) = special {
+            // How many bytes are written in another way, and how.
+            let control = match (text[place], text.get(place + 1)) {
+                (b',' | b'\t' | b'\r' | b'\n', _) => None,
+                (b'"', _) => {
+                    self.out.extend_from_slice(&text[copied..=place]);
+                    copied = place;
+                    None
+                }
+                // U+0080 to U+009F in UTF-8.
+                (0xc2, Some(second @ 0x80..=0x9f)) => Some((2, *second)),
+                (0xc2, _) => None,
+                (control, _) => Some((1, control)),
             };
-            self.out.extend_from_slice(&text.as_bytes()[copied..place]);
-            self.out.extend_from_slice(replaced.as_bytes());
-            copied = place + special.len_utf8();
+            if let Some((length, code)) = control {
+                self.out.extend_from_slice(&text[copied..place]);
+                self.out.extend_from_slice(format!("\\u{code:04X}").as_bytes());
+                copied = place + length;
+            }
+            special = next_special(text, place + 1);
         }
-        self.out.extend_from_slice(&text.as_bytes()[copied..]);
+        self.out.extend_from_slice(&text[copied..]);
         if is_quoted {
             self.out.push(b'"');
         }
     }
+}
+
+/// Where the next special byte is, from a place on.
+fn next_special(text: &[u8], from: usize) -> Option<usize> {
+    let mut place = from;
+    // Sixteen at a time, which processors compare in one step; most cells hold none.
+    while let Some(chunk) = text.get(place..).and_then(<[u8]>::first_chunk::<16>) {
+        let is_special = |byte: &u8| (*byte < 0x20) | matches!(*byte, b',' | b'"' | 0x7f | 0xc2);
+        if chunk.iter().fold(false, |found, byte| found | is_special(byte)) {
+            break;
+        }
+        place += 16;
+    }
+    let rest = text.get(place..)?;
+    rest.iter().position(|byte| SPECIAL[usize::from(*byte)]).map(|at| place + at)
 }
 
 /// Whether a spreadsheet may take it for a formula: by its first character, or that character's full-width form.

@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 mod disable;
+mod export;
 mod growth;
 mod ingest;
 mod measure;
@@ -34,6 +35,11 @@ impl Scale {
 
 #[tokio::main]
 async fn main() {
+    // One of them measures a worker in a process of its own, which is this program again.
+    if let Ok(told) = std::env::var(export::WORKER) {
+        std::thread::spawn(move || export::worker(&told)).join().unwrap();
+        return;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let scale = Scale { is_full: arguments.iter().any(|argument| argument == "--bench") };
     let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
@@ -71,6 +77,13 @@ async fn main() {
     if wants("disable") {
         disable::many_at_once(scale, &mut report).await;
         disable::after_an_outage(scale, &mut report);
+    }
+    if wants("export") {
+        export::end_to_end(scale, &mut report).await;
+        export::writer(scale, &mut report).await;
+    }
+    if wants("memory") {
+        export::memory(scale, &mut report).await;
     }
     if wants("growth") {
         growth::events_and_tenants(scale, &mut report).await;

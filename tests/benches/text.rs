@@ -57,7 +57,8 @@ pub async fn compare(stack: &Stack, scale: Scale, count: usize, days: u64) -> (f
     in_turn(scale.of(5, 1), ours, raw).await
 }
 
-async fn drain(client: &Client, table: &str, partition: String) -> usize {
+/// Reads a day with the SDK and counts its events.
+pub async fn drain(client: &Client, table: &str, partition: String) -> usize {
     let mut pages = client
         .query()
         .table_name(table)

@@ -26,6 +26,8 @@ const ROWS_AT_ONCE: usize = 4096;
 const LARGE_AT_ONCE: usize = 4;
 /// The same while days hold next to nothing: ten quiet years are thousands of them.
 const THIN_AT_ONCE: usize = 16;
+/// Rows read at a time where all are wanted. An item takes five times its length in memory, and eight pages are on their way.
+const ROWS_OF_ALL: i32 = 256;
 /// Fewer rows than this are next to nothing.
 const THIN: usize = 16;
 
@@ -82,6 +84,8 @@ pub enum Pace {
     Items(usize),
     /// Most that is read will not be wanted: as much at a time as DynamoDB gives.
     Megabytes,
+    /// All of it is wanted, by somebody who has little memory: a few hundred rows at a time.
+    All,
 }
 
 /// Events of one range, read in order as far as they are wanted. Nothing added meanwhile shifts what is still to come.
@@ -301,7 +305,7 @@ impl InLane<'_> {
             self.rows.extend(items);
             match self.pace {
                 Pace::Items(_) => self.rest = next.map(|next| Rest::Unread(partition, next)),
-                Pace::Megabytes => {
+                Pace::Megabytes | Pace::All => {
                     self.rest = Some(Rest::Reading(Reading { partition, pages, task }));
                     // All of it is wanted, so the storage works while these rows are judged.
                     self.read_ahead();
@@ -314,8 +318,8 @@ impl InLane<'_> {
     /// Begins to read the next partitions: one, then as many as are worth it, doubling.
     fn read_ahead(&mut self) {
         let most = match self.pace {
-            Pace::Megabytes if self.is_thin => THIN_AT_ONCE,
-            Pace::Megabytes => LARGE_AT_ONCE,
+            Pace::Megabytes | Pace::All if self.is_thin => THIN_AT_ONCE,
+            Pace::Megabytes | Pace::All => LARGE_AT_ONCE,
             Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
         };
         while self.ahead.len() < self.at_once.min(most)
@@ -354,6 +358,7 @@ impl InLane<'_> {
                     i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
                 }
                 Pace::Items(_) | Pace::Megabytes => None,
+                Pace::All => Some(ROWS_OF_ALL),
             });
         let (deadline, pace) = (self.trail.deadline, self.pace);
         let (sender, pages) = mpsc::channel(1);
@@ -364,7 +369,7 @@ impl InLane<'_> {
                 let page = Pauses::retry(deadline, || wire::query(call.clone())).await;
                 start = page.as_ref().ok().and_then(|page| page.next.clone());
                 let is_wanted = sender.send(page.map_err(ReadError::from)).await.is_ok();
-                if start.is_none() || !is_wanted || pace != Pace::Megabytes {
+                if start.is_none() || !is_wanted || matches!(pace, Pace::Items(_)) {
                     break;
                 }
             }

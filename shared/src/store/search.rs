@@ -42,18 +42,21 @@ impl Trail<'_> {
 
     /// Reads all that may hold what is looked for. Each event is still to be judged.
     pub fn search_all(&self, search: &Search) -> Listing<'_> {
-        let plan = plan::plan(&self.tenant, search.filter.as_ref());
-        self.search_by(&Plan { is_exact: false, ..plan }, search, 0)
+        self.search_at(&plan::plan(&self.tenant, search.filter.as_ref()), search, Pace::All)
     }
 
     /// The same by a plan of the caller's choice.
     pub fn search_by(&self, plan: &Plan, search: &Search, count: usize) -> Listing<'_> {
+        let pace = if plan.is_exact && search.words.is_none() { Pace::Items(count) } else { Pace::Megabytes };
+        self.search_at(plan, search, pace)
+    }
+
+    fn search_at(&self, plan: &Plan, search: &Search, pace: Pace) -> Listing<'_> {
         let range = Range {
             since: search.range.since.max(plan.since.unwrap_or(search.range.since)),
             until: search.range.until.min(plan.until.unwrap_or(search.range.until)),
             ..search.range.clone()
         };
-        let pace = if plan.is_exact && search.words.is_none() { Pace::Items(count) } else { Pace::Megabytes };
         let lanes: &[Lane] = if search.include_service { &[Lane::Shown, Lane::Service] } else { &[Lane::Shown] };
         self.list(plan.index.clone(), range, pace, lanes)
     }

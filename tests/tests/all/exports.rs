@@ -1,13 +1,12 @@
 //! Exports: what was on screen is what is in the files, whole, once, in order; and nobody gets at them but by a link that is on record.
 
 use std::{
-    collections::BTreeSet,
     io::Read as _,
     path::Path,
     process::Stdio,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -765,39 +764,50 @@ async fn files_expire_and_are_deleted() {
     assert_eq!(stack.get(&token, &path).await.body["rows"], 5, "what it was stays on record");
 }
 
-/// Events go on being written, late ones among them; the files hold exactly what was there at the moment of the call.
+/// Events go on being written, late ones among them; the files hold exactly what was there at the moment of the call. `EXPORT_EVENTS` says
+/// how many there are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_is_of_its_moment_while_events_are_written() {
     let stack = Arc::new(Stack::start().await);
     let token = stack.reader("acme");
-    let before: Vec<_> =
-        (0..500).map(|n| login(&format!("before-{n}"), &seconds_ago(100 + n), "a@acme.example")).collect();
-    write(&stack, "acme", &before).await;
-    let writing = {
+    let count: u64 = std::env::var("EXPORT_EVENTS").map_or(500, |text| text.parse().unwrap());
+    let chunks = (0..count).step_by(250).map(|from| {
         let stack = stack.clone();
+        let events: Vec<_> = (from..count.min(from + 250))
+            .map(|n| login(&format!("before-{n}"), &seconds_ago(100 + n % 2_000_000), "a@acme.example"))
+            .collect();
+        async move { write(&stack, "acme", &events).await }
+    });
+    futures::StreamExt::collect::<Vec<()>>(futures::StreamExt::buffer_unordered(futures::stream::iter(chunks), 4))
+        .await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let (stack, is_over) = (stack.clone(), is_over.clone());
         tokio::spawn(async move {
-            let mut ids = BTreeSet::new();
-            for round in 0..20 {
+            for round in 0.. {
                 // Among and before those that are there.
-                let events: Vec<_> = (0..25)
-                    .map(|n| login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example"))
-                    .collect();
-                write(&stack, "acme", &events).await;
-                ids.extend(events.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+                let late = |n| login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example");
+                write(&stack, "acme", &(0..25).map(late).collect::<Vec<_>>()).await;
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
             }
-            ids
         })
     };
     let mut jobs = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..if count > 10_000 { 1 } else { 4 } {
         jobs.push(stack.exported(&token, &json!({})).await);
     }
+    is_over.store(true, Ordering::Relaxed);
     writing.await.unwrap();
     for job in jobs {
         let by_then = json!({"filter": format!("recorded_at le \"{}\"", job["snapshot"].as_str().unwrap())});
         let expected = listed(&stack, &token, &by_then).await;
-        let (_, rows) = records(stack.files(&token, &job).await.values().next().unwrap());
-        assert_eq!(rows.into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(), expected);
+        let files = stack.files(&token, &job).await;
+        let ids: Vec<_> = files.values().flat_map(|file| records(file).1).map(|row| row[0].clone()).collect();
+        // Not `assert_eq!`, which would print a million ids.
+        assert!(ids == expected, "{} rows, {} expected", ids.len(), expected.len());
         assert_eq!(job["rows"], expected.len());
+        eprintln!("{} rows in {} files", ids.len(), files.len());
     }
 }
