@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::BehaviorVersion;
-use aws_types::{SdkConfig, region::Region};
+use aws_types::{
+    SdkConfig,
+    region::Region,
+    service_config::{LoadServiceConfig, ServiceConfigKey},
+};
 use tracing_subscriber::filter::LevelFilter;
 
 /// The environment of one function. On one machine the runner evaluates the template and hands over the same names, so
@@ -69,7 +73,8 @@ impl Variables {
         let mut aws = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.text("AWS_REGION")?.to_owned()))
-            .credentials_provider(SharedCredentialsProvider::new(credentials));
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .service_config(self.clone());
         // As every SDK takes it: for a VPC endpoint, or another engine.
         aws.set_endpoint_url(self.text("AWS_ENDPOINT_URL").ok().map(str::to_owned));
         Ok(aws.build())
@@ -80,6 +85,14 @@ impl Variables {
     pub fn log(&self) {
         let level = self.parsed("AWS_LAMBDA_LOG_LEVEL").unwrap_or(LevelFilter::INFO);
         tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_max_level(level).init();
+    }
+}
+
+/// Where one service answers: `AWS_ENDPOINT_URL_S3` (AWS SDKs and Tools reference guide, "Service-specific endpoints").
+impl LoadServiceConfig for Variables {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let service = key.service_id().to_uppercase().replace(' ', "_");
+        self.0.get(&format!("{}_{service}", key.env())).cloned()
     }
 }
 

@@ -12,21 +12,15 @@ pub struct Row<'o> {
     cells: usize,
 }
 
-/// Bytes after which a cell cannot be written as it is: separators, quotes, control characters, and the first byte of those beyond ASCII.
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        special[byte] = true;
-        byte += 1;
-    }
-    special[b',' as usize] = true;
-    special[b'"' as usize] = true;
-    special[0x7f] = true;
-    // U+0080 to U+00BF.
-    special[0xc2] = true;
-    special
-};
+/// Bytes that a cell cannot hold as it is: separators, quotes, control characters, and the first byte of those beyond ASCII (U+0080 to U+00BF).
+const fn is_special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b',') | (byte == b'"') | (byte == 0x7f) | (byte == 0xc2)
+}
+
+/// Bytes that a formula, or its first character's full-width form, begins with.
+const fn may_begin_formula(byte: u8) -> bool {
+    matches!(byte, b'=' | b'+' | b'-' | b'@' | 0xef)
+}
 
 impl<'o> Row<'o> {
     /// A new row after what is there.
@@ -35,18 +29,14 @@ impl<'o> Row<'o> {
     }
 
     /// A cell of any text.
+    #[inline]
     pub fn text(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        self.out.reserve(bytes.len() + 2);
         self.separate();
-        match next_special(bytes, 0) {
-            None => {
-                if is_formula(bytes) {
-                    self.out.push(b'\'');
-                }
-                self.out.extend_from_slice(bytes);
-            }
-            Some(first) => self.guarded(bytes, first),
+        let bytes = text.as_bytes();
+        let Some(first) = bytes.first() else { return };
+        match may_begin_formula(*first) || has_special(bytes) {
+            true => self.guarded(bytes),
+            false => self.out.extend_from_slice(bytes),
         }
     }
 
@@ -77,16 +67,17 @@ impl<'o> Row<'o> {
         self.cells += 1;
     }
 
-    /// A text of which the byte at `first` is special, and none before it.
-    fn guarded(&mut self, text: &[u8], first: usize) {
-        let is_quoted = text[first..].iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
+    /// A text that cannot be written as it is.
+    #[inline(never)]
+    fn guarded(&mut self, text: &[u8]) {
+        let is_quoted = text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
         if is_quoted {
             self.out.push(b'"');
         }
         if is_formula(text) {
             self.out.push(b'\'');
         }
-        let (mut copied, mut special) = (0, Some(first));
+        let (mut copied, mut special) = (0, next_special(text, 0));
         while let Some(place) = special {
             // How many bytes are written in another way, and how.
             let control = match (text[place], text.get(place + 1)) {
@@ -115,19 +106,24 @@ impl<'o> Row<'o> {
     }
 }
 
+/// Whether any byte is special. As many at a time as a processor compares in one step; the last of them overlap those before.
+#[inline]
+fn has_special(text: &[u8]) -> bool {
+    fn any<const N: usize>(chunk: &[u8; N]) -> bool {
+        chunk.iter().fold(false, |found, byte| found | is_special(*byte))
+    }
+    if let Some(last) = text.last_chunk::<16>() {
+        text.as_chunks::<16>().0.iter().any(any) || any(last)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        any(first) || any(last)
+    } else {
+        text.iter().any(|byte| is_special(*byte))
+    }
+}
+
 /// Where the next special byte is, from a place on.
 fn next_special(text: &[u8], from: usize) -> Option<usize> {
-    let mut place = from;
-    // Sixteen at a time, which processors compare in one step; most cells hold none.
-    while let Some(chunk) = text.get(place..).and_then(<[u8]>::first_chunk::<16>) {
-        let is_special = |byte: &u8| (*byte < 0x20) | matches!(*byte, b',' | b'"' | 0x7f | 0xc2);
-        if chunk.iter().fold(false, |found, byte| found | is_special(byte)) {
-            break;
-        }
-        place += 16;
-    }
-    let rest = text.get(place..)?;
-    rest.iter().position(|byte| SPECIAL[usize::from(*byte)]).map(|at| place + at)
+    text.get(from..)?.iter().position(|byte| is_special(*byte)).map(|at| from + at)
 }
 
 /// Whether a spreadsheet may take it for a formula: by its first character, or that character's full-width form.

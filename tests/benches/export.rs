@@ -5,12 +5,9 @@ use std::{process::Command, time::Duration};
 
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_dynamodb::Client;
-use aws_types::{
-    SdkConfig,
-    service_config::{LoadServiceConfig, ServiceConfigKey},
-};
+use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use futures::{StreamExt, stream};
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::LambdaEvent;
 use local::{Functions, Options};
 use serde_json::{Value, json};
 use shared::{
@@ -21,12 +18,13 @@ use shared::{
     store::{item, keys},
 };
 use tests::{Stack, options};
+use tokio::{net::TcpListener, process::Command as Spawn};
 
 use crate::{
     Scale,
     measure::{Report, in_turn, median, shown},
     pages::fill,
-    sample,
+    sample, start,
     text::drain,
 };
 
@@ -77,7 +75,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
 async fn boto3(stack: &Stack, days: Vec<String>, count: usize) -> f64 {
     let credentials = stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
     let days: Vec<_> = days.iter().map(|day| keys::in_lane(day, keys::Lane::Shown)).collect();
-    let mut python = Command::new(crate::start::python());
+    let mut python = Command::new(start::python());
     python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/export.py"));
     python.args([stack.running.engine_url(), stack.running.table("EventsTable").unwrap(), &json!(days).to_string()]);
     python
@@ -135,7 +133,7 @@ pub async fn writer(scale: Scale, report: &mut Report) {
     );
 }
 
-/// How much memory a worker takes for how many rows, in a process of its own.
+/// How much memory the worker takes for how many rows, as it is deployed.
 pub async fn memory(scale: Scale, report: &mut Report) {
     // Jobs are stored, and nobody in the stack works on them.
     let functions =
@@ -147,6 +145,8 @@ pub async fn memory(scale: Scale, report: &mut Report) {
         });
     let stack = Stack::with(Options { functions, ..options() }).await;
     let auditor = stack.reader("acme");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = listener.local_addr().unwrap().to_string();
     let mut there = 0;
     for rows in scale.of(vec![10_000, 100_000, 1_000_000], vec![100, 300]) {
         add(&stack, there, rows).await;
@@ -155,23 +155,36 @@ pub async fn memory(scale: Scale, report: &mut Report) {
             let begun = stack.post(&auditor, "/v1/exports", &json!({"jsonl": jsonl})).await;
             assert_eq!(begun.status, 202, "{}", begun.text);
             let id = begun.body["id"].as_str().unwrap();
-            tokio::time::sleep(Duration::from_millis(1500)).await;
             let credentials = stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
-            let (events, state) =
-                (stack.running.table("EventsTable").unwrap(), stack.running.table("StateTable").unwrap());
-            let mut worker = Command::new(std::env::current_exe().unwrap());
-            worker.env(WORKER, json!({
-                "dynamodb": stack.running.engine_url(), "s3": url_of_s3(stack.aws()), "events": events, "state": state,
-                "bucket": stack.running.buckets()[0], "access": credentials.access_key_id(), "secret": credentials.secret_access_key(), "id": id,
-            }).to_string());
-            let output = tokio::task::spawn_blocking(move || worker.output().unwrap()).await.unwrap();
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let said: Value = serde_json::from_str(text.lines().last().unwrap_or_default())
-                .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+            let mut worker = Spawn::new(start::binary(scale, "export"));
+            worker.envs([
+                ("EVENTS_TABLE", stack.running.table("EventsTable").unwrap()),
+                ("STATE_TABLE", stack.running.table("StateTable").unwrap()),
+                ("EXPORT_BUCKET", &stack.running.buckets()[0]),
+                ("EXPORT_DAYS", "7"),
+                ("EXPORT_ROWS", "1000000"),
+                ("EXPORT_LEASE_SECONDS", "30"),
+                ("INDEX_LAG_SECONDS", "0"),
+                ("FEED_LAG_SECONDS", "1"),
+                ("AWS_ENDPOINT_URL_S3", &url_of_s3(stack.aws())),
+                ("AWS_ACCESS_KEY_ID", credentials.access_key_id()),
+                ("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key()),
+            ]);
+            let mut worker = start::spawn(worker, &api, stack.running.engine_url());
+            let mut invoker = start::Invoker::of(&listener, &mut worker).await;
+            invoker.request().await;
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let begun = std::time::Instant::now();
+            let answer = invoker.invoke(&json!({"export": {"tenant": "acme", "id": id}}).to_string()).await;
+            let seconds = begun.elapsed().as_secs_f64();
+            assert!(answer.contains("Ready"), "{answer}");
+            let status = std::fs::read_to_string(format!("/proc/{}/status", worker.id().unwrap())).unwrap();
+            let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+            let most: f64 = most.trim().trim_end_matches(" kB").parse().unwrap();
+            worker.kill().await.unwrap();
             let job = stack.ended(&auditor, id).await;
             assert_eq!((&job["state"], &job["rows"]), (&json!("ready"), &json!(rows)), "{job}");
             let what = format!("worker's memory at {rows} rows{}", if jsonl { ", with the twin" } else { "" });
-            let (most, seconds) = (said["most"].as_f64().unwrap(), said["seconds"].as_f64().unwrap());
             let megabytes = job["bytes"].as_f64().unwrap() / 1e6;
             report.note(
                 &what,
@@ -202,57 +215,4 @@ fn url_of_s3(aws: &SdkConfig) -> String {
     let key =
         ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().unwrap();
     aws.service_config().unwrap().load_config(key).unwrap()
-}
-
-/// By what a worker's process is told what to do.
-pub const WORKER: &str = "JIT_AUDIT_BENCH_WORKER";
-
-#[derive(Debug)]
-struct Endpoints(Value);
-
-impl LoadServiceConfig for Endpoints {
-    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let name = if key.service_id() == "S3" { "s3" } else { "dynamodb" };
-        (key.env() == "AWS_ENDPOINT_URL").then(|| self.0[name].as_str().unwrap().to_owned())
-    }
-}
-
-/// Works on one job as Lambda would, on one thread, and says what that took.
-pub fn worker(told: &str) {
-    let told: Value = serde_json::from_str(told).unwrap();
-    let text = |name: &str| told[name].as_str().unwrap().to_owned();
-    let own = [
-        ("EVENTS_TABLE", text("events")),
-        ("STATE_TABLE", text("state")),
-        ("EXPORT_BUCKET", text("bucket")),
-        ("EXPORT_DAYS", "7".into()),
-        ("EXPORT_ROWS", "1000000".into()),
-        ("EXPORT_LEASE_SECONDS", "30".into()),
-        ("INDEX_LAG_SECONDS", "0".into()),
-        ("FEED_LAG_SECONDS", "1".into()),
-    ];
-    let others = sample::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    let variables = others.chain(own.map(|(name, value)| (name.to_owned(), value))).collect();
-    let credentials = aws_credential_types::Credentials::from_keys(text("access"), text("secret"), None);
-    let aws = SdkConfig::builder()
-        .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
-        .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
-        .service_config(Endpoints(told.clone()))
-        .build();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let begun = std::time::Instant::now();
-    let answer = runtime.block_on(async {
-        let function = std::sync::Arc::new(export::Export::new(&variables, &aws).unwrap());
-        let mut context = Context::default();
-        context.deadline = u64::try_from(Instant::now().millis()).unwrap() + 890_000;
-        let payload = json!({"export": {"tenant": "acme", "id": told["id"]}});
-        export::handle(function, LambdaEvent::new(payload, context)).await.unwrap()
-    });
-    let seconds = begun.elapsed().as_secs_f64();
-    assert_eq!(answer["outcome"], "Ready", "{answer}");
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
-    println!("{}", json!({"most": most, "seconds": seconds}));
 }

@@ -35,11 +35,6 @@ impl Scale {
 
 #[tokio::main]
 async fn main() {
-    // One of them measures a worker in a process of its own, which is this program again.
-    if let Ok(told) = std::env::var(export::WORKER) {
-        std::thread::spawn(move || export::worker(&told)).join().unwrap();
-        return;
-    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let scale = Scale { is_full: arguments.iter().any(|argument| argument == "--bench") };
     let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();

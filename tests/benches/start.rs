@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The functions that are deployed.
-const FUNCTIONS: [&str; 4] = ["disable", "ingest", "manage", "query"];
+const FUNCTIONS: [&str; 5] = ["disable", "export", "ingest", "manage", "query"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -31,9 +31,11 @@ pub fn python() -> PathBuf {
 }
 
 /// The functions' binaries as they are deployed (for this machine's processor); a quick build where no figures are wanted.
-fn binary(scale: Scale, name: &str) -> PathBuf {
+pub fn binary(scale: Scale, name: &str) -> PathBuf {
     if !scale.is_full {
-        return env!("CARGO_BIN_EXE_lambda-ingest").into();
+        let ours =
+            if name == "export" { env!("CARGO_BIN_EXE_lambda-export") } else { env!("CARGO_BIN_EXE_lambda-ingest") };
+        return ours.into();
     }
     build();
     root().join("target/lambda/release").join(name)
@@ -118,7 +120,7 @@ pub async fn first_call_over_tls(scale: Scale, report: &mut Report) {
         invoker.request().await;
         let mut used = cpu_seconds(&child);
         for times in [&mut first, &mut second] {
-            let answer = invoker.invoke().await;
+            let answer = invoker.invoke(&sample::request(&sample::event("tls", 1, 60))).await;
             assert!(answer.contains(r#""statusCode":201"#), "{answer}");
             let now = cpu_seconds(&child);
             times.push(now - used);
@@ -155,7 +157,7 @@ pub fn sizes(report: &mut Report) {
 }
 
 /// Starts a function as Lambda does.
-fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
+pub fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
     let variables = [
         ("AWS_LAMBDA_RUNTIME_API", api),
         ("AWS_LAMBDA_FUNCTION_NAME", "ingest"),
@@ -168,7 +170,9 @@ fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_ENDPOINT_URL", storage),
     ];
-    command.envs(sample::VARIABLES).envs(variables).kill_on_drop(true).spawn().unwrap()
+    let own: Vec<_> =
+        command.as_std().get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    command.envs(sample::VARIABLES).envs(variables).envs(own).kill_on_drop(true).spawn().unwrap()
 }
 
 /// Seconds of CPU that all threads of a process have used. The kernel counts them in nanoseconds (proc(5), schedstat).
@@ -182,14 +186,14 @@ fn cpu_seconds(child: &Child) -> f64 {
 }
 
 /// Lambda's Runtime API, for one function.
-struct Invoker {
+pub struct Invoker {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Invoker {
     /// The connection that a function opens to poll.
-    async fn of(listener: &TcpListener, child: &mut Child) -> Self {
+    pub async fn of(listener: &TcpListener, child: &mut Child) -> Self {
         tokio::select! {
             connection = listener.accept() => Self { stream: connection.unwrap().0, buffer: Vec::new() },
             ended = child.wait() => panic!("the function ended before it polled: {ended:?}"),
@@ -197,7 +201,7 @@ impl Invoker {
     }
 
     /// The next request, head and body.
-    async fn request(&mut self) -> String {
+    pub async fn request(&mut self) -> String {
         loop {
             let text = String::from_utf8_lossy(&self.buffer).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
@@ -215,8 +219,7 @@ impl Invoker {
     }
 
     /// Gives one event to the function that waits for it, and returns once it waits again; its answer.
-    async fn invoke(&mut self) -> String {
-        let event = sample::request(&sample::event("tls", 1, 60));
+    pub async fn invoke(&mut self, event: &str) -> String {
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nlambda-runtime-aws-request-id: r\r\nlambda-runtime-deadline-ms: 9999999999999\r\nlambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:123456789012:function:ingest\r\nlambda-runtime-trace-id: Root=1-0-0\r\n\r\n",
             event.len()

@@ -26,8 +26,6 @@ const ROWS_AT_ONCE: usize = 4096;
 const LARGE_AT_ONCE: usize = 4;
 /// The same while days hold next to nothing: ten quiet years are thousands of them.
 const THIN_AT_ONCE: usize = 16;
-/// Rows read at a time where all are wanted. An item takes five times its length in memory, and eight pages are on their way.
-const ROWS_OF_ALL: i32 = 256;
 /// Fewer rows than this are next to nothing.
 const THIN: usize = 16;
 
@@ -84,7 +82,7 @@ pub enum Pace {
     Items(usize),
     /// Most that is read will not be wanted: as much at a time as DynamoDB gives.
     Megabytes,
-    /// All of it is wanted, by somebody who has little memory: a few hundred rows at a time.
+    /// All of it is wanted, by somebody who has little memory and more to do with a row than to read it.
     All,
 }
 
@@ -318,8 +316,10 @@ impl InLane<'_> {
     /// Begins to read the next partitions: one, then as many as are worth it, doubling.
     fn read_ahead(&mut self) {
         let most = match self.pace {
-            Pace::Megabytes | Pace::All if self.is_thin => THIN_AT_ONCE,
-            Pace::Megabytes | Pace::All => LARGE_AT_ONCE,
+            Pace::Megabytes if self.is_thin => THIN_AT_ONCE,
+            Pace::Megabytes => LARGE_AT_ONCE,
+            Pace::All if self.is_thin => LARGE_AT_ONCE,
+            Pace::All => 1,
             Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
         };
         while self.ahead.len() < self.at_once.min(most)
@@ -357,8 +357,7 @@ impl InLane<'_> {
                 Pace::Items(count) if start.is_none() => {
                     i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
                 }
-                Pace::Items(_) | Pace::Megabytes => None,
-                Pace::All => Some(ROWS_OF_ALL),
+                Pace::Items(_) | Pace::Megabytes | Pace::All => None,
             });
         let (deadline, pace) = (self.trail.deadline, self.pace);
         let (sender, pages) = mpsc::channel(1);

@@ -786,7 +786,7 @@ async fn an_export_is_of_its_moment_while_events_are_written() {
         tokio::spawn(async move {
             for round in 0.. {
                 // Among and before those that are there.
-                let late = |n| login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example");
+                let late = |n: u64| login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example");
                 write(&stack, "acme", &(0..25).map(late).collect::<Vec<_>>()).await;
                 if is_over.load(Ordering::Relaxed) {
                     break;
