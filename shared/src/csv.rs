@@ -70,14 +70,16 @@ impl<'o> Row<'o> {
     /// A text that cannot be written as it is.
     #[inline(never)]
     fn guarded(&mut self, text: &[u8]) {
-        let is_quoted = text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
+        let first = next_special(text, 0);
+        let rest = &text[first.unwrap_or(text.len())..];
+        let is_quoted = rest.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
         if is_quoted {
             self.out.push(b'"');
         }
         if is_formula(text) {
             self.out.push(b'\'');
         }
-        let (mut copied, mut special) = (0, next_special(text, 0));
+        let (mut copied, mut special) = (0, first);
         while let Some(place) = special {
             // How many bytes are written in another way, and how.
             let control = match (text[place], text.get(place + 1)) {
@@ -106,12 +108,15 @@ impl<'o> Row<'o> {
     }
 }
 
-/// Whether any byte is special. As many at a time as a processor compares in one step; the last of them overlap those before.
+/// Whether any byte of a few is special. Processors compare as many in one step.
+#[inline]
+fn any<const N: usize>(chunk: &[u8; N]) -> bool {
+    chunk.iter().fold(false, |found, byte| found | is_special(*byte))
+}
+
+/// Whether any byte is special. The last few that are looked at overlap those before.
 #[inline]
 fn has_special(text: &[u8]) -> bool {
-    fn any<const N: usize>(chunk: &[u8; N]) -> bool {
-        chunk.iter().fold(false, |found, byte| found | is_special(*byte))
-    }
     if let Some(last) = text.last_chunk::<16>() {
         text.as_chunks::<16>().0.iter().any(any) || any(last)
     } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
@@ -123,7 +128,9 @@ fn has_special(text: &[u8]) -> bool {
 
 /// Where the next special byte is, from a place on.
 fn next_special(text: &[u8], from: usize) -> Option<usize> {
-    text.get(from..)?.iter().position(|byte| is_special(*byte)).map(|at| from + at)
+    let rest = text.get(from..)?;
+    let skipped = rest.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
+    rest[skipped..].iter().position(|byte| is_special(*byte)).map(|at| from + skipped + at)
 }
 
 /// Whether a spreadsheet may take it for a formula: by its first character, or that character's full-width form.

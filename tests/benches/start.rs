@@ -176,7 +176,7 @@ pub fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
 }
 
 /// Seconds of CPU that all threads of a process have used. The kernel counts them in nanoseconds (proc(5), schedstat).
-fn cpu_seconds(child: &Child) -> f64 {
+pub fn cpu_seconds(child: &Child) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id().unwrap())).unwrap();
     let used = tasks.filter_map(|task| {
         let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;

@@ -19,9 +19,9 @@ use shared::{
 use tokio::{task::JoinHandle, time::Instant as Deadline};
 
 /// Bytes that make a part. S3 takes ten thousand parts, and the least of five megabytes.
-const PART: usize = 6 * 1024 * 1024;
+const PART: usize = SMALLEST_PART;
 /// Room for what comes on top: the last row, and what the encoder gives out in one piece.
-const ROOM: usize = 256 * 1024;
+const ROOM: usize = 128 * 1024;
 
 /// A file that is being written.
 #[derive(Debug)]

@@ -11,8 +11,7 @@ use crate::{
     instant::Instant,
     intake::MAX_AHEAD,
     store::{
-        Pauses, ReadError, Store, Trail,
-        item::{self, Item},
+        Pauses, ReadError, Store, Trail, item,
         keys::{self, Lane, Position},
         wire::{self, Key, Page},
     },
@@ -114,8 +113,8 @@ struct InLane<'t> {
     ahead: VecDeque<Reading>,
     /// The rest of the partition whose rows are being taken.
     rest: Option<Rest>,
-    /// Rows of the index, still to be made events.
-    rows: VecDeque<Item>,
+    /// Keys of the next events, which are still to be read.
+    keys: VecDeque<String>,
     ready: VecDeque<Recorded>,
     /// The next event, where it was looked at before it was taken.
     head: Option<(Position, Recorded)>,
@@ -125,8 +124,18 @@ struct InLane<'t> {
 /// wants it any more.
 struct Reading {
     partition: String,
-    pages: mpsc::Receiver<Result<Page, ReadError>>,
+    pages: mpsc::Receiver<Result<Rows, ReadError>>,
     task: AbortOnDropHandle<()>,
+}
+
+/// A page of a partition.
+struct Rows {
+    /// Events, where the index holds them whole; they take half the memory of the items that they are read from.
+    events: Vec<Recorded>,
+    /// Else their keys.
+    keys: Vec<String>,
+    /// Where it goes on, if it does.
+    next: Option<Key>,
 }
 
 /// What follows in the partition whose rows are being taken.
@@ -178,7 +187,7 @@ impl Trail<'_> {
             is_thin: false,
             ahead: VecDeque::new(),
             rest: None,
-            rows: VecDeque::new(),
+            keys: VecDeque::new(),
             ready: VecDeque::new(),
             head: None,
         }
@@ -226,11 +235,24 @@ impl Listing<'_> {
     /// The storage did not answer.
     pub async fn goes_on(&mut self) -> Result<bool, ReadError> {
         for lane in &mut self.lanes {
-            if lane.head.is_some() || !lane.ready.is_empty() || lane.has_rows().await? {
+            if lane.head.is_some() || lane.has_rows().await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+}
+
+impl Rows {
+    /// What a page of an index holds: whole events or keys.
+    fn of(page: Page, is_whole: bool) -> Result<Self, ReadError> {
+        let Page { items, next } = page;
+        if is_whole {
+            let events = items.into_iter().map(item::read).collect::<Result<_, _>>()?;
+            return Ok(Self { events, keys: Vec::new(), next });
+        }
+        let keys = items.into_iter().filter_map(|mut row| item::key_of(&mut row)).collect();
+        Ok(Self { events: Vec::new(), keys, next })
     }
 }
 
@@ -240,10 +262,10 @@ impl InLane<'_> {
         while self.head.is_none() {
             if let Some(recorded) = self.ready.pop_front() {
                 self.head = Some((self.position_of(&recorded), recorded));
-            } else if self.has_rows().await? {
-                self.ready = self.take_rows().await?;
-            } else {
+            } else if !self.has_rows().await? {
                 break;
+            } else if !self.keys.is_empty() {
+                self.ready = self.take_keys().await?;
             }
         }
         Ok(self.head.as_ref().map(|(position, _)| position))
@@ -264,13 +286,10 @@ impl InLane<'_> {
         })
     }
 
-    /// Makes events of the next rows, in their order.
-    async fn take_rows(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
-        if self.index == Index::ByTime {
-            return Ok(self.rows.drain(..).map(item::read).collect::<Result<_, _>>()?);
-        }
-        let count = self.rows.len().min(super::by_id::KEYS);
-        let keys: Vec<_> = self.rows.drain(..count).filter_map(|mut row| item::key_of(&mut row)).collect();
+    /// Reads the events of the next keys, in their order.
+    async fn take_keys(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
+        let count = self.keys.len().min(super::by_id::KEYS);
+        let keys: Vec<_> = self.keys.drain(..count).collect();
         let mut found = self.trail.events_by_key(keys.clone()).await?;
         // What the index still names and the table no longer holds has expired meanwhile.
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
@@ -278,7 +297,7 @@ impl InLane<'_> {
 
     /// Reads rows until there are some; false at the end.
     async fn has_rows(&mut self) -> Result<bool, ReadError> {
-        while self.rows.is_empty() {
+        while self.ready.is_empty() && self.keys.is_empty() {
             let reading = match self.rest.take() {
                 Some(Rest::Reading(reading)) => reading,
                 Some(Rest::Unread(partition, next)) => self.read(partition, Some(next)),
@@ -298,9 +317,10 @@ impl InLane<'_> {
                 }
                 continue;
             };
-            let Page { items, next } = page?;
-            self.is_thin = items.len() < THIN;
-            self.rows.extend(items);
+            let Rows { events, keys, next } = page?;
+            self.is_thin = events.len() + keys.len() < THIN;
+            self.ready.extend(events);
+            self.keys.extend(keys);
             match self.pace {
                 Pace::Items(_) => self.rest = next.map(|next| Rest::Unread(partition, next)),
                 Pace::Megabytes | Pace::All => {
@@ -359,15 +379,20 @@ impl InLane<'_> {
                 }
                 Pace::Items(_) | Pace::Megabytes | Pace::All => None,
             });
-        let (deadline, pace) = (self.trail.deadline, self.pace);
+        let (deadline, pace, is_whole) = (self.trail.deadline, self.pace, self.index == Index::ByTime);
         let (sender, pages) = mpsc::channel(1);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut start = start;
             loop {
+                // Whoever has little memory has one page on its way, not two.
+                if pace == Pace::All && sender.reserve().await.is_err() {
+                    break;
+                }
                 let call = call.clone().set_exclusive_start_key(start.take());
                 let page = Pauses::retry(deadline, || wire::query(call.clone())).await;
-                start = page.as_ref().ok().and_then(|page| page.next.clone());
-                let is_wanted = sender.send(page.map_err(ReadError::from)).await.is_ok();
+                let rows = page.map_err(ReadError::from).and_then(|page| Rows::of(page, is_whole));
+                start = rows.as_ref().ok().and_then(|rows| rows.next.clone());
+                let is_wanted = sender.send(rows).await.is_ok();
                 if start.is_none() || !is_wanted || matches!(pace, Pace::Items(_)) {
                     break;
                 }
