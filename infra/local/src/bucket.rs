@@ -33,6 +33,7 @@ impl Files {
             Some(path) => Self::Kept(path),
             None => Self::Passing(TempDir::new().map_err(bucket_error)?),
         };
+        fs::create_dir_all(files.path()).map_err(bucket_error)?;
         for bucket in buckets {
             fs::create_dir_all(files.path().join(bucket)).map_err(bucket_error)?;
         }

@@ -25,6 +25,8 @@ const ROWS_AT_ONCE: usize = 4096;
 const LARGE_AT_ONCE: usize = 4;
 /// The same while days hold next to nothing: ten quiet years are thousands of them.
 const THIN_AT_ONCE: usize = 16;
+/// Rows read at a time where all are wanted: what is on its way takes several times the length of a page.
+const ROWS_OF_ALL: i32 = 512;
 /// Fewer rows than this are next to nothing.
 const THIN: usize = 16;
 
@@ -377,7 +379,8 @@ impl InLane<'_> {
                 Pace::Items(count) if start.is_none() => {
                     i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
                 }
-                Pace::Items(_) | Pace::Megabytes | Pace::All => None,
+                Pace::Items(_) | Pace::Megabytes => None,
+                Pace::All => Some(ROWS_OF_ALL),
             });
         let (deadline, pace, is_whole) = (self.trail.deadline, self.pace, self.index == Index::ByTime);
         let (sender, pages) = mpsc::channel(1);
