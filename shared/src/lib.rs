@@ -3,18 +3,19 @@
 //! - [`event`]: the event, its digest and its answered form
 //! - [`catalogue`]: every action in one table, and the sentences
 //! - [`ijson`], [`fields`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
-//! - [`instant`], [`length`], [`zone`], [`folding`], [`chance`]: time, zones, case, chance
+//! - [`instant`], [`length`], [`zone`], [`folding`], [`chance`], [`pauses`]: time, zones, case, chance, and waiting before another try
 //! - [`filter`]: what a caller asks of events
 //! - [`session`]: what the events of one session tell together
 //! - [`settings`], [`person`], [`application`]: what a tenant configures
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
+//! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
-//! - [`cursor`], [`api`], [`problem`]: what HTTP functions share
-//! - [`outbound`], [`aws`], [`sweep`]: HTTP to places that a tenant names, to AWS, and to the function that ends windows
+//! - [`api`], [`asked`], [`paging`], [`cursor`], [`problem`]: what HTTP functions share
+//! - [`outbound`], [`aws`], [`sweep`]: HTTP to places that a tenant names, to AWS (files in S3 among it), and to the function that ends windows
 //! - [`config`]: the environment that the template sets
 //!
-//! All but `store`, `outbound`, `aws`, `sweep`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
+//! All but `store`, `outbound`, `aws`, `sweep`, `pauses`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
 
 pub mod access;
 pub mod api;
