@@ -208,7 +208,7 @@ impl Aws {
             request = request.header(*name, *value);
         }
         // The client says nothing of a body that is empty, which S3 wants said.
-        if body.is_empty() && method != "GET" {
+        if body.is_empty() && !matches!(method, "GET" | "HEAD") {
             request = request.header("content-length", "0");
         }
         let mut request = request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use shared::{
     access::{Caller, Permission},
     api::{self, IdempotencyKey, Parameters},
-    event::{Event, EventId, Outcome, Party},
+    event::{Digest, Event, EventId, Outcome, Party},
     export::{self, Asked, Job, PARAMETERS, State},
     fields::NAME_BYTES,
     paging,
@@ -102,7 +103,7 @@ async fn create(
     let key = IdempotencyKey::read(request)?;
     let mut members = if api::body(request)?.is_empty() { Map::new() } else { api::json_members(request)? };
     // As it was sent: what defaults come to may change until it is sent again.
-    let digest = Value::Object(members.clone()).to_string();
+    let digest = Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
     let columns = members.remove("columns");
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns"]).collect();
     let asked = Asked::read(trail, &Parameters::from_members(members, &known)?, columns)?;

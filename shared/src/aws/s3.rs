@@ -120,7 +120,7 @@ impl Bucket {
         Ok(Part { etag, sha256: sum })
     }
 
-    /// Makes a file of the parts of an upload.
+    /// Makes a file of the parts of an upload, to whose key nothing else is ever written.
     ///
     /// # Errors
     /// It is not known to be made. `NoSuchUpload` where the upload is gone, `InvalidPart` where a part is not as it was.
@@ -141,7 +141,14 @@ impl Bucket {
         body.push_str("</CompleteMultipartUpload>");
         let path = format!("/{key}?uploadId={}", coded(upload));
         let headers = [("content-type", "application/xml")];
-        self.call("POST", &path, &headers, body.into(), deadline).await.map(drop)
+        match self.call("POST", &path, &headers, body.into(), deadline).await {
+            // The attempt that went unanswered had done it. (Without the right to list, a missing upload is a matter of permission.)
+            Err(error) if matches!(error.code.as_str(), "NoSuchUpload" | "AccessDenied") => {
+                let there = self.call("HEAD", &format!("/{key}"), &[], Bytes::new(), deadline).await;
+                there.map(drop).map_err(|_| error)
+            }
+            done => done.map(drop),
+        }
     }
 
     /// Gives an upload up, with its parts. One that is not there is given up.

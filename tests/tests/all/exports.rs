@@ -811,3 +811,83 @@ async fn an_export_is_of_its_moment_while_events_are_written() {
         eprintln!("{} rows in {} files", ids.len(), files.len());
     }
 }
+
+/// Between the functions and S3, a way on which every connection breaks: some before anything is said, some in the middle of a part, some
+/// when S3 has done what it was asked and is about to say so.
+async fn breaking_way() -> (String, Arc<std::sync::OnceLock<String>>, Arc<AtomicUsize>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (to, broken) = (Arc::new(std::sync::OnceLock::<String>::new()), Arc::new(AtomicUsize::new(0)));
+    let (there, count) = (to.clone(), broken.clone());
+    tokio::spawn(async move {
+        for number in 0.. {
+            let Ok((mut client, _)) = listener.accept().await else { return };
+            let (there, count) = (there.clone(), count.clone());
+            tokio::spawn(async move {
+                let mut server =
+                    tokio::net::TcpStream::connect(there.get().unwrap().trim_start_matches("http://")).await.unwrap();
+                let (mut up, mut down) = ([0; 65536], [0; 65536]);
+                let mut sent = 0;
+                // How much goes there before it breaks, and whether anything comes back until then.
+                let ways = [
+                    (12_000_000, true),
+                    (0, false),
+                    (9_000_000, true),
+                    (2_000_000, false),
+                    (7_000_000, true),
+                    (usize::MAX, false),
+                ];
+                let (most, answers) = ways[number % 6];
+                loop {
+                    tokio::select! {
+                        read = client.read(&mut up) => {
+                            let Ok(read @ 1..) = read else { return };
+                            sent += read;
+                            if sent > most || server.write_all(&up[..read]).await.is_err() {
+                                break;
+                            }
+                        }
+                        read = server.read(&mut down) => {
+                            let Ok(read @ 1..) = read else { return };
+                            if !answers || client.write_all(&down[..read]).await.is_err() {
+                                break;
+                            }
+                        }
+                    }
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    });
+    (url, to, broken)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_s3_that_breaks_off_again_and_again_loses_nothing() {
+    let (url, to, broken) = breaking_way().await;
+    let functions = Functions::all().through("S3", &url);
+    let stack = Stack::with(Options { functions, ..options() }).await;
+    let aws = stack.running.sdk_config();
+    let key = aws_types::service_config::ServiceConfigKey::builder();
+    let key = key.service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().unwrap();
+    to.set(aws.service_config().unwrap().load_config(key).unwrap()).unwrap();
+    let token = stack.reader("acme");
+    let events = bulky(1500);
+    write(&stack, "acme", &events).await;
+    for _ in 0..3 {
+        let job = stack.exported(&token, &json!({"jsonl": true})).await;
+        assert_eq!((&job["state"], &job["rows"]), (&json!("ready"), &json!(1500)), "{job}");
+        for file in stack.links(&token, &job).await["files"].as_array().unwrap() {
+            let content = until("the file is read", async || {
+                let answer = reqwest::get(file["url"].as_str().unwrap()).await.ok()?;
+                answer.bytes().await.ok()
+            })
+            .await;
+            let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
+            assert_eq!(file["sha256"], shared::event::Digest(sum.into()).to_string());
+        }
+    }
+    assert!(broken.load(Ordering::Relaxed) > 3, "{} connections broke", broken.load(Ordering::Relaxed));
+    assert_eq!(left_behind(&stack, 6).await, Vec::<String>::new());
+}
