@@ -356,7 +356,7 @@ impl<'r> Run<'r> {
         let (bucket, end) = (&self.function.bucket, self.end);
         for output in open.outputs {
             let rest = match output.rest.clone() {
-                Some(rest) => self.held(async { bucket.get(&rest, end).await }).await??,
+                Some(rest) => self.held(bucket.get(&rest, end)).await??,
                 None => bytes::Bytes::new(),
             };
             files.open.push(Writing::resume(output, job.asked.gzip, &rest).map_err(Stop::Final)?);

@@ -249,7 +249,9 @@ fn judged(answer: Answer, method: &str) -> Result<Answer, CallError> {
     let is_passing = status >= 500 && code != "NotImplemented"
         || status == 429
         || status < 300 && (code.is_empty() || code == "InternalError")
-        || matches!(code.as_str(), "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted");
+        || matches!(code.as_str(), "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted")
+        // What arrived is not what was sent.
+        || matches!(code.as_str(), "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch");
     Err(CallError { detail: format!("S3 said {status} {code}"), code, is_final: !is_passing })
 }
 
