@@ -30,6 +30,7 @@ impl Functions {
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
         functions = functions.add("manage", manage::Manage::new, manage::handle);
         functions = functions.add("query", query::Query::new, query::handle);
+        functions = functions.add("watch", watch::Watch::new, watch::handle);
         functions
     }
 
