@@ -109,8 +109,38 @@ fn recorded_by(by: &RecordedBy) -> String {
 #[derive(Debug)]
 pub struct Layout {
     columns: Vec<&'static Column>,
+    zoned: Zoned,
+}
+
+/// A zone that times are written in, and how it is named beside them.
+#[derive(Debug)]
+pub struct Zoned {
     zone: TimeZone,
     label: String,
+}
+
+impl Zoned {
+    /// The zone for times from `since` to `until`, which decides how it is named.
+    pub fn new(zone: TimeZone, since: Instant, until: Instant) -> Self {
+        let (zone, label) = shown(zone, since, until);
+        Self { zone, label }
+    }
+
+    /// The name of a column of times: `Log Timestamp (UTC +1)`.
+    pub fn name(&self, column: &str) -> String {
+        format!("{column} ({})", self.label)
+    }
+
+    /// Writes ISO 8601 with milliseconds and the offset that the zone has then.
+    pub fn write(&self, at: Instant, out: &mut Vec<u8>) {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return };
+        let offset = self.zone.to_offset(timestamp);
+        // Local mean time, which a century ago was kept to the second, has no offset in hours and minutes.
+        let offset = if offset.seconds() % 60 == 0 { offset } else { Offset::UTC };
+        // A vector takes whatever is written to it.
+        let _ = PRINTER.print_timestamp_with_offset(&timestamp, offset, out);
+    }
 }
 
 impl Layout {
@@ -134,14 +164,13 @@ impl Layout {
         if columns.is_empty() {
             columns = COLUMNS.iter().collect();
         }
-        let (zone, label) = shown(zone, since, until);
-        Ok(Self { columns, zone, label })
+        Ok(Self { columns, zoned: Zoned::new(zone, since, until) })
     }
 
     /// The names in the head, those of times with their zone: `Log Timestamp (UTC +1)`.
     pub fn names(&self) -> Vec<String> {
         let name = |column: &&Column| match column.cell {
-            Cell::Time(_) => format!("{} ({})", column.name, self.label),
+            Cell::Time(_) => self.zoned.name(column.name),
             Cell::Text(_) | Cell::Made(_) | Cell::Word(_) => column.name.to_owned(),
         };
         self.columns.iter().map(name).collect()
@@ -160,7 +189,7 @@ impl Layout {
         for column in &self.columns {
             match column.cell {
                 Cell::Time(cell) => match cell(recorded) {
-                    Some(at) => row.plain(|out| self.write_time(at, out)),
+                    Some(at) => row.plain(|out| self.zoned.write(at, out)),
                     None => row.empty(),
                 },
                 Cell::Text(cell) => row.text(cell(recorded).unwrap_or_default()),
@@ -169,17 +198,6 @@ impl Layout {
             }
         }
         row.end();
-    }
-
-    /// ISO 8601 with milliseconds and the offset that the zone has then.
-    fn write_time(&self, at: Instant, out: &mut Vec<u8>) {
-        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-        let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return };
-        let offset = self.zone.to_offset(timestamp);
-        // Local mean time, which a century ago was kept to the second, has no offset in hours and minutes.
-        let offset = if offset.seconds() % 60 == 0 { offset } else { Offset::UTC };
-        // A vector takes whatever is written to it.
-        let _ = PRINTER.print_timestamp_with_offset(&timestamp, offset, out);
     }
 }
 

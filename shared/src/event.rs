@@ -291,7 +291,7 @@ impl Scope {
 }
 
 /// A ticket in a ticketing system.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     /// Its number.
     pub id: String,
@@ -303,7 +303,7 @@ pub struct Ticket {
 }
 
 /// An approval policy, in the version that applied.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// Its id.
     pub id: String,

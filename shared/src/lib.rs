@@ -18,6 +18,7 @@
 //! All but `store`, `outbound`, `aws`, `sweep`, `pauses`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
 
 pub mod access;
+pub mod accesses;
 pub mod api;
 pub mod application;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub mod asked;
 pub mod aws;
 pub mod catalogue;
 pub mod chance;
+pub mod checkpoint;
 pub mod columns;
 pub mod config;
 pub mod csv;
@@ -33,7 +35,9 @@ pub mod cursor;
 pub mod event;
 pub mod export;
 pub mod fields;
+pub mod figures;
 pub mod filter;
+pub mod finding;
 pub mod folding;
 pub mod ijson;
 pub mod instant;
@@ -45,6 +49,7 @@ pub mod paging;
 pub mod pauses;
 pub mod person;
 pub mod problem;
+pub mod report;
 pub mod session;
 pub mod settings;
 pub mod store;

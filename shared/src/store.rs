@@ -13,16 +13,20 @@
 //! | [`wire`] | what does DynamoDB's JSON hold |
 //! | [`document`] | what is configured: settings, people, applications |
 //! | [`windows`] | which windows does an event open or end; what is due; who works on it |
+//! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
+//! | [`follow`] | which accesses and findings do these events change |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
 
 pub mod by_id;
 pub mod document;
 pub mod exports;
+pub mod follow;
 pub mod insert;
 pub mod item;
 pub mod keys;
 pub mod listing;
 pub mod plan;
+pub mod projections;
 pub mod search;
 mod transaction;
 pub mod windows;

@@ -24,6 +24,10 @@ pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
 const FARTHEST: Duration = Duration::from_secs(10 * 366 * 86_400);
 /// The states that a window is shown in.
 pub const STATES: [&str; 5] = ["scheduled", "open", "claimed", "overdue", "closed"];
+/// The rule by which the end of a window of ours that is overdue is a finding.
+pub const REVOCATION_OVERDUE: &str = "revocation.overdue";
+/// The same where somebody else disables the account and does not say so.
+pub const REMOVAL_UNCONFIRMED: &str = "removal.unconfirmed";
 /// Most claims that a window holds at a time.
 pub const MOST_CLAIMS: usize = 64;
 
@@ -485,8 +489,7 @@ impl Window {
         self.claims.push(claim);
         let place = self.claims.len() - 1;
         let claim = &self.claims[place];
-        let details =
-            [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at)), ("event", json!(claim.event))];
+        let details = [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at))];
         let told = self.told("window.opened", Actor::system(), now, place, None, details);
         self.begin_anew(now);
         Ok(told)
@@ -689,7 +692,9 @@ impl Window {
             (None, false) => "it was not come to yet".to_owned(),
         };
         let overdue = self.told("revocation.overdue", Actor::system(), now, place, Some(why.clone()), details);
-        vec![overdue, self.finding("revocation.overdue", "high", &why, now, place)]
+        // Nobody but the portal could disable it, so what is missing is its word.
+        let rule = if self.is_external() { REMOVAL_UNCONFIRMED } else { REVOCATION_OVERDUE };
+        vec![overdue, self.finding(rule, "high", &why, now, place)]
     }
 
     /// It could not be disabled: it is tried again at `again_at`. The trail tells what kind of trouble it is, once.
@@ -784,6 +789,8 @@ impl Window {
             ("window", Some(json!(self.id))),
             ("directory", Some(json!(self.directory_key))),
             ("application", application),
+            // Whose claim it is about: a request may name no session and have no id of its own.
+            ("event", self.claims.get(claim).map(|claim| json!(claim.event))),
         ];
         let details = own
             .into_iter()

@@ -134,7 +134,10 @@ pub fn attributes_of(
             party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email));
         out.maybe(key, party_key.map(in_lane));
     }
-    let session_key = session.as_ref().map(|session| keys::involved(tenant, Part::Id, &session.id));
+    let session_key = match (session, &event.request_id) {
+        (Some(session), _) => Some(keys::involved(tenant, Part::Id, &session.id)),
+        (None, request_id) => request_id.as_ref().map(|id| keys::request(tenant, id)),
+    };
     out.maybe("session_key", session_key.map(in_lane));
 
     out.text("action", event.action.clone());
@@ -235,6 +238,15 @@ pub fn key_of(row: &mut Item) -> Option<String> {
         Some(AttributeValue::S(key)) => Some(key),
         _ => None,
     }
+}
+
+/// The event of an item as a stream's record holds it.
+///
+/// # Errors
+/// As of [`read`].
+pub fn of_image(image: &Value) -> Result<Recorded, Damaged> {
+    let item: Item = serde_json::from_str(&image.to_string()).map_err(|_| Damaged::new("", "NewImage"))?;
+    read(item)
 }
 
 /// The event of an item.

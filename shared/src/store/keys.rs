@@ -6,7 +6,7 @@
 //! | | | | `by_recorded`: `recorded_day` `tenant#2026-11-22#0` / `recorded` `recorded_at#id` |
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
-//! | | | | `by_session`: `session_key` `tenant#i:value#0` / `at` |
+//! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
 //! | document | `kind#tenant` | its id | |
 //! | a document's other name | `kind_alias#tenant` | `e:value` | |
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
@@ -16,6 +16,8 @@
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
+//! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
+//! | its place in a list | `access_list#tenant#list` | a time`#`its key | |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
@@ -123,6 +125,26 @@ pub fn due_shard(window: &str) -> u64 {
     window.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % DUE_SHARDS
 }
 
+/// The partition of a tenant's projections of a kind.
+pub fn projections(kind: &str, tenant: &Tenant) -> String {
+    format!("{kind}#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_projections(pk: &str, kind: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix(kind)?.strip_prefix('#')?)
+}
+
+/// The partition of a list of them.
+pub fn list(kind: &str, tenant: &Tenant, list: &str) -> String {
+    format!("{kind}_list#{tenant}#{list}")
+}
+
+/// The partition of the queue that a projection stands in while it is to be looked at again.
+pub fn watch_due(shard: u64) -> String {
+    format!("watch#{shard}")
+}
+
 /// The partition of a tenant's export jobs.
 pub fn exports(tenant: &Tenant) -> String {
     format!("export#{tenant}")
@@ -197,6 +219,11 @@ pub fn involved(tenant: &Tenant, part: Part, value: &str) -> String {
         Part::Name => 'n',
     };
     format!("{tenant}#{letter}:{}", fold(value))
+}
+
+/// Everything that belongs to a request of that id and to no session; each lane of it is a partition.
+pub fn request(tenant: &Tenant, id: &str) -> String {
+    format!("{tenant}#r:{}", fold(id))
 }
 
 /// The same for what an event says of them, by the first of `order` that it says. None where it says none.

@@ -1,0 +1,65 @@
+//! A tenant's projections, computed from its first event on. What was told of findings is told already; what is computed is the same.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::{
+    event::Tenant,
+    instant::Instant,
+    store::{
+        ReadError,
+        keys::{Lane, Position},
+        listing::{Index, Order, Pace, Range},
+    },
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{Watch, records};
+
+/// Events followed together.
+const TOGETHER: usize = 200;
+/// Time kept for the events under way when an invocation's time is spent.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Follows the tenant's events in the order they were recorded, after `after` where that is given, and calls the function again where its time
+/// does not suffice.
+///
+/// # Errors
+/// The storage did not answer, or the function was not called again. The place to go on from is in the log.
+pub async fn run(
+    function: &Watch,
+    asked: &Value,
+    own_name: &str,
+    end: Deadline,
+) -> Result<Value, lambda_runtime::Error> {
+    let tenant = asked["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
+    let after = asked.get("after").and_then(Value::as_str).map(str::parse::<Position>);
+    let after = after.transpose().map_err(|()| "the event's place is none of this service")?;
+    let now = function.store.clock().now();
+    let trail = function.store.trail(&tenant, now, end - Duration::from_secs(5)).await?;
+    let range = Range { since: Instant::from_millis(i64::MIN), until: now, order: Order::Ascending, after };
+    let mut listing = trail.list(Index::ByRecorded, range, Pace::Items(TOGETHER), &[Lane::Shown, Lane::Service]);
+    let mut count = 0;
+    loop {
+        let mut events = Vec::with_capacity(TOGETHER);
+        while events.len() < TOGETHER
+            && let Some(recorded) =
+                listing.next().await.inspect_err(|error: &ReadError| tracing::error!(%error, "{error}"))?
+        {
+            events.push(recorded);
+        }
+        count += events.len();
+        let is_end = events.len() < TOGETHER;
+        records::follow(&trail, events).await?;
+        if is_end {
+            tracing::info!("the projections of {tenant} are computed anew");
+            return Ok(json!({"followed": count}));
+        }
+        if Deadline::now() + MARGIN >= end {
+            let after = listing.position.as_ref().map(ToString::to_string);
+            tracing::info!("the projections of {tenant} go on after {after:?}");
+            function.aws.invoke(own_name, &json!({"rebuild": {"tenant": tenant, "after": after}})).await?;
+            return Ok(json!({"followed": count, "after": after}));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A batch of the events stream. It may come again, and in another order; what is computed from it does not depend on that.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::Value;
+use shared::{
+    event::{Recorded, Tenant},
+    store::{ReadError, Trail, Unavailable, item},
+};
+use tokio::time::Instant as Deadline;
+
+use crate::Watch;
+
+/// Time kept for what is under way when an invocation's time is spent.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// Takes the events of a batch.
+///
+/// # Errors
+/// The storage did not answer; the batch is to be delivered again.
+pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<(), Unavailable> {
+    let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
+    for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
+        match item::of_image(&record["dynamodb"]["NewImage"]) {
+            Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
+            // It stays what it is however often it is delivered, and must not hold up what comes after it.
+            Err(error) => put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()),
+        }
+    }
+    let deadline = end - MARGIN;
+    for (tenant, events) in events {
+        let now = function.store.clock().now();
+        let trail = match function.store.trail(&tenant, now, deadline).await {
+            Ok(trail) => trail,
+            Err(ReadError::Unavailable(error)) => return Err(error),
+            Err(error) => {
+                put_aside(&Value::from(tenant.as_str()), &error);
+                continue;
+            }
+        };
+        follow(&trail, events).await?;
+    }
+    Ok(())
+}
+
+/// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.
+pub(crate) async fn follow(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), Unavailable> {
+    match trail.follow(events.clone()).await {
+        Ok(()) => return Ok(()),
+        Err(ReadError::Unavailable(error)) => return Err(error),
+        Err(ReadError::Damaged(_)) => {}
+    }
+    for recorded in events {
+        let id = recorded.event.id.clone();
+        match trail.follow(vec![recorded]).await {
+            Ok(()) => {}
+            Err(ReadError::Unavailable(error)) => return Err(error),
+            Err(error) => put_aside(&Value::from(id.as_str()), &error),
+        }
+    }
+    Ok(())
+}
+
+/// What cannot be taken is told to who looks after the service; its event stays in the trail, and a rebuild takes it again.
+fn put_aside(what: &Value, error: &ReadError) {
+    tracing::error!(%error, "{what} of the trail's stream cannot be followed: {error}");
+}

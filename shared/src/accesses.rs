@@ -1,0 +1,829 @@
+//! Accesses: what one person was given for a while, from the request to the proven end, as its events tell it.
+//!
+//! An access is a session of a portal, a request for a package, or a request for an account. It is computed from the set of its events alone,
+//! in the order they occurred, so that neither their order of arrival nor one that comes twice makes a difference.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    catalogue,
+    event::{Actor, ActorType, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
+    folding::fold,
+    instant::Instant,
+    session::Story,
+    window,
+};
+
+/// Most of its own events that an access is told by.
+pub const MOST_EVENTS: usize = 2000;
+
+/// Which access an event belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A session, by the source's id.
+    Session(String),
+    /// A request, by the source's id.
+    Request(String),
+    /// A request that has no id of its own, by the event that asked.
+    Event(EventId),
+}
+
+/// What kind of access it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A session with roles.
+    Session,
+    /// An assignment to an access package.
+    Package,
+    /// A privileged account that is enabled for a while.
+    Account,
+}
+
+/// Where an access stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Asked for.
+    Requested,
+    /// Approved, and not begun.
+    Approved,
+    /// An approver said no.
+    Denied,
+    /// Nobody decided in time.
+    TimedOut,
+    /// Taken back before it began.
+    Canceled,
+    /// It could not be given.
+    Failed,
+    /// It goes on.
+    Active,
+    /// It is over.
+    Ended,
+}
+
+/// Why an access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// Its time ran out.
+    Expired,
+    /// Whoever it was for ended it.
+    Canceled,
+    /// An administrator ended it.
+    Terminated,
+    /// It was taken away, for a reason that its source tells.
+    Removed,
+    /// Another request went on with the account.
+    Covered,
+}
+
+/// Who says that it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The directory, asked again after the account was turned off.
+    ReadBack,
+    /// The portal that disabled the account.
+    Portal,
+    /// The source that keeps sessions or assignments.
+    Source,
+}
+
+/// That an access is gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Since when that is known.
+    pub at: Instant,
+    /// By whom.
+    pub by: Proof,
+    /// The event that says so.
+    pub event: EventId,
+}
+
+/// Yes or no of an approver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Yes.
+    Approved,
+    /// No.
+    Denied,
+}
+
+/// A decision about a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// By whom.
+    pub by: Actor,
+    /// When.
+    pub at: Instant,
+    /// Why, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The roles it is about; none where it is about all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The approval policy it was made under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// The event that says so.
+    pub event: EventId,
+}
+
+/// A step that may not follow what was told before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Misfit {
+    /// The event.
+    pub event: EventId,
+    /// Whether an event that comes late may still explain it.
+    pub is_open: bool,
+}
+
+/// What a review said of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reviewed {
+    /// The review.
+    pub review: String,
+    /// What was decided.
+    pub decision: String,
+    /// By whom.
+    pub by: Actor,
+    /// When.
+    pub at: Instant,
+}
+
+/// How often a finding about the access was raised and withdrawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rounds {
+    /// The last round in which it was raised.
+    pub raised: u32,
+    /// The last round in which it was withdrawn.
+    pub withdrawn: u32,
+}
+
+/// One access.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Access {
+    /// Its key, as text.
+    pub id: String,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The session, as its source calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The request, as its source calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The window that it opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// Whether it is somebody else who disables the account at its end. None where it has no window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_external: Option<bool>,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<Actor>,
+    /// Whom it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Party>,
+    /// The privileged identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Party>,
+    /// The thing accessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Party>,
+    /// The roles asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Why it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub justification: Option<String>,
+    /// The ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
+    /// Approvals each role needs.
+    pub approvals_needed: u32,
+    /// Whether an administrator gave it without being asked, or it needs no approval for another reason that its source tells.
+    #[serde(default)]
+    pub needs_no_approval: bool,
+    /// Who decided what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Decision>,
+    /// When it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Instant>,
+    /// When the last approval that it needed was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_at: Option<Instant>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_at: Option<Instant>,
+    /// The first use of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_used_at: Option<Instant>,
+    /// The last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Instant>,
+    /// How often it was used.
+    #[serde(default)]
+    pub uses: u32,
+    /// From when on it was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Instant>,
+    /// Until when, extensions and early ends included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Instant>,
+    /// When it was gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Instant>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_cause: Option<EndCause>,
+    /// That it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
+    /// Milliseconds by which it outlived its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lateness_ms: Option<i64>,
+    /// Steps that do not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub misfits: Vec<Misfit>,
+    /// Findings about it, by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub findings: BTreeMap<String, Rounds>,
+    /// What reviews said of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<Reviewed>,
+    /// All that tells of it, in the order it occurred.
+    pub events: Vec<EventId>,
+    /// When the last of that was recorded, findings apart.
+    pub recorded_until: Instant,
+}
+
+impl Key {
+    /// The access that an event says it belongs to. Uses and ends of accounts mostly do not say it.
+    pub fn of(event: &Event) -> Option<Self> {
+        let text = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        let is_finding = event.id.is_services() && is_afterthought(event);
+        if is_finding && let Some(access) = text("access") {
+            return access.parse().ok();
+        }
+        if event.catalogued().is_some_and(catalogue::Action::is_hidden) && !is_finding {
+            return None;
+        }
+        if let Some(session) = &event.session {
+            return Some(Self::Session(session.id.clone()));
+        }
+        if let Some(request) = &event.request_id {
+            return Some(Self::Request(request.clone()));
+        }
+        match event.action.as_str() {
+            "entra.account.requested"
+            | "entitlement.requested"
+            | "entitlement.directly_assigned"
+            | "entitlement.fulfilled" => Some(Self::Event(event.id.clone())),
+            // What the service tells of a window names the event that opened it; what callers say of it is theirs.
+            _ if event.id.is_services() => text("event").and_then(EventId::new).map(Self::Event),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Session(id) => write!(f, "s:{id}"),
+            Self::Request(id) => write!(f, "r:{id}"),
+            Self::Event(id) => write!(f, "e:{id}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split_at_checked(2).ok_or(())? {
+            ("s:", id) if !id.is_empty() => Ok(Self::Session(id.to_owned())),
+            ("r:", id) if !id.is_empty() => Ok(Self::Request(id.to_owned())),
+            ("e:", id) => EventId::new(id).map(Self::Event).ok_or(()),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Whether an event is what somebody thought of an access afterwards: a finding about it, or a decision in a review.
+fn is_afterthought(event: &Event) -> bool {
+    event.action.starts_with("finding.") || event.action == "review.decided"
+}
+
+/// Whether an event is a use of an access.
+pub fn is_use(event: &Event) -> bool {
+    let uses = ["computer.accessed", "computer.left", "computer.offline_code.retrieved", "entra.credentials.accessed"];
+    uses.contains(&event.action.as_str()) && event.outcome == Outcome::Success
+}
+
+/// The folded names by which somebody or something may be named again.
+pub fn names(party: &Party) -> Vec<String> {
+    let mut names: Vec<String> = window::names(party).collect();
+    names.dedup();
+    names
+}
+
+/// An actor as a party.
+pub fn party(actor: &Actor) -> Party {
+    Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() }
+}
+
+impl Access {
+    /// The access as its events tell it: its own, and others that name its account, of which it takes what falls into its time. None where
+    /// none is its own.
+    pub fn of(key: &Key, mut events: Vec<Recorded>) -> Option<Self> {
+        events.sort_by(|a, b| {
+            (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id))
+        });
+        events.dedup_by(|a, b| a.event.id == b.event.id);
+        let (mut own, others): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
+        own.truncate(MOST_EVENTS);
+        let told = own.iter().filter(|recorded| !is_afterthought(&recorded.event));
+        let recorded_until = told.map(|recorded| recorded.recorded_at).max()?;
+        let has = |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
+        let kind = match key {
+            _ if has("entitlement.") => Kind::Package,
+            _ if has("session.") => Kind::Session,
+            _ if has("entra.account.requested") => Kind::Account,
+            Key::Session(_) => Kind::Session,
+            Key::Request(_) | Key::Event(_) => Kind::Account,
+        };
+        let mut access = Self {
+            id: key.to_string(),
+            kind,
+            standing: Standing::Requested,
+            session: None,
+            request_id: None,
+            window: None,
+            is_external: None,
+            requester: None,
+            subject: None,
+            account: None,
+            target: None,
+            roles: Vec::new(),
+            justification: None,
+            ticket: None,
+            approvals_needed: 1,
+            needs_no_approval: false,
+            decisions: Vec::new(),
+            asked_at: None,
+            approved_at: None,
+            granted_at: None,
+            first_used_at: None,
+            last_used_at: None,
+            uses: 0,
+            starts_at: None,
+            ends_at: None,
+            ended_at: None,
+            end_cause: None,
+            verified: None,
+            lateness_ms: None,
+            misfits: Vec::new(),
+            findings: BTreeMap::new(),
+            reviews: Vec::new(),
+            events: Vec::new(),
+            recorded_until,
+        };
+        own.iter().for_each(|recorded| access.take_facts(recorded));
+        own.iter().for_each(|recorded| access.take_step(recorded));
+        if kind == Kind::Session {
+            access.follow_story(key, &own);
+        }
+        let mut taken: Vec<(Instant, EventId)> =
+            own.iter().map(|it| (it.event.occurred_at, it.event.id.clone())).collect();
+        for recorded in &others {
+            if access.take_other(recorded) {
+                taken.push((recorded.event.occurred_at, recorded.event.id.clone()));
+            }
+        }
+        taken.sort();
+        access.events = taken.into_iter().map(|(_, id)| id).collect();
+        for recorded in own.iter().chain(&others) {
+            access.take_use(recorded, Key::of(&recorded.event).as_ref() == Some(key));
+        }
+        access.conclude();
+        Some(access)
+    }
+
+    /// What was asked, whichever event says it first.
+    fn take_facts(&mut self, recorded: &Recorded) {
+        let event = &recorded.event;
+        if is_afterthought(event) {
+            return self.take_afterthought(event);
+        }
+        let asks = matches!(
+            event.action.as_str(),
+            "session.created" | "entitlement.requested" | "entitlement.directly_assigned" | "entra.account.requested"
+        );
+        let is_role = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
+        let begins = matches!(event.action.as_str(), "session.granted" | "entitlement.fulfilled");
+        if let Some(session) = &event.session {
+            self.session.get_or_insert_with(|| session.id.clone());
+            self.roles
+                .extend(session.roles.iter().filter(|role| !self.roles.contains(role)).cloned().collect::<Vec<_>>());
+            if !is_role && event.outcome == Outcome::Success {
+                self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
+                self.starts_at = session.starts_at.or(self.starts_at);
+                self.ends_at = session.ends_at.or(self.ends_at);
+            }
+        }
+        self.request_id = self.request_id.take().or_else(|| event.request_id.clone());
+        if asks {
+            if !is_role {
+                self.asked_at.get_or_insert(event.occurred_at);
+            }
+            self.requester.get_or_insert_with(|| event.actor.clone());
+            // What the request says counts more than what a later row repeats.
+            self.justification = event.justification.clone().or(self.justification.take());
+            self.target = event.target.clone().or(self.target.take());
+        } else if !event.id.is_services() {
+            self.justification = self.justification.take().or_else(|| event.justification.clone());
+            self.target = self.target.take().or_else(|| event.target.clone().filter(|_| !is_use(event)));
+        }
+        self.subject = self.subject.take().or_else(|| event.subject.clone());
+        self.ticket = self.ticket.take().or_else(|| event.ticket.clone());
+        if asks || begins {
+            self.account = self.account.take().or_else(|| event.account.clone());
+        }
+        if begins && self.account.is_none() {
+            self.account = Some(window::account_of(event)).filter(|account| *account != Party::default());
+        }
+        if let Some(opened) = &recorded.opened {
+            self.window.get_or_insert_with(|| opened.id.clone());
+            self.starts_at = Some(self.starts_at.unwrap_or(opened.starts_at));
+            self.ends_at = Some(self.ends_at.unwrap_or(opened.ends_at));
+        }
+    }
+
+    fn take_afterthought(&mut self, event: &Event) {
+        let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        if event.action == "review.decided"
+            && let (Some(review), Some(decision)) =
+                (event.target.as_ref().and_then(|target| target.id.clone()), detail("decision"))
+        {
+            let (by, at, decision) = (event.actor.clone(), event.occurred_at, decision.to_owned());
+            self.reviews.push(Reviewed { review, decision, by, at });
+            return;
+        }
+        let Some(id) = event.target.as_ref().and_then(|target| target.id.as_ref()) else { return };
+        let round = event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
+        let round = round.and_then(|round| u32::try_from(round).ok()).unwrap_or(1);
+        let rounds = self.findings.entry(id.clone()).or_default();
+        match event.action.as_str() {
+            "finding.raised" => rounds.raised = rounds.raised.max(round),
+            "finding.withdrawn" => rounds.withdrawn = rounds.withdrawn.max(round),
+            _ => {}
+        }
+    }
+
+    /// What happened, in the order it occurred.
+    fn take_step(&mut self, recorded: &Recorded) {
+        let event = &recorded.event;
+        let at = event.occurred_at;
+        let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name));
+        let time = |name: &str| detail(name).and_then(Value::as_str).and_then(|text| text.parse::<Instant>().ok());
+        let text = |name: &str| detail(name).and_then(Value::as_str);
+        let failed = event.outcome == Outcome::Failure;
+        match event.action.as_str() {
+            "entra.account.requested" if failed => self.standing = self.standing.max(Standing::Failed),
+            "entitlement.failed" => self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved),
+            // What was tried and failed changed nothing.
+            _ if failed && event.action != "revocation.failed" => {}
+            "entra.account.requested" => {
+                self.granted_at.get_or_insert(self.starts_at.map_or(at, |starts| starts.max(at)));
+                self.standing = Standing::Active;
+                self.starts_at.get_or_insert(at);
+            }
+            "entitlement.directly_assigned" => self.needs_no_approval = true,
+            "entitlement.auto_approved" => {
+                self.decide(recorded, Verdict::Approved);
+                self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
+            }
+            "entitlement.approved" => {
+                self.decide(recorded, Verdict::Approved);
+                self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
+            }
+            "entitlement.denied" => {
+                self.decide(recorded, Verdict::Denied);
+                self.fits(recorded, Standing::Denied, |it| it <= Standing::Denied);
+            }
+            "entitlement.timed_out" => {
+                self.fits(recorded, Standing::TimedOut, |it| it <= Standing::Requested || it == Standing::TimedOut);
+            }
+            // Its own sentence: approved, or needs no approval.
+            "entitlement.ready" => {
+                self.needs_no_approval |= self.decisions.is_empty();
+                self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
+            }
+            "entitlement.fulfilled" => {
+                let fits = |it| it <= Standing::Approved || it == Standing::Active;
+                self.fits(recorded, Standing::Active, fits);
+                self.granted_at.get_or_insert(at);
+                self.starts_at.get_or_insert(at);
+                if let Some(crate::event::AskedWindow::Until(until)) = event.window {
+                    self.ends_at.get_or_insert(until);
+                }
+            }
+            "entitlement.extended" => {
+                let asked = match event.window {
+                    Some(crate::event::AskedWindow::Until(until)) => Some(until),
+                    _ => None,
+                };
+                self.ends_at = event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(self.ends_at);
+                self.fits(recorded, Standing::Active, |it| it == Standing::Active);
+            }
+            "entitlement.removed" => {
+                let begun = self.standing == Standing::Active || self.granted_at.is_some();
+                let to = if begun { Standing::Ended } else { Standing::Canceled };
+                self.fits(recorded, to, |it| it <= Standing::Approved || it == Standing::Active);
+                self.end(at, cause_of(event, self.ends_at), Proof::Source, &event.id);
+            }
+            "session.approved" => self.decide(recorded, Verdict::Approved),
+            "session.denied" => self.decide(recorded, Verdict::Denied),
+            "session.granted" => {
+                self.granted_at.get_or_insert(at);
+                self.starts_at.get_or_insert(at);
+            }
+            "session.canceled" => self.end_session(recorded, EndCause::Canceled),
+            "session.expired" => self.end_session(recorded, EndCause::Expired),
+            "session.terminated" => self.end_session(recorded, EndCause::Terminated),
+            "window.opened" => {
+                self.window = self.window.take().or_else(|| text("window").map(str::to_owned));
+                self.is_external = text("directory").map(|directory| directory.starts_with("external"));
+                self.starts_at = self.starts_at.or(time("starts_at"));
+                self.ends_at = self.ends_at.or(time("ends_at"));
+            }
+            "window.extended" => self.ends_at = time("new_end").or(self.ends_at),
+            "window.ended" => {
+                self.ends_at = time("new_end").or(self.ends_at);
+                let by_itself = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &party(&event.actor)));
+                self.end_cause = Some(if by_itself { EndCause::Canceled } else { EndCause::Terminated });
+            }
+            "revocation.covered" => {
+                self.end_cause = Some(EndCause::Covered);
+                self.ended_at = self.ends_at.or(Some(at));
+                self.standing = Standing::Ended;
+            }
+            "revocation.verified" => self.verify(event, time("actual_end").unwrap_or(at)),
+            "entra.account.disabled" if !event.id.is_services() => {
+                self.end(at, cause_at(at, self.ends_at), Proof::Portal, &event.id);
+                self.standing = Standing::Ended;
+            }
+            _ => {}
+        }
+    }
+
+    /// The account was turned off and read back.
+    fn verify(&mut self, event: &Event, at: Instant) {
+        if self.verified.as_ref().is_none_or(|known| known.by != Proof::ReadBack) {
+            self.end_cause.get_or_insert(EndCause::Expired);
+            self.ended_at = Some(at);
+            self.verified = Some(Verified { at, by: Proof::ReadBack, event: event.id.clone() });
+        }
+        if self.granted_at.is_some() {
+            self.standing = Standing::Ended;
+        }
+    }
+
+    fn end(&mut self, at: Instant, cause: EndCause, by: Proof, event: &EventId) {
+        self.end_cause.get_or_insert(cause);
+        self.ended_at.get_or_insert(at);
+        self.verified.get_or_insert_with(|| Verified { at, by, event: event.clone() });
+    }
+
+    fn end_session(&mut self, recorded: &Recorded, cause: EndCause) {
+        let event = &recorded.event;
+        let is_whole = event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+        if is_whole && self.granted_at.is_some() {
+            self.end_cause = Some(cause);
+            self.end(event.occurred_at, cause, Proof::Source, &event.id);
+        }
+    }
+
+    fn decide(&mut self, recorded: &Recorded, verdict: Verdict) {
+        let event = &recorded.event;
+        let session = event.session.as_ref();
+        self.decisions.push(Decision {
+            verdict,
+            by: event.actor.clone(),
+            at: event.occurred_at,
+            reason: event.reason.clone().or_else(|| event.justification.clone()),
+            roles: session.filter(|it| it.scope == Scope::Role).map(|it| it.roles.clone()).unwrap_or_default(),
+            policy: event.policy.clone(),
+            event: event.id.clone(),
+        });
+        if self.kind != Kind::Session && verdict == Verdict::Approved {
+            self.approved_at = Some(event.occurred_at);
+        }
+    }
+
+    /// Takes a step of a package's request, or notes that it does not fit.
+    fn fits(&mut self, recorded: &Recorded, to: Standing, may: impl FnOnce(Standing) -> bool) {
+        if may(self.standing) {
+            self.standing = self.standing.max(to);
+        } else {
+            self.misfits.push(Misfit { event: recorded.event.id.clone(), is_open: false });
+        }
+    }
+
+    /// The states of a session are those of its story, roles and all.
+    fn follow_story(&mut self, key: &Key, own: &[Recorded]) {
+        let told = own.iter().filter(|it| it.event.session.is_some() && !it.event.id.is_services());
+        let story = Story::of(
+            match key {
+                Key::Session(id) | Key::Request(id) => id,
+                Key::Event(id) => id.as_str(),
+            },
+            told.cloned().collect(),
+        );
+        use catalogue::State;
+        self.standing = match story.state {
+            None | Some(State::Created) => Standing::Requested,
+            Some(State::Approved) => Standing::Approved,
+            Some(State::Denied) => Standing::Denied,
+            Some(State::TimedOut) => Standing::TimedOut,
+            Some(State::Granted) if self.ended_at.is_some() => Standing::Ended,
+            Some(State::Granted) => Standing::Active,
+            Some(State::Canceled | State::Expired | State::Terminated) if self.granted_at.is_none() => {
+                Standing::Canceled
+            }
+            Some(State::Canceled | State::Expired | State::Terminated) => Standing::Ended,
+        };
+        // Granted without what has to come before is granted all the same.
+        if self.standing < Standing::Denied && self.granted_at.is_some() {
+            self.standing = if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
+        }
+        let every_role = !story.roles.is_empty() && story.roles.iter().all(|role| role.state == State::Approved);
+        let whole = self.decisions.iter().filter(|it| it.verdict == Verdict::Approved && it.roles.is_empty());
+        // A portal without roles approves the session as a whole.
+        let is_approved =
+            every_role || (story.roles.is_empty() && whole.clone().count() >= self.approvals_needed as usize);
+        if is_approved {
+            let approvals = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
+            // The session's own row repeats what its last role came to.
+            let by_role =
+                approvals.clone().filter(|decision| !decision.roles.is_empty()).map(|decision| decision.at).max();
+            self.approved_at = by_role.or_else(|| approvals.map(|decision| decision.at).max());
+        }
+        for step in story.timeline.iter().filter(|step| !step.fits) {
+            // After its end nothing explains a step; before it, what is missing may come late.
+            let is_open = !matches!(self.standing, Standing::Denied | Standing::Canceled)
+                && self.ended_at.is_none_or(|ended| step.occurred_at <= ended);
+            self.misfits.push(Misfit { event: step.event.clone(), is_open });
+        }
+    }
+
+    /// What another event says of its account; whether it is about this access.
+    fn take_other(&mut self, recorded: &Recorded) -> bool {
+        let event = &recorded.event;
+        let at = event.occurred_at;
+        let has_begun = self.granted_at.or(self.starts_at).is_some_and(|begun| begun <= at);
+        if event.outcome == Outcome::Failure || !self.is_account(event) {
+            return false;
+        }
+        let told = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        match event.action.as_str() {
+            "entra.account.disabled" if !event.id.is_services() => {
+                let is_end = has_begun && self.is_external == Some(true) || has_begun && self.window.is_none();
+                if is_end && self.ended_at.is_none() {
+                    self.end(at, cause_at(at, self.ends_at), Proof::Portal, &event.id);
+                    self.standing = Standing::Ended;
+                    return true;
+                }
+                false
+            }
+            // One read-back ends every claim on the account that is over by then.
+            "revocation.verified" => {
+                let end = told("actual_end").and_then(|text| text.parse().ok()).unwrap_or(at);
+                let is_its_own = self.window.is_some() && told("window") == self.window.as_deref();
+                if is_its_own && self.ended_at.is_none() && self.ends_at.is_some_and(|ends| ends <= end) {
+                    self.verify(event, end);
+                    return true;
+                }
+                false
+            }
+            _ => is_use(event) && has_begun && self.holds(at),
+        }
+    }
+
+    /// Whether the event names its account.
+    fn is_account(&self, event: &Event) -> bool {
+        let (Some(own), Some(other)) = (&self.account, &event.account) else { return false };
+        let own = names(own);
+        names(other).iter().any(|name| own.contains(name))
+    }
+
+    /// Whether it may be used at that moment.
+    pub fn holds(&self, at: Instant) -> bool {
+        let Some(begun) = self.granted_at.or(self.starts_at) else { return false };
+        // What a session was planned to begin with counts, where it was granted a little before or after.
+        let begun = self.starts_at.map_or(begun, |starts| starts.min(begun));
+        begun <= at && self.until().is_none_or(|until| at <= until)
+    }
+
+    /// The moment from which on nobody may use it: its end, planned or early.
+    pub fn until(&self) -> Option<Instant> {
+        let early = self.ended_at.filter(|ended| self.ends_at.is_none_or(|ends| *ended < ends));
+        early.or(self.ends_at)
+    }
+
+    fn take_use(&mut self, recorded: &Recorded, is_own: bool) {
+        let event = &recorded.event;
+        if !is_use(event) || !(is_own || self.events.contains(&event.id)) {
+            return;
+        }
+        self.uses += 1;
+        let at = event.occurred_at;
+        self.first_used_at = Some(self.first_used_at.map_or(at, |first| first.min(at)));
+        self.last_used_at = Some(self.last_used_at.map_or(at, |last| last.max(at)));
+    }
+
+    fn conclude(&mut self) {
+        if self.subject.is_none() {
+            self.subject = self.requester.as_ref().filter(|it| it.kind != ActorType::System).map(party);
+        }
+        if let (Some(ended), Some(planned)) = (self.ended_at, self.ends_at) {
+            self.lateness_ms = Some((ended.millis() - planned.millis()).max(0));
+        }
+    }
+
+    /// How long it lasted, in milliseconds.
+    pub fn duration_ms(&self) -> Option<i64> {
+        let begun = self.granted_at?;
+        self.ended_at.map(|ended| (ended.millis() - begun.millis()).max(0))
+    }
+
+    /// The time by which it is ordered among others: when it was asked for, else the first that is known of it.
+    pub fn at(&self) -> Instant {
+        let times = [self.asked_at, self.granted_at, self.starts_at];
+        times.into_iter().flatten().next().unwrap_or(self.recorded_until)
+    }
+
+    /// The first moment it touches, and the last that is known of; none while it goes on without an end.
+    pub fn span(&self) -> (Instant, Option<Instant>) {
+        let times = [self.asked_at, self.granted_at, self.starts_at];
+        let first = times.into_iter().flatten().min().unwrap_or(self.recorded_until);
+        let last = match self.standing {
+            Standing::Ended => {
+                [self.ended_at, self.ends_at.filter(|_| self.ended_at.is_none())].into_iter().flatten().max()
+            }
+            Standing::Active => None,
+            Standing::Requested | Standing::Approved => self.ends_at,
+            // What was never given touches the time in which it was decided.
+            Standing::Denied | Standing::TimedOut | Standing::Canceled | Standing::Failed => {
+                let last = self.decisions.iter().map(|decision| decision.at).max();
+                Some(last.unwrap_or(first).max(first))
+            }
+        };
+        (first, last)
+    }
+
+    /// Findings about it that stand.
+    pub fn open_findings(&self) -> impl Iterator<Item = &str> {
+        self.findings.iter().filter(|(_, rounds)| rounds.raised > rounds.withdrawn).map(|(id, _)| id.as_str())
+    }
+}
+
+/// Whether two parties are the same somebody, as far as their own names say: by address, else by id, else by name where that is all there is.
+pub fn is_same(a: &Party, b: &Party) -> bool {
+    let both = |a: &Option<String>, b: &Option<String>| match (a, b) {
+        (Some(a), Some(b)) => Some(fold(a) == fold(b)),
+        _ => None,
+    };
+    both(&a.email, &b.email).or_else(|| both(&a.id, &b.id)).or_else(|| both(&a.name, &b.name)).unwrap_or(false)
+}
+
+/// An end before the planned one is somebody's wish.
+fn cause_at(at: Instant, planned: Option<Instant>) -> EndCause {
+    if planned.is_some_and(|planned| at < planned) { EndCause::Terminated } else { EndCause::Expired }
+}
+
+/// Which of three causes one activity stands for: expired, canceled by its user, removed by an administrator.
+fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
+    let reason = event.reason.as_deref().map(fold).unwrap_or_default();
+    let is_holder = event.subject.as_ref().is_some_and(|subject| is_same(subject, &party(&event.actor)));
+    match () {
+        () if reason.contains("expire") => EndCause::Expired,
+        () if reason.contains("cancel") => EndCause::Canceled,
+        () if reason.contains("remove") || reason.contains("admin") => EndCause::Removed,
+        () if is_holder => EndCause::Canceled,
+        () if planned.is_some_and(|planned| planned <= event.occurred_at) => EndCause::Expired,
+        () => EndCause::Removed,
+    }
+}

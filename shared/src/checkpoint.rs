@@ -1,0 +1,430 @@
+//! Checkpoints: what an access must not be like. Each is a small rule over one access, its events and its windows; what it finds is a finding.
+//!
+//! Rules about something that is missing wait until the access has been quiet for a while, as its event may be on its way. What a rule found and
+//! a late event explains is withdrawn: a finding stands exactly as long as its rule says so of all that is known.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    accesses::{self, Access, Decision, Kind, Verdict},
+    event::{ActorType, Event, EventId, Outcome, Party, Recorded, Tenant},
+    folding::fold,
+    instant::Instant,
+    person::Known,
+    settings::Thresholds,
+    window::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
+};
+
+/// How much longer than a window's own function an overdue end is waited for here.
+const SWEEP_FIRST: Duration = Duration::from_secs(60);
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth a look.
+    Low,
+    /// To be explained.
+    Medium,
+    /// Access that nobody answers for.
+    High,
+    /// Access that may go on now.
+    Critical,
+}
+
+/// A rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Its name.
+    pub name: &'static str,
+    /// How bad it is where it fails.
+    pub severity: Severity,
+    /// What it asks, as a sentence.
+    pub asks: &'static str,
+}
+
+const fn rule(name: &'static str, severity: Severity, asks: &'static str) -> Rule {
+    Rule { name, severity, asks }
+}
+
+use Severity::{Critical, High, Low, Medium};
+
+/// Every rule, those of the function that ends windows among them.
+pub const RULES: &[Rule] = &[
+    rule("justification.insufficient", Medium, "Was the request properly justified?"),
+    rule("approval.by_requester", High, "Did somebody else than the requester approve it?"),
+    rule("approval.not_among_approvers", High, "Is the approver among those that the policy names?"),
+    rule("approval.missing", High, "Was it approved before it was granted?"),
+    rule("approval.hasty", Medium, "Do approvers take the time to read what they approve?"),
+    rule("use.outside_window", High, "Was it used inside its window only?"),
+    rule("use.other_target", Medium, "Was it used for what was requested?"),
+    rule(REVOCATION_OVERDUE, High, "Was it gone in time after its end?"),
+    rule(REMOVAL_UNCONFIRMED, High, "Is its removal confirmed?"),
+    rule("role_change.out_of_band", High, "Do role assignments change through access packages only?"),
+    rule("session.misfit", Low, "Does each step follow from those before it?"),
+    rule("revocation.refused", Critical, "May the service disable the accounts it has to?"),
+    rule("account.gone", Medium, "Does the directory know the accounts that are asked for?"),
+    rule("account.disabled_inside_window", Medium, "Are accounts enabled inside their windows?"),
+    rule("account.enabled_without_window", Critical, "Are accounts disabled outside their windows?"),
+    rule("account.outside_patterns", High, "Does each account belong to its application?"),
+    rule("account.without_application", High, "Is the application of each account configured?"),
+];
+
+/// The rules about an access: what they do not find any more is withdrawn.
+pub const ABOUT_ACCESS: [&str; 9] = [
+    "justification.insufficient",
+    "approval.by_requester",
+    "approval.not_among_approvers",
+    "approval.missing",
+    "use.outside_window",
+    "use.other_target",
+    REVOCATION_OVERDUE,
+    REMOVAL_UNCONFIRMED,
+    "session.misfit",
+];
+
+/// The rule of that name.
+pub fn rule_of(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name)
+}
+
+/// What a rule found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The finding's id.
+    pub id: String,
+    /// The rule's name.
+    pub rule: &'static str,
+    /// What is wrong, as a sentence.
+    pub why: String,
+    /// The events that show it.
+    pub evidence: Vec<EventId>,
+}
+
+/// What the rules say of an access.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checked {
+    /// What they found.
+    pub found: Vec<Found>,
+    /// When they have to be asked again, as something may be missing by then.
+    pub again: Option<Instant>,
+}
+
+/// The people that a tenant knows, by the names that events have for them.
+#[derive(Clone, Debug, Default)]
+pub struct People(pub HashMap<String, std::sync::Arc<Known>>);
+
+impl People {
+    /// The person behind somebody.
+    pub fn find(&self, party: &Party) -> Option<&Known> {
+        let names = [('e', &party.email), ('i', &party.id), ('s', &party.name)];
+        names.into_iter().find_map(|(kind, name)| self.0.get(&alias(kind, name.as_deref()?)).map(|known| &**known))
+    }
+
+    /// Whether two are one: the same person, or the same by their own names.
+    pub fn is_same(&self, a: &Party, b: &Party) -> bool {
+        match (self.find(a), self.find(b)) {
+            (Some(a), Some(b)) => a.id == b.id,
+            _ => accesses::is_same(a, b),
+        }
+    }
+}
+
+/// How a name of a kind is looked up.
+pub fn alias(kind: char, name: &str) -> String {
+    format!("{kind}:{}", fold(name))
+}
+
+/// What the rules know besides the access.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// What they measure by.
+    pub thresholds: &'c Thresholds,
+    /// The tenant's people.
+    pub people: &'c People,
+    /// The decisions, by their events, whose approver is known not to be among those that the policy names.
+    pub strangers: &'c [EventId],
+    /// Our clock.
+    pub now: Instant,
+}
+
+/// The id of a finding of a rule about something.
+pub fn finding_id(tenant: &Tenant, rule: &str, about: &str) -> String {
+    let hash = EventId::of_service(tenant, "finding", &[rule, about]);
+    format!("{rule}:{}", hash.as_str().trim_start_matches("sys_"))
+}
+
+/// Asks every rule about an access.
+pub fn check(tenant: &Tenant, access: &Access, events: &[Recorded], context: &Context<'_>) -> Checked {
+    let quiet = access.recorded_until.plus(Duration::from_secs(context.thresholds.absence_seconds.into()));
+    let mut asking = Asking { tenant, access, events, context, quiet, checked: Checked::default() };
+    asking.justification();
+    asking.approvers();
+    asking.approval();
+    asking.uses();
+    asking.end();
+    asking.steps();
+    asking.checked
+}
+
+struct Asking<'a> {
+    tenant: &'a Tenant,
+    access: &'a Access,
+    events: &'a [Recorded],
+    context: &'a Context<'a>,
+    /// When something that is not there counts as missing.
+    quiet: Instant,
+    checked: Checked,
+}
+
+impl Asking<'_> {
+    fn found(&mut self, rule: &'static str, about: &str, why: String, evidence: Vec<EventId>) {
+        let about = if about.is_empty() { &self.access.id } else { about };
+        let id = finding_id(self.tenant, rule, about);
+        self.checked.found.push(Found { id, rule, why, evidence });
+    }
+
+    /// Whether it is time to call something missing that may have come until `due`; if not, the rules are asked again then. What a rule
+    /// has found already is found until it is explained, however much happens meanwhile.
+    fn is_time(&mut self, rule: &str, due: Instant) -> bool {
+        let mut own = self.access.open_findings();
+        let windows = self.access.window.as_ref().map(|window| format!("{rule}:{window}"));
+        let id = finding_id(self.tenant, rule, &self.access.id);
+        if own.any(|open| open == id || Some(open) == windows.as_deref()) {
+            return true;
+        }
+        let due = due.max(self.quiet);
+        if self.context.now >= due {
+            return true;
+        }
+        self.checked.again = Some(self.checked.again.map_or(due, |again| again.min(due)));
+        false
+    }
+
+    /// No justification, or one that says nothing.
+    fn justification(&mut self) {
+        let access = self.access;
+        let Some(asked) = access.asked_at else { return };
+        let least = self.context.thresholds.justification_characters as usize;
+        let evidence = || self.asking_events().into_iter().take(1).collect();
+        match &access.justification {
+            Some(text) if text.trim().chars().count() < least => {
+                let count = text.trim().chars().count();
+                let why =
+                    format!("the justification has {count} characters; {least} are the fewest that say something");
+                let evidence = evidence();
+                self.found("justification.insufficient", "", why, evidence);
+            }
+            None if least > 0 => {
+                let evidence = evidence();
+                if self.is_time("justification.insufficient", asked) {
+                    let why = "it was requested without a justification".to_owned();
+                    self.found("justification.insufficient", "", why, evidence);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn asking_events(&self) -> Vec<EventId> {
+        let asks =
+            ["session.created", "entitlement.requested", "entitlement.directly_assigned", "entra.account.requested"];
+        let is_asking = |recorded: &&Recorded| asks.contains(&recorded.event.action.as_str());
+        self.own().filter(is_asking).map(|recorded| recorded.event.id.clone()).collect()
+    }
+
+    /// The access's events, in the order they occurred.
+    fn own(&self) -> impl Iterator<Item = &Recorded> {
+        self.access.events.iter().filter_map(|id| self.events.iter().find(|recorded| recorded.event.id == *id))
+    }
+
+    /// Approved by whom it is for, or by somebody who may not.
+    fn approvers(&mut self) {
+        let access = self.access;
+        let asked: Vec<Party> = access.requester.iter().map(accesses::party).chain(access.subject.clone()).collect();
+        let approved =
+            |decision: &&Decision| decision.verdict == Verdict::Approved && decision.by.kind != ActorType::System;
+        for decision in access.decisions.iter().filter(approved) {
+            let by = accesses::party(&decision.by);
+            if asked.iter().any(|party| self.context.people.is_same(party, &by)) {
+                let why = format!("{} approved what was requested by or for the same person", decision.by.shown());
+                self.found("approval.by_requester", "", why, vec![decision.event.clone()]);
+                break;
+            }
+        }
+        let strangers = self.context.strangers;
+        if let Some(decision) = access.decisions.iter().filter(approved).find(|it| strangers.contains(&it.event)) {
+            let why = format!("{} is not among the approvers that the policy names", decision.by.shown());
+            self.found("approval.not_among_approvers", "", why, vec![decision.event.clone()]);
+        }
+    }
+
+    /// Granted without approval.
+    fn approval(&mut self) {
+        let access = self.access;
+        let needs = match access.kind {
+            Kind::Session => true,
+            Kind::Package => !access.needs_no_approval,
+            // An account is enabled by the portal that was asked; it knows no approvals.
+            Kind::Account => false,
+        };
+        let Some(granted) = access.granted_at.filter(|_| needs) else { return };
+        // An approval that came after the grant did not come before it.
+        if access.approved_at.is_some_and(|approved| approved <= granted) {
+            return;
+        }
+        if self.is_time("approval.missing", granted) {
+            let grants = ["session.granted", "entitlement.fulfilled"];
+            let evidence = self.own().filter(|it| grants.contains(&it.event.action.as_str()));
+            let evidence = evidence.map(|recorded| recorded.event.id.clone()).take(1).collect();
+            self.found("approval.missing", "", "it was granted without the approvals it needs".to_owned(), evidence);
+        }
+    }
+
+    /// Uses that name the session or request, outside its window or for something else.
+    fn uses(&mut self) {
+        let access = self.access;
+        let uses: Vec<Event> = self
+            .own()
+            .filter(|recorded| accesses::is_use(&recorded.event) && accesses::Key::of(&recorded.event).is_some())
+            .map(|recorded| recorded.event.clone())
+            .collect();
+        let outside: Vec<_> =
+            uses.iter().filter(|it| access.until().is_some() && !access.holds(it.occurred_at)).collect();
+        if let Some(first) = outside.first() {
+            let count = outside.len();
+            let until = access.until().map(|until| until.to_string()).unwrap_or_default();
+            let why = format!(
+                "it was used {count} times outside its window, which ended {until}; first at {}",
+                first.occurred_at
+            );
+            let evidence = outside.iter().map(|event| event.id.clone()).take(20).collect();
+            self.found("use.outside_window", "", why, evidence);
+        }
+        let asked =
+            self.own().filter(|recorded| !accesses::is_use(&recorded.event) && !recorded.event.id.is_services());
+        let asked: Vec<Party> = asked.filter_map(|recorded| recorded.event.target.clone()).collect();
+        let is_asked = |target: &Party| asked.is_empty() || asked.iter().any(|it| names_one(it, target));
+        let elsewhere = uses.iter().filter(|event| event.target.as_ref().is_some_and(|target| !is_asked(target)));
+        let elsewhere: Vec<_> = elsewhere.collect();
+        if let Some(first) = elsewhere.first() {
+            let target = first.target.as_ref().map(Party::shown).unwrap_or_default();
+            let why = format!("it was used for {target:?}, which was not requested");
+            let evidence = elsewhere.iter().map(|event| event.id.clone()).take(20).collect();
+            self.found("use.other_target", "", why, evidence);
+        }
+    }
+
+    /// Gone too late, or not known to be gone.
+    fn end(&mut self) {
+        let access = self.access;
+        let Some(planned) = access.ends_at.filter(|_| access.granted_at.is_some()) else { return };
+        if access.end_cause == Some(accesses::EndCause::Covered) {
+            return;
+        }
+        let limit = planned.plus(Duration::from_secs(self.context.thresholds.revocation_seconds.into()));
+        // Where there is a window, the function that ends it comes first.
+        let patience = if access.window.is_some() { SWEEP_FIRST } else { Duration::ZERO };
+        let missing = limit.plus(patience);
+        let (rule, why) = match access.ended_at {
+            Some(ended) if ended <= limit => return,
+            Some(ended) => {
+                let late = (ended.millis() - planned.millis()) / 1000;
+                (REVOCATION_OVERDUE, format!("it was gone {late} s after its end, {planned}"))
+            }
+            None if access.is_external == Some(false) => {
+                if !self.is_time(REVOCATION_OVERDUE, missing) {
+                    return;
+                }
+                (REVOCATION_OVERDUE, format!("it is not known to be gone since its end, {planned}"))
+            }
+            None if !self.is_time(REMOVAL_UNCONFIRMED, missing) => return,
+            None => (REMOVAL_UNCONFIRMED, format!("nobody confirmed that it is gone since its end, {planned}")),
+        };
+        let evidence: Vec<_> = access.verified.iter().map(|verified| verified.event.clone()).collect();
+        let evidence = if evidence.is_empty() { self.asking_events() } else { evidence };
+        // What the function that ends windows has told of this one's is the same finding.
+        let told = access.window.as_ref().map(|window| format!("{rule}:{window}"));
+        match told.filter(|told| access.open_findings().any(|open| open == told)) {
+            Some(id) => self.checked.found.push(Found { id, rule, why, evidence }),
+            None => self.found(rule, "", why, evidence),
+        }
+    }
+
+    /// A step that does not fit.
+    fn steps(&mut self) {
+        let (open, closed): (Vec<_>, Vec<_>) = self.access.misfits.iter().partition(|misfit| misfit.is_open);
+        let is_time =
+            !closed.is_empty() || (!open.is_empty() && self.is_time("session.misfit", self.access.recorded_until));
+        if is_time {
+            let misfits = if closed.is_empty() { open } else { self.access.misfits.iter().collect() };
+            let evidence: Vec<_> = misfits.into_iter().map(|misfit| misfit.event.clone()).collect();
+            let why = format!("{} of its steps may not follow what was told before them", evidence.len());
+            self.found("session.misfit", "", why, evidence);
+        }
+    }
+}
+
+/// Whether two name one thing: by id, else by name.
+fn names_one(a: &Party, b: &Party) -> bool {
+    match (&a.id, &b.id) {
+        (Some(a), Some(b)) => fold(a) == fold(b),
+        _ => {
+            let own = accesses::names(a);
+            accesses::names(b).iter().any(|name| own.contains(name))
+        }
+    }
+}
+
+/// A change of a role assignment that no access package made.
+pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Found> {
+    let via_package = event.details.as_ref().and_then(|details| details.get("via_package"));
+    let is_one = event.action == "application.role_assignment.changed"
+        && event.outcome == Outcome::Success
+        && via_package.and_then(serde_json::Value::as_bool) == Some(false);
+    let rule = "role_change.out_of_band";
+    is_one.then(|| Found {
+        id: finding_id(tenant, rule, event.id.as_str()),
+        rule,
+        why: format!("{} changed a role assignment outside of access packages", event.actor.shown()),
+        evidence: vec![event.id.clone()],
+    })
+}
+
+/// An approval that was given too fast to have been thought about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hasty {
+    /// When.
+    pub at: Instant,
+    /// The event.
+    pub event: EventId,
+}
+
+/// The hasty approvals of an access, each with its approver.
+pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> impl Iterator<Item = (&'a Decision, Hasty)> {
+    let least = i64::from(thresholds.approval_seconds) * 1000;
+    let asked = access.asked_at;
+    access.decisions.iter().filter_map(move |decision| {
+        let took = decision.at.millis() - asked?.millis();
+        let is_hasty = decision.verdict == Verdict::Approved
+            && decision.by.kind != ActorType::System
+            && (0..least).contains(&took);
+        is_hasty.then(|| (decision, Hasty { at: decision.at, event: decision.event.clone() }))
+    })
+}
+
+/// What an approver's hasty approvals, in order, come to in one month: the last of so many within so many days.
+pub fn too_hasty(approvals: &[Hasty], month: &str, thresholds: &Thresholds) -> Option<Vec<EventId>> {
+    let times = thresholds.approval_times as usize;
+    let within = i64::from(thresholds.approval_days) * 86_400_000;
+    let mut evidence = std::collections::BTreeSet::new();
+    for group in approvals.windows(times.max(1)) {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
+        if last.at.to_string().starts_with(month) && last.at.millis() - first.at.millis() <= within {
+            evidence.extend(group.iter().cloned());
+        }
+    }
+    (!evidence.is_empty()).then(|| evidence.into_iter().map(|hasty| hasty.event).collect())
+}

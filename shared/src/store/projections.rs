@@ -1,0 +1,363 @@
+//! What do events come to? Projections: what is computed from events and can be computed from them again.
+//!
+//! A projection has a key and a content, places in lists, and perhaps a time at which it is to be looked at again. Its content changes from
+//! the generation that was read, so that what two have learnt at the same time is put together and not overwritten. A place in a list is
+//! written before the projection that stands there and taken away after it has left: a list may name what is not there (any more), and
+//! never misses what is. Whoever reads a list judges the projections themselves.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    event::Tenant,
+    instant::Instant,
+    store::{
+        Pauses, ReadError, Store, Trail, Unavailable,
+        item::{Damaged, Item},
+        keys,
+        listing::Order,
+        transaction::Change,
+        wire,
+    },
+};
+
+/// DynamoDB's limit for one BatchWriteItem.
+const WRITES: usize = 25;
+/// Reads of many keys under way at a time.
+const READS: usize = 8;
+
+/// What kind of thing events come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An access.
+    Access,
+    /// A finding.
+    Finding,
+    /// What a rule watches besides accesses: a use of an account, the approvals of somebody in a month.
+    Concern,
+    /// The figures of a day.
+    Day,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Access, Self::Finding, Self::Concern, Self::Day];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Finding => "finding",
+            Self::Concern => "concern",
+            Self::Day => "day",
+        }
+    }
+}
+
+/// A place in a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The list.
+    pub list: String,
+    /// The time that it is ordered by.
+    pub at: Instant,
+}
+
+/// How a projection is to be kept.
+#[derive(Clone, Debug)]
+pub struct Kept<'k, T> {
+    /// Its key.
+    pub key: &'k str,
+    /// Its content.
+    pub content: &'k T,
+    /// Where it stands.
+    pub places: BTreeSet<Place>,
+    /// When it is to be looked at again.
+    pub due: Option<Instant>,
+}
+
+/// A projection as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// Its key.
+    pub key: String,
+    /// When it is to be looked at again.
+    pub due: Option<Instant>,
+    generation: u64,
+    content: String,
+    places: BTreeSet<Place>,
+}
+
+/// One that is to be looked at again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Its key.
+    pub key: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Projection {
+    /// Its content.
+    ///
+    /// # Errors
+    /// It is not as this service writes it.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
+        serde_json::from_str(&self.content).map_err(|_| Damaged::new(&self.key, "content").into())
+    }
+
+    fn of(mut item: Item) -> Result<Self, Damaged> {
+        let mut text = |name: &str| match item.remove(name) {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        };
+        let key = text("sk").unwrap_or_default();
+        let (content, due) = (text("content"), text("due_at"));
+        let damaged = |attribute| Damaged::new(&key, attribute);
+        let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
+        let places = match item.remove("places") {
+            Some(AttributeValue::L(places)) => {
+                places.iter().filter_map(|place| read_place(place.as_s().ok()?)).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let due = due.map(|at| at.parse().map_err(|_| damaged("due_at"))).transpose()?;
+        let generation = generation.ok_or_else(|| damaged("generation"))?;
+        let content = content.ok_or_else(|| damaged("content"))?;
+        Ok(Self { due, generation, content, places, key })
+    }
+}
+
+fn write_place(place: &Place) -> AttributeValue {
+    AttributeValue::S(format!("{}#{}", place.at, place.list))
+}
+
+fn read_place(text: &str) -> Option<Place> {
+    let (at, list) = text.split_once('#')?;
+    Some(Place { list: list.to_owned(), at: at.parse().ok()? })
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+impl Trail<'_> {
+    /// The projection of that key.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn projection(&self, kind: Kind, key: &str) -> Result<Option<Projection>, ReadError> {
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let item = self.store.state_item(pk, key, self.deadline).await?;
+        Ok(item.map(Projection::of).transpose()?)
+    }
+
+    /// The projections of those keys, in their order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn projections(&self, kind: Kind, wanted: &[String]) -> Result<Vec<Projection>, ReadError> {
+        let unique: BTreeSet<&String> = wanted.iter().collect();
+        let unique: Vec<&String> = unique.into_iter().collect();
+        let reads: Vec<_> = unique.chunks(super::by_id::KEYS).map(|chunk| self.some_projections(kind, chunk)).collect();
+        let found: Vec<Vec<Projection>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let mut found: HashMap<String, Projection> =
+            found.into_iter().flatten().map(|projection| (projection.key.clone(), projection)).collect();
+        Ok(wanted.iter().filter_map(|key| found.remove(key)).collect())
+    }
+
+    async fn some_projections(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Projection>, ReadError> {
+        let Store { client, state, .. } = self.store;
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let key = |sk: &&String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))]);
+        let mut keys: Vec<_> = wanted.iter().map(key).collect();
+        let mut found = Vec::with_capacity(keys.len());
+        let mut pauses = Pauses::until(self.deadline);
+        while !keys.is_empty() {
+            // The builder refuses a request without keys, and there are some.
+            #[allow(clippy::expect_used)]
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).build().expect("keys are given");
+            let call = client.batch_get_item().request_items(state, wanted);
+            let (items, undone) = Pauses::retry(self.deadline, || wire::batch_get(call.clone())).await?;
+            for item in items {
+                found.push(Projection::of(item)?);
+            }
+            keys = undone;
+            if !keys.is_empty() && !pauses.pause().await {
+                return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be kept or not; computing it again is safe.
+    pub async fn keep<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: Kept<'_, T>,
+    ) -> Result<bool, ReadError> {
+        let Kept { key, content, places, due } = kept;
+        let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
+        if before.is_some_and(|it| it.content == content && it.places == places && it.due == due) {
+            return Ok(true);
+        }
+        let none = BTreeSet::new();
+        let had = before.map_or(&none, |before| &before.places);
+        self.write_places(kind, key, places.difference(had), true).await?;
+        let generation = before.map_or(0, |before| before.generation);
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let mut set = vec![
+            ("content", text(&content)),
+            ("generation", number(generation + 1)),
+            ("places", AttributeValue::L(places.iter().map(write_place).collect())),
+        ];
+        let mut remove: &'static [&'static str] = &[];
+        match due {
+            Some(at) => {
+                set.push(("due", text(&keys::watch_due(keys::due_shard(key)))));
+                set.push(("due_at", text(&at.to_string())));
+            }
+            None if before.is_some_and(|before| before.due.is_some()) => remove = &["due", "due_at"],
+            None => {}
+        }
+        let change = match before {
+            None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),
+            Some(_) => {
+                Change::Update { key: [pk, key.to_owned()], set, remove, expected: ("generation", number(generation)) }
+            }
+        };
+        let mut is_repeated = false;
+        let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
+        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
+        if is_done {
+            self.write_places(kind, key, had.difference(&places), false).await?;
+        }
+        Ok(is_done)
+    }
+
+    /// Puts a projection into places of lists, or takes it away from them.
+    async fn write_places(
+        &self,
+        kind: Kind,
+        key: &str,
+        places: impl Iterator<Item = &Place>,
+        is_put: bool,
+    ) -> Result<(), ReadError> {
+        let request = |place: &Place| {
+            let pk = keys::list(kind.word(), &self.tenant, &place.list);
+            let attributes = [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&format!("{}#{key}", place.at)))];
+            let attributes = HashMap::from(attributes);
+            // The builders refuse a request without what is given here.
+            #[allow(clippy::expect_used)]
+            if is_put {
+                let put = PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
+                WriteRequest::builder().put_request(put).build()
+            } else {
+                let delete = DeleteRequest::builder().set_key(Some(attributes)).build().expect("a key is given");
+                WriteRequest::builder().delete_request(delete).build()
+            }
+        };
+        let requests: Vec<_> = places.map(request).collect();
+        let Store { client, state, .. } = self.store;
+        for chunk in requests.chunks(WRITES) {
+            let mut left = chunk.to_vec();
+            let mut pauses = Pauses::until(self.deadline);
+            while !left.is_empty() {
+                let call = client.batch_write_item().request_items(state, left);
+                let answer = Pauses::retry(self.deadline, || call.clone().send()).await?;
+                left = answer.unprocessed_items.unwrap_or_default().remove(state).unwrap_or_default();
+                if !left.is_empty() && !pauses.pause().await {
+                    return Err(Unavailable(format!("{} writes stayed unprocessed", left.len())).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of a page of a list from `since` on and before `until`, those after `after` (a place as this answers it); and where it
+    /// goes on, if it does. Not each of them is necessarily there.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn listed(
+        &self,
+        kind: Kind,
+        list: &str,
+        [since, until]: [Instant; 2],
+        order: Order,
+        after: Option<&str>,
+    ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
+        let Store { client, state, .. } = self.store;
+        let pk = keys::list(kind.word(), &self.tenant, list);
+        let start = after.map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
+        if since >= until {
+            return Ok((Vec::new(), None));
+        }
+        let call = client
+            .query()
+            .table_name(state)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
+            .expression_attribute_values(":pk", text(&pk))
+            .expression_attribute_values(":low", text(&since.to_string()))
+            .expression_attribute_values(":high", text(&until.to_string()))
+            .scan_index_forward(order == Order::Ascending)
+            .set_exclusive_start_key(start);
+        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
+        let read = |mut item: Item| match item.remove("sk") {
+            Some(AttributeValue::S(sk)) => {
+                let (at, key) = sk.split_once('#')?;
+                Some((at.parse().ok()?, key.to_owned()))
+            }
+            _ => None,
+        };
+        let next = page.next.and_then(|mut key| match key.remove("sk") {
+            Some(AttributeValue::S(sk)) => Some(sk),
+            _ => None,
+        });
+        Ok((page.items.into_iter().filter_map(read).collect(), next))
+    }
+}
+
+impl Store {
+    /// The projections of all tenants that are to be looked at again by `until`, the first of each part of the queue.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn due_projections(&self, until: Instant, deadline: Deadline) -> Result<Vec<Due>, Unavailable> {
+        let mut found = Vec::new();
+        for shard in 0..keys::DUE_SHARDS {
+            let call = self
+                .client
+                .query()
+                .table_name(&self.state)
+                .index_name("due")
+                .key_condition_expression("due = :due AND due_at <= :until")
+                .expression_attribute_values(":due", text(&keys::watch_due(shard)))
+                .expression_attribute_values(":until", text(&until.to_string()))
+                .limit(100);
+            let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+            let read = |item: Item| {
+                let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+                let (pk, at) = (text("pk")?, text("due_at")?.parse().ok()?);
+                let (kind, tenant) = Kind::ALL
+                    .into_iter()
+                    .find_map(|kind| Some((kind, keys::tenant_of_projections(pk, kind.word())?)))?;
+                Some(Due { tenant, kind, key: text("sk")?.clone(), at })
+            };
+            found.extend(page.items.into_iter().filter_map(read));
+        }
+        found.sort_by_key(|due| due.at);
+        Ok(found)
+    }
+}
