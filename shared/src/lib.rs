@@ -6,7 +6,7 @@
 //! - [`instant`], [`length`], [`zone`], [`folding`], [`chance`], [`pauses`]: time, zones, case, chance, and waiting before another try
 //! - [`filter`]: what a caller asks of events
 //! - [`session`]: what the events of one session tell together
-//! - [`settings`], [`person`], [`application`]: what a tenant configures
+//! - [`settings`], [`person`], [`application`], [`package`], [`organisation`]: what a tenant configures
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
 //! - [`access`]: who may
@@ -40,7 +40,9 @@ pub mod instant;
 pub mod intake;
 pub mod length;
 pub mod order;
+pub mod organisation;
 pub mod outbound;
+pub mod package;
 pub mod paging;
 pub mod pauses;
 pub mod person;
