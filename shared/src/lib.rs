@@ -3,6 +3,7 @@
 //! - [`event`]: the event, its digest and its answered form
 //! - [`catalogue`]: every action in one table, and the sentences
 //! - [`ijson`], [`fields`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
+//! - [`entra`]: from Microsoft Graph's objects to events, packages and organisations
 //! - [`instant`], [`length`], [`zone`], [`folding`], [`chance`], [`pauses`]: time, zones, case, chance, and waiting before another try
 //! - [`filter`]: what a caller asks of events
 //! - [`session`]: what the events of one session tell together
@@ -30,6 +31,7 @@ pub mod columns;
 pub mod config;
 pub mod csv;
 pub mod cursor;
+pub mod entra;
 pub mod event;
 pub mod export;
 pub mod fields;
