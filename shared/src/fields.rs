@@ -147,6 +147,15 @@ impl<'e> Fields<'e> {
 
     /// A list of 1 to `most` texts; empty where there is none.
     pub fn texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
+        self.texts_within(key, 1..=most)
+    }
+
+    /// A list of at most `most` texts, where an empty one says the same as none.
+    pub fn any_texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
+        self.texts_within(key, 0..=most)
+    }
+
+    fn texts_within(&mut self, key: &'static str, range: RangeInclusive<usize>) -> Vec<String> {
         let list = match self.take(key) {
             None => return Vec::new(),
             Some(Value::Array(list)) => list,
@@ -155,8 +164,8 @@ impl<'e> Fields<'e> {
                 return Vec::new();
             }
         };
-        if list.is_empty() || list.len() > most {
-            self.fault(key, format!("has {} entries; 1 to {most} may be given", list.len()));
+        if !range.contains(&list.len()) {
+            self.fault(key, format!("has {} entries; {} to {} may be given", list.len(), range.start(), range.end()));
             return Vec::new();
         }
         let mut texts = Vec::with_capacity(list.len());
@@ -168,6 +177,34 @@ impl<'e> Fields<'e> {
             }
         }
         texts
+    }
+
+    /// A list of at most `most` objects, each read by `read`; empty where there is none. One that is wrong is left out.
+    pub fn objects<T>(&mut self, key: &'static str, most: usize, read: impl Fn(Fields<'_>) -> Option<T>) -> Vec<T> {
+        let list = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(_) => {
+                self.fault(key, "must be a list of JSON objects");
+                return Vec::new();
+            }
+        };
+        if list.len() > most {
+            self.fault(key, format!("has {} entries; {most} are the most", list.len()));
+            return Vec::new();
+        }
+        let mut objects = Vec::with_capacity(list.len());
+        for (index, value) in list.into_iter().enumerate() {
+            match value {
+                Value::Object(members) => {
+                    let pointer = format!("{}/{index}", pointer_to(&self.pointer, key));
+                    let (otherwise, errors) = (self.otherwise, &mut *self.errors);
+                    objects.extend(read(Fields { members, pointer, known: Vec::new(), otherwise, errors }));
+                }
+                _ => self.fault(&format!("{key}/{index}"), "must be a JSON object"),
+            }
+        }
+        objects
     }
 
     /// One of `words`.

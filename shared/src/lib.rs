@@ -3,10 +3,11 @@
 //! - [`event`]: the event, its digest and its answered form
 //! - [`catalogue`]: every action in one table, and the sentences
 //! - [`ijson`], [`fields`], [`intake`]: from a caller's JSON to an event, or to everything that is wrong with it
+//! - [`entra`]: from Microsoft Graph's objects to events, packages and organisations
 //! - [`instant`], [`length`], [`zone`], [`folding`], [`chance`], [`pauses`]: time, zones, case, chance, and waiting before another try
 //! - [`filter`]: what a caller asks of events
 //! - [`session`]: what the events of one session tell together
-//! - [`settings`], [`person`], [`application`]: what a tenant configures
+//! - [`settings`], [`person`], [`application`], [`package`], [`organisation`]: what a tenant configures
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
 //! - [`access`]: who may
@@ -32,6 +33,7 @@ pub mod columns;
 pub mod config;
 pub mod csv;
 pub mod cursor;
+pub mod entra;
 pub mod event;
 pub mod export;
 pub mod fields;
@@ -44,7 +46,9 @@ pub mod instant;
 pub mod intake;
 pub mod length;
 pub mod order;
+pub mod organisation;
 pub mod outbound;
+pub mod package;
 pub mod paging;
 pub mod pauses;
 pub mod person;

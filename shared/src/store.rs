@@ -11,7 +11,8 @@
 //! | [`search`] | which events meet this filter and these words |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
 //! | [`wire`] | what does DynamoDB's JSON hold |
-//! | [`document`] | what is configured: settings, people, applications |
+//! | [`document`] | what is configured: settings, people, applications, packages, organisations |
+//! | [`packages`] | which packages and organisations are there; what was a package at a version |
 //! | [`windows`] | which windows does an event open or end; what is due; who works on it |
 //! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
 //! | [`follow`] | which accesses and findings do these events change |
@@ -25,6 +26,7 @@ pub mod insert;
 pub mod item;
 pub mod keys;
 pub mod listing;
+pub mod packages;
 pub mod plan;
 pub mod projections;
 pub mod search;

@@ -1,9 +1,11 @@
-//! What people change: settings, people, applications, windows. In reading order: [`handle`], [`settings`], [`people`],
-//! [`applications`], [`windows`].
+//! What people change: settings, people, applications, packages, organisations, windows. In reading order: [`handle`],
+//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`windows`].
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
 pub mod applications;
+pub mod organisations;
+pub mod packages;
 pub mod people;
 pub mod settings;
 pub mod windows;
@@ -77,6 +79,10 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
             applications::put(&trail, request, &caller, function.place, &function.store).await
         }
         "DELETE /v1/applications/{id}" => applications::delete(&trail, request, &caller, sweep).await,
+        "PUT /v1/packages/{id}" => packages::put(&trail, request, &caller).await,
+        "DELETE /v1/packages/{id}" => packages::delete(&trail, request, &caller).await,
+        "PUT /v1/organisations/{id}" => organisations::put(&trail, request, &caller).await,
+        "DELETE /v1/organisations/{id}" => organisations::delete(&trail, request, &caller).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
         "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,

@@ -1,4 +1,4 @@
-//! What is configured: settings, people, applications.
+//! What is configured: settings, people, applications, packages, organisations.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
@@ -6,12 +6,13 @@ use shared::{
     api::{self, Parameters},
     application::{Application, Configured},
     filter::FreeText,
-    paging,
+    organisation, package, paging,
     person::{Known, Person},
     problem::Problem,
     store::{
         Trail,
         document::{Document, Kind},
+        packages,
     },
 };
 
@@ -68,6 +69,32 @@ impl Answered for Configured {
     }
 }
 
+impl Answered for package::Configured {
+    const KIND: Kind = Kind::Package;
+    const LIST: &'static str = "packages";
+
+    fn read(document: Document) -> Result<Option<Self>, Problem> {
+        Ok(packages::read_package(document)?)
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        [self.id.as_str()].into_iter().chain(self.package.searchable()).collect()
+    }
+}
+
+impl Answered for organisation::Configured {
+    const KIND: Kind = Kind::Organisation;
+    const LIST: &'static str = "organisations";
+
+    fn read(document: Document) -> Result<Option<Self>, Problem> {
+        Ok(packages::read_organisation(document)?)
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        [self.id.as_str()].into_iter().chain(self.organisation.searchable()).collect()
+    }
+}
+
 /// `GET /v1/people/{id}`: one person.
 ///
 /// # Errors
@@ -85,6 +112,28 @@ pub async fn application(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<Configured>(trail, request, "no application with this id is configured in the tenant").await
+}
+
+/// `GET /v1/packages/{id}`: one access package, with the version it has.
+///
+/// # Errors
+/// 404, 503.
+pub async fn package(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    one::<package::Configured>(trail, request, "no package with this id is configured in the tenant").await
+}
+
+/// `GET /v1/organisations/{id}`: one organisation.
+///
+/// # Errors
+/// 404, 503.
+pub async fn organisation(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    one::<organisation::Configured>(trail, request, "no organisation with this id is configured in the tenant").await
 }
 
 async fn one<T: Answered>(
@@ -116,6 +165,30 @@ pub async fn applications(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<Configured>(trail, request).await
+}
+
+/// `GET /v1/packages`: the access packages whose ids, names, catalogs, owners or resource roles hold every word of `q`, in the
+/// order of their ids.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn packages(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    list::<package::Configured>(trail, request).await
+}
+
+/// `GET /v1/organisations`: the organisations whose ids, names, domains or sponsors hold every word of `q`, in the order of their
+/// ids.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn organisations(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    list::<organisation::Configured>(trail, request).await
 }
 
 async fn list<T: Answered>(

@@ -1,4 +1,4 @@
-//! What is configured: settings, people, applications. Each is a document of a kind, with an id and a generation that counts its changes; each
+//! What is configured: settings, people, applications, packages, organisations. Each is a document of a kind, with an id and a generation that counts its changes; each
 //! change is an event that holds the old and the new content, stored in the same transaction.
 //!
 //! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
@@ -32,6 +32,10 @@ pub enum Kind {
     Person,
     /// An application, with its directory.
     Application,
+    /// An access package, with its policies.
+    Package,
+    /// An organisation whose people may ask for packages.
+    Organisation,
 }
 
 impl Kind {
@@ -41,15 +45,19 @@ impl Kind {
             Self::Settings => "settings",
             Self::Person => "person",
             Self::Application => "application",
+            Self::Package => "package",
+            Self::Organisation => "organisation",
         }
     }
 
     /// The action that a change of it is.
-    fn action(self) -> &'static str {
+    pub(super) fn action(self) -> &'static str {
         match self {
             Self::Settings => "settings.changed",
             Self::Person => "person.configured",
             Self::Application => "application.configured",
+            Self::Package => "package.configured",
+            Self::Organisation => "organisation.configured",
         }
     }
 }
@@ -187,22 +195,34 @@ impl Trail<'_> {
         kind: Kind,
         id: &str,
         by: &Caller,
-        mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
+        want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
     ) -> Result<Configured, E> {
+        Ok(self.configure_to_version(kind, id, by, want).await?.0)
+    }
+
+    /// The same, with the generation that the document has by then.
+    pub(super) async fn configure_to_version<E: From<ReadError>>(
+        &self,
+        kind: Kind,
+        id: &str,
+        by: &Caller,
+        mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
+    ) -> Result<(Configured, u64), E> {
         let mut pauses = Pauses::until(self.deadline);
         // The last generation that the trail is known to tell of.
         let mut told = 0;
         loop {
             let before = self.document(kind, id).await?;
-            let generation = told.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
+            let there = before.as_ref().map_or(0, |before| before.generation);
+            let generation = told.max(there) + 1;
             let wanted = want(before.as_ref())?;
             if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref() {
-                return Ok(Configured::Unchanged);
+                return Ok((Configured::Unchanged, there));
             }
             let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
             for alias in wanted.aliases.iter().filter(|alias| !had.contains(&alias.key())) {
                 if let Some(other) = self.owner(kind, alias).await?.filter(|other| other != id) {
-                    return Ok(Configured::Taken(alias.clone(), other));
+                    return Ok((Configured::Taken(alias.clone(), other), there));
                 }
             }
             let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted };
@@ -210,9 +230,9 @@ impl Trail<'_> {
             let changes = step.changes(&self.tenant);
             match self.commit(vec![event], None, &by.recorded_by(), changes).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
-                    return Ok(Configured::Created);
+                    return Ok((Configured::Created, generation));
                 }
-                Commit::Done(_) => return Ok(Configured::Changed),
+                Commit::Done(_) => return Ok((Configured::Changed, generation)),
                 // Somebody else was quicker: what is there now decides. Where the state was restored from a backup, the trail is
                 // ahead of it, and its generations are passed over.
                 Commit::Taken(_) if pauses.pause().await => told = generation,
@@ -255,7 +275,7 @@ impl Step<'_> {
         let mut event = Event::of_service(id, tenant, action, now, by.actor());
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
-        let told = [("old", old), ("new", wanted.content.clone())];
+        let told = [("version", Some(generation.into())), ("old", old), ("new", wanted.content.clone())];
         let told = told.into_iter().filter_map(|(word, content)| Some((word.to_owned(), content?)));
         event.details = Some(told.collect::<Map<_, _>>());
         event

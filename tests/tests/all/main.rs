@@ -9,6 +9,7 @@ mod gateway;
 mod ingest;
 mod isolation;
 mod manage;
+mod packages;
 mod peers;
 mod program;
 mod query;

@@ -1,0 +1,45 @@
+//! Organisations: whose people may ask for access packages.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    access::Caller,
+    api,
+    organisation::{self, Organisation},
+    problem::Problem,
+    store::{Trail, document::Configured},
+};
+
+/// `PUT /v1/organisations/{id}`: makes the organisation as the body says, whole.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 503.
+pub async fn put(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let organisation = Organisation::read(&api::json_body(request)?)
+        .map_err(|errors| Problem::invalid("the organisation was not stored", errors))?;
+    let want = |_: Option<Organisation>| Ok::<_, Problem>(Some(organisation.clone()));
+    let (configured, version) = trail.configure_organisation(id, caller, want).await?;
+    // Organisations have no name that another could have.
+    let status = if configured == Configured::Created { 201 } else { 200 };
+    Ok(api::json(status, &organisation::Configured { id: id.to_owned(), version, organisation }))
+}
+
+/// `DELETE /v1/organisations/{id}`: takes the organisation away.
+///
+/// # Errors
+/// 404, 503.
+pub async fn delete(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let missing = || Problem::not_found("no organisation with this id is configured in the tenant");
+    let want = |there: Option<Organisation>| there.map(|_| None).ok_or_else(missing);
+    trail.configure_organisation(id, caller, want).await?;
+    Ok(api::no_content())
+}

@@ -1,0 +1,55 @@
+//! Access packages: what is granted together, and the policies by which it is asked for and approved.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    access::Caller,
+    api,
+    ijson::FieldError,
+    package::{self, Package},
+    problem::Problem,
+    store::{
+        Trail,
+        document::{Alias, Configured},
+    },
+};
+
+/// `PUT /v1/packages/{id}`: makes the package as the body says, whole. Each change is a version, which decisions name.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 409 where another package has the name; 503.
+pub async fn put(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let package = Package::read(&api::json_body(request)?)
+        .map_err(|errors| Problem::invalid("the package was not stored", errors))?;
+    let want = |_: Option<Package>| Ok::<_, Problem>(Some(package.clone()));
+    let (configured, version) = trail.configure_package(id, caller, want).await?;
+    let status = match configured {
+        Configured::Created => 201,
+        Configured::Changed | Configured::Unchanged => 200,
+        Configured::Taken(Alias { name, pointer, .. }, other) => {
+            let detail = format!("{name:?} is the name of the package {other:?}; rename or delete that one first");
+            return Err(Problem::conflict("another package has this name", vec![FieldError::new(pointer, detail)]));
+        }
+    };
+    Ok(api::json(status, &package::Configured { id: id.to_owned(), version, package }))
+}
+
+/// `DELETE /v1/packages/{id}`: takes the package away. What was decided by its policies stays readable in the trail.
+///
+/// # Errors
+/// 404, 503.
+pub async fn delete(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let missing = || Problem::not_found("no package with this id is configured in the tenant");
+    let want = |there: Option<Package>| there.map(|_| None).ok_or_else(missing);
+    trail.configure_package(id, caller, want).await?;
+    Ok(api::no_content())
+}

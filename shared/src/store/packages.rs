@@ -1,0 +1,187 @@
+//! Which packages and organisations are there, and what was a package at a version?
+
+use serde_json::Value;
+
+use crate::{
+    access::Caller,
+    event::{EventId, Party},
+    organisation::{self, Organisation},
+    package::{self, Package},
+    store::{
+        ReadError, Trail,
+        document::{Alias, Configured, Document, Kind, Wanted},
+        item::Damaged,
+    },
+};
+
+/// The name by which a package can be found beside its id.
+const NAME: char = 'n';
+
+impl Trail<'_> {
+    /// The package of that id, as it is now.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn package(&self, id: &str) -> Result<Option<package::Configured>, ReadError> {
+        self.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
+    }
+
+    /// The package of that name, as it is now.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn package_named(&self, name: &str) -> Result<Option<package::Configured>, ReadError> {
+        let found = self.document_known_as(Kind::Package, NAME, name).await?;
+        found.map(read_package).transpose().map(Option::flatten)
+    }
+
+    /// The package that a target names: by id, else by name.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn package_of(&self, target: &Party) -> Result<Option<package::Configured>, ReadError> {
+        let by_id = match &target.id {
+            Some(id) => self.package(id).await?,
+            None => None,
+        };
+        match (by_id, &target.name) {
+            (Some(package), _) => Ok(Some(package)),
+            (None, Some(name)) => self.package_named(name).await,
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The package as it was at a version: what a decision under that version was made by. None where it never had that version,
+    /// was deleted by it, or the trail no longer keeps the event that tells of it.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn package_at(&self, id: &str, version: u64) -> Result<Option<package::Configured>, ReadError> {
+        let told = EventId::of_service(&self.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+        if let Some(recorded) = self.event(&told).await? {
+            let new = recorded.event.details.and_then(|mut details| details.remove("new"));
+            let package: Option<Package> = new.map(serde_json::from_value).transpose().map_err(|_| damaged(id))?;
+            return Ok(package.map(|package| package::Configured { id: id.to_owned(), version, package }));
+        }
+        // The version of now may be older than the trail.
+        Ok(self.package(id).await?.filter(|it| it.version == version))
+    }
+
+    /// Every package.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn packages(&self) -> Result<Vec<package::Configured>, ReadError> {
+        self.every(Kind::Package, read_package).await
+    }
+
+    /// Every organisation.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn organisations(&self) -> Result<Vec<organisation::Configured>, ReadError> {
+        self.every(Kind::Organisation, read_organisation).await
+    }
+
+    /// Makes a package as `want` says, which is told what is there; none takes it away. What came of it, and the package with
+    /// its version.
+    ///
+    /// # Errors
+    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+    pub async fn configure_package<E: From<ReadError>>(
+        &self,
+        id: &str,
+        by: &Caller,
+        mut want: impl FnMut(Option<Package>) -> Result<Option<Package>, E>,
+    ) -> Result<(Configured, u64), E> {
+        let wanted = |there: Option<&Document>| {
+            let before = there.map(Document::read::<Package>).transpose()?.flatten();
+            let name_before = before.as_ref().map(|package| package.name.clone());
+            let package = want(before)?;
+            let name = package.as_ref().map(|package| package.name.clone());
+            let alias = |name| Alias { kind: NAME, name, pointer: "/name".to_owned() };
+            Ok(Wanted {
+                content: content(id, package)?,
+                unconfigured: None,
+                aliases: name.clone().map(alias).into_iter().collect(),
+                shown: Some(shown("package", id, name.or(name_before))),
+            })
+        };
+        self.configure_to_version(Kind::Package, id, by, wanted).await
+    }
+
+    /// The same for an organisation.
+    ///
+    /// # Errors
+    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+    pub async fn configure_organisation<E: From<ReadError>>(
+        &self,
+        id: &str,
+        by: &Caller,
+        mut want: impl FnMut(Option<Organisation>) -> Result<Option<Organisation>, E>,
+    ) -> Result<(Configured, u64), E> {
+        let wanted = |there: Option<&Document>| {
+            let before = there.map(Document::read::<Organisation>).transpose()?.flatten();
+            let name_before = before.as_ref().map(|organisation| organisation.name.clone());
+            let organisation = want(before)?;
+            let name = organisation.as_ref().map(|organisation| organisation.name.clone());
+            Ok(Wanted {
+                content: content(id, organisation)?,
+                unconfigured: None,
+                aliases: Vec::new(),
+                shown: Some(shown("organisation", id, name.or(name_before))),
+            })
+        };
+        self.configure_to_version(Kind::Organisation, id, by, wanted).await
+    }
+
+    async fn every<T>(
+        &self,
+        kind: Kind,
+        read: impl Fn(Document) -> Result<Option<T>, ReadError>,
+    ) -> Result<Vec<T>, ReadError> {
+        let (mut found, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (documents, goes_on) = self.documents(kind, after.as_deref()).await?;
+            for document in documents {
+                after = Some(document.id.clone());
+                found.extend(read(document)?);
+            }
+            if !goes_on {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// A document as a package, unless it was deleted.
+///
+/// # Errors
+/// It is not as this service writes it.
+pub fn read_package(document: Document) -> Result<Option<package::Configured>, ReadError> {
+    let package = document.read()?;
+    Ok(package.map(|package| package::Configured { version: document.generation, id: document.id, package }))
+}
+
+/// A document as an organisation, unless it was deleted.
+///
+/// # Errors
+/// It is not as this service writes it.
+pub fn read_organisation(document: Document) -> Result<Option<organisation::Configured>, ReadError> {
+    let organisation = document.read()?;
+    let configured =
+        |organisation| organisation::Configured { version: document.generation, id: document.id.clone(), organisation };
+    Ok(organisation.map(configured))
+}
+
+fn content(id: &str, content: Option<impl serde::Serialize>) -> Result<Option<Value>, ReadError> {
+    content.map(serde_json::to_value).transpose().map_err(|_| damaged(id))
+}
+
+fn damaged(id: &str) -> ReadError {
+    Damaged::new(id, "content").into()
+}
+
+fn shown(kind: &str, id: &str, name: Option<String>) -> Party {
+    Party { kind: Some(kind.to_owned()), id: Some(id.to_owned()), name, email: None }
+}
