@@ -256,6 +256,11 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
+    /// Adds what an address says beside its query string.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
     /// A parameter's text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())

@@ -264,6 +264,14 @@ pub struct Session {
     pub approvals_needed: Option<u32>,
 }
 
+impl Session {
+    /// A session of which only the id is told.
+    pub fn named(id: String) -> Self {
+        let (roles, username, starts_at, ends_at, approvals_needed) = (Vec::new(), None, None, None, None);
+        Self { id, scope: Scope::Session, roles, username, starts_at, ends_at, approvals_needed }
+    }
+}
+
 /// What a session's username reads before there is one. Never stored: it is what "none yet" looks like.
 pub const USERNAME_TBD: &str = "TBD";
 

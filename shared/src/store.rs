@@ -16,6 +16,7 @@
 //! | [`windows`] | which windows does an event open or end; what is due; who works on it |
 //! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
 //! | [`follow`] | which accesses and findings do these events change |
+//! | [`reports`] | what do reports answer |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
 
 pub mod by_id;
@@ -29,6 +30,7 @@ pub mod listing;
 pub mod packages;
 pub mod plan;
 pub mod projections;
+pub mod reports;
 pub mod search;
 mod transaction;
 pub mod windows;

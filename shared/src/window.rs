@@ -813,15 +813,7 @@ impl Window {
                 event.subject = Some(claim.subject.clone()).filter(|subject| *subject != Party::default());
                 event.target = claim.target.clone();
                 event.request_id = claim.request_id.clone();
-                event.session = claim.session.clone().map(|id| Session {
-                    id,
-                    scope: Scope::Session,
-                    roles: Vec::new(),
-                    username: None,
-                    starts_at: None,
-                    ends_at: None,
-                    approvals_needed: None,
-                });
+                event.session = claim.session.clone().map(Session::named);
             }
             event.target = told.target.or(event.target);
             // Texts are held to what a caller's would be.

@@ -4,6 +4,7 @@
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
 pub mod applications;
+pub mod findings;
 pub mod organisations;
 pub mod packages;
 pub mod people;
@@ -66,8 +67,8 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     let (now, deadline) = (Instant::now(), api::deadline());
     let caller = function.access.caller(request)?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    let is_about_windows = route.starts_with("POST /v1/windows/");
-    caller.require(if is_about_windows { Permission::Operate } else { Permission::Admin })?;
+    let is_operating = ["POST /v1/windows/", "POST /v1/findings/"].iter().any(|those| route.starts_with(those));
+    caller.require(if is_operating { Permission::Operate } else { Permission::Admin })?;
     let tenant = caller.tenant(request)?;
     Parameters::read(request, &[])?;
     let trail = function.store.trail(tenant, now, deadline).await?;
@@ -83,6 +84,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "DELETE /v1/packages/{id}" => packages::delete(&trail, request, &caller).await,
         "PUT /v1/organisations/{id}" => organisations::put(&trail, request, &caller).await,
         "DELETE /v1/organisations/{id}" => organisations::delete(&trail, request, &caller).await,
+        "POST /v1/findings/{id}/disposition" => findings::disposition(&trail, request, &caller).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
         "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,

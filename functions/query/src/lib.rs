@@ -5,7 +5,9 @@ pub mod about;
 pub mod configured;
 pub mod events;
 pub mod feed;
+pub mod findings;
 pub mod page;
+pub mod reports;
 pub mod sessions;
 pub mod windows;
 
@@ -59,6 +61,7 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     match route {
         "GET /v1/actions" => return about::actions(request),
+        "GET /v1/reports" => return reports::list(request),
         "GET /v1/me" if !caller.names_tenant(request) => {
             return about::me(&caller, None, &function.store, now, request);
         }
@@ -82,6 +85,10 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/packages/{id}" => configured::package(&trail, request).await,
         "GET /v1/organisations" => configured::organisations(&trail, request).await,
         "GET /v1/organisations/{id}" => configured::organisation(&trail, request).await,
+        "GET /v1/reports/{report}" | "GET /v1/reports/requests/{id}" => reports::one(&trail, request, &caller).await,
+        "GET /v1/checkpoints" => findings::rules(&trail, request),
+        "GET /v1/findings" => findings::list(&trail, request).await,
+        "GET /v1/findings/{id}" => findings::one(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),

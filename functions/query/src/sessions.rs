@@ -5,6 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::{
+    accesses::{Access, Key},
     api::{self, Parameters},
     asked::range,
     catalogue::State,
@@ -19,6 +20,7 @@ use shared::{
         Trail,
         keys::{self, Lane, Part, Position},
         listing::{Index, Order, Pace, Range},
+        projections::Kind,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -88,6 +90,8 @@ struct Session {
     story: Story,
     /// The window that it opened, as it stands.
     window: Option<Value>,
+    /// The findings about it that stand.
+    findings: Vec<String>,
 }
 
 /// All that the trail tells of a session, none where it tells nothing.
@@ -119,5 +123,8 @@ async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem
         Some(id) => trail.window(id).await?.map(|it| it.window.answered(trail.now)),
         None => None,
     };
-    Ok(Some(Session { story, window }))
+    let access = trail.projection(Kind::Access, &Key::Session(id.to_owned()).to_string()).await?;
+    let access: Option<Access> = access.map(|access| access.read()).transpose()?;
+    let findings = access.iter().flat_map(Access::open_findings).map(str::to_owned).collect();
+    Ok(Some(Session { story, window, findings }))
 }

@@ -20,11 +20,13 @@ use crate::{
     accesses::{self, Access, Key},
     application::Configured,
     checkpoint::{self, ABOUT_ACCESS, Context, Found, Hasty, People, alias},
-    event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Scope, Session},
+    event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Session},
     figures::{self, Part},
     finding::{self, Finding},
     folding::fold,
     instant::Instant,
+    organisation,
+    package::{self, Somebody},
     person::{Known, Person},
     store::{
         ReadError, Trail, Unavailable,
@@ -66,6 +68,7 @@ struct Follower<'t> {
     /// Who is behind a name, as far as it was asked.
     people: Mutex<HashMap<String, Option<Arc<Known>>>>,
     applications: OnceCell<Vec<Configured>>,
+    organisations: OnceCell<Vec<organisation::Configured>>,
 }
 
 /// Who tells of findings.
@@ -80,6 +83,9 @@ pub fn list_of(facet: &str, is_long: bool) -> String {
 
 /// The list of all accesses.
 pub const ALL: &str = "all";
+
+/// The list of role assignments that changed other than by a package, by their events.
+pub const ROLE_CHANGES: &str = "role changes";
 
 /// The list of accesses by or for a person, of an account, to a target.
 pub fn facet(kind: &str, name: &str) -> String {
@@ -124,7 +130,7 @@ impl Trail<'_> {
 
 impl<'t> Follower<'t> {
     fn of(trail: &'t Trail<'t>) -> Self {
-        Self { trail, people: Mutex::default(), applications: OnceCell::new() }
+        Self { trail, people: Mutex::default(), applications: OnceCell::new(), organisations: OnceCell::new() }
     }
 
     async fn follow(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
@@ -137,7 +143,8 @@ impl<'t> Follower<'t> {
                 findings.entry(id.to_owned()).or_default().push(recorded.clone());
             }
             if let Some(found) = checkpoint::out_of_band(&self.trail.tenant, event) {
-                self.concern(&event.id.to_string(), event, Some(found), &[]).await?;
+                let owners = self.owners_of(event.target.as_ref()).await?;
+                self.concern(event.id.as_str(), event, Some(found), &owners).await?;
             }
             match Key::of(event) {
                 // What a finding of an access changes of it is told by the access already; a rebuild learns it here.
@@ -656,7 +663,7 @@ impl<'t> Follower<'t> {
                 told.subject = event.subject.clone().or_else(|| Some(accesses::party(&event.actor)));
                 told.subject = told.subject.take().filter(|subject| *subject != Party::default());
                 told.account = event.account.clone();
-                told.session = event.session.as_ref().map(session_of);
+                told.session = event.session.as_ref().map(|session| Session::named(session.id.clone()));
                 told.request_id = event.request_id.clone();
             };
             match (&found, concern.raised > concern.withdrawn) {
@@ -670,7 +677,9 @@ impl<'t> Follower<'t> {
                 }
                 _ => {}
             }
-            let kept = Kept { key, content: &concern, places: BTreeSet::new(), due: None };
+            let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
+            let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
+            let kept = Kept { key, content: &concern, places: place.into_iter().collect(), due: None };
             if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }
@@ -770,9 +779,33 @@ impl<'t> Follower<'t> {
         name.map(|name| fold(name)).unwrap_or_default()
     }
 
-    /// Decisions whose approver is known not to be among those that the policy names.
-    async fn strangers(&self, _access: &Access, _people: &People) -> Result<Vec<EventId>, ReadError> {
-        Ok(Vec::new())
+    /// Decisions whose approver is known not to be among those that the policy names, in the version that it was made under.
+    async fn strangers(&self, access: &Access, people: &People) -> Result<Vec<EventId>, ReadError> {
+        let mut strangers = Vec::new();
+        let Some(target) = &access.target else { return Ok(strangers) };
+        if access.decisions.iter().all(|decision| decision.policy.is_none()) {
+            return Ok(strangers);
+        }
+        let Some(now) = self.trail.package_of(target).await? else { return Ok(strangers) };
+        let organisations = self.organisations.get_or_try_init(|| self.trail.organisations()).await?;
+        let requester = access.requester.as_ref().map(accesses::party).unwrap_or_default();
+        let requester = Somebody::of_party(&requester, people.find(&requester));
+        for decision in &access.decisions {
+            let Some(policy) = &decision.policy else { continue };
+            let then = match policy.version.parse() {
+                Ok(version) => self.trail.package_at(&now.id, version).await?,
+                // A version that is not ours says nothing of what it was like.
+                Err(_) => None,
+            };
+            let package = &then.as_ref().unwrap_or(&now).package;
+            let Some(policy) = package.policy(&policy.id) else { continue };
+            let known = people.find(&accesses::party(&decision.by));
+            let approver = Somebody::of_actor(&decision.by, known);
+            if policy.approves(&approver, &requester, organisations) == package::Verdict::No {
+                strangers.push(decision.event.clone());
+            }
+        }
+        Ok(strangers)
     }
 
     async fn applications(&self) -> Result<&Vec<Configured>, ReadError> {
@@ -781,12 +814,20 @@ impl<'t> Follower<'t> {
 
     /// Who owns what an access is to.
     async fn owners(&self, access: &Access) -> Result<Vec<String>, ReadError> {
-        let Some(target) = &access.target else { return Ok(Vec::new()) };
+        self.owners_of(access.target.as_ref()).await
+    }
+
+    /// Who owns an application or a package.
+    async fn owners_of(&self, target: Option<&Party>) -> Result<Vec<String>, ReadError> {
+        let Some(target) = target else { return Ok(Vec::new()) };
         let is_it = |it: &&Configured| {
             target.id.as_ref() == Some(&it.id)
                 || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
         };
-        Ok(self.applications().await?.iter().find(is_it).map(|it| it.application.owners.clone()).unwrap_or_default())
+        match self.applications().await?.iter().find(is_it) {
+            Some(it) => Ok(it.application.owners.clone()),
+            None => Ok(self.trail.package_of(target).await?.map(|it| it.package.owners).unwrap_or_default()),
+        }
     }
 
     async fn owners_of_account(&self, event: &Event) -> Result<Vec<String>, ReadError> {
@@ -802,31 +843,11 @@ fn about_access(event: &mut Event, access: &Access) {
     event.subject = access.subject.clone().filter(|subject| *subject != Party::default());
     event.account = access.account.clone();
     event.request_id = access.request_id.clone();
-    event.session = access.session.clone().map(|id| Session {
-        id,
-        scope: Scope::Session,
-        roles: Vec::new(),
-        username: None,
-        starts_at: None,
-        ends_at: None,
-        approvals_needed: None,
-    });
+    event.session = access.session.clone().map(Session::named);
     let details = event.details.get_or_insert_default();
     details.insert("access".to_owned(), json!(access.id));
     if let Some(window) = &access.window {
         details.insert("window".to_owned(), json!(window));
-    }
-}
-
-fn session_of(session: &Session) -> Session {
-    Session {
-        scope: Scope::Session,
-        roles: Vec::new(),
-        username: None,
-        starts_at: None,
-        ends_at: None,
-        approvals_needed: None,
-        ..session.clone()
     }
 }
 

@@ -197,6 +197,11 @@ impl Trail<'_> {
 }
 
 impl Listing<'_> {
+    /// Which way it goes.
+    pub fn order(&self) -> Order {
+        self.lanes.first().map_or(Order::Descending, |lane| lane.order)
+    }
+
     /// The next event, none at the end.
     ///
     /// # Errors

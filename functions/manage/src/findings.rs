@@ -1,0 +1,80 @@
+//! What people say of findings, and projections that are to be computed anew.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde_json::json;
+use shared::{
+    access::Caller,
+    api,
+    event::{Event, EventId, Party, Session},
+    finding::{Finding, Said, State, Verdict},
+    problem::Problem,
+    store::{ReadError, Trail, Unavailable, insert::Insertion, projections::Kind},
+};
+
+/// How often what others say at the same time is read anew.
+const TRIES: usize = 5;
+
+/// `POST /v1/findings/{id}/disposition`: what somebody makes of a finding, with the reason, and who has it from then on.
+///
+/// # Errors
+/// 404; 409 where it was withdrawn; 422 for what is wrong with the request; 503.
+pub async fn disposition(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let said = Said::read(&api::json_body(request)?);
+    let said = said.map_err(|errors| Problem::invalid("the finding was not dispositioned", errors))?;
+    let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
+    let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
+    for _ in 0..TRIES {
+        // With whatever the trail tells of it by now, which the projection may not know yet.
+        let finding: Finding = match trail.follow_finding(id, Vec::new()).await? {
+            Some(finding) => finding,
+            None => trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
+        };
+        if finding.state == State::Withdrawn {
+            let detail = "the finding was withdrawn: what was missing came late, and nothing is left to be said of it";
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
+        let by = caller.actor();
+        // The same said again, as after an answer that was lost, is said once.
+        if let Some(last) = finding.dispositions.last()
+            && (last.disposition, &last.reason, &last.owner, &last.by)
+                == (said.disposition, &said.reason, &said.owner, &by)
+        {
+            return Ok(api::json(200, &finding));
+        }
+        let number = finding.dispositions.len() + 1;
+        let about = [id.as_str(), &finding.raised.to_string(), &number.to_string()];
+        let event_id = EventId::of_service(&trail.tenant, "finding.dispositioned", &about);
+        let mut event = Event::of_service(event_id, &trail.tenant, "finding.dispositioned", trail.now, by);
+        event.target = Some(Party { kind: Some("finding".into()), id: Some(id.clone()), ..Party::default() });
+        event.reason = Some(said.reason.clone());
+        event.subject = finding.subject.clone();
+        event.account = finding.account.clone();
+        event.request_id = finding.request_id.clone();
+        event.session = finding.session.clone().map(Session::named);
+        let word = Verdict::ALL.iter().find(|(_, verdict)| *verdict == said.disposition).map(|(word, _)| *word);
+        let mut details = json!({"rule": finding.rule, "round": finding.raised, "disposition": word});
+        if let Some(owner) = &said.owner {
+            details["owner"] = owner.as_str().into();
+        }
+        if let Some(access) = &finding.access {
+            details["access"] = access.as_str().into();
+        }
+        event.details = details.as_object().cloned();
+        match trail.insert(vec![event], &caller.recorded_by()).await.pop() {
+            Some(Insertion::Created(recorded) | Insertion::Duplicate(recorded)) => {
+                let finding = trail.follow_finding(id, vec![recorded]).await?;
+                return finding.map(|finding| api::json(200, &finding)).ok_or_else(missing);
+            }
+            // Somebody else said something in the same moment.
+            Some(Insertion::Conflict(_, theirs)) => {
+                trail.follow_finding(id, vec![theirs]).await?;
+            }
+            _ => return Err(ReadError::from(Unavailable("the disposition was not confirmed".to_owned())).into()),
+        }
+    }
+    Err(ReadError::from(Unavailable(format!("finding {id:?} was dispositioned by others all the time"))).into())
+}

@@ -1,0 +1,142 @@
+//! Findings: what auditors must look at.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde_json::json;
+use shared::{
+    api::{self, Parameters},
+    asked,
+    checkpoint::RULES,
+    cursor::Binding,
+    finding::{Finding, State},
+    folding::fold,
+    paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+    problem::Problem,
+    store::{Trail, follow::ALL, listing::Order, projections::Kind},
+};
+use tokio::time::Instant as Deadline;
+
+/// Findings read at a time.
+const AT_A_TIME: usize = 100;
+
+/// `GET /v1/checkpoints`: the rules by which findings are raised.
+///
+/// # Errors
+/// 400 for any parameter.
+pub fn rules(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    Ok(api::json(200, &json!({"checkpoints": RULES, "thresholds": trail.settings.thresholds})))
+}
+
+/// `GET /v1/findings/{id}`: one finding.
+///
+/// # Errors
+/// 404, 503.
+pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
+    let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
+    let finding = trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?;
+    Ok(api::json(200, &finding.read::<Finding>()?))
+}
+
+/// `GET /v1/findings`: findings, those raised last first; in a range of time, a state, of a rule, of an owner, about a session, request,
+/// account or person.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let known = [
+        "since",
+        "until",
+        "tz",
+        "state",
+        "rule",
+        "severity",
+        "owner",
+        "session",
+        "request_id",
+        "account",
+        "person",
+        "window",
+        "application",
+        "limit",
+        "cursor",
+    ];
+    let parameters = Parameters::read(request, &known)?;
+    let state = parameters.read_as("state", |text| match State::ALL.iter().find(|(word, _)| *word == text) {
+        Some((_, state)) => Ok(*state),
+        None => Err(format!("{text:?} must be one of open, withdrawn, dispositioned")),
+    })?;
+    parameters.read_as("rule", |text| match RULES.iter().any(|rule| rule.name == text) {
+        true => Ok(()),
+        false => {
+            let names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+            Err(format!("there is no rule {text:?}; there are {}", names.join(", ")))
+        }
+    })?;
+    parameters.read_as("severity", |text| match ["low", "medium", "high", "critical"].contains(&text) {
+        true => Ok(()),
+        false => Err(format!("{text:?} must be one of low, medium, high, critical")),
+    })?;
+    let limit = limit(&parameters)?;
+    let binding = Binding::new(&trail.tenant, "findings", &parameters.identity(&["limit", "cursor"]));
+    let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+    let range = asked::range(trail, &parameters, None)?;
+    let bounds = [range.since, range.until].map(|it| {
+        let (first, last) = (0, 253_402_300_799_999);
+        shared::instant::Instant::from_millis(it.millis().clamp(first, last))
+    });
+    let is = |name: &str, value: Option<&str>| {
+        parameters.get(name).is_none_or(|asked| value.is_some_and(|value| fold(value) == fold(asked)))
+    };
+    let is_wanted = |finding: &Finding| {
+        let named = |name: &str, party: &Option<shared::event::Party>| {
+            parameters.get(name).is_none_or(|asked| {
+                let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
+                names.map(|it| fold(it)).any(|it| it == fold(asked))
+            })
+        };
+        state.is_none_or(|state| finding.state == state)
+            && is("rule", Some(&finding.rule))
+            && is("severity", Some(&finding.severity))
+            && is("session", finding.session.as_deref())
+            && is("request_id", finding.request_id.as_deref())
+            && is("window", finding.window.as_deref())
+            && is("application", finding.application.as_deref())
+            && (is("owner", finding.owner.as_deref()) || finding.owners.iter().any(|owner| is("owner", Some(owner))))
+            && named("account", &finding.account)
+            && named("person", &finding.subject)
+    };
+    let list = state.map_or(ALL, State::as_str);
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    let goes_on = 'pages: loop {
+        let (places, next) = trail.listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref()).await?;
+        for chunk in places.chunks(AT_A_TIME) {
+            let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
+            let mut found: std::collections::HashMap<_, _> =
+                trail.projections(Kind::Finding, &keys).await?.into_iter().map(|it| (it.key.clone(), it)).collect();
+            for (at, key) in chunk {
+                let finding = found.remove(key).map(|projection| projection.read::<Finding>()).transpose()?;
+                // A place may be one that it has left.
+                if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it)) {
+                    let text = serde_json::to_string(&finding).map_err(|error| Problem::internal(&error))?;
+                    bytes += api::escaped_len(&text) + 1;
+                    if page.len() == limit || bytes > MAX_ANSWER_BYTES {
+                        break 'pages true;
+                    }
+                    page.push(finding);
+                }
+                after = Some(format!("{at}#{key}"));
+            }
+            if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ {
+                break 'pages true;
+            }
+        }
+        if next.is_none() {
+            break false;
+        }
+        after = next;
+    };
+    let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
+    Ok(api::json(200, &json!({ "findings": page, "next": next })))
+}

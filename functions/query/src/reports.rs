@@ -1,0 +1,119 @@
+//! Reports and findings: what auditors ask again and again, and what they must look at.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde_json::{Value, json};
+use shared::{
+    access::Caller,
+    api::{self, Parameters},
+    chance,
+    cursor::Binding,
+    event::{Event, EventId, Party},
+    fields::NAME_BYTES,
+    paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+    problem::Problem,
+    report::{Query, REPORTS, Report},
+    store::{
+        Trail,
+        reports::{Rows, revocation_summary},
+    },
+    zone,
+};
+use tokio::time::Instant as Deadline;
+
+/// `GET /v1/reports`: which there are, with their parameters and columns.
+///
+/// # Errors
+/// 400 for any parameter.
+pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let describe = |it: &shared::report::Described| {
+        let columns: Vec<_> = it.columns.iter().map(|column| column.name).collect();
+        json!({"name": it.name, "answers": it.answers, "parameters": it.takes, "required": it.needs, "note": it.note, "columns": columns})
+    };
+    let reports: Vec<Value> = REPORTS.iter().map(describe).collect();
+    Ok(api::json(200, &json!({ "reports": reports })))
+}
+
+/// `GET /v1/reports/{report}` and `GET /v1/reports/requests/{id}`: a page of a report.
+///
+/// # Errors
+/// 400 for a wrong, unknown or missing parameter; 404 where there is no such report; 503.
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let name = request.path_parameters.get("report").map_or("requests", String::as_str);
+    let described = Report::named(name)
+        .filter(|it| it.report != Report::Requests || !request.path_parameters.contains_key("report"));
+    let described = described.ok_or_else(|| {
+        let names: Vec<_> = REPORTS.iter().map(|it| it.name).collect();
+        Problem::not_found(format!(
+            "there is no report {name:?}; there are {} (requests as requests/<id>)",
+            names.join(", ")
+        ))
+    })?;
+    let mut known: Vec<&str> = described.takes.iter().copied().filter(|name| *name != "id").collect();
+    known.extend(["tz", "limit", "cursor"]);
+    let mut parameters = Parameters::read(request, &known)?;
+    if let Some(id) = request.path_parameters.get("id") {
+        let missing = || Problem::not_found("there is no request with this id in the tenant's trail");
+        parameters.set("id", Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?);
+    }
+    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
+    let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
+    let query = Query::read(described, &parameters, &zone)?;
+    let limit = limit(&parameters)?;
+    let binding = Binding::new(&trail.tenant, described.name, &parameters.identity(&["limit", "cursor"]));
+    let after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+    if after.is_none() {
+        tell(trail, caller, described.name, &parameters).await?;
+    }
+    let mut rows = Rows::of(trail, query.clone(), after.clone()).await?;
+    let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
+    let is_end = loop {
+        if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ && last.is_some() {
+            break false;
+        }
+        let Some((row, place)) = rows.next().await? else { break true };
+        if let Some(row) = row {
+            bytes += api::escaped_len(&row.to_string()) + 1;
+            // It does not fit any more: the next page begins with it.
+            if page.len() == limit || (bytes > MAX_ANSWER_BYTES && !page.is_empty()) {
+                break false;
+            }
+            page.push(row);
+        }
+        last = Some(place);
+    };
+    if described.report == Report::Requests && after.is_none() && page.is_empty() && is_end {
+        return Err(Problem::not_found("there is no request with this id in the tenant's trail"));
+    }
+    let next = last.filter(|_| !is_end).map(|place| binding.cursor(&place));
+    let mut answer = json!({"report": described.name, "as_of": trail.now, "rows": page, "next": next});
+    if let Some(note) = described.note {
+        answer["note"] = note.into();
+    }
+    if described.report == Report::Revocation && after.is_none() {
+        answer["summary"] = revocation_summary(trail, &query).await?;
+    }
+    // Nothing older than the oldest event can be known; an import that begins later knows less.
+    let oldest = trail.now.minus(trail.settings.retention());
+    if query.since.is_none_or(|since| since < oldest) {
+        answer["known_since"] = json!(oldest);
+    }
+    Ok(api::json(200, &answer))
+}
+
+/// Who ran which report, with what.
+async fn tell(trail: &Trail<'_>, caller: &Caller, report: &str, parameters: &Parameters) -> Result<(), Problem> {
+    let about = [report, &trail.now.to_string(), &format!("{:016x}", chance::number())];
+    let id = EventId::of_service(&trail.tenant, "report.run", &about);
+    let mut event = Event::of_service(id, &trail.tenant, "report.run", trail.now, caller.actor());
+    event.target = Some(Party { kind: Some("report".into()), id: Some(report.to_owned()), ..Party::default() });
+    let asked = parameters.identity(&["limit", "cursor"]).into_iter();
+    let asked: serde_json::Map<String, Value> =
+        asked.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    event.details = Some(asked).filter(|asked| !asked.is_empty());
+    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| shared::store::ReadError::from(error).into())
+}
