@@ -249,6 +249,24 @@ pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared
     events
 }
 
+/// Looks again at everything that is to be looked at within so many seconds, as the schedule would when they have passed.
+pub async fn pass(stack: &Stack, seconds: u64) {
+    use shared::instant::{Clock, Instant};
+    let ahead = Duration::from_secs(seconds);
+    let store = store(stack).by(Clock::new(move || Instant::now().plus(ahead)));
+    loop {
+        let now = Instant::now().plus(ahead);
+        let due = store.due_projections(now, shared::api::deadline()).await.expect("what is due");
+        if due.is_empty() {
+            return;
+        }
+        for due in due {
+            let trail = store.trail(&due.tenant, now, shared::api::deadline()).await.expect("the trail");
+            trail.look_again(&due).await.expect("a look");
+        }
+    }
+}
+
 /// The store of a stack, to look at it from behind.
 pub fn store(stack: &Stack) -> shared::store::Store {
     let table = |logical| stack.running.table(logical).expect("a table").to_owned();

@@ -1,0 +1,514 @@
+//! Checkpoints: for each a session that trips it, one that just does not, and, where that can be, an event that comes late and explains it.
+
+use serde_json::{Value, json};
+use tests::{Stack, pass, seconds_ago, until};
+
+/// Longer than anything that may still be on its way is waited for.
+const QUIET: u64 = 130;
+
+struct World {
+    stack: Stack,
+    admin: String,
+    portal: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let stack = Stack::start().await;
+        let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+        let portal = stack.writer("acme");
+        Self { stack, admin, portal }
+    }
+
+    /// Posts events, which all have to be created.
+    async fn told(&self, events: &[Value]) {
+        let answer = self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
+        assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
+        let last = events.last().unwrap()["id"].as_str().unwrap().to_owned();
+        // What the stream has brought this far it has brought whole.
+        self.followed(&last).await;
+    }
+
+    /// Waits until the stream has brought an event of a marker's session as far as it goes.
+    async fn followed(&self, after: &str) {
+        let id = format!("marker-{after}");
+        let marker = json!({"id": id, "action": "session.created", "occurred_at": seconds_ago(0), "justification": "A marker of the test",
+            "actor": {"type": "user", "email": "marker@acme.example"}, "session": {"id": id, "scope": "session"}, "target": {"name": "marker"}});
+        let answer = self.stack.post(&self.portal, "/v1/events", &marker).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        until(format!("{after} is followed"), async || {
+            let rows = self.stack.get(&self.admin, "/v1/reports/access?target=marker&limit=1000").await;
+            rows.body["rows"].as_array().unwrap().iter().any(|row| row["session"] == id).then_some(())
+        })
+        .await;
+    }
+
+    /// Time passes, and what may be missing by then is looked at.
+    async fn quiet(&self) {
+        pass(&self.stack, QUIET).await;
+        self.settled().await;
+    }
+
+    /// Findings come by the stream too.
+    async fn settled(&self) {
+        let number = format!("{:016x}", shared::chance::number());
+        self.followed(&number).await;
+        self.followed(&format!("{number}-2")).await;
+    }
+
+    /// The findings of a rule in a state, by session, request or account.
+    async fn findings(&self, rule: &str, state: &str) -> Vec<String> {
+        let answer = self.stack.get(&self.admin, &format!("/v1/findings?rule={rule}&state={state}&limit=1000")).await;
+        let findings = answer.body["findings"].as_array().unwrap_or_else(|| panic!("{}", answer.text));
+        let about = |finding: &Value| {
+            let names = [
+                &finding["session"],
+                &finding["request_id"],
+                &finding["account"]["name"],
+                &finding["subject"]["email"],
+            ];
+            names.into_iter().find_map(Value::as_str).unwrap_or("?").to_owned()
+        };
+        let mut found: Vec<String> = findings.iter().map(about).collect();
+        found.sort();
+        found
+    }
+
+    /// Asserts what is open and what was withdrawn of a rule.
+    async fn check(&self, rule: &str, open: &[&str], withdrawn: &[&str]) {
+        assert_eq!(self.findings(rule, "open").await, open, "{rule}: open");
+        assert_eq!(self.findings(rule, "withdrawn").await, withdrawn, "{rule}: withdrawn");
+    }
+}
+
+fn user(name: &str) -> Value {
+    json!({"type": "user", "email": format!("{name}@acme.example")})
+}
+
+fn of(id: &str, action: &str, ago: u64, actor: Value, more: Value) -> Value {
+    let mut event = json!({"id": id, "action": action, "occurred_at": seconds_ago(ago), "actor": actor});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+/// A row about a whole session, `ago` seconds ago.
+fn session(id: &str, step: &str, ago: u64, actor: Value, more: Value) -> Value {
+    let mut event = of(
+        &format!("{id}-{step}-{ago}"),
+        &format!("session.{step}"),
+        ago,
+        actor,
+        json!({"session": {"id": id, "scope": "session"}, "target": {"type": "database", "name": "prices"}}),
+    );
+    if step == "created" {
+        event["justification"] = json!("Correct a price");
+    }
+    if step == "granted" {
+        event["window"] = json!(false);
+    }
+    for (name, value) in more.as_object().unwrap() {
+        match (name.as_str(), value) {
+            ("session", Value::Object(members)) => {
+                event["session"].as_object_mut().unwrap().extend(members.clone());
+            }
+            (_, Value::Null) => drop(event.as_object_mut().unwrap().remove(name)),
+            _ => event[name] = value.clone(),
+        }
+    }
+    event
+}
+
+/// A session that is as it should be: asked for by mark, approved by john a minute later, begun and ended by its user.
+fn sound(id: &str, ago: u64) -> Vec<Value> {
+    vec![
+        session(id, "created", ago, user("mark"), json!({})),
+        session(id, "approved", ago - 60, user("john"), json!({})),
+        session(id, "granted", ago - 70, json!({"type": "system"}), json!({})),
+        session(id, "canceled", ago - 300, user("mark"), json!({})),
+    ]
+}
+
+#[tokio::test]
+async fn a_sound_session_has_no_finding() {
+    let world = World::start().await;
+    world.told(&sound("sound", 1000)).await;
+    world.quiet().await;
+    let all = world.stack.get(&world.admin, "/v1/findings").await;
+    assert_eq!(all.body["findings"], json!([]), "{}", all.text);
+}
+
+#[tokio::test]
+async fn a_justification_is_missing_or_too_short() {
+    let world = World::start().await;
+    let asked = |id: &str, justification: Value| {
+        session(id, "created", 50, user("mark"), json!({"justification": justification}))
+    };
+    world.told(&[asked("none", Value::Null), asked("late", Value::Null)]).await;
+    world.told(&[asked("nine", json!("x23456789")), asked("ten", json!("x234567890"))]).await;
+    world.settled().await;
+    world.check("justification.insufficient", &["nine"], &[]).await;
+    world.quiet().await;
+    world.check("justification.insufficient", &["late", "nine", "none"], &[]).await;
+    // The portal tells it with the next row.
+    world.told(&[session("late", "approved", 10, user("john"), json!({"justification": "Correct a price"}))]).await;
+    world.settled().await;
+    world.check("justification.insufficient", &["nine", "none"], &["late"]).await;
+}
+
+#[tokio::test]
+async fn an_approver_approves_their_own_request() {
+    let world = World::start().await;
+    let person = json!({"emails": ["mark@acme.example", "mark.admin@acme.example"]});
+    assert_eq!(world.stack.put(&world.admin, "/v1/people/mark", &person).await.status, 201);
+    let mut events = sound("other", 1000);
+    events.extend([
+        session("own", "created", 900, user("mark"), json!({})),
+        session("own", "approved", 800, user("mark"), json!({})),
+        session("second-account", "created", 900, user("mark"), json!({})),
+        session("second-account", "approved", 800, user("mark.admin"), json!({})),
+        session("for-john", "created", 900, user("mark"), json!({"subject": {"email": "john@acme.example"}})),
+        session("for-john", "approved", 800, user("john"), json!({})),
+        session("automatic", "created", 900, user("mark"), json!({"session": {"approvals_needed": 0}})),
+        session("automatic", "approved", 899, json!({"type": "system"}), json!({"session": {"approvals_needed": 0}})),
+    ]);
+    world.told(&events).await;
+    world.settled().await;
+    world.check("approval.by_requester", &["for-john", "own", "second-account"], &[]).await;
+}
+
+#[tokio::test]
+async fn an_approver_is_not_among_those_the_policy_names() {
+    let world = World::start().await;
+    let package = |approver: &str| {
+        json!({"name": "Sales", "resource_roles": [{"resource": {"name": "CRM"}, "role": "Reader"}],
+            "policies": [{"id": "initial", "requestors": {"all": true}, "approvers": {"users": [approver]}}]})
+    };
+    for (approver, version) in [("john@acme.example", 1), ("ann@acme.example", 2)] {
+        let put = world.stack.put(&world.admin, "/v1/packages/sales", &package(approver)).await;
+        assert_eq!(put.body["version"], version, "{}", put.text);
+    }
+    let asked = |id: &str, approver: &str, version: &str| {
+        let more = json!({"request_id": id, "target": {"type": "package", "id": "sales", "name": "Sales"}, "subject": {"email": "mark@acme.example"}});
+        let with = |members: Value| {
+            let mut more = more.clone();
+            more.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            more
+        };
+        [
+            of(
+                &format!("{id}-1"),
+                "entitlement.requested",
+                900,
+                user("mark"),
+                with(json!({"justification": "Prepare the offer"})),
+            ),
+            of(
+                &format!("{id}-2"),
+                "entitlement.approved",
+                600,
+                user(approver),
+                with(json!({"policy": {"id": "initial", "version": version}})),
+            ),
+        ]
+    };
+    let cases =
+        [asked("then", "john", "1"), asked("now", "john", "2"), asked("ann", "ann", "2"), asked("other", "eve", "1")];
+    world.told(&cases.concat()).await;
+    world.settled().await;
+    world.check("approval.not_among_approvers", &["now", "other"], &[]).await;
+}
+
+#[tokio::test]
+async fn it_is_granted_without_approval() {
+    let world = World::start().await;
+    let mut events = sound("approved", 1000);
+    for id in ["unapproved", "late"] {
+        events.push(session(id, "created", 900, user("mark"), json!({})));
+        events.push(session(id, "granted", 800, json!({"type": "system"}), json!({})));
+    }
+    events.push(session("after", "created", 900, user("mark"), json!({})));
+    events.push(session("after", "granted", 800, json!({"type": "system"}), json!({})));
+    events.push(session("after", "approved", 700, user("john"), json!({})));
+    world.told(&events).await;
+    world.settled().await;
+    world.check("approval.missing", &[], &[]).await;
+    world.quiet().await;
+    world.check("approval.missing", &["after", "late", "unapproved"], &[]).await;
+    world.told(&[session("late", "approved", 850, user("john"), json!({}))]).await;
+    world.settled().await;
+    world.check("approval.missing", &["after", "unapproved"], &["late"]).await;
+    world.check("session.misfit", &["after", "unapproved"], &["late"]).await;
+}
+
+#[tokio::test]
+async fn it_is_used_outside_its_window() {
+    let world = World::start().await;
+    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "owners": ["desk@acme.example"], "directory": {"kind": "external"}});
+    assert_eq!(world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status, 201);
+    let used = |id: &str, account: &str, ago: u64| {
+        of(
+            id,
+            "computer.accessed",
+            ago,
+            user("alex"),
+            json!({"account": {"name": account}, "target": {"type": "desktop", "name": "W11"}}),
+        )
+    };
+    let asked = |id: &str, account: &str, ago: u64| {
+        of(
+            id,
+            "entra.account.requested",
+            ago,
+            user("alex"),
+            json!({"account": {"name": account}, "target": {"id": "desktops", "name": "Desktops"}, "justification": "Reset MFA for a user", "window": {"duration": "PT1H"}}),
+        )
+    };
+    world
+        .told(&[
+            asked("in-1", "msp-in", 3000),
+            used("in-2", "msp-in", 2900),
+            used("out-1", "msp-out", 2900),
+            used("late-1", "msp-late", 2900),
+            // Nobody configured whose account that is.
+            used("foreign-1", "somebody", 2900),
+            of("code-1", "computer.offline_code.retrieved", 9000, user("alex"), json!({"target": {"name": "W11"}})),
+        ])
+        .await;
+    world.settled().await;
+    world.check("use.outside_window", &[], &[]).await;
+    world.quiet().await;
+    // Offline codes too: alex was given accounts, and none then.
+    world.check("use.outside_window", &["alex@acme.example", "msp-late", "msp-out"], &[]).await;
+    let finding =
+        world.stack.get(&world.admin, "/v1/findings?rule=use.outside_window&account=msp-out").await.body["findings"][0]
+            .clone();
+    assert_eq!((&finding["owners"], &finding["evidence"]), (&json!(["desk@acme.example"]), &json!(["out-1"])));
+    world.told(&[asked("late-2", "msp-late", 3000)]).await;
+    world.settled().await;
+    world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late"]).await;
+
+    // A session with an end.
+    let ends = |id: &str| {
+        session(
+            id,
+            "created",
+            2000,
+            user("mark"),
+            json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}}),
+        )
+    };
+    let login = |id: &str, session: &str, ago: u64| {
+        of(
+            id,
+            "computer.accessed",
+            ago,
+            user("mark"),
+            json!({"session": {"id": session, "scope": "session"}, "account": {"name": "db"}, "target": {"type": "database", "name": "prices"}}),
+        )
+    };
+    world.told(&[ends("s-in"), login("l-1", "s-in", 1000), ends("s-out"), login("l-2", "s-out", 999)]).await;
+    world.settled().await;
+    world.check("use.outside_window", &["alex@acme.example", "msp-out", "s-out"], &["msp-late"]).await;
+    let longer = session(
+        "s-out",
+        "granted",
+        1800,
+        json!({"type": "system"}),
+        json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(900)}}),
+    );
+    world.told(&[longer]).await;
+    world.settled().await;
+    world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late", "s-out"]).await;
+}
+
+#[tokio::test]
+async fn it_is_used_for_what_was_not_requested() {
+    let world = World::start().await;
+    let login = |session: &str, target: &str| {
+        of(
+            &format!("{session}-use"),
+            "computer.accessed",
+            800,
+            user("mark"),
+            json!({"session": {"id": session, "scope": "session"}, "account": {"name": "db"}, "target": {"type": "database", "name": target}}),
+        )
+    };
+    let asked = |id: &str| session(id, "created", 900, user("mark"), json!({}));
+    world.told(&[asked("same"), login("same", "PRICES"), asked("other"), login("other", "salaries")]).await;
+    world.settled().await;
+    world.check("use.other_target", &["other"], &[]).await;
+    // A role row tells that it was requested after all.
+    let role =
+        json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
+    world.told(&[session("other", "approved", 850, user("john"), role)]).await;
+    world.settled().await;
+    world.check("use.other_target", &[], &["other"]).await;
+}
+
+#[tokio::test]
+async fn it_is_not_revoked_within_five_minutes() {
+    let world = World::start().await;
+    let planned = json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
+    let begun = |id: &str| {
+        [
+            session(id, "created", 2000, user("mark"), planned.clone()),
+            session(id, "approved", 1950, user("john"), json!({})),
+            session(id, "granted", 1900, json!({"type": "system"}), planned.clone()),
+        ]
+    };
+    let ended = |id: &str, ago: u64| session(id, "expired", ago, json!({"type": "system"}), json!({}));
+    world
+        .told(
+            &[begun("in-time").to_vec(), vec![ended("in-time", 700)], begun("late").to_vec(), vec![ended("late", 699)]]
+                .concat(),
+        )
+        .await;
+    world.told(&[begun("unconfirmed"), begun("said-late")].concat()).await;
+    world.settled().await;
+    world.check("revocation.overdue", &["late"], &[]).await;
+    world.quiet().await;
+    world.check("removal.unconfirmed", &["said-late", "unconfirmed"], &[]).await;
+    // Its end was on its way.
+    world.told(&[ended("said-late", 950)]).await;
+    world.settled().await;
+    world.check("removal.unconfirmed", &["unconfirmed"], &["said-late"]).await;
+    world.check("revocation.overdue", &["late"], &[]).await;
+    // Late in the trail, and in truth.
+    world.told(&[ended("unconfirmed", 500)]).await;
+    world.settled().await;
+    world.check("removal.unconfirmed", &[], &["said-late", "unconfirmed"]).await;
+    world.check("revocation.overdue", &["late", "unconfirmed"], &[]).await;
+}
+
+#[tokio::test]
+async fn a_role_changes_outside_of_packages() {
+    let world = World::start().await;
+    let application = json!({"name": "CRM", "window": "PT1H", "max_window": "PT2H", "accounts": ["crm*"], "owners": ["crm@acme.example"], "directory": {"kind": "external"}});
+    world.stack.put(&world.admin, "/v1/applications/crm", &application).await;
+    let changed = |id: &str, via: bool| {
+        of(
+            id,
+            "application.role_assignment.changed",
+            100,
+            user("root"),
+            json!({"subject": {"email": format!("{id}@acme.example")}, "target": {"id": "crm", "name": "CRM"}, "details": {"via_package": via}}),
+        )
+    };
+    world.told(&[changed("around", false), changed("by-package", true)]).await;
+    world.settled().await;
+    world.check("role_change.out_of_band", &["around@acme.example"], &[]).await;
+    let finding =
+        world.stack.get(&world.admin, "/v1/findings?rule=role_change.out_of_band&owner=crm@acme.example").await;
+    assert_eq!(finding.body["findings"][0]["severity"], "high", "{}", finding.text);
+}
+
+#[tokio::test]
+async fn somebody_approves_in_seconds_three_times_in_thirty_days() {
+    let world = World::start().await;
+    let approved = |id: &str, approver: &str, days: u64, after: u64| {
+        let ago = days * 86_400 + 1000;
+        [
+            session(id, "created", ago, user("mark"), json!({})),
+            session(id, "approved", ago - after, user(approver), json!({})),
+        ]
+    };
+    let mut events = Vec::new();
+    for (number, days) in [1, 15, 30].into_iter().enumerate() {
+        events.extend(approved(&format!("fast-{number}"), "fast", days, 9));
+        events.extend(approved(&format!("slow-{number}"), "slow", days, 10));
+    }
+    for (number, days) in [1, 15, 32].into_iter().enumerate() {
+        events.extend(approved(&format!("rare-{number}"), "rare", days, 9));
+    }
+    world.told(&events).await;
+    world.settled().await;
+    world.check("approval.hasty", &["fast@acme.example"], &[]).await;
+    // One of the requests was made earlier than was known.
+    let ago = 15 * 86_400 + 1100;
+    world.told(&[session("fast-1", "created", ago, user("mark"), json!({}))]).await;
+    world.settled().await;
+    world.check("approval.hasty", &[], &["fast@acme.example"]).await;
+}
+
+#[tokio::test]
+async fn a_step_does_not_fit() {
+    let world = World::start().await;
+    let mut events = sound("sound", 1000);
+    events.extend(sound("twice", 1000));
+    events.push(session("twice", "expired", 600, json!({"type": "system"}), json!({})));
+    world.told(&events).await;
+    world.settled().await;
+    world.check("session.misfit", &["twice"], &[]).await;
+}
+
+#[tokio::test]
+async fn removal_is_not_confirmed() {
+    let world = World::start().await;
+    // Their windows ended a minute ago, which their portal has five minutes to confirm.
+    let asked = |id: &str| {
+        of(
+            id,
+            "entra.account.requested",
+            3660,
+            user("alex"),
+            json!({"account": {"name": id}, "target": {"name": "Elsewhere"}, "justification": "Reset MFA for a user", "window": {"duration": "PT1H"}}),
+        )
+    };
+    let said = |id: &str| {
+        let more = json!({"account": {"name": id}, "target": {"name": "Elsewhere"}});
+        of(&format!("{id}-said"), "entra.account.disabled", 50, user("alex"), more)
+    };
+    world.told(&[asked("said"), asked("unsaid")]).await;
+    world.told(&[said("said")]).await;
+    world.quiet().await;
+    world.check("removal.unconfirmed", &[], &[]).await;
+    pass(&world.stack, 400).await;
+    world.settled().await;
+    world.check("removal.unconfirmed", &["unsaid"], &[]).await;
+    world.told(&[said("unsaid")]).await;
+    world.settled().await;
+    world.check("removal.unconfirmed", &[], &["unsaid"]).await;
+}
+
+#[tokio::test]
+async fn a_finding_is_dispositioned_with_a_reason() {
+    let world = World::start().await;
+    world
+        .told(&[
+            session("own", "created", 900, user("mark"), json!({})),
+            session("own", "approved", 800, user("mark"), json!({})),
+        ])
+        .await;
+    world.settled().await;
+    let finding = world.stack.get(&world.admin, "/v1/findings?session=own").await.body["findings"][0].clone();
+    let path = format!("/v1/findings/{}", finding["id"].as_str().unwrap());
+    let reader = world.stack.reader("acme");
+    let say = async |token: &str, body: Value| world.stack.post(token, &format!("{path}/disposition"), &body).await;
+    assert_eq!(say(&reader, json!({"disposition": "accepted", "reason": "It was a drill"})).await.status, 403);
+    let wrong = say(&world.admin, json!({"disposition": "fine"})).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text.contains("/disposition") && wrong.text.contains("/reason"), "{}", wrong.text);
+    let taken = say(
+        &world.admin,
+        json!({"disposition": "investigating", "reason": "Asking mark", "owner": "ann@acme.example"}),
+    )
+    .await;
+    assert_eq!(
+        (taken.body["state"].as_str(), taken.body["owner"].as_str()),
+        (Some("open"), Some("ann@acme.example")),
+        "{}",
+        taken.text
+    );
+    let accepted = json!({"disposition": "accepted", "reason": "It was a drill"});
+    for _ in 0..2 {
+        let said = say(&world.admin, accepted.clone()).await;
+        assert_eq!(said.body["state"], "dispositioned", "{}", said.text);
+        assert_eq!(said.body["dispositions"].as_array().unwrap().len(), 2, "the same said twice is said once");
+    }
+    let there = world.stack.get(&reader, &path).await.body;
+    assert_eq!(there["dispositions"][1]["by"]["email"], "it@acme.example");
+    world.check("approval.by_requester", &[], &[]).await;
+    let stranger = world.stack.caller("other", "it", "audit:read audit:operate");
+    assert_eq!(world.stack.get(&stranger, &path).await.status, 404);
+    assert_eq!(say(&stranger, accepted).await.status, 404);
+}
