@@ -16,6 +16,7 @@ use crate::{
     filter::{Filter, FreeText},
     instant::Instant,
     problem::Problem,
+    report::{Query, Report, Table},
     store::{
         Trail,
         keys::Position,
@@ -70,6 +71,9 @@ pub struct Asked {
     pub jsonl: bool,
     /// How the files' names begin.
     pub file_name: String,
+    /// The report whose rows are wanted instead of events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Query>,
 }
 
 /// What files are made for.
@@ -87,7 +91,12 @@ impl Asked {
     ///
     /// # Errors
     /// 400 for what is wrong with one of them.
-    pub fn read(trail: &Trail<'_>, parameters: &Parameters, columns: Option<Value>) -> Result<Self, Problem> {
+    pub fn read(
+        trail: &Trail<'_>,
+        parameters: &Parameters,
+        columns: Option<Value>,
+        report: Option<Value>,
+    ) -> Result<Self, Problem> {
         let range = asked::search(trail, parameters, None)?.range;
         let names: Option<Vec<String>> = columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
             Problem::bad_request("\"columns\" must be a list of columns' names; leave it out for all of them")
@@ -95,6 +104,7 @@ impl Asked {
         if names.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::bad_request("\"columns\" names no column; leave it out for all of them"));
         }
+        let report = report.map(|report| read_report(trail, parameters, report)).transpose()?;
         let named = |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
         let text = |name| parameters.get(name).map(str::to_owned);
         let asked = Self {
@@ -115,12 +125,40 @@ impl Asked {
             columns: names.unwrap_or_default(),
             gzip: parameters.flag("gzip")?.unwrap_or(false),
             jsonl: parameters.flag("jsonl")?.unwrap_or(false),
-            file_name: parameters.read_as("file_name", file_name)?.unwrap_or_else(|| "audit-trail".to_owned()),
+            file_name: parameters.read_as("file_name", file_name)?.unwrap_or_else(|| {
+                report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()
+            }),
+            report,
         };
         let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
-        Layout::new(&asked.columns, jiff::tz::TimeZone::UTC, trail.now, trail.now).map_err(wrong)?;
+        let utc = jiff::tz::TimeZone::UTC;
+        match &asked.report {
+            Some(query) => drop(Table::new(query.report, &asked.columns, utc, [trail.now; 2]).map_err(wrong)?),
+            None => drop(Layout::new(&asked.columns, utc, trail.now, trail.now).map_err(wrong)?),
+        }
         Ok(asked)
     }
+}
+
+/// The report that `{"name": "access", "target": "…", "since": "…"}` asks for.
+fn read_report(trail: &Trail<'_>, parameters: &Parameters, report: Value) -> Result<Query, Problem> {
+    for outside in ["since", "until", "filter", "q", "include_service", "include_filters"] {
+        if parameters.get(outside).is_some() {
+            let detail =
+                format!("{outside:?} does not go with a report; what the report takes stands inside \"report\"");
+            return Err(Problem::bad_request(detail));
+        }
+    }
+    let Value::Object(mut members) = report else {
+        return Err(Problem::bad_request("\"report\" must be an object with the report's name and parameters"));
+    };
+    let name = members.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+    let described = Report::named(&name).ok_or_else(|| {
+        Problem::bad_request(format!("\"report\": there is no report {name:?}; GET /v1/reports says which there are"))
+    })?;
+    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
+    let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
+    Query::read(described, &Parameters::from_members(members, described.takes)?, &zone)
 }
 
 /// A file name that any system takes, and that nobody's path or header can be broken with.
@@ -165,6 +203,10 @@ impl Job {
     pub fn range(&self) -> (Instant, Instant) {
         let oldest = self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
         let newest = self.snapshot.plus(crate::intake::MAX_AHEAD);
+        if let Some(Query { since, until, at, .. }) = &self.asked.report {
+            let (since, until) = (at.or(*since).unwrap_or(oldest), at.or(*until).unwrap_or(newest));
+            return (since.max(oldest), until.min(newest).max(since.max(oldest)));
+        }
         let Asked { since, until, include_filters, .. } = &self.asked;
         let since = since.filter(|_| *include_filters).unwrap_or(oldest).max(oldest);
         let until = until.filter(|_| *include_filters).unwrap_or(newest).min(newest);
@@ -201,9 +243,13 @@ impl Job {
     ///
     /// # Errors
     /// A sentence: the zone or a column is not what this version knows.
-    pub fn layout(&self) -> Result<Layout, String> {
+    pub fn sheet(&self) -> Result<Sheet, String> {
         let (since, until) = self.range();
-        Layout::new(&self.asked.columns, zone::zone(&self.asked.tz)?, since, until)
+        let (columns, zone) = (&self.asked.columns, zone::zone(&self.asked.tz)?);
+        Ok(match &self.asked.report {
+            Some(query) => Sheet::Report(Table::new(query.report, columns, zone, [since, until])?),
+            None => Sheet::Events(Layout::new(columns, zone, since, until)?),
+        })
     }
 
     /// The name of its `number`th file of a form.
@@ -220,6 +266,64 @@ impl Job {
     /// The name of its manifest.
     pub fn manifest_name(&self) -> String {
         format!("{}-manifest.json", self.asked.file_name)
+    }
+}
+
+/// A table, of events or of a report.
+#[derive(Debug)]
+pub enum Sheet {
+    /// Of events.
+    Events(Layout),
+    /// Of a report.
+    Report(Table),
+}
+
+/// A row of it.
+#[derive(Debug)]
+pub enum Line {
+    /// An event.
+    Event(Box<Recorded>),
+    /// A report's.
+    Row(Value),
+}
+
+impl Sheet {
+    /// The names in its head.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Events(layout) => layout.names(),
+            Self::Report(table) => table.names(),
+        }
+    }
+
+    /// Writes the head.
+    pub fn write_head(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Events(layout) => layout.write_head(out),
+            Self::Report(table) => table.write_head(out),
+        }
+    }
+
+    /// Writes a row. One of another table has no cells in this one.
+    pub fn write_row(&self, line: &Line, out: &mut Vec<u8>) {
+        match (self, line) {
+            (Self::Events(layout), Line::Event(recorded)) => layout.write_row(recorded, out),
+            (Self::Report(table), Line::Row(row)) => table.write_row(row, out),
+            (Self::Events(_), Line::Row(_)) | (Self::Report(_), Line::Event(_)) => {}
+        }
+    }
+}
+
+impl Line {
+    /// Writes it as JSON, whole.
+    ///
+    /// # Errors
+    /// It is not to be written as JSON, which no row is.
+    pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        match self {
+            Self::Event(recorded) => serde_json::to_writer(out, recorded),
+            Self::Row(row) => serde_json::to_writer(out, row),
+        }
     }
 }
 
@@ -363,6 +467,9 @@ pub struct Place {
     /// The last event that was taken, of those in files that are complete and of those in the open ones.
     #[serde(serialize_with = "shown", deserialize_with = "read_position")]
     pub after: Option<Position>,
+    /// The same of a report's rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_row: Option<String>,
     /// Complete files.
     pub files: Vec<File>,
     /// Files that are being written.
@@ -394,6 +501,7 @@ impl Place {
     pub fn rewound(mut self) -> (Self, Vec<Upload>) {
         let Some(open) = self.open.take() else { return (self, Vec::new()) };
         self.after = open.begun_after;
+        self.after_row = open.begun_after_row;
         let uploads = open.outputs.into_iter().filter_map(|output| output.upload).collect();
         (self, uploads)
     }
@@ -422,6 +530,9 @@ pub struct Open {
     /// Where the job stood when they were begun.
     #[serde(serialize_with = "shown", deserialize_with = "read_position")]
     pub begun_after: Option<Position>,
+    /// The same of a report's rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_after_row: Option<String>,
     /// Events in them.
     pub rows: u64,
     /// Whether all that is said of them was put down together, by a run that then stopped. Else that run may still be at work, or was killed,
@@ -515,9 +626,25 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
+/// What a manifest says of files of events.
+const EVENTS_NOTE: &str = "Rows are the events of the range, which ends where the retention ended at the snapshot, that were recorded up to the snapshot \
+    and meet the filters, the newest first. Filters count where include_filters is true; the service's own events are there where \
+    include_service is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
+    \\u00XX; JSON Lines files hold the events as they are.";
+/// The same of files of a report.
+const REPORT_NOTE: &str = "Rows are those of the report as it stood when they were read, after the snapshot. In CSV files a cell that a spreadsheet \
+    could take for a formula begins with ', and control characters are written \\u00XX; JSON Lines files hold the rows as they are.";
+
 /// What goes with the files: what was asked for, in clear, and what each file has to be.
-pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, layout: &Layout) -> Value {
+pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, sheet: &Sheet) -> Value {
     let (first, end) = job.range();
+    let note = match sheet {
+        Sheet::Events(_) => EVENTS_NOTE.to_owned(),
+        Sheet::Report(_) => {
+            let more = job.asked.report.as_ref().and_then(|query| query.report.described().note);
+            more.map_or_else(|| REPORT_NOTE.to_owned(), |more| format!("{REPORT_NOTE} Of this report: {more}."))
+        }
+    };
     let mut manifest = json!({
         "manifest": "jit-audit/export/v1",
         "tenant": tenant, "id": job.id, "snapshot": job.snapshot, "created_by": job.created_by,
@@ -526,13 +653,10 @@ pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, layout: &Layout) -> V
         "rows": place.rows(),
         "files": place.files.iter().map(described).collect::<Vec<_>>(),
         "order": "desc",
-        "note": "Rows are the events of the range, which ends where the retention ended at the snapshot, that were recorded up to the snapshot \
-            and meet the filters, the newest first. Filters count where include_filters is true; the service's own events are there where \
-            include_service is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
-            \\u00XX; JSON Lines files hold the events as they are.",
+        "note": note,
     });
     merge(&mut manifest, json!(job.asked));
-    manifest["header"] = layout.names().into();
+    manifest["header"] = sheet.names().into();
     manifest
 }
 
@@ -559,6 +683,7 @@ mod tests {
         let position: Position = "2026-11-22T00:26:07.000Z#a-1".parse().unwrap();
         let place = Place {
             after: Some(position.clone()),
+            after_row: None,
             files: vec![File {
                 name: "a-0001.csv".into(),
                 form: Form::Csv,
@@ -569,6 +694,7 @@ mod tests {
             }],
             open: Some(Open {
                 begun_after: None,
+                begun_after_row: None,
                 rows: 7,
                 is_settled: true,
                 outputs: vec![Output {

@@ -104,9 +104,9 @@ async fn create(
     let mut members = if api::body(request)?.is_empty() { Map::new() } else { api::json_members(request)? };
     // As it was sent: what defaults come to may change until it is sent again.
     let digest = Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
-    let columns = members.remove("columns");
-    let known: Vec<_> = PARAMETERS.into_iter().chain(["columns"]).collect();
-    let asked = Asked::read(trail, &Parameters::from_members(members, &known)?, columns)?;
+    let (columns, report) = (members.remove("columns"), members.remove("report"));
+    let known: Vec<_> = PARAMETERS.into_iter().chain(["columns", "report"]).collect();
+    let asked = Asked::read(trail, &Parameters::from_members(members, &known)?, columns, report)?;
 
     let recorded_by = caller.recorded_by();
     // The same request again finds the job that it asked for, however many are under way by now.
@@ -223,8 +223,8 @@ async fn links(
         described["expires_at"] = json!(expires_at);
         files.push(described);
     }
-    let layout = job.layout().map_err(|error| Problem::internal(&error))?;
-    let mut manifest = export::manifest(&trail.tenant, &job, &progress.place, &layout);
+    let sheet = job.sheet().map_err(|error| Problem::internal(&error))?;
+    let mut manifest = export::manifest(&trail.tenant, &job, &progress.place, &sheet);
     let name = job.manifest_name();
     manifest["url"] = link(&manifest_file.key, &name).await?.into();
     manifest["sha256"] = manifest_file.sha256.clone().into();

@@ -15,9 +15,8 @@ use sha2::{Digest, Sha256};
 use shared::{
     aws::CallError,
     chance,
-    columns::Layout,
-    event::{Outcome as Went, Recorded, Tenant},
-    export::{self, Form, Job, Manifest, Open, Output, Place, Profile, Progress, State, Upload},
+    event::{Outcome as Went, Tenant},
+    export::{self, Form, Job, Line, Manifest, Open, Output, Place, Profile, Progress, Sheet, State, Upload},
     fields::TEXT_BYTES,
     instant::Instant,
     store::{
@@ -25,6 +24,8 @@ use shared::{
         exports::{Next, StoredJob},
         keys::Position,
         listing::Listing,
+        reports::Rows,
+        search::Search,
     },
 };
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -158,12 +159,43 @@ struct Run<'r> {
     end: Deadline,
 }
 
+/// Where the rows of a job come from.
+enum Source<'t> {
+    /// Events that are looked for.
+    Events(Search, Listing<'t>),
+    /// A report.
+    Report(Rows<'t>),
+}
+
+/// What was read next: a row, or nothing where it is none of the job's; and where the job stands after it.
+enum Read {
+    Event(Option<Line>, Option<Position>),
+    Row(Option<Line>, String),
+}
+
+impl Source<'_> {
+    async fn next(&mut self, job: &Job) -> Result<Option<Read>, ReadError> {
+        match self {
+            Self::Events(search, listing) => {
+                let Some(recorded) = listing.next().await? else { return Ok(None) };
+                let line = job.wants(search, &recorded).then(|| Line::Event(Box::new(recorded)));
+                Ok(Some(Read::Event(line, listing.position.clone())))
+            }
+            Self::Report(rows) => {
+                let Some((row, place)) = rows.next().await? else { return Ok(None) };
+                Ok(Some(Read::Row(row.map(Line::Row), place)))
+            }
+        }
+    }
+}
+
 /// Where the writing of a job is.
 struct Files {
-    /// The place after the complete files, and the last event taken.
+    /// The place after the complete files, and the last event or row taken.
     place: Place,
     /// Where the open files were begun.
     begun_after: Option<Position>,
+    begun_after_row: Option<String>,
     open: Vec<Writing>,
     /// Events in the open files.
     rows: u64,
@@ -219,7 +251,7 @@ impl<'r> Run<'r> {
         // As the trail was at the moment of the call: what was past its retention then, and nothing since.
         let mut reader = self.trail.at(job.snapshot, self.stop_at);
         reader.settings.retention_days = job.retention_days;
-        let layout = job.layout().map_err(Stop::Final)?;
+        let sheet = job.sheet().map_err(Stop::Final)?;
         let range = job.range();
 
         let settled_at = settled_at(function, self.trail, job);
@@ -237,8 +269,14 @@ impl<'r> Run<'r> {
         self.renew_at = Deadline::now() + function.limits.lease / 3;
 
         let mut files = self.resume(job).await?;
-        let search = job.search(files.place.after.clone()).map_err(Stop::Final)?;
-        let mut events = reader.search_all(&search);
+        let mut source = match &job.asked.report {
+            Some(query) => Source::Report(Rows::of(&reader, query.clone(), files.place.after_row.clone()).await?),
+            None => {
+                let search = job.search(files.place.after.clone()).map_err(Stop::Final)?;
+                let listing = reader.search_all(&search);
+                Source::Events(search, listing)
+            }
+        };
         let mut scratch = Vec::new();
         let mut looked_at = 0;
         loop {
@@ -249,8 +287,8 @@ impl<'r> Run<'r> {
             if looked_at % ROWS_AT_ONCE == 0 && Deadline::now() >= self.stop_at {
                 return self.put_down(files, None).await;
             }
-            let recorded = match self.next(&mut events, &mut files, range).await {
-                Ok(Some(recorded)) => recorded,
+            let read = match self.next(&mut source, job, &mut files, range).await {
+                Ok(Some(read)) => read,
                 Ok(None) => break,
                 Err(Stop::Fault(reason)) => {
                     let is_time_over = Deadline::now() >= self.stop_at;
@@ -258,14 +296,18 @@ impl<'r> Run<'r> {
                 }
                 Err(stop) => return Err(stop),
             };
-            if job.wants(&search, &recorded) {
+            let (Read::Event(line, _) | Read::Row(line, _)) = &read;
+            if let Some(line) = line {
                 if files.open.is_empty() {
-                    files.begin(job, &layout, &mut scratch)?;
+                    files.begin(job, &sheet, &mut scratch)?;
                 }
-                files.row(&recorded, &layout, &mut scratch)?;
+                files.row(line, &sheet, &mut scratch)?;
             }
             // Only now is it in, or known not to be wanted.
-            files.place.after = events.position.clone();
+            match read {
+                Read::Event(_, position) => files.place.after = position,
+                Read::Row(_, place) => files.place.after_row = Some(place),
+            }
             for place in 0..files.open.len() {
                 if files.open[place].is_full() {
                     self.upload(job, &mut files, place).await?;
@@ -279,22 +321,23 @@ impl<'r> Run<'r> {
         }
         // Even without a row there is a table, of which it is seen that it has none.
         if files.open.is_empty() && files.place.files.is_empty() {
-            files.begin(job, &layout, &mut scratch)?;
+            files.begin(job, &sheet, &mut scratch)?;
         }
         if !files.open.is_empty() {
             self.complete(job, &mut files).await?;
         }
-        self.finish(job, &layout).await
+        self.finish(job, &sheet).await
     }
 
-    /// The next event. The job is renewed while it is waited for.
+    /// The next event or row. The job is renewed while it is waited for.
     async fn next(
         &mut self,
-        events: &mut Listing<'_>,
+        source: &mut Source<'_>,
+        job: &Job,
         files: &mut Files,
         range: (Instant, Instant),
-    ) -> Result<Option<Recorded>, Stop> {
-        let mut next = pin!(events.next());
+    ) -> Result<Option<Read>, Stop> {
+        let mut next = pin!(source.next(job));
         loop {
             tokio::select! {
                 biased;
@@ -352,6 +395,7 @@ impl<'r> Run<'r> {
         let mut files = Files::of(self.stored.progress.place.clone());
         let Some(open) = self.stored.progress.place.open.clone() else { return Ok(files) };
         files.begun_after = open.begun_after;
+        files.begun_after_row = open.begun_after_row;
         files.rows = open.rows;
         let (bucket, end) = (&self.function.bucket, self.end);
         for output in open.outputs {
@@ -424,8 +468,9 @@ impl<'r> Run<'r> {
         }
         progress.place = files.place;
         if !outputs.is_empty() {
-            progress.place.open =
-                Some(Open { begun_after: files.begun_after, rows: files.rows, is_settled: true, outputs });
+            let (begun_after, begun_after_row) = (files.begun_after, files.begun_after_row);
+            let rows = files.rows;
+            progress.place.open = Some(Open { begun_after, begun_after_row, rows, is_settled: true, outputs });
         }
         let now = self.function.store.clock().now();
         progress.reason = fault.clone();
@@ -446,10 +491,10 @@ impl<'r> Run<'r> {
     }
 
     /// Stores the manifest, and makes the job ready.
-    async fn finish(&mut self, job: &Job, layout: &Layout) -> Result<(), Stop> {
+    async fn finish(&mut self, job: &Job, sheet: &Sheet) -> Result<(), Stop> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let place = self.stored.progress.place.clone();
-        let manifest = export::manifest(&self.trail.tenant, job, &place, layout).to_string();
+        let manifest = export::manifest(&self.trail.tenant, job, &place, sheet).to_string();
         let key = self.key("manifest.json");
         let sha256 = shared::event::Digest(Sha256::digest(&manifest).into()).to_string();
         self.held(bucket.put(&key, "application/json", manifest.into(), end)).await??;
@@ -514,7 +559,13 @@ impl<'r> Run<'r> {
 impl Files {
     /// None of them open.
     fn of(place: Place) -> Self {
-        Self { place: Place { open: None, ..place }, begun_after: None, open: Vec::new(), rows: 0 }
+        Self {
+            place: Place { open: None, ..place },
+            begun_after: None,
+            begun_after_row: None,
+            open: Vec::new(),
+            rows: 0,
+        }
     }
 
     /// The number of the open file of a form.
@@ -523,8 +574,9 @@ impl Files {
     }
 
     /// Begins the next files.
-    fn begin(&mut self, job: &Job, layout: &Layout, scratch: &mut Vec<u8>) -> Result<(), Stop> {
+    fn begin(&mut self, job: &Job, sheet: &Sheet, scratch: &mut Vec<u8>) -> Result<(), Stop> {
         self.begun_after = self.place.after.clone();
+        self.begun_after_row = self.place.after_row.clone();
         let forms: &[Form] = if job.asked.jsonl { &[Form::Csv, Form::Jsonl] } else { &[Form::Csv] };
         self.open = forms.iter().map(|form| Writing::begin(*form, job.asked.gzip)).collect();
         let table = self.open.iter_mut().find(|file| file.form() == Form::Csv);
@@ -532,20 +584,20 @@ impl Files {
             if job.asked.profile == Profile::Excel {
                 out.extend_from_slice(BYTE_ORDER_MARK);
             }
-            layout.write_head(out);
+            sheet.write_head(out);
         };
         table.map_or(Ok(()), |table| table.write(scratch, head)).map_err(|error| Stop::Fault(error.to_string()))
     }
 
-    /// Adds an event to the open files.
-    fn row(&mut self, recorded: &Recorded, layout: &Layout, scratch: &mut Vec<u8>) -> Result<(), Stop> {
+    /// Adds a row to the open files.
+    fn row(&mut self, line: &Line, sheet: &Sheet, scratch: &mut Vec<u8>) -> Result<(), Stop> {
         for file in &mut self.open {
             let written = match file.form() {
-                Form::Csv => file.write(scratch, |out| layout.write_row(recorded, out)),
+                Form::Csv => file.write(scratch, |out| sheet.write_row(line, out)),
                 Form::Jsonl => {
                     let mut judged = Ok(());
                     let written = file.write(scratch, |out| {
-                        judged = serde_json::to_writer(&mut *out, recorded);
+                        judged = line.write_json(out);
                         out.push(b'\n');
                     });
                     judged.map_err(|error| Stop::Final(error.to_string()))?;
@@ -565,7 +617,8 @@ impl Files {
             Output { form: file.form(), upload, rest: None, bytes: 0, hash: None }
         };
         let outputs = self.open.iter().map(output).collect();
-        let open = Open { begun_after: self.begun_after.clone(), rows: 0, is_settled: false, outputs };
+        let (begun_after, begun_after_row) = (self.begun_after.clone(), self.begun_after_row.clone());
+        let open = Open { begun_after, begun_after_row, rows: 0, is_settled: false, outputs };
         Place { open: Some(open), ..self.place.clone() }
     }
 }
