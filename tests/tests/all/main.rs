@@ -14,6 +14,7 @@ mod packages;
 mod peers;
 mod program;
 mod query;
+mod reports;
 mod runner;
 mod search;
 mod simulation;
