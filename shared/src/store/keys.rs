@@ -16,6 +16,7 @@
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
+//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts` / `due_at` a time, until it has left |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
@@ -140,6 +141,19 @@ pub fn export_keys(tenant: &Tenant) -> String {
 
 /// The partition of the queue that jobs stand in.
 pub const EXPORTS_DUE: &str = "exports";
+
+/// The partition of a tenant's alerts.
+pub fn alerts(tenant: &Tenant) -> String {
+    format!("alert#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_alerts(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("alert#")?)
+}
+
+/// The partition of the queue that alerts stand in.
+pub const ALERTS_DUE: &str = "alerts";
 
 /// A place among events ordered by a time: the time, then the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
