@@ -151,6 +151,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_is_named_replaces_the_list() {
+        let json = r#"{"alerts": [{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}]}"#;
+        let with = settings().changed_by(json, Place::Deployed).unwrap();
+        assert_eq!(with.changed_by(r#"{"zone": "Asia/Tokyo"}"#, Place::Deployed).unwrap().alerts, with.alerts);
+        let fewer = with.changed_by(r#"{"alerts": [{"id": "bus", "kind": "eventbridge"}]}"#, Place::Deployed).unwrap();
+        assert_eq!(fewer.alerts, with.alerts[1..]);
+        assert_eq!(with.changed_by(r#"{"alerts": []}"#, Place::Deployed).unwrap(), settings());
+        let stored = serde_json::to_string(&with).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), with);
+    }
+
+    #[test]
     fn wrong_values_are_named() {
         for (json, pointer, part) in [
             (r#"{"retention_days": 92}"#, "/retention_days", "93 to 3653"),
@@ -160,6 +172,7 @@ mod tests {
             (r#"{"zone": null}"#, "/zone", "null"),
             (r#"{"thresholds": {"approvals": 1}}"#, "/thresholds/approvals", "approval"),
             (r#"{"thresholds": 5}"#, "/thresholds", "object"),
+            (r#"{"alerts": [{"id": "a", "kind": "sns", "severity": "bad"}]}"#, "/alerts/0/severity", "critical"),
             (r#"{"retention": 400}"#, "/retention", "retention_days"),
             (r#"[]"#, "", "object"),
         ] {
