@@ -1,6 +1,7 @@
 //! Alerts: who is told of a finding, by which way, how often it is tried, and what is never told.
 
 use std::{
+    process::Stdio,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -14,6 +15,8 @@ use tests::{
     Answer, Stack, options, recorded, seconds_ago, store, until,
     webhook::{Reply, Webhooks},
 };
+
+use crate::peers::peer;
 
 /// What is secret of a webhook's address.
 const PATH: &str = "/services/T0SECRET/B0SECRET";
@@ -29,8 +32,12 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::over(local::Functions::all()).await
+    }
+
+    async fn over(functions: local::Functions) -> Self {
         let webhooks = Webhooks::start().await;
-        let mut options = options();
+        let mut options = local::Options { functions, ..options() };
         for name in ["A", "B", "C", "D"] {
             let address = format!("{}{}", webhooks.url, address(&name.to_lowercase()));
             options.secrets.insert(format!("JIT_AUDIT_SECRET_{name}"), address);
@@ -362,4 +369,87 @@ async fn wrong_channels_and_tests_are_refused() {
     assert_eq!(world.stack.get(&world.stack.writer("acme"), "/v1/alerts").await.status, 403);
     assert_eq!(world.stack.get(&reader, "/v1/alerts").await.body["alerts"], json!([]));
     world.stack.stop().await;
+}
+
+/// A subscriber of the topic and a rule of the bus, made and read with AWS's own boto3 on a server of both that nobody here wrote.
+const SUBSCRIBER: &str = r#"
+import boto3, json, sys
+url, step = sys.argv[1:]
+at = dict(endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+sns, sqs, events = (boto3.client(name, **at) for name in ("sns", "sqs", "events"))
+if step == "subscribe":
+    topic = sns.create_topic(Name="jit-audit-AlertTopic")["TopicArn"]
+    for name, pattern in (("acme", ["acme"]), ("bolt", ["bolt"])):
+        queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"FilterPolicy": json.dumps({"tenant": pattern})})
+        events.put_rule(Name=name, EventPattern=json.dumps({"source": ["jit-audit"], "detail": {"tenant": pattern, "severity": ["high"]}}))
+        events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn}])
+    print(topic)
+else:
+    for name in ("acme", "bolt"):
+        queue = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            print(json.dumps({"queue": name, "message": json.loads(message["Body"])}))
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut server = tokio::process::Command::new(peer("python/bin/moto_server"))
+        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        .env("MOTO_ACCOUNT_ID", "000000000000")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let subscriber = async |step: &str| {
+        let mut python = tokio::process::Command::new(peer("python/bin/python"));
+        let output = python.args(["-c", SUBSCRIBER, &url, step]).output().await.unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    until("the server answers", async || client.get(&url).send().await.ok()).await;
+    let (is_done, topic, problem) = subscriber("subscribe").await;
+    assert!(is_done, "{problem}");
+    assert_eq!(topic.trim(), "arn:aws:sns:us-east-1:000000000000:jit-audit-AlertTopic");
+
+    let world = World::over(local::Functions::all().through("SNS", &url).through("EventBridge", &url)).await;
+    world.configure(json!([{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}])).await;
+    let finding = world.finding("Zoë <!channel>\n&\u{1F600}").await;
+    world.queue(&finding).await;
+    world.wake().await;
+    until("both are told", async || {
+        let sent = world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
+        (sent.as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    let (is_done, messages, problem) = subscriber("read").await;
+    assert!(is_done, "{problem}");
+    let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages.iter().all(|message| message["queue"] == "acme"), "{messages:?}");
+    let of = |kind: &str| &messages.iter().find(|it| it["message"].get(kind).is_some()).unwrap()["message"];
+    let sentence = "Finding account.without_application, high, in the trail of acme: no application is configured for the target, so this \
+                    service does not disable the account (account Zoë <!channel>\\u000A&\u{1F600}, for alex@nikpot.com).";
+    let id = finding.event.target.as_ref().unwrap().id.as_ref().unwrap();
+    let link = format!("{}/#/findings/{id}", world.stack.running.url());
+    let notification = of("TopicArn");
+    assert_eq!(notification["Subject"], "Jit Audit: finding account.without_application, high");
+    assert_eq!(notification["Message"], format!("{sentence}\n{link}"));
+    let attribute = |value: &str| json!({"Type": "String", "Value": value});
+    assert_eq!(
+        notification["MessageAttributes"],
+        json!({"tenant": attribute("acme"), "rule": attribute("account.without_application"), "severity": attribute("high")})
+    );
+    let event = of("detail-type");
+    assert_eq!((&event["detail-type"], &event["source"]), (&json!("Finding raised"), &json!("jit-audit")));
+    assert_eq!((&event["detail"]["message"], &event["detail"]["link"]), (&json!(sentence), &json!(link)));
+    assert_eq!((&event["detail"]["finding"], &event["detail"]["event"]), (&json!(id), &json!(finding.event.id)));
+    // What was told elsewhere was not told here.
+    assert_eq!(world.printed.lock().unwrap().len(), 0);
+    world.stack.stop().await;
+    server.kill().await.unwrap();
 }
