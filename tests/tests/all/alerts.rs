@@ -299,6 +299,21 @@ async fn a_channel_that_hangs_holds_up_no_other_and_what_waits_for_it_comes_thro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_that_overlap_send_each_alert_once() {
+    let world = World::start().await;
+    world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
+    // Each call queues one and wakes a run.
+    let tests = (0..40).map(|n| world.tested(if n % 2 == 0 { "a" } else { "b" }));
+    let ids = futures::future::join_all(tests).await;
+    for id in &ids {
+        let sent = world.until_state(id, "sent").await;
+        assert_eq!(sent["attempts"], 1, "{sent}");
+    }
+    assert_eq!(["a", "b"].map(|channel| world.received(channel).len()), [20, 20]);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_channel_is_said_without_its_address() {
     let world = World::start().await;
     let named =
@@ -393,30 +408,49 @@ else:
             print(json.dumps({"queue": name, "message": json.loads(message["Body"])}))
 "#;
 
+/// `moto` from PyPI: AWS's services as others wrote them.
+struct Moto {
+    url: String,
+    child: tokio::process::Child,
+}
+
+impl Moto {
+    async fn start() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}");
+        let child = tokio::process::Command::new(peer("python/bin/moto_server"))
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .env("MOTO_ACCOUNT_ID", "000000000000")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        until("moto answers", async || client.get(&url).send().await.ok()).await;
+        Self { url, child }
+    }
+
+    /// Runs a script against it; what it prints.
+    async fn run(&self, script: &str, arguments: &[&str]) -> String {
+        let mut python = tokio::process::Command::new(peer("python/bin/python"));
+        let output = python.args(["-c", script, &self.url]).args(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn stop(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = format!("http://127.0.0.1:{port}");
-    let mut server = tokio::process::Command::new(peer("python/bin/moto_server"))
-        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-        .env("MOTO_ACCOUNT_ID", "000000000000")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let subscriber = async |step: &str| {
-        let mut python = tokio::process::Command::new(peer("python/bin/python"));
-        let output = python.args(["-c", SUBSCRIBER, &url, step]).output().await.unwrap();
-        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
-    };
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    until("the server answers", async || client.get(&url).send().await.ok()).await;
-    let (is_done, topic, problem) = subscriber("subscribe").await;
-    assert!(is_done, "{problem}");
+    let moto = Moto::start().await;
+    let topic = moto.run(SUBSCRIBER, &["subscribe"]).await;
     assert_eq!(topic.trim(), "arn:aws:sns:us-east-1:000000000000:jit-audit-AlertTopic");
 
-    let world = World::over(local::Functions::all().through("SNS", &url).through("EventBridge", &url)).await;
+    let world = World::over(local::Functions::all().through("SNS", &moto.url).through("EventBridge", &moto.url)).await;
     world.configure(json!([{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}])).await;
     let finding = world.finding("Zoë <!channel>\n&\u{1F600}").await;
     world.queue(&finding).await;
@@ -426,8 +460,7 @@ async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
         (sent.as_array().unwrap().len() == 2).then_some(())
     })
     .await;
-    let (is_done, messages, problem) = subscriber("read").await;
-    assert!(is_done, "{problem}");
+    let messages = moto.run(SUBSCRIBER, &["read"]).await;
     let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages.iter().all(|message| message["queue"] == "acme"), "{messages:?}");
@@ -451,5 +484,53 @@ async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
     // What was told elsewhere was not told here.
     assert_eq!(world.printed.lock().unwrap().len(), 0);
     world.stack.stop().await;
-    server.kill().await.unwrap();
+    moto.stop().await;
+}
+
+/// Makes a secret, or gives it another value.
+const SECRET: &str = r#"
+import boto3, sys
+url, name, value = sys.argv[1:]
+secrets = boto3.client("secretsmanager", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+try:
+    secrets.create_secret(Name=name, SecretString=value)
+except secrets.exceptions.ResourceExistsException:
+    secrets.put_secret_value(SecretId=name, SecretString=value)
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_was_replaced_is_found_by_its_secret() {
+    let moto = Moto::start().await;
+    let world = World::over(local::Functions::all().through("Secrets Manager", &moto.url)).await;
+    // As a deployed stack stores it, which on one machine is refused.
+    let channels = json!([{"id": "ops", "kind": "slack", "url": "secretsmanager:hook"}]);
+    let content = json!({"retention_days": 400, "zone": "UTC", "alerts": channels}).to_string();
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let item = aws_sdk_dynamodb::Client::new(world.stack.aws()).put_item();
+    item.table_name(world.stack.running.table("StateTable").unwrap())
+        .item("pk", text("settings#acme"))
+        .item("sk", text("settings"))
+        .item("content", text(&content))
+        .item("generation", aws_sdk_dynamodb::types::AttributeValue::N("1".into()))
+        .send()
+        .await
+        .unwrap();
+    // Nobody has put it there yet; that of another tenant is none.
+    let hook = |channel: &str| format!("{}{}\n", world.webhooks.url, address(channel));
+    moto.run(SECRET, &["jit-audit/bolt/hook", &hook("d")]).await;
+    let early = world.tested("ops").await;
+    let waiting = world.until(&early, |alert| alert["attempts"] != 0).await;
+    assert!(waiting["error"].as_str().unwrap().contains("secret jit-audit/acme/hook"), "{waiting}");
+    moto.run(SECRET, &["jit-audit/acme/hook", &hook("a")]).await;
+    world.until_state(&early, "sent").await;
+
+    // The old address is in memory, and says that it is gone.
+    moto.run(SECRET, &["jit-audit/acme/hook", &hook("b")]).await;
+    world.reply("a", [Reply::Status(404, None, "no_service")]);
+    let id = world.tested("ops").await;
+    let sent = world.until_state(&id, "sent").await;
+    assert_eq!(sent["attempts"], 1);
+    assert_eq!(["a", "b", "d"].map(|channel| world.received(channel).len()), [2, 1, 0]);
+    world.stack.stop().await;
+    moto.stop().await;
 }
