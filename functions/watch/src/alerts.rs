@@ -1,9 +1,15 @@
-//! Sends what stands in the outbox. Each channel of each tenant has a lane of its own: one that is slow or down holds up no other.
+//! Sends what stands in the outbox. Each channel of each tenant has a lane of its own: one that is slow or down holds up no other. While an
+//! alert of a lane is being sent, or is to be tried again within a minute, nobody sends another, whatever is found meanwhile: a channel is asked for
+//! one thing at a time and left alone when it wants that. What is queued anew breaks a longer pause, so that a channel that was mended is found out soon.
+//!
+//! Whoever queues something calls a run, and in a bad hour that is many. The newest leads: it alone stays for what falls due, and the others end with what
+//! they have begun.
 //!
 //! An alert is sent at least once. A run that dies after a channel took it, and before that was put down, leaves it to the next, which sends
 //! it again.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -22,7 +28,7 @@ use shared::{
     instant::Instant,
     outbound::{NoAnswer, Outbound},
     secrets::Secrets,
-    store::{ReadError, Unavailable, outbox::StoredAlert},
+    store::{ReadError, outbox::StoredAlert},
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -40,12 +46,14 @@ const WEBHOOK: Duration = Duration::from_secs(10);
 const STORING: Duration = Duration::from_secs(10);
 /// Shortest pause before a run looks again: the index follows the table.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often a run that stays looks whether it still leads, and what others have done.
+const LOOKS: Duration = Duration::from_secs(2);
 /// How long it mostly takes until the index holds what was queued.
 const INDEX_LAG: Duration = Duration::from_secs(1);
 /// Lanes that are worked on at a time.
 const AT_ONCE: usize = 32;
 /// Alerts of a lane that wait in memory; those behind them are read again later.
-const WAITING: usize = 100;
+const WAITING: usize = 50;
 /// Longest word of a webhook that is told.
 const LONGEST_WORD: usize = 40;
 
@@ -73,24 +81,23 @@ pub struct Summary {
 /// A channel of a tenant.
 type Lane = (String, String);
 
-/// What is due, by lanes, and when the next one falls due.
-struct Look {
-    due: BTreeMap<Lane, (Tenant, Vec<StoredAlert>)>,
-    next: Option<Instant>,
-}
+/// Alerts of the lanes that are free, the first due first.
+type Waiting = BTreeMap<Lane, (Tenant, Vec<StoredAlert>)>;
 
-/// What came of a lane.
-struct Worked {
-    summary: Summary,
-    /// Until when the channel is left alone.
-    rests_until: Option<Instant>,
-    /// Whether more may stand behind what was read.
-    may_go_on: bool,
+/// What there is to do.
+struct Look {
+    free: Waiting,
+    /// Whether something is due in a lane that is not free.
+    is_held_up: bool,
+    /// When the next falls due.
+    next: Option<Instant>,
+    /// Whether the run leads; none while it has found nothing to lead for.
+    leads: Option<bool>,
 }
 
 enum Done {
-    Looked(Result<Look, Unavailable>),
-    Worked(Lane, Result<Worked, ReadError>),
+    Looked(Result<Look, ReadError>),
+    Worked(Lane, Result<Summary, ReadError>),
 }
 
 /// Sends what somebody has just queued, and what else is due. The index follows the table, on AWS by a moment or two: where nothing is found it is
@@ -99,61 +106,61 @@ enum Done {
 /// # Errors
 /// The storage did not say what is due. The next run asks again.
 pub async fn send_queued(function: &Watch, end: Deadline) -> Result<Summary, ReadError> {
-    let summary = send_due(function, end).await?;
-    if summary.sent + summary.refused > 0 {
-        return Ok(summary);
-    }
-    tokio::time::sleep(INDEX_LAG).await;
-    send_due(function, end).await
+    run(function, end, true).await
 }
 
-/// Sends what is due now or will be before the next run, and ends when there is nothing more, or in time before `end`. Runs that overlap are
-/// safe: each alert is sent by who claims it.
+/// Sends what is due now or will be before the next run, and ends when there is nothing more, when a newer run leads, or in time before `end`.
+/// Runs that overlap are safe: each alert is sent by who claims it.
 ///
 /// # Errors
 /// The storage did not say what is due. The next run asks again.
 pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadError> {
-    let clock = function.store.clock();
+    run(function, end, false).await
+}
+
+async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<Summary, ReadError> {
+    let (run, clock) = (format!("{:016x}", chance::number()), function.store.clock());
     let last = end.checked_sub(UNDER_WAY).map_or_else(Deadline::now, |last| last.min(Deadline::now() + AHEAD));
-    let until = clock.now().plus(last.saturating_duration_since(Deadline::now()));
-    let look = || look(function, until).map(Done::Looked).boxed_local();
-    let mut work = FuturesUnordered::<LocalBoxFuture<'_, Done>>::from_iter([look()]);
+    let leads = Cell::new(None);
+    let looking = || look(function, &run, leads.get()).map(Done::Looked).boxed_local();
+    let mut work = FuturesUnordered::<LocalBoxFuture<'_, Done>>::from_iter([looking()]);
     let (mut is_looking, mut looks_at) = (true, None::<Deadline>);
-    let mut waiting = BTreeMap::new();
-    let mut at_work = BTreeSet::<Lane>::new();
-    let mut rests = BTreeMap::<Lane, Instant>::new();
+    let (mut waiting, mut at_work) = (Waiting::new(), BTreeSet::<Lane>::new());
     let (mut summary, mut failure) = (Summary::default(), None);
     loop {
         while at_work.len() < AT_ONCE
             && Deadline::now() < last
-            && let Some((lane, (tenant, alerts))) = waiting.pop_first()
+            && let Some((lane, (tenant, alerts))) = pop_earliest(&mut waiting)
         {
-            at_work.insert(Lane::clone(&lane));
-            work.push(work_on(function, tenant, lane, alerts, last).boxed_local());
+            at_work.insert(lane.clone());
+            let goes_on = || leads.get() == Some(true) && Deadline::now() < last;
+            work.push(work_on(function, tenant, lane, alerts, goes_on).boxed_local());
         }
         let wake = looks_at.filter(|at| *at < last && !is_looking);
         let done = tokio::select! {
             Some(done) = work.next() => done,
             () = sleep_until(wake.unwrap_or(last)), if wake.is_some() => {
-                work.push(look());
+                work.push(looking());
                 is_looking = true;
                 continue;
             }
             else => break,
         };
-        let now = clock.now();
-        let from_now = |at: Instant| {
-            let wait = Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0));
-            Deadline::now() + wait.max(PAUSE)
-        };
         match done {
             Done::Looked(Ok(found)) => {
                 is_looking = false;
-                rests.retain(|_, until| now < *until);
-                let resting = rests.values().min().copied();
-                looks_at = found.next.into_iter().chain(resting).min().map(from_now);
-                waiting = found.due;
-                waiting.retain(|lane, _| !at_work.contains(lane) && !rests.contains_key(lane));
+                leads.set(found.leads);
+                let is_leading = found.leads == Some(true);
+                waiting = found.free;
+                waiting.retain(|lane, _| is_leading && !at_work.contains(lane));
+                let (now, begun) = (clock.now(), Deadline::now());
+                let wait = |at: Instant| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0));
+                let next = found.next.map(wait).filter(|wait| begun + *wait < last);
+                let next = next.or(found.is_held_up.then_some(LOOKS)).filter(|_| is_leading);
+                let next = next.map(|wait| wait.clamp(PAUSE, LOOKS));
+                let expected = (is_expecting && found.leads.is_none()).then_some(INDEX_LAG);
+                is_expecting = false;
+                looks_at = next.or(expected).map(|wait| begun + wait);
             }
             Done::Looked(Err(error)) => {
                 is_looking = false;
@@ -164,11 +171,13 @@ pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadEr
                 at_work.remove(&lane);
                 match worked {
                     Ok(worked) => {
-                        summary.sent += worked.summary.sent;
-                        summary.refused += worked.summary.refused;
-                        let again_at = worked.rests_until.or(worked.may_go_on.then_some(now));
-                        looks_at = looks_at.into_iter().chain(again_at.map(from_now)).min();
-                        rests.extend(worked.rests_until.map(|until| (lane, until)));
+                        summary.sent += worked.sent;
+                        summary.refused += worked.refused;
+                        // What was held up behind it, and what it put off.
+                        if leads.get() == Some(true) {
+                            let soon = Deadline::now() + PAUSE;
+                            looks_at = Some(looks_at.map_or(soon, |at| at.min(soon)));
+                        }
                     }
                     Err(error) => {
                         let (tenant, channel) = lane;
@@ -178,54 +187,82 @@ pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadEr
             }
         }
     }
-    failure.map_or(Ok(summary), |error| Err(error.into()))
+    failure.map_or(Ok(summary), Err)
 }
 
-/// Reads what is due, or will be before a time.
-async fn look(function: &Watch, until: Instant) -> Result<Look, Unavailable> {
-    let (deadline, now) = (Deadline::now() + STORING, function.store.clock().now());
-    let (mut look, mut start) = (Look { due: BTreeMap::new(), next: None }, None);
+/// The lane whose turn it is.
+fn pop_earliest(waiting: &mut Waiting) -> Option<(Lane, (Tenant, Vec<StoredAlert>))> {
+    let due_at = |(_, alerts): &(Tenant, Vec<StoredAlert>)| alerts.first().and_then(|stored| stored.due_at);
+    let lane = waiting.iter().min_by_key(|(_, waiting)| due_at(waiting))?.0.clone();
+    waiting.remove_entry(&lane)
+}
+
+/// Reads what there is to do. A run leads from the first look on that finds something.
+async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, ReadError> {
+    let (store, deadline) = (&function.store, Deadline::now() + STORING);
+    let now = store.clock().now();
+    // As far as a lease goes, so that what others have claimed is seen.
+    let until = now.plus(LEASE + LOOKS);
+    let (mut due, mut held, mut next) = (Waiting::new(), BTreeSet::new(), None::<Instant>);
+    let mut start = None;
     loop {
-        let (page, next) = function.store.due_alerts(until.max(now), start, deadline).await?;
+        let (page, goes_on) = store.due_alerts(until, start, deadline).await?;
         for (tenant, stored) in page {
             let due_at = stored.due_at.unwrap_or(now);
+            let lane = (tenant.to_string(), stored.alert.channel.clone());
             if due_at > now {
-                look.next = Some(look.next.map_or(due_at, |next| next.min(due_at)));
+                next = Some(next.map_or(due_at, |next| next.min(due_at)));
+                held.insert(lane);
                 continue;
             }
-            let lane = (tenant.to_string(), stored.alert.channel.clone());
-            let (_, alerts) = look.due.entry(lane).or_insert_with(|| (tenant, Vec::new()));
+            let (_, alerts) = due.entry(lane).or_insert_with(|| (tenant, Vec::new()));
             // However many one channel has, what stands behind them is reached.
             if alerts.len() < WAITING {
                 alerts.push(stored);
             }
         }
-        start = next;
+        start = goes_on;
         if start.is_none() {
-            return Ok(look);
+            break;
         }
     }
+    let leads = match leads {
+        None if due.is_empty() && held.is_empty() => None,
+        None => {
+            store.lead_alerts(run, deadline).await?;
+            Some(true)
+        }
+        Some(_) => Some(store.alerts_leader(deadline).await?.as_deref() == Some(run)),
+    };
+    let before = due.len();
+    due.retain(|lane, _| !held.contains(lane));
+    Ok(Look { is_held_up: due.len() < before, free: due, next, leads })
 }
 
 /// Sends the alerts of a lane one after the other, until one does not get through: then the others wait as long as it does.
-async fn work_on(function: &Watch, tenant: Tenant, lane: Lane, mut alerts: Vec<StoredAlert>, last: Deadline) -> Done {
-    let may_go_on = alerts.len() == WAITING;
+async fn work_on(
+    function: &Watch,
+    tenant: Tenant,
+    lane: Lane,
+    mut alerts: Vec<StoredAlert>,
+    goes_on: impl Fn() -> bool,
+) -> Done {
     // The one that was tried most often tells how long the channel has been down, and so how long to leave it alone.
     alerts.sort_by_key(|stored| std::cmp::Reverse(stored.progress.attempts));
     let working = async {
         let clock = function.store.clock();
         let trail = function.store.trail(&tenant, clock.now(), Deadline::now() + STORING).await?;
         let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.1);
-        let mut worked = Worked { summary: Summary::default(), rests_until: None, may_go_on };
+        let (mut summary, mut rests_until) = (Summary::default(), None);
         for stored in alerts {
-            if Deadline::now() >= last {
-                break;
-            }
             let now = clock.now();
             let trail = trail.at(now, Deadline::now() + STORING);
-            if let Some(until) = worked.rests_until {
+            if let Some(until) = rests_until {
                 trail.claim_alert(&stored, until).await?;
                 continue;
+            }
+            if !goes_on() {
+                break;
             }
             let Some(claimed) = trail.claim_alert(&stored, now.plus(LEASE)).await? else { continue };
             let (id, before) = (&claimed.alert.id, &claimed.progress);
@@ -240,11 +277,11 @@ async fn work_on(function: &Watch, tenant: Tenant, lane: Lane, mut alerts: Vec<S
             let trail = trail.at(now, Deadline::now() + STORING);
             match sent {
                 Ok(()) => {
-                    worked.summary.sent += 1;
+                    summary.sent += 1;
                     trail.advance_alert(&claimed, before.sent(channel.way.kind(), now), None).await?;
                 }
                 Err(refusal) => {
-                    worked.summary.refused += 1;
+                    summary.refused += 1;
                     let (progress, pause) = before.refused(&claimed.alert, &refusal, now, chance::up_to);
                     let error = &refusal.error;
                     match progress.state {
@@ -255,13 +292,12 @@ async fn work_on(function: &Watch, tenant: Tenant, lane: Lane, mut alerts: Vec<S
                             tracing::warn!(%error, "alert {id} to {} will be tried again: {error}", lane.1);
                         }
                     }
-                    let again_at = pause.map(|pause| now.plus(pause));
-                    trail.advance_alert(&claimed, progress, again_at).await?;
-                    worked.rests_until = again_at;
+                    rests_until = pause.map(|pause| now.plus(pause));
+                    trail.advance_alert(&claimed, progress, rests_until).await?;
                 }
             }
         }
-        Ok(worked)
+        Ok(summary)
     };
     let worked = working.await;
     Done::Worked(lane, worked)

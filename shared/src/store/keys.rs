@@ -16,6 +16,7 @@
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
+//! | lease of those that send alerts | `lease` | `alerts` | |
 //! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts` / `due_at` a time, until it has left |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
@@ -154,6 +155,9 @@ pub fn tenant_of_alerts(pk: &str) -> Option<Tenant> {
 
 /// The partition of the queue that alerts stand in.
 pub const ALERTS_DUE: &str = "alerts";
+
+/// The partition that says which run leads.
+pub const LEASES: &str = "lease";
 
 /// A place among events ordered by a time: the time, then the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@
 //! that comes by again queues nothing twice. Whoever sends one has it until the time under which it stands in the queue.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant as Deadline;
 
 use crate::{
     alert::{Alert, Channel, KEPT, Kind, Progress, State},
@@ -186,6 +187,26 @@ impl Trail<'_> {
 pub struct AlertPlace(wire::Key);
 
 impl Store {
+    /// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Store::alerts_leader`].
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn lead_alerts(&self, run: &str, deadline: Deadline) -> Result<(), ReadError> {
+        self.replace(keys::LEASES, keys::ALERTS_DUE, deadline, |_| vec![("run", text(run))]).await
+    }
+
+    /// The run that stays.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn alerts_leader(&self, deadline: Deadline) -> Result<Option<String>, Unavailable> {
+        let item = self.state_item(keys::LEASES.to_owned(), keys::ALERTS_DUE, deadline).await?;
+        Ok(match item.and_then(|mut item| item.remove("run")) {
+            Some(AttributeValue::S(run)) => Some(run),
+            _ => None,
+        })
+    }
+
     /// A page of the alerts that are due until a time, the first due first; and where it goes on.
     ///
     /// # Errors
@@ -194,7 +215,7 @@ impl Store {
         &self,
         until: Instant,
         start: Option<AlertPlace>,
-        deadline: tokio::time::Instant,
+        deadline: Deadline,
     ) -> Result<(Vec<(Tenant, StoredAlert)>, Option<AlertPlace>), Unavailable> {
         let call = self
             .client

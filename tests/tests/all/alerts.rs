@@ -314,6 +314,27 @@ async fn runs_that_overlap_send_each_alert_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_asks_to_be_left_alone_is_however_much_is_found_meanwhile() {
+    let world = World::start().await;
+    world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
+    world.reply("a", [Reply::Status(429, Some(("retry-after", "7".to_owned())), "rate_limited"), Reply::status(200)]);
+    let mut ids = vec![world.tested("a").await];
+    world.until(&ids[0], |alert| alert["attempts"] == 1).await;
+    for _ in 0..5 {
+        ids.push(world.tested("a").await);
+        let other = world.tested("b").await;
+        world.until_state(&other, "sent").await;
+    }
+    for id in &ids {
+        world.until_state(id, "sent").await;
+    }
+    let received = world.received("a");
+    assert!(received[1].at - received[0].at >= Duration::from_secs(7), "{:?}", received[1].at - received[0].at);
+    assert_eq!(received.len(), 7, "the one that was refused twice, the others once");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_channel_is_said_without_its_address() {
     let world = World::start().await;
     let named =
