@@ -92,6 +92,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "PUT /v1/organisations/{id}" => organisations::put(&trail, request, &caller).await,
         "DELETE /v1/organisations/{id}" => organisations::delete(&trail, request, &caller).await,
         "POST /v1/findings/{id}/disposition" => findings::disposition(&trail, request, &caller).await,
+        "POST /v1/projections/rebuild" => findings::rebuild(&trail, &function.aws, &function.watch).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
         "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,

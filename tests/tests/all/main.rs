@@ -22,4 +22,5 @@ mod simulation;
 mod source_documents;
 mod template;
 mod tokens;
+mod watch;
 mod windows;
