@@ -24,7 +24,7 @@ use crate::{
     intake::Intake,
 };
 
-use self::{draft::Draft, graph::Object};
+use self::graph::Object;
 
 /// What an object tells.
 #[derive(Clone, Debug)]
