@@ -57,6 +57,10 @@ const SOME_ADMINISTRATOR: &str = "an administrator";
 
 pub(super) fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let id = object.required_text(&["id"])?;
+    // Asked only to see whether it could be asked: nothing comes of it.
+    if object.flag(&["isValidationOnly"])? == Some(true) {
+        return Ok(Vec::new());
+    }
     let asked = asked(object)?;
     let assignment = object.object(&["assignment", "accessPackageAssignment"])?;
     let package = package(object, assignment.as_ref())?;
@@ -123,6 +127,7 @@ pub(super) fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft
         ended.set_from("reason", Some(long_text(status).into()), object.place("status"));
         ended.set("outcome", Some("failure".into()));
     }
+    ended.detail("request_type", object.text(&["requestType"])?.map(Value::from));
     if end == End::PartlyDelivered {
         ended.detail("partial", Some(true.into()));
     }

@@ -484,6 +484,80 @@ fn what_is_wrong_is_named_where_it_stands_in_the_object() {
 }
 
 #[test]
+fn a_request_that_is_only_tried_tells_nothing() {
+    assert!(events(&with(request(), json!({"isValidationOnly": true}))).is_empty());
+}
+
+#[test]
+fn texts_that_no_event_can_hold_are_cut_and_kept_whole() {
+    let long = "é".repeat(3000);
+    let made = &events(&with(request(), json!({"justification": long})))[0];
+    let cut = made.justification.as_deref().unwrap();
+    assert!(cut.len() <= 2048 && cut.starts_with("éé") && cut.ends_with('…'));
+    assert_eq!(detail(made, "graph/justification"), &json!(long));
+}
+
+/// The places of everything inside a value.
+fn places(at: &str, value: &Value, places: &mut Vec<String>) {
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, value)| (ijson::pointer_to(at, key), value)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (format!("{at}/{index}"), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (place, value) in inner {
+        self::places(&place, value, places);
+        places.push(place);
+    }
+}
+
+#[test]
+fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
+    let objects = [
+        audits()[0].clone(),
+        audits()[1].clone(),
+        request(),
+        fixture(include_str!("fixtures/request_beta.json")),
+        assignment(),
+        fixture(include_str!("fixtures/assignment_beta.json")),
+        fixture(include_str!("fixtures/approval.json")),
+        fixture(include_str!("fixtures/package.json")),
+        fixture(include_str!("fixtures/package_beta.json")),
+        fixture(include_str!("fixtures/organisation.json")),
+    ];
+    let values = [
+        Value::Null,
+        json!(true),
+        json!(-7.5),
+        json!(""),
+        json!(" \u{200b}"),
+        json!("x".repeat(5000)),
+        json!("2026-10-01T00:00:00Z"),
+        json!([]),
+        json!([7]),
+        json!({}),
+    ];
+    for object in &objects {
+        let mut all = Vec::new();
+        places("", object, &mut all);
+        for (place, value) in all.iter().flat_map(|place| values.iter().map(move |value| (place, value))) {
+            let mut changed = object.clone();
+            *changed.pointer_mut(place).unwrap() = value.clone();
+            let Err(errors) = told(&changed) else { continue };
+            assert!(!errors.is_empty(), "{place} {value}");
+            for FieldError { pointer, detail } in errors {
+                // A member that is missing is named inside the object that lacks it.
+                let around = pointer.rsplit_once('/').map_or("", |(around, _)| around);
+                assert!(
+                    changed.pointer(around).is_some_and(|it| it.is_object() || it.is_array()),
+                    "{place}: {pointer} {detail}"
+                );
+                assert!(!detail.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn an_id_that_no_event_can_have_is_replaced_by_one_made_of_it() {
     let id = |graph: &str| event(&with(audits()[0].clone(), json!({"id": graph}))).id.to_string();
     assert!(id("a b").starts_with("entra_audit_") && id("a b") == id("a b") && id("a b") != id("a c"));
