@@ -120,9 +120,8 @@ pub async fn import(
         entry.ids.push(id);
     }
 
-    for (index, document, result) in configure(trail, caller, documents).await {
+    for (index, id, result) in configure(trail, caller, documents).await {
         let entry = &mut imported[index];
-        entry.id = Some(document);
         match result {
             Ok((Configured::Created | Configured::Changed, version)) => {
                 entry.end(Status::Created, []);
@@ -135,10 +134,11 @@ pub async fn import(
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
             }
             Err(error) => {
-                tracing::warn!(%error, "an imported document was not stored: {error}");
+                tracing::warn!(%id, %error, "what was imported of {id} was not stored: {error}");
                 entry.end(Status::Unavailable, []);
             }
         }
+        entry.id = Some(id);
     }
     Ok(answer(imported))
 }

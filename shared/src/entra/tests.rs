@@ -309,8 +309,10 @@ fn only_what_is_said_otherwise_contradicts() {
     assert!(!again(request()));
     assert!(!again(requestor(json!({"displayName": "Audry Smith", "principalName": "smith@w.example"}))), "renamed");
     assert!(!again(with(request(), json!({"assignment": null}))), "not expanded");
-    let past = json!({"expiration": {"duration": "P365D", "type": "afterDuration"}, "startDateTime": null});
-    assert!(!again(with(request(), json!({"schedule": past}))));
+    let short = json!({"expiration": {"duration": "P365D", "type": "afterDuration"}});
+    assert!(!again(with(request(), json!({"schedule": short}))), "what is null elsewhere left out");
+    assert!(!again(with(request(), json!({"requestType": "UserAdd", "state": "Delivered"}))), "beta's words");
+    assert!(!again(with(request(), json!({"completedDateTime": "2026-10-02T08:25:11.6230000Z"}))), "beta's times");
     assert!(again(requestor(json!({"objectId": "another"}))), "somebody else");
     assert!(again(with(request(), json!({"completedDateTime": "2026-10-03T00:00:00Z"}))), "another time");
 }
