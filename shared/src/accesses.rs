@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     catalogue,
-    event::{Actor, ActorType, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
+    event::{Actor, ActorType, AskedWindow, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
     folding::fold,
     instant::Instant,
     session::Story,
@@ -282,8 +282,8 @@ impl Key {
         if let Some(session) = &event.session {
             return Some(Self::Session(session.id.clone()));
         }
-        if let Some(request) = &event.request_id {
-            return Some(Self::Request(request.clone()));
+        if let Some(request) = event.request() {
+            return Some(Self::Request(request.into_owned()));
         }
         match event.action.as_str() {
             "entra.account.requested"
@@ -454,7 +454,7 @@ impl Access {
             self.target = event.target.clone().or(self.target.take());
         } else if !event.id.is_services() {
             self.justification = self.justification.take().or_else(|| event.justification.clone());
-            self.target = self.target.take().or_else(|| event.target.clone().filter(|_| !is_use(event)));
+            self.target = self.target.take().or_else(|| of_it(event));
         }
         self.subject = self.subject.take().or_else(|| event.subject.clone());
         self.ticket = self.ticket.take().or_else(|| event.ticket.clone());
@@ -526,6 +526,9 @@ impl Access {
             "entitlement.timed_out" => {
                 self.fits(recorded, Standing::TimedOut, |it| it <= Standing::Requested || it == Standing::TimedOut);
             }
+            "entitlement.canceled" => {
+                self.fits(recorded, Standing::Canceled, |it| it <= Standing::Approved || it == Standing::Canceled);
+            }
             // Its own sentence: approved, or needs no approval.
             "entitlement.ready" => {
                 self.needs_no_approval |= self.decisions.is_empty();
@@ -536,16 +539,11 @@ impl Access {
                 self.fits(recorded, Standing::Active, fits);
                 self.granted_at.get_or_insert(at);
                 self.starts_at.get_or_insert(at);
-                if let Some(crate::event::AskedWindow::Until(until)) = event.window {
-                    self.ends_at.get_or_insert(until);
-                }
+                let planned = planned_end(event);
+                self.ends_at = self.ends_at.max(planned);
             }
             "entitlement.extended" => {
-                let asked = match event.window {
-                    Some(crate::event::AskedWindow::Until(until)) => Some(until),
-                    _ => None,
-                };
-                self.ends_at = event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(self.ends_at);
+                self.ends_at = planned_end(event).or(self.ends_at);
                 self.fits(recorded, Standing::Active, |it| it == Standing::Active);
             }
             "entitlement.removed" => {
@@ -798,6 +796,22 @@ impl Access {
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().filter(|(_, rounds)| rounds.raised > rounds.withdrawn).map(|(id, _)| id.as_str())
     }
+}
+
+/// What an event that asks for nothing says of the thing accessed. A decision may name the request it is about instead.
+fn of_it(event: &Event) -> Option<Party> {
+    event.target.clone().filter(|target| !is_use(event) && target.kind.as_deref() != Some("request"))
+}
+
+/// The end that an assignment's event plans: its session's, the window's, or as an import keeps its schedule.
+fn planned_end(event: &Event) -> Option<Instant> {
+    let asked = match event.window {
+        Some(AskedWindow::Until(until)) => Some(until),
+        Some(AskedWindow::None | AskedWindow::Duration(_)) | None => None,
+    };
+    let schedule = event.details.as_ref().and_then(|details| details.get("schedule"));
+    let kept = schedule.and_then(|schedule| schedule["ends_at"].as_str()).and_then(|text| text.parse().ok());
+    event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(kept)
 }
 
 /// Whether two parties are the same somebody, as far as their own names say: by address, else by id, else by name where that is all there is.

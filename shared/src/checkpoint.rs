@@ -287,7 +287,8 @@ impl Asking<'_> {
         let access = self.access;
         let needs = match access.kind {
             Kind::Session => true,
-            Kind::Package => !access.needs_no_approval,
+            // Of an assignment whose request nobody told, nobody can say how it was decided.
+            Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
             // An account is enabled by the portal that was asked; it knows no approvals.
             Kind::Account => false,
         };
