@@ -17,8 +17,10 @@ use crate::{
     window,
 };
 
-/// Most of its own events that an access is told by.
-pub const MOST_EVENTS: usize = 2000;
+/// The first uses of an access that are kept …
+const FIRST_USES: usize = 400;
+/// … and the last. What lies between is neither kept nor counted.
+const LAST_USES: usize = 100;
 
 /// Which access an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,6 +237,9 @@ pub struct Access {
     /// How often it was used.
     #[serde(default)]
     pub uses: u32,
+    /// Whether it was used more often than is counted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more_uses: bool,
     /// From when on it was to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
@@ -264,6 +269,9 @@ pub struct Access {
     pub reviews: Vec<Reviewed>,
     /// All that tells of it, in the order it occurred.
     pub events: Vec<EventId>,
+    /// Events that came and are still to be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<EventId>,
     /// When the last of that was recorded, findings apart.
     pub recorded_until: Instant,
 }
@@ -351,9 +359,9 @@ impl Access {
             (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id))
         });
         events.dedup_by(|a, b| a.event.id == b.event.id);
-        let (mut own, others): (Vec<_>, Vec<_>) =
+        let more_uses = thin_out(&mut events);
+        let (own, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
-        own.truncate(MOST_EVENTS);
         let told = own.iter().filter(|recorded| !is_afterthought(&recorded.event));
         let recorded_until = told.map(|recorded| recorded.recorded_at).max()?;
         let has = |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
@@ -388,6 +396,7 @@ impl Access {
             first_used_at: None,
             last_used_at: None,
             uses: 0,
+            more_uses,
             starts_at: None,
             ends_at: None,
             ended_at: None,
@@ -398,6 +407,7 @@ impl Access {
             findings: BTreeMap::new(),
             reviews: Vec::new(),
             events: Vec::new(),
+            pending: Vec::new(),
             recorded_until,
         };
         own.iter().for_each(|recorded| access.take_facts(recorded));
@@ -796,6 +806,23 @@ impl Access {
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().filter(|(_, rounds)| rounds.raised > rounds.withdrawn).map(|(id, _)| id.as_str())
     }
+}
+
+/// Leaves out uses between the first and the last so many, of events in order; whether any were left out.
+pub fn thin_out(events: &mut Vec<Recorded>) -> bool {
+    let uses = events.iter().filter(|recorded| is_use(&recorded.event)).count();
+    let (mut number, left_out) = (0, FIRST_USES..uses.saturating_sub(LAST_USES));
+    events.retain(|recorded| {
+        let is_kept = !is_use(&recorded.event) || !left_out.contains(&number);
+        number += usize::from(is_use(&recorded.event));
+        is_kept
+    });
+    !left_out.is_empty()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What an event that asks for nothing says of the thing accessed. A decision may name the request it is about instead.

@@ -27,6 +27,8 @@ use crate::{
 
 /// DynamoDB's limit for one BatchWriteItem.
 const WRITES: usize = 25;
+/// Most bytes of a content; DynamoDB's limit for an item is 400 KB.
+const MOST_BYTES: usize = 380_000;
 /// Reads of many keys under way at a time.
 const READS: usize = 8;
 
@@ -110,6 +112,11 @@ impl Projection {
     /// It is not as this service writes it.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
         serde_json::from_str(&self.content).map_err(|_| Damaged::new(&self.key, "content").into())
+    }
+
+    /// Where it stands.
+    pub fn places(&self) -> &BTreeSet<Place> {
+        &self.places
     }
 
     fn of(mut item: Item) -> Result<Self, Damaged> {
@@ -208,6 +215,10 @@ impl Trail<'_> {
     ) -> Result<bool, ReadError> {
         let Kept { key, content, places, due } = kept;
         let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
+        // What no item holds would be refused for ever, and hold up everything behind it.
+        if content.len() > MOST_BYTES {
+            return Err(Damaged::new(key, "content, which is too large to be kept").into());
+        }
         if before.is_some_and(|it| it.content == content && it.places == places && it.due == due) {
             return Ok(true);
         }

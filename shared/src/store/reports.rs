@@ -432,7 +432,7 @@ async fn access_row(trail: &Trail<'_>, query: &Query, access: &Access) -> Result
     }
     let mut row = serde_json::to_value(access).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval"] {
+        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending"] {
             row.remove(ours);
         }
         let state = row.remove("standing").unwrap_or_default();
