@@ -3,7 +3,7 @@
 //! An access is a session of a portal, a request for a package, or a request for an account. It is computed from the set of its events alone,
 //! in the order they occurred, so that neither their order of arrival nor one that comes twice makes a difference.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,9 @@ use crate::{
 const FIRST_USES: usize = 400;
 /// … and the last. What lies between is neither kept nor counted.
 const LAST_USES: usize = 100;
+
+/// How much later than a first use a source may say that an access began.
+const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Which access an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +150,19 @@ pub struct Misfit {
     pub is_open: bool,
 }
 
+/// The policy it was asked for or approved under.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnderPolicy {
+    /// Its id.
+    pub id: String,
+    /// The package's version, where the source knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// What a review said of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reviewed {
@@ -211,6 +227,12 @@ pub struct Access {
     /// The ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
+    /// The policy it was asked for or approved under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<UnderPolicy>,
+    /// The assignment that came of it, as its source calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignment: Option<String>,
     /// Approvals each role needs.
     pub approvals_needed: u32,
     /// Whether an administrator gave it without being asked, or it needs no approval for another reason that its source tells.
@@ -255,6 +277,9 @@ pub struct Access {
     /// That it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
+    /// When it was decided that it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Instant>,
     /// Milliseconds by which it outlived its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness_ms: Option<i64>,
@@ -346,6 +371,16 @@ pub fn names(party: &Party) -> Vec<String> {
     names
 }
 
+/// The folded names by which a person may be named again: the name to show only where it is all there is, as others may have it too.
+pub fn person_names(party: &Party) -> Vec<String> {
+    let mut names: Vec<String> = [&party.email, &party.id].into_iter().flatten().map(|name| fold(name)).collect();
+    if names.is_empty() {
+        names.extend(party.name.as_deref().map(fold));
+    }
+    names.dedup();
+    names
+}
+
 /// An actor as a party.
 pub fn party(actor: &Actor) -> Party {
     Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() }
@@ -355,16 +390,26 @@ impl Access {
     /// The access as its events tell it: its own, and others that name its account, of which it takes what falls into its time. None where
     /// none is its own.
     pub fn of(key: &Key, mut events: Vec<Recorded>) -> Option<Self> {
-        events.sort_by(|a, b| {
-            (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id))
-        });
+        events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         events.dedup_by(|a, b| a.event.id == b.event.id);
         let more_uses = thin_out(&mut events);
         let (own, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
-        let told = own.iter().filter(|recorded| !is_afterthought(&recorded.event));
-        let recorded_until = told.map(|recorded| recorded.recorded_at).max()?;
+        // Somebody who goes on using it does not put off what is missing.
+        let told = || own.iter().filter(|recorded| !is_afterthought(&recorded.event));
+        let steps = told().filter(|recorded| !is_use(&recorded.event)).map(|recorded| recorded.recorded_at).max();
+        let recorded_until = steps.or_else(|| told().map(|recorded| recorded.recorded_at).max())?;
         let has = |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
+        // A removal or an extension that is told under a request of its own is about an assignment that has another.
+        let is_step = |recorded: &Recorded| {
+            let action = recorded.event.action.as_str();
+            !is_afterthought(&recorded.event)
+                && !recorded.event.id.is_services()
+                && !matches!(action, "entitlement.removed" | "entitlement.extended")
+        };
+        if !own.iter().any(is_step) {
+            return None;
+        }
         let kind = match key {
             _ if has("entitlement.") => Kind::Package,
             _ if has("session.") => Kind::Session,
@@ -387,6 +432,8 @@ impl Access {
             roles: Vec::new(),
             justification: None,
             ticket: None,
+            policy: None,
+            assignment: None,
             approvals_needed: 1,
             needs_no_approval: false,
             decisions: Vec::new(),
@@ -402,6 +449,7 @@ impl Access {
             ended_at: None,
             end_cause: None,
             verified: None,
+            closed_at: None,
             lateness_ms: None,
             misfits: Vec::new(),
             findings: BTreeMap::new(),
@@ -474,6 +522,21 @@ impl Access {
         if begins && self.account.is_none() {
             self.account = Some(window::account_of(event)).filter(|account| *account != Party::default());
         }
+        let told = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        if event.action == "window.opened" {
+            self.window = self.window.take().or_else(|| told("window").map(str::to_owned));
+            self.is_external = told("directory").map(|directory| directory.starts_with("external"));
+        }
+        if event.action.starts_with("entitlement.") {
+            let kept = event.details.as_ref().and_then(|details| details.get("policy"));
+            let text = |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
+            let told = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
+            let kept = text("id").map(|id| (id, None, text("name")));
+            if let Some((id, version, name)) = told.or(kept) {
+                self.policy.get_or_insert(UnderPolicy { id, version, name });
+            }
+            self.assignment = self.assignment.take().or_else(|| told_assignment(event));
+        }
         if let Some(opened) = &recorded.opened {
             self.window.get_or_insert_with(|| opened.id.clone());
             self.starts_at = Some(self.starts_at.unwrap_or(opened.starts_at));
@@ -508,7 +571,6 @@ impl Access {
         let at = event.occurred_at;
         let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name));
         let time = |name: &str| detail(name).and_then(Value::as_str).and_then(|text| text.parse::<Instant>().ok());
-        let text = |name: &str| detail(name).and_then(Value::as_str);
         let failed = event.outcome == Outcome::Failure;
         match event.action.as_str() {
             "entra.account.requested" if failed => self.standing = self.standing.max(Standing::Failed),
@@ -545,7 +607,7 @@ impl Access {
                 self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
             }
             "entitlement.fulfilled" => {
-                let fits = |it| it <= Standing::Approved || it == Standing::Active;
+                let fits = |it| it <= Standing::Approved || it == Standing::Active || it == Standing::Failed;
                 self.fits(recorded, Standing::Active, fits);
                 self.granted_at.get_or_insert(at);
                 self.starts_at.get_or_insert(at);
@@ -558,9 +620,13 @@ impl Access {
             }
             "entitlement.removed" => {
                 let begun = self.standing == Standing::Active || self.granted_at.is_some();
-                let to = if begun { Standing::Ended } else { Standing::Canceled };
-                self.fits(recorded, to, |it| it <= Standing::Approved || it == Standing::Active);
                 self.end(at, cause_of(event, self.ends_at), Proof::Source, &event.id);
+                let to = match (begun, self.ended_at) {
+                    (true, Some(_)) => Standing::Ended,
+                    (true, None) => Standing::Active,
+                    (false, _) => Standing::Canceled,
+                };
+                self.fits(recorded, to, |it| it <= Standing::Approved || it == Standing::Active);
             }
             "session.approved" => self.decide(recorded, Verdict::Approved),
             "session.denied" => self.decide(recorded, Verdict::Denied),
@@ -572,8 +638,6 @@ impl Access {
             "session.expired" => self.end_session(recorded, EndCause::Expired),
             "session.terminated" => self.end_session(recorded, EndCause::Terminated),
             "window.opened" => {
-                self.window = self.window.take().or_else(|| text("window").map(str::to_owned));
-                self.is_external = text("directory").map(|directory| directory.starts_with("external"));
                 self.starts_at = self.starts_at.or(time("starts_at"));
                 self.ends_at = self.ends_at.or(time("ends_at"));
             }
@@ -589,10 +653,7 @@ impl Access {
                 self.standing = Standing::Ended;
             }
             "revocation.verified" => self.verify(event, time("actual_end").unwrap_or(at)),
-            "entra.account.disabled" if !event.id.is_services() => {
-                self.end(at, cause_at(at, self.ends_at), Proof::Portal, &event.id);
-                self.standing = Standing::Ended;
-            }
+            "entra.account.disabled" if !event.id.is_services() => self.end_by_portal(event),
             _ => {}
         }
     }
@@ -609,8 +670,31 @@ impl Access {
         }
     }
 
+    /// Its portal says that the account is disabled.
+    fn end_by_portal(&mut self, event: &Event) {
+        let by = party(&event.actor);
+        let is_its_own = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &by))
+            || self.subject.as_ref().is_some_and(|it| is_same(it, &by));
+        let is_early = self.ends_at.is_some_and(|planned| event.occurred_at < planned);
+        let cause = match (is_early, is_its_own) {
+            (false, _) => EndCause::Expired,
+            (true, true) => EndCause::Canceled,
+            (true, false) => EndCause::Terminated,
+        };
+        self.end(event.occurred_at, cause, Proof::Portal, &event.id);
+        if self.ended_at.is_some() {
+            self.standing = Standing::Ended;
+        }
+    }
+
+    /// Somebody says that it is over. Where the account is in a directory of ours, only that directory says so: then its end is brought to
+    /// that moment, and the account is still to be read back.
     fn end(&mut self, at: Instant, cause: EndCause, by: Proof, event: &EventId) {
         self.end_cause.get_or_insert(cause);
+        if self.is_external == Some(false) {
+            self.ends_at = Some(self.ends_at.map_or(at, |planned| planned.min(at)));
+            return;
+        }
         self.ended_at.get_or_insert(at);
         self.verified.get_or_insert_with(|| Verified { at, by, event: event.clone() });
     }
@@ -637,16 +721,21 @@ impl Access {
             event: event.id.clone(),
         });
         if self.kind != Kind::Session && verdict == Verdict::Approved {
-            self.approved_at = Some(event.occurred_at);
+            self.approved_at.get_or_insert(event.occurred_at);
         }
     }
 
     /// Takes a step of a package's request, or notes that it does not fit.
     fn fits(&mut self, recorded: &Recorded, to: Standing, may: impl FnOnce(Standing) -> bool) {
+        let is_final = |standing| !matches!(standing, Standing::Requested | Standing::Approved | Standing::Active);
         if may(self.standing) {
-            self.standing = self.standing.max(to);
+            // What was tried again and worked has not failed.
+            self.standing = if to == Standing::Active { to } else { self.standing.max(to) };
+            self.closed_at = Some(recorded.event.occurred_at).filter(|_| is_final(to));
         } else {
-            self.misfits.push(Misfit { event: recorded.event.id.clone(), is_open: false });
+            // After its end nothing explains a step; before it, what is missing may come late.
+            let is_open = !is_final(self.standing);
+            self.misfits.push(Misfit { event: recorded.event.id.clone(), is_open });
         }
     }
 
@@ -671,23 +760,39 @@ impl Access {
             Some(State::Canceled | State::Expired | State::Terminated) if self.granted_at.is_none() => {
                 Standing::Canceled
             }
+            // Where the account is in a directory of ours, it goes on until that says that it is off.
+            Some(State::Canceled | State::Expired | State::Terminated) if self.ended_at.is_none() => Standing::Active,
             Some(State::Canceled | State::Expired | State::Terminated) => Standing::Ended,
         };
         // Granted without what has to come before is granted all the same.
         if self.standing < Standing::Denied && self.granted_at.is_some() {
             self.standing = if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
         }
-        let every_role = !story.roles.is_empty() && story.roles.iter().all(|role| role.state == State::Approved);
-        let whole = self.decisions.iter().filter(|it| it.verdict == Verdict::Approved && it.roles.is_empty());
-        // A portal without roles approves the session as a whole.
-        let is_approved =
-            every_role || (story.roles.is_empty() && whole.clone().count() >= self.approvals_needed as usize);
-        if is_approved {
-            let approvals = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
-            // The session's own row repeats what its last role came to.
-            let by_role =
-                approvals.clone().filter(|decision| !decision.roles.is_empty()).map(|decision| decision.at).max();
-            self.approved_at = by_role.or_else(|| approvals.map(|decision| decision.at).max());
+        self.needs_no_approval |= self.approvals_needed == 0;
+        let approvals = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
+        // When as many different people as are needed had approved.
+        let complete = |those: Vec<&Decision>| {
+            let mut approvers: Vec<(Instant, Party)> = Vec::new();
+            for decision in those {
+                let by = party(&decision.by);
+                if !approvers.iter().any(|(_, other)| is_same(other, &by)) {
+                    approvers.push((decision.at, by));
+                }
+            }
+            approvers.get((self.approvals_needed as usize).saturating_sub(1)).map(|(at, _)| *at)
+        };
+        self.approved_at = if story.roles.is_empty() {
+            // A portal without roles approves the session as a whole.
+            complete(approvals.filter(|decision| decision.roles.is_empty()).collect())
+        } else {
+            let of_role = |role: &crate::session::Role| {
+                complete(approvals.clone().filter(|decision| decision.roles.contains(&role.role)).collect())
+            };
+            let times: Option<Vec<Instant>> = story.roles.iter().map(of_role).collect();
+            times.and_then(|times| times.into_iter().max())
+        };
+        if matches!(self.standing, Standing::Denied | Standing::Canceled | Standing::TimedOut) {
+            self.closed_at = story.timeline.iter().filter(|step| step.fits).map(|step| step.occurred_at).max();
         }
         for step in story.timeline.iter().filter(|step| !step.fits) {
             // After its end nothing explains a step; before it, what is missing may come late.
@@ -697,21 +802,25 @@ impl Access {
         }
     }
 
-    /// What another event says of its account; whether it is about this access.
+    /// What an event says that names its account, or its package and holder; whether it is about this access.
     fn take_other(&mut self, recorded: &Recorded) -> bool {
         let event = &recorded.event;
         let at = event.occurred_at;
-        let has_begun = self.granted_at.or(self.starts_at).is_some_and(|begun| begun <= at);
-        if event.outcome == Outcome::Failure || !self.is_account(event) {
+        let has_begun = self.granted_at.is_some_and(|begun| begun.minus(TOLERANCE) <= at);
+        if event.outcome == Outcome::Failure {
+            return false;
+        }
+        if event.action.starts_with("entitlement.") {
+            return self.take_assignment(recorded, has_begun);
+        }
+        if !self.is_account(event) {
             return false;
         }
         let told = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
         match event.action.as_str() {
             "entra.account.disabled" if !event.id.is_services() => {
-                let is_end = has_begun && self.is_external == Some(true) || has_begun && self.window.is_none();
-                if is_end && self.ended_at.is_none() {
-                    self.end(at, cause_at(at, self.ends_at), Proof::Portal, &event.id);
-                    self.standing = Standing::Ended;
+                if has_begun && self.ended_at.is_none() && self.is_external != Some(false) {
+                    self.end_by_portal(event);
                     return true;
                 }
                 false
@@ -730,6 +839,42 @@ impl Access {
         }
     }
 
+    /// What is told of its assignment under another request, or under the assignment's own id.
+    fn take_assignment(&mut self, recorded: &Recorded, has_begun: bool) -> bool {
+        let event = &recorded.event;
+        let is_named = self.assignment.is_some() && told_assignment(event) == self.assignment;
+        let is_same_holder = match (&self.subject, &event.subject) {
+            (Some(own), Some(other)) => is_same(own, other),
+            _ => false,
+        };
+        let is_same_package = match (&self.target, of_it(event)) {
+            (Some(own), Some(other)) => is_one(own, &other),
+            _ => false,
+        };
+        if self.kind != Kind::Package || !has_begun || !(is_named || (is_same_holder && is_same_package)) {
+            return false;
+        }
+        match event.action.as_str() {
+            "entitlement.removed" if self.ended_at.is_none() => {
+                self.end(event.occurred_at, cause_of(event, self.ends_at), Proof::Source, &event.id);
+                if self.ended_at.is_some() {
+                    self.standing = Standing::Ended;
+                }
+                true
+            }
+            "entitlement.extended" if self.ended_at.is_none() => {
+                self.ends_at = planned_end(event).or(self.ends_at);
+                true
+            }
+            // The assignment as it tells of itself.
+            "entitlement.fulfilled" if is_named => {
+                self.ends_at = self.ends_at.max(planned_end(event));
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the event names its account.
     fn is_account(&self, event: &Event) -> bool {
         let (Some(own), Some(other)) = (&self.account, &event.account) else { return false };
@@ -739,9 +884,9 @@ impl Access {
 
     /// Whether it may be used at that moment.
     pub fn holds(&self, at: Instant) -> bool {
-        let Some(begun) = self.granted_at.or(self.starts_at) else { return false };
-        // What a session was planned to begin with counts, where it was granted a little before or after.
-        let begun = self.starts_at.map_or(begun, |starts| starts.min(begun));
+        let Some(begun) = self.granted_at else { return false };
+        // A portal may tell a little late that it began.
+        let begun = self.starts_at.map_or(begun, |starts| starts.max(begun)).minus(TOLERANCE);
         begun <= at && self.until().is_none_or(|until| at <= until)
     }
 
@@ -777,10 +922,9 @@ impl Access {
         self.ended_at.map(|ended| (ended.millis() - begun.millis()).max(0))
     }
 
-    /// The time by which it is ordered among others: when it was asked for, else the first that is known of it.
+    /// The time by which it is ordered among others: the first moment it touches.
     pub fn at(&self) -> Instant {
-        let times = [self.asked_at, self.granted_at, self.starts_at];
-        times.into_iter().flatten().next().unwrap_or(self.recorded_until)
+        self.span().0
     }
 
     /// The first moment it touches, and the last that is known of; none while it goes on without an end.
@@ -795,7 +939,7 @@ impl Access {
             Standing::Requested | Standing::Approved => self.ends_at,
             // What was never given touches the time in which it was decided.
             Standing::Denied | Standing::TimedOut | Standing::Canceled | Standing::Failed => {
-                let last = self.decisions.iter().map(|decision| decision.at).max();
+                let last = self.decisions.iter().map(|decision| decision.at).max().max(self.closed_at);
                 Some(last.unwrap_or(first).max(first))
             }
         };
@@ -806,6 +950,25 @@ impl Access {
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().filter(|(_, rounds)| rounds.raised > rounds.withdrawn).map(|(id, _)| id.as_str())
     }
+}
+
+/// The order in which events are followed: as they occurred; what a source tells of one moment, in the order of its steps.
+pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
+    let action = recorded.event.action.as_str();
+    let step = match action.rsplit('.').next().unwrap_or_default() {
+        "created" | "requested" | "directly_assigned" => 0,
+        "approval_created" | "approver_added" => 1,
+        "approved" | "auto_approved" | "denied" => 2,
+        "ready" | "scheduled" => 3,
+        "granted" | "fulfilled" => 4,
+        _ if recorded.event.id.is_services() => 7,
+        "canceled" | "expired" | "terminated" | "removed" | "timed_out" | "failed" => 6,
+        _ => 5,
+    };
+    // A role's decision comes before what it means for the whole session.
+    let is_whole = recorded.event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+    let step = step * 2 + u8::from(step == 2 && is_whole);
+    (recorded.event.occurred_at, step, recorded.recorded_at, &recorded.event.id)
 }
 
 /// Leaves out uses between the first and the last so many, of events in order; whether any were left out.
@@ -841,18 +1004,34 @@ fn planned_end(event: &Event) -> Option<Instant> {
     event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(kept)
 }
 
-/// Whether two parties are the same somebody, as far as their own names say: by address, else by id, else by name where that is all there is.
+/// The assignment that an event of entitlement management is about, where it says so.
+fn told_assignment(event: &Event) -> Option<String> {
+    let details = event.details.as_ref().filter(|_| event.action.starts_with("entitlement."))?;
+    details.get("assignment_id")?.as_str().map(str::to_owned)
+}
+
+/// Whether two name one thing: by id, else by any name.
+pub fn is_one(a: &Party, b: &Party) -> bool {
+    match (&a.id, &b.id) {
+        (Some(a), Some(b)) => fold(a) == fold(b),
+        _ => {
+            let own = names(a);
+            names(b).iter().any(|name| own.contains(name))
+        }
+    }
+}
+
+/// Whether two parties are the same somebody, as far as their own names say: by address or id, or by name where one of them has nothing else.
 pub fn is_same(a: &Party, b: &Party) -> bool {
     let both = |a: &Option<String>, b: &Option<String>| match (a, b) {
         (Some(a), Some(b)) => Some(fold(a) == fold(b)),
         _ => None,
     };
-    both(&a.email, &b.email).or_else(|| both(&a.id, &b.id)).or_else(|| both(&a.name, &b.name)).unwrap_or(false)
-}
-
-/// An end before the planned one is somebody's wish.
-fn cause_at(at: Instant, planned: Option<Instant>) -> EndCause {
-    if planned.is_some_and(|planned| at < planned) { EndCause::Terminated } else { EndCause::Expired }
+    match (both(&a.id, &b.id), both(&a.email, &b.email)) {
+        (Some(true), _) | (_, Some(true)) => true,
+        (Some(false), _) | (_, Some(false)) => false,
+        (None, None) => both(&a.name, &b.name).unwrap_or(false),
+    }
 }
 
 /// Which of three causes one activity stands for: expired, canceled by its user, removed by an administrator.

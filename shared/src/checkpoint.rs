@@ -286,7 +286,7 @@ impl Asking<'_> {
     fn approval(&mut self) {
         let access = self.access;
         let needs = match access.kind {
-            Kind::Session => true,
+            Kind::Session => !access.needs_no_approval,
             // Of an assignment whose request nobody told, nobody can say how it was decided.
             Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
             // An account is enabled by the portal that was asked; it knows no approvals.
@@ -328,7 +328,7 @@ impl Asking<'_> {
         let asked =
             self.own().filter(|recorded| !accesses::is_use(&recorded.event) && !recorded.event.id.is_services());
         let asked: Vec<Party> = asked.filter_map(|recorded| recorded.event.target.clone()).collect();
-        let is_asked = |target: &Party| asked.is_empty() || asked.iter().any(|it| names_one(it, target));
+        let is_asked = |target: &Party| asked.is_empty() || asked.iter().any(|it| accesses::is_one(it, target));
         let elsewhere = uses.iter().filter(|event| event.target.as_ref().is_some_and(|target| !is_asked(target)));
         let elsewhere: Vec<_> = elsewhere.collect();
         if let Some(first) = elsewhere.first() {
@@ -389,17 +389,6 @@ impl Asking<'_> {
     }
 }
 
-/// Whether two name one thing: by id, else by name.
-fn names_one(a: &Party, b: &Party) -> bool {
-    match (&a.id, &b.id) {
-        (Some(a), Some(b)) => fold(a) == fold(b),
-        _ => {
-            let own = accesses::names(a);
-            accesses::names(b).iter().any(|name| own.contains(name))
-        }
-    }
-}
-
 /// A change of a role assignment that no access package made.
 pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Found> {
     let via_package = event.details.as_ref().and_then(|details| details.get("via_package"));
@@ -424,17 +413,24 @@ pub struct Hasty {
     pub event: EventId,
 }
 
-/// The hasty approvals of an access, each with its approver.
-pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> impl Iterator<Item = (&'a Decision, Hasty)> {
+/// The hasty approvals of an access, each with its approver: one of each, however many roles it was for.
+pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decision, Hasty)> {
     let least = i64::from(thresholds.approval_seconds) * 1000;
-    let asked = access.asked_at;
-    access.decisions.iter().filter_map(move |decision| {
-        let took = decision.at.millis() - asked?.millis();
+    let Some(asked) = access.asked_at else { return Vec::new() };
+    let mut found: Vec<(&Decision, Hasty)> = Vec::new();
+    for decision in &access.decisions {
+        let took = decision.at.millis() - asked.millis();
         let is_hasty = decision.verdict == Verdict::Approved
             && decision.by.kind != ActorType::System
             && (0..least).contains(&took);
-        is_hasty.then(|| (decision, Hasty { at: decision.at, event: decision.event.clone() }))
-    })
+        let is_known = found
+            .iter()
+            .any(|(other, _)| accesses::is_same(&accesses::party(&other.by), &accesses::party(&decision.by)));
+        if is_hasty && !is_known {
+            found.push((decision, Hasty { at: decision.at, event: decision.event.clone() }));
+        }
+    }
+    found
 }
 
 /// What an approver's hasty approvals, in order, come to in one month: the last of so many within so many days.

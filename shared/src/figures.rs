@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    accesses::{self, Access, Standing, Verdict},
+    accesses::{self, Access, Verdict},
     event::{ActorType, Party},
     folding::fold,
 };
 
 /// Most bytes of one part: an item takes 400 KB, and names are kept twice there at most.
 const PART_BYTES: usize = 250_000;
+
+/// Most times that a row holds.
+const MOST_TIMES: usize = 1000;
 
 /// How often one person asked for one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,29 +35,19 @@ pub struct Demand {
     pub used: u32,
 }
 
-/// How long decisions of one approver about requests of one team took.
+/// How long decisions of one approver about requests of one person took.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Approvals {
     /// Who decided.
     pub approver: String,
-    /// The team of who asked; none where no record of a person says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<String>,
-    /// Milliseconds from request to decision, each.
+    /// Who asked, by address where there is one.
+    pub requester: String,
+    /// Milliseconds from request to decision, each; of very many the first.
     pub took_ms: Vec<i64>,
+    /// How many there were.
+    pub decisions: u32,
     /// How many were denials.
     pub denied: u32,
-}
-
-/// How access was taken away.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Revocation {
-    /// Accesses with an end that are over.
-    pub ended: u32,
-    /// Of those, that are known to be gone.
-    pub verified: u32,
-    /// Milliseconds that those outlived their end which did.
-    pub late_ms: Vec<i64>,
 }
 
 /// One row of a day.
@@ -65,8 +58,6 @@ pub enum Row {
     Demand(Demand),
     /// Of approvals.
     Approvals(Approvals),
-    /// Of ends.
-    Revocation(Revocation),
 }
 
 /// A part of a day.
@@ -78,17 +69,21 @@ pub struct Part {
     pub rows: Vec<Row>,
 }
 
-/// The figures of a day's accesses, each with the team of who asked for it.
-pub fn figures<'a>(accesses: impl IntoIterator<Item = (&'a Access, Option<String>)>) -> Vec<Row> {
-    let mut demand: BTreeMap<(String, String), Demand> = BTreeMap::new();
-    let mut approvals: BTreeMap<(String, Option<String>), Approvals> = BTreeMap::new();
-    let mut revocation = Revocation::default();
-    for (access, team) in accesses {
-        let Some(asked) = access.asked_at else { continue };
+/// The figures of a day being put together.
+#[derive(Debug, Default)]
+pub struct Figures {
+    demand: BTreeMap<(String, String), Demand>,
+    approvals: BTreeMap<(String, String), Approvals>,
+}
+
+impl Figures {
+    /// Adds an access of the day.
+    pub fn add(&mut self, access: &Access) {
+        let Some(asked) = access.asked_at else { return };
         if let Some(target) = &access.target {
             let person = person_of(access);
             let key = (fold(target.id.as_deref().unwrap_or_else(|| target.shown())), fold(&person));
-            let row = demand.entry(key).or_insert_with(|| Demand {
+            let row = self.demand.entry(key).or_insert_with(|| Demand {
                 target: target.shown().to_owned(),
                 target_id: target.id.clone(),
                 person,
@@ -100,30 +95,33 @@ pub fn figures<'a>(accesses: impl IntoIterator<Item = (&'a Access, Option<String
             row.granted += u32::from(access.granted_at.is_some());
             row.used += u32::from(access.uses > 0);
         }
-        for decision in access.decisions.iter().filter(|it| it.by.kind != ActorType::System) {
+        let requester = access.requester.as_ref().map(accesses::party).unwrap_or_default();
+        let requester = requester.email.clone().unwrap_or_else(|| requester.shown().to_owned());
+        let people: Vec<_> = access.decisions.iter().filter(|it| it.by.kind != ActorType::System).collect();
+        // A session's own row repeats what its last role came to.
+        let has_roles = people.iter().any(|decision| !decision.roles.is_empty());
+        for decision in people.into_iter().filter(|decision| !has_roles || !decision.roles.is_empty()) {
             let approver = decision.by.shown().into_owned();
-            let row = approvals.entry((fold(&approver), team.clone())).or_insert_with(|| Approvals {
+            let row = self.approvals.entry((fold(&approver), fold(&requester))).or_insert_with(|| Approvals {
                 approver,
-                team: team.clone(),
+                requester: requester.clone(),
                 took_ms: Vec::new(),
+                decisions: 0,
                 denied: 0,
             });
-            row.took_ms.push((decision.at.millis() - asked.millis()).max(0));
+            if row.took_ms.len() < MOST_TIMES {
+                row.took_ms.push((decision.at.millis() - asked.millis()).max(0));
+            }
+            row.decisions += 1;
             row.denied += u32::from(decision.verdict == Verdict::Denied);
         }
-        if access.standing == Standing::Ended && access.ends_at.is_some() {
-            revocation.ended += 1;
-            revocation.verified += u32::from(access.verified.is_some());
-            revocation.late_ms.extend(access.lateness_ms.filter(|late| *late > 0));
-        }
     }
-    let demand = demand.into_values().map(Row::Demand);
-    let approvals = approvals.into_values().map(|mut row| {
-        row.took_ms.sort_unstable();
-        Row::Approvals(row)
-    });
-    revocation.late_ms.sort_unstable();
-    demand.chain(approvals).chain((revocation.ended > 0).then_some(Row::Revocation(revocation))).collect()
+
+    /// The rows they come to.
+    pub fn rows(self) -> Vec<Row> {
+        let demand = self.demand.into_values().map(Row::Demand);
+        demand.chain(self.approvals.into_values().map(Row::Approvals)).collect()
+    }
 }
 
 /// Whom an access is for, as figures name them: by address where there is one.

@@ -136,6 +136,9 @@ const ACCESS: &[Column] = &[
     list("Roles", "/roles"),
     text("Justification", "/justification"),
     text("Ticket", "/ticket/id"),
+    text("Ticket URL", "/ticket/url"),
+    text("Policy", "/policy/id"),
+    text("Approvals Needed", "/approvals_needed"),
     Column { name: "Decisions", pointer: "/decisions", form: Form::Decisions },
     time("Asked", "/asked_at"),
     time("Approved", "/approved_at"),
@@ -170,20 +173,20 @@ pub const REPORTS: &[Described] = &[
     ] },
     Described { report: Report::UserPackages, name: "user-packages", answers: "Which access packages can the user request, and has?", takes: &["person"], needs: &["person"], note: Some("an assignment means all resource roles of the package's present version; access obtained outside packages is not in it; can_request is unknown where no record of the person says"), columns: &[
         text("Package ID", "/package/id"), text("Package", "/package/name"), text("Version", "/package/version"), text("Can Request", "/can_request"), list("Policies", "/policies_open"), text("Assigned", "/assigned"),
-        time("Start", "/starts_at"), time("End", "/ends_at"), json("Resource Roles", "/resource_roles"),
+        time("Start", "/starts_at"), time("End", "/ends_at"), json("Resource Roles", "/resource_roles"), json("Policy Details", "/policies"),
     ] },
     Described { report: Report::UserResources, name: "user-resources", answers: "Which resources does the user have?", takes: &["person"], needs: &["person"], note: Some(OUTSIDE), columns: &[
-        text("Resource ID", "/resource/id"), text("Resource", "/resource/name"), text("Role", "/role"), text("Package ID", "/package/id"), text("Package", "/package/name"), text("Policy", "/policy/id"),
-        time("Start", "/starts_at"), time("End", "/ends_at"), json("Origins", "/origins"),
+        text("Resource ID", "/resource/id"), text("Resource", "/resource/name"), text("Role", "/role"), text("Package ID", "/origin/package/id"), text("Package", "/origin/package/name"), text("Policy", "/origin/policy/id"),
+        time("Start", "/origin/starts_at"), time("End", "/origin/ends_at"),
     ] },
     Described { report: Report::Requests, name: "requests", answers: "What became of the request?", takes: &["id"], needs: &["id"], note: None, columns: &[
-        time("Time", "/occurred_at"), text("Category", "/category"), text("Activity", "/label"), text("Request Status", "/request_status"), shown("Actor", "/actor"), shown("Subject", "/subject"), text("Reason", "/reason"), text("Event ID", "/id"), text("Message", "/message"),
+        time("Time", "/occurred_at"), text("Category", "/category"), text("Activity", "/label"), text("Request Status", "/request_status"), shown("Actor", "/actor"), shown("Subject", "/subject"), shown("Target", "/target"), text("Justification", "/justification"), text("Reason", "/reason"), json("Policy", "/policy"), text("Event ID", "/id"), text("Message", "/message"),
     ] },
     Described { report: Report::Organisations, name: "organisations", answers: "Which organisations are connected?", takes: &[], needs: &[], note: None, columns: &[
         text("ID", "/id"), text("Name", "/name"), text("Description", "/description"), text("State", "/state"), list("Domains", "/domains"), list("Internal Sponsors", "/internal_sponsors"), list("External Sponsors", "/external_sponsors"),
     ] },
     Described { report: Report::PackageActivity, name: "package-activity", answers: "What happened to the access package?", takes: &["since", "until", "package"], needs: &[], note: Some("without a package, the packages that something happened to"), columns: &[
-        time("Time", "/occurred_at"), text("Package ID", "/package/id"), text("Package", "/package/name"), text("Operation", "/label"), text("Object ID", "/actor/id"), text("UPN", "/actor/email"), shown("Display Name", "/actor"), json("Details", "/details"), text("Event ID", "/id"),
+        time("Time", "/occurred_at"), text("Package ID", "/package/id"), text("Package", "/package/name"), text("Operation", "/label"), text("Requests", "/requests"), text("Object ID", "/actor/id"), text("UPN", "/actor/email"), text("Display Name", "/actor/name"), json("Details", "/details"), text("Event ID", "/id"),
     ] },
     Described { report: Report::RoleChanges, name: "role-changes", answers: "Which role assignments changed other than by an access package?", takes: &["since", "until", "target"], needs: &[], note: None, columns: &[
         time("Time", "/occurred_at"), shown("Application", "/target"), text("Application ID", "/target/id"), shown("Actor", "/actor"), text("Actor Email", "/actor/email"), shown("Subject", "/subject"), text("Message", "/message"), json("Details", "/details"), text("Event ID", "/id"),
@@ -195,10 +198,10 @@ pub const REPORTS: &[Described] = &[
         text("Team", "/team"), text("Approver", "/approver"), text("Decisions", "/decisions"), text("Denied", "/denied"), seconds("Median (s)", "/p50_ms"), seconds("90 % (s)", "/p90_ms"), seconds("Longest (s)", "/max_ms"),
     ] },
     Described { report: Report::Revocation, name: "revocation", answers: "How promptly was access taken away?", takes: RANGE, needs: &[], note: Some("residual exposure is the time that access outlived its end; tokens that were issued before may live on for an hour or so"), columns: &[
-        text("Access ID", "/id"), shown("Subject", "/subject"), shown("Account", "/account"), shown("Target", "/target"), time("Planned End", "/ends_at"), time("Actual End", "/ended_at"), seconds("Lateness (s)", "/lateness_ms"),
+        text("Access ID", "/id"), shown("Subject", "/subject"), shown("Account", "/account"), shown("Target", "/target"), time("Planned End", "/ends_at"), time("Actual End", "/ended_at"), seconds("Lateness (s)", "/exposure_ms"),
         text("End Cause", "/end_cause"), time("Verified", "/verified/at"), text("Verified By", "/verified/by"), text("State", "/state"),
     ] },
-    Described { report: Report::Unused, name: "unused", answers: "Which access was granted and never used?", takes: RANGE, needs: &[], note: None, columns: ACCESS },
+    Described { report: Report::Unused, name: "unused", answers: "Which access was granted and never used?", takes: RANGE, needs: &[], note: Some("access that is over; packages are not in it, as nobody tells of their use"), columns: ACCESS },
     Described { report: Report::Unreviewed, name: "unreviewed", answers: "Which temporary access did nobody review?", takes: RANGE, needs: &[], note: None, columns: ACCESS },
 ];
 
@@ -262,7 +265,13 @@ impl Query {
     pub fn read(described: &Described, parameters: &Parameters, zone: &TimeZone) -> Result<Self, Problem> {
         for needed in described.needs {
             if parameters.get(needed).is_none() {
-                return Err(Problem::bad_request(format!("{needed:?} is needed by the report {:?}", described.name)));
+                let example = match *needed {
+                    "at" => "2026-11-22T10:00:00Z",
+                    "account" => "msptech6913",
+                    _ => "alex@nikpot.com",
+                };
+                let detail = format!("the report {:?} needs {needed:?}, as in {needed}={example}", described.name);
+                return Err(Problem::bad_request(detail));
             }
         }
         let taken = |name: &str| described.takes.contains(&name);
@@ -361,8 +370,21 @@ impl Table {
         row.end();
     }
 
-    /// Writes a row.
+    /// Writes a row; of one that has several origins, one for each.
     pub fn write_row(&self, of: &Value, out: &mut Vec<u8>) {
+        match of["origins"].as_array() {
+            Some(origins) => {
+                for origin in origins {
+                    let mut of = of.clone();
+                    of["origin"] = origin.clone();
+                    self.write_one(&of, out);
+                }
+            }
+            None => self.write_one(of, out),
+        }
+    }
+
+    fn write_one(&self, of: &Value, out: &mut Vec<u8>) {
         let mut row = Row::begin(out);
         for column in &self.columns {
             let value = of.pointer(column.pointer).unwrap_or(&Value::Null);

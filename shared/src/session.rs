@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::{
+    accesses::order_of,
     catalogue::State,
     event::{EventId, Party, Recorded, Scope, USERNAME_TBD},
     instant::Instant,
@@ -93,9 +94,7 @@ pub struct Step {
 impl Story {
     /// The story of the session `id` as `events` tell it, in any order.
     pub fn of(id: &str, mut events: Vec<Recorded>) -> Self {
-        events.sort_by(|a, b| {
-            (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id))
-        });
+        events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         let mut story = Self {
             id: id.to_owned(),
             state: None,

@@ -264,6 +264,7 @@ pub async fn pass(stack: &Stack, seconds: u64) {
         for due in due {
             let trail = store.trail(&due.tenant, now, shared::api::deadline()).await.expect("the trail");
             trail.look_again(&due).await.expect("a look");
+            trail.postpone(&due, None).await.expect("an answer");
         }
     }
 }

@@ -11,7 +11,13 @@ use shared::{
     folding::fold,
     paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
     problem::Problem,
-    store::{Trail, follow::ALL, listing::Order, projections::Kind},
+    store::{
+        Trail,
+        follow::ALL,
+        listing::Order,
+        projections::Kind,
+        reports::{is_named, names_of},
+    },
 };
 use tokio::time::Instant as Deadline;
 
@@ -86,6 +92,11 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         let (first, last) = (0, 253_402_300_799_999);
         shared::instant::Instant::from_millis(it.millis().clamp(first, last))
     });
+    let names = match parameters.get("person") {
+        Some(person) => Some(names_of(trail, person).await?),
+        None => None,
+    };
+    let oldest = trail.now.minus(trail.settings.retention());
     let is = |name: &str, value: Option<&str>| {
         parameters.get(name).is_none_or(|asked| value.is_some_and(|value| fold(value) == fold(asked)))
     };
@@ -105,7 +116,9 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             && is("application", finding.application.as_deref())
             && (is("owner", finding.owner.as_deref()) || finding.owners.iter().any(|owner| is("owner", Some(owner))))
             && named("account", &finding.account)
-            && named("person", &finding.subject)
+            && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| is_named(it, names)))
+            // What is past its retention never shows.
+            && finding.raised_at >= oldest
     };
     let list = state.map_or(ALL, State::as_str);
     let (mut page, mut bytes) = (Vec::new(), 0);

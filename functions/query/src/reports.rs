@@ -95,12 +95,19 @@ pub async fn one(
         answer["note"] = note.into();
     }
     if described.report == Report::Revocation && after.is_none() {
-        answer["summary"] = revocation_summary(trail, &query).await?;
+        answer["summary"] = json!(revocation_summary(trail, &query).await?);
     }
-    // Nothing older than the oldest event can be known; an import that begins later knows less.
-    let oldest = trail.now.minus(trail.settings.retention());
-    if query.since.is_none_or(|since| since < oldest) {
-        answer["known_since"] = json!(oldest);
+    // An answer is silent about what was before anything was told; it must not read as if nothing had been.
+    let known_since = trail.known_since().await?;
+    answer["known_since"] = json!(known_since);
+    let reaches_back = match (query.at, query.since) {
+        (Some(first), _) | (None, Some(first)) => known_since.is_none_or(|known| first < known),
+        (None, None) => false,
+    };
+    if reaches_back {
+        let note = "what was before the first imported record is not known";
+        let more = answer["note"].as_str().map(|more| format!("{more}; {note}"));
+        answer["note"] = more.unwrap_or_else(|| note.to_owned()).into();
     }
     Ok(api::json(200, &answer))
 }

@@ -12,6 +12,8 @@ use crate::Watch;
 const AHEAD: Duration = Duration::from_secs(55);
 /// Shortest pause before it looks again: the index follows the table.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long what is damaged is left alone.
+const REST: Duration = Duration::from_secs(3600);
 /// Looked at side by side.
 const AT_ONCE: usize = 8;
 
@@ -53,9 +55,18 @@ pub async fn run(function: &Watch, end: Deadline) -> Result<usize, Unavailable> 
 
 async fn look(function: &Watch, due: &Due, end: Deadline) -> Result<(), Unavailable> {
     let deadline = end - Duration::from_secs(5);
+    let clock = function.store.clock();
     let looked = async {
-        let trail = function.store.trail(&due.tenant, function.store.clock().now(), deadline).await?;
-        trail.look_again(due).await
+        let trail = function.store.trail(&due.tenant, clock.now(), deadline).await?;
+        let looked = trail.look_again(due).await;
+        // Whatever it came to, it must not stand in front of others for ever.
+        let to = match &looked {
+            Ok(()) => None,
+            Err(ReadError::Damaged(_)) => Some(clock.now().plus(REST)),
+            Err(ReadError::Unavailable(_)) => return looked,
+        };
+        trail.postpone(due, to).await?;
+        looked
     };
     match looked.await {
         Ok(()) => Ok(()),

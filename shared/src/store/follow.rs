@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
-    accesses::{self, Access, Key},
+    accesses::{self, Access, Decision, Key, Kind as AccessKind},
     application::Configured,
     checkpoint::{self, ABOUT_ACCESS, Context, Found, Hasty, People, alias},
     event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Session},
@@ -48,6 +48,23 @@ pub const LONG: Duration = Duration::from_secs(7 * 86_400);
 pub const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
 /// How long after a change a day's figures, or an access that many events tell of, are computed.
 const SETTLED: Duration = Duration::from_secs(20);
+/// How long an index may be behind: then an access that has changed is looked at once more.
+const INDEXED: Duration = Duration::from_secs(75);
+/// How soon what was put down is done by somebody else, where whoever put it down did not.
+const SOON: Duration = Duration::from_secs(5);
+/// Accesses read at a time.
+const AT_A_TIME: usize = 100;
+/// Most accesses of an account that are looked at around one event …
+const MOST_AROUND: usize = 300;
+/// … and of those that last long.
+const MOST_LONG: usize = 100;
+/// Most events that a finding about an approver names.
+const MOST_EVIDENCE: usize = 20;
+/// How the key of a concern about an approver's month begins. It holds a space, which no event's id does.
+const HASTY: &str = "hasty ";
+/// The key of what is known of a tenant's first event. It holds a space as well.
+const FIRST: &str = "first event";
+
 /// Most events of one partition that are read from its beginning …
 const MOST_FIRST: usize = 10_000;
 /// … and where there are more, from its end.
@@ -66,6 +83,14 @@ struct Concern {
     raised: u32,
     /// The last round in which it was withdrawn.
     withdrawn: u32,
+}
+
+/// What a change of an access means for others.
+struct Others {
+    /// Uses that are to be judged anew.
+    uses: Vec<Recorded>,
+    /// Approvers, each with a month.
+    approvers: BTreeSet<(String, String)>,
 }
 
 /// Events being followed.
@@ -99,6 +124,16 @@ pub fn facet(kind: &str, name: &str) -> String {
 }
 
 impl Trail<'_> {
+    /// Since when anything is known: what occurred first of all that was recorded and is retained.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn known_since(&self) -> Result<Option<Instant>, ReadError> {
+        let first: Option<Instant> =
+            self.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
+        Ok(first.map(|first| first.max(self.now.minus(self.settings.retention()))))
+    }
+
     /// Brings accesses and findings up to date with events that were recorded, in any order, once or again. All of it is done when this
     /// returns, or none of it is to be relied on: following them again is safe.
     ///
@@ -142,7 +177,8 @@ impl<'t> Follower<'t> {
     async fn follow(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
         let mut accesses: BTreeMap<Key, Vec<Recorded>> = BTreeMap::new();
         let mut findings: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
-        let mut uses = Vec::new();
+        let (mut loose, mut uses) = (Vec::new(), Vec::new());
+        self.know_since(&events).await?;
         for recorded in events {
             let event = &recorded.event;
             if let Some(id) = finding::id_of(event) {
@@ -152,41 +188,60 @@ impl<'t> Follower<'t> {
                 let owners = self.owners_of(event.target.as_ref()).await?;
                 self.concern(event.id.as_str(), event, Some(found), &owners).await?;
             }
-            match Key::of(event) {
-                // What a finding of an access changes of it is told by the access already; a rebuild learns it here.
-                Some(key) => {
-                    // One read-back ends every claim on its account that is over.
-                    if event.action == "revocation.verified" {
-                        for other in self.of_account(event).await?.into_iter().filter(|other| *other != key) {
-                            accesses.entry(other).or_default().push(recorded.clone());
-                        }
-                    }
-                    accesses.entry(key).or_default().push(recorded);
-                }
-                None if accesses::is_use(event) => {
-                    for key in self.of_account(event).await? {
-                        accesses.entry(key).or_default().push(recorded.clone());
-                    }
-                    uses.push(recorded);
-                }
-                None if event.action == "entra.account.disabled" => {
-                    for key in self.of_account(event).await? {
-                        accesses.entry(key).or_default().push(recorded.clone());
-                    }
-                }
-                None => {}
+            if accesses::is_use(event) {
+                uses.push(recorded.clone());
+            }
+            if is_about_others(event) {
+                loose.push(recorded.clone());
+            }
+            if let Some(key) = Key::of(event) {
+                accesses.entry(key).or_default().push(recorded);
             }
         }
-        let refreshed = accesses.into_iter().map(|(key, events)| async move {
-            if self.is_put_off(&key, &events).await? { Ok(None) } else { self.refresh(&key, events).await }
-        });
-        stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
-        // After the accesses of the same batch: one of them may hold the use.
+        self.refresh_all(accesses).await?;
+        // After the accesses of the same batch: one of them may be what they are about.
+        let mut accesses: BTreeMap<Key, Vec<Recorded>> = BTreeMap::new();
+        for recorded in loose {
+            let own = Key::of(&recorded.event);
+            let about = match recorded.event.action.starts_with("entitlement.") {
+                true => self.of_package(&recorded.event).await?,
+                false => self.of_account(&recorded.event).await?,
+            };
+            for key in about.into_iter().filter(|key| own.as_ref() != Some(key)) {
+                accesses.entry(key).or_default().push(recorded.clone());
+            }
+        }
+        self.refresh_all(accesses).await?;
         let judged = uses.iter().map(|recorded| self.judge_use(recorded));
         stream::iter(judged).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         let refreshed = findings.into_iter().map(|(id, events)| async move { self.refresh_finding(&id, events).await });
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         Ok(())
+    }
+
+    async fn refresh_all(&self, accesses: BTreeMap<Key, Vec<Recorded>>) -> Result<(), ReadError> {
+        let refreshed = accesses.into_iter().map(|(key, events)| async move {
+            if self.is_put_off(&key, &events).await? { Ok(None) } else { self.refresh(&key, events).await }
+        });
+        stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Remembers since when anything is known: what occurred first of all that was recorded.
+    async fn know_since(&self, events: &[Recorded]) -> Result<(), ReadError> {
+        let told = events.iter().filter(|recorded| !recorded.event.id.is_services());
+        let Some(first) = told.map(|recorded| recorded.event.occurred_at).min() else { return Ok(()) };
+        for _ in 0..TRIES {
+            let before = self.trail.projection(Kind::Concern, FIRST).await?;
+            let known: Option<Instant> = before.as_ref().map(Projection::read).transpose()?;
+            if known.is_some_and(|known| known <= first) {
+                return Ok(());
+            }
+            let kept = Kept { key: FIRST, content: &first, places: BTreeSet::new(), due: None, expires_at: None };
+            if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable("what occurred first was changed by others all the time".to_owned()).into())
     }
 
     /// Puts off an access that is told by so many events that computing it with each would take ever longer, and remembers what came; whether
@@ -196,7 +251,8 @@ impl<'t> Follower<'t> {
         for _ in 0..TRIES {
             let Some(before) = trail.projection(Kind::Access, &key).await? else { return Ok(false) };
             let mut access: Access = before.read()?;
-            if access.events.len() < MANY {
+            // What is decided, begins or ends is computed at once.
+            if access.events.len() < MANY || !new.iter().all(|recorded| accesses::is_use(&recorded.event)) {
                 return Ok(false);
             }
             access.pending.extend(new.iter().map(|recorded| recorded.event.id.clone()));
@@ -207,7 +263,8 @@ impl<'t> Follower<'t> {
             }
             let due = trail.now.plus(SETTLED);
             let due = Some(before.due.map_or(due, |before| before.min(due)));
-            let kept = Kept { key: &key, content: &access, places: before.places().clone(), due };
+            let expires_at = self.expiry_of(&access);
+            let kept = Kept { key: &key, content: &access, places: before.places().clone(), due, expires_at };
             if trail.keep(Kind::Access, Some(&before), kept).await? {
                 return Ok(true);
             }
@@ -219,6 +276,7 @@ impl<'t> Follower<'t> {
     async fn refresh(&self, key: &Key, new: Vec<Recorded>) -> Result<Option<Access>, ReadError> {
         let trail = self.trail;
         let text = key.to_string();
+        let is_look = new.is_empty();
         let mut known: HashMap<EventId, Recorded> =
             new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
         let mut is_gathered = false;
@@ -231,11 +289,10 @@ impl<'t> Follower<'t> {
             }
             self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
             let Some(mut access) = Access::of(key, known.values().cloned().collect()) else { return Ok(None) };
-            let (first, until) = (access.granted_at.or(access.starts_at), access.until());
-            let has_moved = was.as_ref().is_none_or(|was| {
-                (was.granted_at.or(was.starts_at), was.until(), &was.account) != (first, until, &access.account)
-            });
-            if has_moved && self.gather_account(&access, key, &mut known).await? {
+            let bounds = |access: &Access| (access.granted_at, access.until(), access.account.clone());
+            let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
+            // Once more when it is quiet: an index may not have named what had come just before it.
+            if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
                 access = Access::of(key, known.values().cloned().collect()).unwrap_or(access);
             }
             let events: Vec<Recorded> = known.values().cloned().collect();
@@ -244,14 +301,32 @@ impl<'t> Follower<'t> {
                 known.extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
                 access = Access::of(key, known.values().cloned().collect()).unwrap_or(access);
             }
-            let (places, due) = self.places(&access, again).await;
-            let kept = Kept { key: &text, content: &access, places, due };
+            let (places, mut due) = self.places(&access, again).await?;
+            let quiet = access.recorded_until.plus(INDEXED);
+            if !is_look && access.granted_at.is_some() && trail.now < quiet {
+                due = Some(due.map_or(quiet, |due| due.min(quiet)));
+            }
+            // Before it is kept: what it means for others must not be lost with whoever keeps it.
+            let others = self.others(was.as_ref(), &access, has_moved, &known).await?;
+            self.announce(was.as_ref(), &access, &others).await?;
+            let expires_at = self.expiry_of(&access);
+            let kept = Kept { key: &text, content: &access, places, due, expires_at };
             if trail.keep(Kind::Access, before.as_ref(), kept).await? {
-                self.after(was.as_ref(), &access, has_moved, &known).await?;
+                for recorded in &others.uses {
+                    self.judge_use(recorded).await?;
+                }
+                for (name, month) in &others.approvers {
+                    self.judge_approver(name, month).await?;
+                }
                 return Ok(Some(access));
             }
         }
         Err(Unavailable(format!("access {text:?} was changed by others all the time")).into())
+    }
+
+    /// From when on an access is past its retention. None while it goes on.
+    fn expiry_of(&self, access: &Access) -> Option<Instant> {
+        access.span().1.map(|last| last.plus(self.trail.settings.retention()))
     }
 
     /// All that the trail tells of the access by its own key.
@@ -266,35 +341,43 @@ impl<'t> Follower<'t> {
         self.read_index(index, always(), known, |event| Key::of(event).as_ref() == Some(key)).await
     }
 
-    /// What the trail tells of the access's account in its time; whether that was anything new.
-    async fn gather_account(
+    /// What the trail tells of the access's account, or of its package and holder, in its time; whether that was anything new.
+    async fn gather_others(
         &self,
         access: &Access,
         key: &Key,
         known: &mut HashMap<EventId, Recorded>,
     ) -> Result<bool, ReadError> {
-        let (Some(account), Some(begun)) = (&access.account, access.starts_at.or(access.granted_at)) else {
-            return Ok(false);
-        };
+        let Some(begun) = access.granted_at else { return Ok(false) };
         let count = known.len();
         let until = match (&access.verified, access.until()) {
             (Some(verified), Some(until)) => verified.at.max(until).plus(Duration::from_millis(1)),
             _ => always().until,
         };
         let range = Range { since: begun.min(access.at()), until, order: Order::Ascending, after: None };
-        for (part, name) in
-            [(KeyPart::Name, &account.name), (KeyPart::Id, &account.id), (KeyPart::Email, &account.email)]
-        {
-            let Some(name) = name else { continue };
-            let partition = keys::involved(&self.trail.tenant, part, name);
-            let index = Index::Involved { name: "by_account", key: "account_key", partition };
-            let is_wanted = |event: &Event| match Key::of(event) {
-                Some(of) => of == *key || event.action == "revocation.verified",
-                None => true,
-            };
+        let is_package = access.kind == AccessKind::Package;
+        let (index, party) = match is_package {
+            true => (("by_subject", "subject_key"), &access.subject),
+            false => (("by_account", "account_key"), &access.account),
+        };
+        let is_wanted = |event: &Event| match Key::of(event) {
+            Some(of) => of == *key || is_about_others(event),
+            None => true,
+        };
+        for (name, partition) in party.iter().flat_map(|party| self.partitions_of(party)).map(|it| (index.0, it)) {
+            let index = Index::Involved { name, key: index.1, partition };
             self.read_index(index, range.clone(), known, is_wanted).await?;
         }
         Ok(known.len() > count)
+    }
+
+    /// The partitions that events which name somebody or something may stand in.
+    fn partitions_of(&self, party: &Party) -> Vec<String> {
+        let parts = [(KeyPart::Name, &party.name), (KeyPart::Id, &party.id), (KeyPart::Email, &party.email)];
+        let partition = |(part, name): (KeyPart, &Option<String>)| {
+            name.as_ref().map(|name| keys::involved(&self.trail.tenant, part, name))
+        };
+        parts.into_iter().filter_map(partition).collect()
     }
 
     /// Reads what an index names in a range: all of it, or where that is too much, the first and the last.
@@ -358,15 +441,17 @@ impl<'t> Follower<'t> {
         let mut told = Vec::new();
         for found in checked.found.iter().filter(|found| !is_open(&found.id)) {
             let round = access.findings.get(&found.id).map_or(0, |rounds| rounds.raised) + 1;
-            let owners = self.owners(access).await?;
-            told.push(self.raised(found, round, owners, |event| about_access(event, access)));
+            let (owners, application) =
+                (self.owners(access).await?, self.application_of(access.target.as_ref()).await?);
+            let about = |event: &mut Event| about_access(event, access, application);
+            told.push(self.raised(found, round, owners, about));
         }
         for id in access.open_findings() {
             let is_ours =
                 ABOUT_ACCESS.iter().any(|rule| id.strip_prefix(rule).is_some_and(|rest| rest.starts_with(':')));
             if is_ours && !checked.found.iter().any(|found| found.id == id) {
                 let round = access.findings.get(id).map_or(1, |rounds| rounds.raised);
-                told.push(self.withdrawn(id, round, |event| about_access(event, access)));
+                told.push(self.withdrawn(id, round, |event| about_access(event, access, None)));
             }
         }
         Ok((self.tell(told).await?, checked.again))
@@ -419,17 +504,24 @@ impl<'t> Follower<'t> {
     }
 
     /// Where an access stands in lists, and when it is to be looked at again.
-    async fn places(&self, access: &Access, again: Option<Instant>) -> (BTreeSet<Place>, Option<Instant>) {
+    async fn places(
+        &self,
+        access: &Access,
+        again: Option<Instant>,
+    ) -> Result<(BTreeSet<Place>, Option<Instant>), ReadError> {
         let at = access.at();
         let requester = access.requester.as_ref().map(accesses::party);
+        let people = [&requester, &access.subject].into_iter().flatten().flat_map(accesses::person_names);
+        let things = [("account", &access.account), ("target", &access.target)];
+        let things = things
+            .into_iter()
+            .flat_map(|(kind, party)| party.iter().flat_map(accesses::names).map(move |name| facet(kind, &name)));
+        let assignment = access.assignment.iter().map(|assignment| facet("assignment", assignment));
         let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
-        for (kind, party) in [
-            ("person", &requester),
-            ("person", &access.subject),
-            ("account", &access.account),
-            ("target", &access.target),
-        ] {
-            facets.extend(party.iter().flat_map(accesses::names).map(|name| facet(kind, &name)));
+        facets.extend(people.map(|name| facet("person", &name)).chain(things).chain(assignment));
+        // An assignment that another access is known by is told there, and is no access of its own.
+        if self.is_double(access).await? {
+            return Ok((BTreeSet::new(), None));
         }
         let (_, last) = access.span();
         let lasts_until = last.unwrap_or(self.trail.now).max(at);
@@ -444,52 +536,99 @@ impl<'t> Follower<'t> {
             due = Some(due.map_or(long, |due| due.min(long)));
         }
         for (decision, hasty) in checkpoint::hasty(access, &self.trail.settings.thresholds) {
-            let approver = self.name_of(&accesses::party(&decision.by)).await;
+            let approver = self.name_of(&accesses::party(&decision.by)).await?;
             places.insert(Place { list: facet("hasty", &approver), at: hasty.at });
         }
-        (places, due)
+        Ok((places, due))
     }
 
-    /// What a change of an access means for others.
-    async fn after(
+    /// Whether an access tells of an assignment that the access of its request tells of too.
+    async fn is_double(&self, access: &Access) -> Result<bool, ReadError> {
+        let Some(assignment) = &access.assignment else { return Ok(false) };
+        if access.id != Key::Request(format!("assignment:{assignment}")).to_string() {
+            return Ok(false);
+        }
+        let (page, _) = self.listed_at(&facet("assignment", assignment), always(), None).await?;
+        Ok(page.iter().any(|(_, key)| *key != access.id))
+    }
+
+    /// What a change of an access means for others: uses that it holds now and did not before, or the other way round; who approved hastily,
+    /// and when; assignments that are told twice.
+    async fn others(
         &self,
         was: Option<&Access>,
         is: &Access,
         has_moved: bool,
         known: &HashMap<EventId, Recorded>,
-    ) -> Result<(), ReadError> {
-        // Uses that it holds now and did not before, or the other way round.
-        let uses = |access: &Access| -> BTreeSet<EventId> {
+    ) -> Result<Others, ReadError> {
+        let loose = |access: &Access| -> BTreeSet<EventId> {
             let is_loose = |id: &&EventId| {
                 known.get(*id).is_some_and(|it| accesses::is_use(&it.event) && Key::of(&it.event).is_none())
             };
             access.events.iter().filter(is_loose).cloned().collect()
         };
-        let (had, has) = (was.map(uses).unwrap_or_default(), uses(is));
-        for id in had.symmetric_difference(&has) {
-            if let Some(recorded) = known.get(id) {
-                self.judge_use(recorded).await?;
-            }
-        }
+        let (had, has) = (was.map(loose).unwrap_or_default(), loose(is));
+        let mut uses: Vec<Recorded> = had.symmetric_difference(&has).filter_map(|id| known.get(id)).cloned().collect();
         if has_moved {
-            self.judge_uses_of_person(is).await?;
+            uses.extend(self.codes_of(was, is).await?);
         }
-        for (decision, hasty) in checkpoint::hasty(is, &self.trail.settings.thresholds) {
-            self.judge_approver(&accesses::party(&decision.by), &hasty, is).await?;
-        }
-        if let Some(was) = was {
-            let now: BTreeSet<_> = checkpoint::hasty(is, &self.trail.settings.thresholds).map(|(_, it)| it).collect();
-            for (decision, hasty) in checkpoint::hasty(was, &self.trail.settings.thresholds) {
-                if !now.contains(&hasty) {
-                    self.judge_approver(&accesses::party(&decision.by), &hasty, is).await?;
-                }
+        let thresholds = &self.trail.settings.thresholds;
+        let hasty = |access: &Access| -> Vec<(Party, Hasty)> {
+            checkpoint::hasty(access, thresholds)
+                .into_iter()
+                .map(|(it, hasty)| (accesses::party(&it.by), hasty))
+                .collect()
+        };
+        let (had, has) = (was.map(&hasty).unwrap_or_default(), hasty(is));
+        let changed = had.iter().filter(|it| !has.contains(it)).chain(has.iter().filter(|it| !had.contains(it)));
+        let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
+        let mut approvers = BTreeSet::new();
+        for (approver, hasty) in changed {
+            let name = self.name_of(approver).await?;
+            for at in [hasty.at, hasty.at.plus(within)] {
+                approvers.insert((name.clone(), at.to_string()[..7].to_owned()));
             }
         }
-        let days = was.map(|was| was.at().day_number()).into_iter().chain([is.at().day_number()]);
+        Ok(Others { uses, approvers })
+    }
+
+    /// Puts down what is to be done for others, so that it is done by whoever comes next where this run ends before it is.
+    async fn announce(&self, was: Option<&Access>, is: &Access, others: &Others) -> Result<(), ReadError> {
+        let soon = self.trail.store.clock.now().plus(SOON);
         if was != Some(is) {
-            for day in days.collect::<BTreeSet<_>>() {
-                self.trail.recount_day(day, self.trail.now.plus(SETTLED)).await?;
+            let days: BTreeSet<i64> =
+                was.map(|was| was.at().day_number()).into_iter().chain([is.at().day_number()]).collect();
+            for day in days {
+                self.trail.recount_day(day).await?;
             }
+        }
+        let ids: Vec<String> = others.uses.iter().map(|recorded| recorded.event.id.to_string()).collect();
+        let there = self.trail.projections(Kind::Concern, &ids).await?;
+        for recorded in &others.uses {
+            let id = recorded.event.id.as_str();
+            // One that nobody is concerned about, and that is held, needs no judgement.
+            if there.iter().any(|concern| concern.key == id) || !is.events.contains(&recorded.event.id) {
+                self.put_off(id, soon).await?;
+            }
+        }
+        for (name, month) in &others.approvers {
+            self.put_off(&format!("{HASTY}{month} {name}"), soon).await?;
+        }
+        // The assignment's own access learns that another tells of it.
+        let doubled = is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
+        if let Some(doubled) =
+            doubled.filter(|it| *it != is.id && was.is_none_or(|was| was.assignment != is.assignment))
+            && let Some(before) = self.trail.projection(Kind::Access, &doubled).await?
+        {
+            let access: Access = before.read()?;
+            let kept = Kept {
+                key: &doubled,
+                content: &access,
+                places: before.places().clone(),
+                due: Some(soon),
+                expires_at: None,
+            };
+            self.trail.keep(Kind::Access, Some(&before), kept).await?;
         }
         Ok(())
     }
@@ -501,24 +640,48 @@ impl<'t> Follower<'t> {
         Ok(found.iter().filter_map(|access| access.id.parse().ok()).collect())
     }
 
-    /// The accesses in those lists that may touch a moment, those that are over by then and not known to be gone among them.
+    /// The assignments that an event about one may be about: by its own id, or of its holder to its package.
+    async fn of_package(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
+        let mut facets: Vec<String> =
+            event.subject.iter().flat_map(accesses::person_names).map(|name| facet("person", &name)).collect();
+        let named = event.details.as_ref().and_then(|details| details.get("assignment_id")?.as_str());
+        facets.extend(named.map(|assignment| facet("assignment", assignment)));
+        let found = self.around(facets, event.occurred_at).await?;
+        let is_one = |access: &&Access| {
+            let is_target =
+                access.target.as_ref().zip(event.target.as_ref()).is_some_and(|(a, b)| accesses::is_one(a, b));
+            access.kind == AccessKind::Package
+                && (is_target || access.assignment.as_deref() == named && named.is_some())
+        };
+        Ok(found.iter().filter(is_one).filter_map(|access| access.id.parse().ok()).collect())
+    }
+
+    async fn listed_at(
+        &self,
+        list: &str,
+        Range { since, until, order, .. }: Range,
+        after: Option<&str>,
+    ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
+        let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
+        self.trail.listed(Kind::Access, list, [since.max(first), until.min(last)], order, after).await
+    }
+
+    /// The accesses in those lists that may touch a moment, those that are over by then and not known to be gone among them. Of very many the
+    /// nearest.
     async fn around(&self, facets: impl IntoIterator<Item = String>, at: Instant) -> Result<Vec<Access>, ReadError> {
         let mut found = BTreeSet::new();
         for facet in facets {
             let next = at.plus(Duration::from_millis(1));
-            let ranges = [(false, [at.minus(LOOK_BACK), next]), (true, [Instant::from_millis(0), at.minus(LOOK_BACK)])];
-            for (is_long, range) in ranges {
-                let mut after = None;
-                loop {
-                    let list = list_of(&facet, is_long);
-                    let (page, next) =
-                        self.trail.listed(Kind::Access, &list, range, Order::Descending, after.as_deref()).await?;
-                    found.extend(page.into_iter().map(|(_, key)| key));
-                    after = next;
-                    if after.is_none() {
-                        break;
-                    }
+            let first = Instant::from_millis(0);
+            for (is_long, [since, until], most) in
+                [(false, [at.minus(LOOK_BACK), next], MOST_AROUND), (true, [first, at.minus(LOOK_BACK)], MOST_LONG)]
+            {
+                let range = Range { since, until, order: Order::Descending, after: None };
+                let (page, _) = self.listed_at(&list_of(&facet, is_long), range, None).await?;
+                if page.len() > most {
+                    tracing::warn!("more than {most} accesses are around one event; the nearest are looked at");
                 }
+                found.extend(page.into_iter().take(most).map(|(_, key)| key));
             }
         }
         let found: Vec<String> = found.into_iter().collect();
@@ -533,43 +696,80 @@ impl<'t> Follower<'t> {
         Ok(read)
     }
 
-    /// Judges a use of an account, or an offline code, that names no session or request.
+    /// Judges a use of an account, or an offline code.
     async fn judge_use(&self, recorded: &Recorded) -> Result<(), ReadError> {
         let event = &recorded.event;
+        let key = event.id.as_str();
         if event.action == "computer.left" || !self.is_judged(event).await? {
             return Ok(());
         }
-        let facets: Vec<String> = match &event.account {
-            Some(account) => accesses::names(account).iter().map(|name| facet("account", name)).collect(),
-            None => accesses::names(&accesses::party(&event.actor)).iter().map(|name| facet("person", name)).collect(),
-        };
-        let around = self.around(facets, event.occurred_at).await?;
-        let is_held = around.iter().any(|access| access.holds(event.occurred_at));
-        let quiet =
-            recorded.recorded_at.plus(Duration::from_secs(self.trail.settings.thresholds.absence_seconds.into()));
-        let rule = "use.outside_window";
-        let who = event.account.as_ref().map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
-        let found = (!is_held).then(|| Found {
-            id: checkpoint::finding_id(&self.trail.tenant, rule, event.id.as_str()),
-            rule,
-            why: format!("{who} was used at {}, inside no window that was requested", event.occurred_at),
-            evidence: vec![event.id.clone()],
-        });
-        // Its request may be on its way.
-        if found.is_some() && self.trail.now < quiet {
-            return self.put_off(event.id.as_str(), quiet).await;
+        for _ in 0..TRIES {
+            // First, so that a judgement is never older than what it replaces.
+            let before = self.trail.projection(Kind::Concern, key).await?;
+            let is_held = self.is_held(event).await?;
+            let rule = "use.outside_window";
+            let id = checkpoint::finding_id(&self.trail.tenant, rule, key);
+            let who =
+                event.account.as_ref().map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
+            let found = (!is_held).then(|| Found {
+                id: id.clone(),
+                rule,
+                why: format!("{who} was used at {}, inside no window that was requested", event.occurred_at),
+                evidence: vec![event.id.clone()],
+            });
+            let absence = Duration::from_secs(self.trail.settings.thresholds.absence_seconds.into());
+            let quiet = recorded.recorded_at.plus(absence);
+            // Its request may be on its way.
+            if found.is_some() && self.trail.now < quiet {
+                return self.put_off(key, quiet).await;
+            }
+            let owners = self.owners_of_account(event).await?;
+            if self.settle(key, before.as_ref(), event, found, &id, &owners).await? {
+                return Ok(());
+            }
         }
-        let owners = self.owners_of_account(event).await?;
-        self.concern(event.id.as_str(), event, found, &owners).await
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
     }
 
-    /// Looks at a use again whose request may have come by now.
-    async fn judge_use_again(&self, key: &str) -> Result<(), ReadError> {
-        let Some(id) = EventId::new(key) else { return Ok(()) };
-        match self.trail.events_of(std::slice::from_ref(&id)).await?.first() {
-            Some(recorded) => self.judge_use(recorded).await,
-            None => self.concern_is_settled(key).await,
+    /// Whether an access holds a use: one of its account, or of its person where it names no account; or the one that it names.
+    async fn is_held(&self, event: &Event) -> Result<bool, ReadError> {
+        if let Some(key) = Key::of(event)
+            && let Some(named) = self.trail.projection(Kind::Access, &key.to_string()).await?
+        {
+            let named: Access = named.read()?;
+            let is_its_account = match (&named.account, &event.account) {
+                (Some(own), Some(other)) => accesses::is_one(own, other),
+                _ => true,
+            };
+            if is_its_account && named.holds(event.occurred_at) {
+                return Ok(true);
+            }
         }
+        let facets: Vec<String> = match &event.account {
+            Some(account) => accesses::names(account).iter().map(|name| facet("account", name)).collect(),
+            None => {
+                let names = accesses::person_names(&accesses::party(&event.actor));
+                names.iter().map(|name| facet("person", name)).collect()
+            }
+        };
+        // A package gives no account for a while.
+        let around = self.around(facets, event.occurred_at).await?;
+        Ok(around.iter().any(|access| access.kind != AccessKind::Package && access.holds(event.occurred_at)))
+    }
+
+    /// Looks at a concern again: a use whose request may have come by now, or an approver's month.
+    async fn judge_use_again(&self, key: &str) -> Result<(), ReadError> {
+        if let Some((month, name)) = key.strip_prefix(HASTY).and_then(|rest| rest.split_once(' ')) {
+            return self.judge_approver(name, month).await;
+        }
+        let Some(id) = EventId::new(key) else { return Ok(()) };
+        let found = self.trail.events_of(std::slice::from_ref(&id)).await?;
+        let Some(recorded) = found.first().filter(|it| accesses::is_use(&it.event)) else { return Ok(()) };
+        // An access that came at the same time may not have found it.
+        for key in self.of_account(&recorded.event).await? {
+            self.refresh(&key, vec![recorded.clone()]).await?;
+        }
+        self.judge_use(recorded).await
     }
 
     /// Whether anybody has to answer for uses of that account: it is one of a configured application. An offline code names none; then its
@@ -582,12 +782,14 @@ impl<'t> Follower<'t> {
                 Ok(applications.iter().any(|it| names.iter().any(|name| it.application.owns(name))))
             }
             None if event.action == "computer.offline_code.retrieved" => {
-                for name in accesses::names(&accesses::party(&event.actor)) {
-                    let range = [Instant::from_millis(0), always().until];
-                    let list = list_of(&facet("person", &name), false);
-                    let (page, _) = self.trail.listed(Kind::Access, &list, range, Order::Descending, None).await?;
-                    if !page.is_empty() {
-                        return Ok(true);
+                for name in accesses::person_names(&accesses::party(&event.actor)) {
+                    let range = Range { order: Order::Descending, ..always() };
+                    let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
+                    let keys: Vec<String> = page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
+                    for projection in self.trail.projections(Kind::Access, &keys).await? {
+                        if projection.read::<Access>()?.kind == AccessKind::Account {
+                            return Ok(true);
+                        }
                     }
                 }
                 Ok(false)
@@ -596,82 +798,81 @@ impl<'t> Follower<'t> {
         }
     }
 
-    /// Offline codes name a person alone: those of the access's person in its time are judged anew.
-    async fn judge_uses_of_person(&self, access: &Access) -> Result<(), ReadError> {
-        let (Some(subject), Some(begun)) = (&access.subject, access.starts_at.or(access.granted_at)) else {
-            return Ok(());
-        };
-        let until = access.until().unwrap_or(self.trail.now).plus(Duration::from_millis(1));
-        let order = [(KeyPart::Email, &subject.email), (KeyPart::Id, &subject.id), (KeyPart::Name, &subject.name)];
-        let Some((part, name)) = order.into_iter().find_map(|(part, name)| Some((part, name.as_ref()?))) else {
-            return Ok(());
-        };
-        let partition = keys::involved(&self.trail.tenant, part, name);
-        let index = Index::Involved { name: "by_actor", key: "actor_key", partition };
-        let range = Range { since: begun, until, order: Order::Ascending, after: None };
+    /// The offline codes of the access's person in the time that it takes or took: they name a person alone.
+    async fn codes_of(&self, was: Option<&Access>, is: &Access) -> Result<Vec<Recorded>, ReadError> {
+        let (Some(subject), Some(begun)) = (&is.subject, is.granted_at) else { return Ok(Vec::new()) };
+        if is.kind == AccessKind::Package {
+            return Ok(Vec::new());
+        }
+        let until = |access: &Access| access.until().unwrap_or(self.trail.now);
+        let until = was.map(until).into_iter().chain([until(is)]).max().unwrap_or(self.trail.now);
+        let range =
+            Range { since: begun, until: until.plus(Duration::from_millis(1)), order: Order::Ascending, after: None };
         let mut codes = HashMap::new();
         let is_code = |event: &Event| event.action == "computer.offline_code.retrieved" && event.account.is_none();
-        self.read_index(index, range, &mut codes, is_code).await?;
-        for recorded in codes.values() {
-            self.judge_use(recorded).await?;
+        for partition in self.partitions_of(subject) {
+            let index = Index::Involved { name: "by_actor", key: "actor_key", partition };
+            self.read_index(index, range.clone(), &mut codes, is_code).await?;
         }
-        Ok(())
+        Ok(codes.into_values().collect())
     }
 
-    /// Whether somebody approved hastily too often in the month of one such approval, or in the next.
-    async fn judge_approver(&self, approver: &Party, hasty: &Hasty, access: &Access) -> Result<(), ReadError> {
+    /// Whether somebody approved hastily too often in a month.
+    async fn judge_approver(&self, name: &str, month: &str) -> Result<(), ReadError> {
         let trail = self.trail;
         let thresholds = &trail.settings.thresholds;
-        let name = self.name_of(approver).await;
+        let Ok(first) = format!("{month}-01T00:00:00.000Z").parse::<Instant>() else { return Ok(()) };
         let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
-        let range = [hasty.at.minus(within * 2), hasty.at.plus(within * 2)];
-        let (mut keys, mut after) = (Vec::new(), None);
-        loop {
-            let list = facet("hasty", &name);
-            let (page, next) = trail.listed(Kind::Access, &list, range, Order::Ascending, after.as_deref()).await?;
-            keys.extend(page.into_iter().map(|(_, key)| key));
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let mut approvals = BTreeSet::new();
-        for projection in trail.projections(Kind::Access, &keys).await? {
-            let access: Access = projection.read()?;
-            for (decision, hasty) in checkpoint::hasty(&access, thresholds) {
-                if self.name_of(&accesses::party(&decision.by)).await == name {
-                    approvals.insert(hasty);
+        let rule = "approval.hasty";
+        let about = format!("{name} {month}");
+        let id = checkpoint::finding_id(&trail.tenant, rule, &about);
+        let key = format!("{HASTY}{month} {name}");
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Concern, &key).await?;
+            let range = Range {
+                since: first.minus(within),
+                until: first.plus(Duration::from_secs(31 * 86_400)),
+                order: Order::Ascending,
+                after: None,
+            };
+            let (page, _) = self.listed_at(&facet("hasty", name), range, None).await?;
+            // A place says when; of very many the first say enough.
+            let keys: Vec<String> = page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
+            let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
+            for projection in trail.projections(Kind::Access, &keys).await? {
+                let access: Access = projection.read()?;
+                for (decision, hasty) in checkpoint::hasty(&access, thresholds) {
+                    let by = accesses::party(&decision.by);
+                    if self.name_of(&by).await? == name {
+                        approvals.insert(hasty);
+                        approver = Some(by);
+                        owners = self.owners(&access).await?;
+                    }
                 }
             }
-        }
-        let approvals: Vec<Hasty> = approvals.into_iter().collect();
-        let months: BTreeSet<String> =
-            [hasty.at, hasty.at.plus(within)].iter().map(|at| at.to_string()[..7].to_owned()).collect();
-        for month in months {
-            let about = format!("{name} {month}");
-            let rule = "approval.hasty";
-            let id = checkpoint::finding_id(&trail.tenant, rule, &about);
-            let found = checkpoint::too_hasty(&approvals, &month, thresholds).map(|evidence| Found {
-                id: id.clone(),
-                rule,
-                why: format!(
+            let approvals: Vec<Hasty> = approvals.into_iter().collect();
+            let shown = approver.as_ref().map(|it| it.email.clone().unwrap_or_else(|| it.shown().to_owned()));
+            let found = checkpoint::too_hasty(&approvals, month, thresholds).map(|mut evidence| {
+                let why = format!(
                     "{} approved {} times within {} s of the request in {} days",
-                    approver.email.as_deref().unwrap_or_else(|| approver.shown()),
+                    shown.unwrap_or_default(),
                     evidence.len(),
                     thresholds.approval_seconds,
                     thresholds.approval_days
-                ),
-                evidence,
+                );
+                evidence.truncate(MOST_EVIDENCE);
+                Found { id: id.clone(), rule, why, evidence }
             });
-            let owners = self.owners(access).await?;
-            let mut event = Event::of_service(EventId::last(), &trail.tenant, rule, hasty.at, Actor::system());
-            event.subject = Some(approver.clone());
-            self.concern_about(&format!("hasty {about}"), &event, found, &id, &owners).await?;
+            let mut event = Event::of_service(EventId::last(), &trail.tenant, rule, first, Actor::system());
+            event.subject = approver;
+            if self.settle(&key, before.as_ref(), &event, found, &id, &owners).await? {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
     }
 
-    /// Tells of a finding about an event, or that it is none any more.
+    /// Tells of a finding about an event.
     async fn concern(
         &self,
         key: &str,
@@ -679,58 +880,66 @@ impl<'t> Follower<'t> {
         found: Option<Found>,
         owners: &[String],
     ) -> Result<(), ReadError> {
-        let rule = found.as_ref().map_or("use.outside_window", |found| found.rule);
-        let id = checkpoint::finding_id(&self.trail.tenant, rule, event.id.as_str());
-        self.concern_about(key, event, found, &id, owners).await
-    }
-
-    async fn concern_about(
-        &self,
-        key: &str,
-        event: &Event,
-        found: Option<Found>,
-        id: &str,
-        owners: &[String],
-    ) -> Result<(), ReadError> {
+        let Some(id) = found.as_ref().map(|found| found.id.clone()) else { return Ok(()) };
         for _ in 0..TRIES {
             let before = self.trail.projection(Kind::Concern, key).await?;
-            let known: Option<Concern> = before.as_ref().map(Projection::read).transpose()?;
-            // What was never raised needs no withdrawal, and nothing to be kept.
-            if known.is_none() && found.is_none() {
-                return Ok(());
-            }
-            let mut concern = known.unwrap_or(Concern { finding: id.to_owned(), raised: 0, withdrawn: 0 });
-            if let Some(there) = self.trail.projection(Kind::Finding, id).await? {
-                let there: Finding = there.read()?;
-                concern.raised = concern.raised.max(there.raised);
-                concern.withdrawn = concern.withdrawn.max(there.withdrawn);
-            }
-            let about = |told: &mut Event| {
-                told.subject = event.subject.clone().or_else(|| Some(accesses::party(&event.actor)));
-                told.subject = told.subject.take().filter(|subject| *subject != Party::default());
-                told.account = event.account.clone();
-                told.session = event.session.as_ref().map(|session| Session::named(session.id.clone()));
-                told.request_id = event.request_id.clone();
-            };
-            match (&found, concern.raised > concern.withdrawn) {
-                (Some(found), false) => {
-                    concern.raised += 1;
-                    self.tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)]).await?;
-                }
-                (None, true) => {
-                    concern.withdrawn = concern.raised;
-                    self.tell(vec![self.withdrawn(id, concern.raised, about)]).await?;
-                }
-                _ => {}
-            }
-            let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
-            let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
-            let kept = Kept { key, content: &concern, places: place.into_iter().collect(), due: None };
-            if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
+            if self.settle(key, before.as_ref(), event, found.clone(), &id, owners).await? {
                 return Ok(());
             }
         }
         Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+    }
+
+    /// Tells that a rule found something, or finds it no more, and keeps that it was told; false where somebody else was quicker.
+    async fn settle(
+        &self,
+        key: &str,
+        before: Option<&Projection>,
+        event: &Event,
+        found: Option<Found>,
+        id: &str,
+        owners: &[String],
+    ) -> Result<bool, ReadError> {
+        let known: Option<Concern> = before.map(Projection::read).transpose()?;
+        // What was never raised needs no withdrawal, and nothing to be kept.
+        if known.is_none() && found.is_none() {
+            return Ok(true);
+        }
+        let mut concern = known.unwrap_or(Concern { finding: id.to_owned(), raised: 0, withdrawn: 0 });
+        if let Some(there) = self.trail.projection(Kind::Finding, id).await? {
+            let there: Finding = there.read()?;
+            concern.raised = concern.raised.max(there.raised);
+            concern.withdrawn = concern.withdrawn.max(there.withdrawn);
+        }
+        let application = self.application_of(event.target.as_ref()).await?;
+        let about = |told: &mut Event| {
+            told.subject = event.subject.clone().or_else(|| Some(accesses::party(&event.actor)));
+            told.subject = told.subject.take().filter(|subject| *subject != Party::default());
+            told.account = event.account.clone();
+            told.session = event.session.as_ref().map(|session| Session::named(session.id.clone()));
+            told.request_id = event.request_id.clone();
+            let details = told.details.get_or_insert_default();
+            details.extend(application.map(|id| ("application".to_owned(), json!(id))));
+        };
+        // What was judged while another changed what it was judged by is judged once more.
+        let mut due = None;
+        match (&found, concern.raised > concern.withdrawn) {
+            (Some(found), false) => {
+                concern.raised += 1;
+                self.tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)]).await?;
+                due = (found.rule == "use.outside_window").then(|| self.trail.now.plus(INDEXED));
+            }
+            (None, true) => {
+                concern.withdrawn = concern.raised;
+                self.tell(vec![self.withdrawn(id, concern.raised, about)]).await?;
+            }
+            _ => {}
+        }
+        let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
+        let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
+        let expires_at = Some(event.occurred_at.plus(self.trail.settings.retention()));
+        let kept = Kept { key, content: &concern, places: place.into_iter().collect(), due, expires_at };
+        self.trail.keep(Kind::Concern, before, kept).await
     }
 
     /// A use is to be looked at again at a time.
@@ -741,16 +950,15 @@ impl<'t> Follower<'t> {
             Some(before) => before.read()?,
             None => Concern { finding, raised: 0, withdrawn: 0 },
         };
-        let kept = Kept { key, content: &concern, places: BTreeSet::new(), due: Some(due) };
+        let expires_at = Some(self.trail.now.plus(self.trail.settings.retention()));
+        let due = before
+            .as_ref()
+            .and_then(|before| before.due)
+            .filter(|at| self.trail.now < *at && *at <= due)
+            .unwrap_or(due);
+        let kept = Kept { key, content: &concern, places: BTreeSet::new(), due: Some(due), expires_at };
         // Where somebody else was quicker, it has done the same or more.
         self.trail.keep(Kind::Concern, before.as_ref(), kept).await.map(drop)
-    }
-
-    async fn concern_is_settled(&self, key: &str) -> Result<(), ReadError> {
-        let Some(before) = self.trail.projection(Kind::Concern, key).await? else { return Ok(()) };
-        let concern: Concern = before.read()?;
-        let kept = Kept { key, content: &concern, places: BTreeSet::new(), due: None };
-        self.trail.keep(Kind::Concern, Some(&before), kept).await.map(drop)
     }
 
     /// Computes a finding anew from its events.
@@ -769,7 +977,8 @@ impl<'t> Follower<'t> {
             let Some(finding) = Finding::of(id, known.values().cloned().collect()) else { return Ok(None) };
             let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
             let places = [place(ALL), place(finding.state.as_str())].into();
-            let kept = Kept { key: id, content: &finding, places, due: None };
+            let expires_at = Some(finding.raised_at.plus(trail.settings.retention()));
+            let kept = Kept { key: id, content: &finding, places, due: None, expires_at };
             if trail.keep(Kind::Finding, before.as_ref(), kept).await? {
                 return Ok(Some(finding));
             }
@@ -813,23 +1022,27 @@ impl<'t> Follower<'t> {
     }
 
     /// One name for somebody, whichever of their own an event uses.
-    async fn name_of(&self, party: &Party) -> String {
+    async fn name_of(&self, party: &Party) -> Result<String, ReadError> {
         for (kind, name) in [('e', &party.email), ('i', &party.id), ('s', &party.name)] {
             if let Some(name) = name
-                && let Ok(Some(known)) = self.person(kind, name).await
+                && let Some(known) = self.person(kind, name).await?
             {
-                return format!("p:{}", known.id);
+                return Ok(format!("p:{}", known.id));
             }
         }
         let name = [&party.email, &party.id, &party.name].into_iter().flatten().next();
-        name.map(|name| fold(name)).unwrap_or_default()
+        Ok(name.map(|name| fold(name)).unwrap_or_default())
     }
 
     /// Decisions whose approver is known not to be among those that the policy names, in the version that it was made under.
     async fn strangers(&self, access: &Access, people: &People) -> Result<Vec<EventId>, ReadError> {
         let mut strangers = Vec::new();
         let Some(target) = &access.target else { return Ok(strangers) };
-        if access.decisions.iter().all(|decision| decision.policy.is_none()) {
+        let under = |decision: &Decision| {
+            let own = decision.policy.as_ref().map(|policy| (policy.id.clone(), Some(policy.version.clone())));
+            own.or_else(|| access.policy.as_ref().map(|policy| (policy.id.clone(), policy.version.clone())))
+        };
+        if !access.decisions.iter().any(|decision| under(decision).is_some()) {
             return Ok(strangers);
         }
         let Some(now) = self.trail.package_of(target).await? else { return Ok(strangers) };
@@ -837,14 +1050,13 @@ impl<'t> Follower<'t> {
         let requester = access.requester.as_ref().map(accesses::party).unwrap_or_default();
         let requester = Somebody::of_party(&requester, people.find(&requester));
         for decision in &access.decisions {
-            let Some(policy) = &decision.policy else { continue };
-            let then = match policy.version.parse() {
-                Ok(version) => self.trail.package_at(&now.id, version).await?,
-                // A version that is not ours says nothing of what it was like.
-                Err(_) => None,
+            let Some((policy, version)) = under(decision) else { continue };
+            let package = match version.and_then(|version| version.parse().ok()) {
+                Some(version) => self.trail.package_at(&now.id, version).await?,
+                // A source that knows no version of ours means the one that was in force.
+                None => self.trail.package_when(&now.id, decision.at).await?,
             };
-            let package = &then.as_ref().unwrap_or(&now).package;
-            let Some(policy) = package.policy(&policy.id) else { continue };
+            let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else { continue };
             let known = people.find(&accesses::party(&decision.by));
             let approver = Somebody::of_actor(&decision.by, known);
             if policy.approves(&approver, &requester, organisations) == package::Verdict::No {
@@ -876,6 +1088,16 @@ impl<'t> Follower<'t> {
         }
     }
 
+    /// The id of the application that a target is.
+    async fn application_of(&self, target: Option<&Party>) -> Result<Option<String>, ReadError> {
+        let Some(target) = target else { return Ok(None) };
+        let is_it = |it: &&Configured| {
+            target.id.as_ref() == Some(&it.id)
+                || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
+        };
+        Ok(self.applications().await?.iter().find(is_it).map(|it| it.id.clone()))
+    }
+
     async fn owners_of_account(&self, event: &Event) -> Result<Vec<String>, ReadError> {
         let names = event.account.as_ref().map(accesses::names).unwrap_or_default();
         let applications = self.applications().await?;
@@ -885,15 +1107,29 @@ impl<'t> Follower<'t> {
 }
 
 /// What an event about a finding says of the access.
-fn about_access(event: &mut Event, access: &Access) {
+fn about_access(event: &mut Event, access: &Access, application: Option<String>) {
     event.subject = access.subject.clone().filter(|subject| *subject != Party::default());
     event.account = access.account.clone();
     event.request_id = access.request_id.clone();
     event.session = access.session.clone().map(Session::named);
     let details = event.details.get_or_insert_default();
     details.insert("access".to_owned(), json!(access.id));
+    details.extend(application.map(|id| ("application".to_owned(), json!(id))));
     if let Some(window) = &access.window {
         details.insert("window".to_owned(), json!(window));
+    }
+}
+
+/// Whether an event may be about accesses that it does not name: those of its account, or of its holder and package.
+fn is_about_others(event: &Event) -> bool {
+    match event.action.as_str() {
+        "entra.account.disabled" => Key::of(event).is_none(),
+        // One read-back ends every claim on its account that is over.
+        "revocation.verified" => true,
+        "entitlement.removed" | "entitlement.extended" => true,
+        // An assignment that tells of itself.
+        "entitlement.fulfilled" => event.request_id.is_none(),
+        _ => accesses::is_use(event) && Key::of(event).is_none(),
     }
 }
 
@@ -903,16 +1139,19 @@ fn always() -> Range {
 }
 
 impl Trail<'_> {
-    /// A day's figures are to be computed at `due`, unless they are to be anyway. Where they may be being computed now, they are afterwards.
-    async fn recount_day(&self, day: i64, due: Instant) -> Result<(), ReadError> {
+    /// A day's figures are to be computed in a while. Where they may be being computed now, they are afterwards.
+    async fn recount_day(&self, day: i64) -> Result<(), ReadError> {
         let key = Instant::of_day(day).to_string()[..10].to_owned();
         for _ in 0..TRIES {
-            let before = self.projection(Kind::Day, &key).await?;
-            if before.as_ref().and_then(|before| before.due).is_some_and(|due| due > self.now) {
+            let (now, before) = (self.store.clock.now(), self.projection(Kind::Day, &key).await?);
+            // Nobody computes them before that, whatever two of our clocks say.
+            if before.as_ref().and_then(|before| before.due).is_some_and(|due| due > now.plus(SOON)) {
                 return Ok(());
             }
             let part: Part = before.as_ref().map(Projection::read).transpose()?.unwrap_or_default();
-            let kept = Kept { key: &key, content: &part, places: BTreeSet::new(), due: Some(due) };
+            let expires_at = Some(now.plus(self.settings.retention()));
+            let kept =
+                Kept { key: &key, content: &part, places: BTreeSet::new(), due: Some(now.plus(SETTLED)), expires_at };
             if self.keep(Kind::Day, before.as_ref(), kept).await? {
                 return Ok(());
             }
@@ -920,22 +1159,22 @@ impl Trail<'_> {
         Err(Unavailable(format!("the figures of {key} were changed by others all the time")).into())
     }
 
-    /// Computes a day's figures from the accesses that were asked for on it.
+    /// Computes a day's figures from the accesses that touched it first.
     async fn count_day(&self, key: &str) -> Result<(), ReadError> {
-        let follower = Follower::of(self);
         let Ok(since) = format!("{key}T00:00:00.000Z").parse::<Instant>() else { return Ok(()) };
         let before = self.projection(Kind::Day, key).await?;
         let range = [since, since.plus(Duration::from_secs(86_400))];
-        let (mut accesses, mut after) = (Vec::new(), None);
+        let (mut figures, mut after) = (figures::Figures::default(), None);
         loop {
             let (page, next) = self.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
             let keys: Vec<String> = page.iter().map(|(_, key)| key.clone()).collect();
-            for projection in self.projections(Kind::Access, &keys).await? {
-                let access: Access = projection.read()?;
-                // A place may be one that it has left.
-                if (range[0]..range[1]).contains(&access.at()) {
-                    let team = follower.team_of(&access).await?;
-                    accesses.push((access, team));
+            for keys in keys.chunks(AT_A_TIME) {
+                for projection in self.projections(Kind::Access, keys).await? {
+                    let access: Access = projection.read()?;
+                    // A place may be one that it has left.
+                    if (range[0]..range[1]).contains(&access.at()) {
+                        figures.add(&access);
+                    }
                 }
             }
             after = next;
@@ -943,35 +1182,24 @@ impl Trail<'_> {
                 break;
             }
         }
-        let parts = figures::parts(figures::figures(accesses.iter().map(|(access, team)| (access, team.clone()))));
+        let parts = figures::parts(figures.rows());
+        let expires_at = Some(range[1].plus(self.settings.retention()));
         for (place, part) in parts.iter().enumerate().skip(1) {
             let key = figures_key(key, place);
             let before = self.projection(Kind::Day, &key).await?;
-            let kept = Kept { key: &key, content: part, places: BTreeSet::new(), due: None };
+            let kept = Kept { key: &key, content: part, places: BTreeSet::new(), due: None, expires_at };
             self.keep(Kind::Day, before.as_ref(), kept).await?;
         }
-        // Where something changed meanwhile the day is due again already.
-        let kept = Kept { key, content: &parts[0], places: BTreeSet::new(), due: None };
-        self.keep(Kind::Day, before.as_ref(), kept).await.map(drop)
+        let kept = Kept { key, content: &parts[0], places: BTreeSet::new(), due: None, expires_at };
+        // Where something changed meanwhile, or another counted too, it is counted once more.
+        if !self.keep(Kind::Day, before.as_ref(), kept).await? {
+            self.recount_day(since.day_number()).await?;
+        }
+        Ok(())
     }
 }
 
 /// The key of a part of a day.
 pub fn figures_key(day: &str, part: usize) -> String {
     if part == 0 { day.to_owned() } else { format!("{day}+{part}") }
-}
-
-impl Follower<'_> {
-    /// The team of who asked.
-    async fn team_of(&self, access: &Access) -> Result<Option<String>, ReadError> {
-        let Some(requester) = access.requester.as_ref().map(accesses::party) else { return Ok(None) };
-        for (kind, name) in [('e', &requester.email), ('i', &requester.id), ('s', &requester.name)] {
-            if let Some(name) = name
-                && let Some(known) = self.person(kind, name).await?
-            {
-                return Ok(known.person.team.clone());
-            }
-        }
-        Ok(None)
-    }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::{
     access::Caller,
     event::{EventId, Party},
+    instant::Instant,
     organisation::{self, Organisation},
     package::{self, Package},
     store::{
@@ -14,6 +15,8 @@ use crate::{
     },
 };
 
+/// Most versions that are looked through for the one of a moment.
+const MOST_VERSIONS: usize = 50;
 /// The name by which a package can be found beside its id.
 const NAME: char = 'n';
 
@@ -65,6 +68,21 @@ impl Trail<'_> {
         }
         // The version of now may be older than the trail.
         Ok(self.package(id).await?.filter(|it| it.version == version))
+    }
+
+    /// The package as it was at a moment. None where it was not there, or the trail no longer keeps the event that tells of it.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn package_when(&self, id: &str, at: Instant) -> Result<Option<package::Configured>, ReadError> {
+        let Some(now) = self.package(id).await? else { return Ok(None) };
+        for version in (1..=now.version).rev().take(MOST_VERSIONS) {
+            let told = EventId::of_service(&self.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+            if self.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
+                return self.package_at(id, version).await;
+            }
+        }
+        Ok(None)
     }
 
     /// Every package.

@@ -78,6 +78,8 @@ pub struct Kept<'k, T> {
     pub places: BTreeSet<Place>,
     /// When it is to be looked at again.
     pub due: Option<Instant>,
+    /// From when on nothing of it is retained any more. None while that is not known.
+    pub expires_at: Option<Instant>,
 }
 
 /// A projection as it is stored.
@@ -189,7 +191,11 @@ impl Trail<'_> {
         while !keys.is_empty() {
             // The builder refuses a request without keys, and there are some.
             #[allow(clippy::expect_used)]
-            let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).build().expect("keys are given");
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .consistent_read(true)
+                .build()
+                .expect("keys are given");
             let call = client.batch_get_item().request_items(state, wanted);
             let (items, undone) = Pauses::retry(self.deadline, || wire::batch_get(call.clone())).await?;
             for item in items {
@@ -213,10 +219,10 @@ impl Trail<'_> {
         before: Option<&Projection>,
         kept: Kept<'_, T>,
     ) -> Result<bool, ReadError> {
-        let Kept { key, content, places, due } = kept;
+        let Kept { key, content, places, due, expires_at } = kept;
         let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
         // What no item holds would be refused for ever, and hold up everything behind it.
-        if content.len() > MOST_BYTES {
+        if content.len() + places.iter().map(|place| place.list.len() + 32).sum::<usize>() > MOST_BYTES {
             return Err(Damaged::new(key, "content, which is too large to be kept").into());
         }
         if before.is_some_and(|it| it.content == content && it.places == places && it.due == due) {
@@ -224,7 +230,7 @@ impl Trail<'_> {
         }
         let none = BTreeSet::new();
         let had = before.map_or(&none, |before| &before.places);
-        self.write_places(kind, key, places.difference(had), true).await?;
+        self.write_places(kind, key, places.difference(had), expires_at, true).await?;
         let generation = before.map_or(0, |before| before.generation);
         let number = |number: u64| AttributeValue::N(number.to_string());
         let pk = keys::projections(kind.word(), &self.tenant);
@@ -233,13 +239,20 @@ impl Trail<'_> {
             ("generation", number(generation + 1)),
             ("places", AttributeValue::L(places.iter().map(write_place).collect())),
         ];
-        let mut remove: &'static [&'static str] = &[];
+        if let Some(at) = expires_at {
+            set.push(("ttl", AttributeValue::N(at.seconds().to_string())));
+        }
+        let remove: &'static [&'static str] = match (due, expires_at) {
+            (Some(_), Some(_)) => &[],
+            (Some(_), None) => &["ttl"],
+            (None, Some(_)) => &["due", "due_at"],
+            (None, None) => &["due", "due_at", "ttl"],
+        };
         match due {
             Some(at) => {
                 set.push(("due", text(&keys::watch_due(keys::due_shard(key)))));
                 set.push(("due_at", text(&at.to_string())));
             }
-            None if before.is_some_and(|before| before.due.is_some()) => remove = &["due", "due_at"],
             None => {}
         }
         let change = match before {
@@ -251,10 +264,31 @@ impl Trail<'_> {
         let mut is_repeated = false;
         let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
         // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
-        if is_done {
-            self.write_places(kind, key, had.difference(&places), false).await?;
+        if is_done && had.difference(&places).next().is_some() {
+            self.write_places(kind, key, had.difference(&places), None, false).await?;
+            // Somebody may have put it back there meanwhile, before it was taken away here.
+            if let Some(now) = self.projection(kind, key).await? {
+                self.write_places(kind, key, now.places.intersection(had), expires_at, true).await?;
+            }
         }
         Ok(is_done)
+    }
+
+    /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn postpone(&self, due: &Due, to: Option<Instant>) -> Result<(), ReadError> {
+        let pk = keys::projections(due.kind.word(), &self.tenant);
+        let expected = ("due_at", text(&due.at.to_string()));
+        let (set, remove): (Vec<_>, &'static [&'static str]) = match to {
+            Some(at) => (vec![("due_at", text(&at.to_string()))], &[]),
+            None => (Vec::new(), &["due", "due_at"]),
+        };
+        let change = Change::Update { key: [pk, due.key.clone()], set, remove, expected };
+        let mut is_repeated = false;
+        self.store.alone(change, self.deadline, &mut is_repeated).await?;
+        Ok(())
     }
 
     /// Puts a projection into places of lists, or takes it away from them.
@@ -263,12 +297,16 @@ impl Trail<'_> {
         kind: Kind,
         key: &str,
         places: impl Iterator<Item = &Place>,
+        expires_at: Option<Instant>,
         is_put: bool,
     ) -> Result<(), ReadError> {
         let request = |place: &Place| {
             let pk = keys::list(kind.word(), &self.tenant, &place.list);
             let attributes = [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&format!("{}#{key}", place.at)))];
-            let attributes = HashMap::from(attributes);
+            let mut attributes = HashMap::from(attributes);
+            if let Some(at) = expires_at {
+                attributes.insert("ttl".to_owned(), AttributeValue::N(at.seconds().to_string()));
+            }
             // The builders refuse a request without what is given here.
             #[allow(clippy::expect_used)]
             if is_put {
@@ -318,6 +356,7 @@ impl Trail<'_> {
         let call = client
             .query()
             .table_name(state)
+            .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
             .expression_attribute_values(":pk", text(&pk))
             .expression_attribute_values(":low", text(&since.to_string()))

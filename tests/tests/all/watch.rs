@@ -349,6 +349,38 @@ async fn findings_told(stack: &Stack, admin: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
+    let stack = Stack::start().await;
+    let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+    told(&stack, "acme", &session_68()).await;
+    let own = |step: &str, seconds: u64| {
+        json!({"id": format!("own-{step}"), "action": format!("session.{step}"), "occurred_at": seconds_ago(seconds),
+        "actor": {"type": "user", "email": "mark@acme.example"}, "session": {"id": "own", "scope": "session"}, "target": {"name": "shop"}})
+    };
+    told(&stack, "acme", &[own("created", 900), own("approved", 800)]).await;
+    let (store, tenant) = (store(&stack), Tenant::new("acme").unwrap());
+    for _ in 0..2 {
+        let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+        trail.follow(everything(&store, &tenant).await).await.unwrap();
+    }
+    let rows = stack.get(&admin, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
+    assert_eq!(
+        rows.iter().map(|row| (row["session"].as_str().unwrap(), row["state"].as_str().unwrap())).collect::<Vec<_>>(),
+        [("68", "ended"), ("own", "approved")]
+    );
+    let finding =
+        stack.get(&admin, "/v1/findings?rule=approval.by_requester&state=open").await.body["findings"][0].clone();
+    assert_eq!(finding["session"], "own", "{finding}");
+    pass(&stack, 200).await;
+    let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+    trail.follow(everything(&store, &tenant).await).await.unwrap();
+    let missing = stack.get(&admin, "/v1/findings?rule=justification.insufficient").await.body;
+    assert_eq!(missing["findings"].as_array().unwrap().len(), 1, "{missing}");
+    let demand = stack.get(&admin, "/v1/reports/demand").await.body;
+    assert_eq!((&demand["rows"][0]["target"], &demand["rows"][0]["requests"]), (&json!("shop"), &json!(2)), "{demand}");
+}
+
+#[tokio::test]
 async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
     let stack = Stack::start().await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
