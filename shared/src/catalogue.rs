@@ -98,6 +98,8 @@ pub enum When {
     RoleScope,
     /// `details.gone` is true: the directory knows the account no more.
     AccountGone,
+    /// The target is a request, not a package.
+    OfRequest,
 }
 
 /// Where an action comes from.
@@ -285,10 +287,10 @@ pub const ACTIONS: &[Action] = &[
     package("entitlement.auto_approved", "Auto approve access package assignment request", EntitlementManagement, NO_APPROVAL, "{actor} automatically approved the request for access package {target}[ of {subject}]."),
     package("entitlement.approval_created", "Create request approval", UserManagement, APPROVAL, "{actor} asked for approval of the request for access package {target}[ of {subject}]."),
     package("entitlement.approver_added", "Add approver to request approval", UserManagement, APPROVAL, "{actor} added an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}]"),
-    Action { state: Some(State::Approved), ..package("entitlement.approved", "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].") },
+    Action { state: Some(State::Approved), variants: &[(When::OfRequest, "{actor} approved access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.approved", "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].") },
     package("entitlement.ready", "Ready to fulfill access package assignment request", EntitlementManagement, READY, "{actor} made the request for access package {target}[ of {subject}] ready to be fulfilled."),
     Action { opens_window: true, ..package("entitlement.fulfilled", "Fulfill access package assignment", EntitlementManagement, FULFILLED, "{actor} assigned access package {target} to {subject}.") },
-    Action { state: Some(State::Denied), ..package("entitlement.denied", "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]") },
+    Action { state: Some(State::Denied), variants: &[(When::OfRequest, "{actor} denied access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.denied", "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]") },
     Action { state: Some(State::TimedOut), ..package("entitlement.timed_out", "Access package assignment request timed out (no approver action taken)", EntitlementManagement, "Request timed out", "The request for access package {target}[ of {subject}] timed out: no approver took action.") },
     Action { state: Some(State::Canceled), ..package("entitlement.canceled", "Cancel access package assignment request", EntitlementManagement, "Request canceled", "The request for access package {target}[ of {subject}] was canceled.[ Reason: {reason}]") },
     package("entitlement.removed", "Remove access package assignment", EntitlementManagement, "Access removed", "{actor} removed access package {target} from {subject}.[ Reason: {reason}]"),

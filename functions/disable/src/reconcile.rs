@@ -1,22 +1,28 @@
 //! Directories compared with the open windows: an account that is enabled without one, or disabled inside one, is a finding. It is a
 //! second, independent look, at what the directories say and not at what this service did.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use shared::{
     application::Configured,
-    chance,
+    chance, checkpoint,
     event::{Actor, Event, EventId, Party, Tenant},
+    finding::{Finding, State, Verdict},
     folding::fold,
     instant::Instant,
-    store::{ReadError, Trail},
+    store::{ReadError, Trail, listing::Order, projections::Kind},
     window::{self, Failure, Window},
 };
 use tokio::time::Instant as Deadline;
 
 use crate::{Disable, directory::Account, end::recorder};
 
+/// The rules that are asked here: what they do not find any more is withdrawn.
+const RULES: [&str; 2] = ["account.enabled_without_window", "account.disabled_inside_window"];
 /// How long one tenant may take when all are reconciled.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Most pages of accounts that are read of one directory for one pattern.
@@ -62,6 +68,7 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
             Ok(accounts) => {
                 let trail = trail.at(store.clock().now(), Deadline::now() + STORAGE);
                 let windows = trail.windows_of(&trail.open_windows().await?).await?;
+                let mut found = BTreeSet::new();
                 for account in accounts {
                     looked_at += 1;
                     if let Some((rule, why)) = judge(&account, &application, &windows, trail.now) {
@@ -70,9 +77,10 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
                             continue;
                         }
                         findings += 1;
-                        raise(&trail, &application, &account, rule, why).await?;
+                        found.insert(raise(&trail, &application, &account, rule, why).await?);
                     }
                 }
+                withdraw(&trail, &application, &found).await?;
             }
             Err(failure) => {
                 tracing::warn!(%failure, "application {} of {tenant} could not be reconciled: {failure}", application.id);
@@ -148,28 +156,77 @@ fn judge(
     }
 }
 
-/// Tells the finding, once a day for as long as it is so.
+/// Tells the finding, unless it stands or somebody answers for it; the finding's id.
 async fn raise(
     trail: &Trail<'_>,
     application: &Configured,
     account: &Account,
     rule: &str,
     why: &str,
-) -> Result<(), ReadError> {
+) -> Result<String, ReadError> {
     let directory = application.application.directory.key().unwrap_or_default();
-    let about = [rule, &directory, &account.id];
-    let finding = EventId::of_service(&trail.tenant, "finding", &about);
-    let day = trail.now.to_string()[..10].to_owned();
-    let id = EventId::of_service(&trail.tenant, "finding.raised", &[rule, &directory, &account.id, &day]);
-    let mut event = Event::of_service(id, &trail.tenant, "finding.raised", trail.now, Actor::system());
-    event.account = Some(Party { id: Some(account.id.clone()), name: Some(account.name.clone()), ..Party::default() });
-    event.target =
-        Some(Party { kind: Some("finding".into()), id: Some(format!("{rule}:{finding}")), ..Party::default() });
-    event.reason = Some(why.to_owned());
-    let details = json!({
-        "rule": rule, "severity": "critical", "owners": application.application.owners, "application": application.id,
-        "directory": directory, "evidence": [],
+    let finding = EventId::of_service(&trail.tenant, "finding", &[rule, &directory, &account.id]);
+    let finding = format!("{rule}:{finding}");
+    let known: Option<Finding> = trail.projection(Kind::Finding, &finding).await?.map(|it| it.read()).transpose()?;
+    let is_settled = known.as_ref().is_some_and(|known| match (known.state, known.dispositions.last()) {
+        (State::Open, _) => true,
+        (State::Dispositioned, Some(last)) => matches!(last.disposition, Verdict::Accepted | Verdict::FalsePositive),
+        _ => false,
     });
+    if is_settled {
+        return Ok(finding);
+    }
+    let round = known.map_or(0, |known| known.raised) + 1;
+    let severity = checkpoint::rule_of(rule).map(|rule| rule.severity);
+    let details = json!({
+        "rule": rule, "severity": severity, "owners": application.application.owners, "application": application.id,
+        "directory": directory, "evidence": [], "round": round,
+    });
+    let party = Party { id: Some(account.id.clone()), name: Some(account.name.clone()), ..Party::default() };
+    tell(trail, "finding.raised", &finding, round, why, Some(party), details).await?;
+    Ok(finding)
+}
+
+/// Withdraws what was found in an application's directory and is not so any more.
+async fn withdraw(trail: &Trail<'_>, application: &Configured, found: &BTreeSet<String>) -> Result<(), ReadError> {
+    let always = [Instant::from_millis(0), trail.now.plus(Duration::from_secs(86_400))];
+    let mut after = None;
+    loop {
+        let open = State::Open.as_str();
+        let (page, next) = trail.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
+        let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
+        for projection in trail.projections(Kind::Finding, &keys).await? {
+            let finding: Finding = projection.read()?;
+            let is_its_own = RULES.contains(&finding.rule.as_str())
+                && finding.application.as_ref() == Some(&application.id)
+                && finding.state == State::Open;
+            if is_its_own && !found.contains(&finding.id) {
+                let details = json!({"rule": finding.rule, "round": finding.raised, "application": application.id});
+                let why = "the directory does not say so any more";
+                tell(trail, "finding.withdrawn", &finding.id, finding.raised, why, finding.account, details).await?;
+            }
+        }
+        after = next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn tell(
+    trail: &Trail<'_>,
+    action: &str,
+    finding: &str,
+    round: u32,
+    why: &str,
+    account: Option<Party>,
+    details: Value,
+) -> Result<(), ReadError> {
+    let id = EventId::of_service(&trail.tenant, action, &[finding, &round.to_string()]);
+    let mut event = Event::of_service(id, &trail.tenant, action, trail.now, Actor::system());
+    event.account = account;
+    event.target = Some(Party { kind: Some("finding".into()), id: Some(finding.to_owned()), ..Party::default() });
+    event.reason = Some(why.to_owned());
     event.details = details.as_object().cloned();
     Ok(trail.insert_own(event, &recorder()).await?)
 }

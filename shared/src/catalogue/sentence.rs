@@ -36,6 +36,7 @@ pub fn meets(event: &Event, when: When) -> bool {
         When::NotProvisioned => {
             event.details.as_ref().and_then(|details| details.get("provisioned")) == Some(&Value::Bool(false))
         }
+        When::OfRequest => event.target.as_ref().is_some_and(|target| target.kind.as_deref() == Some("request")),
         When::AccountGone => event.details.as_ref().and_then(|details| details.get("gone")) == Some(&Value::Bool(true)),
         When::RoleScope => event.session.as_ref().is_some_and(|session| session.scope == Scope::Role),
     }
