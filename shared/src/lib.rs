@@ -10,6 +10,7 @@
 //! - [`settings`], [`person`], [`application`], [`package`], [`organisation`]: what a tenant configures
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
+//! - [`review`]: what people make of what was given, and who may say so
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`api`], [`asked`], [`paging`], [`cursor`], [`problem`]: what HTTP functions share
@@ -54,6 +55,7 @@ pub mod pauses;
 pub mod person;
 pub mod problem;
 pub mod report;
+pub mod review;
 pub mod session;
 pub mod settings;
 pub mod store;
