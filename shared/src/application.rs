@@ -119,7 +119,11 @@ pub enum SecretPlace<'s> {
 }
 
 impl SecretName {
-    fn read(text: &str, place: Place) -> Result<Self, String> {
+    /// The name that a caller gives.
+    ///
+    /// # Errors
+    /// The sentence that says what is wrong with it.
+    pub fn read(text: &str, place: Place) -> Result<Self, String> {
         let is_word = |name: &str, more: &[u8]| {
             (1..=128).contains(&name.len())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))

@@ -1,4 +1,5 @@
-//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, and in [`s3`] files are stored. An SDK
+//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, a topic and a bus are told something, and in
+//! [`s3`] files are stored. An SDK
 //! crate for each would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
 
 pub mod s3;
@@ -28,6 +29,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
+
+use crate::alert::{BusEvent, EVENT_SOURCE, Notification};
 
 /// How long one call may take.
 const TIME: Duration = Duration::from_secs(3);
@@ -59,6 +62,8 @@ pub struct CallError {
 enum Service {
     Lambda,
     SecretsManager,
+    Sns,
+    EventBridge,
     S3,
 }
 
@@ -68,6 +73,8 @@ impl Service {
         match self {
             Self::Lambda => ("Lambda", "lambda"),
             Self::SecretsManager => ("Secrets Manager", "secretsmanager"),
+            Self::Sns => ("SNS", "sns"),
+            Self::EventBridge => ("EventBridge", "events"),
             Self::S3 => ("S3", "s3"),
         }
     }
@@ -122,7 +129,49 @@ impl Aws {
         secret.ok_or_else(|| CallError { detail: "it holds no text".to_owned(), code: String::new(), is_final: true })
     }
 
-    /// A call of a service that takes and answers JSON.
+    /// Tells the subscribers of a topic (Amazon SNS API, "Publish").
+    ///
+    /// # Errors
+    /// It is not known to be taken.
+    pub async fn publish(&self, topic: &str, notification: &Notification) -> Result<(), CallError> {
+        let Notification { subject, message, attributes } = notification;
+        // SNS takes the form of AWS's Query protocol.
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", "Publish").append_pair("Version", "2010-03-31").append_pair("TopicArn", topic);
+        form.append_pair("Subject", subject).append_pair("Message", message);
+        for (place, (name, value)) in attributes.iter().enumerate() {
+            let entry = format!("MessageAttributes.entry.{}", place + 1);
+            form.append_pair(&format!("{entry}.Name"), name);
+            form.append_pair(&format!("{entry}.Value.DataType"), "String");
+            form.append_pair(&format!("{entry}.Value.StringValue"), value);
+        }
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        self.post(Service::Sns, "/", &headers, form.finish()).await.map(drop)
+    }
+
+    /// Puts an event on a bus (Amazon EventBridge API, "PutEvents").
+    ///
+    /// # Errors
+    /// It is not known to be taken.
+    pub async fn put_event(&self, bus: &str, event: &BusEvent) -> Result<(), CallError> {
+        let headers = [("x-amz-target", "AWSEvents.PutEvents"), ("content-type", "application/x-amz-json-1.1")];
+        let entry = json!({
+            "EventBusName": bus, "Source": EVENT_SOURCE, "DetailType": event.detail_type, "Detail": event.detail.to_string(),
+            "Time": event.time.seconds(),
+        });
+        let answer = self.post(Service::EventBridge, "/", &headers, json!({"Entries": [entry]}).to_string()).await?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
+        // A call that is answered by 200 may still have put nothing there.
+        if answer["FailedEntryCount"] == json!(0) {
+            return Ok(());
+        }
+        let code = answer["Entries"][0]["ErrorCode"].as_str().unwrap_or_default().to_owned();
+        let is_final = !matches!(code.as_str(), "" | "InternalFailure" | "InternalException" | "ThrottlingException");
+        Err(CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final })
+    }
+
+    /// A call of a service that takes text, JSON but for SNS.
     async fn post(
         &self,
         service: Service,
@@ -144,11 +193,21 @@ impl Aws {
         }
         let said = String::from_utf8_lossy(&body);
         tracing::warn!(status, "{id} said {status}: {said}");
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let code = body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned();
+        let code = match service {
+            Service::Sns => s3::texts(&body, "Code").into_iter().next().unwrap_or_default(),
+            Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::S3 => {
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned()
+            }
+        };
         let is_final = matches!(
             code.as_str(),
-            "ResourceNotFoundException" | "AccessDeniedException" | "InvalidRequestException" | "DecryptionFailure"
+            "ResourceNotFoundException"
+                | "AccessDeniedException"
+                | "InvalidRequestException"
+                | "DecryptionFailure"
+                | "NotFound"
+                | "AuthorizationError"
         );
         Err(CallError { detail: format!("{id} said {status} {code}"), code, is_final })
     }

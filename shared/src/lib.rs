@@ -9,18 +9,21 @@
 //! - [`session`]: what the events of one session tell together
 //! - [`settings`], [`person`], [`application`], [`package`], [`organisation`]: what a tenant configures
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
+//! - [`alert`]: who is told of a finding, and in which words
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
 //! - [`review`]: what people make of what was given, and who may say so
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`api`], [`asked`], [`paging`], [`cursor`], [`problem`]: what HTTP functions share
 //! - [`outbound`], [`aws`], [`sweep`]: HTTP to places that a tenant names, to AWS (files in S3 among it), and to the function that ends windows
+//! - [`secrets`]: what tenants keep elsewhere and name here
 //! - [`config`]: the environment that the template sets
 //!
-//! All but `store`, `outbound`, `aws`, `sweep`, `pauses`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
+//! All but `store`, `outbound`, `aws`, `sweep`, `secrets`, `pauses`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
 
 pub mod access;
 pub mod accesses;
+pub mod alert;
 pub mod api;
 pub mod application;
 #[cfg(test)]
@@ -56,6 +59,7 @@ pub mod person;
 pub mod problem;
 pub mod report;
 pub mod review;
+pub mod secrets;
 pub mod session;
 pub mod settings;
 pub mod store;

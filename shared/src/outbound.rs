@@ -155,6 +155,21 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+impl Answer {
+    /// How long it asks to be left alone: seconds or a date (RFC 9110, section 10.2.3).
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
+        let seconds = match text.parse::<u64>() {
+            Ok(seconds) => seconds,
+            Err(_) => {
+                let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+                u64::try_from(at.as_second() - jiff::Timestamp::now().as_second()).unwrap_or(0)
+            }
+        };
+        Some(Duration::from_secs(seconds))
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
@@ -281,6 +296,26 @@ mod tests {
         for url in ["http://idp.example", "http://10.0.0.1/", "https://192.168.0.1/"] {
             assert!(Reach::Loopback.judge(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn what_an_answer_asks_is_read() {
+        let with = |value: &'static str| Answer {
+            status: 429,
+            headers: http::HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))]),
+            body: Vec::new(),
+        };
+        for (value, seconds) in [
+            ("7", Some(7)),
+            ("0", Some(0)),
+            ("999999", Some(999_999)),
+            ("soon", None),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(0)),
+        ] {
+            assert_eq!(with(value).retry_after(), seconds.map(Duration::from_secs), "{value}");
+        }
+        let silent = Answer { headers: http::HeaderMap::new(), ..with("7") };
+        assert_eq!(silent.retry_after(), None);
     }
 
     #[tokio::test]

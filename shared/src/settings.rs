@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alert::Channel,
+    application::Place,
     fields::{self, NAME_BYTES},
     ijson::FieldError,
     zone,
@@ -25,6 +27,9 @@ pub struct Settings {
     /// What the checkpoints measure by.
     #[serde(default)]
     pub thresholds: Thresholds,
+    /// Where the tenant is told of findings.
+    #[serde(default)]
+    pub alerts: Vec<Channel>,
 }
 
 /// What the checkpoints measure by. A field that an older version did not store has its usual value.
@@ -64,11 +69,12 @@ impl Settings {
         Duration::from_secs(u64::from(self.retention_days) * 86_400)
     }
 
-    /// These settings with what `json` changes. What it leaves out stays: a reset that nobody meant could hide years of a trail.
+    /// These settings with what `json` changes. What it leaves out stays: a reset that nobody meant could hide years of a trail. A list that
+    /// it names replaces the list.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn changed_by(&self, json: &str) -> Result<Self, Vec<FieldError>> {
+    pub fn changed_by(&self, json: &str, place: Place) -> Result<Self, Vec<FieldError>> {
         fields::read_object(json, "", |mut fields| {
             let mut changed = self.clone();
             let Thresholds {
@@ -100,6 +106,9 @@ impl Settings {
                 }
                 thresholds.refuse_others();
             }
+            if let Some(alerts) = Channel::read_all(&mut fields, place) {
+                changed.alerts = alerts;
+            }
             fields.refuse_others();
             Some(changed)
         })
@@ -128,15 +137,29 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings { retention_days: 400, zone: "UTC".into(), thresholds: Thresholds::default() }
+        Settings { retention_days: 400, zone: "UTC".into(), thresholds: Thresholds::default(), alerts: Vec::new() }
     }
 
     #[test]
     fn what_is_left_out_stays() {
-        let changed = settings().changed_by(r#"{"retention_days": 93, "thresholds": {"approval_times": 5}}"#).unwrap();
+        let changed = settings()
+            .changed_by(r#"{"retention_days": 93, "thresholds": {"approval_times": 5}}"#, Place::Deployed)
+            .unwrap();
         assert_eq!((changed.retention_days, changed.zone.as_str()), (93, "UTC"));
         assert_eq!(changed.thresholds, Thresholds { approval_times: 5, ..Thresholds::default() });
-        assert_eq!(settings().changed_by("{}").unwrap(), settings());
+        assert_eq!(settings().changed_by("{}", Place::Deployed).unwrap(), settings());
+    }
+
+    #[test]
+    fn a_list_that_is_named_replaces_the_list() {
+        let json = r#"{"alerts": [{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}]}"#;
+        let with = settings().changed_by(json, Place::Deployed).unwrap();
+        assert_eq!(with.changed_by(r#"{"zone": "Asia/Tokyo"}"#, Place::Deployed).unwrap().alerts, with.alerts);
+        let fewer = with.changed_by(r#"{"alerts": [{"id": "bus", "kind": "eventbridge"}]}"#, Place::Deployed).unwrap();
+        assert_eq!(fewer.alerts, with.alerts[1..]);
+        assert_eq!(with.changed_by(r#"{"alerts": []}"#, Place::Deployed).unwrap(), settings());
+        let stored = serde_json::to_string(&with).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), with);
     }
 
     #[test]
@@ -149,10 +172,11 @@ mod tests {
             (r#"{"zone": null}"#, "/zone", "null"),
             (r#"{"thresholds": {"approvals": 1}}"#, "/thresholds/approvals", "approval"),
             (r#"{"thresholds": 5}"#, "/thresholds", "object"),
+            (r#"{"alerts": [{"id": "a", "kind": "sns", "severity": "bad"}]}"#, "/alerts/0/severity", "critical"),
             (r#"{"retention": 400}"#, "/retention", "retention_days"),
             (r#"[]"#, "", "object"),
         ] {
-            let errors = settings().changed_by(json).unwrap_err();
+            let errors = settings().changed_by(json, Place::Deployed).unwrap_err();
             assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
         }
     }

@@ -18,6 +18,7 @@
 //! | [`follow`] | which accesses and findings do these events change |
 //! | [`reports`] | what do reports answer |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
+//! | [`outbox`] | which alerts are to be sent; which were |
 
 pub mod by_id;
 pub mod document;
@@ -27,6 +28,7 @@ pub mod insert;
 pub mod item;
 pub mod keys;
 pub mod listing;
+pub mod outbox;
 pub mod packages;
 pub mod plan;
 pub mod projections;
@@ -114,8 +116,12 @@ impl Store {
         let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
         let zone = variables.text("ZONE")?.to_owned();
         zone::zone(&zone).map_err(|problem| ConfigError { name: "ZONE", problem })?;
-        let settings =
-            Settings { retention_days: variables.parsed("RETENTION_DAYS")?, zone, thresholds: Thresholds::default() };
+        let settings = Settings {
+            retention_days: variables.parsed("RETENTION_DAYS")?,
+            zone,
+            thresholds: Thresholds::default(),
+            alerts: Vec::new(),
+        };
         let config = aws_sdk_dynamodb::config::Builder::from(aws)
             // Every attempt of ours is stamped anew, so none may be repeated unseen.
             .retry_config(RetryConfig::disabled())

@@ -6,6 +6,7 @@
 pub mod directory;
 mod dynamodb_local;
 pub mod simulation;
+pub mod webhook;
 
 use std::{
     fmt::Display,

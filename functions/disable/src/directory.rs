@@ -8,17 +8,17 @@ pub mod scim;
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use shared::{
     application::Directory,
     event::{Party, Tenant},
     outbound::{Answer, NoAnswer, Outbound},
+    secrets::Secrets,
     window::Failure,
 };
 
-use crate::{budget::Budget, secrets::Secrets};
+use crate::budget::Budget;
 
 /// How long one request to a directory may take.
 const TIME: Duration = Duration::from_secs(10);
@@ -167,9 +167,9 @@ fn failure(answer: &Answer) -> Failure {
     match answer.status {
         401 => refusal("unauthorized", format!("the directory does not take this service's credentials: {said}")),
         403 => refusal("forbidden", format!("the directory does not let this service disable the account: {said}")),
-        429 => Failure { retry_after: retry_after(&answer.headers), ..passing("throttled", said) },
+        429 => Failure { retry_after: retry_after(answer), ..passing("throttled", said) },
         // 404 from something in front of the directory, which is away.
-        404 | 408 | 500..=599 => Failure { retry_after: retry_after(&answer.headers), ..passing("unavailable", said) },
+        404 | 408 | 500..=599 => Failure { retry_after: retry_after(answer), ..passing("unavailable", said) },
         _ => refusal("refused", said),
     }
 }
@@ -195,17 +195,9 @@ fn said(answer: &Answer) -> String {
     if words.is_empty() { format!("status {}", answer.status) } else { format!("status {}: {words}", answer.status) }
 }
 
-/// How long to wait: seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let seconds = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            u64::try_from(at.as_second() - jiff::Timestamp::now().as_second()).unwrap_or(0)
-        }
-    };
-    Some(Duration::from_secs(seconds).min(LONGEST_PAUSE))
+/// How long it asks to be left alone.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    Some(answer.retry_after()?.min(LONGEST_PAUSE))
 }
 
 /// The one account that a directory gives for a name.
@@ -222,25 +214,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_directory_asks_is_read() {
-        let with = |value: &'static str| {
-            HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))])
-        };
-        for (value, seconds) in [
-            ("7", Some(7)),
-            ("0", Some(0)),
-            ("999999", Some(3600)),
-            ("soon", None),
-            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(0)),
-        ] {
-            assert_eq!(retry_after(&with(value)), seconds.map(Duration::from_secs), "{value}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new()), None);
-    }
-
-    #[test]
     fn what_is_wrong_is_said_in_the_directorys_words() {
-        let answer = |status, body: &str| Answer { status, headers: HeaderMap::new(), body: body.into() };
+        let answer = |status, body: &str| Answer { status, headers: http::HeaderMap::new(), body: body.into() };
         for (status, body, is_refusal, part) in [
             (
                 403,

@@ -1,5 +1,5 @@
 //! Ends the windows that are due. In reading order: [`handle`], [`run`] (what is due, in which order, for how long), [`end`] (the end of
-//! one window), [`directory`] (what a directory is asked), [`secrets`], [`budget`], [`reconcile`] (directories compared with the open
+//! one window), [`directory`] (what a directory is asked), [`budget`], [`reconcile`] (directories compared with the open
 //! windows), [`metrics`].
 
 pub mod budget;
@@ -8,7 +8,6 @@ pub mod end;
 pub mod metrics;
 pub mod reconcile;
 pub mod run;
-pub mod secrets;
 
 use std::sync::Arc;
 
@@ -20,10 +19,11 @@ use shared::{
     config::{ConfigError, Variables},
     event::Tenant,
     outbound::Outbound,
+    secrets::Secrets,
     store::Store,
 };
 
-use crate::{budget::Budget, directory::Directories, secrets::Secrets};
+use crate::{budget::Budget, directory::Directories};
 
 /// What the function keeps between invocations.
 #[derive(Debug)]

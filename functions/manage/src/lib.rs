@@ -1,8 +1,9 @@
-//! What people change: settings, people, applications, packages, organisations, windows. In reading order: [`handle`],
-//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`windows`].
+//! What people change: settings, people, applications, packages, organisations, windows, findings. In reading order: [`handle`],
+//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`windows`], [`findings`], [`alerts`] (a channel tried out).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
+pub mod alerts;
 pub mod applications;
 pub mod findings;
 pub mod organisations;
@@ -20,6 +21,7 @@ use shared::{
     access::{Access, Permission},
     api::{self, Parameters},
     application::Place,
+    aws::Aws,
     config::{ConfigError, Variables},
     instant::Instant,
     problem::Problem,
@@ -34,6 +36,9 @@ pub struct Manage {
     store: Store,
     place: Place,
     sweep: Sweep,
+    aws: Aws,
+    /// The function that sends alerts.
+    watch: String,
 }
 
 impl Manage {
@@ -47,6 +52,8 @@ impl Manage {
             store: Store::new(variables, aws)?,
             place: Place::from_variables(variables)?,
             sweep: Sweep::new(variables, aws)?,
+            aws: Aws::new(aws),
+            watch: variables.text("WATCH_FUNCTION")?.to_owned(),
         })
     }
 }
@@ -74,7 +81,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     let trail = function.store.trail(tenant, now, deadline).await?;
     let sweep = &function.sweep;
     match route {
-        "PUT /v1/settings" => settings::put(&trail, request, &caller).await,
+        "PUT /v1/settings" => settings::put(&trail, request, &caller, function.place).await,
         "PUT /v1/people/{id}" => people::put(&trail, request, &caller).await,
         "PUT /v1/applications/{id}" => {
             applications::put(&trail, request, &caller, function.place, &function.store).await
@@ -88,6 +95,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
         "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,
+        "POST /v1/alerts/test" => alerts::test(&trail, request, &caller, &function.aws, &function.watch).await,
         "POST /v1/windows/reconcile" => windows::reconcile(&trail, sweep).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use shared::{
     access::Caller,
     api,
+    application::Place,
     problem::Problem,
     settings::Settings,
     store::{
@@ -21,6 +22,7 @@ pub async fn put(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
+    place: Place,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Answer<'s> {
@@ -36,8 +38,9 @@ pub async fn put(
     // Two at a time that name different things both take effect: what is not named is read anew.
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Settings = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
-        settings =
-            before.changed_by(&json).map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
+        settings = before
+            .changed_by(&json, place)
+            .map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
         let unconfigured = serde_json::to_value(&before).map_err(|error| Problem::internal(&error))?;
         first.get_or_insert(before);
         // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.

@@ -1,7 +1,8 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`configured`] (settings, people, applications), [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
+pub mod alerts;
 pub mod configured;
 pub mod events;
 pub mod feed;
@@ -91,6 +92,8 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/findings/{id}" => findings::one(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
+        "GET /v1/alerts" => alerts::list(&trail, request).await,
+        "GET /v1/alerts/{id}" => alerts::one(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

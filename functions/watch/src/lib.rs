@@ -1,6 +1,7 @@
-//! Follows the trail: what its events come to, and what an auditor must look at. In reading order: [`handle`], [`records`] (a batch of the
-//! stream), [`due`] (what is to be looked at again), [`rebuild`] (all of it from the first event on).
+//! Follows the trail: what its events come to, what an auditor must look at, and who is told. In reading order: [`handle`], [`records`] (a
+//! batch of the stream), [`due`] (what is to be looked at again), [`rebuild`] (all of it from the first event on), [`alerts`].
 
+pub mod alerts;
 pub mod due;
 pub mod rebuild;
 pub mod records;
@@ -14,18 +15,22 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
+    application::Place,
     aws::Aws,
     config::{ConfigError, Variables},
-    instant::Clock,
+    outbound::Outbound,
     store::Store,
 };
 use tokio::time::Instant as Deadline;
+
+use crate::alerts::Ways;
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Watch {
     store: Store,
     aws: Aws,
+    ways: Ways,
 }
 
 impl Watch {
@@ -34,34 +39,44 @@ impl Watch {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        Ok(Self { store: Store::new(variables, aws)?, aws: Aws::new(aws) })
+        let outbound = Outbound::new(Place::from_variables(variables)?.reach());
+        Ok(Self { store: Store::new(variables, aws)?, aws: Aws::new(aws), ways: Ways::new(variables, aws, outbound)? })
     }
 
-    /// The same by another clock.
-    #[must_use]
-    pub fn by(self, clock: Clock) -> Self {
-        Self { store: self.store.by(clock), ..self }
+    /// Has what was queued sent now, by a run of its own: a batch of the stream waits for no channel. A call that is lost costs a minute.
+    pub async fn wake(&self, own_name: &str) {
+        if let Err(error) = self.aws.invoke(own_name, &json!({"alerts": true})).await {
+            tracing::warn!(%error, "what was queued is not sent at once, the schedule will: {error}");
+        }
     }
 }
 
-/// Takes a batch of the events stream; computes a tenant's projections from the first event on (`{"rebuild": {"tenant": "acme"}}`); or, called
-/// by its schedule, does what is due.
+/// Takes a batch of the events stream; computes a tenant's projections from the first event on (`{"rebuild": {"tenant": "acme"}}`); sends what was
+/// queued (`{"alerts": true}`); or, called by its schedule, does what is due.
 ///
 /// # Errors
 /// The storage did not answer: a batch is delivered again, and what is due stays due.
 pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context, .. } = event;
-    let end = end_of(&context);
+    let (end, own_name) = (end_of(&context), &context.env_config.function_name);
+    // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
-        // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-        Box::pin(records::take(&function, records, end)).await?;
+        let queued = Box::pin(records::take(&function, records, end)).await?;
+        if queued > 0 {
+            function.wake(own_name).await;
+        }
         return Ok(json!({"batchItemFailures": []}));
     }
     if let Some(asked) = payload.get("rebuild") {
-        return Ok(Box::pin(rebuild::run(&function, asked, &context.env_config.function_name, end)).await?);
+        return Box::pin(rebuild::run(&function, asked, own_name, end)).await;
     }
-    let looked_at = Box::pin(due::run(&function, end)).await?;
-    Ok(json!({"looked_at": looked_at}))
+    if payload.get("alerts").is_some() {
+        let alerts = Box::pin(alerts::send_queued(&function, end)).await?;
+        return Ok(json!({"alerts": alerts}));
+    }
+    let looking = Box::pin(due::run(&function, end));
+    let (looked_at, alerts) = tokio::join!(looking, Box::pin(alerts::send_due(&function, end)));
+    Ok(json!({"looked_at": looked_at?, "alerts": alerts?}))
 }
 
 /// When Lambda ends this invocation.

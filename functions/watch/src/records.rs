@@ -14,11 +14,12 @@ use crate::Watch;
 /// Time kept for what is under way when an invocation's time is spent.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Takes the events of a batch.
+/// Takes the events of a batch, and queues alerts for the findings among them; how many.
 ///
 /// # Errors
 /// The storage did not answer; the batch is to be delivered again.
-pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<(), Unavailable> {
+pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<usize, Unavailable> {
+    let mut queued = 0;
     let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
         match item::of_image(&record["dynamodb"]["NewImage"]) {
@@ -38,9 +39,17 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
                 continue;
             }
         };
+        let raised: Vec<Recorded> = events.iter().filter(|it| it.event.action == "finding.raised").cloned().collect();
         follow(&trail, events).await?;
+        for finding in raised {
+            match trail.queue_alerts(&finding).await {
+                Ok(count) => queued += count,
+                Err(ReadError::Unavailable(error)) => return Err(error),
+                Err(error) => put_aside(&Value::from(finding.event.id.as_str()), &error),
+            }
+        }
     }
-    Ok(())
+    Ok(queued)
 }
 
 /// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.

@@ -231,10 +231,7 @@ pub(crate) fn serve(lambda: Arc<Lambda>, listener: TcpListener, access_key: Stri
 }
 
 async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let authorization = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let signed =
-        authorization.and_then(|text| text.split_once("Credential=")).and_then(|(_, rest)| rest.split_once('/'));
-    if signed.is_none_or(|(key, _)| key != access_key) {
+    if !is_signed(&request, access_key) {
         return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", "not signed with this run's access key");
     }
     let path = request.uri().path().to_owned();
@@ -282,12 +279,20 @@ async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incomin
     }
 }
 
+/// Whether a request names this run's access key.
+pub(crate) fn is_signed<Content>(request: &Request<Content>, access_key: &str) -> bool {
+    let authorization = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let signed =
+        authorization.and_then(|text| text.split_once("Credential=")).and_then(|(_, rest)| rest.split_once('/'));
+    signed.is_some_and(|(key, _)| key == access_key)
+}
+
 fn refusal(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {
     let body = json!({"Type": "User", "Message": message, "message": message});
     respond(status, &[("x-amzn-errortype", kind)], body.to_string())
 }
 
-fn respond(status: StatusCode, headers: &[(&'static str, &str)], body: String) -> Response<Full<Bytes>> {
+pub(crate) fn respond(status: StatusCode, headers: &[(&'static str, &str)], body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     for (name, value) in headers {

@@ -18,6 +18,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
         ],
     ),
     (BUCKET, &[]),
+    (TOPIC, &[]),
 ];
 
 /// Properties of those types that have no meaning on one machine: permissions, billing, size, logs, encryption, backup,
@@ -72,6 +73,8 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
             "VersioningConfiguration",
         ],
     ),
+    // Whoever subscribes is elsewhere: what is published is printed.
+    (TOPIC, &["DisplayName", "KmsMasterKeyId", "Subscription", "Tags", "TopicName"]),
     (HTTP_API_EVENT, &[]),
     // Events always reach their function here, so how often a delivery is tried has no meaning.
     (SCHEDULE_EVENT, &["DeadLetterConfig", "Description", "Name", "RetryPolicy"]),
@@ -124,7 +127,6 @@ pub(crate) const TYPES_PASSED_OVER: &[&str] = &[
     "AWS::IAM::Role",
     "AWS::Logs::LogGroup",
     "AWS::S3::BucketPolicy",
-    "AWS::SNS::Topic",
     "AWS::SQS::Queue",
     "AWS::SQS::QueuePolicy",
 ];
@@ -151,6 +153,7 @@ pub(crate) const HTTP_API: &str = "AWS::Serverless::HttpApi";
 pub(crate) const FUNCTION: &str = "AWS::Serverless::Function";
 pub(crate) const TABLE: &str = "AWS::DynamoDB::Table";
 pub(crate) const BUCKET: &str = "AWS::S3::Bucket";
+pub(crate) const TOPIC: &str = "AWS::SNS::Topic";
 pub(crate) const HTTP_API_EVENT: &str = "HttpApi";
 pub(crate) const SCHEDULE_EVENT: &str = "Schedule";
 pub(crate) const SCHEDULE_V2_EVENT: &str = "ScheduleV2";

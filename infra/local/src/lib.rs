@@ -6,7 +6,7 @@
 //! - `template` reads YAML with CloudFormation's functions; `known` lists what of it means something here; `plan` is
 //!   what a template comes to.
 //! - `functions` lists the code that can be run; `invoke` runs it as Lambda does.
-//! - `engine` is DynamoDB, `bucket` is S3, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
+//! - `engine` is DynamoDB, `bucket` is S3, `publish` prints what SNS and EventBridge are told, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
 //! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
 //! - `schedule` and `stream` call functions without being asked.
 //! - `demo` fills a stack with a week of data; `command` is what `cargo run -p local` does.
@@ -25,6 +25,7 @@ mod invoke;
 mod issuer;
 mod known;
 mod plan;
+mod publish;
 mod schedule;
 mod stop;
 mod stream;
@@ -48,6 +49,7 @@ use invoke::Lambda;
 use issuer::Issuer;
 pub use issuer::TokenRequest;
 use plan::{Machine, Plan};
+pub use publish::Printer;
 use stop::Stop;
 pub use template::TemplateError;
 
@@ -72,6 +74,8 @@ pub struct Options {
     pub issuer: Option<String>,
     /// What a minute of schedules, retries and sweeps lasts; tests make it short.
     pub minute: Duration,
+    /// Where lines go that tell what left by SNS and EventBridge: standard output.
+    pub printer: Printer,
 }
 
 impl Options {
@@ -87,6 +91,7 @@ impl Options {
             secrets: BTreeMap::new(),
             issuer: None,
             minute: Duration::from_secs(60),
+            printer: Printer::default(),
         }
     }
 }
@@ -187,14 +192,17 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let files = Files::open(&store, &plan.buckets)?;
     let (lambda_listener, lambda_url) = listen_anywhere().await?;
     let (bucket_listener, bucket_url) = listen_anywhere().await?;
+    let (publish_listener, publish_url) = listen_anywhere().await?;
     let keys = aws::Keys::load(&store)?;
-    let endpoints = Endpoints { dynamodb: engine.url.clone(), lambda: lambda_url, s3: bucket_url };
+    let endpoints =
+        Endpoints { dynamodb: engine.url.clone(), lambda: lambda_url, s3: bucket_url, publish: publish_url };
     let aws = aws::config(endpoints, &keys);
     let lambda = Lambda::new(&plan.functions, &options.functions, &aws, options.minute, stop.clone())?;
     let gateway = gateway(&plan, port, &lambda, &issuer)?;
 
     bucket::serve(&files, bucket_listener, &keys.access, &keys.secret, stop.clone())?;
     // From here on nothing can fail, so nothing is left half started.
+    publish::serve(plan.topics, options.printer, publish_listener, keys.access.clone(), stop.clone());
     invoke::serve(lambda.clone(), lambda_listener, keys.access);
     if let Some(gateway) = gateway {
         gateway.serve(listener, stop.clone());

@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) tables: Vec<Table>,
     /// The buckets' names.
     pub(crate) buckets: Vec<String>,
+    /// The topics' ARNs.
+    pub(crate) topics: Vec<String>,
     pub(crate) functions: Vec<Function>,
 }
 
@@ -156,7 +158,8 @@ impl Plan {
             None => BTreeMap::new(),
         };
 
-        let mut plan = Self { api: None, tables: Vec::new(), buckets: Vec::new(), functions: Vec::new() };
+        let mut plan =
+            Self { api: None, tables: Vec::new(), buckets: Vec::new(), topics: Vec::new(), functions: Vec::new() };
         let mut functions = Vec::new();
         for (name, resource) in resources.entries()? {
             let kind = resource.need("Type")?;
@@ -176,6 +179,10 @@ impl Plan {
                 known::BUCKET => {
                     resource_properties(&scope, &resource, known::BUCKET)?;
                     plan.buckets.push(bucket_name(&name));
+                }
+                known::TOPIC => {
+                    resource_properties(&scope, &resource, known::TOPIC)?;
+                    plan.topics.push(topic_arn(&format!("{STACK}-{name}")));
                 }
                 known::FUNCTION => functions.push((name, resource)),
                 other if known::TYPES_PASSED_OVER.contains(&other) => {}
@@ -229,6 +236,14 @@ fn scope(template: &At, resources: &At, machine: &Machine<'_>) -> Result<Scope, 
                 )])),
                 reference: bucket_name(&name),
             },
+            // A topic is referred to by its ARN.
+            known::TOPIC => Named {
+                attributes: Attributes::These(BTreeMap::from([
+                    ("TopicArn", topic_arn(&physical)),
+                    ("TopicName", physical.clone()),
+                ])),
+                reference: topic_arn(&physical),
+            },
             known::HTTP_API => Named {
                 attributes: Attributes::These(BTreeMap::from([
                     ("ApiId", name.clone()),
@@ -254,6 +269,10 @@ fn table_arn(name: &str) -> String {
 
 fn stream_arn(table: &str) -> String {
     format!("{}/stream/local", table_arn(table))
+}
+
+fn topic_arn(name: &str) -> String {
+    format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}")
 }
 
 fn function_arn(name: &str) -> String {

@@ -287,7 +287,7 @@ fn root(xml: &[u8]) -> Option<String> {
 }
 
 /// The texts of the elements of that name, in their order.
-fn texts(xml: &[u8], name: &str) -> Vec<String> {
+pub(super) fn texts(xml: &[u8], name: &str) -> Vec<String> {
     let Some(document) = parsed(xml) else { return Vec::new() };
     let named = document.descendants().filter(|node| node.tag_name().name() == name);
     named.map(|node| node.text().unwrap_or_default().to_owned()).collect()

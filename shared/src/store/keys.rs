@@ -18,6 +18,8 @@
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
 //! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
 //! | its place in a list | `access_list#tenant#list` | a time`#`its key | |
+//! | lease of those that send alerts | `lease` | `alerts` | |
+//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts` / `due_at` a time, until it has left |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
@@ -162,6 +164,22 @@ pub fn export_keys(tenant: &Tenant) -> String {
 
 /// The partition of the queue that jobs stand in.
 pub const EXPORTS_DUE: &str = "exports";
+
+/// The partition of a tenant's alerts.
+pub fn alerts(tenant: &Tenant) -> String {
+    format!("alert#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_alerts(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("alert#")?)
+}
+
+/// The partition of the queue that alerts stand in.
+pub const ALERTS_DUE: &str = "alerts";
+
+/// The partition that says which run leads.
+pub const LEASES: &str = "lease";
 
 /// A place among events ordered by a time: the time, then the id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

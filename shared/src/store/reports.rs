@@ -249,9 +249,12 @@ fn is_about(query: &Query, recorded: &Recorded) -> bool {
         names.map(|it| fold(it)).any(|it| it == fold(name))
     };
     match query.report {
+        // What the service did about its window is no step of the request.
         Report::Requests => {
             let id = query.id.as_deref().unwrap_or_default();
-            event.request_id.as_deref() == Some(id) || event.session.as_ref().is_some_and(|it| it.id == id)
+            let is_its_own =
+                event.request_id.as_deref() == Some(id) || event.session.as_ref().is_some_and(|it| it.id == id);
+            is_its_own && !event.id.is_services()
         }
         Report::RoleChanges => query.target.as_ref().is_none_or(|target| is_named(&event.target, target)),
         _ => !event.id.is_services() && event.action != "application.role_assignment.changed",

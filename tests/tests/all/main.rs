@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod access;
+mod alerts;
 mod checkpoints;
 mod exports;
 mod faults;
@@ -14,6 +15,7 @@ mod packages;
 mod peers;
 mod program;
 mod query;
+mod reports;
 mod runner;
 mod search;
 mod simulation;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tests::{Stack, options, seconds_ago, until};
 use tokio::process::Command;
 
-fn peer(path: &str) -> PathBuf {
+pub(crate) fn peer(path: &str) -> PathBuf {
     let peer = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/peers").join(path);
     assert!(peer.exists(), "{} is missing: tests/run installs it", peer.display());
     peer
@@ -148,7 +148,17 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
         .endpoint_url(&url)
         .build();
     let aws = shared::aws::Aws::new(&config);
-    for call in ["secret", "invoke"] {
+    let notification = shared::alert::Notification {
+        subject: "a subject".to_owned(),
+        message: "é & <b>\nhttps://audit.example/#/findings/x%20y+z".to_owned(),
+        attributes: vec![("tenant", "acme".to_owned())],
+    };
+    let event = shared::alert::BusEvent {
+        detail_type: "Finding raised",
+        detail: json!({"message": "é \"x\""}),
+        time: shared::instant::Instant::now(),
+    };
+    for call in ["secret", "invoke", "publish", "put"] {
         let serving = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut bytes = Vec::new();
@@ -163,7 +173,7 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
                 }
                 let path = head.split(' ').nth(1).unwrap();
                 let sent = json!({"url": format!("{url}{path}"), "headers": headers, "body": body}).to_string();
-                let answer = r#"{"SecretString":"s3cret"}"#;
+                let answer = r#"{"SecretString":"s3cret","FailedEntryCount":0}"#;
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
                 stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
                 break sent;
@@ -172,6 +182,8 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
         let calling = async {
             match call {
                 "secret" => assert_eq!(aws.secret("jit-audit/acme/graph").await.unwrap(), "s3cret"),
+                "publish" => aws.publish("arn:aws:sns:eu-west-3:1:x", &notification).await.unwrap(),
+                "put" => aws.put_event("default", &event).await.unwrap(),
                 _ => aws.invoke("stack-Disable-1A2B", &json!({"reconcile": "acme"})).await.unwrap(),
             }
         };

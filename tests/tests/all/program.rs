@@ -16,6 +16,7 @@ use tests::{
     Answer,
     directory::{Directory, Fault, TOKEN},
     seconds_ago, send, until,
+    webhook::{Reply, Webhooks},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -84,6 +85,67 @@ async fn the_program_says_when_it_is_ready_and_ends_cleanly_when_asked() {
         let id = program.child.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
         assert!(program.child.wait().await.unwrap().success(), "{signal}");
+    }
+}
+
+/// Whoever knows a webhook's address can write to the channel, and logs are read by many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_are_printed_and_no_webhooks_address_is() {
+    const PATH: &str = "/services/T0SECRET?sig=SIGSECRET";
+    let webhooks = Webhooks::start().await;
+    webhooks.reply(PATH, [Reply::status(500), Reply::Status(404, None, PATH)]);
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str| files.path().join(name);
+    let stdio = |name: &str| Stdio::from(std::fs::File::create(file(name)).unwrap());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_one-machine"))
+        .args(["--port", "0", "--memory"])
+        .env("JIT_AUDIT_SECRET_HOOK", format!("{}{PATH}", webhooks.url))
+        .env("JIT_AUDIT_SECRET_GONE", format!("http://localhost:1{PATH}"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap())
+        .stdout(stdio("out"))
+        .stderr(stdio("err"))
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
+    let url = until("it is ready", async || {
+        Some(read("out").lines().find_map(|line| line.strip_prefix("ready "))?.to_owned())
+    })
+    .await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let admin = json!({"tenant": "acme", "email": "it@acme.example", "scope": "audit:read audit:admin"});
+    let token = send(client.post(format!("{url}/dev/token")).json(&admin)).await.body["access_token"].clone();
+    let token = token.as_str().unwrap();
+    let slack =
+        |id: &str, secret: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{secret}")});
+    let channels = json!([slack("hook", "HOOK"), slack("gone", "GONE"), {"id": "topic", "kind": "sns"}]);
+    let put = client.put(format!("{url}/v1/settings")).bearer_auth(token).json(&json!({ "alerts": channels }));
+    assert_eq!(send(put).await.status, 200);
+    let mut told = Vec::new();
+    for (channel, state, attempts) in [("hook", "failed", 2), ("gone", "waiting", 1), ("topic", "sent", 1)] {
+        let test = client.post(format!("{url}/v1/alerts/test")).bearer_auth(token).json(&json!({ "channel": channel }));
+        let location = send(test).await.header("location").to_owned();
+        let alert = until(format!("the alert to {channel} is {state}"), async || {
+            let alert = send(client.get(format!("{url}{location}")).bearer_auth(token)).await;
+            (alert.body["state"] == state && alert.body["attempts"] == attempts).then_some(alert)
+        })
+        .await;
+        told.push(alert.text);
+    }
+    child.kill().await.unwrap();
+    let (out, err) = (read("out"), read("err"));
+    let line = out.lines().find_map(|line| line.strip_prefix("alert ")).unwrap_or_else(|| panic!("{out}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert!(
+        line["message"].as_str().unwrap().starts_with("Test message of Jit Audit to channel topic of acme"),
+        "{line}"
+    );
+    assert!(err.contains("to hook was given up: the webhook answered 404"), "{err}");
+    assert!(err.contains("to gone will be tried again: the webhook gave no answer"), "{err}");
+    let authority = webhooks.url.strip_prefix("http://").unwrap();
+    for part in ["T0SECRET", "SIGSECRET", authority, "localhost:1"] {
+        assert!(!err.contains(part) && !out.contains(part), "{part} is told: {err}");
+        assert!(told.iter().all(|text| !text.contains(part)), "{part} is told: {told:?}");
     }
 }
 

@@ -229,7 +229,7 @@ Resources:
         ("NUMBER", "5".to_owned()),
         ("TRUTH", "true".to_owned()),
         ("LAG", "1".to_owned()),
-        ("TOPIC", "jit-audit-Topic".to_owned()),
+        ("TOPIC", "arn:aws:sns:us-east-1:000000000000:jit-audit-Topic".to_owned()),
     ]);
     assert_eq!(environment(BTreeMap::new()).await, by_default);
 

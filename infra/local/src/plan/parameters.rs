@@ -53,6 +53,10 @@ fn value(name: &str, parameter: &At, machine: &Machine<'_>) -> Result<String, Te
     if name == "Issuer" {
         return Ok(machine.issuer.to_owned());
     }
+    // The page is where the API is, and here that is known before anything else.
+    if name == "PublicUrl" {
+        return Ok(machine.url.to_owned());
+    }
     if let Some((_, text)) = known::ONE_MACHINE_PARAMETERS.iter().find(|(known, _)| *known == name) {
         return Ok((*text).to_owned());
     }

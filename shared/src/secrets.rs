@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use aws_types::SdkConfig;
-use shared::{
+use tokio::time::Instant;
+
+use crate::{
     application::{SecretName, SecretPlace},
     aws::Aws,
     config::{ConfigError, Variables},
     event::Tenant,
     window::Failure,
 };
-use tokio::time::Instant;
 
 /// How long a secret is kept. One that was changed is asked for anew as soon as the old one is refused.
 const KEPT: Duration = Duration::from_secs(300);

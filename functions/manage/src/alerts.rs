@@ -1,0 +1,52 @@
+//! Alerts: a test message to a channel.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use http::{HeaderValue, header};
+use serde_json::json;
+use shared::{
+    access::Caller,
+    alert::{self, WORD_BYTES},
+    api,
+    aws::Aws,
+    fields,
+    ijson::FieldError,
+    problem::Problem,
+    store::Trail,
+};
+
+/// `POST /v1/alerts/test`: sends a test message to a channel, by the same way as all alerts.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 503.
+pub async fn test(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    aws: &Aws,
+    watch: &str,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let refused = |errors| Problem::invalid("no test message was queued", errors);
+    let wanted = fields::read_object(&api::json_body(request)?, "", |mut fields| {
+        let channel = fields.required_text("channel", WORD_BYTES);
+        fields.refuse_others();
+        channel
+    });
+    let wanted = wanted.map_err(refused)?;
+    let channels = &trail.settings.alerts;
+    let Some(channel) = channels.iter().find(|channel| channel.id == wanted) else {
+        let known: Vec<_> = channels.iter().map(|channel| channel.id.as_str()).collect();
+        let known = match known.is_empty() {
+            true => "none is configured yet: PUT /v1/settings {\"alerts\": [...]}".to_owned(),
+            false => format!("there are {}", known.join(", ")),
+        };
+        return Err(refused(vec![FieldError::new("/channel", format!("{wanted:?} is no channel; {known}"))]));
+    };
+    let queued = trail.queue_test_alert(channel, &caller.actor().shown()).await?;
+    if let Err(error) = aws.invoke(watch, &json!({"alerts": true})).await {
+        tracing::warn!(%error, "a test message is not sent at once, the schedule will: {error}");
+    }
+    let location = HeaderValue::from_str(&format!("/v1/alerts/{}", queued.alert.id));
+    let mut answer = api::json(202, &alert::answered(queued.alert, queued.progress));
+    answer.headers.extend(location.map(|location| (header::LOCATION, location)));
+    Ok(answer)
+}

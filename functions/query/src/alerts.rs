@@ -1,0 +1,43 @@
+//! Alerts: what channels were told, and what came of it.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    alert::{self, State},
+    api::{self, Parameters},
+    paging,
+    problem::Problem,
+    store::{Trail, outbox::StoredAlert},
+};
+
+/// `GET /v1/alerts/{id}`: one alert.
+///
+/// # Errors
+/// 404, 503.
+pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let missing = || Problem::not_found("no alert with this id is in the tenant's outbox; they are kept for 30 days");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let StoredAlert { alert, progress, .. } = trail.alert(id).await?.ok_or_else(missing)?;
+    Ok(api::json(200, &alert::answered(alert, progress)))
+}
+
+/// `GET /v1/alerts`: alerts, the newest first; those in a state.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
+    let state = parameters.read_as("state", |text| {
+        let known = State::ALL.iter().find(|(word, _)| *word == text).map(|(_, state)| *state);
+        known.ok_or_else(|| format!("{text:?} must be one of {}", State::ALL.map(|(word, _)| word).join(", ")))
+    })?;
+    let read = async |before: Option<&str>| {
+        let (alerts, goes_on) = trail.alerts(before).await?;
+        let read = |StoredAlert { alert, progress, .. }: StoredAlert| {
+            let is_wanted = state.is_none_or(|state| progress.state == state);
+            (alert.id.clone(), is_wanted.then(|| alert::answered(alert, progress)))
+        };
+        Ok::<_, Problem>((alerts.into_iter().map(read).collect(), goes_on))
+    };
+    paging::list(trail, &parameters, "alerts", read).await
+}

@@ -1,0 +1,452 @@
+//! Sends what stands in the outbox. Each channel of each tenant has a lane of its own: one that is slow or down holds up no other. While an
+//! alert of a lane is being sent, or is to be tried again within a minute, nobody sends another, whatever is found meanwhile: a channel is asked for
+//! one thing at a time and left alone when it wants that. What is queued anew breaks a longer pause, so that a channel that was mended is found out soon.
+//!
+//! Whoever queues something calls a run, and in a bad hour that is many. The newest leads: it alone stays for what falls due, and the others end with what
+//! they have begun.
+//!
+//! An alert is sent at least once. A run that dies after a channel took it, and before that was put down, leaves it to the next, which sends
+//! it again.
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use aws_types::SdkConfig;
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use serde::Serialize;
+use serde_json::Value;
+use shared::{
+    alert::{self, Alert, Channel, Refusal, State, Way},
+    application::SecretName,
+    aws::{Aws, CallError},
+    chance,
+    config::{ConfigError, Variables},
+    event::Tenant,
+    instant::Instant,
+    outbound::{NoAnswer, Outbound},
+    secrets::Secrets,
+    store::{ReadError, outbox::StoredAlert},
+};
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use crate::Watch;
+
+/// How long a run stays for what falls due: until the schedule begins the next.
+const AHEAD: Duration = Duration::from_secs(55);
+/// Kept of an invocation's time for what is under way: a secret, a webhook and the storage, each with the most it may take.
+const UNDER_WAY: Duration = Duration::from_secs(45);
+/// How long a run has an alert that it sends.
+const LEASE: Duration = Duration::from_secs(60);
+/// How long a webhook may take.
+const WEBHOOK: Duration = Duration::from_secs(10);
+/// How long the storage may take.
+const STORING: Duration = Duration::from_secs(10);
+/// Shortest pause before a run looks again: the index follows the table.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often a run that stays looks whether it still leads, and what others have done.
+const LOOKS: Duration = Duration::from_secs(2);
+/// How long it mostly takes until the index holds what was queued.
+const INDEX_LAG: Duration = Duration::from_secs(1);
+/// Lanes that are worked on at a time.
+const AT_ONCE: usize = 32;
+/// Alerts of a lane that wait in memory; those behind them are read again later.
+const WAITING: usize = 50;
+/// Longest word of a webhook that is told.
+const LONGEST_WORD: usize = 40;
+
+/// What channels are reached by.
+#[derive(Debug)]
+pub struct Ways {
+    outbound: Outbound,
+    secrets: Secrets,
+    aws: Aws,
+    topic: String,
+    bus: String,
+    /// Where people see findings, if somebody said where that is.
+    page: Option<String>,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Alerts that channels took.
+    pub sent: usize,
+    /// Tries that came to nothing.
+    pub refused: usize,
+}
+
+/// A channel of a tenant.
+type Lane = (String, String);
+
+/// Alerts of the lanes that are free, the first due first.
+type Waiting = BTreeMap<Lane, (Tenant, Vec<StoredAlert>)>;
+
+/// What there is to do.
+struct Look {
+    free: Waiting,
+    /// Whether something is due in a lane that is not free.
+    is_held_up: bool,
+    /// When the next falls due.
+    next: Option<Instant>,
+    /// Whether the run leads; none while it has found nothing to lead for.
+    leads: Option<bool>,
+}
+
+enum Done {
+    Looked(Result<Look, ReadError>),
+    Worked(Lane, Result<Summary, ReadError>),
+}
+
+/// Sends what somebody has just queued, and what else is due. The index follows the table, on AWS by a moment or two: where nothing is found it is
+/// looked for once more.
+///
+/// # Errors
+/// The storage did not say what is due. The next run asks again.
+pub async fn send_queued(function: &Watch, end: Deadline) -> Result<Summary, ReadError> {
+    run(function, end, true).await
+}
+
+/// Sends what is due now or will be before the next run, and ends when there is nothing more, when a newer run leads, or in time before `end`.
+/// Runs that overlap are safe: each alert is sent by who claims it.
+///
+/// # Errors
+/// The storage did not say what is due. The next run asks again.
+pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadError> {
+    run(function, end, false).await
+}
+
+async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<Summary, ReadError> {
+    let (run, clock) = (format!("{:016x}", chance::number()), function.store.clock());
+    let last = end.checked_sub(UNDER_WAY).map_or_else(Deadline::now, |last| last.min(Deadline::now() + AHEAD));
+    let leads = Cell::new(None);
+    let looking = || look(function, &run, leads.get()).map(Done::Looked).boxed_local();
+    let mut work = FuturesUnordered::<LocalBoxFuture<'_, Done>>::from_iter([looking()]);
+    let (mut is_looking, mut looks_at) = (true, None::<Deadline>);
+    let (mut waiting, mut at_work) = (Waiting::new(), BTreeSet::<Lane>::new());
+    let (mut summary, mut failure) = (Summary::default(), None);
+    loop {
+        while at_work.len() < AT_ONCE
+            && Deadline::now() < last
+            && let Some((lane, (tenant, alerts))) = pop_earliest(&mut waiting)
+        {
+            at_work.insert(lane.clone());
+            let goes_on = || leads.get() == Some(true) && Deadline::now() < last;
+            work.push(work_on(function, tenant, lane, alerts, goes_on).boxed_local());
+        }
+        let wake = looks_at.filter(|at| *at < last && !is_looking);
+        let done = tokio::select! {
+            Some(done) = work.next() => done,
+            () = sleep_until(wake.unwrap_or(last)), if wake.is_some() => {
+                work.push(looking());
+                is_looking = true;
+                continue;
+            }
+            else => break,
+        };
+        match done {
+            Done::Looked(Ok(found)) => {
+                is_looking = false;
+                leads.set(found.leads);
+                let is_leading = found.leads == Some(true);
+                waiting = found.free;
+                waiting.retain(|lane, _| is_leading && !at_work.contains(lane));
+                let (now, begun) = (clock.now(), Deadline::now());
+                let wait = |at: Instant| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0));
+                let next = found.next.map(wait).filter(|wait| begun + *wait < last);
+                let next = next.or(found.is_held_up.then_some(LOOKS)).filter(|_| is_leading);
+                let next = next.map(|wait| wait.clamp(PAUSE, LOOKS));
+                let expected = (is_expecting && found.leads.is_none()).then_some(INDEX_LAG);
+                is_expecting = false;
+                looks_at = next.or(expected).map(|wait| begun + wait);
+            }
+            Done::Looked(Err(error)) => {
+                is_looking = false;
+                looks_at = None;
+                failure = Some(error);
+            }
+            Done::Worked(lane, worked) => {
+                at_work.remove(&lane);
+                match worked {
+                    Ok(worked) => {
+                        summary.sent += worked.sent;
+                        summary.refused += worked.refused;
+                        // What was held up behind it, and what it put off.
+                        if leads.get() == Some(true) {
+                            let soon = Deadline::now() + PAUSE;
+                            looks_at = Some(looks_at.map_or(soon, |at| at.min(soon)));
+                        }
+                    }
+                    Err(error) => {
+                        let (tenant, channel) = lane;
+                        tracing::warn!(%error, "{tenant}: alerts to {channel} wait for the storage: {error}");
+                    }
+                }
+            }
+        }
+    }
+    failure.map_or(Ok(summary), Err)
+}
+
+/// The lane whose turn it is.
+fn pop_earliest(waiting: &mut Waiting) -> Option<(Lane, (Tenant, Vec<StoredAlert>))> {
+    let due_at = |(_, alerts): &(Tenant, Vec<StoredAlert>)| alerts.first().and_then(|stored| stored.due_at);
+    let lane = waiting.iter().min_by_key(|(_, waiting)| due_at(waiting))?.0.clone();
+    waiting.remove_entry(&lane)
+}
+
+/// Reads what there is to do. A run leads from the first look on that finds something.
+async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, ReadError> {
+    let (store, deadline) = (&function.store, Deadline::now() + STORING);
+    let now = store.clock().now();
+    // As far as a lease goes, so that what others have claimed is seen.
+    let until = now.plus(LEASE + LOOKS);
+    let (mut due, mut held, mut next) = (Waiting::new(), BTreeSet::new(), None::<Instant>);
+    let mut start = None;
+    loop {
+        let (page, goes_on) = store.due_alerts(until, start, deadline).await?;
+        for (tenant, stored) in page {
+            let due_at = stored.due_at.unwrap_or(now);
+            let lane = (tenant.to_string(), stored.alert.channel.clone());
+            if due_at > now {
+                next = Some(next.map_or(due_at, |next| next.min(due_at)));
+                held.insert(lane);
+                continue;
+            }
+            let (_, alerts) = due.entry(lane).or_insert_with(|| (tenant, Vec::new()));
+            // However many one channel has, what stands behind them is reached.
+            if alerts.len() < WAITING {
+                alerts.push(stored);
+            }
+        }
+        start = goes_on;
+        if start.is_none() {
+            break;
+        }
+    }
+    let leads = match leads {
+        None if due.is_empty() && held.is_empty() => None,
+        None => {
+            store.lead_alerts(run, deadline).await?;
+            Some(true)
+        }
+        Some(_) => Some(store.alerts_leader(deadline).await?.as_deref() == Some(run)),
+    };
+    let before = due.len();
+    due.retain(|lane, _| !held.contains(lane));
+    Ok(Look { is_held_up: due.len() < before, free: due, next, leads })
+}
+
+/// Sends the alerts of a lane one after the other, until one does not get through: then the others wait as long as it does.
+async fn work_on(
+    function: &Watch,
+    tenant: Tenant,
+    lane: Lane,
+    mut alerts: Vec<StoredAlert>,
+    goes_on: impl Fn() -> bool,
+) -> Done {
+    // The one that was tried most often tells how long the channel has been down, and so how long to leave it alone.
+    alerts.sort_by_key(|stored| std::cmp::Reverse(stored.progress.attempts));
+    let working = async {
+        let clock = function.store.clock();
+        let trail = function.store.trail(&tenant, clock.now(), Deadline::now() + STORING).await?;
+        let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.1);
+        let (mut summary, mut rests_until) = (Summary::default(), None);
+        for stored in alerts {
+            let now = clock.now();
+            let trail = trail.at(now, Deadline::now() + STORING);
+            if let Some(until) = rests_until {
+                trail.claim_alert(&stored, until).await?;
+                continue;
+            }
+            if !goes_on() {
+                break;
+            }
+            let Some(claimed) = trail.claim_alert(&stored, now.plus(LEASE)).await? else { continue };
+            let (id, before) = (&claimed.alert.id, &claimed.progress);
+            let Some(channel) = channel else {
+                tracing::info!("alert {id} was taken back: its channel {} is not among the settings any more", lane.1);
+                let why = "the channel was taken from the settings before this was sent";
+                trail.advance_alert(&claimed, before.given_up(why), None).await?;
+                continue;
+            };
+            let sent = function.ways.send(&tenant, channel, &claimed.alert).await;
+            let now = clock.now();
+            let trail = trail.at(now, Deadline::now() + STORING);
+            match sent {
+                Ok(()) => {
+                    summary.sent += 1;
+                    trail.advance_alert(&claimed, before.sent(channel.way.kind(), now), None).await?;
+                }
+                Err(refusal) => {
+                    summary.refused += 1;
+                    let (progress, pause) = before.refused(&claimed.alert, &refusal, now, chance::up_to);
+                    let error = &refusal.error;
+                    match progress.state {
+                        State::Failed => {
+                            tracing::error!(%error, "alert {id} to {} was given up: {error}", lane.1);
+                        }
+                        State::Waiting | State::Sent => {
+                            tracing::warn!(%error, "alert {id} to {} will be tried again: {error}", lane.1);
+                        }
+                    }
+                    rests_until = pause.map(|pause| now.plus(pause));
+                    trail.advance_alert(&claimed, progress, rests_until).await?;
+                }
+            }
+        }
+        Ok(summary)
+    };
+    let worked = working.await;
+    Done::Worked(lane, worked)
+}
+
+impl Ways {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A variable is missing.
+    pub fn new(variables: &Variables, aws: &SdkConfig, outbound: Outbound) -> Result<Self, ConfigError> {
+        Ok(Self {
+            outbound,
+            secrets: Secrets::new(variables, aws)?,
+            aws: Aws::new(aws),
+            topic: variables.text("ALERT_TOPIC")?.to_owned(),
+            bus: variables.text("ALERT_BUS")?.to_owned(),
+            page: variables.optional("PUBLIC_URL").filter(|url| !url.is_empty()).map(str::to_owned),
+        })
+    }
+
+    async fn send(&self, tenant: &Tenant, channel: &Channel, alert: &Alert) -> Result<(), Refusal> {
+        let link = alert.link(self.page.as_deref());
+        let link = link.as_deref();
+        match &channel.way {
+            Way::Slack { url } => self.post(tenant, url, &alert::for_slack(alert, link)).await,
+            Way::Teams { url } => self.post(tenant, url, &alert::for_teams(alert, link)).await,
+            Way::Sns => {
+                Ok(self.aws.publish(&self.topic, &alert::for_sns(tenant, alert, link)).await.map_err(of_aws)?)
+            }
+            Way::EventBridge => {
+                Ok(self.aws.put_event(&self.bus, &alert::for_eventbridge(tenant, alert, link)).await.map_err(of_aws)?)
+            }
+        }
+    }
+
+    /// Posts to the webhook whose address is the secret of that name.
+    async fn post(&self, tenant: &Tenant, name: &SecretName, body: &Value) -> Result<(), Refusal> {
+        // Who forgot to put a secret there can still do it.
+        let read = async || self.secrets.read(tenant, name).await.map_err(|failure| passing(failure.detail));
+        let address = read().await?;
+        let refused = match self.post_to(&address, body).await {
+            Err(refusal) if refusal.is_final => refusal,
+            other => return other,
+        };
+        // A webhook that was replaced refuses by its old address, which may be the one that was kept here.
+        self.secrets.forget(tenant, name);
+        match read().await? {
+            other if other == address => Err(refused),
+            other => self.post_to(&other, body).await,
+        }
+    }
+
+    async fn post_to(&self, address: &str, body: &Value) -> Result<(), Refusal> {
+        let address = address.trim();
+        let request = http::Request::post(address).header("content-type", "application/json").body(body.to_string());
+        let request = request.map_err(|_| refusal("the secret does not hold the address of a webhook".to_owned()))?;
+        let hidden = Hidden::of(request.uri());
+        let answer = self.outbound.send(request, WEBHOOK).await.map_err(|error| match error {
+            NoAnswer::Forbidden(detail) => {
+                refusal(format!("the webhook's address is refused: {}", hidden.from(&detail)))
+            }
+            NoAnswer::Broken(detail) => passing(format!("the webhook gave no answer: {}", hidden.from(&detail))),
+        })?;
+        let status = answer.status;
+        let said = said(&answer.body).map_or_else(String::new, |word| format!(", {word}"));
+        match status {
+            200..=299 => Ok(()),
+            408 | 429 | 500..=599 => Err(Refusal {
+                retry_after: answer.retry_after(),
+                ..passing(format!("the webhook answered {status}{}", hidden.from(&said)))
+            }),
+            300..=399 => Err(refusal(format!("the webhook answered {status}, and redirects are not followed"))),
+            _ => Err(refusal(format!("the webhook answered {status}{}", hidden.from(&said)))),
+        }
+    }
+}
+
+/// What may not be told of a webhook: whoever knows its address can write to the channel.
+struct Hidden(Vec<String>);
+
+impl Hidden {
+    fn of(uri: &http::Uri) -> Self {
+        let parts = [uri.path_and_query().map(|it| it.as_str()), uri.authority().map(|it| it.as_str()), uri.host()];
+        let parts = parts.into_iter().flatten().filter(|part| part.len() > 1).map(str::to_owned);
+        Self([uri.to_string()].into_iter().chain(parts).collect())
+    }
+
+    /// The text without it.
+    fn from(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, part| text.replace(part, "(its address)"))
+    }
+}
+
+/// What a webhook says is wrong, if it says it in one word as Slack does (`no_service`). Other answers may hold anything.
+fn said(body: &[u8]) -> Option<&str> {
+    let word = std::str::from_utf8(body).ok()?.trim();
+    let is_word =
+        (1..=LONGEST_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_word.then_some(word)
+}
+
+/// It may work when it is tried again.
+fn passing(error: String) -> Refusal {
+    Refusal { error, is_final: false, retry_after: None }
+}
+
+/// It is of no use to try it again.
+fn refusal(error: String) -> Refusal {
+    Refusal { error, is_final: true, retry_after: None }
+}
+
+/// The deployment's own topic and bus: whatever is wrong with them can be put right within a day.
+fn of_aws(error: CallError) -> Refusal {
+    passing(error.detail)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_webhooks_address_is_never_told() {
+        let hidden = Hidden::of(&"https://hooks.slack.com:8443/services/T0/B0/x?sig=y".parse().unwrap());
+        for text in [
+            "hooks.slack.com did not answer within 10s",
+            "cannot POST /services/T0/B0/x?sig=y",
+            "https://hooks.slack.com:8443/services/T0/B0/x?sig=y",
+            "hooks.slack.com:8443: connection refused",
+        ] {
+            let told = hidden.from(text);
+            assert!(!told.contains("slack") && !told.contains("T0") && !told.contains("8443"), "{told}");
+            assert!(told.contains("(its address)"), "{told}");
+        }
+        // One that is only a host hides no slash.
+        assert_eq!(Hidden::of(&"https://hooks.example/".parse().unwrap()).from("a/b"), "a/b");
+    }
+
+    #[test]
+    fn of_an_answer_one_word_is_told() {
+        for (body, word) in [
+            ("no_service", Some("no_service")),
+            ("invalid_payload\n", Some("invalid_payload")),
+            ("<h1>Cannot POST /services/T0</h1>", None),
+            ("a".repeat(41).as_str(), None),
+            ("", None),
+        ] {
+            assert_eq!(said(body.as_bytes()), word, "{body}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! SNS and EventBridge: what is published is checked as they would check it, and printed, since nobody subscribes on one machine.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, Write as _},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::{
+    http_server,
+    invoke::{is_signed, respond},
+    stop::Stop,
+};
+
+/// The most that a message or an event may take, in bytes (quotas of SNS and EventBridge).
+const LARGEST: usize = 262_144;
+/// Coded as a form or as JSON it may take more.
+const LARGEST_BODY: usize = 4 * LARGEST;
+/// Events in one call.
+const MOST_ENTRIES: usize = 10;
+
+/// Where a line goes.
+#[derive(Clone)]
+pub struct Printer(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Printer {
+    /// One that hands each line over.
+    pub fn new(print: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(print))
+    }
+}
+
+impl Default for Printer {
+    /// Standard output.
+    fn default() -> Self {
+        Self::new(|line| {
+            // Nobody may be reading any more, and the run goes on.
+            let _ = writeln!(io::stdout().lock(), "{line}");
+        })
+    }
+}
+
+impl fmt::Debug for Printer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Printer")
+    }
+}
+
+/// Why a call is refused: the status, what AWS calls it, and a sentence.
+struct Refused(StatusCode, &'static str, String);
+
+fn invalid(message: impl Into<String>) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, "InvalidParameter", message.into())
+}
+
+/// Serves both to the functions. Whoever does not sign with `access_key` (another program on this machine) is refused.
+pub(crate) fn serve(topics: Vec<String>, printer: Printer, listener: TcpListener, access_key: String, stop: Stop) {
+    let shared = Arc::new((topics, printer, access_key));
+    http_server::serve(listener, stop, move |request, _| {
+        let shared = shared.clone();
+        async move {
+            let (topics, printer, access_key) = &*shared;
+            answer(topics, printer, access_key, request).await
+        }
+    });
+}
+
+async fn answer(
+    topics: &[String],
+    printer: &Printer,
+    access_key: &str,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let is_signed = is_signed(&request, access_key);
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await;
+    let body = match body {
+        _ if !is_signed => Err(Refused(
+            StatusCode::FORBIDDEN,
+            "AccessDeniedException",
+            "not signed with this run's access key".to_owned(),
+        )),
+        Ok(body) => Ok(body.to_bytes()),
+        Err(_) => Err(invalid(format!("the request is larger than {LARGEST_BODY} bytes"))),
+    };
+    let is_json = target.is_some();
+    let answered = body.and_then(|body| match target.as_deref() {
+        Some("AWSEvents.PutEvents") => put_events(printer, &body),
+        Some(other) => {
+            let message =
+                format!("the one-machine runner does not know {other}: of EventBridge it knows PutEvents only");
+            Err(Refused(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message))
+        }
+        None => publish(topics, printer, &body),
+    });
+    match (answered, is_json) {
+        (Ok(answer), true) => respond(StatusCode::OK, &[("content-type", "application/x-amz-json-1.1")], answer),
+        (Ok(answer), false) => respond(StatusCode::OK, &[("content-type", "text/xml")], answer),
+        (Err(Refused(status, code, message)), true) => {
+            respond(status, &[], json!({"__type": code, "message": message}).to_string())
+        }
+        (Err(Refused(status, code, message)), false) => {
+            let message = message.replace('&', "&amp;").replace('<', "&lt;");
+            let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
+            respond(status, &[("content-type", "text/xml")], format!("<ErrorResponse>{error}</ErrorResponse>"))
+        }
+    }
+}
+
+/// SNS's Publish.
+fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, Refused> {
+    let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+    let text = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    if (text("Action"), text("Version")) != ("Publish", "2010-03-31") {
+        let message = "the one-machine runner has no such service: of SNS it knows Publish only".to_owned();
+        return Err(Refused(StatusCode::NOT_IMPLEMENTED, "InvalidAction", message));
+    }
+    let (topic, subject, message) = (text("TopicArn"), text("Subject"), text("Message"));
+    if !topics.iter().any(|known| known == topic) {
+        return Err(Refused(StatusCode::NOT_FOUND, "NotFound", "Topic does not exist".to_owned()));
+    }
+    if form.contains_key("Subject")
+        && (subject.is_empty() || subject.chars().count() >= 100 || subject.chars().any(char::is_control))
+    {
+        return Err(invalid("Invalid parameter: Subject"));
+    }
+    let mut attributes = BTreeMap::new();
+    let mut bytes = message.len();
+    for place in 1.. {
+        let entry = format!("MessageAttributes.entry.{place}");
+        let Some(name) = form.get(&format!("{entry}.Name")) else { break };
+        let (kind, value) = (text(&format!("{entry}.Value.DataType")), text(&format!("{entry}.Value.StringValue")));
+        if name.is_empty() || kind != "String" || value.is_empty() {
+            return Err(invalid(format!("The message attribute '{name}' must be a String that is not empty.")));
+        }
+        bytes += name.len() + kind.len() + value.len();
+        attributes.insert(name, value);
+    }
+    if message.is_empty() || bytes > LARGEST {
+        return Err(invalid("Invalid parameter: Message is empty or too long"));
+    }
+    let told = json!({"sns": topic, "subject": subject, "message": message, "attributes": attributes});
+    (printer.0)(&format!("alert {told}"));
+    let id = Uuid::new_v4();
+    Ok(format!(
+        "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}</MessageId></PublishResult></PublishResponse>"
+    ))
+}
+
+/// EventBridge's PutEvents.
+fn put_events(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|_| Refused(StatusCode::BAD_REQUEST, "SerializationException", "the body is not JSON".to_owned()))?;
+    let entries = body["Entries"].as_array().filter(|entries| (1..=MOST_ENTRIES).contains(&entries.len()));
+    let entries = entries.ok_or_else(|| {
+        let message = format!("1 to {MOST_ENTRIES} entries can be put at a time");
+        Refused(StatusCode::BAD_REQUEST, "ValidationException", message)
+    })?;
+    let put = |entry: &Value| match event(entry) {
+        Ok(event) => {
+            (printer.0)(&format!("alert {event}"));
+            json!({"EventId": Uuid::new_v4().to_string()})
+        }
+        Err((code, message)) => json!({"ErrorCode": code, "ErrorMessage": message}),
+    };
+    let answers: Vec<_> = entries.iter().map(put).collect();
+    let failed = answers.iter().filter(|answer| answer.get("ErrorCode").is_some()).count();
+    Ok(json!({"FailedEntryCount": failed, "Entries": answers}).to_string())
+}
+
+/// An entry as it is printed.
+fn event(entry: &Value) -> Result<Value, (&'static str, &'static str)> {
+    let text = |name: &str| entry[name].as_str().filter(|text| !text.is_empty());
+    let bus = text("EventBusName").unwrap_or("default");
+    let (Some(source), Some(kind), Some(detail)) = (text("Source"), text("DetailType"), text("Detail")) else {
+        return Err(("InvalidArgument", "Source, DetailType and Detail are required."));
+    };
+    let of_bus = |char: char| char.is_ascii_alphanumeric() || ".-_/:".contains(char);
+    if kind.chars().count() > 128 || !bus.chars().all(of_bus) {
+        return Err(("InvalidArgument", "DetailType or EventBusName is not valid."));
+    }
+    if source.len() + kind.len() + detail.len() > LARGEST {
+        return Err(("InvalidArgument", "Total size of the entry is larger than 256 KB."));
+    }
+    let detail: Value = serde_json::from_str(detail).unwrap_or_default();
+    if !detail.is_object() {
+        return Err(("MalformedDetail", "Detail is malformed."));
+    }
+    Ok(json!({"eventbridge": bus, "source": source, "detail-type": kind, "detail": detail}))
+}

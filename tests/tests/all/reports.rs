@@ -1,0 +1,633 @@
+//! Reports: each of those that the documents this product comes from describe, and the questions they ask, each by its name.
+
+use serde_json::{Value, json};
+use tests::{Stack, pass, seconds_ago, seconds_ahead, until};
+
+struct World {
+    stack: Stack,
+    admin: String,
+    portal: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let stack = Stack::start().await;
+        let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+        let portal = stack.writer("acme");
+        Self { stack, admin, portal }
+    }
+
+    async fn put(&self, path: &str, body: Value) {
+        let answer = self.stack.put(&self.admin, path, &body).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+    }
+
+    async fn told(&self, events: &[Value]) {
+        let answer = self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
+        assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
+    }
+
+    async fn report(&self, path: &str) -> Value {
+        let answer = self.stack.get(&self.admin, &format!("/v1/reports/{path}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    }
+
+    /// The rows, once there are so many.
+    async fn rows(&self, path: &str, count: usize) -> Vec<Value> {
+        let mut last = 0;
+        until(format!("{path} has {count} rows"), async || {
+            let rows = self.report(path).await["rows"].as_array().unwrap().clone();
+            if rows.len() != last {
+                last = rows.len();
+                eprintln!("{path}: {last} rows");
+            }
+            (rows.len() == count).then_some(rows)
+        })
+        .await
+    }
+
+    /// The rows of a report's file, each by its column.
+    async fn table(&self, asked: Value) -> (Vec<String>, Vec<Vec<String>>) {
+        let job = self.stack.exported(&self.admin, &asked).await;
+        assert_eq!(job["state"], "ready", "{job}");
+        let files = self.stack.files(&self.admin, &job).await;
+        let (_, file) = files.iter().find(|(name, _)| name.ends_with(".csv")).unwrap();
+        let mut reader = csv::Reader::from_reader(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
+        let head = reader.headers().unwrap().iter().map(str::to_owned).collect();
+        let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+        (head, rows)
+    }
+}
+
+fn user(name: &str) -> Value {
+    json!({"type": "user", "id": format!("oid-{name}"), "name": name, "email": format!("{name}@acme.example")})
+}
+
+fn subject(name: &str) -> Value {
+    json!({"id": format!("oid-{name}"), "name": name, "email": format!("{name}@acme.example")})
+}
+
+fn of(id: &str, action: &str, at: String, actor: Value, more: Value) -> Value {
+    let mut event = json!({"id": id, "action": action, "occurred_at": at, "actor": actor});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+/// A request for a package that was approved and fulfilled, from some days ago until a day from now.
+fn assigned(id: &str, package: &str, name: &str, days: u64) -> Vec<Value> {
+    let ago = |seconds: u64| seconds_ago(days * 86_400 - seconds);
+    let about = |more: Value| {
+        let mut about = json!({"request_id": id, "target": {"type": "package", "id": package, "name": package.to_uppercase()}, "subject": subject(name)});
+        about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        about
+    };
+    vec![
+        of(
+            &format!("{id}-1"),
+            "entitlement.requested",
+            ago(0),
+            user(name),
+            about(json!({"justification": "Prepare the quarterly offer"})),
+        ),
+        of(&format!("{id}-2"), "entitlement.approval_created", ago(1), json!({"type": "system"}), about(json!({}))),
+        of(
+            &format!("{id}-3"),
+            "entitlement.approved",
+            ago(600),
+            user("john"),
+            about(json!({"reason": "Works on it", "policy": {"id": "initial", "version": "1"}})),
+        ),
+        of(&format!("{id}-4"), "entitlement.ready", ago(601), json!({"type": "system"}), about(json!({}))),
+        of(
+            &format!("{id}-5"),
+            "entitlement.fulfilled",
+            ago(660),
+            json!({"type": "system"}),
+            about(json!({"window": {"ends_at": seconds_ahead(86_400)}})),
+        ),
+    ]
+}
+
+fn package(name: &str, resources: &[(&str, &str)], requestors: Value) -> Value {
+    let roles: Vec<_> = resources
+        .iter()
+        .map(|(id, role)| json!({"resource": {"id": id, "name": id.to_uppercase()}, "role": role}))
+        .collect();
+    json!({"name": name.to_uppercase(), "resource_roles": roles, "policies": [{"id": "initial", "requestors": requestors, "approvers": {"users": ["john@acme.example"]}}]})
+}
+
+async fn with_packages() -> World {
+    let world = World::start().await;
+    world
+        .put("/v1/packages/sales", package("sales", &[("crm", "Reader"), ("mail", "Member")], json!({"all": true})))
+        .await;
+    world
+        .put(
+            "/v1/packages/finance",
+            package("finance", &[("crm", "Reader"), ("ledger", "Writer")], json!({"users": ["ann@acme.example"]})),
+        )
+        .await;
+    world
+        .put(
+            "/v1/people/mark",
+            json!({"name": "Mark", "emails": ["mark@acme.example"], "object_ids": ["oid-mark"], "team": "Sales"}),
+        )
+        .await;
+    world
+}
+
+#[tokio::test]
+async fn s4_users_assigned_to_an_access_package() {
+    let world = with_packages().await;
+    world.told(&assigned("r-1", "sales", "mark", 3)).await;
+    world.told(&assigned("r-2", "sales", "ann", 2)).await;
+    world.told(&assigned("r-3", "finance", "ann", 2)).await;
+    let gone = of(
+        "r-4-6",
+        "entitlement.removed",
+        seconds_ago(10),
+        user("it"),
+        json!({"request_id": "r-4", "target": {"type": "package", "id": "sales", "name": "SALES"}, "subject": subject("eve"), "reason": "Removed by an administrator"}),
+    );
+    world.told(&[assigned("r-4", "sales", "eve", 2), vec![gone]].concat()).await;
+    world.rows("access?person=eve@acme.example", 1).await;
+    for package in ["sales", "SALES"] {
+        let rows = world.rows(&format!("package-users?package={package}"), 2).await;
+        let users: Vec<_> = rows.iter().map(|row| row["subject"]["name"].as_str().unwrap()).collect();
+        assert_eq!(users, ["ann", "mark"]);
+        assert_eq!(
+            rows[0]["resource_roles"].as_array().unwrap().len(),
+            2,
+            "all resource roles of the package: {}",
+            rows[0]
+        );
+        assert_eq!(rows[0]["policy"], json!({"id": "initial", "version": "1"}));
+    }
+    // Download, with a name that was confirmed.
+    let asked = json!({"report": {"name": "package-users", "package": "sales"}, "file_name": "assignments"});
+    let (head, rows) = world.table(asked).await;
+    assert_eq!(head[..4], ["User", "Email", "Object ID", "Package ID"]);
+    assert_eq!(rows.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(), ["ann@acme.example", "mark@acme.example"]);
+}
+
+#[tokio::test]
+async fn s4_access_packages_for_a_user_can_request_and_assigned() {
+    let world = with_packages().await;
+    world.told(&assigned("r-1", "sales", "mark", 3)).await;
+    world.rows("package-users?package=sales", 1).await;
+    let report = world.report("user-packages?person=mark@acme.example").await;
+    assert!(report["note"].as_str().unwrap().contains("access obtained outside packages is not in it"));
+    let rows = report["rows"].as_array().unwrap();
+    let row = |id: &str| rows.iter().find(|row| row["package"]["id"] == id).unwrap();
+    assert_eq!((&row("sales")["can_request"], &row("sales")["assigned"]), (&json!("yes"), &json!(true)));
+    assert_eq!((&row("finance")["can_request"], &row("finance")["assigned"]), (&json!("no"), &json!(false)));
+    // More than one resource role or policy: the entry opens.
+    assert_eq!(row("sales")["resource_roles"][1]["resource"]["id"], "mail");
+    assert_eq!(row("sales")["policies"][0]["id"], "initial");
+    // Nobody said who eve is.
+    let unknown = world.report("user-packages?person=eve@acme.example").await["rows"].as_array().unwrap().clone();
+    let of = |id: &str| unknown.iter().find(|row| row["package"]["id"] == id).unwrap()["can_request"].clone();
+    assert_eq!((of("sales"), of("finance")), (json!("yes"), json!("unknown")));
+}
+
+#[tokio::test]
+async fn s4_resource_assignments_for_a_user_by_several_packages() {
+    let world = with_packages().await;
+    world.told(&assigned("r-1", "sales", "mark", 3)).await;
+    world.told(&assigned("r-2", "finance", "mark", 2)).await;
+    world.rows("package-users?package=finance", 1).await;
+    let rows = world.rows("user-resources?person=oid-mark", 3).await;
+    let row = |id: &str| rows.iter().find(|row| row["resource"]["id"] == id).unwrap();
+    let origins: Vec<_> =
+        row("crm")["origins"].as_array().unwrap().iter().map(|it| it["package"]["id"].clone()).collect();
+    assert_eq!(origins.len(), 2, "the same resource by two packages opens to each: {}", row("crm"));
+    assert!(row("ledger")["starts_at"].is_string() && row("ledger")["ends_at"].is_string());
+    assert_eq!(row("ledger")["policy"]["id"], "initial");
+    assert_eq!(
+        world.report("user-resources?person=mark@acme.example").await["note"],
+        "access obtained outside packages is not in it"
+    );
+}
+
+#[tokio::test]
+async fn s4_determine_the_status_of_a_users_request() {
+    let world = World::start().await;
+    world.told(&assigned("r-1", "sales", "mark", 3)).await;
+    let rows = world.rows("requests/r-1", 5).await;
+    let status: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (row["category"].as_str().unwrap(), row["label"].as_str().unwrap(), row["request_status"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        status,
+        [
+            ("EntitlementManagement", "User requests access package assignment", "Request received"),
+            ("UserManagement", "Create request approval", "Request requires approval"),
+            ("EntitlementManagement", "Approve access package assignment request", "Request approved"),
+            (
+                "EntitlementManagement",
+                "Ready to fulfill access package assignment request",
+                "Request approved, or doesn't require approval"
+            ),
+            ("EntitlementManagement", "Fulfill access package assignment", "Request fulfilled"),
+        ]
+    );
+    assert_eq!(world.stack.get(&world.admin, "/v1/reports/requests/none").await.status, 404);
+}
+
+#[tokio::test]
+async fn s4_each_row_of_the_table_of_request_statuses() {
+    let world = World::start().await;
+    let rows = [
+        (
+            "entitlement.auto_approved",
+            "EntitlementManagement",
+            "Auto approve access package assignment request",
+            "Request doesn't require approval",
+        ),
+        ("entitlement.approval_created", "UserManagement", "Create request approval", "Request requires approval"),
+        (
+            "entitlement.approver_added",
+            "UserManagement",
+            "Add approver to request approval",
+            "Request requires approval",
+        ),
+        (
+            "entitlement.approved",
+            "EntitlementManagement",
+            "Approve access package assignment request",
+            "Request approved",
+        ),
+        (
+            "entitlement.ready",
+            "EntitlementManagement",
+            "Ready to fulfill access package assignment request",
+            "Request approved, or doesn't require approval",
+        ),
+        (
+            "entitlement.directly_assigned",
+            "EntitlementManagement",
+            "Administrator directly assigns user to access package",
+            "Request received",
+        ),
+        ("entitlement.denied", "EntitlementManagement", "Deny access package assignment request", "Request denied"),
+        (
+            "entitlement.timed_out",
+            "EntitlementManagement",
+            "Access package assignment request timed out (no approver action taken)",
+            "Request timed out",
+        ),
+        ("entitlement.removed", "EntitlementManagement", "Remove access package assignment", "Access removed"),
+    ];
+    for (number, (action, category, activity, status)) in rows.into_iter().enumerate() {
+        let request = format!("r-{number}");
+        let about = json!({"request_id": request, "target": {"type": "package", "id": "sales", "name": "Sales"}, "subject": subject("mark"), "reason": "expired"});
+        world.told(&[of(&request, action, seconds_ago(60), user("john"), about)]).await;
+        let told = world.rows(&format!("requests/{request}"), 1).await;
+        let shown = (told[0]["category"].as_str(), told[0]["label"].as_str(), told[0]["request_status"].as_str());
+        assert_eq!(shown, (Some(category), Some(activity), Some(status)), "{action}");
+    }
+    let removed = world.rows("access?target=sales", 9).await;
+    let removed = removed.iter().find(|row| row["request_id"] == "r-8").unwrap();
+    assert_eq!(removed["end_cause"], "expired", "one activity, three causes");
+}
+
+#[tokio::test]
+async fn s4_download_the_list_of_connected_organisations() {
+    let world = World::start().await;
+    world.put("/v1/organisations/contoso", json!({"name": "Contoso", "state": "configured", "domains": ["contoso.example"], "internal_sponsors": ["ann@acme.example"]})).await;
+    world
+        .put(
+            "/v1/organisations/fabrikam",
+            json!({"name": "=Fabrikam", "state": "proposed", "domains": ["fabrikam.example"]}),
+        )
+        .await;
+    assert_eq!(world.rows("organisations", 2).await[0]["domains"], json!(["contoso.example"]));
+    let (head, rows) = world.table(json!({"report": {"name": "organisations"}, "profile": "excel"})).await;
+    assert_eq!(head[..3], ["ID", "Name", "Description"]);
+    assert_eq!(rows[1][1], "'=Fabrikam", "the guard of exports");
+}
+
+#[tokio::test]
+async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
+    let world = with_packages().await;
+    world.told(&assigned("r-1", "sales", "mark", 100)).await;
+    world.told(&assigned("r-2", "sales", "ann", 2)).await;
+    world.told(&assigned("r-3", "finance", "ann", 200)[..1]).await;
+    world.rows("access", 3).await;
+    // The packages to choose from are those with activity in the range.
+    let names =
+        |rows: Vec<Value>| rows.iter().map(|row| row["package"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(world.rows("package-activity?since=all", 2).await), ["finance", "sales"]);
+    let since = seconds_ago(3 * 86_400);
+    assert_eq!(
+        names(world.rows(&format!("package-activity?since={since}&until={}", seconds_ago(0)), 2).await).len(),
+        2,
+        "an open request goes on"
+    );
+    let all = world.rows("package-activity?package=sales&since=all", 10).await;
+    let row = &all[0];
+    assert_eq!(
+        (row["label"].as_str(), row["package"]["id"].as_str()),
+        (Some("Fulfill access package assignment"), Some("sales"))
+    );
+    let asked = all.iter().find(|row| row["id"] == "r-2-1").unwrap();
+    assert_eq!(
+        (asked["actor"]["id"].as_str(), asked["actor"]["email"].as_str(), asked["actor"]["name"].as_str()),
+        (Some("oid-ann"), Some("ann@acme.example"), Some("ann"))
+    );
+    assert_eq!(world.rows(&format!("package-activity?package=sales&since={since}"), 5).await.len(), 5);
+    // Page by page it is the same.
+    let (mut paged, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.report(&format!("package-activity?package=sales&since=all&limit=3{cursor}")).await;
+        paged.extend(page["rows"].as_array().unwrap().clone());
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(paged, all);
+}
+
+#[tokio::test]
+async fn s4_application_role_assignments_that_no_package_made() {
+    let world = World::start().await;
+    let changed = |id: &str, application: &str, via: bool| {
+        of(
+            id,
+            "application.role_assignment.changed",
+            seconds_ago(600),
+            user("root"),
+            json!({"target": {"id": application, "name": application.to_uppercase()}, "subject": subject("mark"), "details": {"via_package": via, "role": "Owner"}}),
+        )
+    };
+    world.told(&[changed("c-1", "crm", false), changed("c-2", "crm", true), changed("c-3", "mail", false)]).await;
+    let rows = world.rows("role-changes", 2).await;
+    assert_eq!(rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(), ["c-3", "c-1"]);
+    assert_eq!(world.rows("role-changes?target=crm", 1).await[0]["details"]["role"], "Owner");
+    let first = world.report("role-changes?limit=1").await;
+    let second = world.report(&format!("role-changes?limit=1&cursor={}", first["next"].as_str().unwrap())).await;
+    assert_eq!((&first["rows"][0], &second["rows"][0]), (&rows[0], &rows[1]));
+}
+
+/// A session asked for by somebody, decided after some seconds, used or not, ended in time.
+fn session(id: &str, name: &str, target: &str, ago: u64, decided_after: u64, is_used: bool) -> Vec<Value> {
+    let at = |seconds: u64| seconds_ago(ago - seconds);
+    let about = |more: Value| {
+        let mut about =
+            json!({"session": {"id": id, "scope": "session"}, "target": {"type": "database", "name": target}});
+        for (name, value) in more.as_object().unwrap() {
+            match (name.as_str(), value) {
+                ("session", Value::Object(members)) => {
+                    about["session"].as_object_mut().unwrap().extend(members.clone())
+                }
+                _ => about[name] = value.clone(),
+            }
+        }
+        about
+    };
+    let times = json!({"session": {"starts_at": at(decided_after), "ends_at": at(decided_after + 3600)}});
+    let mut granted = about(times.clone());
+    granted["window"] = json!(false);
+    let mut events = vec![
+        of(
+            &format!("{id}-1"),
+            "session.created",
+            at(0),
+            user(name),
+            about(
+                json!({"justification": "Correct a price", "ticket": {"id": "INC-7", "url": "https://tickets.example/7"}, "session": times["session"]}),
+            ),
+        ),
+        of(
+            &format!("{id}-2"),
+            "session.approved",
+            at(decided_after),
+            user("john"),
+            about(json!({"reason": "On call"})),
+        ),
+        of(&format!("{id}-3"), "session.granted", at(decided_after + 1), json!({"type": "system"}), granted),
+        of(
+            &format!("{id}-5"),
+            "session.expired",
+            at(decided_after + 3600),
+            json!({"type": "system"}),
+            about(json!({})),
+        ),
+    ];
+    if is_used {
+        events.push(of(
+            &format!("{id}-4"),
+            "computer.accessed",
+            at(decided_after + 60),
+            user(name),
+            about(json!({"account": {"name": "db"}})),
+        ));
+    }
+    events
+}
+
+#[tokio::test]
+async fn s5_who_accessed_what_when_and_why() {
+    let world = World::start().await;
+    world.told(&session("s-1", "mark", "prices", 10_000, 300, true)).await;
+    world.told(&session("s-2", "ann", "salaries", 9000, 300, false)).await;
+    let rows = world.rows("access", 2).await;
+    let row = &rows[1];
+    assert_eq!(row["requester"]["email"], "mark@acme.example");
+    assert_eq!(
+        (row["target"]["name"].as_str(), row["justification"].as_str()),
+        (Some("prices"), Some("Correct a price"))
+    );
+    assert_eq!(
+        (row["state"].as_str(), row["end_cause"].as_str(), row["uses"].as_u64()),
+        (Some("ended"), Some("expired"), Some(1))
+    );
+    assert_eq!(row["decisions"][0]["by"]["email"], "john@acme.example");
+    assert_eq!(row["decisions"][0]["reason"], "On call");
+    assert_eq!(row["ticket"]["id"], "INC-7");
+    // Who requested, why granted, duration, final outcome.
+    assert_eq!(row["duration_ms"], 3_599_000);
+    assert_eq!(row["lateness_ms"], 0);
+    for filter in ["person=MARK@acme.example", "person=oid-mark", "target=Prices", "account=s-1"] {
+        let rows = world.rows(&format!("access?{filter}"), 1).await;
+        assert_eq!(rows[0]["session"], "s-1", "{filter}");
+    }
+    // A range takes what overlaps it.
+    let inside = format!("access?since={}&until={}", seconds_ago(9500), seconds_ago(9400));
+    assert_eq!(world.rows(&inside, 1).await[0]["session"], "s-1");
+    assert_eq!(world.rows(&format!("access?until={}", seconds_ago(10_001)), 0).await.len(), 0);
+    assert_eq!(world.rows(&format!("access?since={}", seconds_ago(3000)), 0).await.len(), 0);
+    let wrong = world.stack.get(&world.admin, "/v1/reports/access?accounts=x").await;
+    assert!(wrong.status == 400 && wrong.text.contains("accounts"), "{}", wrong.text);
+    let none = world.stack.get(&world.admin, "/v1/reports/acess").await;
+    assert!(none.status == 404 && none.text.contains("account-holder"), "{}", none.text);
+    // Reading is on record.
+    let run = json!({"filter": "action eq \"report.run\"", "include_service": true});
+    let run = world.stack.post(&world.admin, "/v1/events/search", &run).await;
+    assert!(
+        run.body["events"].as_array().unwrap().iter().any(|event| event["details"]["person"] == "oid-mark"),
+        "{}",
+        run.text
+    );
+}
+
+#[tokio::test]
+async fn s5_who_held_the_account_at_that_moment() {
+    let world = World::start().await;
+    let asked = |id: &str, name: &str, ago: u64| {
+        of(
+            id,
+            "entra.account.requested",
+            seconds_ago(ago),
+            user(name),
+            json!({"account": {"name": "msp-1"}, "target": {"name": "Entra"}, "justification": "Reset MFA for a user", "window": {"duration": "PT1H"}}),
+        )
+    };
+    let used = of(
+        "u-1",
+        "computer.accessed",
+        seconds_ago(8000),
+        user("mark"),
+        json!({"account": {"name": "MSP-1"}, "target": {"name": "W11"}}),
+    );
+    world.told(&[asked("a-1", "mark", 9000), asked("a-2", "ann", 7000), used]).await;
+    world.rows("access?account=msp-1", 2).await;
+    let held = |ago: u64| format!("account-holder?account=msp-1&at={}", seconds_ago(ago));
+    let rows = world.rows(&held(6000), 2).await;
+    assert_eq!(
+        rows.iter().map(|row| row["subject"]["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["ann", "mark"],
+        "both windows cover it"
+    );
+    let rows = world.rows(&held(8500), 1).await;
+    assert_eq!((rows[0]["uses"].as_u64(), rows[0]["justification"].as_str()), (Some(1), Some("Reset MFA for a user")));
+    assert_eq!(world.rows(&held(9100), 0).await.len(), 0);
+    let missing = world.stack.get(&world.admin, "/v1/reports/account-holder?account=msp-1").await;
+    assert!(missing.status == 400 && missing.text.contains("\\\"at\\\""), "{}", missing.text);
+}
+
+#[tokio::test]
+async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_some_teams() {
+    let world = World::start().await;
+    world.put("/v1/people/mark", json!({"name": "Mark", "emails": ["mark@acme.example"], "team": "Sales"})).await;
+    world.put("/v1/people/ann", json!({"name": "Ann", "emails": ["ann@acme.example"], "team": "Finance"})).await;
+    let mut events = Vec::new();
+    for number in 0..3 {
+        events.extend(session(&format!("s-{number}"), "mark", "prices", 400_000 + number * 90_000, 100, true));
+    }
+    events.extend(session("s-4", "ann", "prices", 90_000, 400, false));
+    events.extend(session("s-5", "ann", "salaries", 80_000, 600, false));
+    world.told(&events).await;
+    world.rows("access", 5).await;
+    // A day's figures are computed soon after it changed.
+    pass(&world.stack, 200).await;
+    let rows = world.rows("demand", 2).await;
+    assert_eq!(
+        (rows[0]["target"].as_str(), rows[0]["requests"].as_u64(), rows[0]["people"].as_u64()),
+        (Some("prices"), Some(4), Some(2))
+    );
+    assert_eq!(rows[0]["repeated"], json!([{"person": "mark@acme.example", "requests": 3}]));
+    let pairs = world.rows("demand?by=pair", 3).await;
+    assert_eq!((pairs[0]["person"].as_str(), pairs[0]["used"].as_u64()), (Some("mark@acme.example"), Some(3)));
+    let teams = world.rows("approval-times", 2).await;
+    let of = |team: &str| teams.iter().find(|row| row["team"] == team).unwrap();
+    assert_eq!((&of("Sales")["p50_ms"], &of("Sales")["decisions"]), (&json!(100_000), &json!(3)));
+    assert_eq!((&of("Finance")["p50_ms"], &of("Finance")["max_ms"]), (&json!(400_000), &json!(600_000)));
+    let approvers = world.rows("approval-times?by=approver", 1).await;
+    assert_eq!(
+        (approvers[0]["approver"].as_str(), approvers[0]["decisions"].as_u64()),
+        (Some("john@acme.example"), Some(5))
+    );
+    // A late event changes the figures of its day, which are computed anew and not added to.
+    let late = of_late();
+    world.told(&[late]).await;
+    world.rows("access", 6).await;
+    pass(&world.stack, 200).await;
+    assert_eq!(world.rows("demand", 2).await[1]["requests"], 2);
+    let unused = world.rows("unused", 2).await;
+    assert!(unused.iter().all(|row| row["uses"] == 0 && row["granted_at"].is_string()));
+}
+
+fn of_late() -> Value {
+    of(
+        "s-6-1",
+        "session.created",
+        seconds_ago(80_000),
+        user("mark"),
+        json!({"justification": "Correct a price", "session": {"id": "s-6", "scope": "session"}, "target": {"type": "database", "name": "salaries"}}),
+    )
+}
+
+#[tokio::test]
+async fn s5_was_access_promptly_revoked() {
+    let world = World::start().await;
+    world.told(&session("s-1", "mark", "prices", 90_000, 300, true)).await;
+    let mut late = session("s-2", "ann", "prices", 90_000, 300, true);
+    late[3]["occurred_at"] = json!(seconds_ago(90_000 - 300 - 3600 - 61));
+    world.told(&late).await;
+    world.rows("access", 2).await;
+    pass(&world.stack, 200).await;
+    let report = world.report("revocation").await;
+    let summary = &report["summary"];
+    assert_eq!((&summary["ended"], &summary["verified"], &summary["late"]), (&json!(2), &json!(2), &json!(1)));
+    assert_eq!(summary["residual_exposure_ms"], 61_000);
+    let lateness: Vec<_> =
+        report["rows"].as_array().unwrap().iter().map(|row| row["lateness_ms"].as_i64().unwrap()).collect();
+    assert_eq!(lateness.iter().sum::<i64>(), 61_000);
+    assert_eq!(world.rows("unreviewed", 2).await.len(), 2, "temporary does not mean safe");
+}
+
+/// All access to one application with approvals and reasons, in one CSV, in her zone, in one request.
+#[tokio::test]
+async fn an_auditors_quarter() {
+    let world = World::start().await;
+    for number in 0..30 {
+        let target = if number % 3 == 0 { "salaries" } else { "prices" };
+        let name = if number % 2 == 0 { "mark" } else { "ann" };
+        world.told(&session(&format!("s-{number}"), name, target, (number + 1) * 200_000, 300, true)).await;
+    }
+    world.rows("access", 30).await;
+    let since = seconds_ago(90 * 86_400);
+    let asked = json!({"report": {"name": "access", "target": "prices", "since": since, "until": seconds_ago(0)}, "tz": "Asia/Kolkata", "profile": "excel", "jsonl": true});
+    let (head, rows) = world.table(asked.clone()).await;
+    assert_eq!(rows.len(), 20);
+    let cell = |row: &[String], name: &str| {
+        row[head.iter().position(|head| head == name).unwrap_or_else(|| panic!("{name} in {head:?}"))].clone()
+    };
+    for row in &rows {
+        assert_eq!(
+            (cell(row, "Target"), cell(row, "Justification"), cell(row, "State")),
+            ("prices".into(), "Correct a price".into(), "ended".into())
+        );
+        let decisions = cell(row, "Decisions");
+        assert!(
+            decisions.starts_with("approved by john@acme.example at 20") && decisions.ends_with("+05:30: On call"),
+            "{decisions}"
+        );
+        assert!(cell(row, "Granted (UTC +5:30)").ends_with("+05:30"));
+        assert_eq!(cell(row, "Duration (s)"), "3599");
+        assert_eq!(cell(row, "Verified By"), "source");
+    }
+    let asked_at: Vec<_> = rows.iter().map(|row| cell(row, "Asked (UTC +5:30)")).collect();
+    assert!(asked_at.is_sorted_by(|a, b| a > b), "the newest first");
+    // What the file says is what the screen says.
+    let shown = world.rows(&format!("access?target=prices&since={since}&limit=1000"), 20).await;
+    let ids: Vec<_> = rows.iter().map(|row| cell(row, "Access ID")).collect();
+    assert_eq!(ids, shown.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+    let job = world.stack.exported(&world.admin, &asked).await;
+    let manifest = world.stack.links(&world.admin, &job).await["manifest"].clone();
+    assert_eq!(manifest["report"]["target"], "prices", "{manifest}");
+    let wrong = json!({"report": {"name": "access"}, "filter": "id pr"});
+    let wrong = world.stack.post(&world.admin, "/v1/exports", &wrong).await;
+    assert!(wrong.status == 400 && wrong.text.contains("inside"), "{}", wrong.text);
+    let unknown = world
+        .stack
+        .post(&world.admin, "/v1/exports", &json!({"report": {"name": "access", "account_name": "x"}}))
+        .await;
+    assert!(unknown.status == 400 && unknown.text.contains("account_name"), "{}", unknown.text);
+}
