@@ -41,10 +41,12 @@ pub enum Kind {
     Concern,
     /// The figures of a day.
     Day,
+    /// A review, which people change: each change is made with its event, and not computed from events.
+    Review,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Access, Self::Finding, Self::Concern, Self::Day];
+    const ALL: [Self; 5] = [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review];
 
     fn word(self) -> &'static str {
         match self {
@@ -52,6 +54,7 @@ impl Kind {
             Self::Finding => "finding",
             Self::Concern => "concern",
             Self::Day => "day",
+            Self::Review => "review",
         }
     }
 }
@@ -85,7 +88,7 @@ pub struct Projection {
     pub key: String,
     /// When it is to be looked at again.
     pub due: Option<Instant>,
-    generation: u64,
+    pub(super) generation: u64,
     content: String,
     places: BTreeSet<Place>,
 }
@@ -112,7 +115,7 @@ impl Projection {
         serde_json::from_str(&self.content).map_err(|_| Damaged::new(&self.key, "content").into())
     }
 
-    fn of(mut item: Item) -> Result<Self, Damaged> {
+    pub(super) fn of(mut item: Item) -> Result<Self, Damaged> {
         let mut text = |name: &str| match item.remove(name) {
             Some(AttributeValue::S(text)) => Some(text),
             _ => None,
@@ -206,20 +209,40 @@ impl Trail<'_> {
         before: Option<&Projection>,
         kept: Kept<'_, T>,
     ) -> Result<bool, ReadError> {
-        let Kept { key, content, places, due } = kept;
-        let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
-        if before.is_some_and(|it| it.content == content && it.places == places && it.due == due) {
+        let written = serde_json::to_string(kept.content).map_err(|_| Damaged::new(kept.key, "content"))?;
+        if before.is_some_and(|it| it.content == written && it.places == kept.places && it.due == kept.due) {
             return Ok(true);
         }
+        let generation = before.map_or(0, |before| before.generation) + 1;
+        let change = self.becoming(kind, before, &kept, generation)?;
+        let Kept { key, places, .. } = kept;
         let none = BTreeSet::new();
         let had = before.map_or(&none, |before| &before.places);
         self.write_places(kind, key, places.difference(had), true).await?;
-        let generation = before.map_or(0, |before| before.generation);
+        let mut is_repeated = false;
+        let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
+        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
+        if is_done {
+            self.write_places(kind, key, had.difference(&places), false).await?;
+        }
+        Ok(is_done)
+    }
+
+    /// What makes a projection as it is to be, in a generation, where it is still as it was read. Its places are written apart.
+    pub(super) fn becoming<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: &Kept<'_, T>,
+        generation: u64,
+    ) -> Result<Change, Damaged> {
+        let Kept { key, content, places, due } = kept;
+        let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
         let number = |number: u64| AttributeValue::N(number.to_string());
         let pk = keys::projections(kind.word(), &self.tenant);
         let mut set = vec![
             ("content", text(&content)),
-            ("generation", number(generation + 1)),
+            ("generation", number(generation)),
             ("places", AttributeValue::L(places.iter().map(write_place).collect())),
         ];
         let mut remove: &'static [&'static str] = &[];
@@ -231,23 +254,17 @@ impl Trail<'_> {
             None if before.is_some_and(|before| before.due.is_some()) => remove = &["due", "due_at"],
             None => {}
         }
-        let change = match before {
+        Ok(match before {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),
-            Some(_) => {
-                Change::Update { key: [pk, key.to_owned()], set, remove, expected: ("generation", number(generation)) }
+            Some(before) => {
+                let expected = ("generation", number(before.generation));
+                Change::Update { key: [pk, (*key).to_owned()], set, remove, expected }
             }
-        };
-        let mut is_repeated = false;
-        let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
-        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
-        if is_done {
-            self.write_places(kind, key, had.difference(&places), false).await?;
-        }
-        Ok(is_done)
+        })
     }
 
     /// Puts a projection into places of lists, or takes it away from them.
-    async fn write_places(
+    pub(super) async fn write_places(
         &self,
         kind: Kind,
         key: &str,
@@ -268,7 +285,11 @@ impl Trail<'_> {
                 WriteRequest::builder().delete_request(delete).build()
             }
         };
-        let requests: Vec<_> = places.map(request).collect();
+        self.write_all(&places.map(request).collect::<Vec<_>>()).await
+    }
+
+    /// Writes to the state table whatever stands there; each write is safe to repeat.
+    pub(super) async fn write_all(&self, requests: &[WriteRequest]) -> Result<(), ReadError> {
         let Store { client, state, .. } = self.store;
         for chunk in requests.chunks(WRITES) {
             let mut left = chunk.to_vec();

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    accesses::{Access, Kind as AccessKind, Standing},
+    accesses::{self, Access, Kind as AccessKind, Standing},
     event::{EventId, Party, Recorded},
     figures::{self, Approvals, Demand},
     folding::fold,
@@ -391,8 +391,8 @@ pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, Read
     Ok(person.map(|person| Known { id: document.id, person }))
 }
 
-/// An access as a row, where the report is about it.
-async fn access_row(trail: &Trail<'_>, query: &Query, access: &Access) -> Result<Option<Value>, ReadError> {
+/// Whether a report is about an access.
+fn is_meant(trail: &Trail<'_>, query: &Query, access: &Access) -> bool {
     let (first, last) = access.span();
     let is_named = |party: &Option<Party>, name: &str| {
         let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
@@ -412,9 +412,25 @@ async fn access_row(trail: &Trail<'_>, query: &Query, access: &Access) -> Result
     };
     let is_asked = query.account.as_ref().is_none_or(|account| is_named(&access.account, account))
         && query.target.as_ref().is_none_or(|target| is_named(&access.target, target));
-    if !is_wanted || !is_asked {
+    is_wanted && is_asked
+}
+
+/// An access as a row, where the report is about it.
+async fn access_row(trail: &Trail<'_>, query: &Query, access: &Access) -> Result<Option<Value>, ReadError> {
+    if !is_meant(trail, query, access) {
         return Ok(None);
     }
+    let mut row = row_of(access);
+    if let Some(row) = row.as_object_mut()
+        && query.report == Report::PackageUsers
+    {
+        add_package(trail, access, row).await?;
+    }
+    Ok(Some(row))
+}
+
+/// An access as it is answered.
+pub(super) fn row_of(access: &Access) -> Value {
     let mut row = serde_json::to_value(access).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
         for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval"] {
@@ -424,11 +440,31 @@ async fn access_row(trail: &Trail<'_>, query: &Query, access: &Access) -> Result
         row.insert("state".to_owned(), state);
         row.insert("findings".to_owned(), json!(access.open_findings().collect::<Vec<_>>()));
         row.insert("duration_ms".to_owned(), json!(access.duration_ms()));
-        if query.report == Report::PackageUsers {
-            add_package(trail, access, row).await?;
-        }
     }
-    Ok(Some(row))
+    row
+}
+
+impl Trail<'_> {
+    /// Shows `take` every access that the report `access` has with these bounds, each once.
+    pub(super) async fn each_access(&self, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
+        let names = match &query.person {
+            Some(person) => names_of(self, person).await?.iter().map(|name| fold(name)).collect(),
+            None => Vec::new(),
+        };
+        let mut lists = Accesses::of(self, query, None).await?;
+        while let Some(read) = lists.read(self).await? {
+            for (access, _) in read.iter().filter(|(access, _)| is_meant(self, query, access)) {
+                // Where an account is named too, its list was read, which holds what others asked for.
+                let theirs = access.requester.iter().map(accesses::party).chain(access.subject.clone());
+                if query.person.is_none()
+                    || theirs.flat_map(|it| accesses::names(&it)).any(|name| names.contains(&name))
+                {
+                    take(access);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a package is assigned at a moment.
@@ -486,7 +522,7 @@ async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Va
     while let Some(read) = accesses.read(trail).await? {
         for (access, _) in read {
             // The list holds what somebody asked for others too.
-            let holder = access.subject.as_ref().map(crate::accesses::names).unwrap_or_default();
+            let holder = access.subject.as_ref().map(accesses::names).unwrap_or_default();
             let is_theirs = names.iter().any(|name| holder.contains(&fold(name)));
             if is_theirs && let Some(Value::Object(row)) = access_row(trail, &query, &access).await? {
                 found.push(row);
@@ -496,7 +532,8 @@ async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Va
     Ok(found)
 }
 
-fn none() -> Query {
+/// The report of accesses, of all of them.
+pub(super) fn none() -> Query {
     Query {
         report: Report::Access,
         since: None,
