@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    access::Caller,
     accesses::{self, Access},
     checkpoint::People,
     event::{Actor, EventId, Party, RecordedBy},
@@ -168,6 +169,12 @@ impl Asked {
     }
 }
 
+/// A hash of a request as it was sent, whatever order its members have.
+pub fn sent(json: &str) -> String {
+    let value: Value = serde_json::from_str(json).unwrap_or_default();
+    hex(&Sha256::digest(value.to_string()))
+}
+
 /// Whether a review may have that id.
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
@@ -211,7 +218,7 @@ pub struct SignOff {
     pub event: EventId,
 }
 
-/// A review.
+/// A review. People change it, each time with an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Review {
     /// Its id.
@@ -254,6 +261,23 @@ pub struct Fixed {
 }
 
 impl Review {
+    /// A review that somebody opens now, whose items are still to be gathered.
+    pub fn new(id: String, asked: Asked, sent: String, by: &Caller, now: Instant) -> Self {
+        Self {
+            id,
+            asked,
+            sent,
+            stage: Stage::Opening,
+            opened_by: by.actor(),
+            opened_at: now,
+            recorded_by: by.recorded_by(),
+            fixed: None,
+            decided: BTreeMap::new(),
+            overdue_at: None,
+            signed_off: None,
+        }
+    }
+
     /// How far it is, in the words of [`STATES`].
     pub fn state(&self, now: Instant) -> &'static str {
         match self.stage {

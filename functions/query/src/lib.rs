@@ -9,6 +9,7 @@ pub mod feed;
 pub mod findings;
 pub mod page;
 pub mod reports;
+pub mod reviews;
 pub mod sessions;
 pub mod windows;
 
@@ -90,6 +91,9 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/checkpoints" => findings::rules(&trail, request),
         "GET /v1/findings" => findings::list(&trail, request).await,
         "GET /v1/findings/{id}" => findings::one(&trail, request).await,
+        "GET /v1/reviews" => reviews::list(&trail, request).await,
+        "GET /v1/reviews/{id}" => reviews::one(&trail, request).await,
+        "GET /v1/reviews/{id}/items" => reviews::items(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
         "GET /v1/alerts" => alerts::list(&trail, request).await,
