@@ -16,6 +16,7 @@ mod peers;
 mod program;
 mod query;
 mod reports;
+mod reviews;
 mod runner;
 mod search;
 mod simulation;
