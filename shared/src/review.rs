@@ -338,10 +338,12 @@ impl Review {
         answer
     }
 
-    /// Whether somebody is among those who review. Where nobody is named, whoever may operate is.
+    /// Whether somebody is among those who review, by any name of theirs. Where nobody is named, whoever may operate is.
     pub fn is_for(&self, reviewer: &Party, people: &People) -> bool {
-        let named = |address: &String| Party { email: Some(address.clone()), ..Party::default() };
-        self.asked.reviewers.is_empty() || self.asked.reviewers.iter().any(|it| is_one(&named(it), reviewer, people))
+        let known = people.find(reviewer).into_iter().flat_map(|known| known.person.aliases().map(|(_, name, _)| name));
+        let own = [&reviewer.id, &reviewer.email].into_iter().flatten().map(String::as_str);
+        let names: Vec<_> = known.chain(own).map(|name| fold(name)).collect();
+        self.asked.reviewers.is_empty() || self.asked.reviewers.iter().any(|address| names.contains(&fold(address)))
     }
 }
 

@@ -18,6 +18,9 @@ use shared::{
     },
 };
 
+/// Most items that an answer names.
+const MOST_NAMED: usize = 20;
+
 /// `POST /v1/reviews`: opens a review. The same again, under the id that the caller gave it, is the same review.
 ///
 /// # Errors
@@ -192,7 +195,7 @@ async fn several(
 /// `POST /v1/reviews/{id}/sign-off`: closes a review of which every item is decided.
 ///
 /// # Errors
-/// 403 where the review is for others; 404; 409 where items are still to be decided, or somebody else signed it off; 422 for what is wrong with
+/// 403 where the review is for others; 404; 409 where items are still to be decided, or by others, or somebody else signed it off; 422 for what is wrong with
 /// the request; 503.
 pub async fn sign_off(
     trail: &Trail<'_>,
@@ -215,6 +218,14 @@ pub async fn sign_off(
         }
         Ended::Before(_) => conflict("the review is signed off already".to_owned()),
         Ended::Opening => conflict("the items of the review are still being gathered".to_owned()),
+        Ended::Partial(items) => {
+            let some: Vec<_> = items.iter().take(MOST_NAMED).map(String::as_str).collect();
+            conflict(format!(
+                "{} items were decided by somebody who, as became known since, had a part in them; somebody else has to decide them: {}",
+                items.len(),
+                some.join(", ")
+            ))
+        }
         Ended::Undecided(count) => {
             conflict(format!("{count} items are not decided yet; GET /v1/reviews/{}/items?decided=false", review.id))
         }

@@ -43,6 +43,8 @@ use crate::{
 
 /// Decisions that are made together: of a hundred statements in a transaction two are each one's, and one the review's.
 const TOGETHER: usize = 40;
+/// Items that are judged together when a review is signed off.
+const AT_ONCE: usize = 500;
 /// Items read at a time.
 const READS: usize = 8;
 /// Items shown at a time.
@@ -89,6 +91,8 @@ pub enum Ended {
     Before(Box<Review>),
     /// So many items are still to be decided.
     Undecided(u64),
+    /// These were decided by somebody who had a part in them, as became known since.
+    Partial(Vec<String>),
     /// Its items are still being gathered.
     Opening,
 }
@@ -370,7 +374,9 @@ impl Trail<'_> {
             let pk = keys::review_items(&self.tenant, id, &fixed.place);
             let reads = said.iter().map(|said| self.review_item(&pk, &said.item));
             let items: Vec<Option<(Item, Projection)>> = stream::iter(reads).buffered(READS).try_collect().await?;
-            let judge = Judge::of(self, follower, by, items.iter().flatten().map(|(item, _)| item)).await?;
+            let reviewer = by.actor();
+            let known: Vec<&Item> = items.iter().flatten().map(|(item, _)| item).collect();
+            let judge = Judge::of(self, follower, [&reviewer], &known).await?;
             let (mut outcomes, mut events, mut changes) = (Vec::with_capacity(said.len()), Vec::new(), Vec::new());
             for (said, found) in said.iter().zip(items) {
                 let Some((mut item, stored)) = found else {
@@ -379,12 +385,12 @@ impl Trail<'_> {
                 };
                 // The same said again, as after an answer that was lost, is said once.
                 if let Some(last) = &item.decided
-                    && (last.decision, &last.reason, &last.by) == (said.decision, &said.reason, &by.actor())
+                    && (last.decision, &last.reason, &last.by) == (said.decision, &said.reason, &reviewer)
                 {
                     outcomes.push(Outcome::Unchanged(Box::new(item)));
                     continue;
                 }
-                if let Some(why) = judge.refusal(&item) {
+                if let Some(why) = judge.refusal(&item, &reviewer) {
                     outcomes.push(Outcome::Refused(why));
                     continue;
                 }
@@ -467,6 +473,7 @@ impl Trail<'_> {
         by: &Caller,
         reason: Option<&str>,
     ) -> Result<Option<Ended>, ReadError> {
+        let follower = Follower::of(self);
         self.step_review(id, &by.recorded_by(), async |mut review, generation| {
             let fixed = match (&review.stage, &review.fixed) {
                 (Stage::SignedOff, _) => return Ok(Step::None(Ended::Before(Box::new(review)))),
@@ -487,6 +494,19 @@ impl Trail<'_> {
             }
             let sha256 = review::decisions_hash(&items).filter(|_| items.len() as u64 == fixed.items);
             let sha256 = sha256.ok_or_else(|| Damaged::new(id, "items"))?;
+            // That somebody had a part in what they judged may have come late. Policies were judged by what they said then.
+            let mut partial = Vec::new();
+            for some in items.chunks(AT_ONCE) {
+                let some: Vec<&Item> = some.iter().filter(|item| matches!(item.what, What::Access(_))).collect();
+                let by = |item: &&Item| item.decided.as_ref().map(|it| it.by.clone());
+                let reviewers: Vec<Actor> = some.iter().filter_map(by).collect();
+                let judge = Judge::of(self, &follower, &reviewers, &some).await?;
+                let is_partial = |item: &&&Item| by(item).is_some_and(|by| judge.refusal(item, &by).is_some());
+                partial.extend(some.iter().filter(is_partial).map(|item| item.id.clone()));
+            }
+            if !partial.is_empty() {
+                return Ok(Step::None(Ended::Partial(partial)));
+            }
             let mut event = self.review_event(&review, "review.signed_off", generation, by.actor());
             event.reason = reason.map(str::to_owned);
             let details =
@@ -702,9 +722,6 @@ fn arrival(recorded: &Recorded) -> Value {
 
 /// Who may judge which items.
 struct Judge {
-    reviewer: Party,
-    /// As a refusal names the reviewer.
-    who: String,
     people: checkpoint::People,
     organisations: Vec<organisation::Configured>,
     accesses: HashMap<String, Access>,
@@ -712,15 +729,14 @@ struct Judge {
 }
 
 impl Judge {
-    async fn of<'i>(
+    async fn of(
         trail: &Trail<'_>,
         follower: &Follower<'_>,
-        by: &Caller,
-        items: impl Iterator<Item = &'i Item> + Clone,
+        reviewers: impl IntoIterator<Item = &Actor>,
+        items: &[&Item],
     ) -> Result<Self, ReadError> {
-        let reviewer = accesses::party(&by.actor());
-        let accesses = trail.accesses_of(items.clone()).await?;
-        let mut involved = vec![reviewer.clone()];
+        let accesses = trail.accesses_of(items.iter().copied()).await?;
+        let mut involved: Vec<Party> = reviewers.into_iter().map(accesses::party).collect();
         for access in accesses.values() {
             involved.extend(accesses::involved(access));
             involved.extend(access.account.clone());
@@ -738,25 +754,25 @@ impl Judge {
                 policies.insert(package.clone(), now);
             }
         }
-        let who = by.actor().shown().into_owned();
-        Ok(Self { reviewer, who, people, organisations: organisations.unwrap_or_default(), accesses, policies })
+        Ok(Self { people, organisations: organisations.unwrap_or_default(), accesses, policies })
     }
 
-    /// Why the reviewer may not judge an item; none where they may.
-    fn refusal(&self, item: &Item) -> Option<String> {
+    /// Why somebody may not judge an item; none where they may.
+    fn refusal(&self, item: &Item, by: &Actor) -> Option<String> {
+        let reviewer = accesses::party(by);
         let part = match &item.what {
             What::Access(_) => match self.accesses.get(&item.id) {
-                Some(access) => review::part_in_access(access, &self.reviewer, &self.people),
+                Some(access) => review::part_in_access(access, &reviewer, &self.people),
                 None => return Some("the access is not known any more".to_owned()),
             },
             What::Policy { package, policy, .. } => {
-                let reviewer = Somebody::of_party(&self.reviewer, self.people.find(&self.reviewer));
+                let reviewer = Somebody::of_party(&reviewer, self.people.find(&reviewer));
                 // As it was when the review was opened, and as it is now.
                 let now = self.policies.get(package).and_then(|now| now.package.policy(&policy.id));
                 let mut both = [Some(&**policy), now].into_iter().flatten();
                 both.find_map(|policy| review::part_in_policy(policy, &reviewer, &self.organisations))
             }
         };
-        part.map(|part| format!("{} {part}, and nobody reviews what they had a part in", self.who))
+        part.map(|part| format!("{} {part}, and nobody reviews what they had a part in", by.shown()))
     }
 }
