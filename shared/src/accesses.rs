@@ -10,15 +10,17 @@ use serde_json::Value;
 
 use crate::{
     catalogue,
-    event::{Actor, ActorType, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
+    event::{Actor, ActorType, AskedWindow, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
     folding::fold,
     instant::Instant,
     session::Story,
     window,
 };
 
-/// Most of its own events that an access is told by.
-pub const MOST_EVENTS: usize = 2000;
+/// The first uses of an access that are kept …
+const FIRST_USES: usize = 400;
+/// … and the last. What lies between is neither kept nor counted.
+const LAST_USES: usize = 100;
 
 /// Which access an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,6 +237,9 @@ pub struct Access {
     /// How often it was used.
     #[serde(default)]
     pub uses: u32,
+    /// Whether it was used more often than is counted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more_uses: bool,
     /// From when on it was to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
@@ -264,6 +269,9 @@ pub struct Access {
     pub reviews: Vec<Reviewed>,
     /// All that tells of it, in the order it occurred.
     pub events: Vec<EventId>,
+    /// Events that came and are still to be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<EventId>,
     /// When the last of that was recorded, findings apart.
     pub recorded_until: Instant,
 }
@@ -282,8 +290,8 @@ impl Key {
         if let Some(session) = &event.session {
             return Some(Self::Session(session.id.clone()));
         }
-        if let Some(request) = &event.request_id {
-            return Some(Self::Request(request.clone()));
+        if let Some(request) = event.request() {
+            return Some(Self::Request(request.into_owned()));
         }
         match event.action.as_str() {
             "entra.account.requested"
@@ -357,9 +365,9 @@ impl Access {
             (a.event.occurred_at, a.recorded_at, &a.event.id).cmp(&(b.event.occurred_at, b.recorded_at, &b.event.id))
         });
         events.dedup_by(|a, b| a.event.id == b.event.id);
-        let (mut own, others): (Vec<_>, Vec<_>) =
+        let more_uses = thin_out(&mut events);
+        let (own, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
-        own.truncate(MOST_EVENTS);
         let told = own.iter().filter(|recorded| !is_afterthought(&recorded.event));
         let recorded_until = told.map(|recorded| recorded.recorded_at).max()?;
         let has = |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
@@ -394,6 +402,7 @@ impl Access {
             first_used_at: None,
             last_used_at: None,
             uses: 0,
+            more_uses,
             starts_at: None,
             ends_at: None,
             ended_at: None,
@@ -404,6 +413,7 @@ impl Access {
             findings: BTreeMap::new(),
             reviews: Vec::new(),
             events: Vec::new(),
+            pending: Vec::new(),
             recorded_until,
         };
         own.iter().for_each(|recorded| access.take_facts(recorded));
@@ -460,7 +470,7 @@ impl Access {
             self.target = event.target.clone().or(self.target.take());
         } else if !event.id.is_services() {
             self.justification = self.justification.take().or_else(|| event.justification.clone());
-            self.target = self.target.take().or_else(|| event.target.clone().filter(|_| !is_use(event)));
+            self.target = self.target.take().or_else(|| of_it(event));
         }
         self.subject = self.subject.take().or_else(|| event.subject.clone());
         self.ticket = self.ticket.take().or_else(|| event.ticket.clone());
@@ -532,6 +542,9 @@ impl Access {
             "entitlement.timed_out" => {
                 self.fits(recorded, Standing::TimedOut, |it| it <= Standing::Requested || it == Standing::TimedOut);
             }
+            "entitlement.canceled" => {
+                self.fits(recorded, Standing::Canceled, |it| it <= Standing::Approved || it == Standing::Canceled);
+            }
             // Its own sentence: approved, or needs no approval.
             "entitlement.ready" => {
                 self.needs_no_approval |= self.decisions.is_empty();
@@ -542,16 +555,11 @@ impl Access {
                 self.fits(recorded, Standing::Active, fits);
                 self.granted_at.get_or_insert(at);
                 self.starts_at.get_or_insert(at);
-                if let Some(crate::event::AskedWindow::Until(until)) = event.window {
-                    self.ends_at.get_or_insert(until);
-                }
+                let planned = planned_end(event);
+                self.ends_at = self.ends_at.max(planned);
             }
             "entitlement.extended" => {
-                let asked = match event.window {
-                    Some(crate::event::AskedWindow::Until(until)) => Some(until),
-                    _ => None,
-                };
-                self.ends_at = event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(self.ends_at);
+                self.ends_at = planned_end(event).or(self.ends_at);
                 self.fits(recorded, Standing::Active, |it| it == Standing::Active);
             }
             "entitlement.removed" => {
@@ -804,6 +812,39 @@ impl Access {
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().filter(|(_, rounds)| rounds.raised > rounds.withdrawn).map(|(id, _)| id.as_str())
     }
+}
+
+/// Leaves out uses between the first and the last so many, of events in order; whether any were left out.
+pub fn thin_out(events: &mut Vec<Recorded>) -> bool {
+    let uses = events.iter().filter(|recorded| is_use(&recorded.event)).count();
+    let (mut number, left_out) = (0, FIRST_USES..uses.saturating_sub(LAST_USES));
+    events.retain(|recorded| {
+        let is_kept = !is_use(&recorded.event) || !left_out.contains(&number);
+        number += usize::from(is_use(&recorded.event));
+        is_kept
+    });
+    !left_out.is_empty()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// What an event that asks for nothing says of the thing accessed. A decision may name the request it is about instead.
+fn of_it(event: &Event) -> Option<Party> {
+    event.target.clone().filter(|target| !is_use(event) && target.kind.as_deref() != Some("request"))
+}
+
+/// The end that an assignment's event plans: its session's, the window's, or as an import keeps its schedule.
+fn planned_end(event: &Event) -> Option<Instant> {
+    let asked = match event.window {
+        Some(AskedWindow::Until(until)) => Some(until),
+        Some(AskedWindow::None | AskedWindow::Duration(_)) | None => None,
+    };
+    let schedule = event.details.as_ref().and_then(|details| details.get("schedule"));
+    let kept = schedule.and_then(|schedule| schedule["ends_at"].as_str()).and_then(|text| text.parse().ok());
+    event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(kept)
 }
 
 /// Whether two parties are the same somebody, as far as their own names say: by address, else by id, else by name where that is all there is.

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     application::{Place, SecretName},
     catalogue::sentence::escaped,
+    checkpoint::{RULES, Severity},
     event::{Event, EventId, Party, Recorded, Tenant},
     fields::{Fields, NAME_BYTES},
     instant::Instant,
@@ -36,40 +37,6 @@ pub const EVENT_SOURCE: &str = "jit-audit";
 pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long one is kept: to be shown, and so that the same event queues nothing twice.
 pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// To be looked at some day.
-    Low,
-    /// To be looked at.
-    Medium,
-    /// To be looked at today.
-    High,
-    /// To be looked at now.
-    Critical,
-}
-
-impl Severity {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High), ("critical", Self::Critical)];
-
-    /// As written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, severity)| severity)
-    }
-}
 
 /// Where a tenant wants to be told, and of what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +159,10 @@ impl Channel {
                 let detail =
                     "must be the name of a rule, like revocation.overdue, or how names begin and a star: approval.*";
                 fields.fault(&format!("rules/{place_in_list}"), detail);
+            } else if !RULES.iter().any(|known| names(rule, known.name)) {
+                let known: Vec<_> = RULES.iter().map(|known| known.name).collect();
+                let detail = format!("{rule:?} names no rule; there are {}", known.join(", "));
+                fields.fault(&format!("rules/{place_in_list}"), detail);
             }
         }
         let severity = fields.word("severity", &Severity::ALL);
@@ -204,12 +175,16 @@ impl Channel {
 
     /// Whether it is to be told of a finding of that rule. One whose severity nobody can read is told: it may be the worst.
     pub fn wants(&self, rule: &str, severity: Option<Severity>) -> bool {
-        let is_named = self.rules.is_empty()
-            || self.rules.iter().any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => rule.starts_with(beginning),
-                None => rule == pattern,
-            });
+        let is_named = self.rules.is_empty() || self.rules.iter().any(|pattern| names(pattern, rule));
         is_named && severity.is_none_or(|severity| self.severity.is_none_or(|least| severity >= least))
+    }
+}
+
+/// Whether a pattern, a rule's name or how it begins and a star, names a rule.
+fn names(pattern: &str, rule: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => rule.starts_with(beginning),
+        None => rule == pattern,
     }
 }
 
@@ -661,14 +636,14 @@ mod tests {
             (json!(null), None, "anything", Some(Severity::Low), true),
             (json!(["revocation.overdue"]), None, "revocation.overdue", Some(Severity::Low), true),
             (json!(["revocation.overdue"]), None, "revocation.overdue.again", Some(Severity::Low), false),
-            (json!(["revocation.overdue", "approval.*"]), None, "approval.self", Some(Severity::Low), true),
+            (json!(["revocation.overdue", "approval.*"]), None, "approval.by_requester", Some(Severity::Low), true),
             (json!(["approval.*"]), None, "approvals", None, false),
             (json!(["*"]), None, "approvals", None, true),
             (json!(null), Some("high"), "x", Some(Severity::Medium), false),
             (json!(null), Some("high"), "x", Some(Severity::High), true),
             (json!(null), Some("high"), "x", Some(Severity::Critical), true),
             (json!(null), Some("critical"), "x", None, true),
-            (json!(["y"]), Some("low"), "x", Some(Severity::Critical), false),
+            (json!(["account.gone"]), Some("low"), "x", Some(Severity::Critical), false),
         ] {
             let mut channel = json!({"id": "a", "kind": "sns"});
             if !rules.is_null() {
@@ -688,7 +663,7 @@ mod tests {
     #[test]
     fn channels_are_stored_as_they_are_given() {
         let given = json!([
-            {"id": "ops", "kind": "slack", "url": "secretsmanager:slack", "rules": ["a.*"], "severity": "high"},
+            {"id": "ops", "kind": "slack", "url": "secretsmanager:slack", "rules": ["approval.*"], "severity": "high"},
             {"id": "bus", "kind": "eventbridge"}
         ]);
         let read = channels(given.clone()).unwrap();
@@ -718,7 +693,12 @@ mod tests {
             (json!([{"id": "a", "kind": "sns", "severity": "worst"}]), "/alerts/0/severity", "critical"),
             (json!([{"id": "a", "kind": "sns", "rules": []}]), "/alerts/0/rules", "1 to 20"),
             (json!([{"id": "a", "kind": "sns", "rules": ["a*b"]}]), "/alerts/0/rules/0", "a star"),
-            (json!([sns("a"), {"id": "b", "kind": "sns", "rules": ["x", "a b"]}]), "/alerts/1/rules/1", "a star"),
+            (
+                json!([sns("a"), {"id": "b", "kind": "sns", "rules": ["account.gone", "a b"]}]),
+                "/alerts/1/rules/1",
+                "a star",
+            ),
+            (json!([{"id": "a", "kind": "sns", "rules": ["approvals.*"]}]), "/alerts/0/rules/0", "approval.missing"),
         ] {
             let errors = channels(json.clone()).unwrap_err();
             assert!(

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     accesses::{self, Access, Decision, Kind, Verdict},
@@ -22,17 +22,38 @@ use crate::{
 const SWEEP_FIRST: Duration = Duration::from_secs(60);
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth a look.
+    /// To be looked at some day.
     Low,
-    /// To be explained.
+    /// To be looked at.
     Medium,
-    /// Access that nobody answers for.
+    /// To be looked at today.
     High,
-    /// Access that may go on now.
+    /// To be looked at now.
     Critical,
+}
+
+impl Severity {
+    /// All of them, as written.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High), ("critical", Self::Critical)];
+
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The one that is written so.
+    pub fn read(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, severity)| severity)
+    }
 }
 
 /// A rule.
@@ -268,7 +289,8 @@ impl Asking<'_> {
         let access = self.access;
         let needs = match access.kind {
             Kind::Session => true,
-            Kind::Package => !access.needs_no_approval,
+            // Of an assignment whose request nobody told, nobody can say how it was decided.
+            Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
             // An account is enabled by the portal that was asked; it knows no approvals.
             Kind::Account => false,
         };

@@ -497,6 +497,15 @@ impl Event {
         }
     }
 
+    /// The request that it belongs to by its own words: the source's id of it, or of the assignment that came of one which is not told.
+    pub fn request(&self) -> Option<Cow<'_, str>> {
+        if let Some(id) = &self.request_id {
+            return Some(id.into());
+        }
+        let details = self.details.as_ref().filter(|_| self.action.starts_with("entitlement."))?;
+        details.get("assignment_id")?.as_str().map(|id| format!("assignment:{id}").into())
+    }
+
     /// The facts as JSON: what the digest is taken over.
     pub fn facts(&self) -> impl Serialize {
         #[derive(Serialize)]

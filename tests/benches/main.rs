@@ -16,6 +16,7 @@ mod sample;
 mod start;
 mod text;
 mod visible;
+mod watch;
 
 use measure::Report;
 
@@ -63,6 +64,13 @@ async fn main() {
     }
     if wants("visible") {
         visible::after_it_was_acknowledged(scale, &mut report).await;
+    }
+    if wants("watch") {
+        watch::events_a_second(scale, &mut report).await;
+        watch::until_a_finding(scale, &mut report).await;
+    }
+    if wants("reports") {
+        watch::reports(scale, &mut report).await;
     }
     if wants("start") {
         start::to_first_poll(scale, &mut report).await;

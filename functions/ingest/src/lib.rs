@@ -1,8 +1,9 @@
 //! `POST /v1/events`: validates events and puts them into the trail. In reading order: [`handle`], [`request`] (what the body
-//! holds), [`outcome`] (what is answered).
+//! holds), [`outcome`] (what is answered), [`entra`] (what Microsoft Graph's objects come to).
 //!
 //! Nothing is acknowledged that is not stored, and a bad event never sinks the good ones.
 
+pub mod entra;
 pub mod outcome;
 pub mod request;
 
@@ -78,9 +79,18 @@ async fn post_events(
         caller.require(Permission::Write)?;
     }
     let tenant = caller.tenant(request)?;
-    api::Parameters::read(request, &[])?;
+    let parameters = api::Parameters::read(request, &["format"])?;
     let key = IdempotencyKey::read(request)?;
     let bytes = api::body(request)?;
+    if let Some(format) = parameters.get("format") {
+        if format != "entra" {
+            return Err(Problem::bad_request(format!("\"format\": {format:?} must be entra, or left out")));
+        }
+        caller.require(Permission::Write)?;
+        let objects = request::objects(api::media_type(request).as_deref(), &bytes)?;
+        let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
+        return entra::import(function, &trail, &caller, &objects).await;
+    }
     let body = Body::read(api::media_type(request).as_deref(), &bytes)?;
 
     let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
@@ -99,7 +109,8 @@ async fn post_events(
             Err(errors) => outcomes.push(Some(Outcome::Invalid(errors))),
         }
     }
-    let stored = store(function, &trail, events, &caller.recorded_by()).await?;
+    let differs = |_: &Event, _: &Event| false;
+    let stored = store(function, &trail, events, &caller.recorded_by(), differs).await?;
     let mut stored = stored.into_iter();
     let outcomes =
         outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
@@ -129,12 +140,14 @@ fn read_events(
 }
 
 /// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored each in one transaction
-/// with what it does, one after the other where they are about the same account or session, the rest in batches.
+/// with what it does, one after the other where they are about the same account or session, the rest in batches. `is_same` says of an
+/// event, and of another that has its id, whether they tell the same although they do not read the same.
 async fn store(
     function: &Ingest,
     trail: &Trail<'_>,
     events: Vec<Event>,
     by: &RecordedBy,
+    is_same: impl Fn(&Event, &Event) -> bool,
 ) -> Result<Vec<Outcome>, Problem> {
     // Logging off ends windows of some applications only, and is as frequent as logging on.
     let is_logged_off = events.iter().any(|event| window::effect(event) == Some(Effect::LogsOff));
@@ -159,7 +172,7 @@ async fn store(
         }
     }
     for (insertion, (place, id)) in trail.insert(batch, by).await.into_iter().zip(places) {
-        outcomes[place] = Outcome::of(insertion, id);
+        outcomes[place] = Outcome::of(insertion, id, &is_same);
     }
     let mut changed = Vec::new();
     let recordings = in_sequences(sequence).into_iter().map(|sequence| async move {
@@ -172,7 +185,7 @@ async fn store(
     });
     let recordings: Vec<_> = stream::iter(recordings).buffer_unordered(AT_ONCE).collect().await;
     for (place, id, (recording, windows)) in recordings.into_iter().flatten() {
-        outcomes[place] = Outcome::of_recording(recording, id);
+        outcomes[place] = Outcome::of_recording(recording, id, &is_same);
         changed.extend(windows);
     }
     function.sweep.wake_for(&changed, trail.now).await;

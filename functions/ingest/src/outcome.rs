@@ -1,5 +1,7 @@
 //! What is answered: the outcome of each event, alone or in a list.
 
+use std::borrow::Cow;
+
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use serde_json::Value;
@@ -27,20 +29,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of an insertion.
-    pub fn of(insertion: Insertion, id: EventId) -> Self {
+    /// The outcome of an insertion, where `is_same` says whether two events with one id tell the same.
+    pub fn of(insertion: Insertion, id: EventId, is_same: impl Fn(&Event, &Event) -> bool) -> Self {
         match insertion {
             Insertion::Created(recorded) => Self::Created(Box::new(recorded)),
             Insertion::Duplicate(recorded) => Self::Duplicate(Box::new(recorded)),
+            Insertion::Conflict(sent, there) if is_same(&sent, &there.event) => Self::Duplicate(Box::new(there)),
             Insertion::Conflict(sent, there) => Self::Conflict(id, differences(&sent, &there.event)),
             Insertion::Unavailable => Self::Unavailable(Some(id)),
         }
     }
 
     /// The outcome of an event that may open or end windows.
-    pub fn of_recording(recording: Recording, id: EventId) -> Self {
+    pub fn of_recording(recording: Recording, id: EventId, is_same: impl Fn(&Event, &Event) -> bool) -> Self {
         match recording {
-            Recording::Judged(insertion) => Self::of(*insertion, id),
+            Recording::Judged(insertion) => Self::of(*insertion, id, is_same),
             Recording::Refused(errors) => Self::Invalid(errors),
         }
     }
@@ -76,7 +79,8 @@ impl Outcome {
         }
     }
 
-    fn errors(&self) -> &[FieldError] {
+    /// What is wrong with it.
+    pub fn errors(&self) -> &[FieldError] {
         match self {
             Self::Conflict(_, errors) | Self::Invalid(errors) => errors,
             Self::Created(_) | Self::Duplicate(_) | Self::Unavailable(_) => &[],
@@ -131,6 +135,25 @@ pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Pr
 /// The most that the errors of a list may take in its answer. Lambda sends 6 MB.
 const MAX_ERROR_BYTES: usize = 3 * 1024 * 1024;
 
+/// The space that errors may take in an answer; beyond it they are left out.
+#[derive(Debug, Default)]
+pub struct Space {
+    taken: usize,
+}
+
+impl Space {
+    /// The errors of one, as far as there is space for them.
+    pub fn for_errors<'e>(&mut self, errors: &'e [FieldError]) -> Cow<'e, [FieldError]> {
+        let size = |error: &FieldError| 40 + api::escaped_len(&error.pointer) + api::escaped_len(&error.detail);
+        self.taken += errors.iter().map(size).sum::<usize>();
+        if errors.is_empty() || self.taken <= MAX_ERROR_BYTES {
+            return Cow::Borrowed(errors);
+        }
+        let detail = "errors are left out, as the answer would be too long; send this one alone to see them";
+        Cow::Owned(vec![FieldError::new("", detail)])
+    }
+}
+
 /// The answer to a list: a word for each event, in the order sent. Errors beyond what an answer can carry are left out, words
 /// never are.
 pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
@@ -154,14 +177,10 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
         #[serde(skip_serializing_if = "Option::is_none")]
         retryable: Option<bool>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        errors: &'o [FieldError],
+        errors: Cow<'o, [FieldError]>,
     }
     let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
-    let left_out = [FieldError::new(
-        "",
-        "errors are left out, as the answer would be too long; send this event alone to see them",
-    )];
-    let mut error_bytes = 0;
+    let mut space = Space::default();
     let results = outcomes
         .iter()
         .enumerate()
@@ -171,14 +190,7 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
             status: outcome.word(),
             window: outcome.window(),
             retryable: matches!(outcome, Outcome::Unavailable(_)).then_some(true),
-            errors: {
-                let errors = outcome.errors();
-                error_bytes += errors
-                    .iter()
-                    .map(|error| 40 + api::escaped_len(&error.pointer) + api::escaped_len(&error.detail))
-                    .sum::<usize>();
-                if errors.is_empty() || error_bytes <= MAX_ERROR_BYTES { errors } else { &left_out }
-            },
+            errors: space.for_errors(outcome.errors()),
         })
         .collect();
     api::json(

@@ -5,6 +5,7 @@ use serde_json::json;
 use shared::{
     access::Caller,
     api,
+    aws::Aws,
     event::{Event, EventId, Party, Session},
     finding::{Finding, Said, State, Verdict},
     problem::Problem,
@@ -77,4 +78,15 @@ pub async fn disposition(
         }
     }
     Err(ReadError::from(Unavailable(format!("finding {id:?} was dispositioned by others all the time"))).into())
+}
+
+/// `POST /v1/projections/rebuild`: has all that is computed from the tenant's events computed anew, in the background.
+///
+/// # Errors
+/// 503.
+pub async fn rebuild(trail: &Trail<'_>, aws: &Aws, watch: &str) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let event = json!({"rebuild": {"tenant": trail.tenant}});
+    aws.invoke(watch, &event).await.map_err(|error| ReadError::from(Unavailable(error.to_string())))?;
+    let how = "accesses, findings and figures are being computed anew from the first event on; nothing is told twice";
+    Ok(api::json(202, &json!({ "detail": how })))
 }

@@ -97,6 +97,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "POST /v1/reviews" => reviews::open(&trail, request, &caller).await,
         "POST /v1/reviews/{id}/decisions" => reviews::decide(&trail, request, &caller).await,
         "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(&trail, request, &caller).await,
+        "POST /v1/projections/rebuild" => findings::rebuild(&trail, &function.aws, &function.watch).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
         "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,

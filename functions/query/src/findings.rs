@@ -5,7 +5,7 @@ use serde_json::json;
 use shared::{
     api::{self, Parameters},
     asked,
-    checkpoint::RULES,
+    checkpoint::{RULES, Severity},
     cursor::Binding,
     finding::{Finding, State},
     folding::fold,
@@ -74,9 +74,9 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             Err(format!("there is no rule {text:?}; there are {}", names.join(", ")))
         }
     })?;
-    parameters.read_as("severity", |text| match ["low", "medium", "high", "critical"].contains(&text) {
-        true => Ok(()),
-        false => Err(format!("{text:?} must be one of low, medium, high, critical")),
+    parameters.read_as("severity", |text| match Severity::read(text) {
+        Some(_) => Ok(()),
+        None => Err(format!("{text:?} must be one of low, medium, high, critical")),
     })?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, "findings", &parameters.identity(&["limit", "cursor"]));

@@ -37,7 +37,8 @@ pub async fn run(
     let after = after.transpose().map_err(|()| "the event's place is none of this service")?;
     let now = function.store.clock().now();
     let trail = function.store.trail(&tenant, now, end - Duration::from_secs(5)).await?;
-    let range = Range { since: Instant::from_millis(i64::MIN), until: now, order: Order::Ascending, after };
+    let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
+    let range = Range { since, until, order: Order::Ascending, after };
     let mut listing = trail.list(Index::ByRecorded, range, Pace::Items(TOGETHER), &[Lane::Shown, Lane::Service]);
     let mut count = 0;
     loop {

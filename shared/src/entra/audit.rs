@@ -44,6 +44,7 @@ pub(super) fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft
             draft
         }
     };
+    // What an export adds about itself is nothing of the record's.
     let graph = object.members.iter().filter(|(key, _)| !key.starts_with('@'));
     draft.keep(graph.map(|(key, value)| (key.clone(), value.clone())).collect());
     Ok(vec![draft])

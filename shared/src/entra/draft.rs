@@ -40,7 +40,15 @@ impl Draft {
     }
 
     /// Gives it a member, where there is one to give.
-    pub fn set(&mut self, member: &'static str, value: Option<Value>) {
+    pub fn set(&mut self, member: &'static str, mut value: Option<Value>) {
+        // A sentence shows somebody's name, else their id: a directory's id says nothing to a reader, its address does.
+        if matches!(member, "subject" | "approver")
+            && let Some(Value::Object(party)) = &mut value
+            && !party.contains_key("name")
+            && let Some(email) = party.get("email").cloned()
+        {
+            party.insert("name".to_owned(), email);
+        }
         self.members.extend(value.map(|value| (member.to_owned(), value)));
     }
 

@@ -10,34 +10,63 @@ use super::{
     graph::{Object, long_text, party},
 };
 
-/// Who asked for what.
+/// Who asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// Somebody for access.
-    ByUser,
-    /// An administrator for somebody's access.
-    ByAdministrator,
-    /// Entitlement management for somebody's access.
-    BySystem,
-    /// Access to be removed, and why.
-    Removal(&'static str),
+enum By {
+    /// Whoever has or gets access.
+    Themselves,
+    /// An administrator. The request does not say which.
+    Administrator,
+    /// Entitlement management.
+    System,
 }
 
-/// The types of requests, folded, as v1.0 and beta write them.
-const TYPES: [(&str, Asked); 12] = [
-    ("useradd", Asked::ByUser),
-    ("userextend", Asked::ByUser),
-    ("userupdate", Asked::ByUser),
-    ("onbehalfadd", Asked::ByUser),
-    ("adminadd", Asked::ByAdministrator),
-    ("adminextend", Asked::ByAdministrator),
-    ("adminupdate", Asked::ByAdministrator),
-    ("systemadd", Asked::BySystem),
-    ("systemupdate", Asked::BySystem),
-    ("userremove", Asked::Removal(CANCELED)),
-    ("adminremove", Asked::Removal(REMOVED)),
-    ("systemremove", Asked::Removal(WITHDRAWN)),
+/// What was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Access,
+    Removal,
+}
+
+/// The types of requests; beta begins them with a capital letter.
+const TYPES: [(&str, By, Asked); 12] = [
+    ("userAdd", By::Themselves, Asked::Access),
+    ("userExtend", By::Themselves, Asked::Access),
+    ("userUpdate", By::Themselves, Asked::Access),
+    ("onBehalfAdd", By::Themselves, Asked::Access),
+    ("adminAdd", By::Administrator, Asked::Access),
+    ("adminExtend", By::Administrator, Asked::Access),
+    ("adminUpdate", By::Administrator, Asked::Access),
+    ("systemAdd", By::System, Asked::Access),
+    ("systemUpdate", By::System, Asked::Access),
+    ("userRemove", By::Themselves, Asked::Removal),
+    ("adminRemove", By::Administrator, Asked::Removal),
+    ("systemRemove", By::System, Asked::Removal),
 ];
+
+impl By {
+    /// As the actor of an event.
+    fn actor(self, requestor: &Value) -> Value {
+        match self {
+            Self::Themselves => {
+                let mut actor = requestor.clone();
+                actor["type"] = "user".into();
+                actor
+            }
+            Self::Administrator => json!({"type": "user", "name": "an administrator"}),
+            Self::System => json!({"type": "system"}),
+        }
+    }
+
+    /// Why access ends that is removed so.
+    fn cause(self) -> &'static str {
+        match self {
+            Self::Themselves => CANCELED,
+            Self::Administrator => REMOVED,
+            Self::System => WITHDRAWN,
+        }
+    }
+}
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,104 +81,132 @@ enum End {
 
 /// When a request ended.
 const COMPLETED: [&str; 2] = ["completedDateTime", "completedDate"];
-/// An administrator did it, and the request does not say which.
-const SOME_ADMINISTRATOR: &str = "an administrator";
 
-pub(super) fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
-    let id = object.required_text(&["id"])?;
-    let asked = asked(object)?;
-    let assignment = object.object(&["assignment", "accessPackageAssignment"])?;
-    let package = package(object, assignment.as_ref())?;
-    let requestor = requestor(object, assignment.as_ref())?;
-    let schedule = Schedule::read(object)?;
-    let draft = |step: &str, action: &str, at: &[&str]| {
-        let mut draft = Draft::new(event_id(intake.tenant, "request", &[id, step]), action, object, at)?;
-        draft.set_from("target", Some(package.clone()), object.place("accessPackage"));
-        draft.set("request_id", Some(id.into()));
-        Ok::<_, FieldError>(draft)
-    };
-    let justification = object.text(&["justification"])?.map(long_text);
-    let mut drafts = Vec::new();
-
-    if !matches!(asked, Asked::Removal(_)) {
-        let (action, actor) = match asked {
-            Asked::ByUser => ("entitlement.requested", as_actor("user", &requestor)),
-            Asked::ByAdministrator => {
-                ("entitlement.directly_assigned", json!({"type": "user", "name": SOME_ADMINISTRATOR}))
-            }
-            Asked::BySystem | Asked::Removal(_) => ("entitlement.requested", json!({"type": "system"})),
-        };
-        let mut made = draft("requested", action, &["createdDateTime"])?;
-        made.set_from("actor", Some(actor), object.place("requestor"));
-        let subject = (asked != Asked::ByUser).then(|| requestor.clone());
-        made.set_from("subject", subject, object.place("requestor"));
-        made.set_from("justification", justification.map(Value::from), object.place("justification"));
-        made.detail("request_type", object.text(&["requestType"])?.map(Value::from));
-        made.detail("schedule", schedule.told(None));
-        made.keep(kept(object, &["id", "createdDateTime", "requestType", "justification", "answers", "schedule"])?);
-        drafts.push(made);
-    }
-
-    let Some(end) = end(object)? else { return Ok(drafts) };
-    let completed = object.text(&COMPLETED)?.and_then(|text| text.parse::<Instant>().ok());
-    let failed_step = completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
-    let (step, action) = match (end, asked) {
-        (End::Delivered, Asked::Removal(_)) => ("removed", "entitlement.removed"),
-        // What a removal that did not come to its end was is told by the assignment, which goes on.
-        (_, Asked::Removal(_)) => return Ok(drafts),
-        (End::Delivered | End::PartlyDelivered, _) => ("fulfilled", "entitlement.fulfilled"),
-        (End::Denied, _) => ("denied", "entitlement.denied"),
-        (End::TimedOut, _) => ("timed_out", "entitlement.timed_out"),
-        (End::Canceled, _) => ("canceled", "entitlement.canceled"),
-        // It may be tried again, and fail again.
-        (End::Failed, _) => (failed_step.as_str(), "entitlement.failed"),
-    };
-    let mut ended = draft(step, action, &COMPLETED)?;
-    let by_user = asked == Asked::Removal(CANCELED);
-    let by_administrator = asked == Asked::Removal(REMOVED);
-    let actor = match asked {
-        _ if by_user => as_actor("user", &requestor),
-        _ if by_administrator => json!({"type": "user", "name": SOME_ADMINISTRATOR}),
-        // Whoever decided is told by the approval.
-        _ => json!({"type": "system"}),
-    };
-    ended.set_from("actor", Some(actor), object.place("requestor"));
-    ended.set_from("subject", Some(requestor), object.place("requestor"));
-    if let Asked::Removal(cause) = asked {
-        ended.set("reason", Some(cause.into()));
-    }
-    if end == End::Failed {
-        let status = object.text(&["status", "requestStatus"])?.unwrap_or("delivery failed");
-        ended.set_from("reason", Some(long_text(status).into()), object.place("status"));
-        ended.set("outcome", Some("failure".into()));
-    }
-    if end == End::PartlyDelivered {
-        ended.detail("partial", Some(true.into()));
-    }
-    if action == "entitlement.fulfilled" {
-        let ends_at = schedule.ends_at(completed);
-        ended.set_from("window", window(completed, ends_at, intake.now), object.place("schedule"));
-        ended.detail("schedule", schedule.told(ends_at));
-    }
-    if let Some(assignment) = &assignment {
-        ended.detail("assignment_id", assignment.id(&["id"])?.map(Value::from));
-        ended.detail("policy", policy_of(assignment)?);
-    }
-    let members = ["id", "requestType", "state", "requestState", "schedule", "completedDateTime", "completedDate"];
-    ended.keep(kept(object, &members)?);
-    drafts.push(ended);
-    Ok(drafts)
+/// A request, apart from how it ended.
+struct Request<'v> {
+    object: &'v Object<'v>,
+    id: &'v str,
+    kind: &'v str,
+    by: By,
+    asked: Asked,
+    assignment: Option<Object<'v>>,
+    package: Value,
+    requestor: Value,
+    schedule: Schedule,
 }
 
-fn asked(object: &Object<'_>) -> Result<Asked, FieldError> {
-    let word = object.required_text(&["requestType"])?;
-    let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
-    known.map(|(_, asked)| *asked).ok_or_else(|| {
-        object.wrong(
-            "requestType",
-            format!("{word:?} is no type of request that is known, as userAdd, adminAdd, systemRemove"),
-        )
-    })
+pub(super) fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
+    // Asked only to see whether it could be asked: nothing comes of it.
+    if object.flag(&["isValidationOnly"])? == Some(true) {
+        return Ok(Vec::new());
+    }
+    let request = Request::read(object)?;
+    let made = match request.asked {
+        Asked::Access => Some(request.made(intake)?),
+        // That it was to be removed is told when it was.
+        Asked::Removal => None,
+    };
+    let ended = end(object)?.map(|end| request.ended(end, intake)).transpose()?.flatten();
+    Ok(made.into_iter().chain(ended).collect())
+}
+
+impl<'v> Request<'v> {
+    fn read(object: &'v Object<'v>) -> Result<Self, FieldError> {
+        let kind = object.required_text(&["requestType"])?;
+        let known = TYPES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(kind));
+        let (_, by, asked) = *known.ok_or_else(|| {
+            let known: Vec<_> = TYPES.iter().map(|(name, ..)| *name).collect();
+            object.wrong("requestType", format!("{kind:?} must be one of {}", known.join(", ")))
+        })?;
+        let assignment = object.object(&["assignment", "accessPackageAssignment"])?;
+        Ok(Self {
+            object,
+            id: object.required_text(&["id"])?,
+            kind,
+            by,
+            asked,
+            package: package(object, assignment.as_ref())?,
+            requestor: requestor(object, assignment.as_ref())?,
+            schedule: Schedule::read(object)?,
+            assignment,
+        })
+    }
+
+    fn draft(&self, step: &str, action: &str, at: &[&str], intake: &Intake<'_>) -> Result<Draft, FieldError> {
+        let event = event_id(intake.tenant, "request", &[self.id, step]);
+        let mut draft = Draft::new(event, action, self.object, at)?;
+        draft.set_from("target", Some(self.package.clone()), self.object.place("accessPackage"));
+        draft.set("request_id", Some(self.id.into()));
+        draft.detail("request_type", Some(self.kind.into()));
+        Ok(draft)
+    }
+
+    /// That it was made. Nothing of this changes while the request goes its way.
+    fn made(&self, intake: &Intake<'_>) -> Result<Draft, FieldError> {
+        let Self { object, by, requestor, schedule, .. } = self;
+        let action = match by {
+            By::Administrator => "entitlement.directly_assigned",
+            By::Themselves | By::System => "entitlement.requested",
+        };
+        let mut made = self.draft("requested", action, &["createdDateTime"], intake)?;
+        made.set_from("actor", Some(by.actor(requestor)), object.place("requestor"));
+        let subject = (*by != By::Themselves).then(|| requestor.clone());
+        made.set_from("subject", subject, object.place("requestor"));
+        let justification = object.text(&["justification"])?.map(long_text);
+        made.set_from("justification", justification.map(Value::from), object.place("justification"));
+        made.detail("schedule", schedule.told(None));
+        made.keep(kept(object, &["id", "createdDateTime", "requestType", "justification", "answers", "schedule"])?);
+        Ok(made)
+    }
+
+    /// How it ended; none where that tells nothing of access.
+    fn ended(&self, end: End, intake: &Intake<'_>) -> Result<Option<Draft>, FieldError> {
+        let Self { object, by, asked, requestor, schedule, .. } = self;
+        let completed = object.text(&COMPLETED)?.and_then(|text| text.parse::<Instant>().ok());
+        // It may be tried again, and fail again.
+        let failed = completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
+        let (step, action) = match (asked, end) {
+            (Asked::Removal, End::Delivered) => ("removed", "entitlement.removed"),
+            (Asked::Removal, End::PartlyDelivered | End::Denied | End::TimedOut | End::Canceled | End::Failed) => {
+                return Ok(None);
+            }
+            (Asked::Access, End::Delivered) => ("fulfilled", "entitlement.fulfilled"),
+            // The rest may follow.
+            (Asked::Access, End::PartlyDelivered) => ("partly_fulfilled", "entitlement.fulfilled"),
+            (Asked::Access, End::Denied) => ("denied", "entitlement.denied"),
+            (Asked::Access, End::TimedOut) => ("timed_out", "entitlement.timed_out"),
+            (Asked::Access, End::Canceled) => ("canceled", "entitlement.canceled"),
+            (Asked::Access, End::Failed) => (failed.as_str(), "entitlement.failed"),
+        };
+        let mut ended = self.draft(step, action, &COMPLETED, intake)?;
+        // Whoever decided about access is told by the approval.
+        let actor = if *asked == Asked::Removal { *by } else { By::System }.actor(requestor);
+        ended.set_from("actor", Some(actor), object.place("requestor"));
+        ended.set_from("subject", Some(requestor.clone()), object.place("requestor"));
+        if *asked == Asked::Removal {
+            ended.set("reason", Some(by.cause().into()));
+        }
+        if end == End::Failed {
+            let status = object.text(&["status", "requestStatus"])?.unwrap_or("delivery failed");
+            ended.set_from("reason", Some(long_text(status).into()), object.place("status"));
+            ended.set("outcome", Some("failure".into()));
+        }
+        if end == End::PartlyDelivered {
+            ended.detail("partial", Some(true.into()));
+        }
+        if action == "entitlement.fulfilled" {
+            let ends_at = schedule.ends_at(completed);
+            ended.set_from("window", window(completed, ends_at, intake.now), object.place("schedule"));
+            ended.detail("schedule", schedule.told(ends_at));
+        }
+        if let Some(assignment) = &self.assignment {
+            ended.detail("assignment_id", assignment.id(&["id"])?.map(Value::from));
+            ended.detail("policy", policy_of(assignment)?);
+        }
+        let members = ["id", "requestType", "state", "requestState", "schedule", "completedDateTime", "completedDate"];
+        ended.keep(kept(object, &members)?);
+        Ok(Some(ended))
+    }
 }
 
 /// How it ended, as its state and status say; none while it goes on.
@@ -243,12 +300,6 @@ fn kept(object: &Object<'_>, members: &[&str]) -> Result<serde_json::Map<String,
         kept.extend(object.map(|object| (name.to_owned(), Value::Object(object.only(members)))));
     }
     Ok(kept)
-}
-
-fn as_actor(kind: &str, party: &Value) -> Value {
-    let mut actor = party.clone();
-    actor["type"] = kind.into();
-    actor
 }
 
 /// When access is to be in place.

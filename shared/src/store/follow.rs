@@ -46,10 +46,16 @@ const TRIES: usize = 20;
 pub const LONG: Duration = Duration::from_secs(7 * 86_400);
 /// How far back of a range the usual list is read: a day more, by which the other may be behind.
 pub const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
-/// How long after a change a day's figures are computed.
+/// How long after a change a day's figures, or an access that many events tell of, are computed.
 const SETTLED: Duration = Duration::from_secs(20);
-/// Most events of one account that are looked at for one access.
-const MOST_OF_ACCOUNT: usize = 2000;
+/// Most events of one partition that are read from its beginning …
+const MOST_FIRST: usize = 10_000;
+/// … and where there are more, from its end.
+const MOST_LAST: usize = 2000;
+/// An access that is told by more events than these is not computed with each new one, but a while after the first …
+const MANY: usize = 150;
+/// … or when so many came.
+const MOST_PENDING: usize = 300;
 
 /// What a rule watches besides accesses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,7 +178,9 @@ impl<'t> Follower<'t> {
                 None => {}
             }
         }
-        let refreshed = accesses.into_iter().map(|(key, events)| async move { self.refresh(&key, events).await });
+        let refreshed = accesses.into_iter().map(|(key, events)| async move {
+            if self.is_put_off(&key, &events).await? { Ok(None) } else { self.refresh(&key, events).await }
+        });
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         // After the accesses of the same batch: one of them may hold the use.
         let judged = uses.iter().map(|recorded| self.judge_use(recorded));
@@ -180,6 +188,32 @@ impl<'t> Follower<'t> {
         let refreshed = findings.into_iter().map(|(id, events)| async move { self.refresh_finding(&id, events).await });
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         Ok(())
+    }
+
+    /// Puts off an access that is told by so many events that computing it with each would take ever longer, and remembers what came; whether
+    /// it was put off.
+    async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
+        let (trail, key) = (self.trail, key.to_string());
+        for _ in 0..TRIES {
+            let Some(before) = trail.projection(Kind::Access, &key).await? else { return Ok(false) };
+            let mut access: Access = before.read()?;
+            if access.events.len() < MANY {
+                return Ok(false);
+            }
+            access.pending.extend(new.iter().map(|recorded| recorded.event.id.clone()));
+            access.pending.sort();
+            access.pending.dedup();
+            if access.pending.len() > MOST_PENDING {
+                return Ok(false);
+            }
+            let due = trail.now.plus(SETTLED);
+            let due = Some(before.due.map_or(due, |before| before.min(due)));
+            let kept = Kept { key: &key, content: &access, places: before.places().clone(), due };
+            if trail.keep(Kind::Access, Some(&before), kept).await? {
+                return Ok(true);
+            }
+        }
+        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
     }
 
     /// Computes an access anew, tells what the rules find now or find no more, and keeps it.
@@ -192,10 +226,11 @@ impl<'t> Follower<'t> {
         for _ in 0..TRIES {
             let before = trail.projection(Kind::Access, &text).await?;
             let was: Option<Access> = before.as_ref().map(Projection::read).transpose()?;
-            if !std::mem::replace(&mut is_gathered, true) {
+            // Of one that is known, every event has come by here or will.
+            if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
                 self.gather(key, &mut known).await?;
             }
-            self.read_all(was.iter().flat_map(|was| &was.events), &mut known).await?;
+            self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
             let Some(mut access) = Access::of(key, known.values().cloned().collect()) else { return Ok(None) };
             let (first, until) = (access.granted_at.or(access.starts_at), access.until());
             let has_moved = was.as_ref().is_none_or(|was| {
@@ -229,8 +264,7 @@ impl<'t> Follower<'t> {
             Key::Event(id) => return self.read_all([id], known).await,
         };
         let index = Index::Involved { name: "by_session", key: "session_key", partition };
-        self.read_index(index, always(), accesses::MOST_EVENTS, known, |event| Key::of(event).as_ref() == Some(key))
-            .await
+        self.read_index(index, always(), known, |event| Key::of(event).as_ref() == Some(key)).await
     }
 
     /// What the trail tells of the access's account in its time; whether that was anything new.
@@ -259,31 +293,43 @@ impl<'t> Follower<'t> {
                 Some(of) => of == *key || event.action == "revocation.verified",
                 None => true,
             };
-            self.read_index(index, range.clone(), MOST_OF_ACCOUNT, known, is_wanted).await?;
+            self.read_index(index, range.clone(), known, is_wanted).await?;
         }
         Ok(known.len() > count)
     }
 
+    /// Reads what an index names in a range: all of it, or where that is too much, the first and the last.
     async fn read_index(
         &self,
         index: Index,
         range: Range,
-        most: usize,
         known: &mut HashMap<EventId, Recorded>,
         is_wanted: impl Fn(&Event) -> bool,
     ) -> Result<(), ReadError> {
-        let mut events = self.trail.list(index, range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
-        let mut count = 0;
-        while let Some(recorded) = events.next().await? {
-            count += 1;
-            if count > most {
-                tracing::warn!("more than {most} events tell of one access; the rest is not looked at");
-                break;
-            }
-            if is_wanted(&recorded.event) {
-                known.insert(recorded.event.id.clone(), recorded);
+        for (order, most) in [(Order::Ascending, MOST_FIRST), (Order::Descending, MOST_LAST)] {
+            let range = Range { order, ..range.clone() };
+            let mut events = self.trail.list(index.clone(), range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
+            let (mut read, mut count) = (Vec::new(), 0);
+            let is_whole = loop {
+                let Some(recorded) = events.next().await? else { break true };
+                if is_wanted(&recorded.event) {
+                    read.push(recorded);
+                }
+                count += 1;
+                // Memory is for steps, of which there are few.
+                if read.len() == MOST_LAST {
+                    accesses::thin_out(&mut read);
+                }
+                if count == most {
+                    break false;
+                }
+            };
+            known.extend(read.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
+            if is_whole {
+                return Ok(());
             }
         }
+        tracing::warn!("more than {MOST_FIRST} events stand in one partition; those in the middle were not looked at");
         Ok(())
     }
 
@@ -566,7 +612,7 @@ impl<'t> Follower<'t> {
         let range = Range { since: begun, until, order: Order::Ascending, after: None };
         let mut codes = HashMap::new();
         let is_code = |event: &Event| event.action == "computer.offline_code.retrieved" && event.account.is_none();
-        self.read_index(index, range, MOST_OF_ACCOUNT, &mut codes, is_code).await?;
+        self.read_index(index, range, &mut codes, is_code).await?;
         for recorded in codes.values() {
             self.judge_use(recorded).await?;
         }
@@ -716,7 +762,7 @@ impl<'t> Follower<'t> {
         let partition = keys::involved(&trail.tenant, KeyPart::Id, id);
         let index = Index::Involved { name: "by_target", key: "target_key", partition };
         let is_its_own = |event: &Event| finding::id_of(event) == Some(id);
-        self.read_index(index, always(), MOST_OF_ACCOUNT, &mut known, is_its_own).await?;
+        self.read_index(index, always(), &mut known, is_its_own).await?;
         for _ in 0..TRIES {
             let before = trail.projection(Kind::Finding, id).await?;
             let was: Option<Finding> = before.as_ref().map(Projection::read).transpose()?;

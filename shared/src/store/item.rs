@@ -134,9 +134,9 @@ pub fn attributes_of(
             party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email));
         out.maybe(key, party_key.map(in_lane));
     }
-    let session_key = match (session, &event.request_id) {
-        (Some(session), _) => Some(keys::involved(tenant, Part::Id, &session.id)),
-        (None, request_id) => request_id.as_ref().map(|id| keys::request(tenant, id)),
+    let session_key = match session {
+        Some(session) => Some(keys::involved(tenant, Part::Id, &session.id)),
+        None => event.request().map(|id| keys::request(tenant, &id)),
     };
     out.maybe("session_key", session_key.map(in_lane));
 

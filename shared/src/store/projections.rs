@@ -27,6 +27,8 @@ use crate::{
 
 /// DynamoDB's limit for one BatchWriteItem.
 const WRITES: usize = 25;
+/// Most bytes of a content; DynamoDB's limit for an item is 400 KB.
+const MOST_BYTES: usize = 380_000;
 /// Reads of many keys under way at a time.
 const READS: usize = 8;
 
@@ -81,6 +83,18 @@ pub struct Kept<'k, T> {
     pub due: Option<Instant>,
 }
 
+impl<T: Serialize> Kept<'_, T> {
+    /// Its content as it is written.
+    fn written(&self) -> Result<String, Damaged> {
+        let written = serde_json::to_string(self.content).map_err(|_| Damaged::new(self.key, "content"))?;
+        // What no item holds would be refused for ever, and hold up everything behind it.
+        if written.len() > MOST_BYTES {
+            return Err(Damaged::new(self.key, "content, which is too large to be kept"));
+        }
+        Ok(written)
+    }
+}
+
 /// A projection as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
@@ -113,6 +127,11 @@ impl Projection {
     /// It is not as this service writes it.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
         serde_json::from_str(&self.content).map_err(|_| Damaged::new(&self.key, "content").into())
+    }
+
+    /// Where it stands.
+    pub fn places(&self) -> &BTreeSet<Place> {
+        &self.places
     }
 
     pub(super) fn of(mut item: Item) -> Result<Self, Damaged> {
@@ -209,12 +228,12 @@ impl Trail<'_> {
         before: Option<&Projection>,
         kept: Kept<'_, T>,
     ) -> Result<bool, ReadError> {
-        let written = serde_json::to_string(kept.content).map_err(|_| Damaged::new(kept.key, "content"))?;
+        let written = kept.written()?;
         if before.is_some_and(|it| it.content == written && it.places == kept.places && it.due == kept.due) {
             return Ok(true);
         }
         let generation = before.map_or(0, |before| before.generation) + 1;
-        let change = self.becoming(kind, before, &kept, generation)?;
+        let change = self.change(kind, before, &kept, &written, generation);
         let Kept { key, places, .. } = kept;
         let none = BTreeSet::new();
         let had = before.map_or(&none, |before| &before.places);
@@ -236,12 +255,22 @@ impl Trail<'_> {
         kept: &Kept<'_, T>,
         generation: u64,
     ) -> Result<Change, Damaged> {
-        let Kept { key, content, places, due } = kept;
-        let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
+        Ok(self.change(kind, before, kept, &kept.written()?, generation))
+    }
+
+    fn change<T>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: &Kept<'_, T>,
+        written: &str,
+        generation: u64,
+    ) -> Change {
+        let Kept { key, places, due, .. } = kept;
         let number = |number: u64| AttributeValue::N(number.to_string());
         let pk = keys::projections(kind.word(), &self.tenant);
         let mut set = vec![
-            ("content", text(&content)),
+            ("content", text(written)),
             ("generation", number(generation)),
             ("places", AttributeValue::L(places.iter().map(write_place).collect())),
         ];
@@ -254,13 +283,13 @@ impl Trail<'_> {
             None if before.is_some_and(|before| before.due.is_some()) => remove = &["due", "due_at"],
             None => {}
         }
-        Ok(match before {
+        match before {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),
             Some(before) => {
                 let expected = ("generation", number(before.generation));
                 Change::Update { key: [pk, (*key).to_owned()], set, remove, expected }
             }
-        })
+        }
     }
 
     /// Puts a projection into places of lists, or takes it away from them.

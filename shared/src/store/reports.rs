@@ -4,7 +4,7 @@
 //! trail. Every report is read the same way: some rows at a time, each with the place after which it goes on.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -46,6 +46,8 @@ pub struct Rows<'t> {
     source: Source<'t>,
     /// What was read and not given out yet.
     ready: VecDeque<Line>,
+    /// Whose assignment was given out: an import may tell of one both by its request and by itself.
+    holders: HashSet<String>,
 }
 
 enum Source<'t> {
@@ -121,7 +123,7 @@ impl<'t> Rows<'t> {
             | Report::Demand
             | Report::ApprovalTimes => Source::Whole { after, is_over: false },
         };
-        Ok(Self { trail, query, source, ready: VecDeque::new() })
+        Ok(Self { trail, query, source, ready: VecDeque::new(), holders: HashSet::new() })
     }
 
     /// What was read next, none at the end.
@@ -144,7 +146,10 @@ impl<'t> Rows<'t> {
             Source::Accesses(accesses) => {
                 let Some(read) = accesses.read(trail).await? else { return Ok(false) };
                 for (access, place) in read {
-                    self.ready.push_back((access_row(trail, query, &access).await?, place));
+                    let row = access_row(trail, query, &access).await?;
+                    let row =
+                        row.filter(|_| query.report != Report::PackageUsers || is_first(&mut self.holders, &access));
+                    self.ready.push_back((row, place));
                 }
                 Ok(true)
             }
@@ -183,6 +188,16 @@ impl<'t> Rows<'t> {
             }
         }
     }
+}
+
+/// Whether nobody of an access's names was seen to hold its package.
+fn is_first(holders: &mut HashSet<String>, access: &Access) -> bool {
+    let target = access.target.iter().flat_map(accesses::names).next().unwrap_or_default();
+    let names: Vec<String> =
+        access.subject.iter().flat_map(accesses::names).map(|name| format!("{name} {target}")).collect();
+    let is_known = names.iter().any(|name| holders.contains(name));
+    holders.extend(names);
+    !is_known
 }
 
 /// What a name may be of something: its id or its name.
@@ -433,7 +448,7 @@ async fn access_row(trail: &Trail<'_>, query: &Query, access: &Access) -> Result
 pub(super) fn row_of(access: &Access) -> Value {
     let mut row = serde_json::to_value(access).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval"] {
+        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending"] {
             row.remove(ours);
         }
         let state = row.remove("standing").unwrap_or_default();
@@ -518,13 +533,16 @@ async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Va
     let query = Query { report: Report::PackageUsers, person: Some(name.to_owned()), ..none() };
     let names = names_of(trail, name).await?;
     let mut accesses = Accesses::of(trail, &query, None).await?;
-    let mut found = Vec::new();
+    let (mut found, mut holders) = (Vec::new(), HashSet::new());
     while let Some(read) = accesses.read(trail).await? {
         for (access, _) in read {
             // The list holds what somebody asked for others too.
             let holder = access.subject.as_ref().map(accesses::names).unwrap_or_default();
             let is_theirs = names.iter().any(|name| holder.contains(&fold(name)));
-            if is_theirs && let Some(Value::Object(row)) = access_row(trail, &query, &access).await? {
+            if is_theirs
+                && let Some(Value::Object(row)) = access_row(trail, &query, &access).await?
+                && is_first(&mut holders, &access)
+            {
                 found.push(row);
             }
         }

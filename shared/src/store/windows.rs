@@ -15,6 +15,7 @@ use crate::{
     folding::fold,
     ijson::FieldError,
     instant::Instant,
+    intake,
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
         document::Kind,
@@ -473,7 +474,11 @@ impl Trail<'_> {
         let mut endings = Vec::new();
         for before in windows {
             let mut window = before.window.clone();
-            let of_package = |claim: &Claim| claim.ends_with_session && is_same(claim.target.as_ref(), target);
+            // A removal of now ends what is scheduled too. One that is told late has nothing to do with what began after it.
+            let is_late = at.plus(intake::MAX_AHEAD) < now;
+            let of_package = |claim: &Claim| {
+                claim.ends_with_session && (claim.starts_at <= at || !is_late) && is_same(claim.target.as_ref(), target)
+            };
             let told = match effect {
                 Effect::Opens => Vec::new(),
                 Effect::EndsSession => window.end_with_source(|claim| claim.session.as_deref() == session, by, at, now),

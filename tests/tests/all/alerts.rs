@@ -208,7 +208,7 @@ async fn a_finding_is_told_once_to_each_channel_that_wants_it() {
     picky["rules"] = json!(["account.*"]);
     picky["severity"] = json!("high");
     let mut other = channel("c", "slack");
-    other["rules"] = json!(["approval.*", "account"]);
+    other["rules"] = json!(["approval.*", "account.gone"]);
     let mut worst = channel("d", "slack");
     worst["severity"] = json!("critical");
     world.configure(json!([channel("a", "slack"), picky, other, worst])).await;

@@ -5,6 +5,7 @@
 mod access;
 mod alerts;
 mod checkpoints;
+mod entra;
 mod exports;
 mod faults;
 mod gateway;
@@ -23,4 +24,5 @@ mod simulation;
 mod source_documents;
 mod template;
 mod tokens;
+mod watch;
 mod windows;

@@ -1,7 +1,12 @@
 //! Access packages and organisations: what administrators configure, its versions, and what the trail says about it.
 
 use serde_json::{Value, json};
-use shared::{api, event::Tenant, instant::Instant, package};
+use shared::{
+    api,
+    event::{Party, Tenant},
+    instant::Instant,
+    package,
+};
 use tests::{Stack, store};
 
 fn sales() -> Value {
@@ -75,6 +80,18 @@ async fn a_package_has_versions_that_can_be_read_later() {
     assert_eq!((&events[1]["details"]["old"], &events[1]["details"]["new"]), (&sales(), &renamed));
     assert_eq!(events[0]["message"], "admin@acme.example configured access package Sales.");
     assert_eq!(events[2]["target"], json!({"type": "package", "id": "sales", "name": "Sales and marketing"}));
+
+    // As it is now, by what an event may call it.
+    let store = store(&stack);
+    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), api::deadline()).await.unwrap();
+    for (id, name, is_there) in
+        [(Some("sales"), None, true), (Some("7b56"), Some("SALES"), true), (None, Some("Marketing"), false)]
+    {
+        let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
+        let found = trail.package_of(&Party { id, name, ..Party::default() }).await.unwrap();
+        assert_eq!(found.is_some_and(|it| it.id == "sales" && it.version == 4), is_there);
+    }
+    assert_eq!((trail.packages().await.unwrap().len(), trail.organisations().await.unwrap().len()), (1, 0));
 
     let name_at = async |version| package_at(&stack, version).await.map(|package| package.name);
     assert_eq!(name_at(1).await.as_deref(), Some("Sales"));

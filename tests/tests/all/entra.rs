@@ -1,0 +1,392 @@
+//! Microsoft Entra's exports: what the objects of Microsoft Graph become in the trail, whenever and however often they are imported.
+
+use serde_json::{Value, json};
+use tests::{Answer, Stack, seconds_ago, seconds_ahead};
+
+const IMPORT: &str = "/v1/events?format=entra";
+const REQUEST: &str = "7999249e-249e-7999-9e24-99799e249979";
+
+fn fixture(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// The page of Graph's documentation, moved to days that a trail keeps.
+fn audits() -> Value {
+    let mut page = fixture(include_str!("../../../shared/src/entra/fixtures/directory_audits.json"));
+    for (place, record) in page["value"].as_array_mut().unwrap().iter_mut().enumerate() {
+        record["activityDateTime"] = seconds_ago(86_400 - place as u64).into();
+    }
+    page
+}
+
+/// A record of the audit log about audry's request, by somebody.
+fn record(id: &str, category: &str, activity: &str, by: Value) -> Value {
+    json!({
+        "id": id, "category": category, "activityDisplayName": activity, "activityDateTime": seconds_ago(3600), "result": "success",
+        "loggedByService": "Entitlement Management", "initiatedBy": by, "additionalDetails": [],
+        "targetResources": [
+            {"id": REQUEST, "type": "Request", "modifiedProperties": []},
+            {"id": "114d3459", "displayName": "Sales", "type": "AccessPackage", "modifiedProperties": []},
+            {"id": "u-audry", "displayName": "Audry Oliver", "type": "User", "userPrincipalName": "audry@acme.example"}
+        ]
+    })
+}
+
+fn user(name: &str) -> Value {
+    json!({"user": {"id": format!("u-{name}"), "userPrincipalName": format!("{name}@acme.example")}, "app": null})
+}
+
+/// Audry's request, as Graph gives it in that state.
+fn request(state: &str, more: Value) -> Value {
+    let mut request = json!({
+        "id": REQUEST, "requestType": "userAdd", "state": state, "status": state, "createdDateTime": seconds_ago(7200),
+        "completedDateTime": null, "justification": "Quarterly numbers",
+        "accessPackage": {"id": "114d3459", "displayName": "Sales"},
+        "requestor": {"id": "s-1", "objectId": "u-audry", "displayName": "Audry Oliver", "principalName": "audry@acme.example"}
+    });
+    request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    request
+}
+
+fn until(ends_at: &str) -> Value {
+    json!({"startDateTime": null, "expiration": {"type": "afterDateTime", "endDateTime": ends_at}})
+}
+
+/// Created, duplicate, conflict, invalid.
+fn counts(answer: &Answer) -> [u64; 4] {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    ["created", "duplicate", "conflict", "invalid"].map(|word| answer.body[word].as_u64().unwrap())
+}
+
+/// The events that meet a filter, the earliest first.
+async fn found(stack: &Stack, filter: &str) -> Vec<Value> {
+    let query = json!({"filter": filter, "order": "asc", "include_service": true});
+    let answer = stack.post(&stack.reader("acme"), "/v1/events/search", &query).await;
+    answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_activity_of_the_source_document_is_its_action() {
+    const ENTITLEMENTS: &str = "EntitlementManagement";
+    const USERS: &str = "UserManagement";
+    // Category, activity and request status as the document prints them; the rest is said in its sentences.
+    let rows = [
+        (ENTITLEMENTS, "User requests access package assignment", "Request received", "entitlement.requested"),
+        (
+            ENTITLEMENTS,
+            "Administrator directly assigns user to access package",
+            "Request received",
+            "entitlement.directly_assigned",
+        ),
+        (
+            ENTITLEMENTS,
+            "Auto approve access package assignment request",
+            "Request doesn't require approval",
+            "entitlement.auto_approved",
+        ),
+        (USERS, "Create request approval", "Request requires approval", "entitlement.approval_created"),
+        (USERS, "Add approver to request approval", "Request requires approval", "entitlement.approver_added"),
+        (ENTITLEMENTS, "Approve access package assignment request", "Request approved", "entitlement.approved"),
+        (
+            ENTITLEMENTS,
+            "Ready to fulfill access package assignment request",
+            "Request approved, or doesn't require approval",
+            "entitlement.ready",
+        ),
+        (ENTITLEMENTS, "Fulfill access package assignment", "Request fulfilled", "entitlement.fulfilled"),
+        (ENTITLEMENTS, "Deny access package assignment request", "Request denied", "entitlement.denied"),
+        (
+            ENTITLEMENTS,
+            "Access package assignment request timed out (no approver action taken)",
+            "Request timed out",
+            "entitlement.timed_out",
+        ),
+        (ENTITLEMENTS, "Remove access package assignment", "Access removed", "entitlement.removed"),
+    ];
+    let stack = Stack::start().await;
+    let writer = stack.writer("acme");
+    let records: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .map(|(place, (category, activity, ..))| record(&format!("row-{place}"), category, activity, user("audry")))
+        .collect();
+    let answer = stack.post(&writer, IMPORT, &json!(records)).await;
+    assert_eq!(counts(&answer), [rows.len() as u64, 0, 0, 0], "{}", answer.text);
+    for (place, (category, activity, status, action)) in rows.into_iter().enumerate() {
+        let event = stack.get(&stack.reader("acme"), &format!("/v1/events/entra_audit_row-{place}")).await.body;
+        assert_eq!(
+            [
+                &event["category"],
+                &event["label"],
+                &event["request_status"],
+                &event["action"],
+                &event["details"]["activity"]
+            ],
+            [category, activity, status, action, activity],
+            "{event}"
+        );
+        assert_eq!((&event["request_id"], &event["target"]["id"]), (&json!(REQUEST), &json!("114d3459")), "{event}");
+        assert_eq!(event["details"]["graph"], records[place]);
+    }
+    // The recipient is named as the one who did it, and is the subject here.
+    let [fulfilled] = found(&stack, "action eq \"entitlement.fulfilled\"").await.try_into().unwrap();
+    assert_eq!(fulfilled["message"], "System assigned access package Sales to Audry Oliver.");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_a_request_is_determined_from_its_records() {
+    let stack = Stack::start().await;
+    let steps = [
+        ("User requests access package assignment", user("audry")),
+        ("Create request approval", json!({})),
+        ("Add approver to request approval", json!({})),
+        ("Approve access package assignment request", user("sam")),
+        ("Ready to fulfill access package assignment request", json!({})),
+        ("Fulfill access package assignment", user("audry")),
+        ("Remove access package assignment", user("admin")),
+    ];
+    let mut page: Vec<_> = steps
+        .into_iter()
+        .enumerate()
+        .map(|(place, (activity, by))| {
+            let mut record = record(&format!("step-{place}"), "EntitlementManagement", activity, by);
+            record["activityDateTime"] = seconds_ago(1000 - place as u64).into();
+            record
+        })
+        .collect();
+    // As the log gives them: the newest first.
+    page.reverse();
+    let answer = stack.post(&stack.writer("acme"), IMPORT, &json!({"value": page})).await;
+    assert_eq!(counts(&answer), [7, 0, 0, 0], "{}", answer.text);
+    let story = found(&stack, &format!("request_id eq {REQUEST:?}")).await;
+    let told: Vec<_> = story.iter().map(|event| event["request_status"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "Request received",
+            "Request requires approval",
+            "Request requires approval",
+            "Request approved",
+            "Request approved, or doesn't require approval",
+            "Request fulfilled",
+            "Access removed"
+        ]
+    );
+    assert_eq!(story[3]["message"], "sam@acme.example approved the request for access package Sales of Audry Oliver.");
+    assert_eq!(story[6]["reason"], "removed by an administrator");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_imported_once_however_often_it_is_sent() {
+    let stack = Stack::start().await;
+    let writer = stack.writer("acme");
+    let page = audits();
+    let first = stack.post(&writer, IMPORT, &page).await;
+    assert_eq!(counts(&first), [3, 0, 0, 0], "{}", first.text);
+    assert_eq!(
+        first.body["results"][2]["ids"],
+        json!(["entra_audit_SSGM_b662f17a-4e4d-4e1c-9248-cdec180024b2_MCDC4_88453290"])
+    );
+    let again = stack.post(&writer, IMPORT, &page).await;
+    assert_eq!(counts(&again), [0, 3, 0, 0], "{}", again.text);
+    // One of them alone is answered in the same shape.
+    let alone = stack.post(&writer, IMPORT, &page["value"][0]).await;
+    assert_eq!(counts(&alone), [0, 1, 0, 0], "{}", alone.text);
+    // Unknown activities are kept whole.
+    let [unknown] = found(&stack, "action eq \"directory.activity\"").await.try_into().unwrap();
+    assert_eq!(unknown["message"], "Self-service Group Management did: GroupLifecyclePolicies_Get.");
+    assert_eq!(unknown["details"]["graph"], page["value"][2]);
+    let [changed] = found(&stack, "action eq \"application.role_assignment.changed\"").await.try_into().unwrap();
+    assert_eq!(changed["details"]["via_package"], false);
+    // Nobody else's.
+    let other = stack.get(&stack.reader("bolt"), "/v1/events").await;
+    assert_eq!(other.body["events"], json!([]));
+    // A record that says something else under an id that is taken is a conflict.
+    let mut forged = page["value"][0].clone();
+    forged["activityDateTime"] = seconds_ago(5).into();
+    let conflict = stack.post(&writer, IMPORT, &forged).await;
+    assert_eq!(counts(&conflict), [0, 0, 1, 0], "{}", conflict.text);
+    assert!(conflict.text.contains("/occurred_at"), "{}", conflict.text);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_moved_on_adds_only_what_is_new() {
+    let stack = Stack::start().await;
+    let writer = stack.writer("acme");
+    let created = seconds_ago(7200);
+    let pending =
+        request("pendingApproval", json!({"createdDateTime": created, "schedule": until(&seconds_ahead(86_400))}));
+    let first = stack.post(&writer, IMPORT, &pending).await;
+    assert_eq!(counts(&first), [1, 0, 0, 0], "{}", first.text);
+    assert_eq!(first.body["results"][0]["ids"], json!([format!("entra_request_{REQUEST}_requested")]));
+
+    let mut delivered = pending.clone();
+    delivered["state"] = "delivered".into();
+    delivered["completedDateTime"] = seconds_ago(60).into();
+    delivered["assignment"] = json!({"id": "a-1"});
+    delivered["requestor"]["displayName"] = "Audry Smith".into();
+    let moved = stack.post(&writer, IMPORT, &delivered).await;
+    assert_eq!(counts(&moved), [1, 0, 0, 0], "{}", moved.text);
+    assert_eq!(moved.body["results"][0]["id"], format!("entra_request_{REQUEST}_requested"));
+    assert_eq!(moved.body["results"][0]["ids"].as_array().unwrap().len(), 2);
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &delivered).await), [0, 1, 0, 0]);
+    // The page before comes again, as from a slower exporter.
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &pending).await), [0, 1, 0, 0]);
+
+    let story = found(&stack, &format!("request_id eq {REQUEST:?} and action sw \"entitlement\"")).await;
+    assert_eq!(story.len(), 2);
+    assert_eq!(story[0]["justification"], "Quarterly numbers");
+    // It has an end to come: a window watches over it, until the package is taken away.
+    let window = story[1]["window"]["id"].as_str().unwrap().to_owned();
+    let state = async || stack.get(&stack.reader("acme"), &format!("/v1/windows/{window}")).await.body["state"].clone();
+    assert_eq!(state().await, "open");
+    let removal = |id: &str, seconds| {
+        request("delivered", json!({"id": id, "requestType": "adminRemove", "completedDateTime": seconds_ago(seconds)}))
+    };
+    // What was removed before has nothing to do with it.
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &removal("r-old", 3600)).await), [1, 0, 0, 0]);
+    assert_eq!(state().await, "open");
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &removal("r-new", 10)).await), [1, 0, 0, 0]);
+    assert_eq!(state().await, "closed");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_imported_whatever_its_windows_would_be() {
+    let stack = Stack::start().await;
+    let writer = stack.writer("acme");
+    let over = request(
+        "delivered",
+        json!({"createdDateTime": seconds_ago(9 * 86_400), "completedDateTime": seconds_ago(8 * 86_400), "schedule": until(&seconds_ago(86_400))}),
+    );
+    let approval = json!({"id": REQUEST, "stages": [{
+        "id": "stage-1", "displayName": null, "reviewResult": "Approved", "reviewedDateTime": seconds_ago(8 * 86_400 + 60),
+        "reviewedBy": {"id": "u-sam", "displayName": "Sam", "userPrincipalName": "sam@acme.example"}, "justification": "She may"
+    }]});
+    let expired = json!({
+        "id": "a-1", "state": "expired", "status": "ExpiredNotificationTriggered", "expiredDateTime": seconds_ago(86_400),
+        "schedule": {"startDateTime": seconds_ago(8 * 86_400), "expiration": {"type": "afterDateTime", "endDateTime": seconds_ago(86_400)}},
+        "accessPackage": {"id": "114d3459", "displayName": "Sales"}, "target": over["requestor"]
+    });
+    // The newest first, as one page may hold them.
+    let answer = stack.post(&writer, IMPORT, &json!([expired, approval, over])).await;
+    assert_eq!(counts(&answer), [3, 0, 0, 0], "{}", answer.text);
+    let told: Vec<_> =
+        found(&stack, "action sw \"entitlement\"").await.iter().map(|event| event["action"].clone()).collect();
+    assert_eq!(
+        told,
+        [
+            "entitlement.requested",
+            "entitlement.approved",
+            "entitlement.fulfilled",
+            "entitlement.fulfilled",
+            "entitlement.removed"
+        ]
+    );
+    assert_eq!(stack.get(&stack.reader("acme"), "/v1/windows").await.body["windows"], json!([]));
+    let [approved] = found(&stack, "action eq \"entitlement.approved\"").await.try_into().unwrap();
+    assert_eq!((&approved["actor"]["email"], &approved["reason"]), (&json!("sam@acme.example"), &json!("She may")));
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_object_never_sinks_the_good_ones() {
+    let stack = Stack::start().await;
+    let writer = stack.writer("acme");
+    let mut bad = record("bad", "EntitlementManagement", "Extend access package assignment", user("sam"));
+    bad["activityDateTime"] = "soon".into();
+    let nothing_yet = json!({"id": "r-2", "stages": [{"id": "s", "reviewResult": "NotReviewed", "reviewedBy": null}]});
+    let objects = json!([
+        bad,
+        record("good", "EntitlementManagement", "Extend access package assignment", user("sam")),
+        7,
+        {"id": "x", "displayName": "y"},
+        request("delivered", json!({"accessPackage": null})),
+        nothing_yet
+    ]);
+    let answer = stack.post(&writer, IMPORT, &objects).await;
+    assert_eq!(counts(&answer), [1, 1, 0, 4], "{}", answer.text);
+    let results = answer.body["results"].as_array().unwrap();
+    let told: Vec<_> =
+        results.iter().map(|it| (it["status"].as_str().unwrap(), it["errors"][0]["pointer"].as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("invalid", Some("/activityDateTime")),
+            ("created", None),
+            ("invalid", Some("")),
+            ("invalid", Some("")),
+            ("invalid", Some("/accessPackage")),
+            ("duplicate", None)
+        ]
+    );
+    assert_eq!(results[5]["ids"], json!([]));
+    assert_eq!(found(&stack, "action sw \"entitlement\"").await.len(), 1);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
+    let stack = Stack::start().await;
+    let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
+    let package = fixture(include_str!("../../../shared/src/entra/fixtures/package.json"));
+    let beta = fixture(include_str!("../../../shared/src/entra/fixtures/package_beta.json"));
+    let organisation = fixture(include_str!("../../../shared/src/entra/fixtures/organisation.json"));
+    let page = json!({"@odata.count": 3, "value": [package, beta, organisation]});
+    let first = stack.post(&writer, IMPORT, &page).await;
+    assert_eq!(counts(&first), [3, 0, 0, 0], "{}", first.text);
+    assert_eq!(
+        first.body["results"][0],
+        json!({"index": 0, "id": package["id"], "ids": [], "status": "created", "version": 1})
+    );
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &page).await), [0, 3, 0, 0]);
+
+    let there = stack.get(&reader, "/v1/packages/114d3459-3459-114d-5934-4d1159344d11").await.body;
+    assert_eq!((&there["version"], &there["policies"][0]["requestors"]), (&json!(1), &json!({"all": true})));
+    let there = stack.get(&reader, "/v1/organisations/04e7fa5f-fa5f-04e7-5ffa-e7045ffae704").await.body;
+    assert_eq!((&there["name"], &there["domains"]), (&json!("Wingtip Toys"), &json!(["wingtiptoys.example"])));
+    // What Graph does not say stays; what it says is a version.
+    let renamed = json!({"id": package["id"], "displayName": "Renamed", "isHidden": false});
+    let answer = stack.post(&writer, IMPORT, &renamed).await;
+    assert_eq!((counts(&answer), &answer.body["results"][0]["version"]), ([1, 0, 0, 0], &json!(2)));
+    let there = stack.get(&reader, "/v1/packages/114d3459-3459-114d-5934-4d1159344d11").await.body;
+    assert_eq!((&there["name"], there["policies"].as_array().unwrap().len()), (&json!("Renamed"), 3));
+    let changes = found(&stack, "action eq \"package.configured\"").await;
+    assert_eq!(changes.iter().filter(|event| event["actor"]["email"] == "portal@acme.example").count(), 3);
+    // Two packages cannot share a name.
+    let taken = json!({"id": "another", "displayName": "RENAMED", "isHidden": false});
+    let answer = stack.post(&writer, IMPORT, &taken).await;
+    assert_eq!(counts(&answer), [0, 0, 1, 0], "{}", answer.text);
+    assert_eq!(answer.body["results"][0]["errors"][0]["pointer"], "/displayName");
+    assert_eq!(stack.get(&stack.reader("bolt"), "/v1/packages").await.body["packages"], json!([]));
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_machines_that_may_write_import_and_no_more_than_a_page() {
+    let stack = Stack::start().await;
+    let (writer, page) = (stack.writer("acme"), audits());
+    let device = stack.caller("acme", "phone", "audit:self");
+    for token in [stack.reader("acme"), stack.admin("acme"), device] {
+        assert_eq!(stack.post(&token, IMPORT, &page).await.status, 403);
+    }
+    for (path, body, status) in [
+        ("/v1/events?format=xml", page.clone(), 400),
+        (IMPORT, json!({"value": {}}), 400),
+        (IMPORT, json!(vec![json!({}); 1001]), 413),
+    ] {
+        let answer = stack.post(&writer, path, &body).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+    let text = stack.request("POST", IMPORT).bearer_auth(&writer).header("Content-Type", "text/csv").body("x");
+    assert_eq!(tests::send(text).await.status, 415);
+    let thousand: Vec<_> = (0..1000)
+        .map(|place| record(&format!("t-{place}"), "EntitlementManagement", "Create access package", user("sam")))
+        .collect();
+    let answer = stack.post(&writer, IMPORT, &json!({"value": thousand})).await;
+    assert_eq!(counts(&answer), [1000, 0, 0, 0]);
+    stack.stop().await;
+}

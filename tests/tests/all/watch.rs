@@ -1,0 +1,402 @@
+//! What the trail's events come to: a session as its document tells it, and projections that are the same however their events came.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use rand::{Rng, SeedableRng, seq::SliceRandom};
+use serde_json::{Value, json};
+use shared::{
+    event::Tenant,
+    instant::Instant,
+    store::{
+        Store,
+        keys::Lane,
+        listing::{Index, Order, Pace, Range},
+    },
+};
+use tests::{Stack, pass, seconds_ago, store, until};
+
+/// The rows of the document's example, in the order they happened: step, actor, roles, username.
+fn session_68() -> Vec<Value> {
+    let row = |number: u64, step: &str, actor: &str, scope: &str, roles: &[&str]| {
+        let actor = if actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "name": actor}) };
+        let mut event = json!({
+            "id": format!("68-{number}"), "action": format!("session.{step}"), "occurred_at": seconds_ago(1000 - number * 60),
+            "actor": actor, "session": {"id": "68", "scope": scope, "roles": roles}, "target": {"type": "database", "name": "shop"}
+        });
+        if scope == "session" {
+            event["session"]["starts_at"] = json!(seconds_ago(1000 - 5 * 60));
+            event["session"]["ends_at"] = json!(tests::seconds_ahead(3600));
+        }
+        if step == "created" {
+            event["justification"] = json!("Correct a price");
+        }
+        if matches!(step, "granted" | "canceled") {
+            event["session"]["username"] = json!("mark_68");
+        }
+        event
+    };
+    vec![
+        row(1, "created", "Mark", "session", &["role1", "role3"]),
+        row(2, "approved", "admin", "role", &["role3"]),
+        row(3, "approved", "john", "role", &["role1"]),
+        row(4, "approved", "System", "session", &["role1", "role3"]),
+        row(5, "granted", "System", "session", &["role1", "role3"]),
+        row(6, "canceled", "Mark", "session", &["role1", "role3"]),
+    ]
+}
+
+async fn told(stack: &Stack, tenant: &str, events: &[Value]) {
+    let answer = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": events })).await;
+    assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
+}
+
+async fn access(stack: &Stack, token: &str, session: &str, events: usize) -> Value {
+    until(format!("the access of {session} has {events} events"), async || {
+        let rows = stack.get(token, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
+        let row = rows.into_iter().find(|row| row["session"] == session)?;
+        (row["events"].as_array().unwrap().len() == events).then_some(row)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn s3_session_68_step_by_step() {
+    let stack = Stack::start().await;
+    let reader = stack.reader("acme");
+    // The window that a granted session opens is told too, and so is its end.
+    let steps = [
+        ("CREATED", "requested", "TBD", 1),
+        ("CREATED", "requested", "TBD", 2),
+        ("APPROVED", "approved", "TBD", 3),
+        ("APPROVED", "approved", "TBD", 4),
+        ("GRANTED", "active", "mark_68", 6),
+        ("CANCELED", "ended", "mark_68", 8),
+    ];
+    for (event, (state, standing, username, events)) in session_68().into_iter().zip(steps) {
+        told(&stack, "acme", &[event]).await;
+        let session = stack.get(&reader, "/v1/sessions/68").await.body;
+        assert_eq!(
+            (session["state"].as_str(), session["username"].as_str()),
+            (Some(state), Some(username)),
+            "{session}"
+        );
+        let access = access(&stack, &reader, "68", events).await;
+        assert_eq!(access["state"], standing, "{access}");
+    }
+    let session = stack.get(&reader, "/v1/sessions/68").await.body;
+    let roles: Vec<_> = session["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["role"].clone(), it["state"].clone(), it["decisions"][0]["by"].clone()))
+        .collect();
+    assert_eq!(
+        roles,
+        [(json!("role1"), json!("APPROVED"), json!("john")), (json!("role3"), json!("APPROVED"), json!("admin"))]
+    );
+    assert_eq!(
+        (&session["justification"], &session["requester"], &session["findings"]),
+        (&json!("Correct a price"), &json!("Mark"), &json!([]))
+    );
+    // Read from the bottom: role rows have no start and no end.
+    let rows = stack.get(&reader, "/v1/events?filter=session.id%20eq%20%2268%22").await.body["events"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let shown: Vec<_> = rows
+        .iter()
+        .filter(|row| row["action"].as_str().unwrap().starts_with("session."))
+        .map(|row| {
+            (
+                row["label"].as_str().unwrap(),
+                row["session"]["scope"].as_str().unwrap(),
+                row["session"]["starts_at"].is_null(),
+                row["session"]["username"].as_str().unwrap_or(""),
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("CANCELED", "session", false, "mark_68"),
+            ("GRANTED", "session", false, "mark_68"),
+            ("APPROVED", "session", false, "TBD"),
+            ("APPROVED", "role", true, ""),
+            ("APPROVED", "role", true, ""),
+            ("CREATED", "session", false, "TBD"),
+        ]
+    );
+    let row = access(&stack, &reader, "68", 8).await;
+    assert_eq!((row["end_cause"].as_str(), row["verified"]["by"].as_str()), (Some("canceled"), Some("source")));
+    pass(&stack, 200).await;
+    let findings = stack.get(&reader, "/v1/findings").await.body;
+    assert_eq!(findings["findings"], json!([]), "nothing is wrong with it");
+}
+
+#[tokio::test]
+async fn s3_john_denies_role1_and_the_session_is_never_granted() {
+    let stack = Stack::start().await;
+    let reader = stack.reader("acme");
+    let mut rows = session_68();
+    rows.truncate(3);
+    rows[2]["action"] = json!("session.denied");
+    rows[2]["reason"] = json!("role1 is not needed for that");
+    told(&stack, "acme", &rows).await;
+    let access = access(&stack, &reader, "68", 3).await;
+    let session = stack.get(&reader, "/v1/sessions/68").await.body;
+    let roles: Vec<_> = session["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["role"].clone(), it["state"].clone(), it["decisions"][0]["reason"].clone()))
+        .collect();
+    assert_eq!(
+        roles,
+        [
+            (json!("role1"), json!("DENIED"), json!("role1 is not needed for that")),
+            (json!("role3"), json!("APPROVED"), Value::Null)
+        ]
+    );
+    assert_eq!((&session["state"], &access["state"]), (&json!("DENIED"), &json!("denied")));
+    assert!(access.get("granted_at").is_none() && session["username"] == "TBD", "{access}");
+}
+
+/// What is computed of a tenant, as it is stored, but for how often and in which places of queues.
+async fn projections(stack: &Stack) -> BTreeMap<(String, String), String> {
+    let mut found = BTreeMap::new();
+    for item in state(stack).await {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+        let pk = text("pk");
+        if ["access", "finding", "day"]
+            .iter()
+            .any(|kind| pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#")))
+        {
+            found.insert((pk, text("sk")), text("content"));
+        }
+    }
+    found
+}
+
+async fn state(stack: &Stack) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let table = stack.running.table("StateTable").unwrap();
+    let (mut items, mut start) = (Vec::new(), None);
+    loop {
+        let page = client.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
+        items.extend(page.items.unwrap_or_default());
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            return items;
+        }
+    }
+}
+
+/// Takes away all that is computed.
+async fn forget(stack: &Stack) {
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let table = stack.running.table("StateTable").unwrap();
+    for item in state(stack).await {
+        let pk = item["pk"].as_s().unwrap();
+        if ["access", "finding", "concern", "day"]
+            .iter()
+            .any(|kind| pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#")))
+        {
+            client
+                .delete_item()
+                .table_name(table)
+                .key("pk", item["pk"].clone())
+                .key("sk", item["sk"].clone())
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+}
+
+/// Every event of a tenant.
+async fn everything(store: &Store, tenant: &Tenant) -> Vec<shared::event::Recorded> {
+    let trail = store.trail(tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+    let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
+    let range = Range { since, until, order: Order::Ascending, after: None };
+    let mut listing = trail.list(Index::ByRecorded, range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
+    let mut events = Vec::new();
+    while let Some(recorded) = listing.next().await.unwrap() {
+        events.push(recorded);
+    }
+    events
+}
+
+/// A month of life with everything in it that is raised, withdrawn and dispositioned.
+async fn live(stack: &Stack, admin: &str) {
+    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "owners": ["desk@acme.example"], "directory": {"kind": "external"}});
+    assert_eq!(stack.put(admin, "/v1/applications/desktops", &application).await.status, 201);
+    let user = |name: &str| json!({"type": "user", "email": format!("{name}@acme.example")});
+    let mut events = session_68();
+    for number in 0..12_u64 {
+        let id = format!("s-{number}");
+        let ago = |seconds: u64| seconds_ago(number * 100_000 + 5000 - seconds);
+        let about = |step: &str, seconds: u64, actor: Value| {
+            let mut event = json!({"id": format!("{id}-{step}"), "action": format!("session.{step}"), "occurred_at": ago(seconds), "actor": actor,
+                "session": {"id": id, "scope": "session", "ends_at": ago(3600)}, "target": {"name": "prices"}, "justification": "Correct a price"});
+            if step == "granted" {
+                event["window"] = json!(false);
+            }
+            event
+        };
+        events.push(about("created", 0, user("mark")));
+        // Some approve their own, some in seconds, some never.
+        match number % 4 {
+            0 => events.push(about("approved", 300, user("mark"))),
+            1 => events.push(about("approved", 5, user("fast"))),
+            2 => events.push(about("approved", 300, user("john"))),
+            _ => {}
+        }
+        events.push(about("granted", 400, json!({"type": "system"})));
+        if number % 3 > 0 {
+            events.push(about("expired", 3600 + (number % 3 - 1) * 600, json!({"type": "system"})));
+        }
+        events.push(json!({"id": format!("{id}-use"), "action": "computer.accessed", "occurred_at": ago(500), "actor": user("alex"), "account": {"name": format!("msp-{number}")}, "target": {"name": "W11"}}));
+        events.push(json!({"id": format!("{id}-role"), "action": "application.role_assignment.changed", "occurred_at": ago(600), "actor": user("root"), "target": {"name": "CRM"}, "details": {"via_package": number % 2 == 0}}));
+        let request = |step: &str, seconds: u64, more: Value| {
+            let mut event = json!({"id": format!("r-{number}-{step}"), "action": format!("entitlement.{step}"), "occurred_at": ago(seconds), "actor": user("ann"),
+                "request_id": format!("r-{number}"), "target": {"type": "package", "id": "sales", "name": "Sales"}, "subject": {"email": "ann@acme.example"}});
+            event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            event
+        };
+        events.push(request(
+            "requested",
+            0,
+            json!({"justification": if number % 2 == 0 { "short" } else { "long enough to say something" }}),
+        ));
+        events.push(request("approved", 100, json!({"actor": user("john")})));
+        events.push(request("fulfilled", 200, json!({"window": false})));
+    }
+    told(stack, "acme", &events).await;
+    until("all accesses are there", async || {
+        let rows = stack.get(admin, "/v1/reports/access?limit=1000").await.body["rows"].as_array().unwrap().len();
+        (rows == 25).then_some(())
+    })
+    .await;
+    pass(stack, 200).await;
+    // Late: an approval, and the requests for some of the accounts.
+    let mut late = vec![
+        json!({"id": "late-1", "action": "session.approved", "occurred_at": seconds_ago(300_000 + 4900), "actor": user("john"), "session": {"id": "s-3", "scope": "session"}}),
+    ];
+    for number in [1_u64, 2, 5] {
+        late.push(json!({"id": format!("late-a-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(number * 100_000 + 4600), "actor": user("alex"), "account": {"name": format!("msp-{number}")},
+            "target": {"id": "desktops", "name": "Desktops"}, "justification": "Reset MFA for a user", "window": false, "session": {"id": format!("acc-{number}"), "scope": "session", "starts_at": seconds_ago(number * 100_000 + 4600), "ends_at": seconds_ago(number * 100_000 + 1000)}}));
+    }
+    told(stack, "acme", &late).await;
+    until("late events are followed", async || {
+        let withdrawn =
+            stack.get(admin, "/v1/findings?state=withdrawn").await.body["findings"].as_array().unwrap().len();
+        (withdrawn >= 4).then_some(())
+    })
+    .await;
+    let finding = stack.get(admin, "/v1/findings?rule=approval.by_requester").await.body["findings"][0]["id"].clone();
+    let path = format!("/v1/findings/{}/disposition", finding.as_str().unwrap());
+    let said = stack
+        .post(
+            admin,
+            &path,
+            &json!({"disposition": "accepted", "reason": "It was a drill", "owner": "ann@acme.example"}),
+        )
+        .await;
+    assert_eq!(said.status, 200, "{}", said.text);
+    pass(stack, 300).await;
+    settled(stack, admin).await;
+}
+
+/// Waits until the stream brings nothing new any more.
+async fn settled(stack: &Stack, admin: &str) {
+    let mut before = (0, BTreeMap::new());
+    until("nothing changes any more", async || {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let findings = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
+        let count = stack.post(admin, "/v1/events/search", &findings).await.body["events"].as_array().unwrap().len();
+        let now = (count, projections(stack).await);
+        let is_still = now == before;
+        before = now;
+        is_still.then_some(())
+    })
+    .await;
+}
+
+async fn findings_told(stack: &Stack, admin: &str) -> Vec<Value> {
+    let search = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
+    stack.post(admin, "/v1/events/search", &search).await.body["events"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
+    let stack = Stack::start().await;
+    let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+    live(&stack, &admin).await;
+    let (expected, events) = (projections(&stack).await, findings_told(&stack, &admin).await);
+    let raised: Vec<_> = events.iter().filter_map(|event| event["details"]["rule"].as_str()).collect();
+    for rule in [
+        "approval.by_requester",
+        "approval.missing",
+        "approval.hasty",
+        "use.outside_window",
+        "role_change.out_of_band",
+        "justification.insufficient",
+        "removal.unconfirmed",
+        "revocation.overdue",
+    ] {
+        assert!(raised.contains(&rule), "{rule} is among what was raised: {raised:?}");
+    }
+    let tenant = Tenant::new("acme").unwrap();
+    let store = store(&stack);
+    let all = everything(&store, &tenant).await;
+    for seed in 0..3_u64 {
+        let mut random = rand::rngs::StdRng::seed_from_u64(seed);
+        forget(&stack).await;
+        assert_eq!(projections(&stack).await, BTreeMap::new());
+        // Each event once or twice, in any order.
+        let mut stream: Vec<_> =
+            all.iter().flat_map(|event| std::iter::repeat_n(event.clone(), random.random_range(1..=2))).collect();
+        stream.shuffle(&mut random);
+        let mut batches: Vec<Vec<_>> = Vec::new();
+        while !stream.is_empty() {
+            let size = random.random_range(1..=40).min(stream.len());
+            batches.push(stream.split_off(stream.len() - size));
+        }
+        for batch in batches {
+            // Some batches are killed in the middle, and delivered again.
+            if random.random_bool(0.3) {
+                let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+                let time = Duration::from_millis(random.random_range(1..60));
+                let _ = tokio::time::timeout(time, trail.follow(batch.clone())).await;
+            }
+            let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+            trail.follow(batch).await.unwrap();
+        }
+        pass(&stack, 300).await;
+        settled(&stack, &admin).await;
+        same(&projections(&stack).await, &expected, &format!("seed {seed}"));
+        assert_eq!(findings_told(&stack, &admin).await.len(), events.len(), "nothing was told twice");
+    }
+    // And by the product's own way.
+    forget(&stack).await;
+    assert_eq!(stack.call(&stack.reader("acme"), "/v1/projections/rebuild").await.status, 403);
+    assert_eq!(stack.call(&admin, "/v1/projections/rebuild").await.status, 202);
+    until("the rebuild is done", async || {
+        pass(&stack, 300).await;
+        (projections(&stack).await.len() == expected.len()).then_some(())
+    })
+    .await;
+    settled(&stack, &admin).await;
+    same(&projections(&stack).await, &expected, "rebuilt");
+    assert_eq!(findings_told(&stack, &admin).await.len(), events.len());
+}
+
+fn same(now: &BTreeMap<(String, String), String>, expected: &BTreeMap<(String, String), String>, how: &str) {
+    for (key, content) in expected {
+        assert_eq!(now.get(key), Some(content), "{how}: {key:?}");
+    }
+    for key in now.keys() {
+        assert!(expected.contains_key(key), "{how}: {key:?} is new");
+    }
+}
