@@ -1,5 +1,5 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
