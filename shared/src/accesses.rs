@@ -714,7 +714,7 @@ impl Access {
         let told = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
         match event.action.as_str() {
             "entra.account.disabled" if !event.id.is_services() => {
-                let is_end = has_begun && self.is_external == Some(true) || has_begun && self.window.is_none();
+                let is_end = has_begun && (self.is_external == Some(true) || self.window.is_none());
                 if is_end && self.ended_at.is_none() {
                     self.end(at, cause_at(at, self.ends_at), Proof::Portal, &event.id);
                     self.standing = Standing::Ended;

@@ -342,7 +342,7 @@ impl Review {
     pub fn is_for(&self, reviewer: &Party, people: &People) -> bool {
         let known = people.find(reviewer).into_iter().flat_map(|known| known.person.aliases().map(|(_, name, _)| name));
         let own = [&reviewer.id, &reviewer.email].into_iter().flatten().map(String::as_str);
-        let names: Vec<_> = known.chain(own).map(|name| fold(name)).collect();
+        let names: Vec<_> = known.chain(own).map(fold).collect();
         self.asked.reviewers.is_empty() || self.asked.reviewers.iter().any(|address| names.contains(&fold(address)))
     }
 }
