@@ -221,13 +221,14 @@ pub async fn sign_off(
         Ended::Partial(items) => {
             let some: Vec<_> = items.iter().take(MOST_NAMED).map(String::as_str).collect();
             conflict(format!(
-                "{} items were decided by somebody who, as became known since, had a part in them; somebody else has to decide them: {}",
+                "items decided by somebody who, as became known since, had a part in them: {}; somebody else has to decide {}",
                 items.len(),
                 some.join(", ")
             ))
         }
-        Ended::Undecided(count) => {
-            conflict(format!("{count} items are not decided yet; GET /v1/reviews/{}/items?decided=false", review.id))
-        }
+        Ended::Undecided(count) => conflict(format!(
+            "items not decided yet: {count}; GET /v1/reviews/{}/items?decided=false has them",
+            review.id
+        )),
     }
 }

@@ -43,7 +43,7 @@ use crate::{
 
 /// Decisions that are made together: of a hundred statements in a transaction two are each one's, and one the review's.
 const TOGETHER: usize = 40;
-/// Items that are judged together when a review is signed off.
+/// Items whose decisions are looked at together when a review is signed off.
 const AT_ONCE: usize = 500;
 /// Items read at a time.
 const READS: usize = 8;
@@ -162,8 +162,8 @@ impl Trail<'_> {
             found.insert(projection.key.clone(), projection.read()?);
         }
         let read = |(at, id): (Instant, String)| {
-            // A place may be one of a review that was asked for at the same time by the same id, and did not come to be.
-            let review = found.remove(&id).filter(|review| review.opened_at == at);
+            // A place may be one of another that was asked for by the same id at the same time, and did not come to be.
+            let review = found.get(&id).filter(|review| review.opened_at == at).cloned();
             (format!("{at}#{id}"), review)
         };
         Ok((listed.into_iter().map(read).collect(), next.is_some()))
@@ -569,7 +569,7 @@ impl Trail<'_> {
             };
             let due = review.asked.due_at.map(|due| due.to_string()).unwrap_or_default();
             let why = format!(
-                "review {} was due at {due} and is not signed off; {undecided} items are not decided",
+                "review {} was due at {due} and is not signed off; items not decided: {undecided}",
                 review.asked.name
             );
             let severity = checkpoint::rule_of(review::OVERDUE).map(|rule| rule.severity);

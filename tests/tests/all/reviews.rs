@@ -183,7 +183,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     let decided = world.decide(ann, "q3", "s:s-1", "unclear").await;
     assert_eq!((decided.status.as_u16(), &decided.body["decision"]["decision"]), (200, &json!("unclear")));
     let early = world.sign_off(ann, "q3").await;
-    assert!(early.status == 409 && early.text.contains("2 items are not decided"), "{}", early.text);
+    assert!(early.status == 409 && early.text.contains("not decided yet: 2"), "{}", early.text);
     // Several, each for itself; the first is changed, and the last is said twice.
     let said = |item: &str, decision: &str| json!({"item": item, "decision": decision, "reason": "As the ticket says"});
     let list = [
@@ -335,7 +335,7 @@ async fn a_review_that_is_overdue_is_told_once_until_its_sign_off() {
     assert_eq!(world.events("action eq \"review.overdue\"").await.len(), 1);
     let raised = until("a finding is raised", async || findings("open").await.pop()).await;
     assert_eq!((&raised["owners"], &raised["severity"]), (&json!(["ann@acme.example"]), &json!("medium")));
-    assert!(raised["reason"].as_str().unwrap().contains("1 items are not decided"), "{raised}");
+    assert!(raised["reason"].as_str().unwrap().contains("not decided: 1"), "{raised}");
     assert_eq!(world.events("action eq \"finding.raised\"").await.len(), 1);
     assert!(world.review("q3").await["overdue_at"].is_string());
     assert_eq!(world.decide(&world.ann, "q3", "s:s-1", "appropriate").await.status, 200);
@@ -504,6 +504,10 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     assert_eq!(world.sign_off(&world.ann, "q3").await.status, 409);
     assert_eq!(world.items("q3").await, Vec::<Value>::new());
     pass(stack, 60).await;
+    // Whoever is late with it leaves it as it is.
+    let late = trail.at(Instant::now(), api::deadline());
+    let (one, other) = tokio::join!(late.fill_review("q3"), late.fill_review("q3"));
+    assert_eq!(one.unwrap(), other.unwrap());
     let review = world.review("q3").await;
     assert_eq!((&review["state"], &review["progress"]["items"]), (&json!("open"), &json!(30)));
     assert_eq!(world.events("action eq \"review.opened\"").await.len(), 1);
@@ -523,4 +527,19 @@ async fn a_part_in_it_that_becomes_known_late_holds_up_the_sign_off() {
     assert!(refused.status == 409 && refused.text.contains("s:s-1"), "{}", refused.text);
     assert_eq!(world.decide(&world.ann, "q3", "s:s-1", "appropriate").await.status, 200);
     assert_eq!(world.sign_off(&world.ann, "q3").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_gather_the_items_of_a_review_open_it_once() {
+    let world = World::start().await;
+    keep_accesses(&world.stack, 60).await;
+    // The caller's answer was lost, and they send it again and again.
+    let asked = quarterly(json!({}));
+    let opened = futures::future::join_all((0..5).map(|_| world.stack.post(&world.admin, "/v1/reviews", &asked))).await;
+    assert_eq!(opened.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert!(opened.iter().all(|answer| answer.body["items_sha256"] == opened[0].body["items_sha256"]), "{opened:?}");
+    assert_eq!(world.items("q3").await.len(), 60);
+    assert_eq!(world.events("action eq \"review.opened\"").await.len(), 1);
+    let listed = world.stack.get(&world.ann, "/v1/reviews").await.body;
+    assert_eq!(listed["reviews"].as_array().unwrap().len(), 1);
 }
