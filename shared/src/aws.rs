@@ -65,6 +65,7 @@ enum Service {
     Sns,
     EventBridge,
     S3,
+    Sqs,
 }
 
 impl Service {
@@ -73,6 +74,7 @@ impl Service {
         match self {
             Self::Lambda => ("Lambda", "lambda"),
             Self::SecretsManager => ("Secrets Manager", "secretsmanager"),
+            Self::Sqs => ("SQS", "sqs"),
             Self::Sns => ("SNS", "sns"),
             Self::EventBridge => ("EventBridge", "events"),
             Self::S3 => ("S3", "s3"),
@@ -149,6 +151,16 @@ impl Aws {
         self.post(Service::Sns, "/", &headers, form.finish()).await.map(drop)
     }
 
+    /// Sends a message to a queue by its URL (Amazon SQS API, "SendMessage").
+    ///
+    /// # Errors
+    /// It is not known to be taken.
+    pub async fn send_message(&self, queue: &str, message: &Value) -> Result<(), CallError> {
+        let headers = [("x-amz-target", "AmazonSQS.SendMessage"), ("content-type", "application/x-amz-json-1.0")];
+        let body = json!({"QueueUrl": queue, "MessageBody": message.to_string()});
+        self.post(Service::Sqs, "/", &headers, body.to_string()).await.map(drop)
+    }
+
     /// Puts an event on a bus (Amazon EventBridge API, "PutEvents").
     ///
     /// # Errors
@@ -195,7 +207,7 @@ impl Aws {
         tracing::warn!(status, "{id} said {status}: {said}");
         let code = match service {
             Service::Sns => s3::texts(&body, "Code").into_iter().next().unwrap_or_default(),
-            Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::S3 => {
+            Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::Sqs | Service::S3 => {
                 let body: Value = serde_json::from_slice(&body).unwrap_or_default();
                 body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned()
             }

@@ -31,6 +31,8 @@ pub struct Watch {
     store: Store,
     aws: Aws,
     ways: Ways,
+    /// The queue of what cannot be taken.
+    dead_letters: String,
 }
 
 impl Watch {
@@ -40,7 +42,12 @@ impl Watch {
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let outbound = Outbound::new(Place::from_variables(variables)?.reach());
-        Ok(Self { store: Store::new(variables, aws)?, aws: Aws::new(aws), ways: Ways::new(variables, aws, outbound)? })
+        Ok(Self {
+            store: Store::new(variables, aws)?,
+            aws: Aws::new(aws),
+            ways: Ways::new(variables, aws, outbound)?,
+            dead_letters: variables.text("DEAD_LETTERS")?.to_owned(),
+        })
     }
 
     /// Has what was queued sent now, by a run of its own: a batch of the stream waits for no channel. A call that is lost costs a minute.

@@ -51,7 +51,7 @@ pub async fn run(
         }
         count += events.len();
         let is_end = events.len() < TOGETHER;
-        records::follow(&trail, events).await?;
+        records::follow(function, &trail, events).await?;
         if is_end {
             tracing::info!("the projections of {tenant} are computed anew");
             return Ok(json!({"followed": count}));

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{
     event::{Recorded, Tenant},
     store::{ReadError, Trail, Unavailable, item},
@@ -25,7 +25,7 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
         match item::of_image(&record["dynamodb"]["NewImage"]) {
             Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
             // It stays what it is however often it is delivered, and must not hold up what comes after it.
-            Err(error) => put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()),
+            Err(error) => function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?,
         }
     }
     let deadline = end - MARGIN;
@@ -35,17 +35,17 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
             Ok(trail) => trail,
             Err(ReadError::Unavailable(error)) => return Err(error),
             Err(error) => {
-                put_aside(&Value::from(tenant.as_str()), &error);
+                function.put_aside(&Value::from(tenant.as_str()), &error).await?;
                 continue;
             }
         };
         let raised: Vec<Recorded> = events.iter().filter(|it| it.event.action == "finding.raised").cloned().collect();
-        follow(&trail, events).await?;
+        follow(function, &trail, events).await?;
         for finding in raised {
             match trail.queue_alerts(&finding).await {
                 Ok(count) => queued += count,
                 Err(ReadError::Unavailable(error)) => return Err(error),
-                Err(error) => put_aside(&Value::from(finding.event.id.as_str()), &error),
+                Err(error) => function.put_aside(&Value::from(finding.event.id.as_str()), &error).await?,
             }
         }
     }
@@ -53,7 +53,7 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
 }
 
 /// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.
-pub(crate) async fn follow(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), Unavailable> {
+pub(crate) async fn follow(function: &Watch, trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), Unavailable> {
     match trail.follow(events.clone()).await {
         Ok(()) => return Ok(()),
         Err(ReadError::Unavailable(error)) => return Err(error),
@@ -64,13 +64,19 @@ pub(crate) async fn follow(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(
         match trail.follow(vec![recorded]).await {
             Ok(()) => {}
             Err(ReadError::Unavailable(error)) => return Err(error),
-            Err(error) => put_aside(&Value::from(id.as_str()), &error),
+            Err(error) => function.put_aside(&Value::from(id.as_str()), &error).await?,
         }
     }
     Ok(())
 }
 
-/// What cannot be taken is told to who looks after the service; its event stays in the trail, and a rebuild takes it again.
-fn put_aside(what: &Value, error: &ReadError) {
-    tracing::error!(%error, "{what} of the trail's stream cannot be followed: {error}");
+impl Watch {
+    /// Puts aside what cannot be taken: a queue holds it for who looks after the service. Its event stays in the trail, and a rebuild takes it
+    /// again.
+    async fn put_aside(&self, what: &Value, error: &ReadError) -> Result<(), Unavailable> {
+        tracing::error!(%error, "{what} of the trail's stream cannot be followed and is put aside: {error}");
+        let message = json!({"put_aside": what, "reason": error.to_string()});
+        let sent = self.aws.send_message(&self.dead_letters, &message).await;
+        sent.map_err(|error| Unavailable(format!("the queue of what is put aside did not take it: {error}")))
+    }
 }

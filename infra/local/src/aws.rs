@@ -24,7 +24,7 @@ impl LoadServiceConfig for Endpoints {
         match (key.service_id(), key.env()) {
             ("DynamoDB", "AWS_ENDPOINT_URL") => Some(self.dynamodb.clone()),
             ("S3", "AWS_ENDPOINT_URL") => Some(self.s3.clone()),
-            ("SNS" | "EventBridge", "AWS_ENDPOINT_URL") => Some(self.publish.clone()),
+            ("SNS" | "EventBridge" | "SQS", "AWS_ENDPOINT_URL") => Some(self.publish.clone()),
             // Lambda, and every service that is not run here: it answers 501, where AWS's own address would be called.
             (_, "AWS_ENDPOINT_URL") => Some(self.lambda.clone()),
             _ => None,

@@ -1,4 +1,4 @@
-//! SNS and EventBridge: what is published is checked as they would check it, and printed, since nobody subscribes on one machine.
+//! SNS, EventBridge and SQS: what is published is checked as they would check it, and printed, since nobody subscribes on one machine.
 
 use std::{
     collections::BTreeMap,
@@ -95,9 +95,10 @@ async fn answer(
     let is_json = target.is_some();
     let answered = body.and_then(|body| match target.as_deref() {
         Some("AWSEvents.PutEvents") => put_events(printer, &body),
+        Some("AmazonSQS.SendMessage") => send_message(printer, &body),
         Some(other) => {
             let message =
-                format!("the one-machine runner does not know {other}: of EventBridge it knows PutEvents only");
+                format!("the one-machine runner does not know {other}: of EventBridge it knows PutEvents only, of SQS SendMessage");
             Err(Refused(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message))
         }
         None => publish(topics, printer, &body),
@@ -154,6 +155,18 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     Ok(format!(
         "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>{id}</MessageId></PublishResult></PublishResponse>"
     ))
+}
+
+/// SQS's SendMessage: what a function put aside.
+fn send_message(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty());
+    let (Some(queue), Some(message)) = (text("QueueUrl"), text("MessageBody").filter(|it| it.len() <= LARGEST)) else {
+        return Err(invalid("QueueUrl and a MessageBody of at most 256 KB are required"));
+    };
+    let shown: Value = serde_json::from_str(message).unwrap_or_else(|_| message.into());
+    (printer.0)(&format!("dead letter {}", json!({"queue": queue, "message": shown})));
+    Ok(json!({"MessageId": Uuid::new_v4().to_string(), "MD5OfMessageBody": ""}).to_string())
 }
 
 /// EventBridge's PutEvents.

@@ -162,6 +162,26 @@ async fn s3_john_denies_role1_and_the_session_is_never_granted() {
     assert!(access.get("granted_at").is_none() && session["username"] == "TBD", "{access}");
 }
 
+#[tokio::test]
+async fn a_record_that_cannot_be_taken_is_put_aside_and_blocks_nothing() {
+    let (lines, mut told_lines) = tokio::sync::mpsc::unbounded_channel();
+    let printer = local::Printer::new(move |line| drop(lines.send(line.to_owned())));
+    let stack = Stack::with(local::Options { printer, ..tests::options() }).await;
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let events = stack.running.table("EventsTable").unwrap();
+    // Somebody with more rights than any function of ours wrote this.
+    let item = [("pk", "acme#damaged"), ("at", "no time"), ("action", "session.created")];
+    let item = item.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into();
+    client.put_item().table_name(events).set_item(Some(item)).send().await.unwrap();
+    told(&stack, "acme", &session_68()[..1]).await;
+    access(&stack, &stack.reader("acme"), "68", 1).await;
+    let line = told_lines.recv().await.unwrap();
+    assert!(
+        line.starts_with("dead letter ") && line.contains("acme#damaged") && line.contains("WatchFailures"),
+        "{line}"
+    );
+}
+
 /// What is computed of a tenant, as it is stored, but for how often and in which places of queues.
 async fn projections(stack: &Stack) -> BTreeMap<(String, String), String> {
     let mut found = BTreeMap::new();
