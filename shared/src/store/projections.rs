@@ -293,7 +293,7 @@ impl Trail<'_> {
     }
 
     /// Puts a projection into places of lists, or takes it away from them.
-    pub(super) async fn write_places(
+    async fn write_places(
         &self,
         kind: Kind,
         key: &str,
