@@ -354,7 +354,7 @@ impl std::str::FromStr for Key {
 }
 
 /// Whether an event is what somebody thought of an access afterwards: a finding about it, or a decision in a review.
-fn is_afterthought(event: &Event) -> bool {
+pub(crate) fn is_afterthought(event: &Event) -> bool {
     event.action.starts_with("finding.") || event.action == "review.decided"
 }
 
@@ -379,6 +379,12 @@ pub fn person_names(party: &Party) -> Vec<String> {
     }
     names.dedup();
     names
+}
+
+/// Everybody that an access names: who asked, whom it is for, who decided.
+pub fn involved(access: &Access) -> Vec<Party> {
+    let asked = access.requester.iter().map(party).chain(access.subject.clone());
+    asked.chain(access.decisions.iter().map(|decision| party(&decision.by))).collect()
 }
 
 /// An actor as a party.

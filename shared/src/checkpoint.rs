@@ -13,6 +13,7 @@ use crate::{
     folding::fold,
     instant::Instant,
     person::Known,
+    review,
     settings::Thresholds,
     window::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
 };
@@ -91,6 +92,7 @@ pub const RULES: &[Rule] = &[
     rule("account.enabled_without_window", Critical, "Are accounts disabled outside their windows?"),
     rule("account.outside_patterns", High, "Does each account belong to its application?"),
     rule("account.without_application", High, "Is the application of each account configured?"),
+    rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
 ];
 
 /// The rules about an access: what they do not find any more is withdrawn.

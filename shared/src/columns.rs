@@ -269,7 +269,7 @@ mod tests {
         ] {
             let layout = Layout::new(&[], zone(name).unwrap(), instant(at), instant(at)).unwrap();
             let mut out = Vec::new();
-            layout.write_time(instant(at), &mut out);
+            layout.zoned.write(instant(at), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
@@ -280,7 +280,7 @@ mod tests {
         let layout = Layout::new(&[], zone("Europe/Paris").unwrap(), since, until).unwrap();
         assert!(layout.names().contains(&"Session End Timestamp (UTC +2)".to_owned()));
         let mut out = Vec::new();
-        layout.write_time(instant("2026-10-30T12:00:00Z"), &mut out);
+        layout.zoned.write(instant("2026-10-30T12:00:00Z"), &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), "2026-10-30T14:00:00.000+02:00");
     }
 

@@ -11,6 +11,7 @@
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`alert`]: who is told of a finding, and in which words
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
+//! - [`review`]: what people make of what was given, and who may say so
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
 //! - [`api`], [`asked`], [`paging`], [`cursor`], [`problem`]: what HTTP functions share
@@ -57,6 +58,7 @@ pub mod pauses;
 pub mod person;
 pub mod problem;
 pub mod report;
+pub mod review;
 pub mod secrets;
 pub mod session;
 pub mod settings;

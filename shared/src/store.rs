@@ -33,6 +33,7 @@ pub mod packages;
 pub mod plan;
 pub mod projections;
 pub mod reports;
+pub mod reviews;
 pub mod search;
 mod transaction;
 pub mod windows;

@@ -1,5 +1,5 @@
-//! What people change: settings, people, applications, packages, organisations, windows, findings. In reading order: [`handle`],
-//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`windows`], [`findings`], [`alerts`] (a channel tried out).
+//! What people change: settings, people, applications, packages, organisations, windows, findings, reviews. In reading order: [`handle`],
+//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`windows`], [`findings`], [`reviews`], [`alerts`] (a channel tried out).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
@@ -9,6 +9,7 @@ pub mod findings;
 pub mod organisations;
 pub mod packages;
 pub mod people;
+pub mod reviews;
 pub mod settings;
 pub mod windows;
 
@@ -74,7 +75,8 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     let (now, deadline) = (Instant::now(), api::deadline());
     let caller = function.access.caller(request)?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    let is_operating = ["POST /v1/windows/", "POST /v1/findings/"].iter().any(|those| route.starts_with(those));
+    let is_operating =
+        ["POST /v1/windows/", "POST /v1/findings/", "POST /v1/reviews"].iter().any(|those| route.starts_with(those));
     caller.require(if is_operating { Permission::Operate } else { Permission::Admin })?;
     let tenant = caller.tenant(request)?;
     Parameters::read(request, &[])?;
@@ -92,6 +94,9 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "PUT /v1/organisations/{id}" => organisations::put(&trail, request, &caller).await,
         "DELETE /v1/organisations/{id}" => organisations::delete(&trail, request, &caller).await,
         "POST /v1/findings/{id}/disposition" => findings::disposition(&trail, request, &caller).await,
+        "POST /v1/reviews" => reviews::open(&trail, request, &caller).await,
+        "POST /v1/reviews/{id}/decisions" => reviews::decide(&trail, request, &caller).await,
+        "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(&trail, request, &caller).await,
         "POST /v1/projections/rebuild" => findings::rebuild(&trail, &function.aws, &function.watch).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,

@@ -1,5 +1,5 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
@@ -9,6 +9,7 @@ pub mod feed;
 pub mod findings;
 pub mod page;
 pub mod reports;
+pub mod reviews;
 pub mod sessions;
 pub mod windows;
 
@@ -90,6 +91,9 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/checkpoints" => findings::rules(&trail, request),
         "GET /v1/findings" => findings::list(&trail, request).await,
         "GET /v1/findings/{id}" => findings::one(&trail, request).await,
+        "GET /v1/reviews" => reviews::list(&trail, request).await,
+        "GET /v1/reviews/{id}" => reviews::one(&trail, request).await,
+        "GET /v1/reviews/{id}/items" => reviews::items(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
         "GET /v1/alerts" => alerts::list(&trail, request).await,

@@ -94,7 +94,7 @@ struct Others {
 }
 
 /// Events being followed.
-struct Follower<'t> {
+pub(super) struct Follower<'t> {
     trail: &'t Trail<'t>,
     /// Who is behind a name, as far as it was asked.
     people: Mutex<HashMap<String, Option<Arc<Known>>>>,
@@ -157,6 +157,7 @@ impl Trail<'_> {
             Kind::Concern => follower.judge_use_again(&due.key).await,
             Kind::Day => self.count_day(&due.key).await,
             Kind::Finding => Ok(()),
+            Kind::Review => self.look_at_review(&due.key).await,
         }
     }
 
@@ -170,7 +171,7 @@ impl Trail<'_> {
 }
 
 impl<'t> Follower<'t> {
-    fn of(trail: &'t Trail<'t>) -> Self {
+    pub(super) fn of(trail: &'t Trail<'t>) -> Self {
         Self { trail, people: Mutex::default(), applications: OnceCell::new(), organisations: OnceCell::new() }
     }
 
@@ -471,7 +472,7 @@ impl<'t> Follower<'t> {
         self.finding_event("finding.withdrawn", id, round, why, json!({"rule": rule, "round": round}), about)
     }
 
-    fn finding_event(
+    pub(super) fn finding_event(
         &self,
         action: &str,
         finding: &str,
@@ -988,10 +989,13 @@ impl<'t> Follower<'t> {
 
     /// Everybody that an access names, as far as they are known.
     async fn people_of(&self, access: &Access) -> Result<People, ReadError> {
+        self.people_behind(&accesses::involved(access)).await
+    }
+
+    /// Who these are, as far as they are known.
+    pub(super) async fn people_behind(&self, parties: &[Party]) -> Result<People, ReadError> {
         let mut people = People::default();
-        let named = access.requester.iter().map(accesses::party).chain(access.subject.clone());
-        let named = named.chain(access.decisions.iter().map(|decision| accesses::party(&decision.by)));
-        for party in named {
+        for party in parties {
             for (kind, name) in [('e', &party.email), ('i', &party.id), ('s', &party.name)] {
                 let Some(name) = name else { continue };
                 if let Some(known) = self.person(kind, name).await? {

@@ -17,6 +17,8 @@
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
 //! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
+//! | review | `review#tenant` | its id | `due`: as a projection's, while it is open |
+//! | item of a review | `review_item#tenant#review#place` | its id: of an access, of package`/`policy | |
 //! | its place in a list | `access_list#tenant#list` | a time`#`its key | |
 //! | lease of those that send alerts | `lease` | `alerts` | |
 //! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts` / `due_at` a time, until it has left |
@@ -140,6 +142,11 @@ pub fn tenant_of_projections(pk: &str, kind: &str) -> Option<Tenant> {
 /// The partition of a list of them.
 pub fn list(kind: &str, tenant: &Tenant, list: &str) -> String {
     format!("{kind}_list#{tenant}#{list}")
+}
+
+/// The partition of a review's items, of those that were gathered together.
+pub fn review_items(tenant: &Tenant, review: &str, place: &str) -> String {
+    format!("review_item#{tenant}#{review}#{place}")
 }
 
 /// The partition of the queue that a projection stands in while it is to be looked at again.

@@ -43,10 +43,12 @@ pub enum Kind {
     Concern,
     /// The figures of a day.
     Day,
+    /// A review, which people change: each change is made with its event, and not computed from events.
+    Review,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Access, Self::Finding, Self::Concern, Self::Day];
+    const ALL: [Self; 5] = [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review];
 
     fn word(self) -> &'static str {
         match self {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Finding => "finding",
             Self::Concern => "concern",
             Self::Day => "day",
+            Self::Review => "review",
         }
     }
 }
@@ -82,6 +85,19 @@ pub struct Kept<'k, T> {
     pub expires_at: Option<Instant>,
 }
 
+impl<T: Serialize> Kept<'_, T> {
+    /// Its content as it is written.
+    fn written(&self) -> Result<String, Damaged> {
+        let written = serde_json::to_string(self.content).map_err(|_| Damaged::new(self.key, "content"))?;
+        // What no item holds would be refused for ever, and hold up everything behind it.
+        let places: usize = self.places.iter().map(|place| place.list.len() + 32).sum();
+        if written.len() + places > MOST_BYTES {
+            return Err(Damaged::new(self.key, "content, which is too large to be kept"));
+        }
+        Ok(written)
+    }
+}
+
 /// A projection as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
@@ -89,7 +105,7 @@ pub struct Projection {
     pub key: String,
     /// When it is to be looked at again.
     pub due: Option<Instant>,
-    generation: u64,
+    pub(super) generation: u64,
     content: String,
     places: BTreeSet<Place>,
 }
@@ -121,7 +137,7 @@ impl Projection {
         &self.places
     }
 
-    fn of(mut item: Item) -> Result<Self, Damaged> {
+    pub(super) fn of(mut item: Item) -> Result<Self, Damaged> {
         let mut text = |name: &str| match item.remove(name) {
             Some(AttributeValue::S(text)) => Some(text),
             _ => None,
@@ -219,24 +235,54 @@ impl Trail<'_> {
         before: Option<&Projection>,
         kept: Kept<'_, T>,
     ) -> Result<bool, ReadError> {
-        let Kept { key, content, places, due, expires_at } = kept;
-        let content = serde_json::to_string(content).map_err(|_| Damaged::new(key, "content"))?;
-        // What no item holds would be refused for ever, and hold up everything behind it.
-        if content.len() + places.iter().map(|place| place.list.len() + 32).sum::<usize>() > MOST_BYTES {
-            return Err(Damaged::new(key, "content, which is too large to be kept").into());
-        }
-        if before.is_some_and(|it| it.content == content && it.places == places && it.due == due) {
+        let written = kept.written()?;
+        if before.is_some_and(|it| it.content == written && it.places == kept.places && it.due == kept.due) {
             return Ok(true);
         }
+        let generation = before.map_or(0, |before| before.generation) + 1;
+        let change = self.change(kind, before, &kept, &written, generation);
+        let Kept { key, places, expires_at, .. } = kept;
         let none = BTreeSet::new();
         let had = before.map_or(&none, |before| &before.places);
         self.write_places(kind, key, places.difference(had), expires_at, true).await?;
-        let generation = before.map_or(0, |before| before.generation);
+        let mut is_repeated = false;
+        let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
+        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
+        if is_done && had.difference(&places).next().is_some() {
+            self.write_places(kind, key, had.difference(&places), None, false).await?;
+            // Somebody may have put it back there meanwhile, before it was taken away here.
+            if let Some(now) = self.projection(kind, key).await? {
+                self.write_places(kind, key, now.places.intersection(had), expires_at, true).await?;
+            }
+        }
+        Ok(is_done)
+    }
+
+    /// What makes a projection as it is to be, in a generation, where it is still as it was read. Its places are written apart.
+    pub(super) fn becoming<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: &Kept<'_, T>,
+        generation: u64,
+    ) -> Result<Change, Damaged> {
+        Ok(self.change(kind, before, kept, &kept.written()?, generation))
+    }
+
+    fn change<T>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: &Kept<'_, T>,
+        written: &str,
+        generation: u64,
+    ) -> Change {
+        let Kept { key, places, due, expires_at, .. } = kept;
         let number = |number: u64| AttributeValue::N(number.to_string());
         let pk = keys::projections(kind.word(), &self.tenant);
         let mut set = vec![
-            ("content", text(&content)),
-            ("generation", number(generation + 1)),
+            ("content", text(written)),
+            ("generation", number(generation)),
             ("places", AttributeValue::L(places.iter().map(write_place).collect())),
         ];
         if let Some(at) = expires_at {
@@ -255,23 +301,13 @@ impl Trail<'_> {
             }
             None => {}
         }
-        let change = match before {
+        match before {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),
-            Some(_) => {
-                Change::Update { key: [pk, key.to_owned()], set, remove, expected: ("generation", number(generation)) }
-            }
-        };
-        let mut is_repeated = false;
-        let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
-        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
-        if is_done && had.difference(&places).next().is_some() {
-            self.write_places(kind, key, had.difference(&places), None, false).await?;
-            // Somebody may have put it back there meanwhile, before it was taken away here.
-            if let Some(now) = self.projection(kind, key).await? {
-                self.write_places(kind, key, now.places.intersection(had), expires_at, true).await?;
+            Some(before) => {
+                let expected = ("generation", number(before.generation));
+                Change::Update { key: [pk, (*key).to_owned()], set, remove, expected }
             }
         }
-        Ok(is_done)
     }
 
     /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
@@ -317,7 +353,11 @@ impl Trail<'_> {
                 WriteRequest::builder().delete_request(delete).build()
             }
         };
-        let requests: Vec<_> = places.map(request).collect();
+        self.write_all(&places.map(request).collect::<Vec<_>>()).await
+    }
+
+    /// Writes to the state table whatever stands there; each write is safe to repeat.
+    pub(super) async fn write_all(&self, requests: &[WriteRequest]) -> Result<(), ReadError> {
         let Store { client, state, .. } = self.store;
         for chunk in requests.chunks(WRITES) {
             let mut left = chunk.to_vec();

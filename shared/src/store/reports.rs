@@ -422,17 +422,12 @@ pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, Read
     Ok(person.map(|person| Known { id: document.id, person }))
 }
 
-/// An access as a row, where the report is about it. `names` are those of the person that is asked about.
-async fn access_row(
-    trail: &Trail<'_>,
-    query: &Query,
-    names: &[String],
-    access: &Access,
-) -> Result<Option<Value>, ReadError> {
+/// Whether a report is about an access. `names` are those of the person that is asked about.
+fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access) -> bool {
     let (first, last) = access.span();
     // What is past its retention never shows.
     if last.is_some_and(|last| last < trail.now.minus(trail.settings.retention())) {
-        return Ok(None);
+        return false;
     }
     let is_thing = |party: &Option<Party>, name: &str| {
         let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
@@ -460,9 +455,31 @@ async fn access_row(
     let is_asked = query.account.as_ref().is_none_or(|account| is_thing(&access.account, account))
         && query.target.as_ref().is_none_or(|target| is_thing(&access.target, target))
         && (query.person.is_none() || people.into_iter().flatten().any(|party| is_named(party, names)));
-    if !is_wanted || !is_asked {
+    is_wanted && is_asked
+}
+
+/// An access as a row, where the report is about it. `names` are those of the person that is asked about.
+async fn access_row(
+    trail: &Trail<'_>,
+    query: &Query,
+    names: &[String],
+    access: &Access,
+) -> Result<Option<Value>, ReadError> {
+    if !is_meant(trail, query, names, access) {
         return Ok(None);
     }
+    let mut row = row_of(access);
+    if let Some(row) = row.as_object_mut() {
+        row.insert("exposure_ms".to_owned(), json!(exposure(access, trail.now)));
+        if query.report == Report::PackageUsers {
+            add_package(trail, access, row).await?;
+        }
+    }
+    Ok(Some(row))
+}
+
+/// An access as it is answered.
+pub(super) fn row_of(access: &Access) -> Value {
     let mut row = serde_json::to_value(access).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
         for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending", "closed_at"] {
@@ -472,12 +489,25 @@ async fn access_row(
         row.insert("state".to_owned(), state);
         row.insert("findings".to_owned(), json!(access.open_findings().collect::<Vec<_>>()));
         row.insert("duration_ms".to_owned(), json!(access.duration_ms()));
-        row.insert("exposure_ms".to_owned(), json!(exposure(access, trail.now)));
-        if query.report == Report::PackageUsers {
-            add_package(trail, access, row).await?;
-        }
     }
-    Ok(Some(row))
+    row
+}
+
+impl Trail<'_> {
+    /// Shows `take` every access that the report `access` has with these bounds, each once.
+    pub(super) async fn each_access(&self, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
+        let names = match &query.person {
+            Some(person) => names_of(self, person).await?,
+            None => Vec::new(),
+        };
+        let mut lists = Accesses::of(self, query, None).await?;
+        while let Some(read) = lists.read(self).await? {
+            read.iter()
+                .filter(|(access, _)| is_meant(self, query, &names, access))
+                .for_each(|(access, _)| take(access));
+        }
+        Ok(())
+    }
 }
 
 /// How long an access outlived its end, or has by now where it is not known to be gone.
@@ -552,7 +582,8 @@ async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Va
     Ok(found)
 }
 
-fn none() -> Query {
+/// The report of accesses, of all of them.
+pub(super) fn none() -> Query {
     Query {
         report: Report::Access,
         since: None,

@@ -17,6 +17,7 @@ mod peers;
 mod program;
 mod query;
 mod reports;
+mod reviews;
 mod runner;
 mod search;
 mod simulation;

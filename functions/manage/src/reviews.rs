@@ -1,0 +1,234 @@
+//! Reviews: opened, decided item by item, signed off. The reviewer is the caller.
+
+use std::collections::HashSet;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use http::{HeaderValue, header};
+use serde_json::{Value, json};
+use shared::{
+    access::Caller,
+    api,
+    event::EventId,
+    ijson::FieldError,
+    problem::Problem,
+    review::{self, Asked, MOST_DECISIONS, Review, Said, Stage},
+    store::{
+        ReadError, Trail, Unavailable,
+        reviews::{Ended, Opened, Outcome},
+    },
+};
+
+/// Most items that an answer names.
+const MOST_NAMED: usize = 20;
+
+/// `POST /v1/reviews`: opens a review. The same again, under the id that the caller gave it, is the same review.
+///
+/// # Errors
+/// 409 where another review has the id; 422 for what is wrong with the request; 503.
+pub async fn open(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let refused = |errors| Problem::invalid("the review was not opened", errors);
+    let body = api::json_body(request)?;
+    let (id, asked) = Asked::read(&body, &trail.settings.zone).map_err(refused)?;
+    let is_late = asked.due_at.is_some_and(|due| due <= trail.now);
+    let id = id.unwrap_or_else(|| EventId::fresh().to_string());
+    // One that was opened in time and asked for again later is there.
+    if is_late && trail.review(&id).await?.is_none() {
+        return Err(refused(vec![FieldError::new("/due_at", "is over; a review is due some time after it is opened")]));
+    }
+    let review = Review::new(id, asked, review::sent(&body), caller, trail.now);
+    let (status, mut review) = match trail.open_review(review).await? {
+        Opened::New(review) => (201, *review),
+        Opened::Same(review) => (200, *review),
+        Opened::Other => {
+            let detail = "another review has this id; give this one another, or send what that one was opened with";
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
+    };
+    if review.stage == Stage::Opening {
+        match trail.fill_review(&review.id).await {
+            Ok(Some(filled)) => review = filled,
+            Ok(None) => {}
+            // It is there, and what is left to be done for it is done by whoever comes next.
+            Err(ReadError::Unavailable(error)) => {
+                tracing::warn!(%error, "the items of review {} are gathered later: {error}", review.id);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut response = api::json(status, &review.answered(trail.now));
+    let location = HeaderValue::try_from(format!("/v1/reviews/{}", review.id));
+    response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
+    Ok(response)
+}
+
+/// The review that the request's address names, where the caller may review.
+async fn reviewed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<Review, Problem> {
+    let id = request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
+    let review = trail.review(id).await?.ok_or_else(missing)?;
+    match trail.no_reviewer(&review, caller).await? {
+        Some(why) => Err(Problem::forbidden(why)),
+        None => Ok(review),
+    }
+}
+
+fn missing() -> Problem {
+    Problem::not_found("no review with this id is in the tenant's trail")
+}
+
+/// `POST /v1/reviews/{id}/decisions`: what the caller makes of one item, or of several.
+///
+/// # Errors
+/// 403 where the review is for others; 404; 409 where it takes no decisions, or where the caller had a part in the item; 422 for what is
+/// wrong with the request; 503. Of several each has an outcome of its own.
+pub async fn decide(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let body = api::json_body(request)?;
+    let mut members = api::json_members(request)?;
+    let review = reviewed(trail, request, caller).await?;
+    match review.stage {
+        Stage::Open => {}
+        Stage::Opening => {
+            return Err(Problem::conflict("the items of the review are still being gathered", Vec::new()));
+        }
+        Stage::SignedOff => {
+            let detail = "the review is signed off: nothing in it changes any more";
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
+    }
+    let Some(decisions) = members.remove("decisions") else {
+        return one(trail, &review, &body, caller).await;
+    };
+    let refused =
+        |pointer: &str, detail: String| Problem::invalid("nothing was decided", vec![FieldError::new(pointer, detail)]);
+    if let Some(other) = members.keys().next() {
+        return Err(refused(&format!("/{other}"), "is no known field beside decisions".to_owned()));
+    }
+    let Value::Array(decisions) = decisions else {
+        return Err(refused("/decisions", "must be a list".to_owned()));
+    };
+    if !(1..=MOST_DECISIONS).contains(&decisions.len()) {
+        let detail = format!("has {} entries; 1 to {MOST_DECISIONS} may be given", decisions.len());
+        return Err(refused("/decisions", detail));
+    }
+    several(trail, &review, &decisions, caller).await
+}
+
+async fn one(
+    trail: &Trail<'_>,
+    review: &Review,
+    body: &str,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let refused = |errors| Problem::invalid("the item was not decided", errors);
+    let said = Said::read(body).map_err(refused)?;
+    let mut outcomes =
+        trail.decide_review(&review.id, caller, std::slice::from_ref(&said)).await?.ok_or_else(missing)?;
+    match outcomes.pop() {
+        Some(Outcome::Decided(item) | Outcome::Unchanged(item)) => {
+            Ok(api::json(200, &json!({"item": item.id, "decision": item.decided})))
+        }
+        Some(Outcome::Refused(why)) => Err(Problem::conflict(why, Vec::new())),
+        Some(Outcome::Missing) => Err(refused(vec![FieldError::new("/item", not_in_it(&said))])),
+        Some(Outcome::Unavailable) | None => {
+            Err(ReadError::from(Unavailable("the decision was not confirmed".to_owned())).into())
+        }
+    }
+}
+
+fn not_in_it(said: &Said) -> String {
+    format!("{:?} is no item of this review", said.item)
+}
+
+/// Several decisions, each with an outcome of its own: one that is wrong never sinks the good ones.
+async fn several(
+    trail: &Trail<'_>,
+    review: &Review,
+    decisions: &[Value],
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let mut named = HashSet::new();
+    let read = |decision: &Value| {
+        let said = Said::read(&decision.to_string())?;
+        match named.insert(said.item.clone()) {
+            true => Ok(said),
+            false => Err(vec![FieldError::new("/item", "is decided by another entry of this request")]),
+        }
+    };
+    let read: Vec<Result<Said, Vec<FieldError>>> = decisions.iter().map(read).collect();
+    let said: Vec<Said> = read.iter().filter_map(|said| said.as_ref().ok().cloned()).collect();
+    let mut outcomes = trail.decide_review(&review.id, caller, &said).await?.ok_or_else(missing)?.into_iter();
+    let mut results = Vec::with_capacity(read.len());
+    let mut counts = json!({"decided": 0, "unchanged": 0, "refused": 0, "invalid": 0, "unavailable": 0});
+    for (index, read) in read.into_iter().enumerate() {
+        let (status, mut result) = match read {
+            Err(errors) => ("invalid", json!({ "errors": errors })),
+            Ok(said) => {
+                let (status, mut result) = match outcomes.next() {
+                    Some(Outcome::Decided(item)) => ("decided", json!({"decision": item.decided})),
+                    Some(Outcome::Unchanged(item)) => ("unchanged", json!({"decision": item.decided})),
+                    Some(Outcome::Refused(why)) => ("refused", json!({ "detail": why })),
+                    Some(Outcome::Missing) => {
+                        ("invalid", json!({"errors": [FieldError::new("/item", not_in_it(&said))]}))
+                    }
+                    Some(Outcome::Unavailable) | None => ("unavailable", json!({})),
+                };
+                result["item"] = said.item.into();
+                (status, result)
+            }
+        };
+        counts[status] = (counts[status].as_u64().unwrap_or_default() + 1).into();
+        result["index"] = index.into();
+        result["status"] = status.into();
+        results.push(result);
+    }
+    counts["results"] = results.into();
+    Ok(api::json(200, &counts))
+}
+
+/// `POST /v1/reviews/{id}/sign-off`: closes a review of which every item is decided.
+///
+/// # Errors
+/// 403 where the review is for others; 404; 409 where items are still to be decided, or by others, or somebody else signed it off; 422 for what is wrong with
+/// the request; 503.
+pub async fn sign_off(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    // There need not be anything to say.
+    let body = if api::body(request)?.is_empty() { "{}".to_owned() } else { api::json_body(request)? };
+    let reason = review::read_sign_off(&body);
+    let reason = reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
+    let review = reviewed(trail, request, caller).await?;
+    let conflict = |detail: String| Err(Problem::conflict(detail, Vec::new()));
+    match trail.sign_off_review(&review.id, caller, reason.as_deref()).await?.ok_or_else(missing)? {
+        Ended::Now(review) => Ok(api::json(200, &review.answered(trail.now))),
+        // The same again, as after an answer that was lost.
+        Ended::Before(review)
+            if review.signed_off.as_ref().is_some_and(|it| it.by == caller.actor() && it.reason == reason) =>
+        {
+            Ok(api::json(200, &review.answered(trail.now)))
+        }
+        Ended::Before(_) => conflict("the review is signed off already".to_owned()),
+        Ended::Opening => conflict("the items of the review are still being gathered".to_owned()),
+        Ended::Partial(items) => {
+            let some: Vec<_> = items.iter().take(MOST_NAMED).map(String::as_str).collect();
+            conflict(format!(
+                "items decided by somebody who, as became known since, had a part in them: {}; somebody else has to decide {}",
+                items.len(),
+                some.join(", ")
+            ))
+        }
+        Ended::Undecided(count) => conflict(format!(
+            "items not decided yet: {count}; GET /v1/reviews/{}/items?decided=false has them",
+            review.id
+        )),
+    }
+}

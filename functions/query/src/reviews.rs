@@ -1,0 +1,74 @@
+//! Reviews: which there are, how far they are, and what is in them.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    api::{self, Parameters},
+    paging,
+    problem::Problem,
+    review::{self, Review, STATES},
+    store::Trail,
+};
+
+fn missing() -> Problem {
+    Problem::not_found("no review with this id is in the tenant's trail")
+}
+
+async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<Review, Problem> {
+    let id = request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
+    trail.review(id).await?.ok_or_else(missing)
+}
+
+/// `GET /v1/reviews/{id}`: one review.
+///
+/// # Errors
+/// 404, 503.
+pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    Ok(api::json(200, &named(trail, request).await?.answered(trail.now)))
+}
+
+/// `GET /v1/reviews`: reviews, the newest first; those in a state.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
+    let state = parameters.read_as("state", |text| {
+        let known = STATES.iter().find(|state| **state == text);
+        known.copied().ok_or_else(|| format!("{text:?} must be one of {}", STATES.join(", ")))
+    })?;
+    let is_wanted = |review: &Review| state.is_none_or(|state| review.state(trail.now) == state);
+    let read = async |after: Option<&str>| {
+        let (reviews, goes_on) = trail.reviews(after).await?;
+        let answered = |review: Option<Review>| review.filter(is_wanted).map(|review| review.answered(trail.now));
+        let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
+        Ok::<_, Problem>((read.collect(), goes_on))
+    };
+    paging::list(trail, &parameters, "reviews", read).await
+}
+
+/// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, each with what it is about as it is now; those that are
+/// decided, or are not.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 404, 503.
+pub async fn items(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let mut parameters = Parameters::read(request, &["decided", "limit", "cursor"])?;
+    let is_decided = parameters.flag("decided")?;
+    let review = named(trail, request).await?;
+    // A cursor is good for the review that it is of.
+    parameters.set("review", &review.id);
+    let read = async |after: Option<&str>| {
+        let (items, goes_on) = trail.review_items(&review, after).await?;
+        let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
+        let is_wanted = |item: &review::Item| is_decided.is_none_or(|decided| item.decided.is_some() == decided);
+        let wanted: Vec<_> = items.into_iter().filter(is_wanted).collect();
+        let mut shown = wanted.iter().zip(trail.shown_items(&review, &wanted).await?).peekable();
+        let read = ids.into_iter().map(|id| {
+            let answer = shown.next_if(|(item, _)| item.id == id).map(|(_, answer)| answer);
+            (id, answer)
+        });
+        Ok::<_, Problem>((read.collect(), goes_on))
+    };
+    paging::list(trail, &parameters, "items", read).await
+}
