@@ -373,7 +373,10 @@ fn an_approval_says_who_decided_and_why() {
     stage["reviewedBy"] = json!([{"id": "u-sam", "displayName": "Sam"}]);
     stage["reviewResult"] = "Denied".into();
     let beta = json!({"id": "r-1", "steps": [stage]});
-    assert_eq!(event(&beta).message(), "Sam denied the request for access package r-1. Reason: She closes the quarter");
+    assert_eq!(
+        event(&beta).message(),
+        "Sam denied access package assignment request r-1. Reason: She closes the quarter"
+    );
     let pending = json!({"id": "r-1", "stages": [object["stages"][1]]});
     assert!(events(&pending).is_empty());
 }

@@ -62,6 +62,8 @@ const MOST_LONG: usize = 100;
 const MOST_EVIDENCE: usize = 20;
 /// How the key of a concern about an approver's month begins. It holds a space, which no event's id does.
 const HASTY: &str = "hasty ";
+/// The list of a person's offline codes.
+const CODES: &str = "codes";
 /// The key of what is known of a tenant's first event. It holds a space as well.
 const FIRST: &str = "first event";
 
@@ -448,8 +450,11 @@ impl<'t> Follower<'t> {
             told.push(self.raised(found, round, owners, about));
         }
         for id in access.open_findings() {
-            let is_ours =
-                ABOUT_ACCESS.iter().any(|rule| id.strip_prefix(rule).is_some_and(|rest| rest.starts_with(':')));
+            // A use may name the session too; whether its finding stands is judged with the use.
+            let is_ours = ABOUT_ACCESS.iter().any(|rule| {
+                let of_window = access.window.as_ref().map(|window| format!("{rule}:{window}"));
+                of_window.as_deref() == Some(id) || checkpoint::finding_id(&trail.tenant, rule, &access.id) == id
+            });
             if is_ours && !checked.found.iter().any(|found| found.id == id) {
                 let round = access.findings.get(id).map_or(1, |rounds| rounds.raised);
                 told.push(self.withdrawn(id, round, |event| about_access(event, access, None)));
@@ -701,7 +706,13 @@ impl<'t> Follower<'t> {
     async fn judge_use(&self, recorded: &Recorded) -> Result<(), ReadError> {
         let event = &recorded.event;
         let key = event.id.as_str();
-        if event.action == "computer.left" || !self.is_judged(event).await? {
+        if event.action == "computer.left" {
+            return Ok(());
+        }
+        if event.action == "computer.offline_code.retrieved" && event.account.is_none() {
+            self.remember_code(event).await?;
+        }
+        if !self.is_judged(event).await? {
             return Ok(());
         }
         for _ in 0..TRIES {
@@ -799,23 +810,48 @@ impl<'t> Follower<'t> {
         }
     }
 
-    /// The offline codes of the access's person in the time that it takes or took: they name a person alone.
+    /// The offline codes of an access's person: they name a person alone. Of a new access all, as it makes its person one who counts; else those
+    /// in the time that it takes or took.
     async fn codes_of(&self, was: Option<&Access>, is: &Access) -> Result<Vec<Recorded>, ReadError> {
         let (Some(subject), Some(begun)) = (&is.subject, is.granted_at) else { return Ok(Vec::new()) };
         if is.kind == AccessKind::Package {
             return Ok(Vec::new());
         }
         let until = |access: &Access| access.until().unwrap_or(self.trail.now);
-        let until = was.map(until).into_iter().chain([until(is)]).max().unwrap_or(self.trail.now);
-        let range =
-            Range { since: begun, until: until.plus(Duration::from_millis(1)), order: Order::Ascending, after: None };
-        let mut codes = HashMap::new();
-        let is_code = |event: &Event| event.action == "computer.offline_code.retrieved" && event.account.is_none();
-        for partition in self.partitions_of(subject) {
-            let index = Index::Involved { name: "by_actor", key: "actor_key", partition };
-            self.read_index(index, range.clone(), &mut codes, is_code).await?;
+        let range = match was {
+            Some(was) if was.granted_at.is_some() => {
+                let until = until(was).max(until(is)).plus(Duration::from_millis(1));
+                [begun.min(was.granted_at.unwrap_or(begun)).minus(INDEXED), until]
+            }
+            _ => [Instant::from_millis(0), Instant::from_millis(253_402_300_799_999)],
+        };
+        let mut ids = BTreeSet::new();
+        for name in accesses::person_names(subject) {
+            let list = facet(CODES, &name);
+            let (page, _) = self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| EventId::new(&key)));
         }
-        Ok(codes.into_values().collect())
+        self.trail.events_of(&ids.into_iter().collect::<Vec<_>>()).await
+    }
+
+    /// Remembers an offline code with its person, so that whatever access comes for them finds it.
+    async fn remember_code(&self, event: &Event) -> Result<(), ReadError> {
+        let key = event.id.as_str();
+        if self.trail.projection(Kind::Concern, key).await?.is_some() {
+            return Ok(());
+        }
+        let finding = checkpoint::finding_id(&self.trail.tenant, "use.outside_window", key);
+        let names = accesses::person_names(&accesses::party(&event.actor));
+        let place = |name: &String| Place { list: facet(CODES, name), at: event.occurred_at };
+        let kept = Kept {
+            key,
+            content: &Concern { finding, raised: 0, withdrawn: 0 },
+            places: names.iter().map(place).collect(),
+            due: None,
+            expires_at: Some(event.occurred_at.plus(self.trail.settings.retention())),
+        };
+        // Where somebody else was quicker, it is remembered.
+        self.trail.keep(Kind::Concern, None, kept).await.map(drop)
     }
 
     /// Whether somebody approved hastily too often in a month.
@@ -939,7 +975,8 @@ impl<'t> Follower<'t> {
         let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
         let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
         let expires_at = Some(event.occurred_at.plus(self.trail.settings.retention()));
-        let kept = Kept { key, content: &concern, places: place.into_iter().collect(), due, expires_at };
+        let places = before.map(|before| before.places().clone()).unwrap_or_default();
+        let kept = Kept { key, content: &concern, places: places.into_iter().chain(place).collect(), due, expires_at };
         self.trail.keep(Kind::Concern, before, kept).await
     }
 
@@ -957,7 +994,8 @@ impl<'t> Follower<'t> {
             .and_then(|before| before.due)
             .filter(|at| self.trail.now < *at && *at <= due)
             .unwrap_or(due);
-        let kept = Kept { key, content: &concern, places: BTreeSet::new(), due: Some(due), expires_at };
+        let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
+        let kept = Kept { key, content: &concern, places, due: Some(due), expires_at };
         // Where somebody else was quicker, it has done the same or more.
         self.trail.keep(Kind::Concern, before.as_ref(), kept).await.map(drop)
     }

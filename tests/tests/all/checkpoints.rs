@@ -288,14 +288,14 @@ async fn it_is_used_outside_its_window() {
     world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late"]).await;
 
     // A session with an end.
-    let ends = |id: &str| {
-        session(
-            id,
-            "created",
-            2000,
-            user("mark"),
-            json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}}),
-        )
+    let bounded = json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
+    let begun = |id: &str| {
+        vec![
+            session(id, "created", 2000, user("mark"), bounded.clone()),
+            session(id, "approved", 1950, user("john"), json!({})),
+            session(id, "granted", 1900, json!({"type": "system"}), bounded.clone()),
+            session(id, "expired", 1000, json!({"type": "system"}), json!({})),
+        ]
     };
     let login = |id: &str, session: &str, ago: u64| {
         of(
@@ -306,19 +306,50 @@ async fn it_is_used_outside_its_window() {
             json!({"session": {"id": session, "scope": "session"}, "account": {"name": "db"}, "target": {"type": "database", "name": "prices"}}),
         )
     };
-    world.told(&[ends("s-in"), login("l-1", "s-in", 1000), ends("s-out"), login("l-2", "s-out", 999)]).await;
+    world
+        .told(
+            &[begun("s-in"), vec![login("l-1", "s-in", 1000)], begun("s-out"), vec![login("l-2", "s-out", 999)]]
+                .concat(),
+        )
+        .await;
     world.settled().await;
     world.check("use.outside_window", &["alex@acme.example", "msp-out", "s-out"], &["msp-late"]).await;
-    let longer = session(
-        "s-out",
-        "granted",
-        1800,
-        json!({"type": "system"}),
-        json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(900)}}),
-    );
-    world.told(&[longer]).await;
+
+    // Denied, and used all the same; asked for and used before it is known to be granted.
+    let denied = session("s-denied", "denied", 1950, user("john"), json!({"reason": "No"}));
+    let asked = |id: &str| session(id, "created", 2000, user("mark"), bounded.clone());
+    world
+        .told(&[
+            asked("s-denied"),
+            denied,
+            login("l-3", "s-denied", 1500),
+            asked("s-late"),
+            login("l-4", "s-late", 1500),
+        ])
+        .await;
+    world.quiet().await;
+    world
+        .check("use.outside_window", &["alex@acme.example", "msp-out", "s-denied", "s-late", "s-out"], &["msp-late"])
+        .await;
+    world.told(&begun("s-late")[1..]).await;
     world.settled().await;
-    world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late", "s-out"]).await;
+    world
+        .check("use.outside_window", &["alex@acme.example", "msp-out", "s-denied", "s-out"], &["msp-late", "s-late"])
+        .await;
+
+    // A session that somebody names does not excuse the use of an account that it was not for.
+    let foreign = of(
+        "l-5",
+        "computer.accessed",
+        1500,
+        user("mark"),
+        json!({"session": {"id": "s-in", "scope": "session", "username": "mark_1"}, "account": {"name": "msp-stolen"}, "target": {"name": "W11"}}),
+    );
+    let named = session("s-in", "granted", 1899, json!({"type": "system"}), json!({"session": {"username": "mark_1"}}));
+    world.told(&[named, foreign]).await;
+    world.quiet().await;
+    let stolen = world.stack.get(&world.admin, "/v1/findings?rule=use.outside_window&account=msp-stolen").await;
+    assert_eq!(stolen.body["findings"][0]["state"], "open", "{}", stolen.text);
 }
 
 #[tokio::test]
@@ -468,6 +499,32 @@ async fn removal_is_not_confirmed() {
     world.told(&[said("unsaid")]).await;
     world.settled().await;
     world.check("removal.unconfirmed", &[], &["unsaid"]).await;
+}
+
+#[tokio::test]
+async fn a_portals_word_is_no_proof_where_the_account_is_in_a_directory_of_ours() {
+    let world = World::start().await;
+    // Nobody listens there.
+    let directory =
+        json!({"kind": "scim", "base_url": "http://127.0.0.1:9/scim/v2", "token": "env:JIT_AUDIT_SECRET_DIRECTORY"});
+    let application =
+        json!({"name": "App", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": directory});
+    assert_eq!(world.stack.put(&world.admin, "/v1/applications/app", &application).await.status, 201);
+    let about = |more: Value| {
+        let mut about =
+            json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"id": "app", "name": "App"}});
+        about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        about
+    };
+    let asked = about(json!({"justification": "Reset MFA for a user", "window": {"duration": "PT1H"}}));
+    world.told(&[of("a-1", "entra.account.requested", 3700, user("alex"), asked)]).await;
+    world.told(&[of("a-2", "entra.account.disabled", 60, user("alex"), about(json!({})))]).await;
+    pass(&world.stack, 340).await;
+    world.settled().await;
+    world.check("revocation.overdue", &["r-1"], &[]).await;
+    let row = world.stack.get(&world.admin, "/v1/reports/access?account=msp-1").await.body["rows"][0].clone();
+    assert_eq!((row["state"].as_str(), row.get("verified")), (Some("active"), None), "{row}");
+    assert!(row["exposure_ms"].as_i64().unwrap() > 0, "{row}");
 }
 
 #[tokio::test]

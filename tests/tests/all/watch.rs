@@ -366,7 +366,7 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
     let rows = stack.get(&admin, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
     assert_eq!(
         rows.iter().map(|row| (row["session"].as_str().unwrap(), row["state"].as_str().unwrap())).collect::<Vec<_>>(),
-        [("68", "ended"), ("own", "approved")]
+        [("own", "approved"), ("68", "ended")]
     );
     let finding =
         stack.get(&admin, "/v1/findings?rule=approval.by_requester&state=open").await.body["findings"][0].clone();
@@ -434,11 +434,13 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
     forget(&stack).await;
     assert_eq!(stack.call(&stack.reader("acme"), "/v1/projections/rebuild").await.status, 403);
     assert_eq!(stack.call(&admin, "/v1/projections/rebuild").await.status, 202);
-    until("the rebuild is done", async || {
-        pass(&stack, 300).await;
-        (projections(&stack).await.len() == expected.len()).then_some(())
-    })
-    .await;
+    let kept = |all: BTreeMap<(String, String), String>| {
+        all.into_keys().filter(|(pk, _)| !pk.starts_with("day")).collect::<Vec<_>>()
+    };
+    let all = kept(expected.clone());
+    until("the rebuild is done", async || (kept(projections(&stack).await) == all).then_some(())).await;
+    settled(&stack, &admin).await;
+    pass(&stack, 300).await;
     settled(&stack, &admin).await;
     same(&projections(&stack).await, &expected, "rebuilt");
     assert_eq!(findings_told(&stack, &admin).await.len(), events.len());
