@@ -651,7 +651,7 @@ impl Access {
             "window.ended" => {
                 self.ends_at = time("new_end").or(self.ends_at);
                 let by_itself = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &party(&event.actor)));
-                self.end_cause = Some(if by_itself { EndCause::Canceled } else { EndCause::Terminated });
+                self.end_cause.get_or_insert(if by_itself { EndCause::Canceled } else { EndCause::Terminated });
             }
             "revocation.covered" => {
                 self.end_cause = Some(EndCause::Covered);
@@ -862,7 +862,9 @@ impl Access {
         }
         match event.action.as_str() {
             "entitlement.removed" if self.ended_at.is_none() => {
-                self.end(event.occurred_at, cause_of(event, self.ends_at), Proof::Source, &event.id);
+                let cause = cause_of(event, self.ends_at);
+                self.end_cause = Some(cause);
+                self.end(event.occurred_at, cause, Proof::Source, &event.id);
                 if self.ended_at.is_some() {
                     self.standing = Standing::Ended;
                 }
@@ -1051,5 +1053,161 @@ fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
         () if is_holder => EndCause::Canceled,
         () if planned.is_some_and(|planned| planned <= event.occurred_at) => EndCause::Expired,
         () => EndCause::Removed,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{arbitrary::recorded, event::Tenant, intake};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn at(minutes: i64) -> Instant {
+        Instant::from_millis(1_795_307_160_000 + minutes * 60_000)
+    }
+
+    /// An event some minutes after the first, with more members.
+    fn event(id: &str, action: &str, minutes: i64, actor: &str, more: Value) -> Recorded {
+        let tenant = Tenant::new("acme").unwrap();
+        let day = Duration::from_secs(86_400);
+        let intake = intake::Intake { tenant: &tenant, now: at(0).plus(day), retention: day * 400 };
+        let actor = if actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "email": actor}) };
+        let mut event = json!({"id": id, "action": action, "occurred_at": at(minutes), "actor": actor});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        recorded(intake::read(&event.to_string(), &intake, EventId::fresh).unwrap(), at(minutes))
+    }
+
+    fn session(step: &str, minutes: i64, actor: &str, more: Value) -> Recorded {
+        let mut session = json!({"id": "s", "scope": "session"});
+        session.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let more = json!({"session": session, "target": {"name": "shop"}});
+        event(
+            &format!("{step}-{minutes}-{actor}").replace(['@', '.'], "-"),
+            &format!("session.{step}"),
+            minutes,
+            actor,
+            more,
+        )
+    }
+
+    fn used(id: &str, minutes: i64) -> Recorded {
+        event(
+            id,
+            "computer.accessed",
+            minutes,
+            "mark@acme.example",
+            json!({"account": {"name": "u1"}, "target": {"name": "W11"}}),
+        )
+    }
+
+    fn key() -> Key {
+        Key::Session("s".to_owned())
+    }
+
+    fn whole_life() -> Vec<Recorded> {
+        let times = json!({"starts_at": at(10), "ends_at": at(70), "username": "u1"});
+        vec![
+            session("created", 0, "mark@acme.example", json!({"starts_at": at(10), "ends_at": at(70)})),
+            session("approved", 5, "john@acme.example", json!({})),
+            session("granted", 10, "System", times),
+            used("use-1", 20),
+            used("use-2", 30),
+            used("use-before", -5),
+            used("use-after", 75),
+            session("expired", 71, "System", json!({})),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn neither_order_nor_repetition_makes_a_difference(order in Just((0..16usize).collect::<Vec<_>>()).prop_shuffle()) {
+            let all = whole_life();
+            let shuffled = order.iter().map(|place| all[place % 8].clone()).collect();
+            prop_assert_eq!(Access::of(&key(), shuffled), Access::of(&key(), all));
+        }
+    }
+
+    #[test]
+    fn a_session_holds_its_account_from_its_grant_to_its_end() {
+        let access = Access::of(&key(), whole_life()).unwrap();
+        assert_eq!((access.uses, access.first_used_at, access.last_used_at), (2, Some(at(20)), Some(at(30))));
+        assert_eq!((access.standing, access.end_cause), (Standing::Ended, Some(EndCause::Expired)));
+        assert_eq!((access.lateness_ms, access.duration_ms()), (Some(60_000), Some(61 * 60_000)));
+        let denied =
+            vec![whole_life().remove(0), session("denied", 5, "john@acme.example", json!({})), used("use-1", 20)];
+        let denied = Access::of(&key(), denied).unwrap();
+        assert_eq!((denied.standing, denied.uses, denied.holds(at(20))), (Standing::Denied, 0, false));
+    }
+
+    #[test]
+    fn it_is_approved_when_as_many_people_as_are_needed_have() {
+        let asked = || session("created", 0, "mark@acme.example", json!({"approvals_needed": 2, "roles": ["a", "b"]}));
+        let role = |who: &str, minutes: i64, roles: Value| {
+            session("approved", minutes, who, json!({"scope": "role", "roles": roles}))
+        };
+        let approved_at = |rows: Vec<Recorded>| Access::of(&key(), rows).unwrap().approved_at;
+        let (ann, bob, eve) = ("ann@x.example", "bob@x.example", "eve@x.example");
+        assert_eq!(
+            approved_at(vec![asked(), role(ann, 1, json!(["a", "b"])), role(ann, 2, json!(["a", "b"]))]),
+            None,
+            "twice the same"
+        );
+        let rows =
+            || vec![asked(), role(ann, 1, json!(["a", "b"])), role(bob, 2, json!(["a"])), role(bob, 4, json!(["b"]))];
+        assert_eq!(approved_at(rows()), Some(at(4)));
+        assert_eq!(
+            approved_at([rows(), vec![role(eve, 9, json!(["a", "b"]))]].concat()),
+            Some(at(4)),
+            "one more changes nothing"
+        );
+    }
+
+    #[test]
+    fn people_are_one_by_address_or_id_and_by_name_only_where_that_is_all() {
+        let party = |id: Option<&str>, email: Option<&str>, name: Option<&str>| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            Party { kind: None, id: text(id), name: text(name), email: text(email) }
+        };
+        let john = Some("John Smith");
+        for (a, b, same) in [
+            (party(Some("1"), Some("a@x"), None), party(Some("1"), Some("b@x"), None), true),
+            (party(Some("1"), Some("a@x"), None), party(Some("2"), Some("A@X"), None), true),
+            (party(Some("1"), None, john), party(Some("2"), None, john), false),
+            (party(None, Some("a@x"), john), party(None, Some("b@x"), john), false),
+            (party(None, None, john), party(None, None, Some("john smith")), true),
+            (party(None, Some("a@x"), john), party(None, None, john), true),
+            (Party::default(), Party::default(), false),
+        ] {
+            assert_eq!(is_same(&a, &b), same, "{a:?} {b:?}");
+        }
+        assert_eq!(person_names(&party(None, Some("A@x"), john)), ["a@x"]);
+    }
+
+    #[test]
+    fn of_very_many_uses_the_first_and_the_last_are_kept() {
+        let mut events = whole_life();
+        events[2] = session("granted", 10, "System", json!({"username": "u1"}));
+        events.remove(0);
+        events.pop();
+        events.extend((0..2000).map(|number| used(&format!("more-{number}"), 100 + number / 2)));
+        let access = Access::of(&key(), events).unwrap();
+        // One of the first was before it began.
+        assert_eq!((access.uses, access.more_uses), (499, true));
+        assert_eq!((access.first_used_at, access.last_used_at), (Some(at(20)), Some(at(1099))));
+        assert!(access.events.iter().any(|id| id.as_str().starts_with("granted")), "steps are all kept");
+    }
+
+    #[test]
+    fn steps_of_one_moment_follow_as_they_must() {
+        let rows = |step: &str, id: &str| {
+            let mut recorded = session(step, 3, "john@acme.example", json!({}));
+            recorded.event.id = EventId::new(id).unwrap();
+            recorded
+        };
+        let access =
+            Access::of(&key(), vec![rows("granted", "a"), rows("approved", "b"), rows("created", "c")]).unwrap();
+        assert_eq!((access.standing, access.misfits.len()), (Standing::Active, 0));
     }
 }

@@ -294,12 +294,9 @@ impl Trail<'_> {
             (None, Some(_)) => &["due", "due_at"],
             (None, None) => &["due", "due_at", "ttl"],
         };
-        match due {
-            Some(at) => {
-                set.push(("due", text(&keys::watch_due(keys::due_shard(key)))));
-                set.push(("due_at", text(&at.to_string())));
-            }
-            None => {}
+        if let Some(at) = due {
+            set.push(("due", text(&keys::watch_due(keys::due_shard(key)))));
+            set.push(("due_at", text(&at.to_string())));
         }
         match before {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),

@@ -639,3 +639,102 @@ async fn an_auditors_quarter() {
         .await;
     assert!(unknown.status == 400 && unknown.text.contains("account_name"), "{}", unknown.text);
 }
+
+#[tokio::test]
+async fn people_of_one_name_are_two() {
+    let world = with_packages().await;
+    let named = |id: &str| {
+        let mut events = assigned(id, "sales", id, 2);
+        for event in &mut events {
+            event["subject"]["name"] = json!("John Smith");
+        }
+        events
+    };
+    world.told(&named("john-1")).await;
+    world.told(&named("john-2")).await;
+    world.rows("package-users?package=sales", 2).await;
+    assert_eq!(
+        world.rows("user-resources?person=john-1@acme.example", 2).await[0]["origins"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(world.rows("access?person=john-2@acme.example", 1).await[0]["request_id"], "john-2");
+}
+
+#[tokio::test]
+async fn an_account_that_several_had_is_told_of_the_one_who_is_asked_about() {
+    let world = World::start().await;
+    let asked = |id: &str, name: &str, ago: u64| {
+        of(
+            id,
+            "entra.account.requested",
+            seconds_ago(ago),
+            user(name),
+            json!({"account": {"name": "shared"}, "target": {"name": "Entra"}, "justification": "Reset MFA for a user", "window": false, "session": {"id": id, "scope": "session", "ends_at": seconds_ago(ago - 600)}}),
+        )
+    };
+    world.told(&[asked("a-1", "mark", 9000), asked("a-2", "ann", 7000)]).await;
+    world.rows("access?account=shared", 2).await;
+    assert_eq!(world.rows("access?account=shared&person=ann@acme.example", 1).await[0]["session"], "a-2");
+    let summary = world.report("revocation?account=shared&person=ann@acme.example").await["summary"].clone();
+    assert_eq!(
+        (&summary["not_gone"], &summary["ended"]),
+        (&json!(1), &json!(0)),
+        "what is not known to be gone counts: {summary}"
+    );
+    assert!(summary["residual_exposure_ms"].as_i64().unwrap() >= 6_400_000, "{summary}");
+}
+
+#[tokio::test]
+async fn a_removal_that_was_requested_by_itself_ends_the_assignment() {
+    let world = with_packages().await;
+    world.told(&assigned("r-1", "sales", "mark", 3)).await;
+    world.rows("package-users?package=sales", 1).await;
+    let about = json!({"request_id": "r-2", "target": {"type": "package", "id": "sales", "name": "SALES"}, "subject": subject("mark")});
+    world.told(&[of("r-2-1", "entitlement.removed", seconds_ago(60), user("it"), about)]).await;
+    world.rows("package-users?package=sales", 0).await;
+    let rows = world.rows("access", 1).await;
+    assert_eq!(
+        (rows[0]["state"].as_str(), rows[0]["end_cause"].as_str(), rows[0]["request_id"].as_str()),
+        (Some("ended"), Some("removed"), Some("r-1"))
+    );
+}
+
+#[tokio::test]
+async fn an_import_that_tells_of_an_assignment_twice_is_one_access_with_its_policy() {
+    let world = with_packages().await;
+    let package = json!({"id": "sales", "displayName": "SALES"});
+    let target = json!({"objectId": "oid-mark", "displayName": "Mark", "principalName": "mark@acme.example"});
+    let policy = json!({"id": "initial", "displayName": "Initial"});
+    let schedule = json!({"startDateTime": seconds_ago(86_000), "expiration": {"type": "afterDateTime", "endDateTime": seconds_ahead(86_400)}});
+    let assignment = json!({"id": "as-1", "state": "delivered", "accessPackage": package, "target": target, "assignmentPolicy": policy, "schedule": schedule});
+    let request = json!({"id": "rq-1", "requestType": "userAdd", "state": "delivered", "createdDateTime": seconds_ago(87_000), "completedDateTime": seconds_ago(86_000),
+        "justification": "Quarterly numbers", "accessPackage": package, "requestor": target, "assignment": {"id": "as-1", "assignmentPolicy": policy}, "schedule": schedule});
+    for object in [assignment, request] {
+        let answer = world.stack.post(&world.portal, "/v1/events?format=entra", &object).await;
+        assert_eq!((answer.status.as_u16(), answer.body["created"].as_u64()), (200, Some(1)), "{}", answer.text);
+        world.rows("access", 1).await;
+    }
+    let row = until("the access is that of the request", async || {
+        world.rows("access", 1).await.into_iter().find(|row| row["request_id"] == "rq-1")
+    })
+    .await;
+    assert_eq!(row["policy"]["id"], "initial", "{row}");
+    let rows = world.rows("package-users?package=sales", 1).await;
+    assert_eq!(
+        (rows[0]["policy"]["id"].as_str(), rows[0]["policy_details"]["id"].as_str()),
+        (Some("initial"), Some("initial"))
+    );
+}
+
+#[tokio::test]
+async fn an_answer_says_since_when_anything_is_known() {
+    let world = World::start().await;
+    world.told(&session("s-1", "mark", "prices", 90_000, 300, true)).await;
+    world.rows("access", 1).await;
+    let known = world.report("access").await["known_since"].clone();
+    assert_eq!(known, world.rows("access", 1).await[0]["asked_at"]);
+    let before = world.report(&format!("account-holder?account=u&at={}", seconds_ago(400_000))).await;
+    assert_eq!(before["rows"], json!([]));
+    assert!(before["note"].as_str().unwrap().contains("before the first imported record"), "{before}");
+    assert!(world.report(&format!("access?since={}", seconds_ago(80_000))).await.get("note").is_none());
+}
