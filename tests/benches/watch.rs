@@ -11,7 +11,7 @@ use shared::{
         listing::{Index, Order, Pace, Range},
     },
 };
-use tests::{Stack, TEMPLATE, options, store};
+use tests::{Stack, options, store, without_watch};
 
 use crate::{
     Scale,
@@ -25,11 +25,7 @@ const DAYS: usize = 390;
 
 /// A stack whose stream nobody reads.
 async fn unwatched() -> Stack {
-    let enabled = "            StartingPosition: TRIM_HORIZON\n";
-    assert!(TEMPLATE.contains(enabled));
-    let template =
-        TEMPLATE.replace(enabled, "            StartingPosition: TRIM_HORIZON\n            Enabled: false\n");
-    Stack::with(local::Options { template, ..options() }).await
+    Stack::with(local::Options { template: without_watch(), ..options() }).await
 }
 
 /// One access of many, as eight events: asked for, approved by two, begun, used three times, ended.

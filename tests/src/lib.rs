@@ -65,6 +65,19 @@ pub fn options() -> Options {
     Options { secrets, ..Options::new(TEMPLATE, Functions::all()) }
 }
 
+/// The project's own template, whose function that follows the trail does nothing by itself.
+pub fn without_watch() -> String {
+    let (before, watch) = TEMPLATE.split_once("\n  Watch:\n").expect("the function");
+    let watch = watch.replacen(
+        "StartingPosition: TRIM_HORIZON",
+        "StartingPosition: TRIM_HORIZON\n            Enabled: false",
+        1,
+    );
+    let minute = "ScheduleExpression: rate(1 minute)";
+    let watch = watch.replacen(minute, &format!("{minute}\n            State: DISABLED"), 1);
+    format!("{before}\n  Watch:\n{watch}")
+}
+
 impl Stack {
     /// The project's own stack.
     pub async fn start() -> Self {

@@ -11,7 +11,7 @@ use std::{
 
 use local::Functions;
 use serde_json::{Value, json};
-use tests::{Stack, options, seconds_ago};
+use tests::{Stack, options, seconds_ago, without_watch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -64,7 +64,8 @@ impl Proxy {
     /// The project's stack with its functions behind the proxy.
     async fn stack(self: &Arc<Self>) -> Stack {
         let functions = Functions::all().through("DynamoDB", &self.url);
-        let stack = Stack::with(local::Options { functions, ..options() }).await;
+        // What follows the trail by itself would meet the faults that are planned for requests.
+        let stack = Stack::with(local::Options { functions, template: without_watch(), ..options() }).await;
         self.engine.set(stack.running.engine_url().to_owned()).unwrap();
         stack
     }
