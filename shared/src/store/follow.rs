@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::{
     accesses::{self, Access, Decision, Key, Kind as AccessKind},
     application::Configured,
-    checkpoint::{self, ABOUT_ACCESS, Context, Found, Hasty, People, alias},
+    checkpoint::{self, ABOUT_ACCESS, Checked, Context, Found, Hasty, People, alias},
     event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Session},
     figures::{self, Part},
     finding::{self, Finding},
@@ -299,12 +299,14 @@ impl<'t> Follower<'t> {
                 access = Access::of(key, known.values().cloned().collect()).unwrap_or(access);
             }
             let events: Vec<Recorded> = known.values().cloned().collect();
-            let (told, again) = self.judge(&access, &events).await?;
+            // An assignment that another access is known by is told there, and is no access of its own.
+            let is_double = self.is_double(&access).await?;
+            let (told, again) = self.judge(&access, &events, is_double).await?;
             if !told.is_empty() {
                 known.extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
                 access = Access::of(key, known.values().cloned().collect()).unwrap_or(access);
             }
-            let (places, mut due) = self.places(&access, again).await?;
+            let (places, mut due) = if is_double { Default::default() } else { self.places(&access, again).await? };
             let quiet = access.recorded_until.plus(INDEXED);
             if !is_look && access.granted_at.is_some() && trail.now < quiet {
                 due = Some(due.map_or(quiet, |due| due.min(quiet)));
@@ -359,16 +361,17 @@ impl<'t> Follower<'t> {
         };
         let range = Range { since: begun.min(access.at()), until, order: Order::Ascending, after: None };
         let is_package = access.kind == AccessKind::Package;
-        let (index, party) = match is_package {
-            true => (("by_subject", "subject_key"), &access.subject),
-            false => (("by_account", "account_key"), &access.account),
+        let own = key;
+        let (name, key, party) = match is_package {
+            true => ("by_subject", "subject_key", &access.subject),
+            false => ("by_account", "account_key", &access.account),
         };
         let is_wanted = |event: &Event| match Key::of(event) {
-            Some(of) => of == *key || is_about_others(event),
+            Some(of) => of == *own || is_about_others(event),
             None => true,
         };
-        for (name, partition) in party.iter().flat_map(|party| self.partitions_of(party)).map(|it| (index.0, it)) {
-            let index = Index::Involved { name, key: index.1, partition };
+        for partition in party.iter().flat_map(|party| self.partitions_of(party)) {
+            let index = Index::Involved { name, key, partition };
             self.read_index(index, range.clone(), known, is_wanted).await?;
         }
         Ok(known.len() > count)
@@ -433,13 +436,21 @@ impl<'t> Follower<'t> {
     }
 
     /// Asks the rules, and tells what differs from what the trail tells of findings. The events, and when to ask again.
-    async fn judge(&self, access: &Access, events: &[Recorded]) -> Result<(Vec<Recorded>, Option<Instant>), ReadError> {
+    async fn judge(
+        &self,
+        access: &Access,
+        events: &[Recorded],
+        is_double: bool,
+    ) -> Result<(Vec<Recorded>, Option<Instant>), ReadError> {
         let trail = self.trail;
         let people = self.people_of(access).await?;
         let strangers = self.strangers(access, &people).await?;
         let thresholds = &trail.settings.thresholds;
         let context = Context { thresholds, people: &people, strangers: &strangers, now: trail.now };
-        let checked = checkpoint::check(&trail.tenant, access, events, &context);
+        let checked = match is_double {
+            true => Checked::default(),
+            false => checkpoint::check(&trail.tenant, access, events, &context),
+        };
         let is_open = |id: &str| access.findings.get(id).is_some_and(|rounds| rounds.raised > rounds.withdrawn);
         let mut told = Vec::new();
         for found in checked.found.iter().filter(|found| !is_open(&found.id)) {
@@ -525,10 +536,6 @@ impl<'t> Follower<'t> {
         let assignment = access.assignment.iter().map(|assignment| facet("assignment", assignment));
         let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
         facets.extend(people.map(|name| facet("person", &name)).chain(things).chain(assignment));
-        // An assignment that another access is known by is told there, and is no access of its own.
-        if self.is_double(access).await? {
-            return Ok((BTreeSet::new(), None));
-        }
         let (_, last) = access.span();
         let lasts_until = last.unwrap_or(self.trail.now).max(at);
         let is_long = lasts_until.millis() - at.millis() > i64::try_from(LONG.as_millis()).unwrap_or(i64::MAX);
