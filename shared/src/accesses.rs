@@ -485,6 +485,37 @@ impl Access {
         Some(access)
     }
 
+    /// The access with what came since, where its first events are past their retention and it cannot be computed from all of them any more.
+    #[must_use]
+    pub fn continued(&self, key: &Key, mut new: Vec<Recorded>) -> Self {
+        new.retain(|recorded| !self.events.contains(&recorded.event.id));
+        new.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        let mut access = Self { pending: Vec::new(), ..self.clone() };
+        for recorded in &new {
+            let is_own = Key::of(&recorded.event).as_ref() == Some(key);
+            let is_taken = match is_own {
+                true if is_afterthought(&recorded.event) => {
+                    access.take_afterthought(&recorded.event);
+                    true
+                }
+                true => {
+                    access.take_step(recorded);
+                    access.recorded_until = access.recorded_until.max(recorded.recorded_at);
+                    true
+                }
+                false => access.take_other(recorded),
+            };
+            if is_taken {
+                access.events.push(recorded.event.id.clone());
+                access.take_use(recorded, is_own);
+            }
+        }
+        let ended = access.ended_at.is_some() && access.granted_at.is_some();
+        access.standing = if ended { Standing::Ended } else { access.standing };
+        access.conclude();
+        access
+    }
+
     /// What was asked, whichever event says it first.
     fn take_facts(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
@@ -1197,6 +1228,27 @@ mod tests {
         assert_eq!((access.uses, access.more_uses), (499, true));
         assert_eq!((access.first_used_at, access.last_used_at), (Some(at(20)), Some(at(1099))));
         assert!(access.events.iter().any(|id| id.as_str().starts_with("granted")), "steps are all kept");
+    }
+
+    #[test]
+    fn what_outlives_the_retention_of_its_first_events_still_ends() {
+        let about = |id: &str, action: &str, minutes: i64| {
+            let more = json!({"request_id": "r", "subject": {"email": "mark@acme.example"}, "target": {"type": "package", "name": "Sales"}, "window": false});
+            let more = if action == "entitlement.fulfilled" {
+                more
+            } else {
+                json!({"request_id": "r", "subject": more["subject"], "target": more["target"]})
+            };
+            event(id, action, minutes, "mark@acme.example", more)
+        };
+        let key = Key::Request("r".to_owned());
+        let first = vec![about("a", "entitlement.requested", 0), about("b", "entitlement.fulfilled", 1)];
+        let was = Access::of(&key, first).unwrap();
+        let removed = about("c", "entitlement.removed", 500);
+        assert_eq!(Access::of(&key, vec![removed.clone()]), None);
+        let now = was.continued(&key, vec![removed.clone()]);
+        assert_eq!((now.standing, now.ended_at, now.requester.is_some()), (Standing::Ended, Some(at(500)), true));
+        assert_eq!(now.continued(&key, vec![removed]), now);
     }
 
     #[test]

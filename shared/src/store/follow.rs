@@ -291,12 +291,22 @@ impl<'t> Follower<'t> {
                 self.gather(key, &mut known).await?;
             }
             self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
-            let Some(mut access) = Access::of(key, known.values().cloned().collect()) else { return Ok(None) };
+            let computed = |known: &HashMap<EventId, Recorded>| {
+                let events: Vec<Recorded> = known.values().cloned().collect();
+                match &was {
+                    // Its first events are past their retention; what they came to is known, and goes on from there.
+                    Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => {
+                        Some(was.continued(key, events))
+                    }
+                    _ => Access::of(key, events),
+                }
+            };
+            let Some(mut access) = computed(&known) else { return Ok(None) };
             let bounds = |access: &Access| (access.granted_at, access.until(), access.account.clone());
             let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
             // Once more when it is quiet: an index may not have named what had come just before it.
             if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
-                access = Access::of(key, known.values().cloned().collect()).unwrap_or(access);
+                access = computed(&known).unwrap_or(access);
             }
             let events: Vec<Recorded> = known.values().cloned().collect();
             // An assignment that another access is known by is told there, and is no access of its own.
@@ -304,7 +314,7 @@ impl<'t> Follower<'t> {
             let (told, again) = self.judge(&access, &events, is_double).await?;
             if !told.is_empty() {
                 known.extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
-                access = Access::of(key, known.values().cloned().collect()).unwrap_or(access);
+                access = computed(&known).unwrap_or(access);
             }
             let (places, mut due) = if is_double { Default::default() } else { self.places(&access, again).await? };
             let quiet = access.recorded_until.plus(INDEXED);
