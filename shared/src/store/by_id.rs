@@ -3,10 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use tokio::time::Instant as Deadline;
 
 use crate::{
     event::{EventId, Recorded},
-    store::{Pauses, ReadError, Store, Trail, Unavailable, item, keys, wire},
+    store::{
+        Pauses, ReadError, Store, Trail, Unavailable,
+        item::{self, Item},
+        keys,
+        wire::{self, Key},
+    },
 };
 
 /// DynamoDB's limit for one BatchGetItem.
@@ -38,30 +44,43 @@ impl Trail<'_> {
 
     /// The events with those keys, by key; those that are not there are left out.
     pub(super) async fn events_by_key(&self, all: Vec<String>) -> Result<HashMap<String, Recorded>, ReadError> {
-        let Store { client, events, .. } = self.store;
         let mut found = HashMap::with_capacity(all.len());
         for chunk in all.chunks(KEYS) {
-            let mut keys: Vec<_> =
-                chunk.iter().map(|key| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))])).collect();
-            let mut pauses = Pauses::until(self.deadline);
-            while !keys.is_empty() {
-                // The builder refuses a request without keys, and there are some.
-                #[allow(clippy::expect_used)]
-                let wanted = KeysAndAttributes::builder()
-                    .set_keys(Some(keys))
-                    .consistent_read(true)
-                    .build()
-                    .expect("keys are given");
-                let call = client.batch_get_item().request_items(events, wanted);
-                let (items, undone) = Pauses::retry(self.deadline, || wire::batch_get(call.clone())).await?;
-                for item in items {
-                    let recorded = item::read(item)?;
-                    found.insert(keys::event(&recorded.event.tenant, &recorded.event.id), recorded);
-                }
-                keys = undone;
-                if !keys.is_empty() && !pauses.pause().await {
-                    return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
-                }
+            let key = |key: &String| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))]);
+            let keys = chunk.iter().map(key).collect();
+            for item in self.store.items(&self.store.events, keys, self.deadline).await? {
+                let recorded = item::read(item)?;
+                found.insert(keys::event(&recorded.event.tenant, &recorded.event.id), recorded);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Store {
+    /// The items of a table with those keys, [`KEYS`] at most; those that are not there are left out.
+    pub(super) async fn items(
+        &self,
+        table: &str,
+        mut keys: Vec<Key>,
+        deadline: Deadline,
+    ) -> Result<Vec<Item>, Unavailable> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut pauses = Pauses::until(deadline);
+        while !keys.is_empty() {
+            // The builder refuses a request without keys, and there are some.
+            #[allow(clippy::expect_used)]
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .consistent_read(true)
+                .build()
+                .expect("keys are given");
+            let call = self.client.batch_get_item().request_items(table, wanted);
+            let (items, undone) = Pauses::retry(deadline, || wire::batch_get(call.clone())).await?;
+            found.extend(items);
+            keys = undone;
+            if !keys.is_empty() && !pauses.pause().await {
+                return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())));
             }
         }
         Ok(found)

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant as Deadline;
@@ -200,31 +200,10 @@ impl Trail<'_> {
     }
 
     async fn some_projections(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Projection>, ReadError> {
-        let Store { client, state, .. } = self.store;
         let pk = keys::projections(kind.word(), &self.tenant);
         let key = |sk: &&String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))]);
-        let mut keys: Vec<_> = wanted.iter().map(key).collect();
-        let mut found = Vec::with_capacity(keys.len());
-        let mut pauses = Pauses::until(self.deadline);
-        while !keys.is_empty() {
-            // The builder refuses a request without keys, and there are some.
-            #[allow(clippy::expect_used)]
-            let wanted = KeysAndAttributes::builder()
-                .set_keys(Some(keys))
-                .consistent_read(true)
-                .build()
-                .expect("keys are given");
-            let call = client.batch_get_item().request_items(state, wanted);
-            let (items, undone) = Pauses::retry(self.deadline, || wire::batch_get(call.clone())).await?;
-            for item in items {
-                found.push(Projection::of(item)?);
-            }
-            keys = undone;
-            if !keys.is_empty() && !pauses.pause().await {
-                return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())).into());
-            }
-        }
-        Ok(found)
+        let items = self.store.items(&self.store.state, wanted.iter().map(key).collect(), self.deadline).await?;
+        Ok(items.into_iter().map(Projection::of).collect::<Result<_, _>>()?)
     }
 
     /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.

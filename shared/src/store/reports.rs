@@ -248,10 +248,12 @@ async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, ReadError> 
     }
     let position = |head: &Head<'_>| head.next.as_ref().map(|it| (it.event.occurred_at, it.event.id.clone()));
     let places: Vec<_> = heads.iter().map(position).collect();
-    // One listing is of one order; where there are several, the newest comes first.
     let first = places.iter().enumerate().filter_map(|(place, at)| Some((at.clone()?, place)));
-    let is_request = heads.len() == 2 && heads.iter().any(|head| head.is_ascending());
-    let chosen = if is_request { first.min() } else { first.max() };
+    // All of them go one way.
+    let chosen = match heads.first().map(|head| head.listing.order()) {
+        Some(Order::Ascending) => first.min(),
+        Some(Order::Descending) | None => first.max(),
+    };
     let Some((at, place)) = chosen else { return Ok(None) };
     let found = heads[place].next.take();
     heads[place].next = heads[place].listing.next().await?;
@@ -261,12 +263,6 @@ async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, ReadError> 
         }
     }
     Ok(found)
-}
-
-impl Head<'_> {
-    fn is_ascending(&self) -> bool {
-        self.listing.order() == Order::Ascending
-    }
 }
 
 /// Whether an event is what a report is about.

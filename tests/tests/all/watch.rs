@@ -182,6 +182,54 @@ async fn a_record_that_cannot_be_taken_is_put_aside_and_blocks_nothing() {
     );
 }
 
+/// A late request explains a use that was a finding. Whoever follows it is killed at some point, and nobody delivers it again once the access
+/// is kept: what it means for the use must have been put down by then.
+#[tokio::test]
+async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_killed() {
+    let stack = Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
+    let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
+    assert_eq!(stack.put(&admin, "/v1/applications/desktops", &application).await.status, 201);
+    let (store, tenant) = (store(&stack), Tenant::new("acme").unwrap());
+    let alex = json!({"type": "user", "email": "alex@acme.example"});
+    let mut killed = 0;
+    for number in 0..12_u64 {
+        let account = json!({"name": format!("msp-{number}")});
+        let used = json!({"id": format!("use-{number}"), "action": "computer.accessed", "occurred_at": seconds_ago(3000), "actor": alex, "account": account, "target": {"name": "W11"}});
+        told(&stack, "acme", &[used]).await;
+        let recorded = async |id: String| tests::recorded(&stack, "acme", &[id]).await;
+        let trail = async || store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+        trail().await.follow(recorded(format!("use-{number}")).await).await.unwrap();
+        pass(&stack, 200).await;
+        // It is judged once more a while after, which must not be what helps.
+        pass(&stack, 300).await;
+        let asked = json!({"id": format!("ask-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(3100), "actor": alex, "account": account, "target": {"id": "desktops", "name": "Desktops"},
+            "justification": "Reset MFA for a user", "window": false, "session": {"id": format!("s-{number}"), "scope": "session", "starts_at": seconds_ago(3100), "ends_at": seconds_ago(100)}});
+        told(&stack, "acme", &[asked]).await;
+        let late = recorded(format!("ask-{number}")).await;
+        let key = format!("s:s-{number}");
+        let mut time = Duration::from_millis(1 + number);
+        loop {
+            let trail = trail().await;
+            let is_done = tokio::time::timeout(time, trail.follow(late.clone())).await.is_ok();
+            let is_kept = trail.projection(shared::store::projections::Kind::Access, &key).await.unwrap().is_some();
+            killed += u32::from(is_kept && !is_done);
+            if is_kept {
+                break;
+            }
+            time += Duration::from_millis(1);
+        }
+        pass(&stack, 300).await;
+        let told = findings_told(&stack, &admin).await;
+        let of_it =
+            told.iter().filter(|event| event["account"] == account && event["details"]["rule"] == "use.outside_window");
+        let mut actions: Vec<_> = of_it.map(|event| event["action"].as_str().unwrap()).collect();
+        actions.sort_unstable();
+        assert_eq!(actions, ["finding.raised", "finding.withdrawn"], "account {number}");
+    }
+    eprintln!("killed after it was kept: {killed} times");
+}
+
 /// What is computed of a tenant, as it is stored, but for how often and in which places of queues.
 async fn projections(stack: &Stack) -> BTreeMap<(String, String), String> {
     let mut found = BTreeMap::new();
