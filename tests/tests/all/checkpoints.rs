@@ -138,7 +138,7 @@ async fn a_sound_session_has_no_finding() {
 }
 
 #[tokio::test]
-async fn a_justification_is_missing_or_too_short() {
+async fn s5_were_requests_properly_justified() {
     let world = World::start().await;
     let asked = |id: &str, justification: Value| {
         session(id, "created", 50, user("mark"), json!({"justification": justification}))
@@ -353,7 +353,7 @@ async fn it_is_used_outside_its_window() {
 }
 
 #[tokio::test]
-async fn it_is_used_for_what_was_not_requested() {
+async fn s5_was_access_only_used_for_its_intended_purpose() {
     let world = World::start().await;
     let login = |session: &str, target: &str| {
         of(

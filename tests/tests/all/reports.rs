@@ -241,69 +241,109 @@ async fn s4_determine_the_status_of_a_users_request() {
     assert_eq!(world.stack.get(&world.admin, "/v1/reports/requests/none").await.status, 404);
 }
 
-#[tokio::test]
-async fn s4_each_row_of_the_table_of_request_statuses() {
+/// What a request's report shows of the last of these actions: category, activity, request status.
+async fn shows(actions: &[&str], expected: [&str; 3]) -> World {
     let world = World::start().await;
-    let rows = [
-        (
-            "entitlement.auto_approved",
-            "EntitlementManagement",
-            "Auto approve access package assignment request",
-            "Request doesn't require approval",
-        ),
-        ("entitlement.approval_created", "UserManagement", "Create request approval", "Request requires approval"),
-        (
-            "entitlement.approver_added",
-            "UserManagement",
-            "Add approver to request approval",
-            "Request requires approval",
-        ),
-        (
-            "entitlement.approved",
-            "EntitlementManagement",
-            "Approve access package assignment request",
-            "Request approved",
-        ),
-        (
-            "entitlement.ready",
-            "EntitlementManagement",
-            "Ready to fulfill access package assignment request",
-            "Request approved, or doesn't require approval",
-        ),
-        (
-            "entitlement.directly_assigned",
-            "EntitlementManagement",
-            "Administrator directly assigns user to access package",
-            "Request received",
-        ),
-        ("entitlement.denied", "EntitlementManagement", "Deny access package assignment request", "Request denied"),
-        (
-            "entitlement.timed_out",
-            "EntitlementManagement",
-            "Access package assignment request timed out (no approver action taken)",
-            "Request timed out",
-        ),
-        ("entitlement.removed", "EntitlementManagement", "Remove access package assignment", "Access removed"),
-    ];
-    for (number, (action, category, activity, status)) in rows.into_iter().enumerate() {
-        let request = format!("r-{number}");
-        let about = json!({"request_id": request, "target": {"type": "package", "id": "sales", "name": "Sales"}, "subject": subject("mark"), "reason": "expired"});
-        let mut rows = 1;
-        if action == "entitlement.removed" {
-            // Only what was given can be removed.
-            let given = of("given", "entitlement.fulfilled", seconds_ago(90), user("it"), about.clone());
-            world.told(&[given]).await;
-            rows = 2;
-        }
-        world.told(&[of(&request, action, seconds_ago(60), user("john"), about)]).await;
-        let mut told = world.rows(&format!("requests/{request}"), rows).await;
-        told.reverse();
-        let shown = (told[0]["category"].as_str(), told[0]["label"].as_str(), told[0]["request_status"].as_str());
-        assert_eq!(shown, (Some(category), Some(activity), Some(status)), "{action}");
+    for (number, action) in actions.iter().enumerate() {
+        let about = json!({"request_id": "r-1", "target": {"type": "package", "id": "sales", "name": "Sales"}, "subject": subject("mark"), "reason": "expired"});
+        world.told(&[of(&format!("r-1-{number}"), action, seconds_ago(90 - number as u64), user("john"), about)]).await;
     }
-    let removed = world.rows("access?target=sales", 9).await;
-    let removed = removed.iter().find(|row| row["request_id"] == "r-8").unwrap();
-    assert_eq!(removed["end_cause"], "expired", "one activity, three causes");
+    let told = world.rows("requests/r-1", actions.len()).await;
+    let last = told.last().unwrap();
+    assert_eq!(["category", "label", "request_status"].map(|name| last[name].as_str().unwrap()), expected);
+    world
+}
+
+/// A row of the document's table, or one of the activities that it tells of besides.
+macro_rules! activity {
+    ($name:ident, $action:literal, $category:literal, $activity:literal, $status:literal) => {
+        #[tokio::test]
+        async fn $name() {
+            shows(&[$action], [$category, $activity, $status]).await;
+        }
+    };
+}
+
+activity!(
+    s4_auto_approve_access_package_assignment_request,
+    "entitlement.auto_approved",
+    "EntitlementManagement",
+    "Auto approve access package assignment request",
+    "Request doesn't require approval"
+);
+activity!(
+    s4_create_request_approval,
+    "entitlement.approval_created",
+    "UserManagement",
+    "Create request approval",
+    "Request requires approval"
+);
+activity!(
+    s4_add_approver_to_request_approval,
+    "entitlement.approver_added",
+    "UserManagement",
+    "Add approver to request approval",
+    "Request requires approval"
+);
+activity!(
+    s4_approve_access_package_assignment_request,
+    "entitlement.approved",
+    "EntitlementManagement",
+    "Approve access package assignment request",
+    "Request approved"
+);
+activity!(
+    s4_ready_to_fulfill_access_package_assignment_request,
+    "entitlement.ready",
+    "EntitlementManagement",
+    "Ready to fulfill access package assignment request",
+    "Request approved, or doesn't require approval"
+);
+activity!(
+    s4_user_requests_access_package_assignment,
+    "entitlement.requested",
+    "EntitlementManagement",
+    "User requests access package assignment",
+    "Request received"
+);
+activity!(
+    s4_administrator_directly_assigns_user_to_access_package,
+    "entitlement.directly_assigned",
+    "EntitlementManagement",
+    "Administrator directly assigns user to access package",
+    "Request received"
+);
+activity!(
+    s4_fulfill_access_package_assignment,
+    "entitlement.fulfilled",
+    "EntitlementManagement",
+    "Fulfill access package assignment",
+    "Request fulfilled"
+);
+activity!(
+    s4_deny_access_package_assignment_request,
+    "entitlement.denied",
+    "EntitlementManagement",
+    "Deny access package assignment request",
+    "Request denied"
+);
+activity!(
+    s4_access_package_assignment_request_timed_out,
+    "entitlement.timed_out",
+    "EntitlementManagement",
+    "Access package assignment request timed out (no approver action taken)",
+    "Request timed out"
+);
+
+#[tokio::test]
+async fn s4_remove_access_package_assignment_tells_which_of_three_causes() {
+    let removed = ["EntitlementManagement", "Remove access package assignment", "Access removed"];
+    // Only what was given can be removed.
+    let world = shows(&["entitlement.fulfilled", "entitlement.removed"], removed).await;
+    let row =
+        until("it is over", async || world.rows("access", 1).await.into_iter().find(|row| row["state"] == "ended"))
+            .await;
+    assert_eq!(row["end_cause"], "expired", "{row}");
 }
 
 #[tokio::test]
