@@ -13,6 +13,9 @@ use crate::{
 pub struct Column {
     /// Its name. A column of times is followed by the zone they are in.
     pub name: &'static str,
+    /// The attributes of an answered event that a filter over this column asks, the one that is shown first; none where only free text
+    /// reaches it.
+    pub paths: &'static [&'static str],
     /// Its cell of an event.
     cell: Cell,
 }
@@ -29,66 +32,77 @@ enum Cell {
     Word(fn(&Recorded) -> Option<&'static str>),
 }
 
+impl Column {
+    /// Whether its cells are times.
+    pub fn is_time(&self) -> bool {
+        matches!(self.cell, Cell::Time(_))
+    }
+}
+
 impl std::fmt::Debug for Column {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
 }
 
-const fn time(name: &'static str, cell: fn(&Recorded) -> Option<Instant>) -> Column {
-    Column { name, cell: Cell::Time(cell) }
+const fn time(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<Instant>) -> Column {
+    Column { name, paths, cell: Cell::Time(cell) }
 }
 
-const fn text(name: &'static str, cell: fn(&Recorded) -> Option<&str>) -> Column {
-    Column { name, cell: Cell::Text(cell) }
+const fn text(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<&str>) -> Column {
+    Column { name, paths, cell: Cell::Text(cell) }
 }
 
-const fn made(name: &'static str, cell: fn(&Recorded) -> Option<String>) -> Column {
-    Column { name, cell: Cell::Made(cell) }
+const fn made(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<String>) -> Column {
+    Column { name, paths, cell: Cell::Made(cell) }
 }
 
-const fn word(name: &'static str, cell: fn(&Recorded) -> Option<&'static str>) -> Column {
-    Column { name, cell: Cell::Word(cell) }
+const fn word(
+    name: &'static str,
+    paths: &'static [&'static str],
+    cell: fn(&Recorded) -> Option<&'static str>,
+) -> Column {
+    Column { name, paths, cell: Cell::Word(cell) }
 }
 
 /// All of them, in their order.
 #[rustfmt::skip]
 pub const COLUMNS: &[Column] = &[
-    text("Event ID", |it| Some(it.event.id.as_str())),
-    time("Log Timestamp", |it| Some(it.event.occurred_at)),
-    time("Recorded Timestamp", |it| Some(it.recorded_at)),
-    text("Action", |it| Some(&it.event.action)),
-    made("Label", |it| Some(it.event.label())),
-    word("Category", |it| Some(it.category().as_str())),
-    word("State", |it| it.state().map(|state| state.as_str())),
-    word("Request Status", |it| it.event.catalogued()?.request_status),
-    word("Outcome", |it| Some(match it.event.outcome { Outcome::Success => "success", Outcome::Failure => "failure" })),
-    text("Reason", |it| it.event.reason.as_deref()),
-    word("Actor Type", |it| Some(it.event.actor.kind.as_str())),
-    made("Actor", |it| Some(it.event.actor.shown().into_owned())),
-    text("Actor Email", |it| it.event.actor.email.as_deref()),
-    text("Subject", |it| Some(it.event.subject.as_ref()?.shown())),
-    text("Account", |it| Some(it.event.account.as_ref()?.shown())),
-    text("Target Type", |it| it.event.target.as_ref()?.kind.as_deref()),
-    text("Target ID", |it| it.event.target.as_ref()?.id.as_deref()),
-    text("Target", |it| Some(it.event.target.as_ref()?.shown())),
-    text("Session ID", |it| Some(&it.event.session.as_ref()?.id)),
-    text("Request ID", |it| it.event.request_id.as_deref()),
-    word("Scope", |it| it.event.session.as_ref().map(|session| Scope::as_str(session.scope))),
-    made("Roles", roles),
-    text("Session Username", Recorded::session_username),
-    time("Session Start Timestamp", |it| it.event.session.as_ref()?.starts_at),
-    time("Session End Timestamp", |it| it.event.session.as_ref()?.ends_at),
-    time("Window End", |it| it.opened.as_ref().map(|opened| opened.ends_at)),
-    text("Justification", |it| it.event.justification.as_deref()),
-    text("Approver", |it| Some(it.event.approver.as_ref()?.shown())),
-    made("Policy", |it| it.event.policy.as_ref().map(|Policy { id, version }| format!("{id} ({version})"))),
-    made("Ticket", |it| it.event.ticket.as_ref().map(|Ticket { id, url, .. }| format!("{id} {url}"))),
-    text("Source IP", |it| it.event.source.as_ref()?.ip.as_deref()),
-    made("Recorded By", |it| Some(recorded_by(&it.recorded_by))),
-    made("Message", |it| Some(it.event.message())),
-    made("Digest", |it| Some(it.digest.to_string())),
-    made("Details", |it| serde_json::to_string(it.event.details.as_ref()?).ok()),
+    text("Event ID", &["id"], |it| Some(it.event.id.as_str())),
+    time("Log Timestamp", &["occurred_at"], |it| Some(it.event.occurred_at)),
+    time("Recorded Timestamp", &["recorded_at"], |it| Some(it.recorded_at)),
+    text("Action", &["action"], |it| Some(&it.event.action)),
+    made("Label", &["label"], |it| Some(it.event.label())),
+    word("Category", &["category"], |it| Some(it.category().as_str())),
+    word("State", &["state"], |it| it.state().map(|state| state.as_str())),
+    word("Request Status", &["request_status"], |it| it.event.catalogued()?.request_status),
+    word("Outcome", &["outcome"], |it| Some(match it.event.outcome { Outcome::Success => "success", Outcome::Failure => "failure" })),
+    text("Reason", &["reason"], |it| it.event.reason.as_deref()),
+    word("Actor Type", &["actor.type"], |it| Some(it.event.actor.kind.as_str())),
+    made("Actor", &["actor.email", "actor.name", "actor.id"], |it| Some(it.event.actor.shown().into_owned())),
+    text("Actor Email", &["actor.email"], |it| it.event.actor.email.as_deref()),
+    text("Subject", &["subject.name", "subject.id", "subject.email"], |it| Some(it.event.subject.as_ref()?.shown())),
+    text("Account", &["account.name", "account.id", "account.email"], |it| Some(it.event.account.as_ref()?.shown())),
+    text("Target Type", &["target.type"], |it| it.event.target.as_ref()?.kind.as_deref()),
+    text("Target ID", &["target.id"], |it| it.event.target.as_ref()?.id.as_deref()),
+    text("Target", &["target.name", "target.id", "target.email"], |it| Some(it.event.target.as_ref()?.shown())),
+    text("Session ID", &["session.id"], |it| Some(&it.event.session.as_ref()?.id)),
+    text("Request ID", &["request_id"], |it| it.event.request_id.as_deref()),
+    word("Scope", &["session.scope"], |it| it.event.session.as_ref().map(|session| Scope::as_str(session.scope))),
+    made("Roles", &["session.roles", "roles"], roles),
+    text("Session Username", &["session.username"], Recorded::session_username),
+    time("Session Start Timestamp", &["session.starts_at"], |it| it.event.session.as_ref()?.starts_at),
+    time("Session End Timestamp", &["session.ends_at"], |it| it.event.session.as_ref()?.ends_at),
+    time("Window End", &["window.ends_at"], |it| it.opened.as_ref().map(|opened| opened.ends_at)),
+    text("Justification", &["justification"], |it| it.event.justification.as_deref()),
+    text("Approver", &["approver.name", "approver.id", "approver.email"], |it| Some(it.event.approver.as_ref()?.shown())),
+    made("Policy", &["policy.id", "policy.version"], |it| it.event.policy.as_ref().map(|Policy { id, version }| format!("{id} ({version})"))),
+    made("Ticket", &["ticket.id", "ticket.url"], |it| it.event.ticket.as_ref().map(|Ticket { id, url, .. }| format!("{id} {url}"))),
+    text("Source IP", &["source.ip"], |it| it.event.source.as_ref()?.ip.as_deref()),
+    made("Recorded By", &["recorded_by.sub", "recorded_by.client_id"], |it| Some(recorded_by(&it.recorded_by))),
+    made("Message", &["message"], |it| Some(it.event.message())),
+    made("Digest", &["digest"], |it| Some(it.digest.to_string())),
+    made("Details", &[], |it| serde_json::to_string(it.event.details.as_ref()?).ok()),
 ];
 
 /// The roles that a row about a session is about, or those given or taken.

@@ -75,11 +75,11 @@ pub struct Column {
     /// Where in a row its value stands, as a JSON pointer.
     pub pointer: &'static str,
     /// How it is written.
-    #[serde(skip)]
     form: Form,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum Form {
     Text,
     Time,

@@ -28,7 +28,10 @@ pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpRespons
     Parameters::read(request, &[])?;
     let describe = |it: &shared::report::Described| {
         let columns: Vec<_> = it.columns.iter().map(|column| column.name).collect();
-        json!({"name": it.name, "answers": it.answers, "parameters": it.takes, "required": it.needs, "note": it.note, "columns": columns})
+        json!({
+            "name": it.name, "answers": it.answers, "parameters": it.takes, "required": it.needs, "note": it.note, "columns": columns,
+            "cells": it.columns,
+        })
     };
     let reports: Vec<Value> = REPORTS.iter().map(describe).collect();
     Ok(api::json(200, &json!({ "reports": reports })))

@@ -29,6 +29,7 @@ impl Functions {
         functions = functions.add("export", export::Export::new, export::handle);
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
         functions = functions.add("manage", manage::Manage::new, manage::handle);
+        functions = functions.add("portal", |variables, _| portal::Portal::new(variables), portal::handle);
         functions = functions.add("query", query::Query::new, query::handle);
         functions = functions.add("watch", watch::Watch::new, watch::handle);
         functions

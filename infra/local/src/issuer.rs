@@ -1,4 +1,7 @@
-//! The development issuer: mints tokens for whoever asks on this machine. No deployed stack has it.
+//! The development issuer: mints tokens for whoever asks on this machine, and signs people in to the audit page as OpenID Connect has it. No
+//! deployed stack has it.
+
+mod sign_in;
 
 use std::time::SystemTime;
 
@@ -11,16 +14,18 @@ use aws_lc_rs::{
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{StartError, data::Store, invoke::since_epoch};
+use sign_in::Codes;
 
 const KEY_FILE: &str = "issuer.key";
 const HOUR: u64 = 60 * 60;
 const LONGEST: u64 = 400 * 24 * HOUR;
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
 /// Mints and publishes.
 pub(crate) struct Issuer {
@@ -31,6 +36,7 @@ pub(crate) struct Issuer {
     kid: String,
     modulus: String,
     exponent: String,
+    codes: Codes,
 }
 
 /// What a token is asked to say.
@@ -85,7 +91,7 @@ impl Issuer {
         // RFC 7638: the key's thumbprint names it, the same at every start.
         let thumbprint = format!(r#"{{"e":"{exponent}","kty":"RSA","n":"{modulus}"}}"#);
         let kid = encode(digest::digest(&digest::SHA256, thumbprint.as_bytes()).as_ref());
-        Ok(Self { url, audience, key, kid, modulus, exponent })
+        Ok(Self { url, audience, key, kid, modulus, exponent, codes: Codes::default() })
     }
 
     pub(crate) fn jwks(&self) -> Value {
@@ -96,10 +102,14 @@ impl Issuer {
 
     /// Mints a token; what is wrong with the request comes back as a sentence.
     pub(crate) fn mint(&self, request: &TokenRequest) -> Result<String, String> {
-        let claims = self.claims(request)?;
+        self.sign(&self.claims(request)?)
+    }
+
+    /// A JWT of these claims.
+    fn sign(&self, claims: &Value) -> Result<String, String> {
         let header = json!({"alg": "RS256", "kid": self.kid, "typ": "JWT"});
         let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", encode(&header), encode(&claims));
+        let message = format!("{}.{}", encode(&header), encode(claims));
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
@@ -147,19 +157,28 @@ impl Issuer {
     }
 
     /// Answers what is asked below `/dev`.
-    pub(crate) fn answer(&self, method: &Method, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
-        match (method, path) {
+    pub(crate) fn answer(&self, request: &Parts, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        let form = request.headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(FORM));
+        match (&request.method, path) {
             (&Method::GET, "/.well-known/openid-configuration") => respond(
                 StatusCode::OK,
                 &json!({
                     "issuer": self.url,
                     "jwks_uri": format!("{}/jwks.json", self.url),
+                    "authorization_endpoint": format!("{}/authorize", self.url),
                     "token_endpoint": format!("{}/token", self.url),
                     "id_token_signing_alg_values_supported": ["RS256"],
-                    "response_types_supported": ["token"],
+                    "response_types_supported": ["code"],
+                    "grant_types_supported": ["authorization_code"],
+                    "code_challenge_methods_supported": ["S256"],
+                    "token_endpoint_auth_methods_supported": ["none"],
+                    "authorization_response_iss_parameter_supported": true,
                     "subject_types_supported": ["public"],
                 }),
             ),
+            (&Method::GET, "/authorize") => self.choose(request.uri.query().unwrap_or_default()),
+            (&Method::POST, "/authorize") => self.chosen(body),
+            (&Method::POST, "/token") if form => self.redeem(body),
             (&Method::GET, "/jwks.json") => respond(StatusCode::OK, &self.jwks()),
             (&Method::POST, "/token") => match self.token(body) {
                 Ok(answer) => respond(StatusCode::OK, &answer),

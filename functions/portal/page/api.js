@@ -1,0 +1,88 @@
+// Calls to the API: the caller's token and tenant, and failures as something a view can explain.
+
+import { token } from "./sign_in.js";
+
+/** Why a call failed. `kind` is `expired` (sign in again), `offline` (nothing answered), `refused` (4xx) or `broken` (5xx). */
+export class Failure extends Error {
+  constructor(kind, message, { status = 0, errors = [] } = {}) {
+    super(message);
+    this.kind = kind;
+    this.status = status;
+    /** Of fields: `{pointer, detail}`. */
+    this.errors = errors;
+  }
+}
+
+let tenant = null;
+let onExpired = () => {};
+
+/** The tenant that calls are about from now on. */
+export const setTenant = (name) => (tenant = name);
+
+/** What is to be done when the API does not take the token any more. */
+export const whenExpired = (what) => (onExpired = what);
+
+const pause = (seconds, signal) =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal?.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+
+/**
+ * Calls the API and gives its answer. A question that could not be answered just now is asked again twice; what changes something is sent
+ * once, unless it can be repeated safely (`repeat`).
+ */
+export async function call(method, path, { query = {}, body, key, signal, repeat = method === "GET" } = {}) {
+  const url = new URL(path.replace(/^\//, ""), document.baseURI);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== "" && value != null) url.searchParams.set(name, value);
+  }
+  for (let tries = 1; ; tries += 1) {
+    const bearer = token();
+    if (!bearer) throw expired();
+    const headers = { Authorization: `Bearer ${bearer}`, Accept: "application/json" };
+    if (tenant) headers["Audit-Tenant"] = tenant;
+    if (key) headers["Idempotency-Key"] = key;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    let response;
+    try {
+      response = await fetch(url, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      if (repeat && tries < 3) {
+        await pause(tries, signal);
+        continue;
+      }
+      throw new Failure("offline", "The service was not reached. Look at the network connection, then try again.");
+    }
+    if ([429, 502, 503, 504].includes(response.status) && repeat && tries < 3) {
+      await pause(Math.min(Number(response.headers.get("Retry-After")) || tries, 5), signal);
+      continue;
+    }
+    return answer(response);
+  }
+}
+
+async function answer(response) {
+  if (response.status === 204) return null;
+  let content = null;
+  try {
+    content = await response.json();
+  } catch {
+    // What stands between may answer in its own words.
+  }
+  if (response.ok && content !== null) return content;
+  const { status } = response;
+  if (status === 401) throw expired();
+  const detail = content?.detail ?? content?.message ?? `The service answered ${status} and nothing else.`;
+  throw new Failure(status >= 500 || response.ok ? "broken" : "refused", detail, { status, errors: content?.errors });
+}
+
+function expired() {
+  onExpired();
+  return new Failure("expired", "The sign-in has ended. Sign in again to go on; this page stays where it is.", { status: 401 });
+}
+
+export const get = (path, query, options) => call("GET", path, { query, ...options });
+export const post = (path, body, options) => call("POST", path, { body, ...options });
+export const put = (path, body, options) => call("PUT", path, { body, ...options });

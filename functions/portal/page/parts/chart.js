@@ -1,0 +1,91 @@
+// Charts, by uPlot. Each says in words what it shows; the numbers stand in the table beside it.
+
+import uPlot from "uplot";
+import { html, useEffect, useRef } from "../html.js";
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Draws a chart made by `make(width, colors)` and draws it anew when its place or the page's colours change. */
+function Plot({ make, label, height }) {
+  const place = useRef(null);
+  useEffect(() => {
+    let plot;
+    let width = 0;
+    const draw = () => {
+      width = place.current.clientWidth;
+      plot?.destroy();
+      if (width > 0) {
+        const [opts, data] = make(width, { ink: color("--ink-quiet"), grid: color("--line"), bar: color("--accent"), second: color("--second") });
+        plot = new uPlot({ width, height, legend: { show: false }, ...opts }, data, place.current);
+      }
+    };
+    draw();
+    const sized = new ResizeObserver(() => place.current.clientWidth !== width && draw());
+    sized.observe(place.current);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", draw);
+    return () => {
+      sized.disconnect();
+      dark.removeEventListener("change", draw);
+      plot?.destroy();
+    };
+  }, [make]);
+  return html`<div class="chart" ref=${place} role="img" aria-label=${label}></div>`;
+}
+
+const axis = (colors, more = {}) => ({ stroke: colors.ink, grid: { stroke: colors.grid, width: 1 }, ticks: { stroke: colors.grid, width: 1 }, font: "12px system-ui, sans-serif", ...more });
+
+/** Bars by name: `series` are `{name, values}`, one or two; `show(value)` writes a value. */
+export function Bars({ names, series, label, show = String, height = 220 }) {
+  const make = (width, colors) => {
+    const shorten = (text) => (text.length > 18 ? `${text.slice(0, 17)}…` : text);
+    const room = Math.max(1, Math.floor(width / 90));
+    const step = Math.ceil(names.length / room);
+    const count = series.length;
+    const bars = (place) => uPlot.paths.bars({ size: [0.7 / count, 60], align: count === 1 ? 0 : place === 0 ? -1 : 1 });
+    return [
+      {
+        scales: { x: { time: false, range: [-0.6, Math.max(names.length - 0.4, 0.6)] }, y: { range: (plot, low, high) => [0, Math.max(high, 1) * 1.08] } },
+        axes: [
+          axis(colors, { grid: { show: false }, splits: () => names.map((name, place) => place), values: (plot, places) => places.map((place) => (place % step === 0 ? shorten(names[place] ?? "") : "")) }),
+          axis(colors, { size: 64, values: (plot, values) => values.map(show) }),
+        ],
+        series: [{}, ...series.map((one, place) => ({ label: one.name, fill: place === 0 ? colors.bar : colors.second, stroke: "transparent", width: 0, paths: bars(place), points: { show: false } }))],
+        cursor: { show: false },
+      },
+      [names.map((name, place) => place), ...series.map((one) => one.values)],
+    ];
+  };
+  return html`<figure>
+    <${Plot} key=${JSON.stringify([names, series])} make=${make} label=${label} height=${height} />
+    ${series.length > 1 && html`<figcaption class="legend">${series.map((one, place) => html`<span class=${`mark mark-${place}`}>${one.name}</span>`)}</figcaption>`}
+  </figure>`;
+}
+
+/**
+ * How many events there were over time: `counts` are `[start, count]` in order, `unit` the milliseconds of each. Dragging over it selects a range:
+ * `onSelect(sinceMs, untilMs)`.
+ */
+export function Histogram({ counts, unit, range, zone, label, onSelect, height = 110 }) {
+  const make = (width, colors) => [
+    {
+      scales: { x: { time: true, range: range }, y: { range: (plot, low, high) => [0, Math.max(high, 1) * 1.1] } },
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
+      axes: [axis(colors, { grid: { show: false } }), axis(colors, { size: 44, space: 30 })],
+      series: [{}, { fill: colors.bar, stroke: "transparent", width: 0, paths: uPlot.paths.bars({ size: [0.9, 40], align: 1 }), points: { show: false } }],
+      cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
+      hooks: {
+        setSelect: [
+          (plot) => {
+            if (plot.select.width < 3) return;
+            const [from, to] = [plot.select.left, plot.select.left + plot.select.width].map((place) => plot.posToVal(place, "x") * 1000);
+            plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+            onSelect(Math.floor(from / unit) * unit, Math.ceil(to / unit) * unit);
+          },
+        ],
+      },
+    },
+    [counts.map(([start]) => start / 1000), counts.map(([, count]) => count)],
+  ];
+  return html`<${Plot} key=${JSON.stringify([counts, range, zone])} make=${make} label=${label} height=${height} />`;
+}

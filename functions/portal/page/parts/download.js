@@ -1,0 +1,40 @@
+// Asking for a file: a job of the API, whose links stand under Downloads.
+
+import { address, go } from "../address.js";
+import { post } from "../api.js";
+import { useApp } from "../app.js";
+import { html, useMemo } from "../html.js";
+import { localZone } from "../time.js";
+import { Act, Field } from "./dialog.js";
+
+/** The fields that every file has: its name, for which programme, in which zone. */
+export function FileFields({ name }) {
+  const { serviceZone } = useApp();
+  const here = localZone();
+  return html`<${Field} label="File name" hint="Files are numbered and end in .csv."><input name="file_name" value=${name} required maxlength="100" /><//>
+    <${Field} label="Made for">
+      <select name="profile">
+        <option value="plain">any program (plain CSV)</option>
+        <option value="excel">Excel (with the mark it needs)</option>
+      </select>
+    <//>
+    <${Field} label="Times in" hint="The zone stands in the name of each column of times.">
+      <select name="tz">
+        <option value=${serviceZone}>${serviceZone} (the service's)</option>
+        ${here !== serviceZone && html`<option value=${here}>${here} (this computer's)</option>`}
+        ${serviceZone !== "UTC" && here !== "UTC" && html`<option value="UTC">UTC</option>`}
+      </select>
+    <//>
+    <label class="check"><input type="checkbox" name="jsonl" /> Also as JSON Lines, without any loss</label>`;
+}
+
+/** Asks for a file; `body` is what is wanted beside the file's own fields. */
+export function DownloadDialog({ title = "Download as CSV", text, name, body, more, onClose }) {
+  const { say } = useApp();
+  // However often it is sent, it is one job.
+  const key = useMemo(() => crypto.randomUUID(), []);
+  const act = ({ file_name, profile, tz, jsonl, ...rest }) =>
+    post("v1/exports", { ...(typeof body === "function" ? body(rest) : body), file_name, profile, tz, jsonl: jsonl === "on" }, { key, repeat: true });
+  const done = () => (say("The file is being made. Its links will stand here."), go(address(["activity", "downloads"])));
+  return html`<${Act} title=${title} text=${text} label="Download" act=${act} onClose=${onClose} onDone=${done} fields=${html`${more}<${FileFields} name=${name} />`} />`;
+}

@@ -1,0 +1,39 @@
+// What stands where there is nothing to show yet, nothing at all, or something went wrong.
+
+import { html } from "../html.js";
+import { signIn } from "../sign_in.js";
+
+export const Loading = ({ what = "Loading" }) => html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>${what} …</p>`;
+
+export const Empty = ({ children }) => html`<div class="empty">${children}</div>`;
+
+const HEADS = {
+  expired: "Your sign-in has ended",
+  offline: "The service was not reached",
+  refused: "That is not possible",
+  broken: "The service has a problem",
+};
+
+/** Why something failed and what can be done about it. */
+export function Problem({ failure, again }) {
+  const { kind = "broken", status } = failure;
+  const head = { 403: "You may not see this", 404: "There is no such thing here" }[status] ?? HEADS[kind];
+  return html`<div class="problem" role="alert">
+    <h3>${head}</h3>
+    <p>${failure.message}</p>
+    ${failure.errors?.length > 0 && html`<ul>${failure.errors.map(({ pointer, detail }) => html`<li><code>${pointer}</code> ${detail}</li>`)}</ul>`}
+    ${kind === "broken" && html`<p>Nothing that was recorded is lost. Try again in a moment; if it stays, tell whoever runs the service.</p>`}
+    <p>
+      ${kind === "expired"
+        ? html`<button type="button" class="primary" onClick=${() => signIn()}>Sign in again</button>`
+        : again && kind !== "refused" && html`<button type="button" onClick=${again}>Try again</button>`}
+    </p>
+  </div>`;
+}
+
+/** The usual order of things: a failure, or what is there, or that it is on its way. */
+export function Answer({ of, children, what }) {
+  if (of.data !== undefined) return html`${of.failure && html`<${Problem} failure=${of.failure} again=${of.again} />`}${children(of.data)}`;
+  if (of.failure) return html`<${Problem} failure=${of.failure} again=${of.again} />`;
+  return html`<${Loading} what=${what} />`;
+}

@@ -1,0 +1,107 @@
+// Times in a zone: how they are shown, named and read. All of it is Temporal's, which knows the clocks' changes.
+
+/** Whether the page knows a zone of that name. */
+export function isZone(name) {
+  try {
+    Temporal.Now.zonedDateTimeISO(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The zone of this computer. */
+export const localZone = () => Temporal.Now.timeZoneId();
+
+const at = (text, zone) => Temporal.Instant.from(text).toZonedDateTimeISO(zone);
+
+/** `+01:00` as `UTC +1`. */
+function offsetLabel(offset) {
+  const [, sign, hours, minutes] = /^([+-])(\d\d):(\d\d)/.exec(offset);
+  if (hours === "00" && minutes === "00") return "UTC";
+  return `UTC ${sign}${Number(hours)}${minutes === "00" ? "" : `:${minutes}`}`;
+}
+
+/**
+ * How a column of times is named, as in the CSV files: `UTC +1`, or `Europe/Paris` where the clocks change between its first and last.
+ * Also whether cells have to say their offset.
+ */
+export function zoneLabel(zone, first, last) {
+  const [begin, end] = [at(first, zone), at(last, zone)];
+  const change = begin.getTimeZoneTransition("next");
+  const changes = begin.offset !== end.offset || (change && Temporal.Instant.compare(change.toInstant(), end.toInstant()) <= 0 && change.offset !== begin.offset);
+  return changes ? { label: zone, hasChange: true } : { label: offsetLabel(begin.offset), hasChange: false };
+}
+
+/** `2026-11-22 14:05:07`, with its offset where the column does not name one. */
+export function shown(text, zone, { offset = false, millis = false } = {}) {
+  if (!text) return "";
+  const time = at(text, zone);
+  const digits = time.toPlainDateTime().toString({ smallestUnit: millis ? "millisecond" : "second", roundingMode: "trunc" }).replace("T", " ");
+  return offset ? `${digits} ${time.offset.slice(0, 6)}` : digits;
+}
+
+/** The value for an input of type `datetime-local`. */
+export const wallTime = (text, zone) => at(text, zone).toPlainDateTime().toString({ smallestUnit: "second", roundingMode: "trunc" });
+
+const WALL = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?))?$/;
+const WITH_OFFSET = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/i;
+
+/**
+ * Reads what somebody typed as a time in `zone`, as the API reads `since` and `until`: a date alone is its first moment, a time that comes
+ * twice is the earlier for `since` and the later for `until`, one that does not exist is an error.
+ */
+export function typed(text, zone, bound = "since") {
+  const trimmed = text.trim();
+  if (WITH_OFFSET.test(trimmed)) return iso(Temporal.Instant.from(trimmed.replace(" ", "T")));
+  const [, date, time] = WALL.exec(trimmed) ?? [];
+  if (!date) throw new Error(`“${trimmed}” is no time; type it like 2026-11-22 or 2026-11-22 14:30`);
+  try {
+    if (!time) return iso(Temporal.PlainDate.from(date).toZonedDateTime(zone).toInstant());
+    const wall = Temporal.PlainDateTime.from(`${date}T${time}`);
+    const [earlier, later] = ["earlier", "later"].map((disambiguation) => wall.toZonedDateTime(zone, { disambiguation }));
+    if (!earlier.toPlainDateTime().equals(wall)) throw new Error(`${trimmed} does not exist in ${zone}: the clocks skip it`);
+    return iso((bound === "since" ? earlier : later).toInstant());
+  } catch (error) {
+    throw error instanceof RangeError ? new Error(`“${trimmed}” is no time that exists`) : error;
+  }
+}
+
+const iso = (instant) => instant.toString({ smallestUnit: "millisecond" });
+
+/** What somebody typed as one moment or span: the day, minute or second it names, as `[since, until]`. */
+export function span(text, zone) {
+  const since = typed(text, zone, "since");
+  const time = at(since, zone);
+  const [, , clock = ""] = WALL.exec(text.trim()) ?? [];
+  const unit = { 0: "days", 5: "minutes", 8: "seconds" }[clock.length] ?? "milliseconds";
+  return [since, iso(time.add({ [unit]: 1 }).toInstant())];
+}
+
+/** So long before now. */
+export const ago = (span) => iso(Temporal.Now.zonedDateTimeISO("UTC").subtract(span).toInstant());
+
+const UNITS = [
+  [86_400_000, "d"],
+  [3_600_000, "h"],
+  [60_000, "min"],
+  [1000, "s"],
+];
+
+/** A length: `2 h 5 min`, to two units. */
+export function lasting(ms) {
+  if (Math.abs(ms) < 1000) return `${Math.round(ms)} ms`;
+  let rest = Math.abs(ms);
+  const parts = [];
+  for (const [length, name] of UNITS) {
+    const count = Math.floor(rest / length);
+    rest -= count * length;
+    if (count > 0) parts.push(`${count} ${name}`);
+    else if (parts.length > 0) break;
+    if (parts.length === 2) break;
+  }
+  return `${ms < 0 ? "−" : ""}${parts.join(" ")}`;
+}
+
+/** Every zone this browser knows. */
+export const zones = () => [...new Set(["UTC", ...Intl.supportedValuesOf("timeZone")])];

@@ -1,0 +1,7 @@
+// To be written.
+
+import { html } from "../html.js";
+
+export default function View() {
+  return html`<h1>reports</h1>`;
+}

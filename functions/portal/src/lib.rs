@@ -1,0 +1,173 @@
+//! Serves the audit page: its files, which are in the binary, and what it has to know of this deployment. It holds nothing of any tenant;
+//! what the page shows it asks the API for, with its reader's own token.
+
+use std::{io::Write, sync::Arc};
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, HeaderValue, header};
+use lambda_runtime::{Error, LambdaEvent};
+use rust_embed::{EmbeddedFile, RustEmbed};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use shared::{
+    api,
+    columns::COLUMNS,
+    config::{ConfigError, Variables},
+    problem::Problem,
+};
+
+/// The files of the page, `index.html` among them.
+#[derive(RustEmbed)]
+#[folder = "page"]
+struct Files;
+
+/// What the page has to know: made here, not a file.
+const DEPLOYMENT: &str = "deployment.json";
+
+/// What the function keeps between invocations.
+#[derive(Debug)]
+pub struct Portal {
+    is_served: bool,
+    /// The text of [`DEPLOYMENT`].
+    deployment: String,
+    policy: HeaderValue,
+}
+
+impl Portal {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn new(variables: &Variables) -> Result<Self, ConfigError> {
+        let issuer = variables.text("ISSUER")?;
+        let columns: Vec<_> = COLUMNS
+            .iter()
+            .map(|column| json!({"name": column.name, "paths": column.paths, "is_time": column.is_time()}))
+            .collect();
+        let deployment = json!({
+            "issuer": issuer, "client_id": variables.text("PORTAL_CLIENT_ID")?, "scope": variables.text("PORTAL_SCOPE")?, "columns": columns,
+        });
+        let elsewhere = variables.optional("PORTAL_CONNECT").unwrap_or_default();
+        let policy = policy(issuer, elsewhere);
+        let policy = HeaderValue::try_from(policy).map_err(|_| ConfigError {
+            name: "PORTAL_CONNECT",
+            problem: "holds more than origins and spaces".into(),
+        })?;
+        Ok(Self { is_served: variables.parsed("PORTAL_MODE")?, deployment: deployment.to_string(), policy })
+    }
+}
+
+/// What the page may load and reach: its own origin alone, and whoever signs people in. Scripts are files, but for the map of their names.
+fn policy(issuer: &str, elsewhere: &str) -> String {
+    let page =
+        Files::get("index.html").map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default();
+    let map = page.split_once(r#"<script type="importmap">"#).and_then(|(_, rest)| rest.split_once("</script>"));
+    let map = BASE64_STANDARD.encode(Sha256::digest(map.map_or("", |(map, _)| map)));
+    let origin = issuer.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    format!(
+        "default-src 'none'; script-src 'self' 'sha256-{map}'; style-src 'self'; img-src 'self'; connect-src 'self' {origin} {elsewhere}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// None: what goes wrong is answered as a problem.
+pub async fn handle(
+    function: Arc<Portal>,
+    event: LambdaEvent<ApiGatewayV2httpRequest>,
+) -> Result<ApiGatewayV2httpResponse, Error> {
+    Ok(api::answer(answer(&function, &event.payload)))
+}
+
+fn answer(function: &Portal, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    if !function.is_served {
+        return Err(Problem::not_found(
+            "this deployment serves no audit page (PortalMode is false); its API is below /v1/",
+        ));
+    }
+    // `/` has no parameter.
+    let name = request.path_parameters.get("file").map_or("index.html", String::as_str);
+    let (content, hash) = if name == DEPLOYMENT {
+        (function.deployment.clone().into_bytes(), Sha256::digest(&function.deployment).into())
+    } else {
+        let missing = || Problem::not_found(format!("the audit page has no file {name:?}"));
+        let EmbeddedFile { data, metadata } = Files::get(name).ok_or_else(missing)?;
+        (data.into_owned(), metadata.sha256_hash())
+    };
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.headers = headers(function, name, &hash);
+    if request.headers.get(header::IF_NONE_MATCH) == response.headers.get(header::ETAG) {
+        response.status_code = 304;
+        return Ok(response);
+    }
+    response.status_code = 200;
+    let accepted = request.headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|codings| codings.split(',').any(|coding| coding.trim() == "gzip")) {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        let zipped =
+            gzip.write_all(&content).and_then(|()| gzip.finish()).map_err(|error| Problem::internal(&error))?;
+        response.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response.is_base64_encoded = true;
+        response.body = Some(Body::Binary(zipped));
+    } else {
+        response.body = Some(String::from_utf8_lossy(&content).into_owned().into());
+    }
+    Ok(response)
+}
+
+fn headers(function: &Portal, name: &str, hash: &[u8; 32]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let tag = format!("\"{}\"", BASE64_STANDARD.encode(hash));
+    headers.extend(HeaderValue::try_from(tag).ok().map(|tag| (header::ETAG, tag)));
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type(name)),
+        // A new deployment shows at once, and an unchanged file is not sent again.
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::VARY, "Accept-Encoding"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Addresses inside the page hold names of people.
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, function.policy.clone());
+    headers
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("json") => "application/json",
+        Some("svg") => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing of the page may come from elsewhere, and a library without its licence may not be passed on.
+    #[test]
+    fn the_pages_libraries_are_here_with_their_licences() {
+        let names: Vec<_> = Files::iter().collect();
+        let licences = Files::get("vendor/LICENSES.txt").unwrap();
+        let licences = String::from_utf8(licences.data.into_owned()).unwrap();
+        for name in names.iter().filter_map(|name| name.strip_prefix("vendor/")).filter(|name| *name != "LICENSES.txt")
+        {
+            assert!(licences.contains(&format!("\n{name}: ")), "{name} has no licence");
+        }
+        assert!(names.iter().any(|name| name == "index.html"));
+    }
+}
