@@ -103,7 +103,7 @@ async fn page(trail: &Trail<'_>, asked: &Asked) -> Result<ApiGatewayV2httpRespon
 }
 
 /// Writes `audit.searched`: who looked for what.
-async fn note(
+pub(crate) async fn note(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,

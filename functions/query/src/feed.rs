@@ -7,7 +7,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use shared::{
     api::Parameters,
     cursor::Binding,
-    filter::Filter,
+    filter::{Filter, FreeText},
     paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
     store::{
@@ -25,8 +25,9 @@ use crate::page::Page;
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["after", "filter", "limit"])?;
+    let parameters = Parameters::read(request, &["after", "filter", "q", "limit"])?;
     let filter = parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?;
+    let words = parameters.read_as("q", FreeText::read)?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.now.minus(trail.feed_lag());
@@ -38,7 +39,7 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     // A clock that was set back must not make the feed repeat itself.
     let range =
         Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
-    let pace = if filter.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
+    let pace = if filter.is_some() || words.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
     let mut events = trail.list(Index::ByRecorded, range, pace, &[Lane::Shown]);
     let mut page = Page::open();
     let next = loop {
@@ -50,6 +51,7 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             break Position::before(end).max(after);
         };
         let is_wanted = filter.as_ref().is_none_or(|filter| filter.matches(&recorded))
+            && words.as_ref().is_none_or(|words| words.matches(&recorded))
             && !recorded.event.catalogued().is_some_and(|action| action.is_hidden());
         let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
         if is_wanted && !page.push(&recorded, position)? {

@@ -1,9 +1,10 @@
-//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`feed`], [`page`]
+//! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`counts`], [`feed`], [`page`]
 //! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
 pub mod configured;
+pub mod counts;
 pub mod events;
 pub mod feed;
 pub mod findings;
@@ -74,6 +75,7 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/me" => about::me(&caller, Some(&trail), &function.store, now, request),
         "GET /v1/events" => events::list(&trail, request, &caller).await,
         "POST /v1/events/search" => events::search(&trail, request, &caller).await,
+        "POST /v1/events/counts" => counts::counts(&trail, request, &caller).await,
         "GET /v1/events/{id}" => events::one(&trail, request).await,
         "GET /v1/sessions" => sessions::list(&trail, request).await,
         "GET /v1/sessions/{id}" => sessions::one(&trail, request).await,

@@ -1,6 +1,6 @@
 //! Filters, free text and the feed over HTTP: the answer is exact whichever index is used, and nothing is skipped or repeated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{
     prelude::*,
@@ -381,4 +381,87 @@ async fn the_feed_starts_from_here_keeps_its_filter_and_refuses_foreign_cursors(
     })
     .await;
     assert_eq!(seen.iter().filter(|id| *id == "later").count(), 1);
+}
+
+/// The events counted as `POST /v1/events/counts` does, to the last of its answers; and how many they are in all.
+async fn counted(stack: &Stack, token: &str, mut body: Value) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    loop {
+        let answer = stack.post(token, "/v1/events/counts", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        for count in answer.body["counts"].as_array().unwrap() {
+            *counts.entry(count["from"].as_str().unwrap().to_owned()).or_default() += count["events"].as_u64().unwrap();
+        }
+        match answer.body["next"].as_str() {
+            Some(next) => body["cursor"] = json!(next),
+            None => return counts,
+        }
+    }
+}
+
+#[tokio::test]
+async fn counts_are_of_what_the_listing_shows() {
+    let stack = Stack::start().await;
+    let token = stack.reader("acme");
+    fill(&stack, "acme", &trail(400)).await;
+    for asked in [
+        json!({}),
+        json!({"filter": "target.name sw \"w11\""}),
+        json!({"q": "person-3", "since": seconds_ago(20 * 86_400), "until": seconds_ago(86_400)}),
+        json!({"filter": "actor.email eq \"nobody\""}),
+    ] {
+        let mut listed = asked.clone();
+        listed["limit"] = json!(1000);
+        let listed = search(&stack, &token, listed).await.body;
+        for (by, zone) in [("day", "Europe/Paris"), ("hour", "Asia/Kolkata"), ("minute", "UTC")] {
+            let zoned = jiff::tz::TimeZone::get(zone).unwrap();
+            let mut expected = BTreeMap::new();
+            for event in listed["events"].as_array().unwrap() {
+                let at: jiff::Timestamp = event["occurred_at"].as_str().unwrap().parse().unwrap();
+                let at = at.to_zoned(zoned.clone());
+                let start = match by {
+                    "day" => at.start_of_day().unwrap(),
+                    "hour" => at.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap(),
+                    _ => at.with().second(0).subsec_nanosecond(0).build().unwrap(),
+                };
+                *expected.entry(Instant::from(start.timestamp()).to_string()).or_default() += 1;
+            }
+            let mut body = asked.clone();
+            body["by"] = json!(by);
+            body["tz"] = json!(zone);
+            assert_eq!(counted(&stack, &token, body).await, expected, "{asked} by {by} in {zone}");
+        }
+    }
+    // Who counts is on record like who looks.
+    let noted =
+        search(&stack, &token, json!({"filter": "action eq \"audit.searched\"", "include_service": true})).await;
+    let by_day =
+        noted.body["events"].as_array().unwrap().iter().filter(|event| event["details"]["by"] == "day").count();
+    assert_eq!(by_day, 4, "{}", noted.text);
+    for (body, said) in [
+        (json!({}), "\"by\" is missing"),
+        (json!({"by": "week"}), "minute, hour or day"),
+        (json!({"by": "day", "limit": 3}), "limit"),
+    ] {
+        let answer = stack.post(&token, "/v1/events/counts", &body).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.text.contains(&said.replace('"', "\\\"")), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn the_feed_takes_words_too() {
+    let stack = Stack::start().await;
+    let token = stack.reader("acme");
+    fill(&stack, "acme", &trail(60)).await;
+    let listed = search(&stack, &token, json!({"q": "person-3 acme", "limit": 1000})).await.body;
+    let expected: BTreeSet<_> = ids(&listed).into_iter().collect();
+    assert!(!expected.is_empty());
+    let fed = until("the feed has them", async || {
+        let feed = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000").await.body;
+        let fed: BTreeSet<_> = ids(&feed).into_iter().collect();
+        (fed.len() >= expected.len()).then_some(fed)
+    })
+    .await;
+    assert_eq!(fed, expected);
 }

@@ -1,0 +1,128 @@
+//! `POST /v1/events/counts`: how many events of a search there were in each minute, hour or day, for a chart of them over time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use serde_json::json;
+use shared::{
+    access::Caller,
+    api::{self, Parameters},
+    asked,
+    cursor::Binding,
+    instant::Instant,
+    problem::Problem,
+    store::Trail,
+    zone,
+};
+use tokio::time::Instant as Deadline;
+
+use crate::events::note;
+
+const PARAMETERS: [&str; 8] = ["since", "until", "filter", "q", "cursor", "tz", "include_service", "by"];
+
+/// How long one answer is worked at. Who waits for a chart wants to see it grow.
+const TIME: Duration = Duration::from_secs(3);
+
+/// What is counted together.
+#[derive(Clone, Copy)]
+enum Unit {
+    Minute,
+    Hour,
+    Day,
+}
+
+impl Unit {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "minute" => Ok(Self::Minute),
+            "hour" => Ok(Self::Hour),
+            "day" => Ok(Self::Day),
+            _ => Err(format!("{text:?} must be minute, hour or day")),
+        }
+    }
+
+    /// The first moment of the minute, hour or day of the zone that holds `at`.
+    fn start(self, at: Instant, zone: &TimeZone) -> Instant {
+        let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return at };
+        let offset = i64::from(zone.to_offset(timestamp).seconds()) * 1000;
+        let floor = |unit: i64| Instant::from_millis((at.millis() + offset).div_euclid(unit) * unit - offset);
+        match self {
+            Self::Minute => floor(60_000),
+            Self::Hour => floor(3_600_000),
+            // A day is not always 24 hours, and does not always begin at midnight.
+            Self::Day => match timestamp.to_zoned(zone.clone()).start_of_day() {
+                Ok(start) => start.timestamp().into(),
+                Err(_) => floor(86_400_000),
+            },
+        }
+    }
+}
+
+/// Counts a search's events, the newest first. It ends early, with `next`, after some seconds: what the next answers count is to be added.
+///
+/// # Errors
+/// 400 for a wrong, unknown or missing field, 503.
+pub async fn counts(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Count {
+        from: Instant,
+        events: u64,
+    }
+    Parameters::read(request, &[])?;
+    let parameters = Parameters::from_body(request, &PARAMETERS)?;
+    let binding = Binding::new(&trail.tenant, "counts", &parameters.identity(&["cursor"]));
+    let search = asked::search(trail, &parameters, Some(&binding))?;
+    let unit = parameters.read_as("by", Unit::read)?;
+    let unit = unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
+    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
+    if search.range.after.is_none() {
+        // Who counts is on record before anything is told, as who looks is.
+        note(trail, request, caller, &parameters).await?;
+    }
+    let end = Deadline::now() + TIME;
+    let mut events = trail.search_all(&search);
+    let mut counts: BTreeMap<Instant, u64> = BTreeMap::new();
+    let next = loop {
+        if Deadline::now() >= end
+            && let Some(position) = events.position.take().or(search.range.after.clone())
+        {
+            break Some(position);
+        }
+        let Some(recorded) = events.next().await? else { break None };
+        if search.wants(&recorded) {
+            *counts.entry(unit.start(recorded.event.occurred_at, &zone)).or_default() += 1;
+        }
+    };
+    let counts: Vec<_> = counts.into_iter().rev().map(|(from, events)| Count { from, events }).collect();
+    let next = next.map(|position| binding.cursor(&position));
+    Ok(api::json(200, &json!({"counts": counts, "next": next, "scanned": events.scanned})))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_begins_as_the_zones_clocks_say() {
+        for (unit, zone, at, start) in [
+            (Unit::Minute, "Asia/Kolkata", "2026-11-22T00:26:07Z", "2026-11-22T00:26:00.000Z"),
+            (Unit::Hour, "UTC", "2026-11-22T00:26:07Z", "2026-11-22T00:00:00.000Z"),
+            (Unit::Hour, "Asia/Kolkata", "2026-11-22T00:26:07Z", "2026-11-21T23:30:00.000Z"),
+            (Unit::Day, "Asia/Kolkata", "2026-11-22T20:00:00Z", "2026-11-22T18:30:00.000Z"),
+            // A day of 25 hours: its last hour belongs to it, too.
+            (Unit::Day, "Europe/Paris", "2026-10-25T22:30:00Z", "2026-10-24T22:00:00.000Z"),
+            (Unit::Day, "Europe/Paris", "2026-10-25T23:00:00Z", "2026-10-25T23:00:00.000Z"),
+            (Unit::Day, "America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T03:00:00.000Z"),
+        ] {
+            let found = unit.start(at.parse().unwrap(), &zone::zone(zone).unwrap());
+            assert_eq!(found.to_string(), start, "{zone} {at}");
+        }
+    }
+}
