@@ -45,7 +45,8 @@ export function usePages(path, name, query = {}) {
   const load = async (rows, cursor) => {
     running.current?.abort();
     const aborter = (running.current = new AbortController());
-    setState((before) => ({ ...before, rows, isLoading: true, failure: null }));
+    // What is asked for anew stays on screen until it is there.
+    setState((before) => ({ ...before, isLoading: true, failure: null }));
     try {
       let first;
       const before = rows.length;

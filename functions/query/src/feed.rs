@@ -25,9 +25,10 @@ use crate::page::Page;
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["after", "filter", "q", "limit"])?;
+    let parameters = Parameters::read(request, &["after", "filter", "q", "include_service", "limit"])?;
     let filter = parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?;
     let words = parameters.read_as("q", FreeText::read)?;
+    let include_service = parameters.flag("include_service")?.unwrap_or(false);
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.now.minus(trail.feed_lag());
@@ -40,7 +41,8 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     let range =
         Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) };
     let pace = if filter.is_some() || words.is_some() { Pace::Megabytes } else { Pace::Items(limit) };
-    let mut events = trail.list(Index::ByRecorded, range, pace, &[Lane::Shown]);
+    let lanes: &[Lane] = if include_service { &[Lane::Shown, Lane::Service] } else { &[Lane::Shown] };
+    let mut events = trail.list(Index::ByRecorded, range, pace, lanes);
     let mut page = Page::open();
     let next = loop {
         if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
@@ -52,7 +54,7 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         };
         let is_wanted = filter.as_ref().is_none_or(|filter| filter.matches(&recorded))
             && words.as_ref().is_none_or(|words| words.matches(&recorded))
-            && !recorded.event.catalogued().is_some_and(|action| action.is_hidden());
+            && (include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()));
         let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
         if is_wanted && !page.push(&recorded, position)? {
             // It did not fit: the next page begins with it.

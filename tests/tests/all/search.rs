@@ -450,7 +450,7 @@ async fn counts_are_of_what_the_listing_shows() {
 }
 
 #[tokio::test]
-async fn the_feed_takes_words_too() {
+async fn the_feed_takes_words_and_the_services_own_events_too() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     fill(&stack, "acme", &trail(60)).await;
@@ -464,4 +464,9 @@ async fn the_feed_takes_words_too() {
     })
     .await;
     assert_eq!(fed, expected);
+    // The search above is on record, for who asks for that too.
+    let path = "/v1/feed?filter=action%20eq%20%22audit.searched%22";
+    let own = async |more: &str| ids(&stack.get(&token, &format!("{path}{more}")).await.body).len();
+    until("the feed has it", async || (own("&include_service=true").await == 1).then_some(())).await;
+    assert_eq!(own("").await, 0);
 }

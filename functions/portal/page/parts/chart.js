@@ -3,7 +3,14 @@
 import uPlot from "uplot";
 import { html, useEffect, useRef } from "../html.js";
 
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** A colour of the page's as a canvas takes it. */
+function color(name) {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
 
 /** Draws a chart made by `make(width, colors)` and draws it anew when its place or the page's colours change. */
 function Plot({ make, label, height }) {
@@ -62,6 +69,15 @@ export function Bars({ names, series, label, show = String, height = 220 }) {
   </figure>`;
 }
 
+const DAY = 86_400_000;
+/** How moments are written below a chart, by how far apart they are: uPlot's `axis.values`, without any language's own way. */
+const DATES = [
+  [365 * 86_400, "{YYYY}", null, null, null, null, null, null, 1],
+  [86_400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
+
 /**
  * How many events there were over time: `counts` are `[start, count]` in order, `unit` the milliseconds of each. Dragging over it selects a range:
  * `onSelect(sinceMs, untilMs)`.
@@ -71,8 +87,8 @@ export function Histogram({ counts, unit, range, zone, label, onSelect, height =
     {
       scales: { x: { time: true, range: range }, y: { range: (plot, low, high) => [0, Math.max(high, 1) * 1.1] } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
-      axes: [axis(colors, { grid: { show: false } }), axis(colors, { size: 44, space: 30 })],
-      series: [{}, { fill: colors.bar, stroke: "transparent", width: 0, paths: uPlot.paths.bars({ size: [0.9, 40], align: 1 }), points: { show: false } }],
+      axes: [axis(colors, { grid: { show: false }, space: 70, values: DATES, ...(unit === DAY ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => (days * DAY) / 1000) } : {}) }), axis(colors, { size: 44, space: 30 })],
+      series: [{}, { fill: colors.bar, stroke: "transparent", width: 0, paths: uPlot.paths.bars({ size: [0.9, Infinity], align: 1 }), points: { show: false } }],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
       hooks: {
         setSelect: [

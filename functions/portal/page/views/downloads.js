@@ -1,7 +1,132 @@
-// To be written.
+// Activity → Downloads: files that were asked for, how far they are, and their links.
 
-import { html } from "../html.js";
+import { call, post } from "../api.js";
+import { useApp } from "../app.js";
+import { usePages } from "../ask.js";
+import { html, useEffect, useState } from "../html.js";
+import { Dialog } from "../parts/dialog.js";
+import { Empty, Loading, Problem } from "../parts/states.js";
+import { Badge, Copy, Time, shownParty } from "../parts/words.js";
+import { shown, zoneLabel } from "../time.js";
 
-export default function View() {
-  return html`<h1>downloads</h1>`;
+const IN_SECONDS = 2;
+const isUnderWay = (job) => job.state === "queued" || job.state === "running";
+
+const UNITS = ["B", "KB", "MB", "GB"];
+
+/** A size in bytes, to three digits. */
+function size(bytes) {
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
+  const value = bytes / 1000 ** power;
+  return `${value >= 100 || power === 0 ? Math.round(value) : value.toPrecision(3)} ${UNITS[power]}`;
+}
+
+export default function Downloads() {
+  const { say, zone } = useApp();
+  const pages = usePages("v1/exports", "exports", { limit: 50 });
+  const [isLinked, setLinked] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const { rows, isLoading, hasMore, more, again } = pages;
+  const isWaiting = rows.some(isUnderWay);
+  useEffect(() => {
+    if (!isWaiting) return;
+    const timer = setInterval(() => document.hidden || again(), IN_SECONDS * 1000);
+    return () => clearInterval(timer);
+  }, [isWaiting]);
+  const cancel = (job) =>
+    call("POST", `v1/exports/${encodeURIComponent(job.id)}/cancel`).then(
+      () => (say("The download was taken back."), again()),
+      (failure) => (setFailure(failure), again()),
+    );
+  const times = rows.map((job) => job.created_at).sort();
+  const { label } = zoneLabel(zone, times[0] ?? new Date().toISOString(), times.at(-1) ?? new Date().toISOString());
+
+  return html`<h1>Downloads</h1>
+    <p class="quiet">Files of the trail and of reports that this tenant's people asked for. They are asked for on the audit trail and on each report; a file holds what there was at that moment.</p>
+    ${failure && html`<${Problem} failure=${failure} />`} ${pages.failure && html`<${Problem} failure=${pages.failure} again=${again} />`}
+    ${rows.length === 0 && isLoading && html`<${Loading} />`}
+    ${rows.length === 0 && !isLoading && !pages.failure && html`<${Empty}><p>Nobody asked for a file yet.</p><p><a href="#/activity/trail">To the audit trail</a></p><//>`}
+    ${rows.length > 0 &&
+    html`<div class="scroll" tabindex="0" role="region" aria-label="Downloads">
+      <table>
+        <caption class="unseen">Downloads, the newest first</caption>
+        <thead>
+          <tr><th scope="col">File</th><th scope="col">State</th><th scope="col">Asked for (${label})</th><th scope="col">By</th><th scope="col" class="number">Rows</th><th scope="col" class="number">Size</th><th scope="col"><span class="unseen">What can be done</span></th></tr>
+        </thead>
+        <tbody>
+          ${rows.map(
+            (job) => html`<tr key=${job.id}>
+              <td class="wide"><b>${job.file_name}</b><br /><span class="quiet">${what(job, zone)}</span></td>
+              <td><${State} job=${job} /></td>
+              <td class="time"><${Time} at=${job.created_at} /></td>
+              <td>${shownParty(job.created_by)}</td>
+              <td class="number">${job.rows.toLocaleString("en")}</td>
+              <td class="number">${job.bytes > 0 ? size(job.bytes) : ""}</td>
+              <td>
+                ${job.state === "ready" && html`<button type="button" class="primary" onClick=${() => setLinked(job)}>Links</button>`}
+                ${isUnderWay(job) && html`<button type="button" onClick=${() => cancel(job)}>Cancel</button>`}
+              </td>
+            </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>`}
+    ${hasMore && html`<p class="more"><button type="button" onClick=${more}>More</button></p>`}
+    ${isLinked && html`<${Links} job=${isLinked} onClose=${() => setLinked(null)} />`}`;
+}
+
+function State({ job }) {
+  if (!isUnderWay(job)) return html`<${Badge} of=${job.state} />${job.reason && html`<br /><span class="quiet">${job.reason}</span>`}`;
+  const percent = Math.round((job.progress ?? 0) * 100);
+  return html`<${Badge} of=${job.state} /><progress value=${percent} max="100" aria-label=${`${job.file_name}: ${percent} %`}></progress>`;
+}
+
+/** What a file holds, in words. */
+function what(job, zone) {
+  const { report, filter, q, since, until, include_filters, profile, tz } = job;
+  const parts = [];
+  if (report) {
+    const { name, report: named, ...asked } = report;
+    parts.push(`Report ${name ?? named}`, ...Object.entries(asked).filter(([, value]) => value != null).map(([key, value]) => `${key} ${value}`));
+  } else if (include_filters === false) parts.push("The whole trail");
+  else {
+    if (since) parts.push(`since ${shown(since, zone)}`);
+    if (until) parts.push(`until ${shown(until, zone)}`);
+    if (filter) parts.push(filter);
+    if (q) parts.push(`“${q}”`);
+    if (parts.length === 0) parts.push("The whole trail");
+  }
+  return `${parts.join(", ")} · ${profile === "excel" ? "for Excel, " : ""}times in ${tz}`;
+}
+
+/** Links are made when somebody asks, each time on record, and hold for some minutes. */
+function Links({ job, onClose }) {
+  const [links, setLinks] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    setLinks(null);
+    setFailure(null);
+    post(`v1/exports/${encodeURIComponent(job.id)}/links`).then(setLinks, setFailure);
+  }, [turn]);
+  const again = () => setTurn(turn + 1);
+  const { zone } = useApp();
+  const moment = (at) => `${shown(at, zone, { offset: true })}`;
+  return html`<${Dialog} wide title=${`Files of ${job.file_name}`} onClose=${onClose}>
+    ${failure && html`<${Problem} failure=${failure} again=${again} />`} ${!links && !failure && html`<${Loading} what="Making links" />`}
+    ${links &&
+    html`<ul class="files">
+        ${[...links.files, { ...links.manifest, rows: null, bytes: null }].map(
+          (file) => html`<li>
+            <a class="button primary" href=${file.url} download>${file.name}</a>
+            <span class="quiet">${file.rows != null ? `${file.rows.toLocaleString("en")} rows, ` : ""}${file.bytes != null ? size(file.bytes) : "what was asked for, and what each file has to be"}</span>
+            ${file.sha256 && html`<div class="row middle"><code class="hash">SHA-256 ${file.sha256}</code> <${Copy} text=${file.sha256} label="Copy hash" /></div>`}
+          </li>`,
+        )}
+      </ul>
+      <p class="quiet">
+        ${links.files[0] && html`These links hold until ${moment(links.files[0].expires_at)}, for whoever has them. `}Making them is on record.
+        ${job.expires_at && html` The files themselves are kept until ${moment(job.expires_at)}.`} <button type="button" onClick=${again}>New links</button>
+      </p>`}
+  <//>`;
 }

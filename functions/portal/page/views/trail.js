@@ -1,7 +1,235 @@
-// To be written.
+// Activity → Audit trail: who did what, the newest first.
 
-import { html } from "../html.js";
+import { address, go } from "../address.js";
+import { useApp } from "../app.js";
+import { head } from "../event.js";
+import { apart, changed } from "../filter.js";
+import { html, useEffect, useMemo, useState } from "../html.js";
+import { DownloadDialog } from "../parts/download.js";
+import { Empty, Loading, Problem } from "../parts/states.js";
+import { ago, isZone, localZone, shown, typed, wallTime, zoneLabel, zones } from "../time.js";
+import { EventDrawer } from "./trail/drawer.js";
+import { Grid } from "./trail/grid.js";
+import { OverTime } from "./trail/over_time.js";
+import { useTrail } from "./trail/rows.js";
 
-export default function View() {
-  return html`<h1>trail</h1>`;
+const PLACE = ["activity", "trail"];
+const COLUMNS = "jit-audit.columns";
+const USUAL = ["Log Timestamp", "Label", "Actor", "Message", "Target", "Account", "Session ID", "State", "Roles", "Session Username", "Session Start Timestamp", "Session End Timestamp", "Justification", "Reason"];
+const RANGES = [
+  ["Last 24 hours", { hours: 24 }],
+  ["Last 7 days", { hours: 7 * 24 }],
+  ["Last 30 days", { hours: 30 * 24 }],
+];
+
+function chosenColumns(columns) {
+  try {
+    const names = JSON.parse(localStorage.getItem(COLUMNS)) ?? USUAL;
+    const chosen = inOrder(columns).filter((column) => names.includes(column.name));
+    if (chosen.length > 0) return chosen;
+  } catch {
+    // What was kept is not readable any more: the usual ones.
+  }
+  return inOrder(columns).filter((column) => USUAL.includes(column.name));
+}
+
+/** What is looked at most comes first; the rest as in the files. */
+function inOrder(columns) {
+  const rank = ({ name }) => (USUAL.includes(name) ? USUAL.indexOf(name) : USUAL.length);
+  return [...columns].sort((one, other) => rank(one) - rank(other));
+}
+
+/** What the address asks for, its times read in its zone. */
+function useAsked(params) {
+  const app = useApp();
+  const named = params.get("tz");
+  const zone = named && isZone(named) ? named : app.zone;
+  const [since, until, filter, q] = ["since", "until", "filter", "q"].map((name) => params.get(name) ?? "");
+  const service = params.get("service") === "1";
+  return useMemo(() => {
+    const asked = { zone, since, until, filter, q, service, error: null, search: null };
+    try {
+      asked.search = { filter: filter || undefined, q: q || undefined, include_service: service || undefined };
+      if (since) asked.search.since = typed(since, zone, "since");
+      if (until) asked.search.until = typed(until, zone, "until");
+    } catch (error) {
+      asked.error = error.message;
+      asked.search = null;
+    }
+    return asked;
+  }, [zone, since, until, filter, q, service]);
+}
+
+export default function Trail({ params }) {
+  const app = useApp();
+  const asked = useAsked(params);
+  const { zone } = asked;
+  const [columns, setColumns] = useState(() => chosenColumns(app.columns));
+  const [isLive, setLive] = useState(false);
+  const [problem, setProblem] = useState(null);
+  const [isDownloading, setDownloading] = useState(false);
+  const [total, setTotal] = useState(null);
+  const trail = useTrail(asked.search, isLive && !asked.until);
+  const shownTime = (text) => shown(text, zone);
+  const fields = useMemo(() => apart(asked.filter, app.columns, shownTime).fields, [asked.filter, zone]);
+
+  const set = (values) => {
+    setProblem(null);
+    const now = { since: asked.since, until: asked.until, filter: asked.filter, q: asked.q, service: asked.service ? "1" : "", tz: zone, event: params.get("event"), ...values };
+    if (now.tz === app.serviceZone) delete now.tz;
+    go(address(PLACE, now), { replace: true });
+  };
+  useEffect(() => {
+    // A zone that an address names is the one this computer shows from then on; and the other way round an address says which one is meant.
+    if (zone !== app.zone) app.setZone(zone === app.serviceZone ? "" : zone);
+    else if (zone !== app.serviceZone && params.get("tz") !== zone) set({});
+  }, [zone, app.zone]);
+  const setZone = (to) => {
+    app.setZone(to === app.serviceZone ? "" : to);
+    // The same moments, as the other zone's clocks show them.
+    const moved = (text, bound) => {
+      try {
+        return text && wallTime(typed(text, zone, bound), to);
+      } catch {
+        return text;
+      }
+    };
+    set({ tz: to, since: moved(asked.since, "since"), until: moved(asked.until, "until") });
+  };
+  const setField = (column, text) => {
+    try {
+      set({ filter: changed(asked.filter, app.columns, column, text, zone, shownTime) });
+    } catch (error) {
+      setProblem(`${head(column)}: ${error.message}`);
+    }
+  };
+  const setShownColumns = (names) => {
+    localStorage.setItem(COLUMNS, JSON.stringify(names));
+    setColumns(chosenColumns(app.columns));
+  };
+  const { label, hasChange } = useMemo(() => {
+    const times = [asked.search?.since, asked.search?.until, ...[trail.rows[0], trail.rows.at(-1)].map((event) => event?.occurred_at)].filter(Boolean).sort();
+    const now = new Date().toISOString();
+    return zoneLabel(zone, times[0] ?? now, times.at(-1) ?? now);
+  }, [zone, asked.search, trail.rows.length]);
+  const isFiltered = Boolean(asked.filter || asked.q || asked.since || asked.until);
+  const opened = params.get("event");
+
+  return html`<div class="trail">
+    <div class="row middle">
+      <h1>Audit trail</h1>
+      <span class="grow"></span>
+      <button type="button" aria-pressed=${isLive ? "true" : "false"} disabled=${Boolean(asked.until)} title=${asked.until ? "A range that has ended does not grow" : ""} onClick=${() => setLive(!isLive)}>
+        ${isLive ? "● Live" : "Live"}
+      </button>
+      <${ColumnChoice} all=${app.columns} chosen=${columns} onChoose=${setShownColumns} />
+      <button type="button" class="primary" onClick=${() => setDownloading(true)}>Download</button>
+    </div>
+    <${Toolbar} asked=${asked} label=${label} set=${set} setZone=${setZone} />
+    <${Expression} filter=${asked.filter} set=${set} isFiltered=${isFiltered} />
+    ${(problem ?? asked.error) && html`<div class="problem" role="alert"><p>${problem ?? asked.error}</p></div>`}
+    ${asked.search && html`<${OverTime} search=${asked.search} zone=${zone} onTotal=${setTotal} onSelect=${(since, until) => set({ since: wallTime(since, zone), until: wallTime(until, zone) })} />`}
+    <${Grid}
+      columns=${columns}
+      rows=${trail.rows}
+      fresh=${trail.fresh}
+      zone=${zone}
+      zoneLabel=${label}
+      hasOffsets=${hasChange}
+      fields=${fields}
+      setField=${setField}
+      atEnd=${trail.more}
+      open=${(event) => set({ event: event.id })}
+    />
+    <${Progress} trail=${trail} isFiltered=${isFiltered} clear=${() => set({ since: "", until: "", filter: "", q: "" })} />
+    ${opened && html`<${EventDrawer} key=${opened} id=${opened} known=${trail.rows.find((event) => event.id === opened)} zone=${zone} onClose=${() => set({ event: null })} onFilter=${(filter) => set({ filter, event: null })} />`}
+    ${isDownloading && html`<${Download} asked=${asked} isFiltered=${isFiltered} total=${total} onClose=${() => setDownloading(false)} />`}
+  </div>`;
+}
+
+/** Range, free text and zone. */
+function Toolbar({ asked, label, set, setZone }) {
+  const { serviceZone } = useApp();
+  const here = localZone();
+  const bound = (name, label) => html`<label class="field"><span class="label">${label}</span>
+    <input class="moment" value=${asked[name].replace("T", " ")} placeholder="2026-11-22 14:30" title="A day, or a day and a time" onChange=${(event) => set({ [name]: event.target.value.trim() })} /></label>`;
+  return html`<div class="filters" role="search">
+    ${bound("since", "Since")} ${bound("until", "Until")}
+    <label class="field"><span class="label">Range</span>
+      <select value="" onChange=${(event) => pickRange(event, asked.zone, set)}>
+        <option value="">choose …</option>
+        ${RANGES.map(([name], place) => html`<option value=${place}>${name}</option>`)}
+        <option value="all">All that is kept</option>
+      </select></label>
+    <label class="field grow search"><span class="label">Search in everything</span>
+      <input type="search" value=${asked.q} placeholder="e-mail, name, account, ticket, reason …" onChange=${(event) => set({ q: event.target.value.trim() })} /></label>
+    <label class="field zone"><span class="label">Time zone</span>
+      <select value=${asked.zone} onChange=${(event) => setZone(event.target.value)}>
+        <option value=${serviceZone}>${serviceZone} (the service's)</option>
+        ${zones().filter((zone) => zone !== serviceZone).map((zone) => html`<option value=${zone}>${zone}</option>`)}
+      </select></label>
+    <label class="check"><input type="checkbox" checked=${asked.zone === here} disabled=${here === serviceZone} onChange=${(event) => setZone(event.target.checked ? here : serviceZone)} /> Local Timezone</label>
+    <label class="check"><input type="checkbox" checked=${asked.service} onChange=${(event) => set({ service: event.target.checked ? "1" : "" })} /> Searches, reports and settings too</label>
+    <span class="unseen" role="status">Times are in ${label}.</span>
+  </div>`;
+}
+
+function pickRange(event, zone, set) {
+  const { value } = event.target;
+  event.target.value = "";
+  if (value === "all") set({ since: "", until: "" });
+  else if (value !== "") set({ since: wallTime(ago(RANGES[value][1]), zone), until: "" });
+}
+
+/** The one expression that all fields come to; it can be written by hand, too. */
+function Expression({ filter, set, isFiltered }) {
+  return html`<details class="expression" open=${Boolean(filter)}>
+    <summary>Filter${filter ? "" : ": none"}</summary>
+    <form class="row" onSubmit=${(event) => (event.preventDefault(), set({ filter: new FormData(event.target).get("filter").trim() }))}>
+      <label class="field grow"><span class="label">Expression (SCIM): what is typed above the columns is written here, and the other way round</span>
+        <input name="filter" class="code" value=${filter} spellcheck="false" autocomplete="off" placeholder='actor.email eq "alex@nikpot.com" and target.name sw "W11"' /></label>
+      <button>Apply</button>
+      ${isFiltered && html`<button type="button" onClick=${() => set({ since: "", until: "", filter: "", q: "" })}>Clear all</button>`}
+    </form>
+  </details>`;
+}
+
+function ColumnChoice({ all, chosen, onChoose }) {
+  const names = chosen.map((column) => column.name);
+  const toggle = (name, isOn) => onChoose(isOn ? [...names, name] : names.filter((other) => other !== name));
+  const onKeyDown = (event) => {
+    if (event.key !== "Escape") return;
+    event.currentTarget.open = false;
+    event.currentTarget.querySelector("summary").focus();
+  };
+  return html`<details class="choice" onKeyDown=${onKeyDown}>
+    <summary class="button">Columns</summary>
+    <div class="choices">
+      ${all.map((column) => html`<label class="check"><input type="checkbox" checked=${names.includes(column.name)} onChange=${(event) => toggle(column.name, event.target.checked)} /> ${head(column)}</label>`)}
+      <button type="button" onClick=${() => onChoose(USUAL)}>The usual ones</button>
+    </div>
+  </details>`;
+}
+
+/** What is going on below the rows. */
+function Progress({ trail, isFiltered, clear }) {
+  const { rows, scanned, isLoading, failure, hasMore, stop, more, again } = trail;
+  const looked = `looked at ${scanned.toLocaleString("en")} events so far`;
+  if (failure) return html`<${Problem} failure=${failure} again=${rows.length > 0 ? more : again} />`;
+  if (isLoading) {
+    return html`<div class="row middle" role="status"><${Loading} what=${scanned > 0 ? `Searching: ${looked}, ${rows.length.toLocaleString("en")} found` : "Searching"} />
+      ${scanned > 0 && html`<button type="button" onClick=${stop}>Stop</button>`}</div>`;
+  }
+  if (hasMore) return html`<p class="row middle"><span class="quiet">${rows.length.toLocaleString("en")} events shown, ${looked}.</span> <button type="button" onClick=${more}>More</button></p>`;
+  if (rows.length > 0) return html`<p class="quiet" role="status">${rows.length.toLocaleString("en")} ${rows.length === 1 ? "event" : "events"}: that is all of them.</p>`;
+  return html`<${Empty}><p>${isFiltered ? "No event meets this." : "Nothing was recorded yet."}</p>${isFiltered && html`<p><button type="button" onClick=${clear}>Clear all filters</button></p>`}<//>`;
+}
+
+/** Downloading what is on screen, or all of it. */
+function Download({ asked, isFiltered, total, onClose }) {
+  const body = ({ include_filters }) => (include_filters === "on" ? { ...asked.search } : { include_filters: false, include_service: asked.search?.include_service });
+  const more = html`<label class="check"><input type="checkbox" name="include_filters" defaultChecked=${isFiltered} /> Include filters</label>
+    <p class="hint">${isFiltered ? "Ticked, the file holds what the filters, the range and the search let through" : "No filter is set"}; not ticked, it holds the whole trail that is kept.
+    ${isFiltered && total !== null && ` ${total.toLocaleString("en")} ${total === 1 ? "event matches" : "events match"} just now.`}</p>`;
+  return html`<${DownloadDialog} title="Download the audit trail" name="audit-trail" more=${more} body=${body} onClose=${onClose} />`;
 }

@@ -1,7 +1,495 @@
-// To be written.
+// Windows: which accounts may be enabled just now, until when, for whom; let one last longer, or end it.
 
-import { html } from "../html.js";
+import { address, go } from "../address.js";
+import { Failure, get, post } from "../api.js";
+import { useApp } from "../app.js";
+import { useAnswer } from "../ask.js";
+import { Fragment, html, useEffect, useRef, useState } from "../html.js";
+import { Act, Field, Reason } from "../parts/dialog.js";
+import { PersonPicker } from "../parts/person.js";
+import { Answer, Empty, Problem } from "../parts/states.js";
+import { Table, allOf } from "../parts/table.js";
+import { Badge, Time, To, shownParty } from "../parts/words.js";
+import { lasting, shown, typed, wallTime, zoneLabel } from "../time.js";
 
-export default function View() {
-  return html`<h1>windows</h1>`;
+/** The states of windows that are not over, as the API calls them. */
+const GOING_ON = ["scheduled", "open", "claimed", "overdue"];
+/** What the choice of a state offers, each with the states that it asks the API for; undefined is all of them. */
+const CHOICES = [
+  { value: "", name: "All that are not closed", states: GOING_ON },
+  { value: "open", name: "Open", states: ["open"] },
+  { value: "scheduled", name: "Scheduled: not begun", states: ["scheduled"] },
+  { value: "claimed", name: "Being ended", states: ["claimed"] },
+  { value: "overdue", name: "Overdue", states: ["overdue"] },
+  { value: "closed", name: "Closed", states: ["closed"] },
+  { value: "all", name: "All, closed ones too", states: [undefined] },
+];
+const STATE_NAMES = { claimed: "being ended" };
+/** Seconds after which what is shown is asked for again. */
+const EVERY = 15;
+const PAGE = 100;
+const MOST = 1000;
+
+export default function View({ rest, params }) {
+  return rest.length > 0 ? html`<${OneWindow} key=${rest[0]} id=${rest[0]} />` : html`<${Windows} params=${params} />`;
+}
+
+// ---- What a window says ----
+
+/** A window's state as a badge. */
+export const WindowState = ({ window }) => html`<${Badge} of=${window.state}>${STATE_NAMES[window.state] ?? window.state}<//>`;
+
+/** The account of a window, as people know it. */
+export const accountOf = (window) => shownParty(window.account) || "an account without a name";
+
+/** What a window is for: the applications that were asked for, each once. */
+export function applicationsOf(window) {
+  const names = window.claims.map((claim) => shownParty(claim.target)).filter(Boolean);
+  return [...new Set(names)].join(", ") || window.application || "";
+}
+
+const KINDS = {
+  scim: { name: "SCIM", text: "This service disables the account over SCIM and asks the directory again." },
+  entra: { name: "Microsoft Entra", text: "This service disables the account in Microsoft Entra and asks it again." },
+  external: { name: "External", text: "This service does not disable the account. Its portal does, and says so." },
+};
+
+function kindOf(window) {
+  const [kind] = window.directory.split(":");
+  return KINDS[kind] ?? { name: kind, text: "" };
+}
+
+/** Whether anything can still be changed about its end. */
+const isGoingOn = (window) => window.state !== "closed" && Date.parse(window.ends_at) > Date.now();
+
+/** The request that ends last: the length of an extension counts from its start. */
+const lastClaim = (window) => window.claims.reduce((last, claim) => (Date.parse(claim.ends_at) > Date.parse(last.ends_at) ? claim : last));
+
+/** Of a column of times: its name with the zone. */
+function useZoned() {
+  const { zone } = useApp();
+  return (name, times) => {
+    const sorted = times.filter(Boolean).sort();
+    const now = new Date().toISOString();
+    return `${name} (${zoneLabel(zone, sorted[0] ?? now, sorted.at(-1) ?? now).label})`;
+  };
+}
+
+// ---- Counting down ----
+
+// One clock for all that counts: it runs only while something counts.
+const followers = new Set();
+let clock = null;
+
+function follow(follower) {
+  followers.add(follower);
+  clock ??= setInterval(() => followers.forEach((one) => one()), 1000);
+  return () => {
+    followers.delete(follower);
+    if (followers.size > 0) return;
+    clearInterval(clock);
+    clock = null;
+  };
+}
+
+/** A text that depends on the time. Every second it is made anew, and drawn where it changed. */
+function useTicking(make) {
+  const making = useRef(make);
+  making.current = make;
+  const [, setText] = useState("");
+  useEffect(() => follow(() => setText(making.current(Date.now()))), []);
+  return make(Date.now());
+}
+
+/** What is left of a window, in words. */
+function leftOf({ state, starts_at, ends_at, lateness_ms }, now) {
+  const end = Date.parse(ends_at);
+  if (state === "closed") return lateness_ms > 1000 ? `ended ${lasting(lateness_ms)} late` : "ended in time";
+  if (state === "overdue") return `overdue by ${lasting(now - end)}`;
+  if (Date.parse(starts_at) > now) return `starts in ${lasting(Date.parse(starts_at) - now)}`;
+  if (end <= now) return `due ${lasting(now - end)} ago`;
+  return lasting(end - now);
+}
+
+/** How long a window has, counting down. */
+export function Left({ window }) {
+  const text = useTicking((now) => leftOf(window, now));
+  return html`<span class=${window.state === "overdue" ? "beyond" : ""}>${text}</span>`;
+}
+
+// ---- The list ----
+
+/** In the order they were opened, the newest first, each once: a window may change its state between two questions. */
+function merged(windows) {
+  const known = new Map(windows.map((window) => [window.id, window]));
+  return [...known.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+}
+
+/**
+ * The windows in some states, in the shape of pages, and asked for again every so often: what is on screen stays until the new is there. The
+ * API lists one state at a time, or all.
+ */
+function useWindows(states, query) {
+  const [state, setState] = useState({ rows: [], isLoading: true, cursors: {} });
+  const key = JSON.stringify([states, query]);
+  const current = useRef(null);
+  const size = useRef(PAGE);
+
+  const ask = async (asking, since = {}) => {
+    const { signal } = current.current;
+    const answers = await Promise.all(asking.map((one) => get("v1/windows", { ...query, state: one, limit: size.current, cursor: since[one] }, { signal })));
+    const cursors = Object.fromEntries(asking.map((one, place) => [one, answers[place].next]).filter(([, next]) => next));
+    return { rows: answers.flatMap((answer) => answer.windows), cursors, isLoading: false, failure: null };
+  };
+  const run = async (asking, join) => {
+    const mine = current.current;
+    setState((before) => ({ ...before, isLoading: before.rows.length === 0, failure: null }));
+    try {
+      const answer = await asking();
+      if (current.current === mine) setState((before) => ({ ...join(before, answer), asOf: Date.now() }));
+    } catch (failure) {
+      if (current.current === mine && !mine.signal.aborted) setState((before) => ({ ...before, failure, isLoading: false }));
+    }
+  };
+  const again = () => run(() => ask(states), (before, answer) => ({ ...answer, rows: merged(answer.rows) }));
+  const more = () => {
+    if (state.failure) return again();
+    const left = states.filter((one) => state.cursors[one]);
+    // As much as is shown then is what is asked for again.
+    return run(() => ask(left, state.cursors), (before, answer) => ({ ...answer, rows: merged([...before.rows, ...answer.rows]) })).then(() => (size.current = Math.min(MOST, size.current + PAGE)));
+  };
+
+  useEffect(() => {
+    current.current = new AbortController();
+    size.current = PAGE;
+    setState({ rows: [], isLoading: true, cursors: {} });
+    again();
+    const timer = setInterval(() => document.hidden || again(), EVERY * 1000);
+    return () => (clearInterval(timer), current.current.abort());
+  }, [key]);
+  return { ...state, hasMore: Object.keys(state.cursors ?? {}).length > 0, more, again };
+}
+
+function Windows({ params }) {
+  const { can } = useApp();
+  const [doing, setDoing] = useState(null);
+  const zoned = useZoned();
+  const chosen = CHOICES.find(({ value }) => value === (params.get("state") ?? "")) ?? CHOICES[0];
+  const query = { account: params.get("account"), application: params.get("application") };
+  const pages = useWindows(chosen.states, query);
+  const { rows } = pages;
+  const hasClosed = chosen.states.some((state) => state === undefined || state === "closed");
+  const columns = [
+    { name: "Account", kind: "holder", cell: (window) => html`<${To} path=${["windows", window.id]}>${accountOf(window)}<//>` },
+    { name: "Held by", kind: "holder mail", cell: (window) => html`<${Holders} window=${window} />` },
+    { name: "Application and Directory", kind: "holder", cell: (window) => html`<${Place} window=${window} />` },
+    { name: "State", cell: (window) => html`<${WindowState} window=${window} />` },
+    { name: "Time Left", kind: "time", cell: (window) => html`<${TimeLeft} window=${window} />` },
+    { name: zoned("Planned End", rows.map((window) => window.ends_at)), kind: "time", cell: (window) => html`<${Time} at=${window.ends_at} />` },
+    can("operate") && chosen.value !== "closed" && { name: "Change", kind: "time", cell: (window) => html`<${Actions} window=${window} act=${setDoing} />` },
+    hasClosed && { name: zoned("Actual End", rows.map((window) => window.ended_at)), kind: "time", cell: (window) => html`<${Time} at=${window.ended_at} />` },
+    hasClosed && { name: "Lateness", kind: "time", cell: (window) => html`<${Lateness} of=${window} />` },
+    { name: zoned("Start", rows.map((window) => window.starts_at)), kind: "time", cell: (window) => html`<${Time} at=${window.starts_at} />` },
+  ].filter(Boolean);
+  const isFiltered = chosen.value || query.account || query.application;
+  return html`<h1>Windows</h1>
+    <p class="quiet">A window is the time for which a privileged account may be enabled. When it ends, the account is disabled.</p>
+    <${Filters} chosen=${chosen} query=${query} endAll=${can("operate") && (() => setDoing({ what: "person" }))} />
+    <${Table}
+      caption="Windows"
+      columns=${columns}
+      pages=${pages}
+      rowClass=${(window) => (window.state === "overdue" ? "overdue" : "")}
+      empty=${isFiltered
+        ? html`<p>No window meets this choice.</p><p><a href="#/windows">Show all that are not closed</a></p>`
+        : html`<p>No account has a window just now: nothing is open. A request for an account opens one.</p><p><${To} path=${["windows"]} params=${{ state: "all" }}>Show closed windows too<//></p>`}
+    />
+    <${Doing} doing=${doing} onClose=${() => setDoing(null)} onDone=${pages.again} />`;
+}
+
+function Filters({ chosen, query, endAll }) {
+  const applications = useAnswer("v1/applications", { limit: 1000 });
+  const filter = (more) => go(address(["windows"], { state: chosen.value, ...query, ...more }), { replace: true });
+  const known = applications.data?.applications ?? [];
+  // One that is not configured any more can still have windows.
+  const isKnown = !query.application || known.some(({ id }) => id === query.application);
+  const submit = (event) => (event.preventDefault(), filter({ account: new FormData(event.target).get("account").trim() }));
+  return html`<form class="filters" role="search" aria-label="Filter windows" onSubmit=${submit}>
+    <${Field} label="State">
+      <select value=${chosen.value} onChange=${(event) => filter({ state: event.target.value })}>
+        ${CHOICES.map(({ value, name }) => html`<option value=${value}>${name}</option>`)}
+      </select>
+    <//>
+    <${Field} label="Application">
+      <select class="narrow" value=${query.application ?? ""} onChange=${(event) => filter({ application: event.target.value })}>
+        <option value="">All applications</option>
+        ${!isKnown && html`<option value=${query.application}>${query.application}</option>`}
+        ${known.map(({ id, name }) => html`<option value=${id}>${name}</option>`)}
+      </select>
+    <//>
+    <${Field} label="Account">
+      <input name="account" type="search" value=${query.account ?? ""} placeholder="its whole name" onChange=${(event) => filter({ account: event.target.value.trim() })} />
+    <//>
+    <span class="grow"></span>
+    ${endAll && html`<button type="button" onClick=${endAll}>End all of a person …</button>`}
+  </form>`;
+}
+
+/** Who asked for the account, and in which session. */
+function Holders({ window }) {
+  const FEW = 3;
+  const { claims } = window;
+  return html`${claims.slice(0, FEW).map((claim) => html`<div><${Holder} claim=${claim} /></div>`)}
+    ${claims.length > FEW && html`<div class="quiet">and ${claims.length - FEW} more</div>`}`;
+}
+
+function Holder({ claim }) {
+  const name = shownParty(claim.subject);
+  const session = claim.session && html`<${To} path=${["activity", "sessions", claim.session]}>session ${claim.session}<//>`;
+  return html`${name} ${session}`;
+}
+
+/** What was asked for, and which kind of directory has the account. */
+function Place({ window }) {
+  const { name, text } = kindOf(window);
+  return html`${applicationsOf(window)}<div class="quiet" title=${`${window.directory}. ${text}`}>${name}</div>`;
+}
+
+/** What is left, and what stands in the way of the end. */
+const TimeLeft = ({ window }) => html`<${Left} window=${window} />${window.failing && window.state !== "closed" && html`<div class="quiet">${window.failing}</div>`}`;
+
+function Lateness({ of }) {
+  const { lateness_ms } = of;
+  if (lateness_ms == null) return null;
+  if (lateness_ms <= 0) return "none";
+  return lasting(lateness_ms);
+}
+
+// ---- Changing ----
+
+function Actions({ window, act }) {
+  if (!isGoingOn(window)) return null;
+  const account = accountOf(window);
+  return html`<span class="row">
+    <button type="button" aria-label=${`Extend the window of ${account}`} onClick=${() => act({ what: "extend", window })}>Extend</button>
+    <button type="button" aria-label=${`End the window of ${account} now`} onClick=${() => act({ what: "end", window })}>End now</button>
+  </span>`;
+}
+
+/** The dialog for what somebody is about to do. */
+function Doing({ doing, onClose, onDone }) {
+  const dialogs = { extend: Extend, end: EndNow, person: EndAll };
+  return doing && html`<${dialogs[doing.what]} window=${doing.window} onClose=${onClose} onDone=${onDone} />`;
+}
+
+const pathOf = (window, step) => `v1/windows/${encodeURIComponent(window.id)}/${step}`;
+
+function Extend({ window, onClose, onDone }) {
+  const { say, zone } = useApp();
+  const act = ({ how, hours, minutes, ends_at, reason }) => post(pathOf(window, "extend"), { ...wanted(how, hours, minutes, ends_at, zone), reason });
+  const done = (changed) => (say(`The window of ${accountOf(changed)} now ends ${shown(changed.ends_at, zone)}.`), onDone());
+  const text = "The account stays enabled for longer. How long it may be at most is a matter of its application.";
+  const fields = html`<${NewEnd} window=${window} /><${Reason} />`;
+  return html`<${Act} title=${`Extend the window of ${accountOf(window)}`} text=${text} label="Extend" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
+}
+
+/** The new end as the API takes it. */
+function wanted(how, hours, minutes, ends_at, zone) {
+  if (how === "length") {
+    if (Number(hours) + Number(minutes) === 0) throw new Failure("refused", "Say how long it is to last from its start.");
+    return { duration: `PT${Number(hours)}H${Number(minutes)}M` };
+  }
+  try {
+    return { ends_at: typed(ends_at, zone, "until") };
+  } catch (error) {
+    throw new Failure("refused", error.message);
+  }
+}
+
+const MINUTE = 60_000;
+
+/** A new end, or how long the window lasts from its start; says what the one comes to in the other. */
+function NewEnd({ window }) {
+  const { zone } = useApp();
+  const claim = lastClaim(window);
+  const start = Date.parse(claim.starts_at);
+  // An hour more than now, which is what is wanted most often.
+  const more = Math.ceil((Date.parse(claim.ends_at) - start) / MINUTE) + 60;
+  const [how, setHow] = useState("length");
+  const [hours, setHours] = useState(Math.floor(more / 60));
+  const [minutes, setMinutes] = useState(more % 60);
+  const offset = zoneLabel(zone, claim.ends_at, claim.ends_at).label;
+  const end = start + (Number(hours) * 60 + Number(minutes)) * MINUTE;
+  const isTime = Number.isFinite(end) && Math.abs(end) < 8e15;
+  return html`<p class="quiet">It ends <${Time} at=${window.ends_at} /> (${offset}) as it stands.</p>
+    <fieldset class="new-end">
+      <legend>New end</legend>
+      <label class="check"><input type="radio" name="how" value="length" checked=${how === "length"} onChange=${() => setHow("length")} /> How long it lasts</label>
+      <label class="check"><input type="radio" name="how" value="end" checked=${how === "end"} onChange=${() => setHow("end")} /> When it ends</label>
+      ${how === "length"
+        ? html`<div class="row">
+              <${Field} label="Hours"><input class="short" type="number" name="hours" min="0" max="8760" required value=${hours} onInput=${(event) => setHours(event.target.value)} /><//>
+              <${Field} label="Minutes"><input class="short" type="number" name="minutes" min="0" max="59" required value=${minutes} onInput=${(event) => setMinutes(event.target.value)} /><//>
+            </div>
+            <p class="hint">
+              ${window.claims.length > 1 ? "From the start of the request that ends last" : "From its start"}, <${Time} at=${claim.starts_at} />.
+              ${isTime && html` It then ends <b><${Time} at=${new Date(end).toISOString()} /></b>.`}
+            </p>`
+        : html`<${Field} label=${`End (${offset})`}>
+            <input type="datetime-local" step="1" name="ends_at" required value=${wallTime(new Date(Date.parse(claim.ends_at) + 60 * MINUTE).toISOString(), zone)} />
+          <//>`}
+    </fieldset>`;
+}
+
+function EndNow({ window, onClose, onDone }) {
+  const { say } = useApp();
+  const account = accountOf(window);
+  const act = ({ reason }) => post(pathOf(window, "end"), { reason });
+  const done = () => (say(`The window of ${account} is ended. The account is disabled next.`), onDone());
+  const several = window.claims.filter((claim) => Date.parse(claim.ends_at) > Date.now()).length;
+  const text = several > 1 ? `It ends for all ${several} requests that hold the account, and the account is disabled.` : "The account is disabled as soon as that is done.";
+  return html`<${Act} title=${`End the window of ${account} now`} text=${text} label="End now" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
+}
+
+function EndAll({ onClose, onDone }) {
+  const { say } = useApp();
+  const act = async ({ person, reason }) => {
+    const names = await namesOf(person.trim());
+    return { names, ...(await post("v1/windows/end", { filter: filterOf(names), reason })) };
+  };
+  const done = ({ names, ended }) => {
+    const who = names[0].value;
+    say(ended === 0 ? `No window that goes on was asked for by or for ${who}.` : `Ended for ${who}: ${ended === 1 ? "one window" : `${ended} windows`}.`);
+    onDone();
+  };
+  const text =
+    "What was asked for by or for this person ends now, in all windows, by every address that the tenant's records have of them. Where somebody else asked for the same account, it stays enabled for them.";
+  const fields = html`<${PersonPicker} label="Person" name="person" required=${true} /><${Reason} />`;
+  return html`<${Act} title="End all of a person" text=${text} label="End all" danger=${true} fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
+}
+
+/** What a filter may hold. */
+const MOST_FILTER = 4096;
+
+/**
+ * All that events may call a person: the address that was given, and with it what the tenant's records say, since a leaver's second address opens
+ * windows as well as the first.
+ */
+async function namesOf(given) {
+  const { people } = await get("v1/people", { q: given, limit: 100 });
+  const isSame = (name) => name.toLowerCase() === given.toLowerCase();
+  const addresses = (person) => [...(person.emails ?? []), ...(person.upns ?? [])];
+  const known = people.filter((person) => [...addresses(person), ...(person.object_ids ?? [])].some(isSame));
+  const own = { path: given.includes("@") ? "email" : "id", value: given };
+  const emails = known.flatMap(addresses).map((value) => ({ path: "email", value }));
+  const ids = known.flatMap((person) => person.object_ids ?? []).map((value) => ({ path: "id", value }));
+  const all = [own, ...emails, ...ids];
+  return all.filter((one, place) => all.findIndex((other) => other.path === one.path && other.value.toLowerCase() === one.value.toLowerCase()) === place);
+}
+
+function filterOf(names) {
+  const filter = names.flatMap(({ path, value }) => ["subject", "actor"].map((party) => `${party}.${path} eq ${JSON.stringify(value)}`)).join(" or ");
+  if (new TextEncoder().encode(filter).length > MOST_FILTER) throw new Failure("refused", "The records have too many addresses of this person for one request. End the windows one by one.");
+  return filter;
+}
+
+// ---- One window ----
+
+function OneWindow({ id }) {
+  const answer = useAnswer(`v1/windows/${encodeURIComponent(id)}`, {}, { every: EVERY });
+  return html`<p class="way-back"><a href="#/windows">Windows</a></p>
+    ${answer.data ? null : html`<h1>Window</h1>`}
+    <${Answer} of=${answer} what="Asking for the window">${(window) => html`<${Whole} window=${window} again=${answer.again} />`}<//>`;
+}
+
+function Whole({ window, again }) {
+  const { can } = useApp();
+  const [doing, setDoing] = useState(null);
+  const name = window.account.name ? "name" : window.account.email ? "email" : "id";
+  const filter = `account.${name} eq ${JSON.stringify(window.account[name])}`;
+  return html`<h1 class="long">${accountOf(window)}</h1>
+    <div class=${window.state === "overdue" ? "card bad" : "card"}>
+      <div class="row middle">
+        <${WindowState} window=${window} />
+        <span class="big"><${Left} window=${window} /></span>
+        ${window.state === "open" && isGoingOn(window) && html`<span class="quiet">left</span>`}
+        <span class="grow"></span>
+        ${can("operate") && html`<${Actions} window=${window} act=${setDoing} />`}
+      </div>
+      ${window.state === "overdue" && html`<p>The account may still be enabled though its time is over. ${window.failing ? "What stands in the way is below." : "Nobody has said yet that it is disabled."}</p>`}
+    </div>
+    <h2>Facts</h2>
+    <${WindowFacts} window=${window} />
+    <p><${To} path=${["activity", "trail"]} params=${{ filter }}>What the trail tells of this account<//></p>
+    <h2>Who holds it</h2>
+    <${Claims} window=${window} />
+    <h2>Findings</h2>
+    <${Findings} window=${window} />
+    <${Doing} doing=${doing} onClose=${() => setDoing(null)} onDone=${again} />`;
+}
+
+function WindowFacts({ window }) {
+  const zoned = useZoned();
+  const { text, name } = kindOf(window);
+  const facts = [
+    ["Application", applicationsOf(window)],
+    ["Directory", html`${name}${window.directory !== "external" && html` <code>${window.directory}</code>`}<br /><span class="quiet">${text}</span>`],
+    [zoned("Start", [window.starts_at]), html`<${Time} at=${window.starts_at} />`],
+    [zoned("Planned end", [window.ends_at]), html`<${Time} at=${window.ends_at} />`],
+    window.ended_at && [zoned("Actual end", [window.ended_at]), html`<${Time} at=${window.ended_at} />`],
+    window.lateness_ms != null && ["Lateness", html`<${Lateness} of=${window} />`],
+    window.attempts > 0 && ["Tries to disable it", String(window.attempts)],
+    window.failing && ["What stands in the way", html`<span class="beyond">${window.failing}</span>`],
+    ["Window", html`<code>${window.id}</code>`],
+  ];
+  return html`<dl class="facts panel">
+    ${facts.filter(Boolean).map(([name, value]) => html`<${Fragment} key=${name}><dt>${name}</dt><dd>${value}</dd><//>`)}
+  </dl>`;
+}
+
+/** The requests that hold the account, and how far each is. */
+function Claims({ window }) {
+  const zoned = useZoned();
+  const { claims } = window;
+  const over = claims.filter((claim) => Date.parse(claim.ends_at) <= Date.now());
+  const columns = [
+    { name: "For", cell: (claim) => shownParty(claim.subject) || html`<span class="quiet">not said</span>` },
+    { name: "Target", kind: "wide", cell: (claim) => shownParty(claim.target) },
+    { name: "Asked in", cell: (claim) => html`<${AskedIn} claim=${claim} />` },
+    { name: "Standing", cell: (claim) => standing(claim, window) },
+    { name: zoned("Start", claims.map((claim) => claim.starts_at)), kind: "time", cell: (claim) => html`<${Time} at=${claim.starts_at} />` },
+    { name: zoned("End", claims.map((claim) => claim.ends_at)), kind: "time", cell: (claim) => html`<${Time} at=${claim.ends_at} />` },
+  ];
+  return html`${over.length > 0 &&
+    over.length < claims.length &&
+    html`<p>Some of what was asked for is over. The account stays enabled for the others until the last end.</p>`}
+    <${Table} caption="Requests that hold the account" columns=${columns} pages=${allOf(claims)} rowKey=${(claim) => claim.event} />`;
+}
+
+function AskedIn({ claim }) {
+  const event = html`<${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(claim.event)}` }}>event ${claim.event}<//>`;
+  return claim.session ? html`<${To} path=${["activity", "sessions", claim.session]}>session ${claim.session}<//><br />${event}` : event;
+}
+
+function standing(claim, window) {
+  if (window.state === "closed") return "over";
+  if (Date.parse(claim.ends_at) <= Date.now()) return "over";
+  return Date.parse(claim.starts_at) > Date.now() ? "begins later" : "goes on";
+}
+
+function Findings({ window }) {
+  const answer = useAnswer("v1/findings", { window: window.id, limit: 100 });
+  return html`<${Answer} of=${answer} what="Asking for findings">
+    ${({ findings }) =>
+      findings.length === 0
+        ? html`<${Empty}>Nothing about this window was found to be wrong.<//>`
+        : html`<ul class="lines panel">
+            ${findings.map(
+              (finding) => html`<li key=${finding.id}>
+                <${Badge} of=${finding.severity} /> <${To} path=${["findings", finding.id]}>${finding.rule}<//> ${finding.reason}
+                ${finding.state !== "open" && html` <${Badge} of=${finding.state} />`}
+              </li>`,
+            )}
+          </ul>`}
+  <//>`;
 }
