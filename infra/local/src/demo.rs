@@ -1,9 +1,12 @@
 //! Demonstration data, posted to the running API like any portal's.
 
+mod company;
 mod week;
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -30,47 +33,77 @@ pub enum DemoError {
     NotStored(String),
 }
 
-/// Loads the demonstration: a week of one company's life.
+/// Loads the demonstration: one company, a week of its life, and what is going on there just now.
 ///
 /// # Errors
-/// An event was not stored.
+/// Something was not stored.
 pub async fn load(stack: &Running) -> Result<(), DemoError> {
-    post(stack, TENANT, &week::batches(Instant::now())).await
-}
-
-/// Posts batches of events of one tenant; each has to be created, or be there already.
-async fn post(stack: &Running, tenant: &str, batches: &[Vec<Value>]) -> Result<(), DemoError> {
-    let request = TokenRequest {
-        tenant: Some(tenant.to_owned()),
-        client_id: Some("demo".to_owned()),
-        scope: Some("audit:write".to_owned()),
-        ..TokenRequest::default()
+    let now = Instant::now();
+    let token = |scope: &str| {
+        stack.token(&TokenRequest {
+            tenant: Some(TENANT.to_owned()),
+            client_id: Some("demo".to_owned()),
+            scope: Some(scope.to_owned()),
+            ..TokenRequest::default()
+        })
     };
-    let token = stack.token(&request)?;
-    for batch in batches {
-        let body = json!({"events": batch}).to_string();
-        let (status, text) = send(stack, &token, body).await.map_err(DemoError::Http)?;
+    let (portal, admin) = (token("audit:write")?, token("audit:read audit:operate audit:admin")?);
+    // First who and what there is: what it is judged by.
+    for (path, body) in company::documents() {
+        stored(send(stack, &admin, Method::PUT, &path, body.to_string()).await)?;
+    }
+    for batch in week::batches(now).iter().chain([&week::just_now(now)]) {
+        let text =
+            stored(send(stack, &portal, Method::POST, "/v1/events", json!({"events": batch}).to_string()).await)?;
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        let stored = |result: &Value| matches!(result["status"].as_str(), Some("created" | "duplicate"));
+        let is_stored = |result: &Value| matches!(result["status"].as_str(), Some("created" | "duplicate"));
         let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if !status.is_success() || results.len() != batch.len() || !results.iter().all(stored) {
-            return Err(DemoError::NotStored(format!("{status}: {text}")));
+        if results.len() != batch.len() || !results.iter().all(is_stored) {
+            return Err(DemoError::NotStored(text));
         }
     }
+    followed(stack, &admin).await?;
+    stored(send(stack, &admin, Method::POST, "/v1/reviews", company::review(now).to_string()).await)?;
     Ok(())
 }
 
-/// Posts to `/v1/events`, as any client would.
+/// Waits until the events came to accesses: a review takes those that are there when it is opened. The last one comes last.
+async fn followed(stack: &Running, token: &str) -> Result<(), DemoError> {
+    for _ in 0..100 {
+        let path = format!("/v1/reports/access?account={}", week::LAST_ACCOUNT);
+        let text = stored(send(stack, token, Method::GET, &path, String::new()).await)?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        if answer["rows"].as_array().is_some_and(|rows| !rows.is_empty()) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(DemoError::NotStored("the events came to no accesses".into()))
+}
+
+/// The answer's text where the API took what it was sent.
+fn stored(answer: Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>>) -> Result<String, DemoError> {
+    match answer.map_err(DemoError::Http)? {
+        (status, text) if status.is_success() => Ok(text),
+        (status, text) => Err(DemoError::NotStored(format!("{status}: {text}"))),
+    }
+}
+
+/// Sends JSON, as any client would.
 async fn send(
     stack: &Running,
     token: &str,
+    method: Method,
+    path: &str,
     body: String,
 ) -> Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>> {
     let address = stack.url().trim_start_matches("http://");
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(stream).await?;
     tokio::spawn(connection);
-    let request = Request::post("/v1/events")
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, address)
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")

@@ -46,15 +46,19 @@ const axis = (colors, more = {}) => ({ stroke: colors.ink, grid: { stroke: color
 export function Bars({ names, series, label, show = String, height = 220 }) {
   const make = (width, colors) => {
     const shorten = (text) => (text.length > 18 ? `${text.slice(0, 17)}…` : text);
-    const room = Math.max(1, Math.floor(width / 90));
-    const step = Math.ceil(names.length / room);
+    // Names that do not fit side by side are slanted; where even that is too close, some are left out.
+    const each = (width - 64) / names.length;
+    const isSlanted = Math.max(...names.map((name) => shorten(name).length)) * 7 > each;
+    const step = isSlanted ? Math.ceil(18 / each) : 1;
+    const slant = isSlanted ? { rotate: 40, size: 100 } : {};
     const count = series.length;
     const bars = (place) => uPlot.paths.bars({ size: [0.7 / count, 60], align: count === 1 ? 0 : place === 0 ? -1 : 1 });
     return [
       {
+        ...(isSlanted && { height: height + 70 }),
         scales: { x: { time: false, range: [-0.6, Math.max(names.length - 0.4, 0.6)] }, y: { range: (plot, low, high) => [0, Math.max(high, 1) * 1.08] } },
         axes: [
-          axis(colors, { grid: { show: false }, splits: () => names.map((name, place) => place), values: (plot, places) => places.map((place) => (place % step === 0 ? shorten(names[place] ?? "") : "")) }),
+          axis(colors, { grid: { show: false }, ...slant, splits: () => names.map((name, place) => place), values: (plot, places) => places.map((place) => (place % step === 0 ? shorten(names[place] ?? "") : "")) }),
           axis(colors, { size: 64, values: (plot, values) => values.map(show) }),
         ],
         series: [{}, ...series.map((one, place) => ({ label: one.name, fill: place === 0 ? colors.bar : colors.second, stroke: "transparent", width: 0, paths: bars(place), points: { show: false } }))],

@@ -27,12 +27,12 @@ const BY = {
   "approval-times": [["team", "Team of who asked"], ["approver", "Approver"]],
 };
 
-const ACCESS = "State,Requester,Subject,Account,Target,Roles,Justification,Decisions,Asked,Granted,Actual End,Verified By,Findings".split(",");
+const ACCESS = "State,Requester,Subject,Account,Target,Justification,Decisions,Asked,Granted,Actual End,Verified By,Findings".split(",");
 
 /** The columns that a report shows first; all where none are named here. */
 function usualColumns({ name, columns }, values) {
   const without = (...names) => columns.filter((column) => !names.includes(column));
-  if (name === "account-holder") return [...ACCESS.slice(0, 8), "Granted", "First Use", "Last Use", "Planned End", "Actual End", "Findings"];
+  if (name === "account-holder") return [...ACCESS.slice(0, 7), "Granted", "First Use", "Last Use", "Planned End", "Actual End", "Findings"];
   if (columns.length > 20) return ACCESS;
   if (name === "demand") return values.by === "pair" ? without("People", "Repeated") : without("Person");
   if (name === "approval-times") return without(values.by === "approver" ? "Team" : "Approver");
@@ -80,12 +80,21 @@ function List({ reports }) {
 }
 
 function Entry({ report }) {
-  const { name, answers, note, cells, required } = report;
+  const { name, answers, note, cells } = report;
   return html`<li class="panel">
     <h3><${To} path=${["reports", name]}>${answers}<//></h3>
     ${note && html`<p>${sentences(note, cells).join(" ")}</p>`}
-    <p class="quiet">${required.length > 0 ? `Asks for: ${required.map((one) => LABELS[one].toLowerCase()).join(", ")}. ` : ""}${report.columns.length} columns.</p>
+    <p class="quiet">${takes(report)}</p>
   </li>`;
+}
+
+/** What a report is asked with, in words. */
+function takes({ parameters, required }) {
+  const named = (one) => (one === "id" ? "request ID" : (LABELS[one] ?? one).toLowerCase());
+  const optional = parameters.filter((one) => !required.includes(one) && !["until", "by"].includes(one)).map((one) => (one === "since" ? "time" : named(one)));
+  const list = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words[0]);
+  if (required.length > 0) return `Asks for ${list(required.map(named))}.`;
+  return optional.length > 0 ? `Can be narrowed by ${list(optional)}.` : "Asks for nothing.";
 }
 
 function Report({ described, params }) {
@@ -306,7 +315,7 @@ function Summary({ summary }) {
   const { ended, verified, not_gone: notGone, late, residual_exposure_ms: exposure, p50_ms: half, p99_ms: nearly, max_ms: longest } = summary;
   const all = ended + notGone;
   if (all === 0) return html`No access came to its end in this range.`;
-  return html`<div>${all} came to their end: ${ended} are gone, which somebody proved for ${verified} of them; ${notGone === 0 ? "none is" : html`<b>${notGone} ${notGone === 1 ? "is" : "are"}</b>`} not known to be gone.</div>
+  return html`<div>${all} came to their end: ${ended} gone, ${verified} of them verified; ${notGone === 0 ? "none is" : html`<b>${notGone} ${notGone === 1 ? "is" : "are"}</b>`} not known to be gone.</div>
     <div>${late === 0
       ? "None outlived its end."
       : `${late} outlived their end, by ${lasting(exposure)} added up${notGone > 0 ? " (to now, of those not known to be gone)" : ""}: half of all by ${lasting(half)} or less, 99 % by ${lasting(nearly)} or less, the longest by ${lasting(longest)}.`}</div>`;
@@ -352,7 +361,8 @@ const LONG = ["Justification", "Message", "Reason", "Description"];
 function kindOf({ form, name }) {
   if (form === "time") return "time";
   if (form === "seconds" || (form === "text" && NUMBERS.includes(name))) return "number";
-  return form === "decisions" || form === "json" || LONG.includes(name) ? "wide" : "";
+  if (name === "Findings" || name === "Event IDs") return "ids";
+  return form === "decisions" ? "decisions" : form === "json" || LONG.includes(name) ? "wide" : "";
 }
 
 /** The zone that stands in the heads, and whether cells have to say their offset, by the times that are shown. */
@@ -399,7 +409,7 @@ function EntryCell({ entry, cell, context, fold, isUnfolded }) {
     if (cell.name !== "Package") return html`<span class="quiet">several</span>`;
     return html`<button type="button" aria-expanded=${isUnfolded ? "true" : "false"} onClick=${() => fold(entry.key)}>${isUnfolded ? "▾" : "▸"} ${entry.count} packages</button>`;
   }
-  if (entry.isPart && cell.name === "Resource") return html`<span class="quiet">by</span> <${Cell} cell=${cell} row=${entry.row} ...${context} />`;
+  if (entry.isPart && !cell.pointer.startsWith("/origin/")) return html`<div class="repeated"><${Cell} cell=${cell} row=${entry.row} ...${context} /></div>`;
   return html`<${Cell} cell=${cell} row=${entry.row} ...${context} />`;
 }
 
@@ -424,6 +434,7 @@ function missing(name, row, report) {
   const hasEnded = Boolean(row.ended_at);
   const isAccess = row.kind !== undefined && row.state !== undefined;
   if (["Email", "Requester Email", "Subject Email", "Actor Email", "UPN", "Object ID", "Display Name"].includes(name) && valueParty(name, row)?.type !== "system") return uncertain("no event about it names one");
+  if (name === "Policies") return row.can_request === "unknown" ? uncertain("no record of the person says whether a policy is for them") : plain("none", "no policy of the package is for this person");
   if (report === "user-packages" && (name === "Start" || name === "End") && !row.assigned) return plain("not assigned");
   if (name === "End" || name === "Planned End") return wasGiven || !isAccess ? plain("none told", "nothing tells when it is to end") : plain("not granted");
   if (name === "Policy" || name === "Policy Version") return uncertain("no request or decision names it");
@@ -522,7 +533,7 @@ function Items({ name, values, isWhole }) {
 
 function Decisions({ decisions, isWhole, hasChange }) {
   const { zone } = useApp();
-  const first = isWhole ? decisions : decisions.slice(0, 3);
+  const first = isWhole ? decisions : decisions.slice(0, 2);
   const one = ({ verdict, by, at, roles = [], reason }) => html`<li>
     <${Badge} of=${String(verdict).toUpperCase()}>${verdict}<//> by ${shownParty(by) || "somebody unnamed"} at <${Time} at=${at} />
     ${(isWhole || hasChange) && ` (${zoneLabel(zone, at, at).label})`}${roles.length > 0 && ` (${roles.join(", ")})`}

@@ -1,8 +1,362 @@
-// To be written.
+// Sessions: who asked for access, who decided it, what was done with it, how it ended. A list, and the story of one.
 
-import { html } from "../html.js";
+import { address, go } from "../address.js";
+import { useApp } from "../app.js";
+import { useAnswer, usePages } from "../ask.js";
+import { Fragment, html } from "../html.js";
+import { Field } from "../parts/dialog.js";
+import { Answer, Problem } from "../parts/states.js";
+import { Table } from "../parts/table.js";
+import { Badge, Time, To, shownParty } from "../parts/words.js";
+import { lasting, typed, zoneLabel } from "../time.js";
+import { Left, WindowState } from "./windows.js";
 
-export default function View() {
-  return html`<h1>sessions</h1>`;
+const PLACE = ["activity", "sessions"];
+
+export default function View({ rest, params }) {
+  return rest.length > 0 ? html`<${OneSession} key=${rest[0]} id=${rest[0]} />` : html`<${Sessions} params=${params} />`;
 }
-export const SessionFacts = ({ session }) => html`<p>${session.id}</p>`;
+
+/** Of a column of times: its name with the zone. */
+function useZoned() {
+  const { zone } = useApp();
+  return (name, times) => {
+    const sorted = times.filter(Boolean).sort();
+    const now = new Date().toISOString();
+    return `${name} (${zoneLabel(zone, sorted[0] ?? now, sorted.at(-1) ?? now).label})`;
+  };
+}
+
+const STATES = { CREATED: "asked for", APPROVED: "approved", DENIED: "denied", GRANTED: "granted", CANCELED: "canceled", EXPIRED: "expired", TERMINATED: "terminated" };
+const TONES = { CREATED: "open", APPROVED: "APPROVED", DENIED: "DENIED", GRANTED: "open", CANCELED: "", EXPIRED: "ended", TERMINATED: "overdue" };
+
+/** Where a session or one of its roles stands. */
+const Standing = ({ state, of = STATES }) => (state ? html`<${Badge} of=${TONES[state] ?? state}>${of[state] ?? state.toLowerCase()}<//>` : html`<${Badge}>unknown<//>`);
+/** A role that is only asked for waits. */
+const ROLE_STATES = { ...STATES, CREATED: "waiting" };
+
+// ---- The list ----
+
+/** What was typed as a bound of the range, as the API takes it. */
+function bound(text, zone, name) {
+  if (!text) return { text, at: "" };
+  try {
+    return { text, at: typed(text, zone, name) };
+  } catch (error) {
+    return { text, error: error.message };
+  }
+}
+
+function Sessions({ params }) {
+  const { zone } = useApp();
+  const zoned = useZoned();
+  const since = bound(params.get("since") ?? "", zone, "since");
+  const until = bound(params.get("until") ?? "", zone, "until");
+  const isAskable = !since.error && !until.error;
+  const pages = usePages(isAskable ? "v1/sessions" : null, "sessions", { since: since.at, until: until.at, limit: 50 });
+  const { rows } = pages;
+  const columns = [
+    { name: "Session", kind: "holder", cell: (session) => html`<${To} path=${[...PLACE, session.id]}>${session.id}<//>` },
+    { name: "State", cell: (session) => html`<${Standing} state=${session.state} />` },
+    { name: "Requester", kind: "holder mail", cell: (session) => session.requester },
+    { name: "Target", kind: "holder", cell: (session) => shownParty(session.target) },
+    { name: "Roles", kind: "holder", cell: (session) => session.roles.map((role) => html`<div key=${role.role}>${role.role}</div>`) },
+    { name: zoned("Planned Start", rows.map((session) => session.starts_at)), kind: "time", cell: (session) => html`<${Time} at=${session.starts_at} />` },
+    { name: zoned("Planned End", rows.map((session) => session.ends_at)), kind: "time", cell: (session) => html`<${Time} at=${session.ends_at} />` },
+    { name: "Findings", kind: "number", cell: (session) => session.findings.length > 0 && html`<${Badge} of="high">${session.findings.length}<//>` },
+    { name: "Justification", kind: "wide", cell: (session) => session.justification },
+  ];
+  const isRanged = since.text || until.text;
+  return html`<h1>Sessions</h1>
+    <p class="quiet">A session is one request for access with roles, from the asking to its end. Those asked for last come first.</p>
+    <${Range} since=${since} until=${until} />
+    ${isAskable &&
+    html`<${Table}
+      caption="Sessions"
+      columns=${columns}
+      pages=${pages}
+      empty=${isRanged
+        ? html`<p>No session was asked for in this range.</p><p><${To} path=${PLACE}>Show all sessions<//></p>`
+        : html`<p>No session was asked for yet. Each will stand here as soon as its request is recorded.</p>`}
+    />`}`;
+}
+
+/** From when until when a session was asked for. */
+function Range({ since, until }) {
+  const set = (more) => go(address(PLACE, { since: since.text, until: until.text, ...more }), { replace: true });
+  const input = (name, label, { text, error }) => html`<${Field} label=${label}>
+    <input
+      type="datetime-local"
+      step="1"
+      name=${name}
+      value=${text.replace(" ", "T")}
+      aria-invalid=${error ? "true" : undefined}
+      onChange=${(event) => set({ [name]: event.target.value })}
+    />
+  <//>`;
+  const error = since.error ?? until.error;
+  return html`<form class="filters" role="search" aria-label="Choose a range" onSubmit=${(event) => event.preventDefault()}>
+      ${input("since", "Asked for since", since)} ${input("until", "Until", until)}
+      ${(since.text || until.text) && html`<button type="button" onClick=${() => set({ since: "", until: "" })}>All sessions</button>`}
+    </form>
+    ${error && html`<div class="problem" role="alert"><p>${error}</p></div>`}`;
+}
+
+// ---- One session ----
+
+/** Of each kind of action, to which stage of a story it belongs; what is none of these is a use. */
+const STAGE_OF = {
+  "session.created": "asked",
+  "session.approved": "decided",
+  "session.denied": "decided",
+  "session.granted": "granted",
+  "window.opened": "granted",
+  "window.extended": "granted",
+  "session.canceled": "ended",
+  "session.expired": "ended",
+  "session.terminated": "ended",
+  "window.ended": "ended",
+  "revocation.covered": "ended",
+  "entra.account.disabled": "ended",
+  "revocation.failed": "verified",
+  "revocation.overdue": "verified",
+  "revocation.verified": "verified",
+  "review.decided": "reviewed",
+};
+/** The same by what the Action column shows, where the event itself was not answered. */
+const STAGE_OF_LABEL = { CREATED: "asked", APPROVED: "decided", DENIED: "decided", GRANTED: "granted", CANCELED: "ended", EXPIRED: "ended", TERMINATED: "ended" };
+
+const inSession = (id) => `session.id eq ${JSON.stringify(id)}`;
+
+/** The millisecond after a time, as a bound that takes it in. */
+const after = (at) => new Date(Date.parse(at) + 1).toISOString();
+
+function OneSession({ id }) {
+  const answer = useAnswer(`v1/sessions/${encodeURIComponent(id)}`);
+  return html`<p class="way-back"><${To} path=${PLACE}>Sessions<//></p>
+    <h1 class="holder">Session ${id}</h1>
+    <${Answer} of=${answer} what="Asking for the session">${(session) => html`<${Story} session=${session} />`}<//>`;
+}
+
+/** The session's row in the report of accesses; it knows uses that name no session, and who says that it is gone. */
+function useAccess(session) {
+  const { timeline, username, requester } = session;
+  const who = username !== "TBD" ? { account: username } : { person: requester };
+  const range = { since: timeline[0]?.occurred_at, until: after(timeline.at(-1)?.occurred_at ?? 0) };
+  const answer = useAnswer(timeline.length > 0 ? "v1/reports/access" : null, { ...who, ...range, limit: 100 });
+  return { ...answer, access: answer.data?.rows.find((row) => row.session === session.id) };
+}
+
+/** Uses of the account that name no session and yet belong to it, as the access says. */
+function useOtherUses(access, known) {
+  const name = access?.account && ["name", "id", "email"].find((name) => access.account[name]);
+  const isAsked = name && access.uses > 0 && access.events.some((id) => !known.has(id));
+  const query = isAsked && {
+    filter: `account.${name} eq ${JSON.stringify(access.account[name])}`,
+    since: access.first_used_at,
+    until: after(access.last_used_at),
+    order: "asc",
+    limit: 1000,
+  };
+  const answer = useAnswer(isAsked ? "v1/events" : null, query || {});
+  const events = (answer.data?.events ?? []).filter((event) => !known.has(event.id) && access.events.includes(event.id));
+  return { ...answer, events };
+}
+
+const byTime = (a, b) => Date.parse(a.occurred_at) - Date.parse(b.occurred_at);
+
+function Story({ session }) {
+  const events = useAnswer("v1/events", { filter: inSession(session.id), order: "asc", limit: 1000 });
+  const told = useAccess(session);
+  const known = new Set(session.timeline.map((step) => step.event));
+  const others = useOtherUses(told.access, known);
+  const byId = new Map((events.data?.events ?? []).map((event) => [event.id, event]));
+  const own = session.timeline.map((step) => ({ ...step, told: byId.get(step.event) }));
+  const uses = others.events.map((event) => ({ ...event, event: event.id, told: event, fits: true, isOther: true }));
+  const stages = Object.groupBy([...own, ...uses].sort(byTime), (step) => STAGE_OF[step.told?.action] ?? (step.told ? "used" : (STAGE_OF_LABEL[step.label] ?? "used")));
+  const failure = events.failure ?? told.failure ?? others.failure;
+  const misfits = session.timeline.filter((step) => !step.fits).length;
+  return html`<${Facts} session=${session} access=${told.access} />
+    <p class="row">
+      <${To} path=${["activity", "trail"]} params=${{ filter: inSession(session.id) }}>Its events in the audit trail<//>
+      ${session.findings.length > 0 && html`<${To} path=${["findings"]} params=${{ session: session.id }}>All findings about it<//>`}
+    </p>
+    <${Findings} session=${session} />
+    <h2>What happened</h2>
+    <p class="quiet"><${Zone} session=${session} />${misfits > 0 && html` ${misfits === 1 ? "One step does" : `${misfits} steps do`} not follow from those before and changed nothing; ${misfits === 1 ? "it is" : "they are"} marked.`}</p>
+    ${failure && html`<${Problem} failure=${{ ...failure, message: `Part of the story could not be asked for: ${failure.message}` }} again=${() => [events, told, others].forEach((one) => one.failure && one.again())} />`}
+    <${Stages} session=${session} stages=${stages} access=${told.access} />`;
+}
+
+function Zone({ session }) {
+  const { zone } = useApp();
+  const times = session.timeline.map((step) => step.occurred_at);
+  const now = new Date().toISOString();
+  return html`Times are in ${zoneLabel(zone, times[0] ?? now, times.at(-1) ?? now).label}.`;
+}
+
+function Findings({ session }) {
+  const answer = useAnswer(session.findings.length > 0 ? "v1/findings" : null, { session: session.id, state: "open", limit: 100 });
+  if (session.findings.length === 0) return null;
+  const known = new Map((answer.data?.findings ?? []).map((finding) => [finding.id, finding]));
+  return html`<h2>Findings</h2>
+    <ul class="lines panel">
+      ${session.findings.map((id) => {
+        const finding = known.get(id);
+        // The rule stands in the id, before the colon.
+        return html`<li key=${id}>${finding && html`<${Badge} of=${finding.severity} /> `}<${To} path=${["findings", id]}>${id.split(":")[0]}<//> ${finding?.reason}</li>`;
+      })}
+    </ul>`;
+}
+
+function Facts({ session, access }) {
+  const zoned = useZoned();
+  const { window } = session;
+  const facts = [
+    ["State", html`<${Standing} state=${session.state} />`],
+    ["Requester", session.requester],
+    access?.subject && shownParty(access.subject) !== session.requester && ["For", shownParty(access.subject)],
+    ["Target", shownParty(session.target)],
+    ["Justification", session.justification ?? html`<span class="quiet">none given</span>`],
+    access?.ticket && ["Ticket", access.ticket.id],
+    ["Account", session.username === "TBD" ? html`<span class="quiet">made when it is granted</span>` : session.username],
+    session.starts_at && [zoned("Planned start", [session.starts_at]), html`<${Time} at=${session.starts_at} />`],
+    session.ends_at && [zoned("Planned end", [session.ends_at]), html`<${Time} at=${session.ends_at} />`],
+    window && [
+      "Window",
+      html`<${To} path=${["windows", window.id]}>${window.id}<//> <${WindowState} window=${window} /> <${Left} window=${window} />${window.state === "open" && Date.parse(window.ends_at) > Date.now() && " left"}`,
+    ],
+  ];
+  return html`<dl class="facts panel">
+    ${facts.filter(Boolean).map(([name, value]) => html`<${Fragment} key=${name}><dt>${name}</dt><dd>${value}</dd><//>`)}
+  </dl>`;
+}
+
+// ---- The stages ----
+
+const first = (steps) => steps?.find((step) => step.fits)?.occurred_at ?? steps?.[0]?.occurred_at;
+const last = (steps) => steps?.findLast((step) => step.fits)?.occurred_at ?? steps?.at(-1)?.occurred_at;
+const between = (from, to) => (from && to ? lasting(Math.max(0, Date.parse(to) - Date.parse(from))) : "");
+
+/** What each stage comes to: when, how long it took, and what is said where nothing is there yet. */
+function Stages({ session, stages, access }) {
+  const { asked, decided, granted, used, ended, verified, reviewed } = stages;
+  const isDenied = session.state === "DENIED";
+  const isOver = ["DENIED", "CANCELED", "EXPIRED", "TERMINATED"].includes(session.state);
+  const began = session.timeline.find((step) => granted?.some((one) => one.event === step.event) && step.fits)?.occurred_at;
+  const isGiven = began !== undefined || ["GRANTED"].includes(session.state);
+  const approved = access?.approved_at ?? last(decided);
+  const gone = access?.ended_at ?? first(ended);
+  const neverGiven = isDenied ? "It was denied, so it was never given." : "It was not given.";
+  return html`<ol class="stages">
+    <${Stage} name="Asked" steps=${asked} at=${first(asked)} none="The request itself is not recorded; what is known comes from later events.">
+      ${session.justification && html`<p class="quote">${session.justification}</p>`}
+    <//>
+    <${Stage}
+      name="Decided"
+      steps=${decided}
+      at=${last(decided) && approved}
+      note=${last(decided) && `took ${between(first(asked), approved) || "no time that is known"}`}
+      none=${session.approvals_needed === 0 ? "No approval was needed." : isGiven ? "No decision is recorded, though it was given." : "Nobody has decided yet."}
+      isDecision=${(step) => session.roles.some((role) => role.decisions.some((decision) => decision.event === step.event))}
+    >
+      <${Roles} session=${session} misfits=${new Set(session.timeline.filter((step) => !step.fits).map((step) => step.event))} />
+    <//>
+    <${Stage} name="Granted" steps=${granted} at=${began} note=${began && approved && approved <= began && `${between(approved, began)} after it was decided`} none=${isOver ? neverGiven : "Not yet."} />
+    <${Stage}
+      name="Used"
+      steps=${used}
+      at=${first(used)}
+      note=${used && `${used.length === 1 ? "one event" : `${used.length} events`}${used.length > 1 ? ` over ${between(first(used), last(used))}` : ""}${access?.more_uses ? "; there are more than are shown" : ""}`}
+      none=${isGiven ? "No use of it is recorded." : isOver ? neverGiven : "Not yet."}
+    />
+    <${Stage} name="Ended" steps=${ended} at=${gone} note=${began && gone && gone >= began && `lasted ${between(began, gone)}`} none=${isDenied ? neverGiven : isOver ? "" : isGiven ? "It goes on." : "Not yet."} />
+    <${Stage} name="Verified" steps=${verified} at=${access?.verified?.at ?? last(verified)} note=${proof(access)} none=${isDenied ? neverGiven : notVerified(session, access)} />
+    ${reviewed && html`<${Stage} name="Reviewed" steps=${reviewed} at=${last(reviewed)} />`}
+  </ol>`;
+}
+
+const PROOFS = { read_back: "its directory was asked again", portal: "its portal says so", source: "its source says so" };
+
+/** Who says that it is gone, and how late that was. */
+function proof(access) {
+  if (!access?.verified) return "";
+  const late = access.lateness_ms > 1000 ? `, ${lasting(access.lateness_ms)} late` : ", in time";
+  return `${PROOFS[access.verified.by] ?? access.verified.by}${access.lateness_ms == null ? "" : late}`;
+}
+
+function notVerified(session, access) {
+  if (access?.verified) return `Nothing beside the end itself: ${PROOFS[access.verified.by] ?? access.verified.by}.`;
+  return ["CANCELED", "EXPIRED", "TERMINATED"].includes(session.state) ? "Nobody has said yet that the account is disabled." : "Not yet.";
+}
+
+function Stage({ name, steps = [], at, note, none, children, isDecision = () => false }) {
+  const listed = steps.filter((step) => !isDecision(step));
+  return html`<li class=${steps.length > 0 ? "stage reached" : "stage"}>
+    <h3>${name} ${at && html`<span><${Time} at=${at} /></span>`} ${note && html`<span>${note}</span>`}</h3>
+    ${children} ${steps.length === 0 && none && html`<p class="quiet">${none}</p>`}
+    ${listed.length > 0 && html`<ul class="steps">${listed.map((step) => html`<${Step} key=${step.event} step=${step} />`)}</ul>`}
+  </li>`;
+}
+
+function Step({ step }) {
+  const { told } = step;
+  const isLate = Date.parse(step.recorded_at) - Date.parse(step.occurred_at) > 24 * 3_600_000;
+  return html`<li class=${step.fits ? "" : "misfit"}>
+    <${Time} at=${step.occurred_at} />
+    <div>
+      <${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(step.event)}`, event: step.event }}>${step.message}<//>
+      ${!step.fits && html` <${Badge} of="open">does not fit<//>`} ${told?.outcome === "failure" && html` <${Badge} of="failed" />`}
+      ${step.isOther && html` <span class="quiet">It names the account, not the session.</span>`}
+      ${told?.reason && !step.message.includes(told.reason) && html`<div class="quiet">Reason: ${told.reason}</div>`}
+      ${isLate && html`<div class="quiet">Recorded only <${Time} at=${step.recorded_at} /></div>`}
+    </div>
+  </li>`;
+}
+
+/** Each role with its decisions. */
+function Roles({ session, misfits = new Set() }) {
+  return session.roles.map(
+    (role) => html`<div class="decided" key=${role.role}>
+      <div><b>${role.role}</b> <${Standing} state=${role.state} of=${ROLE_STATES} /></div>
+      ${role.decisions.length === 0 && html`<p class="quiet">Nobody decided about this role.</p>`}
+      ${role.decisions.map(
+        (decision) => html`<p key=${decision.event}>
+          ${decision.state === "APPROVED" ? "Approved" : "Denied"} by <b>${decision.by}</b> · <${Time} at=${decision.at} />
+          ${misfits.has(decision.event) && html` <${Badge} of="open">does not fit<//>`}
+          ${decision.reason && html`<br /><span class="quiet">Reason: ${decision.reason}</span>`}
+        </p>`,
+      )}
+      ${waiting(role, session)}
+    </div>`,
+  );
+}
+
+/** How many approvals a role still waits for. */
+function waiting(role, { approvals_needed: needed, state }) {
+  const given = new Set(role.decisions.filter((decision) => decision.state === "APPROVED").map((decision) => decision.by)).size;
+  if (state !== "CREATED" || role.state !== "CREATED" || needed <= 1 || given >= needed) return null;
+  return html`<p class="quiet">${given} of ${needed} approvals so far.</p>`;
+}
+
+// ---- For a pop-up ----
+
+/** The short facts of a session, as `GET /v1/sessions/{id}` answers it. */
+export function SessionFacts({ session }) {
+  const zoned = useZoned();
+  const facts = [
+    ["State", html`<${Standing} state=${session.state} />`],
+    ["Requester", session.requester],
+    ["Justification", session.justification],
+    ["Account", session.username === "TBD" ? "made when it is granted" : session.username],
+    session.starts_at && [zoned("Start", [session.starts_at]), html`<${Time} at=${session.starts_at} />`],
+    session.ends_at && [zoned("End", [session.ends_at]), html`<${Time} at=${session.ends_at} />`],
+  ];
+  return html`<div class="session-facts">
+    <p><${To} path=${[...PLACE, session.id]}><b>Session ${session.id}</b><//></p>
+    <dl class="facts">
+      ${facts.filter((fact) => fact && fact[1]).map(([name, value]) => html`<${Fragment} key=${name}><dt>${name}</dt><dd>${value}</dd><//>`)}
+    </dl>
+    <${Roles} session=${session} />
+  </div>`;
+}

@@ -256,7 +256,7 @@ function Place({ window }) {
 }
 
 /** What is left, and what stands in the way of the end. */
-const TimeLeft = ({ window }) => html`<${Left} window=${window} />${window.failing && window.state !== "closed" && html`<div class="quiet">${window.failing}</div>`}`;
+const TimeLeft = ({ window }) => html`<${Left} window=${window} />${window.failing && window.state !== "closed" && html`<div class="quiet why">${window.failing}</div>`}`;
 
 function Lateness({ of }) {
   const { lateness_ms } = of;

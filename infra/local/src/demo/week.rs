@@ -7,6 +7,8 @@ use shared::instant::Instant;
 
 const TECHNICIANS: [(&str, &str); 3] =
     [("alex@nikpot.com", "ALEX"), ("priya@nikpot.com", "PRIYA"), ("sam@nikpot.com", "SAM")];
+/// The account of the last event of all.
+pub const LAST_ACCOUNT: &str = "msptech-migration@NETORGFT11060369.onmicrosoft.com";
 const DESKTOPS: [&str; 4] = ["W11-L-ELEVATED", "W11-FINANCE-02", "SRV-FILE-01", "W10-RECEPTION"];
 const REASONS: [&str; 4] = [
     "Printer driver for the finance team, ticket INC-2041",
@@ -21,6 +23,27 @@ pub fn batches(now: Instant) -> Vec<Vec<Value>> {
     let events: Vec<Value> =
         (today - 6..=today).flat_map(day).filter(|(at, _)| *at <= now).map(|(_, event)| event).collect();
     events.chunks(250).map(<[Value]>::to_vec).collect()
+}
+
+/// What is going on in this hour: an account that two people hold, a session that is to begin, and a window that ended without a word from
+/// its portal, whose access may still be there.
+pub fn just_now(now: Instant) -> Vec<Value> {
+    let hour = Instant::from_millis(now.millis() / 3_600_000 * 3_600_000);
+    let ago = |minutes: i64| Instant::from_millis(hour.millis() - minutes * 60_000).to_string();
+    let target = json!({"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"});
+    let request = |number: u8, minutes: i64, who: &str, account: &str, duration: &str, why: &str| {
+        json!({
+            "id": format!("demo-now-{}-{number}", &hour.to_string()[..13]), "action": "entra.account.requested", "occurred_at": ago(minutes), "actor": user(who),
+            "target": target, "account": {"name": format!("msptech-{account}@NETORGFT11060369.onmicrosoft.com")},
+            "request_id": format!("NOW-{}-{number}", hour.seconds() / 3600 % 100_000), "justification": why, "window": {"duration": duration}
+        })
+    };
+    vec![
+        request(1, 20, TECHNICIANS[0].0, "helpdesk", "PT3H", REASONS[0]),
+        request(2, 5, TECHNICIANS[1].0, "helpdesk", "PT4H", REASONS[1]),
+        request(3, 15, TECHNICIANS[2].0, "patching", "PT8H", REASONS[2]),
+        request(4, 90, TECHNICIANS[1].0, "migration", "PT1H", "asap"),
+    ]
 }
 
 /// One day's events, each with when it occurred.
