@@ -14,6 +14,7 @@ mod isolation;
 mod manage;
 mod packages;
 mod peers;
+mod portal;
 mod program;
 mod query;
 mod reports;

@@ -16,19 +16,21 @@ function color(name) {
 function Plot({ make, label, height }) {
   const place = useRef(null);
   useEffect(() => {
+    // Kept: the observer may still be called when the place is gone already.
+    const holder = place.current;
     let plot;
     let width = 0;
     const draw = () => {
-      width = place.current.clientWidth;
+      width = holder.clientWidth;
       plot?.destroy();
       if (width > 0) {
         const [opts, data] = make(width, { ink: color("--ink-quiet"), grid: color("--line"), bar: color("--accent"), second: color("--second") });
-        plot = new uPlot({ width, height, legend: { show: false }, ...opts }, data, place.current);
+        plot = new uPlot({ width, height, legend: { show: false }, ...opts }, data, holder);
       }
     };
     draw();
-    const sized = new ResizeObserver(() => place.current.clientWidth !== width && draw());
-    sized.observe(place.current);
+    const sized = new ResizeObserver(() => holder.clientWidth !== width && draw());
+    sized.observe(holder);
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", draw);
     return () => {

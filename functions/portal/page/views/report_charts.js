@@ -37,9 +37,10 @@ function Demand({ rows, isPairs, hasMore }) {
   const name = (row) => (isPairs ? `${row.person} · ${row.target}` : row.target);
   const { requests, granted } = rows[0];
   const most = isPairs ? `${rows[0].person} asked most, for ${rows[0].target}` : `${rows[0].target} is asked for most`;
+  const bars = part(shown.length, rows.length, hasMore, isPairs ? "pairs" : "resources");
   return html`<${Figure}
     title=${isPairs ? "Requests by person and resource" : "Requests by resource"}
-    text=${`${most}: ${times(requests, "request")}, of which ${granted} ${granted === 1 ? "was" : "were"} granted.${part(shown.length, rows.length, hasMore, isPairs ? "pairs" : "resources")}`}
+    text=${`${most}: ${times(requests, "request")}, of which ${granted} ${granted === 1 ? "was" : "were"} granted.${bars}`}
     names=${shown.map(name)}
     series=${[{ name: "Requests", values: shown.map((row) => row.requests) }, { name: "Granted", values: shown.map((row) => row.granted) }]}
     show=${whole}
@@ -64,10 +65,12 @@ function ApprovalTimes({ rows, by, hasMore }) {
   const name = (row) => (by === "team" && row.team === "unknown" ? "team unknown" : row[by]);
   const [slowest, fastest] = [shown[0], shown.at(-1)];
   const half = (row) => `half of ${times(row.decisions, "decision")} within ${lasting(row.p50_ms)}, 90 % within ${lasting(row.p90_ms)}`;
-  const compared = shown.length > 1 && !hasMore ? ` ${rows.length > shown.length ? "Fastest of those shown" : "Fastest"} is ${name(fastest)}, half within ${lasting(fastest.p50_ms)}.` : "";
+  const isAll = shown.length === rows.length && !hasMore;
+  const compared = shown.length > 1 && isAll ? ` Fastest is ${name(fastest)}: half within ${lasting(fastest.p50_ms)}.` : "";
+  const bars = part(shown.length, rows.length, hasMore, by === "team" ? "teams" : "approvers");
   return html`<${Figure}
     title=${by === "team" ? "Time to a decision, by team of who asked" : "Time to a decision, by approver"}
-    text=${`${shown.length > 1 ? "Slowest is" : "Only"} ${name(slowest)}: ${half(slowest)}.${compared}${part(shown.length, rows.length, hasMore, by === "team" ? "teams" : "approvers")}`}
+    text=${`${shown.length > 1 ? "Slowest is" : "Only"} ${name(slowest)}: ${half(slowest)}.${compared}${bars}`}
     names=${shown.map(name)}
     series=${[{ name: "Median", values: shown.map((row) => row.p50_ms / length) }, { name: "90 % within", values: shown.map((row) => row.p90_ms / length) }]}
     show=${(value) => `${Number(value.toFixed(2))} ${unit}`}

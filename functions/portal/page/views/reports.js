@@ -20,7 +20,17 @@ const GROUPS = [
   { name: "How it goes", reports: ["revocation", "approval-times", "demand"] },
 ];
 
-const LABELS = { since: "From", until: "Until", person: "Person", account: "Account", target: "Target", package: "Access package", at: "Moment", by: "One row for each", id: "Request ID" };
+const LABELS = {
+  since: "From",
+  until: "Until",
+  person: "Person",
+  account: "Account",
+  target: "Target",
+  package: "Access package",
+  at: "Moment",
+  by: "One row for each",
+  id: "Request ID",
+};
 
 const BY = {
   demand: [["resource", "Resource"], ["pair", "Person and resource"]],
@@ -72,10 +82,12 @@ function List({ reports }) {
     const groups = GROUPS.map(({ name, reports }) => ({ name, reports: reports.map((one) => all.find((report) => report.name === one)).filter(Boolean) }));
     return [...groups, { name: "Others", reports: others }].filter((group) => group.reports.length > 0);
   };
+  const list = (group) => html`<h2>${group.name}</h2>
+    <ul class="reports">${group.reports.map((report) => html`<${Entry} report=${report} />`)}</ul>`;
   return html`<h1>Reports</h1>
     <p>Questions that auditors ask, answered from the trail. Each can be shared by its address, printed, and downloaded as CSV; each run is itself on record.</p>
     <${Answer} of=${reports} what="Loading the reports">
-      ${(data) => groupsOf(data.reports).map((group) => html`<h2>${group.name}</h2><ul class="reports">${group.reports.map((report) => html`<${Entry} report=${report} />`)}</ul>`)}
+      ${(data) => groupsOf(data.reports).map(list)}
     <//>`;
 }
 
@@ -132,13 +144,14 @@ function quickRanges(zone) {
   return [...ranges.map(([name, since, until]) => [name, since.toString(), until.toString()]), ["All", "", ""]];
 }
 
-const wallOf = (at, zone) => {
+/** What an address says as a moment; none where it is no time. */
+function momentOf(text, zone, bound) {
   try {
-    return wallTime(typed(at, zone), zone);
+    return typed(text, zone, bound);
   } catch {
     return "";
   }
-};
+}
 
 function Form({ described, values, tz, run }) {
   const { zone } = useApp();
@@ -148,7 +161,7 @@ function Form({ described, values, tz, run }) {
   const [state, setState] = useState(() => {
     const [, since, until] = ranges[2];
     const range = hasRange && Object.keys(values).length === 0 ? { since, until } : {};
-    const at = values.at ? wallOf(values.at, zone) : wallTime(Temporal.Now.instant().toString(), zone);
+    const at = values.at ? momentOf(values.at, tz) && wallTime(momentOf(values.at, tz), zone) : wallTime(Temporal.Now.instant().toString(), zone);
     return { ...range, ...values, since: values.since === "all" ? "" : (values.since ?? range.since), at };
   });
   const [problem, setProblem] = useState("");
@@ -167,7 +180,8 @@ function Form({ described, values, tz, run }) {
     if (hasRange && !next.since && !next.until) next.since = "all";
     run({ ...next, tz: hasRange && next.since !== "all" ? zone : "" });
   };
-  const field = (one) => html`<${Parameter} key=${one} one=${one} report=${name} value=${state[one] ?? ""} set=${set(one)} required=${required.includes(one)} zone=${zone} />`;
+  const field = (one) =>
+    html`<${Parameter} key=${one} one=${one} report=${name} value=${state[one] ?? ""} set=${set(one)} required=${required.includes(one)} zone=${zone} />`;
   return html`<form class="panel asked" onSubmit=${submit}>
     <div class="filters">
       ${hasRange && html`<${RangeFields} state=${state} setState=${setState} ranges=${ranges} zone=${zone} tz=${tz} />`}
@@ -184,14 +198,15 @@ function RangeFields({ state, setState, ranges, zone, tz }) {
   const input = (one, hint) => html`<${Field} label=${LABELS[one]} hint=${hint}>
     <input type=${kind(state[one])} name=${one} value=${state[one] ?? ""} onInput=${(event) => setState({ ...state, [one]: event.target.value })} />
   <//>`;
-  const isChosen = ([, since, until]) => since === (state.since ?? "") && until === (state.until ?? "");
+  const quick = ([name, since, until]) => {
+    const isChosen = since === (state.since ?? "") && until === (state.until ?? "");
+    return html`<button type="button" aria-pressed=${isChosen ? "true" : "false"} onClick=${() => setState({ ...state, since, until })}>${name}</button>`;
+  };
   return html`<fieldset class="range">
     <legend class="label">Days as in ${zone}${tz !== zone && ` (those of the report below are as in ${tz})`}</legend>
     <div class="filters">
       ${input("since", "from this day on")} ${input("until", "without this day")}
-      <div class="row middle quick">
-        ${ranges.map((range) => html`<button type="button" aria-pressed=${isChosen(range) ? "true" : "false"} onClick=${() => setState({ ...state, since: range[1], until: range[2] })}>${range[0]}</button>`)}
-      </div>
+      <div class="row middle quick">${ranges.map(quick)}</div>
     </div>
   </fieldset>`;
 }
@@ -203,10 +218,14 @@ function Parameter({ one, report, value, set, required, zone }) {
   if (one === "target") return html`<${Suggesting} label=${label} name="target" value=${value} onInput=${onInput} required=${required} list="applications" />`;
   if (one === "package") return html`<${Suggesting} label=${label} name="package" value=${value} onInput=${onInput} required=${required} list="packages" />`;
   if (one === "at") {
-    return html`<${Field} label=${`${LABELS.at} (time in ${zone})`}><input type="datetime-local" step="1" name="at" value=${value} onInput=${onInput} required=${required} /><//>`;
+    return html`<${Field} label=${`${LABELS.at} (time in ${zone})`}>
+      <input type="datetime-local" step="1" name="at" value=${value} onInput=${onInput} required=${required} />
+    <//>`;
   }
   if (one === "by" && BY[report]) {
-    return html`<${Field} label=${LABELS.by}><select name="by" value=${value || BY[report][0][0]} onChange=${onInput}>${BY[report].map(([word, text]) => html`<option value=${word}>${text}</option>`)}</select><//>`;
+    return html`<${Field} label=${LABELS.by}>
+      <select name="by" value=${value || BY[report][0][0]} onChange=${onInput}>${BY[report].map(([word, text]) => html`<option value=${word}>${text}</option>`)}</select>
+    <//>`;
   }
   return html`<${Field} label=${LABELS[one] ? label : one}><input name=${one} value=${value} onInput=${onInput} required=${required} autocomplete="off" /><//>`;
 }
@@ -240,6 +259,8 @@ function rangeWords({ since, until }, tz) {
   return `${from ? `From ${from} on` : "From the beginning"}${until ? `, until ${until}${until.length === 10 ? " (that day is not in it)" : ""}` : ""}; days as in ${tz}`;
 }
 
+const SAME_RANGE = " The range stays the one shown here, in whatever zone the file has its times.";
+
 function Results({ described, values, tz, params }) {
   const { name, cells, parameters } = described;
   const { id, ...rest } = values;
@@ -268,7 +289,7 @@ function Results({ described, values, tz, params }) {
     <${Rows} described=${described} values=${values} tz=${tz} pages=${pages} chosen=${chosen} keyOf=${keyOf} open=${(row) => change({ row })} />
     ${opened && html`<${Opened} described=${described} values=${values} row=${opened} cells=${cells} onClose=${() => change({ row: "" }, { replace: true })} />`}
     ${isDownloading && html`<${DownloadDialog}
-      text=${`All rows and all columns, as the report stands when the file is made.${parameters.includes("since") ? ` The range stays the one shown here, in whatever zone the file has its times.` : ""}`}
+      text=${`All rows and all columns, as the report stands when the file is made.${parameters.includes("since") ? SAME_RANGE : ""}`}
       name=${name}
       body=${{ report: { name, ...exact(values, tz) } }}
       onClose=${() => setDownloading(false)}
@@ -279,16 +300,16 @@ function Results({ described, values, tz, params }) {
 /** The same range as moments: the file may have its times in another zone, which must not move it. */
 function exact(values, tz) {
   const moment = (one) => {
-    try {
-      return values[one] && values[one] !== "all" ? { [one]: typed(values[one], tz, one) } : {};
-    } catch {
-      return {};
-    }
+    const at = values[one] && momentOf(values[one], tz, one);
+    return at ? { [one]: at } : {};
   };
   return { ...values, ...moment("since"), ...moment("until") };
 }
 
-const counted = ({ rows, hasMore, isLoading }) => `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "row" : "rows"}${hasMore || isLoading ? " so far; there may be more below, and all are in the CSV file" : ", which are all"}.`;
+function counted({ rows, hasMore, isLoading }) {
+  const count = `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "row" : "rows"}`;
+  return hasMore || isLoading ? `${count} so far; there may be more, and all are in the CSV file.` : `${count} in all.`;
+}
 
 /** What an auditor has to know of the answer: whose it is, what was asked, when, and what is not in it. */
 function Evidence({ described, values, tz, first }) {
@@ -299,7 +320,7 @@ function Evidence({ described, values, tz, first }) {
   return html`<div class="panel">
     <dl class="facts">
       ${parameters.includes("since") && html`<dt>Range</dt><dd>${isZone(tz) ? rangeWords(values, tz) : `${tz} is no time zone`}</dd>`}
-      ${values.at && html`<dt>Moment</dt><dd>${first ? html`<${Moment} at=${typed(values.at, tz)} />` : values.at}</dd>`}
+      ${values.at && html`<dt>Moment</dt><dd>${first && momentOf(values.at, tz) ? html`<${Moment} at=${momentOf(values.at, tz)} />` : values.at}</dd>`}
       ${asked.map((one) => html`<dt>${LABELS[one] ?? one}</dt><dd>${values[one]}</dd>`)}
       ${by && html`<dt>One row for each</dt><dd>${by[1]}</dd>`}
       ${first && html`<dt>As of</dt><dd><${Moment} at=${first.as_of} />, tenant ${me.tenant}, run by ${me.email ?? me.sub}</dd>
@@ -315,10 +336,12 @@ function Summary({ summary }) {
   const { ended, verified, not_gone: notGone, late, residual_exposure_ms: exposure, p50_ms: half, p99_ms: nearly, max_ms: longest } = summary;
   const all = ended + notGone;
   if (all === 0) return html`No access came to its end in this range.`;
-  return html`<div>${all} came to their end: ${ended} gone, ${verified} of them verified; ${notGone === 0 ? "none is" : html`<b>${notGone} ${notGone === 1 ? "is" : "are"}</b>`} not known to be gone.</div>
-    <div>${late === 0
-      ? "None outlived its end."
-      : `${late} outlived their end, by ${lasting(exposure)} added up${notGone > 0 ? " (to now, of those not known to be gone)" : ""}: half of all by ${lasting(half)} or less, 99 % by ${lasting(nearly)} or less, the longest by ${lasting(longest)}.`}</div>`;
+  const still = notGone === 0 ? "none is" : html`<b>${notGone} ${notGone === 1 ? "is" : "are"}</b>`;
+  const upToNow = notGone > 0 ? " (to now, of those not known to be gone)" : "";
+  const outlived = `${late} outlived ${late === 1 ? "its" : "their"} end, by ${lasting(exposure)} added up${upToNow}`;
+  const spread = `half of all by ${lasting(half)} or less, 99 % by ${lasting(nearly)} or less, the longest by ${lasting(longest)}`;
+  return html`<div>${all} came to ${all === 1 ? "its" : "their"} end: ${ended} gone, ${verified} of them verified; ${still} not known to be gone.</div>
+    <div>${late === 0 ? "None outlived its end." : `${outlived}: ${spread}.`}</div>`;
 }
 
 /** The names of the columns that are shown, in the report's order. */
@@ -384,15 +407,23 @@ function Rows({ described, values, tz, pages, chosen, keyOf, open }) {
   const head = useHeadZone(cells, rows);
   const fold = (key) => setUnfolded(unfolded.includes(key) ? unfolded.filter((one) => one !== key) : [...unfolded, key]);
   const context = { report: described.name, values, tz, hasChange: head.hasChange };
+  const opener = ({ key }) => html`<button type="button" aria-label=${`Open row ${key}`} onClick=${() => open(key)}>Open</button>`;
   const columns = [
-    { name: html`<span class="unseen">Whole row</span>`, kind: "open", cell: (entry) => !entry.isPart && html`<button type="button" aria-label=${`Open row ${entry.key}`} onClick=${() => open(entry.key)}>Open</button>` },
+    { name: html`<span class="unseen">Whole row</span>`, kind: "open", cell: (entry) => !entry.isPart && opener(entry) },
     ...cells.map((cell) => ({
       name: cell.form === "time" ? `${cell.name} (${head.label})` : cell.name,
       kind: kindOf(cell),
       cell: (entry) => html`<${EntryCell} entry=${entry} cell=${cell} context=${context} fold=${fold} isUnfolded=${unfolded.includes(entry.key)} />`,
     })),
   ];
-  return html`<${Table} caption=${described.answers} columns=${columns} pages=${{ ...pages, rows: entries }} rowKey=${(entry) => entry.key} rowClass=${(entry) => (entry.isPart ? "part" : "")} empty=${html`<${Nothing} described=${described} values=${values} />`} />`;
+  return html`<${Table}
+    caption=${described.answers}
+    columns=${columns}
+    pages=${{ ...pages, rows: entries }}
+    rowKey=${(entry) => entry.key}
+    rowClass=${(entry) => (entry.isPart ? "part" : "")}
+    empty=${html`<${Nothing} described=${described} values=${values} />`}
+  />`;
 }
 
 /** A row as it is shown: one, or where it comes from several origins, each of them below it. */
@@ -407,7 +438,9 @@ function entriesOf(row, key, unfolded) {
 function EntryCell({ entry, cell, context, fold, isUnfolded }) {
   if (entry.count && cell.pointer.startsWith("/origin/p")) {
     if (cell.name !== "Package") return html`<span class="quiet">several</span>`;
-    return html`<button type="button" aria-expanded=${isUnfolded ? "true" : "false"} onClick=${() => fold(entry.key)}>${isUnfolded ? "▾" : "▸"} ${entry.count} packages</button>`;
+    return html`<button type="button" aria-expanded=${isUnfolded ? "true" : "false"} onClick=${() => fold(entry.key)}>
+      ${isUnfolded ? "▾" : "▸"} ${entry.count} packages
+    </button>`;
   }
   if (entry.isPart && !cell.pointer.startsWith("/origin/")) return html`<div class="repeated"><${Cell} cell=${cell} row=${entry.row} ...${context} /></div>`;
   return html`<${Cell} cell=${cell} row=${entry.row} ...${context} />`;
@@ -417,13 +450,17 @@ function EntryCell({ entry, cell, context, fold, isUnfolded }) {
 function Nothing({ described, values }) {
   const names = ["person", "account", "target", "package"].filter((one) => values[one]);
   const isFigures = ["demand", "approval-times"].includes(described.name);
+  const named = names.map((one) => `${LABELS[one]} “${values[one]}”`).join(" and ");
   return html`<p>Nothing that is known answers this${described.parameters.includes("since") ? " in that range" : ""}.</p>
-    ${names.length > 0 && html`<p>${names.map((one) => `${LABELS[one]} “${values[one]}”`).join(" and ")} is compared as a whole${values.person ? ": a person by address or ID" : " with names and IDs"}. A part of a name finds nothing.</p>`}
+    ${names.length > 0 && html`<p>${named}: compared as a whole, ${values.person ? "a person by address or ID" : "with names and IDs"}. A part of a name finds nothing.</p>`}
     ${isFigures && html`<p>What was recorded in the last minutes may not be counted yet.</p>`}
-    ${described.name === "organisations" && html`<p>Connected organisations stand here once an administrator configured one, or they came with what Microsoft Graph exports.</p>`}`;
+    ${described.name === "organisations" && html`<p>Connected organisations stand here once an administrator configured one, or an import from Microsoft Graph held one.</p>`}`;
 }
 
 const valueAt = (row, pointer) => pointer.split("/").slice(1).reduce((of, step) => of?.[step], row);
+
+const OF_PEOPLE = ["Email", "Requester Email", "Subject Email", "Actor Email", "UPN", "Object ID", "Display Name"];
+const NO_RECORD = "no record of the person says whether a policy is for them";
 
 const uncertain = (why) => ({ word: "unknown", why });
 const plain = (word, why = "") => ({ word, why });
@@ -433,46 +470,57 @@ function missing(name, row, report) {
   const wasGiven = Boolean(row.granted_at);
   const hasEnded = Boolean(row.ended_at);
   const isAccess = row.kind !== undefined && row.state !== undefined;
-  if (["Email", "Requester Email", "Subject Email", "Actor Email", "UPN", "Object ID", "Display Name"].includes(name) && valueParty(name, row)?.type !== "system") return uncertain("no event about it names one");
-  if (name === "Policies") return row.can_request === "unknown" ? uncertain("no record of the person says whether a policy is for them") : plain("none", "no policy of the package is for this person");
+  if (OF_PEOPLE.includes(name) && personOf(name, row)?.type !== "system") return uncertain("no event about it names one");
+  if (name === "Policies") return row.can_request === "unknown" ? uncertain(NO_RECORD) : plain("none", "no policy of the package is for this person");
   if (report === "user-packages" && (name === "Start" || name === "End") && !row.assigned) return plain("not assigned");
   if (name === "End" || name === "Planned End") return wasGiven || !isAccess ? plain("none told", "nothing tells when it is to end") : plain("not granted");
-  if (name === "Policy" || name === "Policy Version") return uncertain("no request or decision names it");
+  if (name === "Policy" || name === "Policy Version") return report === "requests" ? plain("–", "this step names none") : uncertain("no request or decision names it");
   if (name === "Version") return uncertain("the package is not configured here");
   if (!isAccess) return name === "Start" ? uncertain("no event tells when it began") : plain("–", "nothing is told of it");
   switch (name) {
     case "Approved":
-      return row.approvals_needed === 0 ? plain("none needed") : uncertainOrNot(row);
+      return row.approvals_needed === 0 ? plain("none needed") : notApproved(row);
     case "Granted":
       return plain("not granted");
     case "First Use":
     case "Last Use":
+      if (!wasGiven) return plain("not granted");
       return row.kind === "package" ? uncertain("nobody tells of the use of packages") : plain("not used", "nothing tells of a use");
     case "Planned Start":
       return plain("none told");
     case "Actual End":
-      return wasGiven ? plain(isOver(row) ? "not known to be gone" : "goes on", isOver(row) ? "its planned end has passed, and nothing tells that it is gone" : "") : plain("not granted");
+      if (!wasGiven) return plain("not granted");
+      return isOver(row) ? plain("not known to be gone", "its planned end has passed, and nothing tells that it is gone") : plain("goes on");
     case "Duration (s)":
       return hasEnded ? uncertain("no event tells when it began") : plain(wasGiven ? "not ended" : "not granted");
     case "End Cause":
       return hasEnded ? uncertain("its source does not tell why it ended") : plain(wasGiven ? "not ended" : "not granted");
     case "Verified":
     case "Verified By":
-      return hasEnded ? plain("not verified", "nobody asked again whether it is gone") : plain(wasGiven ? "not ended" : "not granted");
+      if (!wasGiven) return plain("not granted");
+      return hasEnded || isOver(row) ? plain("not verified", "nothing proves that it is gone") : plain("goes on");
     case "Lateness (s)":
       return row.ends_at ? plain(wasGiven ? "not ended" : "not granted") : wasGiven ? uncertain("nothing tells when it was to end") : plain("not granted");
     case "Justification":
       return plain("none given");
     case "Decisions":
+    case "Roles":
+    case "Ticket":
       return plain("none told");
+    case "Reviews":
+      return plain("not reviewed");
     default:
       return plain("–", "nothing is told of it");
   }
 }
 
-const uncertainOrNot = (row) => (row.state === "denied" ? plain("denied") : row.granted_at ? uncertain("it was granted, and no approval that suffices is told") : plain("not approved"));
+function notApproved({ state, granted_at: granted }) {
+  if (state === "denied") return plain("denied");
+  return granted ? uncertain("it was granted, and no approval that suffices is told") : plain("not approved");
+}
+
 const isOver = (row) => row.ends_at && Date.parse(row.ends_at) <= Date.now();
-const valueParty = (name, row) => (["UPN", "Actor Email", "Object ID", "Display Name"].includes(name) ? (row.actor ?? row.subject) : row.subject);
+const personOf = (name, row) => (["UPN", "Actor Email", "Object ID", "Display Name"].includes(name) ? (row.actor ?? row.subject) : row.subject);
 
 /** Where nothing is told. In the drawer the why is written out; in the table it is the word's title. */
 function Missing({ of, isWhole }) {
@@ -490,7 +538,7 @@ function Cell({ cell, row, report, values, tz, hasChange, isWhole }) {
   if (isNothing && !(Array.isArray(value) && name === "Findings")) return html`<${Missing} of=${missing(name, row, report)} isWhole=${isWhole} />`;
   if (isNothing) return html`<span class="quiet">none</span>`;
   if (form === "time") return html`<${Time} at=${value} />${hasChange && html` <span class="quiet">${shown(value, zone, { offset: true }).slice(-6)}</span>`}`;
-  if (form === "seconds") return html`${value / 1000}${value >= 60_000 && html`<div class="quiet">${lasting(value)}</div>`}`;
+  if (form === "seconds") return html`<${Seconds} ms=${value} isSoFar=${pointer === "/exposure_ms" && !row.ended_at} />`;
   if (form === "shown") return html`<${Clamped} isWhole=${isWhole}>${shownParty(value) || "unnamed"}<//>`;
   if (form === "decisions") return html`<${Decisions} decisions=${value} isWhole=${isWhole} hasChange=${hasChange} />`;
   if (form === "list") return html`<${Items} name=${name} values=${value} isWhole=${isWhole} />`;
@@ -498,15 +546,19 @@ function Cell({ cell, row, report, values, tz, hasChange, isWhole }) {
   return html`<${Text} name=${name} value=${value} row=${row} report=${report} values=${values} tz=${tz} isWhole=${isWhole} />`;
 }
 
+/** Seconds as in the CSV file, and what they come to. */
+const Seconds = ({ ms, isSoFar }) => html`${ms / 1000}
+  ${ms >= 60_000 && html`<div class="quiet">${lasting(ms)}</div>`} ${isSoFar && html`<div class="quiet">so far</div>`}`;
+
 /** Long texts are cut in the table, which keeps its rows in sight. */
 const Clamped = ({ isWhole, children }) => html`<div dir="auto" class=${classes("said-text", !isWhole && "cut")}>${children}</div>`;
 
 function Text({ name, value, row, report, values, tz, isWhole }) {
   if (name === "State") return html`<${Badge} of=${value} />`;
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (value === "unknown" && name === "Can Request") return html`<${Missing} of=${uncertain("no record of the person says whether a policy is for them")} isWhole=${isWhole} />`;
+  if (value === "unknown" && name === "Can Request") return html`<${Missing} of=${uncertain(NO_RECORD)} isWhole=${isWhole} />`;
   if (value === "unknown" && name === "Team") return html`<${Missing} of=${uncertain("the people's records name no team of who asked")} isWhole=${isWhole} />`;
-  if (name === "Uses" && row.kind === "package") return html`<${Missing} of=${uncertain("nobody tells of the use of packages")} isWhole=${isWhole} />`;
+  if (name === "Uses" && row.kind === "package" && row.granted_at) return html`<${Missing} of=${uncertain("nobody tells of the use of packages")} isWhole=${isWhole} />`;
   if (name === "Uses" && row.more_uses) return `at least ${value}`;
   if (["End Cause", "Verified By", "Kind"].includes(name)) return String(value).replaceAll("_", " ");
   if (name === "Ticket URL") return html`<${Elsewhere} url=${value} />`;
@@ -522,24 +574,31 @@ function Text({ name, value, row, report, values, tz, isWhole }) {
 
 const EventLink = ({ id }) => html`<${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(id)}` }}>${id}<//>`;
 
+/** A list, of which the table shows the first few: the drawer and what is printed have all. */
+function Few({ items, isWhole, most }) {
+  const rest = isWhole ? 0 : items.length - most;
+  return html`<ul class="items">
+    ${items.map((item, place) => html`<li class=${!isWhole && place >= most ? "past-few" : ""}>${item}</li>`)}
+    ${rest > 0 && html`<li class="quiet more-of-it">and ${rest} more</li>`}
+  </ul>`;
+}
+
 function Items({ name, values, isWhole }) {
   const item = (value) => {
-    if (name === "Findings") return html`<${To} path=${["findings", value]}>${value}<//>`;
+    // In the table a finding is named by its rule.
+    if (name === "Findings") return html`<${To} path=${["findings", value]} title=${value}>${isWhole ? value : value.split(":")[0]}<//>`;
     return name === "Event IDs" ? html`<${EventLink} id=${value} />` : value;
   };
-  const first = isWhole ? values : values.slice(0, 3);
-  return html`<ul class="items">${first.map((value) => html`<li>${item(value)}</li>`)}${values.length > first.length && html`<li class="quiet">and ${values.length - first.length} more</li>`}</ul>`;
+  return html`<${Few} items=${values.map(item)} isWhole=${isWhole} most=${3} />`;
 }
 
 function Decisions({ decisions, isWhole, hasChange }) {
   const { zone } = useApp();
-  const first = isWhole ? decisions : decisions.slice(0, 2);
-  const one = ({ verdict, by, at, roles = [], reason }) => html`<li>
-    <${Badge} of=${String(verdict).toUpperCase()}>${verdict}<//> by ${shownParty(by) || "somebody unnamed"} at <${Time} at=${at} />
+  const one = ({ verdict, by, at, roles = [], reason }) => html`<${Badge} of=${String(verdict).toUpperCase()}>${verdict}<//>
+    ${" "}by ${shownParty(by) || "somebody unnamed"} at <${Time} at=${at} />
     ${(isWhole || hasChange) && ` (${zoneLabel(zone, at, at).label})`}${roles.length > 0 && ` (${roles.join(", ")})`}
-    <${Clamped} isWhole=${isWhole}>${reason ? `“${reason}”` : html`<span class="quiet">no reason given</span>`}<//>
-  </li>`;
-  return html`<ul class="items">${first.map(one)}${decisions.length > first.length && html`<li class="quiet">and ${decisions.length - first.length} more</li>`}</ul>`;
+    <${Clamped} isWhole=${isWhole}>${reason ? `“${reason}”` : html`<span class="quiet">no reason given</span>`}<//>`;
+  return html`<${Few} items=${decisions.map(one)} isWhole=${isWhole} most=${2} />`;
 }
 
 /** What a value comes to in a few words. */
@@ -550,20 +609,23 @@ function inWords(value, depth = 0) {
   if (value.person && value.requests) return `${value.person}: ${value.requests} times`;
   if (value.decision && value.review) return `${value.decision} by ${shownParty(value.by)}`;
   if (value.requestors) return value.name ?? value.id;
-  if (value.id && Object.keys(value).every((name) => ["id", "version", "name"].includes(name))) return `${value.name ?? value.id}${value.version ? `, version ${value.version}` : ""}`;
+  const isNamed = value.id && Object.keys(value).every((name) => ["id", "version", "name"].includes(name));
+  if (isNamed) return `${value.name ?? value.id}${value.version ? `, version ${value.version}` : ""}`;
   if (depth > 1) return "…";
   return Object.entries(value).map(([name, member]) => `${name.replaceAll("_", " ")}: ${inWords(member, depth + 1)}`).join(", ");
 }
 
 function Json({ value }) {
   const words = inWords(value);
-  return html`<details class="json"><summary><span dir="auto">${words.length > 160 ? `${words.slice(0, 160)}…` : words}</span></summary><pre>${JSON.stringify(value, null, 2)}</pre></details>`;
+  const short = words.length > 160 ? `${words.slice(0, 160)}…` : words;
+  return html`<details class="json"><summary><span dir="auto">${short}</span></summary><pre>${JSON.stringify(value, null, 2)}</pre></details>`;
 }
 
 /** A row with all that is known of it. */
 function Opened({ described, values, row, cells, onClose }) {
   const { zone } = useApp();
-  const title = [shownParty(row.subject ?? row.actor), row.package?.name ?? row.resource?.name ?? (typeof row.target === "string" ? row.target : shownParty(row.target)) ?? row.name ?? row.team ?? row.approver].filter(Boolean).join(" · ");
+  const thing = row.package?.name ?? row.resource?.name ?? (typeof row.target === "string" ? row.target : shownParty(row.target));
+  const title = [shownParty(row.subject ?? row.actor), thing || row.name || row.team || row.approver].filter(Boolean).join(" · ");
   const name = ({ form, name, pointer }) => {
     const at = form === "time" && valueAt(row, pointer);
     return at ? `${name} (${zoneLabel(zone, at, at).label})` : name;
@@ -573,7 +635,8 @@ function Opened({ described, values, row, cells, onClose }) {
   const facts = cells.filter(({ pointer }) => !apart.includes(pointer) && !pointer.startsWith("/origin/"));
   const policies = row.policies ?? (row.policy_details ? [row.policy_details] : null);
   return html`<${Dialog} side title=${title || described.answers} onClose=${onClose}>
-    <dl class="facts">${facts.map((cell) => html`<dt>${name(cell)}</dt><dd><${Cell} cell=${cell} row=${row} report=${described.name} values=${values} isWhole /></dd>`)}</dl>
+    <dl class="facts">${facts.map((cell) => html`<dt>${name(cell)}</dt><dd><${Cell} cell=${cell} row=${row} report=${described.name} values=${values} isWhole /></dd>`)}
+      ${row.window && html`<dt>Window</dt><dd><${To} path=${["windows", row.window]}>${row.window}<//></dd>`}</dl>
     ${row.origins && html`<${Origins} origins=${row.origins} cells=${cells} report=${described.name} name=${name} />`}
     ${row.resource_roles && html`<${ResourceRoles} roles=${row.resource_roles} />`}
     ${(policies || row.resource_roles) && html`<${Policies} policies=${policies} open=${row.policies_open} named=${row.policy?.id} />`}
@@ -589,39 +652,54 @@ function Origins({ origins, cells, report }) {
     return at ? `${name} (${zoneLabel(zone, at, at).label})` : name;
   };
   return html`<h3>By ${origins.length === 1 ? "one package" : `${origins.length} packages`}</h3>
-    ${origins.map((origin) => html`<dl class="facts panel">${own.map((cell) => html`<dt>${name(cell, origin)}</dt><dd><${Cell} cell=${cell} row=${{ origin }} report=${report} isWhole /></dd>`)}</dl>`)}`;
+    ${origins.map(
+      (origin) => html`<dl class="facts panel">
+        ${own.map((cell) => html`<dt>${name(cell, origin)}</dt><dd><${Cell} cell=${cell} row=${{ origin }} report=${report} isWhole /></dd>`)}
+      </dl>`,
+    )}`;
 }
 
 function ResourceRoles({ roles }) {
   if (roles.length === 0) return html`<h3>Resource roles</h3><p class="quiet">Unknown: the package is not configured here, or has none.</p>`;
-  return html`<h3>Resource roles</h3>
+  const unknown = html`<span class="quiet">unknown</span>`;
+  return html`<h3>Resource roles, as the package is now</h3>
     <div class="scroll" tabindex="0" role="region" aria-label="Resource roles"><table>
       <caption class="unseen">Resource roles</caption>
       <thead><tr><th scope="col">Resource</th><th scope="col">Role</th><th scope="col">Type</th><th scope="col">Resource ID</th></tr></thead>
-      <tbody>${roles.map(({ resource, role }) => html`<tr><td>${resource.name}</td><td>${role}</td><td>${resource.type ?? html`<span class="quiet">unknown</span>`}</td><td>${resource.id ?? html`<span class="quiet">unknown</span>`}</td></tr>`)}</tbody>
+      <tbody>${roles.map(({ resource, role }) => html`<tr><td>${resource.name}</td><td>${role}</td><td>${resource.type ?? unknown}</td><td>${resource.id ?? unknown}</td></tr>`)}</tbody>
     </table></div>`;
 }
+
+const several = (kind, names) => `the ${kind}${names.length > 1 ? "s" : ""} ${names.join(", ")}`;
 
 const requestorsOf = ({ all, members, users = [], groups = [], organisations = [], configured_organisations: configured }) =>
   [
     all && "everybody",
     members && "all of the tenant's own people, guests apart",
     users.join(", "),
-    groups.length > 0 && `the groups ${groups.join(", ")}`,
-    organisations.length > 0 && `the organisations ${organisations.join(", ")}`,
+    groups.length > 0 && several("group", groups),
+    organisations.length > 0 && several("organisation", organisations),
     configured && "the people of every configured organisation",
   ].filter(Boolean).join("; ") || "nobody";
 
 const approversOf = ({ users = [], groups = [], manager, sponsors, others }) =>
-  [users.join(", "), groups.length > 0 && `the groups ${groups.join(", ")}`, manager && "the manager of who asks", sponsors && "the sponsors of their organisation", others && "others, whom only the directory knows"].filter(Boolean).join("; ") || "nobody is named";
+  [
+    users.join(", "),
+    groups.length > 0 && several("group", groups),
+    manager && "the manager of who asks",
+    sponsors && "the sponsors of their organisation",
+    others && "others, whom only the directory knows",
+  ].filter(Boolean).join("; ") || "nobody is named";
 
 function Policies({ policies, open, named }) {
   if (!policies || policies.length === 0) {
-    return html`<h3>Policies</h3><p class="quiet">${named ? `Unknown: the package's present version has no policy ${named}.` : "None is known: the package is not configured here, or only administrators assign it."}</p>`;
+    const none = "None is known: the package is not configured here, or only administrators assign it.";
+    return html`<h3>Policies</h3><p class="quiet">${named ? `Unknown: the package's present version has no policy ${named}.` : none}</p>`;
   }
-  return html`<h3>${policies.length === 1 ? "Policy" : "Policies"}</h3>
+  return html`<h3>${policies.length === 1 ? "Policy" : "Policies"}, as the package is now</h3>
     ${policies.map((policy) => html`<dl class="facts panel">
-      <dt>Policy</dt><dd>${policy.name ?? policy.id} ${policy.name && html`<span class="quiet">${policy.id}</span>`} ${open?.includes(policy.id) && html`<${Badge} of="ready">open to this person<//>`}</dd>
+      <dt>Policy</dt>
+      <dd>${policy.name ?? policy.id} ${policy.name && html`<span class="quiet">${policy.id}</span>`} ${open?.includes(policy.id) && html`<${Badge} of="ready">open to this person<//>`}</dd>
       <dt>Who may ask</dt><dd>${requestorsOf(policy.requestors ?? {})}</dd>
       <dt>Approvals needed</dt><dd>${policy.approvals_needed}</dd>
       <dt>Who approves</dt><dd>${approversOf(policy.approvers ?? {})}</dd>

@@ -5,10 +5,10 @@ import { useApp } from "../app.js";
 import { useAnswer, usePages } from "../ask.js";
 import { Fragment, html } from "../html.js";
 import { Field } from "../parts/dialog.js";
-import { Answer, Problem } from "../parts/states.js";
+import { Answer, Loading, Problem } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Badge, Time, To, shownParty } from "../parts/words.js";
-import { lasting, typed, zoneLabel } from "../time.js";
+import { lasting, typed, wallTime, zoneLabel } from "../time.js";
 import { Left, WindowState } from "./windows.js";
 
 const PLACE = ["activity", "sessions"];
@@ -27,25 +27,33 @@ function useZoned() {
   };
 }
 
-const STATES = { CREATED: "asked for", APPROVED: "approved", DENIED: "denied", GRANTED: "granted", CANCELED: "canceled", EXPIRED: "expired", TERMINATED: "terminated" };
+const STATES = { CREATED: "asked for" };
 const TONES = { CREATED: "open", APPROVED: "APPROVED", DENIED: "DENIED", GRANTED: "open", CANCELED: "", EXPIRED: "ended", TERMINATED: "overdue" };
 
 /** Where a session or one of its roles stands. */
-const Standing = ({ state, of = STATES }) => (state ? html`<${Badge} of=${TONES[state] ?? state}>${of[state] ?? state.toLowerCase()}<//>` : html`<${Badge}>unknown<//>`);
-/** A role that is only asked for waits. */
-const ROLE_STATES = { ...STATES, CREATED: "waiting" };
+function Standing({ state, of = STATES }) {
+  if (!state) return html`<${Badge}>unknown<//>`;
+  return html`<${Badge} of=${TONES[state] ?? state}>${of[state] ?? state.toLowerCase()}<//>`;
+}
+
+/** A role that is only asked for waits, as long as its session does. */
+const roleStates = (session) => ({ CREATED: session.state === "CREATED" ? "waiting" : "not decided" });
 
 // ---- The list ----
 
 /** What was typed as a bound of the range, as the API takes it. */
 function bound(text, zone, name) {
-  if (!text) return { text, at: "" };
+  if (!text) return { text, at: "", wall: "" };
   try {
-    return { text, at: typed(text, zone, name) };
+    const at = typed(text, zone, name);
+    return { text, at, wall: wallTime(at, zone) };
   } catch (error) {
-    return { text, error: error.message };
+    return { text, wall: "", error: error.message };
   }
 }
+
+/** When a session was asked for, as far as that is told. */
+const askedAt = ({ timeline }) => (timeline.find((step) => step.label === "CREATED") ?? timeline[0])?.occurred_at;
 
 function Sessions({ params }) {
   const { zone } = useApp();
@@ -57,14 +65,14 @@ function Sessions({ params }) {
   const { rows } = pages;
   const columns = [
     { name: "Session", kind: "holder", cell: (session) => html`<${To} path=${[...PLACE, session.id]}>${session.id}<//>` },
+    { name: zoned("Asked", rows.map(askedAt)), kind: "time", cell: (session) => html`<${Time} at=${askedAt(session)} />` },
     { name: "State", cell: (session) => html`<${Standing} state=${session.state} />` },
+    { name: "Findings", kind: "number", cell: (session) => html`<${FindingCount} session=${session} />` },
     { name: "Requester", kind: "holder mail", cell: (session) => session.requester },
     { name: "Target", kind: "holder", cell: (session) => shownParty(session.target) },
-    { name: "Roles", kind: "holder", cell: (session) => session.roles.map((role) => html`<div key=${role.role}>${role.role}</div>`) },
-    { name: zoned("Planned Start", rows.map((session) => session.starts_at)), kind: "time", cell: (session) => html`<${Time} at=${session.starts_at} />` },
-    { name: zoned("Planned End", rows.map((session) => session.ends_at)), kind: "time", cell: (session) => html`<${Time} at=${session.ends_at} />` },
-    { name: "Findings", kind: "number", cell: (session) => session.findings.length > 0 && html`<${Badge} of="high">${session.findings.length}<//>` },
+    { name: "Roles", kind: "holder", cell: (session) => session.roles.map((role) => role.role).join(", ") },
     { name: "Justification", kind: "wide", cell: (session) => session.justification },
+    { name: zoned("Planned End", rows.map((session) => session.ends_at)), kind: "time", cell: (session) => html`<${Time} at=${session.ends_at} />` },
   ];
   const isRanged = since.text || until.text;
   return html`<h1>Sessions</h1>
@@ -81,15 +89,21 @@ function Sessions({ params }) {
     />`}`;
 }
 
+function FindingCount({ session }) {
+  const { id, findings } = session;
+  if (findings.length === 0) return null;
+  return html`<${To} path=${["findings"]} params=${{ session: id }} aria-label=${`${findings.length}: findings about session ${id}`}>${findings.length}<//>`;
+}
+
 /** From when until when a session was asked for. */
 function Range({ since, until }) {
   const set = (more) => go(address(PLACE, { since: since.text, until: until.text, ...more }), { replace: true });
-  const input = (name, label, { text, error }) => html`<${Field} label=${label}>
+  const input = (name, label, { wall, error }) => html`<${Field} label=${label}>
     <input
       type="datetime-local"
       step="1"
       name=${name}
-      value=${text.replace(" ", "T")}
+      value=${wall}
       aria-invalid=${error ? "true" : undefined}
       onChange=${(event) => set({ [name]: event.target.value })}
     />
@@ -110,6 +124,7 @@ const STAGE_OF = {
   "session.approved": "decided",
   "session.denied": "decided",
   "session.granted": "granted",
+  "entra.account.requested": "granted",
   "window.opened": "granted",
   "window.extended": "granted",
   "session.canceled": "ended",
@@ -126,15 +141,17 @@ const STAGE_OF = {
 /** The same by what the Action column shows, where the event itself was not answered. */
 const STAGE_OF_LABEL = { CREATED: "asked", APPROVED: "decided", DENIED: "decided", GRANTED: "granted", CANCELED: "ended", EXPIRED: "ended", TERMINATED: "ended" };
 
+const stageOf = ({ told, label }) => (told ? STAGE_OF[told.action] : STAGE_OF_LABEL[label]) ?? "used";
+
 const inSession = (id) => `session.id eq ${JSON.stringify(id)}`;
 
 /** The millisecond after a time, as a bound that takes it in. */
 const after = (at) => new Date(Date.parse(at) + 1).toISOString();
 
 function OneSession({ id }) {
-  const answer = useAnswer(`v1/sessions/${encodeURIComponent(id)}`);
+  const answer = useAnswer(`v1/sessions/${encodeURIComponent(id)}`, {}, { every: 30 });
   return html`<p class="way-back"><${To} path=${PLACE}>Sessions<//></p>
-    <h1 class="holder">Session ${id}</h1>
+    <h1 class="anywhere">Session ${id}</h1>
     <${Answer} of=${answer} what="Asking for the session">${(session) => html`<${Story} session=${session} />`}<//>`;
 }
 
@@ -163,6 +180,7 @@ function useOtherUses(access, known) {
   return { ...answer, events };
 }
 
+const partly = ({ kind, status, errors, message }) => ({ kind, status, errors, message: `Part of the story could not be asked for: ${message}` });
 const byTime = (a, b) => Date.parse(a.occurred_at) - Date.parse(b.occurred_at);
 
 function Story({ session }) {
@@ -173,8 +191,11 @@ function Story({ session }) {
   const byId = new Map((events.data?.events ?? []).map((event) => [event.id, event]));
   const own = session.timeline.map((step) => ({ ...step, told: byId.get(step.event) }));
   const uses = others.events.map((event) => ({ ...event, event: event.id, told: event, fits: true, isOther: true }));
-  const stages = Object.groupBy([...own, ...uses].sort(byTime), (step) => STAGE_OF[step.told?.action] ?? (step.told ? "used" : (STAGE_OF_LABEL[step.label] ?? "used")));
+  const stages = Object.groupBy([...own, ...uses].sort(byTime), stageOf);
   const failure = events.failure ?? told.failure ?? others.failure;
+  const askAgain = () => [events, told, others].forEach((one) => one.failure && one.again());
+  // What is not known yet must not look as if nothing had happened.
+  const isLoading = [events, told].some((one) => one.isLoading && !one.data && !one.failure);
   const misfits = session.timeline.filter((step) => !step.fits).length;
   return html`<${Facts} session=${session} access=${told.access} />
     <p class="row">
@@ -183,9 +204,13 @@ function Story({ session }) {
     </p>
     <${Findings} session=${session} />
     <h2>What happened</h2>
-    <p class="quiet"><${Zone} session=${session} />${misfits > 0 && html` ${misfits === 1 ? "One step does" : `${misfits} steps do`} not follow from those before and changed nothing; ${misfits === 1 ? "it is" : "they are"} marked.`}</p>
-    ${failure && html`<${Problem} failure=${{ ...failure, message: `Part of the story could not be asked for: ${failure.message}` }} again=${() => [events, told, others].forEach((one) => one.failure && one.again())} />`}
-    <${Stages} session=${session} stages=${stages} access=${told.access} />`;
+    <p class="quiet">
+      <${Zone} session=${session} />
+      ${misfits === 1 && " One step does not follow from those before and changed nothing; it is marked."}
+      ${misfits > 1 && ` ${misfits} steps do not follow from those before and changed nothing; they are marked.`}
+    </p>
+    ${failure && html`<${Problem} failure=${partly(failure)} again=${askAgain} />`}
+    ${isLoading ? html`<${Loading} what="Asking for its events" />` : html`<${Stages} session=${session} stages=${stages} access=${told.access} />`}`;
 }
 
 function Zone({ session }) {
@@ -204,7 +229,9 @@ function Findings({ session }) {
       ${session.findings.map((id) => {
         const finding = known.get(id);
         // The rule stands in the id, before the colon.
-        return html`<li key=${id}>${finding && html`<${Badge} of=${finding.severity} /> `}<${To} path=${["findings", id]}>${id.split(":")[0]}<//> ${finding?.reason}</li>`;
+        return html`<li key=${id}>
+          ${finding && html`<${Badge} of=${finding.severity} /> `}<${To} path=${["findings", id]}>${id.split(":")[0]}<//> ${finding?.reason}
+        </li>`;
       })}
     </ul>`;
 }
@@ -216,16 +243,13 @@ function Facts({ session, access }) {
     ["State", html`<${Standing} state=${session.state} />`],
     ["Requester", session.requester],
     access?.subject && shownParty(access.subject) !== session.requester && ["For", shownParty(access.subject)],
-    ["Target", shownParty(session.target)],
+    session.target && ["Target", shownParty(session.target)],
     ["Justification", session.justification ?? html`<span class="quiet">none given</span>`],
     access?.ticket && ["Ticket", access.ticket.id],
-    ["Account", session.username === "TBD" ? html`<span class="quiet">made when it is granted</span>` : session.username],
+    ["Account", session.username === "TBD" ? html`<span class="quiet">named when it is granted</span>` : session.username],
     session.starts_at && [zoned("Planned start", [session.starts_at]), html`<${Time} at=${session.starts_at} />`],
     session.ends_at && [zoned("Planned end", [session.ends_at]), html`<${Time} at=${session.ends_at} />`],
-    window && [
-      "Window",
-      html`<${To} path=${["windows", window.id]}>${window.id}<//> <${WindowState} window=${window} /> <${Left} window=${window} />${window.state === "open" && Date.parse(window.ends_at) > Date.now() && " left"}`,
-    ],
+    window && ["Window", html`<${To} path=${["windows", window.id]}>${window.id}<//> <${WindowState} window=${window} /> <${Left} window=${window} />`],
   ];
   return html`<dl class="facts panel">
     ${facts.filter(Boolean).map(([name, value]) => html`<${Fragment} key=${name}><dt>${name}</dt><dd>${value}</dd><//>`)}
@@ -244,55 +268,73 @@ function Stages({ session, stages, access }) {
   const isDenied = session.state === "DENIED";
   const isOver = ["DENIED", "CANCELED", "EXPIRED", "TERMINATED"].includes(session.state);
   const began = session.timeline.find((step) => granted?.some((one) => one.event === step.event) && step.fits)?.occurred_at;
-  const isGiven = began !== undefined || ["GRANTED"].includes(session.state);
-  const approved = access?.approved_at ?? last(decided);
+  const isGiven = began !== undefined || session.state === "GRANTED";
+  const isWaiting = session.state === "CREATED";
+  const settled = isWaiting ? undefined : isDenied ? last(decided) : (access?.approved_at ?? last(decided));
   const gone = access?.ended_at ?? first(ended);
+  const proven = access?.verified?.at ?? verified?.find((step) => step.told?.action === "revocation.verified")?.occurred_at;
   const neverGiven = isDenied ? "It was denied, so it was never given." : "It was not given.";
+  const wasDecided = decided && (isWaiting ? "not complete" : first(asked) && `took ${between(first(asked), settled)}`);
+  const isDecision = (step) => session.roles.some((role) => role.decisions.some((decision) => decision.event === step.event));
+  const misfits = new Set(session.timeline.filter((step) => !step.fits).map((step) => step.event));
+  // Of each role it is said already.
+  const noDecision = session.approvals_needed === 0 ? "No approval was needed." : session.roles.length === 0 && "No decision is recorded.";
+  const wasGranted = began && settled && settled <= began && `${between(settled, began)} after it was decided`;
+  const notYet = isOver ? neverGiven : "Not yet.";
+  const hasEnded = began && gone && gone >= began && `lasted ${between(began, gone)}`;
+  const notEnded = isOver ? (isGiven ? "" : neverGiven) : isGiven ? goesOn(session) : "Not yet.";
+  const notProven = isOver && !isGiven ? neverGiven : isOver || isPast(session) ? "Nobody has said yet that the account is disabled." : "Not yet.";
   return html`<ol class="stages">
     <${Stage} name="Asked" steps=${asked} at=${first(asked)} none="The request itself is not recorded; what is known comes from later events.">
       ${session.justification && html`<p class="quote">${session.justification}</p>`}
     <//>
-    <${Stage}
-      name="Decided"
-      steps=${decided}
-      at=${last(decided) && approved}
-      note=${last(decided) && `took ${between(first(asked), approved) || "no time that is known"}`}
-      none=${session.approvals_needed === 0 ? "No approval was needed." : isGiven ? "No decision is recorded, though it was given." : "Nobody has decided yet."}
-      isDecision=${(step) => session.roles.some((role) => role.decisions.some((decision) => decision.event === step.event))}
-    >
-      <${Roles} session=${session} misfits=${new Set(session.timeline.filter((step) => !step.fits).map((step) => step.event))} />
+    <${Stage} name="Decided" steps=${decided} at=${decided && settled} note=${wasDecided} none=${noDecision} isDecision=${isDecision}>
+      <${Roles} session=${session} misfits=${misfits} />
     <//>
-    <${Stage} name="Granted" steps=${granted} at=${began} note=${began && approved && approved <= began && `${between(approved, began)} after it was decided`} none=${isOver ? neverGiven : "Not yet."} />
-    <${Stage}
-      name="Used"
-      steps=${used}
-      at=${first(used)}
-      note=${used && `${used.length === 1 ? "one event" : `${used.length} events`}${used.length > 1 ? ` over ${between(first(used), last(used))}` : ""}${access?.more_uses ? "; there are more than are shown" : ""}`}
-      none=${isGiven ? "No use of it is recorded." : isOver ? neverGiven : "Not yet."}
-    />
-    <${Stage} name="Ended" steps=${ended} at=${gone} note=${began && gone && gone >= began && `lasted ${between(began, gone)}`} none=${isDenied ? neverGiven : isOver ? "" : isGiven ? "It goes on." : "Not yet."} />
-    <${Stage} name="Verified" steps=${verified} at=${access?.verified?.at ?? last(verified)} note=${proof(access)} none=${isDenied ? neverGiven : notVerified(session, access)} />
-    ${reviewed && html`<${Stage} name="Reviewed" steps=${reviewed} at=${last(reviewed)} />`}
+    <${Stage} name="Granted" steps=${granted} at=${began} note=${wasGranted} none=${notYet} />
+    <${Stage} name="Used" steps=${used} at=${first(used)} note=${used && useOf(used, access)} none=${isGiven ? "No use of it is recorded." : notYet} />
+    <${Stage} name="Ended" steps=${ended} at=${gone} note=${hasEnded} none=${notEnded} />
+    <${Stage} name="Verified" steps=${verified} isReached=${Boolean(proven)} at=${proven} note=${late(access)}>
+      ${proven ? html`<p>${PROOFS[access?.verified?.by] ?? "It is told to be over."}</p>` : html`<p class="quiet">${notProven}</p>`}
+    <//>
+    ${(reviewed || access?.reviews?.length > 0) &&
+    html`<${Stage} name="Reviewed" steps=${reviewed} isReached=${true}><${Reviews} of=${access?.reviews ?? []} /><//>`}
   </ol>`;
 }
 
-const PROOFS = { read_back: "its directory was asked again", portal: "its portal says so", source: "its source says so" };
-
-/** Who says that it is gone, and how late that was. */
-function proof(access) {
-  if (!access?.verified) return "";
-  const late = access.lateness_ms > 1000 ? `, ${lasting(access.lateness_ms)} late` : ", in time";
-  return `${PROOFS[access.verified.by] ?? access.verified.by}${access.lateness_ms == null ? "" : late}`;
+/** How much it was used. */
+function useOf(used, access) {
+  const count = used.length === 1 ? "one event" : `${used.length} events over ${between(first(used), last(used))}`;
+  return access?.more_uses ? `${count}; there are more than are shown` : count;
 }
 
-function notVerified(session, access) {
-  if (access?.verified) return `Nothing beside the end itself: ${PROOFS[access.verified.by] ?? access.verified.by}.`;
-  return ["CANCELED", "EXPIRED", "TERMINATED"].includes(session.state) ? "Nobody has said yet that the account is disabled." : "Not yet.";
+/** What reviews said of it. */
+const Reviews = ({ of }) =>
+  of.map(
+    ({ review, decision, by, at }) =>
+      html`<p key=${review}>
+        Found to be <b>${decision}</b> by <b>${shownParty(by)}</b> in the review <${To} path=${["reviews", review]}>${review}<//> · <${Time} at=${at} />
+      </p>`,
+  );
+
+const isPast = (session) => session.ends_at && Date.parse(session.ends_at) <= Date.now();
+const goesOn = (session) => (isPast(session) ? "Its time is over, but nobody has said that it ended." : "It goes on.");
+
+/** Who says that it is gone. */
+const PROOFS = {
+  read_back: "Its directory was asked again, and says that the account is disabled.",
+  portal: "The portal that disabled the account says so.",
+  source: "The source that keeps the session says that it is over. Nobody asked a directory.",
+};
+
+function late(access) {
+  if (access?.lateness_ms == null) return "";
+  return access.lateness_ms > 1000 ? `${lasting(access.lateness_ms)} late` : "in time";
 }
 
-function Stage({ name, steps = [], at, note, none, children, isDecision = () => false }) {
+function Stage({ name, steps = [], at, note, none, children, isDecision = () => false, isReached = steps.length > 0 }) {
   const listed = steps.filter((step) => !isDecision(step));
-  return html`<li class=${steps.length > 0 ? "stage reached" : "stage"}>
+  return html`<li class=${isReached ? "stage reached" : "stage"}>
     <h3>${name} ${at && html`<span><${Time} at=${at} /></span>`} ${note && html`<span>${note}</span>`}</h3>
     ${children} ${steps.length === 0 && none && html`<p class="quiet">${none}</p>`}
     ${listed.length > 0 && html`<ul class="steps">${listed.map((step) => html`<${Step} key=${step.event} step=${step} />`)}</ul>`}
@@ -318,7 +360,7 @@ function Step({ step }) {
 function Roles({ session, misfits = new Set() }) {
   return session.roles.map(
     (role) => html`<div class="decided" key=${role.role}>
-      <div><b>${role.role}</b> <${Standing} state=${role.state} of=${ROLE_STATES} /></div>
+      <div><b>${role.role}</b> <${Standing} state=${role.state} of=${roleStates(session)} /></div>
       ${role.decisions.length === 0 && html`<p class="quiet">Nobody decided about this role.</p>`}
       ${role.decisions.map(
         (decision) => html`<p key=${decision.event}>
@@ -348,7 +390,7 @@ export function SessionFacts({ session }) {
     ["State", html`<${Standing} state=${session.state} />`],
     ["Requester", session.requester],
     ["Justification", session.justification],
-    ["Account", session.username === "TBD" ? "made when it is granted" : session.username],
+    ["Account", session.username === "TBD" ? "named when it is granted" : session.username],
     session.starts_at && [zoned("Start", [session.starts_at]), html`<${Time} at=${session.starts_at} />`],
     session.ends_at && [zoned("End", [session.ends_at]), html`<${Time} at=${session.ends_at} />`],
   ];

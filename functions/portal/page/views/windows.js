@@ -132,42 +132,49 @@ function merged(windows) {
 function useWindows(states, query) {
   const [state, setState] = useState({ rows: [], isLoading: true, cursors: {} });
   const key = JSON.stringify([states, query]);
-  const current = useRef(null);
+  const running = useRef(null);
+  // How many of each state are shown, and so asked for again.
   const size = useRef(PAGE);
 
-  const ask = async (asking, since = {}) => {
-    const { signal } = current.current;
-    const answers = await Promise.all(asking.map((one) => get("v1/windows", { ...query, state: one, limit: size.current, cursor: since[one] }, { signal })));
-    const cursors = Object.fromEntries(asking.map((one, place) => [one, answers[place].next]).filter(([, next]) => next));
-    return { rows: answers.flatMap((answer) => answer.windows), cursors, isLoading: false, failure: null };
+  const ask = async (asking, limit, cursors, signal) => {
+    const pages = asking.map((one) => get("v1/windows", { ...query, state: one, limit, cursor: cursors[one] }, { signal }));
+    const answers = await Promise.all(pages);
+    const next = Object.fromEntries(asking.map((one, place) => [one, answers[place].next]).filter(([, next]) => next));
+    return { rows: answers.flatMap((answer) => answer.windows), cursors: next, isLoading: false, failure: null };
   };
-  const run = async (asking, join) => {
-    const mine = current.current;
-    setState((before) => ({ ...before, isLoading: before.rows.length === 0, failure: null }));
+  /** Asks for something in place of what is being asked for. */
+  const run = async (what, join) => {
+    running.current?.abort();
+    const aborter = (running.current = new AbortController());
     try {
-      const answer = await asking();
-      if (current.current === mine) setState((before) => ({ ...join(before, answer), asOf: Date.now() }));
+      const answer = await what(aborter.signal);
+      if (!aborter.signal.aborted) setState((before) => join(before, answer));
     } catch (failure) {
-      if (current.current === mine && !mine.signal.aborted) setState((before) => ({ ...before, failure, isLoading: false }));
+      if (!aborter.signal.aborted) setState((before) => ({ ...before, failure, isLoading: false }));
     }
+    if (running.current === aborter) running.current = null;
   };
-  const again = () => run(() => ask(states), (before, answer) => ({ ...answer, rows: merged(answer.rows) }));
+  const again = () => run((signal) => ask(states, Math.min(size.current, MOST), {}, signal), (before, answer) => ({ ...answer, rows: merged(answer.rows) }));
   const more = () => {
+    if (running.current) return;
     if (state.failure) return again();
+    setState((before) => ({ ...before, isLoading: true }));
     const left = states.filter((one) => state.cursors[one]);
-    // As much as is shown then is what is asked for again.
-    return run(() => ask(left, state.cursors), (before, answer) => ({ ...answer, rows: merged([...before.rows, ...answer.rows]) })).then(() => (size.current = Math.min(MOST, size.current + PAGE)));
+    return run((signal) => ask(left, PAGE, state.cursors, signal), (before, answer) => {
+      size.current += PAGE;
+      return { ...answer, rows: merged([...before.rows, ...answer.rows]) };
+    });
   };
 
   useEffect(() => {
-    current.current = new AbortController();
     size.current = PAGE;
     setState({ rows: [], isLoading: true, cursors: {} });
     again();
-    const timer = setInterval(() => document.hidden || again(), EVERY * 1000);
-    return () => (clearInterval(timer), current.current.abort());
+    // What is longer than one question may ask for stays as it is until somebody acts; what is being asked for is waited for.
+    const timer = setInterval(() => document.hidden || running.current || size.current > MOST || again(), EVERY * 1000);
+    return () => (clearInterval(timer), running.current?.abort());
   }, [key]);
-  return { ...state, hasMore: Object.keys(state.cursors ?? {}).length > 0, more, again };
+  return { ...state, hasMore: Object.keys(state.cursors).length > 0, more, again };
 }
 
 function Windows({ params }) {
@@ -182,7 +189,7 @@ function Windows({ params }) {
   const columns = [
     { name: "Account", kind: "holder", cell: (window) => html`<${To} path=${["windows", window.id]}>${accountOf(window)}<//>` },
     { name: "Held by", kind: "holder mail", cell: (window) => html`<${Holders} window=${window} />` },
-    { name: "Application and Directory", kind: "holder", cell: (window) => html`<${Place} window=${window} />` },
+    { name: "Application", kind: "holder", cell: (window) => html`<${Place} window=${window} />` },
     { name: "State", cell: (window) => html`<${WindowState} window=${window} />` },
     { name: "Time Left", kind: "time", cell: (window) => html`<${TimeLeft} window=${window} />` },
     { name: zoned("Planned End", rows.map((window) => window.ends_at)), kind: "time", cell: (window) => html`<${Time} at=${window.ends_at} />` },
@@ -202,7 +209,8 @@ function Windows({ params }) {
       rowClass=${(window) => (window.state === "overdue" ? "overdue" : "")}
       empty=${isFiltered
         ? html`<p>No window meets this choice.</p><p><a href="#/windows">Show all that are not closed</a></p>`
-        : html`<p>No account has a window just now: nothing is open. A request for an account opens one.</p><p><${To} path=${["windows"]} params=${{ state: "all" }}>Show closed windows too<//></p>`}
+        : html`<p>No account has a window just now: nothing is open. A request for an account opens one.</p>
+            <p><${To} path=${["windows"]} params=${{ state: "all" }}>Show closed windows too<//></p>`}
     />
     <${Doing} doing=${doing} onClose=${() => setDoing(null)} onDone=${pages.again} />`;
 }
@@ -228,18 +236,30 @@ function Filters({ chosen, query, endAll }) {
       </select>
     <//>
     <${Field} label="Account">
-      <input name="account" type="search" value=${query.account ?? ""} placeholder="its whole name" onChange=${(event) => filter({ account: event.target.value.trim() })} />
+      <input
+        name="account"
+        type="search"
+        value=${query.account ?? ""}
+        placeholder="its whole name"
+        onChange=${(event) => filter({ account: event.target.value.trim() })}
+      />
     <//>
     <span class="grow"></span>
     ${endAll && html`<button type="button" onClick=${endAll}>End all of a person …</button>`}
   </form>`;
 }
 
-/** Who asked for the account, and in which session. */
+const isOver = (claim) => Date.parse(claim.ends_at) <= Date.now();
+
+/** Who asked for the account, and in which session; of a window that goes on those first who still hold it. */
 function Holders({ window }) {
   const FEW = 3;
-  const { claims } = window;
-  return html`${claims.slice(0, FEW).map((claim) => html`<div><${Holder} claim=${claim} /></div>`)}
+  const ended = (claim) => window.state !== "closed" && isOver(claim);
+  const claims = window.claims.toSorted((a, b) => ended(a) - ended(b));
+  const isAnyLeft = !claims.every(ended);
+  return html`${claims
+    .slice(0, FEW)
+    .map((claim) => html`<div key=${claim.event}><${Holder} claim=${claim} />${isAnyLeft && ended(claim) && html` <span class="quiet">(over)</span>`}</div>`)}
     ${claims.length > FEW && html`<div class="quiet">and ${claims.length - FEW} more</div>`}`;
 }
 
@@ -256,7 +276,8 @@ function Place({ window }) {
 }
 
 /** What is left, and what stands in the way of the end. */
-const TimeLeft = ({ window }) => html`<${Left} window=${window} />${window.failing && window.state !== "closed" && html`<div class="quiet why">${window.failing}</div>`}`;
+const TimeLeft = ({ window }) => html`<${Left} window=${window} />
+  ${window.failing && window.state !== "closed" && html`<div class="quiet why">${window.failing}</div>`}`;
 
 function Lateness({ of }) {
   const { lateness_ms } = of;
@@ -271,8 +292,8 @@ function Actions({ window, act }) {
   if (!isGoingOn(window)) return null;
   const account = accountOf(window);
   return html`<span class="row">
-    <button type="button" aria-label=${`Extend the window of ${account}`} onClick=${() => act({ what: "extend", window })}>Extend</button>
-    <button type="button" aria-label=${`End the window of ${account} now`} onClick=${() => act({ what: "end", window })}>End now</button>
+    <button type="button" aria-label=${`Extend: the window of ${account}`} onClick=${() => act({ what: "extend", window })}>Extend</button>
+    <button type="button" aria-label=${`End now: the window of ${account}`} onClick=${() => act({ what: "end", window })}>End now</button>
   </span>`;
 }
 
@@ -290,7 +311,8 @@ function Extend({ window, onClose, onDone }) {
   const done = (changed) => (say(`The window of ${accountOf(changed)} now ends ${shown(changed.ends_at, zone)}.`), onDone());
   const text = "The account stays enabled for longer. How long it may be at most is a matter of its application.";
   const fields = html`<${NewEnd} window=${window} /><${Reason} />`;
-  return html`<${Act} title=${`Extend the window of ${accountOf(window)}`} text=${text} label="Extend" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
+  const title = `Extend the window of ${accountOf(window)}`;
+  return html`<${Act} title=${title} text=${text} label="Extend" fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
 }
 
 /** The new end as the API takes it. */
@@ -308,6 +330,10 @@ function wanted(how, hours, minutes, ends_at, zone) {
 
 const MINUTE = 60_000;
 
+const Amount = ({ label, name, max, value, onInput }) => html`<${Field} label=${label}>
+  <input class="short" type="number" name=${name} min="0" max=${max} required value=${value} onInput=${(event) => onInput(event.target.value)} />
+<//>`;
+
 /** A new end, or how long the window lasts from its start; says what the one comes to in the other. */
 function NewEnd({ window }) {
   const { zone } = useApp();
@@ -320,6 +346,7 @@ function NewEnd({ window }) {
   const [minutes, setMinutes] = useState(more % 60);
   const offset = zoneLabel(zone, claim.ends_at, claim.ends_at).label;
   const end = start + (Number(hours) * 60 + Number(minutes)) * MINUTE;
+  const later = new Date(Date.parse(claim.ends_at) + 60 * MINUTE).toISOString();
   const isTime = Number.isFinite(end) && Math.abs(end) < 8e15;
   return html`<p class="quiet">It ends <${Time} at=${window.ends_at} /> (${offset}) as it stands.</p>
     <fieldset class="new-end">
@@ -328,15 +355,15 @@ function NewEnd({ window }) {
       <label class="check"><input type="radio" name="how" value="end" checked=${how === "end"} onChange=${() => setHow("end")} /> When it ends</label>
       ${how === "length"
         ? html`<div class="row">
-              <${Field} label="Hours"><input class="short" type="number" name="hours" min="0" max="8760" required value=${hours} onInput=${(event) => setHours(event.target.value)} /><//>
-              <${Field} label="Minutes"><input class="short" type="number" name="minutes" min="0" max="59" required value=${minutes} onInput=${(event) => setMinutes(event.target.value)} /><//>
+              <${Amount} label="Hours" name="hours" max="8760" value=${hours} onInput=${setHours} />
+              <${Amount} label="Minutes" name="minutes" max="59" value=${minutes} onInput=${setMinutes} />
             </div>
             <p class="hint">
               ${window.claims.length > 1 ? "From the start of the request that ends last" : "From its start"}, <${Time} at=${claim.starts_at} />.
               ${isTime && html` It then ends <b><${Time} at=${new Date(end).toISOString()} /></b>.`}
             </p>`
         : html`<${Field} label=${`End (${offset})`}>
-            <input type="datetime-local" step="1" name="ends_at" required value=${wallTime(new Date(Date.parse(claim.ends_at) + 60 * MINUTE).toISOString(), zone)} />
+            <input type="datetime-local" step="1" name="ends_at" required value=${wallTime(later, zone)} />
           <//>`}
     </fieldset>`;
 }
@@ -346,9 +373,11 @@ function EndNow({ window, onClose, onDone }) {
   const account = accountOf(window);
   const act = ({ reason }) => post(pathOf(window, "end"), { reason });
   const done = () => (say(`The window of ${account} is ended. The account is disabled next.`), onDone());
-  const several = window.claims.filter((claim) => Date.parse(claim.ends_at) > Date.now()).length;
-  const text = several > 1 ? `It ends for all ${several} requests that hold the account, and the account is disabled.` : "The account is disabled as soon as that is done.";
-  return html`<${Act} title=${`End the window of ${account} now`} text=${text} label="End now" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
+  const several = window.claims.filter((claim) => !isOver(claim)).length;
+  const forAll = `It ends for all ${several} requests that hold the account, and the account is disabled.`;
+  const text = several > 1 ? forAll : "The account is disabled as soon as that is done.";
+  const title = `End the window of ${account} now`;
+  return html`<${Act} title=${title} text=${text} label="End now" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
 }
 
 function EndAll({ onClose, onDone }) {
@@ -362,8 +391,8 @@ function EndAll({ onClose, onDone }) {
     say(ended === 0 ? `No window that goes on was asked for by or for ${who}.` : `Ended for ${who}: ${ended === 1 ? "one window" : `${ended} windows`}.`);
     onDone();
   };
-  const text =
-    "What was asked for by or for this person ends now, in all windows, by every address that the tenant's records have of them. Where somebody else asked for the same account, it stays enabled for them.";
+  const text = `What was asked for by or for this person ends now, in all windows, by every address that the tenant's records have of them.
+    Where somebody else asked for the same account, it stays enabled for them.`;
   const fields = html`<${PersonPicker} label="Person" name="person" required=${true} /><${Reason} />`;
   return html`<${Act} title="End all of a person" text=${text} label="End all" danger=${true} fields=${fields} act=${act} onClose=${onClose} onDone=${done} />`;
 }
@@ -388,9 +417,10 @@ async function namesOf(given) {
 }
 
 function filterOf(names) {
-  const filter = names.flatMap(({ path, value }) => ["subject", "actor"].map((party) => `${party}.${path} eq ${JSON.stringify(value)}`)).join(" or ");
-  if (new TextEncoder().encode(filter).length > MOST_FILTER) throw new Failure("refused", "The records have too many addresses of this person for one request. End the windows one by one.");
-  return filter;
+  const parts = names.flatMap(({ path, value }) => ["subject", "actor"].map((party) => `${party}.${path} eq ${JSON.stringify(value)}`));
+  const filter = parts.join(" or ");
+  if (new TextEncoder().encode(filter).length <= MOST_FILTER) return filter;
+  throw new Failure("refused", "The records have too many addresses of this person for one request. End the windows one by one.");
 }
 
 // ---- One window ----
@@ -407,7 +437,7 @@ function Whole({ window, again }) {
   const [doing, setDoing] = useState(null);
   const name = window.account.name ? "name" : window.account.email ? "email" : "id";
   const filter = `account.${name} eq ${JSON.stringify(window.account[name])}`;
-  return html`<h1 class="long">${accountOf(window)}</h1>
+  return html`<h1 class="anywhere">${accountOf(window)}</h1>
     <div class=${window.state === "overdue" ? "card bad" : "card"}>
       <div class="row middle">
         <${WindowState} window=${window} />
@@ -416,12 +446,16 @@ function Whole({ window, again }) {
         <span class="grow"></span>
         ${can("operate") && html`<${Actions} window=${window} act=${setDoing} />`}
       </div>
-      ${window.state === "overdue" && html`<p>The account may still be enabled though its time is over. ${window.failing ? "What stands in the way is below." : "Nobody has said yet that it is disabled."}</p>`}
+      ${window.state === "overdue" &&
+      html`<p>
+        The account may still be enabled though its time is over.
+        ${window.failing ? " What stands in the way is below." : " Nobody has said yet that it is disabled."}
+      </p>`}
     </div>
     <h2>Facts</h2>
     <${WindowFacts} window=${window} />
     <p><${To} path=${["activity", "trail"]} params=${{ filter }}>What the trail tells of this account<//></p>
-    <h2>Who holds it</h2>
+    <h2>${window.state === "closed" ? "Who held it" : "Who holds it"}</h2>
     <${Claims} window=${window} />
     <h2>Findings</h2>
     <${Findings} window=${window} />
@@ -451,7 +485,7 @@ function WindowFacts({ window }) {
 function Claims({ window }) {
   const zoned = useZoned();
   const { claims } = window;
-  const over = claims.filter((claim) => Date.parse(claim.ends_at) <= Date.now());
+  const over = claims.filter(isOver);
   const columns = [
     { name: "For", cell: (claim) => shownParty(claim.subject) || html`<span class="quiet">not said</span>` },
     { name: "Target", kind: "wide", cell: (claim) => shownParty(claim.target) },
@@ -473,7 +507,7 @@ function AskedIn({ claim }) {
 
 function standing(claim, window) {
   if (window.state === "closed") return "over";
-  if (Date.parse(claim.ends_at) <= Date.now()) return "over";
+  if (isOver(claim)) return "over";
   return Date.parse(claim.starts_at) > Date.now() ? "begins later" : "goes on";
 }
 

@@ -1,0 +1,87 @@
+// A real browser before the page: Debian's Chromium, driven by playwright-core. The stack's address and a token come from whoever starts the tests.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { after, afterEach } from "node:test";
+
+const peers = createRequire(`${process.env.PEERS}/`);
+const { chromium } = peers("playwright-core");
+export const axe = peers.resolve("axe-core/axe.min.js");
+
+export const url = process.env.AUDIT_URL;
+
+/** Milliseconds after which something is taken to be in vain; a machine with other work takes its time. */
+const PATIENCE = Number(process.env.PATIENCE ?? 120_000);
+
+// As root it has no sandbox of its own.
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+after(() => browser.close());
+
+let opened = [];
+
+/** The page at an address behind the `#`, signed in as one of the people whom the development issuer offers. */
+export async function open(person, hash = "#/", options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, timezoneId: "UTC", locale: "en-GB", acceptDownloads: true, ...options });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  const said = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(`${message.text()} ${message.location().url}`));
+  page.on("pageerror", (error) => said.push(String(error)));
+  opened.push({ context, said, expected: [] });
+  page.said = opened.at(-1);
+  await page.goto(`${url}/${hash}`);
+  if (person) {
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText(person).click();
+    await page.getByRole("main").getByRole("heading", { level: 1 }).waitFor();
+  }
+  return page;
+}
+
+// No view may complain; but a browser itself says when an answer is no success, which some tests provoke.
+afterEach(async () => {
+  const pages = opened;
+  opened = [];
+  for (const { context, said, expected } of pages) {
+    await context.close();
+    assert.deepEqual(said.filter((line) => !expected.some((pattern) => pattern.test(line))), []);
+  }
+});
+
+/** Asks the API as somebody who may everything. */
+export async function api(method, path, body) {
+  const headers = { Authorization: `Bearer ${process.env.AUDIT_TOKEN}`, "Content-Type": "application/json" };
+  const answer = await fetch(`${url}/${path}`, { method, headers, body: body && JSON.stringify(body) });
+  const text = await answer.text();
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
+  return JSON.parse(text);
+}
+
+/** All events that a search finds. */
+export async function search(body) {
+  const events = [];
+  let cursor;
+  do {
+    const page = await api("POST", "v1/events/search", { ...body, limit: 1000, cursor });
+    events.push(...page.events);
+    cursor = page.next ?? undefined;
+  } while (cursor);
+  return events;
+}
+
+/** A CSV file as rows, read by Python. */
+export function csv(text) {
+  const read = "import csv, io, json, sys; print(json.dumps(list(csv.reader(io.StringIO(sys.stdin.buffer.read().decode('utf-8-sig'), newline='')))))";
+  const [head, ...rows] = JSON.parse(execFileSync("python3", ["-c", read], { input: text, encoding: "utf8", maxBuffer: 2 ** 28 }));
+  return rows.map((row) => Object.fromEntries(row.map((cell, place) => [head[place], cell])));
+}
+
+/** Asks until there is an answer. */
+export async function until(what, ask) {
+  for (const begun = Date.now(); Date.now() - begun < PATIENCE; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    const answer = await ask();
+    if (answer) return answer;
+  }
+  return assert.fail(`waited in vain until ${what}`);
+}

@@ -1,0 +1,240 @@
+// An auditor's and an administrator's work on the demonstration, end to end.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+
+import { api, csv, open, search, until, url } from "./browser.mjs";
+
+const rows = (page) => page.locator(".grid tbody tr[data-place]");
+const heads = async (page) => (await page.locator(".grid thead th").allInnerTexts()).slice(1);
+
+/** What stands in a column of the rows that are drawn. */
+async function column(page, name) {
+  const place = (await heads(page)).findIndex((head) => head === name || head.startsWith(`${name} (`));
+  assert.ok(place >= 0, `${name} is among ${await heads(page)}`);
+  return rows(page).locator(`td:nth-child(${place + 2})`).allInnerTexts();
+}
+
+/** Waits until the search is over, and gives how many events it found. */
+async function found(page) {
+  const said = await page.getByText(/^[\d,]+ events?: that is all of them\.$/).innerText();
+  return Number(/^[\d,]+/.exec(said)[0].replace(",", ""));
+}
+
+const daysAgo = (days) => new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10);
+
+/** Fills a field and leaves it, as somebody does who presses Enter. */
+async function fill(page, label, text) {
+  await page.getByLabel(label, { exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+}
+
+/** Asks for a file on the page, and reads it by its link. */
+async function downloaded(page, name, prepare) {
+  await page.getByRole("button", { name: "Download", exact: true }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("File name").fill(name);
+  await prepare(dialog);
+  await dialog.getByRole("button", { name: "Download" }).click();
+  const row = page.getByRole("row").filter({ hasText: name });
+  await row.getByRole("button", { name: "Links" }).click();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: `${name}-0001.csv` }).click()]);
+  assert.equal(file.suggestedFilename(), `${name}-0001.csv`);
+  const text = await readFile(await file.path());
+  await page.keyboard.press("Escape");
+  return csv(text);
+}
+
+test("two columns and a range are one filter, on screen, in the address and in the file", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail");
+  const all = await found(page);
+  const since = daysAgo(4);
+  await fill(page, "Since", since);
+  await fill(page, "Filter Actor", "alex");
+  await page.getByLabel("Filter Action", { exact: true }).selectOption("=Computer access");
+  const expression = '(actor.email co "alex" or actor.name co "alex" or actor.id co "alex" or actor.type co "alex") and label eq "Computer access"'.replace(' or actor.type co "alex"', "");
+  await until("the expression is written", async () => (await page.getByLabel(/^Expression/).inputValue()) === expression);
+  const expected = await search({ since, filter: expression });
+  assert.ok(expected.length > 0 && expected.length < all);
+  await until("the rows are there", async () => (await found(page)) === expected.length);
+  assert.deepEqual(await column(page, "Description"), expected.map((event) => event.message));
+  assert.ok((await column(page, "Actor")).every((actor) => actor === "alex@nikpot.com"));
+
+  // Whoever gets the address sees the same, in the fields as well.
+  const shared = await open("Oli Operator", new URL(page.url()).hash);
+  await until("the rows are there", async () => (await found(shared)) === expected.length);
+  assert.equal(await shared.getByLabel("Filter Actor", { exact: true }).inputValue(), "alex");
+  assert.equal(await shared.getByLabel("Filter Action", { exact: true }).inputValue(), "=Computer access");
+  assert.equal(await shared.getByLabel("Since", { exact: true }).inputValue(), since);
+
+  // With filters, the file holds what is on screen, column by column and in its order.
+  const columns = await heads(page);
+  const cells = await Promise.all(columns.map((name) => column(page, name)));
+  const filtered = await downloaded(page, "filtered", async (dialog) => assert.ok(await dialog.getByLabel("Include filters").isChecked()));
+  assert.equal(filtered.length, expected.length);
+  const inFile = { Action: "Label", Description: "Message" };
+  columns.forEach((name, place) => {
+    const written = filtered.map((row) => row[inFile[name] ?? name]);
+    // The page leaves out what the column's head says: the offset, and milliseconds that are none.
+    const shown = / \(UTC\)$/.test(name) ? written.map((text) => text.replace("T", " ").replace(/\.000\+00:00$/, "")) : written;
+    assert.deepEqual(cells[place].map((text) => text.replace(/\s+late .*$/s, "").trim()), shown, name);
+  });
+
+  // Without them, it holds everything.
+  await page.goto(`${url}/${new URL(shared.url()).hash}`);
+  await found(page);
+  const everything = await downloaded(page, "everything", (dialog) => dialog.getByLabel("Include filters").uncheck());
+  assert.deepEqual(everything.map((row) => row["Event ID"]).sort(), (await search({})).map((event) => event.id).sort());
+});
+
+test("an expression that is written by hand fills the fields above the columns", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail");
+  await page.getByText("Filter: none").click();
+  await page.getByLabel(/^Expression/).fill('state eq "GRANTED" and (target.name eq "orders" or roles pr) and session.username sw "mark"');
+  await page.getByRole("button", { name: "Apply" }).click();
+  await until("the field is filled", async () => (await page.getByLabel("Filter State", { exact: true }).inputValue()) === "=GRANTED");
+  assert.equal(await page.getByLabel("Filter Session Username", { exact: true }).inputValue(), "^mark");
+  const count = await found(page);
+  assert.equal(count, (await search({ filter: 'state eq "GRANTED"' })).length);
+  // What is nobody's field stays when a field is changed.
+  await fill(page, "Filter Session Username", "");
+  await until("the term is gone", async () => (await page.getByLabel(/^Expression/).inputValue()) === '(target.name eq "orders" or roles pr) and state eq "GRANTED"');
+  page.said.expected.push(/status of 400/);
+  await page.getByLabel(/^Expression/).fill("state is granted");
+  await page.getByRole("button", { name: "Apply" }).click();
+  await page.getByRole("alert").getByText(/filter/).waitFor();
+});
+
+test("times are in the service's zone, in this computer's, or in any, and what is typed is meant in it", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail", { timezoneId: "Asia/Kolkata" });
+  await found(page);
+  assert.ok((await heads(page)).includes("Log Timestamp (UTC)"));
+  const [first] = await search({});
+  const shown = (zone) => new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" }).format(new Date(first.occurred_at));
+  const top = async () => (await column(page, "Log Timestamp"))[0].slice(0, 19);
+  assert.equal(await top(), shown("UTC"));
+  await fill(page, "Since", `${daysAgo(3)} 10:00`);
+  const count = await found(page);
+
+  await page.getByLabel("Local Timezone").check();
+  await until("the head says it", async () => (await heads(page)).includes("Log Timestamp (UTC +5:30)"));
+  assert.equal(await top(), shown("Asia/Kolkata"));
+  // The same moment by other clocks, and the same rows.
+  assert.equal(await page.getByLabel("Since", { exact: true }).inputValue(), `${daysAgo(3)} 15:30:00`);
+  assert.equal(await found(page), count);
+  // What is typed now is meant by this computer's clocks.
+  const [asked] = await Promise.all([
+    page.waitForRequest((request) => request.url().endsWith("/v1/events/search") && request.postDataJSON().filter),
+    fill(page, "Filter Log Timestamp", `${daysAgo(2)} 05:30..${daysAgo(1)} 05:30`),
+  ]);
+  assert.equal(asked.postDataJSON().filter, `(occurred_at ge "${daysAgo(2)}T00:00:00.000Z" and occurred_at lt "${daysAgo(1)}T00:00:00.000Z")`);
+  assert.equal(asked.postDataJSON().since, `${daysAgo(3)}T10:00:00.000Z`);
+
+  await page.getByLabel("Time zone", { exact: true }).selectOption("America/St_Johns");
+  await until("the head says it", async () => (await heads(page)).some((head) => /^Log Timestamp \(UTC -[23]:30\)$/.test(head)));
+  assert.match(new URL(page.url()).hash, /tz=America%2FSt_Johns/);
+  await fill(page, "Since", "2026-02-30");
+  await page.getByRole("alert").getByText(/no time that exists/).waitFor();
+});
+
+test("clocks that change make the column say its zone and each cell its offset", async () => {
+  const events = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map((occurred_at, place) => ({
+    id: `clocks-${place}`, action: "user.logged_in", occurred_at, actor: { type: "user", email: "clocks@acme.example" },
+  }));
+  await api("POST", "v1/events", { events });
+  const page = await open("Ann Auditor", `#/activity/trail?tz=Europe%2FParis&q=clocks@`);
+  assert.equal(await found(page), 2);
+  assert.ok((await heads(page)).includes("Log Timestamp (Europe/Paris)"));
+  const times = (await column(page, "Log Timestamp")).map((text) => text.split(/\s+late/)[0]);
+  assert.deepEqual(times, ["2026-10-25 02:30:00 +01:00", "2026-10-25 02:30:00 +02:00"]);
+});
+
+test("a session's pop-up tells roles, decisions and justification, and rows about roles are light blue", async () => {
+  const page = await open("Ann Auditor", `#/activity/trail?filter=${encodeURIComponent('action eq "session.approved"')}`);
+  await found(page);
+  const scopes = (await search({ filter: 'action eq "session.approved"' })).map((event) => event.session.scope);
+  const grounds = await rows(page).evaluateAll((rows) => rows.map((row) => getComputedStyle(row.querySelector("td")).backgroundColor));
+  scopes.slice(0, grounds.length).forEach((scope, place) => assert.equal(grounds[place] === "rgb(227, 242, 253)", scope === "role", `row ${place}`));
+
+  const id = rows(page).first().getByRole("button", { name: /^\d+$/ });
+  await id.hover();
+  const popup = page.getByRole("dialog", { name: /^Session \d+$/ });
+  for (const text of ["role1", "role3", "john", "admin", "Mark", "Correct a wrong price in last night's import"]) await popup.getByText(text).first().waitFor();
+  await page.keyboard.press("Escape");
+  await popup.waitFor({ state: "detached" });
+  // By keyboard as well, and to the whole story.
+  await id.press("Enter");
+  await popup.getByRole("link", { name: "The whole story" }).click();
+  await page.getByRole("heading", { level: 1, name: /Session \d+/ }).waitFor();
+});
+
+test("an event is shown whole, and can be copied as it is", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail", { permissions: ["clipboard-read", "clipboard-write"] });
+  await found(page);
+  await rows(page).first().focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  const drawer = page.getByRole("dialog");
+  await drawer.getByRole("button", { name: "Copy", exact: true }).click();
+  await page.getByText("Copied.").waitFor();
+  const copied = JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.deepEqual(copied, (await search({}))[1]);
+  await page.keyboard.press("Escape");
+  await drawer.waitFor({ state: "detached" });
+  // The keyboard is where it was.
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.place), "1");
+});
+
+test("dragging over the histogram selects a range", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail");
+  const all = await found(page);
+  await page.getByText(/events, counted by the day/).waitFor();
+  const over = await page.locator(".chart .u-over").boundingBox();
+  const at = (part) => [over.x + over.width * part, over.y + over.height / 2];
+  await page.mouse.move(...at(0.4));
+  await page.mouse.down();
+  await page.mouse.move(...at(0.5), { steps: 4 });
+  await page.mouse.move(...at(0.6), { steps: 4 });
+  await page.mouse.up();
+  await until("a range is set", async () => /since=.*until=/.test(page.url()));
+  const count = await until("fewer rows are there", async () => ((await found(page)) < all ? found(page) : null));
+  const { params } = await page.evaluate(() => ({ params: Object.fromEntries(new URLSearchParams(location.hash.split("?")[1])) }));
+  assert.equal(count, (await search({ since: params.since, until: params.until })).length);
+  await page.getByText(new RegExp(`^${count} events?, counted by the`)).waitFor();
+});
+
+test("what is recorded meanwhile shows by itself, and what is late says so", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail?q=live-tail");
+  await page.getByText("No event meets this.").waitFor();
+  await page.getByRole("button", { name: "Live" }).click();
+  const event = (id, minutes) => ({ id, action: "user.logged_in", occurred_at: new Date(Date.now() - minutes * 60_000).toISOString(), actor: { type: "user", email: "live-tail@acme.example" } });
+  // The feed is followed from when it was first asked.
+  await page.waitForResponse((answer) => answer.url().includes("/v1/feed"));
+  await api("POST", "v1/events", { events: [event("live-1", 0), event("live-2", 200)] });
+  await until("both are there", async () => (await rows(page).count()) === 2);
+  const [first, second] = await column(page, "Log Timestamp");
+  assert.ok(!first.includes("late"), first);
+  assert.match(second, /late 3 h 20 min/);
+});
+
+test("thousands of rows come while scrolling, each once", async () => {
+  const at = Date.now() - 20 * 86_400_000;
+  for (let batch = 0; batch < 3; batch += 1) {
+    const events = Array.from({ length: 400 }, (_, n) => ({
+      id: `many-${batch}-${n}`, action: "user.logged_in", occurred_at: new Date(at - (batch * 400 + n) * 1000).toISOString(), actor: { type: "user", email: "many@acme.example" },
+    }));
+    await api("POST", "v1/events", { events });
+  }
+  const page = await open("Ann Auditor", "#/activity/trail?q=many@");
+  await rows(page).first().waitFor();
+  const seen = new Set();
+  await until("the end is reached", async () => {
+    for (const id of await rows(page).getByRole("button", { name: /^Open event/ }).evaluateAll((buttons) => buttons.map((button) => button.ariaLabel))) seen.add(id);
+    await page.locator(".grid").evaluate((grid) => grid.scrollBy(0, 300));
+    return seen.size === 1200;
+  });
+  assert.equal(await found(page), 1200);
+  // What is not in view is not drawn.
+  assert.ok((await rows(page).count()) < 80);
+});
