@@ -236,7 +236,7 @@ impl Asking<'_> {
             Some(text) if text.trim().chars().count() < least => {
                 let count = text.trim().chars().count();
                 let why =
-                    format!("the justification has {count} characters; {least} are the fewest that say something");
+                    format!("the justification is too short to say something: {count} of at least {least} characters");
                 let evidence = evidence();
                 self.found("justification.insufficient", "", why, evidence);
             }

@@ -45,7 +45,7 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     Ok(api::json(200, &finding.read::<Finding>()?))
 }
 
-/// `GET /v1/findings`: findings, those raised last first; in a range of time, a state, of a rule, of an owner, about a session, request,
+/// `GET /v1/findings`: findings, those raised last first; in a range of time, a state, of a rule, of an owner or of none (`owned`), about a session, request,
 /// account or person.
 ///
 /// # Errors
@@ -59,6 +59,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         "rule",
         "severity",
         "owner",
+        "owned",
         "session",
         "request_id",
         "account",
@@ -84,6 +85,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         Some(_) => Ok(()),
         None => Err(format!("{text:?} must be one of low, medium, high, critical")),
     })?;
+    let owned = parameters.flag("owned")?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, "findings", &parameters.identity(&["limit", "cursor"]));
     let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
@@ -115,6 +117,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             && is("window", finding.window.as_deref())
             && is("application", finding.application.as_deref())
             && (is("owner", finding.owner.as_deref()) || finding.owners.iter().any(|owner| is("owner", Some(owner))))
+            && owned.is_none_or(|owned| finding.owner.is_some() == owned)
             && named("account", &finding.account)
             && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| is_named(it, names)))
             // What is past its retention never shows.

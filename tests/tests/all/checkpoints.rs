@@ -556,6 +556,13 @@ async fn a_finding_is_dispositioned_with_a_reason() {
         "{}",
         taken.text
     );
+    for (owned, count) in [("true", 1), ("false", 0)] {
+        let listed = world
+            .stack
+            .get(&reader, &format!("/v1/findings?session=own&rule=approval.by_requester&owned={owned}"))
+            .await;
+        assert_eq!(listed.body["findings"].as_array().unwrap().len(), count, "{}", listed.text);
+    }
     let accepted = json!({"disposition": "accepted", "reason": "It was a drill"});
     for _ in 0..2 {
         let said = say(&world.admin, accepted.clone()).await;

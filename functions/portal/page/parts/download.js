@@ -9,9 +9,11 @@ import { Act, Field } from "./dialog.js";
 
 /** The fields that every file has: its name, for which programme, in which zone. */
 export function FileFields({ name }) {
-  const { serviceZone } = useApp();
-  const here = localZone();
-  return html`<${Field} label="File name" hint="Files are numbered and end in .csv."><input name="file_name" value=${name} required maxlength="100" /><//>
+  const { serviceZone, zone } = useApp();
+  const others = [[zone, "the page's"], [localZone(), "this computer's"], ["UTC", "universal"]].filter(
+    ([name], place, all) => name !== serviceZone && all.findIndex(([other]) => other === name) === place,
+  );
+  return html`<${Field} label="File name" hint="Files are numbered and end in .csv."><input name="file_name" defaultValue=${name} required maxlength="100" /><//>
     <${Field} label="Made for">
       <select name="profile">
         <option value="plain">any program (plain CSV)</option>
@@ -21,8 +23,7 @@ export function FileFields({ name }) {
     <${Field} label="Times in" hint="The zone stands in the name of each column of times.">
       <select name="tz">
         <option value=${serviceZone}>${serviceZone} (the service's)</option>
-        ${here !== serviceZone && html`<option value=${here}>${here} (this computer's)</option>`}
-        ${serviceZone !== "UTC" && here !== "UTC" && html`<option value="UTC">UTC</option>`}
+        ${others.map(([name, whose]) => html`<option value=${name}>${name} (${whose})</option>`)}
       </select>
     <//>
     <label class="check"><input type="checkbox" name="jsonl" /> Also as JSON Lines, without any loss</label>`;

@@ -67,7 +67,7 @@ export function PersonPicker({ label, name, value = "", onPick = () => {}, place
       onChange=${() => isTyped.current && onPick(text.trim())}
       onBlur=${() => setOpen(false)}
     />
-    <ul id="${id}-list" role="listbox" aria-label=${label} hidden=${!isShown}>
+    <ul id="${id}-list" role="listbox" aria-label="People" hidden=${!isShown}>
       ${people.map(
         (person, place) => html`<li
           id="${id}-${place}"

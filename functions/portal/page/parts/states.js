@@ -19,7 +19,7 @@ export function Problem({ failure, again }) {
   const { kind = "broken", status } = failure;
   const head = { 403: "You may not see this", 404: "There is no such thing here" }[status] ?? HEADS[kind];
   return html`<div class="problem" role="alert">
-    <h3>${head}</h3>
+    <p><b>${head}</b></p>
     <p>${failure.message}</p>
     ${failure.errors?.length > 0 && html`<ul>${failure.errors.map(({ pointer, detail }) => html`<li><code>${pointer}</code> ${detail}</li>`)}</ul>`}
     ${kind === "broken" && html`<p>Nothing that was recorded is lost. Try again in a moment; if it stays, tell whoever runs the service.</p>`}

@@ -22,21 +22,21 @@ const SEVERITIES = ["critical", "high", "medium", "low"];
 const COUNTS = {
   overdue: { name: "Overdue windows", href: "#/windows?state=overdue", some: "Access may outlive its end", none: "Every account is disabled in time" },
   open: { name: "Open windows", href: "#/windows", some: "Accounts that may be enabled now", none: "No account has an open window" },
-  findings: { name: "Findings without an owner", href: "#/findings?state=open", some: "Nobody looks at them yet", none: "Somebody has each open finding" },
+  findings: { name: "Findings without an owner", href: "#/findings", some: "Nobody looks at them yet", none: "Somebody has each open finding" },
   reviews: { name: "Reviews due", href: "#/reviews", some: `Overdue, or due in ${SOON_DAYS} days`, none: `None in the next ${SOON_DAYS} days` },
 };
 
 export default function View() {
   const open = useAnswer("v1/windows", { state: "open", limit: PAGE }, { every: EVERY });
   const overdue = useAnswer("v1/windows", { state: "overdue", limit: PAGE }, { every: EVERY });
-  const findings = useAnswer("v1/findings", { state: "open", limit: PAGE }, { every: EVERY });
+  const findings = useAnswer("v1/findings", { state: "open", owned: false, limit: PAGE }, { every: EVERY });
   const reviews = useAnswer("v1/reviews", { limit: PAGE }, { every: EVERY });
   const exports = useAnswer("v1/exports", { limit: PAGE }, { every: EVERY });
   return html`<h1>What needs attention</h1>
     <div class="cards counts">
       <${Count} of=${overdue} list=${(data) => data.windows} isBad=${true} ...${COUNTS.overdue} />
       <${Count} of=${open} list=${(data) => data.windows} ...${COUNTS.open} />
-      <${Count} of=${findings} list=${ownerless} ...${COUNTS.findings} />
+      <${Count} of=${findings} list=${(data) => data.findings} ...${COUNTS.findings} />
       <${Count} of=${reviews} list=${dueReviews} ...${COUNTS.reviews} />
     </div>
     <div class="parts">
@@ -71,8 +71,6 @@ function Count({ name, of, list, href, isBad = false, none, some }) {
     <span class="quiet">${failure ? "As last known; it was not reached just now" : isAny ? some : data.next ? `None among the first ${PAGE}` : none}</span>
   </a>`;
 }
-
-const ownerless = ({ findings }) => findings.filter((finding) => !finding.owner);
 
 /** Reviews that are overdue or due soon, the most urgent first. */
 function dueReviews({ reviews }) {
@@ -116,8 +114,8 @@ function Findings({ of }) {
     <div class="quiet">${about(finding)}</div>`;
   const link = html`<${To} path=${["findings"]} params=${{ state: "open" }}>All open findings<//>`;
   return html`<${Part} title="Findings without an owner" of=${of} link=${link}>
-    ${(data) => html`${data.next && html`<p class="quiet">Of the ${data.findings.length} open findings raised last:</p>`}
-      <${Few} rows=${worst(ownerless(data))} line=${line} none="Somebody has each of the open findings, or there are none." />`}
+    ${(data) => html`${data.next && html`<p class="quiet">Of the ${data.findings.length} raised last:</p>`}
+      <${Few} rows=${worst(data.findings)} line=${line} none="Somebody has each of the open findings, or there are none." />`}
   <//>`;
 }
 

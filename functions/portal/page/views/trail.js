@@ -7,6 +7,7 @@ import { apart, changed } from "../filter.js";
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { DownloadDialog } from "../parts/download.js";
 import { Empty, Loading, Problem } from "../parts/states.js";
+import { Typed } from "../parts/typed.js";
 import { ago, isZone, localZone, shown, typed, wallTime, zoneLabel, zones } from "../time.js";
 import { EventDrawer } from "./trail/drawer.js";
 import { Grid } from "./trail/grid.js";
@@ -152,7 +153,7 @@ function Toolbar({ asked, label, set, setZone }) {
   const { serviceZone } = useApp();
   const here = localZone();
   const bound = (name, label) => html`<label class="field"><span class="label">${label}</span>
-    <input class="moment" value=${asked[name].replace("T", " ")} placeholder="2026-11-22 14:30" title="A day, or a day and a time" onChange=${(event) => set({ [name]: event.target.value.trim() })} /></label>`;
+    <${Typed} class="moment" text=${asked[name].replace("T", " ")} placeholder="2026-11-22 14:30" title="A day, or a day and a time" onText=${(text) => set({ [name]: text.trim() })} /></label>`;
   return html`<div class="filters" role="search">
     ${bound("since", "Since")} ${bound("until", "Until")}
     <label class="field"><span class="label">Range</span>
@@ -162,7 +163,7 @@ function Toolbar({ asked, label, set, setZone }) {
         <option value="all">All that is kept</option>
       </select></label>
     <label class="field grow search"><span class="label">Search in everything</span>
-      <input type="search" value=${asked.q} placeholder="e-mail, name, account, ticket, reason …" onChange=${(event) => set({ q: event.target.value.trim() })} /></label>
+      <${Typed} type="search" text=${asked.q} placeholder="e-mail, name, account, ticket, reason …" onText=${(text) => set({ q: text.trim() })} /></label>
     <label class="field zone"><span class="label">Time zone</span>
       <select value=${asked.zone} onChange=${(event) => setZone(event.target.value)}>
         <option value=${serviceZone}>${serviceZone} (the service's)</option>
@@ -185,9 +186,9 @@ function pickRange(event, zone, set) {
 function Expression({ filter, set, isFiltered }) {
   return html`<details class="expression" open=${Boolean(filter)}>
     <summary>Filter${filter ? "" : ": none"}</summary>
-    <form class="row" onSubmit=${(event) => (event.preventDefault(), set({ filter: new FormData(event.target).get("filter").trim() }))}>
+    <form class="row" onSubmit=${(event) => event.preventDefault()}>
       <label class="field grow"><span class="label">Expression (SCIM): what is typed above the columns is written here, and the other way round</span>
-        <input name="filter" class="code" value=${filter} spellcheck="false" autocomplete="off" placeholder='actor.email eq "alex@nikpot.com" and target.name sw "W11"' /></label>
+        <${Typed} class="code" text=${filter} onText=${(text) => set({ filter: text.trim() })} spellcheck="false" autocomplete="off" placeholder='actor.email eq "alex@nikpot.com" and target.name sw "W11"' /></label>
       <button>Apply</button>
       ${isFiltered && html`<button type="button" onClick=${() => set({ since: "", until: "", filter: "", q: "" })}>Clear all</button>`}
     </form>
@@ -204,7 +205,7 @@ function ColumnChoice({ all, chosen, onChoose }) {
   };
   return html`<details class="choice" onKeyDown=${onKeyDown}>
     <summary class="button">Columns</summary>
-    <div class="choices">
+    <div class="column-choices">
       ${all.map((column) => html`<label class="check"><input type="checkbox" checked=${names.includes(column.name)} onChange=${(event) => toggle(column.name, event.target.checked)} /> ${head(column)}</label>`)}
       <button type="button" onClick=${() => onChoose(USUAL)}>The usual ones</button>
     </div>

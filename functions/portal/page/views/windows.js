@@ -363,7 +363,7 @@ function NewEnd({ window }) {
               ${isTime && html` It then ends <b><${Time} at=${new Date(end).toISOString()} /></b>.`}
             </p>`
         : html`<${Field} label=${`End (${offset})`}>
-            <input type="datetime-local" step="1" name="ends_at" required value=${wallTime(later, zone)} />
+            <input type="datetime-local" step="1" name="ends_at" required defaultValue=${wallTime(later, zone)} />
           <//>`}
     </fieldset>`;
 }

@@ -3,6 +3,7 @@
 import { useAnswer } from "../../ask.js";
 import { cell, head, isOfRole, lateness } from "../../event.js";
 import { classes, html, useEffect, useLayoutEffect, useRef, useState } from "../../html.js";
+import { Typed } from "../../parts/typed.js";
 import { Badge, Elsewhere } from "../../parts/words.js";
 import { lasting, shown } from "../../time.js";
 import { SessionId } from "./popup.js";
@@ -70,7 +71,7 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
   };
   const width = columns.reduce((sum, column) => sum + widthOf(column, hasOffsets), 44);
 
-  return html`<div class="scroll grid" ref=${box} role="region" aria-label="Events">
+  return html`<div class=${classes("scroll", "grid", rows.length === 0 && "none")} ref=${box} role="region" aria-label="Events">
     <table style=${{ width: `${width}px` }} aria-rowcount=${rows.length + 2} onKeyDown=${onKeyDown}>
       <caption class="unseen">Events, the newest first</caption>
       <colgroup><col style=${{ width: "44px" }} />${columns.map((column) => html`<col style=${{ width: `${widthOf(column, hasOffsets)}px` }} />`)}</colgroup>
@@ -137,5 +138,5 @@ function FilterField({ column, text, choices, onText }) {
       ${choices.map((choice) => html`<option value=${`=${choice}`}>${choice}</option>`)}
     </select>`;
   }
-  return html`<input aria-label=${label} value=${text} title=${column.is_time ? TIME_HINT : HINT} placeholder=${column.is_time ? "2026-11-22" : "filter"} onChange=${(event) => event.target.value !== text && onText(event.target.value)} />`;
+  return html`<${Typed} aria-label=${label} text=${text} title=${column.is_time ? TIME_HINT : HINT} placeholder=${column.is_time ? "2026-11-22" : "filter"} onText=${onText} />`;
 }

@@ -69,6 +69,8 @@ function Counts({ search, zone, onTotal, onSelect }) {
   const back = counts.length > 0 ? shown(new Date(counts[0][0]).toISOString(), zone) : "";
   const says = `${total.toLocaleString("en")} ${total === 1 ? "event" : "events"}, counted by the ${by}`;
   const select = (since, until) => onSelect(...[Math.max(since, first), Math.min(until, last)].map((ms) => new Date(ms).toISOString()));
+  // A search that is wrong is said to be so beside the rows.
+  if (state.failure?.kind === "refused") return null;
   if (state.failure && counts.length === 0) return html`<${Problem} failure=${state.failure} again=${() => setRounds(rounds + 1)} />`;
   return html`${counts.length > 0 && html`<${Histogram} counts=${counts} unit=${unit} range=${[first / 1000, last / 1000]} zone=${zone} label=${`${says}.`} onSelect=${select} />`}
     <p class="quiet row middle" role="status">
