@@ -245,3 +245,77 @@ test("thousands of rows come while scrolling, each once", async () => {
   // What is not in view is not drawn.
   assert.ok((await rows(page).count()) < 80);
 });
+
+test("a window is extended and ended with a reason, and the trail says by whom", async () => {
+  const page = await open("Oli Operator", "#/windows");
+  const account = "msptech-patching@NETORGFT11060369.onmicrosoft.com";
+  const row = page.getByRole("row").filter({ hasText: account });
+  await row.getByRole("button", { name: /^Extend/ }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Hours").fill("10");
+  await dialog.getByLabel("Minutes").fill("0");
+  await dialog.getByLabel("Reason").fill("The patches are many");
+  await dialog.getByRole("button", { name: "Extend" }).click();
+  await dialog.waitFor({ state: "detached" });
+  const one = async () => (await api("GET", `v1/windows?account=${encodeURIComponent(account)}`)).windows[0];
+  const { starts_at, ends_at } = await one();
+  assert.equal(Date.parse(ends_at) - Date.parse(starts_at), 10 * 3_600_000);
+
+  await row.getByRole("button", { name: /^End now/ }).click();
+  // Nothing is ended without a reason.
+  await dialog.getByRole("button", { name: "End now" }).click();
+  assert.equal(await dialog.getByLabel("Reason").evaluate((field) => field.validity.valueMissing), true);
+  await dialog.getByLabel("Reason").fill("Done <b>early</b>");
+  await dialog.getByRole("button", { name: "End now" }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.ok(Date.parse((await one()).ends_at) <= Date.now());
+  // Its portal says that it did it; the window leaves the list.
+  const disabled = { id: "patching-done", action: "entra.account.disabled", occurred_at: new Date().toISOString(), actor: { type: "system" }, target: { id: "entra-365", name: "Entra 365 onmicrosoft" }, account: { name: account } };
+  await api("POST", "v1/events", disabled);
+  await row.waitFor({ state: "detached" });
+
+  await page.goto(`${url}/#/activity/trail?filter=${encodeURIComponent('action sw "window.e"')}`);
+  await page.getByText(`operator@acme.example ended the window of account ${account} in application Entra 365 onmicrosoft. Reason: Done <b>early</b>`).first().waitFor();
+  await page.getByText(/operator@acme\.example extended the window .* Reason: The patches are many/).first().waitFor();
+});
+
+test("an overdue window says so, and who reads alone can change nothing", async () => {
+  const page = await open("Ann Auditor", "#/windows");
+  const row = page.getByRole("row").filter({ hasText: "msptech-migration@" });
+  await row.getByText(/^overdue by /).waitFor();
+  assert.equal(await page.getByRole("button", { name: /^(Extend|End)/ }).count(), 0);
+  const held = page.getByRole("row").filter({ hasText: "msptech-helpdesk@" });
+  await held.getByText("alex@nikpot.com").waitFor();
+  await held.getByText("priya@nikpot.com").waitFor();
+});
+
+test("a finding is decided where it stands, and its history says why", async () => {
+  const { findings } = await api("GET", "v1/findings?state=open&rule=justification.insufficient");
+  const [finding] = findings;
+  const page = await open("Oli Operator", `#/findings/${encodeURIComponent(finding.id)}`);
+  await page.getByRole("button", { name: "Decide what to make of it" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("radio", { name: /^Accepted/ }).check();
+  await dialog.getByLabel("Reason").fill("The ticket says it all");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText("operator@acme.example").first().waitFor();
+  await page.getByText(/The ticket says it all/).first().waitFor();
+  const now = await api("GET", `v1/findings/${encodeURIComponent(finding.id)}`);
+  assert.deepEqual([now.state, now.dispositions.at(-1).disposition, now.dispositions.at(-1).reason], ["dispositioned", "accepted", "The ticket says it all"]);
+});
+
+test("a report is run by its form, and its file holds its rows", async () => {
+  const page = await open("Ann Auditor", "#/reports/access");
+  await page.getByLabel("Account").fill("MSP-ALEX");
+  await page.getByRole("button", { name: /^(Run|Show)/ }).click();
+  const { rows: expected } = await api("GET", "v1/reports/access?account=MSP-ALEX&limit=1000");
+  assert.ok(expected.length > 0);
+  await until("its rows are there", async () => (await page.getByRole("main").locator("tbody tr").count()) === expected.length);
+  await page.getByRole("button", { name: /^Download/ }).click();
+  await page.getByRole("dialog").getByLabel("File name").fill("report");
+  await page.getByRole("dialog").getByRole("button", { name: "Download" }).click();
+  await page.getByRole("row").filter({ hasText: "report" }).first().getByRole("button", { name: "Links" }).click();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "report-0001.csv" }).click()]);
+  assert.deepEqual(csv(await readFile(await file.path())).map((row) => row["Access ID"]), expected.map((row) => row.id));
+});
