@@ -30,6 +30,9 @@ export async function open(person, hash = "#/", options = {}) {
   page.on("pageerror", (error) => said.push(String(error)));
   opened.push({ context, said, expected: [] });
   page.said = opened.at(-1);
+  page.asked = new Set();
+  page.on("request", (request) => page.asked.add(request));
+  for (const end of ["requestfinished", "requestfailed"]) page.on(end, (request) => page.asked.delete(request));
   await page.goto(`${url}/${hash}`);
   if (person) {
     await page.getByRole("button", { name: "Sign in" }).click();
@@ -48,6 +51,17 @@ afterEach(async () => {
     assert.deepEqual(said.filter((line) => !expected.some((pattern) => pattern.test(line))), []);
   }
 });
+
+/** Goes to a view and waits until all of it is there: nothing is asked for any more, and nothing says that it is on its way. */
+export async function goTo(page, hash) {
+  await page.goto(`${url}/${hash}`);
+  let quiet = 0;
+  await until(`${hash} is there`, async () => {
+    const isQuiet = page.asked.size === 0 && (await page.locator("main .loading, dialog .loading").count()) === 0;
+    quiet = isQuiet ? quiet + 1 : 0;
+    return quiet === 3;
+  });
+}
 
 /** Asks the API as somebody who may everything. */
 export async function api(method, path, body) {

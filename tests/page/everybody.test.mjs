@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-import { api, axe, open, until, url } from "./browser.mjs";
+import { api, axe, goTo, open, until } from "./browser.mjs";
 
 const source = await readFile(axe, "utf8");
 const { findings } = await api("GET", "v1/findings");
@@ -41,9 +41,7 @@ for (const [name, options] of [
     // The page's own policy keeps a script of the test's out.
     const page = await open("Ida Admin", "#/", { bypassCSP: true, ...options });
     for (const view of VIEWS) {
-      await page.goto(`${url}/${view}`);
-      await page.getByRole("main").getByRole("heading", { level: 1 }).waitFor();
-      await page.waitForLoadState("networkidle");
+      await goTo(page, view);
       await page.evaluate(source);
       const { violations } = await page.evaluate(() => axe.run({ resultTypes: ["violations"] }));
       const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { api, open, until, url } from "./browser.mjs";
+import { api, goTo, open, until, url } from "./browser.mjs";
 
 const VIEWS = ["#/", "#/activity/trail", "#/activity/sessions", "#/activity/downloads", "#/windows", "#/findings", "#/reviews", "#/reports"];
 
@@ -165,11 +165,9 @@ test("hostile names and justifications are text in every view", async () => {
     `#/reports/package-users?package=hostile-package`,
     `#/reports/requests?id=${quoted}`,
   ]) {
-    await page.goto(`${url}/${view}`);
-    await page.getByRole("main").getByRole("heading", { level: 1 }).waitFor();
+    await goTo(page, view);
     // Lists are shown, and with them the text as it was written: so it was drawn, and not read as markup.
     if (!["#/activity/downloads", "#/reports", "#/"].includes(view)) await until(`${view} shows the text`, async () => (await page.getByText(words).count()) > 0);
-    await page.waitForLoadState("networkidle");
     const harm = await page.evaluate(() => [globalThis.harmed, document.querySelectorAll("#page img:not([alt='']), #page script, [onerror]").length, [...document.links].filter((link) => link.protocol === "javascript:").length]);
     assert.deepEqual(harm, [undefined, 0, 0], view);
   }

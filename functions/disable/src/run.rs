@@ -159,7 +159,13 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                 is_looking = false;
                 looks_at = Deadline::now() + LOOKS;
                 leads = found.leads;
-                summary.looked = true;
+                if !summary.looked {
+                    summary.looked = true;
+                    // Who wonders whether windows end can ask when somebody last looked; nothing else depends on it.
+                    if let Err(error) = store.swept(Deadline::now() + READING).await {
+                        tracing::warn!(%error, "that what is due was read could not be kept: {error}");
+                    }
+                }
                 for (tenant, stored) in found.due {
                     let Window { id, failing: is_failing, is_overdue, .. } = &stored.window;
                     failing.extend(is_failing.as_ref().map(|_| id.clone()));

@@ -65,8 +65,8 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
 /// there is a place to learn which there are.
 ///
 /// # Errors
-/// 400 for any parameter.
-pub fn me(
+/// 400 for any parameter, 503.
+pub async fn me(
     caller: &Caller,
     trail: Option<&Trail<'_>>,
     store: &Store,
@@ -84,6 +84,8 @@ pub fn me(
         zone: &'c str,
         retention_days: u32,
         now: Instant,
+        /// When the service last looked for windows that are due.
+        swept_at: Option<Instant>,
     }
     Parameters::read(request, &[])?;
     let settings = trail.map_or(store.default_settings(), |trail| &trail.settings);
@@ -99,6 +101,7 @@ pub fn me(
             zone: &settings.zone,
             retention_days: settings.retention_days,
             now,
+            swept_at: store.swept_at(api::deadline()).await?,
         },
     ))
 }

@@ -66,13 +66,13 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/actions" => return about::actions(request),
         "GET /v1/reports" => return reports::list(request),
         "GET /v1/me" if !caller.names_tenant(request) => {
-            return about::me(&caller, None, &function.store, now, request);
+            return about::me(&caller, None, &function.store, now, request).await;
         }
         _ => {}
     }
     let trail = function.store.trail(caller.tenant(request)?, now, deadline).await?;
     match route {
-        "GET /v1/me" => about::me(&caller, Some(&trail), &function.store, now, request),
+        "GET /v1/me" => about::me(&caller, Some(&trail), &function.store, now, request).await,
         "GET /v1/events" => events::list(&trail, request, &caller).await,
         "POST /v1/events/search" => events::search(&trail, request, &caller).await,
         "POST /v1/events/counts" => counts::counts(&trail, request, &caller).await,

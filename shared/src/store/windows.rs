@@ -674,6 +674,24 @@ impl Store {
         })
     }
 
+    /// Keeps that a run saw just now what is due.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn swept(&self, deadline: Deadline) -> Result<(), ReadError> {
+        let now = self.clock.now();
+        self.replace(keys::LEASES, "swept", deadline, |_| vec![("at", text(&now.to_string()))]).await
+    }
+
+    /// When a run last saw what is due, if ever one did.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn swept_at(&self, deadline: Deadline) -> Result<Option<Instant>, ReadError> {
+        let item = self.state_item(keys::LEASES.to_owned(), "swept", deadline).await?;
+        Ok(item.and_then(|item| item.get("at")?.as_s().ok()?.parse().ok()))
+    }
+
     /// Takes up to `most` from a bucket of that name, which holds `size` and is filled by `per_second`; how many were taken.
     ///
     /// # Errors

@@ -664,3 +664,19 @@ async fn a_session_with_more_windows_than_a_transaction_takes_ends_them_all() {
     assert_eq!(ended, 60, "each once");
     world.stack.stop().await;
 }
+
+/// Whether anything looks for windows that are due can be asked for: silence would mean that access outlives its end.
+#[tokio::test]
+async fn when_the_service_last_looked_for_windows_that_are_due_can_be_asked() {
+    let stack = Stack::start().await;
+    let token = stack.reader("acme");
+    let swept = async || stack.get(&token, "/v1/me").await.body["swept_at"].as_str().map(str::to_owned);
+    let first = until("it looked", async || swept().await).await;
+    // A window that is due soon has it looked for at once.
+    let request = json!({
+        "id": "soon", "action": "entra.account.requested", "occurred_at": seconds_ago(1), "actor": {"type": "user", "email": "a@acme.example"},
+        "target": {"name": "Entra"}, "account": {"name": "x"}, "window": {"duration": "PT2S"}
+    });
+    assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &request).await.status, 201);
+    until("it looked again", async || swept().await.filter(|at| *at > first)).await;
+}

@@ -43,7 +43,7 @@ export default function View() {
       <${Overdue} of=${overdue} />
       <${Findings} of=${findings} />
       <${Reviews} of=${reviews} />
-      <${LastReadBack} />
+      <${Sweep} />
       <${Exports} of=${exports} />
     </div>
     <${Latest} />`;
@@ -137,15 +137,33 @@ function due({ due_at }) {
 }
 
 /** The last time that an account was seen to be disabled. When it was last looked whether one has to be is not in the trail. */
-function LastReadBack() {
+/** A service that has not looked for so long may have stopped: it looks every minute. */
+const SILENT_MINUTES = 6;
+
+/** Whether the service looks for windows that are due, and what it did last. */
+function Sweep() {
+  const me = useAnswer("v1/me", {}, { every: EVERY });
   const since = useMemo(() => ago({ hours: LOOK_BACK_DAYS * 24 }), []);
-  const answer = useAnswer("v1/events", { filter: 'action eq "revocation.verified"', since, limit: 1 });
-  return html`<${Part} title="Last account read back as disabled" of=${answer}>
-    ${({ events, next }) => {
-      if (events.length > 0) return html`<${ReadBack} event=${events[0]} />`;
-      return html`<p class="quiet">${next ? "None was found so far." : `None in the last ${LOOK_BACK_DAYS} days.`}</p>`;
-    }}
+  const last = useAnswer("v1/events", { filter: 'action eq "revocation.verified"', since, limit: 1 });
+  return html`<${Part} title="Last sweep" of=${me}>
+    ${({ swept_at, now }) => html`<${Swept} at=${swept_at} now=${now} />
+      <h3>Last account read back as disabled</h3>
+      <${Answer} of=${last}>
+        ${({ events, next }) => {
+          if (events.length > 0) return html`<${ReadBack} event=${events[0]} />`;
+          return html`<p class="quiet">${next ? "None was found so far." : `None in the last ${LOOK_BACK_DAYS} days.`}</p>`;
+        }}
+      <//>`}
   <//>`;
+}
+
+function Swept({ at, now }) {
+  const { zone } = useApp();
+  if (!at) return html`<p class="beyond">The service never looked for windows that are due. Tell whoever runs it: access may outlive its end.</p>`;
+  const passed = Date.parse(now) - Date.parse(at);
+  const isSilent = passed > SILENT_MINUTES * 60_000;
+  return html`<p class=${isSilent ? "beyond" : ""}><${Time} at=${at} /> (${zoneLabel(zone, at, at).label}), ${passed < 1000 ? "just now" : `${lasting(passed)} ago`}.
+    ${isSilent ? " Tell whoever runs the service: access may outlive its end." : " The service looks for windows that are due every minute."}</p>`;
 }
 
 function ReadBack({ event }) {
@@ -153,8 +171,7 @@ function ReadBack({ event }) {
   const { lateness_ms, window } = event.details ?? {};
   const late = Number.isFinite(lateness_ms) && (lateness_ms > 1000 ? `${lasting(lateness_ms)} after its end` : "in time");
   return html`<p><${Time} at=${event.occurred_at} /> (${zoneLabel(zone, event.occurred_at, event.occurred_at).label})${late && ` · ${late}`}</p>
-    <p class="anywhere">${typeof window === "string" ? html`<${To} path=${["windows", window]}>${event.message}<//>` : event.message}</p>
-    <p class="quiet">The service looks every minute; a look that finds nothing to do leaves no trace here.</p>`;
+    <p class="anywhere">${typeof window === "string" ? html`<${To} path=${["windows", window]}>${event.message}<//>` : event.message}</p>`;
 }
 
 function Exports({ of }) {
