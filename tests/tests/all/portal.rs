@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio};
 
 use http::header;
-use local::TokenRequest;
+use local::{Options, TokenRequest};
 use serde_json::{Value, json};
 use tests::{Stack, options, pass, send};
 use tokio::process::Command;
@@ -18,12 +18,14 @@ async fn in_the_browser(stack: &Stack, file: &str) {
         scope: Some("audit:read audit:write audit:operate audit:admin".to_owned()),
         ..TokenRequest::default()
     };
+    // A stack with another issuer has none to give.
+    let token = stack.running.token(&admin).unwrap_or_default();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
     let output = Command::new("node")
         .args(["--test", "--test-reporter=spec"])
         .arg(page.join(file))
         .env("AUDIT_URL", stack.running.url())
-        .env("AUDIT_TOKEN", stack.running.token(&admin).unwrap())
+        .env("AUDIT_TOKEN", token)
         .env("PEERS", peer("node_modules"))
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -57,6 +59,35 @@ async fn every_view_says_what_is_wrong_and_lets_nobody_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_view_can_be_used_by_everybody() {
     in_the_browser(&demonstration().await, "everybody.test.mjs").await;
+}
+
+/// An issuer that nobody here wrote, whose tokens say what ours have to.
+const ISSUER: &str = r#"
+const { OAuth2Server } = await import(process.argv[1]);
+const server = new OAuth2Server();
+await server.issuer.keys.generate("RS256");
+server.service.on("beforeTokenSigning", (token) => Object.assign(token.payload, { tenant: "acme", email: "mo@acme.example", scope: "audit:read", client_id: "the-page" }));
+await server.start(0, "127.0.0.1");
+console.log(server.issuer.url);
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_signs_in_to_the_page_by_another_issuer() {
+    let mut issuer = Command::new("node")
+        .args(["--input-type=module", "-e", ISSUER])
+        .arg(peer("node_modules/oauth2-mock-server/dist/index.mjs"))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::BufReader::new(issuer.stdout.take().unwrap());
+    let mut url = String::new();
+    tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut url).await.unwrap();
+    let parameters = [("PortalClientId", "the-page"), ("PortalScope", "openid email audit"), ("Audience", "the-page")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let stack = Stack::with(Options { issuer: Some(url.trim().to_owned()), parameters, ..options() }).await;
+    in_the_browser(&stack, "issuer.test.mjs").await;
+    issuer.kill().await.unwrap();
 }
 
 #[tokio::test]
