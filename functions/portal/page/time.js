@@ -23,14 +23,15 @@ function offsetLabel(offset) {
 }
 
 /**
- * How a column of times is named, as in the CSV files: `UTC +1`, or `Europe/Paris` where the clocks change between its first and last.
- * Also whether cells have to say their offset.
+ * How a column of these times is named, as in the CSV files: `UTC +1`, or `Europe/Paris` where the clocks change between the first and the last.
+ * Also whether cells have to say their offset. Where there are none yet, it is named as it would be now.
  */
-export function zoneLabel(zone, first, last) {
-  const [begin, end] = [at(first, zone), at(last, zone)];
+export function zoneLabel(zone, times) {
+  const known = times.filter(Boolean).sort((one, other) => Date.parse(one) - Date.parse(other));
+  const begin = at(known[0] ?? new Date().toISOString(), zone);
   const change = begin.getTimeZoneTransition("next");
-  const changes = begin.offset !== end.offset || (change && Temporal.Instant.compare(change.toInstant(), end.toInstant()) <= 0 && change.offset !== begin.offset);
-  return changes ? { label: zone, hasChange: true } : { label: offsetLabel(begin.offset), hasChange: false };
+  const hasChange = known.length > 0 && change !== null && change.epochMilliseconds <= Date.parse(known.at(-1));
+  return { label: hasChange ? zone : offsetLabel(begin.offset), hasChange };
 }
 
 /** `2026-11-22 14:05:07`, with its offset where the column does not name one. */

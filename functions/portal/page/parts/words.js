@@ -3,13 +3,28 @@
 import { address } from "../address.js";
 import { useApp } from "../app.js";
 import { html } from "../html.js";
-import { lasting, shown } from "../time.js";
+import { lasting, shown, zoneLabel } from "../time.js";
 
-/** A time in the page's zone; its title says it to the millisecond, with offset and in UTC. */
-export function Time({ at }) {
+/** A time in the page's zone, with its offset where nothing else says it; its title says it to the millisecond, with offset and in UTC. */
+export function Time({ at, offset = false }) {
   const { zone } = useApp();
   if (!at) return null;
-  return html`<time datetime=${at} title=${`${shown(at, zone, { offset: true, millis: true })} · ${at}`}>${shown(at, zone)}</time>`;
+  return html`<time datetime=${at} title=${`${shown(at, zone, { offset: true, millis: true })} · ${at}`}>${shown(at, zone, { offset })}</time>`;
+}
+
+/** Makes columns of times: `(name, rows, timeOf)` is a column whose head names the zone, and whose cells say their offset where the clocks change between them. */
+export function useTimes() {
+  const { zone } = useApp();
+  return (name, rows, timeOf) => {
+    const { label, hasChange } = zoneLabel(zone, rows.map(timeOf));
+    return { name: `${name} (${label})`, kind: "time", cell: (row) => html`<${Time} at=${timeOf(row)} offset=${hasChange} />` };
+  };
+}
+
+/** A fact that is a time: its name with the zone, and the time. */
+export function useMoment() {
+  const { zone } = useApp();
+  return (name, at) => [`${name} (${zoneLabel(zone, [at]).label})`, html`<${Time} at=${at} />`];
 }
 
 /** How long until or since a moment, seen from `now`. */

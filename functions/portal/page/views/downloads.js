@@ -38,8 +38,7 @@ export default function Downloads() {
       () => (say("The download was taken back."), again()),
       (failure) => (setFailure(failure), again()),
     );
-  const times = rows.map((job) => job.created_at).sort();
-  const { label } = zoneLabel(zone, times[0] ?? new Date().toISOString(), times.at(-1) ?? new Date().toISOString());
+  const { label, hasChange } = zoneLabel(zone, rows.map((job) => job.created_at));
 
   return html`<h1>Downloads</h1>
     <p class="quiet">Files of the trail and of reports that this tenant's people asked for. They are asked for on the audit trail and on each report; a file holds what there was at that moment.</p>
@@ -58,7 +57,7 @@ export default function Downloads() {
             (job) => html`<tr key=${job.id}>
               <td class="wide"><b>${job.file_name}</b><br /><span class="quiet">${what(job, zone)}</span></td>
               <td><${State} job=${job} /></td>
-              <td class="time"><${Time} at=${job.created_at} /></td>
+              <td class="time"><${Time} at=${job.created_at} offset=${hasChange} /></td>
               <td>${shownParty(job.created_by)}</td>
               <td class="number">${job.rows.toLocaleString("en")}</td>
               <td class="number">${job.bytes > 0 ? size(job.bytes) : ""}</td>

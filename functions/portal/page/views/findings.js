@@ -10,7 +10,8 @@ import { DownloadDialog } from "../parts/download.js";
 import { PersonPicker } from "../parts/person.js";
 import { Answer } from "../parts/states.js";
 import { Table, allOf } from "../parts/table.js";
-import { Badge, Copy, Time, To, shownParty } from "../parts/words.js";
+import { Typed } from "../parts/typed.js";
+import { Badge, Copy, Time, To, shownParty, useTimes } from "../parts/words.js";
 import { shown, typed, zoneLabel } from "../time.js";
 
 const SEVERITIES = ["critical", "high", "medium", "low"];
@@ -24,9 +25,9 @@ const DISPOSITIONS = [
 ];
 const wordOf = (disposition) => DISPOSITIONS.find(([word]) => word === disposition)?.[1] ?? disposition;
 
-const FILTERS = ["state", "severity", "rule", "owner", "person", "account", "session", "request_id", "window", "application", "since", "until"];
 /** Filters that stand behind "More filters" until one is set. */
-const RARE = FILTERS.slice(5);
+const RARE = ["account", "session", "request_id", "window", "application", "since", "until"];
+const FILTERS = ["state", "severity", "rule", "owner", "owned", "person", ...RARE];
 
 export default function View({ rest, params }) {
   return rest.length > 0 ? html`<${One} key=${rest[0]} id=${rest[0]} />` : html`<${All} params=${params} />`;
@@ -39,19 +40,13 @@ function useRules() {
   return { rules, asks: (name) => rules.find((rule) => rule.name === name)?.asks ?? name };
 }
 
-/** The zone as the head of a column of these times names it. */
-function zoneOf(zone, times) {
-  const known = times.filter(Boolean).sort();
-  const now = new Date().toISOString();
-  return zoneLabel(zone, known[0] ?? now, known.at(-1) ?? now).label;
-}
-
 /** A reason with a capital where it begins with an ordinary word, never where it begins with a name. */
 const sentence = (text) => text.replace(/^(the|no|it|its|an?|this|nobody|in|not|review) /, (word) => word[0].toUpperCase() + word.slice(1));
 const reasonOf = (finding, asks) => (finding.reason ? sentence(finding.reason) : asks(finding.rule));
 
 function All({ params }) {
   const { can, zone } = useApp();
+  const times = useTimes();
   const { rules, asks } = useRules();
   const asked = Object.fromEntries(FILTERS.map((name) => [name, params.get(name) ?? ""]));
   const state = asked.state === "all" ? "" : asked.state || "open";
@@ -65,7 +60,7 @@ function All({ params }) {
   const set = (changes) => go(address(["findings"], { ...asked, ...changes }), { replace: true });
 
   const columns = [
-    { name: `Raised (${zoneOf(zone, rows.map((finding) => finding.raised_at))})`, kind: "time", cell: (finding) => html`<${Time} at=${finding.raised_at} />` },
+    times("Raised", rows, (finding) => finding.raised_at),
     { name: "Severity", cell: (finding) => html`<${Badge} of=${finding.severity} />` },
     { name: "What is wrong", kind: "wide", cell: (finding) => html`<${Wrong} finding=${finding} asks=${asks} />` },
     { name: "About", kind: "about", cell: (finding) => html`<${About} finding=${finding} />` },
@@ -134,7 +129,8 @@ function Filters({ asked, rules, set }) {
           ${rules.map((rule) => html`<option value=${rule.name}>${rule.asks}</option>`)}
         </select>
       <//>
-      <${PersonPicker} label="Owner" value=${asked.owner} onPick=${(owner) => set({ owner })} />
+      <${PersonPicker} label="Owner" value=${asked.owner} onPick=${(owner) => set({ owner, owned: "" })} />
+      <label class="check"><input type="checkbox" checked=${asked.owned === "false"} onChange=${(event) => set({ owner: "", owned: event.target.checked ? "false" : "" })} /> Nobody owns it</label>
       <${PersonPicker} label="Person it is about" value=${asked.person} onPick=${(person) => set({ person })} />
     </div>
     <${MoreFilters} asked=${asked} set=${set} />`;
@@ -143,7 +139,7 @@ function Filters({ asked, rules, set }) {
 function MoreFilters({ asked, set }) {
   const isSet = RARE.some((name) => asked[name]);
   const field = (name, label) => html`<${Field} label=${label}>
-    <input value=${asked[name]} onChange=${(event) => set({ [name]: event.target.value.trim() })} />
+    <${Typed} text=${asked[name]} onText=${(text) => set({ [name]: text.trim() })} />
   <//>`;
   return html`<details class="more-filters" open=${isSet}>
     <summary>More filters</summary>
@@ -160,21 +156,18 @@ function MoreFilters({ asked, set }) {
 /** A time to type, in the page's zone; `onPick` gets it as the API takes it. */
 function Moment({ label, value, bound, onPick }) {
   const { zone } = useApp();
-  const [text, setText] = useState("");
   const [wrong, setWrong] = useState("");
-  useEffect(() => (setText(wallText(value, zone)), setWrong("")), [value, zone]);
-  const read = (event) => {
-    const text = event.target.value.trim();
-    setText(text);
+  useEffect(() => setWrong(""), [value, zone]);
+  const read = (text) => {
     try {
-      onPick(text && typed(text, zone, bound));
+      onPick(text.trim() && typed(text, zone, bound));
       setWrong("");
     } catch (error) {
       setWrong(error.message);
     }
   };
   return html`<${Field} label=${`${label} (${zone})`} hint=${wrong && html`<span class="wrong" role="alert">${wrong}</span>`}>
-    <input value=${text} placeholder="2026-11-22 14:30" aria-invalid=${wrong ? "true" : undefined} onChange=${read} />
+    <${Typed} text=${wallText(value, zone)} placeholder="2026-11-22 14:30" aria-invalid=${wrong ? "true" : undefined} onText=${read} />
   <//>`;
 }
 
@@ -267,7 +260,7 @@ function Told({ asked, again }) {
   return html`<h1 class="long">${reasonOf(finding, asks)}</h1>
     <p class="row middle"><${Badge} of=${finding.severity}>${finding.severity} severity<//> <${State} finding=${finding} /></p>
     <div class="panel">
-      <p>${standing(finding)}</p>
+      <p class="long">${standing(finding)}</p>
       ${can("operate") && finding.state !== "withdrawn" && html`<button type="button" class=${finding.state === "open" ? "primary" : ""} onClick=${() => setOpen(true)}>
         ${finding.state === "open" ? "Decide what to make of it" : "Decide again"}</button>`}
     </div>
@@ -290,13 +283,14 @@ function standing(finding) {
   return isLookedInto ? `Open, and being looked into. ${owner}` : `Open: somebody has to look at it and say what to make of it. ${owner}`;
 }
 
-const trail = (filter) => ({ path: ["activity", "trail"], params: { filter } });
-const quoted = (text) => JSON.stringify(text);
+/** Where the trail shows one event; what the service itself tells of is shown when that is asked for. */
+const inTrail = (id) => ({ path: ["activity", "trail"], params: { filter: `id eq ${JSON.stringify(id)}`, service: id.startsWith("sys_") ? "1" : "" } });
+const asRequest = (id) => ({ path: ["reports", "requests"], params: { id } });
 
 function Facts({ finding, asks }) {
   const { zone } = useApp();
   const { subject, account, application, session, request_id, window, access, owners = [] } = finding;
-  const label = zoneOf(zone, [finding.raised_at, finding.withdrawn_at]);
+  const { label } = zoneLabel(zone, [finding.raised_at, finding.withdrawn_at]);
   const facts = [
     ["The checkpoint asks", asks(finding.rule)],
     [`First raised (${label})`, html`<${Time} at=${finding.raised_at} />`],
@@ -308,7 +302,7 @@ function Facts({ finding, asks }) {
     account && ["Account", shownParty(account)],
     application && ["Application", application],
     session && ["Session", html`<${To} path=${["activity", "sessions", session]}>${session}<//>`],
-    request_id && ["Request", html`<${To} ...${trail(`request_id eq ${quoted(request_id)}`)}>${request_id}<//>`],
+    request_id && ["Request", html`<${To} ...${asRequest(request_id)}>${request_id}<//>`],
     window && ["Window", html`<${To} path=${["windows", window]}>${window}<//>`],
     access && ["Access", html`<${Access} id=${access} />`],
     ["Finding", html`<code>${finding.id}</code> <${Copy} text=${finding.id} />`],
@@ -320,20 +314,20 @@ function Facts({ finding, asks }) {
 function Access({ id }) {
   const rest = id.slice(2);
   if (id.startsWith("s:")) return html`<${To} path=${["activity", "sessions", rest]}>${id}<//>`;
-  if (id.startsWith("r:")) return html`<${To} ...${trail(`request_id eq ${quoted(rest)}`)}>${id}<//>`;
-  if (id.startsWith("e:")) return html`<${To} ...${trail(`id eq ${quoted(rest)}`)}>${id}<//>`;
+  if (id.startsWith("r:")) return html`<${To} ...${asRequest(rest)}>${id}<//>`;
+  if (id.startsWith("e:")) return html`<${To} ...${inTrail(rest)}>${id}<//>`;
   return html`<code>${id}</code>`;
 }
 
 /** The events that show it, each with its sentence where the trail still has it. */
 function Evidence({ ids }) {
-  const { zone } = useApp();
+  const times = useTimes();
   const rows = useEvents(ids);
   if (ids.length === 0) return html`<p class="quiet">No event shows it by itself: it is about something that did not happen, or that the directory itself said.</p>`;
   const columns = [
-    { name: `Occurred (${zoneOf(zone, rows.map((row) => row.event?.occurred_at))})`, kind: "time", cell: (row) => html`<${Time} at=${row.event?.occurred_at} />` },
+    times("Occurred", rows, (row) => row.event?.occurred_at),
     { name: "What happened", kind: "wide", cell: (row) => (row.event ? row.event.message : html`<span class="quiet">${row.failure ?? "…"}</span>`) },
-    { name: "Event", kind: "about", cell: (row) => html`<${To} ...${trail(`id eq ${quoted(row.id)}`)}>${row.id}<//>
+    { name: "Event", kind: "about", cell: (row) => html`<${To} ...${inTrail(row.id)}>${row.id}<//>
       ${row.event?.target?.type === "review" && html`<div><${To} path=${["reviews", row.event.target.id]}>The review<//></div>`}` },
   ];
   return html`<${Table} caption="Events that show the finding" columns=${columns} pages=${allOf(rows)} />`;
@@ -357,7 +351,7 @@ function useEvents(ids) {
 }
 
 function History({ finding }) {
-  const { zone } = useApp();
+  const times = useTimes();
   const said = (finding.dispositions ?? []).map(({ at, by, disposition, reason, owner }) => ({
     at,
     who: shownParty(by),
@@ -368,7 +362,7 @@ function History({ finding }) {
   if (finding.withdrawn_at) steps.push({ at: finding.withdrawn_at, who: "System", what: "Withdrawn", why: "A later event explains it." });
   const rows = steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at)).map((step, id) => ({ ...step, id }));
   const columns = [
-    { name: `When (${zoneOf(zone, rows.map((row) => row.at))})`, kind: "time", cell: (row) => html`<${Time} at=${row.at} />` },
+    times("When", rows, (row) => row.at),
     { name: "Who", kind: "about", cell: (row) => row.who },
     { name: "What", cell: (row) => row.what },
     { name: "Why", kind: "wide", cell: (row) => row.why },

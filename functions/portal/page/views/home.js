@@ -162,7 +162,7 @@ function Swept({ at, now }) {
   if (!at) return html`<p class="beyond">The service never looked for windows that are due. Tell whoever runs it: access may outlive its end.</p>`;
   const passed = Date.parse(now) - Date.parse(at);
   const isSilent = passed > SILENT_MINUTES * 60_000;
-  return html`<p class=${isSilent ? "beyond" : ""}><${Time} at=${at} /> (${zoneLabel(zone, at, at).label}), ${passed < 1000 ? "just now" : `${lasting(passed)} ago`}.
+  return html`<p class=${isSilent ? "beyond" : ""}><${Time} at=${at} /> (${zoneLabel(zone, [at]).label}), ${passed < 1000 ? "just now" : `${lasting(passed)} ago`}.
     ${isSilent ? " Tell whoever runs the service: access may outlive its end." : " The service looks for windows that are due every minute."}</p>`;
 }
 
@@ -170,7 +170,7 @@ function ReadBack({ event }) {
   const { zone } = useApp();
   const { lateness_ms, window } = event.details ?? {};
   const late = Number.isFinite(lateness_ms) && (lateness_ms > 1000 ? `${lasting(lateness_ms)} after its end` : "in time");
-  return html`<p><${Time} at=${event.occurred_at} /> (${zoneLabel(zone, event.occurred_at, event.occurred_at).label})${late && ` · ${late}`}</p>
+  return html`<p><${Time} at=${event.occurred_at} /> (${zoneLabel(zone, [event.occurred_at]).label})${late && ` · ${late}`}</p>
     <p class="anywhere">${typeof window === "string" ? html`<${To} path=${["windows", window]}>${event.message}<//>` : event.message}</p>`;
 }
 
@@ -200,7 +200,7 @@ function Latest() {
                 <caption class="unseen">The latest ten events</caption>
                 <thead>
                   <tr>
-                    <th scope="col">Time (${zoneLabel(zone, events.at(-1).occurred_at, events[0].occurred_at).label})</th>
+                    <th scope="col">Time (${zoneLabel(zone, [events.at(-1).occurred_at, events[0].occurred_at]).label})</th>
                     <th scope="col">Who</th>
                     <th scope="col">What</th>
                   </tr>

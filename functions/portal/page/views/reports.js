@@ -249,7 +249,7 @@ function Suggesting({ label, name, value, onInput, required, list }) {
 /** A time that stands alone, with its zone. */
 function Moment({ at }) {
   const { zone } = useApp();
-  return html`<${Time} at=${at} /> (${zoneLabel(zone, at, at).label})`;
+  return html`<${Time} at=${at} /> (${zoneLabel(zone, [at]).label})`;
 }
 
 /** How the range was asked for, in words. */
@@ -394,8 +394,7 @@ function useHeadZone(cells, rows) {
   return useMemo(() => {
     const times = cells.filter(({ form }) => form === "time").flatMap(({ pointer }) => rows.map((row) => valueAt(row, pointer))).filter(Boolean);
     if (times.length === 0) return { label: zone, hasChange: false };
-    const sorted = times.sort((one, other) => Date.parse(one) - Date.parse(other));
-    return zoneLabel(zone, sorted[0], sorted.at(-1));
+    return zoneLabel(zone, times);
   }, [zone, cells, rows]);
 }
 
@@ -596,7 +595,7 @@ function Decisions({ decisions, isWhole, hasChange }) {
   const { zone } = useApp();
   const one = ({ verdict, by, at, roles = [], reason }) => html`<${Badge} of=${String(verdict).toUpperCase()}>${verdict}<//>
     ${" "}by ${shownParty(by) || "somebody unnamed"} at <${Time} at=${at} />
-    ${(isWhole || hasChange) && ` (${zoneLabel(zone, at, at).label})`}${roles.length > 0 && ` (${roles.join(", ")})`}
+    ${(isWhole || hasChange) && ` (${zoneLabel(zone, [at]).label})`}${roles.length > 0 && ` (${roles.join(", ")})`}
     <${Clamped} isWhole=${isWhole}>${reason ? `“${reason}”` : html`<span class="quiet">no reason given</span>`}<//>`;
   return html`<${Few} items=${decisions.map(one)} isWhole=${isWhole} most=${2} />`;
 }
@@ -628,7 +627,7 @@ function Opened({ described, values, row, cells, onClose }) {
   const title = [shownParty(row.subject ?? row.actor), thing || row.name || row.team || row.approver].filter(Boolean).join(" · ");
   const name = ({ form, name, pointer }) => {
     const at = form === "time" && valueAt(row, pointer);
-    return at ? `${name} (${zoneLabel(zone, at, at).label})` : name;
+    return at ? `${name} (${zoneLabel(zone, [at]).label})` : name;
   };
   // What has a table of its own below.
   const apart = ["/resource_roles", "/policies"].filter((pointer) => Array.isArray(valueAt(row, pointer)));
@@ -649,7 +648,7 @@ function Origins({ origins, cells, report }) {
   const own = cells.filter(({ pointer }) => pointer.startsWith("/origin/"));
   const name = ({ form, name, pointer }, origin) => {
     const at = form === "time" && valueAt({ origin }, pointer);
-    return at ? `${name} (${zoneLabel(zone, at, at).label})` : name;
+    return at ? `${name} (${zoneLabel(zone, [at]).label})` : name;
   };
   return html`<h3>By ${origins.length === 1 ? "one package" : `${origins.length} packages`}</h3>
     ${origins.map(

@@ -7,7 +7,7 @@ import { Fragment, html } from "../html.js";
 import { Field } from "../parts/dialog.js";
 import { Answer, Loading, Problem } from "../parts/states.js";
 import { Table } from "../parts/table.js";
-import { Badge, Time, To, shownParty } from "../parts/words.js";
+import { Badge, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
 import { lasting, typed, wallTime, zoneLabel } from "../time.js";
 import { Left, WindowState } from "./windows.js";
 
@@ -15,16 +15,6 @@ const PLACE = ["activity", "sessions"];
 
 export default function View({ rest, params }) {
   return rest.length > 0 ? html`<${OneSession} key=${rest[0]} id=${rest[0]} />` : html`<${Sessions} params=${params} />`;
-}
-
-/** Of a column of times: its name with the zone. */
-function useZoned() {
-  const { zone } = useApp();
-  return (name, times) => {
-    const sorted = times.filter(Boolean).sort();
-    const now = new Date().toISOString();
-    return `${name} (${zoneLabel(zone, sorted[0] ?? now, sorted.at(-1) ?? now).label})`;
-  };
 }
 
 const STATES = { CREATED: "asked for" };
@@ -57,7 +47,7 @@ const askedAt = ({ timeline }) => (timeline.find((step) => step.label === "CREAT
 
 function Sessions({ params }) {
   const { zone } = useApp();
-  const zoned = useZoned();
+  const times = useTimes();
   const since = bound(params.get("since") ?? "", zone, "since");
   const until = bound(params.get("until") ?? "", zone, "until");
   const isAskable = !since.error && !until.error;
@@ -65,14 +55,14 @@ function Sessions({ params }) {
   const { rows } = pages;
   const columns = [
     { name: "Session", kind: "holder", cell: (session) => html`<${To} path=${[...PLACE, session.id]}>${session.id}<//>` },
-    { name: zoned("Asked", rows.map(askedAt)), kind: "time", cell: (session) => html`<${Time} at=${askedAt(session)} />` },
+    times("Asked", rows, askedAt),
     { name: "State", cell: (session) => html`<${Standing} state=${session.state} />` },
     { name: "Findings", kind: "number", cell: (session) => html`<${FindingCount} session=${session} />` },
     { name: "Requester", kind: "holder mail", cell: (session) => session.requester },
     { name: "Target", kind: "holder", cell: (session) => shownParty(session.target) },
     { name: "Roles", kind: "holder", cell: (session) => session.roles.map((role) => role.role).join(", ") },
     { name: "Justification", kind: "wide", cell: (session) => session.justification },
-    { name: zoned("Planned End", rows.map((session) => session.ends_at)), kind: "time", cell: (session) => html`<${Time} at=${session.ends_at} />` },
+    times("Planned End", rows, (session) => session.ends_at),
   ];
   const isRanged = since.text || until.text;
   return html`<h1>Sessions</h1>
@@ -216,8 +206,7 @@ function Story({ session }) {
 function Zone({ session }) {
   const { zone } = useApp();
   const times = session.timeline.map((step) => step.occurred_at);
-  const now = new Date().toISOString();
-  return html`Times are in ${zoneLabel(zone, times[0] ?? now, times.at(-1) ?? now).label}.`;
+  return html`Times are in ${zoneLabel(zone, times).label}.`;
 }
 
 function Findings({ session }) {
@@ -237,7 +226,7 @@ function Findings({ session }) {
 }
 
 function Facts({ session, access }) {
-  const zoned = useZoned();
+  const moment = useMoment();
   const { window } = session;
   const facts = [
     ["State", html`<${Standing} state=${session.state} />`],
@@ -247,8 +236,8 @@ function Facts({ session, access }) {
     ["Justification", session.justification ?? html`<span class="quiet">none given</span>`],
     access?.ticket && ["Ticket", access.ticket.id],
     ["Account", session.username === "TBD" ? html`<span class="quiet">named when it is granted</span>` : session.username],
-    session.starts_at && [zoned("Planned start", [session.starts_at]), html`<${Time} at=${session.starts_at} />`],
-    session.ends_at && [zoned("Planned end", [session.ends_at]), html`<${Time} at=${session.ends_at} />`],
+    session.starts_at && moment("Planned start", session.starts_at),
+    session.ends_at && moment("Planned end", session.ends_at),
     window && ["Window", html`<${To} path=${["windows", window.id]}>${window.id}<//> <${WindowState} window=${window} /> <${Left} window=${window} />`],
   ];
   return html`<dl class="facts panel">
@@ -385,14 +374,14 @@ function waiting(role, { approvals_needed: needed, state }) {
 
 /** The short facts of a session, as `GET /v1/sessions/{id}` answers it. */
 export function SessionFacts({ session }) {
-  const zoned = useZoned();
+  const moment = useMoment();
   const facts = [
     ["State", html`<${Standing} state=${session.state} />`],
     ["Requester", session.requester],
     ["Justification", session.justification],
     ["Account", session.username === "TBD" ? "named when it is granted" : session.username],
-    session.starts_at && [zoned("Start", [session.starts_at]), html`<${Time} at=${session.starts_at} />`],
-    session.ends_at && [zoned("End", [session.ends_at]), html`<${Time} at=${session.ends_at} />`],
+    session.starts_at && moment("Start", session.starts_at),
+    session.ends_at && moment("End", session.ends_at),
   ];
   return html`<div class="session-facts">
     <p><${To} path=${[...PLACE, session.id]}><b>Session ${session.id}</b><//></p>

@@ -109,9 +109,8 @@ export default function Trail({ params }) {
     setColumns(chosenColumns(app.columns));
   };
   const { label, hasChange } = useMemo(() => {
-    const times = [asked.search?.since, asked.search?.until, ...[trail.rows[0], trail.rows.at(-1)].map((event) => event?.occurred_at)].filter(Boolean).sort();
-    const now = new Date().toISOString();
-    return zoneLabel(zone, times[0] ?? now, times.at(-1) ?? now);
+    const times = [asked.search?.since, asked.search?.until, ...[trail.rows[0], trail.rows.at(-1)].map((event) => event?.occurred_at)];
+    return zoneLabel(zone, times);
   }, [zone, asked.search, trail.rows.length]);
   const isFiltered = Boolean(asked.filter || asked.q || asked.since || asked.until);
   const opened = params.get("event");

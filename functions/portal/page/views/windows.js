@@ -7,9 +7,9 @@ import { useAnswer } from "../ask.js";
 import { Fragment, html, useEffect, useRef, useState } from "../html.js";
 import { Act, Field, Reason } from "../parts/dialog.js";
 import { PersonPicker } from "../parts/person.js";
-import { Answer, Empty, Problem } from "../parts/states.js";
+import { Answer, Empty } from "../parts/states.js";
 import { Table, allOf } from "../parts/table.js";
-import { Badge, Time, To, shownParty } from "../parts/words.js";
+import { Badge, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
 import { lasting, shown, typed, wallTime, zoneLabel } from "../time.js";
 
 /** The states of windows that are not over, as the API calls them. */
@@ -64,16 +64,6 @@ const isGoingOn = (window) => window.state !== "closed" && Date.parse(window.end
 
 /** The request that ends last: the length of an extension counts from its start. */
 const lastClaim = (window) => window.claims.reduce((last, claim) => (Date.parse(claim.ends_at) > Date.parse(last.ends_at) ? claim : last));
-
-/** Of a column of times: its name with the zone. */
-function useZoned() {
-  const { zone } = useApp();
-  return (name, times) => {
-    const sorted = times.filter(Boolean).sort();
-    const now = new Date().toISOString();
-    return `${name} (${zoneLabel(zone, sorted[0] ?? now, sorted.at(-1) ?? now).label})`;
-  };
-}
 
 // ---- Counting down ----
 
@@ -180,7 +170,7 @@ function useWindows(states, query) {
 function Windows({ params }) {
   const { can } = useApp();
   const [doing, setDoing] = useState(null);
-  const zoned = useZoned();
+  const times = useTimes();
   const chosen = CHOICES.find(({ value }) => value === (params.get("state") ?? "")) ?? CHOICES[0];
   const query = { account: params.get("account"), application: params.get("application") };
   const pages = useWindows(chosen.states, query);
@@ -192,11 +182,11 @@ function Windows({ params }) {
     { name: "Application", kind: "holder", cell: (window) => html`<${Place} window=${window} />` },
     { name: "State", cell: (window) => html`<${WindowState} window=${window} />` },
     { name: "Time Left", kind: "time", cell: (window) => html`<${TimeLeft} window=${window} />` },
-    { name: zoned("Planned End", rows.map((window) => window.ends_at)), kind: "time", cell: (window) => html`<${Time} at=${window.ends_at} />` },
+    times("Planned End", rows, (window) => window.ends_at),
     can("operate") && chosen.value !== "closed" && { name: "Change", kind: "time", cell: (window) => html`<${Actions} window=${window} act=${setDoing} />` },
-    hasClosed && { name: zoned("Actual End", rows.map((window) => window.ended_at)), kind: "time", cell: (window) => html`<${Time} at=${window.ended_at} />` },
+    hasClosed && times("Actual End", rows, (window) => window.ended_at),
     hasClosed && { name: "Lateness", kind: "time", cell: (window) => html`<${Lateness} of=${window} />` },
-    { name: zoned("Start", rows.map((window) => window.starts_at)), kind: "time", cell: (window) => html`<${Time} at=${window.starts_at} />` },
+    times("Start", rows, (window) => window.starts_at),
   ].filter(Boolean);
   const isFiltered = chosen.value || query.account || query.application;
   return html`<h1>Windows</h1>
@@ -344,7 +334,7 @@ function NewEnd({ window }) {
   const [how, setHow] = useState("length");
   const [hours, setHours] = useState(Math.floor(more / 60));
   const [minutes, setMinutes] = useState(more % 60);
-  const offset = zoneLabel(zone, claim.ends_at, claim.ends_at).label;
+  const offset = zoneLabel(zone, [claim.ends_at]).label;
   const end = start + (Number(hours) * 60 + Number(minutes)) * MINUTE;
   const later = new Date(Date.parse(claim.ends_at) + 60 * MINUTE).toISOString();
   const isTime = Number.isFinite(end) && Math.abs(end) < 8e15;
@@ -463,14 +453,14 @@ function Whole({ window, again }) {
 }
 
 function WindowFacts({ window }) {
-  const zoned = useZoned();
+  const moment = useMoment();
   const { text, name } = kindOf(window);
   const facts = [
     ["Application", applicationsOf(window)],
     ["Directory", html`${name}${window.directory !== "external" && html` <code>${window.directory}</code>`}<br /><span class="quiet">${text}</span>`],
-    [zoned("Start", [window.starts_at]), html`<${Time} at=${window.starts_at} />`],
-    [zoned("Planned end", [window.ends_at]), html`<${Time} at=${window.ends_at} />`],
-    window.ended_at && [zoned("Actual end", [window.ended_at]), html`<${Time} at=${window.ended_at} />`],
+    moment("Start", window.starts_at),
+    moment("Planned end", window.ends_at),
+    window.ended_at && moment("Actual end", window.ended_at),
     window.lateness_ms != null && ["Lateness", html`<${Lateness} of=${window} />`],
     window.attempts > 0 && ["Tries to disable it", String(window.attempts)],
     window.failing && ["What stands in the way", html`<span class="beyond">${window.failing}</span>`],
@@ -483,7 +473,7 @@ function WindowFacts({ window }) {
 
 /** The requests that hold the account, and how far each is. */
 function Claims({ window }) {
-  const zoned = useZoned();
+  const times = useTimes();
   const { claims } = window;
   const over = claims.filter(isOver);
   const columns = [
@@ -491,8 +481,8 @@ function Claims({ window }) {
     { name: "Target", kind: "wide", cell: (claim) => shownParty(claim.target) },
     { name: "Asked in", cell: (claim) => html`<${AskedIn} claim=${claim} />` },
     { name: "Standing", cell: (claim) => standing(claim, window) },
-    { name: zoned("Start", claims.map((claim) => claim.starts_at)), kind: "time", cell: (claim) => html`<${Time} at=${claim.starts_at} />` },
-    { name: zoned("End", claims.map((claim) => claim.ends_at)), kind: "time", cell: (claim) => html`<${Time} at=${claim.ends_at} />` },
+    times("Start", claims, (claim) => claim.starts_at),
+    times("End", claims, (claim) => claim.ends_at),
   ];
   return html`${over.length > 0 &&
     over.length < claims.length &&
