@@ -3,9 +3,12 @@
 //! Validation, label, sentence, category, state, who may write it, `GET /v1/actions`, the page and the exports all read
 //! this table. Adding an action is adding a row.
 
+pub mod ocsf;
 pub mod sentence;
 
 use serde::Serialize;
+
+use ocsf::Ocsf;
 
 /// One row of the catalogue: what happened, and how it is told.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Action {
     pub opens_window: bool,
     /// Whether the event is a failure by its nature, so that its outcome can only be `failure`.
     pub always_fails: bool,
+    /// What it is to collectors that read OCSF.
+    pub ocsf: Ocsf,
     /// Where the action comes from.
     pub source: Source,
 }
@@ -158,6 +163,7 @@ const FULFILLED: &str = "Request fulfilled";
 
 const fn action(
     name: &'static str,
+    ocsf: Ocsf,
     label: &'static str,
     source: Source,
     category: Category,
@@ -174,46 +180,49 @@ const fn action(
         request_status: None,
         opens_window: false,
         always_fails: false,
+        ocsf,
         source,
     }
 }
 
-const fn computer(name: &'static str, label: &'static str, sentence: &'static str) -> Action {
-    action(name, label, Source::S1, Category::JitForComputers, sentence)
+const fn computer(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
+    action(name, ocsf, label, Source::S1, Category::JitForComputers, sentence)
 }
 
-const fn entra(name: &'static str, label: &'static str, sentence: &'static str) -> Action {
-    action(name, label, Source::S1, Category::JitForEntra, sentence)
+const fn entra(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
+    action(name, ocsf, label, Source::S1, Category::JitForEntra, sentence)
 }
 
-const fn platform(name: &'static str, label: &'static str, sentence: &'static str) -> Action {
-    action(name, label, Source::S2, Category::Platform, sentence)
+const fn platform(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
+    action(name, ocsf, label, Source::S2, Category::Platform, sentence)
 }
 
 const fn session(
     name: &'static str,
+    ocsf: Ocsf,
     label: &'static str,
     state: State,
     sentence: &'static str,
     variants: &'static [(When, &'static str)],
 ) -> Action {
-    let row = action(name, label, Source::S3, Category::Session, sentence);
+    let row = action(name, ocsf, label, Source::S3, Category::Session, sentence);
     Action { writer: Writer::CallersAndSystem, variants, state: Some(state), ..row }
 }
 
 const fn package(
     name: &'static str,
+    ocsf: Ocsf,
     label: &'static str,
     category: Category,
     request_status: &'static str,
     sentence: &'static str,
 ) -> Action {
-    let row = action(name, label, Source::S4, category, sentence);
+    let row = action(name, ocsf, label, Source::S4, category, sentence);
     Action { writer: Writer::CallersAndSystem, request_status: Some(request_status), ..row }
 }
 
-const fn service(name: &'static str, label: &'static str, sentence: &'static str) -> Action {
-    Action { writer: Writer::Service, ..action(name, label, Source::Users, Category::Audit, sentence) }
+const fn service(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
+    Action { writer: Writer::Service, ..action(name, ocsf, label, Source::Users, Category::Audit, sentence) }
 }
 
 use Category::{EntitlementManagement, UserManagement};
@@ -222,116 +231,116 @@ use Category::{EntitlementManagement, UserManagement};
 #[rustfmt::skip]
 pub const ACTIONS: &[Action] = &[
     // S1: JIT for computers and for Entra.
-    computer("computer.accessed", "Computer access", "{actor} logged into the Desktop {target} with account {account}."),
-    computer("computer.left", "Log off or lock", "{actor} has logged off the Desktop {target} with account {account}."),
-    computer("computer.offline_code.retrieved", "Offline code retrieval", "{actor} accessed offline code for Desktop machine {target}."),
+    computer("computer.accessed", ocsf::LOGON, "Computer access", "{actor} logged into the Desktop {target} with account {account}."),
+    computer("computer.left", ocsf::LOGOFF, "Log off or lock", "{actor} has logged off the Desktop {target} with account {account}."),
+    computer("computer.offline_code.retrieved", ocsf::READ, "Offline code retrieval", "{actor} accessed offline code for Desktop machine {target}."),
     Action {
         opens_window: true,
         variants: &[(When::NotProvisioned, "{actor} requested access to application {target}. User account {account} enabled.")],
-        ..entra("entra.account.requested", "Entra account request", "{actor} requested access to application {target}. User account {account} created.")
+        ..entra("entra.account.requested", ocsf::ACCOUNT_CREATED, "Entra account request", "{actor} requested access to application {target}. User account {account} created.")
     },
     Action {
         writer: Writer::CallersAndSystem,
-        ..entra("entra.account.disabled", "Entra account disabled", "{actor} disabled user account {account} in application {target}.")
+        ..entra("entra.account.disabled", ocsf::ACCOUNT_DISABLED, "Entra account disabled", "{actor} disabled user account {account} in application {target}.")
     },
-    entra("entra.credentials.accessed", "Entra account credentials access", "{actor} accessed {target} credentials."),
+    entra("entra.credentials.accessed", ocsf::READ, "Entra account credentials access", "{actor} accessed {target} credentials."),
 
     // S2: a security product's platform.
-    platform("findings.ignored.backlog", "Findings ignored from backlog", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'"),
-    platform("findings.ignored.pr", "Findings ignored from PR", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'"),
-    platform("plan.exported", "Export Security Plan results", "Export Plan {target.name} results"),
-    platform("ticket.created", "Ticket created", "Ticket {ticket.id} created. URL: '{ticket.url}'"),
-    platform("artifact.exported", "Export {target.name}", "Artifact was exported. ID: '{target.id}'"),
+    platform("findings.ignored.backlog", ocsf::UPDATED, "Findings ignored from backlog", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'"),
+    platform("findings.ignored.pr", ocsf::UPDATED, "Findings ignored from PR", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'"),
+    platform("plan.exported", ocsf::READ, "Export Security Plan results", "Export Plan {target.name} results"),
+    platform("ticket.created", ocsf::CREATED, "Ticket created", "Ticket {ticket.id} created. URL: '{ticket.url}'"),
+    platform("artifact.exported", ocsf::READ, "Export {target.name}", "Artifact was exported. ID: '{target.id}'"),
     Action {
         always_fails: true,
-        ..platform("artifact.export_failed", "Export {target.name} failure", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}")
+        ..platform("artifact.export_failed", ocsf::READ, "Export {target.name} failure", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}")
     },
-    platform("user.logged_in", "User logged in", "User logged in to the application"),
-    platform("user.removed", "Removed user {subject} from account", "Removed access from the account for user {subject}"),
-    platform("roles.assigned", "Assigned roles", "Assigned {roles.count} roles for user {subject} : {roles}"),
-    platform("roles.removed", "Removed roles", "Removed roles for user {subject} : {roles}"),
-    Action { writer: Writer::CallersAndSystem, ..platform("user.added", "Added user", "Added user {subject} to tenant") },
-    platform("api_key.created", "Created API key", "Created new API key on the product"),
-    platform("api_key.deleted", "Deleted API key", "Deleted API key from the product"),
-    platform("profile.updated", "Updated profile", "User updated profile details"),
+    platform("user.logged_in", ocsf::LOGON, "User logged in", "User logged in to the application"),
+    platform("user.removed", ocsf::ACCOUNT_DELETED, "Removed user {subject} from account", "Removed access from the account for user {subject}"),
+    platform("roles.assigned", ocsf::ASSIGNED, "Assigned roles", "Assigned {roles.count} roles for user {subject} : {roles}"),
+    platform("roles.removed", ocsf::REVOKED, "Removed roles", "Removed roles for user {subject} : {roles}"),
+    Action { writer: Writer::CallersAndSystem, ..platform("user.added", ocsf::ACCOUNT_CREATED, "Added user", "Added user {subject} to tenant") },
+    platform("api_key.created", ocsf::CREATED, "Created API key", "Created new API key on the product"),
+    platform("api_key.deleted", ocsf::DELETED, "Deleted API key", "Deleted API key from the product"),
+    platform("profile.updated", ocsf::UPDATED, "Updated profile", "User updated profile details"),
 
     // S3: database sessions. The label is the state.
-    session("session.created", "CREATED", State::Created, "{actor} requested session {session}[ with {session.roles}].", &[
+    session("session.created", ocsf::CREATED, "CREATED", State::Created, "{actor} requested session {session}[ with {session.roles}].", &[
         (When::RoleScope, "{actor} requested {session.roles} in session {session}."),
     ]),
-    session("session.approved", "APPROVED", State::Approved, "{actor} approved session {session}.", &[
+    session("session.approved", ocsf::UPDATED, "APPROVED", State::Approved, "{actor} approved session {session}.", &[
         (When::RoleScope, "{actor} approved {session.roles} of session {session}."),
     ]),
-    session("session.denied", "DENIED", State::Denied, "{actor} denied session {session}.[ Reason: {reason}]", &[
+    session("session.denied", ocsf::UPDATED, "DENIED", State::Denied, "{actor} denied session {session}.[ Reason: {reason}]", &[
         (When::RoleScope, "{actor} denied {session.roles} of session {session}.[ Reason: {reason}]"),
     ]),
     Action {
         opens_window: true,
-        ..session("session.granted", "GRANTED", State::Granted, "{actor} started session {session}.[ Session user: {session.username}]", &[
+        ..session("session.granted", ocsf::ASSIGNED, "GRANTED", State::Granted, "{actor} started session {session}.[ Session user: {session.username}]", &[
             (When::RoleScope, "{actor} granted {session.roles} of session {session}."),
         ])
     },
-    session("session.canceled", "CANCELED", State::Canceled, "{actor} canceled session {session}.[ Reason: {reason}]", &[
+    session("session.canceled", ocsf::REVOKED, "CANCELED", State::Canceled, "{actor} canceled session {session}.[ Reason: {reason}]", &[
         (When::RoleScope, "{actor} canceled {session.roles} of session {session}.[ Reason: {reason}]"),
     ]),
-    session("session.expired", "EXPIRED", State::Expired, "{actor} ended session {session}: its time ran out.", &[
+    session("session.expired", ocsf::REVOKED, "EXPIRED", State::Expired, "{actor} ended session {session}: its time ran out.", &[
         (When::RoleScope, "{actor} ended {session.roles} of session {session}: the time ran out."),
     ]),
-    session("session.terminated", "TERMINATED", State::Terminated, "{actor} terminated session {session}.[ Reason: {reason}]", &[
+    session("session.terminated", ocsf::REVOKED, "TERMINATED", State::Terminated, "{actor} terminated session {session}.[ Reason: {reason}]", &[
         (When::RoleScope, "{actor} terminated {session.roles} of session {session}.[ Reason: {reason}]"),
     ]),
 
     // S4: entitlement management. The labels are Microsoft's activity names.
-    package("entitlement.requested", "User requests access package assignment", EntitlementManagement, CREATED, "{actor} requested access package {target}[ for {subject}]."),
-    package("entitlement.directly_assigned", "Administrator directly assigns user to access package", EntitlementManagement, CREATED, "{actor} directly assigned {subject} to access package {target}."),
-    package("entitlement.auto_approved", "Auto approve access package assignment request", EntitlementManagement, NO_APPROVAL, "{actor} automatically approved the request for access package {target}[ of {subject}]."),
-    package("entitlement.approval_created", "Create request approval", UserManagement, APPROVAL, "{actor} asked for approval of the request for access package {target}[ of {subject}]."),
-    package("entitlement.approver_added", "Add approver to request approval", UserManagement, APPROVAL, "{actor} added an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}]"),
-    Action { state: Some(State::Approved), variants: &[(When::OfRequest, "{actor} approved access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.approved", "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].") },
-    package("entitlement.ready", "Ready to fulfill access package assignment request", EntitlementManagement, READY, "{actor} made the request for access package {target}[ of {subject}] ready to be fulfilled."),
-    Action { opens_window: true, ..package("entitlement.fulfilled", "Fulfill access package assignment", EntitlementManagement, FULFILLED, "{actor} assigned access package {target} to {subject}.") },
-    Action { state: Some(State::Denied), variants: &[(When::OfRequest, "{actor} denied access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.denied", "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]") },
-    Action { state: Some(State::TimedOut), ..package("entitlement.timed_out", "Access package assignment request timed out (no approver action taken)", EntitlementManagement, "Request timed out", "The request for access package {target}[ of {subject}] timed out: no approver took action.") },
-    Action { state: Some(State::Canceled), ..package("entitlement.canceled", "Cancel access package assignment request", EntitlementManagement, "Request canceled", "The request for access package {target}[ of {subject}] was canceled.[ Reason: {reason}]") },
-    package("entitlement.removed", "Remove access package assignment", EntitlementManagement, "Access removed", "{actor} removed access package {target} from {subject}.[ Reason: {reason}]"),
-    package("entitlement.extended", "Extend access package assignment", EntitlementManagement, FULFILLED, "{actor} extended access package {target} for {subject}."),
-    Action { always_fails: true, ..package("entitlement.failed", "Failed access package assignment request", EntitlementManagement, "Request failed", "The request for access package {target}[ of {subject}] failed. Reason: {reason}") },
-    package("entitlement.scheduled", "Schedule a future access package assignment", EntitlementManagement, READY, "{actor} scheduled access package {target} for {subject}.[ From: {session.starts_at}]"),
-    action("application.role_assignment.changed", "Application role assignment activity", Source::S4, UserManagement, "{actor} changed a role assignment of application {target}[ for {subject}]."),
-    action("directory.activity", "Directory activity", Source::S4, UserManagement, "{actor} did: {details.activity}[ on {target}]."),
+    package("entitlement.requested", ocsf::CREATED, "User requests access package assignment", EntitlementManagement, CREATED, "{actor} requested access package {target}[ for {subject}]."),
+    package("entitlement.directly_assigned", ocsf::CREATED, "Administrator directly assigns user to access package", EntitlementManagement, CREATED, "{actor} directly assigned {subject} to access package {target}."),
+    package("entitlement.auto_approved", ocsf::UPDATED, "Auto approve access package assignment request", EntitlementManagement, NO_APPROVAL, "{actor} automatically approved the request for access package {target}[ of {subject}]."),
+    package("entitlement.approval_created", ocsf::UPDATED, "Create request approval", UserManagement, APPROVAL, "{actor} asked for approval of the request for access package {target}[ of {subject}]."),
+    package("entitlement.approver_added", ocsf::UPDATED, "Add approver to request approval", UserManagement, APPROVAL, "{actor} added an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}]"),
+    Action { state: Some(State::Approved), variants: &[(When::OfRequest, "{actor} approved access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.approved", ocsf::UPDATED, "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].") },
+    package("entitlement.ready", ocsf::UPDATED, "Ready to fulfill access package assignment request", EntitlementManagement, READY, "{actor} made the request for access package {target}[ of {subject}] ready to be fulfilled."),
+    Action { opens_window: true, ..package("entitlement.fulfilled", ocsf::ASSIGNED, "Fulfill access package assignment", EntitlementManagement, FULFILLED, "{actor} assigned access package {target} to {subject}.") },
+    Action { state: Some(State::Denied), variants: &[(When::OfRequest, "{actor} denied access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.denied", ocsf::UPDATED, "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]") },
+    Action { state: Some(State::TimedOut), ..package("entitlement.timed_out", ocsf::UPDATED, "Access package assignment request timed out (no approver action taken)", EntitlementManagement, "Request timed out", "The request for access package {target}[ of {subject}] timed out: no approver took action.") },
+    Action { state: Some(State::Canceled), ..package("entitlement.canceled", ocsf::UPDATED, "Cancel access package assignment request", EntitlementManagement, "Request canceled", "The request for access package {target}[ of {subject}] was canceled.[ Reason: {reason}]") },
+    package("entitlement.removed", ocsf::REVOKED, "Remove access package assignment", EntitlementManagement, "Access removed", "{actor} removed access package {target} from {subject}.[ Reason: {reason}]"),
+    package("entitlement.extended", ocsf::ASSIGNED, "Extend access package assignment", EntitlementManagement, FULFILLED, "{actor} extended access package {target} for {subject}."),
+    Action { always_fails: true, ..package("entitlement.failed", ocsf::UPDATED, "Failed access package assignment request", EntitlementManagement, "Request failed", "The request for access package {target}[ of {subject}] failed. Reason: {reason}") },
+    package("entitlement.scheduled", ocsf::UPDATED, "Schedule a future access package assignment", EntitlementManagement, READY, "{actor} scheduled access package {target} for {subject}.[ From: {session.starts_at}]"),
+    action("application.role_assignment.changed", ocsf::UPDATED, "Application role assignment activity", Source::S4, UserManagement, "{actor} changed a role assignment of application {target}[ for {subject}]."),
+    action("directory.activity", ocsf::OTHER, "Directory activity", Source::S4, UserManagement, "{actor} did: {details.activity}[ on {target}]."),
 
     // The service's own.
-    service("window.opened", "Window opened", "Window opened for account {account}[ in application {target}]."),
-    service("window.extended", "Window extended", "{actor} extended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
-    service("window.ended", "Window ended", "{actor} ended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
-    Action { always_fails: true, ..service("revocation.failed", "Revocation failed", "Account {account} could not be disabled[ in application {target}]: {reason}") },
+    service("window.opened", ocsf::CREATED, "Window opened", "Window opened for account {account}[ in application {target}]."),
+    service("window.extended", ocsf::UPDATED, "Window extended", "{actor} extended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
+    service("window.ended", ocsf::UPDATED, "Window ended", "{actor} ended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
+    Action { always_fails: true, ..service("revocation.failed", ocsf::ACCOUNT_DISABLED, "Revocation failed", "Account {account} could not be disabled[ in application {target}]: {reason}") },
     Action {
         variants: &[(When::AccountGone, "Account {account} is gone[ from application {target}]: nothing is left to disable.")],
-        ..service("revocation.verified", "Revocation verified", "Account {account} was read back as disabled[ in application {target}].")
+        ..service("revocation.verified", ocsf::READ, "Revocation verified", "Account {account} was read back as disabled[ in application {target}].")
     },
-    service("revocation.overdue", "Revocation overdue", "Account {account}[ in application {target}] is not known to be disabled after its window ended.[ Reason: {reason}]"),
-    service("revocation.covered", "Revocation covered", "Account {account}[ in application {target}] stays enabled: another window covers it."),
-    service("export.requested", "Export requested", "{actor} requested an export.[ Export: {target}]"),
-    service("export.ready", "Export ready", "Export {target} is ready."),
-    Action { always_fails: true, ..service("export.failed", "Export failed", "Export {target} failed. Reason: {reason}") },
-    service("export.canceled", "Export canceled", "{actor} canceled export {target}."),
-    service("export.link_minted", "Export link minted", "{actor} got links to export {target}."),
-    service("audit.searched", "Trail searched", "{actor} searched the trail."),
-    service("report.run", "Report run", "{actor} ran report {target}."),
-    service("review.opened", "Review opened", "{actor} opened review {target}."),
-    service("review.decided", "Review decision", "{actor} decided in review {target}.[ Reason: {reason}]"),
-    service("review.signed_off", "Review signed off", "{actor} signed off review {target}."),
-    service("review.overdue", "Review overdue", "Review {target} is overdue."),
-    service("finding.raised", "Finding raised", "Finding {target} was raised.[ Reason: {reason}]"),
-    service("finding.withdrawn", "Finding withdrawn", "Finding {target} was withdrawn.[ Reason: {reason}]"),
-    service("finding.dispositioned", "Finding dispositioned", "{actor} dispositioned finding {target}.[ Reason: {reason}]"),
-    service("settings.changed", "Settings changed", "{actor} changed the settings."),
-    service("application.configured", "Application configured", "{actor} configured application {target}."),
-    service("package.configured", "Access package configured", "{actor} configured access package {target}."),
-    service("person.configured", "Person configured", "{actor} configured person {target}."),
-    service("organisation.configured", "Organisation configured", "{actor} configured organisation {target}."),
-    service("stream.configured", "Stream configured", "{actor} configured stream {target}."),
-    service("stream.paused", "Stream paused", "Stream {target} was paused.[ Reason: {reason}]"),
+    service("revocation.overdue", ocsf::UPDATED, "Revocation overdue", "Account {account}[ in application {target}] is not known to be disabled after its window ended.[ Reason: {reason}]"),
+    service("revocation.covered", ocsf::UPDATED, "Revocation covered", "Account {account}[ in application {target}] stays enabled: another window covers it."),
+    service("export.requested", ocsf::CREATED, "Export requested", "{actor} requested an export.[ Export: {target}]"),
+    service("export.ready", ocsf::UPDATED, "Export ready", "Export {target} is ready."),
+    Action { always_fails: true, ..service("export.failed", ocsf::UPDATED, "Export failed", "Export {target} failed. Reason: {reason}") },
+    service("export.canceled", ocsf::UPDATED, "Export canceled", "{actor} canceled export {target}."),
+    service("export.link_minted", ocsf::READ, "Export link minted", "{actor} got links to export {target}."),
+    service("audit.searched", ocsf::READ, "Trail searched", "{actor} searched the trail."),
+    service("report.run", ocsf::READ, "Report run", "{actor} ran report {target}."),
+    service("review.opened", ocsf::CREATED, "Review opened", "{actor} opened review {target}."),
+    service("review.decided", ocsf::UPDATED, "Review decision", "{actor} decided in review {target}.[ Reason: {reason}]"),
+    service("review.signed_off", ocsf::UPDATED, "Review signed off", "{actor} signed off review {target}."),
+    service("review.overdue", ocsf::UPDATED, "Review overdue", "Review {target} is overdue."),
+    service("finding.raised", ocsf::FOUND, "Finding raised", "Finding {target} was raised.[ Reason: {reason}]"),
+    service("finding.withdrawn", ocsf::FINDING_CLOSED, "Finding withdrawn", "Finding {target} was withdrawn.[ Reason: {reason}]"),
+    service("finding.dispositioned", ocsf::FINDING_CHANGED, "Finding dispositioned", "{actor} dispositioned finding {target}.[ Reason: {reason}]"),
+    service("settings.changed", ocsf::UPDATED, "Settings changed", "{actor} changed the settings."),
+    service("application.configured", ocsf::UPDATED, "Application configured", "{actor} configured application {target}."),
+    service("package.configured", ocsf::UPDATED, "Access package configured", "{actor} configured access package {target}."),
+    service("person.configured", ocsf::UPDATED, "Person configured", "{actor} configured person {target}."),
+    service("organisation.configured", ocsf::UPDATED, "Organisation configured", "{actor} configured organisation {target}."),
+    service("stream.configured", ocsf::UPDATED, "Stream configured", "{actor} configured stream {target}."),
+    service("stream.paused", ocsf::UPDATED, "Stream paused", "Stream {target} was paused.[ Reason: {reason}]"),
 ];
 
 #[cfg(test)]

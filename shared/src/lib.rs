@@ -11,6 +11,7 @@
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`alert`]: who is told of a finding, and in which words
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
+//! - [`ocsf`]: events as collectors of many sources read them
 //! - [`review`]: what people make of what was given, and who may say so
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
@@ -49,6 +50,7 @@ pub mod ijson;
 pub mod instant;
 pub mod intake;
 pub mod length;
+pub mod ocsf;
 pub mod order;
 pub mod organisation;
 pub mod outbound;

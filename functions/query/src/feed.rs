@@ -8,6 +8,7 @@ use shared::{
     api::Parameters,
     cursor::Binding,
     filter::{Filter, FreeText},
+    ocsf::ocsf,
     paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
     store::{
@@ -25,10 +26,15 @@ use crate::page::Page;
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["after", "filter", "q", "include_service", "limit"])?;
+    let parameters = Parameters::read(request, &["after", "filter", "q", "include_service", "shape", "limit"])?;
     let filter = parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?;
     let words = parameters.read_as("q", FreeText::read)?;
     let include_service = parameters.flag("include_service")?.unwrap_or(false);
+    let is_ocsf = parameters.read_as("shape", |text| match text {
+        "native" => Ok(false),
+        "ocsf" => Ok(true),
+        _ => Err(format!("{text:?} must be native or ocsf")),
+    })?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.now.minus(trail.feed_lag());
@@ -56,7 +62,12 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             && words.as_ref().is_none_or(|words| words.matches(&recorded))
             && (include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()));
         let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
-        if is_wanted && !page.push(&recorded, position)? {
+        let fits = match (is_wanted, is_ocsf) {
+            (false, _) => true,
+            (true, Some(true)) => page.push(&ocsf(&recorded), position)?,
+            (true, _) => page.push(&recorded, position)?,
+        };
+        if !fits {
             // It did not fit: the next page begins with it.
             break page.last().unwrap_or(after);
         }

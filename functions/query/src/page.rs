@@ -1,7 +1,8 @@
 //! A page as it is written: bounded by what Lambda can send.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use shared::{api, event::Recorded, paging::MAX_ANSWER_BYTES, problem::Problem, store::keys::Position};
+use serde::Serialize;
+use shared::{api, paging::MAX_ANSWER_BYTES, problem::Problem, store::keys::Position};
 
 /// A page being written.
 pub struct Page {
@@ -31,8 +32,8 @@ impl Page {
     ///
     /// # Errors
     /// 500 where it is not to be written as JSON, which no event of the trail is.
-    pub fn push(&mut self, recorded: &Recorded, position: Position) -> Result<bool, Problem> {
-        let text = serde_json::to_string(recorded).map_err(|error| Problem::internal(&error))?;
+    pub fn push(&mut self, event: &impl Serialize, position: Position) -> Result<bool, Problem> {
+        let text = serde_json::to_string(event).map_err(|error| Problem::internal(&error))?;
         let escaped = api::escaped_len(&text) + 1;
         if self.count > 0 {
             if self.escaped + escaped > MAX_ANSWER_BYTES {

@@ -292,3 +292,75 @@ async fn exports_work_on_seaweedfs() {
     .await;
     weed.kill().await.unwrap();
 }
+
+/// Each event is an event of its class by the schema that OCSF publishes: nothing that it needs is missing, nothing is there that it does not know.
+const OCSF: &str = r#"
+import json, sys, jsonschema
+from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
+published, known = get_ocsf_schema("1.8.0"), {}
+schemas = OcsfJsonSchemaEmbedded(published)
+classes = {it["uid"]: it for it in published["classes"].values() if "uid" in it}
+for event in json.load(sys.stdin):
+    uid = event["class_uid"]
+    described = classes[uid]
+    name = described["name"]
+    if name not in known:
+        known[name] = jsonschema.Draft202012Validator(schemas.get_class_schema(name))
+    faults = [f"{list(it.path)}: {it.message[:200]}" for it in known[name].iter_errors(event)]
+    assert not faults, (event["metadata"]["event_code"], faults)
+    # What a schema of types does not say: names go with numbers, and one of some must be there.
+    activities = described["attributes"]["activity_id"]["enum"]
+    assert activities[str(event["activity_id"])]["caption"] == event["activity_name"], event
+    assert (described["caption"], described["category_name"]) == (event["class_name"], event["category_name"]), event
+    assert event["type_uid"] == uid * 100 + event["activity_id"], event
+    for names in (described.get("constraints") or {}).values():
+        assert any(name in event for name in names), (event, names)
+    print(event["metadata"]["event_code"])
+"#;
+
+/// Every action of the catalogue, with all that an event can say and with hardly anything.
+#[test]
+fn every_action_is_an_event_of_ocsf() {
+    use shared::{catalogue::ACTIONS, event::Recorded};
+    let now = shared::instant::Instant::now();
+    let retention = std::time::Duration::from_secs(400 * 86_400);
+    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let party = json!({"type": "thing", "id": "1", "name": "Zoë", "email": "z@acme.example"});
+    let rich = json!({
+        "action": "entra.account.requested", "occurred_at": now, "actor": {"type": "user", "id": "7", "name": "Mo", "email": "mo@acme.example"},
+        "subject": party, "account": party, "target": party, "session": {"id": "68", "scope": "session", "roles": ["role1"], "username": "mo_68"},
+        "request_id": "R-1", "justification": "Why not", "reason": "FORBIDDEN", "outcome": "failure", "window": false,
+        "ticket": {"id": "T", "url": "https://t.example"}, "approver": party, "policy": {"id": "p", "version": "1"},
+        "source": {"ip": "198.51.100.7", "user_agent": "x", "client": "y"}, "details": {"severity": "high", "provisioned": false, "count": 1}
+    });
+    let bare = json!({"action": "user.logged_in", "occurred_at": now, "actor": {"type": "user", "id": "7"}});
+    let mut events = Vec::new();
+    for body in [rich, bare] {
+        let intake = shared::intake::Intake { tenant: &tenant, now, retention };
+        let id = || shared::event::EventId::new("e-1").unwrap();
+        let event = shared::intake::read(&body.to_string(), &intake, id).unwrap();
+        for action in ACTIONS {
+            let mut event = event.clone();
+            event.action = action.name.to_owned();
+            if action.name.starts_with("roles.") {
+                event.roles = vec!["a".to_owned()];
+            }
+            let recorded_by = shared::event::RecordedBy { sub: "portal".to_owned(), client_id: None };
+            let (digest, opened) = (event.digest(), None);
+            let recorded = Recorded { event, recorded_at: now, recorded_by, digest, opened, expires_at: now };
+            events.push(shared::ocsf::ocsf(&recorded));
+        }
+    }
+    let mut python = std::process::Command::new(peer("python/bin/python"))
+        .args(["-c", OCSF])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Where it ends before it has read everything, what it says is worth more.
+    let _ = std::io::Write::write_all(&mut python.stdin.take().unwrap(), &serde_json::to_vec(&events).unwrap());
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2 * ACTIONS.len());
+}

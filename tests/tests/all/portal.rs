@@ -174,7 +174,7 @@ async fn the_development_issuer_gives_codes_to_this_machines_page_alone() {
     let stack = Stack::start().await;
     let url = stack.running.url().to_owned();
     let request = |redirect: &str, challenge: &str| {
-        let query = form_urlencoded::Serializer::new(String::new())
+        form_urlencoded::Serializer::new(String::new())
             .extend_pairs([
                 ("client_id", "page"),
                 ("redirect_uri", redirect),
@@ -185,8 +185,7 @@ async fn the_development_issuer_gives_codes_to_this_machines_page_alone() {
                 ("code_challenge", challenge),
                 ("code_challenge_method", "S256"),
             ])
-            .finish();
-        query
+            .finish()
     };
     // RFC 7636, appendix B.
     let (verifier, challenge) =

@@ -464,6 +464,13 @@ async fn the_feed_takes_words_and_the_services_own_events_too() {
     })
     .await;
     assert_eq!(fed, expected);
+    // The same events in the shape that collectors of many sources read, with nothing lost.
+    let shaped = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000&shape=ocsf").await.body;
+    let native = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000&shape=native").await.body;
+    let unmapped: Vec<_> = shaped["events"].as_array().unwrap().iter().map(|event| event["unmapped"].clone()).collect();
+    assert_eq!(json!(unmapped), native["events"]);
+    assert!(shaped["events"].as_array().unwrap().iter().all(|event| event["metadata"]["version"] == "1.8.0"));
+    assert_eq!(stack.get(&token, "/v1/feed?shape=leef").await.status, 400);
     // The search above is on record, for who asks for that too.
     let path = "/v1/feed?filter=action%20eq%20%22audit.searched%22";
     let own = async |more: &str| ids(&stack.get(&token, &format!("{path}{more}")).await.body).len();

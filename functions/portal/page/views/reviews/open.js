@@ -1,0 +1,140 @@
+// Opening a review: of what, which period, all of it or a sample, until when, by whom.
+
+import { post } from "../../api.js";
+import { useApp } from "../../app.js";
+import { html, useEffect, useRef, useState } from "../../html.js";
+import { Act, Field } from "../../parts/dialog.js";
+import { PersonPicker } from "../../parts/person.js";
+import { localZone } from "../../time.js";
+
+/** A review may have so many letters in its id. */
+const ID_LENGTH = 64;
+
+/** Asks what is to be reviewed, and opens it; `onDone` gets the review. */
+export function OpenDialog({ onClose, onDone }) {
+  const { say } = useApp();
+  // The same again under the same id is the same review.
+  const act = (values) => post("v1/reviews", asked(values), { repeat: true });
+  const done = (review) => (say("The review is open."), onDone(review));
+  return html`<${Act} title="Open a review" label="Open" fields=${html`<${Fields} />`} act=${act} onClose=${onClose} onDone=${done} />`;
+}
+
+/** The review as the API takes it. People name the last day; the API takes the first moment after it. */
+function asked({ id, name, of, tz, first, last, target, person, account, size, seed, due, reviewers, reviewer }) {
+  const all = [...reviewers.split("\n"), reviewer.trim()].filter(Boolean);
+  return {
+    id,
+    name: name.trim(),
+    of,
+    tz,
+    since: first,
+    until: dayAfter(last),
+    target: target.trim() || undefined,
+    person: person?.trim() || undefined,
+    account: account?.trim() || undefined,
+    sample: size ? { size: Number(size), seed: seed.trim() } : undefined,
+    due_at: due ? dayAfter(due) : undefined,
+    reviewers: all.length > 0 ? [...new Set(all)] : undefined,
+  };
+}
+
+const dayAfter = (day) => Temporal.PlainDate.from(day).add({ days: 1 }).toString();
+
+/** An id made from a name: what may stand in one, and a date where nothing of the name may. */
+function idOf(name) {
+  const text = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  return text.replace(/^-|-$/g, "").slice(0, ID_LENGTH) || `review-${Temporal.Now.plainDateISO("UTC")}`;
+}
+
+/** Periods to choose at once, as of today in the zone: the name, the first day and the last. */
+function periods(zone) {
+  const today = Temporal.Now.plainDateISO(zone);
+  const month = today.with({ day: 1 });
+  const quarter = month.subtract({ months: (month.month - 1) % 3 });
+  const [lastMonth, lastQuarter] = [month.subtract({ months: 1 }), quarter.subtract({ months: 3 })];
+  const until = (day) => day.subtract({ days: 1 }).toString();
+  return [
+    { choice: "Last quarter", name: `Access review ${lastQuarter.year} Q${(lastQuarter.month + 2) / 3}`, first: lastQuarter.toString(), last: until(quarter) },
+    { choice: "Last month", name: `Access review ${lastMonth.toString().slice(0, 7)}`, first: lastMonth.toString(), last: until(month) },
+  ];
+}
+
+const freshSeed = () => crypto.randomUUID().slice(0, 8);
+
+function Fields() {
+  const { serviceZone, zone } = useApp();
+  const here = localZone();
+  const choices = periods(zone);
+  const [asked, setAsked] = useState({ ...choices[0], id: idOf(choices[0].name), of: "sessions", isSample: false, seed: freshSeed(), isOwnName: false, isOwnId: false });
+  const set = (changes) => setAsked((asked) => named({ ...asked, ...changes }));
+  const isSessions = asked.of === "sessions";
+  return html`<fieldset class="choices">
+      <legend>What is to be reviewed?</legend>
+      <label><input type="radio" name="of" value="sessions" checked=${isSessions} onChange=${() => set({ of: "sessions" })} /><span><b>Accesses</b> <span class="quiet">Every session, package and account that somebody had in the period.</span></span></label>
+      <label><input type="radio" name="of" value="policies" checked=${!isSessions} onChange=${() => set({ of: "policies" })} /><span><b>Approval policies</b> <span class="quiet">Those of access packages, each as it is now.</span></span></label>
+    </fieldset>
+    <fieldset class="choices">
+      <legend>Period</legend>
+      <div class="row">${choices.map((period) => html`<button type="button" aria-pressed=${period.first === asked.first && period.last === asked.last ? "true" : "false"}
+        onClick=${() => set({ first: period.first, last: period.last, name: asked.isOwnName ? asked.name : period.name })}>${period.choice}</button>`)}</div>
+      <div class="row">
+        <${Field} label="First day"><input type="date" name="first" required value=${asked.first} onInput=${(event) => set({ first: event.target.value })} /><//>
+        <${Field} label="Last day"><input type="date" name="last" required min=${asked.first} value=${asked.last} onInput=${(event) => set({ last: event.target.value })} /><//>
+        <${Field} label="Days are those of">
+          <select name="tz" defaultValue=${zone}>${[...new Set([zone, serviceZone, here, "UTC"])].map((name) => html`<option value=${name}>${name}</option>`)}</select>
+        <//>
+      </div>
+    </fieldset>
+    <${Field} label="Name"><input name="name" required maxlength="200" value=${asked.name} onInput=${(event) => set({ name: event.target.value, isOwnName: true })} /><//>
+    <${Field} label="Id" hint="It stands in the review's address and in the trail. Letters, digits, - and _.">
+      <input name="id" required maxlength=${ID_LENGTH} pattern="[A-Za-z0-9_\\-]+" value=${asked.id} onInput=${(event) => set({ id: event.target.value, isOwnId: true })} /><//>
+    <${Field} label=${isSessions ? "Only this target (optional)" : "Only this package (optional)"}><input name="target" maxlength="200" placeholder="its name or id" /><//>
+    ${isSessions && html`<${PersonPicker} label="Only this person (optional)" name="person" />
+      <${Field} label="Only this account (optional)"><input name="account" maxlength="200" /><//>`}
+    <${Sample} asked=${asked} set=${set} />
+    <${Field} label="Due at the end of (optional)" hint="A review that is not signed off by then is a finding."><input type="date" name="due" min=${Temporal.Now.plainDateISO(zone).toString()} /><//>
+    <${ReviewersField} />`;
+}
+
+/** As long as nobody typed an id, it follows the name. */
+const named = (asked) => (asked.isOwnId ? asked : { ...asked, id: idOf(asked.name) });
+
+function Sample({ asked, set }) {
+  return html`<fieldset class="choices">
+    <legend>How much of it?</legend>
+    <label><input type="radio" name="how" value="all" checked=${!asked.isSample} onChange=${() => set({ isSample: false })} /><span><b>All</b> <span class="quiet">Somebody decides every one.</span></span></label>
+    <label><input type="radio" name="how" value="sample" checked=${asked.isSample} onChange=${() => set({ isSample: true })} /><span><b>A sample</b> <span class="quiet">So many of them, drawn by chance; all where there are no more.</span></span></label>
+    ${asked.isSample &&
+    html`<div class="row">
+        <${Field} label="How many"><input type="number" name="size" min="1" max="100000" required defaultValue="25" /><//>
+        <${Field} label="Seed"><input name="seed" required maxlength="200" value=${asked.seed} onInput=${(event) => set({ seed: event.target.value })} /><//>
+        <button type="button" onClick=${() => set({ seed: freshSeed() })}>Another seed</button>
+      </div>
+      <p class="hint">The seed is any text, and decides which are drawn: the same seed always draws the same, so anybody can check that nobody picked them. Take one that nobody could have known before.</p>`}
+  </fieldset>`;
+}
+
+/** Those who are to review: picked one after another. */
+function ReviewersField() {
+  const [names, setNames] = useState([]);
+  const place = useRef(null);
+  const isFirst = useRef(true);
+  // The field is made anew, empty, for the next one.
+  useEffect(() => {
+    if (!isFirst.current) place.current.querySelector("input:not([type=hidden])").focus();
+    isFirst.current = false;
+  }, [names]);
+  const add = (name) => name && setNames((names) => (names.includes(name) ? names : [...names, name]));
+  const onKeyDown = (event) => {
+    // Enter takes what was typed; it does not send the whole form.
+    if (event.key !== "Enter" || event.defaultPrevented || event.target.name !== "reviewer") return;
+    event.preventDefault();
+    add(event.target.value.trim());
+  };
+  return html`<div ref=${place} class="reviewers" onKeyDown=${onKeyDown}>
+    <input type="hidden" name="reviewers" value=${names.join("\n")} />
+    <${PersonPicker} key=${names.length} label="Reviewers (optional)" name="reviewer" placeholder=${names.length > 0 ? "another one" : "anybody who may operate"} onPick=${add} />
+    <ul class="bare row">${names.map((name) => html`<li><span class="badge plain">${name}</span>
+      <button type="button" class="plain" aria-label=${`Remove ${name}`} onClick=${() => setNames(names.filter((one) => one !== name))}>✕</button></li>`)}</ul>
+  </div>`;
+}
