@@ -49,6 +49,18 @@ test("a sign-in that has ended says so, keeps the view, and goes on after anothe
   await page.getByRole("heading", { level: 1, name: "Audit trail" }).waitFor();
 });
 
+test("a browser that knows no Temporal is given one", async () => {
+  const page = await open(null);
+  await page.addInitScript(() => delete globalThis.Temporal);
+  await page.goto(`${url}/#/activity/trail`);
+  await page.reload();
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("Ann Auditor").click();
+  await page.locator(".grid tbody tr[data-place] time").first().waitFor();
+  await page.getByRole("combobox", { name: "Time zone" }).selectOption("Asia/Kolkata");
+  await page.getByText("Log Timestamp (UTC +5:30)").waitFor();
+});
+
 test("a token that the API does not take any more ends the sign-in", async () => {
   const page = await open("Ann Auditor", "#/findings");
   page.said.expected.push(/status of 401/);

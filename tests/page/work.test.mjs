@@ -153,6 +153,12 @@ test("clocks that change make the column say its zone and each cell its offset",
   assert.ok((await heads(page)).includes("Log Timestamp (Europe/Paris)"));
   const times = (await column(page, "Log Timestamp")).map((text) => text.split(/\s+late/)[0]);
   assert.deepEqual(times, ["2026-10-25 02:30:00 +01:00", "2026-10-25 02:30:00 +02:00"]);
+
+  // The head is about every column of times: one event whose session lasts beyond the change is enough.
+  const session = { id: "over-the-change", scope: "session", roles: ["r"], starts_at: "2026-10-24T12:00:00Z", ends_at: "2026-10-25T12:00:00Z" };
+  await api("POST", "v1/events", { id: "clocks-s", action: "session.created", occurred_at: "2026-10-24T12:00:00Z", actor: { type: "user", name: "Mo" }, session });
+  await page.goto(`${url}/#/activity/trail?tz=Europe%2FParis&q=over-the-change`);
+  await until("it is there", async () => (await column(page, "Session End Timestamp"))[0] === "2026-10-25 13:00:00 +01:00");
 });
 
 test("a session's pop-up tells roles, decisions and justification, and rows about roles are light blue", async () => {
@@ -179,6 +185,8 @@ test("an event is shown whole, and can be copied as it is", async () => {
   await found(page);
   await rows(page).first().focus();
   await page.keyboard.press("ArrowDown");
+  const focused = () => page.evaluate(() => document.activeElement.dataset.place);
+  await until("the next row is focused", async () => (await focused()) === "1");
   await page.keyboard.press("Enter");
   const drawer = page.getByRole("dialog");
   await drawer.getByRole("button", { name: "Copy", exact: true }).click();
@@ -188,7 +196,7 @@ test("an event is shown whole, and can be copied as it is", async () => {
   await page.keyboard.press("Escape");
   await drawer.waitFor({ state: "detached" });
   // The keyboard is where it was.
-  assert.equal(await page.evaluate(() => document.activeElement.dataset.place), "1");
+  assert.equal(await focused(), "1");
 });
 
 test("dragging over the histogram selects a range", async () => {
@@ -207,7 +215,7 @@ test("dragging over the histogram selects a range", async () => {
   const count = await found(page);
   const { params } = await page.evaluate(() => ({ params: Object.fromEntries(new URLSearchParams(location.hash.split("?")[1])) }));
   assert.ok(count > 0);
-  assert.equal(count, (await search({ since: params.since, until: params.until })).length);
+  assert.equal(count, (await search({ since: params.since.replace(" ", "T"), until: params.until.replace(" ", "T") })).length);
   await page.getByText(new RegExp(`^${count} events?, counted by the`)).waitFor();
 });
 
@@ -223,6 +231,48 @@ test("what is recorded meanwhile shows by itself, and what is late says so", asy
   const [first, second] = await column(page, "Log Timestamp");
   assert.ok(!first.includes("late"), first);
   assert.match(second, /late 3 h 20 min/);
+});
+
+test("what was recorded between looking and following is there, and what is behind the last row comes with it", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail?q=gap@");
+  await page.getByText("No event meets this.").waitFor();
+  const event = (id, minutes) => ({ id, action: "user.logged_in", occurred_at: new Date(Date.now() - minutes * 60_000).toISOString(), actor: { type: "user", email: "gap@acme.example" } });
+  await api("POST", "v1/events", event("gap-1", 1));
+  // Beyond what the feed stays behind.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  await page.getByRole("button", { name: "Live" }).click();
+  await until("it is there", async () => (await rows(page).count()) === 1);
+  await api("POST", "v1/events", { events: [event("gap-2", 0), event("gap-3", 600)] });
+  await until("all are there", async () => (await rows(page).count()) === 3);
+  // A feed that does not answer is said to be silent, and gone on with.
+  page.said.expected.push(/status of 503/);
+  await page.route(/\/v1\/feed/, (route) => route.fulfill({ status: 503, body: "{}" }));
+  await page.getByRole("alert").getByText(/^Live: nothing was heard/).waitFor();
+  await api("POST", "v1/events", event("gap-4", 0));
+  await page.unrouteAll();
+  await until("what was missed is there", async () => (await rows(page).count()) === 4);
+  await page.getByRole("alert").waitFor({ state: "detached" });
+});
+
+test("an address with times means the same to a reader in another zone", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail", { timezoneId: "Asia/Tokyo" });
+  await page.getByLabel("Local Timezone").check();
+  await until("it is remembered", async () => (await heads(page)).includes("Log Timestamp (UTC +9)"));
+  const [request] = await Promise.all([
+    page.waitForRequest((request) => request.url().endsWith("/v1/events/search") && request.postDataJSON().until),
+    page.goto(`${url}/#/activity/trail?since=${daysAgo(3)}&until=${daysAgo(2)}`),
+  ]);
+  assert.deepEqual([request.postDataJSON().since, request.postDataJSON().until], [`${daysAgo(3)}T00:00:00.000Z`, `${daysAgo(2)}T00:00:00.000Z`]);
+});
+
+test("a field that cannot be read counts for nothing, and nothing is downloaded while the range is unreadable", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail");
+  await fill(page, "Filter Log Timestamp", "yesterday");
+  await fill(page, "Filter Actor", "alex");
+  await page.getByRole("alert").getByText(/Log Timestamp: “yesterday” is no time/).waitFor();
+  await fill(page, "Since", "yesterday");
+  await until("it cannot be downloaded", () => page.getByRole("button", { name: "Download", exact: true }).isDisabled());
+  assert.equal(await page.getByText("No event meets this.").count(), 0, "nothing was looked for");
 });
 
 test("thousands of rows come while scrolling, each once", async () => {

@@ -1,8 +1,8 @@
 // Calls to the API: the caller's token and tenant, and failures as something a view can explain.
 
-import { token } from "./sign_in.js";
+import { forget, token } from "./sign_in.js";
 
-/** Why a call failed. `kind` is `expired` (sign in again), `offline` (nothing answered), `refused` (4xx) or `broken` (5xx). */
+/** Why a call failed. `kind` is `expired` (sign in again), `offline` (nothing answered), `refused` (4xx) or `broken` (5xx, or too much at once). */
 export class Failure extends Error {
   constructor(kind, message, { status = 0, errors = [] } = {}) {
     super(message);
@@ -33,6 +33,8 @@ const pause = (seconds, signal) =>
  * once, unless it can be repeated safely (`repeat`).
  */
 export async function call(method, path, { query = {}, body, key, signal, repeat = method === "GET" } = {}) {
+  // Whatever is chosen meanwhile, a call is about the tenant that it was made for.
+  const about = tenant;
   const url = new URL(path.replace(/^\//, ""), document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     if (value !== "" && value != null) url.searchParams.set(name, value);
@@ -41,7 +43,7 @@ export async function call(method, path, { query = {}, body, key, signal, repeat
     const bearer = token();
     if (!bearer) throw expired();
     const headers = { Authorization: `Bearer ${bearer}`, Accept: "application/json" };
-    if (tenant) headers["Audit-Tenant"] = tenant;
+    if (about) headers["Audit-Tenant"] = about;
     if (key) headers["Idempotency-Key"] = key;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
@@ -75,10 +77,13 @@ async function answer(response) {
   const { status } = response;
   if (status === 401) throw expired();
   const detail = content?.detail ?? content?.message ?? `The service answered ${status} and nothing else.`;
-  throw new Failure(status >= 500 || response.ok ? "broken" : "refused", detail, { status, errors: content?.errors });
+  // Too many at once is nothing that was asked wrongly.
+  const isBroken = status >= 500 || response.ok || status === 408 || status === 429;
+  throw new Failure(isBroken ? "broken" : "refused", detail, { status, errors: content?.errors });
 }
 
 function expired() {
+  forget();
   onExpired();
   return new Failure("expired", "The sign-in has ended. Sign in again to go on; this page stays where it is.", { status: 401 });
 }

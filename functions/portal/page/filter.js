@@ -61,44 +61,39 @@ export function terms(expression) {
 }
 
 const VALUE = '"(?:[^"\\\\]|\\\\.)*"';
-const escapeRegExp = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-
-/** What a term is in the words of its column's field; `null` where it is none of the column's. */
-export function written(column, term, shownTime) {
+/** What a term is in the words of its column's field; `null` where it is none of the column's, or would be another one when it is typed. */
+export function written(column, text, zone, shownTime) {
   if (column.paths.length === 0) return null;
-  if (column.name === "Actor" && term === SYSTEM) return "System";
-  const same = (operator) => {
-    const one = column.paths.map((path) => `${escapeRegExp(path)} ${operator} (${VALUE})`).join(" or ");
-    return new RegExp(column.paths.length === 1 ? `^${one}$` : `^\\(${one}\\)$`);
-  };
+  const found = candidates(column, text, shownTime);
+  return found.find((typed) => isSame(column, typed, text, zone)) ?? null;
+}
+
+function isSame(column, typed, text, zone) {
+  try {
+    return term(column, typed, zone) === text;
+  } catch {
+    return false;
+  }
+}
+
+/** What may have been typed: the column's first value, in each of the ways to type one. */
+function candidates(column, text, shownTime) {
   if (column.is_time) {
-    const path = escapeRegExp(column.paths[0]);
-    const found = new RegExp(`^\\(?(?:${path} ge (${VALUE}))?(?: and )?(?:${path} lt (${VALUE}))?\\)?$`).exec(term);
-    if (found && (found[1] || found[2])) return [1, 2].map((place) => (found[place] ? shownTime(JSON.parse(found[place])) : "")).join("..");
+    const [from, until] = ["ge", "lt"].map((operator) => new RegExp(`${operator} (${VALUE})`).exec(text)?.[1]);
+    return [`${from ? shownTime(JSON.parse(from)) : ""}..${until ? shownTime(JSON.parse(until)) : ""}`, "*", "-"];
   }
-  for (const [operator, write] of [["co", (text) => text], ["eq", (text) => `=${text}`], ["sw", (text) => `^${text}`], ["ew", (text) => `${text}$`]]) {
-    const found = same(operator).exec(term);
-    if (found && found.slice(1).every((value) => value === found[1])) {
-      const text = write(JSON.parse(found[1]));
-      // What would be read otherwise when it is typed stays in the expression.
-      if (operator !== "co" || !/^[!=^*-]|\$$|^\s|\s$/.test(text)) return text;
-    }
-  }
-  const every = column.paths.map((path) => `${path} pr`).join(" or ");
-  if (term === `not (${every})`) return "-";
-  if (term === (column.paths.length === 1 ? every : `(${every})`)) return "*";
-  const not = new RegExp(`^not \\(${column.paths.map((path) => `${escapeRegExp(path)} co (${VALUE})`).join(" or ")}\\)$`).exec(term);
-  if (not && not.slice(1).every((value) => value === not[1])) return `!${JSON.parse(not[1])}`;
-  return null;
+  const value = new RegExp(VALUE).exec(text)?.[0];
+  const word = value === undefined ? "" : JSON.parse(value);
+  return [word, `=${word}`, `^${word}`, `${word}$`, `!${word}`, "*", "-", "System"];
 }
 
 /** Puts an expression apart: what stands in which column's field, and the terms that are nobody's. */
-export function apart(expression, columns, shownTime) {
+export function apart(expression, columns, zone, shownTime) {
   const fields = {};
   const rest = [];
   for (const part of terms(expression)) {
-    const column = columns.find((column) => !(column.name in fields) && written(column, part, shownTime) !== null);
-    if (column) fields[column.name] = { term: part, text: written(column, part, shownTime) };
+    const column = columns.find((column) => !(column.name in fields) && written(column, part, zone, shownTime) !== null);
+    if (column) fields[column.name] = { term: part, text: written(column, part, zone, shownTime) };
     else rest.push(part);
   }
   return { fields, rest };
@@ -106,7 +101,7 @@ export function apart(expression, columns, shownTime) {
 
 /** The expression after the field of one column was changed; the other terms stay as they are. */
 export function changed(expression, columns, column, text, zone, shownTime) {
-  const { fields, rest } = apart(expression, columns, shownTime);
+  const { fields, rest } = apart(expression, columns, zone, shownTime);
   const own = term(column, text, zone);
   const kept = columns.map((other) => (other.name === column.name ? own : fields[other.name]?.term));
   return [...rest, ...kept].filter(Boolean).join(" and ");

@@ -4,7 +4,7 @@ import { address, go, useAddress } from "./address.js";
 import { get, setTenant, whenExpired } from "./api.js";
 import { App, chosenZone, keepZone } from "./app.js";
 import { classes, html, render, useCallback, useEffect, useErrorBoundary, useState } from "./html.js";
-import { Loading, Problem } from "./parts/states.js";
+import { Loading, Problem, SignInAgain } from "./parts/states.js";
 import { signIn, signOut, signedInName, start, token, tokenEnds, wasSignedIn } from "./sign_in.js";
 
 const TENANT = "jit-audit.tenant";
@@ -128,7 +128,7 @@ function Frame({ me, columns, isExpired, choose }) {
       <span class="who" title=${me.permissions.join(", ")}>${me.email ?? signedInName()}</span>
       <button type="button" onClick=${signOut}>Sign out</button>
     </header>
-    ${isExpired && html`<div class="banner" role="alert">Your sign-in has ended; what is shown stays as it is. <button type="button" class="primary" onClick=${() => signIn()}>Sign in again</button></div>`}
+    ${isExpired && html`<div class="banner" role="alert">Your sign-in has ended; what is shown stays as it is. <${SignInAgain} /></div>`}
     <div class="body">
       <${Menu} place=${place} isOpen=${isMenuOpen} />
       <main id="main" tabindex="-1">
@@ -176,20 +176,31 @@ function View({ place, params }) {
   return module ? html`<${module.default} rest=${place.rest} params=${params} />` : html`<${Loading} />`;
 }
 
-const deployment = await (await fetch(new URL("page/deployment.json", document.baseURI))).json();
-if (!globalThis.Temporal) {
-  await new Promise((resolve, reject) => {
-    const script = Object.assign(document.createElement("script"), { onload: resolve, onerror: reject });
-    script.src = new URL("page/vendor/temporal.js", document.baseURI);
-    document.head.append(script);
-  });
+/** What the page has to know, and time's own library where the browser lacks it. */
+async function prepare() {
+  const answer = await fetch(new URL("page/deployment.json", document.baseURI));
+  if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
+  if (!globalThis.Temporal) await import("./vendor/temporal.js");
+  return answer.json();
 }
-let failed = null;
-try {
-  await start(deployment);
-} catch (error) {
-  failed = { kind: "broken", message: `Signing in did not work: ${error.message}` };
+
+async function begin() {
+  const root = document.getElementById("page");
+  const show = (content) => ((root.textContent = ""), render(content, root));
+  let deployment;
+  try {
+    deployment = await prepare();
+  } catch (error) {
+    const failure = { kind: "offline", message: `The page could not start: ${error.message}.` };
+    return show(html`<main class="alone"><h1>Jit Audit</h1><${Problem} failure=${failure} again=${() => location.reload()} /></main>`);
+  }
+  let failed = null;
+  try {
+    await start(deployment);
+  } catch (error) {
+    failed = { kind: "broken", message: `Signing in did not work: ${error.message}` };
+  }
+  show(html`<${Page} deployment=${deployment} failed=${failed} />`);
 }
-const root = document.getElementById("page");
-root.textContent = "";
-render(html`<${Page} deployment=${deployment} failed=${failed} />`, root);
+
+begin();

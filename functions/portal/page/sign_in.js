@@ -88,6 +88,13 @@ export function signOut() {
 /** The token, while it holds. */
 export const token = () => (kept && Date.now() < kept.ends ? kept.token : null);
 
+/** Takes the token for ended: the API does not take it any more. */
+export function forget() {
+  if (!kept) return;
+  kept.ends = 0;
+  sessionStorage.removeItem(KEPT);
+}
+
 /** Whether somebody signed in here, be it over or not. */
 export const wasSignedIn = () => kept !== null;
 

@@ -45,6 +45,13 @@ export function shown(text, zone, { offset = false, millis = false } = {}) {
 /** The value for an input of type `datetime-local`. */
 export const wallTime = (text, zone) => at(text, zone).toPlainDateTime().toString({ smallestUnit: "second", roundingMode: "trunc" });
 
+/** A moment as somebody would type it in the zone; with its offset where the clocks show that time twice. */
+export function writtenTime(text, zone) {
+  const wall = shown(text, zone, { millis: Date.parse(text) % 1000 !== 0 });
+  const isClear = typed(wall, zone, "since") === typed(wall, zone, "until");
+  return isClear ? wall : `${wall}${at(text, zone).offset.slice(0, 6)}`;
+}
+
 const WALL = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?))?$/;
 const WITH_OFFSET = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/i;
 
@@ -74,9 +81,16 @@ const iso = (instant) => instant.toString({ smallestUnit: "millisecond" });
 export function span(text, zone) {
   const since = typed(text, zone, "since");
   const time = at(since, zone);
-  const [, , clock = ""] = WALL.exec(text.trim()) ?? [];
+  const [clock = ""] = /(?<=[T ])[\d:.]+/.exec(text.trim()) ?? [];
   const unit = { 0: "days", 5: "minutes", 8: "seconds" }[clock.length] ?? "milliseconds";
   return [since, iso(time.add({ [unit]: 1 }).toInstant())];
+}
+
+/** The `minute`, `hour` or `day` of the zone's clocks that holds a moment, as `[begin, end]` in milliseconds. */
+export function wholeUnits(ms, unit, zone) {
+  const time = Temporal.Instant.fromEpochMilliseconds(Math.floor(ms)).toZonedDateTimeISO(zone);
+  const begin = unit === "day" ? time.startOfDay() : time.round({ smallestUnit: unit, roundingMode: "floor" });
+  return [begin.epochMilliseconds, begin.add({ [`${unit}s`]: 1 }).epochMilliseconds];
 }
 
 /** So long before now. */

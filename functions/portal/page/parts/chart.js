@@ -85,15 +85,14 @@ const DATES = [
 ];
 
 /**
- * How many events there were over time: `counts` are `[start, count]` in order, `unit` the milliseconds of each. Dragging over it selects a range:
- * `onSelect(sinceMs, untilMs)`.
+ * How many events there were over time: `counts` are `[start, count]` in order. Dragging over it selects a range: `onSelect(fromMs, untilMs)`.
  */
-export function Histogram({ counts, unit, range, zone, label, onSelect, height = 110 }) {
+export function Histogram({ counts, isByDay, range, zone, label, onSelect, height = 110 }) {
   const make = (width, colors) => [
     {
       scales: { x: { time: true, range: range }, y: { range: (plot, low, high) => [0, Math.max(high, 1) * 1.1] } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
-      axes: [axis(colors, { grid: { show: false }, space: 70, values: DATES, ...(unit === DAY ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => (days * DAY) / 1000) } : {}) }), axis(colors, { size: 44, space: 30 })],
+      axes: [axis(colors, { grid: { show: false }, space: 70, values: DATES, ...(isByDay ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => (days * DAY) / 1000) } : {}) }), axis(colors, { size: 44, space: 30 })],
       series: [{}, { fill: colors.bar, stroke: "transparent", width: 0, paths: uPlot.paths.bars({ size: [0.9, Infinity], align: 1 }), points: { show: false } }],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
       hooks: {
@@ -102,7 +101,7 @@ export function Histogram({ counts, unit, range, zone, label, onSelect, height =
             if (plot.select.width < 3) return;
             const [from, to] = [plot.select.left, plot.select.left + plot.select.width].map((place) => plot.posToVal(place, "x") * 1000);
             plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-            onSelect(Math.floor(from / unit) * unit, Math.ceil(to / unit) * unit);
+            onSelect(from, to);
           },
         ],
       },

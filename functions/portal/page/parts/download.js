@@ -32,10 +32,14 @@ export function FileFields({ name }) {
 /** Asks for a file; `body` is what is wanted beside the file's own fields. */
 export function DownloadDialog({ title = "Download as CSV", text, name, body, more, onClose }) {
   const { say } = useApp();
-  // However often it is sent, it is one job.
-  const key = useMemo(() => crypto.randomUUID(), []);
-  const act = ({ file_name, profile, tz, jsonl, ...rest }) =>
-    post("v1/exports", { ...(typeof body === "function" ? body(rest) : body), file_name, profile, tz, jsonl: jsonl === "on" }, { key, repeat: true });
+  // However often the same is sent, it is one job; what is changed is another.
+  const keys = useMemo(() => new Map(), []);
+  const act = ({ file_name, profile, tz, jsonl, ...rest }) => {
+    const asked = { ...(typeof body === "function" ? body(rest) : body), file_name, profile, tz, jsonl: jsonl === "on" };
+    const text = JSON.stringify(asked);
+    if (!keys.has(text)) keys.set(text, crypto.randomUUID());
+    return post("v1/exports", asked, { key: keys.get(text), repeat: true });
+  };
   const done = () => (say("The file is being made. Its links will stand here."), go(address(["activity", "downloads"])));
   return html`<${Act} title=${title} text=${text} label="Download" act=${act} onClose=${onClose} onDone=${done} fields=${html`${more}<${FileFields} name=${name} />`} />`;
 }

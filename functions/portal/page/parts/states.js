@@ -1,6 +1,6 @@
 // What stands where there is nothing to show yet, nothing at all, or something went wrong.
 
-import { html } from "../html.js";
+import { html, useState } from "../html.js";
 import { signIn } from "../sign_in.js";
 
 export const Loading = ({ what = "Loading" }) => html`<p class="loading" role="status"><span class="spinner" aria-hidden="true"></span>${what} …</p>`;
@@ -25,10 +25,17 @@ export function Problem({ failure, again }) {
     ${kind === "broken" && html`<p>Nothing that was recorded is lost. Try again in a moment; if it stays, tell whoever runs the service.</p>`}
     <p>
       ${kind === "expired"
-        ? html`<button type="button" class="primary" onClick=${() => signIn()}>Sign in again</button>`
+        ? html`<${SignInAgain} />`
         : again && kind !== "refused" && html`<button type="button" onClick=${again}>Try again</button>`}
     </p>
   </div>`;
+}
+
+/** Leads to the issuer, or says why not. */
+export function SignInAgain() {
+  const [problem, setProblem] = useState("");
+  const begin = () => signIn().catch((error) => setProblem(`Signing in is not possible just now: ${error.message}`));
+  return html`<button type="button" class="primary" onClick=${begin}>Sign in again</button> ${problem && html`<span role="alert">${problem}</span>`}`;
 }
 
 /** The usual order of things: a failure, or what is there, or that it is on its way. */

@@ -25,7 +25,7 @@ export function Table({ caption, columns, pages, rowKey = (row) => row.id, rowCl
         </tbody>
       </table>
     </div>
-    ${failure && html`<${Problem} failure=${failure} again=${rows.length > 0 ? more : again} />`}
+    ${failure && html`<${Problem} failure=${failure} again=${hasMore ? more : again} />`}
     ${isLoading && html`<${Loading} />`}
     ${hasMore && !isLoading && !failure && html`<${More} more=${more} />`}`;
 }

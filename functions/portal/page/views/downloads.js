@@ -1,6 +1,6 @@
 // Activity → Downloads: files that were asked for, how far they are, and their links.
 
-import { call, post } from "../api.js";
+import { call, get, post } from "../api.js";
 import { useApp } from "../app.js";
 import { usePages } from "../ask.js";
 import { html, useEffect, useState } from "../html.js";
@@ -26,13 +26,21 @@ export default function Downloads() {
   const pages = usePages("v1/exports", "exports", { limit: 50 });
   const [isLinked, setLinked] = useState(null);
   const [failure, setFailure] = useState(null);
-  const { rows, isLoading, hasMore, more, again } = pages;
-  const isWaiting = rows.some(isUnderWay);
+  const [news, setNews] = useState({});
+  const { isLoading, hasMore, more, again } = pages;
+  const rows = pages.rows.map((job) => news[job.id] ?? job);
+  const waiting = rows.filter(isUnderWay).map((job) => job.id).join(" ");
+  // Of those that are being made only: the list stays as far as it was read.
   useEffect(() => {
-    if (!isWaiting) return;
-    const timer = setInterval(() => document.hidden || again(), IN_SECONDS * 1000);
+    if (!waiting) return;
+    const ask = async () => {
+      if (document.hidden) return;
+      const jobs = await Promise.allSettled(waiting.split(" ").map((id) => get(`v1/exports/${encodeURIComponent(id)}`)));
+      setNews((before) => ({ ...before, ...Object.fromEntries(jobs.filter(({ value }) => value).map(({ value }) => [value.id, value])) }));
+    };
+    const timer = setInterval(ask, IN_SECONDS * 1000);
     return () => clearInterval(timer);
-  }, [isWaiting]);
+  }, [waiting]);
   const cancel = (job) =>
     call("POST", `v1/exports/${encodeURIComponent(job.id)}/cancel`).then(
       () => (say("The download was taken back."), again()),

@@ -358,7 +358,7 @@ function History({ finding }) {
     what: html`<${Badge} of=${disposition}>${wordOf(disposition).toLowerCase()}<//>${owner && html` <span class="quiet">owner from then on:</span> ${owner}`}`,
     why: reason,
   }));
-  const steps = [{ at: finding.raised_at, who: "System", what: "Raised", why: finding.raised > 1 ? "" : finding.reason }, ...said];
+  const steps = [{ at: finding.raised_at, who: "System", what: "Raised", why: finding.raised > 1 ? "" : sentence(finding.reason ?? "") }, ...said];
   if (finding.withdrawn_at) steps.push({ at: finding.withdrawn_at, who: "System", what: "Withdrawn", why: "A later event explains it." });
   const rows = steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at)).map((step, id) => ({ ...step, id }));
   const columns = [

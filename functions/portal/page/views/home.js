@@ -6,7 +6,7 @@ import { html, useMemo } from "../html.js";
 import { Answer, Empty } from "../parts/states.js";
 import { Badge, Time, To, shownParty } from "../parts/words.js";
 import { ago, lasting, zoneLabel } from "../time.js";
-import { Left, accountOf, applicationsOf } from "./windows.js";
+import { Left, accountOf, applicationsOf, hindrance } from "./windows.js";
 
 /** What is read to count something, and no more. */
 const PAGE = 100;
@@ -21,8 +21,8 @@ const SEVERITIES = ["critical", "high", "medium", "low"];
 /** What is counted: its name, where it is dealt with, and what it means that there are some, or none. */
 const COUNTS = {
   overdue: { name: "Overdue windows", href: "#/windows?state=overdue", some: "Access may outlive its end", none: "Every account is disabled in time" },
-  open: { name: "Open windows", href: "#/windows", some: "Accounts that may be enabled now", none: "No account has an open window" },
-  findings: { name: "Findings without an owner", href: "#/findings", some: "Nobody looks at them yet", none: "Somebody has each open finding" },
+  open: { name: "Open windows", href: "#/windows?state=open", some: "Accounts that may be enabled now", none: "No account has an open window" },
+  findings: { name: "Findings without an owner", href: "#/findings?owned=false", some: "Nobody looks at them yet", none: "No open finding waits for somebody" },
   reviews: { name: "Reviews due", href: "#/reviews", some: `Overdue, or due in ${SOON_DAYS} days`, none: `None in the next ${SOON_DAYS} days` },
 };
 
@@ -99,7 +99,7 @@ function Few({ rows, line, rowKey = (row) => row.id, none }) {
 
 function Overdue({ of }) {
   const line = (window) => html`<${To} path=${["windows", window.id]}>${accountOf(window)}<//> <span class="quiet">${applicationsOf(window)}</span><br />
-    <${Left} window=${window} />${window.failing && html`<div class="quiet why">${window.failing}</div>`}`;
+    <${Left} window=${window} />${hindrance(window) && html`<div class="quiet why">${hindrance(window)}</div>`}`;
   const link = html`<${To} path=${["windows"]} params=${{ state: "overdue" }}>All overdue windows<//>`;
   // Those that are overdue for longest first: of the page that was read.
   const longest = (windows) => windows.toSorted((a, b) => Date.parse(a.ends_at) - Date.parse(b.ends_at));
@@ -115,7 +115,7 @@ function Findings({ of }) {
   const link = html`<${To} path=${["findings"]} params=${{ state: "open" }}>All open findings<//>`;
   return html`<${Part} title="Findings without an owner" of=${of} link=${link}>
     ${(data) => html`${data.next && html`<p class="quiet">Of the ${data.findings.length} raised last:</p>`}
-      <${Few} rows=${worst(data.findings)} line=${line} none="Somebody has each of the open findings, or there are none." />`}
+      <${Few} rows=${worst(data.findings)} line=${line} none="No open finding waits for somebody." />`}
   <//>`;
 }
 

@@ -4,11 +4,11 @@ import { address, go } from "../address.js";
 import { useApp } from "../app.js";
 import { useAnswer, usePages } from "../ask.js";
 import { Fragment, html } from "../html.js";
-import { Field } from "../parts/dialog.js";
+import { Moment } from "../parts/moment.js";
 import { Answer, Loading, Problem } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 import { Badge, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
-import { lasting, typed, wallTime, zoneLabel } from "../time.js";
+import { lasting, zoneLabel } from "../time.js";
 import { Left, WindowState } from "./windows.js";
 
 const PLACE = ["activity", "sessions"];
@@ -31,27 +31,13 @@ const roleStates = (session) => ({ CREATED: session.state === "CREATED" ? "waiti
 
 // ---- The list ----
 
-/** What was typed as a bound of the range, as the API takes it. */
-function bound(text, zone, name) {
-  if (!text) return { text, at: "", wall: "" };
-  try {
-    const at = typed(text, zone, name);
-    return { text, at, wall: wallTime(at, zone) };
-  } catch (error) {
-    return { text, wall: "", error: error.message };
-  }
-}
-
 /** When a session was asked for, as far as that is told. */
 const askedAt = ({ timeline }) => (timeline.find((step) => step.label === "CREATED") ?? timeline[0])?.occurred_at;
 
 function Sessions({ params }) {
-  const { zone } = useApp();
   const times = useTimes();
-  const since = bound(params.get("since") ?? "", zone, "since");
-  const until = bound(params.get("until") ?? "", zone, "until");
-  const isAskable = !since.error && !until.error;
-  const pages = usePages(isAskable ? "v1/sessions" : null, "sessions", { since: since.at, until: until.at, limit: 50 });
+  const [since, until] = ["since", "until"].map((name) => params.get(name) ?? "");
+  const pages = usePages("v1/sessions", "sessions", { since, until, limit: 50 });
   const { rows } = pages;
   const columns = [
     { name: "Session", kind: "holder", cell: (session) => html`<${To} path=${[...PLACE, session.id]}>${session.id}<//>` },
@@ -64,19 +50,18 @@ function Sessions({ params }) {
     { name: "Justification", kind: "wide", cell: (session) => session.justification },
     times("Planned End", rows, (session) => session.ends_at),
   ];
-  const isRanged = since.text || until.text;
+  const isRanged = since || until;
   return html`<h1>Sessions</h1>
     <p class="quiet">A session is one request for access with roles, from the asking to its end. Those asked for last come first.</p>
     <${Range} since=${since} until=${until} />
-    ${isAskable &&
-    html`<${Table}
+    <${Table}
       caption="Sessions"
       columns=${columns}
       pages=${pages}
       empty=${isRanged
         ? html`<p>No session was asked for in this range.</p><p><${To} path=${PLACE}>Show all sessions<//></p>`
         : html`<p>No session was asked for yet. Each will stand here as soon as its request is recorded.</p>`}
-    />`}`;
+    />`;
 }
 
 function FindingCount({ session }) {
@@ -87,23 +72,12 @@ function FindingCount({ session }) {
 
 /** From when until when a session was asked for. */
 function Range({ since, until }) {
-  const set = (more) => go(address(PLACE, { since: since.text, until: until.text, ...more }), { replace: true });
-  const input = (name, label, { wall, error }) => html`<${Field} label=${label}>
-    <input
-      type="datetime-local"
-      step="1"
-      name=${name}
-      value=${wall}
-      aria-invalid=${error ? "true" : undefined}
-      onChange=${(event) => set({ [name]: event.target.value })}
-    />
-  <//>`;
-  const error = since.error ?? until.error;
-  return html`<form class="filters" role="search" aria-label="Choose a range" onSubmit=${(event) => event.preventDefault()}>
-      ${input("since", "Asked for since", since)} ${input("until", "Until", until)}
-      ${(since.text || until.text) && html`<button type="button" onClick=${() => set({ since: "", until: "" })}>All sessions</button>`}
-    </form>
-    ${error && html`<div class="problem" role="alert"><p>${error}</p></div>`}`;
+  const set = (more) => go(address(PLACE, { since, until, ...more }), { replace: true });
+  return html`<div class="filters" role="search" aria-label="Choose a range">
+    <${Moment} label="Asked for since" bound="since" at=${since} onPick=${(since) => set({ since })} />
+    <${Moment} label="Until" bound="until" at=${until} onPick=${(until) => set({ until })} />
+    ${(since || until) && html`<button type="button" onClick=${() => set({ since: "", until: "" })}>All sessions</button>`}
+  </div>`;
 }
 
 // ---- One session ----

@@ -2,13 +2,13 @@
 
 import { address, go } from "../address.js";
 import { useApp } from "../app.js";
-import { head } from "../event.js";
+import { cell, head } from "../event.js";
 import { apart, changed } from "../filter.js";
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { DownloadDialog } from "../parts/download.js";
 import { Empty, Loading, Problem } from "../parts/states.js";
 import { Typed } from "../parts/typed.js";
-import { ago, isZone, localZone, shown, typed, wallTime, zoneLabel, zones } from "../time.js";
+import { ago, isZone, localZone, typed, writtenTime, zoneLabel, zones } from "../time.js";
 import { EventDrawer } from "./trail/drawer.js";
 import { Grid } from "./trail/grid.js";
 import { OverTime } from "./trail/over_time.js";
@@ -40,25 +40,25 @@ function inOrder(columns) {
   return [...columns].sort((one, other) => rank(one) - rank(other));
 }
 
-/** What the address asks for, its times read in its zone. */
+/** What the address asks for, its times read in its zone: the one it names, else, where it holds times, the service's. */
 function useAsked(params) {
   const app = useApp();
   const named = params.get("tz");
-  const zone = named && isZone(named) ? named : app.zone;
   const [since, until, filter, q] = ["since", "until", "filter", "q"].map((name) => params.get(name) ?? "");
+  const zone = named && isZone(named) ? named : since || until ? app.serviceZone : app.zone;
   const service = params.get("service") === "1";
-  return useMemo(() => {
-    const asked = { zone, since, until, filter, q, service, error: null, search: null };
-    try {
-      asked.search = { filter: filter || undefined, q: q || undefined, include_service: service || undefined };
-      if (since) asked.search.since = typed(since, zone, "since");
-      if (until) asked.search.until = typed(until, zone, "until");
-    } catch (error) {
-      asked.error = error.message;
-      asked.search = null;
-    }
-    return asked;
-  }, [zone, since, until, filter, q, service]);
+  const asked = { zone, since, until, filter, q, service, error: null, search: null };
+  try {
+    const search = { filter: filter || undefined, q: q || undefined, include_service: service || undefined };
+    if (since) search.since = typed(since, zone, "since");
+    if (until) search.until = typed(until, zone, "until");
+    asked.search = search;
+  } catch (error) {
+    asked.error = error.message;
+  }
+  // The same moments by another zone's clocks are the same search.
+  const search = useMemo(() => asked.search, [JSON.stringify(asked.search)]);
+  return { ...asked, search };
 }
 
 export default function Trail({ params }) {
@@ -67,17 +67,17 @@ export default function Trail({ params }) {
   const { zone } = asked;
   const [columns, setColumns] = useState(() => chosenColumns(app.columns));
   const [isLive, setLive] = useState(false);
-  const [problem, setProblem] = useState(null);
+  const [problems, setProblems] = useState({});
   const [isDownloading, setDownloading] = useState(false);
   const [total, setTotal] = useState(null);
   const trail = useTrail(asked.search, isLive && !asked.until);
-  const shownTime = (text) => shown(text, zone);
-  const fields = useMemo(() => apart(asked.filter, app.columns, shownTime).fields, [asked.filter, zone]);
+  const shownTime = (text) => writtenTime(text, zone);
+  const fields = useMemo(() => apart(asked.filter, app.columns, zone, shownTime).fields, [asked.filter, zone]);
+  useEffect(() => setTotal(null), [asked.search]);
 
   const set = (values) => {
-    setProblem(null);
     const now = { since: asked.since, until: asked.until, filter: asked.filter, q: asked.q, service: asked.service ? "1" : "", tz: zone, event: params.get("event"), ...values };
-    if (now.tz === app.serviceZone) delete now.tz;
+    if (now.tz === app.serviceZone && !now.since && !now.until) delete now.tz;
     go(address(PLACE, now), { replace: true });
   };
   useEffect(() => {
@@ -90,7 +90,7 @@ export default function Trail({ params }) {
     // The same moments, as the other zone's clocks show them.
     const moved = (text, bound) => {
       try {
-        return text && wallTime(typed(text, zone, bound), to);
+        return text && writtenTime(typed(text, zone, bound), to);
       } catch {
         return text;
       }
@@ -98,10 +98,13 @@ export default function Trail({ params }) {
     set({ tz: to, since: moved(asked.since, "since"), until: moved(asked.until, "until") });
   };
   const setField = (column, text) => {
+    const others = Object.fromEntries(Object.entries(problems).filter(([name]) => name !== column.name));
     try {
       set({ filter: changed(asked.filter, app.columns, column, text, zone, shownTime) });
+      setProblems(others);
     } catch (error) {
-      setProblem(`${head(column)}: ${error.message}`);
+      // It stays with the field until that is changed: what stands there does not count.
+      setProblems({ ...others, [column.name]: `${head(column)}: ${error.message}` });
     }
   };
   const setShownColumns = (names) => {
@@ -109,9 +112,19 @@ export default function Trail({ params }) {
     setColumns(chosenColumns(app.columns));
   };
   const { label, hasChange } = useMemo(() => {
-    const times = [asked.search?.since, asked.search?.until, ...[trail.rows[0], trail.rows.at(-1)].map((event) => event?.occurred_at)];
-    return zoneLabel(zone, times);
-  }, [zone, asked.search, trail.rows.length]);
+    // The head of every column of times, so of all times that are shown. As text they are in order.
+    const of = columns.filter((column) => column.is_time);
+    const bounds = [asked.search?.since, asked.search?.until].filter(Boolean);
+    let [first, last] = [bounds[0], bounds.at(-1)];
+    for (const event of trail.rows) {
+      for (const column of of) {
+        const time = cell(column, event);
+        if (time && (!first || time < first)) first = time;
+        if (time && (!last || time > last)) last = time;
+      }
+    }
+    return zoneLabel(zone, [first, last]);
+  }, [zone, asked.search, trail.rows, columns]);
   const isFiltered = Boolean(asked.filter || asked.q || asked.since || asked.until);
   const opened = params.get("event");
 
@@ -123,12 +136,13 @@ export default function Trail({ params }) {
         ${isLive ? "● Live" : "Live"}
       </button>
       <${ColumnChoice} all=${app.columns} chosen=${columns} onChoose=${setShownColumns} />
-      <button type="button" class="primary" onClick=${() => setDownloading(true)}>Download</button>
+      <button type="button" class="primary" disabled=${asked.search === null} onClick=${() => setDownloading(true)}>Download</button>
     </div>
     <${Toolbar} asked=${asked} label=${label} set=${set} setZone=${setZone} />
     <${Expression} filter=${asked.filter} set=${set} isFiltered=${isFiltered} />
-    ${(problem ?? asked.error) && html`<div class="problem" role="alert"><p>${problem ?? asked.error}</p></div>`}
-    ${asked.search && html`<${OverTime} search=${asked.search} zone=${zone} onTotal=${setTotal} onSelect=${(since, until) => set({ since: wallTime(since, zone), until: wallTime(until, zone) })} />`}
+    ${[asked.error, ...Object.values(problems)].filter(Boolean).map((problem) => html`<div class="problem" role="alert"><p>${problem}</p></div>`)}
+    ${isLive && trail.lost && html`<div class="banner" role="alert">Live: nothing was heard of the service for a while (${trail.lost.message}) It is asked again; nothing is missed.</div>`}
+    ${asked.search && html`<${OverTime} search=${asked.search} zone=${zone} onTotal=${setTotal} onSelect=${(since, until) => set({ since: writtenTime(since, zone), until: writtenTime(until, zone) })} />`}
     <${Grid}
       columns=${columns}
       rows=${trail.rows}
@@ -141,8 +155,8 @@ export default function Trail({ params }) {
       atEnd=${trail.more}
       open=${(event) => set({ event: event.id })}
     />
-    <${Progress} trail=${trail} isFiltered=${isFiltered} clear=${() => set({ since: "", until: "", filter: "", q: "" })} />
-    ${opened && html`<${EventDrawer} key=${opened} id=${opened} known=${trail.rows.find((event) => event.id === opened)} zone=${zone} onClose=${() => set({ event: null })} onFilter=${(filter) => set({ filter, event: null })} />`}
+    ${asked.search && html`<${Progress} trail=${trail} isFiltered=${isFiltered} clear=${() => set({ since: "", until: "", filter: "", q: "" })} />`}
+    ${opened && html`<${EventDrawer} key=${opened} id=${opened} known=${trail.rows.find((event) => event.id === opened)} zone=${zone} onClose=${() => set({ event: null })} onFilter=${(filter) => set({ filter, event: null, since: "", until: "", q: "" })} />`}
     ${isDownloading && html`<${Download} asked=${asked} isFiltered=${isFiltered} total=${total} onClose=${() => setDownloading(false)} />`}
   </div>`;
 }
@@ -178,7 +192,7 @@ function pickRange(event, zone, set) {
   const { value } = event.target;
   event.target.value = "";
   if (value === "all") set({ since: "", until: "" });
-  else if (value !== "") set({ since: wallTime(ago(RANGES[value][1]), zone), until: "" });
+  else if (value !== "") set({ since: writtenTime(ago(RANGES[value][1]).replace(/\.\d+/, ""), zone), until: "" });
 }
 
 /** The one expression that all fields come to; it can be written by hand, too. */
@@ -213,9 +227,9 @@ function ColumnChoice({ all, chosen, onChoose }) {
 
 /** What is going on below the rows. */
 function Progress({ trail, isFiltered, clear }) {
-  const { rows, scanned, isLoading, failure, hasMore, stop, more, again } = trail;
+  const { rows, scanned, isLoading, failure, hasMore, stop, more, goOn } = trail;
   const looked = `looked at ${scanned.toLocaleString("en")} events so far`;
-  if (failure) return html`<${Problem} failure=${failure} again=${rows.length > 0 ? more : again} />`;
+  if (failure) return html`<${Problem} failure=${failure} again=${goOn} />`;
   if (isLoading) {
     return html`<div class="row middle" role="status"><${Loading} what=${scanned > 0 ? `Searching: ${looked}, ${rows.length.toLocaleString("en")} found` : "Searching"} />
       ${scanned > 0 && html`<button type="button" onClick=${stop}>Stop</button>`}</div>`;

@@ -9,6 +9,7 @@ import { Act, Field, Reason } from "../parts/dialog.js";
 import { PersonPicker } from "../parts/person.js";
 import { Answer, Empty } from "../parts/states.js";
 import { Table, allOf } from "../parts/table.js";
+import { Typed } from "../parts/typed.js";
 import { Badge, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
 import { lasting, shown, typed, wallTime, zoneLabel } from "../time.js";
 
@@ -211,8 +212,7 @@ function Filters({ chosen, query, endAll }) {
   const known = applications.data?.applications ?? [];
   // One that is not configured any more can still have windows.
   const isKnown = !query.application || known.some(({ id }) => id === query.application);
-  const submit = (event) => (event.preventDefault(), filter({ account: new FormData(event.target).get("account").trim() }));
-  return html`<form class="filters" role="search" aria-label="Filter windows" onSubmit=${submit}>
+  return html`<form class="filters" role="search" aria-label="Filter windows" onSubmit=${(event) => event.preventDefault()}>
     <${Field} label="State">
       <select value=${chosen.value} onChange=${(event) => filter({ state: event.target.value })}>
         ${CHOICES.map(({ value, name }) => html`<option value=${value}>${name}</option>`)}
@@ -226,13 +226,7 @@ function Filters({ chosen, query, endAll }) {
       </select>
     <//>
     <${Field} label="Account">
-      <input
-        name="account"
-        type="search"
-        value=${query.account ?? ""}
-        placeholder="its whole name"
-        onChange=${(event) => filter({ account: event.target.value.trim() })}
-      />
+      <${Typed} type="search" text=${query.account ?? ""} placeholder="its whole name" onText=${(text) => filter({ account: text.trim() })} />
     <//>
     <span class="grow"></span>
     ${endAll && html`<button type="button" onClick=${endAll}>End all of a person …</button>`}
@@ -267,7 +261,11 @@ function Place({ window }) {
 
 /** What is left, and what stands in the way of the end. */
 const TimeLeft = ({ window }) => html`<${Left} window=${window} />
-  ${window.failing && window.state !== "closed" && html`<div class="quiet why">${window.failing}</div>`}`;
+  ${window.state !== "closed" && hindrance(window) && html`<div class="quiet why">${hindrance(window)}</div>`}`;
+
+/** Why a window that is due is not over. */
+export const hindrance = ({ failing, state, directory }) =>
+  failing ?? (state === "overdue" && directory === "external" ? "Its portal has not said that it disabled the account" : null);
 
 function Lateness({ of }) {
   const { lateness_ms } = of;

@@ -142,7 +142,7 @@ function whyNot({ status, detail, errors = [] }) {
 
 const Keys = () => html`<details class="keys"><summary>By keyboard</summary>
   <p>Tab to an item, then <kbd>j</kbd> and <kbd>k</kbd> go to the next and the one before, <kbd>x</kbd> ticks it, and
-    ${DECISIONS.map(({ name }, place) => html` <kbd>${place + 1}</kbd> chooses ${name.toLowerCase()}${place < DECISIONS.length - 1 ? "," : ""}`)}. Then type the reason;
+    ${DECISIONS.map(({ name }, place) => html` <kbd>${place + 1}</kbd> chooses ${name.toLowerCase()}${place < DECISIONS.length - 1 ? "," : ""}`)}. Then type the reason;${" "}
     <kbd>Enter</kbd> saves and goes to the next item that is left. <kbd>Escape</kbd> leaves the reason. Reasons given before are offered as you type.</p>
 </details>`;
 
@@ -253,11 +253,11 @@ const Decided = ({ decision }) => html`<p class="long"><${Badge} of=${known(deci
 /** What was recorded of an item after the review was signed off. */
 function Late({ arrived = [] }) {
   if (arrived.length === 0) return null;
-  return html`<div class="late"><h4>Arrived after the sign-off</h4>
+  return html`<div class="after-sign-off"><h4>Arrived after the sign-off</h4>
     <p class="quiet">Nobody could know this when it was decided.</p>
     <ul class="bare">${arrived.map(
       ({ event, action, occurred_at, recorded_at }) => html`<li>
-        <${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(event)}`, service: event.startsWith("sys_") ? "1" : "" }}>${action}<//>
+        <${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(event)}`, service: event.startsWith("sys_") ? "1" : "" }}>${action}<//>${" "}
         occurred <${At} at=${occurred_at} />, recorded <${At} at=${recorded_at} /></li>`,
     )}</ul></div>`;
 }

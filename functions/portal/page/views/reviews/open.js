@@ -119,6 +119,8 @@ function ReviewersField() {
   const [names, setNames] = useState([]);
   const place = useRef(null);
   const isFirst = useRef(true);
+  // What was typed when the field is left stays in it, and is sent with the rest: were it moved below, the button that is being clicked would move as well.
+  const isLeaving = useRef(false);
   // The field is made anew, empty, for the next one.
   useEffect(() => {
     if (!isFirst.current) place.current.querySelector("input:not([type=hidden])").focus();
@@ -131,9 +133,9 @@ function ReviewersField() {
     event.preventDefault();
     add(event.target.value.trim());
   };
-  return html`<div ref=${place} class="reviewers" onKeyDown=${onKeyDown}>
+  return html`<div ref=${place} class="reviewers" onKeyDown=${onKeyDown} onChangeCapture=${() => (isLeaving.current = true)} onChange=${() => (isLeaving.current = false)}>
     <input type="hidden" name="reviewers" value=${names.join("\n")} />
-    <${PersonPicker} key=${names.length} label="Reviewers (optional)" name="reviewer" placeholder=${names.length > 0 ? "another one" : "anybody who may operate"} onPick=${add} />
+    <${PersonPicker} key=${names.length} label="Reviewers (optional)" name="reviewer" placeholder=${names.length > 0 ? "another one" : "anybody who may operate"} onPick=${(name) => isLeaving.current || add(name)} />
     <ul class="bare row">${names.map((name) => html`<li><span class="badge plain">${name}</span>
       <button type="button" class="plain" aria-label=${`Remove ${name}`} onClick=${() => setNames(names.filter((one) => one !== name))}>✕</button></li>`)}</ul>
   </div>`;

@@ -141,9 +141,20 @@ const PolicyFacts = ({ policy, version }) => html`<dl class="facts">
   <dt>Who may ask</dt><dd>${named(requestorsOf(policy.requestors))}</dd>
   <dt>Approvals needed</dt><dd>${policy.approvals_needed === 0 ? html`<${Badge} of="medium">none<//>` : policy.approvals_needed}</dd>
   <dt>Who approves</dt><dd>${named(approversOf(policy.approvers))}</dd>
-  <dt>How long it lasts</dt><dd>${policy.duration ?? "until it is taken away"}</dd>
+  <dt>How long it lasts</dt><dd>${policy.duration ? inWords(policy.duration) : "until it is taken away"}</dd>
   <dt>Version of the package</dt><dd>${version}</dd>
 </dl>`;
+
+/** A length as it is written in policies, such as `P90D`: `90 days`. */
+function inWords(length) {
+  try {
+    const duration = Temporal.Duration.from(length);
+    const parts = ["years", "months", "weeks", "days", "hours", "minutes", "seconds"].filter((unit) => duration[unit] > 0);
+    return parts.map((unit) => `${duration[unit]} ${duration[unit] === 1 ? unit.slice(0, -1) : unit}`).join(" ");
+  } catch {
+    return length;
+  }
+}
 
 const named = (names) => (names.length > 0 ? names.join(", ") : "nobody");
 const groupsOf = (groups = []) => groups.map((group) => `the group ${group}`);

@@ -13,10 +13,12 @@ import { lasting, shown } from "../../time.js";
 /** What is worth looking at beside an event, each as a filter. */
 function beside(event) {
   const by = (path, value) => value && `${path} eq ${quoted(value)}`;
+  // Not every source tells every name.
+  const anyName = (part, party) => ["email", "id", "name"].map((name) => by(`${part}.${name}`, party?.[name])).filter(Boolean).join(" or ");
   return [
-    ["Everything this actor did", by("actor.email", event.actor.email) ?? by("actor.id", event.actor.id) ?? by("actor.name", event.actor.name)],
-    ["Everything about this account", by("account.id", event.account?.id) ?? by("account.name", event.account?.name) ?? by("account.email", event.account?.email)],
-    ["Everything about this target", by("target.id", event.target?.id) ?? by("target.name", event.target?.name)],
+    ["Everything this actor did", anyName("actor", event.actor)],
+    ["Everything about this account", anyName("account", event.account)],
+    ["Everything about this target", anyName("target", event.target)],
     ["Everything of this session", by("session.id", event.session?.id)],
     ["Everything of this request", by("request_id", event.request_id)],
   ].filter(([, filter]) => filter);

@@ -37,10 +37,12 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
     const below = rows.length * ROW - view.top - view.height;
     if (rows.length > 0 && below < 20 * ROW && view.top > 0) atEnd();
   }, [view, rows.length]);
-  useEffect(() => {
-    if (!wantsFocus.current) return;
+  useLayoutEffect(() => {
+    // A row that was scrolled to is drawn a moment later.
+    const row = wantsFocus.current && box.current.querySelector(`[data-place="${current}"]`);
+    if (!row) return;
     wantsFocus.current = false;
-    box.current.querySelector(`[data-place="${current}"]`)?.focus({ preventScroll: true });
+    row.focus({ preventScroll: true });
   });
 
   const from = Math.max(0, Math.floor(view.top / ROW) - BEYOND);
@@ -56,12 +58,14 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
   };
   const onKeyDown = (event) => {
     if (!event.target.matches("tr")) return;
+    // Rows that come meanwhile move the others.
+    const here = Number(event.target.dataset.place);
     const page = Math.max(1, Math.floor(view.height / ROW) - 2);
     const by = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -rows.length, End: rows.length }[event.key];
     if (by) {
       event.preventDefault();
-      move(current + by);
-    } else if (event.key === "Enter") open(rows[current]);
+      move(here + by);
+    } else if (event.key === "Enter") open(rows[here]);
   };
   const choices = (column) => {
     if (FIXED[column.name]) return FIXED[column.name];

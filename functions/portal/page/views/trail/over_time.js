@@ -4,7 +4,7 @@ import { post } from "../../api.js";
 import { html, useEffect, useMemo, useState } from "../../html.js";
 import { Histogram } from "../../parts/chart.js";
 import { Problem } from "../../parts/states.js";
-import { shown } from "../../time.js";
+import { shown, wholeUnits } from "../../time.js";
 
 const OPEN = "jit-audit.histogram";
 const UNITS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
@@ -64,15 +64,20 @@ function Counts({ search, zone, onTotal, onSelect }) {
   useEffect(() => onTotal(isWhole ? total : null), [isWhole, total]);
 
   const unit = UNITS[by];
-  const first = search.since ? Date.parse(search.since) : (counts[0]?.[0] ?? Date.now() - unit);
-  const last = search.until ? Date.parse(search.until) : Math.max(Date.now(), (counts.at(-1)?.[0] ?? 0) + unit);
+  // Fixed, or each moment would draw the chart anew, in the middle of a drag as well.
+  const now = useMemo(() => Date.now(), []);
+  const first = search.since ? Date.parse(search.since) : (counts[0]?.[0] ?? now - unit);
+  const last = search.until ? Date.parse(search.until) : Math.max(now, (counts.at(-1)?.[0] ?? 0) + unit);
   const back = counts.length > 0 ? shown(new Date(counts[0][0]).toISOString(), zone) : "";
   const says = `${total.toLocaleString("en")} ${total === 1 ? "event" : "events"}, counted by the ${by}`;
-  const select = (since, until) => onSelect(...[Math.max(since, first), Math.min(until, last)].map((ms) => new Date(ms).toISOString()));
+  const select = (from, until) => {
+    const [begin, end] = [wholeUnits(from, by, zone)[0], wholeUnits(until, by, zone)[1]];
+    onSelect(...[Math.max(begin, first), Math.min(end, last)].map((ms) => new Date(ms).toISOString()));
+  };
   // A search that is wrong is said to be so beside the rows.
   if (state.failure?.kind === "refused") return null;
   if (state.failure && counts.length === 0) return html`<${Problem} failure=${state.failure} again=${() => setRounds(rounds + 1)} />`;
-  return html`${counts.length > 0 && html`<${Histogram} counts=${counts} unit=${unit} range=${[first / 1000, last / 1000]} zone=${zone} label=${`${says}.`} onSelect=${select} />`}
+  return html`${counts.length > 0 && html`<${Histogram} counts=${counts} isByDay=${by === "day"} range=${[first / 1000, last / 1000]} zone=${zone} label=${`${says}.`} onSelect=${select} />`}
     <p class="quiet row middle" role="status">
       ${says}${state.next ? `, back to ${back} so far` : ""}${state.isLoading ? " …" : "."} ${isWhole && total > 0 ? "Drag over the bars to select a range." : ""}
       ${state.next && !state.isLoading && html`<button type="button" onClick=${() => setRounds(rounds + 1)}>Count further back</button>`}
