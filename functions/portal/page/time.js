@@ -118,5 +118,5 @@ export function lasting(ms) {
   return `${ms < 0 ? "−" : ""}${parts.join(" ")}`;
 }
 
-/** Every zone this browser knows. */
-export const zones = () => [...new Set(["UTC", ...Intl.supportedValuesOf("timeZone")])];
+/** Every zone this browser lists, and one that it may know by another name. */
+export const zones = (chosen) => [...new Set(["UTC", ...Intl.supportedValuesOf("timeZone"), chosen])].sort();

@@ -180,7 +180,7 @@ function Toolbar({ asked, label, set, setZone }) {
     <label class="field zone"><span class="label">Time zone</span>
       <select value=${asked.zone} onChange=${(event) => setZone(event.target.value)}>
         <option value=${serviceZone}>${serviceZone} (the service's)</option>
-        ${zones().filter((zone) => zone !== serviceZone).map((zone) => html`<option value=${zone}>${zone}</option>`)}
+        ${zones(asked.zone).filter((zone) => zone !== serviceZone).map((zone) => html`<option value=${zone}>${zone}</option>`)}
       </select></label>
     <label class="check"><input type="checkbox" checked=${asked.zone === here} disabled=${here === serviceZone} onChange=${(event) => setZone(event.target.checked ? here : serviceZone)} /> Local Timezone</label>
     <label class="check"><input type="checkbox" checked=${asked.service} onChange=${(event) => set({ service: event.target.checked ? "1" : "" })} /> Searches, reports and settings too</label>

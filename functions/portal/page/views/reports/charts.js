@@ -1,8 +1,8 @@
 // The figures of reports as charts, each with a sentence that says what is most worth knowing.
 
-import { html } from "../html.js";
-import { Bars } from "../parts/chart.js";
-import { lasting } from "../time.js";
+import { html } from "../../html.js";
+import { Bars } from "../../parts/chart.js";
+import { lasting } from "../../time.js";
 
 /** Most bars of a chart. */
 const MOST = 15;
