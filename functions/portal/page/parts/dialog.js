@@ -36,6 +36,9 @@ export function Dialog({ title, onClose, children, side = false, wide = false })
 export function Act({ title, text, label, danger = false, fields, act, onClose, onDone }) {
   const [isBusy, setBusy] = useState(false);
   const [failure, setFailure] = useState(null);
+  const said = useRef(null);
+  // In a long dialog it would stand out of sight.
+  useEffect(() => failure && said.current?.scrollIntoView({ block: "nearest" }), [failure]);
   const submit = async (event) => {
     event.preventDefault();
     const values = Object.fromEntries(new FormData(event.target));
@@ -55,7 +58,7 @@ export function Act({ title, text, label, danger = false, fields, act, onClose, 
     <form onSubmit=${submit}>
       ${text && html`<p>${text}</p>`} ${fields}
       ${failure &&
-      html`<div class="problem" role="alert">
+      html`<div class="problem" role="alert" ref=${said}>
         <p>${failure.message}</p>
         ${failure.errors?.length > 0 && html`<ul>${failure.errors.map(({ pointer, detail }) => html`<li><code>${pointer}</code> ${detail}</li>`)}</ul>`}
       </div>`}

@@ -7,12 +7,13 @@ import { useAnswer, usePages } from "../ask.js";
 import { html, useEffect, useState } from "../html.js";
 import { Act, Field, Reason } from "../parts/dialog.js";
 import { DownloadDialog } from "../parts/download.js";
+import { Moment } from "../parts/moment.js";
 import { PersonPicker } from "../parts/person.js";
 import { Answer } from "../parts/states.js";
 import { Table, allOf } from "../parts/table.js";
 import { Typed } from "../parts/typed.js";
 import { Badge, Copy, Time, To, shownParty, useTimes } from "../parts/words.js";
-import { shown, typed, zoneLabel } from "../time.js";
+import { typed, zoneLabel } from "../time.js";
 
 const SEVERITIES = ["critical", "high", "medium", "low"];
 
@@ -146,38 +147,11 @@ function MoreFilters({ asked, set }) {
     <div class="filters">
       ${field("account", "Account")} ${field("session", "Session")} ${field("request_id", "Request")} ${field("window", "Window")}
       ${field("application", "Application")}
-      <${Moment} label="Raised from" bound="since" value=${asked.since} onPick=${(since) => set({ since })} />
-      <${Moment} label="Raised before" bound="until" value=${asked.until} onPick=${(until) => set({ until })} />
+      <${Moment} label="Raised from" bound="since" at=${asked.since} onPick=${(since) => set({ since })} />
+      <${Moment} label="Raised before" bound="until" at=${asked.until} onPick=${(until) => set({ until })} />
       ${isSet && html`<button type="button" onClick=${() => set(Object.fromEntries(RARE.map((name) => [name, ""])))}>Clear these</button>`}
     </div>
   </details>`;
-}
-
-/** A time to type, in the page's zone; `onPick` gets it as the API takes it. */
-function Moment({ label, value, bound, onPick }) {
-  const { zone } = useApp();
-  const [wrong, setWrong] = useState("");
-  useEffect(() => setWrong(""), [value, zone]);
-  const read = (text) => {
-    try {
-      onPick(text.trim() && typed(text, zone, bound));
-      setWrong("");
-    } catch (error) {
-      setWrong(error.message);
-    }
-  };
-  return html`<${Field} label=${`${label} (${zone})`} hint=${wrong && html`<span class="wrong" role="alert">${wrong}</span>`}>
-    <${Typed} text=${wallText(value, zone)} placeholder="2026-11-22 14:30" aria-invalid=${wrong ? "true" : undefined} onText=${read} />
-  <//>`;
-}
-
-/** What an address holds as a time, as somebody would type it. */
-function wallText(value, zone) {
-  try {
-    return shown(value, zone);
-  } catch {
-    return value;
-  }
 }
 
 function Nothing({ asked, set }) {
@@ -246,10 +220,10 @@ function One({ id }) {
   const answer = useAnswer(`v1/findings/${encodeURIComponent(id)}`);
   return html`<p class="crumb"><${To} path=${["findings"]}>Findings<//></p>
     ${answer.data === undefined && html`<h1>Finding</h1>`}
-    <${Answer} of=${answer} what="The finding is on its way">${(finding) => html`<${Told} asked=${finding} again=${answer.again} />`}<//>`;
+    <${Answer} of=${answer} what="The finding is on its way">${(finding) => html`<${Told} asked=${finding} />`}<//>`;
 }
 
-function Told({ asked, again }) {
+function Told({ asked }) {
   const { can } = useApp();
   const { asks } = useRules();
   const [isOpen, setOpen] = useState(false);
