@@ -16,9 +16,14 @@ function decoded(step) {
   }
 }
 
+let always = {};
+
+/** Parameters that every address has from now on. */
+export const keepInAddresses = (params) => (always = params);
+
 /** Writes an address; parameters that are empty are left out. */
 export function address(path, params = {}) {
-  const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value !== "" && value != null));
+  const query = new URLSearchParams(Object.entries({ ...params, ...always }).filter(([, value]) => value !== "" && value != null));
   const text = query.toString();
   return `#/${path.map(encodeURIComponent).join("/")}${text && `?${text}`}`;
 }

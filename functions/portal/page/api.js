@@ -55,7 +55,7 @@ export async function call(method, path, { query = {}, body, key, signal, repeat
         await pause(tries, signal);
         continue;
       }
-      throw new Failure("offline", "The service was not reached. Look at the network connection, then try again.");
+      throw new Failure("offline", "Look at the network connection, then try again. What is on screen stays.");
     }
     if ([429, 502, 503, 504].includes(response.status) && repeat && tries < 3) {
       await pause(Math.min(Number(response.headers.get("Retry-After")) || tries, 5), signal);

@@ -1,6 +1,6 @@
 // The page: who is signed in, where in the page they are, and the frame around every view.
 
-import { address, go, useAddress } from "./address.js";
+import { address, go, keepInAddresses, read, useAddress } from "./address.js";
 import { get, setTenant, whenExpired } from "./api.js";
 import { App, chosenZone, keepZone } from "./app.js";
 import { classes, html, render, useCallback, useEffect, useErrorBoundary, useState } from "./html.js";
@@ -29,7 +29,7 @@ function placeOf(path) {
 
 function Page({ deployment, failed }) {
   const [isExpired, setExpired] = useState(false);
-  const [tenant, chooseTenant] = useState(sessionStorage.getItem(TENANT));
+  const [tenant, chooseTenant] = useState(() => read().params.get("tenant") ?? sessionStorage.getItem(TENANT));
   const [me, setMe] = useState(null);
   const [failure, setFailure] = useState(failed);
   const [turn, setTurn] = useState(0);
@@ -47,7 +47,11 @@ function Page({ deployment, failed }) {
     get("v1/me")
       .then((me) => {
         const several = me.tenants.length > 1 && !me.tenant;
-        if (!several) return setMe(me);
+        if (!several) {
+          // An address that is shared says which of several tenants it is about.
+          keepInAddresses(me.tenants.length > 1 ? { tenant: me.tenant } : {});
+          return setMe(me);
+        }
         // The one of several that is shown first.
         choose(me.tenants[0]);
       })
@@ -64,11 +68,13 @@ function Page({ deployment, failed }) {
   };
 
   if (!token() && !(isExpired && me)) return html`<${Welcome} failure=${failure} />`;
-  if (failure) return html`<main class="alone"><${Problem} failure=${failure} again=${() => (setFailure(null), setTurn(turn + 1))} /><${LeaveLine} /></main>`;
+  if (failure?.status === 403) return html`<main class="alone"><h1>Nothing to see</h1><${NoPermission} /><${LeaveLine} /></main>`;
+  if (failure) return html`<main class="alone"><h1>Jit Audit</h1><${Problem} failure=${failure} again=${() => (setFailure(null), setTurn(turn + 1))} /><${LeaveLine} /></main>`;
   if (!me) return html`<main class="alone"><${Loading} what="Signing in" /></main>`;
   return html`<${Frame} key=${me.tenant} me=${me} columns=${deployment.columns} isExpired=${isExpired} choose=${choose} />`;
 }
 
+const NoPermission = () => html`<p>You have no permission to read this trail. Whoever manages sign-ins can give it to you: the scope or role that stands for <code>read</code>.</p>`;
 const LeaveLine = () => html`<p>Signed in as ${signedInName()}. <button type="button" onClick=${signOut}>Sign out</button></p>`;
 
 /** Before anybody signed in, or after it ended. */
@@ -102,6 +108,8 @@ function Frame({ me, columns, isExpired, choose }) {
   useEffect(() => {
     document.title = `${place?.name ?? "Not found"} · Jit Audit`;
     setMenuOpen(false);
+    // What was said is about where it was said.
+    return () => setSaid("");
   }, [place?.name]);
 
   const app = {
@@ -133,7 +141,7 @@ function Frame({ me, columns, isExpired, choose }) {
       <${Menu} place=${place} isOpen=${isMenuOpen} />
       <main id="main" tabindex="-1">
         ${!mayRead
-          ? html`<h1>Nothing to see</h1><p>${me.email ?? me.sub} has no permission to read this trail. Whoever manages sign-ins gives it: the scope or role that stands for <code>read</code>.</p>`
+          ? html`<h1>Nothing to see</h1><${NoPermission} />`
           : place
             ? html`<${View} key=${place.path.join("/")} place=${place} params=${params} />`
             : html`<h1>Not found</h1><p>There is no such place here. <a href="#/">Home</a></p>`}

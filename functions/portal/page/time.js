@@ -93,8 +93,16 @@ export function wholeUnits(ms, unit, zone) {
   return [begin.epochMilliseconds, begin.add({ [`${unit}s`]: 1 }).epochMilliseconds];
 }
 
-/** So long before now. */
-export const ago = (span) => iso(Temporal.Now.zonedDateTimeISO("UTC").subtract(span).toInstant());
+/** So long before now, to the second. */
+export const ago = (span) => iso(Temporal.Now.zonedDateTimeISO("UTC").subtract(span).round({ smallestUnit: "second", roundingMode: "floor" }).toInstant());
+
+const monthFrom = (zone, months) => iso(Temporal.Now.plainDateISO(zone).with({ day: 1 }).add({ months }).toZonedDateTime(zone).toInstant());
+
+/** The first moment of a month, `months` from the present one. */
+export const firstOfMonth = (zone, months) => monthFrom(zone, months);
+
+/** The first moment of a quarter, `quarters` from the present one. */
+export const firstOfQuarter = (zone, quarters) => monthFrom(zone, quarters * 3 - ((Temporal.Now.plainDateISO(zone).month - 1) % 3));
 
 const UNITS = [
   [86_400_000, "d"],

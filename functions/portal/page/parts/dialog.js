@@ -10,6 +10,8 @@ export function Dialog({ title, onClose, children, side = false, wide = false })
   useEffect(() => {
     const before = document.activeElement;
     dialog.current.showModal();
+    // Who is asked for something types at once; what is only shown begins at its end, where it can be closed.
+    dialog.current.querySelector("form :is(input, select, textarea):not([type=hidden], [type=radio], [type=checkbox])")?.focus();
     return () => before?.isConnected && before.focus();
   }, []);
   return html`<dialog

@@ -11,7 +11,7 @@ export function Table({ caption, columns, pages, rowKey = (row) => row.id, rowCl
   const { rows, isLoading, failure, hasMore, more, again } = pages;
   if (rows.length === 0 && !isLoading && !failure) return html`<${Empty}>${empty}<//>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${caption}>
-      <table>
+      <table class="cards-when-narrow">
         <caption class="unseen">${caption}</caption>
         <thead>
           <tr>${columns.map((column) => html`<th scope="col" class=${column.kind}>${column.name}</th>`)}</tr>
@@ -19,7 +19,7 @@ export function Table({ caption, columns, pages, rowKey = (row) => row.id, rowCl
         <tbody>
           ${rows.map(
             (row, place) => html`<tr key=${rowKey(row, place)} class=${rowClass(row)}>
-              ${columns.map((column) => html`<td class=${column.kind}>${column.cell(row)}</td>`)}
+              ${columns.map((column) => html`<td class=${column.kind} data-label=${column.name}>${column.cell(row)}</td>`)}
             </tr>`,
           )}
         </tbody>

@@ -58,7 +58,7 @@ export default function Downloads() {
       <table>
         <caption class="unseen">Downloads, the newest first</caption>
         <thead>
-          <tr><th scope="col">File</th><th scope="col">State</th><th scope="col">Asked for (${label})</th><th scope="col">By</th><th scope="col" class="number">Rows</th><th scope="col" class="number">Size</th><th scope="col"><span class="unseen">What can be done</span></th></tr>
+          <tr><th scope="col">File</th><th scope="col">State</th><th scope="col">Asked for (${label})</th><th scope="col">By</th><th scope="col" class="number">Rows</th><th scope="col" class="number">Size</th><th scope="col">Kept until (${label})</th><th scope="col"><span class="unseen">What can be done</span></th></tr>
         </thead>
         <tbody>
           ${rows.map(
@@ -69,6 +69,7 @@ export default function Downloads() {
               <td>${shownParty(job.created_by)}</td>
               <td class="number">${job.rows.toLocaleString("en")}</td>
               <td class="number">${job.bytes > 0 ? size(job.bytes) : ""}</td>
+              <td class="time"><${Time} at=${job.state === "ready" ? job.expires_at : null} offset=${hasChange} /></td>
               <td>
                 ${job.state === "ready" && html`<button type="button" class="primary" onClick=${() => setLinked(job)}>Links</button>`}
                 ${isUnderWay(job) && html`<button type="button" onClick=${() => cancel(job)}>Cancel</button>`}
@@ -125,14 +126,14 @@ function Links({ job, onClose }) {
     html`<ul class="files">
         ${[...links.files, { ...links.manifest, rows: null, bytes: null }].map(
           (file) => html`<li>
-            <a class="button primary" href=${file.url} download>${file.name}</a>
+            <a class="button primary" href=${file.url} download>${file.name}</a> ${" "}
             <span class="quiet">${file.rows != null ? `${file.rows.toLocaleString("en")} rows, ` : ""}${file.bytes != null ? size(file.bytes) : "what was asked for, and what each file has to be"}</span>
             ${file.sha256 && html`<div class="row middle"><code class="hash">SHA-256 ${file.sha256}</code> <${Copy} text=${file.sha256} label="Copy hash" /></div>`}
           </li>`,
         )}
       </ul>
       <p class="quiet">
-        ${links.files[0] && html`These links hold until ${moment(links.files[0].expires_at)}, for whoever has them. `}Making them is on record.
+        ${links.files[0] && html`Anybody who has these links can use them, until ${moment(links.files[0].expires_at)}. `}Making them is on record.
         ${job.expires_at && html` The files themselves are kept until ${moment(job.expires_at)}.`} <button type="button" onClick=${again}>New links</button>
       </p>`}
   <//>`;

@@ -20,9 +20,9 @@ const SEVERITIES = ["critical", "high", "medium", "low"];
 
 /** What is counted: its name, where it is dealt with, and what it means that there are some, or none. */
 const COUNTS = {
-  overdue: { name: "Overdue windows", href: "#/windows?state=overdue", some: "Access may outlive its end", none: "Every account is disabled in time" },
+  overdue: { name: "Overdue windows", href: "#/windows?state=overdue", some: "Access may outlive its end", none: "No window is overdue" },
   open: { name: "Open windows", href: "#/windows?state=open", some: "Accounts that may be enabled now", none: "No account has an open window" },
-  findings: { name: "Findings without an owner", href: "#/findings?owned=false", some: "Nobody looks at them yet", none: "No open finding waits for somebody" },
+  findings: { name: "Findings without an owner", href: "#/findings?owned=false", some: "Nobody looks at them yet", none: "Each open finding has an owner, or there is none" },
   reviews: { name: "Reviews due", href: "#/reviews", some: `Overdue, or due in ${SOON_DAYS} days`, none: `None in the next ${SOON_DAYS} days` },
 };
 
@@ -30,6 +30,7 @@ export default function View() {
   const open = useAnswer("v1/windows", { state: "open", limit: PAGE }, { every: EVERY });
   const overdue = useAnswer("v1/windows", { state: "overdue", limit: PAGE }, { every: EVERY });
   const findings = useAnswer("v1/findings", { state: "open", owned: false, limit: PAGE }, { every: EVERY });
+  const worst = useAnswer("v1/findings", { state: "open", limit: PAGE }, { every: EVERY });
   const reviews = useAnswer("v1/reviews", { limit: PAGE }, { every: EVERY });
   const exports = useAnswer("v1/exports", { limit: PAGE }, { every: EVERY });
   return html`<h1>What needs attention</h1>
@@ -41,7 +42,7 @@ export default function View() {
     </div>
     <div class="parts">
       <${Overdue} of=${overdue} />
-      <${Findings} of=${findings} />
+      <${Findings} of=${worst} />
       <${Reviews} of=${reviews} />
       <${Sweep} />
       <${Exports} of=${exports} />
@@ -113,9 +114,9 @@ function Findings({ of }) {
   const line = (finding) => html`<${Badge} of=${finding.severity} /> <${To} path=${["findings", finding.id]}>${finding.rule}<//> ${finding.reason}
     <div class="quiet">${about(finding)}</div>`;
   const link = html`<${To} path=${["findings"]} params=${{ state: "open" }}>All open findings<//>`;
-  return html`<${Part} title="Findings without an owner" of=${of} link=${link}>
+  return html`<${Part} title="Open findings, the worst first" of=${of} link=${link}>
     ${(data) => html`${data.next && html`<p class="quiet">Of the ${data.findings.length} raised last:</p>`}
-      <${Few} rows=${worst(data.findings)} line=${line} none="No open finding waits for somebody." />`}
+      <${Few} rows=${worst(data.findings)} line=${line} none="There is no open finding." />`}
   <//>`;
 }
 

@@ -235,6 +235,7 @@ function Stages({ session, stages, access }) {
   const isWaiting = session.state === "CREATED";
   const settled = isWaiting ? undefined : isDenied ? last(decided) : (access?.approved_at ?? last(decided));
   const gone = access?.ended_at ?? first(ended);
+  const isOnlySaid = access?.verified?.by === "source";
   const proven = access?.verified?.at ?? verified?.find((step) => step.told?.action === "revocation.verified")?.occurred_at;
   const neverGiven = isDenied ? "It was denied, so it was never given." : "It was not given.";
   const wasDecided = decided && (isWaiting ? "not complete" : first(asked) && `took ${between(first(asked), settled)}`);
@@ -257,7 +258,7 @@ function Stages({ session, stages, access }) {
     <${Stage} name="Granted" steps=${granted} at=${began} note=${wasGranted} none=${notYet} />
     <${Stage} name="Used" steps=${used} at=${first(used)} note=${used && useOf(used, access)} none=${isGiven ? "No use of it is recorded." : notYet} />
     <${Stage} name="Ended" steps=${ended} at=${gone} note=${hasEnded} none=${notEnded} />
-    <${Stage} name="Verified" steps=${verified} isReached=${Boolean(proven)} at=${proven} note=${late(access)}>
+    <${Stage} name=${isOnlySaid ? "Said to be over, not verified" : "Verified"} steps=${verified} isReached=${Boolean(proven) && !isOnlySaid} at=${proven} note=${late(access)}>
       ${proven ? html`<p>${PROOFS[access?.verified?.by] ?? "It is told to be over."}</p>` : html`<p class="quiet">${notProven}</p>`}
     <//>
     ${(reviewed || access?.reviews?.length > 0) &&

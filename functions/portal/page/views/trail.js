@@ -8,7 +8,7 @@ import { html, useEffect, useMemo, useState } from "../html.js";
 import { DownloadDialog } from "../parts/download.js";
 import { Empty, Loading, Problem } from "../parts/states.js";
 import { Typed } from "../parts/typed.js";
-import { ago, isZone, localZone, typed, writtenTime, zoneLabel, zones } from "../time.js";
+import { ago, firstOfMonth, firstOfQuarter, isZone, localZone, typed, writtenTime, zoneLabel, zones } from "../time.js";
 import { EventDrawer } from "./trail/drawer.js";
 import { Grid } from "./trail/grid.js";
 import { OverTime } from "./trail/over_time.js";
@@ -18,9 +18,12 @@ const PLACE = ["activity", "trail"];
 const COLUMNS = "jit-audit.columns";
 const USUAL = ["Log Timestamp", "Label", "Actor", "Message", "Target", "Account", "Session ID", "State", "Roles", "Session Username", "Session Start Timestamp", "Session End Timestamp", "Justification", "Reason"];
 const RANGES = [
-  ["Last 24 hours", { hours: 24 }],
-  ["Last 7 days", { hours: 7 * 24 }],
-  ["Last 30 days", { hours: 30 * 24 }],
+  ["Last 24 hours", () => ({ since: ago({ hours: 24 }) })],
+  ["Last 7 days", () => ({ since: ago({ hours: 7 * 24 }) })],
+  ["Last 30 days", () => ({ since: ago({ hours: 30 * 24 }) })],
+  ["This month", (zone) => ({ since: firstOfMonth(zone, 0) })],
+  ["Last month", (zone) => ({ since: firstOfMonth(zone, -1), until: firstOfMonth(zone, 0) })],
+  ["Last quarter", (zone) => ({ since: firstOfQuarter(zone, -1), until: firstOfQuarter(zone, 0) })],
 ];
 
 function chosenColumns(columns) {
@@ -168,7 +171,7 @@ function Toolbar({ asked, label, set, setZone }) {
   const bound = (name, label) => html`<label class="field"><span class="label">${label}</span>
     <${Typed} class="moment" text=${asked[name].replace("T", " ")} placeholder="2026-11-22 14:30" title="A day, or a day and a time" onText=${(text) => set({ [name]: text.trim() })} /></label>`;
   return html`<div class="filters" role="search">
-    ${bound("since", "Since")} ${bound("until", "Until")}
+    ${bound("since", "Since")} ${bound("until", "Until (not included)")}
     <label class="field"><span class="label">Range</span>
       <select value="" onChange=${(event) => pickRange(event, asked.zone, set)}>
         <option value="">choose …</option>
@@ -192,7 +195,10 @@ function pickRange(event, zone, set) {
   const { value } = event.target;
   event.target.value = "";
   if (value === "all") set({ since: "", until: "" });
-  else if (value !== "") set({ since: writtenTime(ago(RANGES[value][1]).replace(/\.\d+/, ""), zone), until: "" });
+  else if (value !== "") {
+    const { since, until } = RANGES[value][1](zone);
+    set({ since: writtenTime(since, zone), until: until ? writtenTime(until, zone) : "" });
+  }
 }
 
 /** The one expression that all fields come to; it can be written by hand, too. */
@@ -243,7 +249,7 @@ function Progress({ trail, isFiltered, clear }) {
 function Download({ asked, isFiltered, total, onClose }) {
   const body = ({ include_filters }) => (include_filters === "on" ? { ...asked.search } : { include_filters: false, include_service: asked.search?.include_service });
   const more = html`<label class="check"><input type="checkbox" name="include_filters" defaultChecked=${isFiltered} /> Include filters</label>
-    <p class="hint">${isFiltered ? "Ticked, the file holds what the filters, the range and the search let through" : "No filter is set"}; not ticked, it holds the whole trail that is kept.
-    ${isFiltered && total !== null && ` ${total.toLocaleString("en")} ${total === 1 ? "event matches" : "events match"} just now.`}</p>`;
+    <p class="hint">${isFiltered ? "Ticked, the file holds what the filters, the range and the search let through; not ticked, it holds the whole trail that is kept." : "No filter is set: the file holds the whole trail that is kept."}
+    ${total !== null && ` ${total.toLocaleString("en")} ${total === 1 ? "event is" : "events are"} on screen's range and filters just now.`}</p>`;
   return html`<${DownloadDialog} title="Download the audit trail" name="audit-trail" more=${more} body=${body} onClose=${onClose} />`;
 }

@@ -10,7 +10,7 @@ import { PersonPicker } from "../parts/person.js";
 import { Answer, Empty } from "../parts/states.js";
 import { Table, allOf } from "../parts/table.js";
 import { Typed } from "../parts/typed.js";
-import { Badge, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
+import { Badge, Copy, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
 import { lasting, shown, typed, wallTime, zoneLabel } from "../time.js";
 
 /** The states of windows that are not over, as the API calls them. */
@@ -98,7 +98,7 @@ function leftOf({ state, starts_at, ends_at, lateness_ms }, now) {
   if (state === "closed") return lateness_ms > 1000 ? `ended ${lasting(lateness_ms)} late` : "ended in time";
   if (state === "overdue") return `overdue by ${lasting(now - end)}`;
   if (Date.parse(starts_at) > now) return `starts in ${lasting(Date.parse(starts_at) - now)}`;
-  if (end <= now) return `due ${lasting(now - end)} ago`;
+  if (end <= now) return `being ended, due ${lasting(now - end)} ago`;
   return lasting(end - now);
 }
 
@@ -110,10 +110,13 @@ export function Left({ window }) {
 
 // ---- The list ----
 
-/** In the order they were opened, the newest first, each once: a window may change its state between two questions. */
+// What needs somebody first.
+const rank = ({ state }) => ["overdue", "claimed", "open", "scheduled", "closed"].indexOf(state);
+
+/** Those that need somebody first, then those that end next; each once: a window may change its state between two questions. */
 function merged(windows) {
   const known = new Map(windows.map((window) => [window.id, window]));
-  return [...known.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+  return [...known.values()].sort((a, b) => rank(a) - rank(b) || Date.parse(a.ends_at) - Date.parse(b.ends_at) || (a.id < b.id ? 1 : -1));
 }
 
 /**
@@ -178,11 +181,10 @@ function Windows({ params }) {
   const { rows } = pages;
   const hasClosed = chosen.states.some((state) => state === undefined || state === "closed");
   const columns = [
-    { name: "Account", kind: "holder", cell: (window) => html`<${To} path=${["windows", window.id]}>${accountOf(window)}<//>` },
-    { name: "Held by", kind: "holder mail", cell: (window) => html`<${Holders} window=${window} />` },
-    { name: "Application", kind: "holder", cell: (window) => html`<${Place} window=${window} />` },
     { name: "State", cell: (window) => html`<${WindowState} window=${window} />` },
     { name: "Time Left", kind: "time", cell: (window) => html`<${TimeLeft} window=${window} />` },
+    { name: "Account", kind: "holder wide", cell: (window) => html`<${To} path=${["windows", window.id]}>${accountOf(window)}<//><${Place} window=${window} />` },
+    { name: "Held by", kind: "holder mail", cell: (window) => html`<${Holders} window=${window} />` },
     times("Planned End", rows, (window) => window.ends_at),
     can("operate") && chosen.value !== "closed" && { name: "Change", kind: "time", cell: (window) => html`<${Actions} window=${window} act=${setDoing} />` },
     hasClosed && times("Actual End", rows, (window) => window.ended_at),
@@ -191,7 +193,7 @@ function Windows({ params }) {
   ].filter(Boolean);
   const isFiltered = chosen.value || query.account || query.application;
   return html`<h1>Windows</h1>
-    <p class="quiet">A window is the time for which a privileged account may be enabled. When it ends, the account is disabled.</p>
+    <p class="quiet">A window is the time for which a privileged account may be enabled. When it ends, the account has to be disabled.</p>
     <${Filters} chosen=${chosen} query=${query} endAll=${can("operate") && (() => setDoing({ what: "person" }))} />
     <${Table}
       caption="Windows"
@@ -243,7 +245,7 @@ function Holders({ window }) {
   const isAnyLeft = !claims.every(ended);
   return html`${claims
     .slice(0, FEW)
-    .map((claim) => html`<div key=${claim.event}><${Holder} claim=${claim} />${isAnyLeft && ended(claim) && html` <span class="quiet">(over)</span>`}</div>`)}
+    .map((claim) => html`<div key=${claim.event}><${Holder} claim=${claim} />${window.claims.length > 1 && html` <span class="quiet">until <${Time} at=${claim.ends_at} /></span>`}${isAnyLeft && ended(claim) && html` <span class="quiet">(over)</span>`}</div>`)}
     ${claims.length > FEW && html`<div class="quiet">and ${claims.length - FEW} more</div>`}`;
 }
 
@@ -256,7 +258,7 @@ function Holder({ claim }) {
 /** What was asked for, and which kind of directory has the account. */
 function Place({ window }) {
   const { name, text } = kindOf(window);
-  return html`${applicationsOf(window)}<div class="quiet" title=${`${window.directory}. ${text}`}>${name}</div>`;
+  return html`<div class="quiet" title=${`${window.directory}. ${text}`}>${[applicationsOf(window), name].filter(Boolean).join(" · ")}</div>`;
 }
 
 /** What is left, and what stands in the way of the end. */
@@ -277,7 +279,7 @@ function Lateness({ of }) {
 // ---- Changing ----
 
 function Actions({ window, act }) {
-  if (!isGoingOn(window)) return null;
+  if (!isGoingOn(window)) return window.state === "overdue" && html`<${To} path=${["windows", window.id]}>What to do<//>`;
   const account = accountOf(window);
   return html`<span class="row">
     <button type="button" aria-label=${`Extend: the window of ${account}`} onClick=${() => act({ what: "extend", window })}>Extend</button>
@@ -360,10 +362,11 @@ function EndNow({ window, onClose, onDone }) {
   const { say } = useApp();
   const account = accountOf(window);
   const act = ({ reason }) => post(pathOf(window, "end"), { reason });
-  const done = () => (say(`The window of ${account} is ended. The account is disabled next.`), onDone());
+  const isExternal = window.directory === "external";
+  const next = isExternal ? "Its portal has to disable the account and to say so; until then it counts as open, and after five minutes as overdue." : "The account is disabled next, and its directory asked again.";
+  const done = () => (say(`The window of ${account} is ended. ${next}`), onDone());
   const several = window.claims.filter((claim) => !isOver(claim)).length;
-  const forAll = `It ends for all ${several} requests that hold the account, and the account is disabled.`;
-  const text = several > 1 ? forAll : "The account is disabled as soon as that is done.";
+  const text = `${several > 1 ? `It ends for all ${several} requests that hold the account. ` : ""}${next}`;
   const title = `End the window of ${account} now`;
   return html`<${Act} title=${title} text=${text} label="End now" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
 }
@@ -436,9 +439,10 @@ function Whole({ window, again }) {
       </div>
       ${window.state === "overdue" &&
       html`<p>
-        The account may still be enabled though its time is over.
-        ${window.failing ? " What stands in the way is below." : " Nobody has said yet that it is disabled."}
-      </p>`}
+          The account may still be enabled though its time is over.
+          ${window.failing ? " What stands in the way is below." : " Nobody has said yet that it is disabled."}
+        </p>
+        <${WhatToDo} window=${window} />`}
     </div>
     <h2>Facts</h2>
     <${WindowFacts} window=${window} />
@@ -448,6 +452,21 @@ function Whole({ window, again }) {
     <h2>Findings</h2>
     <${Findings} window=${window} />
     <${Doing} doing=${doing} onClose=${() => setDoing(null)} onDone=${again} />`;
+}
+
+/** What somebody can do about access that outlives its end, and whom to ask. */
+function WhatToDo({ window }) {
+  const application = useAnswer(window.application ? `v1/applications/${encodeURIComponent(window.application)}` : null);
+  const owners = application.data?.owners ?? [];
+  const isExternal = window.directory === "external";
+  return html`<h2>What to do</h2>
+    <ol>
+      <li>Disable <b>${accountOf(window)}</b>${applicationsOf(window) && ` in ${applicationsOf(window)}`} by hand, and end its sessions there. <${Copy} text=${accountOf(window)} label="Copy the account" /></li>
+      ${isExternal
+        ? html`<li>Have the portal send <code>entra.account.disabled</code> for it: the window closes with that, and the trail says who did it.</li>`
+        : html`<li>Mend what stands in the way. The directory is asked again every minute at least: the window closes as soon as it says that the account is off.</li>`}
+      ${owners.length > 0 && html`<li>Tell the application's owners: ${owners.join(", ")}.</li>`}
+    </ol>`;
 }
 
 function WindowFacts({ window }) {

@@ -20,6 +20,8 @@ export const valueAt = (row, pointer) => pointer.split("/").slice(1).reduce((of,
 const OF_PEOPLE = ["Email", "Requester Email", "Subject Email", "Actor Email", "UPN", "Object ID", "Display Name"];
 const NO_RECORD = "no record of the person says whether a policy is for them";
 
+/** What nobody may overlook: access whose end has passed. */
+const NOT_GONE = "not known to be gone";
 const uncertain = (why) => ({ word: "unknown", why });
 const plain = (word, why = "") => ({ word, why });
 
@@ -48,7 +50,7 @@ function missing(name, row, report) {
       return plain("none told");
     case "Actual End":
       if (!wasGiven) return plain("not granted");
-      return isOver(row) ? plain("not known to be gone", "its planned end has passed, and nothing tells that it is gone") : plain("goes on");
+      return isOver(row) ? plain(NOT_GONE, "its planned end has passed, and nothing tells that it is gone") : plain("goes on");
     case "Duration (s)":
       return hasEnded ? uncertain("no event tells when it began") : plain(wasGiven ? "not ended" : "not granted");
     case "End Cause":
@@ -84,6 +86,7 @@ const personOf = (name, row) => (["UPN", "Actor Email", "Object ID", "Display Na
 function Missing({ of, isWhole }) {
   const { word, why } = of;
   if (isWhole) return html`<span class="quiet">${word === "–" ? "" : word}${why && `${word === "–" ? "" : ": "}${why}`}</span>`;
+  if (word === NOT_GONE) return html`<${Badge} of="overdue">${word}<//>`;
   return html`<span class="quiet" title=${why || undefined}>${word}</span>`;
 }
 

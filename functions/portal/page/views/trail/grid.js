@@ -11,9 +11,9 @@ import { SessionId } from "./popup.js";
 const ROW = 34;
 /** Rows drawn beyond what is in view. */
 const BEYOND = 12;
-const WIDTHS = { Message: 420, Justification: 260, Reason: 200, Actor: 200, Account: 220, Target: 190, Label: 190, Details: 300, Digest: 200, "Event ID": 200, Ticket: 260, "Session ID": 110, State: 120, Scope: 90, Outcome: 100, "Actor Type": 100, Category: 180 };
+const WIDTHS = { Message: 420, Justification: 260, Reason: 200, Actor: 185, Account: 220, "Session Username": 165, Target: 190, Label: 190, Details: 300, Digest: 200, "Event ID": 200, Ticket: 260, "Session ID": 110, State: 120, Scope: 90, Outcome: 100, "Actor Type": 100, Category: 180 };
 /** Room for a time, its offset where that is said in the cell, and how late it was recorded. */
-const timeWidth = (column, hasOffsets) => 180 + (hasOffsets ? 55 : 0) + (column.name === "Log Timestamp" ? 95 : 0);
+const timeWidth = (column, hasOffsets) => (column.name === "Log Timestamp" ? 285 : column.name.startsWith("Session") ? 255 : 215) + (hasOffsets ? 55 : 0);
 const widthOf = (column, hasOffsets) => (column.is_time ? timeWidth(column, hasOffsets) : (WIDTHS[column.name] ?? 150));
 const FIXED = { Outcome: ["success", "failure"], "Actor Type": ["user", "system", "scm", "service"], Scope: ["session", "role"] };
 const FROM_CATALOGUE = { Label: "label", Action: "action", Category: "category", State: "state", "Request Status": "request_status" };
@@ -103,7 +103,7 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
             onDblClick=${() => open(event)}
           >
             <td class="open"><button type="button" class="plain" tabindex="-1" aria-label=${`Open event ${event.id}`} onClick=${() => open(event)}>⤢</button></td>
-            ${columns.map((column) => html`<td><${Cell} column=${column} event=${event} zone=${zone} offset=${hasOffsets} /></td>`)}
+            ${columns.map((column) => html`<td><${Cell} column=${column} event=${event} zone=${zone} offset=${hasOffsets} isCurrent=${place === current} /></td>`)}
           </tr>`;
         })}
         ${to < rows.length && html`<tr class="space" aria-hidden="true" style=${{ height: `${(rows.length - to) * ROW}px` }}></tr>`}
@@ -112,7 +112,7 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
   </div>`;
 }
 
-function Cell({ column, event, zone, offset }) {
+function Cell({ column, event, zone, offset, isCurrent }) {
   const text = cell(column, event);
   if (text === "") return null;
   if (column.is_time) {
@@ -120,7 +120,7 @@ function Cell({ column, event, zone, offset }) {
     return html`<time datetime=${text} title=${`${shown(text, zone, { offset: true, millis: true })} · ${text}`}>${shown(text, zone, { offset })}</time>
       ${late > 0 && html` <span class="late" title=${`Recorded ${lasting(late)} after it occurred`}>late ${lasting(late)}</span>`}`;
   }
-  if (column.name === "Session ID") return html`<${SessionId} id=${text} />`;
+  if (column.name === "Session ID") return html`<${SessionId} id=${text} isCurrent=${isCurrent} />`;
   if (column.name === "State") return html`<${Badge} of=${text} />`;
   if (column.name === "Outcome" && text === "failure") return html`<${Badge} of="failed">failure<//>`;
   if (column.name === "Ticket") return html`<${Elsewhere} url=${event.ticket.url}>${event.ticket.id}<//>`;

@@ -8,8 +8,8 @@ import { SessionFacts } from "../sessions.js";
 
 const AFTER = 250;
 
-/** A session's id; its pop-up opens when it is pointed at, or pressed, and closes with Escape. */
-export function SessionId({ id }) {
+/** A session's id; its pop-up opens when it is pointed at, or pressed, and closes with Escape. The keyboard stops at that of the current row alone. */
+export function SessionId({ id, isCurrent }) {
   const [place, setPlace] = useState(null);
   const button = useRef(null);
   const timer = useRef(0);
@@ -17,7 +17,7 @@ export function SessionId({ id }) {
   const open = () => {
     const { left, bottom, top } = button.current.getBoundingClientRect();
     // Above the row where there is no room below it.
-    const isAbove = bottom + 320 > innerHeight && top > innerHeight / 2;
+    const isAbove = bottom + 430 > innerHeight && top > innerHeight / 2;
     setPlace({ left: Math.max(8, Math.min(left, innerWidth - 400)), ...(isAbove ? { bottom: innerHeight - top + 4 } : { top: bottom + 4 }) });
   };
   const soon = (what) => {
@@ -36,7 +36,7 @@ export function SessionId({ id }) {
     return () => (removeEventListener("keydown", onKey, true), removeEventListener("mousedown", onPress), removeEventListener("resize", close));
   }, [place]);
   return html`<span onMouseEnter=${() => soon(open)} onMouseLeave=${() => soon(close)}>
-    <button ref=${button} type="button" class="link" aria-expanded=${place ? "true" : "false"} aria-controls=${name} onClick=${() => (clearTimeout(timer.current), open())} onDblClick=${(event) => event.stopPropagation()}>${id}</button>
+    <button ref=${button} type="button" class="link" tabindex=${isCurrent ? 0 : -1} aria-expanded=${place ? "true" : "false"} aria-controls=${name} onClick=${() => (clearTimeout(timer.current), open())} onDblClick=${(event) => event.stopPropagation()}>${id}</button>
     ${place && html`<div id=${name} class="popup" role="dialog" aria-label=${`Session ${id}`} style=${Object.fromEntries(Object.entries(place).map(([side, px]) => [side, `${px}px`]))}><${Facts} id=${id} /></div>`}
   </span>`;
 }
