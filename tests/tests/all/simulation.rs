@@ -54,6 +54,7 @@ fn a_directory_that_is_down_delays_nobody_else_and_is_never_given_up() {
     let latest = |all: &[Duration]| all.iter().max().copied().unwrap_or_default();
     assert!(down.len() > 3 && others.len() > 20, "{} {}", down.len(), others.len());
     assert!(latest(&others) <= Duration::from_secs(3), "{:?}", latest(&others));
-    assert!(latest(&down) > Duration::from_secs(600), "it was down: {:?}", latest(&down));
+    // Long enough to be overdue; which of its windows end while it is down is chance's.
+    assert!(latest(&down) > Duration::from_secs(300), "it was down: {:?}", latest(&down));
     assert!(outcome.overdue > 0);
 }
