@@ -159,13 +159,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                 is_looking = false;
                 looks_at = Deadline::now() + LOOKS;
                 leads = found.leads;
-                if !summary.looked {
-                    summary.looked = true;
-                    // Who wonders whether windows end can ask when somebody last looked; nothing else depends on it.
-                    if let Err(error) = store.swept(Deadline::now() + READING).await {
-                        tracing::warn!(%error, "that what is due was read could not be kept: {error}");
-                    }
-                }
+                summary.looked = true;
                 for (tenant, stored) in found.due {
                     let Window { id, failing: is_failing, is_overdue, .. } = &stored.window;
                     failing.extend(is_failing.as_ref().map(|_| id.clone()));
@@ -200,6 +194,12 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                 }
                 summary.count(&id, outcome);
             }
+        }
+    }
+    if summary.looked {
+        // Who wonders whether windows end can ask when somebody last looked. It is kept when all else is done: no end waits for it.
+        if let Err(error) = store.swept(Deadline::now() + READING).await {
+            tracing::warn!(%error, "that what is due was read could not be kept: {error}");
         }
     }
     summary.failing = failing.len() as u64;

@@ -674,7 +674,7 @@ impl Store {
         })
     }
 
-    /// Keeps that a run saw just now what is due.
+    /// Keeps that a run, which ends now, saw what is due.
     ///
     /// # Errors
     /// The storage did not answer.
