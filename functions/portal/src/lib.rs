@@ -122,7 +122,8 @@ fn answer(function: &Portal, request: &ApiGatewayV2httpRequest) -> Result<ApiGat
 
 fn headers(function: &Portal, name: &str, hash: &[u8; 32]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let tag = format!("\"{}\"", BASE64_STANDARD.encode(hash));
+    // Weak: the same file is sent zipped or as it is (RFC 9110, section 8.8.1).
+    let tag = format!("W/\"{}\"", BASE64_STANDARD.encode(hash));
     headers.extend(HeaderValue::try_from(tag).ok().map(|tag| (header::ETAG, tag)));
     for (name, value) in [
         (header::CONTENT_TYPE, content_type(name)),
