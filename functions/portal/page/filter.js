@@ -11,7 +11,7 @@ const anyOf = (terms) => (terms.length === 1 ? terms[0] : `(${terms.join(" or ")
  * What is typed above a column as a term: `x` contains, `=x` is, `^x` begins with, `x$` ends with, `!x` does not contain, `*` is there, `-` is not. Over
  * times: a day, minute or second, or `from..until`, either of which may be missing, in the zone.
  */
-export function term(column, text, zone) {
+function term(column, text, zone) {
   const typed = text.trim();
   if (typed === "") return null;
   const each = (operator, value) => anyOf(column.paths.map((path) => `${path} ${operator}${value === undefined ? "" : ` ${quoted(value)}`}`));
@@ -40,7 +40,7 @@ function timeTerm(path, text, zone) {
 }
 
 /** Splits an expression at its outermost `and`s; one that has an outermost `or` is a single term. */
-export function terms(expression) {
+function terms(expression) {
   const parts = [];
   let [depth, from, isOr] = [0, 0, false];
   const scan = /"(?:[^"\\]|\\.)*"|[()]|\b(and|or)\b/gi;

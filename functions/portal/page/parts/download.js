@@ -8,7 +8,7 @@ import { localZone } from "../time.js";
 import { Act, Field } from "./dialog.js";
 
 /** The fields that every file has: its name, for which programme, in which zone. */
-export function FileFields({ name }) {
+function FileFields({ name }) {
   const { serviceZone, zone } = useApp();
   const others = [[zone, "the page's"], [localZone(), "this computer's"], ["UTC", "universal"]].filter(
     ([name], place, all) => name !== serviceZone && all.findIndex(([other]) => other === name) === place,
