@@ -199,6 +199,21 @@ test("an event is shown whole, and can be copied as it is", async () => {
   assert.equal(await focused(), "1");
 });
 
+test("a press of Enter opens a row and does nothing to what it opened", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail");
+  await found(page);
+  await rows(page).first().focus();
+  // The two halves of a press, as a slow machine has them: what the first opens is there before the second.
+  const keyboard = await page.context().newCDPSession(page);
+  const enter = { key: "Enter", code: "Enter", windowsVirtualKeyCode: 13 };
+  await keyboard.send("Input.dispatchKeyEvent", { type: "rawKeyDown", ...enter });
+  const close = page.getByRole("dialog").getByRole("button", { name: "Close" });
+  await until("its first button is focused", () => close.evaluate((it) => it === document.activeElement));
+  await keyboard.send("Input.dispatchKeyEvent", { type: "char", text: "\r", ...enter });
+  await keyboard.send("Input.dispatchKeyEvent", { type: "keyUp", ...enter });
+  await page.getByRole("dialog").getByRole("button", { name: "Copy", exact: true }).click();
+});
+
 test("dragging over the histogram selects a range", async () => {
   const page = await open("Ann Auditor", `#/activity/trail?since=${daysAgo(6)}`);
   const all = await found(page);

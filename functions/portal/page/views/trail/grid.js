@@ -65,7 +65,11 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
     if (by) {
       event.preventDefault();
       move(here + by);
-    } else if (event.key === "Enter") open(rows[here]);
+    } else if (event.key === "Enter") {
+      // Or the rest of this same press would reach what opens, whose first button closes it.
+      event.preventDefault();
+      open(rows[here]);
+    }
   };
   const choices = (column) => {
     if (FIXED[column.name]) return FIXED[column.name];
