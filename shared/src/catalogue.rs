@@ -339,6 +339,7 @@ pub const ACTIONS: &[Action] = &[
     service("package.configured", ocsf::UPDATED, "Access package configured", "{actor} configured access package {target}."),
     service("person.configured", ocsf::UPDATED, "Person configured", "{actor} configured person {target}."),
     service("organisation.configured", ocsf::UPDATED, "Organisation configured", "{actor} configured organisation {target}."),
+    service("saved.configured", ocsf::UPDATED, "Saved search configured", "{actor} configured saved search {target}."),
     service("stream.configured", ocsf::UPDATED, "Stream configured", "{actor} configured stream {target}."),
     service("stream.paused", ocsf::UPDATED, "Stream paused", "Stream {target} was paused.[ Reason: {reason}]"),
 ];

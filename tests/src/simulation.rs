@@ -556,9 +556,9 @@ async fn configure(world: &Arc<World>) {
         let application = Application::read(&json.to_string(), Place::OneMachine).expect("an application");
         let wanted = Wanted {
             content: serde_json::to_value(&application).ok(),
-            unconfigured: None,
             aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: String::new() }],
             shown: Some(Party { id: Some(format!("app-{number}")), ..Party::default() }),
+            ..Wanted::default()
         };
         let id = format!("app-{number}");
         let want = |_: Option<&_>| Ok::<_, shared::store::ReadError>(wanted.clone());

@@ -38,9 +38,9 @@ pub async fn put(
         .map_err(|errors| Problem::invalid("the application was not stored", errors))?;
     let wanted = Wanted {
         content: Some(serde_json::to_value(&application).map_err(|error| Problem::internal(&error))?),
-        unconfigured: None,
         aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: "/name".to_owned() }],
         shown: shown(id, Some(application.name.clone())),
+        ..Wanted::default()
     };
     // First, so that its directory is compared with its windows from the first one on.
     store.remember(&trail.tenant, trail.deadline).await?;
@@ -71,7 +71,7 @@ pub async fn delete(
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let there: Option<Application> = there.ok_or_else(missing)?.read()?;
         let shown = shown(id, there.map(|application| application.name));
-        Ok(Wanted { content: None, unconfigured: None, aliases: Vec::new(), shown })
+        Ok(Wanted { shown, ..Wanted::default() })
     };
     trail.configure(Kind::Application, id, caller, want).await?;
     let reason = format!("the application {id} was deleted");

@@ -29,7 +29,6 @@ pub async fn put(
     let alias = |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
     let wanted = Wanted {
         content: Some(serde_json::to_value(&person).map_err(|error| Problem::internal(&error))?),
-        unconfigured: None,
         aliases: person.aliases().map(alias).collect(),
         shown: Some(Party {
             kind: Some("person".to_owned()),
@@ -37,6 +36,7 @@ pub async fn put(
             name: person.name.clone(),
             email: person.emails.first().cloned(),
         }),
+        ..Wanted::default()
     };
     let status = match trail.configure(Kind::Person, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
         Configured::Created => 201,

@@ -45,7 +45,7 @@ pub async fn put(
         first.get_or_insert(before);
         // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        Ok(Wanted { content: Some(content), unconfigured: Some(unconfigured), aliases: Vec::new(), shown: None })
+        Ok(Wanted { content: Some(content), unconfigured: Some(unconfigured), ..Wanted::default() })
     };
     trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));

@@ -1,14 +1,18 @@
-//! What is configured: settings, people, applications, packages, organisations. Each is a document of a kind, with an id and a generation that counts its changes; each
-//! change is an event that holds the old and the new content, stored in the same transaction.
+//! What is configured: settings, people, applications, packages, organisations, streams, saved searches. Each is a document of a kind, with an id
+//! and a generation that counts its changes; each change is an event that holds the old and the new content, stored in the same transaction.
 //!
 //! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
 //! of a kind can share one.
+//!
+//! A document for which something is to be done from time to time stands in a queue (index `due`), under the time of the next time. Whoever does it
+//! keeps what they have to remember in attributes of their own, which no change of the document touches.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::Instant as Deadline;
 
 use crate::{
     access::Caller,
@@ -16,10 +20,11 @@ use crate::{
     folding::fold,
     instant::Instant,
     store::{
-        Pauses, ReadError, Trail, Unavailable,
+        Pauses, ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
         keys,
         transaction::{Change, Commit},
+        wire,
     },
 };
 
@@ -36,6 +41,10 @@ pub enum Kind {
     Package,
     /// An organisation whose people may ask for packages.
     Organisation,
+    /// A stream out to somebody else.
+    Stream,
+    /// A saved search or report.
+    Saved,
 }
 
 impl Kind {
@@ -47,6 +56,8 @@ impl Kind {
             Self::Application => "application",
             Self::Package => "package",
             Self::Organisation => "organisation",
+            Self::Stream => "stream",
+            Self::Saved => "saved",
         }
     }
 
@@ -58,6 +69,8 @@ impl Kind {
             Self::Application => "application.configured",
             Self::Package => "package.configured",
             Self::Organisation => "organisation.configured",
+            Self::Stream => "stream.configured",
+            Self::Saved => "saved.configured",
         }
     }
 }
@@ -88,12 +101,14 @@ pub struct Document {
     pub generation: u64,
     /// Its content; none of one that was deleted.
     pub content: Option<Value>,
+    /// When something is to be done for it next.
+    pub due_at: Option<Instant>,
     /// The keys of its other names.
     aliases: Vec<String>,
 }
 
 /// How a document is to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Its content; none takes it away.
     pub content: Option<Value>,
@@ -103,6 +118,20 @@ pub struct Wanted {
     pub aliases: Vec<Alias>,
     /// How the event about the change names it.
     pub shown: Option<Party>,
+    /// When something is to be done for it next.
+    pub due: Due,
+}
+
+/// When something is to be done for a document that changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Due {
+    /// When it was before, if it was.
+    #[default]
+    AsBefore,
+    /// Then.
+    At(Instant),
+    /// Never.
+    Never,
 }
 
 /// What a change came to.
@@ -150,7 +179,8 @@ impl Document {
         };
         // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
         let content = content.filter(|content: &Value| !content.is_null());
-        Ok(Self { generation: generation.ok_or_else(|| damaged("generation"))?, content, aliases, id })
+        let due_at = text(item.remove("due_at")).and_then(|at| at.parse().ok());
+        Ok(Self { generation: generation.ok_or_else(|| damaged("generation"))?, content, due_at, aliases, id })
     }
 }
 
@@ -255,6 +285,61 @@ impl Trail<'_> {
     }
 }
 
+/// A document for which something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueDocument {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Store {
+    /// The documents of a kind for which something is to be done until a time.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn due_documents(
+        &self,
+        kind: Kind,
+        until: Instant,
+        deadline: Deadline,
+    ) -> Result<Vec<DueDocument>, Unavailable> {
+        let mut due = Vec::new();
+        for shard in 0..keys::DUE_SHARDS {
+            let mut start = None;
+            loop {
+                let call = self
+                    .client
+                    .query()
+                    .table_name(&self.state)
+                    .index_name("due")
+                    .key_condition_expression("due = :due AND due_at <= :until")
+                    .expression_attribute_values(":due", AttributeValue::S(keys::documents_due_in(kind, shard)))
+                    .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
+                    .set_exclusive_start_key(start.take());
+                let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+                for item in page.items {
+                    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+                    let tenant = text("pk").and_then(|pk| keys::tenant_of_documents(pk, kind));
+                    let at = text("due_at").and_then(|at| at.parse().ok());
+                    match (tenant, text("sk"), at) {
+                        (Some(tenant), Some(id), Some(at)) => due.push(DueDocument { tenant, id: id.clone(), at }),
+                        _ => tracing::error!("an item in the queue of {}s cannot be read", kind.word()),
+                    }
+                }
+                start = page.next;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(due)
+    }
+}
+
 /// One change of a document.
 struct Step<'s> {
     kind: Kind,
@@ -291,16 +376,25 @@ impl Step<'_> {
         // In a fixed order, so that the same change is the same transaction.
         let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
         let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
-        let set = vec![
+        let mut set = vec![
             ("content", text(&content.as_ref().unwrap_or(&Value::Null).to_string())),
             ("generation", number(generation)),
             ("aliases", AttributeValue::L(has.iter().map(|alias| text(alias)).collect())),
         ];
+        let mut remove: &[&str] = &[];
+        match wanted.due {
+            Due::AsBefore => {}
+            Due::At(at) => {
+                set.push(("due", text(&keys::documents_due(kind, tenant, id))));
+                set.push(("due_at", text(&at.to_string())));
+            }
+            Due::Never => remove = &["due", "due_at"],
+        }
         let document = match before {
             None => Change::Insert([("pk", text(&pk)), ("sk", text(id))].into_iter().chain(set).collect()),
             Some(before) => {
                 let expected = ("generation", number(before.generation));
-                Change::Update { key: [pk, id.to_owned()], set, remove: &[], expected }
+                Change::Update { key: [pk, id.to_owned()], set, remove, expected }
             }
         };
         let added = has

@@ -7,7 +7,7 @@
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
-//! | document | `kind#tenant` | its id | |
+//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while something is to be done for it (streams, saved searches with a schedule) |
 //! | a document's other name | `kind_alias#tenant` | `e:value` | |
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
 //! | open window of an account | `window_open#tenant` | `account#directory` | |
@@ -76,6 +76,21 @@ pub fn day(tenant: &Tenant, day: i64) -> String {
 /// The partition of a tenant's documents of a kind, in the state table.
 pub fn documents(kind: Kind, tenant: &Tenant) -> String {
     format!("{}#{tenant}", kind.word())
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_documents(pk: &str, kind: Kind) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix(kind.word())?.strip_prefix('#')?)
+}
+
+/// The partition of the queue that a document stands in while something is to be done for it.
+pub fn documents_due(kind: Kind, tenant: &Tenant, id: &str) -> String {
+    documents_due_in(kind, due_shard(&format!("{tenant}#{id}")))
+}
+
+/// One of the partitions of that queue, of which there are [`DUE_SHARDS`].
+pub fn documents_due_in(kind: Kind, shard: u64) -> String {
+    format!("{}#{shard}", kind.word())
 }
 
 /// The partition of their other names.

@@ -120,9 +120,9 @@ impl Trail<'_> {
             let alias = |name| Alias { kind: NAME, name, pointer: "/name".to_owned() };
             Ok(Wanted {
                 content: content(id, package)?,
-                unconfigured: None,
                 aliases: name.clone().map(alias).into_iter().collect(),
                 shown: Some(shown("package", id, name.or(name_before))),
+                ..Wanted::default()
             })
         };
         self.configure_to_version(Kind::Package, id, by, wanted).await
@@ -145,9 +145,8 @@ impl Trail<'_> {
             let name = organisation.as_ref().map(|organisation| organisation.name.clone());
             Ok(Wanted {
                 content: content(id, organisation)?,
-                unconfigured: None,
-                aliases: Vec::new(),
                 shown: Some(shown("organisation", id, name.or(name_before))),
+                ..Wanted::default()
             })
         };
         self.configure_to_version(Kind::Organisation, id, by, wanted).await
