@@ -166,21 +166,38 @@ impl Aws {
     /// # Errors
     /// It is not known to be taken.
     pub async fn put_event(&self, bus: &str, event: &BusEvent) -> Result<(), CallError> {
+        match self.put_events(bus, std::slice::from_ref(event)).await?.pop().flatten() {
+            None => Ok(()),
+            Some(code) => Err(not_taken(code)),
+        }
+    }
+
+    /// Puts up to ten events on a bus, 256 KiB together; for each the code by which it was refused, if it was.
+    ///
+    /// # Errors
+    /// None is known to be taken.
+    pub async fn put_events(&self, bus: &str, events: &[BusEvent]) -> Result<Vec<Option<String>>, CallError> {
         let headers = [("x-amz-target", "AWSEvents.PutEvents"), ("content-type", "application/x-amz-json-1.1")];
-        let entry = json!({
-            "EventBusName": bus, "Source": EVENT_SOURCE, "DetailType": event.detail_type, "Detail": event.detail.to_string(),
-            "Time": event.time.seconds(),
-        });
-        let answer = self.post(Service::EventBridge, "/", &headers, json!({"Entries": [entry]}).to_string()).await?;
+        let entry = |event: &BusEvent| {
+            json!({
+                "EventBusName": bus, "Source": EVENT_SOURCE, "DetailType": event.detail_type,
+                "Detail": event.detail.to_string(), "Time": event.time.seconds(),
+            })
+        };
+        let entries: Vec<_> = events.iter().map(entry).collect();
+        let answer = self.post(Service::EventBridge, "/", &headers, json!({"Entries": entries}).to_string()).await?;
         let answer: Value =
             serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
         // A call that is answered by 200 may still have put nothing there.
         if answer["FailedEntryCount"] == json!(0) {
-            return Ok(());
+            return Ok(vec![None; events.len()]);
         }
-        let code = answer["Entries"][0]["ErrorCode"].as_str().unwrap_or_default().to_owned();
-        let is_final = !matches!(code.as_str(), "" | "InternalFailure" | "InternalException" | "ThrottlingException");
-        Err(CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final })
+        let refused = |place: usize| {
+            let entry = &answer["Entries"][place];
+            let is_taken = entry.get("EventId").is_some_and(Value::is_string);
+            (!is_taken).then(|| entry["ErrorCode"].as_str().unwrap_or_default().to_owned())
+        };
+        Ok((0..events.len()).map(refused).collect())
     }
 
     /// A call of a service that takes text, JSON but for SNS.
@@ -299,6 +316,12 @@ impl Aws {
             Err(_) => Err(passing(id, &format!("no answer within {time:?}"))),
         }
     }
+}
+
+/// EventBridge took the call and not the event.
+pub fn not_taken(code: String) -> CallError {
+    let is_final = !matches!(code.as_str(), "" | "InternalFailure" | "InternalException" | "ThrottlingException");
+    CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final }
 }
 
 /// It may work when it is tried again.

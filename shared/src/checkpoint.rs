@@ -15,6 +15,7 @@ use crate::{
     person::Known,
     review,
     settings::Thresholds,
+    stream,
     window::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
 };
 
@@ -93,6 +94,7 @@ pub const RULES: &[Rule] = &[
     rule("account.outside_patterns", High, "Does each account belong to its application?"),
     rule("account.without_application", High, "Is the application of each account configured?"),
     rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
+    rule(stream::PAUSED, High, "Does the trail reach everybody it is streamed to?"),
 ];
 
 /// The rules about an access: what they do not find any more is withdrawn.

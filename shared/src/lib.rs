@@ -12,6 +12,7 @@
 //! - [`alert`]: who is told of a finding, and in which words
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
 //! - [`ocsf`]: events as collectors of many sources read them
+//! - [`stream`]: the trail sent on to somebody else
 //! - [`review`]: what people make of what was given, and who may say so
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
@@ -65,6 +66,7 @@ pub mod secrets;
 pub mod session;
 pub mod settings;
 pub mod store;
+pub mod stream;
 pub mod sweep;
 pub mod window;
 pub mod zone;

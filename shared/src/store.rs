@@ -7,6 +7,7 @@
 //! | [`insert`] | put these events into the trail, unless they are there |
 //! | [`by_id`] | which events have these ids |
 //! | [`listing`] | which events, in which order, through which index |
+//! | [`feed`] | what was recorded since a place |
 //! | [`plan`] | which index is the narrowest that cannot miss one |
 //! | [`search`] | which events meet this filter and these words |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
@@ -18,11 +19,13 @@
 //! | [`follow`] | which accesses and findings do these events change |
 //! | [`reports`] | what do reports answer |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
+//! | [`streams`] | how far is a stream; who works on it |
 //! | [`outbox`] | which alerts are to be sent; which were |
 
 pub mod by_id;
 pub mod document;
 pub mod exports;
+pub mod feed;
 pub mod follow;
 pub mod insert;
 pub mod item;
@@ -35,6 +38,7 @@ pub mod projections;
 pub mod reports;
 pub mod reviews;
 pub mod search;
+pub mod streams;
 mod transaction;
 pub mod windows;
 mod wire;

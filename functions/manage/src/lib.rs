@@ -1,5 +1,6 @@
-//! What people change: settings, people, applications, packages, organisations, windows, findings, reviews. In reading order: [`handle`],
-//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`windows`], [`findings`], [`reviews`], [`alerts`] (a channel tried out).
+//! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews. In reading order: [`handle`],
+//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`], [`alerts`] (a
+//! channel tried out).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
@@ -11,6 +12,7 @@ pub mod packages;
 pub mod people;
 pub mod reviews;
 pub mod settings;
+pub mod streams;
 pub mod windows;
 
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct Manage {
     aws: Aws,
     /// The function that sends alerts.
     watch: String,
+    /// The function that sends streams.
+    forward: String,
 }
 
 impl Manage {
@@ -55,6 +59,7 @@ impl Manage {
             sweep: Sweep::new(variables, aws)?,
             aws: Aws::new(aws),
             watch: variables.text("WATCH_FUNCTION")?.to_owned(),
+            forward: variables.text("FORWARD_FUNCTION")?.to_owned(),
         })
     }
 }
@@ -82,6 +87,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     Parameters::read(request, &[])?;
     let trail = function.store.trail(tenant, now, deadline).await?;
     let sweep = &function.sweep;
+    let sender = streams::Sender { aws: &function.aws, forward: &function.forward };
     match route {
         "PUT /v1/settings" => settings::put(&trail, request, &caller, function.place).await,
         "PUT /v1/people/{id}" => people::put(&trail, request, &caller).await,
@@ -102,6 +108,10 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
         "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,
         "POST /v1/alerts/test" => alerts::test(&trail, request, &caller, &function.aws, &function.watch).await,
+        "PUT /v1/streams/{id}" => streams::put(&trail, request, &caller, function.place, &sender).await,
+        "DELETE /v1/streams/{id}" => streams::delete(&trail, request, &caller, &sender).await,
+        "POST /v1/streams/{id}/replay" => streams::replay(&trail, request, &caller, &sender).await,
+        "POST /v1/streams/{id}/test" => streams::test(&trail, request, &caller, &sender).await,
         "POST /v1/windows/reconcile" => windows::reconcile(&trail, sweep).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }

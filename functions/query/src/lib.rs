@@ -1,5 +1,5 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`counts`], [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications), [`alerts`], [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications), [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
@@ -12,6 +12,7 @@ pub mod page;
 pub mod reports;
 pub mod reviews;
 pub mod sessions;
+pub mod streams;
 pub mod windows;
 
 use std::sync::Arc;
@@ -98,6 +99,8 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/reviews/{id}/items" => reviews::items(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
+        "GET /v1/streams" => streams::list(&trail, request).await,
+        "GET /v1/streams/{id}" => streams::one(&trail, request).await,
         "GET /v1/alerts" => alerts::list(&trail, request).await,
         "GET /v1/alerts/{id}" => alerts::one(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),

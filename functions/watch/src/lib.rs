@@ -19,7 +19,7 @@ use shared::{
     aws::Aws,
     config::{ConfigError, Variables},
     outbound::Outbound,
-    store::Store,
+    store::{Store, Trail},
 };
 use tokio::time::Instant as Deadline;
 
@@ -33,6 +33,8 @@ pub struct Watch {
     ways: Ways,
     /// The queue of what cannot be taken.
     dead_letters: String,
+    /// The function that sends streams.
+    forward: String,
 }
 
 impl Watch {
@@ -47,6 +49,7 @@ impl Watch {
             aws: Aws::new(aws),
             ways: Ways::new(variables, aws, outbound)?,
             dead_letters: variables.text("DEAD_LETTERS")?.to_owned(),
+            forward: variables.text("FORWARD_FUNCTION")?.to_owned(),
         })
     }
 
@@ -54,6 +57,21 @@ impl Watch {
     pub async fn wake(&self, own_name: &str) {
         if let Err(error) = self.aws.invoke(own_name, &json!({"alerts": true})).await {
             tracing::warn!(%error, "what was queued is not sent at once, the schedule will: {error}");
+        }
+    }
+
+    /// Has the streams of a tenant sent that wait for what is recorded. Whoever is not called here is by the schedule, so that nothing of this can
+    /// hold up a batch.
+    pub(crate) async fn wake_streams(&self, trail: &Trail<'_>) {
+        let ids = trail.streams_to_wake().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "it is not known which streams of {} wait: {error}", trail.tenant);
+            Vec::new()
+        });
+        for id in ids {
+            let event = json!({"stream": {"tenant": trail.tenant, "id": id}});
+            if let Err(error) = self.aws.invoke(&self.forward, &event).await {
+                tracing::warn!(%error, "stream {id} of {} is not sent at once, the schedule will: {error}", trail.tenant);
+            }
         }
     }
 }

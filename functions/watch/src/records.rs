@@ -39,6 +39,7 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
                 continue;
             }
         };
+        function.wake_streams(&trail).await;
         let raised: Vec<Recorded> = events.iter().filter(|it| it.event.action == "finding.raised").cloned().collect();
         follow(function, &trail, events).await?;
         for finding in raised {

@@ -27,6 +27,7 @@ impl Functions {
         let mut functions = Self::default();
         functions = functions.add("disable", disable::Disable::new, disable::handle);
         functions = functions.add("export", export::Export::new, export::handle);
+        functions = functions.add("forward", forward::Forward::new, forward::handle);
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
         functions = functions.add("manage", manage::Manage::new, manage::handle);
         functions = functions.add("portal", |variables, _| portal::Portal::new(variables), portal::handle);

@@ -387,11 +387,16 @@ impl Step<'_> {
             Due::At(at) => {
                 set.push(("due", text(&keys::documents_due(kind, tenant, id))));
                 set.push(("due_at", text(&at.to_string())));
+                // Whoever does what is due counts their steps from here.
+                set.extend(before.is_none().then(|| ("step", number(0))));
             }
             Due::Never => remove = &["due", "due_at"],
         }
         let document = match before {
-            None => Change::Insert([("pk", text(&pk)), ("sk", text(id))].into_iter().chain(set).collect()),
+            None => {
+                let first = [("pk", text(&pk)), ("sk", text(id))];
+                Change::Insert(first.into_iter().chain(set).collect())
+            }
             Some(before) => {
                 let expected = ("generation", number(before.generation));
                 Change::Update { key: [pk, id.to_owned()], set, remove, expected }

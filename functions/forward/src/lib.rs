@@ -1,0 +1,93 @@
+//! Sends the trail on to others, as it is recorded. In reading order: [`handle`], [`queue`] (which streams are due), [`work`] (one stream, from its
+//! claim until nothing is left), [`targets`] (what a kind of target is sent, and what it says).
+
+pub mod queue;
+pub mod targets;
+pub mod work;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use aws_types::SdkConfig;
+use lambda_runtime::{Context, Error, LambdaEvent};
+use serde_json::{Value, json};
+use shared::{
+    aws::Aws,
+    config::{ConfigError, Variables},
+    event::Tenant,
+    instant::Clock,
+    store::Store,
+};
+use tokio::time::Instant as Deadline;
+
+use crate::targets::Targets;
+
+/// What the function keeps between invocations.
+#[derive(Debug)]
+pub struct Forward {
+    store: Store,
+    aws: Aws,
+    targets: Targets,
+    /// How long events gather for a file.
+    gather: Duration,
+}
+
+impl Forward {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            store: Store::new(variables, aws)?,
+            aws: Aws::new(aws),
+            targets: Targets::new(variables, aws)?,
+            gather: Duration::from_secs(variables.parsed("STREAM_GATHER_SECONDS")?),
+        })
+    }
+
+    /// The same by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { store: self.store.by(clock), ..self }
+    }
+
+    /// Has a run of its own work on a stream, so that none waits for another. A call that is lost costs a minute: the schedule finds the stream too.
+    async fn call(&self, own_name: &str, tenant: &Tenant, id: &str) {
+        let event = json!({"stream": {"tenant": tenant, "id": id}});
+        if let Err(error) = self.aws.invoke(own_name, &event).await {
+            tracing::warn!(%error, "nobody was called for stream {id} of {tenant}, the schedule will: {error}");
+        }
+    }
+}
+
+/// Works on one stream (`{"stream": {"tenant": "acme", "id": "siem"}}`; with `"asked": true` at once, whatever was wrong with it), or, called by a
+/// schedule, looks which streams are due.
+///
+/// # Errors
+/// The storage did not answer. The next run goes on where this one ended.
+pub async fn handle(function: Arc<Forward>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let LambdaEvent { payload, context, .. } = event;
+    let (end, own_name) = (end_of(&context), &context.env_config.function_name);
+    // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
+    if let Some(stream) = payload.get("stream") {
+        let tenant = stream["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
+        let id = stream["id"].as_str().ok_or("the event names no stream")?;
+        let is_asked = stream["asked"].as_bool().unwrap_or(false);
+        let outcome = Box::pin(work::work(&function, &tenant, id, is_asked, end)).await?;
+        if outcome == work::Outcome::Unfinished {
+            function.call(own_name, &tenant, id).await;
+        }
+        return Ok(json!({"stream": id, "outcome": format!("{outcome:?}")}));
+    }
+    let called = Box::pin(queue::run(&function, own_name, end)).await?;
+    Ok(json!({"called": called}))
+}
+
+/// When Lambda ends this invocation.
+fn end_of(context: &Context) -> Deadline {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Deadline::now() + Duration::from_millis(context.deadline).saturating_sub(now)
+}

@@ -1,0 +1,43 @@
+//! Which streams are due? A schedule asks each minute; whoever records something, or changes a stream, calls at once.
+
+use std::{collections::HashSet, time::Duration};
+
+use shared::store::{ReadError, document::Kind};
+use tokio::time::Instant as Deadline;
+
+use crate::Forward;
+
+/// How far ahead of its start a run looks: to the next one.
+const AHEAD: Duration = Duration::from_secs(55);
+/// Shortest pause before it looks again: the index follows the table.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Calls a run for each stream that is due now or before the next look; how often it did. Runs that overlap, and streams that are called for twice,
+/// are safe: a stream is worked on by who claims it.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<usize, ReadError> {
+    let clock = function.store.clock();
+    let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
+    let last = clock.now().plus(AHEAD);
+    let mut called = HashSet::new();
+    loop {
+        let due = function.store.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
+        let now = clock.now();
+        for stream in due.iter().filter(|stream| stream.at <= now) {
+            if called.insert((stream.tenant.clone(), stream.id.clone(), stream.at)) {
+                function.call(own_name, &stream.tenant, &stream.id).await;
+            }
+        }
+        // Whoever works on a stream puts it off again and again, and then nothing is to be done here.
+        let Some(next) = due.iter().map(|stream| stream.at).filter(|at| *at > now).min() else {
+            return Ok(called.len());
+        };
+        let pause = Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0)).max(PAUSE);
+        if Deadline::now() + pause >= until {
+            return Ok(called.len());
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,197 @@
+//! What a kind of target is sent, and what it says.
+
+use std::{io::Write as _, time::Duration};
+
+use aws_types::SdkConfig;
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use serde_json::Value;
+use shared::{
+    alert::BusEvent,
+    application::{Place, SecretName},
+    aws::{Aws, CallError, not_taken, s3::Bucket},
+    config::{ConfigError, Variables},
+    event::Tenant,
+    instant::Instant,
+    outbound::{NoAnswer, Outbound},
+    secrets::Secrets,
+    store::keys::Position,
+    stream::{self, Batch, Refusal, Target},
+};
+use tokio::time::Instant as Deadline;
+
+/// How long an address may take to answer.
+const POST: Duration = Duration::from_secs(15);
+/// How long S3 may take to store a file.
+const FILE: Duration = Duration::from_secs(30);
+
+/// What targets are reached by.
+#[derive(Debug)]
+pub struct Targets {
+    outbound: Outbound,
+    secrets: Secrets,
+    aws: Aws,
+    bucket: Bucket,
+    bus: String,
+}
+
+/// What a target did not take.
+#[derive(Debug)]
+pub struct NotTaken {
+    /// How many of the first events of the batch it took.
+    pub taken: usize,
+    /// Why not the rest.
+    pub refusal: Refusal,
+}
+
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> Self {
+        Self { taken: 0, refusal }
+    }
+}
+
+impl Targets {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub(crate) fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            outbound: Outbound::new(Place::from_variables(variables)?.reach()),
+            secrets: Secrets::new(variables, aws)?,
+            aws: Aws::new(aws),
+            bucket: Bucket::new(aws, variables.text("STREAM_BUCKET")?),
+            bus: variables.text("STREAM_BUS")?.to_owned(),
+        })
+    }
+
+    /// Sends a batch that holds something. It may be taken although this says otherwise, and then it is sent again.
+    ///
+    /// # Errors
+    /// What was not taken, and why.
+    pub async fn send(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        target: &Target,
+        batch: &Batch,
+        now: Instant,
+    ) -> Result<(), NotTaken> {
+        match target {
+            Target::Https { url, secrets } => {
+                self.post(tenant, url, secrets, batch.body(tenant, id), now).await.map_err(NotTaken::from)
+            }
+            Target::S3 => {
+                let key = stream::file_key(tenant, id, batch).unwrap_or_default();
+                self.store(&key, batch.lines().as_bytes()).await.map_err(NotTaken::from)
+            }
+            Target::EventBridge => {
+                let event = |(position, json): &(_, String)| bus_event("Audit event", json, position);
+                let events: Vec<_> = batch.events.iter().map(event).collect();
+                let said = self.aws.put_events(&self.bus, &events).await.map_err(of_aws)?;
+                let taken = said.iter().take_while(|code| code.is_none()).count();
+                match said.into_iter().flatten().next() {
+                    None => Ok(()),
+                    Some(code) => Err(NotTaken { taken, refusal: of_aws(not_taken(code)) }),
+                }
+            }
+        }
+    }
+
+    /// Sends a test message.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn test(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        target: &Target,
+        asked_by: &str,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let body = stream::test_body(tenant, id, asked_by);
+        match target {
+            Target::Https { url, secrets } => self.post(tenant, url, secrets, body.to_string(), now).await,
+            Target::S3 => {
+                let name = stream::message_id(format!("{now}{body}").as_bytes());
+                let key = format!("{}/test/{name}.jsonl.gz", stream::folder(tenant, id));
+                self.store(&key, format!("{body}\n").as_bytes()).await
+            }
+            Target::EventBridge => {
+                let event = BusEvent { detail_type: "Test message", detail: body, time: now };
+                self.aws.put_event(&self.bus, &event).await.map_err(of_aws)
+            }
+        }
+    }
+
+    /// Posts a body, signed by each secret (Standard Webhooks 1.0).
+    async fn post(
+        &self,
+        tenant: &Tenant,
+        url: &str,
+        secrets: &[SecretName],
+        body: String,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let mut keys = Vec::with_capacity(secrets.len());
+        for name in secrets {
+            let secret = self.secrets.read(tenant, name).await.map_err(|failure| refused(failure.detail))?;
+            let key = stream::signing_key(&secret).map_err(|detail| {
+                // What is wrong with it may have been put right.
+                self.secrets.forget(tenant, name);
+                refused(format!("the secret {name} {detail}"))
+            })?;
+            keys.push(key);
+        }
+        let id = stream::message_id(body.as_bytes());
+        let signature = stream::signature(&keys, &id, now.seconds(), &body);
+        let request = http::Request::post(url)
+            .header("content-type", "application/json")
+            .header("user-agent", "jit-audit")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", now.seconds())
+            .header("webhook-signature", signature)
+            .body(body);
+        let request = request.map_err(|error| refused(format!("the address cannot be asked: {error}")))?;
+        let answer = self.outbound.send(request, POST).await.map_err(|error| match error {
+            NoAnswer::Forbidden(detail) => refused(format!("the address is refused: {detail}")),
+            NoAnswer::Broken(detail) => refused(format!("the target gave no answer: {detail}")),
+        })?;
+        let status = answer.status;
+        if (200..=299).contains(&status) {
+            return Ok(());
+        }
+        if matches!(status, 401 | 403) {
+            // It may be signed by a secret that was replaced.
+            secrets.iter().for_each(|name| self.secrets.forget(tenant, name));
+        }
+        let redirected = if (300..=399).contains(&status) { ", and redirects are not followed" } else { "" };
+        Err(Refusal {
+            error: format!("the target answered {status}{redirected}"),
+            retry_after: answer.retry_after(),
+            is_too_large: status == 413,
+        })
+    }
+
+    /// Stores lines as a file.
+    async fn store(&self, key: &str, lines: &[u8]) -> Result<(), Refusal> {
+        let mut file = GzEncoder::new(Vec::with_capacity(lines.len() / 8), Compression::default());
+        let file = file.write_all(lines).and_then(|()| file.finish());
+        let file = file.map_err(|error| refused(format!("the file cannot be made: {error}")))?;
+        let stored = self.bucket.put(key, "application/gzip", Bytes::from(file), Deadline::now() + FILE).await;
+        stored.map_err(of_aws)
+    }
+}
+
+fn bus_event(detail_type: &'static str, json: &str, position: &Position) -> BusEvent {
+    BusEvent { detail_type, detail: serde_json::from_str::<Value>(json).unwrap_or_default(), time: position.at }
+}
+
+fn refused(error: String) -> Refusal {
+    Refusal { error, retry_after: None, is_too_large: false }
+}
+
+fn of_aws(error: CallError) -> Refusal {
+    refused(error.detail)
+}

@@ -1,0 +1,419 @@
+//! One stream: from its claim until nothing is left to be sent, or its target does not take it.
+//!
+//! A run has the stream until the time under which it stands in the queue, and renews that with each batch. A batch that the target took moves the
+//! stream's place; a run that dies before that is put down leaves the batch to be sent again. While a batch is on its way the next one is read.
+//!
+//! When nothing is left a run stays until nothing was recorded for a while, as what is recorded is to be sent as soon as it can be read; only files
+//! are not waited for like this.
+
+use std::time::Duration;
+
+use shared::{
+    chance,
+    event::{Recorded, Tenant},
+    instant::Instant,
+    store::{
+        ReadError, Trail,
+        feed::Wants,
+        keys::Position,
+        listing::{Listing, Pace},
+        streams::{Next, StoredStream},
+    },
+    stream::{Batch, Limits, Progress, Shape, Stream, Target, TestState},
+};
+use tokio::time::{Instant as Deadline, sleep};
+
+use crate::{Forward, targets::NotTaken};
+
+/// How long a run has a stream without renewing that.
+const LEASE: Duration = Duration::from_secs(60);
+/// Kept of an invocation's time for what is under way: a batch and the storage.
+const UNDER_WAY: Duration = Duration::from_secs(50);
+/// How long the storage may take.
+const STORING: Duration = Duration::from_secs(20);
+/// How long a run reads on from where it began to read; then it looks what has become of the stream.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long a batch may take to fill where hardly anything is wanted.
+const GATHERING: Duration = Duration::from_secs(5);
+/// Shortest time between looks: what comes one by one is sent in some batches a second.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// Longest time between looks of a run that stays.
+const LONGEST_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// How long a run stays after the last event, beyond the time by which the feed is behind.
+const STAYS: Duration = Duration::from_secs(2);
+/// Pauses between tries up to this are waited for by the run itself.
+const WAITED_FOR: Duration = Duration::from_secs(10);
+/// When somebody looks at an idle stream whom nobody called.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was nothing to do: somebody else is at it, it is not its time, or it was deleted.
+    Nothing,
+    /// All that there is was sent.
+    Sent,
+    /// The target does not take it; it is tried again later.
+    Refused,
+    /// There is more, and no time left.
+    Unfinished,
+}
+
+/// How a look at the trail ended.
+enum Looked {
+    /// All was sent that can be read by now.
+    Through,
+    /// There may be more.
+    More,
+    /// The target refused; wait that long.
+    Refused(Duration),
+    /// Somebody else has the stream.
+    Lost,
+}
+
+/// Works on a stream.
+///
+/// # Errors
+/// The storage did not answer, or something is damaged. Who comes next goes on from the place that was kept.
+pub async fn work(
+    function: &Forward,
+    tenant: &Tenant,
+    id: &str,
+    is_asked: bool,
+    end: Deadline,
+) -> Result<Outcome, ReadError> {
+    let last = end.checked_sub(UNDER_WAY).unwrap_or_else(Deadline::now);
+    let run = format!("{:016x}", chance::number());
+    let run = Run { function, tenant, id, run };
+    let trail = run.trail().await?;
+    let Some(mut stored) = run.claim(&trail, is_asked).await? else { return Ok(Outcome::Nothing) };
+    let mut quiet_since = Deadline::now();
+    loop {
+        let trail = run.trail().await?;
+        let Some(stream) = stored.stream.clone() else {
+            run.bury(&trail, stored).await?;
+            return Ok(Outcome::Nothing);
+        };
+        let begun = Deadline::now();
+        if stored.progress.test.as_ref().is_some_and(|test| test.state == TestState::Waiting) {
+            let Some(tested) = run.test(&trail, stored, &stream).await? else { return Ok(Outcome::Nothing) };
+            stored = tested;
+        }
+        let sent = stored.progress.sent;
+        let looked = run.look(&trail, &mut stored, &stream, last).await?;
+        if stored.progress.sent > sent {
+            quiet_since = Deadline::now();
+        }
+        let has_time = Deadline::now() < last;
+        match looked {
+            Looked::Lost => return Ok(Outcome::Nothing),
+            Looked::More if has_time => {}
+            Looked::More => {
+                run.put_down(&trail, stored, Duration::ZERO).await?;
+                return Ok(Outcome::Unfinished);
+            }
+            Looked::Refused(pause) if pause <= WAITED_FOR && has_time => sleep(pause).await,
+            Looked::Refused(pause) => {
+                run.put_down(&trail, stored, pause).await?;
+                return Ok(Outcome::Refused);
+            }
+            Looked::Through if stream.target == Target::S3 => {
+                // What comes gathers for the next file.
+                run.put_down(&trail, stored, function.gather).await?;
+                return Ok(Outcome::Sent);
+            }
+            Looked::Through => {
+                let oldest = run.oldest(&trail, &stored, &stream).await?;
+                let now = function.store.clock().now();
+                let lag = trail.feed_lag();
+                let wait = match oldest {
+                    // When it can be read.
+                    Some(at) => Duration::from_millis(u64::try_from(at.plus(lag).millis() - now.millis()).unwrap_or(0)),
+                    None if quiet_since.elapsed() < lag + STAYS => LONGEST_BETWEEN_LOOKS,
+                    None => {
+                        let Some(idle) = run.put_down(&trail, stored, IDLE).await? else { return Ok(Outcome::Nothing) };
+                        // Whoever recorded something in this moment saw that the stream was being worked on, and called nobody.
+                        if run.oldest(&trail, &idle, &stream).await?.is_none() {
+                            return Ok(Outcome::Sent);
+                        }
+                        let Some(claimed) = run.claim(&trail, false).await? else { return Ok(Outcome::Nothing) };
+                        stored = claimed;
+                        quiet_since = Deadline::now();
+                        continue;
+                    }
+                };
+                if !has_time {
+                    run.put_down(&trail, stored, wait).await?;
+                    return Ok(Outcome::Unfinished);
+                }
+                let since = begun.elapsed();
+                sleep(wait.min(LONGEST_BETWEEN_LOOKS).max(BETWEEN_LOOKS.saturating_sub(since))).await;
+            }
+        }
+        // What people made of it meanwhile.
+        match run.again(&trail, stored).await? {
+            Some(there) => stored = there,
+            None => return Ok(Outcome::Nothing),
+        }
+    }
+}
+
+/// A run that works on a stream.
+struct Run<'f> {
+    function: &'f Forward,
+    tenant: &'f Tenant,
+    id: &'f str,
+    /// Its name.
+    run: String,
+}
+
+impl Run<'_> {
+    async fn trail(&self) -> Result<Trail<'_>, ReadError> {
+        let store = &self.function.store;
+        store.trail(self.tenant, store.clock().now(), Deadline::now() + STORING).await
+    }
+
+    /// The trail for what begins now.
+    fn now<'t>(&self, trail: &Trail<'t>) -> Trail<'t> {
+        trail.at(self.function.store.clock().now(), Deadline::now() + STORING)
+    }
+
+    /// Takes the stream, unless somebody else has it. One that fails is taken at its time, or when somebody asked for that.
+    async fn claim(&self, trail: &Trail<'_>, is_asked: bool) -> Result<Option<StoredStream>, ReadError> {
+        let trail = self.now(trail);
+        let Some(stored) = trail.stream(self.id).await? else { return Ok(None) };
+        // One that nobody is to work on was deleted.
+        let Some(due_at) = stored.due_at else { return Ok(None) };
+        let is_early = stored.progress.attempts > 0 && trail.now < due_at && !is_asked;
+        if stored.is_held(trail.now) || is_early {
+            return Ok(None);
+        }
+        let progress = stored.progress.clone();
+        let next = Next { progress, run: Some(self.run.clone()), due_at: Some(trail.now.plus(LEASE)) };
+        trail.advance_stream(&stored, next).await
+    }
+
+    /// The stream as it is now, if this run still has it.
+    async fn again(&self, trail: &Trail<'_>, before: StoredStream) -> Result<Option<StoredStream>, ReadError> {
+        let trail = self.now(trail);
+        let there = trail.stream(&before.id).await?;
+        Ok(there.filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now)))
+    }
+
+    /// Makes a change of what this run has, whatever else people changed meanwhile; none where somebody else has the stream.
+    async fn keep(
+        &self,
+        trail: &Trail<'_>,
+        mut stored: StoredStream,
+        change: impl Fn(&mut Progress),
+        until: Until,
+    ) -> Result<Option<StoredStream>, ReadError> {
+        loop {
+            let trail = self.now(trail);
+            let mut progress = stored.progress.clone();
+            change(&mut progress);
+            let next = match until {
+                Until::Lease => Next { run: Some(self.run.clone()), due_at: Some(trail.now.plus(LEASE)), progress },
+                Until::Then(pause) => Next { run: None, due_at: Some(trail.now.plus(pause)), progress },
+                Until::Never => Next { run: None, due_at: None, progress },
+            };
+            let is_to_be_told = match until {
+                Until::Lease | Until::Then(_) => next.progress.is_to_be_paused() || next.progress.goes_on_again(),
+                Until::Never => next.progress.paused_at.is_some(),
+            };
+            let kept = match is_to_be_told {
+                true => trail.tell_of_stream(&stored, next).await?,
+                false => trail.advance_stream(&stored, next).await?,
+            };
+            if kept.is_some() {
+                return Ok(kept);
+            }
+            match self.again(&trail, stored).await? {
+                Some(there) => stored = there,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Leaves the stream to who comes after a pause.
+    async fn put_down(
+        &self,
+        trail: &Trail<'_>,
+        stored: StoredStream,
+        pause: Duration,
+    ) -> Result<Option<StoredStream>, ReadError> {
+        self.keep(trail, stored, |_| {}, Until::Then(pause)).await
+    }
+
+    /// Takes a stream that was deleted out of the queue.
+    async fn bury(&self, trail: &Trail<'_>, stored: StoredStream) -> Result<(), ReadError> {
+        // What was told of it has to be taken back, in its round.
+        let none = |it: &mut Progress| {
+            *it = Progress { paused_at: it.paused_at, pauses: it.pauses, ..Progress::default() };
+        };
+        self.keep(trail, stored, none, Until::Never).await.map(drop)
+    }
+
+    /// When the oldest event was recorded that is still to be looked at.
+    async fn oldest(
+        &self,
+        trail: &Trail<'_>,
+        stored: &StoredStream,
+        stream: &Stream,
+    ) -> Result<Option<Instant>, ReadError> {
+        let after = stored.progress.clone().of(stream).after(stream);
+        self.now(trail).recorded_after(&after, &stored.wants()?).await
+    }
+
+    /// Sends the test message that somebody asked for.
+    async fn test(
+        &self,
+        trail: &Trail<'_>,
+        stored: StoredStream,
+        stream: &Stream,
+    ) -> Result<Option<StoredStream>, ReadError> {
+        let Some(asked) = stored.progress.test.clone() else { return Ok(Some(stored)) };
+        let Forward { targets, store, .. } = self.function;
+        let said = targets.test(self.tenant, self.id, &stream.target, &asked.asked_by, store.clock().now()).await;
+        let now = store.clock().now();
+        let change = |progress: &mut Progress| {
+            // One that was asked for meanwhile is another.
+            if let Some(test) = progress.test.as_mut().filter(|test| test.asked_at == asked.asked_at) {
+                match &said {
+                    Ok(()) => (test.state, test.sent_at) = (TestState::Sent, Some(now)),
+                    Err(refusal) => (test.state, test.error) = (TestState::Failed, Some(refusal.error.clone())),
+                }
+            }
+        };
+        self.keep(trail, stored, change, Until::Lease).await
+    }
+
+    /// Sends what can be read now.
+    async fn look(
+        &self,
+        trail: &Trail<'_>,
+        stored: &mut StoredStream,
+        stream: &Stream,
+        last: Deadline,
+    ) -> Result<Looked, ReadError> {
+        let until = last.min(Deadline::now() + LOOK);
+        let trail = trail.at(self.function.store.clock().now(), Deadline::now() + LOOK + STORING);
+        let begun = stored.progress.clone().of(stream);
+        let wants = stored.wants()?;
+        let limits = begun.limits(stream);
+        let listing = trail.feed(&begun.after(stream), &wants, Pace::All);
+        let mut reader = Reader { listing, wants: &wants, shape: stream.shape, limits, carried: None };
+        let end = Position::before(trail.feed_end());
+        let mut batch = reader.gather().await?;
+        loop {
+            let Some(place) = batch.place.clone() else {
+                // Nothing is left. That it was looked at up to here spares the next look days that hold nothing.
+                if Some(&end) > begun.place.as_ref() && begun.after(stream).at.plus(IDLE) < end.at {
+                    let passed = |progress: &mut Progress| of(progress, stream).took(0, Some(end.clone()), trail.now);
+                    match self.keep(&trail, stored.clone(), passed, Until::Lease).await? {
+                        Some(kept) => *stored = kept,
+                        None => return Ok(Looked::Lost),
+                    }
+                }
+                return Ok(Looked::Through);
+            };
+            let now = self.function.store.clock().now();
+            let (sent, following) = match batch.events.is_empty() {
+                true => (Ok(()), reader.gather().await),
+                false => {
+                    let sending = self.function.targets.send(self.tenant, self.id, &stream.target, &batch, now);
+                    tokio::join!(sending, reader.gather())
+                }
+            };
+            let now = self.function.store.clock().now();
+            let count = batch.events.len();
+            let (taken, done, refusal) = match sent {
+                Ok(()) => (count, Some(place), None),
+                Err(NotTaken { taken, refusal }) => {
+                    let error = &refusal.error;
+                    tracing::warn!(%error, "stream {} of {}: {error}", self.id, self.tenant);
+                    let done = taken.checked_sub(1).and_then(|last| batch.events.get(last));
+                    (taken, done.map(|(place, _)| place.clone()), Some(refusal))
+                }
+            };
+            let change = |progress: &mut Progress| {
+                let progress = of(progress, stream);
+                progress.took(taken, done.clone(), now);
+                if let Some(refusal) = &refusal {
+                    progress.refused(refusal, count - taken, now);
+                }
+            };
+            match self.keep(&trail, stored.clone(), change, Until::Lease).await? {
+                Some(kept) => *stored = kept,
+                None => return Ok(Looked::Lost),
+            }
+            if let Some(refusal) = refusal {
+                return Ok(Looked::Refused(stored.progress.pause(&refusal, chance::up_to)));
+            }
+            batch = following?;
+            if Deadline::now() >= until {
+                return Ok(Looked::More);
+            }
+        }
+    }
+}
+
+/// How long a run has a stream after a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// As long as a lease.
+    Lease,
+    /// No more; somebody is to come after a pause.
+    Then(Duration),
+    /// No more, and nobody is to come.
+    Never,
+}
+
+/// The progress of the stream as this run knows it.
+fn of<'p>(progress: &'p mut Progress, stream: &Stream) -> &'p mut Progress {
+    *progress = std::mem::take(progress).of(stream);
+    progress
+}
+
+/// Reads the trail batch by batch.
+struct Reader<'t> {
+    listing: Listing<'t>,
+    wants: &'t Wants,
+    shape: Shape,
+    limits: Limits,
+    /// What did not fit into the last batch.
+    carried: Option<Recorded>,
+}
+
+impl Reader<'_> {
+    /// The next batch; one without a place at the end.
+    async fn gather(&mut self) -> Result<Batch, ReadError> {
+        let (begun, mut batch) = (Deadline::now(), Batch::default());
+        loop {
+            let recorded = match self.carried.take() {
+                Some(carried) => carried,
+                None => match self.listing.next().await? {
+                    Some(recorded) => recorded,
+                    None => return Ok(batch),
+                },
+            };
+            let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
+            if !self.wants.wants(&recorded) {
+                batch.place = Some(position);
+            } else {
+                let json = self.shape.written(&recorded);
+                // A file holds events of one day.
+                let is_of_day =
+                    batch.events.first().is_none_or(|(it, _)| it.at.day_number() == position.at.day_number());
+                if !is_of_day || !batch.has_room(json.len(), self.limits) {
+                    self.carried = Some(recorded);
+                    return Ok(batch);
+                }
+                batch.push(position, json);
+            }
+            if begun.elapsed() >= GATHERING {
+                return Ok(batch);
+            }
+        }
+    }
+}

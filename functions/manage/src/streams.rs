@@ -1,0 +1,149 @@
+//! Streams: what is sent on to whom. What is sent stands in `functions/forward`.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde_json::json;
+use shared::{
+    access::Caller,
+    api,
+    application::Place,
+    aws::Aws,
+    ijson::FieldError,
+    problem::Problem,
+    store::{
+        Trail,
+        document::{Configured, Document, Due, Kind, Wanted},
+        streams::named,
+    },
+    stream::{self, Asked, MOST_STREAMS, Stream},
+};
+
+/// The function that sends, and how it is called.
+pub struct Sender<'m> {
+    /// By which it is called.
+    pub aws: &'m Aws,
+    /// Its name.
+    pub forward: &'m str,
+}
+
+impl Sender<'_> {
+    /// Has a stream worked on at once. A call that is lost costs a minute: the schedule finds the stream too.
+    async fn call(&self, trail: &Trail<'_>, id: &str) {
+        let event = json!({"stream": {"tenant": trail.tenant, "id": id, "asked": true}});
+        if let Err(error) = self.aws.invoke(self.forward, &event).await {
+            tracing::warn!(%error, "stream {id} is not worked on at once, the schedule will: {error}");
+        }
+    }
+}
+
+fn missing() -> Problem {
+    Problem::not_found("no stream with this id is configured in the tenant")
+}
+
+/// The stream as it is now.
+async fn answer(trail: &Trail<'_>, id: &str, status: u16) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let stored = trail.stream(id).await?.ok_or_else(missing)?;
+    Ok(api::json(status, &trail.answered_stream(&stored).await?.ok_or_else(missing)?))
+}
+
+/// `PUT /v1/streams/{id}`: makes the stream as the body says, whole. One that is there keeps its place.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 409 where there are too many; 503.
+pub async fn put(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    place: Place,
+    sender: &Sender<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let refused = |errors| Problem::invalid("the stream was not stored", errors);
+    let asked = Asked::read(&api::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
+    let (streams, _) = trail.streams(None).await?;
+    let others = streams.iter().filter(|stored| stored.stream.is_some() && stored.id != id).count();
+    if others >= MOST_STREAMS {
+        let detail = format!("there are {others} streams, which is the most; delete one that is not needed any more");
+        return Err(Problem::conflict(detail, Vec::new()));
+    }
+    let oldest = trail.now.minus(trail.settings.retention());
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        let before: Option<Stream> = there.map(Document::read).transpose()?.flatten();
+        let stream = asked.clone().stream(before.as_ref(), trail.now, oldest);
+        let stream = stream.map_err(|detail| refused(vec![FieldError::new("/from", detail)]))?;
+        Ok(Wanted {
+            content: Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?),
+            shown: Some(named(id)),
+            // One that is there is due when it was, or is being worked on.
+            due: if before.is_some() { Due::AsBefore } else { Due::At(trail.now) },
+            ..Wanted::default()
+        })
+    };
+    let configured = trail.configure(Kind::Stream, id, caller, want).await?;
+    sender.call(trail, id).await;
+    answer(trail, id, if configured == Configured::Created { 201 } else { 200 }).await
+}
+
+/// `DELETE /v1/streams/{id}`: takes the stream away, its place with it. What was sent stays where it was sent.
+///
+/// # Errors
+/// 404, 503.
+pub async fn delete(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    sender: &Sender<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        there.ok_or_else(missing)?;
+        // Who works on it sees that it is gone, and takes back what was told of it.
+        Ok(Wanted { shown: Some(named(id)), due: Due::At(trail.now), ..Wanted::default() })
+    };
+    trail.configure(Kind::Stream, id, caller, want).await?;
+    sender.call(trail, id).await;
+    Ok(api::no_content())
+}
+
+/// `POST /v1/streams/{id}/replay {"from": …}`: sends again what was recorded since then, and what follows.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 404; 503.
+pub async fn replay(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    sender: &Sender<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let from = stream::read_replay(&api::json_body(request)?, &trail.settings.zone)
+        .map_err(|errors| Problem::invalid("nothing is sent again", errors))?;
+    let oldest = trail.now.minus(trail.settings.retention());
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        let before: Option<Stream> = there.ok_or_else(missing)?.read()?;
+        let before = before.ok_or_else(missing)?;
+        // Twice at the same moment is once.
+        let replays = before.replays + u32::from(before.begun_at != trail.now);
+        let stream = Stream { from: from.at(trail.now, oldest), begun_at: trail.now, replays, ..before };
+        let content = Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?);
+        Ok(Wanted { content, shown: Some(named(id)), ..Wanted::default() })
+    };
+    trail.configure(Kind::Stream, id, caller, want).await?;
+    sender.call(trail, id).await;
+    answer(trail, id, 200).await
+}
+
+/// `POST /v1/streams/{id}/test`: sends a test message, and says nothing yet of what became of it.
+///
+/// # Errors
+/// 404, 503.
+pub async fn test(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    sender: &Sender<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    trail.ask_for_stream_test(id, &caller.actor().shown()).await?.ok_or_else(missing)?;
+    sender.call(trail, id).await;
+    answer(trail, id, 202).await
+}

@@ -1,0 +1,39 @@
+//! Streams: how far each is, and what is wrong with it.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    api::{self, Parameters},
+    paging,
+    problem::Problem,
+    store::Trail,
+};
+
+/// `GET /v1/streams`: the streams, in the order of their ids.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let parameters = Parameters::read(request, &["limit", "cursor"])?;
+    let read = async |after: Option<&str>| {
+        let (streams, goes_on) = trail.streams(after).await?;
+        let mut read = Vec::with_capacity(streams.len());
+        for stored in streams {
+            let answered = trail.answered_stream(&stored).await?;
+            read.push((stored.id, answered));
+        }
+        Ok::<_, Problem>((read, goes_on))
+    };
+    paging::list(trail, &parameters, "streams", read).await
+}
+
+/// `GET /v1/streams/{id}`: one stream.
+///
+/// # Errors
+/// 404, 503.
+pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let missing = || Problem::not_found("no stream with this id is configured in the tenant");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let stored = trail.stream(id).await?.ok_or_else(missing)?;
+    Ok(api::json(200, &trail.answered_stream(&stored).await?.ok_or_else(missing)?))
+}
