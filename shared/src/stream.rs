@@ -495,15 +495,12 @@ impl Progress {
         if count > 0 {
             self.sent += u64::try_from(count).unwrap_or(u64::MAX);
             self.last_sent_at = Some(now);
-            self.answers();
+            self.attempts = 0;
+            self.error = None;
+            self.failing_since = None;
+            // What was too large once may have been somebody's mistake in between: batches grow again, slowly.
+            self.most = self.most.map(|most| if count >= most { most + most / 32 + 1 } else { most });
         }
-    }
-
-    /// The target answers.
-    fn answers(&mut self) {
-        self.attempts = 0;
-        self.error = None;
-        self.failing_since = None;
     }
 
     /// A batch of `count` events was not taken.
@@ -535,41 +532,76 @@ impl Progress {
     }
 }
 
-/// A stream as it is answered. `oldest` is when the oldest event was recorded that it has still to look at.
-pub fn answered(
-    id: &str,
-    stream: &Stream,
-    progress: &Progress,
+/// A stream as it is answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answered {
+    id: String,
+    #[serde(flatten)]
+    stream: Stream,
+    state: State,
+    /// What was recorded up to then was sent or is not wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<Instant>,
+    lag_ms: i64,
+    sent: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_sent_at: Option<Instant>,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused_at: Option<Instant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     next_try_at: Option<Instant>,
-    oldest: Option<Instant>,
-    now: Instant,
-) -> Value {
-    let mut answer = serde_json::to_value(stream).unwrap_or_default();
-    answer["id"] = id.into();
-    let state = match (progress.paused_at, progress.attempts) {
-        (Some(_), _) => "paused",
-        (None, 0) => "running",
-        (None, _) => "failing",
-    };
-    answer["state"] = state.into();
-    let lag = oldest.map_or(0, |oldest| (now.millis() - oldest.millis()).max(0));
-    answer["lag_ms"] = lag.into();
-    answer["sent"] = progress.sent.into();
-    answer["attempts"] = progress.attempts.into();
-    for (name, value) in [
-        ("place", progress.place.as_ref().map(|place| json!(place.at))),
-        ("last_sent_at", progress.last_sent_at.map(|at| json!(at))),
-        ("error", progress.error.as_ref().map(|error| json!(error))),
-        ("failing_since", progress.failing_since.map(|at| json!(at))),
-        ("paused_at", progress.paused_at.map(|at| json!(at))),
-        ("next_try_at", next_try_at.filter(|_| progress.attempts > 0).map(|at| json!(at))),
-        ("test", progress.test.as_ref().map(|test| json!(test))),
-    ] {
-        if let Some(value) = value {
-            answer[name] = value;
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<Test>,
+}
+
+/// How a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// What is recorded is sent.
+    Running,
+    /// The target did not take something, and is tried again soon.
+    Failing,
+    /// It did not for a while, which was told; it is tried again all the same.
+    Paused,
+}
+
+impl Answered {
+    /// A stream as it is answered. `oldest` is when the oldest event was recorded that it has still to look at.
+    pub fn new(
+        id: &str,
+        stream: &Stream,
+        progress: Progress,
+        due_at: Option<Instant>,
+        oldest: Option<Instant>,
+        now: Instant,
+    ) -> Self {
+        let Progress { place, sent, last_sent_at, attempts, error, failing_since, paused_at, test, .. } = progress;
+        Self {
+            id: id.to_owned(),
+            stream: stream.clone(),
+            state: match (paused_at, attempts) {
+                (Some(_), _) => State::Paused,
+                (None, 0) => State::Running,
+                (None, _) => State::Failing,
+            },
+            place: place.map(|place| place.at),
+            lag_ms: oldest.map_or(0, |oldest| (now.millis() - oldest.millis()).max(0)),
+            sent,
+            last_sent_at,
+            attempts,
+            error,
+            failing_since,
+            paused_at,
+            next_try_at: due_at.filter(|_| attempts > 0),
+            test,
         }
     }
-    answer
 }
 
 #[cfg(test)]
@@ -681,6 +713,9 @@ mod tests {
         progress.paused_at = Some(at(5));
         assert!(!progress.is_to_be_paused() && !progress.goes_on_again());
         progress.took(1, Some(position(1)), at(30));
+        assert_eq!(progress.most, Some(4));
+        progress.took(4, Some(position(2)), at(31));
+        assert_eq!(progress.most, Some(5));
         assert!(progress.goes_on_again() && progress.error.is_none() && progress.failing_since.is_none());
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -37,8 +37,12 @@ pub struct Received {
     pub at: Instant,
     /// Its content type.
     pub content_type: String,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body.
     pub body: Value,
+    /// The same as it came.
+    pub text: String,
 }
 
 /// Takes what is posted to any path.
@@ -89,6 +93,8 @@ impl Webhooks {
         let received = Received {
             at,
             content_type: content_type.to_owned(),
+            headers: head.headers.clone(),
+            text: String::from_utf8_lossy(&body).into_owned(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
         };
         self.received.lock().expect("received").entry(path.clone()).or_default().push(received);

@@ -5,7 +5,7 @@
 //! queue.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     checkpoint,
@@ -21,7 +21,7 @@ use crate::{
         keys,
         transaction::{Attribute, Change, Commit},
     },
-    stream::{self, Progress, Stream, Target, Test, TestState},
+    stream::{self, Answered, Progress, Stream, Target, Test, TestState},
 };
 
 /// A stream as it was read.
@@ -130,11 +130,11 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn answered_stream(&self, stored: &StoredStream) -> Result<Option<Value>, ReadError> {
+    pub async fn answered_stream(&self, stored: &StoredStream) -> Result<Option<Answered>, ReadError> {
         let Some(stream) = &stored.stream else { return Ok(None) };
         let progress = stored.progress.clone().of(stream);
         let oldest = self.recorded_after(&progress.after(stream), &stored.wants()?).await?;
-        Ok(Some(stream::answered(&stored.id, stream, &progress, stored.due_at, oldest, self.now)))
+        Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, self.now)))
     }
 
     /// The streams that somebody is to work on as soon as something was recorded. Files are made at their own pace.

@@ -23,6 +23,7 @@ mod runner;
 mod search;
 mod simulation;
 mod source_documents;
+mod streams;
 mod template;
 mod tokens;
 mod watch;

@@ -1,0 +1,657 @@
+//! Streams: what is sent on, in which order, how often, what a target that fails costs, and where nothing is sent to.
+
+use std::{
+    collections::BTreeSet,
+    io::Read as _,
+    process::Stdio,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use forward::{Forward, work};
+use serde_json::{Value, json};
+use shared::{
+    aws::s3::Bucket,
+    event::Tenant,
+    instant::{Clock, Instant},
+};
+use tests::{
+    Answer, Stack, options, seconds_ago, until,
+    webhook::{Received, Reply, Webhooks},
+};
+use tokio::time::Instant as Deadline;
+
+use crate::peers::peer;
+
+const SECRETS: [(&str, &str); 4] = [
+    ("JIT_AUDIT_SECRET_OLD", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ("JIT_AUDIT_SECRET_NEW", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+    ("JIT_AUDIT_SECRET_PLAIN", "hunter2"),
+    ("JIT_AUDIT_SECRET_OPS", "http://127.0.0.1:9/unused"),
+];
+
+struct World {
+    stack: Stack,
+    receiver: Arc<Webhooks>,
+    admin: String,
+    printed: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    async fn start() -> Self {
+        Self::over(local::Functions::all()).await
+    }
+
+    async fn over(functions: local::Functions) -> Self {
+        let receiver = Webhooks::start().await;
+        let mut options = local::Options { functions, minute: Duration::from_secs(5), ..options() };
+        options.parameters.insert("StreamGather".into(), "1".into());
+        for (name, secret) in SECRETS {
+            options.secrets.insert(name.into(), secret.into());
+        }
+        options.secrets.insert("JIT_AUDIT_SECRET_OPS".into(), format!("{}/ops", receiver.url));
+        let printed = Arc::<Mutex<Vec<String>>>::default();
+        let lines = printed.clone();
+        options.printer = local::Printer::new(move |line| lines.lock().unwrap().push(line.to_owned()));
+        let stack = Stack::with(options).await;
+        let admin = stack.admin("acme");
+        Self { stack, receiver, admin, printed }
+    }
+
+    async fn put(&self, id: &str, stream: &Value) -> Value {
+        let answer = self.stack.put(&self.admin, &format!("/v1/streams/{id}"), stream).await;
+        assert!(answer.status == 201 || answer.status == 200, "{}", answer.text);
+        answer.body
+    }
+
+    /// A stream to a path of the receiver.
+    fn to(&self, path: &str) -> Value {
+        json!({"target": {"kind": "https", "url": format!("{}{path}", self.receiver.url), "secrets": ["env:JIT_AUDIT_SECRET_OLD"]}})
+    }
+
+    async fn stream(&self, id: &str) -> Value {
+        let answer = self.stack.get(&self.admin, &format!("/v1/streams/{id}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.body
+    }
+
+    async fn until(&self, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let what = format!("stream {id} is as expected");
+        until(what, async || Some(self.stream(id).await).filter(|stream| is_so(stream))).await
+    }
+
+    async fn write(&self, name: &str, count: usize) {
+        write(&self.stack, name, count).await;
+    }
+
+    /// The ids of the events that came to a path, batch by batch.
+    fn batches(&self, path: &str) -> Vec<Vec<String>> {
+        self.receiver.received(path).iter().map(ids).collect()
+    }
+
+    async fn until_ids(&self, path: &str, expected: &[String]) {
+        until(format!("{path} has all"), async || {
+            let ids: Vec<String> = self.batches(path).concat();
+            let came: BTreeSet<&String> = ids.iter().collect();
+            expected.iter().all(|id| came.contains(id)).then_some(())
+        })
+        .await;
+    }
+
+    /// The ids of the events that the feed has.
+    async fn feed(&self, query: &str) -> Vec<String> {
+        let answer = self.stack.get(&self.admin, &format!("/v1/feed?limit=1000{query}")).await;
+        let events = answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
+        events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn ids(received: &Received) -> Vec<String> {
+    received.body["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn names(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|place| format!("{name}-{place:04}")).collect()
+}
+
+/// Writes events one after the other, so that the order they are recorded in is that of their names.
+async fn write(stack: &Stack, name: &str, count: usize) {
+    let portal = stack.writer("acme");
+    for chunk in names(name, count).chunks(100) {
+        let event = |id: &String| {
+            json!({
+                "id": id, "action": "computer.accessed", "occurred_at": seconds_ago(60), "target": {"name": "W11-L-ELEVATED"},
+                "actor": {"type": "user", "email": "alex@nikpot.com"}, "account": {"name": format!("MSP-{id}")}
+            })
+        };
+        let events: Vec<_> = chunk.iter().map(event).collect();
+        let answer = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
+        assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_recorded_is_sent_in_order_and_signed_by_every_secret() {
+    let world = World::start().await;
+    world.write("before", 3).await;
+    let mut stream = world.to("/siem");
+    stream["target"]["secrets"] = json!(["env:JIT_AUDIT_SECRET_NEW", "env:JIT_AUDIT_SECRET_OLD"]);
+    let made = world.put("siem", &stream).await;
+    assert_eq!((&made["state"], &made["replays"], &made["shape"]), (&json!("running"), &json!(0), &json!("native")));
+    world.write("after", 1200).await;
+    world.until_ids("/siem", &names("after", 1200)).await;
+    // From the moment it was made, each once, in the order of the feed, a batch of 500 at most.
+    let batches = world.batches("/siem");
+    assert!(batches.iter().all(|batch| (1..=500).contains(&batch.len())));
+    let sent = batches.concat();
+    let expected: Vec<String> =
+        world.feed("").await.into_iter().filter(|id| id.starts_with("after")).collect();
+    assert_eq!(sent[..expected.len()], expected);
+    assert_eq!(sent.len(), 1200);
+    let stream = world.until("siem", |stream| stream["lag_ms"] == 0).await;
+    assert_eq!((&stream["sent"], &stream["attempts"]), (&json!(1200), &json!(0)));
+    assert!(stream["place"].as_str() > Some(made["from"].as_str().unwrap()));
+
+    // Each event is as the API answers it, and each secret alone verifies the request, by the libraries that others wrote.
+    let received = world.receiver.received("/siem");
+    let event = &received[0].body["events"][0];
+    assert_eq!(*event, world.stack.get(&world.admin, "/v1/events/after-0000").await.body);
+    assert_eq!((&received[0].body["tenant"], &received[0].body["stream"]), (&json!("acme"), &json!("siem")));
+    for (_, secret) in &SECRETS[..2] {
+        for one in &received {
+            assert_eq!(verified(one, secret).await, "verified");
+        }
+    }
+    let other = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    assert_eq!(verified(&received[0], other).await, "refused");
+    let altered = Received { text: received[0].text.replace("alex", "eve"), ..received[0].clone() };
+    assert_eq!(verified(&altered, SECRETS[0].1).await, "refused");
+    world.stack.stop().await;
+}
+
+/// What `standardwebhooks` from PyPI says of a request.
+async fn verified(received: &Received, secret: &str) -> String {
+    const VERIFY: &str = r#"
+import json, sys
+from standardwebhooks import Webhook
+secret, headers, body = sys.argv[1], json.loads(sys.argv[2]), sys.stdin.read()
+try:
+    Webhook(secret).verify(body, headers)
+    print("verified")
+except Exception as error:
+    print("refused")
+"#;
+    let header = |name: &str| received.headers[name].to_str().unwrap().to_owned();
+    let headers: serde_json::Map<_, _> = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+        .map(|name| (name.into(), header(name).into()))
+        .into_iter()
+        .collect();
+    let mut python = tokio::process::Command::new(peer("python/bin/python"));
+    python.args(["-c", VERIFY, secret, &Value::from(headers).to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut python = python.spawn().unwrap();
+    let mut input = python.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut input, received.text.as_bytes()).await.unwrap();
+    drop(input);
+    let output = python.wait_with_output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// The part of the README that begins with a comment of that name.
+fn of_the_readme(name: &str) -> String {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once(&format!("    # {name}\n")).expect("it stands in the README");
+    let lines = rest.lines().take_while(|line| line.starts_with("    ")).map(|line| &line[4..]);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start().await;
+    world.write("early", 150).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (told, asked) = (folder.path().join("told"), folder.path().join("asked"));
+    let run = |name: &str, variables: &[(&str, &str)]| {
+        let mut python = tokio::process::Command::new("python3");
+        python.args(["-c", &of_the_readme(name)]).envs(variables.iter().copied()).kill_on_drop(true);
+        python.stderr(Stdio::null()).spawn().unwrap()
+    };
+    let collector = |asked: &str| {
+        let token = world.stack.reader("acme");
+        run("collector.py", &[("AUDIT", world.stack.running.url()), ("TOKEN", &token), ("EVENTS", asked)])
+    };
+    let mut killed = collector(asked.to_str().unwrap());
+    let receiver = run(
+        "receiver.py",
+        &[("SECRET", SECRETS[0].1), ("PORT", &port.to_string()), ("EVENTS", told.to_str().unwrap())],
+    );
+    let target =
+        json!({"kind": "https", "url": format!("http://127.0.0.1:{port}/in"), "secrets": ["env:JIT_AUDIT_SECRET_OLD"]});
+    world.put("siem", &json!({"target": target, "from": "oldest"})).await;
+    for round in 0..5 {
+        world.write(&format!("round-{round}"), 40).await;
+        if round == 2 {
+            killed.kill().await.unwrap();
+            killed = collector(asked.to_str().unwrap());
+        }
+    }
+    let held = |path: &std::path::Path| -> Vec<Value> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    until("both have all", async || (held(&told).len() == 350 && held(&asked).len() >= 350).then_some(())).await;
+    let by_id = |events: Vec<Value>| -> std::collections::BTreeMap<String, Value> {
+        events.into_iter().map(|event| (event["id"].as_str().unwrap().to_owned(), event)).collect()
+    };
+    let order: Vec<Value> = held(&told).iter().map(|event| event["recorded_at"].clone()).collect();
+    assert!(order.is_sorted_by(|a, b| a.as_str() <= b.as_str()));
+    assert_eq!(by_id(held(&told)), by_id(held(&asked)));
+    drop((killed, receiver));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_a_stream_wants_is_sent_and_in_its_shape() {
+    let world = World::start().await;
+    let mut stream = world.to("/sessions");
+    stream["filter"] = json!("category eq \"Session\"");
+    stream["shape"] = json!("ocsf");
+    world.put("sessions", &stream).await;
+    let mut all = world.to("/all");
+    all["include_service"] = json!(true);
+    world.put("all", &all).await;
+    world.write("computer", 20).await;
+    let session = json!({
+        "id": "created", "action": "session.created", "occurred_at": seconds_ago(5), "session": {"id": "s-1", "scope": "session"},
+        "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "orders"}, "justification": "Ticket 4711 says why."
+    });
+    assert_eq!(world.stack.post(&world.stack.writer("acme"), "/v1/events", &session).await.status, 201);
+    let is_there = || world.receiver.received("/sessions").first().map(|received| received.body.clone());
+    let body = until("the session is sent", async || is_there()).await;
+    let events = body["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!((&events[0]["class_uid"], &events[0]["unmapped"]["id"]), (&json!(3004), &json!("created")), "{body}");
+    // The place of the narrow one is as far as that of the wide one; the wide one has what the service itself did.
+    world.until("sessions", |stream| stream["lag_ms"] == 0 && stream["sent"] == 1).await;
+    until("the service's own are sent", async || {
+        let batches = world.receiver.received("/all");
+        let actions = batches.iter().flat_map(|batch| batch.body["events"].as_array().unwrap().clone());
+        let actions: BTreeSet<String> = actions.map(|event| event["action"].as_str().unwrap().to_owned()).collect();
+        ["stream.configured", "computer.accessed", "session.created"]
+            .iter()
+            .all(|it| actions.contains(*it))
+            .then_some(())
+    })
+    .await;
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_hold_each_day_in_order_and_none_replaces_another() {
+    let world = World::start().await;
+    world.write("first", 130).await;
+    let made = world.put("lake", &json!({"target": {"kind": "s3"}, "from": "oldest"})).await;
+    world.until("lake", |stream| stream["sent"].as_u64() >= Some(130)).await;
+    world.write("second", 70).await;
+    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(200)).await;
+    let name = world.stack.running.buckets().iter().find(|name| name.contains("stream")).unwrap().clone();
+    let bucket = Bucket::new(world.stack.running.sdk_config(), &name);
+    let deadline = || Deadline::now() + Duration::from_secs(30);
+    let read = async || {
+        let mut keys = bucket.list("tenant=acme/stream=lake/", deadline()).await.unwrap();
+        keys.sort();
+        let mut lines = Vec::new();
+        for key in &keys {
+            let mut text = String::new();
+            let file = bucket.get(key, deadline()).await.unwrap();
+            flate2::read::GzDecoder::new(&*file).read_to_string(&mut text).unwrap();
+            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+        (keys, lines)
+    };
+    let (keys, lines) = read().await;
+    let day = format!("tenant=acme/stream=lake/day={}/", &made["begun_at"].as_str().unwrap()[..10]);
+    assert!(keys.len() >= 2 && keys.iter().all(|key| key.starts_with(&day) && key.ends_with(".jsonl.gz")), "{keys:?}");
+    let ids: Vec<String> = lines.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, world.feed("").await);
+    assert_eq!(lines[0], world.stack.get(&world.admin, &format!("/v1/events/{}", ids[0])).await.body);
+    // Sent again, they are there again, beside the first.
+    let answer = world.stack.post(&world.admin, "/v1/streams/lake/replay", &json!({"from": "oldest"})).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["replays"]), (200, &json!(1)), "{}", answer.text);
+    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(200)).await;
+    let (again, _) = read().await;
+    assert!(keys.iter().all(|key| again.contains(key)), "{again:?}");
+
+    assert_eq!(world.stack.post(&world.admin, "/v1/streams/lake/test", &json!(null)).await.status, 202);
+    world.until("lake", |stream| stream["test"]["state"] == "sent").await;
+    assert_eq!(bucket.list("tenant=acme/stream=lake/test/", deadline()).await.unwrap().len(), 1);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_go_to_the_bus_one_by_one_and_those_it_refuses_again() {
+    let world = World::start().await;
+    world.put("bus", &json!({"target": {"kind": "eventbridge"}})).await;
+    world.write("one", 25).await;
+    let printed = || {
+        let lines = world.printed.lock().unwrap();
+        let told = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("alert ")?).ok());
+        told.filter(|told| told["detail-type"] == "Audit event").collect::<Vec<_>>()
+    };
+    until("all are on the bus", async || (printed().len() >= 25).then_some(())).await;
+    let ids: Vec<Value> = printed().iter().map(|it| it["detail"]["id"].clone()).collect();
+    assert_eq!(json!(ids), json!(world.feed("").await));
+    assert_eq!((&printed()[0]["source"], &printed()[0]["detail"]["tenant"]), (&json!("jit-audit"), &json!("acme")));
+    world.stack.stop().await;
+
+    // A bus that takes two of three, then none, then all.
+    let bus = Webhooks::start().await;
+    let two = r#"{"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"EventId": "2"}, {"ErrorCode": "ThrottlingException"}]}"#;
+    let all = r#"{"FailedEntryCount": 0, "Entries": []}"#;
+    bus.reply("/", [Reply::Status(200, None, two), Reply::status(500), Reply::Status(200, None, all)]);
+    let world = World::over(local::Functions::all().through("EventBridge", &bus.url)).await;
+    world.write("two", 3).await;
+    world.put("bus", &json!({"target": {"kind": "eventbridge"}, "from": "oldest"})).await;
+    world.until("bus", |stream| stream["sent"] == 3 && stream["state"] == "running").await;
+    let entries = |received: &Received| -> Vec<String> {
+        let id = |entry: &Value| {
+            let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+            detail["id"].as_str().unwrap().to_owned()
+        };
+        received.body["Entries"].as_array().unwrap().iter().map(id).collect()
+    };
+    let sent: Vec<_> = bus.received("/").iter().map(entries).collect();
+    let all = world.feed("").await;
+    assert_eq!(sent, [all.clone(), all[2..].to_vec(), all[2..].to_vec()]);
+    world.stack.stop().await;
+}
+
+/// The function that sends, driven by hand and by a clock that is moved on by hand.
+struct Driven {
+    forward: Arc<Mutex<Option<Arc<Forward>>>>,
+    ahead: Arc<AtomicU64>,
+}
+
+impl Driven {
+    fn functions() -> (Self, local::Functions) {
+        let driven = Self { forward: Arc::default(), ahead: Arc::default() };
+        let (forward, ahead) = (driven.forward.clone(), driven.ahead.clone());
+        let make = move |variables: &_, aws: &_| {
+            let ahead = ahead.clone();
+            let clock = Clock::new(move || Instant::now().plus(Duration::from_millis(ahead.load(Ordering::SeqCst))));
+            *forward.lock().unwrap() = Some(Arc::new(Forward::new(variables, aws)?.by(clock)));
+            Ok(())
+        };
+        let nothing = |_, _: lambda_runtime::LambdaEvent<Value>| async { Ok(json!({})) };
+        (driven, local::Functions::all().add("forward", make, nothing))
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now().plus(Duration::from_millis(self.ahead.load(Ordering::SeqCst)))
+    }
+
+    async fn work(&self, id: &str) -> work::Outcome {
+        let forward = self.forward.lock().unwrap().clone().unwrap();
+        let end = Deadline::now() + Duration::from_secs(300);
+        work::work(&forward, &Tenant::new("acme").unwrap(), id, false, end).await.unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_fails_for_an_hour_gets_every_event_in_order_when_it_is_back() {
+    let (driven, functions) = Driven::functions();
+    let world = World::over(functions).await;
+    let ops = json!([{"id": "ops", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_OPS", "rules": ["stream.*"]}]);
+    assert_eq!(world.stack.put(&world.admin, "/v1/settings", &json!({ "alerts": ops })).await.status, 200);
+    let mut stream = world.to("/siem");
+    stream["from"] = json!("oldest");
+    world.put("siem", &stream).await;
+    world.write("taken", 30).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(driven.work("siem").await, work::Outcome::Sent);
+    assert_eq!(world.batches("/siem").concat().len(), 30);
+
+    world.receiver.reply("/siem", [Reply::status(500)]);
+    world.write("kept", 1100).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = driven.now();
+    let mut tries = 0;
+    while driven.now() < begun.plus(Duration::from_secs(3600)) {
+        assert_eq!(driven.work("siem").await, work::Outcome::Refused);
+        tries += 1;
+        let stream = world.stream("siem").await;
+        let next: Instant = stream["next_try_at"].as_str().unwrap().parse().unwrap();
+        let pause = next.millis() - driven.now().millis();
+        assert!((0..=300_000).contains(&pause), "{pause}");
+        // Before its time nobody tries.
+        assert_eq!(driven.work("siem").await, work::Outcome::Nothing);
+        driven.ahead.fetch_add(u64::try_from(pause).unwrap(), Ordering::SeqCst);
+    }
+    assert!((12..40).contains(&tries), "{tries}");
+    let stream = world.stream("siem").await;
+    assert_eq!(
+        (&stream["state"], &stream["error"], &stream["sent"]),
+        (&json!("paused"), &json!("the target answered 500"), &json!(30))
+    );
+    let told = world
+        .stack
+        .post(
+            &world.admin,
+            "/v1/events/search",
+            &json!({"filter": "action eq \"stream.paused\"", "include_service": true}),
+        )
+        .await;
+    assert_eq!(told.body["events"].as_array().unwrap().len(), 1, "{}", told.text);
+    assert_eq!(told.body["events"][0]["target"]["id"], "siem");
+    let finding = async |state: &str| {
+        let found = world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"].clone();
+        (found[0]["state"] == state).then_some(found)
+    };
+    until("there is a finding", async || finding("open").await).await;
+    until("an alert left", async || (world.receiver.received("/ops").len() == 1).then_some(())).await;
+
+    let refused = world.batches("/siem").len();
+    world.receiver.reply("/siem", [Reply::status(200)]);
+    assert_eq!(driven.work("siem").await, work::Outcome::Sent);
+    let sent = world.batches("/siem")[refused..].concat();
+    let mut expected = world.feed("").await;
+    expected.retain(|id| id.starts_with("kept"));
+    let kept: Vec<String> = sent.into_iter().filter(|id| id.starts_with("kept")).collect();
+    assert_eq!((kept.len(), &kept[..expected.len()]), (1100, &expected[..]));
+    let stream = world.stream("siem").await;
+    assert_eq!((&stream["state"], &stream["attempts"], stream.get("error")), (&json!("running"), &json!(0), None));
+    until("the finding is withdrawn", async || finding("withdrawn").await).await;
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_target_delays_no_other_and_no_finding() {
+    let world = World::start().await;
+    world.receiver.reply("/slow", [Reply::Silence]);
+    world.put("slow", &world.to("/slow")).await;
+    world.put("quick", &world.to("/quick")).await;
+    world.write("slow", 5).await;
+    until("the slow one hangs", async || (!world.batches("/slow").is_empty()).then_some(())).await;
+    // While it hangs the other has everything, and what an auditor must look at is found.
+    let event = json!({
+        "id": "r-1", "action": "entra.account.requested", "occurred_at": seconds_ago(0), "account": {"name": "msp-1"},
+        "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "Nobody's"}
+    });
+    assert_eq!(world.stack.post(&world.stack.writer("acme"), "/v1/events", &event).await.status, 201);
+    world.until_ids("/quick", &[names("slow", 5), vec!["r-1".to_owned()]].concat()).await;
+    until("there is a finding", async || {
+        let found = world.stack.get(&world.admin, "/v1/findings").await.body["findings"].clone();
+        (!found.as_array().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(world.batches("/slow").len(), 1, "it still hangs");
+    let slow = world.until("slow", |stream| stream["attempts"] != 0).await;
+    assert!(slow["error"].as_str().unwrap().contains("did not answer within 15s"), "{slow}");
+    assert_eq!(slow["sent"], 0);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_that_are_too_large_get_smaller() {
+    let world = World::start().await;
+    world.write("many", 100).await;
+    until("all can be read", async || (world.feed("").await.len() == 100).then_some(())).await;
+    world.receiver.reply("/small", [Reply::status(413), Reply::status(413), Reply::status(200)]);
+    let mut stream = world.to("/small");
+    stream["from"] = json!("oldest");
+    world.put("small", &stream).await;
+    world.until("small", |stream| stream["sent"].as_u64() >= Some(100) && stream["state"] == "running").await;
+    let batches = world.batches("/small");
+    let lengths: Vec<_> = batches.iter().map(Vec::len).collect();
+    assert_eq!((lengths[0], lengths[1], lengths[2]), (100, 50, 25), "{lengths:?}");
+    let feed = world.feed("").await;
+    assert_eq!(batches[2..].concat()[..feed.len()], feed);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_tried_sent_again_changed_and_deleted() {
+    let world = World::start().await;
+    let refused = Reply::Status(302, Some(("location", format!("{}/elsewhere", world.receiver.url))), "");
+    world.receiver.reply("/siem", [refused]);
+    world.put("siem", &world.to("/siem")).await;
+    let test = async || {
+        let answer = world.stack.post(&world.admin, "/v1/streams/siem/test", &json!(null)).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        world.until("siem", |stream| stream["test"]["state"] != "waiting").await["test"].clone()
+    };
+    let failed = test().await;
+    let said = "the target answered 302, and redirects are not followed";
+    assert_eq!((&failed["state"], &failed["error"]), (&json!("failed"), &json!(said)));
+    assert_eq!(world.receiver.received("/elsewhere").len(), 0);
+    world.receiver.reply("/siem", [Reply::status(204)]);
+    let sent = test().await;
+    assert_eq!((&sent["state"], &sent["asked_by"]), (&json!("sent"), &json!("admin@acme.example")));
+    let body = world.receiver.received("/siem").last().unwrap().body.clone();
+    assert_eq!((&body["test"], &body["events"]), (&json!(true), &json!([])));
+    assert!(body["message"].as_str().unwrap().contains("Nothing is wrong"));
+
+    world.write("first", 4).await;
+    world.until("siem", |stream| stream["sent"].as_u64() >= Some(4) && stream["lag_ms"] == 0).await;
+    let made = world.stream("siem").await;
+    // Changed, it keeps its place.
+    let mut elsewhere = world.to("/other");
+    elsewhere["from"] = json!("oldest");
+    let changed = world.put("siem", &elsewhere).await;
+    assert_eq!((&changed["from"], &changed["sent"]), (&made["from"], &made["sent"]));
+    world.write("second", 3).await;
+    world.until_ids("/other", &names("second", 3)).await;
+    assert!(world.batches("/other").concat().iter().all(|id| !id.starts_with("first")));
+    elsewhere["from"] = json!("2026-01-01");
+    let other = world.stack.put(&world.admin, "/v1/streams/siem", &elsewhere).await;
+    assert!(other.status == 422 && other.text.contains("/replay"), "{}", other.text);
+    // Sent again, everything comes once more, and is counted anew.
+    let answer = world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({"from": "oldest"})).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["replays"]), (200, &json!(1)), "{}", answer.text);
+    world.until_ids("/other", &[names("first", 4), names("second", 3)].concat()).await;
+    for (from, said) in [(json!("soon"), "now, oldest or a time"), (json!(null), "null")] {
+        let wrong = world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({ "from": from })).await;
+        assert!(wrong.status == 422 && wrong.text.contains(said), "{}", wrong.text);
+    }
+
+    // What was told of a stream that is paused is taken back when it is deleted, and one of the same name begins anew.
+    world.receiver.reply("/other", [Reply::status(500)]);
+    world.write("third", 1).await;
+    world.until("siem", |stream| stream["state"] == "paused").await;
+    let state = async || {
+        let found = world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"].clone();
+        found[0]["state"].as_str().map(str::to_owned)
+    };
+    until("there is a finding", async || state().await.filter(|state| state == "open")).await;
+    assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
+    until("it is withdrawn", async || state().await.filter(|state| state == "withdrawn")).await;
+    assert_eq!(world.stack.get(&world.admin, "/v1/streams/siem").await.status, 404);
+    assert_eq!(world.stack.get(&world.admin, "/v1/streams").await.body["streams"], json!([]));
+    for path in ["/v1/streams/siem/test", "/v1/streams/siem/replay"] {
+        assert_eq!(world.stack.post(&world.admin, path, &json!({"from": "now"})).await.status, 404, "{path}");
+    }
+    let before = world.receiver.received("/other").len();
+    let anew = world.put("siem", &world.to("/anew")).await;
+    assert_eq!((&anew["sent"], &anew["replays"], &anew["state"]), (&json!(0), &json!(0), &json!("running")));
+    world.write("fourth", 2).await;
+    world.until_ids("/anew", &names("fourth", 2)).await;
+    assert!(world.batches("/anew").concat().iter().all(|id| !id.starts_with("third")));
+    assert_eq!(world.receiver.received("/other").len(), before);
+    // Every change is on record.
+    let told = world
+        .stack
+        .post(
+            &world.admin,
+            "/v1/events/search",
+            &json!({"filter": "action eq \"stream.configured\"", "include_service": true}),
+        )
+        .await;
+    assert_eq!(told.body["events"].as_array().unwrap().len(), 5, "{}", told.text);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_and_where_nothing_is_sent_to() {
+    let world = World::start().await;
+    let put = async |token: &str, id: &str, stream: &Value| -> Answer {
+        world.stack.put(token, &format!("/v1/streams/{id}"), stream).await
+    };
+    let secrets = json!(["env:JIT_AUDIT_SECRET_OLD"]);
+    for (url, said) in [
+        ("https://10.0.0.1/in", "not a public address"),
+        ("https://169.254.169.254/latest", "not a public address"),
+        ("http://siem.example/in", "https"),
+        ("https://siem.example/in?token=x", "no user, query"),
+    ] {
+        let answer =
+            put(&world.admin, "a", &json!({"target": {"kind": "https", "url": url, "secrets": secrets}})).await;
+        assert!(answer.status == 422 && answer.text.contains(said), "{url}: {}", answer.text);
+        assert_eq!(answer.body["errors"][0]["pointer"], "/target/url");
+    }
+    let deployed =
+        json!({"target": {"kind": "https", "url": "https://siem.example", "secrets": ["secretsmanager:siem"]}});
+    assert_eq!(put(&world.admin, "a", &deployed).await.body["errors"][0]["pointer"], "/target/secrets/0");
+    let reader = world.stack.reader("acme");
+    assert_eq!(put(&reader, "a", &world.to("/a")).await.status, 403);
+    assert_eq!(world.stack.get(&world.stack.writer("acme"), "/v1/streams").await.status, 403);
+    assert_eq!(world.stack.get(&reader, "/v1/streams").await.body, json!({"streams": [], "next": null}));
+    assert_eq!(put(&world.admin, "a", &json!({"target": {"kind": "s3"}, "batch": 5})).await.status, 422);
+
+    // A secret that is none, or is not there, is said so, and nothing was sent.
+    for (id, secret, said) in [("plain", "PLAIN", "whsec_"), ("missing", "NOBODY_SET", "JIT_AUDIT_SECRET_NOBODY_SET")] {
+        let mut stream = world.to("/unsigned");
+        stream["target"]["secrets"] = json!([format!("env:JIT_AUDIT_SECRET_{secret}")]);
+        world.put(id, &stream).await;
+        world.write(id, 1).await;
+        let failing = world.until(id, |stream| stream["attempts"] != 0).await;
+        let error = failing["error"].as_str().unwrap();
+        assert!(error.contains(said) && !error.contains("hunter2"), "{failing}");
+    }
+    assert_eq!(world.receiver.received("/unsigned").len(), 0);
+
+    // Another tenant sees none of it, and gets none of it.
+    let other = world.stack.admin("globex");
+    assert_eq!(world.stack.get(&other, "/v1/streams/plain").await.status, 404);
+    assert_eq!(world.stack.delete(&other, "/v1/streams/plain").await.status, 404);
+    let mut theirs = world.to("/theirs");
+    theirs["from"] = json!("oldest");
+    assert_eq!(put(&other, "plain", &theirs).await.status, 201);
+    world.write("ours", 2).await;
+    let theirs = async || world.stack.get(&other, "/v1/streams/plain").await.body["lag_ms"] == 0;
+    until("theirs has looked", async || theirs().await.then_some(())).await;
+    assert_eq!(world.receiver.received("/theirs").len(), 0);
+
+    for number in 2..10 {
+        assert_eq!(put(&world.admin, &format!("s-{number}"), &json!({"target": {"kind": "s3"}})).await.status, 201);
+    }
+    let answer = put(&world.admin, "one-more", &json!({"target": {"kind": "s3"}})).await;
+    assert!(answer.status == 409 && answer.text.contains("delete one"), "{}", answer.text);
+    let page = world.stack.get(&world.admin, "/v1/streams?limit=7").await.body;
+    let rest =
+        world.stack.get(&world.admin, &format!("/v1/streams?limit=7&cursor={}", page["next"].as_str().unwrap())).await;
+    assert_eq!(page["streams"].as_array().unwrap().len() + rest.body["streams"].as_array().unwrap().len(), 10);
+    world.stack.stop().await;
+}
