@@ -69,7 +69,7 @@ export async function api(method, path, body) {
   const answer = await fetch(`${url}/${path}`, { method, headers, body: body && JSON.stringify(body) });
   const text = await answer.text();
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
-  return JSON.parse(text);
+  return text && JSON.parse(text);
 }
 
 /** All events that a search finds. */

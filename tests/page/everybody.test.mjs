@@ -11,6 +11,10 @@ const { findings } = await api("GET", "v1/findings");
 const { windows } = await api("GET", "v1/windows");
 const { sessions } = await api("GET", "v1/sessions");
 const { reviews } = await api("GET", "v1/reviews");
+// A week that is saved, and runs by itself; a stream that goes on, and one that nobody takes anything of.
+await api("PUT", "v1/saved/for-everybody", { name: "For everybody", q: "alex", range: "last week", tz: "Europe/Paris", schedule: { every: "week", at: "06:00", on: "friday" } });
+await api("PUT", "v1/streams/for-everybody", { target: { kind: "s3" }, shape: "ocsf", filter: 'action sw "session."' });
+await api("PUT", "v1/streams/for-nobody", { target: { kind: "https", url: "http://127.0.0.1:1/", secrets: ["env:JIT_AUDIT_SECRET_NOBODY"] }, from: "oldest" });
 const VIEWS = [
   "#/",
   "#/activity/trail",
@@ -30,6 +34,9 @@ const VIEWS = [
   "#/reports/approval-times",
   "#/reports/revocation",
   "#/reports/package-users?package=pkg-sales",
+  "#/settings/streams",
+  "#/settings/saved",
+  "#/settings/saved?runs=for-everybody",
 ];
 
 for (const [name, options] of [

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { api, goTo, open, until, url } from "./browser.mjs";
 
-const VIEWS = ["#/", "#/activity/trail", "#/activity/sessions", "#/activity/downloads", "#/windows", "#/findings", "#/reviews", "#/reports"];
+const VIEWS = ["#/", "#/activity/trail", "#/activity/sessions", "#/activity/downloads", "#/windows", "#/findings", "#/reviews", "#/reports", "#/settings/streams", "#/settings/saved"];
 
 /** Answers what the API is asked as a test wants it. */
 const answer = (page, path, status, body, headers = {}) =>
@@ -130,6 +130,22 @@ test("an answer that tells to wait is waited for, and what is wrong is said in t
   await page.getByRole("heading", { level: 1, name: "Not found" }).waitFor();
 });
 
+test("a stream that is paused is said so at home, and nothing is where streams may not be read", async () => {
+  const page = await open("Ida Admin", "#/");
+  page.said.expected.push(/status of 403/);
+  const stream = { id: "siem", target: { kind: "s3" }, shape: "native", include_service: false, state: "paused", lag_ms: 5000, sent: 0, attempts: 9, error: "<b>it said no</b>", next_try_at: new Date().toISOString() };
+  await answer(page, "/v1/streams", 200, { streams: [stream, { ...stream, id: "lake", state: "running", error: undefined }], next: null });
+  await goTo(page, "#/findings");
+  await goTo(page, "#/");
+  await page.getByRole("link", { name: /^Paused streams\s+1\s+One stream is paused/ }).click();
+  await page.getByRole("row").filter({ hasText: "siem" }).getByText("<b>it said no</b>").waitFor();
+  await page.getByText(/Its place is kept/).waitFor();
+  await page.unrouteAll();
+  await answer(page, "/v1/streams", 403, { title: "Forbidden", status: 403, detail: "not for you" });
+  await goTo(page, "#/");
+  assert.equal(await page.getByText(/Paused streams|not for you/).count(), 0);
+});
+
 const HOSTILE = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>"'\`{{7*7}}\${7*7}&lt;b&gt; \u202Egnp.exe`;
 
 test("hostile names and justifications are text in every view", async () => {
@@ -155,6 +171,9 @@ test("hostile names and justifications are text in every view", async () => {
   await api("PUT", "v1/packages/hostile-package", { name: HOSTILE, description: HOSTILE, resource_roles: [{ resource: { name: HOSTILE }, role: HOSTILE }], policies: [{ id: "p", requestors: { all: true }, approvals_needed: 0 }] });
   await api("PUT", "v1/organisations/hostile", { name: HOSTILE, description: HOSTILE, state: "configured" });
   await api("POST", "v1/reviews", { id: "hostile", name: HOSTILE, of: "sessions", since: at(600), until: at(-600), due_at: at(-6000) });
+  await api("PUT", "v1/saved/hostile", { name: HOSTILE, filter: `actor.name eq ${JSON.stringify(HOSTILE)}`, range: "today", schedule: { every: "day" } });
+  await api("PUT", "v1/saved/hostile-report", { name: `${HOSTILE} of a report`, report: { name: "access", target: HOSTILE } });
+  await api("PUT", "v1/streams/hostile", { target: { kind: "s3" }, filter: `target.name eq ${JSON.stringify(HOSTILE)}` });
   const { windows } = await api("GET", "v1/windows");
   const window = windows.find((window) => window.account.name === HOSTILE).id;
   const finding = await until("there is a finding", async () => (await api("GET", "v1/findings")).findings.find((finding) => finding.account?.name?.startsWith(HOSTILE)));
@@ -175,6 +194,7 @@ test("hostile names and justifications are text in every view", async () => {
     "#/reports/package-activity?since=all",
     "#/reports/demand?since=all",
     "#/reports/organisations",
+    "#/settings/saved?runs=hostile",
     `#/reports/user-packages?person=${encodeURIComponent("mallory@acme.example")}`,
     `#/reports/package-users?package=hostile-package`,
     `#/reports/requests?id=${quoted}`,

@@ -385,3 +385,204 @@ test("a report is run by its form, and its file holds its rows", async () => {
   const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "report-0001.csv" }).click()]);
   assert.deepEqual(csv(await readFile(await file.path())).map((row) => row["Access ID"]), expected.map((row) => row.id));
 });
+
+test("ranges in words are what the zone's clocks make of them", async () => {
+  const page = await open("Ann Auditor", "#/");
+  const cases = [
+    ["today", "2026-03-29T22:30:00Z", "2026-03-29T22:00:00.000Z", undefined],
+    // The day on which the clocks change is an hour shorter.
+    ["yesterday", "2026-03-29T22:30:00Z", "2026-03-28T23:00:00.000Z", "2026-03-29T22:00:00.000Z"],
+    ["this week", "2026-11-22T12:00:00Z", "2026-11-15T23:00:00.000Z", undefined],
+    ["last week", "2026-11-22T12:00:00Z", "2026-11-08T23:00:00.000Z", "2026-11-15T23:00:00.000Z"],
+    ["this month", "2026-11-22T12:00:00Z", "2026-10-31T23:00:00.000Z", undefined],
+    ["last month", "2026-11-22T12:00:00Z", "2026-09-30T22:00:00.000Z", "2026-10-31T23:00:00.000Z"],
+    ["this quarter", "2026-11-22T12:00:00Z", "2026-09-30T22:00:00.000Z", undefined],
+    ["last quarter", "2026-02-01T12:00:00Z", "2025-09-30T22:00:00.000Z", "2025-12-31T23:00:00.000Z"],
+    ["this year", "2026-12-31T23:30:00Z", "2026-12-31T23:00:00.000Z", undefined],
+    ["last year", "2026-12-31T22:30:00Z", "2024-12-31T23:00:00.000Z", "2025-12-31T23:00:00.000Z"],
+    ["last 12 hours", "2026-11-22T12:00:00Z", "2026-11-22T00:00:00.000Z", undefined],
+    ["last 2 days", "2026-11-22T12:00:00Z", "2026-11-20T12:00:00.000Z", undefined],
+  ];
+  const resolved = await page.evaluate(async (cases) => {
+    const { relativeRange } = await import("/page/time.js");
+    return cases.map(([words, now]) => relativeRange(words, "Europe/Paris", Temporal.Instant.from(now)));
+  }, cases);
+  assert.deepEqual(resolved.map(({ since, until }) => [since, until]), cases.map(([, , since, until]) => [since, until]));
+  assert.deepEqual(await page.evaluate(async () => (await import("/page/time.js")).relativeRange("next week", "UTC")), null);
+});
+
+/** Opens the menu of saved searches. */
+const openSaved = (page) => page.getByText("Saved", { exact: true }).click();
+
+test("a search is saved with a range in words, and come back to by the menu", async () => {
+  const page = await open("Ann Auditor", "#/activity/trail");
+  // That an id is free is asked.
+  page.said.expected.push(/status of 404/);
+  await found(page);
+  await fill(page, "Filter Actor", "alex");
+  await fill(page, "Search in everything", "nikpot");
+  const expression = 'actor.email co "alex" or actor.name co "alex" or actor.id co "alex"';
+  await until("the address says it", () => page.url().includes("nikpot"));
+  const dialog = page.getByRole("dialog");
+  for (const id of ["alex-s-days", "alex-s-days-2"]) {
+    await openSaved(page);
+    await page.getByRole("button", { name: "Save this search …" }).click();
+    await dialog.getByLabel("Name").fill("Alex’s days");
+    await dialog.getByLabel("Range").selectOption("Last … days");
+    await dialog.getByRole("spinbutton", { name: "Days" }).fill("3");
+    await dialog.getByRole("button", { name: "Save" }).click();
+    await dialog.waitFor({ state: "detached" });
+    const { name, q, filter, range, columns, tz } = await api("GET", `v1/saved/${id}`);
+    assert.deepEqual({ name, q, filter, range, tz }, { name: "Alex’s days", q: "nikpot", filter: `(${expression})`, range: "last 3 days", tz: "UTC" });
+    const inFile = { Action: "Label", Description: "Message" };
+    assert.deepEqual(columns, (await heads(page)).map((head) => head.replace(/ \(UTC\)$/, "")).map((head) => inFile[head] ?? head));
+  }
+
+  await page.goto(`${url}/#/activity/trail`);
+  await until("nothing is filtered", async () => (await page.getByLabel("Filter Actor", { exact: true }).inputValue()) === "");
+  await openSaved(page);
+  await page.getByRole("link", { name: /^Alex’s days/ }).first().click();
+  await until("the field is filled", async () => (await page.getByLabel("Filter Actor", { exact: true }).inputValue()) === "alex");
+  const since = await page.getByLabel("Since", { exact: true }).inputValue();
+  assert.ok(Math.abs(Date.parse(`${since.replace(" ", "T")}Z`) - (Date.now() - 3 * 86_400_000)) < 600_000, since);
+  assert.equal(await found(page), (await search({ since: `${since.replace(" ", "T")}Z`, q: "nikpot", filter: expression })).length);
+  for (const id of ["alex-s-days", "alex-s-days-2"]) await api("DELETE", `v1/saved/${id}`);
+});
+
+test("a report that is saved with a schedule stands in the settings with its next run, runs when asked to, and is changed and deleted there", async () => {
+  const page = await open("Ann Auditor", "#/reports/access?since=all");
+  page.said.expected.push(/status of 404/);
+  await page.getByRole("button", { name: "Save this report …" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Name").fill("Access, weekly");
+  await dialog.getByLabel("Range").selectOption("This month");
+  await dialog.getByLabel("When it runs").selectOption("Every week");
+  await dialog.getByRole("combobox", { name: "On", exact: true }).selectOption("Friday");
+  await dialog.getByLabel("At", { exact: true }).fill("06:30");
+  await dialog.getByText("Nobody can be told").waitFor();
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await page.getByText(/^Saved\. It runs next at/).waitFor();
+
+  const saved = await api("GET", "v1/saved/access-weekly");
+  const next = new Date(saved.next_run_at);
+  assert.ok(next > new Date() && next.getUTCDay() === 5 && saved.next_run_at.includes("T06:30:00"), saved.next_run_at);
+  await page.getByRole("link", { name: "Saved and scheduled" }).click();
+  const row = page.getByRole("row").filter({ has: page.getByRole("button", { name: "Delete: Access, weekly" }) });
+  const shown = saved.next_run_at.slice(0, 19).replace("T", " ");
+  for (const text of ["Report: Who accessed what, when, and why?", "This month", "Every Friday at 06:30, UTC", "nobody is told", shown, "auditor@acme.example"]) await row.getByText(text).waitFor();
+  await page.getByRole("region", { name: "What is due" }).getByRole("row").filter({ hasText: shown }).getByRole("link", { name: "Access, weekly" }).waitFor();
+
+  await row.getByRole("button", { name: /^Run now/ }).click();
+  await page.getByText("The file is being made.").waitFor();
+  await row.getByRole("button", { name: /^Runs/ }).click();
+  await dialog.getByText("asked for").waitFor();
+  await dialog.getByText("ready").waitFor();
+  await dialog.getByRole("link", { name: "Download" }).click();
+  const file = page.locator("tr[aria-current]");
+  await file.getByText("Report access").waitFor();
+  const named = new URLSearchParams(new URL(page.url()).hash.split("?")[1]).get("export");
+  assert.equal((await api("GET", "v1/saved/access-weekly/runs")).runs[0].export.id, named);
+  await file.getByRole("button", { name: "Links" }).click();
+  const [taken] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "access-weekly-0001.csv" }).click()]);
+  assert.ok(csv(await readFile(await taken.path())).length > 0);
+
+  await page.goto(`${url}/#/settings/saved`);
+  await row.getByRole("button", { name: /^Change/ }).click();
+  assert.equal(await dialog.getByLabel("Range").inputValue(), "this month");
+  await dialog.getByLabel("Range").selectOption("Yesterday");
+  await dialog.getByLabel("When it runs").selectOption("Only when somebody asks for it");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await row.getByText("Yesterday").waitFor();
+  await row.getByRole("link", { name: "Access, weekly" }).click();
+  await page.getByText(/^From \d{4}-\d\d-\d\d on, until/).waitFor();
+  await page.goBack();
+  await row.getByRole("button", { name: /^Delete/ }).click();
+  await dialog.getByRole("button", { name: "Delete" }).click();
+  await row.waitFor({ state: "detached" });
+});
+
+test("who may only read may save, and nobody changes what others saved but an administrator", async () => {
+  await api("PUT", "v1/saved/of-it", { name: "Of IT", q: "alex" });
+  const page = await open("Ann Auditor", "#/settings/saved?q=of-it");
+  page.said.expected.push(/status of 403/);
+  await page.getByRole("button", { name: "Delete: Of IT" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("button", { name: "Delete" }).click();
+  await dialog.getByRole("alert").waitFor();
+  await api("DELETE", "v1/saved/of-it");
+});
+
+test("a download that an address names comes first, wherever it stands in the list", async () => {
+  const { id } = await api("POST", "v1/exports", { q: "alex", file_name: "named-by-an-address" });
+  const page = await open("Ann Auditor", "#/");
+  // As if there were a page of others before it.
+  await page.route(/\/v1\/exports\?/, (route) => route.fulfill({ status: 200, headers: { "content-type": "application/json" }, body: JSON.stringify({ exports: [], next: null }) }));
+  await page.goto(`${url}/#/activity/downloads?export=${id}`);
+  await page.locator("tr[aria-current]").getByText("named-by-an-address").waitFor();
+  await page.getByRole("status").getByText(/^named-by-an-address: /).waitFor();
+  page.said.expected.push(/status of 404/);
+  await page.goto(`${url}/#/activity/downloads?export=nothing`);
+  await page.getByText("There is no such thing here").waitFor();
+});
+
+test("a stream is added, tested, sent again and deleted; one whose target takes nothing says why", async () => {
+  const page = await open("Ida Admin", "#/settings/streams");
+  const dialog = page.getByRole("dialog");
+  const row = (id) => page.getByRole("row").filter({ has: page.getByRole("button", { name: `Delete: stream ${id}` }) });
+  await page.getByRole("button", { name: "Add a stream" }).click();
+  await dialog.getByRole("textbox", { name: /^Id/ }).fill("to-the-lake");
+  await dialog.getByRole("radio", { name: /own bucket/ }).check();
+  await dialog.getByLabel("Events are written").selectOption("ocsf");
+  await dialog.getByLabel(/^Filter/).fill('action sw "session."');
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await dialog.waitFor({ state: "detached" });
+  for (const text of ["OCSF", 'action sw "session."', "running"]) await row("to-the-lake").getByText(text).waitFor();
+  await row("to-the-lake").getByRole("button", { name: /^Test/ }).click();
+  await dialog.getByText("The target took it.").waitFor();
+  await page.keyboard.press("Escape");
+
+  await page.getByRole("button", { name: "Add a stream" }).click();
+  await dialog.getByRole("textbox", { name: /^Id/ }).fill("to-nowhere");
+  await dialog.getByLabel("Address", { exact: true }).fill("http://127.0.0.1:1/");
+  await dialog.getByLabel("Name of secret 1").fill("env:JIT_AUDIT_SECRET_NOWHERE");
+  await dialog.getByLabel("Begins").selectOption("oldest");
+  await dialog.getByRole("button", { name: "Add" }).click();
+  await dialog.waitFor({ state: "detached" });
+  const failing = await until("it fails", async () => {
+    const stream = await api("GET", "v1/streams/to-nowhere");
+    return stream.state !== "running" && stream;
+  });
+  await row("to-nowhere").getByText(failing.error).waitFor();
+  await row("to-nowhere").getByText(/^(failing|paused)$/).waitFor();
+  await row("to-nowhere").getByRole("button", { name: /^Test/ }).click();
+  await dialog.getByRole("alert").getByText("The target did not take it").waitFor();
+  await page.keyboard.press("Escape");
+
+  await row("to-the-lake").getByRole("button", { name: /^Replay/ }).click();
+  await dialog.getByLabel(/^Recorded since/).fill("the day before");
+  await dialog.getByRole("button", { name: "Send again" }).click();
+  await dialog.getByRole("alert").getByText(/is no time/).waitFor();
+  await dialog.getByLabel(/^Recorded since/).fill(daysAgo(20));
+  await dialog.getByRole("button", { name: "Send again" }).click();
+  await dialog.waitFor({ state: "detached" });
+  await until("events were sent", async () => (await api("GET", "v1/streams/to-the-lake")).sent > 0);
+  assert.equal((await api("GET", "v1/streams/to-the-lake")).replays, 1);
+
+  await row("to-nowhere").getByRole("button", { name: /^Change/ }).click();
+  await dialog.getByRole("button", { name: "Another name" }).click();
+  await dialog.getByLabel("Name of secret 2").fill("env:JIT_AUDIT_SECRET_OTHER");
+  await dialog.getByRole("button", { name: "Change" }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.deepEqual((await api("GET", "v1/streams/to-nowhere")).target.secrets, ["env:JIT_AUDIT_SECRET_NOWHERE", "env:JIT_AUDIT_SECRET_OTHER"]);
+  // Who reads alone sees it all, and can change nothing.
+  const reader = await open("Ann Auditor", "#/settings/streams");
+  await reader.getByRole("row").filter({ hasText: "to-nowhere" }).getByText(failing.error).waitFor();
+  assert.equal(await reader.getByRole("main").getByRole("button").count(), 0);
+  for (const id of ["to-nowhere", "to-the-lake"]) {
+    await row(id).getByRole("button", { name: /^Delete/ }).click();
+    await dialog.getByText(/place is lost/).waitFor();
+    await dialog.getByRole("button", { name: "Delete" }).click();
+    await row(id).waitFor({ state: "detached" });
+  }
+});

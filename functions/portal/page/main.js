@@ -19,6 +19,8 @@ const PLACES = [
   { path: ["findings"], name: "Findings", group: "Access", view: () => import("./views/findings.js") },
   { path: ["reviews"], name: "Reviews", group: "Access", view: () => import("./views/reviews.js") },
   { path: ["reports"], name: "Reports", group: "Access", view: () => import("./views/reports.js") },
+  { path: ["settings", "streams"], name: "Streams", group: "Settings", view: () => import("./views/streams.js") },
+  { path: ["settings", "saved"], name: "Saved and scheduled", group: "Settings", view: () => import("./views/saved.js") },
 ];
 
 /** The place that an address leads to, and what of it is left for the view. */

@@ -96,13 +96,32 @@ export function wholeUnits(ms, unit, zone) {
 /** So long before now, to the second. */
 export const ago = (span) => iso(Temporal.Now.zonedDateTimeISO("UTC").subtract(span).round({ smallestUnit: "second", roundingMode: "floor" }).toInstant());
 
-const monthFrom = (zone, months) => iso(Temporal.Now.plainDateISO(zone).with({ day: 1 }).add({ months }).toZonedDateTime(zone).toInstant());
+const LAST = /^last (\d+) (hours|days)$/;
 
-/** The first moment of a month, `months` from the present one. */
-export const firstOfMonth = (zone, months) => monthFrom(zone, months);
-
-/** The first moment of a quarter, `quarters` from the present one. */
-export const firstOfQuarter = (zone, quarters) => monthFrom(zone, quarters * 3 - ((Temporal.Now.plainDateISO(zone).month - 1) % 3));
+/**
+ * What a range in words means by the zone's clocks at the moment `now`, as `{since, until}`: `today`, `yesterday`, `this` or `last` `week` (from Monday
+ * on), `month`, `quarter` or `year`, `last 12 hours`, `last 30 days`. One that goes on has no `until`; what means nothing gives null.
+ */
+export function relativeRange(words, zone, now = Temporal.Now.instant()) {
+  const [, count, unit] = LAST.exec(words) ?? [];
+  // A day is so many hours here: as long a range on the days when the clocks change.
+  if (count) return { since: iso(now.subtract({ hours: Number(count) * (unit === "days" ? 24 : 1) }).round({ smallestUnit: "second", roundingMode: "floor" })) };
+  const today = now.toZonedDateTimeISO(zone).toPlainDate();
+  const begin = (day) => iso(day.toZonedDateTime(zone).toInstant());
+  if (words === "today") return { since: begin(today) };
+  if (words === "yesterday") return { since: begin(today.subtract({ days: 1 })), until: begin(today) };
+  const [, which, length] = /^(this|last) (week|month|quarter|year)$/.exec(words) ?? [];
+  if (!which) return null;
+  const first = {
+    week: () => today.subtract({ days: today.dayOfWeek - 1 }),
+    month: () => today.with({ day: 1 }),
+    quarter: () => today.with({ day: 1 }).subtract({ months: (today.month - 1) % 3 }),
+    year: () => today.with({ month: 1, day: 1 }),
+  }[length]();
+  if (which === "this") return { since: begin(first) };
+  const before = first.subtract({ week: { weeks: 1 }, month: { months: 1 }, quarter: { months: 3 }, year: { years: 1 } }[length]);
+  return { since: begin(before), until: begin(first) };
+}
 
 const UNITS = [
   [86_400_000, "d"],

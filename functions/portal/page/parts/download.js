@@ -7,6 +7,14 @@ import { html, useMemo } from "../html.js";
 import { localZone } from "../time.js";
 import { Act, Field } from "./dialog.js";
 
+/** For which programme a file is made. */
+export const MadeFor = ({ profile }) => html`<${Field} label="Made for">
+  <select name="profile">
+    <option value="plain">any program (plain CSV)</option>
+    <option value="excel" selected=${profile === "excel"}>Excel (with the mark it needs)</option>
+  </select>
+<//>`;
+
 /** The fields that every file has: its name, for which programme, in which zone. */
 function FileFields({ name }) {
   const { serviceZone, zone } = useApp();
@@ -14,12 +22,7 @@ function FileFields({ name }) {
     ([name], place, all) => name !== serviceZone && all.findIndex(([other]) => other === name) === place,
   );
   return html`<${Field} label="File name" hint="Files are numbered and end in .csv."><input name="file_name" defaultValue=${name} required maxlength="100" /><//>
-    <${Field} label="Made for">
-      <select name="profile">
-        <option value="plain">any program (plain CSV)</option>
-        <option value="excel">Excel (with the mark it needs)</option>
-      </select>
-    <//>
+    <${MadeFor} />
     <${Field} label="Times in" hint="The zone stands in the name of each column of times.">
       <select name="tz">
         <option value=${serviceZone}>${serviceZone} (the service's)</option>

@@ -12,6 +12,12 @@ export function Time({ at, offset = false }) {
   return html`<time datetime=${at} title=${`${shown(at, zone, { offset: true, millis: true })} · ${at}`}>${shown(at, zone, { offset })}</time>`;
 }
 
+/** A time that stands alone, with its zone. */
+export function ZonedTime({ at }) {
+  const { zone } = useApp();
+  return html`<${Time} at=${at} /> (${zoneLabel(zone, [at]).label})`;
+}
+
 /** Makes columns of times: `(name, rows, timeOf)` is a column whose head names the zone, and whose cells say their offset where the clocks change between them. */
 export function useTimes() {
   const { zone } = useApp();
@@ -32,8 +38,8 @@ export const left = (at, now) => lasting(Date.parse(at) - now);
 
 const TONES = {
   good: ["closed", "ready", "signed_off", "withdrawn", "ended", "GRANTED", "APPROVED", "sent", "resolved", "accepted"],
-  bad: ["overdue", "failed", "DENIED", "critical", "high", "denied"],
-  warm: ["open", "running", "claimed", "queued", "medium", "scheduled", "opening", "waiting", "CREATED", "investigating"],
+  bad: ["overdue", "failed", "DENIED", "critical", "high", "denied", "paused"],
+  warm: ["open", "running", "claimed", "queued", "medium", "scheduled", "opening", "waiting", "CREATED", "investigating", "failing"],
 };
 
 /** A state, coloured by what it means; the word says it too. */
@@ -51,6 +57,9 @@ export function shownParty(party) {
   if (type === "scm") return `${name ?? id ?? email} (scm)`;
   return name ?? id ?? email ?? "";
 }
+
+/** A text that begins as a sentence does. */
+export const capital = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
 /** A link inside the page. */
 export const To = ({ path, params, children, ...more }) => html`<a href=${address(path, params)} ...${more}>${children}</a>`;

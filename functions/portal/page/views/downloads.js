@@ -2,8 +2,8 @@
 
 import { call, get, post } from "../api.js";
 import { useApp } from "../app.js";
-import { usePages } from "../ask.js";
-import { html, useEffect, useState } from "../html.js";
+import { useAnswer, usePages } from "../ask.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { Dialog } from "../parts/dialog.js";
 import { Empty, Loading, Problem } from "../parts/states.js";
 import { Badge, Copy, Time, shownParty } from "../parts/words.js";
@@ -21,16 +21,11 @@ function size(bytes) {
   return `${value >= 100 || power === 0 ? Math.round(value) : value.toPrecision(3)} ${UNITS[power]}`;
 }
 
-export default function Downloads() {
-  const { say, zone } = useApp();
-  const pages = usePages("v1/exports", "exports", { limit: 50 });
-  const [isLinked, setLinked] = useState(null);
-  const [failure, setFailure] = useState(null);
+/** Jobs as they are by now: those that are being made are asked for again and again, one by one. */
+export function useNews(jobs) {
   const [news, setNews] = useState({});
-  const { isLoading, hasMore, more, again } = pages;
-  const rows = pages.rows.map((job) => news[job.id] ?? job);
-  const waiting = rows.filter(isUnderWay).map((job) => job.id).join(" ");
-  // Of those that are being made only: the list stays as far as it was read.
+  const newest = jobs.map((job) => news[job.id] ?? job);
+  const waiting = newest.filter(isUnderWay).map((job) => job.id).join(" ");
   useEffect(() => {
     if (!waiting) return;
     const ask = async () => {
@@ -41,6 +36,25 @@ export default function Downloads() {
     const timer = setInterval(ask, IN_SECONDS * 1000);
     return () => clearInterval(timer);
   }, [waiting]);
+  return newest;
+}
+
+export default function Downloads({ params }) {
+  const { say, zone } = useApp();
+  const pages = usePages("v1/exports", "exports", { limit: 50 });
+  const [isLinked, setLinked] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const { isLoading, hasMore, more, again } = pages;
+  const id = params.get("export");
+  const named = useAnswer(id ? `v1/exports/${encodeURIComponent(id)}` : null);
+  // What an address names comes first, on whatever page it is; the list stays as far as it was read.
+  const rows = useNews([named.data, ...pages.rows.filter((job) => job.id !== named.data?.id)].filter(Boolean));
+  const place = useRef(null);
+  useEffect(() => {
+    if (!named.data) return;
+    place.current?.scrollIntoView({ block: "center" });
+    say(`${named.data.file_name}: ${named.data.state}`);
+  }, [named.data?.id]);
   const cancel = (job) =>
     call("POST", `v1/exports/${encodeURIComponent(job.id)}/cancel`).then(
       () => (say("The download was taken back."), again()),
@@ -50,26 +64,25 @@ export default function Downloads() {
 
   return html`<h1>Downloads</h1>
     <p class="quiet">Files of the trail and of reports that this tenant's people asked for. They are asked for on the audit trail and on each report; a file holds what there was at that moment.</p>
-    ${failure && html`<${Problem} failure=${failure} />`} ${pages.failure && html`<${Problem} failure=${pages.failure} again=${again} />`}
-    ${rows.length === 0 && isLoading && html`<${Loading} />`}
-    ${rows.length === 0 && !isLoading && !pages.failure && html`<${Empty}><p>Nobody asked for a file yet.</p><p><a href="#/activity/trail">To the audit trail</a></p><//>`}
+    ${failure && html`<${Problem} failure=${failure} />`} ${named.failure && html`<${Problem} failure=${named.failure} again=${named.again} />`} ${pages.failure && html`<${Problem} failure=${pages.failure} again=${again} />`}
+    ${rows.length === 0 && (isLoading || named.isLoading) && html`<${Loading} />`}
+    ${rows.length === 0 && !isLoading && !named.isLoading && !pages.failure && html`<${Empty}><p>Nobody asked for a file yet.</p><p><a href="#/activity/trail">To the audit trail</a></p><//>`}
     ${rows.length > 0 &&
     html`<div class="scroll" tabindex="0" role="region" aria-label="Downloads">
-      <table>
+      <table class="cards-when-narrow">
         <caption class="unseen">Downloads, the newest first</caption>
         <thead>
-          <tr><th scope="col">File</th><th scope="col">State</th><th scope="col">Asked for (${label})</th><th scope="col">By</th><th scope="col" class="number">Rows</th><th scope="col" class="number">Size</th><th scope="col">Kept until (${label})</th><th scope="col"><span class="unseen">What can be done</span></th></tr>
+          <tr><th scope="col">File</th><th scope="col">State</th><th scope="col">Asked for (${label})</th><th scope="col">By</th><th scope="col" class="number">Rows, size</th><th scope="col">Kept until (${label})</th><th scope="col"><span class="unseen">What can be done</span></th></tr>
         </thead>
         <tbody>
           ${rows.map(
-            (job) => html`<tr key=${job.id}>
-              <td class="wide"><b>${job.file_name}</b><br /><span class="quiet">${what(job, zone)}</span></td>
-              <td><${State} job=${job} /></td>
-              <td class="time"><${Time} at=${job.created_at} offset=${hasChange} /></td>
-              <td>${shownParty(job.created_by)}</td>
-              <td class="number">${job.rows.toLocaleString("en")}</td>
-              <td class="number">${job.bytes > 0 ? size(job.bytes) : ""}</td>
-              <td class="time"><${Time} at=${job.state === "ready" ? job.expires_at : null} offset=${hasChange} /></td>
+            (job) => html`<tr key=${job.id} ref=${job.id === named.data?.id ? place : undefined} class=${job.id === named.data?.id ? "named" : ""} aria-current=${job.id === named.data?.id ? "true" : undefined}>
+              <td class="wide" data-label="File"><b>${job.file_name}</b><br /><span class="quiet">${what(job, zone)}</span></td>
+              <td data-label="State"><${State} job=${job} /></td>
+              <td class="time" data-label=${`Asked for (${label})`}><${Time} at=${job.created_at} offset=${hasChange} /></td>
+              <td data-label="By">${shownParty(job.created_by)}</td>
+              <td class="number" data-label="Rows, size">${job.rows.toLocaleString("en")}<div class="quiet">${job.bytes > 0 && size(job.bytes)}</div></td>
+              <td class="time" data-label=${`Kept until (${label})`}><${Time} at=${job.state === "ready" ? job.expires_at : null} offset=${hasChange} /></td>
               <td>
                 ${job.state === "ready" && html`<button type="button" class="primary" onClick=${() => setLinked(job)}>Links</button>`}
                 ${isUnderWay(job) && html`<button type="button" onClick=${() => cancel(job)}>Cancel</button>`}
@@ -83,7 +96,8 @@ export default function Downloads() {
     ${isLinked && html`<${Links} job=${isLinked} onClose=${() => setLinked(null)} />`}`;
 }
 
-function State({ job }) {
+/** How far a job is. */
+export function State({ job }) {
   if (!isUnderWay(job)) return html`<${Badge} of=${job.state} />${job.reason && html`<br /><span class="quiet">${job.reason}</span>`}`;
   const percent = Math.round((job.progress ?? 0) * 100);
   return html`<${Badge} of=${job.state} /><progress value=${percent} max="100" aria-label=${`${job.file_name}: ${percent} %`}></progress>`;

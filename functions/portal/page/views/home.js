@@ -39,6 +39,7 @@ export default function View() {
       <${Count} of=${open} list=${(data) => data.windows} ...${COUNTS.open} />
       <${Count} of=${findings} list=${(data) => data.findings} ...${COUNTS.findings} />
       <${Count} of=${reviews} list=${dueReviews} ...${COUNTS.reviews} />
+      <${PausedStreams} />
     </div>
     <div class="parts">
       <${Overdue} of=${overdue} />
@@ -71,6 +72,14 @@ function Count({ name, of, list, href, isBad = false, none, some }) {
     ${name} <b class=${data.next ? "long-count" : ""}>${counted(rows, data)}</b>
     <span class="quiet">${failure ? "As last known; it was not reached just now" : isAny ? some : data.next ? `None among the first ${PAGE}` : none}</span>
   </a>`;
+}
+
+/** Streams that are paused, where there are any and whoever looks may know of them. */
+function PausedStreams() {
+  const { data } = useAnswer("v1/streams", {}, { every: EVERY });
+  const paused = data?.streams.filter(({ state }) => state === "paused").length ?? 0;
+  if (paused === 0) return null;
+  return html`<a class="card bad" href="#/settings/streams">Paused streams <b>${paused}</b> <span class="quiet">${paused === 1 ? "One stream is paused" : `${paused} streams are paused`}: the target has not taken events for a while</span></a>`;
 }
 
 /** Reviews that are overdue or due soon, the most urgent first. */

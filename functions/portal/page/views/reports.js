@@ -5,9 +5,11 @@ import { useApp } from "../app.js";
 import { useAnswer, usePages } from "../ask.js";
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { DownloadDialog } from "../parts/download.js";
+import { SaveDialog } from "../parts/saved.js";
 import { Answer, Problem } from "../parts/states.js";
 import { Table } from "../parts/table.js";
-import { Time, To } from "../parts/words.js";
+import { To, ZonedTime } from "../parts/words.js";
+import { boundsOf } from "../saved.js";
 import { isZone, lasting, zoneLabel } from "../time.js";
 import { Cell, kindOf, valueAt } from "./reports/cells.js";
 import { Chart } from "./reports/charts.js";
@@ -114,12 +116,6 @@ function Report({ described, params }) {
     ${isAsked && html`<${Results} key=${JSON.stringify([values, tz, turn])} described=${described} values=${values} tz=${tz} params=${params} />`}`;
 }
 
-/** A time that stands alone, with its zone. */
-function Moment({ at }) {
-  const { zone } = useApp();
-  return html`<${Time} at=${at} /> (${zoneLabel(zone, [at]).label})`;
-}
-
 /** How the range was asked for, in words. */
 function rangeWords({ since, until }, tz) {
   const from = since && since !== "all" ? since : "";
@@ -136,6 +132,7 @@ function Results({ described, values, tz, params }) {
   const path = isRequest ? `v1/reports/requests/${encodeURIComponent(id)}` : `v1/reports/${name}`;
   const pages = usePages(path, "rows", { ...(isRequest ? rest : values), tz });
   const [isDownloading, setDownloading] = useState(false);
+  const [isSaving, setSaving] = useState(false);
   const change = (more, options) => go(address(["reports", name], { ...Object.fromEntries(params), ...more }), options);
   const keyOf = (row, place) => row.id ?? row.access ?? String(place);
   const opened = params.get("row") ? pages.rows.find((row, place) => keyOf(row, place) === params.get("row")) : null;
@@ -145,6 +142,7 @@ function Results({ described, values, tz, params }) {
     <div class="row middle bar">
       <h2>Answer</h2>
       <span class="grow"></span>
+      <button type="button" onClick=${() => setSaving(true)}>Save this report …</button>
       <button type="button" onClick=${() => setDownloading(true)}>Download as CSV</button>
       <button type="button" onClick=${() => print()} disabled=${pages.isLoading}>Print</button>
     </div>
@@ -162,7 +160,15 @@ function Results({ described, values, tz, params }) {
       body=${{ report: { name, ...exact(values, tz) } }}
       onClose=${() => setDownloading(false)}
     />`}
+    ${isSaving && html`<${Save} described=${described} values=${values} tz=${tz} onClose=${() => setSaving(false)} />`}
   </section>`;
+}
+
+function Save({ described, values, tz, onClose }) {
+  const report = { name: described.name, ...exact(values, tz) };
+  const note = "Files have all rows and all columns, as the report stands when a file is made.";
+  const hasRange = described.parameters.includes("since");
+  return html`<${SaveDialog} title="Save this report" name=${described.answers} wanted=${{ report, tz }} bounds=${boundsOf({ report })} hasRange=${hasRange} note=${note} onClose=${onClose} />`;
 }
 
 /** The same range as moments: the file may have its times in another zone, which must not move it. */
@@ -188,11 +194,11 @@ function Evidence({ described, values, tz, first }) {
   return html`<div class="panel">
     <dl class="facts">
       ${parameters.includes("since") && html`<dt>Range</dt><dd>${isZone(tz) ? rangeWords(values, tz) : `${tz} is no time zone`}</dd>`}
-      ${values.at && html`<dt>Moment</dt><dd>${first && momentOf(values.at, tz) ? html`<${Moment} at=${momentOf(values.at, tz)} />` : values.at}</dd>`}
+      ${values.at && html`<dt>Moment</dt><dd>${first && momentOf(values.at, tz) ? html`<${ZonedTime} at=${momentOf(values.at, tz)} />` : values.at}</dd>`}
       ${asked.map((one) => html`<dt>${LABELS[one] ?? one}</dt><dd>${values[one]}</dd>`)}
       ${by && html`<dt>One row for each</dt><dd>${by[1]}</dd>`}
-      ${first && html`<dt>As of</dt><dd><${Moment} at=${first.as_of} />, tenant ${me.tenant}, run by ${me.email ?? me.sub}</dd>
-        <dt>Known since</dt><dd>${first.known_since ? html`<${Moment} at=${first.known_since} />; the trail holds nothing before that.` : "Nothing was recorded yet."}</dd>
+      ${first && html`<dt>As of</dt><dd><${ZonedTime} at=${first.as_of} />, tenant ${me.tenant}, run by ${me.email ?? me.sub}</dd>
+        <dt>Known since</dt><dd>${first.known_since ? html`<${ZonedTime} at=${first.known_since} />; the trail holds nothing before that.` : "Nothing was recorded yet."}</dd>
         ${first.note && html`<dt>To know</dt><dd>${sentences(first.note, cells).map((text) => html`<div>${text}</div>`)}</dd>`}
         ${name === "revocation" && html`<dt>In all</dt><dd><${Summary} summary=${first.summary} /></dd>`}`}
     </dl>

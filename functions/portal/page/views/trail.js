@@ -5,26 +5,23 @@ import { useApp } from "../app.js";
 import { cell, head } from "../event.js";
 import { apart, changed } from "../filter.js";
 import { html, useEffect, useMemo, useState } from "../html.js";
+import { Choice } from "../parts/choice.js";
 import { DownloadDialog } from "../parts/download.js";
+import { SaveDialog } from "../parts/saved.js";
 import { Empty, Loading, Problem } from "../parts/states.js";
 import { Typed } from "../parts/typed.js";
-import { ago, firstOfMonth, firstOfQuarter, isZone, localZone, typed, writtenTime, zoneLabel, zones } from "../time.js";
+import { capital } from "../parts/words.js";
+import { isZone, localZone, relativeRange, typed, writtenTime, zoneLabel, zones } from "../time.js";
 import { EventDrawer } from "./trail/drawer.js";
 import { Grid } from "./trail/grid.js";
 import { OverTime } from "./trail/over_time.js";
 import { useTrail } from "./trail/rows.js";
+import { SavedMenu } from "./trail/saved.js";
 
 const PLACE = ["activity", "trail"];
 const COLUMNS = "jit-audit.columns";
 const USUAL = ["Log Timestamp", "Label", "Actor", "Message", "Target", "Account", "Session ID", "State", "Roles", "Session Username", "Session Start Timestamp", "Session End Timestamp", "Justification", "Reason"];
-const RANGES = [
-  ["Last 24 hours", () => ({ since: ago({ hours: 24 }) })],
-  ["Last 7 days", () => ({ since: ago({ hours: 7 * 24 }) })],
-  ["Last 30 days", () => ({ since: ago({ hours: 30 * 24 }) })],
-  ["This month", (zone) => ({ since: firstOfMonth(zone, 0) })],
-  ["Last month", (zone) => ({ since: firstOfMonth(zone, -1), until: firstOfMonth(zone, 0) })],
-  ["Last quarter", (zone) => ({ since: firstOfQuarter(zone, -1), until: firstOfQuarter(zone, 0) })],
-];
+const RANGES = ["last 24 hours", "last 7 days", "last 30 days", "this month", "last month", "last quarter"];
 
 function chosenColumns(columns) {
   try {
@@ -72,6 +69,7 @@ export default function Trail({ params }) {
   const [isLive, setLive] = useState(false);
   const [problems, setProblems] = useState({});
   const [isDownloading, setDownloading] = useState(false);
+  const [isSaving, setSaving] = useState(false);
   const [total, setTotal] = useState(null);
   const trail = useTrail(asked.search, isLive && !asked.until);
   const shownTime = (text) => writtenTime(text, zone);
@@ -138,6 +136,7 @@ export default function Trail({ params }) {
       <button type="button" aria-pressed=${isLive ? "true" : "false"} disabled=${Boolean(asked.until)} title=${asked.until ? "A range that has ended does not grow" : ""} onClick=${() => setLive(!isLive)}>
         ${isLive ? "● Live" : "Live"}
       </button>
+      <${SavedMenu} save=${asked.search && (() => setSaving(true))} />
       <${ColumnChoice} all=${app.columns} chosen=${columns} onChoose=${setShownColumns} />
       <button type="button" class="primary" disabled=${asked.search === null} onClick=${() => setDownloading(true)}>Download</button>
     </div>
@@ -161,6 +160,7 @@ export default function Trail({ params }) {
     ${asked.search && html`<${Progress} trail=${trail} isFiltered=${isFiltered} clear=${() => set({ since: "", until: "", filter: "", q: "" })} />`}
     ${opened && html`<${EventDrawer} key=${opened} id=${opened} known=${trail.rows.find((event) => event.id === opened)} zone=${zone} onClose=${() => set({ event: null })} onFilter=${(filter) => set({ filter, event: null, since: "", until: "", q: "" })} />`}
     ${isDownloading && html`<${Download} asked=${asked} isFiltered=${isFiltered} total=${total} onClose=${() => setDownloading(false)} />`}
+    ${isSaving && html`<${Save} asked=${asked} columns=${columns} onClose=${() => setSaving(false)} />`}
   </div>`;
 }
 
@@ -175,7 +175,7 @@ function Toolbar({ asked, label, set, setZone }) {
     <label class="field"><span class="label">Range</span>
       <select value="" onChange=${(event) => pickRange(event, asked.zone, set)}>
         <option value="">choose …</option>
-        ${RANGES.map(([name], place) => html`<option value=${place}>${name}</option>`)}
+        ${RANGES.map((words) => html`<option value=${words}>${capital(words)}</option>`)}
         <option value="all">All that is kept</option>
       </select></label>
     <label class="field grow search"><span class="label">Search in everything</span>
@@ -196,7 +196,7 @@ function pickRange(event, zone, set) {
   event.target.value = "";
   if (value === "all") set({ since: "", until: "" });
   else if (value !== "") {
-    const { since, until } = RANGES[value][1](zone);
+    const { since, until } = relativeRange(value, zone);
     set({ since: writtenTime(since, zone), until: until ? writtenTime(until, zone) : "" });
   }
 }
@@ -217,18 +217,12 @@ function Expression({ filter, set, isFiltered }) {
 function ColumnChoice({ all, chosen, onChoose }) {
   const names = chosen.map((column) => column.name);
   const toggle = (name, isOn) => onChoose(isOn ? [...names, name] : names.filter((other) => other !== name));
-  const onKeyDown = (event) => {
-    if (event.key !== "Escape") return;
-    event.currentTarget.open = false;
-    event.currentTarget.querySelector("summary").focus();
-  };
-  return html`<details class="choice" onKeyDown=${onKeyDown}>
-    <summary class="button">Columns</summary>
-    <div class="column-choices">
+  return html`<${Choice} label="Columns">
+    ${() => html`<div class="column-choices">
       ${all.map((column) => html`<label class="check"><input type="checkbox" checked=${names.includes(column.name)} onChange=${(event) => toggle(column.name, event.target.checked)} /> ${head(column)}</label>`)}
       <button type="button" onClick=${() => onChoose(USUAL)}>The usual ones</button>
-    </div>
-  </details>`;
+    </div>`}
+  <//>`;
 }
 
 /** What is going on below the rows. */
@@ -252,4 +246,12 @@ function Download({ asked, isFiltered, total, onClose }) {
     <p class="hint">${isFiltered ? "Ticked, the file holds what the filters, the range and the search let through; not ticked, it holds the whole trail that is kept." : "No filter is set: the file holds the whole trail that is kept."}
     ${total !== null && ` ${total.toLocaleString("en")} ${total === 1 ? "event is" : "events are"} on screen's range and filters just now.`}</p>`;
   return html`<${DownloadDialog} title="Download the audit trail" name="audit-trail" more=${more} body=${body} onClose=${onClose} />`;
+}
+
+/** Saving what is on screen: the filters, the range, and the columns that files have. */
+function Save({ asked, columns, onClose }) {
+  const { since, until, ...search } = asked.search;
+  const wanted = { ...search, columns: columns.map((column) => column.name), tz: asked.zone };
+  const note = `Files have the ${columns.length === 1 ? "column" : `${columns.length} columns`} shown on screen just now.`;
+  return html`<${SaveDialog} title="Save this search" wanted=${wanted} bounds=${{ since, until }} note=${note} onClose=${onClose} />`;
 }

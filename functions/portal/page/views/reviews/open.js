@@ -3,12 +3,10 @@
 import { post } from "../../api.js";
 import { useApp } from "../../app.js";
 import { html, useEffect, useRef, useState } from "../../html.js";
+import { ID_LENGTH, idOf } from "../../id.js";
 import { Act, Field } from "../../parts/dialog.js";
 import { PersonPicker } from "../../parts/person.js";
 import { localZone } from "../../time.js";
-
-/** A review may have so many letters in its id. */
-const ID_LENGTH = 64;
 
 /** Asks what is to be reviewed, and opens it; `onDone` gets the review. */
 export function OpenDialog({ onClose, onDone }) {
@@ -40,12 +38,6 @@ function asked({ id, name, of, tz, first, last, target, person, account, size, s
 
 const dayAfter = (day) => Temporal.PlainDate.from(day).add({ days: 1 }).toString();
 
-/** An id made from a name: what may stand in one, and a date where nothing of the name may. */
-function idOf(name) {
-  const text = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
-  return text.replace(/^-|-$/g, "").slice(0, ID_LENGTH) || `review-${Temporal.Now.plainDateISO("UTC")}`;
-}
-
 /** Periods to choose at once, as of today in the zone: the name, the first day and the last. */
 function periods(zone) {
   const today = Temporal.Now.plainDateISO(zone);
@@ -65,7 +57,7 @@ function Fields() {
   const { serviceZone, zone } = useApp();
   const here = localZone();
   const choices = periods(zone);
-  const [asked, setAsked] = useState({ ...choices[0], id: idOf(choices[0].name), of: "sessions", isSample: false, seed: freshSeed(), isOwnName: false, isOwnId: false });
+  const [asked, setAsked] = useState({ ...choices[0], id: idFor(choices[0].name), of: "sessions", isSample: false, seed: freshSeed(), isOwnName: false, isOwnId: false });
   const set = (changes) => setAsked((asked) => named({ ...asked, ...changes }));
   const isSessions = asked.of === "sessions";
   return html`<fieldset class="choices">
@@ -96,8 +88,10 @@ function Fields() {
     <${ReviewersField} />`;
 }
 
+const idFor = (name) => idOf(name, `review-${Temporal.Now.plainDateISO("UTC")}`);
+
 /** As long as nobody typed an id, it follows the name. */
-const named = (asked) => (asked.isOwnId ? asked : { ...asked, id: idOf(asked.name) });
+const named = (asked) => (asked.isOwnId ? asked : { ...asked, id: idFor(asked.name) });
 
 function Sample({ asked, set }) {
   return html`<fieldset class="choices">
