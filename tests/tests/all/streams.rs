@@ -147,8 +147,7 @@ async fn what_is_recorded_is_sent_in_order_and_signed_by_every_secret() {
     let batches = world.batches("/siem");
     assert!(batches.iter().all(|batch| (1..=500).contains(&batch.len())));
     let sent = batches.concat();
-    let expected: Vec<String> =
-        world.feed("").await.into_iter().filter(|id| id.starts_with("after")).collect();
+    let expected: Vec<String> = world.feed("").await.into_iter().filter(|id| id.starts_with("after")).collect();
     assert_eq!(sent[..expected.len()], expected);
     assert_eq!(sent.len(), 1200);
     let stream = world.until("siem", |stream| stream["lag_ms"] == 0).await;
