@@ -14,6 +14,7 @@ mod measure;
 mod pages;
 mod sample;
 mod start;
+mod streams;
 mod text;
 mod visible;
 mod watch;
@@ -71,6 +72,10 @@ async fn main() {
     }
     if wants("reports") {
         watch::reports(scale, &mut report).await;
+    }
+    if wants("streams") {
+        streams::events_a_second(scale, &mut report).await;
+        streams::lag(scale, &mut report).await;
     }
     if wants("start") {
         start::to_first_poll(scale, &mut report).await;
