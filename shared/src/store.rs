@@ -175,6 +175,26 @@ impl Store {
         Ok(trail)
     }
 
+    /// A page of what stands in a queue until a time, the first due first.
+    async fn due_page(
+        &self,
+        queue: &str,
+        until: Instant,
+        start: Option<wire::Key>,
+        deadline: Deadline,
+    ) -> Result<wire::Page, Unavailable> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.state)
+            .index_name("due")
+            .key_condition_expression("due = :due AND due_at <= :until")
+            .expression_attribute_values(":due", AttributeValue::S(queue.to_owned()))
+            .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
+            .set_exclusive_start_key(start);
+        Pauses::retry(deadline, || wire::query(call.clone())).await
+    }
+
     /// One item of the state table, if it is there.
     async fn state_item(&self, pk: String, sk: &str, deadline: Deadline) -> Result<Option<item::Item>, Unavailable> {
         let call = self

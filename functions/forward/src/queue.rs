@@ -22,6 +22,10 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
     let last = clock.now().plus(AHEAD);
     let mut called = HashSet::new();
+    for stream in function.store.streams_that_rested(clock.now(), until.max(Deadline::now())).await? {
+        function.call(own_name, &stream.tenant, &stream.id).await;
+        called.insert((stream.tenant, stream.id, stream.at));
+    }
     loop {
         let due = function.store.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
         let now = clock.now();

@@ -17,7 +17,7 @@ use shared::{
         feed::Wants,
         keys::Position,
         listing::{Listing, Pace},
-        streams::{Next, StoredStream},
+        streams::{Due, Next, StoredStream},
     },
     stream::{Batch, Limits, Progress, Shape, Stream, Target, TestState},
 };
@@ -43,6 +43,8 @@ const LONGEST_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 const STAYS: Duration = Duration::from_secs(2);
 /// Pauses between tries up to this are waited for by the run itself.
 const WAITED_FOR: Duration = Duration::from_secs(10);
+/// What is due sooner is awaited.
+const SOON: Duration = Duration::from_secs(60);
 /// When somebody looks at an idle stream whom nobody called.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -189,7 +191,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let progress = stored.progress.clone();
-        let next = Next { progress, run: Some(self.run.clone()), due_at: Some(trail.now.plus(LEASE)) };
+        let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(LEASE)) };
         trail.advance_stream(&stored, next).await
     }
 
@@ -212,11 +214,14 @@ impl Run<'_> {
             let trail = self.now(trail);
             let mut progress = stored.progress.clone();
             change(&mut progress);
-            let next = match until {
-                Until::Lease => Next { run: Some(self.run.clone()), due_at: Some(trail.now.plus(LEASE)), progress },
-                Until::Then(pause) => Next { run: None, due_at: Some(trail.now.plus(pause)), progress },
-                Until::Never => Next { run: None, due_at: None, progress },
+            let (run, due) = match until {
+                Until::Lease => (Some(self.run.clone()), Due::Rests(trail.now.plus(LEASE))),
+                // Who looks which streams are due stays for what is due soon, and comes by each minute anyway.
+                Until::Then(pause) if pause < SOON => (None, Due::Awaited(trail.now.plus(pause))),
+                Until::Then(pause) => (None, Due::Rests(trail.now.plus(pause))),
+                Until::Never => (None, Due::Never),
             };
+            let next = Next { progress, run, due };
             let is_to_be_told = match until {
                 Until::Lease | Until::Then(_) => next.progress.is_to_be_paused() || next.progress.goes_on_again(),
                 Until::Never => next.progress.paused_at.is_some(),

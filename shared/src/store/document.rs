@@ -24,7 +24,6 @@ use crate::{
         item::{Damaged, Item},
         keys,
         transaction::{Change, Commit},
-        wire,
     },
 };
 
@@ -307,20 +306,22 @@ impl Store {
         until: Instant,
         deadline: Deadline,
     ) -> Result<Vec<DueDocument>, Unavailable> {
+        self.due_in(|shard| keys::documents_due_in(kind, shard), kind, until, deadline).await
+    }
+
+    /// The same of a queue whose partitions `queue` names.
+    pub(super) async fn due_in(
+        &self,
+        queue: impl Fn(u64) -> String,
+        kind: Kind,
+        until: Instant,
+        deadline: Deadline,
+    ) -> Result<Vec<DueDocument>, Unavailable> {
         let mut due = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
             let mut start = None;
             loop {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&self.state)
-                    .index_name("due")
-                    .key_condition_expression("due = :due AND due_at <= :until")
-                    .expression_attribute_values(":due", AttributeValue::S(keys::documents_due_in(kind, shard)))
-                    .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
-                    .set_exclusive_start_key(start.take());
-                let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+                let page = self.due_page(&queue(shard), until, start.take(), deadline).await?;
                 for item in page.items {
                     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
                     let tenant = text("pk").and_then(|pk| keys::tenant_of_documents(pk, kind));

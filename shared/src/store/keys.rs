@@ -7,7 +7,7 @@
 //! | | | | `by_actor`, `by_subject`: `<field>_key` `tenant#e:value#0` (e-mail, else `i:` id, else `n:` name) / `at` |
 //! | | | | `by_account`, `by_target`: `<field>_key` `tenant#n:value#0` (name, else `i:` id, else `e:` e-mail) / `at` |
 //! | | | | `by_session`: `session_key` `tenant#i:session#0`, of an event that names none `tenant#r:request_id#0` / `at` |
-//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while something is to be done for it (streams, saved searches with a schedule) |
+//! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while something is to be done for it (streams, saved searches with a schedule); of a stream that rests or is worked on `stream_rests#0` |
 //! | a document's other name | `kind_alias#tenant` | `e:value` | |
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
 //! | open window of an account | `window_open#tenant` | `account#directory` | |
@@ -91,6 +91,16 @@ pub fn documents_due(kind: Kind, tenant: &Tenant, id: &str) -> String {
 /// One of the partitions of that queue, of which there are [`DUE_SHARDS`].
 pub fn documents_due_in(kind: Kind, shard: u64) -> String {
     format!("{}#{shard}", kind.word())
+}
+
+/// The partition of the queue of streams that nobody has to come to on the second: those that wait for what is recorded, or are worked on.
+pub fn stream_rests(tenant: &Tenant, id: &str) -> String {
+    stream_rests_in(due_shard(&format!("{tenant}#{id}")))
+}
+
+/// One of the partitions of that queue.
+pub fn stream_rests_in(shard: u64) -> String {
+    format!("stream_rests#{shard}")
 }
 
 /// The partition of their other names.

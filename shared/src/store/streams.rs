@@ -6,15 +6,16 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use tokio::time::Instant as Deadline;
 
 use crate::{
     checkpoint,
-    event::{Actor, Event, EventId, Party},
+    event::{Actor, Event, EventId, Party, Tenant},
     filter::Filter,
     instant::Instant,
     store::{
-        Pauses, ReadError, Trail, Unavailable,
-        document::Kind,
+        Pauses, ReadError, Store, Trail, Unavailable,
+        document::{DueDocument, Kind},
         feed::Wants,
         follow::{Follower, recorder},
         item::{Damaged, Item},
@@ -37,6 +38,8 @@ pub struct StoredStream {
     pub run: Option<String>,
     /// When somebody is to work on it; until then the run that has it has it alone.
     pub due_at: Option<Instant>,
+    /// The queue that it stands in.
+    queue: Option<String>,
     /// How often who worked on it changed something.
     step: u64,
 }
@@ -48,8 +51,21 @@ pub struct Next {
     pub progress: Progress,
     /// The run that has it then.
     pub run: Option<String>,
-    /// When somebody is to work on it; none where nobody is to any more.
-    pub due_at: Option<Instant>,
+    /// When somebody is to work on it.
+    pub due: Due,
+}
+
+/// When somebody is to work on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// When it was.
+    AsBefore,
+    /// At that time.
+    Awaited(Instant),
+    /// Some time after it, unless somebody is called before.
+    Rests(Instant),
+    /// Never.
+    Never,
 }
 
 fn text(text: &str) -> AttributeValue {
@@ -75,6 +91,7 @@ impl StoredStream {
             progress: progress.transpose().map_err(|_| damaged("progress"))?.unwrap_or_default(),
             run: take("run"),
             due_at: take("due_at").and_then(|at| at.parse().ok()),
+            queue: take("due"),
             step: take("step").and_then(|step| step.parse().ok()).ok_or_else(|| damaged("step"))?,
             id,
         })
@@ -101,9 +118,15 @@ impl StoredStream {
         self.stream.is_some() && self.progress.attempts == 0 && !self.is_held(now)
     }
 
-    fn becoming(&self, next: Next) -> Self {
-        let Next { progress, run, due_at } = next;
-        Self { progress, run, due_at, step: self.step + 1, ..self.clone() }
+    fn becoming(&self, tenant: &Tenant, next: Next) -> Self {
+        let Next { progress, run, due } = next;
+        let (queue, due_at) = match due {
+            Due::AsBefore => (self.queue.clone(), self.due_at),
+            Due::Awaited(at) => (Some(keys::documents_due(Kind::Stream, tenant, &self.id)), Some(at)),
+            Due::Rests(at) => (Some(keys::stream_rests(tenant, &self.id)), Some(at)),
+            Due::Never => (None, None),
+        };
+        Self { progress, run, due_at, queue, step: self.step + 1, ..self.clone() }
     }
 }
 
@@ -161,7 +184,7 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer. It may be done or not.
     pub async fn advance_stream(&self, before: &StoredStream, next: Next) -> Result<Option<StoredStream>, ReadError> {
-        let next = before.becoming(next);
+        let next = before.becoming(&self.tenant, next);
         let mut is_repeated = false;
         if self.store.alone(self.step_of(before, &next)?, self.deadline, &mut is_repeated).await? {
             return Ok(Some(next));
@@ -200,7 +223,7 @@ impl Trail<'_> {
                     )]
                 }
             };
-            let done = before.becoming(next.clone());
+            let done = before.becoming(&self.tenant, next.clone());
             let change = self.step_of(before, &done)?;
             match self.commit(events, None, &recorder(), vec![change]).await? {
                 Commit::Done(_) => return Ok(Some(done)),
@@ -231,7 +254,7 @@ impl Trail<'_> {
                 error: None,
             };
             let progress = Progress { test: Some(test), ..before.progress.clone() };
-            let next = Next { progress, run: before.run.clone(), due_at: before.due_at };
+            let next = Next { progress, run: before.run.clone(), due: Due::AsBefore };
             match self.advance_stream(&before, next).await? {
                 Some(next) => return Ok(Some(next)),
                 None if pauses.pause().await => {}
@@ -245,10 +268,8 @@ impl Trail<'_> {
         let progress = serde_json::to_string(&next.progress).map_err(|_| Damaged::new(&next.id, "progress"))?;
         let mut set: Vec<Attribute> = vec![("progress", text(&progress)), ("step", number(next.step))];
         set.extend(next.run.as_ref().map(|run| ("run", text(run))));
-        if let Some(at) = next.due_at {
-            set.push(("due", text(&keys::documents_due(Kind::Stream, &self.tenant, &next.id))));
-            set.push(("due_at", text(&at.to_string())));
-        }
+        set.extend(next.queue.as_ref().map(|queue| ("due", text(queue))));
+        set.extend(next.due_at.map(|at| ("due_at", text(&at.to_string()))));
         let remove: &[&str] = match (&next.run, next.due_at) {
             (Some(_), Some(_)) => &[],
             (None, Some(_)) => &["run"],
@@ -292,6 +313,21 @@ impl Trail<'_> {
             details["evidence"] = json!([paused]);
         }
         Follower::of(self).finding_event(action, &finding, progress.pauses, why, details, |_| {})
+    }
+}
+
+impl Store {
+    /// The streams that nobody was called for although it is time: they rested for long, or whoever worked on them died. Those that are awaited are
+    /// [`Store::due_documents`].
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn streams_that_rested(
+        &self,
+        until: Instant,
+        deadline: Deadline,
+    ) -> Result<Vec<DueDocument>, Unavailable> {
+        self.due_in(keys::stream_rests_in, Kind::Stream, until, deadline).await
     }
 }
 
