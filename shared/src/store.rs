@@ -18,6 +18,7 @@
 //! | [`follow`] | which accesses and findings do these events change |
 //! | [`reports`] | what do reports answer |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
+//! | [`saved`] | which searches are saved; which runs are there; which does a schedule make now |
 //! | [`outbox`] | which alerts are to be sent; which were |
 
 pub mod by_id;
@@ -34,6 +35,7 @@ pub mod plan;
 pub mod projections;
 pub mod reports;
 pub mod reviews;
+pub mod saved;
 pub mod search;
 mod transaction;
 pub mod windows;

@@ -121,6 +121,7 @@ async fn create(
         created_by: caller.actor(),
         recorded_by,
         asked,
+        saved: None,
     };
     let is_known = match &key {
         Some(key) => trail.has_export_key(key).await?,
@@ -199,10 +200,8 @@ async fn links(
     let mut event = trail.export_event(&job, "export.link_minted", &[about], trail.now);
     event.actor = caller.actor();
     let expires_at = trail.now.plus(LINK).min(progress.expires_at.unwrap_or(trail.now));
-    event.details = match json!({"files": progress.place.files.len(), "expires_at": expires_at}) {
-        Value::Object(details) => Some(details),
-        _ => None,
-    };
+    let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
+    event.details.get_or_insert_default().extend(told.map(|(name, value)| (name.to_owned(), value)));
     trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "links were not given because that could not be put on record: {error}");
         Problem::unavailable("that you get links could not be put on record, so there are none; ask again")
