@@ -219,9 +219,10 @@ fn no_range(members: &Map<String, Value>) -> Option<String> {
     if !bounds.iter().all(|bound| takes.contains(bound)) {
         return Some(format!("the report {name:?} takes no range; leave it out"));
     }
-    bounds.iter().any(|bound| report.get(*bound).is_some()).then(|| {
-        "does not go with \"since\" or \"until\" of the report; leave out the one or the others".to_owned()
-    })
+    bounds
+        .iter()
+        .any(|bound| report.get(*bound).is_some())
+        .then(|| "does not go with \"since\" or \"until\" of the report; leave out the one or the others".to_owned())
 }
 
 /// The channels that are to be told, all of which the tenant has.

@@ -100,9 +100,7 @@ impl RelativeRange {
             Self::LastHours(hours) => {
                 (Instant::from_millis(now.millis().saturating_sub(i64::from(hours) * 3_600_000)), Some(now))
             }
-            Self::LastDays(days) => {
-                (at(local.datetime().saturating_sub(Span::new().days(days)), zone), Some(now))
-            }
+            Self::LastDays(days) => (at(local.datetime().saturating_sub(Span::new().days(days)), zone), Some(now)),
         }
     }
 }
@@ -388,8 +386,7 @@ mod tests {
     use serde_json::json;
 
     fn range(text: &str, now: &str, name: &str) -> (String, Option<String>) {
-        let (since, until) =
-            text.parse::<RelativeRange>().unwrap().resolve(now.parse().unwrap(), &zone(name).unwrap());
+        let (since, until) = text.parse::<RelativeRange>().unwrap().resolve(now.parse().unwrap(), &zone(name).unwrap());
         (since.to_string(), until.map(|until| until.to_string()))
     }
 
@@ -432,14 +429,34 @@ mod tests {
     #[test]
     fn a_range_is_written_as_it_is_read() {
         for text in [
-            "today", "yesterday", "this week", "last week", "this month", "last month", "this quarter", "last quarter",
-            "this year", "last year", "last 1 hours", "last 3653 days",
+            "today",
+            "yesterday",
+            "this week",
+            "last week",
+            "this month",
+            "last month",
+            "this quarter",
+            "last quarter",
+            "this year",
+            "last year",
+            "last 1 hours",
+            "last 3653 days",
         ] {
             assert_eq!(text.parse::<RelativeRange>().unwrap().to_string(), text);
         }
         for text in [
-            "", "Today", "last", "this day", "last  week", "last 0 days", "last 3654 days", "last 07 days",
-            "last -1 days", "last 5 weeks", "last hours", "last quarter ",
+            "",
+            "Today",
+            "last",
+            "this day",
+            "last  week",
+            "last 0 days",
+            "last 3654 days",
+            "last 07 days",
+            "last -1 days",
+            "last 5 weeks",
+            "last hours",
+            "last quarter ",
         ] {
             let error = text.parse::<RelativeRange>().unwrap_err().to_string();
             assert!(error.contains("last N days (N from 1 to 3653)"), "{text:?}: {error}");
@@ -581,8 +598,7 @@ mod tests {
             Just(Every::Month),
             Just(Every::Quarter),
         ];
-        (every, 0..24_i8, 0..60_i8)
-            .prop_map(|(every, hour, minute)| Schedule { every, at: TimeOfDay { hour, minute } })
+        (every, 0..24_i8, 0..60_i8).prop_map(|(every, hour, minute)| Schedule { every, at: TimeOfDay { hour, minute } })
     }
 
     const ZONES: [&str; 8] = [

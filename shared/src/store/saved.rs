@@ -160,7 +160,8 @@ impl Trail<'_> {
         let about = ["saved", &due.id, &due.at.to_string()];
         let id = EventId::of_service(&self.tenant, "export.failed", &about);
         let mut event = Event::of_service(id, &self.tenant, "export.failed", self.now, crate::event::Actor::system());
-        event.target = Some(Party { kind: Some("export".to_owned()), name: Some(origin.name.clone()), ..Party::default() });
+        event.target =
+            Some(Party { kind: Some("export".to_owned()), name: Some(origin.name.clone()), ..Party::default() });
         event.outcome = Outcome::Failure;
         event.reason = Some(reason[..reason.floor_char_boundary(TEXT_BYTES)].to_owned());
         event.details = Some([("saved".to_owned(), serde_json::json!(origin))].into_iter().collect());
