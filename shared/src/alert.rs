@@ -644,6 +644,7 @@ mod tests {
     use crate::{
         event::{Actor, Digest, RecordedBy},
         fields::read_object,
+        saved::Cause,
     };
 
     fn at(seconds: i64) -> Instant {
@@ -906,6 +907,72 @@ mod tests {
         assert_ne!(told.id, Alert::test(&tenant(), channel, "x", at(0)).id, "each is one of its own");
         assert_eq!(for_eventbridge(&tenant(), &told, None).detail_type, "Test message");
         assert_eq!(told.link(Some("https://a.example")).unwrap(), "https://a.example/");
+    }
+
+    /// What a channel is told of the end of a run of a report of that name.
+    fn report(name: &str, action: &str, reason: Option<&str>, rows: u64, range: [Option<&str>; 2]) -> Alert {
+        let id = EventId::of_service(&tenant(), action, &[name]);
+        let mut event = Event::of_service(id, &tenant(), action, at(0), Actor::system());
+        event.target = Some(Party { id: Some("0193-a".to_owned()), ..Party::default() });
+        event.details = json!({"rows": rows}).as_object().cloned();
+        event.reason = reason.map(str::to_owned);
+        event.outcome = if reason.is_some() { Outcome::Failure } else { Outcome::Success };
+        let [since, until] = range.map(|bound| bound.map(|at| at.parse().unwrap()));
+        let origin = Origin {
+            id: "quarterly".to_owned(),
+            name: name.to_owned(),
+            owner: Actor::system(),
+            cause: Cause::Schedule,
+            at: at(0),
+            since,
+            until,
+            tz: "Europe/Paris".to_owned(),
+        };
+        let recorded = Recorded { event, ..finding("x", "high", "a", "b") };
+        Alert::of_report(&recorded, &origin, &all_kinds()[0], at(2))
+    }
+
+    #[test]
+    fn a_report_is_one_plain_sentence_and_a_link() {
+        let quarter = [Some("2026-06-30T22:00:00Z"), Some("2026-09-30T22:00:00Z")];
+        for (rows, range, expected) in [
+            (1234, quarter, "for 2026-07-01 to 2026-10-01 is ready: 1,234 rows."),
+            (1, [quarter[0], None], "from 2026-07-01 on is ready: 1 row."),
+            (1_000_000, [None, Some("2026-09-30T21:30:00Z")], "up to 2026-09-30 23:30 is ready: 1,000,000 rows."),
+        ] {
+            let told = report("Quarterly access", "export.ready", None, rows, range);
+            assert_eq!(told.sentence, format!("Report \"Quarterly access\" of acme {expected}"));
+        }
+        let told = report("All", "export.ready", None, 0, [None; 2]);
+        assert_eq!(
+            (told.sentence.as_str(), told.rule.as_str()),
+            ("Report \"All\" of acme is ready: 0 rows.", "report.ready")
+        );
+        let link = told.link(Some("https://audit.example/")).unwrap();
+        assert_eq!(link, "https://audit.example/#/activity/downloads?export=0193-a");
+        let bus = for_eventbridge(&tenant(), &told, Some(&link));
+        assert_eq!((bus.detail_type, &bus.detail["export"]), ("Report ready", &json!("0193-a")));
+        assert_eq!(bus.detail.get("finding"), None);
+        let failed = report("All", "export.failed", Some("S3 did not answer."), 0, [None; 2]);
+        assert_eq!(failed.sentence, "Report \"All\" of acme could not be made: S3 did not answer.");
+        assert_eq!(
+            (failed.rule.as_str(), title(&failed).as_str()),
+            ("report.failed", "Jit Audit: a report could not be made")
+        );
+        let none = Alert { export: None, ..failed };
+        assert_eq!(none.link(Some("https://a.example")).unwrap(), "https://a.example/#/activity/downloads");
+        for name in HOSTILE {
+            let told = report(name, "export.ready", None, 7, [None; 2]);
+            assert!(!told.sentence.contains(char::is_control), "{}", told.sentence);
+            let text = for_slack(&told, None)["text"].as_str().unwrap().to_owned();
+            assert!(!text.contains(['<', '>', '\n', '\u{202e}']), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        let grouped = [0, 999, 1000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(grouped, ["0", "999", "1,000", "12,345", "1,234,567"]);
     }
 
     #[test]
