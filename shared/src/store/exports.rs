@@ -196,7 +196,7 @@ impl Trail<'_> {
         // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
         event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
             let Origin { name, id, owner, .. } = saved;
-            format!("the schedule of the saved search {name:?} ({id}), saved by {}, asked for it", owner.shown())
+            format!("the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it", owner.shown())
         });
         match self.commit(vec![event], None, &job.recorded_by, changes).await? {
             Commit::Done(_) => Ok(Some(Begun::New(Box::new(stored)))),
