@@ -1,11 +1,12 @@
-//! Alerts: who is told that a finding was raised, and in which words.
+//! Alerts: who is told that a finding was raised, or that a report they are to get is there, and in which words.
 //!
-//! A channel is where a tenant wants to be told. An alert is what one channel is told of one finding: one plain sentence and a link. What
+//! A channel is where a tenant wants to be told. An alert is what one channel is told of one finding or report: one plain sentence and a link. What
 //! it says of people comes from whoever wrote the events, so for each kind of channel it is written as text that nothing there can take
 //! for markup or a mention.
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -13,9 +14,11 @@ use crate::{
     application::{Place, SecretName},
     catalogue::sentence::escaped,
     checkpoint::{RULES, Severity},
-    event::{Event, EventId, Party, Recorded, Tenant},
+    event::{Event, EventId, Outcome, Party, Recorded, Tenant},
     fields::{Fields, NAME_BYTES},
     instant::Instant,
+    saved::Origin,
+    zone,
 };
 
 /// Most channels of a tenant.
@@ -26,6 +29,9 @@ const MOST_RULES: usize = 20;
 pub const WORD_BYTES: usize = 64;
 /// The rule of an alert that tries a channel out.
 const TEST_RULE: &str = "alert.test";
+/// The rules of alerts that tell what became of a report. No channel asks for them: a saved search names whom it tells.
+const READY_RULE: &str = "report.ready";
+const FAILED_RULE: &str = "report.failed";
 /// Most characters of a sentence. Slack's texts and Teams' cards take more, and nobody reads that much.
 const LONGEST_SENTENCE: usize = 3000;
 /// SNS takes subjects of fewer than a hundred characters.
@@ -208,7 +214,10 @@ pub struct Alert {
     /// The finding, unless it is a test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<String>,
-    /// The event that raised it.
+    /// The export whose files a report is, where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<String>,
+    /// The event that raised or tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
     /// The rule.
@@ -240,6 +249,7 @@ impl Alert {
             id: id(&event.tenant, recorded.recorded_at, &event.id, &channel.id),
             channel: channel.id.clone(),
             finding: finding.clone().or_else(|| Some(event.id.to_string())),
+            export: None,
             event: Some(event.id.clone()),
             rule: rule.to_owned(),
             severity,
@@ -248,6 +258,23 @@ impl Alert {
             queued_at: now,
         };
         wanting.map(|channel| (alert(channel), channel.way.kind())).collect()
+    }
+
+    /// What a channel is told of the end of an export that a schedule asked for.
+    pub fn of_report(recorded: &Recorded, origin: &Origin, channel: &Channel, now: Instant) -> Self {
+        let event = &recorded.event;
+        Self {
+            id: id(&event.tenant, recorded.recorded_at, &event.id, &channel.id),
+            channel: channel.id.clone(),
+            finding: None,
+            export: event.target.as_ref().and_then(|target| target.id.clone()),
+            event: Some(event.id.clone()),
+            rule: if event.outcome == Outcome::Failure { FAILED_RULE } else { READY_RULE }.to_owned(),
+            severity: None,
+            sentence: of_report(event, origin),
+            occurred_at: event.occurred_at,
+            queued_at: now,
+        }
     }
 
     /// A test of a channel that somebody asked for.
@@ -261,6 +288,7 @@ impl Alert {
             id: id(tenant, now, &EventId::fresh(), &channel.id),
             channel: channel.id.clone(),
             finding: None,
+            export: None,
             event: None,
             rule: TEST_RULE.to_owned(),
             severity: None,
@@ -270,14 +298,37 @@ impl Alert {
         }
     }
 
-    /// Where the finding is shown, on the page at `page`. None where nobody said where that is.
+    /// Where the finding or the export is shown, on the page at `page`. None where nobody said where that is.
     pub fn link(&self, page: Option<&str>) -> Option<String> {
         let page = page?.trim_end_matches('/');
-        Some(match &self.finding {
-            Some(finding) => format!("{page}/#/findings/{}", coded(finding)),
-            None => format!("{page}/"),
+        Some(match self.about() {
+            About::Finding(finding) => format!("{page}/#/findings/{}", coded(finding)),
+            About::Report { .. } => match &self.export {
+                Some(export) => format!("{page}/#/activity/downloads?export={}", coded(export)),
+                None => format!("{page}/#/activity/downloads"),
+            },
+            About::Test => format!("{page}/"),
         })
     }
+
+    fn about(&self) -> About<'_> {
+        match (&self.finding, self.rule.as_str()) {
+            (Some(finding), _) => About::Finding(finding),
+            (None, READY_RULE) => About::Report { is_ready: true },
+            (None, FAILED_RULE) => About::Report { is_ready: false },
+            (None, _) => About::Test,
+        }
+    }
+}
+
+/// What an alert is about.
+enum About<'a> {
+    /// A finding, by its id.
+    Finding(&'a str),
+    /// A report, ready or not.
+    Report { is_ready: bool },
+    /// Nothing but the channel.
+    Test,
 }
 
 /// An alert's id. It begins with a time, so that the newest are found first; 13 digits last until the year 2286.
@@ -311,6 +362,39 @@ fn sentence(event: &Event, rule: &str, severity: Option<Severity>) -> String {
     let severity = severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
     let why = event.reason.as_deref().unwrap_or("an auditor has to look at it");
     shortened(escaped(&format!("Finding {rule}{severity}, in the trail of {}: {why}{facts}.", event.tenant)))
+}
+
+/// What there is to say of a report.
+fn of_report(event: &Event, origin: &Origin) -> String {
+    let Origin { name, since, until, tz, .. } = origin;
+    let zone = zone::zone(tz).unwrap_or(TimeZone::UTC);
+    let [since, until] = [since, until].map(|bound| bound.map(|at| zone::shown(at, &zone)));
+    let range = match (since, until) {
+        (Some(since), Some(until)) => format!(" for {since} to {until}"),
+        (Some(since), None) => format!(" from {since} on"),
+        (None, Some(until)) => format!(" up to {until}"),
+        (None, None) => String::new(),
+    };
+    let became = match &event.reason {
+        Some(reason) if event.outcome == Outcome::Failure => {
+            format!("could not be made: {}", reason.trim_end_matches('.'))
+        }
+        Some(_) | None => {
+            let rows = event.details.as_ref().and_then(|details| details.get("rows")?.as_u64()).unwrap_or(0);
+            format!("is ready: {} {}", grouped(rows), if rows == 1 { "row" } else { "rows" })
+        }
+    };
+    shortened(escaped(&format!("Report \"{name}\" of {}{range} {became}.", event.tenant)))
+}
+
+/// A number as people read long ones.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let group = |(place, digit): (usize, char)| {
+        let is_first = place > 0 && (digits.len() - place).is_multiple_of(3);
+        is_first.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
 }
 
 fn shortened(text: String) -> String {
@@ -395,6 +479,7 @@ pub fn for_eventbridge(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> Bu
         ("alert", Some(json!(alert.id))),
         ("tenant", Some(json!(tenant))),
         ("finding", alert.finding.as_ref().map(|finding| json!(finding))),
+        ("export", alert.export.as_ref().map(|export| json!(export))),
         ("event", alert.event.as_ref().map(|event| json!(event))),
         ("rule", Some(json!(alert.rule))),
         ("severity", alert.severity.map(|severity| json!(severity))),
@@ -404,7 +489,12 @@ pub fn for_eventbridge(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> Bu
     ];
     let detail = told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     BusEvent {
-        detail_type: if alert.finding.is_some() { "Finding raised" } else { "Test message" },
+        detail_type: match alert.about() {
+            About::Finding(_) => "Finding raised",
+            About::Report { is_ready: true } => "Report ready",
+            About::Report { is_ready: false } => "Report failed",
+            About::Test => "Test message",
+        },
         detail: detail.collect::<Map<_, _>>().into(),
         time: alert.occurred_at,
     }
@@ -412,9 +502,11 @@ pub fn for_eventbridge(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> Bu
 
 fn title(alert: &Alert) -> String {
     let severity = alert.severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
-    match &alert.finding {
-        Some(_) => escaped(&format!("Jit Audit: finding {}{severity}", alert.rule)),
-        None => "Jit Audit: test message".to_owned(),
+    match alert.about() {
+        About::Finding(_) => escaped(&format!("Jit Audit: finding {}{severity}", alert.rule)),
+        About::Report { is_ready: true } => "Jit Audit: a report is ready".to_owned(),
+        About::Report { is_ready: false } => "Jit Audit: a report could not be made".to_owned(),
+        About::Test => "Jit Audit: test message".to_owned(),
     }
 }
 
@@ -523,6 +615,8 @@ pub struct Answered {
     kind: Kind,
     #[serde(skip_serializing_if = "Option::is_none")]
     finding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<String>,
     rule: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     severity: Option<Severity>,
@@ -537,9 +631,10 @@ pub struct Answered {
 
 /// An alert as it is answered.
 pub fn answered(alert: Alert, progress: Progress) -> Answered {
-    let Alert { id, channel, finding, event: _, rule, severity, sentence: _, occurred_at: _, queued_at } = alert;
+    let Alert { id, channel, finding, export, event: _, rule, severity, sentence: _, occurred_at: _, queued_at } =
+        alert;
     let Progress { kind, state, attempts, error, sent_at } = progress;
-    Answered { id, channel, kind, finding, rule, severity, state, attempts, error, queued_at, sent_at }
+    Answered { id, channel, kind, finding, export, rule, severity, state, attempts, error, queued_at, sent_at }
 }
 
 #[cfg(test)]
@@ -549,6 +644,7 @@ mod tests {
     use crate::{
         event::{Actor, Digest, RecordedBy},
         fields::read_object,
+        saved::Cause,
     };
 
     fn at(seconds: i64) -> Instant {
@@ -811,6 +907,72 @@ mod tests {
         assert_ne!(told.id, Alert::test(&tenant(), channel, "x", at(0)).id, "each is one of its own");
         assert_eq!(for_eventbridge(&tenant(), &told, None).detail_type, "Test message");
         assert_eq!(told.link(Some("https://a.example")).unwrap(), "https://a.example/");
+    }
+
+    /// What a channel is told of the end of a run of a report of that name.
+    fn report(name: &str, action: &str, reason: Option<&str>, rows: u64, range: [Option<&str>; 2]) -> Alert {
+        let id = EventId::of_service(&tenant(), action, &[name]);
+        let mut event = Event::of_service(id, &tenant(), action, at(0), Actor::system());
+        event.target = Some(Party { id: Some("0193-a".to_owned()), ..Party::default() });
+        event.details = json!({"rows": rows}).as_object().cloned();
+        event.reason = reason.map(str::to_owned);
+        event.outcome = if reason.is_some() { Outcome::Failure } else { Outcome::Success };
+        let [since, until] = range.map(|bound| bound.map(|at| at.parse().unwrap()));
+        let origin = Origin {
+            id: "quarterly".to_owned(),
+            name: name.to_owned(),
+            owner: Actor::system(),
+            cause: Cause::Schedule,
+            at: at(0),
+            since,
+            until,
+            tz: "Europe/Paris".to_owned(),
+        };
+        let recorded = Recorded { event, ..finding("x", "high", "a", "b") };
+        Alert::of_report(&recorded, &origin, &all_kinds()[0], at(2))
+    }
+
+    #[test]
+    fn a_report_is_one_plain_sentence_and_a_link() {
+        let quarter = [Some("2026-06-30T22:00:00Z"), Some("2026-09-30T22:00:00Z")];
+        for (rows, range, expected) in [
+            (1234, quarter, "for 2026-07-01 to 2026-10-01 is ready: 1,234 rows."),
+            (1, [quarter[0], None], "from 2026-07-01 on is ready: 1 row."),
+            (1_000_000, [None, Some("2026-09-30T21:30:00Z")], "up to 2026-09-30 23:30 is ready: 1,000,000 rows."),
+        ] {
+            let told = report("Quarterly access", "export.ready", None, rows, range);
+            assert_eq!(told.sentence, format!("Report \"Quarterly access\" of acme {expected}"));
+        }
+        let told = report("All", "export.ready", None, 0, [None; 2]);
+        assert_eq!(
+            (told.sentence.as_str(), told.rule.as_str()),
+            ("Report \"All\" of acme is ready: 0 rows.", "report.ready")
+        );
+        let link = told.link(Some("https://audit.example/")).unwrap();
+        assert_eq!(link, "https://audit.example/#/activity/downloads?export=0193-a");
+        let bus = for_eventbridge(&tenant(), &told, Some(&link));
+        assert_eq!((bus.detail_type, &bus.detail["export"]), ("Report ready", &json!("0193-a")));
+        assert_eq!(bus.detail.get("finding"), None);
+        let failed = report("All", "export.failed", Some("S3 did not answer."), 0, [None; 2]);
+        assert_eq!(failed.sentence, "Report \"All\" of acme could not be made: S3 did not answer.");
+        assert_eq!(
+            (failed.rule.as_str(), title(&failed).as_str()),
+            ("report.failed", "Jit Audit: a report could not be made")
+        );
+        let none = Alert { export: None, ..failed };
+        assert_eq!(none.link(Some("https://a.example")).unwrap(), "https://a.example/#/activity/downloads");
+        for name in HOSTILE {
+            let told = report(name, "export.ready", None, 7, [None; 2]);
+            assert!(!told.sentence.contains(char::is_control), "{}", told.sentence);
+            let text = for_slack(&told, None)["text"].as_str().unwrap().to_owned();
+            assert!(!text.contains(['<', '>', '\n', '\u{202e}']), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        let grouped = [0, 999, 1000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(grouped, ["0", "999", "1,000", "12,345", "1,234,567"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     api::Parameters,
@@ -17,6 +17,7 @@ use crate::{
     instant::Instant,
     problem::Problem,
     report::{Query, Report, Table},
+    saved::Origin,
     store::{
         Trail,
         keys::Position,
@@ -196,9 +197,18 @@ pub struct Job {
     pub recorded_by: RecordedBy,
     /// What for.
     pub asked: Asked,
+    /// The run of a saved search that it is for, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<Origin>,
 }
 
 impl Job {
+    /// What each event about it says besides its own.
+    pub fn told(&self) -> Option<Map<String, Value>> {
+        let saved = self.saved.as_ref()?;
+        Some([("saved".to_owned(), json!(saved))].into_iter().collect())
+    }
+
     /// The first moment that is read and the first that is not, whether named or not.
     pub fn range(&self) -> (Instant, Instant) {
         let oldest = self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
@@ -579,7 +589,7 @@ pub struct Part {
 
 /// A job as the API answers it.
 pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
-    let Job { id, snapshot, created_by, asked, .. } = job;
+    let Job { id, snapshot, created_by, asked, saved, .. } = job;
     let Progress { reason, started_at, ended_at, expires_at, rows, bytes, place, .. } = progress;
     let state = shown_state(progress, now);
     let done =
@@ -600,6 +610,9 @@ pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
     }
     if state == State::Ready {
         answer["files"] = place.files.iter().map(described).collect();
+    }
+    if let Some(saved) = saved {
+        answer["saved"] = json!(saved);
     }
     merge(&mut answer, json!(asked));
     answer
@@ -655,6 +668,9 @@ pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, sheet: &Sheet) -> Val
         "order": "desc",
         "note": note,
     });
+    if let Some(saved) = &job.saved {
+        manifest["saved"] = json!(saved);
+    }
     merge(&mut manifest, json!(job.asked));
     manifest["header"] = sheet.names().into();
     manifest

@@ -30,23 +30,47 @@ pub fn read_object<T>(
     otherwise: &'static str,
     read: impl FnOnce(Fields<'_>) -> Option<T>,
 ) -> Result<T, Vec<FieldError>> {
-    let (value, mut errors) = ijson::read(json);
-    let read = match value {
-        Some(Value::Object(members)) => {
-            read(Fields { members, pointer: String::new(), known: Vec::new(), otherwise, errors: &mut errors })
-        }
-        Some(_) => return Err(vec![FieldError::new("", "must be a JSON object")]),
-        None => None,
-    };
+    let (value, errors) = ijson::read(json);
+    match value {
+        Some(Value::Object(members)) => read_with(members, errors, otherwise, read),
+        Some(_) => Err(vec![FieldError::new("", "must be a JSON object")]),
+        None => Err(bounded(errors)),
+    }
+}
+
+/// The same of members that were read from it.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn read_members<T>(
+    members: Map<String, Value>,
+    otherwise: &'static str,
+    read: impl FnOnce(Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<FieldError>> {
+    read_with(members, Vec::new(), otherwise, read)
+}
+
+fn read_with<T>(
+    members: Map<String, Value>,
+    mut errors: Vec<FieldError>,
+    otherwise: &'static str,
+    read: impl FnOnce(Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<FieldError>> {
+    let read = read(Fields { members, pointer: String::new(), known: Vec::new(), otherwise, errors: &mut errors });
+    match read {
+        Some(read) if errors.is_empty() => Ok(read),
+        _ => Err(bounded(errors)),
+    }
+}
+
+/// No more than anybody reads.
+fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     if errors.len() > MAX_ERRORS {
         let more = errors.len() - MAX_ERRORS;
         errors.truncate(MAX_ERRORS);
         errors.push(FieldError::new("", format!("and {more} more errors; mend these first")));
     }
-    match read {
-        Some(read) if errors.is_empty() => Ok(read),
-        _ => Err(errors),
-    }
+    errors
 }
 
 /// The members of one JSON object that are still to be read, with its place and the errors found so far.

@@ -11,6 +11,7 @@
 //! - [`window`], [`order`]: how long an account may stay enabled, what is due when, and what operators say of it
 //! - [`alert`]: who is told of a finding, and in which words
 //! - [`columns`], [`csv`], [`export`]: events as a table, and the jobs that write such tables
+//! - [`schedule`], [`saved`]: searches and reports that are kept, and run again and again
 //! - [`ocsf`]: events as collectors of many sources read them
 //! - [`stream`]: the trail sent on to somebody else
 //! - [`review`]: what people make of what was given, and who may say so
@@ -62,6 +63,8 @@ pub mod person;
 pub mod problem;
 pub mod report;
 pub mod review;
+pub mod saved;
+pub mod schedule;
 pub mod secrets;
 pub mod session;
 pub mod settings;

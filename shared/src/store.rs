@@ -20,6 +20,7 @@
 //! | [`reports`] | what do reports answer |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
 //! | [`streams`] | how far is a stream; who works on it |
+//! | [`saved`] | which searches are saved; which runs are there; which does a schedule make now |
 //! | [`outbox`] | which alerts are to be sent; which were |
 
 pub mod by_id;
@@ -37,6 +38,7 @@ pub mod plan;
 pub mod projections;
 pub mod reports;
 pub mod reviews;
+pub mod saved;
 pub mod search;
 pub mod streams;
 mod transaction;

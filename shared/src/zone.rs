@@ -1,6 +1,7 @@
 //! Times that people type: in a zone, without an offset, or as a date alone.
 
 use jiff::{
+    Timestamp,
     civil::{Date, DateTime},
     tz::TimeZone,
 };
@@ -69,6 +70,16 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
     Ok(moment.map_err(|_| unreadable())?.timestamp().into())
 }
 
+/// A moment as people in a zone write it: a day's first moment as the date alone, any other with the time, to the minute.
+pub fn shown(instant: Instant, zone: &TimeZone) -> String {
+    let moment = Timestamp::from_millisecond(instant.millis()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let local = moment.to_zoned(zone.clone());
+    match local.start_of_day() {
+        Ok(start) if start == local => local.strftime("%Y-%m-%d").to_string(),
+        Ok(_) | Err(_) => local.strftime("%Y-%m-%d %H:%M").to_string(),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -113,6 +124,19 @@ mod tests {
     #[test]
     fn a_time_that_does_not_exist_is_refused() {
         check("2026-03-29T02:30:00", "Europe/Paris", Bound::Since, Err("does not exist in Europe/Paris"));
+    }
+
+    #[test]
+    fn a_moment_is_shown_as_people_write_it() {
+        for (at, name, expected) in [
+            ("2026-06-30T22:00:00Z", "Europe/Paris", "2026-07-01"),
+            ("2026-06-30T22:00:00Z", "UTC", "2026-06-30 22:00"),
+            ("2026-06-30T22:00:59.999Z", "Asia/Kolkata", "2026-07-01 03:30"),
+            // The day had no midnight.
+            ("2018-11-04T03:00:00Z", "America/Sao_Paulo", "2018-11-04"),
+        ] {
+            assert_eq!(shown(at.parse().unwrap(), &zone(name).unwrap()), expected);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use shared::{
     },
 };
 
-use crate::Export;
+use crate::{Export, saved};
 
 /// How long a link is good for.
 const LINK: Duration = Duration::from_secs(600);
@@ -40,7 +40,8 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
     if let Err(problem) = caller.require(Permission::Read) {
         if route.starts_with("POST") {
             let reason = format!("FORBIDDEN: {route} without the permission audit:read");
-            let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES);
+            let is_of_export = route.starts_with("POST /v1/exports/");
+            let id = request.path_parameters.get("id").filter(|id| is_of_export && id.len() <= NAME_BYTES);
             refused(&trail, request, &caller, id.cloned(), &reason, None).await;
         }
         return Err(problem);
@@ -55,6 +56,7 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
         }
         "POST /v1/exports/{id}/links" => links(function, &trail, request, &caller).await,
         "POST /v1/exports/{id}/cancel" => cancel(function, &trail, request, &caller).await,
+        "POST /v1/saved/{id}/runs" => saved::run(function, &trail, request, &caller).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }
@@ -84,7 +86,7 @@ async fn refused(
 
 /// # Errors
 /// 400 for a body that says anything: nothing that is sent may be passed over.
-fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> {
+pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> {
     Parameters::read(request, &[])?;
     match String::from_utf8_lossy(&api::body(request)?).trim() {
         "" | "{}" => Ok(()),
@@ -121,16 +123,14 @@ async fn create(
         created_by: caller.actor(),
         recorded_by,
         asked,
+        saved: None,
     };
     let is_known = match &key {
         Some(key) => trail.has_export_key(key).await?,
         None => false,
     };
-    if !is_known && trail.exports(None).await?.0.iter().filter(|it| it.progress.state.is_under_way()).count() >= AT_ONCE
-    {
-        let reason = format!("{AT_ONCE} exports are under way");
-        refused(trail, request, caller, None, &reason, Some(&job.asked)).await;
-        return Err(Problem::too_many(format!("{reason}; wait until one is ready, or cancel one")));
+    if !is_known {
+        require_room(trail, request, caller, &job.asked).await?;
     }
     let stored = match trail.begin_export(job, key.as_ref(), trail.now).await? {
         Begun::New(stored) => {
@@ -143,10 +143,32 @@ async fn create(
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
-    let mut response = api::json(202, &export::answered(&stored.job, &stored.progress, trail.now));
-    let location = HeaderValue::try_from(format!("/v1/exports/{}", stored.job.id));
+    Ok(begun(&stored.job.id, &export::answered(&stored.job, &stored.progress, trail.now)))
+}
+
+/// # Errors
+/// 429 where the tenant has as many jobs under way as it may. That is on record.
+pub(crate) async fn require_room(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    asked: &Asked,
+) -> Result<(), Problem> {
+    let under_way = trail.exports(None).await?.0.iter().filter(|it| it.progress.state.is_under_way()).count();
+    if under_way < AT_ONCE {
+        return Ok(());
+    }
+    let reason = format!("{AT_ONCE} exports are under way");
+    refused(trail, request, caller, None, &reason, Some(asked)).await;
+    Err(Problem::too_many(format!("{reason}; wait until one is ready, or cancel one")))
+}
+
+/// What is answered when a job was begun, with where it is found.
+pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
+    let mut response = api::json(202, body);
+    let location = HeaderValue::try_from(format!("/v1/exports/{job}"));
     response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
-    Ok(response)
+    response
 }
 
 /// `GET /v1/exports`: jobs, the newest first.
@@ -199,10 +221,8 @@ async fn links(
     let mut event = trail.export_event(&job, "export.link_minted", &[about], trail.now);
     event.actor = caller.actor();
     let expires_at = trail.now.plus(LINK).min(progress.expires_at.unwrap_or(trail.now));
-    event.details = match json!({"files": progress.place.files.len(), "expires_at": expires_at}) {
-        Value::Object(details) => Some(details),
-        _ => None,
-    };
+    let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
+    event.details.get_or_insert_default().extend(told.map(|(name, value)| (name.to_owned(), value)));
     trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "links were not given because that could not be put on record: {error}");
         Problem::unavailable("that you get links could not be put on record, so there are none; ask again")

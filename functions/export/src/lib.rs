@@ -1,8 +1,9 @@
 //! Exports: files of the trail that an auditor can rely on. In reading order: [`handle`], [`api`] (jobs are asked for, listed, taken back, and
-//! links to their files are given), [`queue`] (which jobs are due), [`work`] (one job, from its claim to its end), [`writing`] (one file).
+//! links to their files are given), [`queue`] (which jobs are due), [`saved`] (runs of saved searches, by hand and by schedule), [`work`] (one job, from its claim to its end), [`writing`] (one file).
 
 pub mod api;
 pub mod queue;
+pub mod saved;
 pub mod work;
 pub mod writing;
 

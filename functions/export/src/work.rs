@@ -513,7 +513,7 @@ impl<'r> Run<'r> {
         let mut event = self.trail.export_event(job, "export.ready", &[], now);
         let files = place.files.len();
         let told = told.into_iter().chain([("rows", json!(rows)), ("bytes", json!(bytes)), ("files", json!(files))]);
-        event.details = Some(told.map(|(name, value)| (name.to_owned(), value)).collect());
+        event.details.get_or_insert_default().extend(told.map(|(name, value)| (name.to_owned(), value)));
         match self.trail.conclude_export(&self.stored, next, event, &job.recorded_by).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),

@@ -1,6 +1,6 @@
-//! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews. In reading order: [`handle`],
-//! [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`], [`alerts`] (a
-//! channel tried out).
+//! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews, saved searches. In reading
+//! order: [`handle`], [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`],
+//! [`saved`], [`alerts`] (a channel tried out).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
@@ -11,6 +11,7 @@ pub mod organisations;
 pub mod packages;
 pub mod people;
 pub mod reviews;
+pub mod saved;
 pub mod settings;
 pub mod streams;
 pub mod windows;
@@ -82,7 +83,13 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     let is_operating =
         ["POST /v1/windows/", "POST /v1/findings/", "POST /v1/reviews"].iter().any(|those| route.starts_with(those));
-    caller.require(if is_operating { Permission::Operate } else { Permission::Admin })?;
+    // Whoever may read may save what they read again and again; whose it is decides who may change it.
+    let is_saving = ["PUT /v1/saved/", "DELETE /v1/saved/"].iter().any(|those| route.starts_with(those));
+    caller.require(match (is_operating, is_saving) {
+        (true, _) => Permission::Operate,
+        (false, true) => Permission::Read,
+        (false, false) => Permission::Admin,
+    })?;
     let tenant = caller.tenant(request)?;
     Parameters::read(request, &[])?;
     let trail = function.store.trail(tenant, now, deadline).await?;
@@ -103,6 +110,8 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         "POST /v1/reviews" => reviews::open(&trail, request, &caller).await,
         "POST /v1/reviews/{id}/decisions" => reviews::decide(&trail, request, &caller).await,
         "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(&trail, request, &caller).await,
+        "PUT /v1/saved/{id}" => saved::put(&trail, request, &caller).await,
+        "DELETE /v1/saved/{id}" => saved::delete(&trail, request, &caller).await,
         "POST /v1/projections/rebuild" => findings::rebuild(&trail, &function.aws, &function.watch).await,
         "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,

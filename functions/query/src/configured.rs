@@ -1,4 +1,4 @@
-//! What is configured: settings, people, applications, packages, organisations.
+//! What is configured: settings, people, applications, packages, organisations, saved searches.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
@@ -9,10 +9,12 @@ use shared::{
     organisation, package, paging,
     person::{Known, Person},
     problem::Problem,
+    saved,
     store::{
         Trail,
         document::{Document, Kind},
         packages,
+        saved::read_saved,
     },
 };
 
@@ -95,6 +97,19 @@ impl Answered for organisation::Configured {
     }
 }
 
+impl Answered for saved::Configured {
+    const KIND: Kind = Kind::Saved;
+    const LIST: &'static str = "saved";
+
+    fn read(document: Document) -> Result<Option<Self>, Problem> {
+        Ok(read_saved(document)?)
+    }
+
+    fn searchable(&self) -> Vec<&str> {
+        self.searchable()
+    }
+}
+
 /// `GET /v1/people/{id}`: one person.
 ///
 /// # Errors
@@ -134,6 +149,14 @@ pub async fn organisation(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<organisation::Configured>(trail, request, "no organisation with this id is configured in the tenant").await
+}
+
+/// `GET /v1/saved/{id}`: one saved search.
+///
+/// # Errors
+/// 404, 503.
+pub async fn saved(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    one::<saved::Configured>(trail, request, "no saved search with this id is in the tenant").await
 }
 
 async fn one<T: Answered>(
@@ -189,6 +212,17 @@ pub async fn organisations(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<organisation::Configured>(trail, request).await
+}
+
+/// `GET /v1/saved`: the saved searches whose ids or names hold every word of `q`, in the order of their ids.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 503.
+pub async fn all_saved(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    list::<saved::Configured>(trail, request).await
 }
 
 async fn list<T: Answered>(

@@ -1,8 +1,10 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`counts`], [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications), [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications, saved searches), [`runs`] (of those),
+//! [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
+pub mod calendar;
 pub mod configured;
 pub mod counts;
 pub mod events;
@@ -11,6 +13,7 @@ pub mod findings;
 pub mod page;
 pub mod reports;
 pub mod reviews;
+pub mod runs;
 pub mod sessions;
 pub mod streams;
 pub mod windows;
@@ -97,6 +100,10 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/reviews" => reviews::list(&trail, request).await,
         "GET /v1/reviews/{id}" => reviews::one(&trail, request).await,
         "GET /v1/reviews/{id}/items" => reviews::items(&trail, request).await,
+        "GET /v1/saved" => configured::all_saved(&trail, request).await,
+        "GET /v1/saved/{id}" => configured::saved(&trail, request).await,
+        "GET /v1/saved/{id}/runs" => runs::list(&trail, request).await,
+        "GET /v1/calendar" => calendar::calendar(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
         "GET /v1/streams" => streams::list(&trail, request).await,

@@ -14,7 +14,7 @@ use crate::Watch;
 /// Time kept for what is under way when an invocation's time is spent.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// Takes the events of a batch, and queues alerts for the findings among them; how many.
+/// Takes the events of a batch, and queues alerts for the findings among them and for the reports that have ended; how many.
 ///
 /// # Errors
 /// The storage did not answer; the batch is to be delivered again.
@@ -40,13 +40,19 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
             }
         };
         function.wake_streams(&trail).await;
-        let raised: Vec<Recorded> = events.iter().filter(|it| it.event.action == "finding.raised").cloned().collect();
+        let is_told =
+            |it: &&Recorded| matches!(it.event.action.as_str(), "finding.raised" | "export.ready" | "export.failed");
+        let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
         follow(function, &trail, events).await?;
-        for finding in raised {
-            match trail.queue_alerts(&finding).await {
+        for event in told {
+            let alerts = match event.event.action.as_str() {
+                "finding.raised" => trail.queue_alerts(&event).await,
+                _ => trail.queue_report_alerts(&event).await,
+            };
+            match alerts {
                 Ok(count) => queued += count,
                 Err(ReadError::Unavailable(error)) => return Err(error),
-                Err(error) => function.put_aside(&Value::from(finding.event.id.as_str()), &error).await?,
+                Err(error) => function.put_aside(&Value::from(event.event.id.as_str()), &error).await?,
             }
         }
     }

@@ -4,11 +4,13 @@
 //! works on it has it until the time under which it stands in the queue; a job that nobody renews there is taken up by the next.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Map, Value};
 
 use crate::{
     event::{Event, EventId, Party, RecordedBy, Tenant},
     export::{Job, Progress},
     instant::Instant,
+    saved::{Cause, Origin},
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
@@ -144,43 +146,61 @@ impl Trail<'_> {
     pub async fn begin_export(&self, job: Job, key: Option<&JobKey>, due_at: Instant) -> Result<Begun, ReadError> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
-            if let Some(key) = key {
-                let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
-                if let Some(item) = item {
-                    let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-                    if holds("digest") != Some(&key.digest) {
-                        return Ok(Begun::Other);
-                    }
-                    let id = holds("job").cloned().unwrap_or_default();
-                    return match self.export(&id).await? {
-                        Some(there) => Ok(Begun::Same(Box::new(there))),
-                        None => Err(Damaged::new(&key.name, "job").into()),
-                    };
-                }
-            }
-            let stored = StoredJob::new(job.clone(), due_at);
-            let [pk, kept_until] = [keys::exports(&self.tenant), self.kept_until()];
-            let ttl = ("ttl", AttributeValue::N(kept_until));
-            let content = serde_json::to_string(&job).map_err(|_| Damaged::new(&job.id, "job"))?;
-            let mut item = vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
-            item.extend(stored.attributes()?);
-            let mut changes = vec![Change::Insert(item)];
-            changes.extend(key.map(|JobKey { name, digest }| {
-                let pk = keys::export_keys(&self.tenant);
-                let named =
-                    [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
-                Change::Insert(named.into())
-            }));
-            let event = self.export_event(&job, "export.requested", &[], job.snapshot);
-            let event = Event { actor: job.created_by.clone(), details: asked(&job), ..event };
-            match self.commit(vec![event], None, &job.recorded_by, changes).await? {
-                Commit::Done(_) => return Ok(Begun::New(Box::new(stored))),
+            match self.begin_export_with(&job, key, due_at, Vec::new()).await? {
+                Some(begun) => return Ok(begun),
                 // The same key, given twice at the same time: the other call was quicker.
-                Commit::Stale | Commit::Taken(_) if pauses.pause().await => {}
-                Commit::Stale | Commit::Taken(_) => {
-                    return Err(Unavailable("a job was asked for again and again".to_owned()).into());
-                }
+                None if pauses.pause().await => {}
+                None => return Err(Unavailable("a job was asked for again and again".to_owned()).into()),
             }
+        }
+    }
+
+    /// The same once, together with other changes; none where something is not as these or the key expect it, and then nothing was done.
+    pub(super) async fn begin_export_with(
+        &self,
+        job: &Job,
+        key: Option<&JobKey>,
+        due_at: Instant,
+        with: Vec<Change>,
+    ) -> Result<Option<Begun>, ReadError> {
+        if let Some(key) = key {
+            let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
+            if let Some(item) = item {
+                let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+                if holds("digest") != Some(&key.digest) {
+                    return Ok(Some(Begun::Other));
+                }
+                let id = holds("job").cloned().unwrap_or_default();
+                return match self.export(&id).await? {
+                    Some(there) => Ok(Some(Begun::Same(Box::new(there)))),
+                    None => Err(Damaged::new(&key.name, "job").into()),
+                };
+            }
+        }
+        let stored = StoredJob::new(job.clone(), due_at);
+        let [pk, kept_until] = [keys::exports(&self.tenant), self.kept_until()];
+        let ttl = ("ttl", AttributeValue::N(kept_until));
+        let content = serde_json::to_string(job).map_err(|_| Damaged::new(&job.id, "job"))?;
+        let mut item = vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
+        item.extend(stored.attributes()?);
+        let mut changes = vec![Change::Insert(item)];
+        changes.extend(key.map(|JobKey { name, digest }| {
+            let pk = keys::export_keys(&self.tenant);
+            let named = [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
+            Change::Insert(named.into())
+        }));
+        changes.extend(with);
+        let mut event = self.export_event(job, "export.requested", &[], job.snapshot);
+        event.actor = job.created_by.clone();
+        event.details.get_or_insert_default().extend(asked(job));
+        // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
+        event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
+            let Origin { name, id, owner, .. } = saved;
+            format!("the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it", owner.shown())
+        });
+        match self.commit(vec![event], None, &job.recorded_by, changes).await? {
+            Commit::Done(_) => Ok(Some(Begun::New(Box::new(stored)))),
+            Commit::Stale | Commit::Taken(_) => Ok(None),
         }
     }
 
@@ -204,6 +224,7 @@ impl Trail<'_> {
             name: Some(job.asked.file_name.clone()),
             email: None,
         });
+        event.details = job.told();
         event
     }
 
@@ -262,16 +283,16 @@ impl Trail<'_> {
     }
 
     /// Until when what belongs to a job is kept, as TTL counts.
-    fn kept_until(&self) -> String {
+    pub(super) fn kept_until(&self) -> String {
         self.now.plus(self.settings.retention()).seconds().to_string()
     }
 }
 
 /// What the trail tells of a job: all that was asked for, in clear.
-fn asked(job: &Job) -> Option<serde_json::Map<String, serde_json::Value>> {
+fn asked(job: &Job) -> Map<String, Value> {
     match serde_json::to_value(&job.asked) {
-        Ok(serde_json::Value::Object(asked)) => Some(asked.into_iter().filter(|(_, value)| !value.is_null()).collect()),
-        _ => None,
+        Ok(Value::Object(asked)) => asked.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        Ok(_) | Err(_) => Map::new(),
     }
 }
 

@@ -16,6 +16,7 @@
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
+//! | run of a saved search | `saved_run#tenant#its id` | its time`#`the job's id | |
 //! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
 //! | review | `review#tenant` | its id | `due`: as a projection's, while it is open |
 //! | item of a review | `review_item#tenant#review#place` | its id: of an access, of package`/`policy | |
@@ -192,6 +193,16 @@ pub fn tenant_of_exports(pk: &str) -> Option<Tenant> {
 /// The partition that says which job was asked for by which key.
 pub fn export_keys(tenant: &Tenant) -> String {
     format!("export_key#{tenant}")
+}
+
+/// The partition of a saved search's runs. A tenant holds no `#`, so whatever an id holds, a key says one tenant and one id.
+pub fn saved_runs(tenant: &Tenant, id: &str) -> String {
+    format!("saved_run#{tenant}#{id}")
+}
+
+/// A run's key among them: the time it is for, and the job that it made, if it made one.
+pub fn saved_run(at: Instant, job: Option<&str>) -> String {
+    format!("{at}#{}", job.unwrap_or_default())
 }
 
 /// The partition of the queue that jobs stand in.

@@ -5,12 +5,14 @@
 //! that comes by again queues nothing twice. Whoever sends one has it until the time under which it stands in the queue.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
 use tokio::time::Instant as Deadline;
 
 use crate::{
     alert::{Alert, Channel, KEPT, Kind, Progress, State},
     event::{Recorded, Tenant},
     instant::Instant,
+    saved::{Cause, Configured, Origin},
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
@@ -98,6 +100,24 @@ impl Trail<'_> {
         let mut queued = 0;
         for (alert, kind) in Alert::of_finding(finding, &self.settings.alerts, self.now) {
             queued += usize::from(self.queue_alert(&StoredAlert::new(alert, kind)).await?);
+        }
+        Ok(queued)
+    }
+
+    /// Queues what recipients are told of an export that a schedule asked for and that has ended, as the saved search names them now; how
+    /// many alerts are new. The same event again queues nothing, nor does one that tells of any other export.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the saved search is damaged. Some may be queued; asking again is safe.
+    pub async fn queue_report_alerts(&self, ended: &Recorded) -> Result<usize, ReadError> {
+        let origin = ended.event.details.as_ref().and_then(|details| Origin::deserialize(details.get("saved")?).ok());
+        let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else { return Ok(0) };
+        let Some(Configured { saved, .. }) = self.saved(&origin.id).await? else { return Ok(0) };
+        let mut queued = 0;
+        // One that was taken from the settings meanwhile is told nothing.
+        for channel in self.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id)) {
+            let alert = Alert::of_report(ended, &origin, channel, self.now);
+            queued += usize::from(self.queue_alert(&StoredAlert::new(alert, channel.way.kind())).await?);
         }
         Ok(queued)
     }

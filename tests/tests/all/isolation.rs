@@ -43,6 +43,8 @@ enum Operation {
     Ask { id: usize, text: usize },
     Windows { text: usize },
     Applications { text: usize },
+    Save { id: usize, text: usize },
+    Saved { text: usize },
     Settings { days: usize },
     NameOther,
 }
@@ -59,6 +61,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..HOSTILE.len(), text.clone()).prop_map(|(id, text)| Operation::Ask { id, text }),
         1 => text.clone().prop_map(|text| Operation::Windows { text }),
         1 => text.clone().prop_map(|text| Operation::Applications { text }),
+        1 => (0..HOSTILE.len(), text.clone()).prop_map(|(id, text)| Operation::Save { id, text }),
+        1 => text.clone().prop_map(|text| Operation::Saved { text }),
         1 => (0usize..2).prop_map(|days| Operation::Settings { days }),
         2 => (text.clone(), 0usize..6, any::<bool>()).prop_map(|(text, by, foreign_cursor)| Operation::List { text, by, foreign_cursor }),
         1 => any::<bool>().prop_map(|foreign_cursor| Operation::Feed { foreign_cursor }),
@@ -147,6 +151,18 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             send(get("/v1/windows").query(&[("account", HOSTILE_TEXTS[text]), ("limit", "3")])).await
         }
         Operation::Applications { text } => send(get("/v1/applications").query(&[("q", HOSTILE_TEXTS[text])])).await,
+        Operation::Save { id, text } => {
+            let saved = json!({"name": format!("secret of {}", tenant.name), "q": HOSTILE_TEXTS[text], "schedule": {"every": "day"}});
+            stack.put(&tenant.reader, &format!("/v1/saved/{}", HOSTILE[id]), &saved).await
+        }
+        Operation::Saved { text } => {
+            let id: String = HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
+            for path in [format!("/v1/saved/{id}/runs"), "/v1/calendar".to_owned()] {
+                let answer = stack.get(&tenant.reader, &path).await;
+                assert!(!answer.text.contains(&format!("secret of {}", tenant.other)), "{path}: {}", answer.text);
+            }
+            stack.get(&tenant.reader, "/v1/saved").await
+        }
         Operation::Person { id } => stack.get(&tenant.reader, &format!("/v1/people/{}", HOSTILE[id])).await,
         Operation::People { text } => send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await,
         Operation::Settings { days } => {

@@ -20,6 +20,7 @@ mod query;
 mod reports;
 mod reviews;
 mod runner;
+mod saved;
 mod search;
 mod simulation;
 mod source_documents;

@@ -1,4 +1,5 @@
-//! The company of the demonstration: its people, applications, packages and the organisation it works with, and a review of its week.
+//! The company of the demonstration: its people, applications, packages and the organisation it works with, what its auditors ask again and again, and
+//! a review of its week.
 
 use serde_json::{Value, json};
 use shared::instant::Instant;
@@ -34,6 +35,17 @@ pub fn documents() -> Vec<(String, Value)> {
             }),
         ),
     ];
+    documents.push((
+        "/v1/saved/access-by-quarter".to_owned(),
+        json!({
+            "name": "Quarterly access to desktops", "report": {"name": "access", "target": "W11-L-ELEVATED"}, "range": "last quarter", "tz": "Europe/Paris",
+            "profile": "excel", "file_name": "access-by-quarter", "schedule": {"every": "quarter", "at": "06:00"}
+        }),
+    ));
+    documents.push((
+        "/v1/saved/denied-this-week".to_owned(),
+        json!({"name": "Denied this week", "filter": "state eq \"DENIED\"", "range": "this week"}),
+    ));
     for (id, name, email, team) in [
         ("alex", "Alex Nikpot", "alex@nikpot.com", "Service desk"),
         ("priya", "Priya Nikpot", "priya@nikpot.com", "Service desk"),

@@ -1,0 +1,109 @@
+//! Runs of saved searches: those that somebody asks for, and those whose time has come. Each is an export like any other.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    access::Caller,
+    api,
+    event::{Actor, EventId},
+    export::{Asked, Job},
+    problem::Problem,
+    saved::{Cause, Origin, Run},
+    store::{
+        ReadError, Trail,
+        document::DueDocument,
+        saved::{DueRun, recorder},
+    },
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Export,
+    api::{begun, no_body, require_room},
+};
+
+/// Runs of one saved search that are made up for at a time. Where more were missed the rest follow a minute later, so that a schedule that
+/// stood still for a year does not leave the others without workers.
+const AT_ONCE: usize = 5;
+/// How long the beginning of one may take.
+const TIME: Duration = Duration::from_secs(20);
+
+/// `POST /v1/saved/{id}/runs`: runs a saved search now.
+///
+/// # Errors
+/// 400 for a body; 404; 409 where what is saved cannot be asked for any more; 429 where the tenant has as many exports under way as it may; 503.
+pub async fn run(
+    function: &Export,
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    no_body(request)?;
+    let missing = || Problem::not_found("no saved search with this id is in the tenant");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let saved = trail.saved(id).await?.ok_or_else(missing)?.saved;
+    let asked = saved.asked_at(trail, trail.now, Cause::Asked).map_err(|problem| match problem.status {
+        400 => Problem::conflict(format!("what is saved cannot be asked for any more: {}", problem.detail), Vec::new()),
+        _ => problem,
+    })?;
+    require_room(trail, request, caller, &asked).await?;
+    let origin = saved.origin(id, Some(&asked), trail.now, Cause::Asked);
+    let job = Job { created_by: caller.actor(), recorded_by: caller.recorded_by(), ..job(trail, asked, &origin) };
+    let stored = trail.begin_run(origin.clone(), &job).await?;
+    function.call_worker("", &trail.tenant, &job.id).await;
+    let run = Run { origin, export: Some(job.id.clone()), error: None };
+    Ok(begun(&job.id, &run.answered(Some((&stored.job, &stored.progress)), trail.now)))
+}
+
+/// Begins the runs of a saved search whose time has come, the first first. What goes wrong is logged and holds up no other: the next minute
+/// finds it again.
+pub async fn begin_due(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) {
+    for _ in 0..AT_ONCE {
+        match begin_first(function, own_name, due, end).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::error!(%error, "the run of saved search {} of {} is put off: {error}", due.id, due.tenant);
+                return;
+            }
+        }
+    }
+}
+
+/// Begins the first run that is due; whether there was one.
+async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> Result<bool, ReadError> {
+    let now = function.store.clock().now();
+    let trail = function.store.trail(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
+    let Some(due) = trail.due_run(&due.id).await? else { return Ok(false) };
+    let DueRun { id, saved, at } = &due;
+    match saved.asked_at(&trail, *at, Cause::Schedule) {
+        Ok(asked) => {
+            let origin = saved.origin(id, Some(&asked), *at, Cause::Schedule);
+            let job = job(&trail, asked, &origin);
+            if let Some(stored) = trail.begin_due_run(&due, origin, &job).await? {
+                function.call_worker(own_name, &trail.tenant, &stored.job.id).await;
+            }
+        }
+        Err(problem) => {
+            let reason = &problem.detail;
+            tracing::error!(%reason, "saved search {id} of {} cannot be run any more: {reason}", trail.tenant);
+            let origin = saved.origin(id, None, *at, Cause::Schedule);
+            trail.fail_due_run(&due, origin, reason).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// The job of a run that nobody asked for by hand.
+fn job(trail: &Trail<'_>, asked: Asked, origin: &Origin) -> Job {
+    Job {
+        id: EventId::fresh().to_string(),
+        snapshot: trail.now,
+        retention_days: trail.settings.retention_days,
+        created_by: Actor::system(),
+        recorded_by: recorder(),
+        asked,
+        saved: Some(origin.clone()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Saved searches and reports. Each has an owner, who saved it first; others run it and look at it, and leave it as it is.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::{
+    access::{Caller, Permission},
+    api,
+    event::Actor,
+    problem::Problem,
+    saved::{self, MOST_SAVED, Saved},
+    store::{
+        Trail,
+        document::{Configured, Document, Due, Kind, Wanted},
+        saved::shown,
+    },
+};
+
+/// `PUT /v1/saved/{id}`: makes the saved search as the body says, whole.
+///
+/// # Errors
+/// 400, 415 and 422 for what is wrong with it; 403 where it is somebody else's; 409 where the tenant has as many as it may; 503.
+pub async fn put(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let id = api::configured_id(request)?;
+    let read = Saved::read(trail, api::json_members(request)?, caller.actor())?;
+    if trail.saved(id).await?.is_none() {
+        // Two that are new at the same time may be one too many, which nobody is hurt by.
+        let count = trail.all_saved().await?.len();
+        if count >= MOST_SAVED {
+            let detail =
+                format!("{count} searches are saved, and {MOST_SAVED} are the most; delete one that nobody needs");
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
+    }
+    let mut answer = None;
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        let before: Option<Saved> = there.map(Document::read).transpose()?.flatten();
+        let mut saved = read.clone();
+        if let Some(before) = &before {
+            own(&before.owner, caller)?;
+            saved.owner = before.owner.clone();
+        }
+        // Runs that are still to be made up for stay so while the times are the same.
+        let due_before = there.and_then(|there| there.due_at);
+        let kept = due_before.filter(|_| before.is_some_and(|before| saved.runs_as(&before)));
+        let (due, next_run_at) = match (kept, saved.next_run(trail.now)) {
+            (_, None) => (Due::Never, None),
+            (Some(kept), Some(_)) => (Due::AsBefore, Some(kept)),
+            (None, Some(next)) => (Due::At(next), Some(next)),
+        };
+        let content = serde_json::to_value(&saved).map_err(|error| Problem::internal(&error))?;
+        let shown = Some(shown(id, Some(saved.name.clone())));
+        answer = Some(saved::Configured { id: id.to_owned(), saved, next_run_at });
+        Ok(Wanted { content: Some(content), shown, due, ..Wanted::default() })
+    };
+    let status = match trail.configure(Kind::Saved, id, caller, want).await? {
+        Configured::Created => 201,
+        // It has no name that another could have taken.
+        Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
+    };
+    Ok(api::json(status, &answer))
+}
+
+/// `DELETE /v1/saved/{id}`: takes the saved search away. Files that its runs made stay as long as others do.
+///
+/// # Errors
+/// 403 where it is somebody else's; 404; 503.
+pub async fn delete(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let missing = || Problem::not_found("no saved search with this id is in the tenant");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    // As it was before this request, whatever an attempt of it did whose answer was lost.
+    let mut is_first = true;
+    let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
+        let there: Option<Saved> = there.map(Document::read).transpose()?.flatten();
+        match &there {
+            Some(there) => own(&there.owner, caller)?,
+            None if is_first => return Err(missing()),
+            None => {}
+        }
+        is_first = false;
+        let shown = Some(shown(id, there.map(|there| there.name)));
+        Ok(Wanted { shown, due: Due::Never, ..Wanted::default() })
+    };
+    trail.configure(Kind::Saved, id, caller, want).await?;
+    Ok(api::no_content())
+}
+
+/// # Errors
+/// 403: it is somebody else's, and the caller is no administrator.
+fn own(owner: &Actor, caller: &Caller) -> Result<(), Problem> {
+    if owner.id.as_deref() == Some(&caller.sub) || caller.may(Permission::Admin) {
+        return Ok(());
+    }
+    Err(Problem::forbidden(format!(
+        "this saved search is {}'s: only they, and who has the permission audit:admin, may change or delete it; save it under another id",
+        owner.shown()
+    )))
+}

@@ -1,0 +1,108 @@
+//! The calendar: what is to be done by when, and what schedules will do.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde::Serialize;
+use serde_json::json;
+use shared::{
+    api::{self, Parameters},
+    asked,
+    instant::Instant,
+    problem::Problem,
+    review::Stage,
+    saved::{Configured, Saved},
+    store::Trail,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// How far it reaches where nobody says how far.
+const USUAL: Duration = DAY.saturating_mul(31);
+/// How far it reaches at most.
+const LONGEST: Duration = DAY.saturating_mul(366);
+/// Most entries of an answer, which is one piece.
+const MOST_ENTRIES: usize = 10_000;
+
+/// Something at a time.
+#[derive(Debug, Serialize)]
+struct Entry {
+    at: Instant,
+    kind: Kind,
+    id: String,
+    name: String,
+    /// Of a review: its time is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    overdue: bool,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// A review is to be signed off by then.
+    Review,
+    /// A schedule will make a run then.
+    Run,
+}
+
+/// `GET /v1/calendar`: reviews that are open and due within a range, and runs that schedules will make, in the order of time.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, a range that is too long, or more entries than an answer holds; 503.
+pub async fn calendar(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let parameters = Parameters::read(request, &["since", "until", "tz"])?;
+    let asked = asked::range(trail, &parameters, None)?;
+    let since = if parameters.get("since").is_some() { asked.since } else { trail.now };
+    let until = if parameters.get("until").is_some() { asked.until } else { since.plus(USUAL) };
+    if until <= since {
+        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
+    }
+    if until > since.plus(LONGEST) {
+        return Err(Problem::bad_request("a calendar shows 366 days at most; ask for a shorter range"));
+    }
+    let mut entries = reviews(trail, since, until).await?;
+    for Configured { id, saved, next_run_at } in trail.all_saved().await? {
+        let runs = next_run_at.into_iter().flat_map(|next| runs(&saved, next, since, until));
+        // One more than there may be is enough to know.
+        let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());
+        let entry = |at| Entry { at, kind: Kind::Run, id: id.clone(), name: saved.name.clone(), overdue: false };
+        entries.extend(runs.take(room).map(entry));
+    }
+    if entries.len() > MOST_ENTRIES {
+        let detail = format!("more than {MOST_ENTRIES} entries are in this range; ask for a shorter one");
+        return Err(Problem::bad_request(detail));
+    }
+    entries.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    Ok(api::json(200, &json!({ "entries": entries })))
+}
+
+/// The reviews that are open and due within a range.
+async fn reviews(trail: &Trail<'_>, since: Instant, until: Instant) -> Result<Vec<Entry>, Problem> {
+    let (mut entries, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (reviews, goes_on) = trail.reviews(after.as_deref()).await?;
+        after = reviews.last().map(|(place, _)| place.clone());
+        for review in reviews.into_iter().filter_map(|(_, review)| review) {
+            let due = review.asked.due_at.filter(|due| review.stage == Stage::Open && since <= *due && *due < until);
+            entries.extend(due.map(|at| Entry {
+                at,
+                kind: Kind::Review,
+                id: review.id.clone(),
+                name: review.asked.name.clone(),
+                overdue: at <= trail.now,
+            }));
+        }
+        if !goes_on {
+            return Ok(entries);
+        }
+    }
+}
+
+/// The runs that a schedule will make within a range, `next` being the first that it makes at all.
+fn runs(saved: &Saved, next: Instant, since: Instant, until: Instant) -> impl Iterator<Item = Instant> {
+    // From the range on, however far that is ahead.
+    let first = if next < since { saved.next_run(Instant::from_millis(since.millis() - 1)) } else { Some(next) };
+    std::iter::successors(first, |at| saved.next_run(*at)).take_while(move |at| *at < until)
+}

@@ -1,0 +1,33 @@
+//! Runs of a saved search: what it made, when, and why.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde_json::Value;
+use shared::{
+    api::{self, Parameters},
+    paging,
+    problem::Problem,
+    saved::Run,
+    store::{Trail, exports::StoredJob},
+};
+
+/// `GET /v1/saved/{id}/runs`: its runs, the newest first, each with its export as that is now.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 404, 503.
+pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
+    let missing = || Problem::not_found("no saved search with this id is in the tenant");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    trail.saved(id).await?.ok_or_else(missing)?;
+    // A cursor is good for the saved search that it is of.
+    parameters.set("saved", id);
+    let answered = |(place, run, stored): (String, Run, Option<StoredJob>)| -> (String, Option<Value>) {
+        let export = stored.as_ref().map(|stored| (&stored.job, &stored.progress));
+        (place, Some(run.answered(export, trail.now)))
+    };
+    let read = async |before: Option<&str>| {
+        let (runs, goes_on) = trail.saved_runs(id, before).await?;
+        Ok::<_, Problem>((runs.into_iter().map(answered).collect(), goes_on))
+    };
+    paging::list(trail, &parameters, "runs", read).await
+}
