@@ -177,11 +177,12 @@ impl Store {
         Ok(trail)
     }
 
-    /// A page of what stands in a queue until a time, the first due first.
+    /// A page of what stands in a queue until a time, the first due first; `limit` at most.
     async fn due_page(
         &self,
         queue: &str,
         until: Instant,
+        limit: Option<i32>,
         start: Option<wire::Key>,
         deadline: Deadline,
     ) -> Result<wire::Page, Unavailable> {
@@ -193,6 +194,7 @@ impl Store {
             .key_condition_expression("due = :due AND due_at <= :until")
             .expression_attribute_values(":due", AttributeValue::S(queue.to_owned()))
             .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
+            .set_limit(limit)
             .set_exclusive_start_key(start);
         Pauses::retry(deadline, || wire::query(call.clone())).await
     }

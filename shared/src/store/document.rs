@@ -321,7 +321,7 @@ impl Store {
         for shard in 0..keys::DUE_SHARDS {
             let mut start = None;
             loop {
-                let page = self.due_page(&queue(shard), until, start.take(), deadline).await?;
+                let page = self.due_page(&queue(shard), until, None, start.take(), deadline).await?;
                 for item in page.items {
                     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
                     let tenant = text("pk").and_then(|pk| keys::tenant_of_documents(pk, kind));

@@ -16,7 +16,6 @@ use crate::{
         item::{Damaged, Item},
         keys,
         transaction::{Attribute, Change, Commit},
-        wire,
     },
 };
 
@@ -313,15 +312,7 @@ impl Store {
     /// # Errors
     /// The storage did not answer.
     pub async fn due_exports(&self, until: Instant, deadline: tokio::time::Instant) -> Result<Vec<Due>, ReadError> {
-        let call = self
-            .client
-            .query()
-            .table_name(&self.state)
-            .index_name("due")
-            .key_condition_expression("due = :due AND due_at <= :until")
-            .expression_attribute_values(":due", text(keys::EXPORTS_DUE))
-            .expression_attribute_values(":until", text(&until.to_string()));
-        let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+        let page = self.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
         let read = |item: Item| {
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
             let tenant = keys::tenant_of_exports(text("pk")?)?;

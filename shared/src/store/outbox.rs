@@ -14,7 +14,7 @@ use crate::{
     instant::Instant,
     saved::{Cause, Configured, Origin},
     store::{
-        Pauses, ReadError, Store, Trail, Unavailable,
+        ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
         keys,
         transaction::{Attribute, Change},
@@ -237,16 +237,7 @@ impl Store {
         start: Option<AlertPlace>,
         deadline: Deadline,
     ) -> Result<(Vec<(Tenant, StoredAlert)>, Option<AlertPlace>), Unavailable> {
-        let call = self
-            .client
-            .query()
-            .table_name(&self.state)
-            .index_name("due")
-            .key_condition_expression("due = :due AND due_at <= :until")
-            .expression_attribute_values(":due", text(keys::ALERTS_DUE))
-            .expression_attribute_values(":until", text(&until.to_string()))
-            .set_exclusive_start_key(start.map(|place| place.0));
-        let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+        let page = self.due_page(keys::ALERTS_DUE, until, None, start.map(|place| place.0), deadline).await?;
         let mut due = Vec::with_capacity(page.items.len());
         for item in page.items {
             let pk = item.get("pk").and_then(|value| value.as_s().ok());

@@ -406,16 +406,7 @@ impl Store {
     pub async fn due_projections(&self, until: Instant, deadline: Deadline) -> Result<Vec<Due>, Unavailable> {
         let mut found = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
-            let call = self
-                .client
-                .query()
-                .table_name(&self.state)
-                .index_name("due")
-                .key_condition_expression("due = :due AND due_at <= :until")
-                .expression_attribute_values(":due", text(&keys::watch_due(shard)))
-                .expression_attribute_values(":until", text(&until.to_string()))
-                .limit(100);
-            let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+            let page = self.due_page(&keys::watch_due(shard), until, Some(100), None, deadline).await?;
             let read = |item: Item| {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
                 let (pk, at) = (text("pk")?, text("due_at")?.parse().ok()?);

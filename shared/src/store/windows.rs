@@ -627,17 +627,8 @@ impl Store {
         limit: Option<i32>,
         deadline: Deadline,
     ) -> Result<(Vec<(Tenant, Stored)>, Option<DuePlace>), ReadError> {
-        let call = self
-            .client
-            .query()
-            .table_name(&self.state)
-            .index_name("due")
-            .key_condition_expression("due = :shard AND due_at <= :until")
-            .expression_attribute_values(":shard", text(&keys::due(shard)))
-            .expression_attribute_values(":until", text(&until.to_string()))
-            .set_limit(limit)
-            .set_exclusive_start_key(start.map(|DuePlace(key)| key));
-        let page = Pauses::retry(deadline, || wire::query(call.clone())).await?;
+        let start = start.map(|DuePlace(key)| key);
+        let page = self.due_page(&keys::due(shard), until, limit, start, deadline).await?;
         let mut due = Vec::with_capacity(page.items.len());
         for item in page.items {
             let tenant = match item.get("pk") {
