@@ -402,6 +402,9 @@ pub struct Progress {
     /// Most events in a batch, where the target said that batches are too large for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most: Option<usize>,
+    /// Whether events gather for the next file, which is made when the stream is due.
+    #[serde(default)]
+    pub gathers: bool,
     /// The last test message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Test>,

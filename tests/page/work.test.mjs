@@ -402,6 +402,8 @@ test("ranges in words are what the zone's clocks make of them", async () => {
     ["last year", "2026-12-31T22:30:00Z", "2024-12-31T23:00:00.000Z", "2025-12-31T23:00:00.000Z"],
     ["last 12 hours", "2026-11-22T12:00:00Z", "2026-11-22T00:00:00.000Z", undefined],
     ["last 2 days", "2026-11-22T12:00:00Z", "2026-11-20T12:00:00.000Z", undefined],
+    // To the same time of day, whatever the clocks did.
+    ["last 2 days", "2026-10-26T12:00:00Z", "2026-10-24T11:00:00.000Z", undefined],
   ];
   const resolved = await page.evaluate(async (cases) => {
     const { relativeRange } = await import("/page/time.js");

@@ -32,6 +32,8 @@ pub struct Forward {
     targets: Targets,
     /// How long events gather for a file.
     gather: Duration,
+    /// How long a run has a stream without renewing that.
+    lease: Duration,
 }
 
 impl Forward {
@@ -45,6 +47,7 @@ impl Forward {
             aws: Aws::new(aws),
             targets: Targets::new(variables, aws)?,
             gather: Duration::from_secs(variables.parsed("STREAM_GATHER_SECONDS")?),
+            lease: Duration::from_secs(variables.parsed("STREAM_LEASE_SECONDS")?),
         })
     }
 

@@ -3,8 +3,8 @@
 //! A run has the stream until the time under which it stands in the queue, and renews that with each batch. A batch that the target took moves the
 //! stream's place; a run that dies before that is put down leaves the batch to be sent again. While a batch is on its way the next one is read.
 //!
-//! When nothing is left a run stays until nothing was recorded for a while, as what is recorded is to be sent as soon as it can be read; only files
-//! are not waited for like this.
+//! When nothing is left a run stays until nothing was recorded for a while, as what is recorded is to be sent as soon as it can be read. For a file
+//! events gather first, and nobody stays.
 
 use std::time::Duration;
 
@@ -25,8 +25,6 @@ use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{Forward, targets::NotTaken};
 
-/// How long a run has a stream without renewing that.
-const LEASE: Duration = Duration::from_secs(60);
 /// Kept of an invocation's time for what is under way: a batch and the storage.
 const UNDER_WAY: Duration = Duration::from_secs(50);
 /// How long the storage may take.
@@ -46,7 +44,7 @@ const WAITED_FOR: Duration = Duration::from_secs(10);
 /// What is due sooner is awaited.
 const SOON: Duration = Duration::from_secs(60);
 /// When somebody looks at an idle stream whom nobody called.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(300);
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +99,11 @@ pub async fn work(
             let Some(tested) = run.test(&trail, stored, &stream).await? else { return Ok(Outcome::Nothing) };
             stored = tested;
         }
+        let is_file = stream.target == Target::S3;
+        if is_file && let Some(wait) = run.gathering(&trail, &stored, &stream).await? {
+            run.keep(&trail, stored, |progress| progress.gathers = true, Until::Then(wait)).await?;
+            return Ok(Outcome::Sent);
+        }
         let sent = stored.progress.sent;
         let looked = run.look(&trail, &mut stored, &stream, last).await?;
         if stored.progress.sent > sent {
@@ -119,19 +122,16 @@ pub async fn work(
                 run.put_down(&trail, stored, pause).await?;
                 return Ok(Outcome::Refused);
             }
-            Looked::Through if stream.target == Target::S3 => {
-                // What comes gathers for the next file.
-                run.put_down(&trail, stored, function.gather).await?;
-                return Ok(Outcome::Sent);
-            }
             Looked::Through => {
                 let oldest = run.oldest(&trail, &stored, &stream).await?;
                 let now = function.store.clock().now();
                 let lag = trail.feed_lag();
                 let wait = match oldest {
+                    // What gathers for the next file.
+                    Some(_) if is_file => Duration::ZERO,
                     // When it can be read.
                     Some(at) => Duration::from_millis(u64::try_from(at.plus(lag).millis() - now.millis()).unwrap_or(0)),
-                    None if quiet_since.elapsed() < lag + STAYS => LONGEST_BETWEEN_LOOKS,
+                    None if !is_file && quiet_since.elapsed() < lag + STAYS => LONGEST_BETWEEN_LOOKS,
                     None => {
                         let Some(idle) = run.put_down(&trail, stored, IDLE).await? else { return Ok(Outcome::Nothing) };
                         // Whoever recorded something in this moment saw that the stream was being worked on, and called nobody.
@@ -180,18 +180,18 @@ impl Run<'_> {
         trail.at(self.function.store.clock().now(), Deadline::now() + STORING)
     }
 
-    /// Takes the stream, unless somebody else has it. One that fails is taken at its time, or when somebody asked for that.
+    /// Takes the stream, unless somebody else has it. One that has its time is taken then, or when somebody asked for that.
     async fn claim(&self, trail: &Trail<'_>, is_asked: bool) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
         let Some(stored) = trail.stream(self.id).await? else { return Ok(None) };
         // One that nobody is to work on was deleted.
         let Some(due_at) = stored.due_at else { return Ok(None) };
-        let is_early = stored.progress.attempts > 0 && trail.now < due_at && !is_asked;
+        let is_early = stored.has_its_time() && trail.now < due_at && !is_asked;
         if stored.is_held(trail.now) || is_early {
             return Ok(None);
         }
-        let progress = stored.progress.clone();
-        let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(LEASE)) };
+        let progress = Progress { gathers: false, ..stored.progress.clone() };
+        let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(self.function.lease)) };
         trail.advance_stream(&stored, next).await
     }
 
@@ -215,7 +215,7 @@ impl Run<'_> {
             let mut progress = stored.progress.clone();
             change(&mut progress);
             let (run, due) = match until {
-                Until::Lease => (Some(self.run.clone()), Due::Rests(trail.now.plus(LEASE))),
+                Until::Lease => (Some(self.run.clone()), Due::Rests(trail.now.plus(self.function.lease))),
                 // Who looks which streams are due stays for what is due soon, and comes by each minute anyway.
                 Until::Then(pause) if pause < SOON => (None, Due::Awaited(trail.now.plus(pause))),
                 Until::Then(pause) => (None, Due::Rests(trail.now.plus(pause))),
@@ -268,6 +268,19 @@ impl Run<'_> {
     ) -> Result<Option<Instant>, ReadError> {
         let after = stored.progress.clone().of(stream).after(stream);
         self.now(trail).recorded_after(&after, &stored.wants()?).await
+    }
+
+    /// How long events are still to gather for a file; none where one is to be made, or nothing is there.
+    async fn gathering(
+        &self,
+        trail: &Trail<'_>,
+        stored: &StoredStream,
+        stream: &Stream,
+    ) -> Result<Option<Duration>, ReadError> {
+        let Some(oldest) = self.oldest(trail, stored, stream).await? else { return Ok(None) };
+        let at = oldest.plus(self.function.gather.max(trail.feed_lag()));
+        let wait = at.millis() - self.function.store.clock().now().millis();
+        Ok(u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis))
     }
 
     /// Sends the test message that somebody asked for.

@@ -104,8 +104,8 @@ const LAST = /^last (\d+) (hours|days)$/;
  */
 export function relativeRange(words, zone, now = Temporal.Now.instant()) {
   const [, count, unit] = LAST.exec(words) ?? [];
-  // A day is so many hours here: as long a range on the days when the clocks change.
-  if (count) return { since: iso(now.subtract({ hours: Number(count) * (unit === "days" ? 24 : 1) }).round({ smallestUnit: "second", roundingMode: "floor" })) };
+  // Days go back to the same time of day, also where the clocks changed in between, as in the files that schedules make.
+  if (count) return { since: iso(now.toZonedDateTimeISO(zone).subtract({ [unit]: Number(count) }).toInstant().round({ smallestUnit: "second", roundingMode: "floor" })) };
   const today = now.toZonedDateTimeISO(zone).toPlainDate();
   const begin = (day) => iso(day.toZonedDateTime(zone).toInstant());
   if (words === "today") return { since: begin(today) };

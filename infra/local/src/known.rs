@@ -144,6 +144,7 @@ pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[
     ("IndexLag", "0"),
     // A run that died died with this process.
     ("ExportLease", "5"),
+    ("StreamLease", "20"),
     // Whoever tries a stream to S3 out wants to see its files.
     ("StreamGather", "5"),
     // Directories on this machine are reached, secrets are the run's own environment variables, and a window may last a second. No

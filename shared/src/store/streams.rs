@@ -22,7 +22,7 @@ use crate::{
         keys,
         transaction::{Attribute, Change, Commit},
     },
-    stream::{self, Answered, Progress, Stream, Target, Test, TestState},
+    stream::{self, Answered, Progress, Stream, Test, TestState},
 };
 
 /// A stream as it was read.
@@ -113,9 +113,9 @@ impl StoredStream {
         Ok(Wants { filter, words: None, include_service: *include_service })
     }
 
-    /// Whether nobody works on it, nothing is wrong with it, and it waits for what will be recorded.
-    fn is_idle(&self, now: Instant) -> bool {
-        self.stream.is_some() && self.progress.attempts == 0 && !self.is_held(now)
+    /// Whether it has a time of its own, before which nobody has to come: its target fails, or events gather for a file.
+    pub fn has_its_time(&self) -> bool {
+        self.progress.attempts > 0 || self.progress.gathers
     }
 
     fn becoming(&self, tenant: &Tenant, next: Next) -> Self {
@@ -160,7 +160,7 @@ impl Trail<'_> {
         Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, self.now)))
     }
 
-    /// The streams that somebody is to work on as soon as something was recorded. Files are made at their own pace.
+    /// The streams that wait for what is recorded: somebody is to work on them as soon as something was.
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
@@ -169,10 +169,8 @@ impl Trail<'_> {
         loop {
             let (streams, goes_on) = self.streams(after.as_deref()).await?;
             after = streams.last().map(|stored| stored.id.clone());
-            let is_woken = |it: &&StoredStream| {
-                it.is_idle(self.now) && it.stream.as_ref().is_some_and(|stream| stream.target != Target::S3)
-            };
-            waking.extend(streams.iter().filter(is_woken).map(|stored| stored.id.clone()));
+            let waits = |it: &&StoredStream| it.stream.is_some() && !it.has_its_time() && !it.is_held(self.now);
+            waking.extend(streams.iter().filter(waits).map(|stored| stored.id.clone()));
             if !goes_on {
                 return Ok(waking);
             }

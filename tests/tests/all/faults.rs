@@ -100,16 +100,15 @@ impl Proxy {
             buffer.drain(..head + length);
             let target = header("x-amz-target").unwrap();
             let fault = {
-                // Every request begins with the tenant's settings; faults are planned for what comes after them. The sweep, which
-                // runs by itself, has none.
+                // Every request begins with the tenant's settings; faults are planned for what comes after them. Schedules, which
+                // run by themselves and look what is due, have none.
                 let is_of_settings = body["Key"]["sk"]["S"] == "settings";
                 let text = body.to_string();
-                let is_of_sweep = ["\"lease\"", "\"tenants\"", "\"due#", "\":due\":{\"S\":\"exports\""]
-                    .iter()
-                    .any(|part| text.contains(part));
+                let is_of_schedule =
+                    body["IndexName"] == "due" || ["\"lease\"", "\"tenants\""].iter().any(|part| text.contains(part));
                 let mut plan = self.plan.lock().unwrap();
                 let afterwards = plan.1;
-                if is_of_sweep || (is_of_settings && !self.settings_too.load(Ordering::Relaxed)) {
+                if is_of_schedule || (is_of_settings && !self.settings_too.load(Ordering::Relaxed)) {
                     None
                 } else {
                     plan.0.pop_front().or(afterwards)

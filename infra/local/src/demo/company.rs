@@ -1,5 +1,5 @@
-//! The company of the demonstration: its people, applications, packages and the organisation it works with, what its auditors ask again and again, and
-//! a review of its week.
+//! The company of the demonstration: its people, applications, packages and the organisation it works with, what its auditors ask again and again,
+//! what is sent on, and a review of its week.
 
 use serde_json::{Value, json};
 use shared::instant::Instant;
@@ -46,6 +46,8 @@ pub fn documents() -> Vec<(String, Value)> {
         "/v1/saved/denied-this-week".to_owned(),
         json!({"name": "Denied this week", "filter": "state eq \"DENIED\"", "range": "this week"}),
     ));
+    documents
+        .push(("/v1/streams/lake".to_owned(), json!({"target": {"kind": "s3"}, "shape": "ocsf", "from": "oldest"})));
     for (id, name, email, team) in [
         ("alex", "Alex Nikpot", "alex@nikpot.com", "Service desk"),
         ("priya", "Priya Nikpot", "priya@nikpot.com", "Service desk"),
