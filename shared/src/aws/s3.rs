@@ -29,7 +29,7 @@ const TIME_OF_WHOLE: Duration = Duration::from_secs(300);
 /// Most that is read of an answer: a file that is smaller than two parts.
 const LARGEST: usize = 8 * 1024 * 1024;
 
-/// A bucket. Keys hold nothing that an address has to code: `A-Z a-z 0-9 _ - . /`.
+/// A bucket.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     aws: Aws,
@@ -67,7 +67,7 @@ impl Bucket {
     pub async fn put(&self, key: &str, media_type: &str, body: Bytes, deadline: Deadline) -> Result<(), CallError> {
         let sum = checksum(&body);
         let headers = [("content-type", media_type), ("x-amz-checksum-sha256", &sum)];
-        self.call("PUT", &format!("/{key}"), &headers, body, deadline).await.map(drop)
+        self.call("PUT", &path_of(key), &headers, body, deadline).await.map(drop)
     }
 
     /// Reads a file whole, of 8 MiB at most.
@@ -75,7 +75,7 @@ impl Bucket {
     /// # Errors
     /// It could not be read.
     pub async fn get(&self, key: &str, deadline: Deadline) -> Result<Bytes, CallError> {
-        Ok(self.call("GET", &format!("/{key}"), &[], Bytes::new(), deadline).await?.body)
+        Ok(self.call("GET", &path_of(key), &[], Bytes::new(), deadline).await?.body)
     }
 
     /// Deletes a file. One that is not there is deleted.
@@ -83,7 +83,7 @@ impl Bucket {
     /// # Errors
     /// It is not known to be deleted.
     pub async fn delete(&self, key: &str, deadline: Deadline) -> Result<(), CallError> {
-        match self.call("DELETE", &format!("/{key}"), &[], Bytes::new(), deadline).await {
+        match self.call("DELETE", &path_of(key), &[], Bytes::new(), deadline).await {
             Err(error) if error.code != "NoSuchKey" => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
@@ -95,7 +95,7 @@ impl Bucket {
     /// It is not known to be begun.
     pub async fn begin_upload(&self, key: &str, media_type: &str, deadline: Deadline) -> Result<String, CallError> {
         let headers = [("content-type", media_type), ("x-amz-checksum-algorithm", "SHA256")];
-        let answer = self.call("POST", &format!("/{key}?uploads="), &headers, Bytes::new(), deadline).await?;
+        let answer = self.call("POST", &format!("{}?uploads=", path_of(key)), &headers, Bytes::new(), deadline).await?;
         let id = texts(&answer.body, "UploadId").into_iter().next();
         id.ok_or_else(|| passing("S3", &"the answer names no upload"))
     }
@@ -113,7 +113,7 @@ impl Bucket {
         deadline: Deadline,
     ) -> Result<Part, CallError> {
         let sum = checksum(&body);
-        let path = format!("/{key}?partNumber={number}&uploadId={}", coded(upload));
+        let path = format!("{}?partNumber={number}&uploadId={}", path_of(key), coded(upload));
         let answer = self.call("PUT", &path, &[("x-amz-checksum-sha256", &sum)], body, deadline).await?;
         let etag = answer.headers.get("etag").and_then(|etag| etag.to_str().ok());
         let etag = etag.ok_or_else(|| passing("S3", &"the answer has no ETag"))?.to_owned();
@@ -139,12 +139,12 @@ impl Bucket {
             ));
         }
         body.push_str("</CompleteMultipartUpload>");
-        let path = format!("/{key}?uploadId={}", coded(upload));
+        let path = format!("{}?uploadId={}", path_of(key), coded(upload));
         let headers = [("content-type", "application/xml")];
         match self.call("POST", &path, &headers, body.into(), deadline).await {
             // The attempt that went unanswered had done it. (Without the right to list, a missing upload is a matter of permission.)
             Err(error) if matches!(error.code.as_str(), "NoSuchUpload" | "AccessDenied") => {
-                let there = self.call("HEAD", &format!("/{key}"), &[], Bytes::new(), deadline).await;
+                let there = self.call("HEAD", &path_of(key), &[], Bytes::new(), deadline).await;
                 there.map(drop).map_err(|_| error)
             }
             done => done.map(drop),
@@ -156,7 +156,10 @@ impl Bucket {
     /// # Errors
     /// It is not known to be given up.
     pub async fn abort_upload(&self, key: &str, upload: &str, deadline: Deadline) -> Result<(), CallError> {
-        match self.call("DELETE", &format!("/{key}?uploadId={}", coded(upload)), &[], Bytes::new(), deadline).await {
+        match self
+            .call("DELETE", &format!("{}?uploadId={}", path_of(key), coded(upload)), &[], Bytes::new(), deadline)
+            .await
+        {
             Err(error) if error.code != "NoSuchUpload" => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
@@ -188,7 +191,7 @@ impl Bucket {
     /// It could not be signed.
     pub async fn link(&self, key: &str, name: &str, valid_for: Duration) -> Result<String, CallError> {
         let disposition = format!("attachment; filename=\"{name}\"");
-        let url = format!("{}/{key}?response-content-disposition={}", self.url, coded(&disposition));
+        let url = format!("{}{}?response-content-disposition={}", self.url, path_of(key), coded(&disposition));
         let mut settings = settings();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(valid_for);
@@ -268,12 +271,20 @@ fn checksum(body: &[u8]) -> String {
     BASE64_STANDARD.encode(Sha256::digest(body))
 }
 
+/// All but what AWS leaves as it is (Amazon S3 API reference, "Signature calculations": UriEncode).
+const CODED: percent_encoding::AsciiSet =
+    percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// The same in a path.
+const CODED_IN_PATH: percent_encoding::AsciiSet = CODED.remove(b'/');
+
 /// A value as it stands in an address.
 fn coded(value: &str) -> String {
-    // What AWS leaves as it is (Amazon S3 API reference, "Signature calculations": UriEncode).
-    const CODED: percent_encoding::AsciiSet =
-        percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     percent_encoding::utf8_percent_encode(value, &CODED).to_string()
+}
+
+/// A file's path. S3 compares the signature with that of the path coded like this, so it has to be sent so too.
+fn path_of(key: &str) -> String {
+    format!("/{}", percent_encoding::utf8_percent_encode(key, &CODED_IN_PATH))
 }
 
 fn parsed(xml: &[u8]) -> Option<roxmltree::Document<'_>> {
