@@ -13,6 +13,7 @@ use crate::{
     event::Actor,
     export::{Asked, Job, PARAMETERS, Progress, answered},
     fields::{Fields, NAME_BYTES, read_members},
+    ijson::FieldError,
     instant::Instant,
     problem::Problem,
     report::Report,
@@ -134,6 +135,15 @@ impl Saved {
         });
         let mut saved = read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
         let asked = saved.asked_at(trail, trail.now, Cause::Asked)?;
+        if let (Some(range), Some(next)) = (saved.range, saved.next_run(trail.now))
+            && range.resolve(next, &saved.zone()?).0 >= next
+        {
+            let detail = format!(
+                "\"{range}\" holds nothing yet when the schedule runs; take the one before it, or a later time of day"
+            );
+            let errors = vec![FieldError::new("/range", detail)];
+            return Err(Problem::invalid("the saved search was not stored", errors));
+        }
         // As true or false, however they were written.
         for (name, flag) in FLAGS.into_iter().zip([asked.include_service, asked.gzip, asked.jsonl]) {
             if let Some(written) = saved.asked.get_mut(name) {
@@ -149,26 +159,30 @@ impl Saved {
     /// 400 for what cannot be asked for, or not any more.
     pub fn asked_at(&self, trail: &Trail<'_>, at: Instant, cause: Cause) -> Result<Asked, Problem> {
         let mut members = self.asked.clone();
+        let has_end = self.takes_until();
+        let within = match members.get_mut("report") {
+            Some(Value::Object(report)) => report,
+            Some(_) | None => &mut members,
+        };
         if let Some(range) = self.range {
             let (since, until) = range.resolve(at, &self.zone()?);
-            // What happened after the moment that a run is for is the next one's, however late this one is made.
-            let until = match cause {
-                Cause::Schedule => until.or((at > since).then_some(at)),
-                Cause::Asked => until,
-            };
-            let within = match members.get_mut("report") {
-                Some(Value::Object(report)) => report,
-                Some(_) | None => &mut members,
-            };
             within.insert("since".to_owned(), json!(since));
-            if let Some(until) = until {
-                within.insert("until".to_owned(), json!(until));
-            }
+            within.extend(until.map(|until| ("until".to_owned(), json!(until))));
+        }
+        // What happened after the moment that a run is for is the next one's, however late this one is made.
+        if cause == Cause::Schedule && has_end {
+            within.entry("until").or_insert_with(|| json!(at));
         }
         let (columns, report) = (members.remove("columns"), members.remove("report"));
         // Whether filters count is nothing to save: who saves a search without any leaves them out.
         let known: Vec<_> = PARAMETERS.into_iter().filter(|name| *name != "include_filters").collect();
         Asked::read(trail, &Parameters::from_members(members, &known)?, columns, report)
+    }
+
+    /// Whether what is asked may have an end.
+    fn takes_until(&self) -> bool {
+        let Some(report) = self.asked.get("report") else { return true };
+        Report::named(report["name"].as_str().unwrap_or_default()).is_some_and(|it| it.takes.contains(&"until"))
     }
 
     /// The run that asks for that.

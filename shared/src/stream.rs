@@ -234,8 +234,8 @@ impl Target {
             Self::Https { .. } => Limits { events: 500, bytes: 1024 * 1024 },
             // Files that a query engine reads well are of some megabytes.
             Self::S3 => Limits { events: 20_000, bytes: 8 * 1024 * 1024 },
-            // Of PutEvents: ten entries, 256 KiB together (Amazon EventBridge, "PutEvents quotas").
-            Self::EventBridge => Limits { events: 10, bytes: 240 * 1024 },
+            // Ten calls, so that the place is not written with each.
+            Self::EventBridge => Limits { events: 100, bytes: 1024 * 1024 },
         }
     }
 }
@@ -498,12 +498,17 @@ impl Progress {
         if count > 0 {
             self.sent += u64::try_from(count).unwrap_or(u64::MAX);
             self.last_sent_at = Some(now);
-            self.attempts = 0;
-            self.error = None;
-            self.failing_since = None;
+            self.relieved();
             // What was too large once may have been somebody's mistake in between: batches grow again, slowly.
             self.most = self.most.map(|most| if count >= most { most + most / 32 + 1 } else { most });
         }
+    }
+
+    /// Nothing is left of what was not taken.
+    pub fn relieved(&mut self) {
+        self.attempts = 0;
+        self.error = None;
+        self.failing_since = None;
     }
 
     /// A batch of `count` events was not taken.

@@ -14,8 +14,9 @@ use shared::{
     fields::NAME_BYTES,
     paging,
     problem::Problem,
+    saved::Cause,
     store::{
-        Trail,
+        ReadError, Trail,
         exports::{Begun, JobKey, Next, StoredJob},
     },
 };
@@ -154,13 +155,20 @@ pub(crate) async fn require_room(
     caller: &Caller,
     asked: &Asked,
 ) -> Result<(), Problem> {
-    let under_way = trail.exports(None).await?.0.iter().filter(|it| it.progress.state.is_under_way()).count();
-    if under_way < AT_ONCE {
+    if has_room(trail, false).await? {
         return Ok(());
     }
     let reason = format!("{AT_ONCE} exports are under way");
     refused(trail, request, caller, None, &reason, Some(asked)).await;
     Err(Problem::too_many(format!("{reason}; wait until one is ready, or cancel one")))
+}
+
+/// Whether a tenant may have one more job under way, of those that schedules make or of those that people ask for: neither stand in the other's way.
+pub(crate) async fn has_room(trail: &Trail<'_>, of_schedules: bool) -> Result<bool, ReadError> {
+    let is_of_schedule = |it: &StoredJob| it.job.saved.as_ref().is_some_and(|origin| origin.cause == Cause::Schedule);
+    let (jobs, _) = trail.exports(None).await?;
+    let is_counted = |it: &&StoredJob| it.progress.state.is_under_way() && is_of_schedule(it) == of_schedules;
+    Ok(jobs.iter().filter(is_counted).count() < AT_ONCE)
 }
 
 /// What is answered when a job was begun, with where it is found.

@@ -20,7 +20,7 @@ use tokio::time::Instant as Deadline;
 
 use crate::{
     Export,
-    api::{begun, no_body, require_room},
+    api::{begun, has_room, no_body, require_room},
 };
 
 /// Runs of one saved search that are made up for at a time. Where more were missed the rest follow a minute later, so that a schedule that
@@ -57,25 +57,39 @@ pub async fn run(
 }
 
 /// Begins the runs of a saved search whose time has come, the first first. What goes wrong is logged and holds up no other: the next minute
-/// finds it again.
-pub async fn begin_due(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) {
+/// finds it again. Whether the tenant has room for more: what is due stays so until it has.
+pub async fn begin_due(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> bool {
     for _ in 0..AT_ONCE {
         match begin_first(function, own_name, due, end).await {
-            Ok(true) => {}
-            Ok(false) => return,
+            Ok(First::Begun) => {}
+            Ok(First::None) => return true,
+            Ok(First::NoRoom) => return false,
             Err(error) => {
                 tracing::error!(%error, "the run of saved search {} of {} is put off: {error}", due.id, due.tenant);
-                return;
+                return true;
             }
         }
     }
+    true
 }
 
-/// Begins the first run that is due; whether there was one.
-async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> Result<bool, ReadError> {
+/// What became of the first run that is due.
+enum First {
+    Begun,
+    /// There is none.
+    None,
+    /// As many as may are under way.
+    NoRoom,
+}
+
+/// Begins the first run that is due.
+async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> Result<First, ReadError> {
     let now = function.store.clock().now();
     let trail = function.store.trail(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
-    let Some(due) = trail.due_run(&due.id).await? else { return Ok(false) };
+    let Some(due) = trail.due_run(&due.id).await? else { return Ok(First::None) };
+    if !has_room(&trail, true).await? {
+        return Ok(First::NoRoom);
+    }
     let DueRun { id, saved, at } = &due;
     match saved.asked_at(&trail, *at, Cause::Schedule) {
         Ok(asked) => {
@@ -92,7 +106,7 @@ async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: 
             trail.fail_due_run(&due, origin, reason).await?;
         }
     }
-    Ok(true)
+    Ok(First::Begun)
 }
 
 /// The job of a run that nobody asked for by hand.

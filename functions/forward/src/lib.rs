@@ -57,7 +57,7 @@ impl Forward {
         Self { store: self.store.by(clock), ..self }
     }
 
-    /// Has a run of its own work on a stream, so that none waits for another. A call that is lost costs a minute: the schedule finds the stream too.
+    /// Has a run of its own work on a stream, so that none waits for another. A call that is lost costs some minutes: the schedule finds the stream too.
     async fn call(&self, own_name: &str, tenant: &Tenant, id: &str) {
         let event = json!({"stream": {"tenant": tenant, "id": id}});
         if let Err(error) = self.aws.invoke(own_name, &event).await {

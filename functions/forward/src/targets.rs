@@ -16,14 +16,16 @@ use shared::{
     outbound::{NoAnswer, Outbound},
     secrets::Secrets,
     store::keys::Position,
-    stream::{self, Batch, Refusal, Target},
+    stream::{self, Batch, Limits, Refusal, Target},
 };
 use tokio::time::Instant as Deadline;
 
 /// How long an address may take to answer.
 const POST: Duration = Duration::from_secs(15);
 /// How long S3 may take to store a file.
-const FILE: Duration = Duration::from_secs(30);
+const FILE: Duration = Duration::from_secs(15);
+/// Most events of one call to a bus, and their bytes (Amazon EventBridge, "PutEvents quotas": ten entries, 256 KiB).
+const PUT_EVENTS: Limits = Limits { events: 10, bytes: 240 * 1024 };
 
 /// What targets are reached by.
 #[derive(Debug)]
@@ -86,14 +88,24 @@ impl Targets {
                 self.store(&key, batch.lines().as_bytes()).await.map_err(NotTaken::from)
             }
             Target::EventBridge => {
-                let event = |(position, json): &(_, String)| bus_event("Audit event", json, position);
-                let events: Vec<_> = batch.events.iter().map(event).collect();
-                let said = self.aws.put_events(&self.bus, &events).await.map_err(of_aws)?;
-                let taken = said.iter().take_while(|code| code.is_none()).count();
-                match said.into_iter().flatten().next() {
-                    None => Ok(()),
-                    Some(code) => Err(NotTaken { taken, refusal: of_aws(not_taken(code)) }),
+                let mut taken = 0;
+                while taken < batch.events.len() {
+                    let mut call = Batch::default();
+                    for (position, json) in &batch.events[taken..] {
+                        if !call.has_room(json.len(), PUT_EVENTS) {
+                            break;
+                        }
+                        call.push(position.clone(), json.clone());
+                    }
+                    let events: Vec<_> = call.events.iter().map(|(position, json)| bus_event(json, position)).collect();
+                    let said = self.aws.put_events(&self.bus, &events).await;
+                    let said = said.map_err(|error| NotTaken { taken, refusal: of_aws(error) })?;
+                    taken += said.iter().take_while(|code| code.is_none()).count();
+                    if let Some(code) = said.into_iter().flatten().next() {
+                        return Err(NotTaken { taken, refusal: of_aws(not_taken(code)) });
+                    }
                 }
+                Ok(())
             }
         }
     }
@@ -184,8 +196,12 @@ impl Targets {
     }
 }
 
-fn bus_event(detail_type: &'static str, json: &str, position: &Position) -> BusEvent {
-    BusEvent { detail_type, detail: serde_json::from_str::<Value>(json).unwrap_or_default(), time: position.at }
+fn bus_event(json: &str, position: &Position) -> BusEvent {
+    BusEvent {
+        detail_type: "Audit event",
+        detail: serde_json::from_str::<Value>(json).unwrap_or_default(),
+        time: position.at,
+    }
 }
 
 fn refused(error: String) -> Refusal {

@@ -71,6 +71,14 @@ enum Looked {
     Lost,
 }
 
+/// What a run does after a look.
+enum Then {
+    /// Looks again after a pause.
+    GoOn(Duration),
+    /// Leaves the stream, to which somebody is to come after a pause.
+    Leave(Duration, Outcome),
+}
+
 /// Works on a stream.
 ///
 /// # Errors
@@ -87,76 +95,77 @@ pub async fn work(
     let run = Run { function, tenant, id, run };
     let trail = run.trail().await?;
     let Some(mut stored) = run.claim(&trail, is_asked).await? else { return Ok(Outcome::Nothing) };
-    let mut quiet_since = Deadline::now();
+    let (mut quiet_since, mut has_sent) = (Deadline::now(), false);
     loop {
         let trail = run.trail().await?;
         let Some(stream) = stored.stream.clone() else {
             run.bury(&trail, stored).await?;
             return Ok(Outcome::Nothing);
         };
+        // What this turn goes by.
+        let known = stored.clone();
         let begun = Deadline::now();
         if stored.progress.test.as_ref().is_some_and(|test| test.state == TestState::Waiting) {
             let Some(tested) = run.test(&trail, stored, &stream).await? else { return Ok(Outcome::Nothing) };
             stored = tested;
         }
         let is_file = stream.target == Target::S3;
-        if is_file && let Some(wait) = run.gathering(&trail, &stored, &stream).await? {
-            run.keep(&trail, stored, |progress| progress.gathers = true, Until::Then(wait)).await?;
-            return Ok(Outcome::Sent);
-        }
-        let sent = stored.progress.sent;
-        let looked = run.look(&trail, &mut stored, &stream, last).await?;
-        if stored.progress.sent > sent {
-            quiet_since = Deadline::now();
-        }
-        let has_time = Deadline::now() < last;
-        match looked {
-            Looked::Lost => return Ok(Outcome::Nothing),
-            Looked::More if has_time => {}
-            Looked::More => {
-                run.put_down(&trail, stored, Duration::ZERO).await?;
-                return Ok(Outcome::Unfinished);
-            }
-            Looked::Refused(pause) if pause <= WAITED_FOR && has_time => sleep(pause).await,
-            Looked::Refused(pause) => {
-                run.put_down(&trail, stored, pause).await?;
-                return Ok(Outcome::Refused);
-            }
-            Looked::Through => {
-                let oldest = run.oldest(&trail, &stored, &stream).await?;
-                let now = function.store.clock().now();
-                let lag = trail.feed_lag();
-                let wait = match oldest {
-                    // What gathers for the next file.
-                    Some(_) if is_file => Duration::ZERO,
-                    // When it can be read.
-                    Some(at) => Duration::from_millis(u64::try_from(at.plus(lag).millis() - now.millis()).unwrap_or(0)),
-                    None if !is_file && quiet_since.elapsed() < lag + STAYS => LONGEST_BETWEEN_LOOKS,
-                    None => {
-                        let Some(idle) = run.put_down(&trail, stored, IDLE).await? else { return Ok(Outcome::Nothing) };
-                        // Whoever recorded something in this moment saw that the stream was being worked on, and called nobody.
-                        if run.oldest(&trail, &idle, &stream).await?.is_none() {
-                            return Ok(Outcome::Sent);
-                        }
-                        let Some(claimed) = run.claim(&trail, false).await? else { return Ok(Outcome::Nothing) };
-                        stored = claimed;
-                        quiet_since = Deadline::now();
-                        continue;
-                    }
-                };
-                if !has_time {
-                    run.put_down(&trail, stored, wait).await?;
-                    return Ok(Outcome::Unfinished);
+        let gathers = if is_file { run.gathering(&trail, &stored, &stream).await? } else { None };
+        let then = match gathers {
+            Some(wait) => Then::Leave(wait, Outcome::Sent),
+            None => {
+                let sent = stored.progress.sent;
+                let looked = run.look(&trail, &mut stored, &stream, last).await?;
+                if stored.progress.sent > sent {
+                    (quiet_since, has_sent) = (Deadline::now(), true);
                 }
-                let since = begun.elapsed();
-                sleep(wait.min(LONGEST_BETWEEN_LOOKS).max(BETWEEN_LOOKS.saturating_sub(since))).await;
+                match looked {
+                    Looked::Lost => return Ok(Outcome::Nothing),
+                    Looked::More => Then::GoOn(Duration::ZERO),
+                    Looked::Refused(pause) if pause <= WAITED_FOR => Then::GoOn(pause),
+                    Looked::Refused(pause) => Then::Leave(pause, Outcome::Refused),
+                    Looked::Through => {
+                        let between = BETWEEN_LOOKS.saturating_sub(begun.elapsed());
+                        match run.oldest(&trail, &stored, &stream).await? {
+                            // What gathers for the next file.
+                            Some(_) if is_file => Then::GoOn(between),
+                            // When it can be read.
+                            Some(at) => {
+                                let wait = run.until(at.plus(trail.feed_lag())).unwrap_or_default();
+                                Then::GoOn(wait.min(LONGEST_BETWEEN_LOOKS).max(between))
+                            }
+                            None if !is_file && quiet_since.elapsed() < trail.feed_lag() + STAYS => {
+                                Then::GoOn(LONGEST_BETWEEN_LOOKS)
+                            }
+                            // After something was sent somebody looks sooner: an index may follow the table by more than usual.
+                            None => Then::Leave(if has_sent { SOON } else { IDLE }, Outcome::Sent),
+                        }
+                    }
+                }
             }
+        };
+        let (pause, outcome) = match then {
+            Then::GoOn(pause) if Deadline::now() < last => {
+                sleep(pause).await;
+                // What people made of it meanwhile.
+                match run.again(&trail, stored).await? {
+                    Some(there) => stored = there,
+                    None => return Ok(Outcome::Nothing),
+                }
+                continue;
+            }
+            Then::GoOn(pause) => (pause, Outcome::Unfinished),
+            Then::Leave(pause, outcome) => (pause, outcome),
+        };
+        let left = run.keep(&trail, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause)).await?;
+        if left.is_none() || outcome == Outcome::Unfinished {
+            return Ok(outcome);
         }
-        // What people made of it meanwhile.
-        match run.again(&trail, stored).await? {
-            Some(there) => stored = there,
-            None => return Ok(Outcome::Nothing),
+        match run.back(&trail, &known, outcome == Outcome::Sent && gathers.is_none()).await? {
+            Some(claimed) => stored = claimed,
+            None => return Ok(outcome),
         }
+        quiet_since = Deadline::now();
     }
 }
 
@@ -180,13 +189,21 @@ impl Run<'_> {
         trail.at(self.function.store.clock().now(), Deadline::now() + STORING)
     }
 
+    /// How long it is until a moment; none where it is there.
+    fn until(&self, at: Instant) -> Option<Duration> {
+        let wait = at.millis() - self.function.store.clock().now().millis();
+        u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis)
+    }
+
     /// Takes the stream, unless somebody else has it. One that has its time is taken then, or when somebody asked for that.
     async fn claim(&self, trail: &Trail<'_>, is_asked: bool) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
         let Some(stored) = trail.stream(self.id).await? else { return Ok(None) };
-        // One that nobody is to work on was deleted.
-        let Some(due_at) = stored.due_at else { return Ok(None) };
-        let is_early = stored.has_its_time() && trail.now < due_at && !is_asked;
+        // One that was deleted, and taken out of the queue.
+        if stored.stream.is_none() && stored.due_at.is_none() {
+            return Ok(None);
+        }
+        let is_early = stored.has_its_time() && stored.due_at.is_some_and(|due_at| trail.now < due_at) && !is_asked;
         if stored.is_held(trail.now) || is_early {
             return Ok(None);
         }
@@ -195,11 +212,35 @@ impl Run<'_> {
         trail.advance_stream(&stored, next).await
     }
 
-    /// The stream as it is now, if this run still has it.
+    /// Takes a stream again that this run has just left, where people asked for something that its last turn did not go by, or, where nothing was
+    /// left, something was recorded: whoever did that saw that the stream was being worked on, and called nobody.
+    async fn back(
+        &self,
+        trail: &Trail<'_>,
+        known: &StoredStream,
+        was_through: bool,
+    ) -> Result<Option<StoredStream>, ReadError> {
+        let Some(there) = self.now(trail).stream(self.id).await? else { return Ok(None) };
+        let is_wanted = match &there.stream {
+            _ if there.is_asked_for(known) => true,
+            Some(stream) if was_through => self.oldest(trail, &there, stream).await?.is_some(),
+            Some(_) | None => false,
+        };
+        if is_wanted { self.claim(trail, true).await } else { Ok(None) }
+    }
+
+    /// The stream as it is now, if this run still has it, and for how long it has it made longer where that is soon over.
     async fn again(&self, trail: &Trail<'_>, before: StoredStream) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
         let there = trail.stream(&before.id).await?;
-        Ok(there.filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now)))
+        let there = there.filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now));
+        let Some(there) = there else { return Ok(None) };
+        if there.due_at.and_then(|due_at| self.until(due_at)).is_some_and(|rest| rest > self.function.lease / 2) {
+            return Ok(Some(there));
+        }
+        let progress = there.progress.clone();
+        let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(self.function.lease)) };
+        trail.advance_stream(&there, next).await
     }
 
     /// Makes a change of what this run has, whatever else people changed meanwhile; none where somebody else has the stream.
@@ -240,16 +281,6 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves the stream to who comes after a pause.
-    async fn put_down(
-        &self,
-        trail: &Trail<'_>,
-        stored: StoredStream,
-        pause: Duration,
-    ) -> Result<Option<StoredStream>, ReadError> {
-        self.keep(trail, stored, |_| {}, Until::Then(pause)).await
-    }
-
     /// Takes a stream that was deleted out of the queue.
     async fn bury(&self, trail: &Trail<'_>, stored: StoredStream) -> Result<(), ReadError> {
         // What was told of it has to be taken back, in its round.
@@ -278,9 +309,7 @@ impl Run<'_> {
         stream: &Stream,
     ) -> Result<Option<Duration>, ReadError> {
         let Some(oldest) = self.oldest(trail, stored, stream).await? else { return Ok(None) };
-        let at = oldest.plus(self.function.gather.max(trail.feed_lag()));
-        let wait = at.millis() - self.function.store.clock().now().millis();
-        Ok(u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis))
+        Ok(self.until(oldest.plus(self.function.gather.max(trail.feed_lag()))))
     }
 
     /// Sends the test message that somebody asked for.
@@ -325,9 +354,14 @@ impl Run<'_> {
         let mut batch = reader.gather().await?;
         loop {
             let Some(place) = batch.place.clone() else {
-                // Nothing is left. That it was looked at up to here spares the next look days that hold nothing.
-                if Some(&end) > begun.place.as_ref() && begun.after(stream).at.plus(IDLE) < end.at {
-                    let passed = |progress: &mut Progress| of(progress, stream).took(0, Some(end.clone()), trail.now);
+                // Nothing is left, and nothing that the target did not take. That it was looked at up to here spares the next look days that
+                // hold nothing.
+                let is_far = Some(&end) > begun.place.as_ref() && begun.after(stream).at.plus(IDLE) < end.at;
+                if is_far || begun.attempts > 0 {
+                    let passed = |progress: &mut Progress| {
+                        of(progress, stream).took(0, Some(end.clone()), trail.now);
+                        progress.relieved();
+                    };
                     match self.keep(&trail, stored.clone(), passed, Until::Lease).await? {
                         Some(kept) => *stored = kept,
                         None => return Ok(Looked::Lost),

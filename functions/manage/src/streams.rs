@@ -26,7 +26,7 @@ pub struct Sender<'m> {
 }
 
 impl Sender<'_> {
-    /// Has a stream worked on at once. A call that is lost costs a minute: the schedule finds the stream too.
+    /// Has a stream worked on at once. A call that is lost costs five minutes: the schedule finds the stream too.
     async fn call(&self, trail: &Trail<'_>, id: &str) {
         let event = json!({"stream": {"tenant": trail.tenant, "id": id, "asked": true}});
         if let Err(error) = self.aws.invoke(self.forward, &event).await {
@@ -74,7 +74,11 @@ pub async fn put(
             content: Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?),
             shown: Some(named(id)),
             // One that is there is due when it was, or is being worked on.
-            due: if before.is_some() { Due::AsBefore } else { Due::At(trail.now) },
+            due: if before.is_some() && there.is_some_and(|it| it.due_at.is_some()) {
+                Due::AsBefore
+            } else {
+                Due::At(trail.now)
+            },
             ..Wanted::default()
         })
     };

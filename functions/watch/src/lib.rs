@@ -18,8 +18,9 @@ use shared::{
     application::Place,
     aws::Aws,
     config::{ConfigError, Variables},
+    event::Tenant,
     outbound::Outbound,
-    store::{Store, Trail},
+    store::Store,
 };
 use tokio::time::Instant as Deadline;
 
@@ -60,18 +61,11 @@ impl Watch {
         }
     }
 
-    /// Has the streams of a tenant sent that wait for what is recorded. Whoever is not called here is by the schedule, so that nothing of this can
-    /// hold up a batch.
-    pub(crate) async fn wake_streams(&self, trail: &Trail<'_>) {
-        let ids = trail.streams_to_wake().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "it is not known which streams of {} wait: {error}", trail.tenant);
-            Vec::new()
-        });
-        for id in ids {
-            let event = json!({"stream": {"tenant": trail.tenant, "id": id}});
-            if let Err(error) = self.aws.invoke(&self.forward, &event).await {
-                tracing::warn!(%error, "stream {id} of {} is not sent at once, the schedule will: {error}", trail.tenant);
-            }
+    /// Has a stream sent.
+    pub(crate) async fn wake_stream(&self, tenant: &Tenant, id: &str) {
+        let event = json!({"stream": {"tenant": tenant, "id": id}});
+        if let Err(error) = self.aws.invoke(&self.forward, &event).await {
+            tracing::warn!(%error, "stream {id} of {tenant} is not sent at once, the schedule will: {error}");
         }
     }
 }
@@ -86,8 +80,9 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
     let (end, own_name) = (end_of(&context), &context.env_config.function_name);
     // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
-        let queued = Box::pin(records::take(&function, records, end)).await?;
-        if queued > 0 {
+        let taking = Box::pin(records::take(&function, records, end));
+        let (queued, ()) = tokio::join!(taking, Box::pin(records::wake_streams(&function, records)));
+        if queued? > 0 {
             function.wake(own_name).await;
         }
         return Ok(json!({"batchItemFailures": []}));

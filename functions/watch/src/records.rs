@@ -1,11 +1,15 @@
 //! A batch of the events stream. It may come again, and in another order; what is computed from it does not depend on that.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     event::{Recorded, Tenant},
-    store::{ReadError, Trail, Unavailable, item},
+    store::{ReadError, Trail, Unavailable, item, keys},
 };
 use tokio::time::Instant as Deadline;
 
@@ -13,6 +17,11 @@ use crate::Watch;
 
 /// Time kept for what is under way when an invocation's time is spent.
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long it may take to call those who send what was recorded.
+const WAKING: Duration = Duration::from_secs(5);
+/// Tenants whose streams are called for side by side.
+const AT_ONCE: usize = 8;
 
 /// Takes the events of a batch, and queues alerts for the findings among them and for the reports that have ended; how many.
 ///
@@ -39,7 +48,6 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
                 continue;
             }
         };
-        function.wake_streams(&trail).await;
         let is_told =
             |it: &&Recorded| matches!(it.event.action.as_str(), "finding.raised" | "export.ready" | "export.failed");
         let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
@@ -57,6 +65,30 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
         }
     }
     Ok(queued)
+}
+
+/// Has the streams sent that wait for what is recorded, of all tenants that a batch has events of. Whoever is not called here is by the schedule some
+/// minutes later, so it takes a few seconds at most, beside the batch.
+pub async fn wake_streams(function: &Watch, records: &[Value]) {
+    let tenant = |record: &Value| Some(keys::read_event(record["dynamodb"]["Keys"]["pk"]["S"].as_str()?)?.0);
+    let tenants: HashSet<Tenant> = records.iter().filter_map(tenant).collect();
+    let wake = async |tenant: Tenant| {
+        let (now, deadline) = (function.store.clock().now(), Deadline::now() + WAKING);
+        let woken = async {
+            let trail = function.store.trail(&tenant, now, deadline).await?;
+            for id in trail.streams_to_wake().await? {
+                function.wake_stream(&tenant, &id).await;
+            }
+            Ok::<_, ReadError>(())
+        };
+        if let Err(error) = woken.await {
+            tracing::warn!(%error, "it is not known which streams of {tenant} wait: {error}");
+        }
+    };
+    let waking = stream::iter(tenants).for_each_concurrent(AT_ONCE, wake);
+    if tokio::time::timeout(WAKING, waking).await.is_err() {
+        tracing::warn!("not every stream was called in time, the schedule will");
+    }
 }
 
 /// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.

@@ -40,6 +40,8 @@ pub struct StoredStream {
     pub due_at: Option<Instant>,
     /// The queue that it stands in.
     queue: Option<String>,
+    /// How often people changed it.
+    generation: u64,
     /// How often who worked on it changed something.
     step: u64,
 }
@@ -92,6 +94,7 @@ impl StoredStream {
             run: take("run"),
             due_at: take("due_at").and_then(|at| at.parse().ok()),
             queue: take("due"),
+            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
             step: take("step").and_then(|step| step.parse().ok()).ok_or_else(|| damaged("step"))?,
             id,
         })
@@ -111,6 +114,12 @@ impl StoredStream {
         let filter = filter.as_deref().map(Filter::read).transpose();
         let filter = filter.map_err(|_| Damaged::new(&self.id, "content"))?;
         Ok(Wants { filter, words: None, include_service: *include_service })
+    }
+
+    /// Whether people asked for something that who knew it as `before` has not done: they changed it, or want a test.
+    pub fn is_asked_for(&self, before: &Self) -> bool {
+        let test = self.progress.test.as_ref();
+        self.generation != before.generation || test.is_some_and(|test| test.state == TestState::Waiting)
     }
 
     /// Whether it has a time of its own, before which nobody has to come: its target fails, or events gather for a file.
@@ -167,10 +176,17 @@ impl Trail<'_> {
     pub async fn streams_to_wake(&self) -> Result<Vec<String>, ReadError> {
         let (mut waking, mut after) = (Vec::new(), None::<String>);
         loop {
-            let (streams, goes_on) = self.streams(after.as_deref()).await?;
-            after = streams.last().map(|stored| stored.id.clone());
-            let waits = |it: &&StoredStream| it.stream.is_some() && !it.has_its_time() && !it.is_held(self.now);
-            waking.extend(streams.iter().filter(waits).map(|stored| stored.id.clone()));
+            let pk = keys::documents(Kind::Stream, &self.tenant);
+            let (items, goes_on) = self.state_page(pk, None, after.as_deref(), true).await?;
+            for item in items {
+                after = item.get("sk").and_then(|id| id.as_s().ok()).cloned();
+                match StoredStream::of(item) {
+                    Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(self.now) => waking.push(it.id),
+                    Ok(_) => {}
+                    // One that cannot be read must not hold up the others.
+                    Err(error) => tracing::error!(%error, "a stream of {} cannot be read: {error}", self.tenant),
+                }
+            }
             if !goes_on {
                 return Ok(waking);
             }
@@ -213,12 +229,12 @@ impl Trail<'_> {
                 }
                 Some(_) => {
                     next.progress.paused_at = None;
-                    vec![self.stream_finding(
-                        "finding.withdrawn",
-                        before,
-                        &next.progress,
-                        "the target takes what is sent",
-                    )]
+                    let why = match (&before.stream, before.progress.sent < next.progress.sent) {
+                        (None, _) => "the stream was deleted",
+                        (Some(_), true) => "the target takes what is sent",
+                        (Some(_), false) => "what the target did not take is not to be sent any more",
+                    };
+                    vec![self.stream_finding("finding.withdrawn", before, &next.progress, why)]
                 }
             };
             let done = before.becoming(&self.tenant, next.clone());
@@ -274,7 +290,11 @@ impl Trail<'_> {
             (Some(_), None) => &["due", "due_at"],
             (None, None) => &["run", "due", "due_at"],
         };
-        let expected = ("step", number(before.step));
+        // One that is taken out of its queue must not have become another meanwhile, which would stand in none.
+        let expected = match next.due_at {
+            Some(_) => ("step", number(before.step)),
+            None => ("generation", number(before.generation)),
+        };
         Ok(Change::Update {
             key: [keys::documents(Kind::Stream, &self.tenant), next.id.clone()],
             set,

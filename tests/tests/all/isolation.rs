@@ -45,6 +45,8 @@ enum Operation {
     Applications { text: usize },
     Save { id: usize, text: usize },
     Saved { text: usize },
+    Stream { id: usize },
+    Streams,
     Settings { days: usize },
     NameOther,
 }
@@ -63,6 +65,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => text.clone().prop_map(|text| Operation::Applications { text }),
         1 => (0..HOSTILE.len(), text.clone()).prop_map(|(id, text)| Operation::Save { id, text }),
         1 => text.clone().prop_map(|text| Operation::Saved { text }),
+        1 => (0..HOSTILE.len()).prop_map(|id| Operation::Stream { id }),
+        1 => Just(Operation::Streams),
         1 => (0usize..2).prop_map(|days| Operation::Settings { days }),
         2 => (text.clone(), 0usize..6, any::<bool>()).prop_map(|(text, by, foreign_cursor)| Operation::List { text, by, foreign_cursor }),
         1 => any::<bool>().prop_map(|foreign_cursor| Operation::Feed { foreign_cursor }),
@@ -163,6 +167,12 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             }
             stack.get(&tenant.reader, "/v1/saved").await
         }
+        Operation::Stream { id } => {
+            let filter = format!("justification eq \"secret of {}\"", tenant.name);
+            let stream = json!({"target": {"kind": "s3"}, "filter": filter, "from": "oldest"});
+            stack.put(&tenant.admin, &format!("/v1/streams/{}", HOSTILE[id]), &stream).await
+        }
+        Operation::Streams => stack.get(&tenant.reader, "/v1/streams").await,
         Operation::Person { id } => stack.get(&tenant.reader, &format!("/v1/people/{}", HOSTILE[id])).await,
         Operation::People { text } => send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await,
         Operation::Settings { days } => {

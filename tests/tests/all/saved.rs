@@ -272,6 +272,11 @@ async fn what_is_wrong_with_a_saved_search_is_named() {
             "of the report",
         ),
         (with(json!({"range": "today", "report": {"name": "organisations"}})), "/range", "takes no range"),
+        (
+            with(json!({"range": "this month", "schedule": {"every": "month", "at": "00:00"}})),
+            "/range",
+            "holds nothing yet",
+        ),
         (with(json!({"schedule": {"every": "hour"}})), "/schedule/every", "\"quarter\""),
         (with(json!({"schedule": {"every": "day", "at": "25:00"}})), "/schedule/at", "23:59"),
         (with(json!({"schedule": {"every": "month", "on": "monday"}})), "/schedule/on", "week"),
@@ -486,6 +491,34 @@ async fn a_schedule_makes_each_run_once_with_its_own_range_and_tells_its_recipie
     world.tick().await;
     world.runs("other", 5).await;
     assert_eq!(world.events("export.requested").await.len(), 9, "four and five");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_at_a_time() {
+    let world = World::start().await;
+    // Without a range, and of a report: each run ends at the moment that it is for.
+    let schedule = json!({"every": "day", "at": "06:00"});
+    let next = world.put("all", json!({"name": "All", "schedule": schedule})).await.body["next_run_at"].clone();
+    let report = json!({"name": "Demand", "report": {"name": "demand"}, "schedule": schedule});
+    assert_eq!(world.put("demand", report).await.status, 201);
+    assert_eq!(
+        world
+            .put("who", json!({"name": "Who", "report": {"name": "organisations"}, "schedule": schedule}))
+            .await
+            .status,
+        201
+    );
+    world.travel(&next, DAY + 3600);
+    world.tick().await;
+    for id in ["all", "demand"] {
+        for run in world.runs(id, 2).await {
+            assert_eq!(run["until"], run["at"], "{id}: {run}");
+        }
+    }
+    assert!(
+        world.runs("who", 2).await.iter().all(|run| run.get("until").is_none() && run["export"]["state"] == "ready")
+    );
+    world.stack.stop().await;
 }
 
 /// The beginning of a run as the worker makes it, from what it read.

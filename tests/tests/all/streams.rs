@@ -15,11 +15,12 @@ use forward::{Forward, work};
 use serde_json::{Value, json};
 use shared::{
     aws::s3::Bucket,
-    event::Tenant,
+    event::{Actor, Event, EventId, RecordedBy, Tenant},
     instant::{Clock, Instant},
+    store::streams::{Due, Next},
 };
 use tests::{
-    Answer, Stack, options, seconds_ago, until,
+    Answer, Stack, options, seconds_ago, store, until,
     webhook::{Received, Reply, Webhooks},
 };
 use tokio::time::Instant as Deadline;
@@ -291,42 +292,122 @@ async fn only_what_a_stream_wants_is_sent_and_in_its_shape() {
 #[tokio::test(flavor = "multi_thread")]
 async fn files_hold_each_day_in_order_and_none_replaces_another() {
     let world = World::start().await;
+    // Some that were recorded in the last moment of yesterday, as the store's clock had it.
+    let day = 86_400_000;
+    let midnight = Instant::from_millis(Instant::now().millis() / day * day);
+    let yesterday = store(&world.stack).by(Clock::new(move || Instant::from_millis(midnight.millis() - 1)));
+    let tenant = Tenant::new("acme").unwrap();
+    let trail = yesterday.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+    let event = |name: &str| {
+        let id = EventId::new(name).unwrap();
+        Event::of_service(id, &tenant, "user.logged_in", midnight, Actor::system())
+    };
+    let by = RecordedBy { sub: "portal".into(), client_id: None };
+    assert_eq!(trail.insert(vec![event("late-1"), event("late-2")], &by).await.len(), 2);
     world.write("first", 130).await;
-    let made = world.put("lake", &json!({"target": {"kind": "s3"}, "from": "oldest"})).await;
-    world.until("lake", |stream| stream["sent"].as_u64() >= Some(130)).await;
+    world.put("lake", &json!({"target": {"kind": "s3"}, "from": "oldest"})).await;
+    world.until("lake", |stream| stream["sent"].as_u64() >= Some(132)).await;
     world.write("second", 70).await;
-    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(200)).await;
+    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(202)).await;
     let name = world.stack.running.buckets().iter().find(|name| name.contains("stream")).unwrap().clone();
     let bucket = Bucket::new(world.stack.running.sdk_config(), &name);
     let deadline = || Deadline::now() + Duration::from_secs(30);
     let read = async || {
-        let mut keys = bucket.list("tenant=acme/stream=lake/", deadline()).await.unwrap();
+        let mut keys = bucket.list("tenant=acme/stream=lake/day", deadline()).await.unwrap();
         keys.sort();
-        let mut lines = Vec::new();
-        for key in &keys {
-            let mut text = String::new();
-            let file = bucket.get(key, deadline()).await.unwrap();
-            flate2::read::GzDecoder::new(&*file).read_to_string(&mut text).unwrap();
-            lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        let mut files = Vec::new();
+        for key in keys {
+            files.push((key.clone(), bucket.get(&key, deadline()).await.unwrap()));
         }
-        (keys, lines)
+        files
     };
-    let (keys, lines) = read().await;
-    let day = format!("tenant=acme/stream=lake/day={}/", &made["begun_at"].as_str().unwrap()[..10]);
-    assert!(keys.len() >= 2 && keys.iter().all(|key| key.starts_with(&day) && key.ends_with(".jsonl.gz")), "{keys:?}");
-    let ids: Vec<String> = lines.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let lines = |file: &[u8]| -> Vec<Value> {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let files = read().await;
+    assert!(files.len() >= 3, "{files:?}");
+    let mut ids = Vec::new();
+    for (key, file) in &files {
+        for event in lines(file) {
+            let day = &event["recorded_at"].as_str().unwrap()[..10];
+            assert!(
+                key.starts_with(&format!("tenant=acme/stream=lake/day={day}/")) && key.ends_with(".jsonl.gz"),
+                "{key}"
+            );
+            ids.push(event["id"].as_str().unwrap().to_owned());
+        }
+    }
     assert_eq!(ids, world.feed("").await);
-    assert_eq!(lines[0], world.stack.get(&world.admin, &format!("/v1/events/{}", ids[0])).await.body);
-    // Sent again, they are there again, beside the first.
+    let first = &lines(&files[0].1)[0];
+    assert_eq!(*first, world.stack.get(&world.admin, "/v1/events/late-1").await.body);
+    // Sent again, they are there again, and the first as they were.
     let answer = world.stack.post(&world.admin, "/v1/streams/lake/replay", &json!({"from": "oldest"})).await;
     assert_eq!((answer.status.as_u16(), &answer.body["replays"]), (200, &json!(1)), "{}", answer.text);
-    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(200)).await;
-    let (again, _) = read().await;
-    assert!(keys.iter().all(|key| again.contains(key)), "{again:?}");
+    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(202)).await;
+    let again = read().await;
+    assert!(files.iter().all(|file| again.contains(file)));
+    let mut held: Vec<String> = Vec::new();
+    for (_, file) in again.iter().filter(|file| !files.contains(file)) {
+        held.extend(lines(file).iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+    }
+    assert!(held.len() >= 130, "what is in other files now: {held:?}");
 
     assert_eq!(world.stack.post(&world.admin, "/v1/streams/lake/test", &json!(null)).await.status, 202);
     world.until("lake", |stream| stream["test"]["state"] == "sent").await;
     assert_eq!(bucket.list("tenant=acme/stream=lake/test/", deadline()).await.unwrap().len(), 1);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_does_not_take_can_be_passed_over() {
+    let world = World::start().await;
+    world.receiver.reply("/siem", [Reply::status(400)]);
+    world.put("siem", &world.to("/siem")).await;
+    world.write("refused", 1).await;
+    world.until("siem", |stream| stream["state"] == "paused").await;
+    let found = async |state: &str| {
+        let found = world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"][0].clone();
+        (found["state"] == state).then_some(found)
+    };
+    until("there is a finding", async || found("open").await).await;
+    // The rest is taken as soon as what is refused is not wanted any more, and that is what the trail tells.
+    let mut narrow = world.to("/siem");
+    narrow["filter"] = json!("not (id sw \"refused\")");
+    world.put("siem", &narrow).await;
+    let stream = world.until("siem", |stream| stream["state"] == "running").await;
+    assert_eq!((&stream["attempts"], stream.get("error"), &stream["sent"]), (&json!(0), None, &json!(0)));
+    let finding = until("the finding is withdrawn", async || found("withdrawn").await).await;
+    let told = finding["events"].as_array().unwrap().last().unwrap().as_str().unwrap();
+    let told = world.stack.get(&world.admin, &format!("/v1/events/{told}")).await.body;
+    assert_eq!(told["reason"], "what the target did not take is not to be sent any more");
+    world.receiver.reply("/siem", [Reply::status(200)]);
+    world.write("taken", 2).await;
+    world.until("siem", |stream| stream["sent"] == 2).await;
+    world.stack.stop().await;
+}
+
+/// A run that saw a stream deleted, and takes it out of the queue when one of the same name is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
+    let (driven, functions) = Driven::functions();
+    let world = World::over(functions).await;
+    world.put("siem", &world.to("/siem")).await;
+    assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
+    let store = store(&world.stack);
+    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::api::deadline()).await.unwrap();
+    let deleted = trail.stream("siem").await.unwrap().unwrap();
+    assert!(deleted.stream.is_none() && deleted.due_at.is_some());
+    let mut anew = world.to("/anew");
+    anew["from"] = json!("oldest");
+    world.put("siem", &anew).await;
+    let next = Next { progress: deleted.progress.clone(), run: None, due: Due::Never };
+    assert_eq!(trail.advance_stream(&deleted, next).await.unwrap(), None);
+    world.write("anew", 3).await;
+    until("all can be read", async || (world.feed("").await.len() == 3).then_some(())).await;
+    assert_eq!(driven.work("siem").await, work::Outcome::Sent);
+    assert_eq!(world.batches("/anew").concat(), names("anew", 3));
     world.stack.stop().await;
 }
 
@@ -567,6 +648,9 @@ async fn a_stream_is_tried_sent_again_changed_and_deleted() {
     until("there is a finding", async || state().await.filter(|state| state == "open")).await;
     assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
     until("it is withdrawn", async || state().await.filter(|state| state == "withdrawn")).await;
+    let query = json!({"filter": "action eq \"finding.withdrawn\"", "include_service": true});
+    let told = world.stack.post(&world.admin, "/v1/events/search", &query).await;
+    assert_eq!(told.body["events"][0]["reason"], "the stream was deleted");
     assert_eq!(world.stack.get(&world.admin, "/v1/streams/siem").await.status, 404);
     assert_eq!(world.stack.get(&world.admin, "/v1/streams").await.body["streams"], json!([]));
     for path in ["/v1/streams/siem/test", "/v1/streams/siem/replay"] {
