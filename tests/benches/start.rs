@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The functions that are deployed.
-const FUNCTIONS: [&str; 5] = ["disable", "export", "ingest", "manage", "query"];
+const FUNCTIONS: [&str; 8] = ["disable", "export", "forward", "ingest", "manage", "portal", "query", "watch"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
