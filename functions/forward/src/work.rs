@@ -39,7 +39,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 const LONGEST_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// How long a run stays after the last event, beyond the time by which the feed is behind.
 const STAYS: Duration = Duration::from_secs(2);
-/// Pauses between tries up to this are waited for by the run itself.
+/// Pauses up to this are waited for by the run itself.
 const WAITED_FOR: Duration = Duration::from_secs(10);
 /// What is due sooner is awaited.
 const SOON: Duration = Duration::from_secs(60);
@@ -112,6 +112,7 @@ pub async fn work(
         let is_file = stream.target == Target::S3;
         let gathers = if is_file { run.gathering(&trail, &stored, &stream).await? } else { None };
         let then = match gathers {
+            Some(wait) if wait <= WAITED_FOR => Then::GoOn(wait),
             Some(wait) => Then::Leave(wait, Outcome::Sent),
             None => {
                 let sent = stored.progress.sent;
