@@ -229,7 +229,8 @@ impl Trail<'_> {
                 }
                 Some(_) => {
                     next.progress.paused_at = None;
-                    let why = match (&before.stream, before.progress.sent < next.progress.sent) {
+                    // Not by how much was sent, which a replay counts anew.
+                    let why = match (&before.stream, before.progress.last_sent_at < next.progress.last_sent_at) {
                         (None, _) => "the stream was deleted",
                         (Some(_), true) => "the target takes what is sent",
                         (Some(_), false) => "what the target did not take is not to be sent any more",

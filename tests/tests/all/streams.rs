@@ -378,13 +378,25 @@ async fn what_a_target_does_not_take_can_be_passed_over() {
     world.put("siem", &narrow).await;
     let stream = world.until("siem", |stream| stream["state"] == "running").await;
     assert_eq!((&stream["attempts"], stream.get("error"), &stream["sent"]), (&json!(0), None, &json!(0)));
-    let finding = until("the finding is withdrawn", async || found("withdrawn").await).await;
-    let told = finding["events"].as_array().unwrap().last().unwrap().as_str().unwrap();
-    let told = world.stack.get(&world.admin, &format!("/v1/events/{told}")).await.body;
-    assert_eq!(told["reason"], "what the target did not take is not to be sent any more");
+    let withdrawn = async || {
+        let finding = until("the finding is withdrawn", async || found("withdrawn").await).await;
+        let told = finding["events"].as_array().unwrap().last().unwrap().as_str().unwrap();
+        world.stack.get(&world.admin, &format!("/v1/events/{told}")).await.body["reason"].clone()
+    };
+    assert_eq!(withdrawn().await, "what the target did not take is not to be sent any more");
     world.receiver.reply("/siem", [Reply::status(200)]);
     world.write("taken", 2).await;
     world.until("siem", |stream| stream["sent"] == 2).await;
+    // Told to send again while it is paused, it counts anew, and has sent less than before: the trail says all the same why it goes on.
+    world.receiver.reply("/siem", [Reply::status(500)]);
+    world.write("later", 1).await;
+    world.until("siem", |stream| stream["state"] == "paused").await;
+    until("it is found once more", async || found("open").await).await;
+    world.receiver.reply("/siem", [Reply::status(200)]);
+    let from = world.stack.get(&world.admin, "/v1/events/later-0000").await.body["recorded_at"].clone();
+    assert_eq!(world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({ "from": from })).await.status, 200);
+    world.until("siem", |stream| stream["sent"] == 1 && stream["state"] == "running").await;
+    assert_eq!(withdrawn().await, "the target takes what is sent");
     world.stack.stop().await;
 }
 
