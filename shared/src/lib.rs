@@ -19,10 +19,10 @@
 //! - [`store`]: keys, items and one file a question
 //! - [`api`], [`asked`], [`paging`], [`cursor`], [`problem`]: what HTTP functions share
 //! - [`outbound`], [`aws`], [`sweep`]: HTTP to places that a tenant names, to AWS (files in S3 among it), and to the function that ends windows
-//! - [`secrets`]: what tenants keep elsewhere and name here
+//! - [`secrets`], [`deployment_key`]: what tenants keep elsewhere and name here, and the stack's own secret
 //! - [`config`]: the environment that the template sets
 //!
-//! All but `store`, `outbound`, `aws`, `sweep`, `secrets`, `pauses`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
+//! All but `store`, `outbound`, `aws`, `sweep`, `secrets`, `deployment_key`, `pauses`, `config` and the clock in `instant` is pure: no I/O, and `now` is a parameter.
 
 pub mod access;
 pub mod accesses;
@@ -40,6 +40,7 @@ pub mod columns;
 pub mod config;
 pub mod csv;
 pub mod cursor;
+pub mod deployment_key;
 pub mod entra;
 pub mod event;
 pub mod export;

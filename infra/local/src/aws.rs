@@ -17,6 +17,7 @@ pub(crate) struct Endpoints {
     pub(crate) lambda: String,
     pub(crate) s3: String,
     pub(crate) publish: String,
+    pub(crate) secrets: String,
 }
 
 impl LoadServiceConfig for Endpoints {
@@ -25,6 +26,7 @@ impl LoadServiceConfig for Endpoints {
             ("DynamoDB", "AWS_ENDPOINT_URL") => Some(self.dynamodb.clone()),
             ("S3", "AWS_ENDPOINT_URL") => Some(self.s3.clone()),
             ("SNS" | "EventBridge" | "SQS", "AWS_ENDPOINT_URL") => Some(self.publish.clone()),
+            ("Secrets Manager", "AWS_ENDPOINT_URL") => Some(self.secrets.clone()),
             // Lambda, and every service that is not run here: it answers 501, where AWS's own address would be called.
             (_, "AWS_ENDPOINT_URL") => Some(self.lambda.clone()),
             _ => None,

@@ -19,6 +19,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ),
     (BUCKET, &[]),
     (TOPIC, &[]),
+    (SECRET, &["GenerateSecretString"]),
 ];
 
 /// Properties of those types that have no meaning on one machine: permissions, billing, size, logs, encryption, backup,
@@ -75,6 +76,7 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
     ),
     // Whoever subscribes is elsewhere: what is published is printed.
     (TOPIC, &["DisplayName", "KmsMasterKeyId", "Subscription", "Tags", "TopicName"]),
+    (SECRET, &["Description", "KmsKeyId", "Tags"]),
     (HTTP_API_EVENT, &[]),
     // Events always reach their function here, so how often a delivery is tried has no meaning.
     (SCHEDULE_EVENT, &["DeadLetterConfig", "Description", "Name", "RetryPolicy"]),
@@ -157,6 +159,7 @@ pub(crate) const FUNCTION: &str = "AWS::Serverless::Function";
 pub(crate) const TABLE: &str = "AWS::DynamoDB::Table";
 pub(crate) const BUCKET: &str = "AWS::S3::Bucket";
 pub(crate) const TOPIC: &str = "AWS::SNS::Topic";
+pub(crate) const SECRET: &str = "AWS::SecretsManager::Secret";
 pub(crate) const HTTP_API_EVENT: &str = "HttpApi";
 pub(crate) const SCHEDULE_EVENT: &str = "Schedule";
 pub(crate) const SCHEDULE_V2_EVENT: &str = "ScheduleV2";

@@ -6,7 +6,7 @@
 //! - `template` reads YAML with CloudFormation's functions; `known` lists what of it means something here; `plan` is
 //!   what a template comes to.
 //! - `functions` lists the code that can be run; `invoke` runs it as Lambda does.
-//! - `engine` is DynamoDB, `bucket` is S3, `publish` prints what SNS and EventBridge are told, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
+//! - `engine` is DynamoDB, `bucket` is S3, `publish` prints what SNS and EventBridge are told, `secrets` is Secrets Manager, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
 //! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
 //! - `schedule` and `stream` call functions without being asked.
 //! - `demo` fills a stack with a week of data; `command` is what `cargo run -p local` does.
@@ -27,6 +27,7 @@ mod known;
 mod plan;
 mod publish;
 mod schedule;
+mod secrets;
 mod stop;
 mod stream;
 mod template;
@@ -193,9 +194,16 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let (lambda_listener, lambda_url) = listen_anywhere().await?;
     let (bucket_listener, bucket_url) = listen_anywhere().await?;
     let (publish_listener, publish_url) = listen_anywhere().await?;
+    let (secrets_listener, secrets_url) = listen_anywhere().await?;
+    let generated = secrets::generate(&store, &plan.secrets)?;
     let keys = aws::Keys::load(&store)?;
-    let endpoints =
-        Endpoints { dynamodb: engine.url.clone(), lambda: lambda_url, s3: bucket_url, publish: publish_url };
+    let endpoints = Endpoints {
+        dynamodb: engine.url.clone(),
+        lambda: lambda_url,
+        s3: bucket_url,
+        publish: publish_url,
+        secrets: secrets_url,
+    };
     let aws = aws::config(endpoints, &keys);
     let lambda = Lambda::new(&plan.functions, &options.functions, &aws, options.minute, stop.clone())?;
     let gateway = gateway(&plan, port, &lambda, &issuer)?;
@@ -203,6 +211,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     bucket::serve(&files, bucket_listener, &keys.access, &keys.secret, stop.clone())?;
     // From here on nothing can fail, so nothing is left half started.
     publish::serve(plan.topics, options.printer, publish_listener, keys.access.clone(), stop.clone());
+    secrets::serve(generated, secrets_listener, keys.access.clone(), stop.clone());
     invoke::serve(lambda.clone(), lambda_listener, keys.access);
     if let Some(gateway) = gateway {
         gateway.serve(listener, stop.clone());

@@ -27,6 +27,7 @@ pub(crate) struct Plan {
     pub(crate) buckets: Vec<String>,
     /// The topics' ARNs.
     pub(crate) topics: Vec<String>,
+    pub(crate) secrets: Vec<Secret>,
     pub(crate) functions: Vec<Function>,
 }
 
@@ -62,6 +63,15 @@ pub(crate) struct Table {
     pub(crate) ttl: Option<String>,
     /// The CreateTable request.
     pub(crate) request: Value,
+}
+
+/// A secret that is generated when the stack is first started.
+#[derive(Debug)]
+pub(crate) struct Secret {
+    pub(crate) logical: String,
+    pub(crate) arn: String,
+    /// How many letters and digits it has.
+    pub(crate) length: usize,
 }
 
 /// A function and what calls it.
@@ -158,8 +168,14 @@ impl Plan {
             None => BTreeMap::new(),
         };
 
-        let mut plan =
-            Self { api: None, tables: Vec::new(), buckets: Vec::new(), topics: Vec::new(), functions: Vec::new() };
+        let mut plan = Self {
+            api: None,
+            tables: Vec::new(),
+            buckets: Vec::new(),
+            topics: Vec::new(),
+            secrets: Vec::new(),
+            functions: Vec::new(),
+        };
         let mut functions = Vec::new();
         for (name, resource) in resources.entries()? {
             let kind = resource.need("Type")?;
@@ -184,6 +200,7 @@ impl Plan {
                     resource_properties(&scope, &resource, known::TOPIC)?;
                     plan.topics.push(topic_arn(&format!("{STACK}-{name}")));
                 }
+                known::SECRET => plan.secrets.push(secret(&scope, &name, &resource)?),
                 known::FUNCTION => functions.push((name, resource)),
                 other if known::TYPES_PASSED_OVER.contains(&other) => {}
                 other => return Err(kind.error(format!("{other}: {UNKNOWN}"))),
@@ -244,6 +261,11 @@ fn scope(template: &At, resources: &At, machine: &Machine<'_>) -> Result<Scope, 
                 ])),
                 reference: topic_arn(&physical),
             },
+            // So is a secret, whose ARN is its only attribute.
+            known::SECRET => Named {
+                attributes: Attributes::These(BTreeMap::from([("Id", secret_arn(&physical))])),
+                reference: secret_arn(&physical),
+            },
             known::HTTP_API => Named {
                 attributes: Attributes::These(BTreeMap::from([
                     ("ApiId", name.clone()),
@@ -273,6 +295,10 @@ fn stream_arn(table: &str) -> String {
 
 fn topic_arn(name: &str) -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:{name}")
+}
+
+fn secret_arn(name: &str) -> String {
+    format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}")
 }
 
 fn function_arn(name: &str) -> String {
@@ -380,6 +406,20 @@ fn table(scope: &Scope, logical: &str, resource: &At) -> Result<Table, TemplateE
         }
     }
     Ok(Table { logical: logical.to_owned(), name, stream_arn: stream, ttl, request })
+}
+
+fn secret(scope: &Scope, logical: &str, resource: &At) -> Result<Secret, TemplateError> {
+    let properties = resource_properties(scope, resource, known::SECRET)?;
+    let generated = properties
+        .get("GenerateSecretString")
+        .ok_or_else(|| resource.error("GenerateSecretString is missing: the runner has no other secrets"))?;
+    generated.entries_of(&["ExcludePunctuation", "PasswordLength"])?;
+    let plain = generated.need("ExcludePunctuation")?;
+    if !plain.boolean()? {
+        return Err(plain.error("the runner generates letters and digits only"));
+    }
+    let length = generated.need("PasswordLength")?.parsed("a whole number")?;
+    Ok(Secret { logical: logical.to_owned(), arn: secret_arn(&format!("{STACK}-{logical}")), length })
 }
 
 fn index(index: &At) -> Result<Value, TemplateError> {

@@ -753,3 +753,31 @@ async fn wrong_invocations_are_refused() {
     assert!(steady.all().is_empty());
     stack.stop().await;
 }
+
+/// The template's own secret is generated once, stays when the stack is started again, and is its owner's alone.
+#[tokio::test]
+async fn the_deployments_key_is_generated_once_and_read_from_secrets_manager() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let read = async || {
+        let stack = Stack::start_in(directory.path(), []).await;
+        let arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:jit-audit-DeploymentKey";
+        let variables = [("DEPLOYMENT_KEY".to_owned(), arn.to_owned())].into_iter().collect();
+        let key = shared::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
+        let mac = key.read(shared::api::deadline()).await.unwrap().mac("test", &[b"part"]);
+        let variables = [("DEPLOYMENT_KEY".to_owned(), format!("{arn}-other"))].into_iter().collect();
+        let other = shared::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
+        assert!(other.read(shared::api::deadline()).await.is_err());
+        stack.stop().await;
+        mac
+    };
+    let first = read().await;
+    let file = directory.path().join("secret-DeploymentKey");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap().len(), 64);
+    assert_eq!(read().await, first);
+    // Another deployment has another key.
+    fs::remove_file(&file).unwrap();
+    assert_ne!(read().await, first);
+}
