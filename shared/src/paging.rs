@@ -43,6 +43,20 @@ pub async fn list<T: Serialize>(
     word: &'static str,
     read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let (list, next) = page(trail, parameters, word, read).await?;
+    Ok(api::json(200, &json!({ word: list, "next": next })))
+}
+
+/// A page of such a list, and the cursor of what follows, for an answer that says more than that.
+///
+/// # Errors
+/// 400 for a wrong limit or cursor; what `read` says.
+pub async fn page<T: Serialize>(
+    trail: &Trail<'_>,
+    parameters: &Parameters,
+    word: &str,
+    read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
+) -> Result<(Vec<T>, Option<String>), Problem> {
     let limit = limit(parameters)?;
     let binding = Binding::new(&trail.tenant, word, &parameters.identity(&["limit", "cursor"]));
     let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
@@ -70,5 +84,5 @@ pub async fn list<T: Serialize>(
         }
     };
     let next = after.filter(|_| goes_on).map(|id| binding.cursor(&id));
-    Ok(api::json(200, &json!({ word: list, "next": next })))
+    Ok((list, next))
 }

@@ -15,6 +15,7 @@
 //! | [`document`] | what is configured: settings, people, applications, packages, organisations |
 //! | [`packages`] | which packages and organisations are there; what was a package at a version |
 //! | [`windows`] | which windows does an event open or end; what is due; who works on it |
+//! | [`orders`] | which orders to end windows are there; how far is each; whom did it end |
 //! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
 //! | [`follow`] | which accesses and findings do these events change |
 //! | [`reports`] | what do reports answer |
@@ -32,6 +33,7 @@ pub mod insert;
 pub mod item;
 pub mod keys;
 pub mod listing;
+pub mod orders;
 pub mod outbox;
 pub mod packages;
 pub mod plan;

@@ -183,6 +183,15 @@ pub struct Told {
     target: Option<Party>,
 }
 
+impl Told {
+    /// The same, saying that it was done for an order.
+    #[must_use]
+    pub fn for_order(mut self, order: &str) -> Self {
+        self.details.insert("order".to_owned(), json!(order));
+        self
+    }
+}
+
 /// What came of disabling an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disabled {

@@ -1,11 +1,12 @@
 //! Ends the windows that are due. In reading order: [`handle`], [`run`] (what is due, in which order, for how long), [`end`] (the end of
-//! one window), [`directory`] (what a directory is asked), [`budget`], [`reconcile`] (directories compared with the open
+//! one window), [`orders`] (the end of many windows), [`directory`] (what a directory is asked), [`budget`], [`reconcile`] (directories compared with the open
 //! windows), [`metrics`].
 
 pub mod budget;
 pub mod directory;
 pub mod end;
 pub mod metrics;
+pub mod orders;
 pub mod reconcile;
 pub mod run;
 

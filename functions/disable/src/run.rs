@@ -4,7 +4,7 @@
 //! and nothing else. Each directory has a lane of its own: one that is slow or down holds up no other.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},
     panic::AssertUnwindSafe,
     time::Duration,
@@ -19,6 +19,7 @@ use shared::{
     store::{
         ReadError, Trail,
         keys::DUE_SHARDS,
+        orders::DueOrder,
         windows::{DuePlace, Stored},
     },
     sweep::AHEAD,
@@ -29,7 +30,7 @@ use tokio::time::Instant as Deadline;
 use crate::{
     Disable,
     end::{self, LONGEST_PAUSE, Outcome},
-    metrics,
+    metrics, orders,
 };
 
 /// How long a run works.
@@ -43,6 +44,8 @@ const READING: Duration = Duration::from_secs(10);
 /// Windows of one directory that are worked on at a time, at first and at most.
 const NARROW: usize = 4;
 const WIDE: usize = 32;
+/// Orders to end windows that are carried out at a time.
+const ORDERS: usize = 4;
 /// Windows of one directory that wait in memory; those behind them are read again later.
 const WAITING: usize = 2000;
 
@@ -94,12 +97,15 @@ struct Lane {
 /// What was under way and is done.
 enum Done {
     Looked(Result<Look, ReadError>),
+    Listed(Tenant, Result<(), ReadError>),
+    Ordered(DueOrder, Result<(), ReadError>),
     Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
 }
 
 /// What a look found.
 struct Look {
     due: Vec<(Tenant, Stored)>,
+    orders: Vec<DueOrder>,
     /// Whether this run still leads.
     leads: bool,
     /// Whether anything ends soon enough to stay for.
@@ -120,12 +126,17 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let (mut failing, mut overdue): (BTreeSet<String>, BTreeSet<String>) = Default::default();
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut tenants: BTreeSet<String> = BTreeSet::new();
     let trails = Trails::default();
+    let mut ordered: BTreeSet<String> = BTreeSet::new();
+    // Orders are put down when this run's time is over.
+    let stops = Cell::new(false);
     let mut work: FuturesUnordered<LocalBoxFuture<'_, Done>> = FuturesUnordered::new();
     let (mut leads, mut is_looking, mut looks_at) = (true, false, Deadline::now());
     let mut ends_soon = true;
     loop {
         let goes_on = leads && Deadline::now() < until;
+        stops.set(!goes_on);
         if goes_on && ends_soon && !is_looking && Deadline::now() >= looks_at {
             is_looking = true;
             let looking = look(function, &run);
@@ -160,6 +171,11 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                 looks_at = Deadline::now() + LOOKS;
                 leads = found.leads;
                 summary.looked = true;
+                for tenant in found.due.iter().map(|(tenant, _)| tenant) {
+                    if tenants.insert(tenant.to_string()) {
+                        work.push(list_windows(function, tenant.clone()).boxed_local());
+                    }
+                }
                 for (tenant, stored) in found.due {
                     let Window { id, failing: is_failing, is_overdue, .. } = &stored.window;
                     failing.extend(is_failing.as_ref().map(|_| id.clone()));
@@ -167,13 +183,35 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                     let now = store.clock().now();
                     summary.due += u64::from(enqueue(&mut lanes, &mut known, now, tenant, stored));
                 }
-                ends_soon = found.ends_soon || !known.is_empty();
+                for order in found.orders {
+                    let key = format!("{} {}", order.tenant, order.id);
+                    let has_room = ordered.len() < ORDERS && goes_on && leads;
+                    if has_room && order.at <= store.clock().now() && ordered.insert(key) {
+                        let carrying_out = orders::carry_out(function, &run, order.clone(), until, &stops);
+                        work.push(async move { Done::Ordered(order, carrying_out.await) }.boxed_local());
+                    }
+                }
+                ends_soon = found.ends_soon || !known.is_empty() || !ordered.is_empty();
             }
             Done::Looked(Err(error)) => {
                 tracing::warn!(%error, "what is due could not be read: {error}");
                 summary.failed += 1;
                 is_looking = false;
                 looks_at = Deadline::now() + LOOKS;
+            }
+            Done::Listed(_, Ok(())) => {}
+            Done::Listed(tenant, Err(error)) => {
+                tracing::warn!(%error, "the windows of {tenant} could not all be listed, the next run goes on: {error}");
+            }
+            Done::Ordered(order, done) => {
+                ordered.remove(&format!("{} {}", order.tenant, order.id));
+                if let Err(error) = done {
+                    let DueOrder { tenant, id, .. } = &order;
+                    tracing::warn!(%error, "the order {id} of {tenant} was not carried out, the next run goes on: {error}");
+                }
+                // What it ended is due, and it may stand in the queue again.
+                looks_at = Deadline::now();
+                ends_soon = true;
             }
             Done::Ended { lane, id, outcome } => {
                 known.remove(&id);
@@ -206,6 +244,16 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     summary.overdue = overdue.len() as u64;
     metrics::emit(function.place, &summary);
     Ok(summary)
+}
+
+/// Sees to it that the lists of a tenant's windows name those, too, that were stored before there were lists.
+async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
+    let listing = async {
+        let trail = function.store.trail(&tenant, function.store.clock().now(), Deadline::now() + LASTS).await?;
+        trail.list_windows(&end::recorder()).await
+    };
+    let listed = listing.await;
+    Done::Listed(tenant, listed)
 }
 
 /// Does what is due for one window.
@@ -280,9 +328,11 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
     for found in shards.await {
         due.extend(found?);
     }
-    let ends_soon = !due.is_empty() || is_any_due(function, store.clock().now().plus(AHEAD), deadline).await?;
+    let soon = store.clock().now().plus(AHEAD);
+    let orders = store.due_orders(soon, deadline).await?;
+    let ends_soon = !due.is_empty() || !orders.is_empty() || is_any_due(function, soon, deadline).await?;
     due.sort_by_key(|(_, stored)| stored.window.due_at());
-    Ok(Look { due, leads, ends_soon })
+    Ok(Look { due, orders, leads, ends_soon })
 }
 
 /// Whether a window is due until then.

@@ -7,6 +7,7 @@ use shared::{
     application::{self, Application, Place},
     event::Party,
     ijson::FieldError,
+    order::OrderScope,
     problem::Problem,
     store::{
         Store, Trail,
@@ -55,11 +56,11 @@ pub async fn put(
     Ok(api::json(status, &application::Configured { id: id.to_owned(), application }))
 }
 
-/// `DELETE /v1/applications/{id}`: takes the application away and ends its open windows. Asking again goes on where an earlier request
-/// ended.
+/// `DELETE /v1/applications/{id}`: takes the application away, and orders that its open windows end. Where the order was not stored, asking
+/// again gives it.
 ///
 /// # Errors
-/// 404; 503, also where some windows are still to be ended.
+/// 404; 503, also where the order was not stored.
 pub async fn delete(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -75,9 +76,7 @@ pub async fn delete(
     };
     trail.configure(Kind::Application, id, caller, want).await?;
     let reason = format!("the application {id} was deleted");
-    windows::end_all(trail, caller, sweep, |window| {
-        window.end(|claim| claim.application.as_deref() == Some(id), &caller.actor(), Some(&reason), trail.now)
-    })
-    .await?;
+    let scope = OrderScope::Application(id.to_owned());
+    windows::order_to_end(trail, caller, sweep, scope, caller.actor(), reason, None).await?;
     Ok(api::no_content())
 }

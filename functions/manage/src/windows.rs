@@ -1,24 +1,25 @@
 //! Windows: extended and ended by operators, each time with who and why.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use futures::{StreamExt, stream};
 use serde_json::json;
 use shared::{
     access::Caller,
     api,
-    event::EventId,
+    event::{Actor, EventId},
     ijson::FieldError,
-    order::{Ending, Extension, Until},
+    instant::Instant,
+    order::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
     problem::Problem,
-    store::Trail,
+    store::{Trail, orders::Meaning},
     sweep::Sweep,
     window::{NotExtended, Told, Window},
 };
+use tokio::time::Instant as Deadline;
 
-/// Windows that are changed at a time.
-const AT_ONCE: usize = 16;
+/// How long a caller waits while the windows that an order means are counted.
+const COUNTING: Duration = Duration::from_secs(8);
 
 /// `POST /v1/windows/{id}/extend`: lets it end later.
 ///
@@ -82,11 +83,11 @@ async fn change(
     Ok(api::json(200, &window.answered(trail.now)))
 }
 
-/// `POST /v1/windows/end`: ends, in all open windows, what was asked for by requests that meet a filter: all of a leaver. Where somebody
-/// else asked for the same account, it stays for them.
+/// `POST /v1/windows/end`: an order to end, in all open windows, what was asked for by requests that meet a filter: all of a leaver. Where
+/// somebody else asked for the same account, it stays for them. The order is stored, and the service carries it out by itself.
 ///
 /// # Errors
-/// 422 for what is wrong with the request; 503, also where some are still to be ended.
+/// 422 for what is wrong with the request; 503.
 pub async fn end_by_filter(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -97,58 +98,56 @@ pub async fn end_by_filter(
     let Ending { filter, reason, actor } = order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
     let actor = actor.unwrap_or_else(|| caller.actor());
-    let ids = trail.open_windows().await?;
-    let mut asked: Vec<EventId> = Vec::new();
-    for window in trail.windows_of(&ids).await? {
-        asked.extend(window.claims.iter().map(|claim| claim.event.clone()));
+    let scope = OrderScope::Filter(filter);
+    let count = count(trail, &scope).await?;
+    let order = order_to_end(trail, caller, sweep, scope, actor, reason, count).await?;
+    let mut answer = api::json(202, &order.answered(&OrderProgress::default()));
+    let location = format!("/v1/windows/orders/{}", order.id);
+    if let Ok(location) = location.parse() {
+        answer.headers.insert("location", location);
     }
-    let events = trail.events_of(&asked).await?;
-    let meant: HashSet<EventId> =
-        events.into_iter().filter(|recorded| filter.matches(recorded)).map(|recorded| recorded.event.id).collect();
-    let ended = end_all(trail, caller, sweep, |window| {
-        window.end(|claim| meant.contains(&claim.event), &actor, Some(&reason), trail.now)
-    })
-    .await?;
-    let ended: Vec<_> = ended.iter().map(|window| window.answered(trail.now)).collect();
-    Ok(api::json(200, &json!({ "ended": ended.len(), "windows": ended })))
+    Ok(answer)
 }
 
-/// Changes every open window as `end` says, and gives those that it changed.
+/// How many windows a scope means now; none where they are so many that a caller would wait too long.
+async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Problem> {
+    let meaning = Meaning::of(scope).map_err(Problem::bad_request)?;
+    let until = Deadline::now() + COUNTING;
+    let (mut meant, mut place) = (HashSet::new(), None::<String>);
+    loop {
+        let page = trail.open_page(place.as_deref()).await?;
+        meant.extend(trail.windows_meant(&meaning, &page.windows).await?);
+        place = page.next;
+        if place.is_none() {
+            return Ok(Some(meant.len() as u64));
+        }
+        if Deadline::now() >= until {
+            return Ok(None);
+        }
+    }
+}
+
+/// Stores an order to end windows and calls the function that carries it out.
 ///
 /// # Errors
-/// 503 where some are still to be changed.
-pub async fn end_all(
+/// 503: it may be stored or not.
+pub async fn order_to_end(
     trail: &Trail<'_>,
     caller: &Caller,
     sweep: &Sweep,
-    end: impl Fn(&mut Window) -> Vec<Told>,
-) -> Result<Vec<Window>, Problem> {
-    let by = caller.recorded_by();
-    let ids = trail.open_windows().await?;
-    let (end, by) = (&end, &by);
-    let change = |id: String| async move {
-        let mut is_changed = false;
-        let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
-            let told = end(window);
-            is_changed |= !told.is_empty();
-            Ok(told)
-        };
-        let window = trail.change_window(&id, by, decide).await?;
-        Ok::<_, Problem>(window.filter(|_| is_changed))
-    };
-    let results: Vec<_> = stream::iter(ids).map(change).buffer_unordered(AT_ONCE).collect().await;
-    let all = results.len();
-    let (done, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
-    let ended: Vec<Window> = done.into_iter().filter_map(Result::ok).flatten().collect();
-    sweep.wake_for(&ended, trail.now).await;
-    if failed.is_empty() {
-        return Ok(ended);
+    scope: OrderScope,
+    actor: Actor,
+    reason: String,
+    count: Option<u64>,
+) -> Result<EndOrder, Problem> {
+    let id = EventId::fresh().to_string();
+    let (recorded_by, created_at) = (caller.recorded_by(), Instant::now());
+    let order = EndOrder { id, scope, reason, actor, recorded_by, created_at, count };
+    trail.store_order(&order).await?;
+    if let Err(error) = sweep.wake(&json!({})).await {
+        tracing::warn!(%error, "the order {} was stored; the sweep was not called, its schedule will: {error}", order.id);
     }
-    Err(Problem::unavailable(format!(
-        "{} of {all} open windows could not be looked at in time, {} were ended; send the request again for the rest",
-        failed.len(),
-        ended.len()
-    )))
+    Ok(order)
 }
 
 /// `POST /v1/windows/reconcile`: has every directory compared with the open windows. What differs becomes a finding.

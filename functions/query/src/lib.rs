@@ -106,6 +106,7 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/calendar" => calendar::calendar(&trail, request).await,
         "GET /v1/windows" => windows::list(&trail, request).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
+        "GET /v1/windows/orders/{id}" => windows::order(&trail, request).await,
         "GET /v1/streams" => streams::list(&trail, request).await,
         "GET /v1/streams/{id}" => streams::one(&trail, request).await,
         "GET /v1/alerts" => alerts::list(&trail, request).await,

@@ -1,14 +1,19 @@
 //! Windows: which accounts may be enabled, until when, and how their ends went.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde_json::json;
 use shared::{
     api::{self, Parameters},
+    event::Party,
     folding::fold,
     paging,
     problem::Problem,
     store::Trail,
     window::{self, STATES, Window},
 };
+
+const OVERDUE: &str = STATES[3];
+const CLOSED: &str = STATES[4];
 
 /// `GET /v1/windows/{id}`: one window.
 ///
@@ -22,30 +27,77 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     Ok(api::json(200, &window.answered(trail.now)))
 }
 
-/// `GET /v1/windows`: windows, the newest first; those of an account, an application, in a state.
+/// `GET /v1/windows`: windows, the newest first; those of an account, an application, in one of some states (`state=open,overdue`). Where
+/// closed ones are not asked for, they are not read either.
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "account", "application", "limit", "cursor"])?;
-    let state = parameters.read_as("state", |text| {
-        let known = STATES.iter().find(|state| **state == text);
-        known.copied().ok_or_else(|| format!("{text:?} must be one of {}", STATES.join(", ")))
+    let states = parameters.read_as("state", |text| {
+        let known = |text: &str| {
+            let state = STATES.iter().find(|state| **state == text).copied();
+            state.ok_or_else(|| format!("{text:?} must be one of {}", STATES.join(", ")))
+        };
+        text.split(',').map(known).collect::<Result<Vec<_>, _>>()
     })?;
     let account = parameters.get("account").map(fold);
     let application = parameters.get("application");
     let is_wanted = |window: &Window| {
-        state.is_none_or(|state| window.state(trail.now) == state)
+        states.as_ref().is_none_or(|states| states.contains(&window.state(trail.now)))
             && account.as_ref().is_none_or(|account| window::names(&window.account).any(|name| name == *account))
             && application.is_none_or(|id| window.application.as_ref().is_some_and(|application| application.id == id))
     };
-    let read = async |before: Option<&str>| {
-        let (windows, goes_on) = trail.windows(before).await?;
-        let read = |window: Window| {
-            let answered = is_wanted(&window).then(|| window.answered(trail.now));
-            (window.id, answered)
-        };
-        Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
+    let answered = |window: &Window| is_wanted(window).then(|| window.answered(trail.now));
+    match (states.as_deref(), parameters.get("account")) {
+        (Some(states), Some(account)) if !states.contains(&CLOSED) => {
+            let named = Party { name: Some(account.to_owned()), ..Party::default() };
+            let mut windows = trail.open_windows_of(&named).await?;
+            windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
+            let read = async |before: Option<&str>| {
+                let rest = windows.iter().map(|it| &it.window).filter(|it| before.is_none_or(|id| it.id.as_str() < id));
+                Ok::<_, Problem>((rest.map(|window| (window.id.clone(), answered(window))).collect(), false))
+            };
+            paging::list(trail, &parameters, "windows", read).await
+        }
+        (Some(states), _) if !states.contains(&CLOSED) => {
+            let live = trail.live_windows(states == [OVERDUE]).await?;
+            let read = async |before: Option<&str>| {
+                let (page, goes_on) = live.page(before).await?;
+                let read = |(id, window): (String, Option<Window>)| (id, window.as_ref().and_then(answered));
+                Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
+            };
+            paging::list(trail, &parameters, "windows", read).await
+        }
+        _ => {
+            let read = async |before: Option<&str>| {
+                let (windows, goes_on) = trail.windows(before).await?;
+                let read = |window: Window| (window.id.clone(), answered(&window));
+                Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
+            };
+            paging::list(trail, &parameters, "windows", read).await
+        }
+    }
+}
+
+/// `GET /v1/windows/orders/{id}`: an order to end windows: how far it is, and the windows that it ended so far, as they are now.
+///
+/// # Errors
+/// 400 for a wrong or unknown parameter, 404, 503.
+pub async fn order(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let parameters = Parameters::read(request, &["limit", "cursor"])?;
+    let missing = || Problem::not_found("no order with this id is in the tenant's trail");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let stored = trail.order(id).await?.ok_or_else(missing)?;
+    let read = async |after: Option<&str>| {
+        let (page, goes_on) = trail.ended_by(id, after).await?;
+        let read = |(id, window): (String, Option<Window>)| (id, window.map(|window| window.answered(trail.now)));
+        Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
-    paging::list(trail, &parameters, "windows", read).await
+    let (windows, next) = paging::page(trail, &parameters, &format!("windows of {id}"), read).await?;
+    let mut answer = stored.order.answered(&stored.progress);
+    answer["ended"] = json!(trail.count_ended_by(id).await?);
+    answer["windows"] = json!(windows);
+    answer["next"] = json!(next);
+    Ok(api::json(200, &answer))
 }

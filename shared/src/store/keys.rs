@@ -12,6 +12,10 @@
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
 //! | open window of an account | `window_open#tenant` | `account#directory` | |
 //! | open window of a session | `window_session#tenant` | `session#window` | |
+//! | window that is not closed, in the list of those | `window_live#tenant` | its id; `~complete` where all of them are in it | |
+//! | window that is overdue, in the list of those | `window_overdue#tenant` | its id | |
+//! | order to end windows | `window_order#tenant` | its id | `due`: `due` `window_orders` / `due_at` a time, until it is done |
+//! | window that an order ended | `window_ended#tenant#its id` | the window's id | |
 //! | tenant that has applications | `tenants` | tenant | |
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
@@ -132,6 +136,19 @@ pub fn account(account: &str) -> String {
     format!("{account}#")
 }
 
+/// The partition that lists the windows that are not closed, by their ids, overdue ones among them.
+pub fn live_windows(tenant: &Tenant) -> String {
+    format!("window_live#{tenant}")
+}
+
+/// The key in that partition which says that no window is missing there. It stands behind all ids.
+pub const ALL_ARE_LISTED: &str = "~complete";
+
+/// The partition that lists the windows that are overdue, by their ids.
+pub fn overdue_windows(tenant: &Tenant) -> String {
+    format!("window_overdue#{tenant}")
+}
+
 /// The partition that says which open windows a session has.
 pub fn session_windows(tenant: &Tenant) -> String {
     format!("window_session#{tenant}")
@@ -141,6 +158,24 @@ pub fn session_windows(tenant: &Tenant) -> String {
 pub fn session(session: &str) -> String {
     format!("{session}#")
 }
+
+/// The partition of a tenant's orders to end windows.
+pub fn window_orders(tenant: &Tenant) -> String {
+    format!("window_order#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_window_orders(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("window_order#")?)
+}
+
+/// The partition that says which windows an order ended.
+pub fn windows_ended_by(tenant: &Tenant, order: &str) -> String {
+    format!("window_ended#{tenant}#{order}")
+}
+
+/// The partition of the queue that orders stand in.
+pub const WINDOW_ORDERS_DUE: &str = "window_orders";
 
 /// How many partitions the queue of what is due has. One takes a thousand writes a second.
 pub const DUE_SHARDS: u64 = 4;

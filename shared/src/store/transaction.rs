@@ -165,6 +165,44 @@ impl Trail<'_> {
 }
 
 impl Store {
+    /// Makes changes of the state table by themselves, all or none; false where what one of them expects is not so. `is_repeated` says
+    /// whether an attempt went unanswered.
+    pub(super) async fn together(
+        &self,
+        mut changes: Vec<Change>,
+        deadline: Deadline,
+        is_repeated: &mut bool,
+    ) -> Result<bool, Unavailable> {
+        if changes.len() == 1 {
+            return match changes.pop() {
+                Some(change) => self.alone(change, deadline, is_repeated).await,
+                None => Ok(true),
+            };
+        }
+        let statements = changes.into_iter().map(|change| parameterized(change.statement(&self.state))).collect();
+        let call = self.client.execute_transaction().set_transact_statements(Some(statements));
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let until = deadline.min(Deadline::now() + self.attempt);
+            let failure = match tokio::time::timeout_at(until, call.clone().send()).await {
+                Ok(Ok(_)) => return Ok(true),
+                Ok(Err(error)) if is_unexpected(&error) => return Ok(false),
+                Ok(Err(error)) if is_final(&error) => {
+                    let failure = described(&error);
+                    tracing::error!(%failure, "the storage refuses changes: {failure}");
+                    return Err(Unavailable(failure));
+                }
+                Ok(Err(error)) => described(&error),
+                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+            };
+            tracing::warn!(%failure, "changes were not acknowledged: {failure}");
+            *is_repeated = true;
+            if !pauses.pause().await {
+                return Err(Unavailable(failure));
+            }
+        }
+    }
+
     /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
     /// went unanswered.
     pub(super) async fn alone(

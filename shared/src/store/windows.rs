@@ -1,7 +1,8 @@
 //! Which windows does an event open or end? What is due? Who works on it?
 //!
 //! A window changes in one transaction with the events that tell of it, and only from the generation that was read. What says which
-//! window of an account or of a session is open are items of their own, made and removed with it.
+//! window of an account or of a session is open are items of their own, made and removed with it. So are the lists of the windows that
+//! are not closed and of those that are overdue: closed windows stay for years, and nobody who asks for the others reads past them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,6 +19,7 @@ use crate::{
     intake,
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
+        by_id::KEYS,
         document::Kind,
         insert::Insertion,
         item::{Damaged, Item},
@@ -29,9 +31,11 @@ use crate::{
 };
 
 /// Most statements of one transaction; DynamoDB takes a hundred.
-const STATEMENTS: usize = 100;
+pub(super) const STATEMENTS: usize = 100;
 /// Windows read side by side.
 const READ_AT_ONCE: usize = 16;
+/// Windows of a list that are read at a time.
+pub(super) const OF_A_LIST: usize = KEYS;
 
 /// A window as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +43,9 @@ pub struct Stored {
     /// The window.
     pub window: Window,
     /// How often it was changed.
-    generation: u64,
+    pub(super) generation: u64,
+    /// Whether it is in the lists while it is not closed. Windows that were stored before there were lists are not, until their next step.
+    is_listed: bool,
 }
 
 /// What became of an event that may open or end windows.
@@ -60,19 +66,23 @@ fn number(number: u64) -> AttributeValue {
 }
 
 /// One step of a window, from a generation to a later one.
-struct Step<'s> {
-    before: Option<&'s Stored>,
-    after: &'s Window,
-    generation: u64,
+pub(super) struct Step<'s> {
+    pub(super) before: Option<&'s Stored>,
+    pub(super) after: &'s Window,
+    pub(super) generation: u64,
 }
 
 impl Step<'_> {
     /// What it does to the state.
-    fn changes(&self, trail: &Trail<'_>) -> Vec<Change> {
+    pub(super) fn changes(&self, trail: &Trail<'_>) -> Vec<Change> {
         let Self { before, after, generation } = *self;
         let tenant = &trail.tenant;
         let content = serde_json::to_string(after).unwrap_or_default();
-        let mut set: Vec<Attribute> = vec![("content", text(&content)), ("generation", number(generation))];
+        let mut set: Vec<Attribute> = vec![
+            ("content", text(&content)),
+            ("generation", number(generation)),
+            ("listed", AttributeValue::Bool(true)),
+        ];
         let mut remove: &'static [&'static str] = &[];
         match after.due_at() {
             Some(at) => {
@@ -94,17 +104,23 @@ impl Step<'_> {
             Some(before) => Change::Update { key, set, remove, expected: ("generation", number(before.generation)) },
         };
         let named = ("window", text(&after.id));
-        let pointers = |window: Option<&Window>| -> BTreeSet<(String, String)> {
+        let pointers = |window: Option<&Window>, is_listed: bool| -> BTreeSet<(String, String)> {
             let Some(window) = window.filter(|window| !window.is_closed()) else { return BTreeSet::new() };
+            let of_lists = [
+                is_listed.then(|| keys::live_windows(tenant)),
+                (is_listed && window.is_overdue).then(|| keys::overdue_windows(tenant)),
+            ];
+            let of_lists = of_lists.into_iter().flatten().map(|list| (list, window.id.clone()));
             let of_account = window::names(&window.account)
                 .map(|name| (keys::open_windows(tenant), open_key(&name, &window.directory_key)));
             let of_sessions = window
                 .sessions()
                 .into_iter()
                 .map(|session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id)));
-            of_account.chain(of_sessions).collect()
+            of_account.chain(of_sessions).chain(of_lists).collect()
         };
-        let (had, has) = (pointers(before.map(|before| &before.window)), pointers(Some(after)));
+        let was_listed = before.is_some_and(|before| before.is_listed);
+        let (had, has) = (pointers(before.map(|before| &before.window), was_listed), pointers(Some(after), true));
         let added = has
             .difference(&had)
             .map(|(pk, sk)| Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named.clone()]));
@@ -119,7 +135,7 @@ fn open_key(account: &str, directory: &str) -> String {
     format!("{}{directory}", keys::account(account))
 }
 
-fn stored(mut item: Item) -> Result<Stored, Damaged> {
+pub(super) fn stored(mut item: Item) -> Result<Stored, Damaged> {
     let id = match item.remove("sk") {
         Some(AttributeValue::S(id)) => id,
         _ => String::new(),
@@ -133,6 +149,7 @@ fn stored(mut item: Item) -> Result<Stored, Damaged> {
     Ok(Stored {
         window: window.ok_or_else(|| damaged("content"))?,
         generation: generation.ok_or_else(|| damaged("generation"))?,
+        is_listed: item.get("listed").is_some(),
     })
 }
 
@@ -152,6 +169,19 @@ impl Trail<'_> {
         Ok(item.map(stored).transpose()?)
     }
 
+    /// The windows of those ids, [`KEYS`] at most, in any order, each as far as it can be read; those that are not there are left out.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn windows_by_id(&self, ids: &[String]) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
+        let pk = keys::windows(&self.tenant);
+        let key = |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
+        // A call that names a key twice is refused.
+        let ids: BTreeSet<&String> = ids.iter().collect();
+        let keys = ids.into_iter().map(key).collect();
+        Ok(self.store.items(&self.store.state, keys, self.deadline).await?.into_iter().map(stored).collect())
+    }
+
     /// Windows, the newest first, from `before` on; and whether there may be more.
     ///
     /// # Errors
@@ -160,6 +190,49 @@ impl Trail<'_> {
         let (items, goes_on) = self.state_page(keys::windows(&self.tenant), None, before, false).await?;
         let windows = items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
         Ok((windows, goes_on))
+    }
+
+    /// The windows that are not closed, or only the overdue ones.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn live_windows(&self, only_overdue: bool) -> Result<LiveWindows<'_>, ReadError> {
+        let list = keys::live_windows(&self.tenant);
+        let is_complete = self.store.state_item(list, keys::ALL_ARE_LISTED, self.deadline).await?.is_some();
+        let unlisted = match is_complete {
+            true => None,
+            false => {
+                let mut ids = self.open_windows().await?;
+                ids.sort_unstable_by(|a, b| b.cmp(a));
+                ids.dedup();
+                Some(ids)
+            }
+        };
+        Ok(LiveWindows { trail: self, only_overdue, unlisted })
+    }
+
+    /// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged. What was listed stays so.
+    pub async fn list_windows(&self, by: &RecordedBy) -> Result<(), ReadError> {
+        let list = keys::live_windows(&self.tenant);
+        if self.store.state_item(list.clone(), keys::ALL_ARE_LISTED, self.deadline).await?.is_some() {
+            return Ok(());
+        }
+        let ids = self.open_windows().await?;
+        for chunk in ids.chunks(OF_A_LIST) {
+            let unlisted = self.open_among(chunk.to_vec()).await?.into_iter().filter(|it| !it.is_listed);
+            // Where somebody else makes a step of it meanwhile, that step lists it.
+            stream::iter(unlisted)
+                .map(|it| async move { self.advance(&it, it.window.clone(), Vec::new(), by).await.map(drop) })
+                .buffer_unordered(READ_AT_ONCE)
+                .try_collect::<()>()
+                .await?;
+        }
+        let complete = vec![("pk", text(&list)), ("sk", text(keys::ALL_ARE_LISTED))];
+        self.store.alone(Change::Insert(complete), self.deadline, &mut false).await?;
+        Ok(())
     }
 
     /// The ids of the windows that pointers name, all whose keys begin with `prefix`.
@@ -552,11 +625,11 @@ impl Trail<'_> {
             let changes = Step { before: Some(before), after: &after, generation }.changes(self);
             let events = after.events(&self.tenant, generation, told.clone());
             if events.is_empty() {
-                let step = Stored { window: after, generation };
+                let step = Stored { window: after, generation, is_listed: true };
                 return Ok(self.advance_alone(changes, &step).await?.then_some(step));
             }
             match self.commit(events, None, by, changes).await? {
-                Commit::Done(_) => return Ok(Some(Stored { window: after, generation })),
+                Commit::Done(_) => return Ok(Some(Stored { window: after, generation, is_listed: true })),
                 Commit::Stale => return Ok(None),
                 // Either somebody made this very step, and then the window says so; or the state was restored from a backup, and
                 // the trail's generations are passed over.
@@ -571,13 +644,78 @@ impl Trail<'_> {
     /// Makes a step of which the trail tells nothing.
     async fn advance_alone(&self, changes: Vec<Change>, step: &Stored) -> Result<bool, ReadError> {
         let mut is_repeated = false;
-        for change in changes {
-            if !self.store.alone(change, self.deadline, &mut is_repeated).await? {
-                // An attempt that looked like a failure may have done it.
-                return Ok(is_repeated && self.window(&step.window.id).await?.as_ref() == Some(step));
-            }
+        if self.store.together(changes, self.deadline, &mut is_repeated).await? {
+            return Ok(true);
         }
-        Ok(true)
+        // An attempt that looked like a failure may have done it.
+        Ok(is_repeated && self.window(&step.window.id).await?.as_ref() == Some(step))
+    }
+}
+
+/// A list of the windows that are not closed, or only of the overdue ones.
+#[derive(Debug)]
+pub struct LiveWindows<'t> {
+    trail: &'t Trail<'t>,
+    only_overdue: bool,
+    /// All ids, where windows that were stored before there were lists may still be missing in them.
+    unlisted: Option<Vec<String>>,
+}
+
+impl LiveWindows<'_> {
+    /// Whether no window is missing in the list itself.
+    pub fn is_whole(&self) -> bool {
+        self.unlisted.is_none()
+    }
+
+    /// A page of it, the newest first, from `before` on: ids, each with its window where it is still to be in the list; and whether there
+    /// may be more.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn page(&self, before: Option<&str>) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
+        let (ids, goes_on) = match &self.unlisted {
+            Some(ids) => {
+                let begin = before.map_or(0, |before| ids.partition_point(|id| id.as_str() >= before));
+                let page: Vec<String> = ids[begin..].iter().take(OF_A_LIST).cloned().collect();
+                let goes_on = begin + page.len() < ids.len();
+                (page, goes_on)
+            }
+            None => self.ids(before).await?,
+        };
+        let mut found = HashMap::with_capacity(ids.len());
+        for window in self.trail.windows_by_id(&ids).await? {
+            let window = window?.window;
+            found.insert(window.id.clone(), window);
+        }
+        let is_in = |window: &Window| !window.is_closed() && (window.is_overdue || !self.only_overdue);
+        let windows = ids.into_iter().map(|id| {
+            let window = found.remove(&id).filter(is_in);
+            (id, window)
+        });
+        Ok((windows.collect(), goes_on))
+    }
+
+    /// The ids of a page.
+    async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
+        let Trail { store, tenant, deadline, .. } = self.trail;
+        let list = if self.only_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
+        let call = store
+            .client
+            .query()
+            .table_name(&store.state)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk < :before")
+            .expression_attribute_values(":pk", text(&list))
+            .expression_attribute_values(":before", text(before.unwrap_or(keys::ALL_ARE_LISTED)))
+            .scan_index_forward(false)
+            .limit(OF_A_LIST as i32);
+        let page = Pauses::retry(*deadline, || wire::query(call.clone())).await?;
+        let id = |mut item: Item| match item.remove("sk") {
+            Some(AttributeValue::S(id)) => Some(id),
+            _ => None,
+        };
+        let goes_on = page.next.is_some();
+        Ok((page.items.into_iter().filter_map(id).collect(), goes_on))
     }
 }
 

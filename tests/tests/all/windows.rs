@@ -64,6 +64,24 @@ impl World {
             .await
     }
 
+    /// An order to end windows, when it is done.
+    async fn until_done(&self, location: &str) -> Value {
+        until(format!("{location} is done"), async || {
+            let order = self.stack.get(&self.admin, location).await;
+            assert_eq!(order.status, 200, "{}", order.text);
+            Some(order.body).filter(|order| order["state"] == "done")
+        })
+        .await
+    }
+
+    /// The ids of the windows that a listing finds, in its order.
+    async fn listed(&self, query: &str) -> Vec<String> {
+        let answer = self.stack.get(&self.admin, &format!("/v1/windows?{query}")).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["next"]), (200, &Value::Null), "{}", answer.text);
+        let ids = answer.body["windows"].as_array().unwrap().iter().map(|window| window["id"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
+    }
+
     /// Everything that the trail tells of windows and what they ended, the oldest first.
     async fn told(&self) -> Vec<Value> {
         self.search("action sw \"window.\" or action sw \"revocation.\" or action eq \"entra.account.disabled\"").await
@@ -362,7 +380,24 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     world.ask("r-4", "msp-3", by("alex@nikpot.com")).await;
     let order = json!({"filter": "actor.email eq \"LEAVER@nikpot.com\"", "reason": "left the company"});
     let answer = world.stack.post(&world.admin, "/v1/windows/end", &order).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["ended"]), (200, &json!(2)), "{}", answer.text);
+    assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(2)), "{}", answer.text);
+    let location = answer.header("location").to_owned();
+    let done = world.until_done(&location).await;
+    assert_eq!((&done["id"], &done["ended"], &done["reason"]), (&answer.body["id"], &json!(2), &json!("left the company")));
+    assert_eq!(done["actor"]["email"], "it@acme.example");
+    let whom: Vec<_> = done["windows"].as_array().unwrap().iter().map(|window| &window["id"]).collect();
+    let mut expected = [&alone["id"], &shared["id"]];
+    expected.sort_by_key(|id| id.as_str());
+    assert_eq!(whom, expected);
+    let told = world.told().await;
+    let ended: Vec<_> = told.iter().filter(|event| event["action"] == "window.ended").collect();
+    assert_eq!(ended.len(), 2, "{told:?}");
+    for event in ended {
+        assert_eq!((&event["details"]["order"], &event["reason"]), (&done["id"], &json!("left the company")));
+    }
+    let foreign = world.stack.caller("bolt", "it", "audit:read audit:operate");
+    assert_eq!(world.stack.get(&foreign, &location).await.status, 404);
+    assert_eq!(world.stack.get(&world.portal, &location).await.status, 403);
     world.until_state(&alone["id"], "closed").await;
     until("the shared account's first claim is covered", async || {
         world.actions().await.contains(&"revocation.covered".to_owned()).then_some(())
@@ -679,4 +714,176 @@ async fn when_the_service_last_looked_for_windows_that_are_due_can_be_asked() {
     });
     assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &request).await.status, 201);
     until("it looked again", async || swept().await.filter(|at| *at > first)).await;
+}
+
+/// One attribute of an item of the state table, or the item, taken away or put there from behind.
+async fn statement(stack: &Stack, statement: &str, parameters: &[&str]) {
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let parameters = parameters.iter().map(|it| aws_sdk_dynamodb::types::AttributeValue::S((*it).to_owned())).collect();
+    let statement = statement.replace("STATE", &format!("\"{}\"", stack.running.table("StateTable").unwrap()));
+    let call = client.execute_statement().statement(&statement).set_parameters(Some(parameters));
+    call.send().await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are() {
+    let directory = Directory::start().await;
+    directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let id = |window: &Value| window["id"].as_str().unwrap().to_owned();
+    let open = id(&world.ask("r-1", "msp-1", json!({})).await);
+    let later = json!({"id": "s", "scope": "session", "starts_at": seconds_ahead(1800), "ends_at": seconds_ahead(3600)});
+    let scheduled = id(&world.ask("r-2", "msp-2", json!({ "session": later })).await);
+    let nowhere = json!({"target": {"name": "Unknown"}});
+    let overdue = id(&world.ask("r-3", "msp-3", nowhere).await);
+    let closed = id(&world.ask("r-4", "msp-4", json!({"target": {"name": "Unknown"}})).await);
+    let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
+        "target": {"name": "Unknown"}, "account": {"name": "msp-4"}});
+    assert_eq!(world.post(disabled).await.status, 201);
+    // Five minutes pass for one of them.
+    let store = tests::store(&world.stack);
+    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let trail = store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
+    let by = shared::event::RecordedBy { sub: "test".to_owned(), client_id: None };
+    let late = |window: &mut shared::window::Window| {
+        let told = window.end(|_| true, &shared::event::Actor::system(), None, trail.now);
+        Ok::<_, shared::store::ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
+    };
+    trail.change_window(&overdue, &by, late).await.unwrap().expect("the window");
+
+    // Whoever reads a closed window fails: none of these can be read.
+    for number in 0..30 {
+        let insert = "INSERT INTO STATE VALUE {'pk': ?, 'sk': ?, 'content': ?}";
+        statement(&world.stack, insert, &["window#acme", &format!("9999{number}"), "closed long ago"]).await;
+    }
+    let newest_first = |ids: &[&String]| {
+        let mut ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
+        ids.sort_by(|a, b| b.cmp(a));
+        ids
+    };
+    for (state, expected) in [
+        ("open", newest_first(&[&open])),
+        ("scheduled", newest_first(&[&scheduled])),
+        ("overdue", newest_first(&[&overdue])),
+        ("claimed", Vec::new()),
+        ("overdue,claimed,open,scheduled", newest_first(&[&open, &scheduled, &overdue])),
+        ("open&account=MSP-1", newest_first(&[&open])),
+        ("open&account=msp-4", Vec::new()),
+        ("open,scheduled&application=app", newest_first(&[&open, &scheduled])),
+    ] {
+        assert_eq!(world.listed(&format!("state={state}")).await, expected, "{state}");
+    }
+    // In pages, too.
+    let path = "/v1/windows?state=overdue,open,scheduled&limit=1";
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.stack.get(&world.admin, &format!("{path}{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        found.extend(page.body["windows"].as_array().unwrap().iter().map(id));
+        let Some(next) = page.body["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, newest_first(&[&open, &scheduled, &overdue]));
+    for wrong in ["open,", "open,shut", "Open"] {
+        let answer = world.stack.get(&world.admin, &format!("/v1/windows?state={wrong}")).await;
+        assert!(answer.status == 400 && answer.text.contains("must be one of"), "{}", answer.text);
+    }
+    assert_eq!(world.stack.get(&world.admin, &format!("/v1/windows/{closed}")).await.body["state"], "closed");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_that_were_stored_before_there_were_lists_are_listed() {
+    let directory = Directory::start().await;
+    let accounts = [directory.add("msp-1"), directory.add("msp-2")];
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let first = world.ask("r-1", "msp-1", json!({})).await;
+    let second = world.ask("r-2", "msp-2", json!({})).await;
+    let ids = [&first, &second].map(|window| window["id"].as_str().unwrap());
+    // As they were stored then.
+    for id in ids {
+        let unlisted = "UPDATE STATE REMOVE listed WHERE pk = ? AND sk = ?";
+        statement(&world.stack, unlisted, &["window#acme", id]).await;
+        statement(&world.stack, "DELETE FROM STATE WHERE pk = ? AND sk = ?", &["window_live#acme", id]).await;
+    }
+    let mut expected = ids.map(str::to_owned).to_vec();
+    expected.sort_by(|a, b| b.cmp(a));
+    assert_eq!(world.listed("state=open").await, expected);
+    assert_eq!(world.listed("state=overdue").await, Vec::<String>::new());
+    // They change and close as others do.
+    let end = format!("/v1/windows/{}/end", ids[0]);
+    assert_eq!(world.stack.post(&world.admin, &end, &json!({"reason": "done"})).await.status, 200);
+    world.until_state(&first["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&accounts[0]), Some(false));
+    assert_eq!(world.listed("state=open").await, [ids[1]]);
+    // The run that ended the first put the second into the list, which is whole from now on.
+    let store = tests::store(&world.stack);
+    let tenant = shared::event::Tenant::new("acme").unwrap();
+    until("the list is whole", async || {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let trail = store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
+        trail.live_windows(false).await.unwrap().is_whole().then_some(())
+    })
+    .await;
+    assert_eq!(world.listed("state=open").await, [ids[1]]);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_window_once() {
+    let directory = Directory::start().await;
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let leaver = json!({"actor": {"type": "user", "email": "leaver@nikpot.com"}});
+    let mut events = Vec::new();
+    for number in 0..120 {
+        let account = format!("msp-{number:03}");
+        directory.add(&account);
+        events.push(request(&format!("r-{number}"), &account, leaver.clone()));
+    }
+    let posted = world.post(json!({ "events": events })).await;
+    assert_eq!(posted.body["created"], 120, "{}", posted.text);
+    // It was given, and a run that was killed had begun its first page: half of it is ended, and nothing of that was said.
+    let store = tests::store(&world.stack);
+    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let now = shared::instant::Instant::now();
+    let trail = store.trail(&tenant, now, deadline).await.unwrap();
+    let scope = shared::order::OrderScope::Filter("actor.email eq \"leaver@nikpot.com\"".to_owned());
+    let meaning = shared::store::orders::Meaning::of(&scope).unwrap();
+    let order = shared::order::EndOrder {
+        id: "killed".to_owned(),
+        scope,
+        reason: "left".to_owned(),
+        actor: shared::event::Actor::system(),
+        recorded_by: shared::event::RecordedBy { sub: "test".to_owned(), client_id: None },
+        created_at: now,
+        count: Some(120),
+    };
+    let page = trail.open_page(None).await.unwrap();
+    assert!(page.next.is_some(), "more than one page");
+    assert_eq!(trail.end_windows(&order, &meaning, &page.windows[..50]).await.unwrap(), 50);
+    trail.store_order(&order).await.unwrap();
+    let stored = trail.order("killed").await.unwrap().expect("the order");
+    let mut progress = stored.progress.clone();
+    progress.take_up("killed", now);
+    trail.advance_order(&stored, progress, Some(now.plus(Duration::from_secs(2)))).await.unwrap().expect("taken up");
+
+    // What ends soon calls the function, which finds the order when nobody has it any more.
+    directory.add("msp-other");
+    world.ask("r-other", "msp-other", lasting("PT1S")).await;
+    let done = world.until_done("/v1/windows/orders/killed?limit=1000").await;
+    assert_eq!((&done["ended"], &done["next"]), (&json!(120), &Value::Null));
+    let whom: std::collections::BTreeSet<_> =
+        done["windows"].as_array().unwrap().iter().map(|window| window["account"]["name"].as_str().unwrap()).collect();
+    assert_eq!(whom.len(), 120);
+    until("all are disabled", async || {
+        let ended = world.search("action eq \"entra.account.disabled\"").await;
+        (ended.len() == 121).then_some(())
+    })
+    .await;
+    let told = world.search("action eq \"window.ended\"").await;
+    assert_eq!(told.len(), 120, "each request is ended once");
+    assert!(told.iter().all(|event| event["details"]["order"] == "killed"));
+    world.stack.stop().await;
 }

@@ -1,0 +1,77 @@
+//! Orders to end windows: carried out page by page, each page remembered when it is done.
+//!
+//! A run has an order for as long as a page may take. A run that is killed leaves it in the queue; the next looks at the last page again,
+//! where nothing is left to end.
+
+use std::{cell::Cell, time::Duration};
+
+use shared::{
+    order::{AfterPage, OrderState},
+    store::{
+        ReadError,
+        orders::{DueOrder, Meaning},
+    },
+};
+use tokio::time::Instant as Deadline;
+
+use crate::Disable;
+
+/// How long a run has an order for itself, from page to page.
+const LEASE: Duration = Duration::from_secs(30);
+/// How long one page may take. It is shorter: nobody else works at the same page meanwhile.
+const PAGE: Duration = Duration::from_secs(20);
+
+/// Carries out an order until all that it means is ended, or puts it down when the run stops.
+///
+/// # Errors
+/// The storage did not answer. The order stands in the queue, and another run goes on.
+pub async fn carry_out(
+    function: &Disable,
+    run: &str,
+    due: DueOrder,
+    until: Deadline,
+    stops: &Cell<bool>,
+) -> Result<(), ReadError> {
+    let store = &function.store;
+    let (now, deadline) = (store.clock().now(), Deadline::now() + PAGE);
+    let trail = store.trail(&due.tenant, now, deadline).await?;
+    // It is done, or another run took it up since it was seen in the queue.
+    let Some(order) = trail.order(&due.id).await?.filter(|it| it.due_at.is_some_and(|at| at <= now)) else {
+        return Ok(());
+    };
+    let mut progress = order.progress.clone();
+    let meaning = match Meaning::of(&order.order.scope) {
+        Ok(meaning) => meaning,
+        Err(why) => {
+            tracing::error!("the order {} of {} cannot be carried out: {why}", due.id, due.tenant);
+            progress.state = OrderState::Failed;
+            progress.failure = Some(why);
+            trail.advance_order(&order, progress, None).await?;
+            return Ok(());
+        }
+    };
+    progress.take_up(run, now);
+    let Some(mut held) = trail.advance_order(&order, progress, Some(now.plus(LEASE))).await? else { return Ok(()) };
+    loop {
+        let trail = trail.at(store.clock().now(), Deadline::now() + PAGE);
+        let page = trail.open_page(held.progress.place.as_deref()).await?;
+        let ended = trail.end_windows(&held.order, &meaning, &page.windows).await?;
+        let mut progress = held.progress.clone();
+        let now = store.clock().now();
+        let due_at = match progress.after_page(&held.order, ended, page.next, trail.feed_lag(), now) {
+            AfterPage::Done => None,
+            AfterPage::PassAt(at) => Some(at),
+            AfterPage::Next if stops.get() || Deadline::now() >= until => {
+                progress.run = None;
+                Some(now)
+            }
+            AfterPage::Next => Some(now.plus(LEASE)),
+        };
+        let goes_on = progress.run.is_some();
+        match trail.advance_order(&held, progress, due_at).await? {
+            Some(next) if goes_on => held = next,
+            // Done, put down, or another run has it by now.
+            _ => return Ok(()),
+        }
+    }
+}
