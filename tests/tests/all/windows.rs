@@ -383,7 +383,10 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(2)), "{}", answer.text);
     let location = answer.header("location").to_owned();
     let done = world.until_done(&location).await;
-    assert_eq!((&done["id"], &done["ended"], &done["reason"]), (&answer.body["id"], &json!(2), &json!("left the company")));
+    assert_eq!(
+        (&done["id"], &done["ended"], &done["reason"]),
+        (&answer.body["id"], &json!(2), &json!("left the company"))
+    );
     assert_eq!(done["actor"]["email"], "it@acme.example");
     let whom: Vec<_> = done["windows"].as_array().unwrap().iter().map(|window| &window["id"]).collect();
     let mut expected = [&alone["id"], &shared["id"]];
@@ -732,7 +735,8 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let id = |window: &Value| window["id"].as_str().unwrap().to_owned();
     let open = id(&world.ask("r-1", "msp-1", json!({})).await);
-    let later = json!({"id": "s", "scope": "session", "starts_at": seconds_ahead(1800), "ends_at": seconds_ahead(3600)});
+    let later =
+        json!({"id": "s", "scope": "session", "starts_at": seconds_ahead(1800), "ends_at": seconds_ahead(3600)});
     let scheduled = id(&world.ask("r-2", "msp-2", json!({ "session": later })).await);
     let nowhere = json!({"target": {"name": "Unknown"}});
     let overdue = id(&world.ask("r-3", "msp-3", nowhere).await);
