@@ -7,6 +7,7 @@
 //! | [`insert`] | put these events into the trail, unless they are there |
 //! | [`by_id`] | which events have these ids |
 //! | [`listing`] | which events, in which order, through which index |
+//! | [`days`] | on which days does a tenant have events |
 //! | [`feed`] | what was recorded since a place |
 //! | [`plan`] | which index is the narrowest that cannot miss one |
 //! | [`search`] | which events meet this filter and these words |
@@ -25,6 +26,7 @@
 //! | [`outbox`] | which alerts are to be sent; which were |
 
 pub mod by_id;
+mod days;
 pub mod document;
 pub mod exports;
 pub mod feed;
@@ -81,6 +83,7 @@ pub struct Store {
     /// The settings of tenants that never chose.
     settings: Settings,
     clock: Clock,
+    days: days::Known,
 }
 
 /// One tenant's trail, as one request sees it.
@@ -144,6 +147,7 @@ impl Store {
             feed_lag,
             settings,
             clock: Clock::default(),
+            days: days::Known::default(),
         })
     }
 

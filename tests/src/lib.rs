@@ -103,12 +103,21 @@ impl Stack {
             Some(peer) => running.sdk_config_with("DynamoDB", peer),
             None => running.sdk_config().clone(),
         };
-        if peer.is_some() {
-            dynamodb_local::copy_tables(&running, &aws).await;
-        }
         // What is tested is on this machine, whatever proxy its environment names.
         let client = Client::builder().no_proxy().build().expect("a client");
-        Self { running, client, aws }
+        let stack = Self { running, client, aws };
+        if peer.is_some() {
+            dynamodb_local::copy_tables(&stack.running, &stack.aws).await;
+            // The schedule that does this ran before the tables were there.
+            stack.mark_past_days().await;
+        }
+        stack
+    }
+
+    /// Marks the days of the events that are there, as the schedule does.
+    pub async fn mark_past_days(&self) {
+        let deadline = shared::api::deadline();
+        while !store(self).mark_past_days(deadline, deadline).await.expect("an answer") {}
     }
 
     /// What leads to the engine its functions use.

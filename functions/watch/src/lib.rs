@@ -26,6 +26,9 @@ use tokio::time::Instant as Deadline;
 
 use crate::alerts::Ways;
 
+/// How long one run marks days of events that an older version stored.
+const MARKING: Duration = Duration::from_secs(20);
+
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Watch {
@@ -58,6 +61,13 @@ impl Watch {
     pub async fn wake(&self, own_name: &str) {
         if let Err(error) = self.aws.invoke(own_name, &json!({"alerts": true})).await {
             tracing::warn!(%error, "what was queued is not sent at once, the schedule will: {error}");
+        }
+    }
+
+    /// Marks the days of events that an older version stored, so that listings pass over the others.
+    async fn mark_past_days(&self, end: Deadline) {
+        if let Err(error) = self.store.mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5)).await {
+            tracing::warn!(%error, "the days that have events are not all marked, the next run goes on: {error}");
         }
     }
 
@@ -95,7 +105,8 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
         return Ok(json!({"alerts": alerts}));
     }
     let looking = Box::pin(due::run(&function, end));
-    let (looked_at, alerts) = tokio::join!(looking, Box::pin(alerts::send_due(&function, end)));
+    let (looked_at, alerts, ()) =
+        tokio::join!(looking, Box::pin(alerts::send_due(&function, end)), Box::pin(function.mark_past_days(end)));
     Ok(json!({"looked_at": looked_at?, "alerts": alerts?}))
 }
 

@@ -148,7 +148,11 @@ impl Trail<'_> {
 
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
     async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
-        let at = self.store.clock.now();
+        let at = match self.stamp(chunk.iter().map(|index| &events[*index].event)).await {
+            Ok(at) => at,
+            // Nothing was sent, so no event can be found with this time.
+            Err(_) => return (self.store.clock.now(), chunk.iter().map(|_| Answer::Retry).collect()),
+        };
         let statement = |&index: &usize| {
             let Pending { event, digest, .. } = &events[index];
             let attributes = item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));

@@ -117,7 +117,7 @@ pub fn attributes_of(
     let Event { tenant, id, occurred_at, actor, session, .. } = event;
     let mut out = Attributes(Vec::with_capacity(32));
     out.text("pk", keys::event(tenant, id));
-    let lane = if event.catalogued().is_some_and(|action| action.is_hidden()) { Lane::Service } else { Lane::Shown };
+    let lane = Lane::of(event);
     let in_lane = |partition: String| keys::in_lane(&partition, lane);
     out.text("day", in_lane(keys::day(tenant, occurred_at.day_number())));
     out.text("at", Position { at: *occurred_at, id: id.clone() }.to_string());

@@ -17,6 +17,8 @@
 //! | order to end windows | `window_order#tenant` | its id | `due`: `due` `window_orders` / `due_at` a time, until it is done |
 //! | window that an order ended | `window_ended#tenant#its id` | the window's id | |
 //! | tenant that has applications | `tenants` | tenant | |
+//! | day on which a tenant has events | `days#tenant` | `occurred#0#2026-11-22` or `recorded#0#…`: index, lane, day | |
+//! | whether each such day is marked | `days` | `complete` | |
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
@@ -37,7 +39,7 @@
 //! both stands under the first.
 
 use crate::{
-    event::{EventId, Tenant},
+    event::{Event, EventId, Tenant},
     folding::fold,
     instant::Instant,
     store::document::Kind,
@@ -63,6 +65,13 @@ pub enum Lane {
     Service,
 }
 
+impl Lane {
+    /// The lane that an event stands in.
+    pub fn of(event: &Event) -> Self {
+        if event.catalogued().is_some_and(|action| action.is_hidden()) { Self::Service } else { Self::Shown }
+    }
+}
+
 /// The partition of a lane.
 pub fn in_lane(partition: &str, lane: Lane) -> String {
     let lane = match lane {
@@ -74,8 +83,65 @@ pub fn in_lane(partition: &str, lane: Lane) -> String {
 
 /// One UTC day, by its number since 1970; each lane of it is a partition.
 pub fn day(tenant: &Tenant, day: i64) -> String {
-    let date = Instant::of_day(day).to_string();
-    format!("{tenant}#{}", &date[..10])
+    format!("{tenant}#{}", date(day))
+}
+
+fn date(day: i64) -> String {
+    Instant::of_day(day).to_string()[..10].to_owned()
+}
+
+/// The partition that says how far the days of the deployment's events are marked.
+pub const DAYS: &str = "days";
+/// The one item in it.
+pub const DAYS_COMPLETE: &str = "complete";
+
+/// An index whose partitions are days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DayIndex {
+    /// `by_time`.
+    Occurred,
+    /// `by_recorded`.
+    Recorded,
+}
+
+/// What says that a tenant has events on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayMarker {
+    /// In which index.
+    pub index: DayIndex,
+    /// In which lane of it.
+    pub lane: Lane,
+    /// The UTC day, by its number since 1970.
+    pub day: i64,
+}
+
+impl DayMarker {
+    /// The marker's key, which sorts by day within index and lane.
+    pub fn key(self, tenant: &Tenant) -> [String; 2] {
+        let partition = in_lane(&day(tenant, self.day), self.lane);
+        marker(tenant, self.index, partition.rsplit('#').next().unwrap_or_default(), &date(self.day))
+    }
+}
+
+fn marker(tenant: &Tenant, index: DayIndex, lane: &str, date: &str) -> [String; 2] {
+    let index = match index {
+        DayIndex::Occurred => "occurred",
+        DayIndex::Recorded => "recorded",
+    };
+    [format!("{DAYS}#{tenant}"), format!("{index}#{lane}#{date}")]
+}
+
+/// The key of the marker of a partition of that index, as [`in_lane`] makes them of days.
+pub fn marker_of_partition(partition: &str, index: DayIndex) -> Option<[String; 2]> {
+    let mut parts = partition.split('#');
+    let (tenant, date, lane) = (Tenant::new(parts.next()?)?, parts.next()?, parts.next()?);
+    Some(marker(&tenant, index, lane, date))
+}
+
+/// The day that the sort key of a marker names.
+pub fn day_of_marker(sort_key: &str) -> Option<i64> {
+    let (_, date) = sort_key.rsplit_once('#')?;
+    Some(format!("{date}T00:00:00Z").parse::<Instant>().ok()?.day_number())
 }
 
 /// The partition of a tenant's documents of a kind, in the state table.
@@ -360,6 +426,17 @@ mod tests {
             prop_assume!(a != b);
             prop_assert_ne!(involved(&a, Part::Id, &value), involved(&b, Part::Id, &other));
             prop_assert_ne!(day(&a, 20_000), day(&b, 20_000));
+        }
+
+        #[test]
+        fn a_days_marker_is_that_of_its_partition(tenant in tenants(), day in -10_000i64..1_000_000) {
+            for (index, lane) in [(DayIndex::Occurred, Lane::Shown), (DayIndex::Recorded, Lane::Service)] {
+                let key = DayMarker { index, lane, day }.key(&tenant);
+                let partition = in_lane(&super::day(&tenant, day), lane);
+                let marker = marker_of_partition(&partition, index);
+                prop_assert_eq!(marker, Some(key.clone()));
+                prop_assert_eq!(day_of_marker(&key[1]), Some(day));
+            }
         }
 
         #[test]

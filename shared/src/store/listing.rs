@@ -12,7 +12,7 @@ use crate::{
     intake::MAX_AHEAD,
     store::{
         Pauses, ReadError, Store, Trail, item,
-        keys::{self, Lane, Position},
+        keys::{self, DayIndex, Lane, Position},
         wire::{self, Key, Page},
     },
 };
@@ -27,6 +27,11 @@ const LARGE_AT_ONCE: usize = 4;
 const THIN_AT_ONCE: usize = 16;
 /// Rows read at a time where all are wanted: what is on its way takes several times the length of a page.
 const ROWS_OF_ALL: i32 = 512;
+/// So few days are read without asking which of them hold events.
+const FEW_DAYS: i64 = 4;
+/// Days with events asked for at first, and then: a page mostly ends within the first of them.
+const SOME_DAYS: i32 = 32;
+const MANY_DAYS: i32 = 1000;
 /// Fewer rows than this are next to nothing.
 const THIN: usize = 16;
 
@@ -106,8 +111,13 @@ struct InLane<'t> {
     order: Order,
     after: Option<Position>,
     pace: Pace,
+    lane: Lane,
     /// Those of which nothing is read yet.
     partitions: VecDeque<String>,
+    /// The first and the last of the days behind those, where the index has a partition a day.
+    days: Option<(i64, i64)>,
+    /// How many days have become partitions so far.
+    days_read: usize,
     at_once: usize,
     /// Whether the last page held next to nothing.
     is_thin: bool,
@@ -156,7 +166,7 @@ impl Trail<'_> {
     }
 
     fn list_lane(&self, index: Index, range: Range, pace: Pace, lane: Lane) -> InLane<'_> {
-        let Self { tenant, now, settings, .. } = self;
+        let Self { now, settings, .. } = self;
         // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
         let mut since = range.since.max(now.minus(settings.retention()).minus(LATEST));
         let mut until = range.until.min(now.plus(LATEST));
@@ -168,13 +178,13 @@ impl Trail<'_> {
         }
         let first = since.day_number();
         let last = if since < until { Instant::from_millis(until.millis() - 1).day_number() } else { first - 1 };
-        let day = |day| keys::in_lane(&keys::day(tenant, day), lane);
-        let partitions: VecDeque<_> = match (&index, range.order) {
-            (Index::Involved { partition, .. }, _) if first <= last => [keys::in_lane(partition, lane)].into(),
-            (Index::Involved { .. }, _) => VecDeque::new(),
-            (Index::ByTime | Index::ByRecorded, Order::Ascending) => (first..=last).map(day).collect(),
-            (Index::ByTime | Index::ByRecorded, Order::Descending) => (first..=last).rev().map(day).collect(),
-        };
+        let (mut partitions, mut days) = (VecDeque::new(), None);
+        if first <= last {
+            match &index {
+                Index::Involved { partition, .. } => partitions.push_back(keys::in_lane(partition, lane)),
+                Index::ByTime | Index::ByRecorded => days = Some((first, last)),
+            }
+        }
         InLane {
             trail: self,
             index,
@@ -184,7 +194,10 @@ impl Trail<'_> {
             order: range.order,
             after: range.after,
             pace,
+            lane,
             partitions,
+            days,
+            days_read: 0,
             at_once: 1,
             is_thin: false,
             ahead: VecDeque::new(),
@@ -310,6 +323,7 @@ impl InLane<'_> {
                 Some(Rest::Unread(partition, next)) => self.read(partition, Some(next)),
                 None => {
                     if self.ahead.is_empty() {
+                        self.find_days().await?;
                         self.read_ahead();
                     }
                     let Some(reading) = self.ahead.pop_front() else { return Ok(false) };
@@ -333,11 +347,66 @@ impl InLane<'_> {
                 Pace::Megabytes | Pace::All => {
                     self.rest = Some(Rest::Reading(Reading { partition, pages, task }));
                     // All of it is wanted, so the storage works while these rows are judged.
+                    self.find_days().await?;
                     self.read_ahead();
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Makes partitions of the next days that may hold events, when those found before are all being read.
+    async fn find_days(&mut self) -> Result<(), ReadError> {
+        while self.partitions.is_empty()
+            && let Some((first, last)) = self.days.take()
+        {
+            // The newest days mostly hold what a listing asks for, and a few more cost less than to ask which of them hold any.
+            let count = last - first + 1;
+            let today = self.trail.now.day_number();
+            let (from, to) = match self.order {
+                _ if count <= FEW_DAYS => (first, last),
+                Order::Descending if last > today - 1 => (last - FEW_DAYS + 1, last),
+                _ => (first, first - 1),
+            };
+            if from <= to {
+                self.days = match self.order {
+                    Order::Descending => Some((first, from - 1)),
+                    Order::Ascending => Some((to + 1, last)),
+                };
+                self.add_days((from..=to).collect());
+            } else {
+                let index = match self.index {
+                    Index::ByRecorded => DayIndex::Recorded,
+                    Index::ByTime | Index::Involved { .. } => DayIndex::Occurred,
+                };
+                let limit = if self.days_read <= FEW_DAYS as usize { SOME_DAYS } else { MANY_DAYS };
+                let found = self.trail.days_with_events((index, self.lane), (first, last), self.order, limit).await?;
+                match found {
+                    None => self.add_days((first..=last).collect()),
+                    Some((days, goes_on)) => {
+                        self.days = match (days.iter().min(), days.iter().max(), self.order) {
+                            (Some(min), _, Order::Descending) if goes_on => Some((first, min - 1)),
+                            (_, Some(max), Order::Ascending) if goes_on => Some((max + 1, last)),
+                            _ => None,
+                        };
+                        self.add_days(days);
+                    }
+                }
+            }
+            self.days = self.days.filter(|(first, last)| first <= last);
+        }
+        Ok(())
+    }
+
+    fn add_days(&mut self, mut days: Vec<i64>) {
+        days.sort_unstable();
+        if self.order == Order::Descending {
+            days.reverse();
+        }
+        self.days_read += days.len();
+        let tenant = &self.trail.tenant;
+        let partition = |day| keys::in_lane(&keys::day(tenant, day), self.lane);
+        self.partitions.extend(days.into_iter().map(partition));
     }
 
     /// Begins to read the next partitions: one, then as many as are worth it, doubling.

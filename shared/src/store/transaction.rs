@@ -123,7 +123,7 @@ impl Trail<'_> {
         let mut unacknowledged = Vec::new();
         let mut pauses = Pauses::until(self.deadline);
         loop {
-            let at = self.store.clock.now();
+            let at = self.stamp(records.iter().map(|recorded| &recorded.event)).await?;
             records.iter_mut().for_each(|recorded| recorded.recorded_at = at);
             let insertion = |recorded| parameterized(insert::statement(&self.store.events, item::attributes(recorded)));
             let statements = records.iter().map(insertion).chain(changes.iter().cloned()).collect();

@@ -5,7 +5,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -37,6 +37,8 @@ struct Proxy {
     engine: OnceLock<String>,
     /// Faults for the next calls of an operation; then what comes after them, if all that follow fail.
     plan: Mutex<(VecDeque<Fault>, Option<Fault>)>,
+    /// Calls that read a day of the index by_time.
+    days_read: AtomicUsize,
     /// Whether reading the tenant's settings, with which every request begins, fails like the rest.
     settings_too: AtomicBool,
 }
@@ -49,6 +51,7 @@ impl Proxy {
             url,
             engine: OnceLock::new(),
             plan: Mutex::default(),
+            days_read: AtomicUsize::default(),
             settings_too: AtomicBool::default(),
         });
         let serving = proxy.clone();
@@ -99,13 +102,17 @@ impl Proxy {
             let body: Value = serde_json::from_slice(&buffer[head..head + length]).unwrap();
             buffer.drain(..head + length);
             let target = header("x-amz-target").unwrap();
+            if body["IndexName"] == "by_time" {
+                self.days_read.fetch_add(1, Ordering::Relaxed);
+            }
             let fault = {
                 // Every request begins with the tenant's settings; faults are planned for what comes after them. Schedules, which
                 // run by themselves and look what is due, have none.
                 let is_of_settings = body["Key"]["sk"]["S"] == "settings";
                 let text = body.to_string();
-                let is_of_schedule =
-                    body["IndexName"] == "due" || ["\"lease\"", "\"tenants\""].iter().any(|part| text.contains(part));
+                // So have the markers of days, which only the first event of a day writes.
+                let others = ["\"lease\"", "\"tenants\"", "\"days#", "\"days\""];
+                let is_of_schedule = body["IndexName"] == "due" || others.iter().any(|part| text.contains(part));
                 let mut plan = self.plan.lock().unwrap();
                 let afterwards = plan.1;
                 if is_of_schedule || (is_of_settings && !self.settings_too.load(Ordering::Relaxed)) {
@@ -311,4 +318,72 @@ async fn a_listing_that_is_disturbed_while_it_reads_ahead_misses_nothing() {
         assert_eq!(answer.body["next"], Value::Null);
     }
     stack.stop().await;
+}
+
+/// Ten years of a quiet tenant are 3,653 partitions, and nearly all of them are empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_reads_only_the_days_that_have_events() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    stack.mark_past_days().await;
+    let (admin, writer, reader) = (stack.admin("acme"), stack.writer("acme"), stack.reader("acme"));
+    assert_eq!(stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await.status, 200);
+    let event = |id: &str, days: u64| json!({"id": id, "action": "user.logged_in", "occurred_at": seconds_ago(days * 86_400), "actor": {"type": "user", "name": "x"}});
+    let ages = [0, 1, 40, 41, 1500, 3000, 3652];
+    for days in ages {
+        assert_eq!(stack.post(&writer, "/v1/events", &event(&format!("e{days}"), days)).await.status, 201);
+    }
+    for (order, expected) in [("desc", "e0 e1 e40 e41 e1500 e3000 e3652"), ("asc", "e3652 e3000 e1500 e41 e40 e1 e0")] {
+        let before = proxy.days_read.load(Ordering::Relaxed);
+        let answer = stack.get(&reader, &format!("/v1/events?order={order}")).await;
+        let read = proxy.days_read.load(Ordering::Relaxed) - before;
+        let ids: Vec<_> =
+            answer.body["events"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+        assert_eq!(ids.join(" "), expected);
+        assert!(answer.body["next"].is_null() && read <= ages.len() + 4, "{read} reads: {}", answer.text);
+        // Pages of one event pass over what lies between them, too.
+        let (mut ids, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = stack.get(&reader, &format!("/v1/events?order={order}&limit=1{next}")).await.body;
+            ids.extend(page["events"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+            let Some(cursor) = page["next"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        assert_eq!(ids.join(" "), expected);
+    }
+    // Somebody without any event.
+    let before = proxy.days_read.load(Ordering::Relaxed);
+    assert_eq!(stack.get(&stack.reader("bolt"), "/v1/events").await.body["events"], json!([]));
+    assert!(proxy.days_read.load(Ordering::Relaxed) - before <= 4);
+}
+
+/// An older version marked no days. Each day is read until all are marked, and nothing is missing before or after.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_from_before_days_were_marked_are_listed() {
+    let proxy = Proxy::start().await;
+    let stack = proxy.stack().await;
+    let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
+    for days in [1, 30, 300] {
+        let event = json!({"id": format!("e{days}"), "action": "user.logged_in", "occurred_at": seconds_ago(days * 86_400), "actor": {"type": "user", "name": "x"}});
+        assert_eq!(stack.post(&writer, "/v1/events", &event).await.status, 201);
+    }
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let state = stack.running.table("StateTable").unwrap();
+    let items = client.scan().table_name(state).send().await.unwrap().items.unwrap();
+    let markers: Vec<_> = items.into_iter().filter(|item| item["pk"].as_s().unwrap() == "days#acme").collect();
+    assert_eq!(markers.len(), 4, "three days on which something occurred, one on which it was recorded");
+    for mut marker in markers {
+        marker.retain(|name, _| name == "pk" || name == "sk");
+        client.delete_item().table_name(state).set_key(Some(marker)).send().await.unwrap();
+    }
+    let listed = async || {
+        let answer = stack.get(&reader, "/v1/events").await;
+        let events = answer.body["events"].as_array().unwrap().clone();
+        events.iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(listed().await, "e1 e30 e300");
+    stack.mark_past_days().await;
+    let before = proxy.days_read.load(Ordering::Relaxed);
+    assert_eq!(listed().await, "e1 e30 e300");
+    assert!(proxy.days_read.load(Ordering::Relaxed) - before <= 8);
 }
