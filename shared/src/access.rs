@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     config::{ConfigError, Variables},
     event::{Actor, ActorType, Event, RecordedBy, Tenant},
-    folding::fold,
+    folding::fold_identity,
     problem::Problem,
 };
 
@@ -40,6 +40,8 @@ pub enum Permission {
 pub struct Access {
     tenant_claim: String,
     email_claim: String,
+    /// The claim that has to be there and be true for the e-mail address to count.
+    verified_claim: Option<String>,
     role_claim: String,
     role_map: BTreeMap<String, Vec<Permission>>,
     scopes: [(Permission, String); 5],
@@ -54,8 +56,10 @@ pub struct Caller {
     pub permissions: Vec<Permission>,
     /// The token's `sub`.
     pub sub: String,
-    /// The token's e-mail address.
+    /// The token's e-mail address, where the issuer says that it is theirs.
     pub email: Option<String>,
+    /// Whether the token is a person's: it names an e-mail address, verified or not.
+    pub is_person: bool,
     /// The client the token was issued to.
     pub client_id: Option<String>,
 }
@@ -73,6 +77,7 @@ impl Access {
         Ok(Self {
             tenant_claim: text("TENANT_CLAIM")?,
             email_claim: text("EMAIL_CLAIM")?,
+            verified_claim: variables.optional("EMAIL_VERIFIED_CLAIM").filter(|it| !it.is_empty()).map(str::to_owned),
             role_claim: text("ROLE_CLAIM")?,
             role_map,
             scopes: [
@@ -107,6 +112,12 @@ impl Access {
         self.caller_of(&claims)
     }
 
+    /// Whether the token's e-mail address counts: nothing says that it is not verified, and the claim that has to say that it is does so.
+    fn is_verified(&self, claims: &Map<String, Value>) -> bool {
+        claims.get("email_verified").is_none_or(says_true)
+            && self.verified_claim.as_ref().is_none_or(|name| claims.get(name).is_some_and(says_true))
+    }
+
     fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
         let text = |name: &str| {
             claims.get(name).and_then(Value::as_str).filter(|text| (1..=256).contains(&text.len())).map(str::to_owned)
@@ -136,8 +147,25 @@ impl Access {
         permissions.dedup();
         // OAuth says client_id, OpenID Connect and Entra say azp, Entra's first version says appid.
         let client_id = ["client_id", "azp", "appid"].into_iter().find_map(text);
-        Ok(Caller { tenants, permissions, sub, email: text(&self.email_claim), client_id })
+        let is_person = claims.get(&self.email_claim).is_some_and(|claim| !claim.is_null());
+        let email = text(&self.email_claim).filter(|_| self.is_verified(claims));
+        Ok(Caller { tenants, permissions, sub, email, is_person, client_id })
     }
+}
+
+/// Whether a claim says true, in any of the ways issuers write it.
+fn says_true(claim: &Value) -> bool {
+    match claim {
+        Value::Bool(flag) => *flag,
+        Value::String(text) => text == "1" || text.eq_ignore_ascii_case("true"),
+        Value::Number(number) => number.as_u64() == Some(1),
+        _ => false,
+    }
+}
+
+/// Whether an id reads like an e-mail address. As an id it is worth nothing: many issuers let people choose it.
+pub fn is_like_address(id: &str) -> bool {
+    id.contains(['@', '\u{ff20}', '\u{fe6b}'])
 }
 
 /// The payload of a token, which the gateway has verified.
@@ -222,15 +250,17 @@ impl Caller {
         if actor.kind != ActorType::User || (actor.name.is_some() && actor.email.is_none()) {
             return false;
         }
-        let own_id = actor.id.as_ref().map(|id| *id == self.sub);
-        let own_email =
-            actor.email.as_ref().map(|email| self.email.as_ref().is_some_and(|own| fold(own) == fold(email)));
+        let is_own_address =
+            |address: &String| self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address));
+        // Sentences show an id that reads like an address as one, so it has to be the verified address.
+        let own_id = actor.id.as_ref().map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
+        let own_email = actor.email.as_ref().map(is_own_address);
         matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
     }
 
     /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
     pub fn actor(&self) -> Actor {
-        let kind = if self.email.is_some() { ActorType::User } else { ActorType::Service };
+        let kind = if self.is_person { ActorType::User } else { ActorType::Service };
         Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
     }
 
@@ -247,7 +277,12 @@ mod tests {
     use serde_json::json;
 
     fn access() -> Access {
+        access_with("")
+    }
+
+    fn access_with(verified: &str) -> Access {
         let variables = [
+            ("EMAIL_VERIFIED_CLAIM", verified),
             ("TENANT_CLAIM", "https://idp.example/tenant"),
             ("EMAIL_CLAIM", "email"),
             ("ROLE_CLAIM", "roles"),
@@ -283,6 +318,75 @@ mod tests {
             claims["sub"] = json!("s");
             claims["https://idp.example/tenant"] = json!("acme");
             assert_eq!(caller_of(claims.clone()).unwrap().permissions, permissions, "{claims}");
+        }
+    }
+
+    #[test]
+    fn an_address_counts_where_the_issuer_verified_it() {
+        for (verified, more, counts) in [
+            ("", json!({}), true),
+            ("", json!({"email_verified": true}), true),
+            ("", json!({"email_verified": "true"}), true),
+            ("", json!({"email_verified": false}), false),
+            ("", json!({"email_verified": "false"}), false),
+            ("", json!({"email_verified": null}), false),
+            ("", json!({"xms_edov": false}), true),
+            ("email_verified", json!({}), false),
+            ("email_verified", json!({"email_verified": true}), true),
+            ("xms_edov", json!({}), false),
+            ("xms_edov", json!({"xms_edov": "1"}), true),
+            ("xms_edov", json!({"xms_edov": 1}), true),
+            ("xms_edov", json!({"xms_edov": "0"}), false),
+            ("xms_edov", json!({"xms_edov": true, "email_verified": false}), false),
+        ] {
+            let mut claims = json!({"sub": "s", "email": "ann@acme.example", "https://idp.example/tenant": "acme"});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let caller = access_with(verified).caller_of(claims.as_object().unwrap()).unwrap();
+            assert_eq!(caller.email.is_some(), counts, "{verified:?} {claims}");
+            // Somebody whose address does not count is no machine.
+            assert_eq!((caller.is_person, caller.actor().kind), (true, ActorType::User), "{claims}");
+        }
+        let machine = caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme"})).unwrap();
+        assert_eq!((machine.is_person, machine.actor().kind), (false, ActorType::Service));
+    }
+
+    #[test]
+    fn an_event_is_ones_own_by_the_sub_or_the_verified_address() {
+        let own = |claims: Value, actor: Value| {
+            let mut claims = claims;
+            claims["https://idp.example/tenant"] = json!("acme");
+            let actor: Actor = serde_json::from_value(actor).unwrap();
+            let id = crate::event::EventId::fresh();
+            let tenant = Tenant::new("acme").unwrap();
+            let at = crate::instant::Instant::from_millis(0);
+            caller_of(claims).unwrap().is_actor_of(&Event::of_service(id, &tenant, "user.logged_in", at, actor))
+        };
+        let ann = json!({"sub": "s-1", "email": "ann@acme.example"});
+        for (claims, actor, is_own) in [
+            (&ann, json!({"type": "user", "id": "s-1"}), true),
+            (&ann, json!({"type": "user", "email": "ANN@acme.example"}), true),
+            (&ann, json!({"type": "user", "id": "Ann@acme.example"}), true),
+            (&ann, json!({"type": "user", "id": "s-1", "email": "bob@acme.example"}), false),
+            (&ann, json!({"type": "user", "id": "S-1"}), false),
+            (
+                &json!({"sub": "s-1", "email": "sam@acme.example"}),
+                json!({"type": "user", "email": "ſam@acme.example"}),
+                false,
+            ),
+            (&json!({"sub": "ann@acme.example"}), json!({"type": "user", "id": "ann@acme.example"}), false),
+            (&json!({"sub": "ann＠acme.example"}), json!({"type": "user", "id": "ann＠acme.example"}), false),
+            (
+                &json!({"sub": "ann@acme.example", "email": "ann@acme.example"}),
+                json!({"type": "user", "id": "ann@acme.example"}),
+                true,
+            ),
+            (
+                &json!({"sub": "ann@acme.example", "email": "ann@acme.example", "email_verified": false}),
+                json!({"type": "user", "id": "ann@acme.example"}),
+                false,
+            ),
+        ] {
+            assert_eq!(own(claims.clone(), actor.clone()), is_own, "{claims} {actor}");
         }
     }
 

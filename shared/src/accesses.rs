@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     catalogue,
     event::{Actor, ActorType, AskedWindow, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
-    folding::fold,
+    folding::{fold, fold_identity},
     instant::Instant,
     session::Story,
     window,
@@ -373,9 +373,10 @@ pub fn names(party: &Party) -> Vec<String> {
 
 /// The folded names by which a person may be named again: the name to show only where it is all there is, as others may have it too.
 pub fn person_names(party: &Party) -> Vec<String> {
-    let mut names: Vec<String> = [&party.email, &party.id].into_iter().flatten().map(|name| fold(name)).collect();
+    let mut names: Vec<String> =
+        [&party.email, &party.id].into_iter().flatten().map(|name| fold_identity(name)).collect();
     if names.is_empty() {
-        names.extend(party.name.as_deref().map(fold));
+        names.extend(party.name.as_deref().map(fold_identity));
     }
     names.dedup();
     names
@@ -1052,7 +1053,7 @@ fn told_assignment(event: &Event) -> Option<String> {
 /// Whether two name one thing: by id, else by any name.
 pub fn is_one(a: &Party, b: &Party) -> bool {
     match (&a.id, &b.id) {
-        (Some(a), Some(b)) => fold(a) == fold(b),
+        (Some(a), Some(b)) => fold_identity(a) == fold_identity(b),
         _ => {
             let own = names(a);
             names(b).iter().any(|name| own.contains(name))
@@ -1063,7 +1064,7 @@ pub fn is_one(a: &Party, b: &Party) -> bool {
 /// Whether two parties are the same somebody, as far as their own names say: by address or id, or by name where one of them has nothing else.
 pub fn is_same(a: &Party, b: &Party) -> bool {
     let both = |a: &Option<String>, b: &Option<String>| match (a, b) {
-        (Some(a), Some(b)) => Some(fold(a) == fold(b)),
+        (Some(a), Some(b)) => Some(fold_identity(a) == fold_identity(b)),
         _ => None,
     };
     match (both(&a.id, &b.id), both(&a.email, &b.email)) {

@@ -89,6 +89,7 @@ impl From<ReadError> for Problem {
                 Self::unavailable("the storage did not answer in time; nothing is lost, ask again")
             }
             ReadError::Damaged(error) => Self::internal(&error),
+            ReadError::TooLarge(error) => Self::invalid(format!("nothing was stored: {error}"), Vec::new()),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     accesses::{self, Access, Decision, Kind, Verdict},
     event::{ActorType, Event, EventId, Outcome, Party, Recorded, Tenant},
-    folding::fold,
+    folding::fold_identity,
     instant::Instant,
     person::Known,
     review,
@@ -159,7 +159,7 @@ impl People {
 
 /// How a name of a kind is looked up.
 pub fn alias(kind: char, name: &str) -> String {
-    format!("{kind}:{}", fold(name))
+    format!("{kind}:{}", fold_identity(name))
 }
 
 /// What the rules know besides the access.

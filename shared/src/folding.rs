@@ -8,9 +8,56 @@ pub fn fold(text: &str) -> String {
     UniCase::unicode(text).to_folded_case()
 }
 
+/// Case folding for identity: whether two names are one person, account or organisation. As [`fold`], but no character outside ASCII becomes
+/// one inside it. `ſam@acme.example` and `sam@acme.example` are two mailboxes, as are names with the Kelvin sign and with `k`, or with `ß` and
+/// with `ss`; whoever can register the one must not pass for the other.
+pub fn fold_identity(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let mut folded = String::with_capacity(text.len());
+    let mut buffer = [0; 4];
+    for character in text.chars() {
+        let of_one = fold(character.encode_utf8(&mut buffer));
+        let lower = || character.to_lowercase();
+        if character.is_ascii() || of_one.chars().all(|it| !it.is_ascii()) {
+            folded.push_str(&of_one);
+        } else if lower().all(|it| !it.is_ascii()) {
+            folded.extend(lower());
+        } else {
+            folded.push(character);
+        }
+    }
+    folded
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn identity_never_crosses_into_ascii() {
+        for (a, b) in [
+            ("ANN@ACME.example", "ann@acme.EXAMPLE"),
+            ("ÄNN@acme.example", "änn@acme.example"),
+            ("ΌΣΟΣ", "όσος"),
+            ("STRAẞE", "straße"),
+            ("\u{212b}sa", "åsa"),
+        ] {
+            assert_eq!(fold_identity(a), fold_identity(b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("ſam", "sam"),
+            ("\u{212a}im", "kim"),
+            ("straße", "strasse"),
+            ("STRAẞE", "STRASSE"),
+            ("oﬃce", "office"),
+            ("İan", "ian"),
+            ("İan", "i\u{307}an"),
+        ] {
+            assert_ne!(fold_identity(a), fold_identity(b), "{a} {b}");
+        }
+    }
 
     #[test]
     fn folds_fully() {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     fields::{self, NAME_BYTES, TEXT_BYTES},
-    folding::fold,
+    folding::fold_identity,
     ijson::FieldError,
     instant::Instant,
 };
@@ -130,7 +130,7 @@ impl Organisation {
     /// Whether an address is one of its people's; none where nothing says which domains it has.
     pub fn has(&self, address: &str) -> Option<bool> {
         let domain = home_domain(address)?;
-        if self.domains.is_empty() { None } else { Some(self.domains.iter().any(|own| fold(own) == domain)) }
+        if self.domains.is_empty() { None } else { Some(self.domains.iter().any(|own| fold_identity(own) == domain)) }
     }
 
     /// All who vouch for it.
@@ -156,7 +156,7 @@ pub fn is_domain(text: &str) -> bool {
 /// The domain that an address or user principal name is at home in, folded. A guest's name in a directory holds the address
 /// they were invited by, `alex_fabrikam.example#EXT#@tenant.onmicrosoft.com`.
 fn home_domain(address: &str) -> Option<String> {
-    let folded = fold(address);
+    let folded = fold_identity(address);
     let domain = match folded.split_once("#ext#") {
         Some((invited, _)) => invited.rsplit_once('_')?.1,
         None => folded.rsplit_once('@')?.1,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{Actor, Party},
     fields::{self, Fields, NAME_BYTES, TEXT_BYTES},
-    folding::fold,
+    folding::fold_identity,
     ijson::FieldError,
     length::Length,
     organisation,
@@ -236,7 +236,7 @@ impl<'p> Somebody<'p> {
             let mut comparable = self.names().filter(|name| Sort::of(name) == sort).peekable();
             match comparable.peek() {
                 None => Verdict::Unknown,
-                Some(_) => comparable.any(|name| fold(name) == fold(listed)).into(),
+                Some(_) => comparable.any(|name| fold_identity(name) == fold_identity(listed)).into(),
             }
         }))
     }
@@ -246,7 +246,7 @@ impl<'p> Somebody<'p> {
         match self.person.map(|known| &known.person.groups) {
             _ if groups.is_empty() => Verdict::No,
             Some(own) if !own.is_empty() => {
-                own.iter().any(|own| groups.iter().any(|group| fold(group) == fold(own))).into()
+                own.iter().any(|own| groups.iter().any(|group| fold_identity(group) == fold_identity(own))).into()
             }
             _ => Verdict::Unknown,
         }
@@ -440,16 +440,17 @@ fn is_sponsor(
 impl Requestors {
     fn allow(&self, somebody: &Somebody<'_>, organisations: &[organisation::Configured]) -> Verdict {
         let Self { all, members, users, groups, organisations: named, configured_organisations } = self;
-        let of_organisation = |id: &String| match organisations.iter().find(|it| fold(&it.id) == fold(id)) {
-            Some(it) => somebody.belongs_to(&it.organisation),
-            None => Verdict::Unknown,
-        };
+        let of_organisation =
+            |id: &String| match organisations.iter().find(|it| fold_identity(&it.id) == fold_identity(id)) {
+                Some(it) => somebody.belongs_to(&it.organisation),
+                None => Verdict::Unknown,
+            };
         let configured = organisations.iter().filter(|it| it.organisation.state == organisation::State::Configured);
         let mut addresses = somebody.addresses().peekable();
         let is_member = match addresses.peek() {
             None => Verdict::Unknown,
             // How a directory marks a guest's name.
-            Some(_) => Verdict::from(!addresses.any(|address| fold(address).contains("#ext#"))),
+            Some(_) => Verdict::from(!addresses.any(|address| fold_identity(address).contains("#ext#"))),
         };
         Verdict::any([
             Verdict::from(*all),

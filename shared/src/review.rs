@@ -12,16 +12,17 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    access::Caller,
+    access::{Caller, is_like_address},
     accesses::{self, Access},
     checkpoint::People,
     event::{Actor, EventId, Party, RecordedBy},
     fields::{self, Fields, NAME_BYTES, TEXT_BYTES},
-    folding::fold,
+    folding::fold_identity,
     ijson::FieldError,
     instant::Instant,
     organisation,
-    package::{self, Policy, Somebody},
+    package::{self, Package, Policy, Somebody},
+    store::size::SORT_BYTES,
     zone::{self, Bound},
 };
 
@@ -341,9 +342,11 @@ impl Review {
     /// Whether somebody is among those who review, by any name of theirs. Where nobody is named, whoever may operate is.
     pub fn is_for(&self, reviewer: &Party, people: &People) -> bool {
         let known = people.find(reviewer).into_iter().flat_map(|known| known.person.aliases().map(|(_, name, _)| name));
-        let own = [&reviewer.id, &reviewer.email].into_iter().flatten().map(String::as_str);
-        let names: Vec<_> = known.chain(own).map(fold).collect();
-        self.asked.reviewers.is_empty() || self.asked.reviewers.iter().any(|address| names.contains(&fold(address)))
+        let id = reviewer.id.as_ref().filter(|id| !is_like_address(id));
+        let own = [id, reviewer.email.as_ref()].into_iter().flatten().map(String::as_str);
+        let names: Vec<_> = known.chain(own).map(fold_identity).collect();
+        self.asked.reviewers.is_empty()
+            || self.asked.reviewers.iter().any(|address| names.contains(&fold_identity(address)))
     }
 }
 
@@ -414,6 +417,18 @@ fn policy_id(package: &str, policy: &str) -> String {
     format!("{}/{policy}", package.replace('%', "%25").replace('/', "%2F"))
 }
 
+/// What is wrong with a package of that id whose policies no review could name: an item of a review is found by both ids.
+pub fn check_policy_ids(id: &str, package: &Package) -> Result<(), FieldError> {
+    let long = |policy: &Policy| policy_id(id, &policy.id).len() > SORT_BYTES;
+    match package.policies.iter().position(long) {
+        None => Ok(()),
+        Some(place) => {
+            let detail = "is too long beside the package's id: together they name the policy in reviews";
+            Err(FieldError::new(format!("/policies/{place}/id"), detail))
+        }
+    }
+}
+
 /// A hash of what is told of an access, apart from what people thought of it afterwards.
 pub fn told_of(access: &Access) -> String {
     let (findings, reviews, events, pending) = Default::default();
@@ -479,9 +494,10 @@ pub fn part_in_policy(
 }
 
 /// Whether two are one: the same person, or by any name that both are called.
-fn is_one(a: &Party, b: &Party, people: &People) -> bool {
-    let names =
-        |party: &Party| -> Vec<String> { [&party.id, &party.email].into_iter().flatten().map(|it| fold(it)).collect() };
+pub fn is_one(a: &Party, b: &Party, people: &People) -> bool {
+    let names = |party: &Party| -> Vec<String> {
+        [&party.id, &party.email].into_iter().flatten().map(|it| fold_identity(it)).collect()
+    };
     let own = names(a);
     people.is_same(a, b) || names(b).iter().any(|name| own.contains(name))
 }

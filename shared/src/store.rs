@@ -19,7 +19,10 @@
 //! | [`orders`] | which orders to end windows are there; how far is each; whom did it end |
 //! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
 //! | [`follow`] | which accesses and findings do these events change |
+//! | [`dispositions`] | who may disposition a finding |
 //! | [`reports`] | what do reports answer |
+//! | [`places`] | how many of something a tenant may have, and who has them |
+//! | [`size`] | does an item fit |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
 //! | [`streams`] | how far is a stream; who works on it |
 //! | [`saved`] | which searches are saved; which runs are there; which does a schedule make now |
@@ -27,6 +30,7 @@
 
 pub mod by_id;
 mod days;
+pub mod dispositions;
 pub mod document;
 pub mod exports;
 pub mod feed;
@@ -38,12 +42,14 @@ pub mod listing;
 pub mod orders;
 pub mod outbox;
 pub mod packages;
+pub mod places;
 pub mod plan;
 pub mod projections;
 pub mod reports;
 pub mod reviews;
 pub mod saved;
 pub mod search;
+pub mod size;
 pub mod streams;
 mod transaction;
 pub mod windows;
@@ -117,6 +123,9 @@ pub enum ReadError {
     /// An item is not as this service writes it.
     #[error(transparent)]
     Damaged(#[from] item::Damaged),
+    /// No item can hold what is to be written, however often it is tried.
+    #[error(transparent)]
+    TooLarge(#[from] size::TooLarge),
 }
 
 impl Store {
@@ -207,6 +216,9 @@ impl Store {
 
     /// One item of the state table, if it is there.
     async fn state_item(&self, pk: String, sk: &str, deadline: Deadline) -> Result<Option<item::Item>, Unavailable> {
+        if !size::is_key(&pk, sk) {
+            return Ok(None);
+        }
         let call = self
             .client
             .get_item()

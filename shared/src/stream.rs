@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Most streams of a tenant.
-pub const MOST_STREAMS: usize = 10;
+pub const MOST_STREAMS: usize = 25;
 /// Most secrets of a stream: the one that is used, the one that comes, the one that goes.
 const MOST_SECRETS: usize = 3;
 /// Longest address, in bytes.

@@ -48,7 +48,9 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
             "{text:?} is no time; write one like 2026-11-22T00:26:07Z, 2026-11-22T00:26:07+01:00{plus}, 2026-11-22T00:26 or 2026-11-22"
         )
     };
-    if !text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte)) {
+    // An offset that no clock has is no reason to read the time as if it had none.
+    let has_offset = text.split_once('T').is_some_and(|(_, time)| time.contains('-'));
+    if has_offset || !text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte)) {
         return Err(unreadable());
     }
     if let (10, Ok(date)) = (text.len(), text.parse::<Date>()) {
@@ -151,8 +153,18 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_with_a_remedy() {
-        for text in ["", "yesterday", "2026-6-1", "2026-02-30", "20260601", "2026-06-01T", "2026-06-01T25:00", "12:00"]
-        {
+        for text in [
+            "",
+            "yesterday",
+            "2026-6-1",
+            "2026-02-30",
+            "20260601",
+            "2026-06-01T",
+            "2026-06-01T25:00",
+            "12:00",
+            "2026-06-01T12:00:00-24:00",
+            "2026-06-01T12:00:00+24:00",
+        ] {
             check(text, "UTC", Bound::Since, Err("is no time; write one like"));
         }
         check("2026-06-01T12:00:00 02:00", "UTC", Bound::Since, Err("%2B"));

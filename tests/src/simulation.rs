@@ -541,6 +541,7 @@ async fn configure(world: &Arc<World>) {
         permissions: Vec::new(),
         sub: "it".to_owned(),
         email: None,
+        is_person: false,
         client_id: None,
     };
     for number in 0..world.plan.directories {
@@ -756,6 +757,7 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
                 }
                 Insertion::Unavailable => continue,
                 Insertion::Conflict(..) => panic!("seed {}: a conflict with itself", world.plan.seed),
+                Insertion::TooLarge(why) => panic!("seed {}: {why}", world.plan.seed),
             },
             Recording::Refused(errors) => {
                 // So many requests hold the account already.

@@ -14,10 +14,10 @@ use shared::{
     fields::NAME_BYTES,
     paging,
     problem::Problem,
-    saved::Cause,
     store::{
-        ReadError, Trail,
+        Trail,
         exports::{Begun, JobKey, Next, StoredJob},
+        places::Full,
     },
 };
 
@@ -25,8 +25,6 @@ use crate::{Export, saved};
 
 /// How long a link is good for.
 const LINK: Duration = Duration::from_secs(600);
-/// Jobs that a tenant may have under way at a time.
-const AT_ONCE: usize = 5;
 
 /// Answers one request.
 ///
@@ -126,19 +124,14 @@ async fn create(
         asked,
         saved: None,
     };
-    let is_known = match &key {
-        Some(key) => trail.has_export_key(key).await?,
-        None => false,
-    };
-    if !is_known {
-        require_room(trail, request, caller, &job.asked).await?;
-    }
+    let asked = job.asked.clone();
     let stored = match trail.begin_export(job, key.as_ref(), trail.now).await? {
         Begun::New(stored) => {
             function.call_worker("", &trail.tenant, &stored.job.id).await;
             stored
         }
         Begun::Same(stored) => stored,
+        Begun::Full(full) => return Err(no_place(trail, request, caller, &asked, full).await),
         Begun::Other => {
             let detail = "this Idempotency-Key was given for an export that asked for something else; use another key";
             return Err(Problem::conflict(detail, Vec::new()));
@@ -147,28 +140,25 @@ async fn create(
     Ok(begun(&stored.job.id, &export::answered(&stored.job, &stored.progress, trail.now)))
 }
 
-/// # Errors
-/// 429 where the tenant has as many jobs under way as it may. That is on record.
-pub(crate) async fn require_room(
+/// The answer where there is no place for another export, which is on record: 429 where the tenant has as many under way as it may, 409 where the
+/// caller has.
+pub(crate) async fn no_place(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     asked: &Asked,
-) -> Result<(), Problem> {
-    if has_room(trail, false).await? {
-        return Ok(());
-    }
-    let reason = format!("{AT_ONCE} exports are under way");
+    full: Full,
+) -> Problem {
+    let reason = match full {
+        Full::Tenant(most) => format!("{most} exports are under way, which is the most for a tenant"),
+        Full::Caller(most) => format!("{most} of your exports are under way, which is the most for one caller"),
+    };
     refused(trail, request, caller, None, &reason, Some(asked)).await;
-    Err(Problem::too_many(format!("{reason}; wait until one is ready, or cancel one")))
-}
-
-/// Whether a tenant may have one more job under way, of those that schedules make or of those that people ask for: neither stand in the other's way.
-pub(crate) async fn has_room(trail: &Trail<'_>, of_schedules: bool) -> Result<bool, ReadError> {
-    let is_of_schedule = |it: &StoredJob| it.job.saved.as_ref().is_some_and(|origin| origin.cause == Cause::Schedule);
-    let (jobs, _) = trail.exports(None).await?;
-    let is_counted = |it: &&StoredJob| it.progress.state.is_under_way() && is_of_schedule(it) == of_schedules;
-    Ok(jobs.iter().filter(is_counted).count() < AT_ONCE)
+    let detail = format!("{reason}; wait until one is ready, or cancel one");
+    match full {
+        Full::Tenant(_) => Problem::too_many(detail),
+        Full::Caller(_) => Problem::conflict(detail, Vec::new()),
+    }
 }
 
 /// What is answered when a job was begun, with where it is found.

@@ -13,14 +13,14 @@ use shared::{
     store::{
         ReadError, Trail,
         document::DueDocument,
-        saved::{DueRun, recorder},
+        saved::{DueBegun, DueRun, recorder},
     },
 };
 use tokio::time::Instant as Deadline;
 
 use crate::{
     Export,
-    api::{begun, has_room, no_body, require_room},
+    api::{begun, no_body, no_place},
 };
 
 /// Runs of one saved search that are made up for at a time. Where more were missed the rest follow a minute later, so that a schedule that
@@ -47,10 +47,12 @@ pub async fn run(
         400 => Problem::conflict(format!("what is saved cannot be asked for any more: {}", problem.detail), Vec::new()),
         _ => problem,
     })?;
-    require_room(trail, request, caller, &asked).await?;
     let origin = saved.origin(id, Some(&asked), trail.now, Cause::Asked);
     let job = Job { created_by: caller.actor(), recorded_by: caller.recorded_by(), ..job(trail, asked, &origin) };
-    let stored = trail.begin_run(origin.clone(), &job).await?;
+    let stored = match trail.begin_run(origin.clone(), &job).await? {
+        Ok(stored) => stored,
+        Err(full) => return Err(no_place(trail, request, caller, &job.asked, full).await),
+    };
     function.call_worker("", &trail.tenant, &job.id).await;
     let run = Run { origin, export: Some(job.id.clone()), error: None };
     Ok(begun(&job.id, &run.answered(Some((&stored.job, &stored.progress)), trail.now)))
@@ -87,16 +89,15 @@ async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: 
     let now = function.store.clock().now();
     let trail = function.store.trail(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
     let Some(due) = trail.due_run(&due.id).await? else { return Ok(First::None) };
-    if !has_room(&trail, true).await? {
-        return Ok(First::NoRoom);
-    }
     let DueRun { id, saved, at } = &due;
     match saved.asked_at(&trail, *at, Cause::Schedule) {
         Ok(asked) => {
             let origin = saved.origin(id, Some(&asked), *at, Cause::Schedule);
             let job = job(&trail, asked, &origin);
-            if let Some(stored) = trail.begin_due_run(&due, origin, &job).await? {
-                function.call_worker(own_name, &trail.tenant, &stored.job.id).await;
+            match trail.begin_due_run(&due, origin, &job).await? {
+                DueBegun::New(stored) => function.call_worker(own_name, &trail.tenant, &stored.job.id).await,
+                DueBegun::Before => {}
+                DueBegun::Full => return Ok(First::NoRoom),
             }
         }
         Err(problem) => {

@@ -93,6 +93,7 @@ impl From<ReadError> for Stop {
             ReadError::Damaged(error) => {
                 Self::Final(format!("{error}; ask for a range without its time, and report it"))
             }
+            ReadError::TooLarge(error) => Self::Final(error.to_string()),
         }
     }
 }

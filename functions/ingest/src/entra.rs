@@ -4,17 +4,20 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use shared::{
-    access::Caller,
+    access::{Caller, Permission},
     api,
     entra::{self, Told},
     event::{Event, EventId},
     ijson::FieldError,
     intake::Intake,
     problem::Problem,
-    store::{ReadError, Trail, document::Configured},
+    store::{
+        ReadError, Trail,
+        document::{Configured, Document, Kind},
+    },
 };
 
 use crate::{
@@ -79,7 +82,8 @@ impl Imported {
 /// Imports objects, and says of each, in their order, what became of it. A bad object never sinks the good ones.
 ///
 /// # Errors
-/// 503 where nothing could be begun.
+/// 403 where an object would change what somebody configured by hand and the caller is no administrator: then nothing is stored. 503 where
+/// nothing could be begun.
 pub async fn import(
     function: &Ingest,
     trail: &Trail<'_>,
@@ -95,6 +99,10 @@ pub async fn import(
             Ok(document @ (Told::Package(_) | Told::Organisation(_))) => documents.push((index, document)),
             Err(errors) => imported[index].end(Status::Invalid, errors),
         }
+    }
+
+    if let Some(id) = first_reserved(trail, caller, &documents).await? {
+        return Err(reserved(&id));
     }
 
     // Pages mostly come the newest first. What opens a window has to be told before what ends it.
@@ -127,13 +135,19 @@ pub async fn import(
                 entry.end(Status::Created, []);
                 entry.version = Some(version);
             }
-            Ok((Configured::Unchanged, version)) => entry.version = Some(version),
+            // Packages and organisations are not counted.
+            Ok((Configured::Unchanged | Configured::Full(_), version)) => entry.version = Some(version),
             Ok((Configured::Taken(alias, other), _)) => {
                 let detail =
                     format!("{:?} is the name of the package {other:?}; rename or delete that one first", alias.name);
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
             }
-            Err(error) => {
+            // Somebody configured it in this moment.
+            Err(NotConfigured::Reserved) => return Err(reserved(&id)),
+            Err(NotConfigured::Read(ReadError::TooLarge(why))) => {
+                entry.end(Status::Invalid, [FieldError::new("", why.to_string())]);
+            }
+            Err(NotConfigured::Read(error)) => {
                 tracing::warn!(%id, %error, "what was imported of {id} was not stored: {error}");
                 entry.end(Status::Unavailable, []);
             }
@@ -143,8 +157,62 @@ pub async fn import(
     Ok(answer(imported))
 }
 
+/// Why a document was not configured.
+enum NotConfigured {
+    /// Somebody configured it by hand, and the caller is no administrator.
+    Reserved,
+    Read(ReadError),
+}
+
+impl From<ReadError> for NotConfigured {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+fn reserved(id: &str) -> Problem {
+    Problem::forbidden(format!(
+        "{id:?} was configured by hand, and this import would change it, which needs the permission audit:admin; nothing of this request was stored. Leave it out, or import it as an administrator"
+    ))
+}
+
+/// The first of the documents that was configured by hand, and that the caller may not change.
+async fn first_reserved(
+    trail: &Trail<'_>,
+    caller: &Caller,
+    documents: &[(usize, Told)],
+) -> Result<Option<String>, ReadError> {
+    if caller.may(Permission::Admin) {
+        return Ok(None);
+    }
+    let would_change = async |told: &Told| -> Result<Option<String>, ReadError> {
+        let (kind, id) = match told {
+            Told::Package(package) => (Kind::Package, &package.id),
+            Told::Organisation(organisation) => (Kind::Organisation, &organisation.id),
+            Told::Events(_) => return Ok(None),
+        };
+        let there = trail.document(kind, id).await?.filter(|there: &Document| !there.is_imported);
+        let Some(there) = there else { return Ok(None) };
+        let is_changed = match told {
+            Told::Package(package) => {
+                let before = there.read()?;
+                before.is_some() && before != Some(package.onto(before.clone()))
+            }
+            Told::Organisation(organisation) => {
+                let before = there.read()?;
+                before.is_some() && before != Some(organisation.onto(before.clone()))
+            }
+            Told::Events(_) => false,
+        };
+        Ok(is_changed.then(|| id.clone()))
+    };
+    let checks: Vec<_> = documents.iter().map(|(_, told)| would_change(told)).collect();
+    let found: Vec<Option<String>> = stream::iter(checks).buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().next())
+}
+
 /// What came of a document: its place among the objects, its id, and its version by then.
-type OfDocument = (usize, String, Result<(Configured, u64), ReadError>);
+type OfDocument = (usize, String, Result<(Configured, u64), NotConfigured>);
 
 /// Configures what the objects say, those of one id one after the other.
 async fn configure(trail: &Trail<'_>, caller: &Caller, documents: Vec<(usize, Told)>) -> Vec<OfDocument> {
@@ -157,16 +225,19 @@ async fn configure(trail: &Trail<'_>, caller: &Caller, documents: Vec<(usize, To
         };
         by_id.entry(key).or_default().push((index, told));
     }
+    let is_admin = caller.may(Permission::Admin);
     let one_id = by_id.into_iter().map(|((_, id), documents)| async move {
         let mut results = Vec::with_capacity(documents.len());
         for (index, told) in documents {
             let result = match &told {
                 Told::Package(package) => {
-                    trail.configure_package(&id, caller, |there| Ok::<_, ReadError>(Some(package.onto(there)))).await
+                    let want = |there, is_reserved| allowed(there, is_reserved && !is_admin, |it| package.onto(it));
+                    trail.configure_package(&id, caller, true, want).await
                 }
                 Told::Organisation(organisation) => {
-                    let want = |there| Ok::<_, ReadError>(Some(organisation.onto(there)));
-                    trail.configure_organisation(&id, caller, want).await
+                    let want =
+                        |there, is_reserved| allowed(there, is_reserved && !is_admin, |it| organisation.onto(it));
+                    trail.configure_organisation(&id, caller, true, want).await
                 }
                 Told::Events(_) => continue,
             };
@@ -176,6 +247,19 @@ async fn configure(trail: &Trail<'_>, caller: &Caller, documents: Vec<(usize, To
     });
     let results: Vec<_> = stream::iter(one_id).buffer_unordered(AT_ONCE).collect().await;
     results.into_iter().flatten().collect()
+}
+
+/// What an object makes of what is there, unless that is not to be changed.
+fn allowed<T: Clone + PartialEq>(
+    there: Option<T>,
+    is_fixed: bool,
+    onto: impl FnOnce(Option<T>) -> T,
+) -> Result<Option<T>, NotConfigured> {
+    let after = onto(there.clone());
+    if is_fixed && there.as_ref() != Some(&after) {
+        return Err(NotConfigured::Reserved);
+    }
+    Ok(Some(after))
 }
 
 fn answer(mut imported: Vec<Imported>) -> ApiGatewayV2httpResponse {

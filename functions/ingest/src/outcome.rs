@@ -36,6 +36,7 @@ impl Outcome {
             Insertion::Duplicate(recorded) => Self::Duplicate(Box::new(recorded)),
             Insertion::Conflict(sent, there) if is_same(&sent, &there.event) => Self::Duplicate(Box::new(there)),
             Insertion::Conflict(sent, there) => Self::Conflict(id, differences(&sent, &there.event)),
+            Insertion::TooLarge(why) => Self::Invalid(vec![FieldError::new("", why)]),
             Insertion::Unavailable => Self::Unavailable(Some(id)),
         }
     }

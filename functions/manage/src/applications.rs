@@ -47,7 +47,8 @@ pub async fn put(
     store.remember(&trail.tenant, trail.deadline).await?;
     let status = match trail.configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
         Configured::Created => 201,
-        Configured::Changed | Configured::Unchanged => 200,
+        // Applications are not counted.
+        Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
             let detail = format!("{name:?} is the name of the application {other:?}; rename or delete that one first");
             return Err(Problem::conflict("another application has this name", vec![FieldError::new(pointer, detail)]));

@@ -9,7 +9,7 @@ use shared::{
     event::{Event, EventId, Party, Session},
     finding::{Finding, Said, State, Verdict},
     problem::Problem,
-    store::{ReadError, Trail, Unavailable, insert::Insertion, projections::Kind},
+    store::{ReadError, Trail, Unavailable, dispositions::Refusal, insert::Insertion, projections::Kind},
 };
 
 /// How often what others say at the same time is read anew.
@@ -18,7 +18,7 @@ const TRIES: usize = 5;
 /// `POST /v1/findings/{id}/disposition`: what somebody makes of a finding, with the reason, and who has it from then on.
 ///
 /// # Errors
-/// 404; 409 where it was withdrawn; 422 for what is wrong with the request; 503.
+/// 403 where nothing tells the caller from the people it is about; 404; 409 where it was withdrawn, or is about the caller; 422 for what is wrong with the request; 503.
 pub async fn disposition(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -45,6 +45,11 @@ pub async fn disposition(
                 == (said.disposition, &said.reason, &said.owner, &by)
         {
             return Ok(api::json(200, &finding));
+        }
+        match trail.disposition_refusal(&finding, caller).await? {
+            None => {}
+            Some(Refusal::Concerned(why)) => return Err(Problem::conflict(why, Vec::new())),
+            Some(Refusal::Unknown(why)) => return Err(Problem::forbidden(why)),
         }
         let number = finding.dispositions.len() + 1;
         let about = [id.as_str(), &finding.raised.to_string(), &number.to_string()];

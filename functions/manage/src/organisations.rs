@@ -21,8 +21,8 @@ pub async fn put(
     let id = api::configured_id(request)?;
     let organisation = Organisation::read(&api::json_body(request)?)
         .map_err(|errors| Problem::invalid("the organisation was not stored", errors))?;
-    let want = |_: Option<Organisation>| Ok::<_, Problem>(Some(organisation.clone()));
-    let (configured, version) = trail.configure_organisation(id, caller, want).await?;
+    let want = |_: Option<Organisation>, _| Ok::<_, Problem>(Some(organisation.clone()));
+    let (configured, version) = trail.configure_organisation(id, caller, false, want).await?;
     // Organisations have no name that another could have.
     let status = if configured == Configured::Created { 201 } else { 200 };
     Ok(api::json(status, &organisation::Configured { id: id.to_owned(), version, organisation }))
@@ -39,7 +39,7 @@ pub async fn delete(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = api::configured_id(request)?;
     let missing = || Problem::not_found("no organisation with this id is configured in the tenant");
-    let want = |there: Option<Organisation>| there.map(|_| None).ok_or_else(missing);
-    trail.configure_organisation(id, caller, want).await?;
+    let want = |there: Option<Organisation>, _| there.map(|_| None).ok_or_else(missing);
+    trail.configure_organisation(id, caller, false, want).await?;
     Ok(api::no_content())
 }

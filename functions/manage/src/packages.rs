@@ -7,6 +7,7 @@ use shared::{
     ijson::FieldError,
     package::{self, Package},
     problem::Problem,
+    review,
     store::{
         Trail,
         document::{Alias, Configured},
@@ -23,13 +24,15 @@ pub async fn put(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = api::configured_id(request)?;
-    let package = Package::read(&api::json_body(request)?)
-        .map_err(|errors| Problem::invalid("the package was not stored", errors))?;
-    let want = |_: Option<Package>| Ok::<_, Problem>(Some(package.clone()));
-    let (configured, version) = trail.configure_package(id, caller, want).await?;
+    let refused = |errors| Problem::invalid("the package was not stored", errors);
+    let package = Package::read(&api::json_body(request)?).map_err(refused)?;
+    review::check_policy_ids(id, &package).map_err(|error| refused(vec![error]))?;
+    let want = |_: Option<Package>, _| Ok::<_, Problem>(Some(package.clone()));
+    let (configured, version) = trail.configure_package(id, caller, false, want).await?;
     let status = match configured {
         Configured::Created => 201,
-        Configured::Changed | Configured::Unchanged => 200,
+        // Packages are not counted.
+        Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
             let detail = format!("{name:?} is the name of the package {other:?}; rename or delete that one first");
             return Err(Problem::conflict("another package has this name", vec![FieldError::new(pointer, detail)]));
@@ -49,7 +52,7 @@ pub async fn delete(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = api::configured_id(request)?;
     let missing = || Problem::not_found("no package with this id is configured in the tenant");
-    let want = |there: Option<Package>| there.map(|_| None).ok_or_else(missing);
-    trail.configure_package(id, caller, want).await?;
+    let want = |there: Option<Package>, _| there.map(|_| None).ok_or_else(missing);
+    trail.configure_package(id, caller, false, want).await?;
     Ok(api::no_content())
 }

@@ -40,7 +40,8 @@ pub async fn put(
     };
     let status = match trail.configure(Kind::Person, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
         Configured::Created => 201,
-        Configured::Changed | Configured::Unchanged => 200,
+        // People are not counted.
+        Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
             let detail = format!("{name:?} belongs to the person {other:?}; take it away there first");
             return Err(Problem::conflict(

@@ -10,9 +10,23 @@ use shared::{
     store::{
         Trail,
         document::{Configured, Document, Due, Kind, Wanted},
+        places::{Full, Places},
         saved::shown,
     },
 };
+
+/// The saved searches of a tenant.
+const PLACES: Places = Places { what: "saved", most: MOST_SAVED, are_shared: true };
+
+fn no_place(full: Full) -> Problem {
+    let why = match full {
+        Full::Tenant(most) => format!("{most} searches are saved, and {most} are the most"),
+        Full::Caller(most) => {
+            format!("you saved {most} of the {MOST_SAVED} searches a tenant may have, which is the most for one caller")
+        }
+    };
+    Problem::conflict(format!("{why}; delete one that nobody needs"), Vec::new())
+}
 
 /// `PUT /v1/saved/{id}`: makes the saved search as the body says, whole.
 ///
@@ -25,15 +39,6 @@ pub async fn put(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = api::configured_id(request)?;
     let read = Saved::read(trail, api::json_members(request)?, caller.actor())?;
-    if trail.saved(id).await?.is_none() {
-        // Two that are new at the same time may be one too many, which nobody is hurt by.
-        let count = trail.all_saved().await?.len();
-        if count >= MOST_SAVED {
-            let detail =
-                format!("{count} searches are saved, and {MOST_SAVED} are the most; delete one that nobody needs");
-            return Err(Problem::conflict(detail, Vec::new()));
-        }
-    }
     let mut answer = None;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Saved> = there.map(Document::read).transpose()?.flatten();
@@ -53,12 +58,13 @@ pub async fn put(
         let content = serde_json::to_value(&saved).map_err(|error| Problem::internal(&error))?;
         let shown = Some(shown(id, Some(saved.name.clone())));
         answer = Some(saved::Configured { id: id.to_owned(), saved, next_run_at });
-        Ok(Wanted { content: Some(content), shown, due, ..Wanted::default() })
+        Ok(Wanted { content: Some(content), shown, due, places: Some(PLACES), ..Wanted::default() })
     };
     let status = match trail.configure(Kind::Saved, id, caller, want).await? {
         Configured::Created => 201,
         // It has no name that another could have taken.
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
+        Configured::Full(full) => return Err(no_place(full)),
     };
     Ok(api::json(status, &answer))
 }

@@ -12,6 +12,7 @@ use shared::{
     store::{
         Trail,
         document::{Configured, Document, Due, Kind, Wanted},
+        places::{Full, Places},
         streams::named,
     },
     stream::{self, Asked, MOST_STREAMS, Stream},
@@ -33,6 +34,19 @@ impl Sender<'_> {
             tracing::warn!(%error, "stream {id} is not worked on at once, the schedule will: {error}");
         }
     }
+}
+
+/// The streams of a tenant.
+const PLACES: Places = Places { what: "stream", most: MOST_STREAMS, are_shared: true };
+
+fn no_place(full: Full) -> Problem {
+    let why = match full {
+        Full::Tenant(most) => format!("there are {most} streams, which is the most"),
+        Full::Caller(most) => {
+            format!("you made {most} of the {MOST_STREAMS} streams a tenant may have, which is the most for one caller")
+        }
+    };
+    Problem::conflict(format!("{why}; delete one that is not needed any more"), Vec::new())
 }
 
 fn missing() -> Problem {
@@ -59,12 +73,6 @@ pub async fn put(
     let id = api::configured_id(request)?;
     let refused = |errors| Problem::invalid("the stream was not stored", errors);
     let asked = Asked::read(&api::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
-    let (streams, _) = trail.streams(None).await?;
-    let others = streams.iter().filter(|stored| stored.stream.is_some() && stored.id != id).count();
-    if others >= MOST_STREAMS {
-        let detail = format!("there are {others} streams, which is the most; delete one that is not needed any more");
-        return Err(Problem::conflict(detail, Vec::new()));
-    }
     let oldest = trail.now.minus(trail.settings.retention());
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.map(Document::read).transpose()?.flatten();
@@ -79,12 +87,19 @@ pub async fn put(
             } else {
                 Due::At(trail.now)
             },
+            places: Some(PLACES),
             ..Wanted::default()
         })
     };
     let configured = trail.configure(Kind::Stream, id, caller, want).await?;
+    let status = match configured {
+        Configured::Created => 201,
+        // It has no name that another could have taken.
+        Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
+        Configured::Full(full) => return Err(no_place(full)),
+    };
     sender.call(trail, id).await;
-    answer(trail, id, if configured == Configured::Created { 201 } else { 200 }).await
+    answer(trail, id, status).await
 }
 
 /// `DELETE /v1/streams/{id}`: takes the stream away, its place with it. What was sent stays where it was sent.

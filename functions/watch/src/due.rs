@@ -62,7 +62,7 @@ async fn look(function: &Watch, due: &Due, end: Deadline) -> Result<(), Unavaila
         // Whatever it came to, it must not stand in front of others for ever.
         let to = match &looked {
             Ok(()) => None,
-            Err(ReadError::Damaged(_)) => Some(clock.now().plus(REST)),
+            Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => Some(clock.now().plus(REST)),
             Err(ReadError::Unavailable(_)) => return looked,
         };
         trail.postpone(due, to).await?;

@@ -96,7 +96,7 @@ pub(crate) async fn follow(function: &Watch, trail: &Trail<'_>, events: Vec<Reco
     match trail.follow(events.clone()).await {
         Ok(()) => return Ok(()),
         Err(ReadError::Unavailable(error)) => return Err(error),
-        Err(ReadError::Damaged(_)) => {}
+        Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => {}
     }
     for recorded in events {
         let id = recorded.event.id.clone();

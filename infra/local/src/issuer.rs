@@ -49,6 +49,8 @@ pub struct TokenRequest {
     pub tenants: Option<Vec<String>>,
     /// The caller's e-mail address; a machine has none.
     pub email: Option<String>,
+    /// Whether that address is verified; the token does not say if absent.
+    pub email_verified: Option<bool>,
     /// Scopes, separated by spaces.
     pub scope: Option<String>,
     /// Roles.
@@ -146,6 +148,9 @@ impl Issuer {
         }
         if let Some(roles) = &request.roles {
             set("roles", roles.clone().into());
+        }
+        if let Some(is_verified) = request.email_verified {
+            set("email_verified", is_verified.into());
         }
         let lasts = lifetime(request)?;
         let now = since_epoch(SystemTime::now()).as_secs();

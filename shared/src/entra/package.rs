@@ -7,6 +7,7 @@ use crate::{
         Approvers, MOST_APPROVALS, MOST_NAMED, MOST_POLICIES, MOST_RESOURCE_ROLES, Package, Policy, Requestors,
         Resource, ResourceRole,
     },
+    review,
 };
 
 use super::graph::{Object, long_text, name};
@@ -37,6 +38,7 @@ impl Told {
             policies: policies(object)?,
         };
         let package = told.onto(None);
+        review::check_policy_ids(&told.id, &package)?;
         let bytes = serde_json::to_string(&package).map_or(0, |json| json.len());
         if bytes > MAX_BYTES {
             return Err(FieldError::new("", format!("is a package of {bytes} bytes; {MAX_BYTES} are the most")));

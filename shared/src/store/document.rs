@@ -17,12 +17,13 @@ use tokio::time::Instant as Deadline;
 use crate::{
     access::Caller,
     event::{Event, EventId, Party, Tenant},
-    folding::fold,
+    folding::fold_identity,
     instant::Instant,
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
         keys,
+        places::{Full, Holder, Places},
         transaction::{Change, Commit},
     },
 };
@@ -87,7 +88,7 @@ pub struct Alias {
 
 impl Alias {
     fn key(&self) -> String {
-        format!("{}:{}", self.kind, fold(&self.name))
+        format!("{}:{}", self.kind, fold_identity(&self.name))
     }
 }
 
@@ -102,6 +103,10 @@ pub struct Document {
     pub content: Option<Value>,
     /// When something is to be done for it next.
     pub due_at: Option<Instant>,
+    /// Whether imports alone made it what it is.
+    pub is_imported: bool,
+    /// The caller who made it, by the token's `sub`.
+    made_by: Option<String>,
     /// The keys of its other names.
     aliases: Vec<String>,
 }
@@ -119,6 +124,10 @@ pub struct Wanted {
     pub shown: Option<Party>,
     /// When something is to be done for it next.
     pub due: Due,
+    /// How many of its kind a tenant may have, where that is bounded.
+    pub places: Option<Places>,
+    /// Whether it is what an import says, and nobody configured it by hand.
+    pub is_import: bool,
 }
 
 /// When something is to be done for a document that changes.
@@ -144,6 +153,8 @@ pub enum Configured {
     Unchanged,
     /// Another document has that name: the alias and that document's id.
     Taken(Alias, String),
+    /// The tenant, or the caller, has as many of the kind as they may.
+    Full(Full),
 }
 
 impl Document {
@@ -179,7 +190,10 @@ impl Document {
         // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
         let content = content.filter(|content: &Value| !content.is_null());
         let due_at = text(item.remove("due_at")).and_then(|at| at.parse().ok());
-        Ok(Self { generation: generation.ok_or_else(|| damaged("generation"))?, content, due_at, aliases, id })
+        let is_imported = item.get("imported") == Some(&AttributeValue::Bool(true));
+        let made_by = text(item.remove("made_by"));
+        let generation = generation.ok_or_else(|| damaged("generation"))?;
+        Ok(Self { generation, content, due_at, is_imported, made_by, aliases, id })
     }
 }
 
@@ -254,9 +268,17 @@ impl Trail<'_> {
                     return Ok((Configured::Taken(alias.clone(), other), there));
                 }
             }
-            let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted };
+            let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted, by };
             let event = step.event(&self.tenant, by, self.store.clock.now());
-            let changes = step.changes(&self.tenant);
+            let mut changes = step.changes(&self.tenant);
+            if let Some(places) = wanted.places.filter(|_| step.is_new()) {
+                // Read before who has places, so that nobody is passed over who takes one meanwhile.
+                let taken = self.taken(&places).await?;
+                if let Some(full) = places.full(&self.holders(kind).await?, &by.sub) {
+                    return Ok((Configured::Full(full), there));
+                }
+                changes.push(places.take(&self.tenant, &taken, &[]).map_err(ReadError::from)?);
+            }
             match self.commit(vec![event], None, &by.recorded_by(), changes).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
                     return Ok((Configured::Created, generation));
@@ -270,6 +292,20 @@ impl Trail<'_> {
                     let failure = format!("{} {id:?} was changed by others all the time", kind.word());
                     return Err(ReadError::from(Unavailable(failure)).into());
                 }
+            }
+        }
+    }
+
+    /// The documents of a kind that are there, with who made them.
+    async fn holders(&self, kind: Kind) -> Result<Vec<Holder>, ReadError> {
+        let (mut holders, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (documents, goes_on) = self.documents(kind, after.as_deref()).await?;
+            after = documents.last().map(|document| document.id.clone());
+            let there = documents.into_iter().filter(|document| document.content.is_some());
+            holders.extend(there.map(|document| Holder { id: document.id, by: document.made_by }));
+            if !goes_on {
+                return Ok(holders);
             }
         }
     }
@@ -349,12 +385,18 @@ struct Step<'s> {
     generation: u64,
     before: Option<&'s Document>,
     wanted: &'s Wanted,
+    by: &'s Caller,
 }
 
 impl Step<'_> {
+    /// Whether it makes a document that was not there.
+    fn is_new(&self) -> bool {
+        self.wanted.content.is_some() && self.before.is_none_or(|before| before.content.is_none())
+    }
+
     /// What the trail tells of it.
     fn event(&self, tenant: &Tenant, by: &Caller, now: Instant) -> Event {
-        let Self { kind, id, generation, before, wanted } = *self;
+        let Self { kind, id, generation, before, wanted, .. } = *self;
         let action = kind.action();
         let about = [id, &generation.to_string()];
         let id = EventId::of_service(tenant, action, &about);
@@ -369,7 +411,7 @@ impl Step<'_> {
 
     /// What it does to the state.
     fn changes(&self, tenant: &Tenant) -> Vec<Change> {
-        let Self { kind, id, generation, before, wanted } = *self;
+        let Self { kind, id, generation, before, wanted, by } = *self;
         let Wanted { content, aliases, .. } = wanted;
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let number = |number: u64| AttributeValue::N(number.to_string());
@@ -382,6 +424,12 @@ impl Step<'_> {
             ("generation", number(generation)),
             ("aliases", AttributeValue::L(has.iter().map(|alias| text(alias)).collect())),
         ];
+        if self.is_new() {
+            set.push(("made_by", text(&by.sub)));
+        }
+        // What somebody configured by hand stays theirs, also where an import by an administrator changes it.
+        let was_imported = self.is_new() || before.is_some_and(|before| before.is_imported);
+        set.push(("imported", AttributeValue::Bool(wanted.is_import && was_imported)));
         let mut remove: &[&str] = &[];
         match wanted.due {
             Due::AsBefore => {}

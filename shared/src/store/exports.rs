@@ -4,6 +4,7 @@
 //! works on it has it until the time under which it stands in the queue; a job that nobody renews there is taken up by the next.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         Pauses, ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
         keys,
+        places::{Full, Holder, Places, Taken},
         transaction::{Attribute, Change, Commit},
     },
 };
@@ -62,6 +64,19 @@ pub enum Begun {
     Same(Box<StoredJob>),
     /// The key was given for something else.
     Other,
+    /// The tenant, or the caller, has as many under way as they may.
+    Full(Full),
+}
+
+/// Exports that people ask for which a tenant may have under way at a time.
+pub const EXPORTS: Places = Places { what: "exports", most: 10, are_shared: true };
+/// The same of those that schedules make, so that neither stand in the other's way.
+pub const SCHEDULED_EXPORTS: Places = Places { what: "scheduled_exports", most: 5, are_shared: false };
+/// Jobs read side by side.
+const AT_ONCE: usize = 5;
+
+fn is_scheduled(job: &Job) -> bool {
+    job.saved.as_ref().is_some_and(|origin| origin.cause == Cause::Schedule)
 }
 
 fn text(text: &str) -> AttributeValue {
@@ -176,6 +191,13 @@ impl Trail<'_> {
                 };
             }
         }
+        let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
+        let taken = self.taken(&places).await?;
+        let mut holders = self.under_way(&taken, is_scheduled(job)).await?;
+        if let Some(full) = places.full(&holders, &job.recorded_by.sub) {
+            return Ok(Some(Begun::Full(full)));
+        }
+        holders.push(Holder { id: job.id.clone(), by: Some(job.recorded_by.sub.clone()) });
         let stored = StoredJob::new(job.clone(), due_at);
         let [pk, kept_until] = [keys::exports(&self.tenant), self.kept_until()];
         let ttl = ("ttl", AttributeValue::N(kept_until));
@@ -188,6 +210,7 @@ impl Trail<'_> {
             let named = [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
             Change::Insert(named.into())
         }));
+        changes.push(places.take(&self.tenant, &taken, &holders)?);
         changes.extend(with);
         let mut event = self.export_event(job, "export.requested", &[], job.snapshot);
         event.actor = job.created_by.clone();
@@ -203,13 +226,21 @@ impl Trail<'_> {
         }
     }
 
-    /// Whether a job was asked for by that key.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn has_export_key(&self, key: &JobKey) -> Result<bool, ReadError> {
-        let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
-        Ok(item.is_some())
+    /// Of those that took a place, the jobs that are still under way.
+    async fn under_way(&self, taken: &Taken, are_scheduled: bool) -> Result<Vec<Holder>, ReadError> {
+        let is_under_way = |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
+        if taken.is_new() {
+            // Those that were begun before places were counted.
+            let (jobs, _) = self.exports(None).await?;
+            let holder = |it: StoredJob| Holder { id: it.job.id, by: Some(it.job.recorded_by.sub) };
+            return Ok(jobs.into_iter().filter(is_under_way).map(holder).collect());
+        }
+        let reads = taken.holders.iter().map(async |holder| {
+            let job = self.export(&holder.id).await?;
+            Ok::<_, ReadError>(job.filter(is_under_way).map(|_| holder.clone()))
+        });
+        let held: Vec<Option<Holder>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+        Ok(held.into_iter().flatten().collect())
     }
 
     /// An event about a job. `about` tells it from others of that action about the same job.

@@ -23,7 +23,7 @@ use crate::{
     event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Session},
     figures::{self, Part},
     finding::{self, Finding},
-    folding::fold,
+    folding::{fold, fold_identity},
     instant::Instant,
     organisation,
     package::{self, Somebody},
@@ -525,7 +525,9 @@ impl<'t> Follower<'t> {
         let told = self.trail.insert(events, &recorder()).await;
         let recorded = told.into_iter().map(|insertion| match insertion {
             Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(_, there) => Ok(there),
-            Insertion::Unavailable => Err(Unavailable("an event about a finding was not confirmed".to_owned()).into()),
+            Insertion::TooLarge(_) | Insertion::Unavailable => {
+                Err(Unavailable("an event about a finding was not confirmed".to_owned()).into())
+            }
         });
         recorded.collect()
     }
@@ -1090,7 +1092,7 @@ impl<'t> Follower<'t> {
             }
         }
         let name = [&party.email, &party.id, &party.name].into_iter().flatten().next();
-        Ok(name.map(|name| fold(name)).unwrap_or_default())
+        Ok(name.map(|name| fold_identity(name)).unwrap_or_default())
     }
 
     /// Decisions whose approver is known not to be among those that the policy names, in the version that it was made under.

@@ -15,7 +15,10 @@ use tokio::time::Instant as Deadline;
 use crate::{
     event::{Digest, Event, EventId, Recorded, RecordedBy},
     instant::Instant,
-    store::{Pauses, Trail, Unavailable, described, item, keys},
+    store::{
+        Pauses, Trail, Unavailable, described, item, keys,
+        size::{self, TooLarge},
+    },
 };
 
 /// DynamoDB's limit for one BatchExecuteStatement.
@@ -32,6 +35,8 @@ pub enum Insertion {
     Duplicate(Recorded),
     /// Another event has its id: the one sent, and the one that is there.
     Conflict(Box<Event>, Recorded),
+    /// No item can hold it, however often it is sent; why.
+    TooLarge(String),
     /// The storage did not say. It may be stored or not; sending it again is safe.
     Unavailable,
 }
@@ -49,6 +54,8 @@ enum Answer {
     Exists,
     /// The storage will not take it however often it is sent: our fault, or a right that is missing.
     Refused,
+    /// No item can hold it, so it was not sent.
+    TooLarge(String),
     Retry,
 }
 
@@ -76,6 +83,7 @@ impl Trail<'_> {
             .map(|(place, first, event, digest)| {
                 let insertion = match &insertions[first] {
                     Insertion::Unavailable => Insertion::Unavailable,
+                    Insertion::TooLarge(why) => Insertion::TooLarge(why.clone()),
                     Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(_, there) => {
                         judged(event, digest, there.clone())
                     }
@@ -105,6 +113,7 @@ impl Trail<'_> {
         // Of each the time of the attempt that stored it.
         let mut stored: Vec<Option<Instant>> = vec![None; events.len()];
         let mut existing = Vec::new();
+        let mut too_large: HashMap<usize, String> = HashMap::new();
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut pauses = Pauses::until(self.deadline);
         while !open.is_empty() {
@@ -118,6 +127,9 @@ impl Trail<'_> {
                         Answer::Inserted(at) => stored[index] = Some(at),
                         Answer::Exists => existing.push(index),
                         Answer::Refused => {}
+                        Answer::TooLarge(why) => {
+                            too_large.insert(index, why);
+                        }
                         Answer::Retry => {
                             events[index].unacknowledged.push(stamp);
                             open.push(index);
@@ -140,7 +152,10 @@ impl Trail<'_> {
                         judged => judged,
                     }
                 }
-                None => Insertion::Unavailable,
+                None => match too_large.remove(&index) {
+                    Some(why) => Insertion::TooLarge(why),
+                    None => Insertion::Unavailable,
+                },
             },
         };
         events.into_iter().enumerate().map(insertion).collect()
@@ -153,29 +168,43 @@ impl Trail<'_> {
             // Nothing was sent, so no event can be found with this time.
             Err(_) => return (self.store.clock.now(), chunk.iter().map(|_| Answer::Retry).collect()),
         };
-        let statement = |&index: &usize| {
+        let statement = |&index: &usize| -> Result<BatchStatementRequest, TooLarge> {
             let Pending { event, digest, .. } = &events[index];
             let attributes = item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));
+            size::check(&attributes)?;
             let (statement, parameters) = statement(&self.store.events, attributes);
+            let built = BatchStatementRequest::builder().statement(statement).set_parameters(Some(parameters)).build();
             // The builder refuses a request without a statement, and there is one.
             #[allow(clippy::expect_used)]
-            BatchStatementRequest::builder()
-                .statement(statement)
-                .set_parameters(Some(parameters))
-                .build()
-                .expect("a statement is given")
+            Ok(built.expect("a statement is given"))
         };
-        let statements = chunk.iter().map(statement).collect();
+        let (mut statements, mut sent) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
+        for built in chunk.iter().map(statement) {
+            sent.push(built.map(|statement| statements.push(statement)));
+        }
+        let mut answers = if statements.is_empty() { Vec::new() } else { self.send(statements, at).await };
+        // In the order of the events again, with those that were not sent among them.
+        let mut answers = answers.drain(..);
+        let answer = |sent: Result<(), TooLarge>| match sent {
+            Ok(()) => answers.next().unwrap_or(Answer::Retry),
+            Err(why) => Answer::TooLarge(why.to_string()),
+        };
+        (at, sent.into_iter().map(answer).collect())
+    }
+
+    /// Sends statements that were stamped with a time, and gives an answer for each.
+    async fn send(&self, statements: Vec<BatchStatementRequest>, at: Instant) -> Vec<Answer> {
+        let count = statements.len();
         let call = self.store.client.batch_execute_statement().set_statements(Some(statements)).send();
         // Calls wait for each other, so the time may be over before one begins: then it times out at once.
         let until = self.deadline.min(Deadline::now() + self.store.attempt);
         let failure = match tokio::time::timeout_at(until, call).await {
-            Ok(Ok(output)) => return (at, answers(output, chunk.len(), at)),
+            Ok(Ok(output)) => return answers(output, count, at),
             Ok(Err(error)) => described(&error),
             Err(_) => format!("no answer within {:?} or the request's time", self.store.attempt),
         };
-        tracing::warn!(%failure, "a batch of {} events was not acknowledged: {failure}", chunk.len());
-        (at, chunk.iter().map(|_| Answer::Retry).collect())
+        tracing::warn!(%failure, "a batch of {count} events was not acknowledged: {failure}");
+        (0..count).map(|_| Answer::Retry).collect()
     }
 
     /// What is there under the ids that are taken, by the place of who wanted it. One that is gone again has expired this moment;

@@ -22,6 +22,7 @@
 //! | lease of the sweep | `lease` | `disable` | |
 //! | export job | `export#tenant` | its id | `due`: `due` `exports` / `due_at` a time, while something is to be done for it |
 //! | the job asked for by a key | `export_key#tenant` | `sub#key` | |
+//! | who has places, of which a tenant has only so many | `places#tenant` | what takes them: `exports`, `scheduled_exports`, `stream`, `saved` | |
 //! | run of a saved search | `saved_run#tenant#its id` | its time`#`the job's id | |
 //! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
 //! | review | `review#tenant` | its id | `due`: as a projection's, while it is open |
@@ -304,6 +305,11 @@ pub fn saved_runs(tenant: &Tenant, id: &str) -> String {
 /// A run's key among them: the time it is for, and the job that it made, if it made one.
 pub fn saved_run(at: Instant, job: Option<&str>) -> String {
     format!("{at}#{}", job.unwrap_or_default())
+}
+
+/// The partition that says who has places, of which a tenant has only so many.
+pub fn places(tenant: &Tenant) -> String {
+    format!("places#{tenant}")
 }
 
 /// The partition of the queue that jobs stand in.

@@ -101,8 +101,8 @@ impl Trail<'_> {
         self.every(Kind::Organisation, read_organisation).await
     }
 
-    /// Makes a package as `want` says, which is told what is there; none takes it away. What came of it, and the package with
-    /// its version.
+    /// Makes a package as `want` says, which is told what is there, and whether that was configured by hand and not only imported; none takes it
+    /// away. What came of it, and the version that it has by then.
     ///
     /// # Errors
     /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
@@ -110,18 +110,21 @@ impl Trail<'_> {
         &self,
         id: &str,
         by: &Caller,
-        mut want: impl FnMut(Option<Package>) -> Result<Option<Package>, E>,
+        is_import: bool,
+        mut want: impl FnMut(Option<Package>, bool) -> Result<Option<Package>, E>,
     ) -> Result<(Configured, u64), E> {
         let wanted = |there: Option<&Document>| {
             let before = there.map(Document::read::<Package>).transpose()?.flatten();
+            let is_reserved = before.is_some() && there.is_some_and(|there| !there.is_imported);
             let name_before = before.as_ref().map(|package| package.name.clone());
-            let package = want(before)?;
+            let package = want(before, is_reserved)?;
             let name = package.as_ref().map(|package| package.name.clone());
             let alias = |name| Alias { kind: NAME, name, pointer: "/name".to_owned() };
             Ok(Wanted {
                 content: content(id, package)?,
                 aliases: name.clone().map(alias).into_iter().collect(),
                 shown: Some(shown("package", id, name.or(name_before))),
+                is_import,
                 ..Wanted::default()
             })
         };
@@ -136,16 +139,19 @@ impl Trail<'_> {
         &self,
         id: &str,
         by: &Caller,
-        mut want: impl FnMut(Option<Organisation>) -> Result<Option<Organisation>, E>,
+        is_import: bool,
+        mut want: impl FnMut(Option<Organisation>, bool) -> Result<Option<Organisation>, E>,
     ) -> Result<(Configured, u64), E> {
         let wanted = |there: Option<&Document>| {
             let before = there.map(Document::read::<Organisation>).transpose()?.flatten();
+            let is_reserved = before.is_some() && there.is_some_and(|there| !there.is_imported);
             let name_before = before.as_ref().map(|organisation| organisation.name.clone());
-            let organisation = want(before)?;
+            let organisation = want(before, is_reserved)?;
             let name = organisation.as_ref().map(|organisation| organisation.name.clone());
             Ok(Wanted {
                 content: content(id, organisation)?,
                 shown: Some(shown("organisation", id, name.or(name_before))),
+                is_import,
                 ..Wanted::default()
             })
         };

@@ -17,7 +17,7 @@ use crate::{
     accesses::{self, Access, Kind as AccessKind, Standing},
     event::{EventId, Party, Recorded},
     figures::{self, Approvals, Demand},
-    folding::fold,
+    folding::{fold, fold_identity},
     instant::Instant,
     package::{self, CanRequest},
     paging::TIME_FOR_ONE_READ,
@@ -394,7 +394,7 @@ impl Places {
 pub async fn names_of(trail: &Trail<'_>, name: &str) -> Result<Vec<String>, ReadError> {
     let known = person(trail, name).await?;
     let aliases = known.iter().flat_map(|it| it.person.aliases().map(|(_, name, _)| name.to_owned()));
-    let mut names: Vec<String> = aliases.chain([name.to_owned()]).map(|name| fold(&name)).collect();
+    let mut names: Vec<String> = aliases.chain([name.to_owned()]).map(|name| fold_identity(&name)).collect();
     names.sort();
     names.dedup();
     Ok(names)

@@ -19,6 +19,7 @@ use crate::{
         exports::{Begun, JobKey, StoredJob},
         item::{Damaged, Item},
         keys,
+        places::Full,
         transaction::{Attribute, Change, Commit},
         wire,
     },
@@ -38,6 +39,17 @@ pub struct DueRun {
     pub saved: Saved,
     /// The time.
     pub at: Instant,
+}
+
+/// What became of a run that a schedule makes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DueBegun {
+    /// It is there now, with this job.
+    New(Box<StoredJob>),
+    /// Another was quicker, or the saved search was changed meanwhile; what is still due is found again.
+    Before,
+    /// As many exports of schedules as may be are under way.
+    Full,
 }
 
 impl DueRun {
@@ -100,17 +112,24 @@ impl Trail<'_> {
         }
     }
 
-    /// Stores a run that somebody asked for, with its job, which is due at once.
+    /// Stores a run that somebody asked for, with its job, which is due at once; or why there is no place for it.
     ///
     /// # Errors
     /// The storage did not answer. It may be stored or not.
-    pub async fn begin_run(&self, origin: Origin, job: &Job) -> Result<Box<StoredJob>, ReadError> {
+    pub async fn begin_run(&self, origin: Origin, job: &Job) -> Result<Result<Box<StoredJob>, Full>, ReadError> {
         let run = Run { origin, export: Some(job.id.clone()), error: None };
-        let with = vec![self.run_kept(&run)?];
-        match self.begin_export_with(job, None, self.now, with).await? {
-            Some(Begun::New(stored) | Begun::Same(stored)) => Ok(stored),
-            // An id that was just made stands nowhere else.
-            Some(Begun::Other) | None => Err(Unavailable("a run's id was taken".to_owned()).into()),
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let with = vec![self.run_kept(&run)?];
+            match self.begin_export_with(job, None, self.now, with).await? {
+                Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
+                Some(Begun::Full(full)) => return Ok(Err(full)),
+                // Another export was begun in the same moment.
+                None if pauses.pause().await => {}
+                Some(Begun::Other) | None => {
+                    return Err(Unavailable("exports were begun all the time".to_owned()).into());
+                }
+            }
         }
     }
 
@@ -125,29 +144,24 @@ impl Trail<'_> {
         Ok(at.zip(saved).map(|(at, saved)| DueRun { id: id.to_owned(), saved, at }))
     }
 
-    /// Stores a run that a schedule makes, with its job, which is due at once, and puts the schedule forward. None where another was
-    /// quicker, or the saved search was changed meanwhile.
+    /// Stores a run that a schedule makes, with its job, which is due at once, and puts the schedule forward.
     ///
     /// # Errors
     /// The storage did not answer. It may be done or not; asking again is safe.
-    pub async fn begin_due_run(
-        &self,
-        due: &DueRun,
-        origin: Origin,
-        job: &Job,
-    ) -> Result<Option<Box<StoredJob>>, ReadError> {
+    pub async fn begin_due_run(&self, due: &DueRun, origin: Origin, job: &Job) -> Result<DueBegun, ReadError> {
         let run = Run { origin, export: Some(job.id.clone()), error: None };
         let with = vec![self.run_kept(&run)?, self.forward(due)];
         // Also where the schedule was set back, each time has one run.
         let name = EventId::of_service(&self.tenant, "saved.run", &[&due.id, &due.at.to_string()]).to_string();
         let key = JobKey { digest: name.clone(), name };
         match self.begin_export_with(job, Some(&key), self.now, with).await? {
-            Some(Begun::New(stored)) => Ok(Some(stored)),
+            Some(Begun::New(stored)) => Ok(DueBegun::New(stored)),
+            Some(Begun::Full(_)) => Ok(DueBegun::Full),
             Some(Begun::Same(_) | Begun::Other) => {
                 self.store.alone(self.forward(due), self.deadline, &mut false).await?;
-                Ok(None)
+                Ok(DueBegun::Before)
             }
-            None => Ok(None),
+            None => Ok(DueBegun::Before),
         }
     }
 

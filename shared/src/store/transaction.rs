@@ -14,7 +14,10 @@ use tokio::time::Instant as Deadline;
 use crate::{
     event::{Event, Opened, Recorded, RecordedBy},
     instant::Instant,
-    store::{Pauses, ReadError, Store, Trail, Unavailable, described, insert, item, keys},
+    store::{
+        Pauses, ReadError, Store, Trail, Unavailable, described, insert, item, keys,
+        size::{self, TooLarge},
+    },
 };
 
 /// How DynamoDB Local begins to say DuplicateItem.
@@ -60,6 +63,20 @@ pub(super) enum Commit {
 }
 
 impl Change {
+    /// # Errors
+    /// It would make an item that the engine does not take.
+    fn check(&self) -> Result<(), TooLarge> {
+        match self {
+            Self::Insert(attributes) => size::check(attributes),
+            Self::Update { key: [pk, sk], set, .. } => {
+                let key = [("pk", AttributeValue::S(pk.clone())), ("sk", AttributeValue::S(sk.clone()))];
+                size::check(key.iter().chain(set))
+            }
+            // It only takes away.
+            Self::Delete { .. } => Ok(()),
+        }
+    }
+
     /// The statement that makes it, and its parameters.
     pub(super) fn statement(self, table: &str) -> (String, Vec<AttributeValue>) {
         let text = |text: String| AttributeValue::S(text);
@@ -117,6 +134,12 @@ impl Trail<'_> {
             .collect();
         if let Some(first) = records.first_mut() {
             first.opened = opened;
+        }
+        for change in &changes {
+            change.check()?;
+        }
+        for recorded in &records {
+            size::check(&item::attributes(recorded))?;
         }
         let changes: Vec<_> =
             changes.into_iter().map(|change| parameterized(change.statement(&self.store.state))).collect();

@@ -348,6 +348,9 @@ impl Trail<'_> {
         let id = event.id.clone();
         match self.try_record(event, by, place).await {
             Ok(recorded) => recorded,
+            Err(ReadError::TooLarge(why)) => {
+                (Recording::Refused(vec![FieldError::new("", why.to_string())]), Vec::new())
+            }
             Err(error) => {
                 tracing::warn!(%error, "event {id} was not recorded: {error}");
                 (Recording::Judged(Box::new(Insertion::Unavailable)), Vec::new())

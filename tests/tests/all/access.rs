@@ -129,6 +129,48 @@ async fn a_phone_writes_events_of_its_own_user_only() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_not_verified_is_nobodys() {
+    let stack = Stack::start().await;
+    let token = |more: Value| {
+        let mut claims =
+            json!({"tenant": "acme", "sub": "u-1", "email": "alex@nikpot.com", "scope": "audit:self audit:read"});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        stack.minted(claims)
+    };
+    let by_address = login(json!({"type": "user", "email": "alex@nikpot.com"}));
+    for (more, address, status) in [
+        (json!({}), json!("alex@nikpot.com"), 201),
+        (json!({"email_verified": true}), json!("alex@nikpot.com"), 201),
+        (json!({"email_verified": false}), Value::Null, 403),
+        // A sub is chosen by people in many places.
+        (json!({"email_verified": false, "sub": "alex@nikpot.com"}), Value::Null, 403),
+    ] {
+        let token = token(more.clone());
+        assert_eq!(stack.get(&token, "/v1/me").await.body["email"], address, "{more}");
+        assert_eq!(stack.post(&token, "/v1/events", &by_address).await.status, status, "{more}");
+    }
+    let named = stack.minted(json!({"tenant": "acme", "sub": "boss@nikpot.com", "scope": "audit:self"}));
+    let by_id = login(json!({"type": "user", "id": "boss@nikpot.com"}));
+    assert_eq!(stack.post(&named, "/v1/events", &by_id).await.status, 403);
+    let like = stack.minted(json!({"tenant": "acme", "sub": "u-2", "email": "ſam@nikpot.com", "scope": "audit:self"}));
+    let as_sam = login(json!({"type": "user", "email": "sam@nikpot.com"}));
+    assert_eq!(stack.post(&like, "/v1/events", &as_sam).await.status, 403);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_deployment_names_the_claim_that_verifies_addresses() {
+    let parameters = [("EmailVerifiedClaim".to_owned(), "email_verified".to_owned())].into();
+    let stack = Stack::with(local::Options { parameters, ..tests::options() }).await;
+    for (more, address) in [(json!({}), Value::Null), (json!({"email_verified": true}), json!("a@acme.example"))] {
+        let mut claims = json!({"tenant": "acme", "sub": "u-1", "email": "a@acme.example", "scope": "audit:read"});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(stack.get(&stack.minted(claims), "/v1/me").await.body["email"], address);
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn the_trail_remembers_who_sent_an_event() {
     let stack = Stack::start().await;
     let portal = stack.minted(json!({"tenant": "acme", "sub": "portal-7", "client_id": "web", "scope": "audit:write"}));

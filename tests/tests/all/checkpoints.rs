@@ -576,3 +576,47 @@ async fn a_finding_is_dispositioned_with_a_reason() {
     assert_eq!(world.stack.get(&stranger, &path).await.status, 404);
     assert_eq!(say(&stranger, accepted).await.status, 404);
 }
+
+/// Whom it is about is known by any of their names, and by what the evidence shows of them.
+#[tokio::test]
+async fn nobody_dispositions_a_finding_about_themselves() {
+    let world = World::start().await;
+    let mark =
+        json!({"name": "Mark", "emails": ["mark@acme.example", "mark.t@acme.example"], "object_ids": ["oid-mark"]});
+    assert_eq!(world.stack.put(&world.admin, "/v1/people/mark", &mark).await.status, 201);
+    world
+        .told(&[
+            session("own", "created", 900, user("mark"), json!({})),
+            session("own", "approved", 800, user("mark"), json!({})),
+        ])
+        .await;
+    world.settled().await;
+    let finding = world.stack.get(&world.admin, "/v1/findings?session=own").await.body["findings"][0].clone();
+    let path = format!("/v1/findings/{}/disposition", finding["id"].as_str().unwrap());
+    let minted = |claims: Value| {
+        let mut claims = claims;
+        claims["tenant"] = json!("acme");
+        claims["scope"] = json!("audit:read audit:operate");
+        world.stack.minted(claims)
+    };
+    for verdict in ["investigating", "accepted", "resolved", "false_positive"] {
+        let said = json!({"disposition": verdict, "reason": "It was a drill"});
+        for (claims, status) in [
+            (json!({"email": "Mark@acme.example", "sub": "s-1"}), 409),
+            (json!({"email": "mark.t@acme.example", "sub": "s-1"}), 409),
+            (json!({"email": "other@acme.example", "sub": "oid-mark"}), 409),
+            (json!({"sub": "oid-mark"}), 409),
+            // Nothing tells who these are.
+            (json!({"sub": "s-1"}), 403),
+            (json!({"email": "ann@acme.example", "email_verified": false, "sub": "s-1"}), 403),
+        ] {
+            let answer = world.stack.post(&minted(claims.clone()), &path, &said).await;
+            assert_eq!(answer.status, status, "{claims}: {}", answer.text);
+        }
+    }
+    let there = world.stack.get(&world.admin, path.trim_end_matches("/disposition")).await.body;
+    assert_eq!((&there["state"], there.get("dispositions")), (&json!("open"), None));
+    let said = json!({"disposition": "accepted", "reason": "It was a drill"});
+    let ann = minted(json!({"email": "ann@acme.example", "sub": "s-2"}));
+    assert_eq!(world.stack.post(&ann, &path, &said).await.body["state"], "dispositioned");
+}

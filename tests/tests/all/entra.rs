@@ -366,6 +366,58 @@ async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_hand() {
+    let stack = Stack::start().await;
+    let (writer, reader, admin) = (stack.writer("acme"), stack.reader("acme"), stack.admin("acme"));
+    let package = fixture(include_str!("../../../shared/src/entra/fixtures/package.json"));
+    let id = package["id"].as_str().unwrap();
+    let organisation = fixture(include_str!("../../../shared/src/entra/fixtures/organisation.json"));
+    let path = format!("/v1/packages/{id}");
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &package).await), [1, 0, 0, 0]);
+    let renamed = |name: &str| json!({"id": id, "displayName": name, "isHidden": false});
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &renamed("Sales")).await), [1, 0, 0, 0]);
+
+    // From here on it is what an administrator says.
+    let own = json!({"name": "Sales", "policies": [{"id": "p", "requestors": {"all": true}, "approvals_needed": 1,
+        "approvers": {"users": ["boss@acme.example"]}}]});
+    assert_eq!(stack.put(&admin, &path, &own).await.status, 200);
+    let with_event = json!({"value": [audits()["value"][0], package]});
+    for body in [&package, &renamed("Sold"), &with_event] {
+        let refused = stack.post(&writer, IMPORT, body).await;
+        assert!(refused.status == 403 && refused.text.contains("configured by hand"), "{}", refused.text);
+        assert!(refused.text.contains(id), "{}", refused.text);
+    }
+    assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
+    assert_eq!(
+        found(&stack, "action sw \"entitlement\" or action sw \"directory\"").await.len(),
+        0,
+        "nothing is stored"
+    );
+    // What changes nothing is no harm.
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &renamed("Sales")).await), [0, 1, 0, 0]);
+
+    // An administrator may import over it, and it stays what was configured by hand.
+    let both = stack.caller("acme", "it", "audit:write audit:admin");
+    assert_eq!(counts(&stack.post(&both, IMPORT, &renamed("Sold")).await), [1, 0, 0, 0]);
+    assert_eq!(stack.post(&writer, IMPORT, &renamed("Again")).await.status, 403);
+
+    // Organisations decide who approves, too.
+    let place = format!("/v1/organisations/{}", organisation["id"].as_str().unwrap());
+    let configured = json!({"name": "Wingtip", "state": "configured", "domains": ["wingtip.example"]});
+    assert_eq!(stack.put(&admin, &place, &configured).await.status, 201);
+    assert_eq!(stack.post(&writer, IMPORT, &organisation).await.status, 403);
+    // What was taken away is there for an import to make.
+    assert_eq!(stack.delete(&admin, &place).await.status, 204);
+    assert_eq!(counts(&stack.post(&writer, IMPORT, &organisation).await), [1, 0, 0, 0]);
+    assert_eq!(
+        counts(&stack.post(&stack.writer("bolt"), IMPORT, &package).await),
+        [1, 0, 0, 0],
+        "another tenant's is another's"
+    );
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_machines_that_may_write_import_and_no_more_than_a_page() {
     let stack = Stack::start().await;
     let (writer, page) = (stack.writer("acme"), audits());

@@ -23,7 +23,7 @@ use shared::{
     store::{
         document::Kind,
         listing::{Order, Range},
-        saved::{DueRun, recorder},
+        saved::{DueBegun, DueRun, recorder},
         search::Search,
     },
 };
@@ -326,13 +326,18 @@ async fn what_is_wrong_with_a_saved_search_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_has_two_hundred_at_most() {
     let world = World::start().await;
-    let put = async |n: usize| world.put(&format!("s-{n}"), json!({"name": format!("Number {n}")})).await;
+    let put = async |n: usize| {
+        let caller = world.stack.caller("acme", &format!("caller-{}", n % 5), "audit:read");
+        let saved = json!({"name": format!("Number {n}")});
+        world.stack.put(&caller, &format!("/v1/saved/s-{n}"), &saved).await
+    };
     let first: Vec<_> = futures::stream::iter(0..200).map(put).buffer_unordered(16).collect().await;
     assert!(first.iter().all(|answer| answer.status == 201));
     let more = world.put("more", json!({"name": "x"})).await;
     assert!(more.status == 409 && more.text.contains("200 are the most; delete one"), "{}", more.text);
-    assert_eq!(world.put("s-7", json!({"name": "Changed"})).await.status, 200);
-    assert_eq!(world.stack.delete(&world.ann, "/v1/saved/s-8").await.status, 204);
+    let own = world.stack.caller("acme", "caller-2", "audit:read");
+    assert_eq!(world.stack.put(&own, "/v1/saved/s-7", &json!({"name": "Changed"})).await.status, 200);
+    assert_eq!(world.stack.delete(&own, "/v1/saved/s-7").await.status, 204);
     assert_eq!(world.put("more", json!({"name": "x"})).await.status, 201);
 }
 
@@ -402,12 +407,19 @@ async fn runs_on_demand_count_among_the_exports_under_way() {
     let stack = Stack::with(Options { parameters, ..options() }).await;
     let token = stack.reader("acme");
     assert_eq!(stack.put(&token, "/v1/saved/x", &json!({"name": "x"})).await.status, 201);
-    for _ in 0..5 {
+    for _ in 0..2 {
         assert_eq!(stack.call(&token, "/v1/saved/x/runs").await.status, 202);
     }
     let more = stack.call(&token, "/v1/saved/x/runs").await;
-    assert!(more.status == 429 && more.text.contains("5 exports are under way"), "{}", more.text);
-    assert_eq!(stack.get(&token, "/v1/saved/x/runs").await.body["runs"].as_array().unwrap().len(), 5);
+    assert!(more.status == 409 && more.text.contains("2 of your exports are under way"), "{}", more.text);
+    assert_eq!(stack.get(&token, "/v1/saved/x/runs").await.body["runs"].as_array().unwrap().len(), 2);
+    // Those that others asked for count too.
+    for number in 0..8 {
+        let other = stack.caller("acme", &format!("other-{}", number / 2), "audit:read");
+        assert_eq!(stack.post(&other, "/v1/exports", &json!({})).await.status, 202);
+    }
+    let more = stack.call(&stack.caller("acme", "last", "audit:read"), "/v1/saved/x/runs").await;
+    assert!(more.status == 429 && more.text.contains("10 exports are under way"), "{}", more.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -536,7 +548,7 @@ async fn begin(world: &World, due: &DueRun) -> bool {
         asked,
         saved: Some(origin.clone()),
     };
-    trail.begin_due_run(due, origin, &job).await.unwrap().is_some()
+    matches!(trail.begin_due_run(due, origin, &job).await.unwrap(), DueBegun::New(_))
 }
 
 #[tokio::test(flavor = "multi_thread")]

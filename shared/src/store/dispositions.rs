@@ -1,0 +1,70 @@
+//! Who may disposition a finding? Anybody who may operate, except the person it is about.
+
+use crate::{
+    access::Caller,
+    accesses::{self, Access},
+    event::{ActorType, Party},
+    finding::Finding,
+    review::is_one,
+    store::{ReadError, Trail, follow::Follower, projections::Kind},
+};
+
+/// Most events of the evidence whose people are looked at.
+const MOST_EVENTS: usize = 200;
+
+/// Why a caller may not disposition a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing tells the caller from the people that the finding is about.
+    Unknown(String),
+    /// The finding is about the caller.
+    Concerned(String),
+}
+
+impl Trail<'_> {
+    /// Why the caller may not disposition the finding; none where they may. A finding is about its subject and the owner of its account, about
+    /// who asked for the access and whom it is for, and about whoever did what its evidence shows.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn disposition_refusal(&self, finding: &Finding, by: &Caller) -> Result<Option<Refusal>, ReadError> {
+        let mut concerned: Vec<Party> = finding.subject.iter().chain(&finding.account).cloned().collect();
+        if let Some(id) = &finding.access
+            && let Some(access) = self.projection(Kind::Access, id).await?
+        {
+            let access: Access = access.read()?;
+            concerned.extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(accesses::party));
+            concerned.extend(access.subject.into_iter().chain(access.account));
+        }
+        let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
+        for recorded in self.events_of(evidence).await? {
+            let event = recorded.event;
+            let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
+            concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(accesses::party));
+            concerned.extend(event.subject.into_iter().chain(event.account));
+        }
+        concerned.retain(|party| party.id.is_some() || party.email.is_some() || party.name.is_some());
+        concerned.sort_by(|a, b| (&a.email, &a.id, &a.name).cmp(&(&b.email, &b.id, &b.name)));
+        concerned.dedup();
+        if concerned.is_empty() {
+            return Ok(None);
+        }
+        let caller = by.actor();
+        let party = accesses::party(&caller);
+        concerned.push(party.clone());
+        let people = Follower::of(self).people_behind(&concerned).await?;
+        concerned.pop();
+        if concerned.iter().any(|other| is_one(other, &party, &people)) {
+            let why = format!(
+                "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
+                caller.shown()
+            );
+            return Ok(Some(Refusal::Concerned(why)));
+        }
+        if by.email.is_none() && people.find(&party).is_none() {
+            let why = "the finding is about people, from whom nothing tells you apart: your token names no verified e-mail address, and no person's record has its sub among the object_ids";
+            return Ok(Some(Refusal::Unknown(why.to_owned())));
+        }
+        Ok(None)
+    }
+}
