@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
-pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding>) -> Result<Range, Problem> {
+pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding<'_>>) -> Result<Range, Problem> {
     let zone = parameters.get("tz").unwrap_or(&trail.settings.zone);
     let zone = zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let since = parameters.read_as("since", |text| zone::typed(text, &zone, Bound::Since))?;
@@ -47,7 +47,7 @@ pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Bindin
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
-pub fn search(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding>) -> Result<Search, Problem> {
+pub fn search(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding<'_>>) -> Result<Search, Problem> {
     Ok(Search {
         range: range(trail, parameters, binding)?,
         filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,

@@ -17,7 +17,7 @@
 //! - [`review`]: what people make of what was given, and who may say so
 //! - [`access`]: who may
 //! - [`store`]: keys, items and one file a question
-//! - [`api`], [`asked`], [`paging`], [`cursor`], [`problem`]: what HTTP functions share
+//! - [`api`], [`asked`], [`paging`], [`cursor`], [`reader`], [`problem`]: what HTTP functions share
 //! - [`outbound`], [`aws`], [`sweep`]: HTTP to places that a tenant names, to AWS (files in S3 among it), and to the function that ends windows
 //! - [`secrets`], [`deployment_key`]: what tenants keep elsewhere and name here, and the stack's own secret
 //! - [`config`]: the environment that the template sets
@@ -62,6 +62,7 @@ pub mod paging;
 pub mod pauses;
 pub mod person;
 pub mod problem;
+pub mod reader;
 pub mod report;
 pub mod review;
 pub mod saved;

@@ -9,6 +9,7 @@ use crate::{
     api::{self, Parameters},
     cursor::Binding,
     problem::Problem,
+    reader::Reader,
     store::Trail,
 };
 
@@ -32,57 +33,94 @@ pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
 /// What was read at a time: each with its id, and nothing where it is not wanted; and whether there may be more.
 pub type Read<T> = (Vec<(String, Option<T>)>, bool);
 
-/// The answer of a list called `word`, in the order of ids that `read` reads on in: a page of `limit`, from `cursor` on, ended early by
-/// size and time.
+/// What is asked of a list: how many, and from where on.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    word: &'a str,
+    limit: usize,
+    binding: Binding<'a>,
+    after: Option<String>,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads it from a request's parameters, for a list called `word`.
+    ///
+    /// # Errors
+    /// 400 for a wrong limit or cursor.
+    pub fn read(
+        trail: &Trail<'_>,
+        reader: &Reader<'a>,
+        parameters: &Parameters,
+        word: &'a str,
+    ) -> Result<Self, Problem> {
+        let limit = limit(parameters)?;
+        let binding = Binding::new(&trail.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
+        let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+        Ok(Self { word, limit, binding, after })
+    }
+
+    /// The answer, in the order of ids that `read` reads on in: a page, ended early by size and time.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub async fn answer<T: Serialize>(
+        self,
+        trail: &Trail<'_>,
+        read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
+    ) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let word = self.word;
+        let (list, next) = self.page(trail, read).await?;
+        Ok(api::json(200, &json!({ word: list, "next": next })))
+    }
+
+    /// The page, and the cursor of what follows, for an answer that says more than that.
+    ///
+    /// # Errors
+    /// What `read` says.
+    pub async fn page<T: Serialize>(
+        self,
+        trail: &Trail<'_>,
+        read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
+    ) -> Result<(Vec<T>, Option<String>), Problem> {
+        let Self { limit, binding, mut after, .. } = self;
+        let (mut list, mut bytes) = (Vec::new(), 0);
+        let goes_on = 'pages: loop {
+            let (items, goes_on) = read(after.as_deref()).await?;
+            let count = items.len();
+            for (place, (id, item)) in items.into_iter().enumerate() {
+                if let Some(item) = item {
+                    let text = serde_json::to_string(&item).map_err(|error| Problem::internal(&error))?;
+                    bytes += api::escaped_len(&text) + 1;
+                    // It does not fit any more: the next page begins with it.
+                    if bytes > MAX_ANSWER_BYTES {
+                        break 'pages true;
+                    }
+                    list.push(item);
+                }
+                after = Some(id);
+                if list.len() == limit {
+                    break 'pages goes_on || place + 1 < count;
+                }
+            }
+            if !goes_on || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
+                break goes_on;
+            }
+        };
+        let next = after.filter(|_| goes_on).map(|id| binding.cursor(&id));
+        Ok((list, next))
+    }
+}
+
+/// The answer of a list called `word`, as its parameters ask for it.
 ///
 /// # Errors
 /// 400 for a wrong limit or cursor; what `read` says.
 pub async fn list<T: Serialize>(
     trail: &Trail<'_>,
+    reader: &Reader<'_>,
     parameters: &Parameters,
     word: &'static str,
     read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (list, next) = page(trail, parameters, word, read).await?;
-    Ok(api::json(200, &json!({ word: list, "next": next })))
-}
-
-/// A page of such a list, and the cursor of what follows, for an answer that says more than that.
-///
-/// # Errors
-/// 400 for a wrong limit or cursor; what `read` says.
-pub async fn page<T: Serialize>(
-    trail: &Trail<'_>,
-    parameters: &Parameters,
-    word: &str,
-    read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
-) -> Result<(Vec<T>, Option<String>), Problem> {
-    let limit = limit(parameters)?;
-    let binding = Binding::new(&trail.tenant, word, &parameters.identity(&["limit", "cursor"]));
-    let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    let (mut list, mut bytes) = (Vec::new(), 0);
-    let goes_on = 'pages: loop {
-        let (items, goes_on) = read(after.as_deref()).await?;
-        let count = items.len();
-        for (place, (id, item)) in items.into_iter().enumerate() {
-            if let Some(item) = item {
-                let text = serde_json::to_string(&item).map_err(|error| Problem::internal(&error))?;
-                bytes += api::escaped_len(&text) + 1;
-                // It does not fit any more: the next page begins with it.
-                if bytes > MAX_ANSWER_BYTES {
-                    break 'pages true;
-                }
-                list.push(item);
-            }
-            after = Some(id);
-            if list.len() == limit {
-                break 'pages goes_on || place + 1 < count;
-            }
-        }
-        if !goes_on || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
-            break goes_on;
-        }
-    };
-    let next = after.filter(|_| goes_on).map(|id| binding.cursor(&id));
-    Ok((list, next))
+    Asked::read(trail, reader, parameters, word)?.answer(trail, read).await
 }

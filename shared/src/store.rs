@@ -20,6 +20,7 @@
 //! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
 //! | [`follow`] | which accesses and findings do these events change |
 //! | [`dispositions`] | who may disposition a finding |
+//! | [`readings`] | who read what |
 //! | [`reports`] | what do reports answer |
 //! | [`places`] | how many of something a tenant may have, and who has them |
 //! | [`size`] | does an item fit |
@@ -45,6 +46,7 @@ pub mod packages;
 pub mod places;
 pub mod plan;
 pub mod projections;
+pub mod readings;
 pub mod reports;
 pub mod reviews;
 pub mod saved;
@@ -55,7 +57,7 @@ mod transaction;
 pub mod windows;
 mod wire;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -90,6 +92,8 @@ pub struct Store {
     settings: Settings,
     clock: Clock,
     days: days::Known,
+    /// Who is known to be on record as a reader.
+    remembered: Arc<readings::Remembered>,
 }
 
 /// One tenant's trail, as one request sees it.
@@ -157,6 +161,7 @@ impl Store {
             settings,
             clock: Clock::default(),
             days: days::Known::default(),
+            remembered: Arc::default(),
         })
     }
 

@@ -14,8 +14,9 @@ use shared::{
     fields::NAME_BYTES,
     paging,
     problem::Problem,
+    reader::Reader,
     store::{
-        Trail,
+        ReadError, Trail,
         exports::{Begun, JobKey, Next, StoredJob},
         places::Full,
     },
@@ -47,7 +48,10 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
     }
     match route {
         "POST /v1/exports" => create(function, &trail, request, &caller).await,
-        "GET /v1/exports" => list(&trail, request).await,
+        "GET /v1/exports" => {
+            let key = function.key.read(trail.deadline).await.map_err(ReadError::from)?;
+            list(&trail, request, &Reader { caller: &caller, key }).await
+        }
         "GET /v1/exports/{id}" => {
             Parameters::read(request, &[])?;
             let stored = named(&trail, request).await?;
@@ -170,7 +174,11 @@ pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
 }
 
 /// `GET /v1/exports`: jobs, the newest first.
-async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |before: Option<&str>| {
         let (jobs, goes_on) = trail.exports(before).await?;
@@ -180,7 +188,7 @@ async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<Ap
         };
         Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
     };
-    paging::list(trail, &parameters, "exports", read).await
+    paging::list(trail, reader, &parameters, "exports", read).await
 }
 
 /// The job that the address names.

@@ -20,6 +20,7 @@ use shared::{
     access::Access,
     aws::{Aws, s3::Bucket},
     config::{ConfigError, Variables},
+    deployment_key::DeploymentKey,
     event::Tenant,
     instant::Clock,
     store::Store,
@@ -31,6 +32,7 @@ use tokio::time::Instant as Deadline;
 pub struct Export {
     access: Access,
     store: Store,
+    key: DeploymentKey,
     aws: Aws,
     bucket: Bucket,
     /// The function that works; none where that is this one.
@@ -61,6 +63,7 @@ impl Export {
         Ok(Self {
             access: Access::from_variables(variables)?,
             store: Store::new(variables, aws)?,
+            key: DeploymentKey::new(variables, aws)?,
             aws: Aws::new(aws),
             bucket: Bucket::new(aws, variables.text("EXPORT_BUCKET")?),
             worker: variables.optional("EXPORT_WORKER").map(str::to_owned),

@@ -6,6 +6,7 @@ use shared::{
     api::{self, Parameters},
     paging,
     problem::Problem,
+    reader::Reader,
     store::{Trail, outbox::StoredAlert},
 };
 
@@ -25,7 +26,11 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
     let state = parameters.read_as("state", |text| {
         let known = State::ALL.iter().find(|(word, _)| *word == text).map(|(_, state)| *state);
@@ -39,5 +44,5 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         };
         Ok::<_, Problem>((alerts.into_iter().map(read).collect(), goes_on))
     };
-    paging::list(trail, &parameters, "alerts", read).await
+    paging::list(trail, reader, &parameters, "alerts", read).await
 }

@@ -9,6 +9,7 @@ use shared::{
     organisation, package, paging,
     person::{Known, Person},
     problem::Problem,
+    reader::Reader,
     saved,
     store::{
         Trail,
@@ -175,8 +176,12 @@ async fn one<T: Answered>(
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<Known>(trail, request).await
+pub async fn people(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    list::<Known>(trail, request, reader).await
 }
 
 /// `GET /v1/applications`: the applications whose ids, names, accounts or owners hold every word of `q`, in the order of their ids.
@@ -186,8 +191,9 @@ pub async fn people(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Res
 pub async fn applications(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<Configured>(trail, request).await
+    list::<Configured>(trail, request, reader).await
 }
 
 /// `GET /v1/packages`: the access packages whose ids, names, catalogs, owners or resource roles hold every word of `q`, in the
@@ -198,8 +204,9 @@ pub async fn applications(
 pub async fn packages(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<package::Configured>(trail, request).await
+    list::<package::Configured>(trail, request, reader).await
 }
 
 /// `GET /v1/organisations`: the organisations whose ids, names, domains or sponsors hold every word of `q`, in the order of their
@@ -210,8 +217,9 @@ pub async fn packages(
 pub async fn organisations(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<organisation::Configured>(trail, request).await
+    list::<organisation::Configured>(trail, request, reader).await
 }
 
 /// `GET /v1/saved`: the saved searches whose ids or names hold every word of `q`, in the order of their ids.
@@ -221,13 +229,15 @@ pub async fn organisations(
 pub async fn all_saved(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<saved::Configured>(trail, request).await
+    list::<saved::Configured>(trail, request, reader).await
 }
 
 async fn list<T: Answered>(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["q", "limit", "cursor"])?;
     let words = parameters.read_as("q", FreeText::read)?;
@@ -240,5 +250,5 @@ async fn list<T: Answered>(
         };
         Ok::<_, Problem>((documents.into_iter().map(read).collect::<Result<_, Problem>>()?, goes_on))
     };
-    paging::list(trail, &parameters, T::LIST, read).await
+    paging::list(trail, reader, &parameters, T::LIST, read).await
 }

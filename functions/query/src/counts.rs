@@ -7,18 +7,16 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    access::Caller,
     api::{self, Parameters},
     asked,
     cursor::Binding,
     instant::Instant,
     problem::Problem,
-    store::Trail,
+    reader::Reader,
+    store::{Trail, readings::Question, search::Search},
     zone,
 };
 use tokio::time::Instant as Deadline;
-
-use crate::events::note;
 
 const PARAMETERS: [&str; 8] = ["since", "until", "filter", "q", "cursor", "tz", "include_service", "by"];
 
@@ -67,26 +65,34 @@ impl Unit {
 pub async fn counts(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let parameters = Parameters::from_body(request, &PARAMETERS)?;
+    let binding = Binding::new(&trail.tenant, reader, "counts", &parameters.identity(&["cursor"]));
+    let search = asked::search(trail, &parameters, Some(&binding))?;
+    let unit = parameters.read_as("by", Unit::read)?;
+    let unit = unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
+    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
+    let answer = count(trail, &search, unit, &zone, &binding);
+    trail.on_record(reader.caller, Question::of_events(&parameters), answer).await
+}
+
+/// Counts for some seconds.
+async fn count(
+    trail: &Trail<'_>,
+    search: &Search,
+    unit: Unit,
+    zone: &TimeZone,
+    binding: &Binding<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Count {
         from: Instant,
         events: u64,
     }
-    Parameters::read(request, &[])?;
-    let parameters = Parameters::from_body(request, &PARAMETERS)?;
-    let binding = Binding::new(&trail.tenant, "counts", &parameters.identity(&["cursor"]));
-    let search = asked::search(trail, &parameters, Some(&binding))?;
-    let unit = parameters.read_as("by", Unit::read)?;
-    let unit = unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
-    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
-    if search.range.after.is_none() {
-        // Who counts is on record before anything is told, as who looks is.
-        note(trail, request, caller, &parameters).await?;
-    }
     let end = Deadline::now() + TIME;
-    let mut events = trail.search_all(&search);
+    let mut events = trail.search_all(search);
     let mut counts: BTreeMap<Instant, u64> = BTreeMap::new();
     let next = loop {
         if Deadline::now() >= end
@@ -96,7 +102,7 @@ pub async fn counts(
         }
         let Some(recorded) = events.next().await? else { break None };
         if search.wants(&recorded) {
-            *counts.entry(unit.start(recorded.event.occurred_at, &zone)).or_default() += 1;
+            *counts.entry(unit.start(recorded.event.occurred_at, zone)).or_default() += 1;
         }
     };
     let counts: Vec<_> = counts.into_iter().rev().map(|(from, events)| Count { from, events }).collect();

@@ -2,15 +2,14 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
     api::{self, Parameters},
     asked,
     cursor::Binding,
-    event::{Event, EventId},
-    instant::Instant,
+    event::EventId,
     paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
-    store::{Trail, keys::Position, search::Search},
+    reader::Reader,
+    store::{Trail, keys::Position, readings::Question, search::Search},
 };
 use tokio::time::Instant as Deadline;
 
@@ -25,9 +24,9 @@ const PARAMETERS: [&str; 9] = ["since", "until", "filter", "q", "order", "limit"
 pub async fn list(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    answer(trail, request, caller, &Parameters::read(request, &PARAMETERS)?).await
+    answer(trail, reader, &Parameters::read(request, &PARAMETERS)?).await
 }
 
 /// `POST /v1/events/search`: the same with its parameters in a JSON body, for filters that are too long for an address.
@@ -37,22 +36,22 @@ pub async fn list(
 pub async fn search(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    answer(trail, request, caller, &Parameters::from_body(request, &PARAMETERS)?).await
+    answer(trail, reader, &Parameters::from_body(request, &PARAMETERS)?).await
 }
 
 /// What is asked for.
-struct Asked {
+struct Asked<'k> {
     search: Search,
     limit: usize,
-    binding: Binding,
+    binding: Binding<'k>,
 }
 
-impl Asked {
-    fn read(trail: &Trail<'_>, parameters: &Parameters) -> Result<Self, Problem> {
-        let binding = Binding::new(&trail.tenant, "events", &parameters.identity(&["limit", "cursor"]));
+impl<'k> Asked<'k> {
+    fn read(trail: &Trail<'_>, reader: &Reader<'k>, parameters: &Parameters) -> Result<Self, Problem> {
+        let binding = Binding::new(&trail.tenant, reader, "events", &parameters.identity(&["limit", "cursor"]));
         let search = asked::search(trail, parameters, Some(&binding))?;
         Ok(Self { search, limit: limit(parameters)?, binding })
     }
@@ -60,22 +59,15 @@ impl Asked {
 
 async fn answer(
     trail: &Trail<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    reader: &Reader<'_>,
     parameters: &Parameters,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let asked = Asked::read(trail, parameters)?;
-    let page = page(trail, &asked);
-    if asked.search.range.after.is_some() {
-        return page.await;
-    }
-    // Who looks is on record before anything is shown: without that there is no answer.
-    let (noted, page) = tokio::join!(note(trail, request, caller, parameters), page);
-    noted.and(page)
+    let asked = Asked::read(trail, reader, parameters)?;
+    trail.on_record(reader.caller, Question::of_events(parameters), page(trail, &asked)).await
 }
 
 /// Reads one page.
-async fn page(trail: &Trail<'_>, asked: &Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn page(trail: &Trail<'_>, asked: &Asked<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     let Asked { search, limit, binding } = asked;
     let mut events = trail.search(search, *limit);
     let mut page = Page::open();
@@ -100,26 +92,6 @@ async fn page(trail: &Trail<'_>, asked: &Asked) -> Result<ApiGatewayV2httpRespon
     };
     let cursor = next.map(|position| binding.cursor(&position));
     Ok(page.finish(cursor.as_deref(), Some(events.scanned)))
-}
-
-/// Writes `audit.searched`: who looked for what.
-pub(crate) async fn note(
-    trail: &Trail<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    parameters: &Parameters,
-) -> Result<(), Problem> {
-    let tenant = &trail.tenant;
-    // The gateway gives every request an id of its own, and a retry inside this request writes the same event.
-    let about = request.request_context.request_id.as_deref().unwrap_or_default();
-    let id = EventId::of_service(tenant, "audit.searched", &[about]);
-    let mut event = Event::of_service(id, tenant, "audit.searched", Instant::now(), caller.actor());
-    let asked = parameters.identity(&["cursor"]).into_iter();
-    event.details = Some(asked.map(|(name, value)| (name.to_owned(), value.into())).collect());
-    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
-        tracing::warn!(%error, "a search was not answered because it could not be put on record: {error}");
-        Problem::unavailable("the search could not be put on record, so it is not answered; ask again")
-    })
 }
 
 /// `GET /v1/events/{id}`: one event.

@@ -8,7 +8,8 @@ use shared::{
     ocsf::ocsf,
     paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
-    store::{Trail, feed::Wants, keys::Position, listing::Pace},
+    reader::Reader,
+    store::{Trail, feed::Wants, keys::Position, listing::Pace, readings::Question},
 };
 use tokio::time::Instant as Deadline;
 
@@ -18,7 +19,11 @@ use crate::page::Page;
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn feed(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["after", "filter", "q", "include_service", "shape", "limit"])?;
     let wants = Wants {
         filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
@@ -31,16 +36,32 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         _ => Err(format!("{text:?} must be native or ocsf")),
     })?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, "feed", &parameters.identity(&["after", "limit"]));
+    let binding = Binding::new(&trail.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.feed_end();
     let after = match parameters.get("after") {
         None => Position::before(trail.now.minus(trail.settings.retention())),
         Some("now") => Position::before(end),
         Some(cursor) => binding.position(cursor)?,
     };
+    let question =
+        Question { action: "audit.followed", of: None, parameters: parameters.identity(&["after", "limit"]) };
+    let page = page(trail, after, &wants, is_ocsf == Some(true), limit, &binding);
+    trail.on_record(reader.caller, question, page).await
+}
+
+/// A page of it.
+async fn page(
+    trail: &Trail<'_>,
+    after: Position,
+    wants: &Wants,
+    is_ocsf: bool,
+    limit: usize,
+    binding: &Binding<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let end = trail.feed_end();
     let is_narrow = wants.filter.is_some() || wants.words.is_some();
     let pace = if is_narrow { Pace::Megabytes } else { Pace::Items(limit) };
-    let mut events = trail.feed(&after, &wants, pace);
+    let mut events = trail.feed(&after, wants, pace);
     let mut page = Page::open();
     let next = loop {
         if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
@@ -53,8 +74,8 @@ pub async fn feed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
         let fits = match (wants.wants(&recorded), is_ocsf) {
             (false, _) => true,
-            (true, Some(true)) => page.push(&ocsf(&recorded), position)?,
-            (true, _) => page.push(&recorded, position)?,
+            (true, true) => page.push(&ocsf(&recorded), position)?,
+            (true, false) => page.push(&recorded, position)?,
         };
         if !fits {
             // It did not fit: the next page begins with it.

@@ -11,11 +11,13 @@ use shared::{
     folding::fold,
     paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
     problem::Problem,
+    reader::Reader,
     store::{
         Trail,
         follow::ALL,
         listing::Order,
         projections::Kind,
+        readings::Question,
         reports::{is_named, names_of},
     },
 };
@@ -50,7 +52,11 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let known = [
         "since",
         "until",
@@ -87,7 +93,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
     })?;
     let owned = parameters.flag("owned")?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, "findings", &parameters.identity(&["limit", "cursor"]));
+    let binding = Binding::new(&trail.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
     let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
     let range = asked::range(trail, &parameters, None)?;
     let bounds = [range.since, range.until].map(|it| {
@@ -123,36 +129,39 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             // What is past its retention never shows.
             && finding.raised_at >= oldest
     };
-    let list = state.map_or(ALL, State::as_str);
-    let (mut page, mut bytes) = (Vec::new(), 0);
-    let goes_on = 'pages: loop {
-        let (places, next) = trail.listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref()).await?;
-        for chunk in places.chunks(AT_A_TIME) {
-            let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
-            let mut found: std::collections::HashMap<_, _> =
-                trail.projections(Kind::Finding, &keys).await?.into_iter().map(|it| (it.key.clone(), it)).collect();
-            for (at, key) in chunk {
-                let finding = found.remove(key).map(|projection| projection.read::<Finding>()).transpose()?;
-                // A place may be one that it has left.
-                if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it)) {
-                    let text = serde_json::to_string(&finding).map_err(|error| Problem::internal(&error))?;
-                    bytes += api::escaped_len(&text) + 1;
-                    if page.len() == limit || bytes > MAX_ANSWER_BYTES {
-                        break 'pages true;
+    let page = async {
+        let list = state.map_or(ALL, State::as_str);
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let goes_on = 'pages: loop {
+            let (places, next) = trail.listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref()).await?;
+            for chunk in places.chunks(AT_A_TIME) {
+                let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
+                let mut found: std::collections::HashMap<_, _> =
+                    trail.projections(Kind::Finding, &keys).await?.into_iter().map(|it| (it.key.clone(), it)).collect();
+                for (at, key) in chunk {
+                    let finding = found.remove(key).map(|projection| projection.read::<Finding>()).transpose()?;
+                    // A place may be one that it has left.
+                    if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it)) {
+                        let text = serde_json::to_string(&finding).map_err(|error| Problem::internal(&error))?;
+                        bytes += api::escaped_len(&text) + 1;
+                        if page.len() == limit || bytes > MAX_ANSWER_BYTES {
+                            break 'pages true;
+                        }
+                        page.push(finding);
                     }
-                    page.push(finding);
+                    after = Some(format!("{at}#{key}"));
                 }
-                after = Some(format!("{at}#{key}"));
+                if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ {
+                    break 'pages true;
+                }
             }
-            if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ {
-                break 'pages true;
+            if next.is_none() {
+                break false;
             }
-        }
-        if next.is_none() {
-            break false;
-        }
-        after = next;
+            after = next;
+        };
+        let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
+        Ok(api::json(200, &json!({ "findings": page, "next": next })))
     };
-    let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
-    Ok(api::json(200, &json!({ "findings": page, "next": next })))
+    trail.on_record(reader.caller, Question::of_list("findings", &parameters), page).await
 }

@@ -27,9 +27,11 @@ use shared::{
     access::{Access, Permission},
     api,
     config::{ConfigError, Variables},
+    deployment_key::DeploymentKey,
     instant::Instant,
     problem::Problem,
-    store::Store,
+    reader::Reader,
+    store::{ReadError, Store},
 };
 
 /// What the function keeps between invocations.
@@ -37,6 +39,7 @@ use shared::{
 pub struct Query {
     access: Access,
     store: Store,
+    key: DeploymentKey,
 }
 
 impl Query {
@@ -45,7 +48,11 @@ impl Query {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        Ok(Self { access: Access::from_variables(variables)?, store: Store::new(variables, aws)? })
+        Ok(Self {
+            access: Access::from_variables(variables)?,
+            store: Store::new(variables, aws)?,
+            key: DeploymentKey::new(variables, aws)?,
+        })
     }
 }
 
@@ -75,41 +82,43 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         _ => {}
     }
     let trail = function.store.trail(caller.tenant(request)?, now, deadline).await?;
+    let key = function.key.read(deadline).await.map_err(ReadError::from)?;
+    let reader = &Reader { caller: &caller, key };
     match route {
         "GET /v1/me" => about::me(&caller, Some(&trail), &function.store, now, request).await,
-        "GET /v1/events" => events::list(&trail, request, &caller).await,
-        "POST /v1/events/search" => events::search(&trail, request, &caller).await,
-        "POST /v1/events/counts" => counts::counts(&trail, request, &caller).await,
+        "GET /v1/events" => events::list(&trail, request, reader).await,
+        "POST /v1/events/search" => events::search(&trail, request, reader).await,
+        "POST /v1/events/counts" => counts::counts(&trail, request, reader).await,
         "GET /v1/events/{id}" => events::one(&trail, request).await,
-        "GET /v1/sessions" => sessions::list(&trail, request).await,
+        "GET /v1/sessions" => sessions::list(&trail, request, reader).await,
         "GET /v1/sessions/{id}" => sessions::one(&trail, request).await,
-        "GET /v1/feed" => feed::feed(&trail, request).await,
+        "GET /v1/feed" => feed::feed(&trail, request, reader).await,
         "GET /v1/settings" => configured::settings(&trail, request),
-        "GET /v1/people" => configured::people(&trail, request).await,
+        "GET /v1/people" => configured::people(&trail, request, reader).await,
         "GET /v1/people/{id}" => configured::person(&trail, request).await,
-        "GET /v1/applications" => configured::applications(&trail, request).await,
+        "GET /v1/applications" => configured::applications(&trail, request, reader).await,
         "GET /v1/applications/{id}" => configured::application(&trail, request).await,
-        "GET /v1/packages" => configured::packages(&trail, request).await,
+        "GET /v1/packages" => configured::packages(&trail, request, reader).await,
         "GET /v1/packages/{id}" => configured::package(&trail, request).await,
-        "GET /v1/organisations" => configured::organisations(&trail, request).await,
+        "GET /v1/organisations" => configured::organisations(&trail, request, reader).await,
         "GET /v1/organisations/{id}" => configured::organisation(&trail, request).await,
-        "GET /v1/reports/{report}" | "GET /v1/reports/requests/{id}" => reports::one(&trail, request, &caller).await,
+        "GET /v1/reports/{report}" | "GET /v1/reports/requests/{id}" => reports::one(&trail, request, reader).await,
         "GET /v1/checkpoints" => findings::rules(&trail, request),
-        "GET /v1/findings" => findings::list(&trail, request).await,
+        "GET /v1/findings" => findings::list(&trail, request, reader).await,
         "GET /v1/findings/{id}" => findings::one(&trail, request).await,
-        "GET /v1/reviews" => reviews::list(&trail, request).await,
+        "GET /v1/reviews" => reviews::list(&trail, request, reader).await,
         "GET /v1/reviews/{id}" => reviews::one(&trail, request).await,
-        "GET /v1/reviews/{id}/items" => reviews::items(&trail, request).await,
-        "GET /v1/saved" => configured::all_saved(&trail, request).await,
+        "GET /v1/reviews/{id}/items" => reviews::items(&trail, request, reader).await,
+        "GET /v1/saved" => configured::all_saved(&trail, request, reader).await,
         "GET /v1/saved/{id}" => configured::saved(&trail, request).await,
-        "GET /v1/saved/{id}/runs" => runs::list(&trail, request).await,
+        "GET /v1/saved/{id}/runs" => runs::list(&trail, request, reader).await,
         "GET /v1/calendar" => calendar::calendar(&trail, request).await,
-        "GET /v1/windows" => windows::list(&trail, request).await,
+        "GET /v1/windows" => windows::list(&trail, request, reader).await,
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
-        "GET /v1/windows/orders/{id}" => windows::order(&trail, request).await,
-        "GET /v1/streams" => streams::list(&trail, request).await,
+        "GET /v1/windows/orders/{id}" => windows::order(&trail, request, reader).await,
+        "GET /v1/streams" => streams::list(&trail, request, reader).await,
         "GET /v1/streams/{id}" => streams::one(&trail, request).await,
-        "GET /v1/alerts" => alerts::list(&trail, request).await,
+        "GET /v1/alerts" => alerts::list(&trail, request, reader).await,
         "GET /v1/alerts/{id}" => alerts::one(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }

@@ -3,17 +3,16 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::{Value, json};
 use shared::{
-    access::Caller,
     api::{self, Parameters},
-    chance,
     cursor::Binding,
-    event::{Event, EventId, Party},
     fields::NAME_BYTES,
     paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
     problem::Problem,
+    reader::Reader,
     report::{Query, REPORTS, Report},
     store::{
         Trail,
+        readings::Question,
         reports::{Rows, revocation_summary},
     },
     zone,
@@ -44,7 +43,7 @@ pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpRespons
 pub async fn one(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let name = request.path_parameters.get("report").map_or("requests", String::as_str);
     let described = Report::named(name)
@@ -67,11 +66,26 @@ pub async fn one(
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let query = Query::read(described, &parameters, &zone)?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, described.name, &parameters.identity(&["limit", "cursor"]));
+    let binding = Binding::new(&trail.tenant, reader, described.name, &parameters.identity(&["limit", "cursor"]));
     let after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    if after.is_none() {
-        tell(trail, caller, described.name, &parameters).await?;
-    }
+    let question = Question {
+        action: "report.run",
+        of: Some(("report", described.name)),
+        parameters: parameters.identity(&["limit", "cursor"]),
+    };
+    let page = page(trail, described, query, limit, after, &binding);
+    trail.on_record(reader.caller, question, page).await
+}
+
+/// A page of a report.
+async fn page(
+    trail: &Trail<'_>,
+    described: &shared::report::Described,
+    query: Query,
+    limit: usize,
+    after: Option<String>,
+    binding: &Binding<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut rows = Rows::of(trail, query.clone(), after.clone()).await?;
     let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
     let is_end = loop {
@@ -113,17 +127,4 @@ pub async fn one(
         answer["note"] = more.unwrap_or_else(|| note.to_owned()).into();
     }
     Ok(api::json(200, &answer))
-}
-
-/// Who ran which report, with what.
-async fn tell(trail: &Trail<'_>, caller: &Caller, report: &str, parameters: &Parameters) -> Result<(), Problem> {
-    let about = [report, &trail.now.to_string(), &format!("{:016x}", chance::number())];
-    let id = EventId::of_service(&trail.tenant, "report.run", &about);
-    let mut event = Event::of_service(id, &trail.tenant, "report.run", trail.now, caller.actor());
-    event.target = Some(Party { kind: Some("report".into()), id: Some(report.to_owned()), ..Party::default() });
-    let asked = parameters.identity(&["limit", "cursor"]).into_iter();
-    let asked: serde_json::Map<String, Value> =
-        asked.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-    event.details = Some(asked).filter(|asked| !asked.is_empty());
-    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| shared::store::ReadError::from(error).into())
 }

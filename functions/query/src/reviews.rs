@@ -5,6 +5,7 @@ use shared::{
     api::{self, Parameters},
     paging,
     problem::Problem,
+    reader::Reader,
     review::{self, Review, STATES},
     store::Trail,
 };
@@ -31,7 +32,11 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
     let state = parameters.read_as("state", |text| {
         let known = STATES.iter().find(|state| **state == text);
@@ -44,7 +49,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    paging::list(trail, &parameters, "reviews", read).await
+    paging::list(trail, reader, &parameters, "reviews", read).await
 }
 
 /// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, each with what it is about as it is now; those that are
@@ -52,7 +57,11 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
-pub async fn items(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn items(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["decided", "limit", "cursor"])?;
     let is_decided = parameters.flag("decided")?;
     let review = named(trail, request).await?;
@@ -70,5 +79,5 @@ pub async fn items(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resu
         });
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    paging::list(trail, &parameters, "items", read).await
+    paging::list(trail, reader, &parameters, "items", read).await
 }

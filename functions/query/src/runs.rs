@@ -6,6 +6,7 @@ use shared::{
     api::{self, Parameters},
     paging,
     problem::Problem,
+    reader::Reader,
     saved::Run,
     store::{Trail, exports::StoredJob},
 };
@@ -14,7 +15,11 @@ use shared::{
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = api::configured_id(request).map_err(|_| missing())?;
@@ -29,5 +34,5 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         let (runs, goes_on) = trail.saved_runs(id, before).await?;
         Ok::<_, Problem>((runs.into_iter().map(answered).collect(), goes_on))
     };
-    paging::list(trail, &parameters, "runs", read).await
+    paging::list(trail, reader, &parameters, "runs", read).await
 }

@@ -15,12 +15,14 @@ use shared::{
     instant::Instant,
     paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
+    reader::Reader,
     session::Story,
     store::{
         Trail,
         keys::{self, Lane, Part, Position},
         listing::{Index, Order, Pace, Range},
         projections::Kind,
+        readings::Question,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -46,11 +48,26 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
     let limit = limit(&parameters)?.min(MOST);
-    let binding = Binding::new(&trail.tenant, "sessions", &parameters.identity(&["limit", "cursor"]));
+    let binding = Binding::new(&trail.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
     let range = Range { order: Order::Descending, ..range(trail, &parameters, Some(&binding))? };
+    let page = page(trail, range, limit, &binding);
+    trail.on_record(reader.caller, Question::of_list("sessions", &parameters), page).await
+}
+
+/// A page of them.
+async fn page(
+    trail: &Trail<'_>,
+    range: Range,
+    limit: usize,
+    binding: &Binding<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let after = range.after.clone();
     let mut events = trail.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
     let mut ids: Vec<String> = Vec::new();

@@ -5,6 +5,7 @@ use shared::{
     api::{self, Parameters},
     paging,
     problem::Problem,
+    reader::Reader,
     store::Trail,
 };
 
@@ -12,7 +13,11 @@ use shared::{
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |after: Option<&str>| {
         let (streams, goes_on) = trail.streams(after).await?;
@@ -23,7 +28,7 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
         }
         Ok::<_, Problem>((read, goes_on))
     };
-    paging::list(trail, &parameters, "streams", read).await
+    paging::list(trail, reader, &parameters, "streams", read).await
 }
 
 /// `GET /v1/streams/{id}`: one stream.

@@ -8,7 +8,8 @@ use shared::{
     folding::fold,
     paging,
     problem::Problem,
-    store::Trail,
+    reader::Reader,
+    store::{Trail, readings::Question},
     window::{self, STATES, Window},
 };
 
@@ -32,7 +33,11 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
-pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "account", "application", "limit", "cursor"])?;
     let states = parameters.read_as("state", |text| {
         let known = |text: &str| {
@@ -49,42 +54,51 @@ pub async fn list(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resul
             && application.is_none_or(|id| window.application.as_ref().is_some_and(|application| application.id == id))
     };
     let answered = |window: &Window| is_wanted(window).then(|| window.answered(trail.now));
-    match (states.as_deref(), parameters.get("account")) {
-        (Some(states), Some(account)) if !states.contains(&CLOSED) => {
-            let named = Party { name: Some(account.to_owned()), ..Party::default() };
-            let mut windows = trail.open_windows_of(&named).await?;
-            windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
-            let read = async |before: Option<&str>| {
-                let rest = windows.iter().map(|it| &it.window).filter(|it| before.is_none_or(|id| it.id.as_str() < id));
-                Ok::<_, Problem>((rest.map(|window| (window.id.clone(), answered(window))).collect(), false))
-            };
-            paging::list(trail, &parameters, "windows", read).await
+    let asked = paging::Asked::read(trail, reader, &parameters, "windows")?;
+    let page = async {
+        match (states.as_deref(), parameters.get("account")) {
+            (Some(states), Some(account)) if !states.contains(&CLOSED) => {
+                let named = Party { name: Some(account.to_owned()), ..Party::default() };
+                let mut windows = trail.open_windows_of(&named).await?;
+                windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
+                let read = async |before: Option<&str>| {
+                    let rest =
+                        windows.iter().map(|it| &it.window).filter(|it| before.is_none_or(|id| it.id.as_str() < id));
+                    Ok::<_, Problem>((rest.map(|window| (window.id.clone(), answered(window))).collect(), false))
+                };
+                asked.answer(trail, read).await
+            }
+            (Some(states), _) if !states.contains(&CLOSED) => {
+                let live = trail.live_windows(states == [OVERDUE]).await?;
+                let read = async |before: Option<&str>| {
+                    let (page, goes_on) = live.page(before).await?;
+                    let read = |(id, window): (String, Option<Window>)| (id, window.as_ref().and_then(answered));
+                    Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
+                };
+                asked.answer(trail, read).await
+            }
+            _ => {
+                let read = async |before: Option<&str>| {
+                    let (windows, goes_on) = trail.windows(before).await?;
+                    let read = |window: Window| (window.id.clone(), answered(&window));
+                    Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
+                };
+                asked.answer(trail, read).await
+            }
         }
-        (Some(states), _) if !states.contains(&CLOSED) => {
-            let live = trail.live_windows(states == [OVERDUE]).await?;
-            let read = async |before: Option<&str>| {
-                let (page, goes_on) = live.page(before).await?;
-                let read = |(id, window): (String, Option<Window>)| (id, window.as_ref().and_then(answered));
-                Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
-            };
-            paging::list(trail, &parameters, "windows", read).await
-        }
-        _ => {
-            let read = async |before: Option<&str>| {
-                let (windows, goes_on) = trail.windows(before).await?;
-                let read = |window: Window| (window.id.clone(), answered(&window));
-                Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
-            };
-            paging::list(trail, &parameters, "windows", read).await
-        }
-    }
+    };
+    trail.on_record(reader.caller, Question::of_list("windows", &parameters), page).await
 }
 
 /// `GET /v1/windows/orders/{id}`: an order to end windows: how far it is, and the windows that it ended so far, as they are now.
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
-pub async fn order(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn order(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no order with this id is in the tenant's trail");
     let id = api::configured_id(request).map_err(|_| missing())?;
@@ -94,7 +108,8 @@ pub async fn order(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Resu
         let read = |(id, window): (String, Option<Window>)| (id, window.map(|window| window.answered(trail.now)));
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
-    let (windows, next) = paging::page(trail, &parameters, &format!("windows of {id}"), read).await?;
+    let word = format!("windows of {id}");
+    let (windows, next) = paging::Asked::read(trail, reader, &parameters, &word)?.page(trail, read).await?;
     let mut answer = stored.order.answered(&stored.progress);
     answer["ended"] = json!(trail.count_ended_by(id).await?);
     answer["windows"] = json!(windows);

@@ -18,6 +18,7 @@ mod peers;
 mod portal;
 mod program;
 mod query;
+mod readings;
 mod reports;
 mod reviews;
 mod runner;
