@@ -58,10 +58,10 @@ pub struct Caller {
     pub sub: String,
     /// The token's e-mail address, where the issuer says that it is theirs.
     pub email: Option<String>,
-    /// Whether the token is a person's: it names an e-mail address, verified or not.
-    pub is_person: bool,
     /// The client the token was issued to.
     pub client_id: Option<String>,
+    /// Whether the token is a machine's: it names no e-mail address, neither one that counts nor one that does not.
+    pub is_machine: bool,
 }
 
 impl Access {
@@ -113,7 +113,7 @@ impl Access {
     }
 
     /// Whether the token's e-mail address counts: nothing says that it is not verified, and the claim that has to say that it is does so.
-    fn is_verified(&self, claims: &Map<String, Value>) -> bool {
+    fn has_verified_address(&self, claims: &Map<String, Value>) -> bool {
         claims.get("email_verified").is_none_or(says_true)
             && self.verified_claim.as_ref().is_none_or(|name| claims.get(name).is_some_and(says_true))
     }
@@ -147,9 +147,9 @@ impl Access {
         permissions.dedup();
         // OAuth says client_id, OpenID Connect and Entra say azp, Entra's first version says appid.
         let client_id = ["client_id", "azp", "appid"].into_iter().find_map(text);
-        let is_person = claims.get(&self.email_claim).is_some_and(|claim| !claim.is_null());
-        let email = text(&self.email_claim).filter(|_| self.is_verified(claims));
-        Ok(Caller { tenants, permissions, sub, email, is_person, client_id })
+        let is_machine = claims.get(&self.email_claim).is_none_or(Value::is_null);
+        let email = text(&self.email_claim).filter(|_| self.has_verified_address(claims));
+        Ok(Caller { tenants, permissions, sub, email, client_id, is_machine })
     }
 }
 
@@ -260,7 +260,7 @@ impl Caller {
 
     /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
     pub fn actor(&self) -> Actor {
-        let kind = if self.is_person { ActorType::User } else { ActorType::Service };
+        let kind = if self.is_machine { ActorType::Service } else { ActorType::User };
         Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
     }
 
@@ -344,10 +344,10 @@ mod tests {
             let caller = access_with(verified).caller_of(claims.as_object().unwrap()).unwrap();
             assert_eq!(caller.email.is_some(), counts, "{verified:?} {claims}");
             // Somebody whose address does not count is no machine.
-            assert_eq!((caller.is_person, caller.actor().kind), (true, ActorType::User), "{claims}");
+            assert_eq!((caller.is_machine, caller.actor().kind), (false, ActorType::User), "{claims}");
         }
         let machine = caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme"})).unwrap();
-        assert_eq!((machine.is_person, machine.actor().kind), (false, ActorType::Service));
+        assert_eq!((machine.is_machine, machine.actor().kind), (true, ActorType::Service));
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
             permissions: Vec::new(),
             sub: sub.to_owned(),
             email: None,
-            is_person: false,
+            is_machine: true,
             client_id: None,
         }
     }

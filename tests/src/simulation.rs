@@ -541,7 +541,7 @@ async fn configure(world: &Arc<World>) {
         permissions: Vec::new(),
         sub: "it".to_owned(),
         email: None,
-        is_person: false,
+        is_machine: true,
         client_id: None,
     };
     for number in 0..world.plan.directories {
