@@ -63,6 +63,7 @@ fn size(value: &AttributeValue) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
