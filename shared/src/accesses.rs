@@ -565,6 +565,9 @@ impl Access {
             self.window = self.window.take().or_else(|| told("window").map(str::to_owned));
             self.is_external = told("directory").map(|directory| directory.starts_with("external"));
         }
+        if event.action == "window.merged" {
+            self.window = told("merged_into").map(str::to_owned).or(self.window.take());
+        }
         if event.action.starts_with("entitlement.") {
             let kept = event.details.as_ref().and_then(|details| details.get("policy"));
             let text = |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
@@ -684,6 +687,13 @@ impl Access {
                 self.ends_at = time("new_end").or(self.ends_at);
                 let by_itself = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &party(&event.actor)));
                 self.end_cause.get_or_insert(if by_itself { EndCause::Canceled } else { EndCause::Terminated });
+            }
+            // A person's word: it is over, and nothing proves it.
+            window::CLOSED_BY_HAND => {
+                self.ends_at = time("new_end").or(self.ends_at);
+                self.end_cause.get_or_insert(EndCause::Terminated);
+                self.ended_at = Some(at);
+                self.standing = Standing::Ended;
             }
             "revocation.covered" => {
                 self.end_cause = Some(EndCause::Covered);

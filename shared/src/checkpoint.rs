@@ -16,7 +16,7 @@ use crate::{
     review,
     settings::Thresholds,
     stream,
-    window::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
+    window::{CLOSED_BY_HAND, NAMES_DISAGREE, REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE, UNRESOLVED},
 };
 
 /// How much longer than a window's own function an overdue end is waited for here.
@@ -88,6 +88,9 @@ pub const RULES: &[Rule] = &[
     rule("role_change.out_of_band", High, "Do role assignments change through access packages only?"),
     rule("session.misfit", Low, "Does each step follow from those before it?"),
     rule("revocation.refused", Critical, "May the service disable the accounts it has to?"),
+    rule(NAMES_DISAGREE, Critical, "Do all names in a request mean one account?"),
+    rule(UNRESOLVED, High, "Does the directory have the account of each window?"),
+    rule(CLOSED_BY_HAND, High, "Is each window closed by proof that its account is disabled?"),
     rule("account.gone", Medium, "Does the directory know the accounts that are asked for?"),
     rule("account.disabled_inside_window", Medium, "Are accounts enabled inside their windows?"),
     rule("account.enabled_without_window", Critical, "Are accounts disabled outside their windows?"),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    application::{Configured, Directory, Place, is_like},
+    application::{Configured, Directory, Place},
     event::{Actor, AskedWindow, Event, EventId, Opened, Outcome, Party, Scope, Session, Tenant},
     folding::fold,
     ijson::FieldError,
@@ -28,8 +28,26 @@ pub const STATES: [&str; 5] = ["scheduled", "open", "claimed", "overdue", "close
 pub const REVOCATION_OVERDUE: &str = "revocation.overdue";
 /// The same where somebody else disables the account and does not say so.
 pub const REMOVAL_UNCONFIRMED: &str = "removal.unconfirmed";
+/// The rule that the directory has an account of the name that a window's first request gives.
+pub const UNRESOLVED: &str = "account.unresolved";
+/// The rule that all names in a request mean one account.
+pub const NAMES_DISAGREE: &str = "account.names_disagree";
+/// A person closed a window without proof: the event, and the rule of its finding.
+pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
+/// The kind of failure that a directory knows no such account.
+pub const NOT_FOUND: &str = "not_found";
 /// Most claims that a window holds at a time.
 pub const MOST_CLAIMS: usize = 64;
+/// Most names of a window beside its key.
+const MOST_OTHER_NAMES: usize = 16;
+/// Most names of other accounts that a window keeps.
+const MOST_FOREIGN_NAMES: usize = 16;
+/// How the items that find a window by its names are laid out.
+pub const LAYOUT: u8 = 1;
+/// Tries that do not find the account before that is a finding: a portal may tell of an account before its directory has it everywhere.
+const MISSED_TRIES: u32 = 4;
+/// Answers in a row that do not find an account before it can count as gone.
+const MISSED_ANSWERS: u32 = 4;
 
 /// The time an account may stay enabled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,8 +61,32 @@ pub struct Window {
     /// The application, where one is configured for the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<OfApplication>,
-    /// The account, as the request names it.
+    /// The account, as the first request names it. Its key, the first of its names, says which account of the directory it is.
     pub account: Party,
+    /// The account of the directory that the window covers, once it has been found. From then on only its id counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<ResolvedAccount>,
+    /// The search for that account.
+    #[serde(default)]
+    pub resolution: Resolution,
+    /// Names in requests by which the directory knows other accounts, folded. Those accounts are left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_names: Vec<String>,
+    /// The answers in a row that did not find the resolved account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
+    /// The older window of the same account that took over its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_into: Option<String>,
+    /// Whether its key means another account by now, which has a window of its own.
+    #[serde(default)]
+    pub is_key_lost: bool,
+    /// How the items that find it by its names are laid out: see [`Window::other_names`]. Windows of earlier versions have 0.
+    #[serde(default)]
+    pub layout: u8,
+    /// Whether a person closed it, without proof that the account is disabled.
+    #[serde(default)]
+    pub is_closed_by_hand: bool,
     /// The requests that ask for the account, the oldest first.
     pub claims: Vec<Claim>,
     /// How often it was tried to disable the account since the end that is being worked on.
@@ -87,6 +129,12 @@ pub struct OfApplication {
 pub struct Claim {
     /// The event that asked.
     pub event: EventId,
+    /// The account as this request names it, where the directory has still to say what these names mean, or they are not the window's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Party>,
+    /// Whether these names have been looked up in the directory.
+    #[serde(default)]
+    pub is_looked_up: bool,
     /// From when on.
     pub starts_at: Instant,
     /// Until when.
@@ -117,6 +165,69 @@ pub struct Claim {
     /// Whether it is over and nothing is to be done for it any more.
     #[serde(default)]
     pub is_done: bool,
+}
+
+/// An account as its directory identifies it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedAccount {
+    /// The directory's own id. It outlives a rename.
+    pub id: String,
+    /// Its name when it was found.
+    pub name: String,
+    /// Its other names then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_names: Vec<String>,
+    /// When it was found.
+    pub at: Instant,
+}
+
+/// The search for the account that a window's names mean.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// Tries so far that found no account.
+    #[serde(default)]
+    pub tries: u32,
+    /// Answers in a row that knew no account of this name.
+    #[serde(default)]
+    pub misses: u32,
+    /// The next try is not before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Instant>,
+    /// Why the last try found none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+    /// Kinds of refusal that have been raised as findings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<String>,
+    /// How often it became a finding that the account is not found.
+    #[serde(default)]
+    pub raised: u32,
+    /// Whether that finding stands.
+    #[serde(default)]
+    pub is_raised: bool,
+    /// How often requests named different accounts.
+    #[serde(default)]
+    pub disagreements: u32,
+}
+
+/// Answers in a row that did not find the resolved account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// When the first of them came.
+    pub since: Instant,
+    /// Their number.
+    pub answers: u32,
+}
+
+/// A name in a request that means another account than the window's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignName {
+    /// The request, by its place among the claims.
+    pub claim: usize,
+    /// The name, as the request gives it.
+    pub name: String,
+    /// The account it means, as the directory names it.
+    pub account: String,
 }
 
 /// Who works on a window.
@@ -163,6 +274,8 @@ pub enum Due {
     Covered,
     /// The trail has to tell that its end is overdue.
     Overdue,
+    /// The directory has to be asked which account the names mean.
+    Resolve,
     /// The account has to be disabled.
     Disable,
     /// The portal has to say that it disabled the account; it has a while for that.
@@ -217,6 +330,30 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
+impl Failure {
+    /// Whether it is about this account alone, and neither the directory nor how this service reaches it.
+    pub fn is_about_account(&self) -> bool {
+        [NOT_FOUND, "ambiguous", "not_its_own", "not_disabled"].contains(&self.kind)
+    }
+
+    /// Whether another application's credentials for the same directory may do better.
+    pub fn is_of_credentials(&self) -> bool {
+        let kinds = [
+            "secret",
+            "secret_unavailable",
+            "credentials",
+            "unauthorized",
+            "forbidden",
+            "no_account_enabled",
+            "configuration",
+            "address",
+            "throttled",
+            "refused",
+        ];
+        kinds.contains(&self.kind)
+    }
+}
+
 /// Why a window is not extended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotExtended {
@@ -251,7 +388,17 @@ pub fn effect(event: &Event) -> Option<Effect> {
 
 /// The names of an account, folded: its e-mail address, name and id. The first is what it is known by.
 pub fn names(account: &Party) -> impl Iterator<Item = String> {
-    [&account.email, &account.name, &account.id].into_iter().flatten().map(|name| fold(name))
+    names_as_given(account).map(fold)
+}
+
+/// The same as they were given.
+pub fn names_as_given(account: &Party) -> impl Iterator<Item = &str> {
+    [&account.email, &account.name, &account.id].into_iter().flatten().map(String::as_str)
+}
+
+/// What an account is identified by until its directory says more: the first of its names.
+pub fn key_of(account: &Party) -> String {
+    names(account).next().unwrap_or_default()
 }
 
 /// The account that a request asks for: in a session its generated user, in a package its recipient where none is named.
@@ -320,6 +467,8 @@ impl Claim {
         let actor = Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() };
         Ok(Self {
             event: event.id.clone(),
+            account: None,
+            is_looked_up: false,
             starts_at,
             ends_at,
             latest,
@@ -364,6 +513,14 @@ impl Window {
             directory,
             application,
             account,
+            resolved: None,
+            resolution: Resolution::default(),
+            foreign_names: Vec::new(),
+            missing: None,
+            merged_into: None,
+            is_key_lost: false,
+            layout: LAYOUT,
+            is_closed_by_hand: false,
             claims: Vec::new(),
             attempts: 0,
             failing: None,
@@ -381,26 +538,44 @@ impl Window {
         format!("{at}-{}", hash.as_str().rsplit('-').next().unwrap_or_default())
     }
 
-    /// Takes over a name of its account that it did not know.
-    pub fn learn(&mut self, account: &Party, may: impl Fn(&str) -> bool) {
-        let Party { id, name, email, .. } = &mut self.account;
-        for (own, other) in [(id, &account.id), (name, &account.name), (email, &account.email)] {
-            if own.is_none() && other.as_ref().is_some_and(|other| may(&fold(other))) {
-                own.clone_from(other);
+    /// The key by which a request joins it.
+    pub fn key(&self) -> String {
+        key_of(&self.account)
+    }
+
+    /// The other names by which the end of its account may be reported. Names that mean other accounts are not among them, and their number is
+    /// bounded, as each is an item of the transaction that closes the window.
+    pub fn other_names(&self) -> Vec<String> {
+        let key = self.key();
+        let resolved = self.resolved.iter().flat_map(|it| [&it.id, &it.name].into_iter().chain(&it.other_names));
+        let of_claims = self.claims.iter().filter(|claim| !claim.is_done).filter_map(|claim| claim.account.as_ref());
+        let all = names(&self.account).chain(resolved.map(|name| fold(name))).chain(of_claims.flat_map(names));
+        let mut other_names: Vec<String> = Vec::new();
+        for name in all {
+            let is_known = name == key || other_names.contains(&name) || self.foreign_names.contains(&name);
+            if !is_known && other_names.len() < MOST_OTHER_NAMES {
+                other_names.push(name);
             }
         }
+        other_names
+    }
+
+    /// Whether its account is called so.
+    pub fn is_called(&self, name: &str) -> bool {
+        (self.key() == name && !self.is_key_lost) || self.other_names().iter().any(|other| other == name)
+    }
+
+    /// When the directory has to be asked which account its names mean. None where that is known.
+    pub fn resolve_at(&self) -> Option<Instant> {
+        let is_new = |claim: &Claim| !claim.is_done && claim.account.is_some() && !claim.is_looked_up;
+        let is_wanted = self.merged_into.is_some() || self.resolved.is_none() || self.claims.iter().any(is_new);
+        let is_wanted = is_wanted && !self.is_external() && !self.is_closed();
+        is_wanted.then(|| self.resolution.not_before.unwrap_or(Instant::from_millis(0)))
     }
 
     /// Whether nothing is to be done for it any more.
     pub fn is_closed(&self) -> bool {
         self.claims.iter().all(|claim| claim.is_done)
-    }
-
-    /// Whether an account that a directory found for this window is the application's own. A request names an account in several ways,
-    /// and what the directory takes one of them for may be another account than the one whose name was judged.
-    pub fn may_disable(&self, found_names: &[&String]) -> bool {
-        let accounts = self.application.iter().flat_map(|application| &application.accounts);
-        accounts.into_iter().any(|pattern| found_names.iter().any(|name| is_like(pattern, name)))
     }
 
     /// Whether its account is disabled by somebody else.
@@ -431,7 +606,11 @@ impl Window {
             return Due::Nothing;
         };
         if now < next {
-            return Due::Later(next);
+            return match self.resolve_at() {
+                Some(at) if at <= now => Due::Resolve,
+                Some(at) => Due::Later(at.min(next)),
+                None => Due::Later(next),
+            };
         }
         if self.claims.iter().any(|claim| claim.goes_on(now)) {
             return Due::Covered;
@@ -441,7 +620,11 @@ impl Window {
             return Due::Overdue;
         }
         match (self.is_external(), self.not_before) {
-            (false, Some(until)) if now < until => Due::Later(until),
+            (false, Some(until)) if now < until => match self.resolve_at() {
+                Some(at) if at <= now => Due::Resolve,
+                Some(at) => Due::Later(at.min(until)),
+                None => Due::Later(until),
+            },
             (false, _) => Due::Disable,
             (true, _) if self.is_overdue => Due::Nothing,
             (true, _) => Due::Confirmation(overdue_at),
@@ -459,7 +642,9 @@ impl Window {
         // However long a directory wants to be left alone, that the end is overdue is told in time.
         let told_by = if self.is_overdue { None } else { Some(next.plus(OVERDUE_AFTER)) };
         let not_before = self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
-        Some([lease, not_before].into_iter().flatten().fold(next, Instant::max))
+        let end = not_before.map_or(next, |until| until.max(next));
+        let at = self.resolve_at().map_or(end, |resolve_at| resolve_at.min(end));
+        Some(lease.map_or(at, |until| until.max(at)))
     }
 
     /// The end that is worked on: of the claims that are over, the last.
@@ -500,6 +685,8 @@ impl Window {
         let claim = &self.claims[place];
         let details = [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at))];
         let told = self.told("window.opened", Actor::system(), now, place, None, details);
+        // A new request is a reason to ask the directory again.
+        self.resolution.not_before = Some(now);
         self.begin_anew(now);
         Ok(told)
     }
@@ -512,6 +699,7 @@ impl Window {
             self.attempts = 0;
             self.failing = None;
             self.is_overdue = false;
+            self.missing = None;
         }
     }
 
@@ -640,6 +828,212 @@ impl Window {
         Vec::new()
     }
 
+    /// The directory says which account the window covers, and what it made of the requests at `looked_up`. Names that mean other accounts
+    /// are a finding at once.
+    pub fn resolve(
+        &mut self,
+        account: ResolvedAccount,
+        looked_up: &[usize],
+        foreign: &[ForeignName],
+        now: Instant,
+    ) -> Vec<Told> {
+        let place = self.current(now);
+        let mut told = Vec::new();
+        if self.resolution.is_raised {
+            let why = "the directory has found the account";
+            let details = [("rule", json!(UNRESOLVED)), ("round", json!(self.resolution.raised))];
+            let withdrawn = self.told("finding.withdrawn", Actor::system(), now, place, Some(why.to_owned()), details);
+            told.push(Told { target: Some(self.finding_target(UNRESOLVED)), ..withdrawn });
+        }
+        let Resolution { raised, mut disagreements, .. } = self.resolution;
+        let replaced = self.resolved.as_ref().filter(|known| known.id != account.id);
+        if let Some(known) = replaced {
+            disagreements += 1;
+            let why = format!(
+                "the account {:?} ({}) is gone from the directory, and the name means {:?} ({}) now, which this window covers from now on",
+                known.name, known.id, account.name, account.id
+            );
+            let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, place);
+            finding.details.insert("round".to_owned(), json!(disagreements));
+            told.push(finding);
+            self.missing = None;
+        }
+        for place in looked_up {
+            self.claims[*place].is_looked_up = true;
+        }
+        if !foreign.is_empty() {
+            disagreements += 1;
+            let others: Vec<_> = foreign.iter().map(|it| format!("{:?} means {:?}", it.name, it.account)).collect();
+            let why = format!(
+                "the names in a request mean different accounts: this window covers {:?}, but {}; no other account is disabled",
+                account.name,
+                others.join(", ")
+            );
+            let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, foreign[0].claim);
+            let mut evidence: Vec<_> =
+                foreign.iter().filter_map(|it| Some(&self.claims.get(it.claim)?.event)).collect();
+            evidence.dedup();
+            finding.details.insert("evidence".to_owned(), json!(evidence));
+            finding.details.insert("round".to_owned(), json!(disagreements));
+            told.push(finding);
+            let key = self.key();
+            for name in foreign.iter().map(|it| fold(&it.name)) {
+                let is_known = name == key || self.foreign_names.contains(&name);
+                if !is_known && self.foreign_names.len() < MOST_FOREIGN_NAMES {
+                    self.foreign_names.push(name);
+                }
+            }
+        }
+        self.resolved = Some(account);
+        self.resolution = Resolution { raised, disagreements, not_before: Some(now), ..Resolution::default() };
+        told
+    }
+
+    /// The account was not found: it is looked for again at `again_at`. That it cannot be found is a finding, once.
+    pub fn unresolved(&mut self, failure: &Failure, again_at: Instant, now: Instant) -> Vec<Told> {
+        let place = self.current(now);
+        let is_over = self.claims.iter().any(|claim| claim.is_over(now));
+        let reason = format!("{}: {}", failure.kind, failure.detail);
+        let resolution = &mut self.resolution;
+        resolution.tries += 1;
+        resolution.misses = if failure.kind == NOT_FOUND { resolution.misses + 1 } else { 0 };
+        resolution.not_before = Some(again_at);
+        resolution.failing = Some(reason.clone());
+        if failure.is_about_account() {
+            let is_early = failure.kind == NOT_FOUND && resolution.misses < MISSED_TRIES && !is_over;
+            if resolution.is_raised || is_early {
+                return Vec::new();
+            }
+            resolution.is_raised = true;
+            resolution.raised += 1;
+            let round = resolution.raised;
+            let mut finding = self.finding(UNRESOLVED, "high", &reason, now, place);
+            finding.details.insert("round".to_owned(), json!(round));
+            return vec![finding];
+        }
+        if failure.is_refusal && !resolution.refusals.iter().any(|kind| kind == failure.kind) {
+            resolution.refusals.push(failure.kind.to_owned());
+            return vec![self.finding("revocation.refused", "critical", &reason, now, place)];
+        }
+        Vec::new()
+    }
+
+    /// The directory did not find the resolved account.
+    pub fn miss(&mut self, now: Instant) {
+        let missing = self.missing.get_or_insert(Missing { since: now, answers: 0 });
+        missing.answers += 1;
+    }
+
+    /// Whether the resolved account counts as gone: several answers in a row, spread over `spread` at least, did not find it.
+    pub fn is_gone(&self, spread: Duration, now: Instant) -> bool {
+        self.missing.is_some_and(|it| it.answers >= MISSED_ANSWERS && now >= it.since.plus(spread))
+    }
+
+    /// A younger window of the same account says which account it is. What the names in its own requests mean is still to be looked up.
+    pub fn take_over(&mut self, account: Option<ResolvedAccount>) {
+        self.resolved = account;
+        for claim in self.claims.iter_mut().filter(|claim| !claim.is_done) {
+            claim.account.get_or_insert_with(|| self.account.clone());
+        }
+    }
+
+    /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed.
+    pub fn hand_over(&mut self, into: &mut Self, most: usize, now: Instant) -> Vec<Told> {
+        self.merged_into = Some(into.id.clone());
+        let mut told = Vec::new();
+        for place in self.open_places(most) {
+            let mut claim = self.claims[place].clone();
+            if claim.account.is_none() {
+                claim.account = Some(self.account.clone());
+                claim.is_looked_up = self.resolved.is_some();
+            }
+            into.claims.push(claim);
+            self.claims[place].is_done = true;
+            let details = [("merged_into", json!(into.id))];
+            told.push(self.told("window.merged", Actor::system(), now, place, None, details));
+        }
+        into.begin_anew(now);
+        into.resolution.not_before = Some(now);
+        self.lease = None;
+        self.not_before = None;
+        if self.is_closed() {
+            self.attempts = 0;
+            self.failing = None;
+            self.is_overdue = false;
+        }
+        told
+    }
+
+    /// Gives up one request whose key means another account by now: the account that this window covers was renamed, and its name given away. What
+    /// ended here because of that request is due again.
+    pub fn part(&mut self, place: usize, into: &mut Self, account: &ResolvedAccount, now: Instant) -> Vec<Told> {
+        let known = self.resolved.as_ref().map(|known| known.id.as_str()).unwrap_or_default();
+        let why = format!(
+            "the name {:?} meant the account {known} when this window opened and means {} now; the request moved to a window of that account",
+            self.key(),
+            account.id
+        );
+        self.is_key_lost = true;
+        self.resolution.disagreements += 1;
+        let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, place);
+        finding.details.insert("round".to_owned(), json!(self.resolution.disagreements));
+        let details = [("merged_into", json!(into.id))];
+        let told = vec![self.told("window.merged", Actor::system(), now, place, None, details), finding];
+        let mut claim = self.claims[place].clone();
+        self.claims[place].is_done = true;
+        if self.is_closed() {
+            let others =
+                self.claims.iter_mut().enumerate().filter(|(other, _)| *other != place).map(|(_, claim)| claim);
+            if let Some(last) = others.max_by_key(|claim| claim.ends_at) {
+                last.is_done = false;
+            }
+        }
+        claim.account.get_or_insert_with(|| self.account.clone());
+        into.claims.push(claim);
+        for window in [self, into] {
+            window.begin_anew(now);
+            window.resolution.not_before = Some(now);
+        }
+        told
+    }
+
+    /// A person says that the account is disabled: up to `most` of its open requests end, and with the last of them the window is closed.
+    /// Nothing proves what the person says, and so it is a finding.
+    pub fn close_by_hand(&mut self, by: &Actor, reason: &str, most: usize, now: Instant) -> Vec<Told> {
+        let planned = self.planned_end(now);
+        let mut told = Vec::new();
+        for place in self.open_places(most) {
+            let claim = &mut self.claims[place];
+            let before = claim.ends_at;
+            claim.ends_at = before.min(now);
+            claim.starts_at = claim.starts_at.min(now);
+            claim.is_done = true;
+            let details = [("old_end", json!(before)), ("new_end", json!(claim.ends_at)), ("verified", json!(false))];
+            let reason = Some(reason.to_owned());
+            told.push(self.told(CLOSED_BY_HAND, by.clone(), now, place, reason, details));
+        }
+        if let Some(last) = told.last().filter(|_| self.is_closed()) {
+            let claim = last.claim;
+            self.close(now, planned);
+            self.is_closed_by_hand = true;
+            let why = format!("{} closed the window without proof that the account is disabled: {reason}", by.shown());
+            told.push(self.finding(CLOSED_BY_HAND, "high", &why, now, claim));
+        }
+        self.lease = None;
+        told
+    }
+
+    /// The places of its open requests, `most` at most.
+    fn open_places(&self, most: usize) -> Vec<usize> {
+        let open = self.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done);
+        open.map(|(place, _)| place).take(most).collect()
+    }
+
+    /// The request that what is told now belongs to: the one that ends last.
+    fn current(&self, now: Instant) -> usize {
+        self.last_claim(now).unwrap_or_else(|| self.ending(now))
+    }
+
     fn close(&mut self, at: Instant, planned: Instant) {
         self.ended = Some(Ended { at, lateness_ms: (at.millis() - planned.millis()).max(0) });
         self.attempts = 0;
@@ -647,6 +1041,8 @@ impl Window {
         self.is_overdue = false;
         self.not_before = None;
         self.lease = None;
+        self.missing = None;
+        self.resolution.failing = None;
     }
 
     /// A run takes it.
@@ -667,11 +1063,6 @@ impl Window {
             return Vec::new();
         };
         let (covered_by, until) = (by.event.clone(), by.ends_at);
-        self.covered_by(&covered_by, until, now)
-    }
-
-    /// The same by a claim of another window: its account turned out to be the same.
-    pub fn covered_by(&mut self, covered_by: &EventId, until: Instant, now: Instant) -> Vec<Told> {
         let mut told = Vec::new();
         for place in 0..self.claims.len() {
             if self.claims[place].is_over(now) {
@@ -709,6 +1100,9 @@ impl Window {
     /// It could not be disabled: it is tried again at `again_at`. The trail tells what kind of trouble it is, once.
     pub fn failed(&mut self, failure: &Failure, again_at: Instant, now: Instant) -> Vec<Told> {
         self.attempts += 1;
+        if failure.kind != NOT_FOUND {
+            self.missing = None;
+        }
         self.leave(Some(again_at));
         let mut told = Vec::new();
         if self.failing.as_deref().is_none_or(|known| !known.starts_with(failure.kind)) {
@@ -716,7 +1110,8 @@ impl Window {
             let reason = format!("{}: {}", failure.kind, failure.detail);
             let details = [("attempts", json!(self.attempts)), ("planned_end", json!(self.planned_end(now)))];
             told.push(self.told("revocation.failed", Actor::system(), now, place, Some(reason.clone()), details));
-            if failure.is_refusal {
+            let is_raised = self.resolution.refusals.iter().any(|kind| kind == failure.kind);
+            if failure.is_refusal && !is_raised {
                 told.push(self.finding("revocation.refused", "critical", &reason, now, place));
             }
             self.failing = Some(reason);
@@ -739,6 +1134,12 @@ impl Window {
         let planned = self.planned_end(now);
         let place = self.ending(now);
         let attempts = self.attempts + 1;
+        // Requests that named the account otherwise cannot be found by what is told of this one.
+        let account = self.account_of(place).clone();
+        let others = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
+        let others =
+            others.map(|(other, _)| other).filter(|other| *other != place && *self.account_of(*other) != account);
+        let others: Vec<usize> = others.collect();
         for claim in &mut self.claims {
             claim.is_done |= claim.ends_at <= now;
         }
@@ -758,7 +1159,9 @@ impl Window {
         if *how != Disabled::Gone {
             told.push(self.told("entra.account.disabled", Actor::system(), now, place, None, details()));
         }
-        told.push(self.told("revocation.verified", Actor::system(), now, place, None, details()));
+        for place in [place].into_iter().chain(others) {
+            told.push(self.told("revocation.verified", Actor::system(), now, place, None, details()));
+        }
         if *how != Disabled::Gone {
             told.extend(self.disabled_inside(now));
         }
@@ -771,7 +1174,6 @@ impl Window {
 
     /// Something an auditor must look at.
     pub fn finding(&self, rule: &'static str, severity: &str, why: &str, now: Instant, claim: usize) -> Told {
-        let id = format!("{rule}:{}", self.id);
         let owners = self.application.as_ref().map(|application| application.owners.clone()).unwrap_or_default();
         let evidence: Vec<_> = self.claims.get(claim).map(|claim| &claim.event).into_iter().collect();
         let details = [
@@ -781,7 +1183,16 @@ impl Window {
             ("evidence", json!(evidence)),
         ];
         let told = self.told("finding.raised", Actor::system(), now, claim, Some(why.to_owned()), details);
-        Told { target: Some(Party { kind: Some("finding".into()), id: Some(id), ..Party::default() }), ..told }
+        Told { target: Some(self.finding_target(rule)), ..told }
+    }
+
+    fn finding_target(&self, rule: &str) -> Party {
+        Party { kind: Some("finding".into()), id: Some(format!("{rule}:{}", self.id)), ..Party::default() }
+    }
+
+    /// The account as one of its requests names it.
+    fn account_of(&self, claim: usize) -> &Party {
+        self.claims.get(claim).and_then(|claim| claim.account.as_ref()).unwrap_or(&self.account)
     }
 
     fn told<const N: usize>(
@@ -817,7 +1228,7 @@ impl Window {
             // A listing is in the order of time: what one step tells keeps its own order there.
             let occurred_at = told.occurred_at.plus(Duration::from_millis(place as u64));
             let mut event = Event::of_service(id, tenant, told.action, occurred_at, told.actor);
-            event.account = Some(self.account.clone());
+            event.account = Some(self.account_of(told.claim).clone());
             if let Some(claim) = self.claims.get(told.claim) {
                 event.subject = Some(claim.subject.clone()).filter(|subject| *subject != Party::default());
                 event.target = claim.target.clone();
@@ -857,7 +1268,8 @@ impl Window {
             .iter()
             .map(|claim| {
                 json!({
-                    "event": claim.event, "subject": claim.subject, "target": claim.target, "session": claim.session,
+                    "event": claim.event, "account": claim.account, "subject": claim.subject, "target": claim.target,
+                    "session": claim.session,
                     "starts_at": claim.starts_at, "ends_at": claim.ends_at,
                 })
             })
@@ -866,6 +1278,9 @@ impl Window {
             "id": self.id,
             "directory": if self.is_external() { "external" } else { &self.directory_key },
             "account": self.account,
+            "resolved": self.resolved.as_ref().map(|it| json!({"id": it.id, "name": it.name, "at": it.at})),
+            "merged_into": self.merged_into,
+            "closed_by_hand": self.is_closed_by_hand,
             "application": self.application.as_ref().map(|application| &application.id),
             "state": self.state(now),
             "starts_at": self.starts_at(),
@@ -873,7 +1288,7 @@ impl Window {
             "ended_at": self.ended.as_ref().map(|ended| ended.at),
             "lateness_ms": self.ended.as_ref().map(|ended| ended.lateness_ms),
             "attempts": self.attempts,
-            "failing": self.failing,
+            "failing": self.failing.as_ref().or(self.resolution.failing.as_ref()),
             "sessions": self.sessions(),
             "claims": claims,
         })
@@ -892,6 +1307,8 @@ mod tests {
     fn claim(number: u32, from: u64, until: u64) -> Claim {
         Claim {
             event: EventId::new(&format!("r-{number}")).unwrap(),
+            account: None,
+            is_looked_up: false,
             starts_at: at(from),
             ends_at: at(until),
             latest: Some(at(from + 1000)),
@@ -908,7 +1325,10 @@ mod tests {
 
     fn window(directory: Directory, claims: Vec<Claim>) -> Window {
         let account = Party { name: Some("msp".to_owned()), ..Party::default() };
-        Window { claims, ..Window::new("w".to_owned(), "d".to_owned(), directory, None, account) }
+        let resolved =
+            ResolvedAccount { id: "u".to_owned(), name: "msp".to_owned(), other_names: Vec::new(), at: at(0) };
+        let window = Window::new("w".to_owned(), "d".to_owned(), directory, None, account);
+        Window { claims, resolved: Some(resolved), ..window }
     }
 
     fn scim() -> Directory {
@@ -996,5 +1416,91 @@ mod tests {
         assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(200))), ["window.ended"]);
         assert!(matches!(to(1000, &mut window), Err(NotExtended::Ended(_))));
         assert_eq!(window.due(at(200)), Due::Disable);
+    }
+
+    fn account(id: &str) -> ResolvedAccount {
+        ResolvedAccount { id: id.to_owned(), name: "msp".to_owned(), other_names: vec!["msp@x".to_owned()], at: at(0) }
+    }
+
+    fn unresolved(claims: Vec<Claim>) -> Window {
+        Window { resolved: None, ..window(scim(), claims) }
+    }
+
+    fn not_found() -> Failure {
+        Failure { kind: NOT_FOUND, detail: "no".to_owned(), is_refusal: false, retry_after: None }
+    }
+
+    #[test]
+    fn an_account_is_looked_for_at_once_and_its_absence_is_told_after_some_tries_or_at_the_end() {
+        let mut window = unresolved(vec![claim(1, 0, 100)]);
+        assert_eq!(window.due(at(0)), Due::Resolve);
+        for tries in 1..=4 {
+            let told = window.unresolved(&not_found(), at(tries * 10), at(tries));
+            assert_eq!(told.len(), usize::from(tries == 4), "try {tries}");
+            assert_eq!((window.due(at(tries)), window.due_at()), (Due::Later(at(tries * 10)), Some(at(tries * 10))));
+        }
+        // Told once, and withdrawn when it is found.
+        assert!(window.unresolved(&not_found(), at(50), at(41)).is_empty());
+        let told = window.resolve(account("u"), &[], &[], at(50));
+        assert_eq!(actions(&told), ["finding.withdrawn"]);
+        assert_eq!((window.due(at(60)), window.due_at()), (Due::Later(at(100)), Some(at(100))));
+        // Another, at its end.
+        let mut short = unresolved(vec![claim(1, 0, 100)]);
+        assert_eq!(actions(&short.unresolved(&not_found(), at(101), at(100))), ["finding.raised"]);
+        assert_eq!(short.due(at(100)), Due::Disable, "the end asks by itself");
+    }
+
+    #[test]
+    fn names_of_other_accounts_find_a_window_no_more() {
+        let named = Party { name: Some("MSP".to_owned()), id: Some("17".to_owned()), ..Party::default() };
+        let mut window = Window { account: named, ..unresolved(vec![claim(1, 0, 100)]) };
+        assert!(window.is_called("17"));
+        let foreign = ForeignName { claim: 0, name: "17".to_owned(), account: "boss".to_owned() };
+        let told = window.resolve(account("u"), &[], &[foreign], at(1));
+        assert_eq!(actions(&told), ["finding.raised"]);
+        assert_eq!(window.other_names(), ["u", "msp@x"]);
+        assert!(window.is_called("msp") && !window.is_called("17"));
+    }
+
+    #[test]
+    fn an_account_is_gone_by_answers_in_a_row_over_a_while() {
+        let spread = Duration::from_secs(600);
+        let mut window = window(scim(), vec![claim(1, 0, 100)]);
+        for seconds in [100, 200, 300] {
+            window.miss(at(seconds));
+            window.failed(&not_found(), at(seconds + 60), at(seconds));
+        }
+        let outage = Failure { kind: "unavailable", ..not_found() };
+        window.failed(&outage, at(460), at(400));
+        window.miss(at(690));
+        assert!(!window.is_gone(spread, at(700)), "an outage came in between");
+        for seconds in [800, 900, 1289] {
+            window.miss(at(seconds));
+        }
+        assert!(!window.is_gone(spread, at(1289)));
+        assert!(window.is_gone(spread, at(1290)));
+    }
+
+    #[test]
+    fn the_requests_of_a_merged_window_go_on_in_the_older_one() {
+        let mut older = window(scim(), vec![claim(1, 0, 100)]);
+        let mut younger = Window { id: "x".to_owned(), ..window(scim(), vec![claim(2, 0, 300), claim(3, 0, 400)]) };
+        let told = younger.hand_over(&mut older, 1, at(10));
+        assert_eq!((actions(&told), younger.is_closed(), older.claims.len()), (vec!["window.merged"], false, 2));
+        assert_eq!(younger.due(at(10)), Due::Resolve, "the rest follows");
+        younger.hand_over(&mut older, 1, at(10));
+        assert_eq!((younger.is_closed(), younger.due_at(), older.due(at(100))), (true, None, Due::Covered));
+        assert_eq!(older.ends_at(), Some(at(400)));
+    }
+
+    #[test]
+    fn a_window_of_an_earlier_version_is_read() {
+        let mut stored = serde_json::to_value(window(scim(), vec![claim(1, 0, 100)])).unwrap();
+        let members = stored.as_object_mut().unwrap();
+        for new in ["resolved", "resolution", "layout", "is_closed_by_hand"] {
+            members.remove(new);
+        }
+        let window: Window = serde_json::from_value(stored).unwrap();
+        assert_eq!((window.layout, window.resolved.is_none(), window.due(at(100))), (0, true, Due::Disable));
     }
 }

@@ -101,8 +101,19 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 struct User {
     name: String,
+    /// Its mail address, where that is not its name.
+    mail: Option<String>,
     is_enabled: bool,
     is_guest: bool,
+    /// Whether answers leave it out.
+    is_hidden: bool,
+}
+
+impl User {
+    /// Its name up to the `@`.
+    fn nickname(&self) -> &str {
+        self.name.split('@').next().unwrap_or_default()
+    }
 }
 
 /// The accounts of a directory, and how it answers about them: SCIM at `/scim`, Graph and its token endpoint at `/`.
@@ -123,8 +134,24 @@ impl Accounts {
     fn insert(&self, name: &str, is_guest: bool) -> String {
         let mut users = self.0.lock().expect("users");
         let id = format!("u-{}", users.len());
-        users.insert(id.clone(), User { name: name.to_owned(), is_enabled: true, is_guest });
+        let user = User { name: name.to_owned(), mail: None, is_enabled: true, is_guest, is_hidden: false };
+        users.insert(id.clone(), user);
         id
+    }
+
+    /// Gives an account a mail address.
+    pub fn mail(&self, id: &str, address: &str) {
+        self.0.lock().expect("users").get_mut(id).expect("an account").mail = Some(address.to_owned());
+    }
+
+    /// Gives an account another name. Its id stays.
+    pub fn rename(&self, id: &str, name: &str) {
+        self.0.lock().expect("users").get_mut(id).expect("an account").name = name.to_owned();
+    }
+
+    /// Leaves an account out of all answers, or not any more.
+    pub fn hide(&self, id: &str, hide: bool) {
+        self.0.lock().expect("users").get_mut(id).expect("an account").is_hidden = hide;
     }
 
     /// Whether the account is enabled; none where it is gone.
@@ -174,21 +201,31 @@ impl Accounts {
     }
 
     fn scim(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
-        let shown = |id: &String, user: &User| json!({"id": id, "userName": user.name, "active": user.is_enabled});
+        let shown = |id: &String, user: &User| {
+            let emails: Vec<_> = user.mail.iter().map(|mail| json!({ "value": mail })).collect();
+            json!({"id": id, "userName": user.name, "emails": emails, "active": user.is_enabled})
+        };
         let mut users = self.0.lock().expect("users");
         let id = path.trim_start_matches('/').to_owned();
         if id.is_empty() {
-            let wanted = query.get("filter").and_then(|filter| filter.split_once(' '));
-            let (operator, name) = wanted.and_then(|(_, rest)| rest.split_once(' ')).unwrap_or_default();
+            let wanted = query.get("filter").and_then(|filter| filter.split_once(' ')).unwrap_or_default();
+            let (attribute, (operator, name)) = (wanted.0, wanted.1.split_once(' ').unwrap_or_default());
             let name = name.trim_matches('"');
+            let is_wanted = |user: &User| match (attribute, operator) {
+                ("emails.value", _) => user.mail.as_deref() == Some(name),
+                (_, "eq") => user.name == name,
+                _ => user.name.starts_with(name),
+            };
             let found: Vec<_> = users
                 .iter()
-                .filter(|(_, user)| if operator == "eq" { user.name == name } else { user.name.starts_with(name) })
+                .filter(|(_, user)| !user.is_hidden && is_wanted(user))
                 .map(|(id, user)| shown(id, user))
                 .collect();
             return (200, json!({"totalResults": found.len(), "Resources": found}));
         }
-        let Some(user) = users.get_mut(&id) else { return (404, json!({"detail": "no such user"})) };
+        let Some(user) = users.get_mut(&id).filter(|user| !user.is_hidden) else {
+            return (404, json!({"detail": "no such user"}));
+        };
         match method {
             "PATCH" => user.is_enabled = body["Operations"][0]["value"].as_bool().expect("a value"),
             "PUT" => user.is_enabled = body["active"].as_bool().expect("active"),
@@ -200,21 +237,28 @@ impl Accounts {
     fn graph(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
         let shown = |id: &String, user: &User| {
             let kind = if user.is_guest { "Guest" } else { "Member" };
-            json!({"id": id, "userPrincipalName": user.name, "accountEnabled": user.is_enabled, "userType": kind})
+            json!({"id": id, "userPrincipalName": user.name, "mail": user.mail, "mailNickname": user.nickname(),
+                "accountEnabled": user.is_enabled, "userType": kind})
         };
         let mut users = self.0.lock().expect("users");
         let path = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
         if path.is_empty() {
-            let prefix = query.get("$filter").and_then(|filter| filter.split('\'').nth(1)).unwrap_or_default();
+            let filter = query.get("$filter").map(String::as_str).unwrap_or_default();
+            let text = filter.split('\'').nth(1).unwrap_or_default();
+            let is_wanted = |user: &User| match filter.starts_with("mail eq") {
+                true => user.mail.as_deref() == Some(text) || user.nickname() == text,
+                false => user.name.starts_with(text),
+            };
             let found: Vec<_> = users
                 .iter()
-                .filter(|(_, user)| user.name.starts_with(prefix))
+                .filter(|(_, user)| !user.is_hidden && is_wanted(user))
                 .map(|(id, user)| shown(id, user))
                 .collect();
             return (200, json!({ "value": found }));
         }
         let (name, action) = path.split_once('/').unwrap_or((&path, ""));
-        let id = users.iter().find(|(id, user)| *id == name || user.name == name).map(|(id, _)| id.clone());
+        let is_meant = |id: &str, user: &User| !user.is_hidden && (id == name || user.name == name);
+        let id = users.iter().find(|(id, user)| is_meant(id, user)).map(|(id, _)| id.clone());
         let Some((id, user)) = id.and_then(|id| users.get_mut(&id).map(|user| (id, user))) else {
             return (404, json!({"error": {"code": "Request_ResourceNotFound"}}));
         };

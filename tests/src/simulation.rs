@@ -268,6 +268,7 @@ fn variables() -> shared::config::Variables {
         ("ZONE", "UTC"),
         ("ONE_MACHINE", "true"),
         ("SECRET_PREFIX", "p"),
+        ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", TOKEN),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

@@ -13,9 +13,11 @@ use serde_json::Value;
 use shared::{
     application::Directory,
     event::{Party, Tenant},
+    folding::fold,
+    instant::Instant,
     outbound::{Answer, NoAnswer, Outbound},
     secrets::Secrets,
-    window::Failure,
+    window::{Failure, ResolvedAccount},
 };
 
 use crate::budget::Budget;
@@ -49,6 +51,33 @@ pub enum Connection<'d> {
     Scim(scim::Connection<'d>),
 }
 
+/// One name of an account, as a request gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name<'n> {
+    /// An e-mail address.
+    Email(&'n str),
+    /// What people call it.
+    Given(&'n str),
+    /// An id.
+    Id(&'n str),
+}
+
+impl<'n> Name<'n> {
+    /// The names of an account. The first decides which account it is.
+    pub fn all(account: &'n Party) -> impl Iterator<Item = Self> + Clone {
+        let email = account.email.as_deref().map(Self::Email);
+        let name = account.name.as_deref().map(Self::Given);
+        [email, name, account.id.as_deref().map(Self::Id)].into_iter().flatten()
+    }
+
+    /// Its text.
+    pub fn text(self) -> &'n str {
+        match self {
+            Self::Email(text) | Self::Given(text) | Self::Id(text) => text,
+        }
+    }
+}
+
 /// An account as a directory knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -58,10 +87,26 @@ pub struct Account {
     pub name: String,
     /// Its mail address, where the directory has one.
     pub mail: Option<String>,
+    /// Further names by which it is found.
+    pub other_names: Vec<String>,
     /// Whether it may sign in.
     pub is_enabled: bool,
     /// Whether its home is another directory, where its sessions are.
     pub is_foreign: bool,
+}
+
+impl Account {
+    /// What a window keeps of it.
+    pub fn resolved(&self, at: Instant) -> ResolvedAccount {
+        let other_names = self.mail.iter().chain(&self.other_names).cloned().collect();
+        ResolvedAccount { id: self.id.clone(), name: self.name.clone(), other_names, at }
+    }
+
+    /// All its names, folded.
+    pub fn names(&self) -> Vec<String> {
+        let names = [&self.id, &self.name].into_iter().chain(&self.mail).chain(&self.other_names);
+        names.map(|name| fold(name)).collect()
+    }
 }
 
 impl Directories {
@@ -87,14 +132,25 @@ impl Connection<'_> {
         }
     }
 
-    /// The account that a request means, if it is there.
+    /// The account of a name, if there is one.
     ///
     /// # Errors
     /// The directory did not say, or knows several.
-    pub async fn find(&self, account: &Party) -> Result<Option<Account>, Failure> {
+    pub async fn look_up(&self, name: Name<'_>) -> Result<Option<Account>, Failure> {
         match self {
-            Self::Entra(entra) => entra.find(account).await,
-            Self::Scim(scim) => scim.find(account).await,
+            Self::Entra(entra) => entra.look_up(name).await,
+            Self::Scim(scim) => scim.look_up(name).await,
+        }
+    }
+
+    /// The account of the directory's own id, if it is there.
+    ///
+    /// # Errors
+    /// The directory did not say.
+    pub async fn account(&self, id: &str) -> Result<Option<Account>, Failure> {
+        match self {
+            Self::Entra(entra) => entra.account(id).await,
+            Self::Scim(scim) => scim.account(id).await,
         }
     }
 

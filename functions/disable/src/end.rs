@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use shared::{
-    application::{Application, Directory},
     chance,
-    event::{EventId, Party, RecordedBy},
+    event::RecordedBy,
     instant::Instant,
-    store::{ReadError, Trail, document::Kind, windows::Stored},
-    window::{Disabled, Due, Failure, Window},
+    store::{ReadError, Trail, windows::Stored},
+    window::{Disabled, Due, Failure, NOT_FOUND, Window},
 };
 use tokio::time::{Instant as Deadline, sleep};
 
 use crate::{
     Disable,
     directory::{Account, Connection},
+    resolve::{self, Applications},
 };
 
 /// How long a run has a window for itself.
@@ -22,11 +22,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// What of that has to be left before the directory is asked for something that takes a while.
 const LEFT: Duration = Duration::from_secs(15);
 /// How long one call to the storage is tried.
-const STORAGE: Duration = Duration::from_secs(10);
+pub const STORAGE: Duration = Duration::from_secs(10);
 /// When an account is read back: at once, and again where it still says enabled.
 const READ_BACK: [u64; 5] = [0, 1, 2, 4, 8];
-/// How often an account has to be looked for in vain before it counts as gone.
-const MISSED: u32 = 4;
 /// The first pause before an end is tried again; each is twice the one before …
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// … until it is as long as this.
@@ -42,6 +40,10 @@ pub enum Outcome {
         /// Whether that is that it is overdue.
         is_overdue: bool,
     },
+    /// The directory says which account it covers.
+    Resolved,
+    /// The directory does not say which account it covers; it is asked again later.
+    Unresolved(Failure),
     /// It could not be disabled; it stands in the queue for another try.
     Failed(Failure),
     /// The directory may be asked again after this.
@@ -69,8 +71,8 @@ struct Held<'h> {
 enum Stop {
     /// It is somebody else's by now, or a request for it goes on.
     Lost,
-    /// Its account has another window, in which this request goes on until then.
-    Covered(EventId, Instant),
+    /// The directory does not find the account.
+    Missing,
     /// The directory, or the storage.
     Failed(Failure),
 }
@@ -98,7 +100,7 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
     let by = recorder();
     let mut after = stored.window.clone();
     match stored.window.due(now) {
-        Due::Later(_) | Due::Nothing => Ok(Outcome::Passed),
+        Due::Later(_) | Due::Nothing | Due::Resolve => Ok(Outcome::Passed),
         Due::Covered => {
             let told = after.cover(now);
             Ok(noted(trail.advance(&stored, after, told, &by).await?, false))
@@ -111,49 +113,56 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
             after.leave(Some(until));
             Ok(noted(trail.advance(&stored, after, Vec::new(), &by).await?, false))
         }
-        Due::Disable => {
-            let directory = directory_of(trail, &stored.window).await?;
-            let Some(connection) = function.directories.connect(&trail.tenant, &directory) else {
-                return Ok(Outcome::Passed);
-            };
-            match connection.admit().await {
-                Ok(Ok(())) => {}
-                Ok(Err(wait)) => return Ok(Outcome::Paced(wait)),
-                Err(failure) => {
-                    let held = Held { function, trail, run, stored, was_turned_off: false };
-                    return held.postpone(failure).await;
-                }
-            }
-            after.claim(run, now.plus(LEASE));
-            let Some(stored) = trail.advance(&stored, after, Vec::new(), &by).await? else {
-                return Ok(Outcome::Passed);
-            };
-            let mut held = Held { function, trail, run, stored, was_turned_off: false };
-            match held.disable(&connection).await {
-                Ok(how) => held.close(&how).await,
-                Err(Stop::Lost) => held.tell_if_inside().await,
-                Err(Stop::Covered(by, until)) => {
-                    let mut after = held.stored.window.clone();
-                    let told = after.covered_by(&by, until, held.now());
-                    Ok(noted(held.trail().advance(&held.stored, after, told, &recorder()).await?, false))
-                }
-                Err(Stop::Failed(failure)) => held.postpone(failure).await,
-            }
-        }
+        Due::Disable => disable(function, trail, run, stored).await,
     }
 }
 
-/// The directory that the window was opened with, by the credentials and addresses that its application has for it now: what was
-/// wrong, or was replaced, can be put right.
-async fn directory_of(trail: &Trail<'_>, window: &Window) -> Result<Directory, ReadError> {
-    if let Some(application) = &window.application
-        && let Some(document) = trail.document(Kind::Application, &application.id).await?
-        && let Some(application) = document.read::<Application>()?
-        && application.directory.key().as_ref() == Some(&window.directory_key)
-    {
-        return Ok(application.directory);
+/// Disables the account of a window that has ended, with the credentials of each application whose requests hold it, until some work.
+async fn disable(function: &Disable, trail: &Trail<'_>, run: &str, mut stored: Stored) -> Result<Outcome, ReadError> {
+    // First of all, which account it is.
+    while stored.window.resolve_at().is_some() {
+        match resolve::settle(function, trail, &stored).await? {
+            Ok(Some(settled)) if settled.window.due(function.store.clock().now()) == Due::Disable => stored = settled,
+            Ok(_) => return Ok(Outcome::Passed),
+            Err(failure) => {
+                let held = Held { function, trail, run, stored, was_turned_off: false };
+                return held.postpone(failure, true).await;
+            }
+        }
     }
-    Ok(window.directory.clone())
+    let mut held = Held { function, trail, run, stored, was_turned_off: false };
+    let applications = Applications::of(&held.trail(), &held.stored.window).await?;
+    let mut failed: Option<Failure> = None;
+    for directory in &applications.directories {
+        let Some(connection) = function.directories.connect(&trail.tenant, directory) else {
+            return Ok(Outcome::Passed);
+        };
+        match connection.admit().await {
+            Ok(Ok(())) => {}
+            Ok(Err(wait)) if failed.is_none() => return Ok(Outcome::Paced(wait)),
+            Ok(Err(_)) => continue,
+            Err(failure) => {
+                failed.get_or_insert(failure);
+                continue;
+            }
+        }
+        if !held.claim().await? {
+            return Ok(Outcome::Passed);
+        }
+        match held.disable(&connection).await {
+            Ok(how) => return held.close(&how).await,
+            Err(Stop::Lost) => return held.tell_if_inside().await,
+            Err(Stop::Missing) => return held.miss(&connection).await,
+            Err(Stop::Failed(failure)) if failure.is_of_credentials() => {
+                failed.get_or_insert(failure);
+            }
+            Err(Stop::Failed(failure)) => return held.postpone(failure, false).await,
+        }
+    }
+    match failed {
+        Some(failure) => held.postpone(failure, false).await,
+        None => Ok(Outcome::Passed),
+    }
 }
 
 fn noted(done: Option<Stored>, is_overdue: bool) -> Outcome {
@@ -170,28 +179,27 @@ impl Held<'_> {
         self.trail.at(self.now(), Deadline::now() + STORAGE)
     }
 
+    /// Takes the window for this run, unless it has it. False where somebody else changed it.
+    async fn claim(&mut self) -> Result<bool, ReadError> {
+        if self.stored.window.lease.as_ref().is_some_and(|lease| lease.run == self.run) {
+            return Ok(true);
+        }
+        let mut after = self.stored.window.clone();
+        after.claim(self.run, self.now().plus(LEASE));
+        let Some(stored) = self.trail().advance(&self.stored, after, Vec::new(), &recorder()).await? else {
+            return Ok(false);
+        };
+        self.stored = stored;
+        Ok(true)
+    }
+
     /// Turns the account off, and looks whether it is.
     async fn disable(&mut self, connection: &Connection<'_>) -> Result<Disabled, Stop> {
-        let wanted: Party = self.stored.window.account.clone();
-        let Some(account) = connection.find(&wanted).await? else {
-            // A directory that was asked too soon, or half of it, knows less than it will.
-            if self.stored.window.attempts + 1 < MISSED {
-                let detail = "the directory knows no account of this name".to_owned();
-                return Err(Failure { kind: "not_found", detail, is_refusal: false, retry_after: None }.into());
-            }
-            return Ok(Disabled::Gone);
+        let Some(id) = self.stored.window.resolved.as_ref().map(|account| account.id.clone()) else {
+            return Err(Stop::Lost);
         };
-        if !self.stored.window.may_disable(&[
-            &account.name,
-            account.mail.as_ref().unwrap_or(&account.name),
-            &account.id,
-        ]) {
-            let detail =
-                "what the directory found by the account's other names is not among the application's accounts"
-                    .to_owned();
-            return Err(Failure { kind: "not_its_own", detail, is_refusal: true, retry_after: None }.into());
-        }
-        self.other_window(&account).await?;
+        let Some(account) = connection.account(&id).await? else { return Err(Stop::Missing) };
+        self.join_others(&account).await?;
         self.keep().await?;
         // Nothing that is sent may arrive when somebody else has the window.
         let left = self.stored.window.lease.as_ref().map_or(0, |lease| lease.until.millis() - self.now().millis());
@@ -207,23 +215,19 @@ impl Held<'_> {
         self.is_off(connection, &account).await
     }
 
-    /// Looks whether the account, by the names that the directory has for it, is asked for in another window.
-    async fn other_window(&self, account: &Account) -> Result<(), Stop> {
-        let named = Party {
-            id: Some(account.id.clone()),
-            name: Some(account.name.clone()),
-            email: account.mail.clone(),
-            ..Party::default()
-        };
-        let (now, own) = (self.now(), &self.stored.window);
-        for other in self.trail().open_windows_of(&named).await? {
-            let other = other.window;
-            if other.id == own.id || other.directory_key != own.directory_key {
-                continue;
-            }
-            let going = other.claims.into_iter().filter(|claim| claim.goes_on(now));
-            if let Some(claim) = going.max_by_key(|claim| claim.ends_at) {
-                return Err(Stop::Covered(claim.event, claim.ends_at));
+    /// Other open windows that are about this account, though the directory could not be asked about them yet: their requests count before it is turned
+    /// off.
+    async fn join_others(&mut self, account: &Account) -> Result<(), Stop> {
+        let (now, names) = (self.now(), account.names());
+        for other in self.trail().open_windows_called(&names).await? {
+            let is_its_own = other.window.id != self.stored.window.id
+                && other.window.directory_key == self.stored.window.directory_key
+                && other.window.resolved.is_none()
+                && names.contains(&other.window.key());
+            if is_its_own {
+                let own = (&self.stored, self.stored.window.clone(), Vec::new());
+                resolve::become_one(&self.trail(), own, &other, now).await?;
+                return Err(Stop::Lost);
             }
         }
         Ok(())
@@ -239,7 +243,7 @@ impl Held<'_> {
             match connection.is_enabled(account).await? {
                 Some(true) => {}
                 Some(false) => return Ok(if account.is_enabled { Disabled::Now } else { Disabled::Before }),
-                None => return Ok(Disabled::Gone),
+                None => return Err(Stop::Missing),
             }
         }
         let detail = "the directory took the change, but the account still reads as enabled".to_owned();
@@ -292,12 +296,35 @@ impl Held<'_> {
         Ok(Outcome::Passed)
     }
 
+    /// The directory does not find the account: one such answer proves nothing.
+    async fn miss(mut self, connection: &Connection<'_>) -> Result<Outcome, ReadError> {
+        let now = self.now();
+        let mut after = self.stored.window.clone();
+        after.miss(now);
+        if after.is_gone(self.function.gone_after, now) {
+            return match resolve::is_replaced(self.function, &self.trail(), &self.stored, connection).await? {
+                Ok(true) => Ok(Outcome::Passed),
+                Ok(false) => self.close(&Disabled::Gone).await,
+                Err(failure) => self.postpone(failure, false).await,
+            };
+        }
+        self.stored.window.missing = after.missing;
+        let known = after.resolved.map(|account| account.id).unwrap_or_default();
+        let detail = format!("the directory does not find the account {known:?}, which it had");
+        let failure = Failure { kind: NOT_FOUND, detail, is_refusal: false, retry_after: None };
+        self.postpone(failure, false).await
+    }
+
     /// Leaves the window for another try.
-    async fn postpone(self, failure: Failure) -> Result<Outcome, ReadError> {
+    async fn postpone(self, failure: Failure, is_unresolved: bool) -> Result<Outcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
         let again_at = now.plus(pause(after.attempts, &failure));
-        let told = after.failed(&failure, again_at, now);
+        let mut told = Vec::new();
+        if is_unresolved {
+            told.extend(after.unresolved(&failure, again_at, now));
+        }
+        told.extend(after.failed(&failure, again_at, now));
         match self.trail().advance(&self.stored, after, told, &recorder()).await? {
             Some(_) => Ok(Outcome::Failed(failure)),
             None => self.tell_if_inside().await,
@@ -306,8 +333,13 @@ impl Held<'_> {
 }
 
 /// How long to wait after so many tries.
-pub fn pause(attempts: u32, failure: &Failure) -> Duration {
-    let longest = LONGEST_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(attempts.min(10)));
+fn pause(attempts: u32, failure: &Failure) -> Duration {
+    pause_up_to(LONGEST_PAUSE, attempts, failure)
+}
+
+/// The same with another longest pause.
+pub fn pause_up_to(most: Duration, attempts: u32, failure: &Failure) -> Duration {
+    let longest = most.min(FIRST_PAUSE * 2_u32.saturating_pow(attempts.min(10)));
     // What somebody has to change first will hardly be changed within seconds.
     let longest = if failure.is_refusal { LONGEST_PAUSE } else { longest };
     let pause = longest / 2 + chance::up_to(longest / 2);

@@ -1,5 +1,6 @@
-//! Ends the windows that are due. In reading order: [`handle`], [`run`] (what is due, in which order, for how long), [`end`] (the end of
-//! one window), [`orders`] (the end of many windows), [`directory`] (what a directory is asked), [`budget`], [`reconcile`] (directories compared with the open
+//! Ends the windows that are due. In reading order: [`handle`], [`run`] (what is due, in which order, for how long), [`resolve`] (which
+//! account a window covers), [`end`] (the end of one window), [`orders`] (the end of many windows), [`directory`] (what a directory is asked),
+//! [`budget`], [`reconcile`] (directories compared with the open
 //! windows), [`metrics`].
 
 pub mod budget;
@@ -8,9 +9,10 @@ pub mod end;
 pub mod metrics;
 pub mod orders;
 pub mod reconcile;
+pub mod resolve;
 pub mod run;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
@@ -32,6 +34,8 @@ pub struct Disable {
     store: Store,
     directories: Directories,
     place: Place,
+    /// Answers that do not find an account have to be spread over this time before it counts as gone.
+    gone_after: Duration,
 }
 
 impl Disable {
@@ -56,7 +60,8 @@ impl Disable {
             budget: Budget::new(store.clone()),
             tokens: directory::entra::Tokens::default(),
         };
-        Ok(Self { store, directories, place: Place::from_variables(variables)? })
+        let gone_after = Duration::from_secs(variables.parsed("GONE_AFTER_SECONDS")?);
+        Ok(Self { store, directories, place: Place::from_variables(variables)?, gone_after })
     }
 }
 

@@ -12,10 +12,9 @@ use shared::{
     chance, checkpoint,
     event::{Actor, Event, EventId, Party, Tenant},
     finding::{Finding, State, Verdict},
-    folding::fold,
     instant::Instant,
     store::{ReadError, Trail, listing::Order, projections::Kind},
-    window::{self, Failure, Window},
+    window::{Failure, Window},
 };
 use tokio::time::Instant as Deadline;
 
@@ -134,11 +133,14 @@ fn judge(
     now: Instant,
 ) -> Option<(&'static str, &'static str)> {
     let directory = application.application.directory.key();
-    let names = [&account.name, &account.id, account.mail.as_ref().unwrap_or(&account.name)].map(|name| fold(name));
+    let names = account.names();
     let mut its = windows
         .iter()
         .filter(|window| Some(&window.directory_key) == directory.as_ref())
-        .filter(|window| window::names(&window.account).any(|name| names.contains(&name)))
+        .filter(|window| match &window.resolved {
+            Some(resolved) => resolved.id == account.id,
+            None => names.contains(&window.key()),
+        })
         .peekable();
     // One that is over and not closed yet is being worked on, and overdue when that fails.
     let has_open = its.peek().is_some();

@@ -30,7 +30,7 @@ use tokio::time::Instant as Deadline;
 use crate::{
     Disable,
     end::{self, LONGEST_PAUSE, Outcome},
-    metrics, orders,
+    metrics, orders, resolve,
 };
 
 /// How long a run works.
@@ -49,6 +49,8 @@ const ORDERS: usize = 4;
 /// Windows of one directory that wait in memory; those behind them are read again later.
 const WAITING: usize = 2000;
 
+/// What is added to a lane's and a window's name for the search for its account: an end never waits behind it.
+const RESOLVES: &str = " resolves";
 /// What is added to a lane's and a window's name for what the trail alone has to tell.
 const TELLS: &str = " tells";
 
@@ -215,7 +217,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
             }
             Done::Ended { lane, id, outcome } => {
                 known.remove(&id);
-                let id = id.trim_end_matches(TELLS).to_owned();
+                let id = id.trim_end_matches(TELLS).trim_end_matches(RESOLVES).to_owned();
                 let now = store.clock().now();
                 if let Some(lane) = lanes.get_mut(&lane) {
                     lane.at_work -= 1;
@@ -272,7 +274,13 @@ async fn end_one<'f>(
         Ok(trail) => {
             trails.borrow_mut().insert(tenant.to_string(), trail.clone());
             // Whatever a directory answers, it must not end what is done for others.
-            match AssertUnwindSafe(end::end(function, &trail, &run, stored)).catch_unwind().await {
+            let done = async {
+                match id.ends_with(RESOLVES) {
+                    true => resolve::resolve(function, &trail, stored).await,
+                    false => end::end(function, &trail, &run, stored).await,
+                }
+            };
+            match AssertUnwindSafe(done).catch_unwind().await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     let detail = "this service failed over what the directory answered; it has been logged".to_owned();
@@ -361,6 +369,7 @@ fn enqueue(
     // What the trail alone has to tell needs no directory, and waits for none.
     let (key, id) = match stored.window.due(now.max(due_at)) {
         Due::Disable | Due::Later(_) | Due::Nothing => (lane_of(&tenant, &stored), stored.window.id.clone()),
+        Due::Resolve => (format!("{}{RESOLVES}", lane_of(&tenant, &stored)), format!("{}{RESOLVES}", stored.window.id)),
         Due::Covered | Due::Overdue | Due::Confirmation(_) => {
             (format!("{tenant}{TELLS}"), format!("{}{TELLS}", stored.window.id))
         }
@@ -402,16 +411,13 @@ impl Lane {
     /// account's alone, and a rest in between.
     fn learn(&mut self, outcome: &Result<Outcome, ReadError>, now: Instant) {
         match outcome {
-            Ok(Outcome::Disabled(_)) => {
+            Ok(Outcome::Disabled(_) | Outcome::Resolved) => {
                 self.width = (self.width + 1).clamp(NARROW, WIDE);
                 self.failures = 0;
                 self.rests_until = None;
             }
-            Ok(Outcome::Failed(failure))
-                if !matches!(
-                    failure.kind,
-                    "forbidden" | "ambiguous" | "not_disabled" | "not_found" | "not_its_own" | "refused"
-                ) =>
+            Ok(Outcome::Failed(failure) | Outcome::Unresolved(failure))
+                if !failure.is_about_account() && !["forbidden", "refused"].contains(&failure.kind) =>
             {
                 self.width = 1;
                 let longest = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
@@ -420,7 +426,7 @@ impl Lane {
                 self.rests_until = Some(now.plus(rest));
             }
             Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
-            Ok(Outcome::Failed(_) | Outcome::Noted { .. } | Outcome::Passed) | Err(_) => {}
+            Ok(Outcome::Failed(_) | Outcome::Unresolved(_) | Outcome::Noted { .. } | Outcome::Passed) | Err(_) => {}
         }
     }
 }
@@ -439,7 +445,10 @@ impl Summary {
             Ok(Outcome::Noted { is_overdue: true }) => {
                 tracing::error!(window = id, "window {id} is overdue: access may outlive it");
             }
-            Ok(Outcome::Noted { is_overdue: false } | Outcome::Paced(_) | Outcome::Passed) => {}
+            Ok(Outcome::Unresolved(failure)) => {
+                tracing::warn!(window = id, %failure, "window {id}: its account was not found: {}: {failure}", failure.kind);
+            }
+            Ok(Outcome::Noted { is_overdue: false } | Outcome::Resolved | Outcome::Paced(_) | Outcome::Passed) => {}
             Err(error) => {
                 self.failed += 1;
                 tracing::warn!(window = id, %error, "window {id}: the storage failed: {error}");

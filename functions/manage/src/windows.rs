@@ -20,6 +20,8 @@ use tokio::time::Instant as Deadline;
 
 /// How long a caller waits while the windows that an order means are counted.
 const COUNTING: Duration = Duration::from_secs(8);
+/// Requests of a window that are closed in one transaction.
+const CLOSED_AT_ONCE: usize = 20;
 
 /// `POST /v1/windows/{id}/extend`: lets it end later.
 ///
@@ -66,6 +68,32 @@ pub async fn end(
         Ok(window.end(|_| true, &actor, Some(&reason), trail.now))
     };
     change(trail, request, caller, sweep, decide).await
+}
+
+/// `POST /v1/windows/{id}/close`: a person says that the account is disabled. The window is closed without proof, which is a finding.
+///
+/// # Errors
+/// 404; 422 for what is wrong with the request; 503, also where some of its requests are still open.
+pub async fn close(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let order = Ending::read(&api::json_body(request)?, false);
+    let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
+    let actor = actor.unwrap_or_else(|| caller.actor());
+    let missing = || Problem::not_found("no window with this id is in the tenant's trail");
+    let id = api::configured_id(request).map_err(|_| missing())?;
+    let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
+        Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, trail.now))
+    };
+    // More requests than one transaction takes are closed in several.
+    loop {
+        let window = trail.change_window(id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
+        if window.is_closed() {
+            return Ok(api::json(200, &window.answered(trail.now)));
+        }
+    }
 }
 
 /// Changes the window that the request's address names, and answers it.

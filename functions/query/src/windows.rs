@@ -10,7 +10,7 @@ use shared::{
     problem::Problem,
     reader::Reader,
     store::{Trail, readings::Question},
-    window::{self, STATES, Window},
+    window::{STATES, Window},
 };
 
 const OVERDUE: &str = STATES[3];
@@ -50,7 +50,7 @@ pub async fn list(
     let application = parameters.get("application");
     let is_wanted = |window: &Window| {
         states.as_ref().is_none_or(|states| states.contains(&window.state(trail.now)))
-            && account.as_ref().is_none_or(|account| window::names(&window.account).any(|name| name == *account))
+            && account.as_ref().is_none_or(|account| window.is_called(account))
             && application.is_none_or(|id| window.application.as_ref().is_some_and(|application| application.id == id))
     };
     let answered = |window: &Window| is_wanted(window).then(|| window.answered(trail.now));

@@ -10,7 +10,7 @@
 //! | document | `kind#tenant` | its id | `due`: `kind#0` / `due_at` a time, while something is to be done for it (streams, saved searches with a schedule); of a stream that rests or is worked on `stream_rests#0` |
 //! | a document's other name | `kind_alias#tenant` | `e:value` | |
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
-//! | open window of an account | `window_open#tenant` | `account#directory` | |
+//! | open window of an account | `window_open#tenant` | `account#directory`; of the directory's own id `id#directory#id`; of a name that windows may share `account#directory#window` | |
 //! | open window of a session | `window_session#tenant` | `session#window` | |
 //! | window that is not closed, in the list of those | `window_live#tenant` | its id; `~complete` where all of them are in it | |
 //! | window that is overdue, in the list of those | `window_overdue#tenant` | its id | |

@@ -4,7 +4,7 @@
 //! window of an account or of a session is open are items of their own, made and removed with it. So are the lists of the windows that
 //! are not closed and of those that are overdue: closed windows stay for years, and nobody who asks for the others reads past them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -27,7 +27,7 @@ use crate::{
         transaction::{Attribute, Change, Commit},
         wire,
     },
-    window::{self, Claim, Effect, OfApplication, Told, Window},
+    window::{self, Claim, Effect, LAYOUT, OfApplication, Told, Window},
 };
 
 /// Most statements of one transaction; DynamoDB takes a hundred.
@@ -75,9 +75,14 @@ pub(super) struct Step<'s> {
 impl Step<'_> {
     /// What it does to the state.
     pub(super) fn changes(&self, trail: &Trail<'_>) -> Vec<Change> {
+        changes(trail, std::slice::from_ref(self))
+    }
+
+    /// What it does to the window's own item.
+    fn window_change(&self, trail: &Trail<'_>) -> Change {
         let Self { before, after, generation } = *self;
-        let tenant = &trail.tenant;
-        let content = serde_json::to_string(after).unwrap_or_default();
+        let content = Window { layout: LAYOUT, ..after.clone() };
+        let content = serde_json::to_string(&content).unwrap_or_default();
         let mut set: Vec<Attribute> = vec![
             ("content", text(&content)),
             ("generation", number(generation)),
@@ -95,40 +100,78 @@ impl Step<'_> {
             let kept_until = trail.now.plus(trail.settings.retention()).seconds();
             set.push(("ttl", AttributeValue::N(kept_until.to_string())));
         }
-        let key = [keys::windows(tenant), after.id.clone()];
-        let window = match before {
+        let key = [keys::windows(&trail.tenant), after.id.clone()];
+        match before {
             None => {
                 let [pk, sk] = &key;
                 Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
             }
             Some(before) => Change::Update { key, set, remove, expected: ("generation", number(before.generation)) },
-        };
-        let named = ("window", text(&after.id));
-        let pointers = |window: Option<&Window>, is_listed: bool| -> BTreeSet<(String, String)> {
-            let Some(window) = window.filter(|window| !window.is_closed()) else { return BTreeSet::new() };
-            let of_lists = [
-                is_listed.then(|| keys::live_windows(tenant)),
-                (is_listed && window.is_overdue).then(|| keys::overdue_windows(tenant)),
-            ];
-            let of_lists = of_lists.into_iter().flatten().map(|list| (list, window.id.clone()));
-            let of_account = window::names(&window.account)
-                .map(|name| (keys::open_windows(tenant), open_key(&name, &window.directory_key)));
-            let of_sessions = window
-                .sessions()
-                .into_iter()
-                .map(|session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id)));
-            of_account.chain(of_sessions).chain(of_lists).collect()
-        };
-        let was_listed = before.is_some_and(|before| before.is_listed);
-        let (had, has) = (pointers(before.map(|before| &before.window), was_listed), pointers(Some(after), true));
-        let added = has
-            .difference(&had)
-            .map(|(pk, sk)| Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named.clone()]));
-        let removed = had
-            .difference(&has)
-            .map(|(pk, sk)| Change::Delete { key: [pk.clone(), sk.clone()], expected: named.clone() });
-        [window].into_iter().chain(added).chain(removed).collect()
+        }
     }
+}
+
+/// What steps do to the state. One that gives up an item that says which window is open may hand it to another.
+fn changes(trail: &Trail<'_>, steps: &[Step<'_>]) -> Vec<Change> {
+    let (mut had, mut has) = (BTreeMap::new(), BTreeMap::new());
+    for step in steps {
+        had.extend(
+            step.before
+                .into_iter()
+                .flat_map(|before| pointers(&trail.tenant, &before.window, before.window.layout, before.is_listed)),
+        );
+        has.extend(pointers(&trail.tenant, step.after, LAYOUT, true));
+    }
+    let named = |window: &str| ("window", text(window));
+    let key = |(pk, sk): &(String, String)| [pk.clone(), sk.clone()];
+    let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).map(|(pointer, window)| {
+        let (pk, sk) = pointer;
+        match had.get(pointer) {
+            None => Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named(window)]),
+            Some(before) => {
+                Change::Update { key: key(pointer), set: vec![named(window)], remove: &[], expected: named(before) }
+            }
+        }
+    });
+    let removed = had
+        .iter()
+        .filter(|(pointer, _)| !has.contains_key(*pointer))
+        .map(|(pointer, window)| Change::Delete { key: key(pointer), expected: named(window) });
+    steps.iter().map(|step| step.window_change(trail)).chain(set).chain(removed).collect()
+}
+
+/// The items that say that a window is open, each with the window. Those of its key and of the directory's id of its account are one item for
+/// all windows, so that no two can be open for one account; all others are the window's own.
+fn pointers(tenant: &Tenant, window: &Window, layout: u8, is_listed: bool) -> Vec<((String, String), String)> {
+    if window.is_closed() {
+        return Vec::new();
+    }
+    let (pk, directory) = (keys::open_windows(tenant), &window.directory_key);
+    let mut found = Vec::new();
+    if layout == 0 {
+        // As earlier versions wrote them.
+        found.extend(window::names(&window.account).map(|name| (pk.clone(), open_key(&name, directory))));
+    } else {
+        if !window.is_key_lost {
+            found.push((pk.clone(), open_key(&window.key(), directory)));
+        }
+        let resolved = window.resolved.as_ref().filter(|_| window.merged_into.is_none());
+        found.extend(resolved.map(|account| (pk.clone(), resolved_key(&account.id, directory))));
+        let others = window.other_names().into_iter();
+        found.extend(others.map(|name| (pk.clone(), format!("{}#{}", open_key(&name, directory), window.id))));
+    }
+    let is_of_layout = |claim: &&Claim| layout == 0 || !claim.is_done;
+    let sessions = window.claims.iter().filter(is_of_layout).filter_map(|claim| claim.session.as_deref());
+    let session = |session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id));
+    found.extend(sessions.map(session));
+    found.extend(is_listed.then(|| (keys::live_windows(tenant), window.id.clone())));
+    found.extend((is_listed && window.is_overdue).then(|| (keys::overdue_windows(tenant), window.id.clone())));
+    found.into_iter().map(|pointer| (pointer, window.id.clone())).collect()
+}
+
+/// The item of the directory's own id of an account. Ids are told apart by case, and no name is one.
+fn resolved_key(id: &str, directory: &str) -> String {
+    format!("{}{directory}#id", keys::account(id))
 }
 
 fn open_key(account: &str, directory: &str) -> String {
@@ -271,13 +314,21 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer, or an item is damaged.
     pub async fn open_windows_of(&self, account: &Party) -> Result<Vec<Stored>, ReadError> {
+        self.open_windows_called(&window::names(account).collect::<Vec<_>>()).await
+    }
+
+    /// The open windows whose account is called by one of these names, folded.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn open_windows_called(&self, names: &[String]) -> Result<Vec<Stored>, ReadError> {
         let mut ids = Vec::new();
-        for name in window::names(account) {
-            ids.extend(self.pointed(keys::open_windows(&self.tenant), Some(&keys::account(&name))).await?);
+        for name in names {
+            ids.extend(self.pointed(keys::open_windows(&self.tenant), Some(&keys::account(name))).await?);
         }
         let mut windows = self.open_among(ids).await?;
         // A key may begin like another account's.
-        windows.retain(|it| window::names(account).any(|name| window::names(&it.window.account).any(|it| it == name)));
+        windows.retain(|it| names.iter().any(|name| it.window.is_called(name)));
         Ok(windows)
     }
 
@@ -294,7 +345,18 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer.
     pub async fn open_windows(&self) -> Result<Vec<String>, ReadError> {
-        self.pointed(keys::open_windows(&self.tenant), None).await
+        let mut ids = self.pointed(keys::open_windows(&self.tenant), None).await?;
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// The open window of the directory's own account.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn open_window_of(&self, resolved: &str, directory: &str) -> Result<Option<Stored>, ReadError> {
+        self.open_window(&resolved_key(resolved, directory)).await
     }
 
     /// The windows of those ids that are still open.
@@ -446,7 +508,7 @@ impl Trail<'_> {
             Some(target) if is_account => self.application_of(target).await?,
             _ => None,
         };
-        let claim = match Claim::of(event, application.as_ref(), place, self.now) {
+        let mut claim = match Claim::of(event, application.as_ref(), place, self.now) {
             Ok(claim) => claim,
             Err(errors) => return Ok(Err(errors)),
         };
@@ -469,10 +531,13 @@ impl Trail<'_> {
         });
         let id = Window::id_of(&self.tenant, &event.id, self.now);
         let mut window = Window::new(id, directory_key, directory, of_application, account.clone());
-        let (before, taken) = self.open_window(&account, &window.directory_key).await?;
+        let before = self.open_window(&open_key(&window.key(), &window.directory_key)).await?;
         if let Some(before) = &before {
             window = before.window.clone();
-            window.learn(&account, |name| taken.get(name).is_none_or(|id| *id == before.window.id));
+            // What these names mean by now, the directory has to say. They never change which account the window covers.
+            if account != window.account || window.resolved.is_some() {
+                claim.account = Some(account);
+            }
         }
         let opened = claim.opened(&window);
         let mut told = match window.add(claim, self.now) {
@@ -496,29 +561,17 @@ impl Trail<'_> {
         Ok(Ok(((before, window, told), opened)))
     }
 
-    /// The open window of an account in a directory, by any of its names: whoever asked before may have named it otherwise. With it, which
-    /// window has each name.
-    async fn open_window(
-        &self,
-        account: &Party,
-        directory: &str,
-    ) -> Result<(Option<Stored>, HashMap<String, String>), ReadError> {
+    /// The open window that an item names.
+    async fn open_window(&self, pointer: &str) -> Result<Option<Stored>, ReadError> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
-            let mut taken = HashMap::new();
-            let mut found = None;
-            for name in window::names(account) {
-                let key = open_key(&name, directory);
-                let open = self.store.state_item(keys::open_windows(&self.tenant), &key, self.deadline).await?;
-                if let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) {
-                    if found.is_none() {
-                        found = self.window(&id).await?.filter(|it| !it.window.is_closed());
-                    }
-                    taken.insert(name, id);
-                }
-            }
-            if found.is_some() || taken.is_empty() {
-                return Ok((found, taken));
+            let open = self.store.state_item(keys::open_windows(&self.tenant), pointer, self.deadline).await?;
+            let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) else {
+                return Ok(None);
+            };
+            let found = self.window(&id).await?.filter(|it| !it.window.is_closed());
+            if found.is_some() {
+                return Ok(found);
             }
             // It was closed between the two reads.
             if !pauses.pause().await {
@@ -618,10 +671,11 @@ impl Trail<'_> {
     pub async fn advance(
         &self,
         before: &Stored,
-        after: Window,
+        mut after: Window,
         told: Vec<Told>,
         by: &RecordedBy,
     ) -> Result<Option<Stored>, ReadError> {
+        after.layout = LAYOUT;
         let mut generation = before.generation;
         loop {
             generation += 1;
@@ -639,6 +693,39 @@ impl Trail<'_> {
                 Commit::Taken(_) => match self.window(&after.id).await? {
                     Some(there) if there.generation == before.generation => {}
                     _ => return Ok(None),
+                },
+            }
+        }
+    }
+
+    /// Moves requests of a window to another one, in one transaction: from what was read of both, to what they are to be.
+    /// False where either was changed meanwhile.
+    ///
+    /// # Errors
+    /// The storage did not say what it did.
+    pub async fn merge(
+        &self,
+        from: (&Stored, &Window),
+        into: (Option<&Stored>, &Window),
+        told: (Vec<Told>, Vec<Told>),
+        by: &RecordedBy,
+    ) -> Result<bool, ReadError> {
+        let mut passed_over = 0;
+        loop {
+            passed_over += 1;
+            let [from_step, into_step] = [(Some(from.0), from.1), into].map(|(before, after)| {
+                let generation = before.map_or(0, |before| before.generation) + passed_over;
+                Step { before, after, generation }
+            });
+            let mut events = from_step.after.events(&self.tenant, from_step.generation, told.0.clone());
+            events.extend(into_step.after.events(&self.tenant, into_step.generation, told.1.clone()));
+            match self.commit(events, None, by, changes(self, &[from_step, into_step])).await? {
+                Commit::Done(_) => return Ok(true),
+                Commit::Stale => return Ok(false),
+                // As above: the trail may be ahead of a state that was restored.
+                Commit::Taken(_) => match self.window(&from.1.id).await? {
+                    Some(there) if there.generation == from.0.generation => {}
+                    _ => return Ok(false),
                 },
             }
         }

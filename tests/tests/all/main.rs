@@ -20,6 +20,7 @@ mod program;
 mod query;
 mod readings;
 mod reports;
+mod resolution;
 mod reviews;
 mod runner;
 mod saved;

@@ -6,17 +6,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use shared::{
-    application::Entra,
-    event::{Party, Tenant},
-    outbound::Answer,
-    window::Failure,
-};
+use shared::{application::Entra, event::Tenant, outbound::Answer, window::Failure};
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{Account, Directories, coded, failure, only, passing, refusal, send};
+use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 
-const SELECT: &str = "$select=id,userPrincipalName,mail,accountEnabled,userType";
+const SELECT: &str = "$select=id,userPrincipalName,mail,mailNickname,accountEnabled,userType";
 /// How long before its end a token is not used any more.
 const SHORTLY: Duration = Duration::from_secs(300);
 
@@ -130,29 +125,29 @@ impl<'d> Connection<'d> {
         }
     }
 
-    pub(super) async fn find(&self, wanted: &Party) -> Result<Option<Account>, Failure> {
-        let names = [&wanted.email, &wanted.name];
-        for id in [&wanted.id].into_iter().chain(names).flatten() {
-            if let Some(found) = self.user(id).await? {
-                return Ok(Some(found));
-            }
+    pub(super) async fn look_up(&self, name: Name<'_>) -> Result<Option<Account>, Failure> {
+        let text = match name {
+            Name::Id(id) => return self.user(id).await,
+            Name::Email(text) | Name::Given(text) => text,
+        };
+        if let Some(found) = self.user(text).await? {
+            return Ok(Some(found));
         }
         // A mail address need not be the principal name, and somebody may name an account by its part before the @.
-        for name in names.into_iter().flatten() {
-            let quoted = format!("'{}'", name.replace('\'', "''"));
-            let filter = format!("mail eq {quoted} or mailNickname eq {quoted}");
-            let answer =
-                self.ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None).await?;
-            if answer.status != 200 {
-                return Err(failure(&answer));
-            }
-            let list = json_of(&answer)?;
-            let found = list["value"].as_array().into_iter().flatten().map(account).collect::<Result<Vec<_>, _>>()?;
-            if let Some(found) = only(found, name)? {
-                return Ok(Some(found));
-            }
+        let quoted = format!("'{}'", text.replace('\'', "''"));
+        let filter = format!("mail eq {quoted} or mailNickname eq {quoted}");
+        let answer = self.ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None).await?;
+        if answer.status != 200 {
+            return Err(failure(&answer));
         }
-        Ok(None)
+        let list = json_of(&answer)?;
+        let found = list["value"].as_array().into_iter().flatten().map(account).collect::<Result<Vec<_>, _>>()?;
+        only(found, text)
+    }
+
+    /// The user of that object id, which no principal name can be.
+    pub(super) async fn account(&self, id: &str) -> Result<Option<Account>, Failure> {
+        self.user(id).await
     }
 
     pub(super) async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
@@ -224,7 +219,8 @@ fn account(user: &Value) -> Result<Account, Failure> {
     match (text("id"), user["accountEnabled"].as_bool()) {
         (Some(id), Some(is_enabled)) => {
             let is_foreign = user["userType"] == "Guest" || name.contains("#EXT#");
-            Ok(Account { id, name, mail: text("mail"), is_enabled, is_foreign })
+            let other_names = text("mailNickname").into_iter().collect();
+            Ok(Account { id, name, mail: text("mail"), other_names, is_enabled, is_foreign })
         }
         _ => {
             let detail =

@@ -1,15 +1,9 @@
 //! SCIM 2.0 (RFC 7644). Providers differ: some take no PATCH, some answer with success and do nothing, some write booleans as texts.
 
 use serde_json::{Value, json};
-use shared::{
-    application::Scim,
-    event::{Party, Tenant},
-    folding::fold,
-    outbound::Answer,
-    window::Failure,
-};
+use shared::{application::Scim, event::Tenant, folding::fold, outbound::Answer, window::Failure};
 
-use super::{Account, Directories, coded, failure, only, passing, refusal, send};
+use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 
 const SCIM_JSON: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
@@ -87,26 +81,38 @@ impl<'d> Connection<'d> {
         }
     }
 
-    pub(super) async fn find(&self, wanted: &Party) -> Result<Option<Account>, Failure> {
-        if let Some(id) = &wanted.id
-            && let Some(found) = self.resource(id).await?
-        {
-            return account(&found).map(Some);
+    pub(super) async fn look_up(&self, name: Name<'_>) -> Result<Option<Account>, Failure> {
+        let text = match name {
+            Name::Id(id) => return self.account(id).await,
+            Name::Email(text) | Name::Given(text) => text,
+        };
+        let (found, total) = self.search(Some(format!("userName eq {}", json!(text))), 1).await?;
+        let is_meant = |user: &&Value| user["userName"].as_str().is_some_and(|it| fold(it) == fold(text));
+        let count = found.len();
+        let found = found.iter().filter(is_meant).map(account).collect::<Result<Vec<_>, _>>()?;
+        if let Some(found) = only(found, text)? {
+            return Ok(Some(found));
         }
-        for name in [&wanted.email, &wanted.name].into_iter().flatten() {
-            let (found, total) = self.search(Some(format!("userName eq {}", json!(name))), 1).await?;
-            let is_meant = |user: &&Value| user["userName"].as_str().is_some_and(|it| fold(it) == fold(name));
-            let count = found.len();
-            let found = found.iter().filter(is_meant).map(account).collect::<Result<Vec<_>, _>>()?;
-            if let Some(found) = only(found, name)? {
-                return Ok(Some(found));
-            }
-            if count > 0 && total > count {
-                // It answers with everybody, and who is meant may be on another page.
-                return Err(refusal("no_filter", "the provider does not filter by userName".to_owned()));
-            }
+        if count > 0 && total > count {
+            // It answers with everybody, and who is meant may be on another page.
+            return Err(refusal("no_filter", "the provider does not filter by userName".to_owned()));
         }
-        Ok(None)
+        if !matches!(name, Name::Email(_)) {
+            return Ok(None);
+        }
+        // The address need not be the userName. Not every provider filters by addresses: 400 says that this one does not.
+        let found = match self.search(Some(format!("emails.value eq {}", json!(text))), 1).await {
+            Ok((found, _)) => found,
+            Err(failure) if failure.kind == "refused" => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let has_address = |user: &&Value| emails(user).any(|it| fold(it) == fold(text));
+        let found = found.iter().filter(has_address).map(account).collect::<Result<Vec<_>, _>>()?;
+        only(found, text)
+    }
+
+    pub(super) async fn account(&self, id: &str) -> Result<Option<Account>, Failure> {
+        self.resource(id).await?.map(|found| account(&found)).transpose()
     }
 
     pub(super) async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
@@ -170,6 +176,11 @@ fn json_of(answer: &Answer) -> Result<Value, Failure> {
         .map_err(|error| passing("unreadable", format!("the answer is no JSON: {error}")))
 }
 
+/// Its mail addresses.
+fn emails(user: &Value) -> impl Iterator<Item = &str> {
+    user["emails"].as_array().into_iter().flatten().filter_map(|email| email["value"].as_str())
+}
+
 fn account(user: &Value) -> Result<Account, Failure> {
     let text = |key: &str| user[key].as_str().map(str::to_owned);
     let is_enabled = match &user["active"] {
@@ -180,7 +191,10 @@ fn account(user: &Value) -> Result<Account, Failure> {
     };
     match (text("id"), is_enabled) {
         (Some(id), Some(is_enabled)) => {
-            Ok(Account { id, name: text("userName").unwrap_or_default(), mail: None, is_enabled, is_foreign: false })
+            let name = text("userName").unwrap_or_default();
+            let mut emails = emails(user).map(str::to_owned);
+            let mail = emails.next();
+            Ok(Account { id, name, mail, other_names: emails.take(8).collect(), is_enabled, is_foreign: false })
         }
         _ => Err(refusal("no_active", "the provider does not say whether its accounts are active".to_owned())),
     }

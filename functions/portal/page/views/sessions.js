@@ -95,6 +95,7 @@ const STAGE_OF = {
   "session.expired": "ended",
   "session.terminated": "ended",
   "window.ended": "ended",
+  "window.closed_by_hand": "ended",
   "revocation.covered": "ended",
   "entra.account.disabled": "ended",
   "revocation.failed": "verified",

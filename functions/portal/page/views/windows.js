@@ -289,7 +289,7 @@ function Actions({ window, act }) {
 
 /** The dialog for what somebody is about to do. */
 function Doing({ doing, onClose, onDone }) {
-  const dialogs = { extend: Extend, end: EndNow, person: EndAll };
+  const dialogs = { extend: Extend, end: EndNow, close: MarkAsDisabled, person: EndAll };
   return doing && html`<${dialogs[doing.what]} window=${doing.window} onClose=${onClose} onDone=${onDone} />`;
 }
 
@@ -371,6 +371,16 @@ function EndNow({ window, onClose, onDone }) {
   return html`<${Act} title=${title} text=${text} label="End now" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
 }
 
+function MarkAsDisabled({ window, onClose, onDone }) {
+  const { say } = useApp();
+  const account = accountOf(window);
+  const act = ({ reason }) => post(pathOf(window, "close"), { reason });
+  const done = () => (say(`The window of ${account} is closed. Nothing verified that the account is disabled, so this is a finding.`), onDone());
+  const text = `You say that ${account} is disabled. The window is closed with your name and your reason. The directory is not asked, and a finding records that nothing verified it.`;
+  const title = `Mark ${account} as disabled`;
+  return html`<${Act} title=${title} text=${text} label="Mark as disabled" danger=${true} fields=${html`<${Reason} />`} act=${act} onClose=${onClose} onDone=${done} />`;
+}
+
 function EndAll({ onClose, onDone }) {
   const { say } = useApp();
   const act = async ({ person, reason }) => {
@@ -443,6 +453,12 @@ function Whole({ window, again }) {
           ${window.failing ? " What stands in the way is below." : " Nobody has said yet that it is disabled."}
         </p>
         <${WhatToDo} window=${window} />`}
+      ${window.state !== "closed" &&
+      !isGoingOn(window) &&
+      can("operate") &&
+      html`<p><button type="button" onClick=${() => setDoing({ what: "close", window })}>Mark as disabled</button></p>`}
+      ${window.merged_into && html`<p>Its requests moved to <${To} path=${["windows", window.merged_into]}>the older window of the same account<//>.</p>`}
+      ${window.closed_by_hand && html`<p>A person closed it. Nothing verified that the account is disabled.</p>`}
     </div>
     <h2>Facts</h2>
     <${WindowFacts} window=${window} />
@@ -475,6 +491,7 @@ function WindowFacts({ window }) {
   const facts = [
     ["Application", applicationsOf(window)],
     ["Directory", html`${name}${window.directory !== "external" && html` <code>${window.directory}</code>`}<br /><span class="quiet">${text}</span>`],
+    window.resolved && ["Account in the directory", html`${window.resolved.name} <code>${window.resolved.id}</code>`],
     moment("Start", window.starts_at),
     moment("Planned end", window.ends_at),
     window.ended_at && moment("Actual end", window.ended_at),

@@ -1,0 +1,358 @@
+//! Which account of the directory a window covers. It is asked soon after the window opens, each name by itself, and the directory's own id is kept:
+//! a rename changes nothing from then on.
+
+use std::time::Duration;
+
+use shared::{
+    application::{Application, Directory, is_like},
+    event::Party,
+    folding::fold,
+    instant::Instant,
+    store::{ReadError, Trail, document::Kind, windows::Stored},
+    window::{Due, Failure, ForeignName, NOT_FOUND, ResolvedAccount, Window},
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Disable,
+    directory::{Account, Connection, Name},
+    end::{self, Outcome, STORAGE, recorder},
+};
+
+/// How long the directory may take in one try.
+const LOOKUPS: Duration = Duration::from_secs(20);
+/// The longest pause between two tries before the window ends.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// Requests whose names are looked up in one try.
+const REQUESTS: usize = 4;
+/// Requests that are moved to another window in one transaction.
+const MOVED: usize = 12;
+/// Applications of one window whose credentials are tried.
+const MOST_APPLICATIONS: usize = 10;
+
+/// What the applications whose requests hold a window allow, as they are configured now.
+pub struct Applications {
+    /// The window's directory, with the credentials of each.
+    pub directories: Vec<Directory>,
+    /// Which accounts may be disabled.
+    patterns: Vec<String>,
+}
+
+/// What the directory says about a window's names.
+struct Found {
+    account: ResolvedAccount,
+    looked_up: Vec<usize>,
+    foreign: Vec<ForeignName>,
+    /// A request whose key means another account by now than the one that the window covers.
+    parted: Option<(usize, ResolvedAccount)>,
+}
+
+impl Applications {
+    /// Those of a window. One that was deleted, or moved to another directory, counts as it was when the window was opened, but only where there is
+    /// no other.
+    pub async fn of(trail: &Trail<'_>, window: &Window) -> Result<Self, ReadError> {
+        let opener = window.application.as_ref().map(|application| application.id.as_str());
+        let mut ids: Vec<&str> = Vec::new();
+        for id in opener.into_iter().chain(window.claims.iter().filter_map(|claim| claim.application.as_deref())) {
+            if !ids.contains(&id) && ids.len() < MOST_APPLICATIONS {
+                ids.push(id);
+            }
+        }
+        let mut applications = Self { directories: Vec::new(), patterns: Vec::new() };
+        for id in ids {
+            let document = trail.document(Kind::Application, id).await?;
+            let Some(application) = document.map(|it| it.read::<Application>()).transpose()?.flatten() else {
+                continue;
+            };
+            if application.directory.key().as_ref() == Some(&window.directory_key) {
+                applications.patterns.extend(application.accounts);
+                if !applications.directories.contains(&application.directory) {
+                    applications.directories.push(application.directory);
+                }
+            }
+        }
+        if applications.directories.is_empty() {
+            applications.directories.push(window.directory.clone());
+            applications.patterns.extend(window.application.iter().flat_map(|it| it.accounts.clone()));
+        }
+        Ok(applications)
+    }
+
+    /// Whether one of an account's names is among those that may be disabled.
+    pub fn allow(&self, account: &Account) -> bool {
+        let names = [Some(&account.name), account.mail.as_ref(), Some(&account.id)];
+        names.into_iter().flatten().any(|name| self.patterns.iter().any(|pattern| is_like(pattern, name)))
+    }
+}
+
+/// Asks the directory of a window that has not ended which account it covers.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn resolve(function: &Disable, trail: &Trail<'_>, stored: Stored) -> Result<Outcome, ReadError> {
+    let now = function.store.clock().now();
+    let trail = &trail.at(now, Deadline::now() + STORAGE);
+    if stored.window.due(now) != Due::Resolve {
+        return Ok(Outcome::Passed);
+    }
+    match settle(function, trail, &stored).await? {
+        Ok(_) => Ok(Outcome::Resolved),
+        Err(failure) => {
+            let now = function.store.clock().now();
+            let mut after = stored.window.clone();
+            let again_at = now.plus(end::pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
+            let told = after.unresolved(&failure, again_at, now);
+            let trail = trail.at(now, Deadline::now() + STORAGE);
+            let done = trail.advance(&stored, after, told, &recorder()).await?;
+            Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
+        }
+    }
+}
+
+/// Asks the directory which account a window covers, and keeps what it says, in a step of its own. None where somebody else changed the window, or its
+/// requests moved to another one.
+///
+/// # Errors
+/// The storage did not answer; within, why the directory does not say.
+pub async fn settle(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: &Stored,
+) -> Result<Result<Option<Stored>, Failure>, ReadError> {
+    let window = &stored.window;
+    if let Some(older) = &window.merged_into {
+        return move_on(function, trail, stored, older).await.map(Ok);
+    }
+    let applications = Applications::of(trail, window).await?;
+    let mut failed = None;
+    for directory in &applications.directories {
+        let Some(connection) = function.directories.connect(&trail.tenant, directory) else { return Ok(Ok(None)) };
+        let finding = find(&connection, window, &applications, function.store.clock().now());
+        match tokio::time::timeout(LOOKUPS, finding).await {
+            Ok(Ok(Found { parted: Some((place, account)), .. })) => {
+                return part(function, trail, stored, place, account).await.map(|()| Ok(None));
+            }
+            Ok(Ok(found)) => return adopt(function, trail, stored, found).await.map(Ok),
+            Ok(Err(failure)) if failure.is_of_credentials() => {
+                failed.get_or_insert(failure);
+            }
+            Ok(Err(failure)) => return Ok(Err(failure)),
+            Err(_) => {
+                let detail = format!("the directory did not answer within {LOOKUPS:?}");
+                return Ok(Err(Failure { kind: "unavailable", detail, is_refusal: false, retry_after: None }));
+            }
+        }
+    }
+    Ok(failed.map_or(Ok(None), Err))
+}
+
+/// What a directory says about the names of a window that it has not been asked about yet.
+async fn find(
+    connection: &Connection<'_>,
+    window: &Window,
+    applications: &Applications,
+    now: Instant,
+) -> Result<Found, Failure> {
+    let mut names: Vec<(Name<'_>, Option<Account>)> = Vec::new();
+    let account = match &window.resolved {
+        Some(known) => known.clone(),
+        None => {
+            let key = Name::all(&window.account).next();
+            let found = match key {
+                Some(key) => connection.look_up(key).await?,
+                None => None,
+            };
+            names.extend(key.map(|key| (key, found.clone())));
+            let Some(found) = found else {
+                return Err(not_found(connection, &window.account).await);
+            };
+            if !applications.allow(&found) {
+                let detail = format!(
+                    "the directory's account of this name, {:?}, matches no account pattern of the application",
+                    found.name
+                );
+                return Err(Failure { kind: "not_its_own", detail, is_refusal: true, retry_after: None });
+            }
+            found.resolved(now)
+        }
+    };
+    let first = window.resolved.is_none().then_some((0, &window.account)).into_iter();
+    let later = window.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done && !claim.is_looked_up);
+    let later = later.filter_map(|(place, claim)| Some((place, claim.account.as_ref()?))).take(REQUESTS);
+    let looked_up: Vec<usize> = later.clone().map(|(place, _)| place).collect();
+    let mut foreign = Vec::new();
+    for (claim, party) in first.chain(later) {
+        for name in Name::all(party) {
+            let known = names.iter().find(|(known, _)| *known == name).map(|(_, found)| found.clone());
+            let found = match known {
+                Some(found) => found,
+                None => other(connection, name).await?,
+            };
+            let is_key = Name::all(party).next() == Some(name) && fold(name.text()) == window.key();
+            if let Some(found) = found.as_ref().filter(|found| found.id != account.id) {
+                if is_key && window.resolved.is_some() && applications.allow(found) {
+                    let parted = Some((claim, found.resolved(now)));
+                    return Ok(Found { account, looked_up: Vec::new(), foreign: Vec::new(), parted });
+                }
+                let (name, account) = (name.text().to_owned(), found.name.clone());
+                foreign.push(ForeignName { claim, name, account });
+            }
+            names.push((name, found));
+        }
+    }
+    Ok(Found { account, looked_up, foreign, parted: None })
+}
+
+/// The account of a name that does not decide which account a window covers. Where the directory cannot say, it is none.
+async fn other(connection: &Connection<'_>, name: Name<'_>) -> Result<Option<Account>, Failure> {
+    match connection.look_up(name).await {
+        Err(failure) if ["ambiguous", "refused", "no_filter"].contains(&failure.kind) => Ok(None),
+        answer => answer,
+    }
+}
+
+/// That a directory has no account of a window's key, with what its other names mean.
+async fn not_found(connection: &Connection<'_>, account: &Party) -> Failure {
+    let mut names = Name::all(account);
+    let key = names.next().map(Name::text).unwrap_or_default();
+    let mut detail = format!("the directory knows no account {key:?}");
+    for name in names {
+        if let Ok(Some(found)) = connection.look_up(name).await {
+            detail.push_str(&format!("; {:?} means {:?}, which is left alone", name.text(), found.name));
+        }
+    }
+    Failure { kind: NOT_FOUND, detail, is_refusal: false, retry_after: None }
+}
+
+/// Keeps what the directory says. Where another window of the account is open, the younger one's requests move to the older.
+async fn adopt(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: &Stored,
+    Found { account, looked_up, foreign, .. }: Found,
+) -> Result<Option<Stored>, ReadError> {
+    let now = function.store.clock().now();
+    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let mut after = stored.window.clone();
+    let other = trail.open_window_of(&account.id, &after.directory_key).await?;
+    let told = after.resolve(account, &looked_up, &foreign, now);
+    match other.filter(|other| other.window.id != after.id) {
+        None => trail.advance(stored, after, told, &recorder()).await,
+        Some(other) => {
+            become_one(&trail, (stored, after, told), &other, now).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Moves a request to the window of the account that its key means by now.
+async fn part(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: &Stored,
+    place: usize,
+    account: ResolvedAccount,
+) -> Result<(), ReadError> {
+    let now = function.store.clock().now();
+    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let mut after = stored.window.clone();
+    let other = trail.open_window_of(&account.id, &after.directory_key).await?;
+    let mut other_after = match &other {
+        Some(other) => other.window.clone(),
+        None => {
+            let Window { directory_key, directory, application, claims, .. } = after.clone();
+            let id = Window::id_of(&trail.tenant, &claims[place].event, now);
+            let named = claims[place].account.clone().unwrap_or_else(|| after.account.clone());
+            let window = Window::new(id, directory_key, directory, application, named);
+            Window { resolved: Some(account.clone()), ..window }
+        }
+    };
+    let told = after.part(place, &mut other_after, &account, now);
+    trail.merge((stored, &after), (other.as_ref(), &other_after), (told, Vec::new()), &recorder()).await?;
+    Ok(())
+}
+
+/// An account whose id is not found any more, for so long that it counts as gone: its name may mean another account by now. Whether it does, and the window
+/// covers that one from now on.
+///
+/// # Errors
+/// The storage did not answer; within, why the directory does not say.
+pub async fn is_replaced(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: &Stored,
+    connection: &Connection<'_>,
+) -> Result<Result<bool, Failure>, ReadError> {
+    let applications = Applications::of(trail, &stored.window).await?;
+    let found = match Name::all(&stored.window.account).next() {
+        Some(key) => connection.look_up(key).await,
+        None => Ok(None),
+    };
+    let account = match found {
+        Ok(Some(account)) if applications.allow(&account) => account.resolved(function.store.clock().now()),
+        Ok(_) => return Ok(Ok(false)),
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let found = Found { account, looked_up: Vec::new(), foreign: Vec::new(), parted: None };
+    adopt(function, trail, stored, found).await.map(|_| Ok(true))
+}
+
+/// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
+pub async fn become_one(
+    trail: &Trail<'_>,
+    (stored, after, told): (&Stored, Window, Vec<shared::window::Told>),
+    other: &Stored,
+    now: Instant,
+) -> Result<bool, ReadError> {
+    let mut other_after = other.window.clone();
+    let by = recorder();
+    if after.id < other_after.id {
+        let mut after = after;
+        let moved = other_after.hand_over(&mut after, MOVED, now);
+        return trail.merge((other, &other_after), (Some(stored), &after), (moved, told), &by).await;
+    }
+    let mut after = after;
+    if other_after.resolved.is_none() {
+        other_after.take_over(after.resolved.clone());
+    }
+    let moved = after.hand_over(&mut other_after, MOVED, now);
+    trail
+        .merge(
+            (stored, &after),
+            (Some(other), &other_after),
+            (told.into_iter().chain(moved).collect(), Vec::new()),
+            &by,
+        )
+        .await
+}
+
+/// Moves what is left to the older window.
+async fn move_on(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: &Stored,
+    older: &str,
+) -> Result<Option<Stored>, ReadError> {
+    let now = function.store.clock().now();
+    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let mut after = stored.window.clone();
+    let mut open = trail.window(older).await?.filter(|it| !it.window.is_closed());
+    if let (None, Some(account)) = (&open, &after.resolved) {
+        // It ended meanwhile, and another may be open by now.
+        let other = trail.open_window_of(&account.id, &after.directory_key).await?;
+        open = other.filter(|other| other.window.id != after.id);
+    }
+    match open {
+        Some(older) => {
+            let mut older_after = older.window.clone();
+            let moved = after.hand_over(&mut older_after, MOVED, now);
+            trail.merge((stored, &after), (Some(&older), &older_after), (moved, Vec::new()), &recorder()).await?;
+            Ok(None)
+        }
+        // The rest stays here.
+        None => {
+            after.merged_into = None;
+            trail.advance(stored, after, Vec::new(), &recorder()).await
+        }
+    }
+}

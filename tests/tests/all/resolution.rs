@@ -1,0 +1,408 @@
+//! The right account: windows cover the account that their key finds in the directory, by the directory's own id from then on.
+
+use std::{sync::Arc, time::Duration};
+
+use local::Options;
+use serde_json::{Value, json};
+use tests::{
+    Stack, TEMPLATE,
+    directory::{Directory, Fault},
+    options, seconds_ago, seconds_ahead, until,
+};
+
+use crate::windows::{World, entra, lasting, scim};
+
+async fn with_scim() -> (World, Arc<Directory>) {
+    let directory = Directory::start().await;
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    (world, directory)
+}
+
+async fn with_entra() -> (World, Arc<Directory>) {
+    let directory = Directory::start().await;
+    let world = World::start().await;
+    world.configure(entra(&directory.url), json!({})).await;
+    (world, directory)
+}
+
+fn named(account: Value) -> Value {
+    json!({ "account": account })
+}
+
+impl World {
+    /// The window once the directory has said which account it covers.
+    async fn until_resolved(&self, id: &Value) -> Value {
+        until("the account is found", async || {
+            Some(self.window(id).await).filter(|it| it["resolved"].is_object() || it["merged_into"].is_string())
+        })
+        .await
+    }
+
+    async fn until_found(&self, rule: &str) -> Value {
+        until(format!("{rule} is raised"), async || self.findings(rule).await.pop()).await
+    }
+
+    async fn operate(&self, id: &Value, action: &str) -> tests::Answer {
+        let path = format!("/v1/windows/{}/{action}", id.as_str().unwrap());
+        self.stack.post(&self.admin, &path, &json!({"reason": "done"})).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_mean_another_account_never_have_that_one_disabled() {
+    let (world, directory) = with_scim().await;
+    let (old, one, two) = (directory.add("msp-old"), directory.add("msp-1"), directory.add("msp-2"));
+    // Within one request.
+    let first = world.ask("r-1", "", named(json!({"name": "msp-1", "id": old}))).await;
+    let finding = world.until_found("account.names_disagree").await;
+    assert_eq!(
+        (&finding["details"]["severity"], &finding["details"]["evidence"]),
+        (&json!("critical"), &json!(["r-1"]))
+    );
+    assert!(finding["reason"].as_str().unwrap().contains("\"msp-old\""), "{finding}");
+    assert_eq!(world.window(&first["id"]).await["resolved"]["id"], one);
+    // A later request adds a name to an open window.
+    let second = world.ask("r-2", "msp-2", json!({})).await;
+    world.until_resolved(&second["id"]).await;
+    let third = world.ask("r-3", "", named(json!({"name": "MSP-2", "id": old}))).await;
+    assert_eq!(third["id"], second["id"]);
+    until("that is a finding too", async || (world.findings("account.names_disagree").await.len() == 2).then_some(()))
+        .await;
+    for window in [&first, &second] {
+        world.operate(&window["id"], "end").await;
+        world.until_state(&window["id"], "closed").await;
+    }
+    let enabled = [&old, &one, &two].map(|id| directory.is_enabled(id));
+    assert_eq!(enabled, [Some(true), Some(false), Some(false)]);
+    // What is reported about the other account ends nothing here.
+    let fourth = world.ask("r-4", "", named(json!({"name": "msp-1", "id": old}))).await;
+    until("it is found again", async || (world.findings("account.names_disagree").await.len() == 3).then_some(()))
+        .await;
+    let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
+        "target": {"id": "app"}, "account": {"id": old}});
+    world.stack.post(&world.stack.writer("acme"), "/v1/events", &disabled).await;
+    assert_eq!(world.window(&fourth["id"]).await["state"], "open");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_renamed_inside_its_window_is_disabled_all_the_same() {
+    for is_entra in [false, true] {
+        let (world, directory) = if is_entra { with_entra().await } else { with_scim().await };
+        let account = directory.add("msp-1");
+        let window = world.ask("r-1", "msp-1", json!({})).await;
+        world.until_resolved(&window["id"]).await;
+        directory.accounts.rename(&account, "a-new-name");
+        // Somebody else gets the old name.
+        let other = directory.add("msp-1");
+        // Who asks for that name now means the other account, which gets a window of its own.
+        let second = world.ask("r-2", "msp-1", json!({})).await;
+        let moved = until("the request moved", async || {
+            world.search("action eq \"window.merged\"").await.pop().map(|event| event["details"]["merged_into"].clone())
+        })
+        .await;
+        assert_eq!(second["id"], window["id"]);
+        assert_eq!(world.window(&moved).await["resolved"]["id"], other);
+        let third = world.ask("r-3", "msp-1", json!({})).await;
+        assert_eq!(third["id"], moved, "by the name it is that one's from now on");
+        world.operate(&window["id"], "end").await;
+        world.until_state(&window["id"], "closed").await;
+        assert_eq!((directory.is_enabled(&account), directory.is_enabled(&other)), (Some(false), Some(true)));
+        let told = world.told().await;
+        let verified = told.iter().find(|event| event["action"] == "revocation.verified").unwrap();
+        assert_eq!(verified["details"]["gone"], false);
+        world.operate(&moved, "end").await;
+        world.until_state(&moved, "closed").await;
+        assert_eq!(directory.is_enabled(&other), Some(false));
+        world.stack.stop().await;
+    }
+}
+
+/// A stack on which accounts count as gone after some seconds.
+async fn impatient() -> (World, Arc<Directory>) {
+    let directory = Directory::start().await;
+    let usual = "Default: 600\n    MinValue: 600";
+    assert!(TEMPLATE.contains(usual));
+    let template = TEMPLATE.replace(usual, "Default: 3\n    MinValue: 1");
+    let stack = Stack::with(Options { template, ..options() }).await;
+    let world = World::on(stack);
+    world.configure(scim(&format!("{}/scim", directory.url)), json!({})).await;
+    (world, directory)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_empty_answer_after_an_outage_does_not_close_a_window() {
+    let (world, directory) = with_scim().await;
+    let account = directory.add("msp-1");
+    let window = world.ask("r-1", "msp-1", json!({})).await;
+    world.until_resolved(&window["id"]).await;
+    directory.fail([0; 3].map(|_| ("GET", Fault::Status(503, None))));
+    directory.accounts.hide(&account, true);
+    world.operate(&window["id"], "end").await;
+    let shown = until("it was not found some times", async || {
+        Some(world.window(&window["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(5))
+    })
+    .await;
+    assert_ne!(shown["state"], "closed", "{shown}");
+    directory.accounts.hide(&account, false);
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_gone_by_answers_over_a_while_and_one_that_was_never_found_stays() {
+    let (world, directory) = impatient().await;
+    let account = directory.add("msp-1");
+    let gone = world.ask("r-1", "msp-1", json!({})).await;
+    world.until_resolved(&gone["id"]).await;
+    directory.accounts.remove(&account);
+    world.operate(&gone["id"], "end").await;
+    let never = world.ask("r-2", "msp-9", lasting("PT1S")).await;
+    world.until_state(&gone["id"], "closed").await;
+    let told = world.told().await;
+    let verified = told.iter().find(|event| event["action"] == "revocation.verified").unwrap();
+    assert_eq!(verified["details"]["gone"], true);
+    assert_eq!(verified["message"], "Account msp-1 is gone from application App: nothing is left to disable.");
+    assert_eq!(world.findings("account.gone").await.len(), 1);
+
+    let finding = world.until_found("account.unresolved").await;
+    assert_eq!((&finding["details"]["severity"], &finding["details"]["window"]), (&json!("high"), &never["id"]));
+    let shown = until("it is tried on", async || {
+        Some(world.window(&never["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(3))
+    })
+    .await;
+    assert!(shown["state"] != "closed" && shown["failing"].as_str().unwrap().contains("msp-9"), "{shown}");
+    // It turns up after all.
+    let account = directory.add("msp-9");
+    world.until_state(&never["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    let withdrawn = world.search("action eq \"finding.withdrawn\"").await;
+    assert!(withdrawn.iter().any(|event| event["target"]["id"] == finding["target"]["id"]), "{withdrawn:?}");
+    world.stack.stop().await;
+}
+
+/// Deleted and made anew under its name, as portals do: the name decides again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_takes_the_place_of_a_deleted_one_is_disabled() {
+    let (world, directory) = impatient().await;
+    directory.add("somebody");
+    let first = directory.add("msp-1");
+    let window = world.ask("r-1", "msp-1", json!({})).await;
+    world.until_resolved(&window["id"]).await;
+    directory.accounts.hide(&first, true);
+    let second = directory.add("msp-1");
+    world.operate(&window["id"], "end").await;
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&second), Some(false));
+    assert_eq!(world.findings("account.names_disagree").await.len(), 1);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_count_as_they_are_now() {
+    let (world, directory) = with_entra().await;
+    let other = directory.add("msp-2@contoso.com");
+    let window = world.ask("r-1", "", named(json!({"name": "msp-9@contoso.com", "id": other}))).await;
+    let finding = world.until_found("account.unresolved").await;
+    assert!(finding["reason"].as_str().unwrap().contains("msp-2@contoso.com"), "what the id means: {finding}");
+    world.operate(&window["id"], "end").await;
+
+    // A name that the request gives is allowed, the account that it finds is not, until the patterns are mended.
+    let third = directory.add("x-3@contoso.com");
+    directory.accounts.rename(&third, "boss@contoso.com");
+    world.configure(entra(&directory.url), json!({"accounts": ["boss"]})).await;
+    let late = world.ask("r-3", "boss", json!({})).await;
+    let failing = until("it is refused", async || {
+        Some(world.window(&late["id"]).await)
+            .filter(|it| it["failing"].as_str().is_some_and(|it| it.contains("pattern")))
+    })
+    .await;
+    assert_eq!(directory.is_enabled(&third), Some(true), "{failing}");
+    world.configure(entra(&directory.url), json!({"accounts": ["boss*"]})).await;
+    // Somebody asks for it again, and it is looked for at once.
+    assert_eq!(world.ask("r-4", "boss", json!({})).await["id"], late["id"]);
+    world.until_resolved(&late["id"]).await;
+    world.operate(&late["id"], "end").await;
+    world.until_state(&late["id"], "closed").await;
+    assert_eq!((directory.is_enabled(&third), directory.is_enabled(&other)), (Some(false), Some(true)));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_closes_what_cannot_be_proven_and_is_on_record() {
+    let (world, _directory) = with_scim().await;
+    let window = world.ask("r-1", "msp-9", lasting("PT1S")).await;
+    let nowhere = world
+        .ask("r-2", "msp-8", json!({"target": {"name": "Unknown"}, "session": {"id": "7", "scope": "session"}}))
+        .await;
+    let path = format!("/v1/windows/{}/close", window["id"].as_str().unwrap());
+    let post = async |token: &str, body: Value| world.stack.post(token, &path, &body).await;
+    let unnamed = post(&world.admin, json!({})).await;
+    assert!(unnamed.status == 422 && unnamed.text.contains("/reason"), "{}", unnamed.text);
+    let reason = json!({"reason": "disabled by hand in the directory"});
+    assert_eq!(post(&world.stack.writer("acme"), reason.clone()).await.status, 403);
+    let foreign = world.stack.caller("bolt", "it", "audit:read audit:operate");
+    assert_eq!(post(&foreign, reason.clone()).await.status, 404);
+    for window in [&window, &nowhere] {
+        let path = format!("/v1/windows/{}/close", window["id"].as_str().unwrap());
+        let closed = world.stack.post(&world.admin, &path, &reason).await;
+        assert_eq!((closed.status.as_u16(), &closed.body["state"]), (200, &json!("closed")), "{}", closed.text);
+        assert_eq!(closed.body["closed_by_hand"], true);
+        assert_eq!(
+            world.stack.post(&world.admin, &path, &reason).await.body,
+            closed.body,
+            "sent again it says the same"
+        );
+    }
+    let told = world.told().await;
+    let closed: Vec<_> = told.iter().filter(|event| event["action"] == "window.closed_by_hand").collect();
+    assert_eq!(closed.len(), 2);
+    assert_eq!(closed[0]["actor"]["email"], "it@acme.example");
+    assert_eq!(closed[0]["reason"], "disabled by hand in the directory");
+    assert_eq!(world.findings("window.closed_by_hand").await.len(), 2);
+    assert!(told.iter().all(|event| event["action"] != "revocation.verified"));
+    // Its access is over, and nothing says that this was verified.
+    let path = format!("/v1/reports/revocation?since={}&until={}", seconds_ago(3600), seconds_ahead(3600));
+    let row = until("the access is over", async || {
+        let report = world.stack.get(&world.admin, &path).await;
+        let rows = report.body["rows"].as_array().unwrap_or_else(|| panic!("{}", report.text)).clone();
+        rows.into_iter().find(|row| row["id"] == "e:r-1" && row["ended_at"].is_string())
+    })
+    .await;
+    assert_eq!((&row["verified"], &row["state"]), (&Value::Null, &json!("ended")), "{row}");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_credentials_of_every_application_with_a_request_are_tried() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::start().await;
+    let url = format!("{}/scim", directory.url);
+    let wrong = json!({"kind": "scim", "base_url": url, "token": "env:JIT_AUDIT_SECRET_OTHER"});
+    world.configure(wrong, json!({})).await;
+    let body = json!({"name": "Second", "accounts": ["msp*"], "directory": scim(&url)});
+    assert_eq!(world.stack.put(&world.admin, "/v1/applications/second", &body).await.status, 201);
+    let first = world.ask("r-1", "msp-1", json!({})).await;
+    let refused = world.until_found("revocation.refused").await;
+    assert!(refused["reason"].as_str().unwrap().starts_with("secret: "), "{refused}");
+    let second = world.ask("r-2", "msp-1", json!({"target": {"id": "second"}})).await;
+    assert_eq!(second["id"], first["id"]);
+    world.until_resolved(&first["id"]).await;
+    world.operate(&first["id"], "end").await;
+    world.until_state(&first["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_one_account_by_different_names_become_one() {
+    for is_entra in [false, true] {
+        let (world, directory) = if is_entra { with_entra().await } else { with_scim().await };
+        let place = if is_entra { entra(&directory.url) } else { scim(&format!("{}/scim", directory.url)) };
+        world.configure(place, json!({"accounts": ["msp*", "u-*"]})).await;
+        let account = directory.add("msp-1");
+        directory.accounts.mail(&account, "msp-1@acme.example");
+        let short = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
+        let by_both = json!({"account": {"name": "MSP-1", "email": "msp-1@acme.example"}, "session": {"id": "s-2", "scope": "session"}});
+        let long = world.ask("r-2", "", by_both).await;
+        let third = world.ask("r-3", "", named(json!({"id": account}))).await;
+        let one = until("they are one", async || {
+            for opened in [&short, &long, &third] {
+                let window = world.window(&opened["id"]).await;
+                if window["merged_into"].is_null() && window["claims"].as_array().unwrap().len() == 3 {
+                    return Some(window);
+                }
+            }
+            None
+        })
+        .await;
+        assert_eq!((&one["resolved"]["id"], &one["state"]), (&json!(account), &json!("open")));
+        for other in [&short, &long, &third].into_iter().filter(|it| it["id"] != one["id"]) {
+            let shown = world.window(&other["id"]).await;
+            assert!(shown["state"] == "closed" && shown["merged_into"].is_string(), "{shown}");
+        }
+        assert!(world.search("action eq \"window.merged\"").await.len() >= 2);
+        // The first two end; the third request goes on.
+        let canceled = json!({"action": "session.canceled", "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"},
+            "session": {"id": "s-2", "scope": "session"}});
+        assert_eq!(world.stack.post(&world.stack.writer("acme"), "/v1/events", &canceled).await.status, 201);
+        let covered = until("its end is covered", async || {
+            world.told().await.into_iter().find(|event| event["action"] == "revocation.covered")
+        })
+        .await;
+        assert_eq!(covered["session"]["id"], "s-2", "{covered}");
+        assert_eq!(directory.is_enabled(&account), Some(true));
+        world.operate(&one["id"], "end").await;
+        world.until_state(&one["id"], "closed").await;
+        assert_eq!(directory.is_enabled(&account), Some(false));
+        world.stack.stop().await;
+    }
+}
+
+/// The directory is down when they are opened, so nobody knows yet that they are one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_takes_in_other_windows_of_its_account_before_it_disables() {
+    let (world, directory) = with_scim().await;
+    let account = directory.add("msp-1");
+    directory.accounts.mail(&account, "msp-1@acme.example");
+    directory.fail([0; 4].map(|_| ("GET", Fault::Status(503, Some(600)))));
+    let long = world.ask("r-1", "", named(json!({"email": "msp-1@acme.example"}))).await;
+    until("the first lookup failed", async || {
+        Some(world.window(&long["id"]).await).filter(|it| it["failing"].is_string())
+    })
+    .await;
+    directory.fail([]);
+    let short = world.ask("r-2", "msp-1", lasting("PT2S")).await;
+    until("they are one", async || {
+        let windows = [world.window(&long["id"]).await, world.window(&short["id"]).await];
+        windows.into_iter().find(|it| it["claims"].as_array().unwrap().len() == 2)
+    })
+    .await;
+    until("the short end is covered", async || {
+        world.told().await.into_iter().find(|event| event["action"] == "revocation.covered")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(directory.is_enabled(&account), Some(true));
+    world.stack.stop().await;
+}
+
+/// An open window that an earlier version stored: its other items were laid out otherwise, and it knew no id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_an_earlier_version_opened_ends_too() {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    let (world, directory) = with_scim().await;
+    let account = directory.add("msp-1");
+    directory.hold(true);
+    let window = world.ask("r-1", "", named(json!({"name": "msp-1", "id": account}))).await;
+    let id = window["id"].as_str().unwrap();
+    let (client, table) =
+        (aws_sdk_dynamodb::Client::new(world.stack.aws()), world.stack.running.table("StateTable").unwrap());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let key = |pk: &str, sk: &str| [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into_iter().collect();
+    let own: std::collections::HashMap<_, _> = key("window#acme", id);
+    let mut item = client.get_item().table_name(table).set_key(Some(own)).send().await.unwrap().item.unwrap();
+    let mut content: Value = serde_json::from_str(item["content"].as_s().unwrap()).unwrap();
+    for new in ["layout", "resolution", "is_closed_by_hand"] {
+        assert!(content.as_object_mut().unwrap().remove(new).is_some());
+    }
+    item.insert("content".to_owned(), text(&content.to_string()));
+    item.insert("generation".to_owned(), AttributeValue::N("7".to_owned()));
+    client.put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
+    let place = format!("#scim:{}/scim", directory.url.trim_start_matches("http://"));
+    let new = key("window_open#acme", &format!("{account}{place}#{id}"));
+    client.delete_item().table_name(table).set_key(Some(new)).send().await.unwrap();
+    let mut old: std::collections::HashMap<_, _> = key("window_open#acme", &format!("{account}{place}"));
+    old.insert("window".to_owned(), text(id));
+    client.put_item().table_name(table).set_item(Some(old)).send().await.unwrap();
+    directory.hold(false);
+    world.operate(&window["id"], "end").await;
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    let open = client.query().table_name(table).key_condition_expression("pk = :pk");
+    let open = open.expression_attribute_values(":pk", text("window_open#acme")).send().await.unwrap();
+    assert_eq!(open.items(), [], "nothing says any more that it is open");
+    world.stack.stop().await;
+}
