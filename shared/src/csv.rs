@@ -1,8 +1,10 @@
-//! CSV (RFC 4180) that a spreadsheet opens and that does nothing there.
+//! CSV (RFC 4180) that a spreadsheet opens without running anything in it.
 //!
 //! A cell that a spreadsheet would take for a formula gets a leading `'` (OWASP ASVS 1.2.10, CWE-1236): quoting alone does not help, as
-//! spreadsheets judge a cell after its quotes are gone. TAB, CR and LF are kept, in quotes; other control characters are written `\u00XX`.
-//! So a cell can differ from what is stored; the JSON Lines twin of an export does not.
+//! spreadsheets judge a cell after its quotes are gone. Programs that split a row at `;`, TAB or `|` do not see our quotes, so they also end a
+//! row at a line break inside a cell. Each piece of a cell that such a program would take for a cell is guarded like a cell. TAB, CR and LF are
+//! kept, in quotes; other control characters are written `\u00XX`. So a cell can differ from what is stored; the JSON Lines twin of an export
+//! does not.
 
 /// A row being written. Rows end with CRLF.
 #[derive(Debug)]
@@ -12,14 +14,10 @@ pub struct Row<'o> {
     cells: usize,
 }
 
-/// Bytes that a cell cannot hold as it is: separators, quotes, control characters, and the first byte of those beyond ASCII (U+0080 to U+00BF).
+/// Bytes that a cell cannot hold as it is, or after which a formula can begin: separators, quotes, control characters, and the first byte of
+/// those beyond ASCII (U+0080 to U+00BF).
 const fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b',') | (byte == b'"') | (byte == 0x7f) | (byte == 0xc2)
-}
-
-/// Bytes that a formula, or its first character's full-width form, begins with.
-const fn may_begin_formula(byte: u8) -> bool {
-    matches!(byte, b'=' | b'+' | b'-' | b'@' | 0xef)
+    (byte < 0x20) | (byte == b',') | (byte == b'"') | (byte == b';') | (byte == b'|') | (byte == 0x7f) | (byte == 0xc2)
 }
 
 impl<'o> Row<'o> {
@@ -32,11 +30,9 @@ impl<'o> Row<'o> {
     #[inline]
     pub fn text(&mut self, text: &str) {
         self.separate();
-        let bytes = text.as_bytes();
-        let Some(first) = bytes.first() else { return };
-        match may_begin_formula(*first) || has_special(bytes) {
-            true => self.guarded(bytes),
-            false => self.out.extend_from_slice(bytes),
+        match begins_formula(text) || has_special(text.as_bytes()) {
+            true => self.guarded(text),
+            false => self.out.extend_from_slice(text.as_bytes()),
         }
     }
 
@@ -69,21 +65,30 @@ impl<'o> Row<'o> {
 
     /// A text that cannot be written as it is.
     #[inline(never)]
-    fn guarded(&mut self, text: &[u8]) {
+    fn guarded(&mut self, cell: &str) {
+        let text = cell.as_bytes();
         let first = next_special(text, 0);
         let rest = &text[first.unwrap_or(text.len())..];
         let is_quoted = rest.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
         if is_quoted {
             self.out.push(b'"');
         }
-        if is_formula(text) {
+        if begins_formula(cell) {
             self.out.push(b'\'');
         }
         let (mut copied, mut special) = (0, first);
         while let Some(place) = special {
             // How many bytes are written in another way, and how.
             let control = match (text[place], text.get(place + 1)) {
-                (b',' | b'\t' | b'\r' | b'\n', _) => None,
+                (b',', _) => None,
+                (b';' | b'|' | b'\t' | b'\r' | b'\n', _) => {
+                    if continues_as_formula(&cell[place + 1..]) {
+                        self.out.extend_from_slice(&text[copied..=place]);
+                        self.out.push(b'\'');
+                        copied = place + 1;
+                    }
+                    None
+                }
                 (b'"', _) => {
                     self.out.extend_from_slice(&text[copied..=place]);
                     copied = place;
@@ -133,12 +138,39 @@ fn next_special(text: &[u8], from: usize) -> Option<usize> {
     rest[skipped..].iter().position(|byte| is_special(*byte)).map(|at| from + skipped + at)
 }
 
-/// Whether a spreadsheet may take it for a formula: by its first character, or that character's full-width form.
-fn is_formula(text: &[u8]) -> bool {
-    matches!(
-        text,
-        [b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n', ..] | [0xef, 0xbc, 0x9d | 0x8b | 0x8d | 0xa0, ..]
-    )
+/// Whether a spreadsheet may take a cell for a formula.
+#[inline]
+fn begins_formula(cell: &str) -> bool {
+    // Most cells begin with a letter or a digit.
+    let may_begin = |byte: &u8| !byte.is_ascii_alphanumeric();
+    cell.as_bytes().first().is_some_and(may_begin)
+        && first_visible(cell, |_| false).is_some_and(|first| is_sign(first) || matches!(first, '\t' | '\r' | '\n'))
+}
+
+/// Whether a program that splits where `rest` begins may take it for a formula. Such a program reads the quotes of a cell as its own.
+fn continues_as_formula(rest: &str) -> bool {
+    first_visible(rest, |character| character == '"').is_some_and(is_sign)
+}
+
+/// The first character that is no blank, not invisible, and none of those to `skip`. TAB, CR and LF count: they separate.
+fn first_visible(text: &str, skip: impl Fn(char) -> bool) -> Option<char> {
+    text.chars().find(|character| !is_blank(*character) && !skip(*character))
+}
+
+/// Whether a formula can begin with it: the four signs, their full-width forms and their small forms.
+const fn is_sign(character: char) -> bool {
+    matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫')
+}
+
+/// Blanks, and what is not shown at all (Unicode's `White_Space` and `Default_Ignorable_Code_Point`, the marks of interlinear annotations and
+/// Braille's blank). Control characters are none of these, since they are written as `\u00XX`.
+const fn is_blank(character: char) -> bool {
+    matches!(character,
+        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -182,15 +214,50 @@ mod tests {
             ("@SUM(1,2)", "\"'@SUM(1,2)\""),
             ("+1", "'+1"),
             ("-1", "'-1"),
-            ("\t=1", "\"'\t=1\""),
-            ("\r=1", "\"'\r=1\""),
-            ("\n=1", "\"'\n=1\""),
+            ("\t=1", "\"'\t'=1\""),
+            ("\r=1", "\"'\r'=1\""),
+            ("\n=1", "\"'\n'=1\""),
             ("＝1", "'＝1"),
             ("＋1", "'＋1"),
             ("－1", "'－1"),
             ("＠1", "'＠1"),
+            ("﹦1", "'﹦1"),
+            ("﹢1", "'﹢1"),
+            ("﹣1", "'﹣1"),
+            ("﹫1", "'﹫1"),
+            ("  =1", "'  =1"),
+            ("\u{a0}\u{3000}+1", "'\u{a0}\u{3000}+1"),
+            ("\u{200b}\u{feff}@a", "'\u{200b}\u{feff}@a"),
+            ("\u{e0001}\u{2066}－1", "'\u{e0001}\u{2066}－1"),
+            (" \t=1", "\"' \t'=1\""),
             ("a=1", "a=1"),
             ("＜1", "＜1"),
+            ("'=1", "'=1"),
+            ("\"=1", "\"\"\"=1\""),
+        ] {
+            assert_eq!(cell(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_formula_to_a_program_that_splits_elsewhere_is_made_text() {
+        for (text, expected) in [
+            ("x;=cmd|' /C calc'!A0;y", "x;'=cmd|' /C calc'!A0;y"),
+            ("a|+1", "a|'+1"),
+            ("a\t@b", "\"a\t'@b\""),
+            ("a\r\n-b", "\"a\r\n'-b\""),
+            ("a; =1", "a;' =1"),
+            ("a;\u{200b}\u{a0}＝1", "a;'\u{200b}\u{a0}＝1"),
+            ("a;\"=1\"", "\"a;'\"\"=1\"\"\""),
+            (";;=1", ";;'=1"),
+            (";|\t﹣1", "\";|\t'﹣1\""),
+            ("=1;=2", "'=1;'=2"),
+            ("é;=1", "é;'=1"),
+            ("a;b", "a;b"),
+            ("a;b=1", "a;b=1"),
+            ("a, =1", "\"a, =1\""),
+            ("a;\u{0}=1", "a;\\u0000=1"),
+            ("one\n\ntwo;", "\"one\n\ntwo;\""),
         ] {
             assert_eq!(cell(text), expected, "{text:?}");
         }
@@ -218,26 +285,33 @@ mod tests {
         assert_eq!(out, b"\"\"\r\n");
     }
 
+    /// The signs of formulas, what may stand before them, what programs split at, and what has to be quoted or shown.
+    const CELL: &str = "[=+@\\-\u{ff1d}\u{fe63}a-c;|,\"\r\n\t \u{a0}\u{3000}\u{200b}\u{feff}\u{e0001}\u{0}\u{7f}\u{85}'é\u{202e}🛡]{0,9}";
+
+    fn written(rows: &[Vec<String>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        // A file begins with names: a reader would drop an invisible character that it begins with.
+        let names = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
+        for cells in [&names].into_iter().chain(rows) {
+            let mut row = Row::begin(&mut out);
+            cells.iter().for_each(|cell| row.text(cell));
+            row.end();
+        }
+        out
+    }
+
     proptest! {
-        /// Another reader finds the same cells, each as it was but for the guard.
+        /// Another reader finds the same cells, each as it was but for the guards.
         #[test]
         fn another_reader_finds_the_same_cells(
-            rows in proptest::collection::vec(proptest::collection::vec("[=+@\\-\u{ff1d}a-c,\"\r\n\t\u{0}\u{7f}\u{85}é\u{202e}🛡 ]{0,8}", 3), 1..8)
+            rows in proptest::collection::vec(proptest::collection::vec(CELL, 3), 1..8)
         ) {
-            let mut out = Vec::new();
-            for cells in &rows {
-                let mut row = Row::begin(&mut out);
-                cells.iter().for_each(|cell| row.text(cell));
-                row.end();
-            }
-            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_slice());
+            let out = written(&rows);
+            let mut reader = csv::Reader::from_reader(out.as_slice());
             let read: Vec<Vec<String>> = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
             let shown = |cell: &String| {
                 let mut shown = String::new();
-                if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}']) {
-                    shown.push('\'');
-                }
-                for character in cell.chars() {
+                for character in cell.chars().filter(|character| *character != '\'') {
                     match character {
                         '\t' | '\r' | '\n' => shown.push(character),
                         control if control.is_control() => shown.push_str(&format!("\\u{:04X}", u32::from(control))),
@@ -246,8 +320,27 @@ mod tests {
                 }
                 shown
             };
+            let unguarded = |cell: &String| cell.replace('\'', "");
             let expected: Vec<Vec<String>> = rows.iter().map(|cells| cells.iter().map(shown).collect()).collect();
+            let read: Vec<Vec<String>> = read.iter().map(|cells| cells.iter().map(unguarded).collect()).collect();
             prop_assert_eq!(read, expected);
+        }
+
+        /// Wherever a program splits, no cell that it finds begins as a formula does, even where the program trims it.
+        #[test]
+        fn no_program_finds_a_formula(rows in proptest::collection::vec(proptest::collection::vec(CELL, 3), 1..8)) {
+            let out = written(&rows);
+            for (delimiter, quoting) in [(b',', true), (b';', true), (b'\t', true), (b'|', true), (b';', false), (b'\t', false), (b'|', false)] {
+                let mut reader = csv::ReaderBuilder::new();
+                let mut reader = reader.has_headers(false).flexible(true).delimiter(delimiter).quoting(quoting).from_reader(out.as_slice());
+                for row in reader.records() {
+                    for cell in &row.unwrap() {
+                        let trimmed = cell.trim_matches(|first: char| " \t\r\n\u{a0}\u{3000}\u{200b}\u{feff}\u{e0001}\u{202e}".contains(first));
+                        let is_formula = trimmed.starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{fe63}']);
+                        prop_assert!(!is_formula, "{:?} {quoting}: {cell:?} of {rows:?}", char::from(delimiter));
+                    }
+                }
+            }
         }
     }
 }

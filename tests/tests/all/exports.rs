@@ -134,8 +134,12 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
         "＋1",
         "－1",
         "＠1",
+        "﹦1",
+        "  =1",
+        "\u{a0}\u{200b}+1",
         "plain, \"so\"",
         "a\u{0001}b",
+        "x;=cmd|' /C calc'!A0;y",
     ];
     let mut events: Vec<_> = nasty
         .iter()
@@ -175,7 +179,11 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
         }
     }
     for (row, text) in rows[1..].iter().zip(nasty) {
-        let guarded = if text.starts_with(['p', 'a']) { text.replace('\u{1}', "\\u0001") } else { format!("'{text}") };
+        let guarded = match text.chars().next() {
+            Some('x') => text.replace(";=", ";'="),
+            Some('p' | 'a') => text.replace('\u{1}', "\\u0001"),
+            _ => format!("'{text}"),
+        };
         assert_eq!(row[column("Justification")], guarded);
     }
     let whole = rows.last().unwrap();
