@@ -14,7 +14,7 @@ use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::{StartError, data::Store, http_server, stop::Stop};
+use crate::{StartError, data::Store, gate, http_server, stop::Stop};
 
 const DIRECTORY: &str = "s3";
 
@@ -90,7 +90,7 @@ fn attributes_of(name: &str) -> Option<(String, String, Option<String>)> {
     Some((decoded(bucket)?, decoded(key)?, upload.map(str::to_owned)))
 }
 
-/// Answers S3's API to who signs with those keys.
+/// Answers S3's API to who signs with those keys. A link is signed too; a browser that follows it names no origin.
 pub(crate) fn serve(
     files: &Files,
     listener: TcpListener,
@@ -106,6 +106,13 @@ pub(crate) fn serve(
     http_server::serve(listener, stop, move |request, _| {
         let service = service.clone();
         async move {
+            if let Err(message) = gate::is_from_here(request.uri(), request.headers()) {
+                let mut response = Response::new(Body::from(format!(
+                    "<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+                )));
+                *response.status_mut() = http::StatusCode::FORBIDDEN;
+                return response;
+            }
             service.call(request.map(Body::from)).await.unwrap_or_else(|error| {
                 tracing::error!("the embedded S3 failed: {error:?}");
                 let mut response = Response::new(Body::empty());

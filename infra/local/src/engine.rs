@@ -1,6 +1,8 @@
 //! DynamoDB: an embedded engine on SQLite, with the template's tables in it.
 
-use std::{collections::BTreeMap, io, path::Path, time::Duration};
+mod requests;
+
+use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
 
 use dynoxide::{
     Database,
@@ -19,7 +21,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use crate::{StartError, data::Store, plan::Table, stop::Stop};
+use crate::{StartError, data::Store, gate::Gate, plan::Table, stop::Stop};
 
 const FILE: &str = "dynamodb.sqlite";
 
@@ -33,6 +35,8 @@ const STREAM_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Engine {
     pub(crate) database: Database,
     pub(crate) url: String,
+    /// Ends the server, which outlives everything else that ends: what still runs needs it.
+    serving: Stop,
     threads: Threads,
 }
 
@@ -51,7 +55,7 @@ impl Drop for Threads {
 
 impl Engine {
     /// Opens the database, makes the tables that are missing, and listens on a free loopback port.
-    pub(crate) async fn start(store: &Store, tables: &[Table]) -> Result<Self, StartError> {
+    pub(crate) async fn start(store: &Store, tables: &[Table], gate: Arc<Gate>) -> Result<Self, StartError> {
         let file = store.file(FILE);
         let path = match &file {
             Some(path) => {
@@ -67,16 +71,17 @@ impl Engine {
         }
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("dynamodb").enable_all().build();
         let runtime = runtime.map_err(engine_error)?;
-        let serving = database.clone();
+        let serving = Stop::default();
+        let (served, stop) = (database.clone(), serving.clone());
         let listening = runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            tokio::spawn(dynoxide::server::serve_on(listener, serving));
+            requests::serve(served, gate, listener, stop);
             io::Result::Ok(address)
         });
         let threads = Threads(Some(runtime));
         let address = listening.await.map_err(engine_error)?.map_err(engine_error)?;
-        Ok(Self { database, url: format!("http://{address}"), threads })
+        Ok(Self { database, url: format!("http://{address}"), serving, threads })
     }
 
     /// Deletes what has expired, every minute: items past their TTL, and stream records that DynamoDB would have dropped.
@@ -113,7 +118,8 @@ impl Engine {
 
     /// Ends the server, once nothing of ours calls it any more, and closes the database.
     pub(crate) async fn stop(self) {
-        let Self { database, mut threads, .. } = self;
+        let Self { database, serving, mut threads, .. } = self;
+        serving.soon.cancel();
         let ended = tokio::task::spawn_blocking(move || {
             if let Some(runtime) = threads.0.take() {
                 runtime.shutdown_timeout(PATIENCE);

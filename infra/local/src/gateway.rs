@@ -103,7 +103,7 @@ impl Gateway {
     ) -> Result<Response<Full<Bytes>>, Refused> {
         let (request, body) = request.into_parts();
         let body = read(body).await?;
-        if !is_loopback(&request) {
+        if !http_server::names_loopback(&request.uri, &request.headers) {
             return Err(Refused::FOREIGN_HOST);
         }
         if head_length(&request) > LARGEST_HEAD {
@@ -254,14 +254,6 @@ async fn read(mut body: Incoming) -> Result<Option<Bytes>, Refused> {
         }
     }
     Ok((length <= LARGEST_BODY).then(|| kept.freeze()))
-}
-
-fn is_loopback(request: &Parts) -> bool {
-    let named = request.uri.host().or_else(|| {
-        let host = request.headers.get(header::HOST)?.to_str().ok()?;
-        Some(host.split_once(':').map_or(host, |(name, _)| name))
-    });
-    named.is_some_and(|name| name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost"))
 }
 
 /// The request line and the headers. AWS counts the headers' values; their names are counted here too, so that nothing

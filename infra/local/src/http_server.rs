@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, Uri, header};
 use hyper::{
     body::{Body, Incoming},
     server::conn::http1,
@@ -75,4 +75,13 @@ pub(crate) fn serve<Answer, Content>(
             () = stop.now.cancelled() => {}
         }
     });
+}
+
+/// Whether a request names this machine, by one of its two names.
+pub(crate) fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    let named = uri.host().or_else(|| {
+        let host = headers.get(header::HOST)?.to_str().ok()?;
+        Some(host.split_once(':').map_or(host, |(name, _)| name))
+    });
+    named.is_some_and(|name| name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost"))
 }

@@ -10,7 +10,7 @@ use std::{
 use aws_types::SdkConfig;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::{
     StartError,
     functions::{Functions, Handler},
+    gate::{Closed, Gate},
     http_server, plan,
     stop::Stop,
 };
@@ -220,23 +221,28 @@ pub(crate) fn length(value: &Value) -> usize {
     }
 }
 
-/// Serves the Invoke API to the functions themselves. `access_key` is the one they are given: whoever does not sign with
-/// it (another program on this machine) is refused.
-pub(crate) fn serve(lambda: Arc<Lambda>, listener: TcpListener, access_key: String) {
+/// Serves the Invoke API to the functions themselves, which sign with this run's key.
+pub(crate) fn serve(lambda: Arc<Lambda>, listener: TcpListener, gate: Arc<Gate>) {
     let stop = lambda.stop.clone();
     http_server::serve(listener, stop, move |request, _| {
-        let (lambda, access_key) = (lambda.clone(), access_key.clone());
-        async move { answer(&lambda, &access_key, request).await }
+        let (lambda, gate) = (lambda.clone(), gate.clone());
+        async move { answer(&lambda, &gate, request).await }
     });
 }
 
-async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    if !is_signed(&request, access_key) {
-        return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", "not signed with this run's access key");
-    }
-    let path = request.uri().path().to_owned();
-    let name = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
-    let Some(name) = name.filter(|_| request.method() == http::Method::POST) else {
+async fn answer(lambda: &Arc<Lambda>, gate: &Gate, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let too_large = |largest: usize| {
+        let message = format!("Request must be smaller than {largest} bytes for the InvokeFunction operation");
+        refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message)
+    };
+    let (head, body) = match gate.admit(request, LARGEST_EVENT).await {
+        Ok(admitted) => admitted,
+        Err(Closed::Refused(message)) => return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", message),
+        Err(Closed::TooLarge) => return too_large(LARGEST_EVENT),
+    };
+    let name =
+        head.uri.path().strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
+    let Some(name) = name.filter(|_| head.method == http::Method::POST) else {
         let message = "the one-machine runner has no such service: of Lambda it knows Invoke only";
         return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
     };
@@ -245,19 +251,16 @@ async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incomin
         let message = format!("Function not found: {name}");
         return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message);
     };
-    let asynchronous = match request.headers().get("x-amz-invocation-type").map(|value| value.to_str()) {
+    let asynchronous = match head.headers.get("x-amz-invocation-type").map(|value| value.to_str()) {
         None | Some(Ok("RequestResponse")) => false,
         Some(Ok("Event")) => true,
         Some(_) => {
             return refusal(StatusCode::BAD_REQUEST, "InvalidParameterValueException", "unknown invocation type");
         }
     };
-    let largest = if asynchronous { LARGEST_ASYNC_EVENT } else { LARGEST_EVENT };
-    let Ok(body) = Limited::new(request.into_body(), largest).collect().await else {
-        let message = format!("Request must be smaller than {largest} bytes for the InvokeFunction operation");
-        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
-    };
-    let body = body.to_bytes();
+    if asynchronous && body.len() > LARGEST_ASYNC_EVENT {
+        return too_large(LARGEST_ASYNC_EVENT);
+    }
     let event = if body.is_empty() { Ok(json!({})) } else { serde_json::from_slice(&body) };
     let Ok(event) = event else {
         return refusal(
@@ -277,14 +280,6 @@ async fn answer(lambda: &Arc<Lambda>, access_key: &str, request: Request<Incomin
             respond(StatusCode::OK, &[("x-amz-function-error", "Unhandled")], payload.to_string())
         }
     }
-}
-
-/// Whether a request names this run's access key.
-pub(crate) fn is_signed<Content>(request: &Request<Content>, access_key: &str) -> bool {
-    let authorization = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let signed =
-        authorization.and_then(|text| text.split_once("Credential=")).and_then(|(_, rest)| rest.split_once('/'));
-    signed.is_some_and(|(key, _)| key == access_key)
 }
 
 fn refusal(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {

@@ -7,6 +7,7 @@
 //!   what a template comes to.
 //! - `functions` lists the code that can be run; `invoke` runs it as Lambda does.
 //! - `engine` is DynamoDB, `bucket` is S3, `publish` prints what SNS and EventBridge are told, `secrets` is Secrets Manager, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
+//! - `gate` lets only what is signed with this run's key reach these.
 //! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
 //! - `schedule` and `stream` call functions without being asked.
 //! - `demo` fills a stack with a week of data; `command` is what `cargo run -p local` does.
@@ -19,6 +20,7 @@ mod data;
 pub mod demo;
 mod engine;
 mod functions;
+mod gate;
 mod gateway;
 mod http_server;
 mod invoke;
@@ -45,6 +47,7 @@ use data::Store;
 pub use data::{Data, DataError};
 use engine::Engine;
 pub use functions::Functions;
+use gate::Gate;
 use gateway::Gateway;
 use invoke::Lambda;
 use issuer::Issuer;
@@ -189,14 +192,15 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     };
 
     let stop = Stop::default();
-    let engine = Engine::start(&store, &plan.tables).await?;
+    let keys = aws::Keys::load(&store)?;
+    let gate = Arc::new(Gate::new(&keys));
+    let engine = Engine::start(&store, &plan.tables, gate.clone()).await?;
     let files = Files::open(&store, &plan.buckets)?;
     let (lambda_listener, lambda_url) = listen_anywhere().await?;
     let (bucket_listener, bucket_url) = listen_anywhere().await?;
     let (publish_listener, publish_url) = listen_anywhere().await?;
     let (secrets_listener, secrets_url) = listen_anywhere().await?;
     let generated = secrets::generate(&store, &plan.secrets)?;
-    let keys = aws::Keys::load(&store)?;
     let endpoints = Endpoints {
         dynamodb: engine.url.clone(),
         lambda: lambda_url,
@@ -210,9 +214,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
 
     bucket::serve(&files, bucket_listener, &keys.access, &keys.secret, stop.clone())?;
     // From here on nothing can fail, so nothing is left half started.
-    publish::serve(plan.topics, options.printer, publish_listener, keys.access.clone(), stop.clone());
-    secrets::serve(generated, secrets_listener, keys.access.clone(), stop.clone());
-    invoke::serve(lambda.clone(), lambda_listener, keys.access);
+    publish::serve(plan.topics, options.printer, publish_listener, gate.clone(), stop.clone());
+    secrets::serve(generated, secrets_listener, gate.clone(), stop.clone());
+    invoke::serve(lambda.clone(), lambda_listener, gate);
     if let Some(gateway) = gateway {
         gateway.serve(listener, stop.clone());
     }

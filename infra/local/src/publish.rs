@@ -9,15 +9,16 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
+    gate::{Closed, Gate},
     http_server,
-    invoke::{is_signed, respond},
+    invoke::respond,
     stop::Stop,
 };
 
@@ -62,14 +63,14 @@ fn invalid(message: impl Into<String>) -> Refused {
     Refused(StatusCode::BAD_REQUEST, "InvalidParameter", message.into())
 }
 
-/// Serves both to the functions. Whoever does not sign with `access_key` (another program on this machine) is refused.
-pub(crate) fn serve(topics: Vec<String>, printer: Printer, listener: TcpListener, access_key: String, stop: Stop) {
-    let shared = Arc::new((topics, printer, access_key));
+/// Serves both to the functions, which sign with this run's key.
+pub(crate) fn serve(topics: Vec<String>, printer: Printer, listener: TcpListener, gate: Arc<Gate>, stop: Stop) {
+    let shared = Arc::new((topics, printer, gate));
     http_server::serve(listener, stop, move |request, _| {
         let shared = shared.clone();
         async move {
-            let (topics, printer, access_key) = &*shared;
-            answer(topics, printer, access_key, request).await
+            let (topics, printer, gate) = &*shared;
+            answer(topics, printer, gate, request).await
         }
     });
 }
@@ -77,21 +78,14 @@ pub(crate) fn serve(topics: Vec<String>, printer: Printer, listener: TcpListener
 async fn answer(
     topics: &[String],
     printer: &Printer,
-    access_key: &str,
+    gate: &Gate,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let is_signed = is_signed(&request, access_key);
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await;
-    let body = match body {
-        _ if !is_signed => Err(Refused(
-            StatusCode::FORBIDDEN,
-            "AccessDeniedException",
-            "not signed with this run's access key".to_owned(),
-        )),
-        Ok(body) => Ok(body.to_bytes()),
-        Err(_) => Err(invalid(format!("the request is larger than {LARGEST_BODY} bytes"))),
-    };
+    let body = gate.admit(request, LARGEST_BODY).await.map(|(_, body)| body).map_err(|closed| match closed {
+        Closed::Refused(message) => Refused(StatusCode::FORBIDDEN, "AccessDeniedException", message.to_owned()),
+        Closed::TooLarge => invalid(format!("the request is larger than {LARGEST_BODY} bytes")),
+    });
     let is_json = target.is_some();
     let answered = body.and_then(|body| match target.as_deref() {
         Some("AWSEvents.PutEvents") => put_events(printer, &body),

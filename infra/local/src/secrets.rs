@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use crate::{
     data::{DataError, Store},
+    gate::{Closed, Gate},
     http_server,
-    invoke::{is_signed, respond},
+    invoke::respond,
     plan::Secret,
     stop::Stop,
 };
@@ -49,32 +50,31 @@ fn random(length: usize) -> String {
     text
 }
 
-/// Serves them to the functions. A request that is not signed with `access_key` (another program on this machine) is refused.
-pub(crate) fn serve(secrets: BTreeMap<String, String>, listener: TcpListener, access_key: String, stop: Stop) {
-    let shared = Arc::new((secrets, access_key));
+/// Serves them to the functions, which sign with this run's key.
+pub(crate) fn serve(secrets: BTreeMap<String, String>, listener: TcpListener, gate: Arc<Gate>, stop: Stop) {
+    let shared = Arc::new((secrets, gate));
     http_server::serve(listener, stop, move |request, _| {
         let shared = shared.clone();
         async move { answer(&shared.0, &shared.1, request).await }
     });
 }
 
-async fn answer(
-    secrets: &BTreeMap<String, String>,
-    access_key: &str,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn answer(secrets: &BTreeMap<String, String>, gate: &Gate, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let refusal = |status, code: &str, message: &str| {
         respond(status, &[], json!({"__type": code, "Message": message}).to_string())
     };
-    if !is_signed(&request, access_key) {
-        return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", "not signed with this run's access key");
-    }
-    if request.headers().get("x-amz-target").is_none_or(|target| target != "secretsmanager.GetSecretValue") {
+    let (head, body) = match gate.admit(request, LARGEST_BODY).await {
+        Ok(admitted) => admitted,
+        Err(Closed::Refused(message)) => return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", message),
+        Err(Closed::TooLarge) => {
+            return refusal(StatusCode::BAD_REQUEST, "InvalidParameterException", "the request is too large");
+        }
+    };
+    if head.headers.get("x-amz-target").is_none_or(|target| target != "secretsmanager.GetSecretValue") {
         let message = "the one-machine runner has no such service: of Secrets Manager it knows GetSecretValue only";
         return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
     }
-    let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await.map(|body| body.to_bytes());
-    let body: Value = body.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match body["SecretId"].as_str().and_then(|id| secrets.get_key_value(id)) {
         Some((arn, text)) => {
             let answer = json!({"ARN": arn, "Name": arn, "SecretString": text});

@@ -7,8 +7,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use aws_sigv4::{
+    http_request::{PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
 use aws_types::service_config::ServiceConfigKey;
 use lambda_runtime::{Error, LambdaEvent};
 use local::{Data, Functions, Options, StartError};
@@ -124,6 +128,107 @@ async fn nothing_but_loopback_is_listened_on() {
     // The API, DynamoDB and Lambda.
     assert!(addresses.len() >= 3, "{addresses:?}");
     assert!(addresses.iter().all(|address| address == "0100007F"), "{addresses:?}");
+    stack.stop().await;
+}
+
+/// The embedded services hold the trail: another program or a web page that finds their ports must not reach it. Links to files show the access
+/// key, so that alone opens nothing.
+#[tokio::test]
+async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
+    let stack = Stack::start().await;
+    let real = credentials(&stack).await;
+    let table = stack.running.table("EventsTable").unwrap();
+    // Of each service a call that would work, and what says that it was refused or taken.
+    let dynamodb = json!({"TableName": table}).to_string();
+    let json = ("content-type", "application/x-amz-json-1.0");
+    let services = [
+        (
+            "DynamoDB",
+            "dynamodb",
+            "POST",
+            "/",
+            vec![json, ("x-amz-target", "DynamoDB_20120810.DescribeTable")],
+            dynamodb,
+        ),
+        ("S3", "s3", "GET", "/", vec![], String::new()),
+        (
+            "SQS",
+            "sqs",
+            "POST",
+            "/",
+            vec![json, ("x-amz-target", "AmazonSQS.SendMessage")],
+            json!({"QueueUrl": "q", "MessageBody": "m"}).to_string(),
+        ),
+        (
+            "Secrets Manager",
+            "secretsmanager",
+            "POST",
+            "/",
+            vec![json, ("x-amz-target", "secretsmanager.GetSecretValue")],
+            json!({"SecretId": "arn:aws:secretsmanager:us-east-1:000000000000:secret:jit-audit-DeploymentKey"})
+                .to_string(),
+        ),
+        ("Lambda", "lambda", "POST", "/2015-03-31/functions/jit-audit-Nobody/invocations", vec![], "{}".to_owned()),
+    ];
+    for (id, service, method, path, headers, body) in services {
+        let endpoint = endpoint(&stack, id);
+        let signed = |host, credentials: &Credentials| {
+            let (headers, body, credentials) = (headers.clone(), body.clone(), credentials.clone());
+            Signed { service, method, host, path: path.to_owned(), headers, body, credentials }.request(&endpoint)
+        };
+        let taken = send(signed(None, &real)).await;
+        // Lambda has no such function, and says so to who may ask.
+        let expected = if id == "Lambda" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        assert_eq!(taken.status, expected, "{id}: {}", taken.text);
+
+        let guessed = Credentials::from_keys(real.access_key_id(), "a guess", None);
+        let foreign = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", real.secret_access_key(), None);
+        let port = endpoint.rsplit(':').next().unwrap();
+        let rebound = format!("evil.example:{port}");
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{endpoint}{path}");
+        let unsigned = || {
+            let request = client.request(method.parse().unwrap(), &url).body(body.clone());
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+        };
+        let made_up = format!(
+            "AWS4-HMAC-SHA256 Credential={}/20261122/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0",
+            real.access_key_id()
+        );
+        let day = "20261122T000000Z";
+        for (what, request) in [
+            ("no signature", unsigned()),
+            ("a made-up signature", unsigned().header("authorization", made_up).header("x-amz-date", day)),
+            ("a signature by a guessed secret", signed(None, &guessed)),
+            ("another access key", signed(None, &foreign)),
+            ("another host", signed(Some(&rebound), &real)),
+            ("a web page", signed(None, &real).header("origin", "https://evil.example")),
+            ("a page of this machine", signed(None, &real).header("origin", stack.running.url())),
+        ] {
+            let answer = send(request).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{id}, {what}: {}", answer.text);
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{id}, {what}");
+        }
+        // A page asks first whether it may.
+        let preflight = client.request(reqwest::Method::OPTIONS, &endpoint).header("origin", "https://evil.example");
+        let preflight = send(preflight.header("access-control-request-method", "POST")).await;
+        assert_eq!(preflight.status, StatusCode::FORBIDDEN, "{id}");
+        assert_eq!(preflight.header("access-control-allow-origin"), "", "{id}");
+        // What was signed for one thing does not do another.
+        if id == "DynamoDB" {
+            let altered = signed(None, &real).body(json!({"TableName": "other"}).to_string());
+            assert_eq!(send(altered).await.status, StatusCode::FORBIDDEN);
+            let other = signed(None, &real).header("x-amz-target", "DynamoDB_20120810.DeleteTable");
+            assert_eq!(send(other).await.status, StatusCode::FORBIDDEN);
+        }
+    }
+    // Nor does the issuer mint tokens for a page whose name was made to lead here, or for one of another origin.
+    for (name, value, status) in [("host", "evil.example", 403), ("origin", "https://evil.example", 400)] {
+        let request = stack.request("POST", "/dev/token").header(name, value).json(&json!({"tenant": "acme"}));
+        let answer = send(request).await;
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+    }
     stack.stop().await;
 }
 
@@ -666,31 +771,75 @@ async fn poison_is_parted_from_the_rest_and_given_up() {
 
 // ----------------------------------------------------------------------------------------------- asynchronous invocations
 
+/// Where a service of the stack answers.
+fn endpoint(stack: &Stack, service: &str) -> String {
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    stack.running.sdk_config().service_config().unwrap().load_config(key.build().unwrap()).unwrap()
+}
+
+/// A request to a service of the stack, signed by those credentials for what is called `host`.
+struct Signed<'s> {
+    service: &'s str,
+    method: &'s str,
+    host: Option<&'s str>,
+    path: String,
+    headers: Vec<(&'s str, &'s str)>,
+    body: String,
+    credentials: Credentials,
+}
+
+impl Signed<'_> {
+    fn request(self, endpoint: &str) -> reqwest::RequestBuilder {
+        let Self { service, method, host, path, headers, body, credentials } = self;
+        let real = endpoint.strip_prefix("http://").unwrap();
+        let host = host.map_or_else(|| real.to_owned(), str::to_owned);
+        let mut settings = SigningSettings::default();
+        if service == "s3" {
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
+        let identity = credentials.into();
+        let signing = v4::SigningParams::builder().identity(&identity).region("us-east-1").name(service);
+        let signing = signing.time(SystemTime::now()).settings(settings).build().unwrap().into();
+        let url = format!("http://{host}{path}");
+        let signable =
+            SignableRequest::new(method, &url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes())).unwrap();
+        let (instructions, _) = sign(signable, &signing).unwrap().into_parts();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = client.request(method.parse().unwrap(), format!("{endpoint}{path}")).header("host", host);
+        for (name, value) in headers.into_iter().chain(instructions.headers()) {
+            request = request.header(name, value);
+        }
+        request.body(body)
+    }
+}
+
+async fn credentials(stack: &Stack) -> Credentials {
+    stack.running.sdk_config().credentials_provider().unwrap().provide_credentials().await.unwrap()
+}
+
 /// Calls Lambda's Invoke API as the SDK would.
 async fn invoke(stack: &Stack, function: &str, kind: Option<&str>, payload: &Value) -> Answer {
-    let config = stack.running.sdk_config();
-    let credentials = config.credentials_provider().unwrap().provide_credentials().await.unwrap();
-    invoke_signed_by(stack, credentials.access_key_id(), function, kind, payload).await
+    invoke_signed_by(stack, credentials(stack).await, function, kind, payload).await
 }
 
 async fn invoke_signed_by(
     stack: &Stack,
-    access_key: &str,
+    credentials: Credentials,
     function: &str,
     kind: Option<&str>,
     payload: &Value,
 ) -> Answer {
-    let key = ServiceConfigKey::builder().service_id("Lambda").env("AWS_ENDPOINT_URL").profile("endpoint_url");
-    let endpoint = stack.running.sdk_config().service_config().unwrap().load_config(key.build().unwrap()).unwrap();
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let signed =
-        format!("AWS4-HMAC-SHA256 Credential={access_key}/20261122/us-east-1/lambda/aws4_request, Signature=0");
-    let mut request = client.post(format!("{endpoint}/2015-03-31/functions/{function}/invocations"));
-    request = request.header("authorization", signed).body(payload.to_string());
-    if let Some(kind) = kind {
-        request = request.header("x-amz-invocation-type", kind);
-    }
-    send(request).await
+    let signed = Signed {
+        service: "lambda",
+        method: "POST",
+        host: None,
+        path: format!("/2015-03-31/functions/{function}/invocations"),
+        headers: kind.map(|kind| ("x-amz-invocation-type", kind)).into_iter().collect(),
+        body: payload.to_string(),
+        credentials,
+    };
+    send(signed.request(&endpoint(stack, "Lambda"))).await
 }
 
 const WORKERS: &str = "
@@ -748,7 +897,8 @@ async fn wrong_invocations_are_refused() {
     let kind = invoke(&stack, "jit-audit-Steady", Some("Sometimes"), &json!({})).await;
     assert_eq!(kind.status, StatusCode::BAD_REQUEST);
     // Another program on this machine, which does not have this run's key.
-    let foreign = invoke_signed_by(&stack, "AKIAIOSFODNN7EXAMPLE", "jit-audit-Steady", None, &json!({})).await;
+    let other = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", "secret", None);
+    let foreign = invoke_signed_by(&stack, other, "jit-audit-Steady", None, &json!({})).await;
     assert_eq!((foreign.status, foreign.header("x-amzn-errortype")), (StatusCode::FORBIDDEN, "AccessDeniedException"));
     assert!(steady.all().is_empty());
     stack.stop().await;
