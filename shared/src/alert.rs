@@ -18,7 +18,7 @@ use crate::{
     fields::{Fields, NAME_BYTES},
     instant::Instant,
     saved::Origin,
-    zone,
+    settings, zone,
 };
 
 /// Most channels of a tenant.
@@ -82,6 +82,14 @@ pub enum Way {
 }
 
 impl Way {
+    /// The secret that holds its address, where it has one.
+    pub fn address(&self) -> Option<&SecretName> {
+        match self {
+            Self::Slack { url } | Self::Teams { url } => Some(url),
+            Self::Sns | Self::EventBridge => None,
+        }
+    }
+
     /// The word for it.
     pub fn kind(&self) -> Kind {
         match self {
@@ -186,6 +194,28 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// How less reaches this channel by those settings of channels, if it does: a sentence's part.
+    pub fn weakened_in(&self, channels: &[Self]) -> Option<String> {
+        let Self { id, way, rules, severity } = self;
+        let Some(now) = channels.iter().find(|channel| channel.id == *id) else {
+            return Some(format!("channel {id} was taken away"));
+        };
+        if now.way != *way {
+            return Some(format!("channel {id} leads elsewhere"));
+        }
+        // A pattern of its own is covered by one that names all that it names.
+        let covers = |pattern: &String| {
+            now.rules
+                .iter()
+                .any(|other| names(other, pattern.trim_end_matches('*')) && (other == pattern || other.ends_with('*')))
+        };
+        let names_all = now.rules.is_empty() || now.rules.iter().any(|pattern| pattern == "*");
+        let is_told_less = now.severity > *severity || !names_all && (rules.is_empty() || !rules.iter().all(covers));
+        is_told_less.then(|| format!("channel {id} is told less"))
+    }
+}
+
 /// Whether a pattern, a rule's name or how it begins and a star, names a rule.
 fn names(pattern: &str, rule: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -231,10 +261,14 @@ pub struct Alert {
     pub occurred_at: Instant,
     /// When it was queued.
     pub queued_at: Instant,
+    /// The channel as it was, where it is told that it changed: then the settings do not say how it is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_it_was: Option<Box<Channel>>,
 }
 
 impl Alert {
-    /// What the channels that want it are told of a finding; nothing where the event raises none. `now` is when they are queued.
+    /// What the channels that want it are told of a finding; nothing where the event raises none. `now` is when they are queued. Of what weakens the
+    /// trail `channels` are those that there were before.
     pub fn of_finding(recorded: &Recorded, channels: &[Channel], now: Instant) -> Vec<(Self, Kind)> {
         let event = &recorded.event;
         if event.action != "finding.raised" {
@@ -244,7 +278,10 @@ impl Alert {
         let rule = detail("rule").filter(|rule| !rule.is_empty()).unwrap_or("finding");
         let severity = detail("severity").and_then(Severity::read);
         let finding = event.target.as_ref().and_then(|target| target.id.clone());
-        let wanting = channels.iter().filter(|channel| channel.wants(rule, severity));
+        let is_weakening = settings::WEAKENINGS.contains(&rule);
+        // What weakens the trail is told to every channel there was, and whatever it wanted to be told: else who takes a channel away, or has it want
+        // nothing, would do so in silence.
+        let wanting = channels.iter().filter(|channel| is_weakening || channel.wants(rule, severity));
         let alert = |channel: &Channel| Self {
             id: id(&event.tenant, recorded.recorded_at, &event.id, &channel.id),
             channel: channel.id.clone(),
@@ -256,6 +293,7 @@ impl Alert {
             sentence: sentence(event, rule, severity),
             occurred_at: event.occurred_at,
             queued_at: now,
+            as_it_was: is_weakening.then(|| Box::new(channel.clone())),
         };
         wanting.map(|channel| (alert(channel), channel.way.kind())).collect()
     }
@@ -274,6 +312,7 @@ impl Alert {
             sentence: of_report(event, origin),
             occurred_at: event.occurred_at,
             queued_at: now,
+            as_it_was: None,
         }
     }
 
@@ -295,6 +334,7 @@ impl Alert {
             sentence: shortened(sentence),
             occurred_at: now,
             queued_at: now,
+            as_it_was: None,
         }
     }
 
@@ -631,8 +671,19 @@ pub struct Answered {
 
 /// An alert as it is answered.
 pub fn answered(alert: Alert, progress: Progress) -> Answered {
-    let Alert { id, channel, finding, export, event: _, rule, severity, sentence: _, occurred_at: _, queued_at } =
-        alert;
+    let Alert {
+        id,
+        channel,
+        finding,
+        export,
+        event: _,
+        rule,
+        severity,
+        sentence: _,
+        occurred_at: _,
+        queued_at,
+        as_it_was: _,
+    } = alert;
     let Progress { kind, state, attempts, error, sent_at } = progress;
     Answered { id, channel, kind, finding, export, rule, severity, state, attempts, error, queued_at, sent_at }
 }

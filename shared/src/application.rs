@@ -112,7 +112,7 @@ const ENVIRONMENT: &str = "env:";
 /// Where a secret is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretPlace<'s> {
-    /// In Secrets Manager, under the service's prefix and the tenant.
+    /// In Secrets Manager, under the service's prefix, the tenant and the purpose.
     SecretsManager(&'s str),
     /// In an environment variable.
     Environment(&'s str),
@@ -337,6 +337,15 @@ impl Directory {
         };
         fields.refuse_others();
         directory
+    }
+
+    /// The secret that it is signed in to with: where its name stands in the application, the name, and the address that it is sent to.
+    pub fn secret(&self) -> Option<(&'static str, &SecretName, &str)> {
+        match self {
+            Self::Entra(entra) => Some(("/directory/client_secret", &entra.client_secret, &entra.login_url)),
+            Self::Scim(scim) => Some(("/directory/token", &scim.token, &scim.base_url)),
+            Self::External => None,
+        }
     }
 
     /// Which directory it is: accounts of the same name in one are the same account, whichever application they are asked for.

@@ -338,6 +338,7 @@ pub const ACTIONS: &[Action] = &[
     service("finding.withdrawn", ocsf::FINDING_CLOSED, "Finding withdrawn", "Finding {target} was withdrawn.[ Reason: {reason}]"),
     service("finding.dispositioned", ocsf::FINDING_CHANGED, "Finding dispositioned", "{actor} dispositioned finding {target}.[ Reason: {reason}]"),
     service("settings.changed", ocsf::UPDATED, "Settings changed", "{actor} changed the settings."),
+    service("hold.changed", ocsf::UPDATED, "Legal hold changed", "{actor} changed the legal hold.[ Reason: {reason}]"),
     service("application.configured", ocsf::UPDATED, "Application configured", "{actor} configured application {target}."),
     service("package.configured", ocsf::UPDATED, "Access package configured", "{actor} configured access package {target}."),
     service("person.configured", ocsf::UPDATED, "Person configured", "{actor} configured person {target}."),

@@ -14,7 +14,7 @@ use crate::{
     instant::Instant,
     person::Known,
     review,
-    settings::Thresholds,
+    settings::{self, Thresholds},
     stream,
     window::{CLOSED_BY_HAND, NAMES_DISAGREE, REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE, UNRESOLVED},
 };
@@ -98,6 +98,10 @@ pub const RULES: &[Rule] = &[
     rule("account.without_application", High, "Is the application of each account configured?"),
     rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
     rule(stream::PAUSED, High, "Does the trail reach everybody it is streamed to?"),
+    rule(settings::RETENTION_SHORTENED, High, "Is the trail kept as long as before?"),
+    rule(settings::HOLD_LIFTED, High, "Is the legal hold still in place?"),
+    rule(settings::THRESHOLDS_LOOSENED, High, "Do the checkpoints find as much as before?"),
+    rule(settings::ALERTS_WEAKENED, High, "Is everybody alerted who was before?"),
 ];
 
 /// The rules about an access: what they do not find any more is withdrawn.

@@ -73,7 +73,7 @@ use crate::{
     event::{Digest, Event, Recorded, RecordedBy, Tenant},
     instant::{Clock, Instant},
     pauses::Pauses,
-    settings::{Settings, Thresholds},
+    settings::Settings,
     store::document::Kind,
     zone,
 };
@@ -141,12 +141,7 @@ impl Store {
         let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
         let zone = variables.text("ZONE")?.to_owned();
         zone::zone(&zone).map_err(|problem| ConfigError { name: "ZONE", problem })?;
-        let settings = Settings {
-            retention_days: variables.parsed("RETENTION_DAYS")?,
-            zone,
-            thresholds: Thresholds::default(),
-            alerts: Vec::new(),
-        };
+        let settings = Settings { retention_days: variables.parsed("RETENTION_DAYS")?, zone, ..Settings::default() };
         let config = aws_sdk_dynamodb::config::Builder::from(aws)
             // Every attempt of ours is stamped anew, so none may be repeated unseen.
             .retry_config(RetryConfig::disabled())
@@ -182,7 +177,7 @@ impl Store {
     }
 
     /// The tenant's trail for a request that began `now` and stops working at `deadline`. Its settings are read anew for each
-    /// request: a shorter retention hides at once.
+    /// request.
     ///
     /// # Errors
     /// The storage did not answer, or the settings are damaged.
@@ -278,16 +273,20 @@ impl Trail<'_> {
         Ok((page.items, goes_on))
     }
 
-    /// Whether an event still shows. DynamoDB removes expired items up to days late, and a retention that was shortened hides
-    /// at once.
+    /// Whether an event still shows: until the end that was fixed when it was stored. DynamoDB removes expired items up to days late.
     fn shows(&self, recorded: &Recorded) -> bool {
-        self.now < recorded.expires_at && self.now.minus(self.settings.retention()) <= recorded.event.occurred_at
+        self.now < recorded.expires_at && self.oldest() <= recorded.event.occurred_at
+    }
+
+    /// When the oldest event can have occurred that still shows.
+    pub fn oldest(&self) -> Instant {
+        self.now.minus(self.settings.reach(self.now))
     }
 
     /// Until when an event is kept that is recorded now, as the tenant chose.
     fn expiry(&self, event: &Event) -> Instant {
         // TTL counts whole seconds; the one that is begun is kept.
-        Instant::from_millis((event.occurred_at.plus(self.settings.retention()).seconds() + 1) * 1000)
+        Instant::from_millis((event.occurred_at.plus(self.settings.kept_at(self.now)).seconds() + 1) * 1000)
     }
 
     /// The event as it was recorded.

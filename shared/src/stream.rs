@@ -119,6 +119,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Where it is to go.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Reads the body of a PUT. `zone` is that in which a time without an offset is read.
     ///
     /// # Errors
@@ -219,6 +224,17 @@ fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target> {
 }
 
 impl Target {
+    /// The secrets that it is sent by: where each name stands in the stream, the name, and the address that is signed for.
+    pub fn secrets(&self) -> Vec<(String, &SecretName, &str)> {
+        match self {
+            Self::Https { url, secrets } => {
+                let each = |(at, name)| (format!("/target/secrets/{at}"), name, url.as_str());
+                secrets.iter().enumerate().map(each).collect()
+            }
+            Self::S3 | Self::EventBridge => Vec::new(),
+        }
+    }
+
     /// The word for its kind.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -238,6 +254,20 @@ impl Target {
             Self::EventBridge => Limits { events: 100, bytes: 1024 * 1024 },
         }
     }
+}
+
+/// A stream as whoever may read sees it: its address may be one that lets everybody in who knows it, so only the host of it is there, and a hash
+/// that tells one address from another.
+pub fn without_address(mut stream: Value) -> Value {
+    let address = stream.pointer("/target/url").and_then(Value::as_str);
+    if let Some((scheme, place)) = address.and_then(|url| url.split_once("://"))
+        && let Some((host, path)) = place.split_once('/')
+        && !path.is_empty()
+    {
+        let hash = Sha256::digest(place).iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        stream["target"]["url"] = format!("{scheme}://{host}/… ({hash})").into();
+    }
+    stream
 }
 
 /// What one batch may hold. One event always fits.

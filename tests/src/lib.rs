@@ -5,6 +5,7 @@
 
 pub mod directory;
 mod dynamodb_local;
+pub mod signing;
 pub mod simulation;
 pub mod webhook;
 

@@ -748,7 +748,7 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
     }
     let (window, claim) = loop {
         let trail = world.trail(store).await;
-        let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention() };
+        let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
         let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
         let (recording, _) = trail.record(read, &recorder(), Place::OneMachine).await;
         match recording {
@@ -812,7 +812,7 @@ async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number
         "actor": {"type": "user", "email": "alex@nikpot.com"}, "session": {"id": format!("s-{}", number.saturating_sub(back)), "scope": "session"}
     });
     let trail = world.trail(store).await;
-    let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention() };
+    let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
     let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
     let _ = trail.record(read, &recorder(), Place::OneMachine).await;
     wake.notify_one();

@@ -22,7 +22,7 @@ use shared::{
     config::{ConfigError, Variables},
     event::Tenant,
     outbound::Outbound,
-    secrets::Secrets,
+    secrets::{Purpose, Secrets},
     store::Store,
 };
 
@@ -56,7 +56,7 @@ impl Disable {
     pub fn over(store: Store, outbound: Outbound, variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let directories = Directories {
             outbound,
-            secrets: Secrets::new(variables, aws)?,
+            secrets: Secrets::new(variables, aws, Purpose::Directory)?,
             budget: Budget::new(store.clone()),
             tokens: directory::entra::Tokens::default(),
         };

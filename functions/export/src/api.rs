@@ -122,7 +122,7 @@ async fn create(
     let job = Job {
         id: EventId::fresh().to_string(),
         snapshot: trail.now,
-        retention_days: trail.settings.retention_days,
+        retention_days: trail.settings.reach_days(trail.now),
         created_by: caller.actor(),
         recorded_by,
         asked,

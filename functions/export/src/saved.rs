@@ -115,7 +115,7 @@ fn job(trail: &Trail<'_>, asked: Asked, origin: &Origin) -> Job {
     Job {
         id: EventId::fresh().to_string(),
         snapshot: trail.now,
-        retention_days: trail.settings.retention_days,
+        retention_days: trail.settings.reach_days(trail.now),
         created_by: Actor::system(),
         recorded_by: recorder(),
         asked,

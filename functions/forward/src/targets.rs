@@ -14,7 +14,7 @@ use shared::{
     event::Tenant,
     instant::Instant,
     outbound::{NoAnswer, Outbound},
-    secrets::Secrets,
+    secrets::{Purpose, Secrets},
     store::keys::Position,
     stream::{self, Batch, Limits, Refusal, Target},
 };
@@ -60,7 +60,7 @@ impl Targets {
     pub(crate) fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             outbound: Outbound::new(Place::from_variables(variables)?.reach()),
-            secrets: Secrets::new(variables, aws)?,
+            secrets: Secrets::new(variables, aws, Purpose::Stream)?,
             aws: Aws::new(aws),
             bucket: Bucket::new(aws, variables.text("STREAM_BUCKET")?),
             bus: variables.text("STREAM_BUS")?.to_owned(),
@@ -149,7 +149,8 @@ impl Targets {
         let mut keys = Vec::with_capacity(secrets.len());
         for name in secrets {
             let secret = self.secrets.read(tenant, name).await.map_err(|failure| refused(failure.detail))?;
-            let key = stream::signing_key(&secret).map_err(|detail| {
+            let value = secret.for_url(url).map_err(|failure| refused(failure.detail))?;
+            let key = stream::signing_key(value).map_err(|detail| {
                 // What is wrong with it may have been put right.
                 self.secrets.forget(tenant, name);
                 refused(format!("the secret {name} {detail}"))

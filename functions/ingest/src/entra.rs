@@ -90,7 +90,7 @@ pub async fn import(
     caller: &Caller,
     objects: &[&str],
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let intake = Intake { tenant: &trail.tenant, now: trail.now, retention: trail.settings.retention() };
+    let intake = Intake { tenant: &trail.tenant, now: trail.now, retention: trail.settings.retention_at(trail.now) };
     let mut imported: Vec<_> = (0..objects.len()).map(Imported::new).collect();
     let (mut events, mut documents) = (Vec::new(), Vec::new());
     for (index, object) in objects.iter().enumerate() {

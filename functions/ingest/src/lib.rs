@@ -127,7 +127,7 @@ fn read_events(
     key: Option<&IdempotencyKey>,
 ) -> Vec<Result<Event, Vec<FieldError>>> {
     let Trail { tenant, now, settings, .. } = trail;
-    let intake = Intake { tenant, now: *now, retention: settings.retention() };
+    let intake = Intake { tenant, now: *now, retention: settings.retention_at(*now) };
     let texts = match body {
         Body::One(text) => std::slice::from_ref(text),
         Body::Many(texts) => texts,

@@ -9,6 +9,7 @@ use shared::{
     ijson::FieldError,
     order::OrderScope,
     problem::Problem,
+    secrets::Foresight,
     store::{
         Store, Trail,
         document::{Alias, Configured, Document, Kind, Wanted},
@@ -17,6 +18,16 @@ use shared::{
 };
 
 use crate::windows;
+
+/// What an application is configured with.
+pub struct Configuring<'m> {
+    /// Where this runs.
+    pub place: Place,
+    /// What is known of secrets.
+    pub foresight: &'m Foresight,
+    /// The store.
+    pub store: &'m Store,
+}
 
 fn shown(id: &str, name: Option<String>) -> Option<Party> {
     Some(Party { kind: Some("application".to_owned()), id: Some(id.to_owned()), name, email: None })
@@ -31,12 +42,16 @@ pub async fn put(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
-    place: Place,
-    store: &Store,
+    Configuring { place, foresight, store }: Configuring<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = api::configured_id(request)?;
     let application = Application::read(&api::json_body(request)?, place)
         .map_err(|errors| Problem::invalid("the application was not stored", errors))?;
+    if let Some((pointer, secret, url)) = application.directory.secret()
+        && let Some(detail) = foresight.refuses(&trail.tenant, secret, Some(url))
+    {
+        return Err(Problem::invalid("the application was not stored", vec![FieldError::new(pointer, detail)]));
+    }
     let wanted = Wanted {
         content: Some(serde_json::to_value(&application).map_err(|error| Problem::internal(&error))?),
         aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: "/name".to_owned() }],

@@ -29,6 +29,7 @@ use shared::{
     config::{ConfigError, Variables},
     instant::Instant,
     problem::Problem,
+    secrets::Foresight,
     store::Store,
     sweep::Sweep,
 };
@@ -39,6 +40,7 @@ pub struct Manage {
     access: Access,
     store: Store,
     place: Place,
+    foresight: Foresight,
     sweep: Sweep,
     aws: Aws,
     /// The function that sends alerts.
@@ -57,6 +59,7 @@ impl Manage {
             access: Access::from_variables(variables)?,
             store: Store::new(variables, aws)?,
             place: Place::from_variables(variables)?,
+            foresight: Foresight::new(variables),
             sweep: Sweep::new(variables, aws)?,
             aws: Aws::new(aws),
             watch: variables.text("WATCH_FUNCTION")?.to_owned(),
@@ -94,12 +97,17 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     Parameters::read(request, &[])?;
     let trail = function.store.trail(tenant, now, deadline).await?;
     let sweep = &function.sweep;
-    let sender = streams::Sender { aws: &function.aws, forward: &function.forward };
+    let sender = streams::Sender { aws: &function.aws, forward: &function.forward, foresight: &function.foresight };
     match route {
-        "PUT /v1/settings" => settings::put(&trail, request, &caller, function.place).await,
+        "PUT /v1/settings" => settings::put(&trail, request, &caller, function.place, &function.foresight).await,
         "PUT /v1/people/{id}" => people::put(&trail, request, &caller).await,
         "PUT /v1/applications/{id}" => {
-            applications::put(&trail, request, &caller, function.place, &function.store).await
+            let configuring = applications::Configuring {
+                place: function.place,
+                foresight: &function.foresight,
+                store: &function.store,
+            };
+            applications::put(&trail, request, &caller, configuring).await
         }
         "DELETE /v1/applications/{id}" => applications::delete(&trail, request, &caller, sweep).await,
         "PUT /v1/packages/{id}" => packages::put(&trail, request, &caller).await,

@@ -6,8 +6,10 @@ use shared::{
     access::Caller,
     api,
     application::Place,
+    ijson::FieldError,
     problem::Problem,
-    settings::Settings,
+    secrets::Foresight,
+    settings::{Hold, Settings},
     store::{
         Trail,
         document::{Document, Kind, Wanted},
@@ -23,11 +25,14 @@ pub async fn put(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     place: Place,
+    foresight: &Foresight,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Answer<'s> {
         #[serde(flatten)]
         settings: &'s Settings,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold: Option<Hold>,
         #[serde(skip_serializing_if = "Option::is_none")]
         notice: Option<String>,
     }
@@ -38,16 +43,30 @@ pub async fn put(
     // Two at a time that name different things both take effect: what is not named is read anew.
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Settings = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
-        settings = before
-            .changed_by(&json, place)
-            .map_err(|errors| Problem::invalid("the settings were not changed", errors))?;
+        let refused = |errors| Problem::invalid("the settings were not changed", errors);
+        settings = before.changed_by(&json, place, trail.now).map_err(refused)?;
+        let errors: Vec<_> = settings
+            .alerts
+            .iter()
+            .enumerate()
+            .filter_map(|(at, channel)| {
+                let detail = foresight.refuses(&trail.tenant, channel.way.address()?, None)?;
+                // One that is as it was is nobody's mistake of today.
+                (!before.alerts.contains(channel)).then(|| FieldError::new(format!("/alerts/{at}/url"), detail))
+            })
+            .collect();
+        if !errors.is_empty() {
+            return Err(refused(errors));
+        }
+        let (findings, hold) = (settings.weakenings(&before), settings.hold_change(&before));
         let unconfigured = serde_json::to_value(&before).map_err(|error| Problem::internal(&error))?;
         first.get_or_insert(before);
         // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        Ok(Wanted { content: Some(content), unconfigured: Some(unconfigured), ..Wanted::default() })
+        let also = hold.map(|(why, details)| ("hold.changed", why, details));
+        Ok(Wanted { content: Some(content), unconfigured: Some(unconfigured), findings, also, ..Wanted::default() })
     };
     trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));
-    Ok(api::json(200, &Answer { notice, settings: &settings }))
+    Ok(api::json(200, &Answer { notice, hold: settings.hold(trail.now), settings: &settings }))
 }

@@ -9,6 +9,7 @@ use shared::{
     aws::Aws,
     ijson::FieldError,
     problem::Problem,
+    secrets::Foresight,
     store::{
         Trail,
         document::{Configured, Document, Due, Kind, Wanted},
@@ -24,6 +25,8 @@ pub struct Sender<'m> {
     pub aws: &'m Aws,
     /// Its name.
     pub forward: &'m str,
+    /// What is known of its secrets.
+    pub foresight: &'m Foresight,
 }
 
 impl Sender<'_> {
@@ -73,7 +76,18 @@ pub async fn put(
     let id = api::configured_id(request)?;
     let refused = |errors| Problem::invalid("the stream was not stored", errors);
     let asked = Asked::read(&api::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
-    let oldest = trail.now.minus(trail.settings.retention());
+    let errors: Vec<_> = asked
+        .target()
+        .secrets()
+        .into_iter()
+        .filter_map(|(pointer, secret, url)| {
+            Some(FieldError::new(pointer, sender.foresight.refuses(&trail.tenant, secret, Some(url))?))
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(refused(errors));
+    }
+    let oldest = trail.oldest();
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.map(Document::read).transpose()?.flatten();
         let stream = asked.clone().stream(before.as_ref(), trail.now, oldest);
@@ -136,7 +150,7 @@ pub async fn replay(
     let id = api::configured_id(request).map_err(|_| missing())?;
     let from = stream::read_replay(&api::json_body(request)?, &trail.settings.zone)
         .map_err(|errors| Problem::invalid("nothing is sent again", errors))?;
-    let oldest = trail.now.minus(trail.settings.retention());
+    let oldest = trail.oldest();
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.ok_or_else(missing)?.read()?;
         let before = before.ok_or_else(missing)?;

@@ -11,6 +11,7 @@ use shared::{
     problem::Problem,
     reader::Reader,
     saved,
+    settings::{Hold, Settings},
     store::{
         Trail,
         document::{Document, Kind},
@@ -19,13 +20,20 @@ use shared::{
     },
 };
 
-/// `GET /v1/settings`: the tenant's settings.
+/// `GET /v1/settings`: the tenant's settings, and how complete its legal hold is.
 ///
 /// # Errors
 /// 400 for any parameter.
 pub fn settings(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Answer<'s> {
+        #[serde(flatten)]
+        settings: &'s Settings,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold: Option<Hold>,
+    }
     Parameters::read(request, &[])?;
-    Ok(api::json(200, &trail.settings))
+    Ok(api::json(200, &Answer { settings: &trail.settings, hold: trail.settings.hold(trail.now) }))
 }
 
 /// A kind of document, as it is answered.

@@ -39,7 +39,7 @@ pub async fn feed(
     let binding = Binding::new(&trail.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.feed_end();
     let after = match parameters.get("after") {
-        None => Position::before(trail.now.minus(trail.settings.retention())),
+        None => Position::before(trail.oldest()),
         Some("now") => Position::before(end),
         Some(cursor) => binding.position(cursor)?,
     };

@@ -104,7 +104,6 @@ pub async fn list(
         Some(person) => Some(names_of(trail, person).await?),
         None => None,
     };
-    let oldest = trail.now.minus(trail.settings.retention());
     let is = |name: &str, value: Option<&str>| {
         parameters.get(name).is_none_or(|asked| value.is_some_and(|value| fold(value) == fold(asked)))
     };
@@ -127,7 +126,7 @@ pub async fn list(
             && named("account", &finding.account)
             && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| is_named(it, names)))
             // What is past its retention never shows.
-            && finding.raised_at >= oldest
+            && finding.raised_at >= trail.now.minus(trail.settings.kept_at(finding.raised_at))
     };
     let page = async {
         let list = state.map_or(ALL, State::as_str);

@@ -117,7 +117,7 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/windows/{id}" => windows::one(&trail, request).await,
         "GET /v1/windows/orders/{id}" => windows::order(&trail, request, reader).await,
         "GET /v1/streams" => streams::list(&trail, request, reader).await,
-        "GET /v1/streams/{id}" => streams::one(&trail, request).await,
+        "GET /v1/streams/{id}" => streams::one(&trail, request, reader).await,
         "GET /v1/alerts" => alerts::list(&trail, request, reader).await,
         "GET /v1/alerts/{id}" => alerts::one(&trail, request).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),

@@ -1,12 +1,16 @@
 //! Streams: how far each is, and what is wrong with it.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use serde::Serialize;
+use serde_json::Value;
 use shared::{
+    access::{Caller, Permission},
     api::{self, Parameters},
     paging,
     problem::Problem,
     reader::Reader,
     store::Trail,
+    stream::without_address,
 };
 
 /// `GET /v1/streams`: the streams, in the order of their ids.
@@ -23,8 +27,8 @@ pub async fn list(
         let (streams, goes_on) = trail.streams(after).await?;
         let mut read = Vec::with_capacity(streams.len());
         for stored in streams {
-            let answered = trail.answered_stream(&stored).await?;
-            read.push((stored.id, answered));
+            let answered = trail.answered_stream(&stored).await?.map(|answered| shown(reader.caller, &answered));
+            read.push((stored.id, answered.transpose()?));
         }
         Ok::<_, Problem>((read, goes_on))
     };
@@ -35,10 +39,20 @@ pub async fn list(
 ///
 /// # Errors
 /// 404, 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    reader: &Reader<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no stream with this id is configured in the tenant");
     let id = api::configured_id(request).map_err(|_| missing())?;
     let stored = trail.stream(id).await?.ok_or_else(missing)?;
-    Ok(api::json(200, &trail.answered_stream(&stored).await?.ok_or_else(missing)?))
+    Ok(api::json(200, &shown(reader.caller, &trail.answered_stream(&stored).await?.ok_or_else(missing)?)?))
+}
+
+/// The stream as the caller may see it: its address, which may let in whoever knows it, is for who configures it.
+fn shown(caller: &Caller, stream: &impl Serialize) -> Result<Value, Problem> {
+    let stream = serde_json::to_value(stream).map_err(|error| Problem::internal(&error))?;
+    Ok(if caller.may(Permission::Admin) { stream } else { without_address(stream) })
 }

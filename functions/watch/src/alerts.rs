@@ -27,7 +27,7 @@ use shared::{
     event::Tenant,
     instant::Instant,
     outbound::{NoAnswer, Outbound},
-    secrets::Secrets,
+    secrets::{Purpose, Secrets},
     store::{ReadError, outbox::StoredAlert},
 };
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -266,7 +266,7 @@ async fn work_on(
             }
             let Some(claimed) = trail.claim_alert(&stored, now.plus(LEASE)).await? else { continue };
             let (id, before) = (&claimed.alert.id, &claimed.progress);
-            let Some(channel) = channel else {
+            let Some(channel) = claimed.alert.as_it_was.as_deref().or(channel) else {
                 tracing::info!("alert {id} was taken back: its channel {} is not among the settings any more", lane.1);
                 let why = "the channel was taken from the settings before this was sent";
                 trail.advance_alert(&claimed, before.given_up(why), None).await?;
@@ -311,7 +311,7 @@ impl Ways {
     pub fn new(variables: &Variables, aws: &SdkConfig, outbound: Outbound) -> Result<Self, ConfigError> {
         Ok(Self {
             outbound,
-            secrets: Secrets::new(variables, aws)?,
+            secrets: Secrets::new(variables, aws, Purpose::Webhook)?,
             aws: Aws::new(aws),
             topic: variables.text("ALERT_TOPIC")?.to_owned(),
             bus: variables.text("ALERT_BUS")?.to_owned(),
@@ -337,7 +337,11 @@ impl Ways {
     /// Posts to the webhook whose address is the secret of that name.
     async fn post(&self, tenant: &Tenant, name: &SecretName, body: &Value) -> Result<(), Refusal> {
         // Who forgot to put a secret there can still do it.
-        let read = async || self.secrets.read(tenant, name).await.map_err(|failure| passing(failure.detail));
+        let read = async || {
+            let secret = self.secrets.read(tenant, name).await;
+            let address = secret.and_then(|secret| secret.as_url().map(str::to_owned));
+            address.map_err(|failure| passing(failure.detail))
+        };
         let address = read().await?;
         let refused = match self.post_to(&address, body).await {
             Err(refusal) if refusal.is_final => refusal,

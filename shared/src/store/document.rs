@@ -11,21 +11,24 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::time::Instant as Deadline;
 
 use crate::{
     access::Caller,
-    event::{Event, EventId, Party, Tenant},
+    checkpoint,
+    event::{Actor, Event, EventId, Party, Tenant},
     folding::fold_identity,
     instant::Instant,
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
+        follow::Follower,
         item::{Damaged, Item},
         keys,
         places::{Full, Holder, Places},
         transaction::{Change, Commit},
     },
+    stream,
 };
 
 /// What kind of thing is configured.
@@ -71,6 +74,16 @@ impl Kind {
             Self::Organisation => "organisation.configured",
             Self::Stream => "stream.configured",
             Self::Saved => "saved.configured",
+        }
+    }
+
+    /// A content as everybody may read it who may read the trail.
+    fn shown(self, content: Value) -> Value {
+        match self {
+            Self::Stream => stream::without_address(content),
+            Self::Settings | Self::Person | Self::Application | Self::Package | Self::Organisation | Self::Saved => {
+                content
+            }
         }
     }
 }
@@ -128,6 +141,10 @@ pub struct Wanted {
     pub places: Option<Places>,
     /// Whether it is what an import says, and nobody configured it by hand.
     pub is_import: bool,
+    /// Findings that the change itself is: the rule and what is wrong.
+    pub findings: Vec<(&'static str, String)>,
+    /// Another event about the change: its action, its reason, its details.
+    pub also: Option<(&'static str, String, Value)>,
 }
 
 /// When something is to be done for a document that changes.
@@ -269,7 +286,7 @@ impl Trail<'_> {
                 }
             }
             let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted, by };
-            let event = step.event(&self.tenant, by, self.store.clock.now());
+            let events = step.events(self);
             let mut changes = step.changes(&self.tenant);
             if let Some(places) = wanted.places.filter(|_| step.is_new()) {
                 // Read before who has places, so that nobody is passed over who takes one meanwhile.
@@ -279,7 +296,7 @@ impl Trail<'_> {
                 }
                 changes.push(places.take(&self.tenant, &taken, &[]).map_err(ReadError::from)?);
             }
-            match self.commit(vec![event], None, &by.recorded_by(), changes).await? {
+            match self.commit(events, None, &by.recorded_by(), changes).await? {
                 Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
                     return Ok((Configured::Created, generation));
                 }
@@ -394,17 +411,44 @@ impl Step<'_> {
         self.wanted.content.is_some() && self.before.is_none_or(|before| before.content.is_none())
     }
 
-    /// What the trail tells of it.
-    fn event(&self, tenant: &Tenant, by: &Caller, now: Instant) -> Event {
-        let Self { kind, id, generation, before, wanted, .. } = *self;
+    /// What the trail tells of it. Who changed something is the subject of what is wrong with the change, and so not the one to settle it.
+    fn events(&self, trail: &Trail<'_>) -> Vec<Event> {
+        let Self { kind, id, generation, wanted, by, .. } = *self;
+        let trail = trail.at(trail.store.clock.now(), trail.deadline);
+        let version = generation.to_string();
+        let changed = self.event(&trail);
+        let also = wanted.also.as_ref().map(|(action, reason, details)| {
+            let id = EventId::of_service(&trail.tenant, action, &[id, &version]);
+            let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by.actor());
+            event.reason = Some(reason.clone());
+            event.details = details.as_object().cloned();
+            event
+        });
+        let finding = |(rule, why): &(&str, String)| {
+            let finding = checkpoint::finding_id(&trail.tenant, rule, &[kind.word(), id, &version].join(" "));
+            let severity = checkpoint::rule_of(rule).map(|rule| rule.severity);
+            let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
+            Follower::of(&trail).finding_event("finding.raised", &finding, 1, why, details, |event| {
+                let Actor { id, name, email, .. } = by.actor();
+                event.subject = Some(Party { kind: Some("user".to_owned()), id, name, email });
+            })
+        };
+        let findings: Vec<_> = wanted.findings.iter().map(finding).collect();
+        [changed].into_iter().chain(also).chain(findings).collect()
+    }
+
+    /// The event that holds the old and the new content.
+    fn event(&self, trail: &Trail<'_>) -> Event {
+        let Self { kind, id, generation, before, wanted, by } = *self;
         let action = kind.action();
-        let about = [id, &generation.to_string()];
-        let id = EventId::of_service(tenant, action, &about);
-        let mut event = Event::of_service(id, tenant, action, now, by.actor());
+        let id = EventId::of_service(&trail.tenant, action, &[id, &generation.to_string()]);
+        let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by.actor());
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
-        let told = [("version", Some(generation.into())), ("old", old), ("new", wanted.content.clone())];
-        let told = told.into_iter().filter_map(|(word, content)| Some((word.to_owned(), content?)));
+        let contents = [("old", old), ("new", wanted.content.clone())];
+        let contents = contents.map(|(word, content)| (word, content.map(|content| kind.shown(content))));
+        let told = [("version", Some(generation.into()))].into_iter().chain(contents);
+        let told = told.filter_map(|(word, content)| Some((word.to_owned(), content?)));
         event.details = Some(told.collect::<Map<_, _>>());
         event
     }

@@ -314,7 +314,7 @@ impl Trail<'_> {
 
     /// Until when what belongs to a job is kept, as TTL counts.
     pub(super) fn kept_until(&self) -> String {
-        self.now.plus(self.settings.retention()).seconds().to_string()
+        self.now.plus(self.settings.kept_at(self.now)).seconds().to_string()
     }
 }
 

@@ -133,7 +133,7 @@ impl Trail<'_> {
     pub async fn known_since(&self) -> Result<Option<Instant>, ReadError> {
         let first: Option<Instant> =
             self.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
-        Ok(first.map(|first| first.max(self.now.minus(self.settings.retention()))))
+        Ok(first.map(|first| first.max(self.oldest())))
     }
 
     /// Brings accesses and findings up to date with events that were recorded, in any order, once or again. All of it is done when this
@@ -341,7 +341,7 @@ impl<'t> Follower<'t> {
 
     /// From when on an access is past its retention. None while it goes on.
     fn expiry_of(&self, access: &Access) -> Option<Instant> {
-        access.span().1.map(|last| last.plus(self.trail.settings.retention()))
+        access.span().1.map(|last| last.plus(self.trail.settings.kept_at(access.at())))
     }
 
     /// All that the trail tells of the access by its own key.
@@ -867,7 +867,7 @@ impl<'t> Follower<'t> {
             content: &Concern { finding, raised: 0, withdrawn: 0 },
             places: names.iter().map(place).collect(),
             due: None,
-            expires_at: Some(event.occurred_at.plus(self.trail.settings.retention())),
+            expires_at: Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at))),
         };
         // Where somebody else was quicker, it is remembered.
         self.trail.keep(Kind::Concern, None, kept).await.map(drop)
@@ -993,7 +993,7 @@ impl<'t> Follower<'t> {
         }
         let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
         let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
-        let expires_at = Some(event.occurred_at.plus(self.trail.settings.retention()));
+        let expires_at = Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)));
         let places = before.map(|before| before.places().clone()).unwrap_or_default();
         let kept = Kept { key, content: &concern, places: places.into_iter().chain(place).collect(), due, expires_at };
         self.trail.keep(Kind::Concern, before, kept).await
@@ -1007,7 +1007,7 @@ impl<'t> Follower<'t> {
             Some(before) => before.read()?,
             None => Concern { finding, raised: 0, withdrawn: 0 },
         };
-        let expires_at = Some(self.trail.now.plus(self.trail.settings.retention()));
+        let expires_at = Some(self.trail.now.plus(self.trail.settings.kept_at(self.trail.now)));
         let due = before
             .as_ref()
             .and_then(|before| before.due)
@@ -1035,7 +1035,7 @@ impl<'t> Follower<'t> {
             let Some(finding) = Finding::of(id, known.values().cloned().collect()) else { return Ok(None) };
             let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
             let places = [place(ALL), place(finding.state.as_str())].into();
-            let expires_at = Some(finding.raised_at.plus(trail.settings.retention()));
+            let expires_at = Some(finding.raised_at.plus(trail.settings.kept_at(finding.raised_at)));
             let kept = Kept { key: id, content: &finding, places, due: None, expires_at };
             if trail.keep(Kind::Finding, before.as_ref(), kept).await? {
                 return Ok(Some(finding));
@@ -1210,7 +1210,7 @@ impl Trail<'_> {
                 return Ok(());
             }
             let part: Part = before.as_ref().map(Projection::read).transpose()?.unwrap_or_default();
-            let expires_at = Some(now.plus(self.settings.retention()));
+            let expires_at = Some(now.plus(self.settings.kept_at(now)));
             let kept =
                 Kept { key: &key, content: &part, places: BTreeSet::new(), due: Some(now.plus(SETTLED)), expires_at };
             if self.keep(Kind::Day, before.as_ref(), kept).await? {
@@ -1244,7 +1244,7 @@ impl Trail<'_> {
             }
         }
         let parts = figures::parts(figures.rows());
-        let expires_at = Some(range[1].plus(self.settings.retention()));
+        let expires_at = Some(range[1].plus(self.settings.kept_at(range[0])));
         for (place, part) in parts.iter().enumerate().skip(1) {
             let key = figures_key(key, place);
             let before = self.projection(Kind::Day, &key).await?;

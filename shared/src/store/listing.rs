@@ -168,7 +168,7 @@ impl Trail<'_> {
     fn list_lane(&self, index: Index, range: Range, pace: Pace, lane: Lane) -> InLane<'_> {
         let Self { now, settings, .. } = self;
         // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
-        let mut since = range.since.max(now.minus(settings.retention()).minus(LATEST));
+        let mut since = range.since.max(now.minus(settings.reach(*now)).minus(LATEST));
         let mut until = range.until.min(now.plus(LATEST));
         if let Some(after) = &range.after {
             match range.order {

@@ -6,13 +6,15 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant as Deadline;
 
 use crate::{
     alert::{Alert, Channel, KEPT, Kind, Progress, State},
-    event::{Recorded, Tenant},
+    event::{EventId, Recorded, Tenant},
     instant::Instant,
     saved::{Cause, Configured, Origin},
+    settings::WEAKENINGS,
     store::{
         ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
@@ -98,10 +100,24 @@ impl Trail<'_> {
     /// The storage did not answer. Some may be queued; asking again is safe.
     pub async fn queue_alerts(&self, finding: &Recorded) -> Result<usize, ReadError> {
         let mut queued = 0;
-        for (alert, kind) in Alert::of_finding(finding, &self.settings.alerts, self.now) {
+        let before = self.channels_before(finding).await?;
+        let channels = before.as_ref().unwrap_or(&self.settings.alerts);
+        for (alert, kind) in Alert::of_finding(finding, channels, self.now) {
             queued += usize::from(self.queue_alert(&StoredAlert::new(alert, kind)).await?);
         }
         Ok(queued)
+    }
+
+    /// The channels as they were before the change of settings that a finding is about. None of a finding about anything else.
+    async fn channels_before(&self, finding: &Recorded) -> Result<Option<Vec<Channel>>, ReadError> {
+        let details = finding.event.details.as_ref();
+        let detail = |name: &str| details.and_then(|details| details.get(name));
+        let is_weakening = detail("rule").and_then(Value::as_str).is_some_and(|rule| WEAKENINGS.contains(&rule));
+        let change = detail("evidence").and_then(|evidence| EventId::new(evidence.get(0)?.as_str()?));
+        let Some(change) = change.filter(|_| is_weakening) else { return Ok(None) };
+        let change = self.event(&change).await?;
+        let old = change.as_ref().and_then(|change| change.event.details.as_ref()?.get("old")?.get("alerts"));
+        Ok(old.and_then(|channels| Vec::deserialize(channels).ok()))
     }
 
     /// Queues what recipients are told of an export that a schedule asked for and that has ended, as the saved search names them now; how

@@ -422,7 +422,7 @@ pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, Read
 fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access) -> bool {
     let (first, last) = access.span();
     // What is past its retention never shows.
-    if last.is_some_and(|last| last < trail.now.minus(trail.settings.retention())) {
+    if last.is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first))) {
         return false;
     }
     let is_thing = |party: &Option<Party>, name: &str| {
@@ -694,7 +694,7 @@ async fn active_packages(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>,
 /// The figures of the days of a range.
 async fn figures_of(trail: &Trail<'_>, query: &Query) -> Result<Vec<figures::Row>, ReadError> {
     let [since, until] = query.range();
-    let oldest = trail.now.minus(trail.settings.retention()).day_number();
+    let oldest = trail.oldest().day_number();
     let first = since.day_number().max(oldest);
     let last = Instant::from_millis(until.millis() - 1).day_number().min(trail.now.day_number() + 1);
     let days: Vec<String> = (first..=last).map(|day| Instant::of_day(day).to_string()[..10].to_owned()).collect();

@@ -97,7 +97,7 @@ impl Step<'_> {
             None => remove = &["due", "due_at"],
         }
         if after.is_closed() {
-            let kept_until = trail.now.plus(trail.settings.retention()).seconds();
+            let kept_until = trail.now.plus(trail.settings.kept_at(trail.now)).seconds();
             set.push(("ttl", AttributeValue::N(kept_until.to_string())));
         }
         let key = [keys::windows(&trail.tenant), after.id.clone()];

@@ -536,17 +536,19 @@ async fn a_webhook_that_was_replaced_is_found_by_its_secret() {
         .send()
         .await
         .unwrap();
-    // Nobody has put it there yet; that of another tenant is none.
+    // Nobody has put it there yet; that of another tenant or for another purpose is none.
     let hook = |channel: &str| format!("{}{}\n", world.webhooks.url, address(channel));
-    moto.run(SECRET, &["jit-audit/bolt/hook", &hook("d")]).await;
+    for other in ["jit-audit/bolt/webhook/hook", "jit-audit/acme/directory/hook", "jit-audit/acme/hook"] {
+        moto.run(SECRET, &[other, &hook("d")]).await;
+    }
     let early = world.tested("ops").await;
     let waiting = world.until(&early, |alert| alert["attempts"] != 0).await;
-    assert!(waiting["error"].as_str().unwrap().contains("secret jit-audit/acme/hook"), "{waiting}");
-    moto.run(SECRET, &["jit-audit/acme/hook", &hook("a")]).await;
+    assert!(waiting["error"].as_str().unwrap().contains("secret jit-audit/acme/webhook/hook"), "{waiting}");
+    moto.run(SECRET, &["jit-audit/acme/webhook/hook", &hook("a")]).await;
     world.until_state(&early, "sent").await;
 
     // The old address is in memory, and says that it is gone.
-    moto.run(SECRET, &["jit-audit/acme/hook", &hook("b")]).await;
+    moto.run(SECRET, &["jit-audit/acme/webhook/hook", &hook("b")]).await;
     world.reply("a", [Reply::Status(404, None, "no_service")]);
     let id = world.tested("ops").await;
     let sent = world.until_state(&id, "sent").await;

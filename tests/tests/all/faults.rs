@@ -9,9 +9,14 @@ use std::{
     },
 };
 
+use aws_credential_types::Credentials;
 use local::Functions;
 use serde_json::{Value, json};
-use tests::{Stack, options, seconds_ago, without_watch};
+use tests::{
+    Stack, options, seconds_ago,
+    signing::{Signed, credentials},
+    without_watch,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -34,7 +39,7 @@ enum Fault {
 
 struct Proxy {
     url: String,
-    engine: OnceLock<String>,
+    engine: OnceLock<(String, Credentials)>,
     /// Faults for the next calls of an operation; then what comes after them, if all that follow fail.
     plan: Mutex<(VecDeque<Fault>, Option<Fault>)>,
     /// Calls that read a day of the index by_time.
@@ -69,7 +74,8 @@ impl Proxy {
         let functions = Functions::all().through("DynamoDB", &self.url);
         // What follows the trail by itself would meet the faults that are planned for requests.
         let stack = Stack::with(local::Options { functions, template: without_watch(), ..options() }).await;
-        self.engine.set(stack.running.engine_url().to_owned()).unwrap();
+        let credentials = credentials(stack.running.sdk_config()).await;
+        self.engine.set((stack.running.engine_url().to_owned(), credentials)).unwrap();
         stack
     }
 
@@ -122,9 +128,12 @@ impl Proxy {
                 }
             };
             let forward = async |body: &Value| {
-                let call = client.post(self.engine.get().unwrap()).header("x-amz-target", &target);
-                let call = call.header("content-type", "application/x-amz-json-1.0").header("authorization", "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0").header("x-amz-date", "20260101T000000Z");
-                let answer = call.body(body.to_string()).send().await.unwrap();
+                // Signed anew, as the body may be another.
+                let (engine, credentials) = self.engine.get().unwrap().clone();
+                let headers = vec![("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.0")];
+                let (path, body) = ("/".to_owned(), body.to_string());
+                let call = Signed { service: "dynamodb", method: "POST", host: None, path, headers, body, credentials };
+                let answer = call.request(&client, &engine).send().await.unwrap();
                 (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
             };
             let refusal = |code: &str| json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "by plan"});

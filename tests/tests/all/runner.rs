@@ -7,18 +7,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
+use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use aws_sigv4::{
-    http_request::{PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use aws_types::service_config::ServiceConfigKey;
 use lambda_runtime::{Error, LambdaEvent};
 use local::{Data, Functions, Options, StartError};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tests::{Answer, Stack, options, send, until};
+use tests::{
+    Answer, Stack, options, send,
+    signing::{Signed, credentials},
+    until,
+};
 
 /// A minute of schedules, retries and sweeps, cut short.
 const MINUTE: Duration = Duration::from_millis(50);
@@ -136,7 +136,7 @@ async fn nothing_but_loopback_is_listened_on() {
 #[tokio::test]
 async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
     let stack = Stack::start().await;
-    let real = credentials(&stack).await;
+    let real = credentials(stack.running.sdk_config()).await;
     let table = stack.running.table("EventsTable").unwrap();
     // Of each service a call that would work, and what says that it was refused or taken.
     let dynamodb = json!({"TableName": table}).to_string();
@@ -172,9 +172,11 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
     ];
     for (id, service, method, path, headers, body) in services {
         let endpoint = endpoint(&stack, id);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let signed = |host, credentials: &Credentials| {
             let (headers, body, credentials) = (headers.clone(), body.clone(), credentials.clone());
-            Signed { service, method, host, path: path.to_owned(), headers, body, credentials }.request(&endpoint)
+            Signed { service, method, host, path: path.to_owned(), headers, body, credentials }
+                .request(&client, &endpoint)
         };
         let taken = send(signed(None, &real)).await;
         // Lambda has no such function, and says so to who may ask.
@@ -185,7 +187,6 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
         let foreign = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", real.secret_access_key(), None);
         let port = endpoint.rsplit(':').next().unwrap();
         let rebound = format!("evil.example:{port}");
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("{endpoint}{path}");
         let unsigned = || {
             let request = client.request(method.parse().unwrap(), &url).body(body.clone());
@@ -777,50 +778,9 @@ fn endpoint(stack: &Stack, service: &str) -> String {
     stack.running.sdk_config().service_config().unwrap().load_config(key.build().unwrap()).unwrap()
 }
 
-/// A request to a service of the stack, signed by those credentials for what is called `host`.
-struct Signed<'s> {
-    service: &'s str,
-    method: &'s str,
-    host: Option<&'s str>,
-    path: String,
-    headers: Vec<(&'s str, &'s str)>,
-    body: String,
-    credentials: Credentials,
-}
-
-impl Signed<'_> {
-    fn request(self, endpoint: &str) -> reqwest::RequestBuilder {
-        let Self { service, method, host, path, headers, body, credentials } = self;
-        let real = endpoint.strip_prefix("http://").unwrap();
-        let host = host.map_or_else(|| real.to_owned(), str::to_owned);
-        let mut settings = SigningSettings::default();
-        if service == "s3" {
-            settings.percent_encoding_mode = PercentEncodingMode::Single;
-            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        }
-        let identity = credentials.into();
-        let signing = v4::SigningParams::builder().identity(&identity).region("us-east-1").name(service);
-        let signing = signing.time(SystemTime::now()).settings(settings).build().unwrap().into();
-        let url = format!("http://{host}{path}");
-        let signable =
-            SignableRequest::new(method, &url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes())).unwrap();
-        let (instructions, _) = sign(signable, &signing).unwrap().into_parts();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client.request(method.parse().unwrap(), format!("{endpoint}{path}")).header("host", host);
-        for (name, value) in headers.into_iter().chain(instructions.headers()) {
-            request = request.header(name, value);
-        }
-        request.body(body)
-    }
-}
-
-async fn credentials(stack: &Stack) -> Credentials {
-    stack.running.sdk_config().credentials_provider().unwrap().provide_credentials().await.unwrap()
-}
-
 /// Calls Lambda's Invoke API as the SDK would.
 async fn invoke(stack: &Stack, function: &str, kind: Option<&str>, payload: &Value) -> Answer {
-    invoke_signed_by(stack, credentials(stack).await, function, kind, payload).await
+    invoke_signed_by(stack, credentials(stack.running.sdk_config()).await, function, kind, payload).await
 }
 
 async fn invoke_signed_by(
@@ -839,7 +799,7 @@ async fn invoke_signed_by(
         body: payload.to_string(),
         credentials,
     };
-    send(signed.request(&endpoint(stack, "Lambda"))).await
+    send(signed.request(&reqwest::Client::builder().no_proxy().build().unwrap(), &endpoint(stack, "Lambda"))).await
 }
 
 const WORKERS: &str = "

@@ -94,6 +94,25 @@ fn no_role_can_change_or_remove_an_event() {
     }
 }
 
+/// A function that sends alerts must not get at the key of a directory, whatever it is told to send and where.
+#[test]
+fn each_function_reads_secrets_of_its_own_purpose_only() {
+    let template = template();
+    let mut tenants = BTreeSet::new();
+    for (role, statement) in statements(&template) {
+        if list(&statement["Action"]).contains(&&Value::from("secretsmanager:GetSecretValue")) {
+            for resource in list(&statement["Resource"]).into_iter().map(Value::to_string) {
+                // The deployment's own secrets are named one by one.
+                let path = resource.split_once(":secret:${SecretPrefix}").map(|(_, path)| path.to_owned());
+                tenants.extend(path.map(|path| (role.clone(), path.trim_end_matches("\"}").to_owned())));
+            }
+        }
+    }
+    let expected = [("DisableRole", "directory"), ("ForwardRole", "stream"), ("WatchRole", "webhook")];
+    let expected = expected.map(|(role, purpose)| (role.to_owned(), format!("/*/{purpose}/*")));
+    assert_eq!(tenants, expected.into());
+}
+
 #[test]
 fn both_tables_are_kept_protected_encrypted_and_recoverable() {
     let template = template();

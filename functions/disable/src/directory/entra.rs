@@ -69,7 +69,7 @@ impl<'d> Connection<'d> {
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "client_credentials")
             .append_pair("client_id", client_id)
-            .append_pair("client_secret", secret.trim())
+            .append_pair("client_secret", secret.for_url(login_url)?.trim())
             .append_pair("scope", &format!("{graph_url}/.default"))
             .finish();
         let url = format!("{login_url}/{}/oauth2/v2.0/token", coded(tenant_id));

@@ -31,7 +31,7 @@ impl<'d> Connection<'d> {
         let mut is_second = false;
         loop {
             let token = secrets.read(self.tenant, &self.scim.token).await?;
-            let authorization = format!("Bearer {}", token.trim());
+            let authorization = format!("Bearer {}", token.for_url(&url)?.trim());
             let mut headers = vec![("authorization", authorization.as_str())];
             if body.is_some() {
                 headers.push(("content-type", SCIM_JSON));
