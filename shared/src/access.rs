@@ -4,7 +4,7 @@
 //! `[a b]`, so they are read from the same token in the Authorization header instead, and only where the gateway says that
 //! it verified one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::{ConfigError, Variables},
-    event::{Actor, ActorType, Event, RecordedBy, Tenant},
+    event::{Actor, ActorType, Event, Party, RecordedBy, Tenant},
     folding::fold_identity,
+    ijson::FieldError,
     problem::Problem,
 };
 
@@ -100,14 +101,13 @@ impl Access {
             return Err(Problem::forbidden("no authorizer verified a token for this request; the route needs one"));
         };
         let header = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // The gateway joins two headers of one name by a comma, and no token holds one: which of the two it verified is not known.
         let claims = header
+            .filter(|header| !header.contains(','))
             .and_then(claims)
-            .ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token"))?;
-        // The token in the header is the one that was verified: the gateway knows no other. Should that ever change, stop.
-        for name in ["iss", "sub"] {
-            if claims.get(name).and_then(Value::as_str) != verified.claims.get(name).map(String::as_str) {
-                return Err(Problem::forbidden("the Authorization header is not the token that was verified"));
-            }
+            .ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token, or more than one"))?;
+        if !self.is_verified(&claims, &verified.claims) {
+            return Err(Problem::forbidden("the Authorization header is not the token that was verified"));
         }
         self.caller_of(&claims)
     }
@@ -116,6 +116,18 @@ impl Access {
     fn has_verified_address(&self, claims: &Map<String, Value>) -> bool {
         claims.get("email_verified").is_none_or(says_true)
             && self.verified_claim.as_ref().is_none_or(|name| claims.get(name).is_some_and(says_true))
+    }
+
+    /// Whether `claims` are those that the gateway verified. It knows no other token than that of the header; should that ever change, stop. Every
+    /// claim that it hands on has to be the same, and every one that is read here has to be among them.
+    fn is_verified(&self, claims: &Map<String, Value>, verified: &HashMap<String, String>) -> bool {
+        let own = [&self.tenant_claim, &self.email_claim, &self.role_claim].map(String::as_str);
+        let verifying = ["email_verified"].into_iter().chain(self.verified_claim.as_deref());
+        let read = ["iss", "sub", "scope", "scp"].into_iter().chain(CLIENT_CLAIMS).chain(own).chain(verifying);
+        let is_said = |name: &str| claims.get(name).is_some_and(|value| !value.is_null());
+        read.into_iter().all(|name| !is_said(name) || verified.contains_key(name))
+            && ["iss", "sub"].into_iter().all(|name| verified.contains_key(name))
+            && verified.iter().all(|(name, text)| claims.get(name).is_some_and(|claim| is_flattened(claim, text)))
     }
 
     fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
@@ -146,10 +158,27 @@ impl Access {
         permissions.sort_unstable();
         permissions.dedup();
         // OAuth says client_id, OpenID Connect and Entra say azp, Entra's first version says appid.
-        let client_id = ["client_id", "azp", "appid"].into_iter().find_map(text);
+        let client_id = CLIENT_CLAIMS.into_iter().find_map(text);
         let is_machine = claims.get(&self.email_claim).is_none_or(Value::is_null);
         let email = text(&self.email_claim).filter(|_| self.has_verified_address(claims));
         Ok(Caller { tenants, permissions, sub, email, client_id, is_machine })
+    }
+}
+
+/// The claims that may name the client a token was issued to.
+const CLIENT_CLAIMS: [&str; 3] = ["client_id", "azp", "appid"];
+
+/// Whether the gateway may have written `claim` as `text`: it hands on texts only, a list as `[a b]`. How it writes an object is not documented.
+fn is_flattened(claim: &Value, text: &str) -> bool {
+    match claim {
+        Value::String(claim) => claim == text,
+        Value::Bool(claim) => text.parse() == Ok(*claim),
+        Value::Number(claim) => text.parse().ok() == claim.as_f64(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) == Some(&items.join(" "))
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => true,
     }
 }
 
@@ -246,16 +275,44 @@ impl Caller {
     /// true and one foreign would put the act on somebody else. So would a name where it is what sentences show, so it may only
     /// stand beside the e-mail.
     pub fn is_actor_of(&self, event: &Event) -> bool {
-        let actor = &event.actor;
-        if actor.kind != ActorType::User || (actor.name.is_some() && actor.email.is_none()) {
+        let Actor { kind, id, name, email } = &event.actor;
+        *kind == ActorType::User && self.is_named(id, name, email)
+    }
+
+    /// Whether a party is the caller's own person, by the same rules; of a party the name is what is shown.
+    pub fn is(&self, party: &Party) -> bool {
+        let Party { kind: _, id, name, email } = party;
+        name.is_none() && self.is_named(id, name, email)
+    }
+
+    fn is_named(&self, id: &Option<String>, name: &Option<String>, email: &Option<String>) -> bool {
+        if name.is_some() && email.is_none() {
             return false;
         }
         let is_own_address =
             |address: &String| self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address));
         // Sentences show an id that reads like an address as one, so it has to be the verified address.
-        let own_id = actor.id.as_ref().map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
-        let own_email = actor.email.as_ref().map(is_own_address);
+        let own_id = id.as_ref().map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
+        let own_email = email.as_ref().map(is_own_address);
         matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
+    }
+
+    /// Who a command is done by: the caller, or, where a machine says for whom it acts, whoever it names.
+    ///
+    /// # Errors
+    /// 403 where a person names somebody; 422 where the service itself is named.
+    pub fn acting_as(&self, named: Option<Actor>) -> Result<Actor, Problem> {
+        match named {
+            None => Ok(self.actor()),
+            Some(_) if !self.is_machine => Err(Problem::forbidden(
+                "your token is a person's, and what you do is recorded in your own name; leave actor out. A machine (a token without an e-mail) may name whom it acts for",
+            )),
+            Some(actor) if actor.kind == ActorType::System => {
+                let error = FieldError::new("/actor/type", "\"system\" is this service itself; name whom you act for");
+                Err(Problem::invalid("nothing was changed", vec![error]))
+            }
+            Some(actor) => Ok(actor),
+        }
     }
 
     /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
@@ -417,14 +474,95 @@ mod tests {
             }))
             .unwrap()
         };
-        assert!(access().caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s"}}}))).is_ok());
+        let tenant = "https://idp.example/tenant";
+        assert!(
+            access().caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme"}}}))).is_ok()
+        );
         for verified in [
             json!(null),
             json!({}),
             json!({"jwt": {"claims": {}}}),
-            json!({"jwt": {"claims": {"iss": "i", "sub": "other"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "other", tenant: "acme"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "s"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "other"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme", "scope": "jit-audit/read"}}}),
         ] {
             assert_eq!(access().caller(&request(verified.clone())).unwrap_err().status, 403, "{verified}");
+        }
+    }
+
+    #[test]
+    fn every_verified_claim_is_compared_with_the_tokens() {
+        let tenant = "https://idp.example/tenant";
+        let claims = json!({
+            "iss": "i", "sub": "s", tenant: ["acme", "globex"], "scope": "jit-audit/read", "exp": 1_900_000_000, "f": 1.5, "t": true,
+            "roles": ["Audit User"], "address": {"country": "FR"}, "amr": ["pwd", 1],
+        });
+        let verified = json!({
+            "iss": "i", "sub": "s", tenant: "[acme globex]", "scope": "jit-audit/read", "exp": "1900000000", "f": "1.5", "t": "true",
+            "roles": "[Audit User]", "address": "map[country:FR]", "amr": "[pwd 1]",
+        });
+        let caller = |authorization: String, verified: &Value| {
+            let request: ApiGatewayV2httpRequest = serde_json::from_value(json!({
+                "headers": {"authorization": authorization},
+                "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": verified}}}
+            }))
+            .unwrap();
+            access().caller(&request)
+        };
+        let token = |claims: &Value| format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let good = format!("Bearer {}", token(&claims));
+        assert_eq!(caller(good.clone(), &verified).unwrap().tenants.len(), 2);
+        // Numbers as Go writes them.
+        let mut by_go = verified.clone();
+        by_go["exp"] = json!("1.9e+09");
+        assert!(caller(good.clone(), &by_go).is_ok());
+        for (name, value) in [
+            (tenant, json!("[acme]")),
+            (tenant, json!("[acme other]")),
+            ("scope", json!("jit-audit/admin")),
+            ("exp", json!("1900000001")),
+            ("t", json!("false")),
+            ("roles", json!("[Boss]")),
+            ("jti", json!("another")),
+        ] {
+            let mut other = verified.clone();
+            other[name] = value;
+            assert_eq!(caller(good.clone(), &other).unwrap_err().status, 403, "{name}");
+        }
+        // A claim that is read here, and was not verified.
+        for (name, value) in
+            [("email", json!("boss@acme.example")), ("scp", json!("jit-audit/admin")), ("azp", json!("x"))]
+        {
+            let mut more = claims.clone();
+            more[name] = value;
+            assert_eq!(caller(token(&more), &verified).unwrap_err().status, 403, "{name}");
+        }
+        for two in
+            [format!("{good},{good}"), format!("{good}, Bearer x"), format!("Bearer x,{good}"), format!("{good},")]
+        {
+            let problem = caller(two, &verified).unwrap_err();
+            assert!(problem.status == 403 && problem.detail.contains("more than one"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_alone_may_name_for_whom_it_acts() {
+        let named =
+            || Some(Actor { kind: ActorType::User, id: None, name: None, email: Some("ann@acme.example".into()) });
+        let caller = |email: Value| {
+            caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme", "email": email})).unwrap()
+        };
+        let machine = caller(Value::Null);
+        assert_eq!(machine.acting_as(named()).unwrap().shown(), "ann@acme.example");
+        assert_eq!(machine.acting_as(None).unwrap().shown(), "s");
+        assert_eq!(machine.acting_as(Some(Actor::system())).unwrap_err().status, 422);
+        // An address that does not count is a person's all the same.
+        for email in [json!("bob@acme.example"), json!(""), json!(7)] {
+            let person = caller(email.clone());
+            assert_eq!(person.acting_as(named()).unwrap_err().status, 403, "{email}");
+            assert_eq!(person.acting_as(Some(Actor::system())).unwrap_err().status, 403, "{email}");
+            assert_eq!(person.acting_as(None).unwrap(), person.actor());
         }
     }
 

@@ -360,8 +360,14 @@ pub(crate) fn is_afterthought(event: &Event) -> bool {
 
 /// Whether an event is a use of an access.
 pub fn is_use(event: &Event) -> bool {
-    let uses = ["computer.accessed", "computer.left", "computer.offline_code.retrieved", "entra.credentials.accessed"];
-    uses.contains(&event.action.as_str()) && event.outcome == Outcome::Success
+    const USES: [&str; 5] = [
+        "access.used",
+        "computer.accessed",
+        "computer.left",
+        "computer.offline_code.retrieved",
+        "entra.credentials.accessed",
+    ];
+    USES.contains(&event.action.as_str()) && event.outcome == Outcome::Success
 }
 
 /// The folded names by which somebody or something may be named again.
@@ -404,7 +410,7 @@ impl Access {
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
         // Somebody who goes on using it does not put off what is missing.
         let told = || own.iter().filter(|recorded| !is_afterthought(&recorded.event));
-        let steps = told().filter(|recorded| !is_use(&recorded.event)).map(|recorded| recorded.recorded_at).max();
+        let steps = told().filter(|it| !it.event.is_of_device()).map(|recorded| recorded.recorded_at).max();
         let recorded_until = steps.or_else(|| told().map(|recorded| recorded.recorded_at).max())?;
         let has = |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
         // A removal or an extension that is told under a request of its own is about an assignment that has another.
@@ -522,6 +528,14 @@ impl Access {
         let event = &recorded.event;
         if is_afterthought(event) {
             return self.take_afterthought(event);
+        }
+        // A use names the access that it belongs to, and says nothing of how that was planned or decided.
+        if event.is_of_device() {
+            if let Some(session) = &event.session {
+                self.session.get_or_insert_with(|| session.id.clone());
+            }
+            self.request_id = self.request_id.take().or_else(|| event.request_id.clone());
+            return;
         }
         let asks = matches!(
             event.action.as_str(),

@@ -21,10 +21,15 @@ pub struct Action {
     pub category: Category,
     /// Who may write it.
     pub writer: Writer,
+    /// Whether a device (a token with `audit:self`) may write it about its own person. Such an event says that something was used: no fact of a
+    /// session, decision or window follows from it.
+    pub is_device: bool,
     /// The sentence, see [`sentence`]. What it needs outside brackets is required of the event.
     pub sentence: &'static str,
     /// Other sentences, tried first, for events that meet a condition.
     pub variants: &'static [(When, &'static str)],
+    /// The sentence of an attempt that failed. Empty where the action is a failure by its nature, or is the service's own.
+    pub failed: &'static str,
     /// The state that a request or session enters by it.
     pub state: Option<State>,
     /// The request status, as Microsoft Entra's entitlement management words it.
@@ -168,14 +173,17 @@ const fn action(
     source: Source,
     category: Category,
     sentence: &'static str,
+    failed: &'static str,
 ) -> Action {
     Action {
         name,
         label,
         category,
         writer: Writer::Callers,
+        is_device: false,
         sentence,
         variants: &[],
+        failed,
         state: None,
         request_status: None,
         opens_window: false,
@@ -185,16 +193,38 @@ const fn action(
     }
 }
 
-const fn computer(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
-    action(name, ocsf, label, Source::S1, Category::JitForComputers, sentence)
+const fn computer(
+    name: &'static str,
+    ocsf: Ocsf,
+    label: &'static str,
+    sentence: &'static str,
+    failed: &'static str,
+) -> Action {
+    of_device(action(name, ocsf, label, Source::S1, Category::JitForComputers, sentence, failed))
 }
 
-const fn entra(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
-    action(name, ocsf, label, Source::S1, Category::JitForEntra, sentence)
+const fn entra(
+    name: &'static str,
+    ocsf: Ocsf,
+    label: &'static str,
+    sentence: &'static str,
+    failed: &'static str,
+) -> Action {
+    action(name, ocsf, label, Source::S1, Category::JitForEntra, sentence, failed)
 }
 
-const fn platform(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
-    action(name, ocsf, label, Source::S2, Category::Platform, sentence)
+const fn platform(
+    name: &'static str,
+    ocsf: Ocsf,
+    label: &'static str,
+    sentence: &'static str,
+    failed: &'static str,
+) -> Action {
+    action(name, ocsf, label, Source::S2, Category::Platform, sentence, failed)
+}
+
+const fn of_device(row: Action) -> Action {
+    Action { is_device: true, ..row }
 }
 
 const fn session(
@@ -204,8 +234,9 @@ const fn session(
     state: State,
     sentence: &'static str,
     variants: &'static [(When, &'static str)],
+    failed: &'static str,
 ) -> Action {
-    let row = action(name, ocsf, label, Source::S3, Category::Session, sentence);
+    let row = action(name, ocsf, label, Source::S3, Category::Session, sentence, failed);
     Action { writer: Writer::CallersAndSystem, variants, state: Some(state), ..row }
 }
 
@@ -216,13 +247,14 @@ const fn package(
     category: Category,
     request_status: &'static str,
     sentence: &'static str,
+    failed: &'static str,
 ) -> Action {
-    let row = action(name, ocsf, label, Source::S4, category, sentence);
+    let row = action(name, ocsf, label, Source::S4, category, sentence, failed);
     Action { writer: Writer::CallersAndSystem, request_status: Some(request_status), ..row }
 }
 
 const fn service(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
-    Action { writer: Writer::Service, ..action(name, ocsf, label, Source::Users, Category::Audit, sentence) }
+    Action { writer: Writer::Service, ..action(name, ocsf, label, Source::Users, Category::Audit, sentence, "") }
 }
 
 use Category::{EntitlementManagement, UserManagement};
@@ -231,83 +263,88 @@ use Category::{EntitlementManagement, UserManagement};
 #[rustfmt::skip]
 pub const ACTIONS: &[Action] = &[
     // S1: JIT for computers and for Entra.
-    computer("computer.accessed", ocsf::LOGON, "Computer access", "{actor} logged into the Desktop {target} with account {account}."),
-    computer("computer.left", ocsf::LOGOFF, "Log off or lock", "{actor} has logged off the Desktop {target} with account {account}."),
-    computer("computer.offline_code.retrieved", ocsf::READ, "Offline code retrieval", "{actor} accessed offline code for Desktop machine {target}."),
+    computer("computer.accessed", ocsf::LOGON, "Computer access", "{actor} logged into the Desktop {target} with account {account}.", "{actor} failed to log into the Desktop {target} with account {account}.[ Reason: {reason}]"),
+    computer("computer.left", ocsf::LOGOFF, "Log off or lock", "{actor} has logged off the Desktop {target} with account {account}.", "{actor} failed to log off the Desktop {target} with account {account}.[ Reason: {reason}]"),
+    computer("computer.offline_code.retrieved", ocsf::READ, "Offline code retrieval", "{actor} accessed offline code for Desktop machine {target}.", "{actor} failed to access the offline code for Desktop machine {target}.[ Reason: {reason}]"),
     Action {
         opens_window: true,
         variants: &[(When::NotProvisioned, "{actor} requested access to application {target}. User account {account} enabled.")],
-        ..entra("entra.account.requested", ocsf::ACCOUNT_CREATED, "Entra account request", "{actor} requested access to application {target}. User account {account} created.")
+        ..entra("entra.account.requested", ocsf::ACCOUNT_CREATED, "Entra account request", "{actor} requested access to application {target}. User account {account} created.", "{actor} requested access to application {target} and did not get it.[ User account {account} was not enabled.][ Reason: {reason}]")
     },
     Action {
         writer: Writer::CallersAndSystem,
-        ..entra("entra.account.disabled", ocsf::ACCOUNT_DISABLED, "Entra account disabled", "{actor} disabled user account {account} in application {target}.")
+        ..entra("entra.account.disabled", ocsf::ACCOUNT_DISABLED, "Entra account disabled", "{actor} disabled user account {account} in application {target}.", "{actor} failed to disable user account {account} in application {target}.[ Reason: {reason}]")
     },
-    entra("entra.credentials.accessed", ocsf::READ, "Entra account credentials access", "{actor} accessed {target} credentials."),
+    of_device(entra("entra.credentials.accessed", ocsf::READ, "Entra account credentials access", "{actor} accessed {target} credentials.", "{actor} failed to access {target} credentials.[ Reason: {reason}]")),
+    // Any use that is no log-on to a desktop: a database, a shell, a cluster. `details` say what was done.
+    of_device(action("access.used", ocsf::READ, "Access used", Source::Users, Category::JitForComputers, "{actor} used {target} with account {account}.", "{actor} failed to use {target} with account {account}.[ Reason: {reason}]")),
 
     // S2: a security product's platform.
-    platform("findings.ignored.backlog", ocsf::UPDATED, "Findings ignored from backlog", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'"),
-    platform("findings.ignored.pr", ocsf::UPDATED, "Findings ignored from PR", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'"),
-    platform("plan.exported", ocsf::READ, "Export Security Plan results", "Export Plan {target.name} results"),
-    platform("ticket.created", ocsf::CREATED, "Ticket created", "Ticket {ticket.id} created. URL: '{ticket.url}'"),
-    platform("artifact.exported", ocsf::READ, "Export {target.name}", "Artifact was exported. ID: '{target.id}'"),
+    platform("findings.ignored.backlog", ocsf::UPDATED, "Findings ignored from backlog", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'", "Failed to ignore[ {details.count}] findings from the backlog.[ Reason: {reason}]"),
+    platform("findings.ignored.pr", ocsf::UPDATED, "Findings ignored from PR", "{details.count} findings ignored, Reason: '{reason}', Comment: '{details.comment}', Ignore rule ID: '{details.ignore_rule_id}'", "Failed to ignore[ {details.count}] findings from the PR.[ Reason: {reason}]"),
+    platform("plan.exported", ocsf::READ, "Export Security Plan results", "Export Plan {target.name} results", "Failed to export Plan {target.name} results.[ Reason: {reason}]"),
+    platform("ticket.created", ocsf::CREATED, "Ticket created", "Ticket {ticket.id} created. URL: '{ticket.url}'", "Failed to create a ticket[ with number {ticket.id}].[ Reason: {reason}]"),
+    platform("artifact.exported", ocsf::READ, "Export {target.name}", "Artifact was exported. ID: '{target.id}'", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}"),
     Action {
         always_fails: true,
-        ..platform("artifact.export_failed", ocsf::READ, "Export {target.name} failure", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}")
+        ..platform("artifact.export_failed", ocsf::READ, "Export {target.name} failure", "Failure exporting artifact. ID: '{target.id}', Reason: {reason}", "")
     },
-    platform("user.logged_in", ocsf::LOGON, "User logged in", "User logged in to the application"),
-    platform("user.removed", ocsf::ACCOUNT_DELETED, "Removed user {subject} from account", "Removed access from the account for user {subject}"),
-    platform("roles.assigned", ocsf::ASSIGNED, "Assigned roles", "Assigned {roles.count} roles for user {subject} : {roles}"),
-    platform("roles.removed", ocsf::REVOKED, "Removed roles", "Removed roles for user {subject} : {roles}"),
-    Action { writer: Writer::CallersAndSystem, ..platform("user.added", ocsf::ACCOUNT_CREATED, "Added user", "Added user {subject} to tenant") },
-    platform("api_key.created", ocsf::CREATED, "Created API key", "Created new API key on the product"),
-    platform("api_key.deleted", ocsf::DELETED, "Deleted API key", "Deleted API key from the product"),
-    platform("profile.updated", ocsf::UPDATED, "Updated profile", "User updated profile details"),
+    of_device(platform("user.logged_in", ocsf::LOGON, "User logged in", "User logged in to the application", "User failed to log in to the application.[ Reason: {reason}]")),
+    platform("user.removed", ocsf::ACCOUNT_DELETED, "Removed user {subject} from account", "Removed access from the account for user {subject}", "Failed to remove access from the account for user {subject}.[ Reason: {reason}]"),
+    platform("roles.assigned", ocsf::ASSIGNED, "Assigned roles", "Assigned {roles.count} roles for user {subject} : {roles}", "Failed to assign {roles.count} roles for user {subject} : {roles}.[ Reason: {reason}]"),
+    platform("roles.removed", ocsf::REVOKED, "Removed roles", "Removed roles for user {subject} : {roles}", "Failed to remove roles for user {subject} : {roles}.[ Reason: {reason}]"),
+    Action { writer: Writer::CallersAndSystem, ..platform("user.added", ocsf::ACCOUNT_CREATED, "Added user", "Added user {subject} to tenant", "Failed to add user {subject} to tenant.[ Reason: {reason}]") },
+    platform("api_key.created", ocsf::CREATED, "Created API key", "Created new API key on the product", "Failed to create an API key on the product.[ Reason: {reason}]"),
+    platform("api_key.deleted", ocsf::DELETED, "Deleted API key", "Deleted API key from the product", "Failed to delete an API key from the product.[ Reason: {reason}]"),
+    platform("profile.updated", ocsf::UPDATED, "Updated profile", "User updated profile details", "User failed to update profile details.[ Reason: {reason}]"),
 
     // S3: database sessions. The label is the state.
     session("session.created", ocsf::CREATED, "CREATED", State::Created, "{actor} requested session {session}[ with {session.roles}].", &[
         (When::RoleScope, "{actor} requested {session.roles} in session {session}."),
-    ]),
+    ], "{actor} failed to request session {session}[ with {session.roles}].[ Reason: {reason}]"),
     session("session.approved", ocsf::UPDATED, "APPROVED", State::Approved, "{actor} approved session {session}.", &[
         (When::RoleScope, "{actor} approved {session.roles} of session {session}."),
-    ]),
+    ], "{actor} failed to approve[ {session.roles} of] session {session}.[ Reason: {reason}]"),
     session("session.denied", ocsf::UPDATED, "DENIED", State::Denied, "{actor} denied session {session}.[ Reason: {reason}]", &[
         (When::RoleScope, "{actor} denied {session.roles} of session {session}.[ Reason: {reason}]"),
-    ]),
+    ], "{actor} failed to deny[ {session.roles} of] session {session}.[ Reason: {reason}]"),
     Action {
         opens_window: true,
         ..session("session.granted", ocsf::ASSIGNED, "GRANTED", State::Granted, "{actor} started session {session}.[ Session user: {session.username}]", &[
             (When::RoleScope, "{actor} granted {session.roles} of session {session}."),
-        ])
+        ], "{actor} failed to grant[ {session.roles} of] session {session}.[ Reason: {reason}]")
     },
     session("session.canceled", ocsf::REVOKED, "CANCELED", State::Canceled, "{actor} canceled session {session}.[ Reason: {reason}]", &[
         (When::RoleScope, "{actor} canceled {session.roles} of session {session}.[ Reason: {reason}]"),
-    ]),
+    ], "{actor} failed to cancel[ {session.roles} of] session {session}.[ Reason: {reason}]"),
     session("session.expired", ocsf::REVOKED, "EXPIRED", State::Expired, "{actor} ended session {session}: its time ran out.", &[
         (When::RoleScope, "{actor} ended {session.roles} of session {session}: the time ran out."),
-    ]),
+    ], "{actor} failed to end[ {session.roles} of] session {session} when its time ran out.[ Reason: {reason}]"),
     session("session.terminated", ocsf::REVOKED, "TERMINATED", State::Terminated, "{actor} terminated session {session}.[ Reason: {reason}]", &[
         (When::RoleScope, "{actor} terminated {session.roles} of session {session}.[ Reason: {reason}]"),
-    ]),
+    ], "{actor} failed to terminate[ {session.roles} of] session {session}.[ Reason: {reason}]"),
+    session("session.timed_out", ocsf::UPDATED, "TIMED_OUT", State::TimedOut, "Session {session} timed out: nobody decided.", &[
+        (When::RoleScope, "The request for {session.roles} in session {session} timed out: nobody decided."),
+    ], "Session {session} could not be closed after nobody decided.[ Reason: {reason}]"),
 
     // S4: entitlement management. The labels are Microsoft's activity names.
-    package("entitlement.requested", ocsf::CREATED, "User requests access package assignment", EntitlementManagement, CREATED, "{actor} requested access package {target}[ for {subject}]."),
-    package("entitlement.directly_assigned", ocsf::CREATED, "Administrator directly assigns user to access package", EntitlementManagement, CREATED, "{actor} directly assigned {subject} to access package {target}."),
-    package("entitlement.auto_approved", ocsf::UPDATED, "Auto approve access package assignment request", EntitlementManagement, NO_APPROVAL, "{actor} automatically approved the request for access package {target}[ of {subject}]."),
-    package("entitlement.approval_created", ocsf::UPDATED, "Create request approval", UserManagement, APPROVAL, "{actor} asked for approval of the request for access package {target}[ of {subject}]."),
-    package("entitlement.approver_added", ocsf::UPDATED, "Add approver to request approval", UserManagement, APPROVAL, "{actor} added an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}]"),
-    Action { state: Some(State::Approved), variants: &[(When::OfRequest, "{actor} approved access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.approved", ocsf::UPDATED, "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].") },
-    package("entitlement.ready", ocsf::UPDATED, "Ready to fulfill access package assignment request", EntitlementManagement, READY, "{actor} made the request for access package {target}[ of {subject}] ready to be fulfilled."),
-    Action { opens_window: true, ..package("entitlement.fulfilled", ocsf::ASSIGNED, "Fulfill access package assignment", EntitlementManagement, FULFILLED, "{actor} assigned access package {target} to {subject}.") },
-    Action { state: Some(State::Denied), variants: &[(When::OfRequest, "{actor} denied access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.denied", ocsf::UPDATED, "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]") },
-    Action { state: Some(State::TimedOut), ..package("entitlement.timed_out", ocsf::UPDATED, "Access package assignment request timed out (no approver action taken)", EntitlementManagement, "Request timed out", "The request for access package {target}[ of {subject}] timed out: no approver took action.") },
-    Action { state: Some(State::Canceled), ..package("entitlement.canceled", ocsf::UPDATED, "Cancel access package assignment request", EntitlementManagement, "Request canceled", "The request for access package {target}[ of {subject}] was canceled.[ Reason: {reason}]") },
-    package("entitlement.removed", ocsf::REVOKED, "Remove access package assignment", EntitlementManagement, "Access removed", "{actor} removed access package {target} from {subject}.[ Reason: {reason}]"),
-    package("entitlement.extended", ocsf::ASSIGNED, "Extend access package assignment", EntitlementManagement, FULFILLED, "{actor} extended access package {target} for {subject}."),
-    Action { always_fails: true, ..package("entitlement.failed", ocsf::UPDATED, "Failed access package assignment request", EntitlementManagement, "Request failed", "The request for access package {target}[ of {subject}] failed. Reason: {reason}") },
-    package("entitlement.scheduled", ocsf::UPDATED, "Schedule a future access package assignment", EntitlementManagement, READY, "{actor} scheduled access package {target} for {subject}.[ From: {session.starts_at}]"),
-    action("application.role_assignment.changed", ocsf::UPDATED, "Application role assignment activity", Source::S4, UserManagement, "{actor} changed a role assignment of application {target}[ for {subject}]."),
-    action("directory.activity", ocsf::OTHER, "Directory activity", Source::S4, UserManagement, "{actor} did: {details.activity}[ on {target}]."),
+    package("entitlement.requested", ocsf::CREATED, "User requests access package assignment", EntitlementManagement, CREATED, "{actor} requested access package {target}[ for {subject}].", "{actor} failed to request access package {target}[ for {subject}].[ Reason: {reason}]"),
+    package("entitlement.directly_assigned", ocsf::CREATED, "Administrator directly assigns user to access package", EntitlementManagement, CREATED, "{actor} directly assigned {subject} to access package {target}.", "{actor} failed to directly assign {subject} to access package {target}.[ Reason: {reason}]"),
+    package("entitlement.auto_approved", ocsf::UPDATED, "Auto approve access package assignment request", EntitlementManagement, NO_APPROVAL, "{actor} automatically approved the request for access package {target}[ of {subject}].", "{actor} failed to automatically approve the request for access package {target}[ of {subject}].[ Reason: {reason}]"),
+    package("entitlement.approval_created", ocsf::UPDATED, "Create request approval", UserManagement, APPROVAL, "{actor} asked for approval of the request for access package {target}[ of {subject}].", "{actor} failed to ask for approval of the request for access package {target}[ of {subject}].[ Reason: {reason}]"),
+    package("entitlement.approver_added", ocsf::UPDATED, "Add approver to request approval", UserManagement, APPROVAL, "{actor} added an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}]", "{actor} failed to add an approver to the request for access package {target}[ of {subject}].[ Approver: {approver}.][ Reason: {reason}]"),
+    Action { state: Some(State::Approved), variants: &[(When::OfRequest, "{actor} approved access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.approved", ocsf::UPDATED, "Approve access package assignment request", EntitlementManagement, APPROVED, "{actor} approved the request for access package {target}[ of {subject}].", "{actor} failed to approve the access package assignment request[ of {subject}]: {target}.[ Reason: {reason}]") },
+    package("entitlement.ready", ocsf::UPDATED, "Ready to fulfill access package assignment request", EntitlementManagement, READY, "{actor} made the request for access package {target}[ of {subject}] ready to be fulfilled.", "{actor} failed to make the request for access package {target}[ of {subject}] ready to be fulfilled.[ Reason: {reason}]"),
+    Action { opens_window: true, ..package("entitlement.fulfilled", ocsf::ASSIGNED, "Fulfill access package assignment", EntitlementManagement, FULFILLED, "{actor} assigned access package {target} to {subject}.", "{actor} failed to assign access package {target} to {subject}.[ Reason: {reason}]") },
+    Action { state: Some(State::Denied), variants: &[(When::OfRequest, "{actor} denied access package assignment request {target}.[ Reason: {reason}]")], ..package("entitlement.denied", ocsf::UPDATED, "Deny access package assignment request", EntitlementManagement, "Request denied", "{actor} denied the request for access package {target}[ of {subject}].[ Reason: {reason}]", "{actor} failed to deny the access package assignment request[ of {subject}]: {target}.[ Reason: {reason}]") },
+    Action { state: Some(State::TimedOut), ..package("entitlement.timed_out", ocsf::UPDATED, "Access package assignment request timed out (no approver action taken)", EntitlementManagement, "Request timed out", "The request for access package {target}[ of {subject}] timed out: no approver took action.", "The request for access package {target}[ of {subject}] could not be closed after no approver took action.[ Reason: {reason}]") },
+    Action { state: Some(State::Canceled), ..package("entitlement.canceled", ocsf::UPDATED, "Cancel access package assignment request", EntitlementManagement, "Request canceled", "The request for access package {target}[ of {subject}] was canceled.[ Reason: {reason}]", "The request for access package {target}[ of {subject}] could not be canceled.[ Reason: {reason}]") },
+    package("entitlement.removed", ocsf::REVOKED, "Remove access package assignment", EntitlementManagement, "Access removed", "{actor} removed access package {target} from {subject}.[ Reason: {reason}]", "{actor} failed to remove access package {target} from {subject}.[ Reason: {reason}]"),
+    package("entitlement.extended", ocsf::ASSIGNED, "Extend access package assignment", EntitlementManagement, FULFILLED, "{actor} extended access package {target} for {subject}.", "{actor} failed to extend access package {target} for {subject}.[ Reason: {reason}]"),
+    Action { always_fails: true, ..package("entitlement.failed", ocsf::UPDATED, "Failed access package assignment request", EntitlementManagement, "Request failed", "The request for access package {target}[ of {subject}] failed. Reason: {reason}", "") },
+    package("entitlement.scheduled", ocsf::UPDATED, "Schedule a future access package assignment", EntitlementManagement, READY, "{actor} scheduled access package {target} for {subject}.[ From: {session.starts_at}]", "{actor} failed to schedule access package {target} for {subject}.[ Reason: {reason}]"),
+    action("application.role_assignment.changed", ocsf::UPDATED, "Application role assignment activity", Source::S4, UserManagement, "{actor} changed a role assignment of application {target}[ for {subject}].", "{actor} failed to change a role assignment of application {target}[ for {subject}].[ Reason: {reason}]"),
+    action("directory.activity", ocsf::OTHER, "Directory activity", Source::S4, UserManagement, "{actor} did: {details.activity}[ on {target}].", "{actor} failed to do: {details.activity}[ on {target}].[ Reason: {reason}]"),
 
     // The service's own.
     service("window.opened", ocsf::CREATED, "Window opened", "Window opened for account {account}[ in application {target}]."),
@@ -327,6 +364,7 @@ pub const ACTIONS: &[Action] = &[
     Action { always_fails: true, ..service("export.failed", ocsf::UPDATED, "Export failed", "Export {target} failed. Reason: {reason}") },
     service("export.canceled", ocsf::UPDATED, "Export canceled", "{actor} canceled export {target}."),
     service("export.link_minted", ocsf::READ, "Export link minted", "{actor} got links to export {target}."),
+    Action { always_fails: true, ..service("access.refused", ocsf::READ, "Access refused", "{actor} was refused {target}. Reason: {reason}") },
     service("audit.searched", ocsf::READ, "Trail searched", "{actor} searched the trail[: {target}]."),
     service("audit.followed", ocsf::READ, "Trail followed", "{actor} followed the trail."),
     service("report.run", ocsf::READ, "Report run", "{actor} ran report {target}."),
@@ -363,11 +401,51 @@ mod tests {
     #[test]
     fn every_template_parses() {
         for action in ACTIONS {
-            for template in
-                [action.label, action.sentence].into_iter().chain(action.variants.iter().map(|(_, text)| *text))
+            for template in [action.label, action.sentence, action.failed]
+                .into_iter()
+                .chain(action.variants.iter().map(|(_, text)| *text))
             {
                 assert_eq!(sentence::unknown_fields(template), Vec::<&str>::new(), "{}: {template}", action.name);
             }
+        }
+    }
+
+    #[test]
+    fn every_action_of_callers_has_a_sentence_for_the_attempt_that_failed() {
+        for action in ACTIONS {
+            let has_one = !action.failed.is_empty();
+            assert_eq!(has_one, action.writer != Writer::Service && !action.always_fails, "{}", action.name);
+            let says_so =
+                ["fail", "could not", "did not"].iter().any(|word| action.failed.to_lowercase().contains(word));
+            assert!(!has_one || says_so && action.failed.contains("{reason}"), "{}: {}", action.name, action.failed);
+            // What is required of a success is at most what is required of the attempt, the reason apart.
+            let needed: HashSet<_> = sentence::required(action.sentence).collect();
+            for field in sentence::required(action.failed) {
+                assert!(needed.contains(field) || field == "reason", "{}: {field}", action.name);
+            }
+        }
+    }
+
+    #[test]
+    fn devices_write_uses_alone() {
+        let names: Vec<_> = ACTIONS.iter().filter(|action| action.is_device).map(|action| action.name).collect();
+        assert_eq!(
+            names,
+            [
+                "computer.accessed",
+                "computer.left",
+                "computer.offline_code.retrieved",
+                "entra.credentials.accessed",
+                "access.used",
+                "user.logged_in"
+            ]
+        );
+        for action in ACTIONS.iter().filter(|action| action.is_device) {
+            assert!(
+                action.state.is_none() && !action.opens_window && action.writer == Writer::Callers,
+                "{}",
+                action.name
+            );
         }
     }
 

@@ -19,6 +19,9 @@ use crate::{
     window::{CLOSED_BY_HAND, NAMES_DISAGREE, REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE, UNRESOLVED},
 };
 
+/// The rule by which an event that was refused, as another sender's event has its id, is a finding.
+pub const ID_TAKEN: &str = "event.id_taken";
+
 /// How much longer than a window's own function an overdue end is waited for here.
 const SWEEP_FIRST: Duration = Duration::from_secs(60);
 
@@ -102,6 +105,7 @@ pub const RULES: &[Rule] = &[
     rule(settings::HOLD_LIFTED, High, "Is the legal hold still in place?"),
     rule(settings::THRESHOLDS_LOOSENED, High, "Do the checkpoints find as much as before?"),
     rule(settings::ALERTS_WEAKENED, High, "Is everybody alerted who was before?"),
+    rule(ID_TAKEN, High, "Does each sender use ids that no other sender uses?"),
 ];
 
 /// The rules about an access: what they do not find any more is withdrawn.

@@ -75,7 +75,7 @@ pub const COLUMNS: &[Column] = &[
     made("Label", &["label"], |it| Some(it.event.label())),
     word("Category", &["category"], |it| Some(it.category().as_str())),
     word("State", &["state"], |it| it.state().map(|state| state.as_str())),
-    word("Request Status", &["request_status"], |it| it.event.catalogued()?.request_status),
+    word("Request Status", &["request_status"], |it| it.request_status()),
     word("Outcome", &["outcome"], |it| Some(match it.event.outcome { Outcome::Success => "success", Outcome::Failure => "failure" })),
     text("Reason", &["reason"], |it| it.event.reason.as_deref()),
     word("Actor Type", &["actor.type"], |it| Some(it.event.actor.kind.as_str())),
@@ -313,7 +313,7 @@ mod tests {
             let mut reader = csv::ReaderBuilder::new().from_reader(out.as_slice());
             let row = reader.records().next().unwrap().unwrap();
             proptest::prop_assert_eq!(row.len(), COLUMNS.len());
-            proptest::prop_assert_eq!(&row[7], event.event.catalogued().unwrap().request_status.unwrap_or_default());
+            proptest::prop_assert_eq!(&row[7], event.request_status().unwrap_or_default());
         }
     }
 

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     catalogue::{self, Action, Category, State, sentence},
+    deployment_key::Key,
     instant::Instant,
 };
 
@@ -34,7 +35,8 @@ impl fmt::Display for Tenant {
     }
 }
 
-/// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Those that start `sys_` are the service's own.
+/// An event's id: 1-128 of `A-Z a-z 0-9 _ -`. Those that start `sys_` are the service's own, those that start `entra_` are made of imported
+/// records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(String);
@@ -50,9 +52,26 @@ impl EventId {
         Self(uuid::Uuid::now_v7().to_string())
     }
 
-    /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again.
-    pub fn derived(tenant: &Tenant, subject: &str, key: &str, index: usize) -> Self {
-        Self(hashed("jit-audit/event-id/v1", &[tenant.as_str(), subject, key, &index.to_string()]))
+    /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again. The deployment's
+    /// key makes it, so nobody can compute it and send another event under it first.
+    pub fn of_request(secret: &Key, tenant: &Tenant, subject: &str, key: &str, index: usize) -> Self {
+        Self::under(secret, "jit-audit/request-event-id/v2", &[tenant.as_str(), subject, key, &index.to_string()])
+    }
+
+    /// The id under which an event of a device is stored, made of the one that the device gave it. Each device's person has a namespace of
+    /// their own, so none can take an id that another sender uses.
+    pub fn of_device(secret: &Key, tenant: &Tenant, subject: &str, given: &Self) -> Self {
+        Self::under(secret, "jit-audit/device-event-id/v1", &[tenant.as_str(), subject, given.as_str()])
+    }
+
+    fn under(secret: &Key, label: &str, parts: &[&str]) -> Self {
+        let parts: Vec<_> = parts.iter().map(|part| part.as_bytes()).collect();
+        Self(uuid_of(&secret.mac(label, &parts)))
+    }
+
+    /// A hash in the form of an id. Anybody can compute it: it is for names that callers cannot bring.
+    pub fn hash_of(tenant: &Tenant, subject: &str, key: &str) -> Self {
+        Self(hashed("jit-audit/event-id/v1", &[tenant.as_str(), subject, key, "0"]))
     }
 
     /// The id of one of the service's own events, made from what it is about, so that a retry writes it once.
@@ -75,6 +94,13 @@ impl EventId {
     pub fn is_services(&self) -> bool {
         self.0.starts_with("sys_")
     }
+
+    /// The prefix, where it has one that callers may not use, in any case: an id that only looks like one of those misleads people.
+    pub fn reserved_prefix(&self) -> Option<&'static str> {
+        let begins =
+            |prefix: &&str| self.0.get(..prefix.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix));
+        ["sys_", "entra_"].into_iter().find(begins)
+    }
 }
 
 impl fmt::Display for EventId {
@@ -90,8 +116,12 @@ fn hashed(purpose: &str, parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
+    uuid_of(&hash.finalize().into())
+}
+
+fn uuid_of(hash: &[u8; 32]) -> String {
     let mut bytes = [0; 16];
-    bytes.copy_from_slice(&hash.finalize()[..16]);
+    bytes.copy_from_slice(&hash[..16]);
     uuid::Uuid::new_v8(bytes).to_string()
 }
 
@@ -537,6 +567,11 @@ impl Event {
         catalogue::find(&self.action)
     }
 
+    /// Whether it is of a kind that devices report of themselves: something was used.
+    pub fn is_of_device(&self) -> bool {
+        self.catalogued().is_some_and(|action| action.is_device)
+    }
+
     /// What the Action column shows. Never empty.
     pub fn label(&self) -> String {
         self.catalogued().map_or_else(|| sentence::escaped(&self.action), |action| sentence::render(action.label, self))
@@ -545,7 +580,7 @@ impl Event {
     /// The sentence. Never empty.
     pub fn message(&self) -> String {
         match self.catalogued() {
-            Some(action) => sentence::render(sentence::fitting(action, |when| sentence::meets(self, when)), self),
+            Some(action) => sentence::render(sentence::fitting(action, self), self),
             None => sentence::escaped(&self.action),
         }
     }
@@ -615,9 +650,18 @@ impl Recorded {
         self.event.catalogued().map_or(Category::Audit, |action| action.category)
     }
 
-    /// The state that its request or session entered by it.
+    /// The state that its request or session entered by it. None where the attempt failed.
     pub fn state(&self) -> Option<State> {
-        self.event.catalogued().and_then(|action| action.state)
+        self.event.catalogued().filter(|action| self.took_place(action)).and_then(|action| action.state)
+    }
+
+    /// The status that its request entered by it, as Microsoft Entra's entitlement management words it. None where the attempt failed.
+    pub fn request_status(&self) -> Option<&'static str> {
+        self.event.catalogued().filter(|action| self.took_place(action)).and_then(|action| action.request_status)
+    }
+
+    fn took_place(&self, action: &Action) -> bool {
+        self.event.outcome == Outcome::Success || action.always_fails
     }
 
     /// The session's user as it is shown: `TBD` in rows about a whole session until it is granted.
@@ -666,7 +710,7 @@ impl Serialize for Recorded {
             label: event.label(),
             category: self.category(),
             state: self.state(),
-            request_status: event.catalogued().and_then(|action| action.request_status),
+            request_status: self.request_status(),
             message: event.message(),
             recorded_at: self.recorded_at,
             recorded_by: &self.recorded_by,

@@ -123,10 +123,17 @@ fn read_action(fields: &mut Fields<'_>) -> Option<&'static Action> {
 
 fn checked_id(text: &str, fields: &mut Fields<'_>) -> Option<EventId> {
     match EventId::new(text) {
-        Some(id) if id.is_services() => {
-            fields.fault("id", "starts with \"sys_\", which is kept for this service's own events")
-        }
-        Some(id) => return Some(id),
+        Some(id) => match id.reserved_prefix() {
+            Some(prefix) => {
+                let whose = if prefix == "sys_" {
+                    "this service's own events"
+                } else {
+                    "records imported from Microsoft Entra"
+                };
+                fields.fault("id", format!("starts with {prefix:?}, in whatever case: that is kept for {whose}"));
+            }
+            None => return Some(id),
+        },
         None => fields.fault("id", "must be 1 to 128 of A-Z a-z 0-9 _ -"),
     }
     None
@@ -281,7 +288,7 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
     if event.actor.kind == ActorType::System && action.writer == Writer::Callers {
         fields.fault("actor/type", format!("\"system\" is not taken from callers for {name}"));
     }
-    let needed = sentence::fitting(action, |when| sentence::meets(event, when));
+    let needed = sentence::fitting(action, event);
     for field in sentence::required(needed).chain(sentence::required(action.label)) {
         let pointer = sentence::pointer(field);
         if sentence::value(field, event).is_none() && !fields.has_fault_at(&pointer) {

@@ -127,9 +127,21 @@ impl Story {
         story
     }
 
+    /// The state at `now`. A session that nobody has decided when its planned end passes is timed out, though no event says so.
+    pub fn state_at(&self, now: Instant) -> Option<State> {
+        match (self.state, self.ends_at) {
+            (Some(State::Created), Some(ends)) if ends <= now => Some(State::TimedOut),
+            (state, _) => state,
+        }
+    }
+
     fn take_facts(&mut self, recorded: &Recorded) {
         let event = &recorded.event;
         let Some(session) = &event.session else { return };
+        // A use names the session that it belongs to, and says nothing of how that is planned.
+        if event.is_of_device() {
+            return;
+        }
         self.target = self.target.take().or_else(|| event.target.clone());
         self.opened = recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
         if session.scope == Scope::Session {
@@ -139,7 +151,7 @@ impl Story {
             self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
             self.username = session.username.clone().unwrap_or_else(|| self.username.clone());
         }
-        if recorded.state() == Some(State::Created) {
+        if event.action == "session.created" {
             self.requester.get_or_insert_with(|| event.actor.shown().into_owned());
             self.justification = self.justification.take().or_else(|| event.justification.clone());
         }
@@ -179,7 +191,15 @@ impl Story {
                     || self.enter(step, |state| matches!(state, None | Some(State::Created | State::Approved)))
             }
             (Scope::Session, State::Granted) => self.enter(step, |state| state == Some(State::Approved)),
-            (Scope::Session, State::Canceled | State::Terminated | State::TimedOut) => {
+            // Nobody decided until its planned end: a source may say that in either word.
+            (Scope::Session, State::TimedOut) => {
+                self.enter(step, |state| matches!(state, None | Some(State::Created | State::TimedOut)))
+            }
+            (Scope::Session, State::Expired) if matches!(self.state, Some(State::Created | State::TimedOut)) => {
+                let is_over = self.ends_at.is_some_and(|ends| ends <= recorded.event.occurred_at);
+                is_over && self.enter(State::TimedOut, |_| true)
+            }
+            (Scope::Session, State::Canceled | State::Terminated) => {
                 self.enter(step, |state| matches!(state, Some(State::Created | State::Approved | State::Granted)))
             }
             (Scope::Session, State::Expired) => {
@@ -286,6 +306,41 @@ mod tests {
 
     fn misfits(story: &Story) -> Vec<&str> {
         story.timeline.iter().filter(|step| !step.fits).map(|step| step.event.as_str()).collect()
+    }
+
+    #[test]
+    fn a_session_that_nobody_decided_is_timed_out_whatever_says_so() {
+        let asked = |ends_at: &str| {
+            let mut whole = whole();
+            whole["ends_at"] = json!(ends_at);
+            whole
+        };
+        // Rows are a minute apart, from ten o'clock on.
+        let (ends_at, later) = ("2026-11-22T10:00:30Z", "2026-11-22T11:00:00Z");
+        for rows in [
+            vec![("timed_out", "System", whole())],
+            vec![("expired", "System", whole())],
+            vec![("timed_out", "System", whole()), ("expired", "System", whole())],
+            vec![("expired", "System", whole()), ("timed_out", "System", whole())],
+        ] {
+            let story = story(&[vec![("created", "Mark", asked(ends_at))], rows.clone()].concat());
+            assert_eq!((story.state, misfits(&story)), (Some(State::TimedOut), Vec::new()), "{rows:?}");
+        }
+        // It can not have expired before its end, nor time out when it was decided.
+        let early = story(&[("created", "Mark", asked(later)), ("expired", "System", whole())]);
+        assert_eq!((early.state, misfits(&early).len()), (Some(State::Created), 1));
+        let decided = story(&[
+            ("created", "Mark", asked(later)),
+            ("approved", "john", role("role1")),
+            ("approved", "admin", role("role3")),
+            ("timed_out", "System", whole()),
+        ]);
+        assert_eq!((decided.state, misfits(&decided).len()), (Some(State::Approved), 1));
+        // Without any event, the time alone says so.
+        let undecided = story(&[("created", "Mark", asked(ends_at))]);
+        let at = |text: &str| undecided.state_at(text.parse().unwrap());
+        assert_eq!((at("2026-11-22T10:00:29Z"), at(ends_at)), (Some(State::Created), Some(State::TimedOut)));
+        assert_eq!(decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()), Some(State::Approved));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`feed`] | what was recorded since a place |
 //! | [`plan`] | which index is the narrowest that cannot miss one |
 //! | [`search`] | which events meet this filter and these words |
+//! | `taken` | which events were refused, as another sender's event has their id |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
 //! | [`wire`] | what does DynamoDB's JSON hold |
 //! | [`document`] | what is configured: settings, people, applications, packages, organisations |
@@ -53,6 +54,7 @@ pub mod saved;
 pub mod search;
 pub mod size;
 pub mod streams;
+mod taken;
 mod transaction;
 pub mod windows;
 mod wire;

@@ -78,7 +78,7 @@ pub fn batches(table: &str, items: Vec<Vec<(&'static str, AttributeValue)>>) -> 
 }
 
 /// What the template tells a function, where no stack does.
-pub const VARIABLES: [(&str, &str); 16] = [
+pub const VARIABLES: [(&str, &str); 17] = [
     ("EVENTS_TABLE", "events"),
     ("STATE_TABLE", "state"),
     ("TENANT_CLAIM", "tenant"),
@@ -95,6 +95,7 @@ pub const VARIABLES: [(&str, &str); 16] = [
     ("FEED_LAG_SECONDS", "10"),
     ("ONE_MACHINE", "false"),
     ("DISABLE_FUNCTION", "disable"),
+    ("DEPLOYMENT_KEY", "deployment-key"),
 ];
 
 /// What Lambda gives the ingest function for a body that a portal posted.
@@ -105,7 +106,7 @@ pub fn request(body: &Value) -> String {
         "version": "2.0", "routeKey": "POST /v1/events", "rawPath": "/v1/events", "rawQueryString": "",
         "headers": {"authorization": token, "content-type": "application/json"},
         "requestContext": {"routeKey": "POST /v1/events", "requestId": "r", "http": {"method": "POST", "path": "/v1/events"},
-            "authorizer": {"jwt": {"claims": {"iss": "i", "sub": "portal"}}}},
+            "authorizer": {"jwt": {"claims": claims}}},
         "body": body.to_string(), "isBase64Encoded": false
     })
     .to_string()

@@ -750,7 +750,7 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
         let trail = world.trail(store).await;
         let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
         let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
-        let (recording, _) = trail.record(read, &recorder(), Place::OneMachine).await;
+        let (recording, _) = trail.record(read, &recorder(), Place::OneMachine, false).await;
         match recording {
             Recording::Judged(insertion) => match *insertion {
                 Insertion::Created(recorded) | Insertion::Duplicate(recorded) => {
@@ -814,7 +814,7 @@ async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number
     let trail = world.trail(store).await;
     let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
     let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
-    let _ = trail.record(read, &recorder(), Place::OneMachine).await;
+    let _ = trail.record(read, &recorder(), Place::OneMachine, false).await;
     wake.notify_one();
 }
 

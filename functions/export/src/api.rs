@@ -116,7 +116,7 @@ async fn create(
     let recorded_by = caller.recorded_by();
     // The same request again finds the job that it asked for, however many are under way by now.
     let key = key.map(|key| JobKey {
-        name: EventId::derived(&trail.tenant, &recorded_by.sub, key.as_str(), 0).to_string(),
+        name: EventId::hash_of(&trail.tenant, &recorded_by.sub, key.as_str()).to_string(),
         digest,
     });
     let job = Job {

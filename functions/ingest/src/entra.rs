@@ -21,7 +21,7 @@ use shared::{
 };
 
 use crate::{
-    AT_ONCE, Ingest,
+    AT_ONCE, Ingest, Sender,
     outcome::{Outcome, Space},
 };
 
@@ -110,7 +110,7 @@ pub async fn import(
     let (places, events): (Vec<_>, Vec<_>) = events.into_iter().unzip();
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let is_same = |sent: &Event, stored: &Event| !entra::contradicts(sent, stored);
-    let outcomes = crate::store(function, trail, events, &caller.recorded_by(), is_same).await?;
+    let outcomes = crate::store(function, trail, events, &caller.recorded_by(), Sender::Machine, is_same).await?;
     for ((index, id), outcome) in places.into_iter().zip(ids).zip(outcomes) {
         let status = match outcome {
             Outcome::Created(_) => Status::Created,

@@ -17,13 +17,15 @@ use shared::{
     access::{Access, Caller, Permission},
     api::{self, IdempotencyKey},
     application::Place,
+    catalogue::ACTIONS,
     config::{ConfigError, Variables},
-    event::{Event, EventId, RecordedBy},
+    deployment_key::{DeploymentKey, Key},
+    event::{Event, EventId, RecordedBy, Tenant},
     ijson::FieldError,
     instant::Instant,
     intake::{self, Intake},
     problem::Problem,
-    store::{Store, Trail},
+    store::{ReadError, Store, Trail, insert::Insertion, windows::Recording},
     sweep::Sweep,
     window::{self, Effect},
 };
@@ -40,6 +42,7 @@ pub struct Ingest {
     store: Store,
     place: Place,
     sweep: Sweep,
+    key: DeploymentKey,
 }
 
 impl Ingest {
@@ -53,6 +56,7 @@ impl Ingest {
             store: Store::new(variables, aws)?,
             place: Place::from_variables(variables)?,
             sweep: Sweep::new(variables, aws)?,
+            key: DeploymentKey::new(variables, aws)?,
         })
     }
 }
@@ -94,8 +98,19 @@ async fn post_events(
     let body = Body::read(api::media_type(request).as_deref(), &bytes)?;
 
     let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
-    let read = read_events(&body, &trail, &caller, key.as_ref());
-    check_own(&read, &caller)?;
+    let sender = Sender::of(&caller);
+    // Ids are made with the deployment's key where the caller may not choose them, or leaves them to its Idempotency-Key.
+    let secret = match (&sender, &key) {
+        (Sender::Machine, None) => None,
+        (Sender::Device, _) | (Sender::Machine, Some(_)) => {
+            Some(function.key.read(deadline).await.map_err(ReadError::from)?)
+        }
+    };
+    let read = read_events(&body, &trail, &caller, key.as_ref(), secret);
+    let read = match (sender, secret) {
+        (Sender::Device, Some(secret)) => of_device(read, &caller, tenant, secret)?,
+        (Sender::Device | Sender::Machine, _) => read,
+    };
 
     // Events that could not be read keep their place among the outcomes; the others are stored.
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(read.len());
@@ -110,7 +125,7 @@ async fn post_events(
         }
     }
     let differs = |_: &Event, _: &Event| false;
-    let stored = store(function, &trail, events, &caller.recorded_by(), differs).await?;
+    let stored = store(function, &trail, events, &caller.recorded_by(), sender, differs).await?;
     let mut stored = stored.into_iter();
     let outcomes =
         outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
@@ -125,6 +140,7 @@ fn read_events(
     trail: &Trail<'_>,
     caller: &Caller,
     key: Option<&IdempotencyKey>,
+    secret: Option<&Key>,
 ) -> Vec<Result<Event, Vec<FieldError>>> {
     let Trail { tenant, now, settings, .. } = trail;
     let intake = Intake { tenant, now: *now, retention: settings.retention_at(*now) };
@@ -132,9 +148,9 @@ fn read_events(
         Body::One(text) => std::slice::from_ref(text),
         Body::Many(texts) => texts,
     };
-    let default_id = |index| match key {
-        Some(key) => EventId::derived(tenant, &caller.sub, key.as_str(), index),
-        None => EventId::fresh(),
+    let default_id = |index| match (key, secret) {
+        (Some(key), Some(secret)) => EventId::of_request(secret, tenant, &caller.sub, key.as_str(), index),
+        _ => EventId::fresh(),
     };
     texts.iter().enumerate().map(|(index, text)| intake::read(text, &intake, || default_id(index))).collect()
 }
@@ -142,11 +158,14 @@ fn read_events(
 /// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored each in one transaction
 /// with what it does, one after the other where they are about the same account or session, the rest in batches. `is_same` says of an
 /// event, and of another that has its id, whether they tell the same although they do not read the same.
+///
+/// An event whose id another sender has taken is a finding. Where that cannot be raised the event counts as unavailable, so that it is sent again.
 async fn store(
     function: &Ingest,
     trail: &Trail<'_>,
     events: Vec<Event>,
     by: &RecordedBy,
+    sender: Sender,
     is_same: impl Fn(&Event, &Event) -> bool,
 ) -> Result<Vec<Outcome>, Problem> {
     // Logging off ends windows of some applications only, and is as frequent as logging on.
@@ -171,7 +190,17 @@ async fn store(
             batch.push(event);
         }
     }
+    let mut taken = Vec::new();
+    let mut note_taken = |place: usize, insertion: &Insertion| {
+        if let Insertion::Conflict(sent, there) = insertion
+            && there.recorded_by.sub != by.sub
+            && !is_same(sent, &there.event)
+        {
+            taken.push((place, (**sent).clone(), there.clone()));
+        }
+    };
     for (insertion, (place, id)) in trail.insert(batch, by).await.into_iter().zip(places) {
+        note_taken(place, &insertion);
         outcomes[place] = Outcome::of(insertion, id, &is_same);
     }
     let mut changed = Vec::new();
@@ -179,16 +208,28 @@ async fn store(
         let mut recordings = Vec::with_capacity(sequence.len());
         for (place, event) in sequence {
             let id = event.id.clone();
-            recordings.push((place, id, trail.record(event, by, function.place).await));
+            recordings.push((place, id, trail.record(event, by, function.place, sender == Sender::Device).await));
         }
         recordings
     });
     let recordings: Vec<_> = stream::iter(recordings).buffer_unordered(AT_ONCE).collect().await;
     for (place, id, (recording, windows)) in recordings.into_iter().flatten() {
+        if let Recording::Judged(insertion) = &recording {
+            note_taken(place, insertion);
+        }
         outcomes[place] = Outcome::of_recording(recording, id, &is_same);
         changed.extend(windows);
     }
     function.sweep.wake_for(&changed, trail.now).await;
+    if !taken.is_empty() {
+        let (places, refused): (Vec<_>, Vec<_>) =
+            taken.into_iter().map(|(place, sent, there)| (place, (sent, there))).unzip();
+        let ids: Vec<_> = refused.iter().map(|(sent, _)| sent.id.clone()).collect();
+        let raised = trail.raise_taken_ids(refused, by).await;
+        for ((place, id), _) in places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised) {
+            outcomes[place] = Outcome::Unavailable(Some(id));
+        }
+    }
     Ok(outcomes)
 }
 
@@ -218,15 +259,48 @@ fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
     sequences.into_iter().map(|(_, events)| events).collect()
 }
 
-/// A device may write events of its own user only; one that is not refuses the whole request, before anything is stored.
-fn check_own(events: &[Result<Event, Vec<FieldError>>], caller: &Caller) -> Result<(), Problem> {
-    if caller.may(Permission::Write) {
-        return Ok(());
+/// Who sends events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// It may write any action of the catalogue, about anybody.
+    Machine,
+    /// It may write the actions of devices, about its own person.
+    Device,
+}
+
+impl Sender {
+    fn of(caller: &Caller) -> Self {
+        if caller.may(Permission::Write) { Self::Machine } else { Self::Device }
     }
-    match events.iter().position(|event| event.as_ref().is_ok_and(|event| !caller.is_actor_of(event))) {
-        None => Ok(()),
-        Some(index) => Err(Problem::forbidden(format!(
-            "event {index}: your token has audit:self, so the actor must be a user with your own id or e-mail (both, where both are given; a name only beside the e-mail); nothing of this request was stored"
-        ))),
+}
+
+/// The events of a device, each under an id of its person's own namespace. One that no device may write refuses the whole request, before anything
+/// is stored.
+fn of_device(
+    events: Vec<Result<Event, Vec<FieldError>>>,
+    caller: &Caller,
+    tenant: &Tenant,
+    secret: &Key,
+) -> Result<Vec<Result<Event, Vec<FieldError>>>, Problem> {
+    let refused = |event: &Event| {
+        if !event.is_of_device() {
+            let actions: Vec<_> = ACTIONS.iter().filter(|it| it.is_device).map(|it| it.name).collect();
+            return Some(format!("your token has audit:self, which is for {} alone", actions.join(", ")));
+        }
+        let whose = "your token has audit:self, so the actor must be a user with your own id or e-mail (both, where both are given; a name only beside the e-mail)";
+        if !caller.is_actor_of(event) {
+            return Some(whose.to_owned());
+        }
+        let is_own = event.subject.as_ref().is_none_or(|subject| caller.is(subject));
+        (!is_own).then(|| format!("{whose}; a subject, where there is one, must be the same person, without a name"))
+    };
+    let first = events.iter().enumerate().find_map(|(index, event)| Some((index, refused(event.as_ref().ok()?)?)));
+    if let Some((index, why)) = first {
+        return Err(Problem::forbidden(format!("event {index}: {why}; nothing of this request was stored")));
     }
+    let own = |event: Event| {
+        let id = EventId::of_device(secret, tenant, &caller.sub, &event.id);
+        Event { id, ..event }
+    };
+    Ok(events.into_iter().map(|event| event.map(own)).collect())
 }

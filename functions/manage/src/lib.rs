@@ -1,6 +1,6 @@
 //! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews, saved searches. In reading
 //! order: [`handle`], [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`],
-//! [`saved`], [`alerts`] (a channel tried out).
+//! [`saved`], [`alerts`] (a channel tried out), [`refusals`] (who tried to change what they may not).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
@@ -10,6 +10,7 @@ pub mod findings;
 pub mod organisations;
 pub mod packages;
 pub mod people;
+pub mod refusals;
 pub mod reviews;
 pub mod saved;
 pub mod settings;
@@ -22,7 +23,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    access::{Access, Permission},
+    access::{Access, Caller, Permission},
     api::{self, Parameters},
     application::Place,
     aws::Aws,
@@ -30,7 +31,7 @@ use shared::{
     instant::Instant,
     problem::Problem,
     secrets::Foresight,
-    store::Store,
+    store::{Store, Trail},
     sweep::Sweep,
 };
 
@@ -88,49 +89,68 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         ["POST /v1/windows/", "POST /v1/findings/", "POST /v1/reviews"].iter().any(|those| route.starts_with(those));
     // Whoever may read may save what they read again and again; whose it is decides who may change it.
     let is_saving = ["PUT /v1/saved/", "DELETE /v1/saved/"].iter().any(|those| route.starts_with(those));
-    caller.require(match (is_operating, is_saving) {
+    let permission = match (is_operating, is_saving) {
         (true, _) => Permission::Operate,
         (false, true) => Permission::Read,
         (false, false) => Permission::Admin,
-    })?;
-    let tenant = caller.tenant(request)?;
+    };
+    let trail = function.store.trail(caller.tenant(request)?, now, deadline).await?;
+    let answered = match caller.require(permission) {
+        Ok(()) => change(function, &trail, request, &caller, route).await,
+        Err(refused) => Err(refused),
+    };
+    if let Err(problem) = &answered
+        && problem.status == 403
+    {
+        refusals::record(&trail, request, &caller, problem).await?;
+    }
+    answered
+}
+
+/// Does what the caller may do.
+async fn change(
+    function: &Manage,
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    route: &str,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    let trail = function.store.trail(tenant, now, deadline).await?;
     let sweep = &function.sweep;
     let sender = streams::Sender { aws: &function.aws, forward: &function.forward, foresight: &function.foresight };
     match route {
-        "PUT /v1/settings" => settings::put(&trail, request, &caller, function.place, &function.foresight).await,
-        "PUT /v1/people/{id}" => people::put(&trail, request, &caller).await,
+        "PUT /v1/settings" => settings::put(trail, request, caller, function.place, &function.foresight).await,
+        "PUT /v1/people/{id}" => people::put(trail, request, caller).await,
         "PUT /v1/applications/{id}" => {
             let configuring = applications::Configuring {
                 place: function.place,
                 foresight: &function.foresight,
                 store: &function.store,
             };
-            applications::put(&trail, request, &caller, configuring).await
+            applications::put(trail, request, caller, configuring).await
         }
-        "DELETE /v1/applications/{id}" => applications::delete(&trail, request, &caller, sweep).await,
-        "PUT /v1/packages/{id}" => packages::put(&trail, request, &caller).await,
-        "DELETE /v1/packages/{id}" => packages::delete(&trail, request, &caller).await,
-        "PUT /v1/organisations/{id}" => organisations::put(&trail, request, &caller).await,
-        "DELETE /v1/organisations/{id}" => organisations::delete(&trail, request, &caller).await,
-        "POST /v1/findings/{id}/disposition" => findings::disposition(&trail, request, &caller).await,
-        "POST /v1/reviews" => reviews::open(&trail, request, &caller).await,
-        "POST /v1/reviews/{id}/decisions" => reviews::decide(&trail, request, &caller).await,
-        "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(&trail, request, &caller).await,
-        "PUT /v1/saved/{id}" => saved::put(&trail, request, &caller).await,
-        "DELETE /v1/saved/{id}" => saved::delete(&trail, request, &caller).await,
-        "POST /v1/projections/rebuild" => findings::rebuild(&trail, &function.aws, &function.watch).await,
-        "POST /v1/windows/{id}/extend" => windows::extend(&trail, request, &caller, sweep).await,
-        "POST /v1/windows/{id}/end" => windows::end(&trail, request, &caller, sweep).await,
-        "POST /v1/windows/{id}/close" => windows::close(&trail, request, &caller).await,
-        "POST /v1/windows/end" => windows::end_by_filter(&trail, request, &caller, sweep).await,
-        "POST /v1/alerts/test" => alerts::test(&trail, request, &caller, &function.aws, &function.watch).await,
-        "PUT /v1/streams/{id}" => streams::put(&trail, request, &caller, function.place, &sender).await,
-        "DELETE /v1/streams/{id}" => streams::delete(&trail, request, &caller, &sender).await,
-        "POST /v1/streams/{id}/replay" => streams::replay(&trail, request, &caller, &sender).await,
-        "POST /v1/streams/{id}/test" => streams::test(&trail, request, &caller, &sender).await,
-        "POST /v1/windows/reconcile" => windows::reconcile(&trail, sweep).await,
+        "DELETE /v1/applications/{id}" => applications::delete(trail, request, caller, sweep).await,
+        "PUT /v1/packages/{id}" => packages::put(trail, request, caller).await,
+        "DELETE /v1/packages/{id}" => packages::delete(trail, request, caller).await,
+        "PUT /v1/organisations/{id}" => organisations::put(trail, request, caller).await,
+        "DELETE /v1/organisations/{id}" => organisations::delete(trail, request, caller).await,
+        "POST /v1/findings/{id}/disposition" => findings::disposition(trail, request, caller).await,
+        "POST /v1/reviews" => reviews::open(trail, request, caller).await,
+        "POST /v1/reviews/{id}/decisions" => reviews::decide(trail, request, caller).await,
+        "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(trail, request, caller).await,
+        "PUT /v1/saved/{id}" => saved::put(trail, request, caller).await,
+        "DELETE /v1/saved/{id}" => saved::delete(trail, request, caller).await,
+        "POST /v1/projections/rebuild" => findings::rebuild(trail, &function.aws, &function.watch).await,
+        "POST /v1/windows/{id}/extend" => windows::extend(trail, request, caller, sweep).await,
+        "POST /v1/windows/{id}/end" => windows::end(trail, request, caller, sweep).await,
+        "POST /v1/windows/{id}/close" => windows::close(trail, request, caller).await,
+        "POST /v1/windows/end" => windows::end_by_filter(trail, request, caller, sweep).await,
+        "POST /v1/alerts/test" => alerts::test(trail, request, caller, &function.aws, &function.watch).await,
+        "PUT /v1/streams/{id}" => streams::put(trail, request, caller, function.place, &sender).await,
+        "DELETE /v1/streams/{id}" => streams::delete(trail, request, caller, &sender).await,
+        "POST /v1/streams/{id}/replay" => streams::replay(trail, request, caller, &sender).await,
+        "POST /v1/streams/{id}/test" => streams::test(trail, request, caller, &sender).await,
+        "POST /v1/windows/reconcile" => windows::reconcile(trail, sweep).await,
         _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
     }
 }

@@ -35,7 +35,7 @@ pub async fn extend(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
     let Extension { until, reason, actor } = Extension::read(&api::json_body(request)?).map_err(invalid)?;
-    let actor = actor.unwrap_or_else(|| caller.actor());
+    let actor = caller.acting_as(actor)?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
         let now = trail.now;
         let (ends_at, pointer) = match &until {
@@ -63,7 +63,7 @@ pub async fn end(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&api::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
-    let actor = actor.unwrap_or_else(|| caller.actor());
+    let actor = caller.acting_as(actor)?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
         Ok(window.end(|_| true, &actor, Some(&reason), trail.now))
     };
@@ -81,7 +81,7 @@ pub async fn close(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&api::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
-    let actor = actor.unwrap_or_else(|| caller.actor());
+    let actor = caller.acting_as(actor)?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = api::configured_id(request).map_err(|_| missing())?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
@@ -125,7 +125,7 @@ pub async fn end_by_filter(
     let order = Ending::read(&api::json_body(request)?, true);
     let Ending { filter, reason, actor } = order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
-    let actor = actor.unwrap_or_else(|| caller.actor());
+    let actor = caller.acting_as(actor)?;
     let scope = OrderScope::Filter(filter);
     let count = count(trail, &scope).await?;
     let order = order_to_end(trail, caller, sweep, scope, actor, reason, count).await?;

@@ -28,9 +28,14 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
         request_status: Option<&'static str>,
         /// The sentences it may be told in; the last one is the usual.
         sentences: Vec<&'static str>,
+        /// The sentence of an attempt that failed.
+        #[serde(skip_serializing_if = "str::is_empty")]
+        failed_sentence: &'static str,
         /// Pointers to what the usual sentence needs.
         required: Vec<String>,
         written_by: Writer,
+        /// Whether devices (`audit:self`) may write it, about their own person.
+        by_devices: bool,
         opens_window: bool,
         source: Source,
     }
@@ -44,6 +49,7 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
             state: action.state,
             request_status: action.request_status,
             sentences: action.variants.iter().map(|(_, sentence)| *sentence).chain([action.sentence]).collect(),
+            failed_sentence: action.failed,
             required: {
                 let mut required: Vec<_> = sentence::required(action.sentence)
                     .chain(sentence::required(action.label))
@@ -54,6 +60,7 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
                 required
             },
             written_by: action.writer,
+            by_devices: action.is_device,
             opens_window: action.opens_window,
             source: action.source,
         })

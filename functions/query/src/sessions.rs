@@ -8,7 +8,6 @@ use shared::{
     accesses::{Access, Key},
     api::{self, Parameters},
     asked::range,
-    catalogue::State,
     cursor::Binding,
     event::Scope,
     fields::NAME_BYTES,
@@ -85,7 +84,7 @@ async fn page(
         }
         let Some(recorded) = events.next().await? else { break None };
         let position = Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
-        let is_request = recorded.state() == Some(State::Created);
+        let is_request = recorded.event.action == "session.created";
         if let Some(session) = recorded.event.session.filter(|session| is_request && session.scope == Scope::Session) {
             if !ids.contains(&session.id) {
                 ids.push(session.id);
@@ -135,7 +134,8 @@ async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem
     if told.is_empty() {
         return Ok(None);
     }
-    let story = Story::of(id, told);
+    let mut story = Story::of(id, told);
+    story.state = story.state_at(trail.now);
     let window = match &story.opened {
         Some(id) => trail.window(id).await?.map(|it| it.window.answered(trail.now)),
         None => None,

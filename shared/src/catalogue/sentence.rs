@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     catalogue::{Action, When},
-    event::{Event, Scope},
+    event::{Event, Outcome, Scope},
 };
 
 /// The sentence or label of `event` by `template`, in which control characters are escaped.
@@ -25,13 +25,16 @@ pub fn render(template: &str, event: &Event) -> String {
     text
 }
 
-/// The sentence that fits the event: the first variant whose condition it meets, else the action's own.
-pub fn fitting(action: &Action, meets: impl Fn(When) -> bool) -> &'static str {
-    action.variants.iter().find(|(when, _)| meets(*when)).map_or(action.sentence, |(_, sentence)| sentence)
+/// The sentence that fits the event: that of a failed attempt, else the first variant whose condition it meets, else the action's own.
+pub fn fitting(action: &Action, event: &Event) -> &'static str {
+    if event.outcome == Outcome::Failure && !action.failed.is_empty() {
+        return action.failed;
+    }
+    action.variants.iter().find(|(when, _)| meets(event, *when)).map_or(action.sentence, |(_, sentence)| sentence)
 }
 
 /// Whether `event` meets a variant's condition.
-pub fn meets(event: &Event, when: When) -> bool {
+fn meets(event: &Event, when: When) -> bool {
     match when {
         When::NotProvisioned => {
             event.details.as_ref().and_then(|details| details.get("provisioned")) == Some(&Value::Bool(false))

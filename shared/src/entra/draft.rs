@@ -14,6 +14,7 @@ use super::graph::Object;
 /// An event that is still to be judged.
 #[derive(Clone, Debug)]
 pub struct Draft {
+    id: EventId,
     members: Map<String, Value>,
     details: Map<String, Value>,
     /// Where in the Graph object a member of the event comes from.
@@ -25,15 +26,15 @@ impl Draft {
     ///
     /// # Errors
     /// The object does not say when.
-    pub fn new(id: String, action: &str, object: &Object<'_>, at: &[&str]) -> Result<Self, FieldError> {
+    pub fn new(id: EventId, action: &str, object: &Object<'_>, at: &[&str]) -> Result<Self, FieldError> {
         let occurred_at = object.required_text(at)?;
         let place = object.member(at).map_or_else(String::new, |(key, _)| object.place(key));
         let mut draft = Self {
+            id,
             members: Map::new(),
             details: Map::new(),
-            origins: vec![("occurred_at", place), ("id", object.place("id")), ("request_id", object.place("id"))],
+            origins: vec![("occurred_at", place), ("request_id", object.place("id"))],
         };
-        draft.set("id", Some(id.into()));
         draft.set("action", Some(action.into()));
         draft.set("occurred_at", Some(occurred_at.into()));
         Ok(draft)
@@ -93,7 +94,7 @@ impl Draft {
     pub fn judged(mut self, intake: &Intake<'_>) -> Result<Event, Vec<FieldError>> {
         self.members.insert("details".to_owned(), Value::Object(self.details));
         let json = Value::Object(self.members).to_string();
-        intake::read(&json, intake, EventId::fresh).map_err(|errors| {
+        intake::read(&json, intake, || self.id).map_err(|errors| {
             errors
                 .into_iter()
                 .map(|FieldError { pointer, detail }| {
@@ -109,12 +110,10 @@ impl Draft {
 }
 
 /// The id of an event about a Graph object: the same for the same object and step, whenever it is imported.
-pub fn event_id(tenant: &Tenant, kind: &str, parts: &[&str]) -> String {
+pub fn event_id(tenant: &Tenant, kind: &str, parts: &[&str]) -> EventId {
     let plain = format!("entra_{kind}_{}", parts.join("_"));
-    match EventId::new(&plain) {
-        Some(_) => plain,
-        None => format!("entra_{kind}_{}", EventId::derived(tenant, "entra", &plain, 0)),
-    }
+    let hash = EventId::hash_of(tenant, "entra", &plain);
+    EventId::new(&plain).or_else(|| EventId::new(&format!("entra_{kind}_{hash}"))).unwrap_or(hash)
 }
 
 /// The window of an assignment: until its end as long as that is to come, else none, as history opens nothing.

@@ -175,7 +175,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("label", Text, |e| Found::Text(e.event.label().into())),
     row("category", Text, |e| word(e.category().as_str())),
     row("state", Text, |e| e.state().map_or(Found::Absent, |state| word(state.as_str()))),
-    row("request_status", Text, |e| e.event.catalogued().and_then(|action| action.request_status).map_or(Found::Absent, word)),
+    row("request_status", Text, |e| e.request_status().map_or(Found::Absent, word)),
     row("message", Text, |e| Found::Text(e.event.message().into())),
     row("recorded_at", Time, |e| Found::Time(e.recorded_at)),
     row("recorded_by", Object, |_| Found::Object),

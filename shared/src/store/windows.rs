@@ -11,6 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant as Deadline;
 
 use crate::{
+    accesses,
     application::{Application, Configured, Directory, Place},
     event::{Event, Opened, Party, RecordedBy, Tenant},
     folding::fold,
@@ -405,10 +406,17 @@ impl Trail<'_> {
         Ok(application.map(|application| Configured { id: document.id, application }))
     }
 
-    /// Puts an event into the trail with what it does to windows; the windows that it changed come with it.
-    pub async fn record(&self, event: Event, by: &RecordedBy, place: Place) -> (Recording, Vec<Window>) {
+    /// Puts an event into the trail with what it does to windows; the windows that it changed come with it. `is_device`: its sender may speak
+    /// of its own person alone.
+    pub async fn record(
+        &self,
+        event: Event,
+        by: &RecordedBy,
+        place: Place,
+        is_device: bool,
+    ) -> (Recording, Vec<Window>) {
         let id = event.id.clone();
-        match self.try_record(event, by, place).await {
+        match self.try_record(event, by, place, is_device).await {
             Ok(recorded) => recorded,
             Err(ReadError::TooLarge(why)) => {
                 (Recording::Refused(vec![FieldError::new("", why.to_string())]), Vec::new())
@@ -425,6 +433,7 @@ impl Trail<'_> {
         event: Event,
         by: &RecordedBy,
         place: Place,
+        is_device: bool,
     ) -> Result<(Recording, Vec<Window>), ReadError> {
         let mut pauses = Pauses::until(self.deadline);
         // The last generation that the trail is known to tell of.
@@ -440,7 +449,7 @@ impl Trail<'_> {
                     Ok((step, opened)) => (vec![step], Some(opened)),
                     Err(errors) => return Ok((Recording::Refused(errors), Vec::new())),
                 },
-                Some(effect) => (self.endings(&event, effect).await?, None),
+                Some(effect) => (self.endings(&event, effect, is_device).await?, None),
                 None => (Vec::new(), None),
             };
             if steps.is_empty() {
@@ -585,11 +594,14 @@ impl Trail<'_> {
         &self,
         event: &Event,
         effect: Effect,
+        is_device: bool,
     ) -> Result<Vec<(Option<Stored>, Window, Vec<Told>)>, ReadError> {
         let (by, at, now) = (&event.actor, event.occurred_at, self.now);
         let target = event.target.as_ref();
         let session = event.session.as_ref().map(|session| session.id.as_str());
         let nobody = Party::default();
+        // A name to show is whatever a sender writes.
+        let person = Party { name: None, ..accesses::party(by) };
         let windows = match (effect, session) {
             (Effect::EndsSession, Some(session)) => self.open_windows_of_session(session).await?,
             (Effect::EndsSession | Effect::Opens, _) => Vec::new(),
@@ -623,7 +635,11 @@ impl Trail<'_> {
                     if is_meant { window.end_as_disabled(by, at, now) } else { Vec::new() }
                 }
                 Effect::LogsOff => window.end(
-                    |claim| claim.ends_on_log_off && claim.starts_at <= at,
+                    |claim| {
+                        claim.ends_on_log_off
+                            && claim.starts_at <= at
+                            && (!is_device || accesses::is_same(&claim.subject, &person))
+                    },
                     by,
                     Some("the account logged off"),
                     now,

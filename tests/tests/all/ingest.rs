@@ -1,7 +1,11 @@
 //! `POST /v1/events` over HTTP: bodies, statuses, repeats, limits.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
-use tests::{Answer, Stack, seconds_ago, seconds_ahead, send};
+use tests::{Answer, Stack, seconds_ago, seconds_ahead, send, until};
+
+use crate::access::complete;
 
 fn login(id: &str) -> Value {
     json!({"id": id, "action": "user.logged_in", "occurred_at": seconds_ago(60), "actor": {"type": "user", "email": "a@acme.example"}})
@@ -271,4 +275,71 @@ async fn many_callers_that_send_the_same_events_store_each_once() {
     let created: u64 = answers.iter().map(|answer| answer.body["created"].as_u64().unwrap()).sum();
     let duplicate: u64 = answers.iter().map(|answer| answer.body["duplicate"].as_u64().unwrap()).sum();
     assert_eq!((created, duplicate), (60, 7 * 60));
+}
+
+#[tokio::test]
+async fn a_failed_attempt_reads_as_failed_wherever_it_is_told() {
+    let stack = Stack::start().await;
+    let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
+    let ann = json!({"type": "user", "email": "ann@acme.example"});
+    let actions = stack.get(&auditor, "/v1/actions").await.body["actions"].as_array().unwrap().clone();
+    let (mut said, mut tried) = (BTreeMap::new(), 0);
+    for row in actions.iter().filter(|row| row["written_by"] != "service") {
+        let action = row["action"].as_str().unwrap();
+        let mut done = complete(action, &ann);
+        done["id"] = json!(format!("done-{tried}"));
+        done["subject"] = json!({"name": "Bea"});
+        let mut failed = done.clone();
+        failed["id"] = json!(format!("failed-{tried}"));
+        failed["outcome"] = json!("failure");
+        failed["reason"] = json!("the directory said no");
+        let done = stack.post(&portal, "/v1/events", &done).await;
+        let failed = stack.post(&portal, "/v1/events", &failed).await;
+        assert_eq!(
+            (done.status.as_u16(), failed.status.as_u16()),
+            (201, 201),
+            "{action}: {} {}",
+            done.text,
+            failed.text
+        );
+        let message = failed.body["message"].as_str().unwrap().to_owned();
+        let is_plain = ["fail", "could not", "did not"].iter().any(|word| message.to_lowercase().contains(word));
+        assert!(is_plain && message.contains("the directory said no") && done.body["message"] != message, "{message}");
+        // It entered no state: only an action that is a failure by its nature has a status.
+        let statuses = (failed.body.get("state"), failed.body.get("request_status"));
+        let is_by_nature = action == "entitlement.failed";
+        assert_eq!(statuses, (None, is_by_nature.then_some(&json!("Request failed"))), "{action}");
+        said.insert(format!("failed-{tried}"), message);
+        tried += 1;
+    }
+    assert!(tried > 40);
+
+    // The same sentence in the listing, to collectors, and in a file.
+    let found = stack.get(&auditor, "/v1/events?filter=outcome%20eq%20%22failure%22&limit=1000").await.body;
+    for event in found["events"].as_array().unwrap() {
+        let id = event["id"].as_str().unwrap();
+        assert!(id.starts_with("done-") || event["message"] == json!(said[id]), "{event}");
+    }
+    until("the feed has come so far", async || {
+        let feed = stack.get(&auditor, "/v1/feed?shape=ocsf&limit=1000").await.body;
+        let told = feed["events"].as_array()?.iter().filter_map(|event| {
+            let message = said.get(event["metadata"]["uid"].as_str()?)?;
+            assert_eq!((&event["message"], &event["status"]), (&json!(message), &json!("Failure")));
+            Some(())
+        });
+        (told.count() == tried).then_some(())
+    })
+    .await;
+    let job = stack.exported(&auditor, &json!({"columns": ["Event ID", "Message"]})).await;
+    let files = stack.files(&auditor, &job).await;
+    let file = String::from_utf8(files.into_values().next().unwrap()).unwrap();
+    for (id, message) in &said {
+        let cell = if message.contains([',', '"']) {
+            format!("\"{}\"", message.replace('"', "\"\""))
+        } else {
+            message.clone()
+        };
+        assert!(file.contains(&format!("{id},{cell}\r\n")), "{id}: {message}");
+    }
+    stack.stop().await;
 }

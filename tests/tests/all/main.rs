@@ -15,6 +15,7 @@ mod limits;
 mod manage;
 mod packages;
 mod peers;
+mod permissions;
 mod portal;
 mod program;
 mod query;

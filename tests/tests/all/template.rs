@@ -212,3 +212,40 @@ fn every_function_logs_to_a_group_with_retention() {
         assert_eq!(retention["Ref"], "LogRetentionDays", "{function}");
     }
 }
+
+#[test]
+fn the_access_log_says_who_called_for_which_tenant_and_no_name_of_a_person() {
+    let template = template();
+    let format = template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"]["Fn::Sub"].as_str().unwrap();
+    let line: Value = serde_json::from_str(format).unwrap();
+    assert_eq!(line["sub"], "$context.authorizer.claims.sub");
+    assert_eq!(line["tenant"], "$context.authorizer.claims.${TenantClaim}");
+    assert!(!format.contains("email") && !format.contains("$context.path"), "{format}");
+}
+
+#[test]
+fn the_deployments_key_is_generated_once_and_read_by_those_alone_who_need_it() {
+    let template = template();
+    let secrets = of_type(&template, "AWS::SecretsManager::Secret");
+    let [(name, secret)] = secrets.as_slice() else { panic!("one secret: {secrets:?}") };
+    let resource = &template["Resources"][name.as_str()];
+    // Another key would store again what is sent again, and refuse every cursor.
+    assert_eq!(
+        (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
+        (&Value::from("Retain"), &Value::from("Retain"))
+    );
+    assert_eq!(secret["GenerateSecretString"]["PasswordLength"], 64);
+    assert!(secret.get("Name").is_none() && secret.get("SecretString").is_none());
+    let readers: BTreeSet<_> = statements(&template)
+        .into_iter()
+        .filter(|(_, statement)| statement["Resource"].to_string().contains(name.as_str()))
+        .map(|(role, statement)| {
+            assert_eq!(statement["Action"], "secretsmanager:GetSecretValue", "{role}");
+            role
+        })
+        .collect();
+    assert!(readers.contains("IngestRole") && readers.contains("QueryRole"), "{readers:?}");
+    for role in ["DisableRole", "WatchRole", "ForwardRole", "PortalRole"] {
+        assert!(!readers.contains(role), "{role}");
+    }
+}

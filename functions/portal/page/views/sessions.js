@@ -18,7 +18,7 @@ export default function View({ rest, params }) {
 }
 
 const STATES = { CREATED: "asked for" };
-const TONES = { CREATED: "open", APPROVED: "APPROVED", DENIED: "DENIED", GRANTED: "open", CANCELED: "", EXPIRED: "ended", TERMINATED: "overdue" };
+const TONES = { CREATED: "open", APPROVED: "APPROVED", DENIED: "DENIED", GRANTED: "open", CANCELED: "", EXPIRED: "ended", TERMINATED: "overdue", TIMED_OUT: "ended" };
 
 /** Where a session or one of its roles stands. */
 function Standing({ state, of = STATES }) {
@@ -94,6 +94,7 @@ const STAGE_OF = {
   "session.canceled": "ended",
   "session.expired": "ended",
   "session.terminated": "ended",
+  "session.timed_out": "decided",
   "window.ended": "ended",
   "window.closed_by_hand": "ended",
   "revocation.covered": "ended",
@@ -104,7 +105,7 @@ const STAGE_OF = {
   "review.decided": "reviewed",
 };
 /** The same by what the Action column shows, where the event itself was not answered. */
-const STAGE_OF_LABEL = { CREATED: "asked", APPROVED: "decided", DENIED: "decided", GRANTED: "granted", CANCELED: "ended", EXPIRED: "ended", TERMINATED: "ended" };
+const STAGE_OF_LABEL = { CREATED: "asked", APPROVED: "decided", DENIED: "decided", GRANTED: "granted", CANCELED: "ended", EXPIRED: "ended", TERMINATED: "ended", TIMED_OUT: "decided" };
 
 const stageOf = ({ told, label }) => (told ? STAGE_OF[told.action] : STAGE_OF_LABEL[label]) ?? "used";
 
@@ -230,7 +231,7 @@ const between = (from, to) => (from && to ? lasting(Math.max(0, Date.parse(to) -
 function Stages({ session, stages, access }) {
   const { asked, decided, granted, used, ended, verified, reviewed } = stages;
   const isDenied = session.state === "DENIED";
-  const isOver = ["DENIED", "CANCELED", "EXPIRED", "TERMINATED"].includes(session.state);
+  const isOver = ["DENIED", "CANCELED", "EXPIRED", "TERMINATED", "TIMED_OUT"].includes(session.state);
   const began = session.timeline.find((step) => granted?.some((one) => one.event === step.event) && step.fits)?.occurred_at;
   const isGiven = began !== undefined || session.state === "GRANTED";
   const isWaiting = session.state === "CREATED";

@@ -1,0 +1,188 @@
+//! Who may call which route: every route of the template, for every kind of caller. A route that is added needs a row here.
+
+use std::collections::BTreeMap;
+
+use reqwest::Method;
+use serde_json::json;
+use tests::{Answer, Stack, TEMPLATE, send};
+
+/// The permissions of which one lets a caller in.
+type Needs = &'static [&'static str];
+
+const OPEN: Option<Needs> = None;
+const READ: Option<Needs> = Some(&["read"]);
+const WRITE: Option<Needs> = Some(&["write", "self"]);
+const OPERATE: Option<Needs> = Some(&["operate"]);
+const ADMIN: Option<Needs> = Some(&["admin"]);
+
+/// Each route, and who may call it.
+#[rustfmt::skip]
+const ROUTES: &[(&str, Option<Needs>)] = &[
+    ("GET /", OPEN),
+    ("GET /page/{file+}", OPEN),
+
+    ("POST /v1/events", WRITE),
+
+    ("GET /v1/events", READ),
+    ("POST /v1/events/search", READ),
+    ("POST /v1/events/counts", READ),
+    ("GET /v1/events/{id}", READ),
+    ("GET /v1/feed", READ),
+    ("GET /v1/sessions", READ),
+    ("GET /v1/sessions/{id}", READ),
+    ("GET /v1/actions", READ),
+    ("GET /v1/me", READ),
+    ("GET /v1/calendar", READ),
+    ("GET /v1/windows", READ),
+    ("GET /v1/windows/{id}", READ),
+    ("GET /v1/windows/orders/{id}", READ),
+    ("GET /v1/reports", READ),
+    ("GET /v1/reports/{report}", READ),
+    ("GET /v1/reports/requests/{id}", READ),
+    ("GET /v1/checkpoints", READ),
+    ("GET /v1/findings", READ),
+    ("GET /v1/findings/{id}", READ),
+    ("GET /v1/reviews", READ),
+    ("GET /v1/reviews/{id}", READ),
+    ("GET /v1/reviews/{id}/items", READ),
+    ("GET /v1/settings", READ),
+    ("GET /v1/people", READ),
+    ("GET /v1/people/{id}", READ),
+    ("GET /v1/applications", READ),
+    ("GET /v1/applications/{id}", READ),
+    ("GET /v1/packages", READ),
+    ("GET /v1/packages/{id}", READ),
+    ("GET /v1/organisations", READ),
+    ("GET /v1/organisations/{id}", READ),
+    ("GET /v1/streams", READ),
+    ("GET /v1/streams/{id}", READ),
+    ("GET /v1/alerts", READ),
+    ("GET /v1/alerts/{id}", READ),
+
+    ("POST /v1/exports", READ),
+    ("GET /v1/exports", READ),
+    ("GET /v1/exports/{id}", READ),
+    ("POST /v1/exports/{id}/links", READ),
+    ("POST /v1/exports/{id}/cancel", READ),
+    ("GET /v1/saved", READ),
+    ("GET /v1/saved/{id}", READ),
+    ("GET /v1/saved/{id}/runs", READ),
+    ("POST /v1/saved/{id}/runs", READ),
+    ("PUT /v1/saved/{id}", READ),
+    ("DELETE /v1/saved/{id}", READ),
+
+    ("POST /v1/windows/{id}/extend", OPERATE),
+    ("POST /v1/windows/{id}/end", OPERATE),
+    ("POST /v1/windows/{id}/close", OPERATE),
+    ("POST /v1/windows/end", OPERATE),
+    ("POST /v1/windows/reconcile", OPERATE),
+    ("POST /v1/findings/{id}/disposition", OPERATE),
+    ("POST /v1/reviews", OPERATE),
+    ("POST /v1/reviews/{id}/decisions", OPERATE),
+    ("POST /v1/reviews/{id}/sign-off", OPERATE),
+
+    ("PUT /v1/settings", ADMIN),
+    ("PUT /v1/people/{id}", ADMIN),
+    ("PUT /v1/applications/{id}", ADMIN),
+    ("DELETE /v1/applications/{id}", ADMIN),
+    ("PUT /v1/packages/{id}", ADMIN),
+    ("DELETE /v1/packages/{id}", ADMIN),
+    ("PUT /v1/organisations/{id}", ADMIN),
+    ("DELETE /v1/organisations/{id}", ADMIN),
+    ("PUT /v1/streams/{id}", ADMIN),
+    ("DELETE /v1/streams/{id}", ADMIN),
+    ("POST /v1/streams/{id}/replay", ADMIN),
+    ("POST /v1/streams/{id}/test", ADMIN),
+    ("POST /v1/alerts/test", ADMIN),
+    ("POST /v1/projections/rebuild", ADMIN),
+];
+
+const PERMISSIONS: [&str; 5] = ["read", "write", "self", "operate", "admin"];
+
+/// The template's routes, each as `METHOD /path`.
+fn template_routes() -> Vec<String> {
+    let mut routes = Vec::new();
+    for event in TEMPLATE.split("Type: HttpApi").skip(1) {
+        let value = |name: &str| {
+            let (_, rest) = event.split_once(&format!("{name}: "))?;
+            Some(rest.split([',', '}', '\n']).next()?.trim().trim_matches('"').to_owned())
+        };
+        // A path with a parameter is quoted, as it holds braces.
+        let path = event.split_once("Path: ").and_then(|(_, rest)| match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split('"').next(),
+            None => rest.split(['\n', ' ']).next().map(|path| path.trim_end_matches('}')),
+        });
+        let path = match path {
+            Some("/page/{file+") => "/page/{file+}",
+            Some(path) => path,
+            None => panic!("an event without a path: {event:.80}"),
+        };
+        routes.push(format!("{} {path}", value("Method").expect("a method")));
+    }
+    routes
+}
+
+#[test]
+fn every_route_of_the_template_says_who_may_call_it() {
+    let rows: BTreeMap<_, _> = ROUTES.iter().copied().collect();
+    assert_eq!(rows.len(), ROUTES.len(), "a route has two rows");
+    let routes = template_routes();
+    let without: Vec<_> = routes.iter().filter(|route| !rows.contains_key(route.as_str())).collect();
+    assert!(without.is_empty(), "these routes need a row in ROUTES: {without:?}");
+    let gone: Vec<_> = rows.keys().filter(|row| !routes.iter().any(|route| route == *row)).collect();
+    assert!(gone.is_empty(), "the template has no such routes: {gone:?}");
+}
+
+async fn call(stack: &Stack, route: &str, token: Option<&str>, tenant: Option<&str>) -> Answer {
+    let (method, path) = route.split_once(' ').unwrap();
+    let path: Vec<_> = path.split('/').map(|step| if step.starts_with('{') { "none-such" } else { step }).collect();
+    let method: Method = method.parse().unwrap();
+    let request = stack.request(method.as_str(), &path.join("/"));
+    // Nothing that is wanted is in the body, so a caller who may call changes nothing.
+    let request =
+        if method == Method::GET || method == Method::DELETE { request } else { request.json(&json!({"none": 1})) };
+    let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
+    send(tenant.into_iter().fold(request, |request, tenant| request.header("Audit-Tenant", tenant))).await
+}
+
+#[tokio::test]
+async fn who_may_call_which_route() {
+    let stack = Stack::start().await;
+    let token = |tenant: &str, permission: &str| {
+        let scope = format!("audit:{permission}");
+        stack.minted(json!({"tenant": tenant, "sub": permission, "email": format!("{permission}@{tenant}.example"), "scope": scope}))
+    };
+    let callers = PERMISSIONS.map(|permission| (permission, token("acme", permission)));
+    let everything = PERMISSIONS.map(|permission| format!("audit:{permission}")).join(" ");
+    let stranger = stack.minted(json!({"tenant": "other", "sub": "stranger", "scope": everything}));
+    let mut wrong = Vec::new();
+    for (route, needs) in ROUTES {
+        let anonymous = call(&stack, route, None, None).await.status.as_u16();
+        let Some(needs) = needs else {
+            if !matches!(anonymous, 200 | 404) {
+                wrong.push(format!("{route}: anybody may call it, and is answered {anonymous}"));
+            }
+            continue;
+        };
+        if anonymous != 401 {
+            wrong.push(format!("{route}: without a token {anonymous}"));
+        }
+        for (permission, token) in &callers {
+            let answer = call(&stack, route, Some(token), None).await;
+            let is_refused = answer.status == 403 && answer.text.contains("lacks the permission");
+            let is_let_in = !matches!(answer.status.as_u16(), 401 | 403) && answer.status.as_u16() < 500;
+            let is_right = if needs.contains(permission) { is_let_in } else { is_refused };
+            if !is_right {
+                wrong.push(format!("{route}: with audit:{permission} {} {}", answer.status, answer.text));
+            }
+        }
+        // A tenant that is not among the token's is not found, whatever the caller may do in its own.
+        let other = call(&stack, route, Some(&stranger), Some("acme")).await;
+        let knows_no_tenant = *route == "GET /v1/actions" || *route == "GET /v1/reports";
+        if other.status != 404 && !knows_no_tenant {
+            wrong.push(format!("{route}: with another tenant's token {} {}", other.status, other.text));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    stack.stop().await;
+}
