@@ -21,9 +21,23 @@ use crate::{
 const FIRST_USES: usize = 400;
 /// … and the last. What lies between is neither kept nor counted.
 const LAST_USES: usize = 100;
+/// The same for its steps. A portal that sends one session id for everything must not make an access that grows without end.
+const FIRST_STEPS: usize = 200;
+const LAST_STEPS: usize = 50;
+/// The same for findings and reviews of it.
+const FIRST_AFTERTHOUGHTS: usize = 100;
+const LAST_AFTERTHOUGHTS: usize = 50;
+/// The first decisions that are kept, and the last. A decision holds a reason, which is long.
+const FIRST_DECISIONS: usize = 40;
+const LAST_DECISIONS: usize = 20;
+/// Most events that are kept of an access that outlived its first ones.
+const MOST_CONTINUED: usize = 900;
+/// Most roles of an access, and most findings.
+const MOST_ROLES: usize = 100;
+const MOST_FINDINGS: usize = 200;
 
 /// How much later than a first use a source may say that an access began.
-const TOLERANCE: Duration = Duration::from_secs(60);
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Which access an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -262,6 +276,9 @@ pub struct Access {
     /// Whether it was used more often than is counted.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more_uses: bool,
+    /// Whether it has more steps than are kept.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more_steps: bool,
     /// From when on it was to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Instant>,
@@ -405,7 +422,7 @@ impl Access {
     pub fn of(key: &Key, mut events: Vec<Recorded>) -> Option<Self> {
         events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
         events.dedup_by(|a, b| a.event.id == b.event.id);
-        let more_uses = thin_out(&mut events);
+        let left_out = thin_out(&mut events, Some(key));
         let (own, others): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
         // Somebody who goes on using it does not put off what is missing.
@@ -456,7 +473,8 @@ impl Access {
             first_used_at: None,
             last_used_at: None,
             uses: 0,
-            more_uses,
+            more_uses: left_out.uses,
+            more_steps: left_out.steps,
             starts_at: None,
             ends_at: None,
             ended_at: None,
@@ -516,6 +534,9 @@ impl Access {
                 access.events.push(recorded.event.id.clone());
                 access.take_use(recorded, is_own);
             }
+        }
+        if let Some(surplus) = access.events.len().checked_sub(MOST_CONTINUED) {
+            access.events.drain(..surplus);
         }
         let ended = access.ended_at.is_some() && access.granted_at.is_some();
         access.standing = if ended { Standing::Ended } else { access.standing };
@@ -971,7 +992,27 @@ impl Access {
         self.last_used_at = Some(self.last_used_at.map_or(at, |last| last.max(at)));
     }
 
+    /// Adds what an earlier computation knew and this one cannot see any more, because very many events were left out.
+    pub fn remember(&mut self, was: &Self) {
+        self.more_uses |= was.more_uses;
+        self.more_steps |= was.more_steps;
+        for (id, known) in &was.findings {
+            if self.findings.contains_key(id) || self.findings.len() < MOST_FINDINGS {
+                let rounds = self.findings.entry(id.clone()).or_default();
+                rounds.raised = rounds.raised.max(known.raised);
+                rounds.withdrawn = rounds.withdrawn.max(known.withdrawn);
+            }
+        }
+    }
+
     fn conclude(&mut self) {
+        if self.decisions.len() > FIRST_DECISIONS + LAST_DECISIONS {
+            let last = self.decisions.len() - LAST_DECISIONS;
+            self.decisions.drain(FIRST_DECISIONS..last);
+            self.more_steps = true;
+        }
+        self.roles.truncate(MOST_ROLES);
+        self.misfits.truncate(FIRST_STEPS + LAST_STEPS);
         if self.subject.is_none() {
             self.subject = self.requester.as_ref().filter(|it| it.kind != ActorType::System).map(party);
         }
@@ -1035,16 +1076,42 @@ pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
     (recorded.event.occurred_at, step, recorded.recorded_at, &recorded.event.id)
 }
 
-/// Leaves out uses between the first and the last so many, of events in order; whether any were left out.
-pub fn thin_out(events: &mut Vec<Recorded>) -> bool {
-    let uses = events.iter().filter(|recorded| is_use(&recorded.event)).count();
-    let (mut number, left_out) = (0, FIRST_USES..uses.saturating_sub(LAST_USES));
-    events.retain(|recorded| {
-        let is_kept = !is_use(&recorded.event) || !left_out.contains(&number);
-        number += usize::from(is_use(&recorded.event));
+/// What was left out of very many events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Whether uses were.
+    pub uses: bool,
+    /// Whether steps were.
+    pub steps: bool,
+}
+
+/// Leaves out what stands between the first and the last so many, of events in order: of uses, of steps (those of `own` and those of others
+/// apart), of findings and reviews. Doing so again with more events comes to the same as doing so with all of them at once.
+pub fn thin_out(events: &mut Vec<Recorded>, own: Option<&Key>) -> LeftOut {
+    const BOUNDS: [(usize, usize); 4] = [
+        (FIRST_USES, LAST_USES),
+        (FIRST_STEPS, LAST_STEPS),
+        (FIRST_STEPS, LAST_STEPS),
+        (FIRST_AFTERTHOUGHTS, LAST_AFTERTHOUGHTS),
+    ];
+    let class = |event: &Event| match () {
+        () if is_use(event) => 0,
+        () if is_afterthought(event) => 3,
+        () if own.is_none_or(|own| Key::of(event).as_ref() == Some(own)) => 1,
+        () => 2,
+    };
+    let classes: Vec<usize> = events.iter().map(|recorded| class(&recorded.event)).collect();
+    let mut counts = [0_usize; 4];
+    classes.iter().for_each(|class| counts[*class] += 1);
+    let left_out = |class: usize| BOUNDS[class].0..counts[class].saturating_sub(BOUNDS[class].1);
+    let (mut numbers, mut classes) = ([0; 4], classes.into_iter());
+    events.retain(|_| {
+        let class = classes.next().unwrap_or_default();
+        let is_kept = !left_out(class).contains(&numbers[class]);
+        numbers[class] += 1;
         is_kept
     });
-    !left_out.is_empty()
+    LeftOut { uses: !left_out(0).is_empty(), steps: !left_out(1).is_empty() || !left_out(2).is_empty() }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
@@ -1253,6 +1320,28 @@ mod tests {
         assert_eq!((access.uses, access.more_uses), (499, true));
         assert_eq!((access.first_used_at, access.last_used_at), (Some(at(20)), Some(at(1099))));
         assert!(access.events.iter().any(|id| id.as_str().starts_with("granted")), "steps are all kept");
+    }
+
+    #[test]
+    fn of_very_many_steps_the_first_and_the_last_are_kept_however_they_came() {
+        let approval = |number: i64| {
+            let more = json!({"session": {"id": "s", "scope": "session"}, "reason": "r".repeat(2000), "target": {"name": "shop"}});
+            event(&format!("{}-{number}", "long".repeat(30)), "session.approved", number / 3, "john@acme.example", more)
+        };
+        let all: Vec<Recorded> = (0..3600).map(approval).collect();
+        let at_once = Access::of(&key(), all.clone()).unwrap();
+        assert!(at_once.more_steps && at_once.events.len() == FIRST_STEPS + LAST_STEPS);
+        assert!(serde_json::to_string(&at_once).unwrap().len() < 380_000, "an item holds it");
+        // Batch by batch, the later ones first: each time what was kept and what came.
+        let (mut kept, mut was) = (Vec::new(), None::<Access>);
+        for batch in all.chunks(100).rev() {
+            kept.extend(batch.iter().cloned());
+            let mut access = Access::of(&key(), kept.clone()).unwrap();
+            access.remember(was.as_ref().unwrap_or(&access.clone()));
+            kept.retain(|recorded| access.events.contains(&recorded.event.id));
+            was = Some(access);
+        }
+        assert_eq!(was, Some(at_once));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! it says of people comes from whoever wrote the events, so for each kind of channel it is written as text that nothing there can take
 //! for markup or a mention.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,10 @@ const TEST_RULE: &str = "alert.test";
 /// The rules of alerts that tell what became of a report. No channel asks for them: a saved search names whom it tells.
 const READY_RULE: &str = "report.ready";
 const FAILED_RULE: &str = "report.failed";
+/// The rule of a message that tells of findings of several rules.
+const GROUP_RULE: &str = "findings";
+/// Findings whose sentences such a message holds.
+const GROUP_SENTENCES: usize = 5;
 /// Most characters of a sentence. Slack's texts and Teams' cards take more, and nobody reads that much.
 const LONGEST_SENTENCE: usize = 3000;
 /// SNS takes subjects of fewer than a hundred characters.
@@ -264,9 +268,60 @@ pub struct Alert {
     /// The channel as it was, where it is told that it changed: then the settings do not say how it is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_it_was: Option<Box<Channel>>,
+    /// Of a message that tells of several findings, how many. It is made when it is sent, and never stored.
+    #[serde(skip)]
+    pub count: usize,
+}
+
+impl Kind {
+    /// Whether a message to it tells of several findings. A bus has rules that look at each.
+    pub fn gathers(self) -> bool {
+        match self {
+            Self::Slack | Self::Teams | Self::Sns => true,
+            Self::EventBridge => false,
+        }
+    }
 }
 
 impl Alert {
+    /// Whether one message may tell of both. Subscribers of a topic filter by rule and severity.
+    pub fn goes_with(&self, other: &Self, kind: Kind) -> bool {
+        let is_filtered = matches!(kind, Kind::Sns | Kind::EventBridge);
+        kind.gathers()
+            && self.finding.is_some()
+            && other.finding.is_some()
+            && self.as_it_was == other.as_it_was
+            && (!is_filtered || (&self.rule, self.severity) == (&other.rule, other.severity))
+    }
+
+    /// One message that tells of all of these; the one itself where it is alone.
+    pub fn grouped(tenant: &Tenant, alerts: &[&Self]) -> Option<Self> {
+        let worst = alerts.iter().copied().rev().max_by_key(|alert| alert.severity)?;
+        if alerts.len() == 1 {
+            return Some(worst.clone());
+        }
+        let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
+        alerts.iter().for_each(|alert| *rules.entry(&alert.rule).or_default() += 1);
+        let rule = if rules.len() == 1 { worst.rule.clone() } else { GROUP_RULE.to_owned() };
+        let mut rules: Vec<(&str, usize)> = rules.into_iter().collect();
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let listed: Vec<String> = rules.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
+        let severity = worst.severity.map_or_else(String::new, |severity| format!(", {} at most", severity.as_str()));
+        let first: Vec<&str> = std::iter::once(worst)
+            .chain(alerts.iter().copied().filter(|alert| alert.id != worst.id))
+            .take(GROUP_SENTENCES)
+            .map(|alert| alert.sentence.as_str())
+            .collect();
+        let more = match alerts.len() - first.len() {
+            0 => String::new(),
+            more => format!(" And {more} more."),
+        };
+        let head =
+            escaped(&format!("{} findings in the trail of {tenant}{severity}: {}.", alerts.len(), listed.join(", ")));
+        let sentence = shortened(format!("{head} {}{more}", first.join(" ")));
+        Some(Self { count: alerts.len(), finding: None, rule, sentence, ..worst.clone() })
+    }
+
     /// What the channels that want it are told of a finding; nothing where the event raises none. `now` is when they are queued. Of what weakens the
     /// trail `channels` are those that there were before.
     pub fn of_finding(recorded: &Recorded, channels: &[Channel], now: Instant) -> Vec<(Self, Kind)> {
@@ -294,6 +349,7 @@ impl Alert {
             occurred_at: event.occurred_at,
             queued_at: now,
             as_it_was: is_weakening.then(|| Box::new(channel.clone())),
+            count: 0,
         };
         wanting.map(|channel| (alert(channel), channel.way.kind())).collect()
     }
@@ -313,6 +369,7 @@ impl Alert {
             occurred_at: event.occurred_at,
             queued_at: now,
             as_it_was: None,
+            count: 0,
         }
     }
 
@@ -335,6 +392,7 @@ impl Alert {
             occurred_at: now,
             queued_at: now,
             as_it_was: None,
+            count: 0,
         }
     }
 
@@ -347,12 +405,14 @@ impl Alert {
                 Some(export) => format!("{page}/#/activity/downloads?export={}", coded(export)),
                 None => format!("{page}/#/activity/downloads"),
             },
+            About::Findings => format!("{page}/#/findings"),
             About::Test => format!("{page}/"),
         })
     }
 
     fn about(&self) -> About<'_> {
         match (&self.finding, self.rule.as_str()) {
+            _ if self.count > 0 => About::Findings,
             (Some(finding), _) => About::Finding(finding),
             (None, READY_RULE) => About::Report { is_ready: true },
             (None, FAILED_RULE) => About::Report { is_ready: false },
@@ -365,6 +425,8 @@ impl Alert {
 enum About<'a> {
     /// A finding, by its id.
     Finding(&'a str),
+    /// Several findings.
+    Findings,
     /// A report, ready or not.
     Report { is_ready: bool },
     /// Nothing but the channel.
@@ -530,7 +592,7 @@ pub fn for_eventbridge(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> Bu
     let detail = told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     BusEvent {
         detail_type: match alert.about() {
-            About::Finding(_) => "Finding raised",
+            About::Finding(_) | About::Findings => "Finding raised",
             About::Report { is_ready: true } => "Report ready",
             About::Report { is_ready: false } => "Report failed",
             About::Test => "Test message",
@@ -544,6 +606,7 @@ fn title(alert: &Alert) -> String {
     let severity = alert.severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
     match alert.about() {
         About::Finding(_) => escaped(&format!("Jit Audit: finding {}{severity}", alert.rule)),
+        About::Findings => format!("Jit Audit: {} findings{severity}", alert.count),
         About::Report { is_ready: true } => "Jit Audit: a report is ready".to_owned(),
         About::Report { is_ready: false } => "Jit Audit: a report could not be made".to_owned(),
         About::Test => "Jit Audit: test message".to_owned(),
@@ -608,27 +671,16 @@ impl Progress {
         Self { kind, state: State::Sent, attempts: self.attempts + 1, error: None, sent_at: Some(now) }
     }
 
-    /// After a try that did not; and how long to wait for the next, unless it is given up. `jitter` shortens a pause by up to its half.
-    pub fn refused(
-        &self,
-        alert: &Alert,
-        refusal: &Refusal,
-        now: Instant,
-        jitter: impl FnOnce(Duration) -> Duration,
-    ) -> (Self, Option<Duration>) {
-        let attempts = self.attempts + 1;
+    /// After a try that did not: it waits for the next, or is given up.
+    #[must_use]
+    pub fn refused(&self, alert: &Alert, refusal: &Refusal, now: Instant) -> Self {
         let is_over = now >= alert.queued_at.plus(PATIENCE);
-        let (state, error, pause) = match (refusal.is_final, is_over) {
-            (true, _) => (State::Failed, refusal.error.clone(), None),
-            (false, true) => (State::Failed, format!("given up after a day: {}", refusal.error), None),
-            (false, false) => {
-                let pause = longest_pause(attempts);
-                let pause = pause - jitter(pause / 2);
-                let asked = refusal.retry_after.unwrap_or_default().min(LONGEST_ASKED);
-                (State::Waiting, refusal.error.clone(), Some(pause.max(asked)))
-            }
+        let (state, error) = match (refusal.is_final, is_over) {
+            (true, _) => (State::Failed, refusal.error.clone()),
+            (false, true) => (State::Failed, format!("given up after a day: {}", refusal.error)),
+            (false, false) => (State::Waiting, refusal.error.clone()),
         };
-        (Self { state, attempts, error: Some(error), ..self.clone() }, pause)
+        Self { state, attempts: self.attempts + 1, error: Some(error), ..self.clone() }
     }
 
     /// Given up without a try.
@@ -640,6 +692,15 @@ impl Progress {
 
 /// The longest that a channel may ask to be left alone.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+impl Refusal {
+    /// How long a channel is left alone that did not take so many messages in a row. `jitter` shortens a pause by up to its half.
+    pub fn pause(&self, failures: u32, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
+        let pause = longest_pause(failures);
+        let pause = pause - jitter(pause / 2);
+        pause.max(self.retry_after.unwrap_or_default().min(LONGEST_ASKED))
+    }
+}
 
 /// The pause after so many tries: 5 s, twice as long each time, a quarter of an hour at most.
 fn longest_pause(attempts: u32) -> Duration {
@@ -683,6 +744,7 @@ pub fn answered(alert: Alert, progress: Progress) -> Answered {
         occurred_at: _,
         queued_at,
         as_it_was: _,
+        count: _,
     } = alert;
     let Progress { kind, state, attempts, error, sent_at } = progress;
     Answered { id, channel, kind, finding, export, rule, severity, state, attempts, error, queued_at, sent_at }
@@ -1033,10 +1095,11 @@ mod tests {
         let none = |_| Duration::ZERO;
         let (mut progress, mut now, mut pauses) = (Progress::waiting(Kind::Slack), told.queued_at, Vec::new());
         loop {
-            let (next, pause) = progress.refused(&told, &down, now, none);
-            progress = next;
-            let Some(pause) = pause else { break };
-            assert_eq!(progress.state, State::Waiting);
+            progress = progress.refused(&told, &down, now);
+            if progress.state == State::Failed {
+                break;
+            }
+            let pause = down.pause(progress.attempts, none);
             pauses.push(pause.as_secs());
             now = now.plus(pause);
         }
@@ -1045,15 +1108,41 @@ mod tests {
         assert!(now >= told.queued_at.plus(PATIENCE) && now <= told.queued_at.plus(PATIENCE * 2));
         assert_eq!((progress.state, progress.error.as_deref()), (State::Failed, Some("given up after a day: 503")));
         // Chance shortens a pause by half at most, and what a channel asks for is the least.
-        let (_, pause) = Progress::waiting(Kind::Sns).refused(&told, &down, at(2), |most| most);
-        assert_eq!(pause, Some(Duration::from_millis(2500)));
+        assert_eq!(down.pause(1, |most| most), Duration::from_millis(2500));
         for (asked, seconds) in [(7, 7), (1, 5), (999_999, 3600)] {
             let asks = Refusal { retry_after: Some(Duration::from_secs(asked)), ..down.clone() };
-            let (_, pause) = Progress::waiting(Kind::Slack).refused(&told, &asks, at(2), none);
-            assert_eq!(pause, Some(Duration::from_secs(seconds)));
+            assert_eq!(asks.pause(1, none), Duration::from_secs(seconds));
         }
         let gone = Refusal { is_final: true, ..down };
-        let (progress, pause) = Progress::waiting(Kind::Slack).refused(&told, &gone, at(2), none);
-        assert_eq!((progress.state, progress.attempts, pause), (State::Failed, 1, None));
+        let progress = Progress::waiting(Kind::Slack).refused(&told, &gone, at(2));
+        assert_eq!((progress.state, progress.attempts), (State::Failed, 1));
+    }
+
+    #[test]
+    fn findings_that_wait_together_are_one_message() {
+        let alerts: Vec<Alert> =
+            (0..7).map(|number| Alert { id: format!("{number}"), ..alert("MSP", "late") }).collect();
+        let mut alerts = alerts;
+        alerts[3].rule = "use.outside_window".to_owned();
+        alerts[3].severity = Some(Severity::Critical);
+        let all: Vec<&Alert> = alerts.iter().collect();
+        let one = Alert::grouped(&tenant(), &all).unwrap();
+        assert!(
+            one.sentence.starts_with(
+                "7 findings in the trail of acme, critical at most: 6 revocation.overdue, 1 use.outside_window. Finding"
+            ),
+            "{}",
+            one.sentence
+        );
+        assert!(one.sentence.ends_with(" And 2 more."), "{}", one.sentence);
+        assert_eq!(one.link(Some("https://a.example")).unwrap(), "https://a.example/#/findings");
+        assert_eq!(for_sns(&tenant(), &one, None).subject, "Jit Audit: 7 findings, critical");
+        assert_eq!(Alert::grouped(&tenant(), &all[..1]).as_ref(), Some(&alerts[0]));
+        assert_eq!(Alert::grouped(&tenant(), &[]), None);
+        let goes = |kind| (alerts[0].goes_with(&alerts[1], kind), alerts[0].goes_with(&alerts[3], kind));
+        assert_eq!(
+            (goes(Kind::Slack), goes(Kind::Sns), goes(Kind::EventBridge)),
+            ((true, true), (true, false), (false, false))
+        );
     }
 }

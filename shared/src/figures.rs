@@ -1,9 +1,10 @@
-//! Figures: what the accesses that were asked for on one day come to. They are computed anew for a day that changed, and reports over a
-//! range add days up.
+//! Figures: what the accesses that were asked for on one day come to. A row changes by the difference between what an access added to it before
+//! and what it adds now, and reports over a range add days up.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     accesses::{self, Access, Verdict},
@@ -11,11 +12,10 @@ use crate::{
     folding::fold,
 };
 
-/// Most bytes of one part: an item takes 400 KB, and names are kept twice there at most.
-const PART_BYTES: usize = 250_000;
-
 /// Most times that a row holds.
 const MOST_TIMES: usize = 1000;
+/// Most rows that one access adds to: all of them change in one transaction with it.
+const MOST_ROWS: usize = 40;
 
 /// How often one person asked for one thing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,15 +58,6 @@ pub enum Row {
     Demand(Demand),
     /// Of approvals.
     Approvals(Approvals),
-}
-
-/// A part of a day.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Part {
-    /// How many parts the day has; told in the first.
-    pub parts: usize,
-    /// Its rows.
-    pub rows: Vec<Row>,
 }
 
 /// The figures of a day being put together.
@@ -115,12 +106,102 @@ impl Figures {
             row.decisions += 1;
             row.denied += u32::from(decision.verdict == Verdict::Denied);
         }
+        self.approvals.values_mut().for_each(|row| row.took_ms.sort_unstable());
     }
 
-    /// The rows they come to.
-    pub fn rows(self) -> Vec<Row> {
-        let demand = self.demand.into_values().map(Row::Demand);
-        demand.chain(self.approvals.into_values().map(Row::Approvals)).collect()
+    /// The rows they come to, by their keys.
+    pub fn rows(self) -> BTreeMap<String, Row> {
+        let demand = self.demand.into_iter().map(|(key, row)| (row_key("d", &key), Row::Demand(row)));
+        let approvals = self.approvals.into_iter().map(|(key, row)| (row_key("a", &key), Row::Approvals(row)));
+        demand.chain(approvals).collect()
+    }
+}
+
+/// What one access adds to the rows of its day, by their keys.
+pub fn contribution(access: &Access) -> BTreeMap<String, Row> {
+    let mut figures = Figures::default();
+    figures.add(access);
+    figures.rows().into_iter().take(MOST_ROWS).collect()
+}
+
+/// The key of a row among those of its day. Names are too long for a key.
+fn row_key(kind: &str, (a, b): &(String, String)) -> String {
+    let mut hash = Sha256::new();
+    for part in [a, b] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let hex = hash.finalize().iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    format!("{kind}{hex}")
+}
+
+impl Row {
+    /// The row with what another adds to it. Both are of one key.
+    #[must_use]
+    pub fn with(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Demand(row), Self::Demand(other)) => Self::Demand(Demand {
+                requests: row.requests.saturating_add(other.requests),
+                granted: row.granted.saturating_add(other.granted),
+                used: row.used.saturating_add(other.used),
+                ..row
+            }),
+            (Self::Approvals(mut row), Self::Approvals(other)) => {
+                row.took_ms.extend(other.took_ms.iter().take(MOST_TIMES - row.took_ms.len().min(MOST_TIMES)));
+                row.took_ms.sort_unstable();
+                Self::Approvals(Approvals {
+                    decisions: row.decisions.saturating_add(other.decisions),
+                    denied: row.denied.saturating_add(other.denied),
+                    ..row
+                })
+            }
+            (row, _) => row,
+        }
+    }
+
+    /// The row without what another added to it.
+    #[must_use]
+    pub fn without(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Demand(row), Self::Demand(other)) => Self::Demand(Demand {
+                requests: row.requests.saturating_sub(other.requests),
+                granted: row.granted.saturating_sub(other.granted),
+                used: row.used.saturating_sub(other.used),
+                ..row
+            }),
+            (Self::Approvals(mut row), Self::Approvals(other)) => {
+                for took in &other.took_ms {
+                    if let Some(place) = row.took_ms.iter().position(|it| it == took) {
+                        row.took_ms.remove(place);
+                    }
+                }
+                Self::Approvals(Approvals {
+                    decisions: row.decisions.saturating_sub(other.decisions),
+                    denied: row.denied.saturating_sub(other.denied),
+                    ..row
+                })
+            }
+            (row, _) => row,
+        }
+    }
+
+    /// Whether nothing adds to it any more.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Demand(row) => row.requests == 0,
+            Self::Approvals(row) => row.decisions == 0,
+        }
+    }
+
+    /// Whether both say the same but for how names are written.
+    pub fn counts_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Demand(a), Self::Demand(b)) => (a.requests, a.granted, a.used) == (b.requests, b.granted, b.used),
+            (Self::Approvals(a), Self::Approvals(b)) => {
+                (a.decisions, a.denied, &a.took_ms) == (b.decisions, b.denied, &b.took_ms)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -129,25 +210,6 @@ pub fn person_of(access: &Access) -> String {
     let of = |party: &Party| party.email.clone().unwrap_or_else(|| party.shown().to_owned());
     let requester = access.requester.as_ref().map(accesses::party);
     access.subject.as_ref().map(of).or_else(|| requester.as_ref().map(of)).unwrap_or_default()
-}
-
-/// A day's rows in parts that items can hold.
-pub fn parts(rows: Vec<Row>) -> Vec<Part> {
-    let (mut parts, mut bytes) = (vec![Part::default()], 0);
-    for row in rows {
-        let size = serde_json::to_string(&row).map_or(0, |text| text.len());
-        bytes += size;
-        if bytes > PART_BYTES {
-            parts.push(Part::default());
-            bytes = size;
-        }
-        if let Some(part) = parts.last_mut() {
-            part.rows.push(row);
-        }
-    }
-    let count = parts.len();
-    parts[0].parts = count;
-    parts
 }
 
 /// The value below which `share` of a sorted list lies: the nearest rank.

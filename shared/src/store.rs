@@ -9,6 +9,7 @@
 //! | [`listing`] | which events, in which order, through which index |
 //! | [`days`] | on which days does a tenant have events |
 //! | [`feed`] | what was recorded since a place |
+//! | [`late`] | which events may a reader of the feed have missed |
 //! | [`plan`] | which index is the narrowest that cannot miss one |
 //! | [`search`] | which events meet this filter and these words |
 //! | `taken` | which events were refused, as another sender's event has their id |
@@ -19,6 +20,7 @@
 //! | [`windows`] | which windows does an event open or end; what is due; who works on it |
 //! | [`orders`] | which orders to end windows are there; how far is each; whom did it end |
 //! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
+//! | [`figures`] | what do the accesses of a day come to |
 //! | [`follow`] | which accesses and findings do these events change |
 //! | [`dispositions`] | who may disposition a finding |
 //! | [`readings`] | who read what |
@@ -36,10 +38,12 @@ pub mod dispositions;
 pub mod document;
 pub mod exports;
 pub mod feed;
+mod figures;
 pub mod follow;
 pub mod insert;
 pub mod item;
 pub mod keys;
+pub mod late;
 pub mod listing;
 pub mod orders;
 pub mod outbox;

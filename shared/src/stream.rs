@@ -19,7 +19,7 @@ use crate::{
     ijson::FieldError,
     instant::Instant,
     ocsf::ocsf,
-    store::keys::Position,
+    store::keys::{FeedPlace, Position},
     zone::{self, Bound},
 };
 
@@ -280,24 +280,50 @@ pub struct Limits {
 }
 
 impl Shape {
-    /// An event in this shape, as JSON on one line.
-    pub fn written(self, recorded: &Recorded) -> String {
-        match self {
-            Self::Native => serde_json::to_string(recorded).unwrap_or_default(),
-            Self::Ocsf => ocsf(recorded).to_string(),
+    /// An event in this shape, as JSON on one line. One that comes late says so.
+    pub fn written(self, recorded: &Recorded, is_late: bool) -> String {
+        let late = LateEvent { recorded, late: true };
+        match (self, is_late) {
+            (Self::Native, false) => serde_json::to_string(recorded).unwrap_or_default(),
+            (Self::Native, true) => serde_json::to_string(&late).unwrap_or_default(),
+            (Self::Ocsf, false) => ocsf(recorded).to_string(),
+            (Self::Ocsf, true) => {
+                let mut event = ocsf(recorded);
+                event["unmapped"] = json!(late);
+                event.to_string()
+            }
         }
     }
 }
 
-/// Events for a target, in the order they were recorded.
+/// An event that comes late, as it is answered.
+#[derive(Serialize)]
+struct LateEvent<'r> {
+    #[serde(flatten)]
+    recorded: &'r Recorded,
+    late: bool,
+}
+
+/// An event for a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// When it was recorded.
+    pub at: Instant,
+    /// The place in the feed behind it.
+    pub place: FeedPlace,
+    /// The event as it is sent.
+    pub json: String,
+}
+
+/// Events for a target, in the order of the feed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// Those that are wanted: where each stands, and its JSON.
-    pub events: Vec<(Position, String)>,
+    /// Those that are wanted.
+    pub events: Vec<Sent>,
     /// Bytes of that.
     pub bytes: usize,
     /// How far the trail was looked at, those that are not wanted included.
-    pub place: Option<Position>,
+    pub place: Option<FeedPlace>,
 }
 
 impl Batch {
@@ -307,10 +333,10 @@ impl Batch {
     }
 
     /// Takes one.
-    pub fn push(&mut self, position: Position, json: String) {
-        self.bytes += json.len();
-        self.place = Some(position.clone());
-        self.events.push((position, json));
+    pub fn push(&mut self, event: Sent) {
+        self.bytes += event.json.len();
+        self.place = Some(event.place.clone());
+        self.events.push(event);
     }
 
     /// The body of a POST: `{"stream": …, "tenant": …, "events": […]}`.
@@ -318,11 +344,11 @@ impl Batch {
         let mut body = String::with_capacity(self.bytes + self.events.len() + 200);
         // Writing to a string does not fail.
         let _ = write!(body, "{{\"stream\":{},\"tenant\":\"{tenant}\",\"events\":[", Value::from(stream));
-        for (place, (_, json)) in self.events.iter().enumerate() {
+        for (place, event) in self.events.iter().enumerate() {
             if place > 0 {
                 body.push(',');
             }
-            body.push_str(json);
+            body.push_str(&event.json);
         }
         body.push_str("]}");
         body
@@ -331,8 +357,8 @@ impl Batch {
     /// The lines of a file.
     pub fn lines(&self) -> String {
         let mut lines = String::with_capacity(self.bytes + self.events.len());
-        for (_, json) in &self.events {
-            lines.push_str(json);
+        for event in &self.events {
+            lines.push_str(&event.json);
             lines.push('\n');
         }
         lines
@@ -382,8 +408,7 @@ pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &str) -> Stri
 /// The key of a file: tenant, stream, UTC day of recording, the moment of its first event, and a hash of what it holds, so that nothing ever
 /// replaces a file by another. Of the stream's id, what a key can hold and, where that is not all of it, a hash.
 pub fn file_key(tenant: &Tenant, stream: &str, batch: &Batch) -> Option<String> {
-    let (first, _) = batch.events.first()?;
-    let at = first.at.to_string();
+    let at = batch.events.first()?.at.to_string();
     let moment = at.replace([':', '-', '.'], "");
     let hash = message_id(batch.lines().as_bytes());
     Some(format!("{}/day={}/{moment}-{}.jsonl.gz", folder(tenant, stream), at.get(..10)?, hash.get(4..20)?))
@@ -408,6 +433,9 @@ pub struct Progress {
     /// The place; none before the first event.
     #[serde(default, with = "position")]
     pub place: Option<Position>,
+    /// The number of the last late event that was sent or is not wanted; none before the list was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<u64>,
     /// Events that the target has taken since the beginning.
     #[serde(default)]
     pub sent: u64,
@@ -505,6 +533,7 @@ impl Progress {
         if self.begun_at != Some(stream.begun_at) {
             self.begun_at = Some(stream.begun_at);
             self.place = None;
+            self.late = None;
             self.sent = 0;
             self.most = None;
         }
@@ -512,8 +541,9 @@ impl Progress {
     }
 
     /// The place that what follows stands behind.
-    pub fn after(&self, stream: &Stream) -> Position {
-        self.place.clone().unwrap_or_else(|| Position::before(stream.from))
+    pub fn after(&self, stream: &Stream) -> FeedPlace {
+        let position = self.place.clone().unwrap_or_else(|| Position::before(stream.from));
+        FeedPlace { position, late: self.late }
     }
 
     /// The limits of the next batch.
@@ -523,8 +553,11 @@ impl Progress {
     }
 
     /// The target took `count` events, and all up to `place` is done.
-    pub fn took(&mut self, count: usize, place: Option<Position>, now: Instant) {
-        self.place = place.max(self.place.take());
+    pub fn took(&mut self, count: usize, place: Option<FeedPlace>, now: Instant) {
+        if let Some(FeedPlace { position, late }) = place {
+            self.place = Some(position).max(self.place.take());
+            self.late = late.max(self.late);
+        }
         if count > 0 {
             self.sent += u64::try_from(count).unwrap_or(u64::MAX);
             self.last_sent_at = Some(now);
@@ -665,6 +698,10 @@ mod tests {
         Position { at: at(seconds), id: EventId::new("e").unwrap() }
     }
 
+    fn sent(seconds: i64, json: &str) -> Sent {
+        Sent { at: at(seconds), place: position(seconds).into(), json: json.to_owned() }
+    }
+
     #[test]
     fn what_is_wrong_with_a_stream_is_named() {
         let secrets = r#""secrets": ["secretsmanager:siem"]"#;
@@ -720,16 +757,17 @@ mod tests {
     fn a_place_moves_on_and_a_replay_begins_anew() {
         let stream = stream(0);
         let mut progress = Progress::default().of(&stream);
-        assert_eq!(progress.after(&stream), Position::before(at(0)));
-        progress.took(3, Some(position(5)), at(6));
-        progress.took(0, Some(position(4)), at(7));
-        assert_eq!((progress.after(&stream), progress.sent, progress.last_sent_at), (position(5), 3, Some(at(6))));
+        assert_eq!(progress.after(&stream), Position::before(at(0)).into());
+        progress.took(3, Some(FeedPlace { position: position(5), late: Some(7) }), at(6));
+        progress.took(0, Some(position(4).into()), at(7));
+        let place = FeedPlace { position: position(5), late: Some(7) };
+        assert_eq!((progress.after(&stream), progress.sent, progress.last_sent_at), (place, 3, Some(at(6))));
         let stored: Progress = serde_json::from_str(&serde_json::to_string(&progress).unwrap()).unwrap();
         assert_eq!(stored, progress);
         assert_eq!(progress.clone().of(&stream), progress);
         let replayed = Stream { from: at(2), begun_at: at(50), replays: 1, ..stream };
         let again = progress.of(&replayed);
-        assert_eq!((again.after(&replayed), again.sent), (Position::before(at(2)), 0));
+        assert_eq!((again.after(&replayed), again.sent), (Position::before(at(2)).into(), 0));
     }
 
     #[test]
@@ -750,9 +788,9 @@ mod tests {
         assert_eq!(progress.most, Some(4));
         progress.paused_at = Some(at(5));
         assert!(!progress.is_to_be_paused() && !progress.goes_on_again());
-        progress.took(1, Some(position(1)), at(30));
+        progress.took(1, Some(position(1).into()), at(30));
         assert_eq!(progress.most, Some(4));
-        progress.took(4, Some(position(2)), at(31));
+        progress.took(4, Some(position(2).into()), at(31));
         assert_eq!(progress.most, Some(5));
         assert!(progress.goes_on_again() && progress.error.is_none() && progress.failing_since.is_none());
     }
@@ -779,11 +817,11 @@ mod tests {
         let tenant = Tenant::new("acme").unwrap();
         let mut batch = Batch::default();
         assert_eq!(file_key(&tenant, "lake", &batch), None);
-        batch.push(position(0), "{}".into());
+        batch.push(sent(0, "{}"));
         let key = file_key(&tenant, "lake", &batch).unwrap();
         assert!(key.starts_with("tenant=acme/stream=lake/day=2026-11-22/20261122T002607000Z-"), "{key}");
         assert!(key.ends_with(".jsonl.gz"));
-        batch.push(position(1), "{}".into());
+        batch.push(sent(1, "{}"));
         assert_ne!(file_key(&tenant, "lake", &batch).unwrap(), key);
         assert_eq!(batch.body(&tenant, "a\"b"), r#"{"stream":"a\"b","tenant":"acme","events":[{},{}]}"#);
         let strange = folder(&tenant, "../x y");
@@ -795,9 +833,9 @@ mod tests {
         let limits = Limits { events: 2, bytes: 10 };
         let mut batch = Batch::default();
         assert!(batch.has_room(99, limits));
-        batch.push(position(0), "12345678".into());
+        batch.push(sent(0, "12345678"));
         assert!(batch.has_room(2, limits) && !batch.has_room(3, limits));
-        batch.push(position(1), "1".into());
+        batch.push(sent(1, "1"));
         assert!(!batch.has_room(1, limits));
     }
 }

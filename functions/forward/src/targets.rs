@@ -15,8 +15,7 @@ use shared::{
     instant::Instant,
     outbound::{NoAnswer, Outbound},
     secrets::{Purpose, Secrets},
-    store::keys::Position,
-    stream::{self, Batch, Limits, Refusal, Target},
+    stream::{self, Batch, Limits, Refusal, Sent, Target},
 };
 use tokio::time::Instant as Deadline;
 
@@ -91,13 +90,13 @@ impl Targets {
                 let mut taken = 0;
                 while taken < batch.events.len() {
                     let mut call = Batch::default();
-                    for (position, json) in &batch.events[taken..] {
-                        if !call.has_room(json.len(), PUT_EVENTS) {
+                    for event in &batch.events[taken..] {
+                        if !call.has_room(event.json.len(), PUT_EVENTS) {
                             break;
                         }
-                        call.push(position.clone(), json.clone());
+                        call.push(event.clone());
                     }
-                    let events: Vec<_> = call.events.iter().map(|(position, json)| bus_event(json, position)).collect();
+                    let events: Vec<_> = call.events.iter().map(bus_event).collect();
                     let said = self.aws.put_events(&self.bus, &events).await;
                     let said = said.map_err(|error| NotTaken { taken, refusal: of_aws(error) })?;
                     taken += said.iter().take_while(|code| code.is_none()).count();
@@ -197,11 +196,11 @@ impl Targets {
     }
 }
 
-fn bus_event(json: &str, position: &Position) -> BusEvent {
+fn bus_event(event: &Sent) -> BusEvent {
     BusEvent {
         detail_type: "Audit event",
-        detail: serde_json::from_str::<Value>(json).unwrap_or_default(),
-        time: position.at,
+        detail: serde_json::from_str::<Value>(&event.json).unwrap_or_default(),
+        time: event.at,
     }
 }
 

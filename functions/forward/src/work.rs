@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use shared::{
     chance,
-    event::{Recorded, Tenant},
+    event::Tenant,
     instant::Instant,
     store::{
         ReadError, Trail,
-        feed::Wants,
-        keys::Position,
-        listing::{Listing, Pace},
+        feed::{Fed, FeedReader, Wants},
+        keys::{FeedPlace, Position},
+        listing::Pace,
         streams::{Due, Next, StoredStream},
     },
-    stream::{Batch, Limits, Progress, Shape, Stream, Target, TestState},
+    stream::{Batch, Limits, Progress, Sent, Shape, Stream, Target, TestState},
 };
 use tokio::time::{Instant as Deadline, sleep};
 
@@ -349,15 +349,16 @@ impl Run<'_> {
         let begun = stored.progress.clone().of(stream);
         let wants = stored.wants()?;
         let limits = begun.limits(stream);
-        let listing = trail.feed(&begun.after(stream), &wants, Pace::All);
-        let mut reader = Reader { listing, wants: &wants, shape: stream.shape, limits, carried: None };
-        let end = Position::before(trail.feed_end());
+        let feed = trail.feed(&begun.after(stream), &wants, Pace::All);
+        let mut reader = Reader { feed, wants: &wants, shape: stream.shape, limits, carried: None };
+        let end = FeedPlace { position: Position::before(trail.feed_end()), late: None };
         let mut batch = reader.gather().await?;
         loop {
             let Some(place) = batch.place.clone() else {
                 // Nothing is left, and nothing that the target did not take. That it was looked at up to here spares the next look days that
                 // hold nothing.
-                let is_far = Some(&end) > begun.place.as_ref() && begun.after(stream).at.plus(IDLE) < end.at;
+                let is_far = Some(&end.position) > begun.place.as_ref()
+                    && begun.after(stream).position.at.plus(IDLE) < end.position.at;
                 if is_far || begun.attempts > 0 {
                     let passed = |progress: &mut Progress| {
                         of(progress, stream).took(0, Some(end.clone()), trail.now);
@@ -386,7 +387,7 @@ impl Run<'_> {
                     let error = &refusal.error;
                     tracing::warn!(%error, "stream {} of {}: {error}", self.id, self.tenant);
                     let done = taken.checked_sub(1).and_then(|last| batch.events.get(last));
-                    (taken, done.map(|(place, _)| place.clone()), Some(refusal))
+                    (taken, done.map(|event| event.place.clone()), Some(refusal))
                 }
             };
             let change = |progress: &mut Progress| {
@@ -430,39 +431,44 @@ fn of<'p>(progress: &'p mut Progress, stream: &Stream) -> &'p mut Progress {
 
 /// Reads the trail batch by batch.
 struct Reader<'t> {
-    listing: Listing<'t>,
+    feed: FeedReader<'t>,
     wants: &'t Wants,
     shape: Shape,
     limits: Limits,
     /// What did not fit into the last batch.
-    carried: Option<Recorded>,
+    carried: Option<Fed>,
 }
 
 impl Reader<'_> {
     /// The next batch; one without a place at the end.
     async fn gather(&mut self) -> Result<Batch, ReadError> {
         let (begun, mut batch) = (Deadline::now(), Batch::default());
+        let before = self.feed.place().clone();
         loop {
-            let recorded = match self.carried.take() {
+            let fed = match self.carried.take() {
                 Some(carried) => carried,
-                None => match self.listing.next().await? {
-                    Some(recorded) => recorded,
-                    None => return Ok(batch),
+                None => match self.feed.next().await? {
+                    Some(fed) => fed,
+                    None => {
+                        // What was only passed over is done too.
+                        let passed = Some(self.feed.place()).filter(|place| **place != before);
+                        batch.place = batch.place.or(passed.cloned());
+                        return Ok(batch);
+                    }
                 },
             };
-            let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
-            if !self.wants.wants(&recorded) {
-                batch.place = Some(position);
+            let Fed { recorded, is_late, place } = &fed;
+            if !self.wants.wants(recorded) {
+                batch.place = Some(place.clone());
             } else {
-                let json = self.shape.written(&recorded);
+                let (at, json) = (recorded.recorded_at, self.shape.written(recorded, *is_late));
                 // A file holds events of one day.
-                let is_of_day =
-                    batch.events.first().is_none_or(|(it, _)| it.at.day_number() == position.at.day_number());
+                let is_of_day = batch.events.first().is_none_or(|it| it.at.day_number() == at.day_number());
                 if !is_of_day || !batch.has_room(json.len(), self.limits) {
-                    self.carried = Some(recorded);
+                    self.carried = Some(fed);
                     return Ok(batch);
                 }
-                batch.push(position, json);
+                batch.push(Sent { at, place: place.clone(), json });
             }
             if begun.elapsed() >= GATHERING {
                 return Ok(batch);

@@ -5,11 +5,17 @@ use shared::{
     api::Parameters,
     cursor::Binding,
     filter::{Filter, FreeText},
-    ocsf::ocsf,
     paging::{TIME_FOR_ONE_READ, limit},
     problem::Problem,
     reader::Reader,
-    store::{Trail, feed::Wants, keys::Position, listing::Pace, readings::Question},
+    store::{
+        Trail,
+        feed::{Fed, Wants},
+        keys::{FeedPlace, Position},
+        listing::Pace,
+        readings::Question,
+    },
+    stream::Shape,
 };
 use tokio::time::Instant as Deadline;
 
@@ -30,31 +36,31 @@ pub async fn feed(
         words: parameters.read_as("q", FreeText::read)?,
         include_service: parameters.flag("include_service")?.unwrap_or(false),
     };
-    let is_ocsf = parameters.read_as("shape", |text| match text {
-        "native" => Ok(false),
-        "ocsf" => Ok(true),
+    let shape = parameters.read_as("shape", |text| match text {
+        "native" => Ok(Shape::Native),
+        "ocsf" => Ok(Shape::Ocsf),
         _ => Err(format!("{text:?} must be native or ocsf")),
     })?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.feed_end();
     let after = match parameters.get("after") {
-        None => Position::before(trail.oldest()),
-        Some("now") => Position::before(end),
+        None => FeedPlace { position: Position::before(trail.oldest()), late: Some(0) },
+        Some("now") => Position::before(end).into(),
         Some(cursor) => binding.position(cursor)?,
     };
     let question =
         Question { action: "audit.followed", of: None, parameters: parameters.identity(&["after", "limit"]) };
-    let page = page(trail, after, &wants, is_ocsf == Some(true), limit, &binding);
+    let page = page(trail, after, &wants, shape.unwrap_or(Shape::Native), limit, &binding);
     trail.on_record(reader.caller, question, page).await
 }
 
 /// A page of it.
 async fn page(
     trail: &Trail<'_>,
-    after: Position,
+    after: FeedPlace,
     wants: &Wants,
-    is_ocsf: bool,
+    shape: Shape,
     limit: usize,
     binding: &Binding<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -62,25 +68,21 @@ async fn page(
     let is_narrow = wants.filter.is_some() || wants.words.is_some();
     let pace = if is_narrow { Pace::Megabytes } else { Pace::Items(limit) };
     let mut events = trail.feed(&after, wants, pace);
-    let mut page = Page::open();
+    let (mut page, mut place) = (Page::open(), after);
     let next = loop {
         if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
-            break events.position.unwrap_or(after);
+            break place;
         }
-        let Some(recorded) = events.next().await? else {
+        let Some(Fed { recorded, is_late, place: behind }) = events.next().await? else {
             // All before the end is read, so the next call need not look there again.
-            break Position::before(end).max(after);
+            let FeedPlace { position, late } = events.place().clone();
+            break FeedPlace { position: Position::before(end).max(position), late };
         };
-        let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
-        let fits = match (wants.wants(&recorded), is_ocsf) {
-            (false, _) => true,
-            (true, true) => page.push(&ocsf(&recorded), position)?,
-            (true, false) => page.push(&recorded, position)?,
-        };
-        if !fits {
+        if wants.wants(&recorded) && !page.push_text(&shape.written(&recorded, is_late)) {
             // It did not fit: the next page begins with it.
-            break page.last().unwrap_or(after);
+            break place;
         }
+        place = behind;
     };
     Ok(page.finish(Some(&binding.cursor(&next)), None))
 }

@@ -34,18 +34,26 @@ impl Page {
     /// 500 where it is not to be written as JSON, which no event of the trail is.
     pub fn push(&mut self, event: &impl Serialize, position: Position) -> Result<bool, Problem> {
         let text = serde_json::to_string(event).map_err(|error| Problem::internal(&error))?;
-        let escaped = api::escaped_len(&text) + 1;
+        let fits = self.push_text(&text);
+        if fits {
+            self.last = Some(position);
+        }
+        Ok(fits)
+    }
+
+    /// Adds an event as it is written; false where it does not fit any more.
+    pub fn push_text(&mut self, text: &str) -> bool {
+        let escaped = api::escaped_len(text) + 1;
         if self.count > 0 {
             if self.escaped + escaped > MAX_ANSWER_BYTES {
-                return Ok(false);
+                return false;
             }
             self.body.push(',');
         }
-        self.body.push_str(&text);
+        self.body.push_str(text);
         self.escaped += escaped;
         self.count += 1;
-        self.last = Some(position);
-        Ok(true)
+        true
     }
 
     /// The answer, with the cursor of what follows.

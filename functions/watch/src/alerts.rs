@@ -1,6 +1,6 @@
-//! Sends what stands in the outbox. Each channel of each tenant has a lane of its own: one that is slow or down holds up no other. While an
-//! alert of a lane is being sent, or is to be tried again within a minute, nobody sends another, whatever is found meanwhile: a channel is asked for
-//! one thing at a time and left alone when it wants that. What is queued anew breaks a longer pause, so that a channel that was mended is found out soon.
+//! Sends what stands in the outbox. Each channel of each tenant has a lane of its own: one that is slow or down holds up no other. A run has a
+//! lane alone, and sends one message at a time. A message tells of all findings that wait together. While a channel is to be left alone for up to
+//! a minute it is, whatever is found meanwhile; what is queued anew breaks a longer pause, so that a channel that was mended is found out soon.
 //!
 //! Whoever queues something calls a run, and in a bad hour that is many. The newest leads: it alone stays for what falls due, and the others end with what
 //! they have begun.
@@ -15,11 +15,15 @@ use std::{
 };
 
 use aws_types::SdkConfig;
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::LocalBoxFuture,
+    stream::{self, FuturesUnordered},
+};
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    alert::{self, Alert, Channel, Refusal, State, Way},
+    alert::{self, Alert, Channel, Refusal, Way},
     application::SecretName,
     aws::{Aws, CallError},
     chance,
@@ -28,7 +32,10 @@ use shared::{
     instant::Instant,
     outbound::{NoAnswer, Outbound},
     secrets::{Purpose, Secrets},
-    store::{ReadError, outbox::StoredAlert},
+    store::{
+        ReadError,
+        outbox::{GATHER, Lane, StoredAlert},
+    },
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -38,7 +45,7 @@ use crate::Watch;
 const AHEAD: Duration = Duration::from_secs(55);
 /// Kept of an invocation's time for what is under way: a secret, a webhook and the storage, each with the most it may take.
 const UNDER_WAY: Duration = Duration::from_secs(45);
-/// How long a run has an alert that it sends.
+/// How long a run has a lane without renewing that.
 const LEASE: Duration = Duration::from_secs(60);
 /// How long a webhook may take.
 const WEBHOOK: Duration = Duration::from_secs(10);
@@ -52,8 +59,13 @@ const LOOKS: Duration = Duration::from_secs(2);
 const INDEX_LAG: Duration = Duration::from_secs(1);
 /// Lanes that are worked on at a time.
 const AT_ONCE: usize = 32;
-/// Alerts of a lane that wait in memory; those behind them are read again later.
-const WAITING: usize = 50;
+/// Alerts whose outcome is written side by side.
+const WRITES: usize = 16;
+/// How long after something was queued an index may not show it yet, and when it is looked for again then.
+const INDEX_MOSTLY: Duration = Duration::from_secs(5);
+const INDEX_AT_MOST: Duration = Duration::from_secs(60);
+/// When a lane is looked into in which nothing waits.
+const IDLE: Duration = Duration::from_secs(3600);
 /// Longest word of a webhook that is told.
 const LONGEST_WORD: usize = 40;
 
@@ -78,17 +90,15 @@ pub struct Summary {
     pub refused: usize,
 }
 
-/// A channel of a tenant.
-type Lane = (String, String);
+/// A tenant and a channel of it.
+type Name = (String, String);
 
-/// Alerts of the lanes that are free, the first due first.
-type Waiting = BTreeMap<Lane, (Tenant, Vec<StoredAlert>)>;
+/// The lanes that are to be looked into.
+type Waiting = BTreeMap<Name, Lane>;
 
 /// What there is to do.
 struct Look {
     free: Waiting,
-    /// Whether something is due in a lane that is not free.
-    is_held_up: bool,
     /// When the next falls due.
     next: Option<Instant>,
     /// Whether the run leads; none while it has found nothing to lead for.
@@ -97,7 +107,7 @@ struct Look {
 
 enum Done {
     Looked(Result<Look, ReadError>),
-    Worked(Lane, Result<Summary, ReadError>),
+    Worked(Name, Result<Summary, ReadError>),
 }
 
 /// Sends what somebody has just queued, and what else is due. The index follows the table, on AWS by a moment or two: where nothing is found it is
@@ -110,7 +120,7 @@ pub async fn send_queued(function: &Watch, end: Deadline) -> Result<Summary, Rea
 }
 
 /// Sends what is due now or will be before the next run, and ends when there is nothing more, when a newer run leads, or in time before `end`.
-/// Runs that overlap are safe: each alert is sent by who claims it.
+/// Runs that overlap are safe: who has a lane has it alone.
 ///
 /// # Errors
 /// The storage did not say what is due. The next run asks again.
@@ -125,16 +135,16 @@ async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<
     let looking = || look(function, &run, leads.get()).map(Done::Looked).boxed_local();
     let mut work = FuturesUnordered::<LocalBoxFuture<'_, Done>>::from_iter([looking()]);
     let (mut is_looking, mut looks_at) = (true, None::<Deadline>);
-    let (mut waiting, mut at_work) = (Waiting::new(), BTreeSet::<Lane>::new());
+    let (mut waiting, mut at_work) = (Waiting::new(), BTreeSet::<Name>::new());
     let (mut summary, mut failure) = (Summary::default(), None);
     loop {
         while at_work.len() < AT_ONCE
             && Deadline::now() < last
-            && let Some((lane, (tenant, alerts))) = pop_earliest(&mut waiting)
+            && let Some((name, lane)) = pop_earliest(&mut waiting)
         {
-            at_work.insert(lane.clone());
+            at_work.insert(name.clone());
             let goes_on = || leads.get() == Some(true) && Deadline::now() < last;
-            work.push(work_on(function, tenant, lane, alerts, goes_on).boxed_local());
+            work.push(work_on(function, &run, name, lane, goes_on).boxed_local());
         }
         let wake = looks_at.filter(|at| *at < last && !is_looking);
         let done = tokio::select! {
@@ -152,11 +162,11 @@ async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<
                 leads.set(found.leads);
                 let is_leading = found.leads == Some(true);
                 waiting = found.free;
-                waiting.retain(|lane, _| is_leading && !at_work.contains(lane));
+                waiting.retain(|name, _| is_leading && !at_work.contains(name));
                 let (now, begun) = (clock.now(), Deadline::now());
                 let wait = |at: Instant| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0));
                 let next = found.next.map(wait).filter(|wait| begun + *wait < last);
-                let next = next.or(found.is_held_up.then_some(LOOKS)).filter(|_| is_leading);
+                let next = next.filter(|_| is_leading);
                 let next = next.map(|wait| wait.clamp(PAUSE, LOOKS));
                 let expected = (is_expecting && found.leads.is_none()).then_some(INDEX_LAG);
                 is_expecting = false;
@@ -167,8 +177,8 @@ async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<
                 looks_at = None;
                 failure = Some(error);
             }
-            Done::Worked(lane, worked) => {
-                at_work.remove(&lane);
+            Done::Worked(name, worked) => {
+                at_work.remove(&name);
                 match worked {
                     Ok(worked) => {
                         summary.sent += worked.sent;
@@ -180,7 +190,7 @@ async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<
                         }
                     }
                     Err(error) => {
-                        let (tenant, channel) = lane;
+                        let (tenant, channel) = name;
                         tracing::warn!(%error, "{tenant}: alerts to {channel} wait for the storage: {error}");
                     }
                 }
@@ -191,116 +201,123 @@ async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<
 }
 
 /// The lane whose turn it is.
-fn pop_earliest(waiting: &mut Waiting) -> Option<(Lane, (Tenant, Vec<StoredAlert>))> {
-    let due_at = |(_, alerts): &(Tenant, Vec<StoredAlert>)| alerts.first().and_then(|stored| stored.due_at);
-    let lane = waiting.iter().min_by_key(|(_, waiting)| due_at(waiting))?.0.clone();
-    waiting.remove_entry(&lane)
+fn pop_earliest(waiting: &mut Waiting) -> Option<(Name, Lane)> {
+    let name = waiting.iter().min_by_key(|(_, lane)| lane.due_at)?.0.clone();
+    waiting.remove_entry(&name)
 }
 
 /// Reads what there is to do. A run leads from the first look on that finds something.
 async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, ReadError> {
     let (store, deadline) = (&function.store, Deadline::now() + STORING);
     let now = store.clock().now();
-    // As far as a lease goes, so that what others have claimed is seen.
-    let until = now.plus(LEASE + LOOKS);
-    let (mut due, mut held, mut next) = (Waiting::new(), BTreeSet::new(), None::<Instant>);
-    let mut start = None;
-    loop {
-        let (page, goes_on) = store.due_alerts(until, start, deadline).await?;
-        for (tenant, stored) in page {
-            let due_at = stored.due_at.unwrap_or(now);
-            let lane = (tenant.to_string(), stored.alert.channel.clone());
-            if due_at > now {
-                next = Some(next.map_or(due_at, |next| next.min(due_at)));
-                held.insert(lane);
-                continue;
-            }
-            let (_, alerts) = due.entry(lane).or_insert_with(|| (tenant, Vec::new()));
-            // However many one channel has, what stands behind them is reached.
-            if alerts.len() < WAITING {
-                alerts.push(stored);
-            }
-        }
-        start = goes_on;
-        if start.is_none() {
-            break;
-        }
-    }
+    // As far as a lease goes, so that what others have is seen.
+    let lanes = store.due_lanes(now.plus(LEASE + LOOKS), deadline).await?;
     let leads = match leads {
-        None if due.is_empty() && held.is_empty() => None,
+        None if lanes.is_empty() => None,
         None => {
             store.lead_alerts(run, deadline).await?;
             Some(true)
         }
         Some(_) => Some(store.alerts_leader(deadline).await?.as_deref() == Some(run)),
     };
-    let before = due.len();
-    due.retain(|lane, _| !held.contains(lane));
-    Ok(Look { is_held_up: due.len() < before, free: due, next, leads })
+    let (free, later): (Vec<Lane>, Vec<Lane>) = lanes.into_iter().partition(|lane| lane.due_at <= now);
+    let name = |lane: Lane| ((lane.tenant.to_string(), lane.channel.clone()), lane);
+    Ok(Look { free: free.into_iter().map(name).collect(), next: later.iter().map(|lane| lane.due_at).min(), leads })
 }
 
-/// Sends the alerts of a lane one after the other, until one does not get through: then the others wait as long as it does.
-async fn work_on(
-    function: &Watch,
-    tenant: Tenant,
-    lane: Lane,
-    mut alerts: Vec<StoredAlert>,
-    goes_on: impl Fn() -> bool,
-) -> Done {
-    // The one that was tried most often tells how long the channel has been down, and so how long to leave it alone.
-    alerts.sort_by_key(|stored| std::cmp::Reverse(stored.progress.attempts));
-    let working = async {
-        let clock = function.store.clock();
-        let trail = function.store.trail(&tenant, clock.now(), Deadline::now() + STORING).await?;
-        let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.1);
-        let (mut summary, mut rests_until) = (Summary::default(), None);
-        for stored in alerts {
-            let now = clock.now();
-            let trail = trail.at(now, Deadline::now() + STORING);
-            if let Some(until) = rests_until {
-                trail.claim_alert(&stored, until).await?;
-                continue;
+/// Sends what waits in a lane, one message after the other, until one does not get through: then the others wait as long as it does.
+async fn work_on(function: &Watch, run: &str, name: Name, lane: Lane, goes_on: impl Fn() -> bool) -> Done {
+    let worked = send_from(function, run, lane, goes_on).await;
+    Done::Worked(name, worked)
+}
+
+async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -> bool) -> Result<Summary, ReadError> {
+    let (store, clock, mut summary) = (&function.store, function.store.clock(), Summary::default());
+    let deadline = || Deadline::now() + STORING;
+    let hold = |lane: &mut Lane| {
+        lane.run = Some(run.to_owned());
+        lane.due_at = clock.now().plus(LEASE);
+    };
+    let Some(mut lane) = store.take_lane(&lane, run, deadline(), hold).await? else { return Ok(summary) };
+    let trail = store.trail(&lane.tenant, clock.now(), deadline()).await?;
+    let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.channel);
+    let (mut failures, mut rest, mut is_empty) = (lane.failures, None, false);
+    while rest.is_none() && goes_on() {
+        let waiting = trail.at(clock.now(), deadline()).waiting_alerts(&lane.channel).await?;
+        let Some(first) = waiting.first() else {
+            is_empty = true;
+            break;
+        };
+        let Some(channel) = first.alert.as_it_was.as_deref().or(channel) else {
+            let lost: Vec<&StoredAlert> = waiting.iter().filter(|it| it.alert.as_it_was.is_none()).collect();
+            tracing::info!(
+                "{} alerts were taken back: channel {} is not among the settings any more",
+                lost.len(),
+                lane.channel
+            );
+            let why = "the channel was taken from the settings before this was sent";
+            for stored in lost {
+                let trail = trail.at(clock.now(), deadline());
+                trail.advance_alert(stored, stored.progress.given_up(why)).await?;
             }
-            if !goes_on() {
-                break;
+            continue;
+        };
+        let kind = channel.way.kind();
+        let is_told = |it: &&StoredAlert| it.alert.id == first.alert.id || first.alert.goes_with(&it.alert, kind);
+        let told: Vec<&StoredAlert> = waiting.iter().filter(is_told).collect();
+        let alerts: Vec<&Alert> = told.iter().map(|stored| &stored.alert).collect();
+        let Some(message) = Alert::grouped(&lane.tenant, &alerts) else { break };
+        match store.take_lane(&lane, run, deadline(), hold).await? {
+            Some(held) => lane = held,
+            None => return Ok(summary),
+        }
+        let sent = function.ways.send(&lane.tenant, channel, &message).await;
+        let now = clock.now();
+        let trail = trail.at(now, deadline());
+        let became = |stored: &StoredAlert| match &sent {
+            Ok(()) => stored.progress.sent(kind, now),
+            Err(refusal) => stored.progress.refused(&stored.alert, refusal, now),
+        };
+        let writes = told.iter().map(|stored| trail.advance_alert(stored, became(stored)));
+        stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
+        match &sent {
+            Ok(()) => {
+                summary.sent += told.len();
+                failures = 0;
             }
-            let Some(claimed) = trail.claim_alert(&stored, now.plus(LEASE)).await? else { continue };
-            let (id, before) = (&claimed.alert.id, &claimed.progress);
-            let Some(channel) = claimed.alert.as_it_was.as_deref().or(channel) else {
-                tracing::info!("alert {id} was taken back: its channel {} is not among the settings any more", lane.1);
-                let why = "the channel was taken from the settings before this was sent";
-                trail.advance_alert(&claimed, before.given_up(why), None).await?;
-                continue;
-            };
-            let sent = function.ways.send(&tenant, channel, &claimed.alert).await;
-            let now = clock.now();
-            let trail = trail.at(now, Deadline::now() + STORING);
-            match sent {
-                Ok(()) => {
-                    summary.sent += 1;
-                    trail.advance_alert(&claimed, before.sent(channel.way.kind(), now), None).await?;
-                }
-                Err(refusal) => {
-                    summary.refused += 1;
-                    let (progress, pause) = before.refused(&claimed.alert, &refusal, now, chance::up_to);
-                    let error = &refusal.error;
-                    match progress.state {
-                        State::Failed => {
-                            tracing::error!(%error, "alert {id} to {} was given up: {error}", lane.1);
-                        }
-                        State::Waiting | State::Sent => {
-                            tracing::warn!(%error, "alert {id} to {} will be tried again: {error}", lane.1);
-                        }
-                    }
-                    rests_until = pause.map(|pause| now.plus(pause));
-                    trail.advance_alert(&claimed, progress, rests_until).await?;
+            Err(refusal) => {
+                summary.refused += told.len();
+                let (error, id, others) = (&refusal.error, &first.alert.id, told.len() - 1);
+                if refusal.is_final {
+                    tracing::error!(%error, "alert {id} to {} and {others} with it were given up: {error}", lane.channel);
+                } else {
+                    tracing::warn!(%error, "alert {id} to {} and {others} with it will be tried again: {error}", lane.channel);
+                    failures += 1;
+                    rest = Some(refusal.pause(failures, chance::up_to));
                 }
             }
         }
-        Ok(summary)
+    }
+    let now = clock.now();
+    let since = now.millis() - lane.woken_at.millis();
+    let is_within = |time: Duration| since < i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let due_at = match rest {
+        Some(pause) => now.plus(pause),
+        None if !is_empty => now,
+        None if is_within(INDEX_MOSTLY) => now.plus(INDEX_LAG),
+        None if is_within(INDEX_AT_MOST) => now.plus(INDEX_AT_MOST),
+        None => now.plus(IDLE),
     };
-    let worked = working.await;
-    Done::Worked(lane, worked)
+    let known = lane.woken_at;
+    let leave = |lane: &mut Lane| {
+        // What was queued meanwhile did not touch the time of a lane that is held.
+        let is_woken = rest.is_none() && lane.woken_at != known;
+        lane.run = None;
+        lane.failures = failures;
+        lane.due_at = if is_woken { due_at.min(now.plus(GATHER)) } else { due_at };
+    };
+    store.take_lane(&lane, run, deadline(), leave).await?;
+    Ok(summary)
 }
 
 impl Ways {

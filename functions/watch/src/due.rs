@@ -1,49 +1,84 @@
 //! What is to be looked at again: something may be missing by now, a day's figures may have changed.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use shared::store::{ReadError, Unavailable, projections::Due};
 use tokio::time::Instant as Deadline;
 
-use crate::Watch;
+use crate::{Watch, metrics};
 
 /// How far ahead a run looks: to the next one.
 const AHEAD: Duration = Duration::from_secs(55);
+/// How far ahead a run looks that a batch called: to what it put off.
+const SOON: Duration = Duration::from_secs(10);
+/// How long the storage may take to put something off.
+const STORING: Duration = Duration::from_secs(5);
+/// How long it mostly takes until the index holds what was put off.
+const INDEX_LAG: Duration = Duration::from_secs(1);
 /// Shortest pause before it looks again: the index follows the table.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How long what is damaged is left alone.
 const REST: Duration = Duration::from_secs(3600);
-/// Looked at side by side.
-const AT_ONCE: usize = 8;
+/// How long what the storage did not answer is left alone.
+const LATER: Duration = Duration::from_secs(60);
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(30);
+/// How long a round goes on to begin looks for one tenant. What is left is due in the next.
+const SHARE: Duration = Duration::from_secs(5);
+/// Tenants that are looked at side by side, and looks for one of them.
+const TENANTS: usize = 8;
+const AT_ONCE: usize = 4;
 
 /// Looks again at all that is due now or before the next run; how much that was. Runs that overlap are safe: whoever comes second finds nothing
-/// to change.
+/// to change. What cannot be looked at holds up nothing else.
 ///
 /// # Errors
-/// The storage did not answer. What is due stays so.
+/// The storage did not say what is due. What is due stays so.
 pub async fn run(function: &Watch, end: Deadline) -> Result<usize, Unavailable> {
+    run_for(function, end, AHEAD, false).await
+}
+
+/// Looks again at what a batch has just put off. The index follows the table: where nothing is found it is looked for once more.
+///
+/// # Errors
+/// The storage did not say what is due. What is due stays so.
+pub async fn run_put_off(function: &Watch, end: Deadline) -> Result<usize, Unavailable> {
+    run_for(function, end, SOON, true).await
+}
+
+async fn run_for(
+    function: &Watch,
+    end: Deadline,
+    ahead: Duration,
+    mut is_expecting: bool,
+) -> Result<usize, Unavailable> {
     let clock = function.store.clock();
-    let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(10));
-    let last = clock.now().plus(AHEAD);
+    let until = (Deadline::now() + ahead).min(end - Duration::from_secs(10));
+    let last = clock.now().plus(ahead);
     let mut looked_at: HashSet<_> = HashSet::new();
     loop {
         let due = function.store.due_projections(last, until.max(Deadline::now())).await?;
         let now = clock.now();
         let (ready, later): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.at <= now);
-        let ready: Vec<Due> = ready
-            .into_iter()
-            .filter(|due| looked_at.insert((due.tenant.clone(), due.kind, due.key.clone(), due.at)))
-            .collect();
-        let is_any = !ready.is_empty();
-        let looks = ready.iter().map(|due| look(function, due, end));
-        for outcome in stream::iter(looks).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
-            outcome?;
+        let mut tenants: BTreeMap<String, Vec<Due>> = BTreeMap::new();
+        for due in ready {
+            if !looked_at.contains(&(due.tenant.clone(), due.kind, due.key.clone(), due.at)) {
+                tenants.entry(due.tenant.to_string()).or_default().push(due);
+            }
         }
+        let is_any = !tenants.is_empty();
+        let looks = tenants.into_values().map(|due| look_for_tenant(function, due, end));
+        let done: Vec<Vec<Due>> = stream::iter(looks).buffer_unordered(TENANTS).collect().await;
+        looked_at.extend(done.into_iter().flatten().map(|due| (due.tenant, due.kind, due.key, due.at)));
         let next = later.iter().map(|due| due.at).min();
         let pause = match next {
             _ if is_any => PAUSE,
             Some(next) => Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0)).max(PAUSE),
+            None if std::mem::take(&mut is_expecting) => INDEX_LAG,
             None => return Ok(looked_at.len()),
         };
         if Deadline::now() + pause >= until {
@@ -53,27 +88,41 @@ pub async fn run(function: &Watch, end: Deadline) -> Result<usize, Unavailable> 
     }
 }
 
-async fn look(function: &Watch, due: &Due, end: Deadline) -> Result<(), Unavailable> {
-    let deadline = end - Duration::from_secs(5);
+/// Looks at what is due for one tenant, as far as its share of a round goes; what was looked at.
+async fn look_for_tenant(function: &Watch, due: Vec<Due>, end: Deadline) -> Vec<Due> {
+    let begun = Deadline::now();
+    let looks = due.into_iter().map(|due| async move {
+        let has_begun = begun.elapsed() < SHARE;
+        if has_begun {
+            look(function, &due, end).await;
+        }
+        has_begun.then_some(due)
+    });
+    let looked: Vec<Option<Due>> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+    looked.into_iter().flatten().collect()
+}
+
+async fn look(function: &Watch, due: &Due, end: Deadline) {
+    let deadline = (end - Duration::from_secs(5)).min(Deadline::now() + LOOK);
     let clock = function.store.clock();
     let looked = async {
         let trail = function.store.trail(&due.tenant, clock.now(), deadline).await?;
-        let looked = trail.look_again(due).await;
-        // Whatever it came to, it must not stand in front of others for ever.
-        let to = match &looked {
-            Ok(()) => None,
-            Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => Some(clock.now().plus(REST)),
-            Err(ReadError::Unavailable(_)) => return looked,
-        };
-        trail.postpone(due, to).await?;
-        looked
+        trail.look_again(due).await
     };
-    match looked.await {
-        Ok(()) => Ok(()),
-        Err(ReadError::Unavailable(error)) => Err(error),
-        Err(error) => {
-            tracing::error!(%error, "{:?} {} of {} cannot be looked at again: {error}", due.kind, due.key, due.tenant);
-            Ok(())
-        }
+    let looked = looked.await;
+    if let Ok(corrected @ 1..) = looked {
+        metrics::emit_drift(function.place, corrected);
+    }
+    // Whatever it came to, it must not stand in front of others for ever.
+    let to = match &looked {
+        Ok(_) => None,
+        Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => Some(clock.now().plus(REST)),
+        Err(ReadError::Unavailable(_)) => Some(clock.now().plus(LATER)),
+    };
+    if let Err(error) = looked {
+        tracing::error!(%error, "{:?} {} of {} cannot be looked at again yet: {error}", due.kind, due.key, due.tenant);
+    }
+    if let Err(error) = function.store.postpone(due, to, Deadline::now() + STORING).await {
+        tracing::warn!(%error, "{:?} {} of {} stays due: {error}", due.kind, due.key, due.tenant);
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod due;
+mod metrics;
 pub mod rebuild;
 pub mod records;
 
@@ -39,6 +40,8 @@ pub struct Watch {
     dead_letters: String,
     /// The function that sends streams.
     forward: String,
+    /// Where it runs.
+    place: Place,
 }
 
 impl Watch {
@@ -47,8 +50,10 @@ impl Watch {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        let outbound = Outbound::new(Place::from_variables(variables)?.reach());
+        let place = Place::from_variables(variables)?;
+        let outbound = Outbound::new(place.reach());
         Ok(Self {
+            place,
             store: Store::new(variables, aws)?,
             aws: Aws::new(aws),
             ways: Ways::new(variables, aws, outbound)?,
@@ -57,10 +62,11 @@ impl Watch {
         })
     }
 
-    /// Has what was queued sent now, by a run of its own: a batch of the stream waits for no channel. A call that is lost costs a minute.
-    pub async fn wake(&self, own_name: &str) {
-        if let Err(error) = self.aws.invoke(own_name, &json!({"alerts": true})).await {
-            tracing::warn!(%error, "what was queued is not sent at once, the schedule will: {error}");
+    /// Has what was queued done now, by a run of its own: a batch of the stream waits for no channel, and for no other work. A call that is
+    /// lost costs a minute.
+    async fn wake(&self, own_name: &str, what: &Value) {
+        if let Err(error) = self.aws.invoke(own_name, what).await {
+            tracing::warn!(%error, "what was queued is not done at once, the schedule will: {error}");
         }
     }
 
@@ -81,7 +87,7 @@ impl Watch {
 }
 
 /// Takes a batch of the events stream; computes a tenant's projections from the first event on (`{"rebuild": {"tenant": "acme"}}`); sends what was
-/// queued (`{"alerts": true}`); or, called by its schedule, does what is due.
+/// queued (`{"alerts": true}`); follows what a batch put off (`{"due": true}`); or, called by its schedule, does what is due.
 ///
 /// # Errors
 /// The storage did not answer: a batch is delivered again, and what is due stays due.
@@ -92,8 +98,16 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
         let taking = Box::pin(records::take(&function, records, end));
         let (queued, ()) = tokio::join!(taking, Box::pin(records::wake_streams(&function, records)));
-        if queued? > 0 {
-            function.wake(own_name).await;
+        let taken = queued?;
+        if taken.late > 0 {
+            // Streams that were called before are at rest again, or do not know yet.
+            Box::pin(records::wake_streams(&function, records)).await;
+        }
+        if taken.queued > 0 {
+            function.wake(own_name, &json!({"alerts": true})).await;
+        }
+        if taken.put_off > 0 {
+            function.wake(own_name, &json!({"due": true})).await;
         }
         return Ok(json!({"batchItemFailures": []}));
     }
@@ -103,6 +117,9 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
     if payload.get("alerts").is_some() {
         let alerts = Box::pin(alerts::send_queued(&function, end)).await?;
         return Ok(json!({"alerts": alerts}));
+    }
+    if payload.get("due").is_some() {
+        return Ok(json!({"looked_at": Box::pin(due::run_put_off(&function, end)).await?}));
     }
     let looking = Box::pin(due::run(&function, end));
     let (looked_at, alerts, ()) =

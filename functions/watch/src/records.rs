@@ -9,62 +9,120 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     event::{Recorded, Tenant},
-    store::{ReadError, Trail, Unavailable, item, keys},
+    store::{
+        ReadError, Trail, Unavailable, item, keys,
+        late::{self, Taken},
+    },
 };
 use tokio::time::Instant as Deadline;
 
-use crate::Watch;
+use crate::{Watch, metrics};
 
 /// Time kept for what is under way when an invocation's time is spent.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// A tenant's share of the time of a batch.
+const SHARE: Duration = Duration::from_secs(5);
 /// How long it may take to call those who send what was recorded.
 const WAKING: Duration = Duration::from_secs(5);
-/// Tenants whose streams are called for side by side.
+/// Tenants that are taken, and whose streams are called for, side by side.
 const AT_ONCE: usize = 8;
 
-/// Takes the events of a batch, and queues alerts for the findings among them and for the reports that have ended; how many.
+/// What a batch left to be done by a run of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// Alerts that were queued.
+    pub queued: usize,
+    /// Events that took longer than their tenant's share and were put off.
+    pub put_off: usize,
+    /// Events that came too late for readers of the feed.
+    pub late: usize,
+}
+
+/// Takes the events of a batch, and queues alerts for the findings among them and for the reports that have ended. Tenants are taken side by
+/// side, each with a share of the time, so that none waits for another.
 ///
 /// # Errors
 /// The storage did not answer; the batch is to be delivered again.
-pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<usize, Unavailable> {
-    let mut queued = 0;
-    let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
+pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<Outcome, Unavailable> {
+    let mut events: HashMap<Tenant, Vec<Taken>> = HashMap::new();
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
         match item::of_image(&record["dynamodb"]["NewImage"]) {
-            Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
+            Ok(recorded) => {
+                let taken = Taken { second: late::second_of(record), recorded };
+                events.entry(taken.recorded.event.tenant.clone()).or_default().push(taken);
+            }
             // It stays what it is however often it is delivered, and must not hold up what comes after it.
             Err(error) => function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?,
         }
     }
     let deadline = end - MARGIN;
-    for (tenant, events) in events {
-        let now = function.store.clock().now();
-        let trail = match function.store.trail(&tenant, now, deadline).await {
-            Ok(trail) => trail,
-            Err(ReadError::Unavailable(error)) => return Err(error),
-            Err(error) => {
-                function.put_aside(&Value::from(tenant.as_str()), &error).await?;
-                continue;
-            }
-        };
-        let is_told =
-            |it: &&Recorded| matches!(it.event.action.as_str(), "finding.raised" | "export.ready" | "export.failed");
-        let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
-        follow(function, &trail, events).await?;
-        for event in told {
-            let alerts = match event.event.action.as_str() {
-                "finding.raised" => trail.queue_alerts(&event).await,
-                _ => trail.queue_report_alerts(&event).await,
-            };
-            match alerts {
-                Ok(count) => queued += count,
+    let taking = events.into_iter().map(|(tenant, events)| take_from(function, tenant, events, deadline));
+    // All of them, before one that the storage did not answer has the batch delivered again.
+    let outcomes: Vec<_> = stream::iter(taking).buffer_unordered(AT_ONCE).collect().await;
+    let mut all = Outcome::default();
+    for outcome in outcomes {
+        let Outcome { queued, put_off, late } = outcome?;
+        all.queued += queued;
+        all.put_off += put_off;
+        all.late += late;
+    }
+    metrics::emit(function.place, &all);
+    Ok(all)
+}
+
+/// Takes one tenant's events of a batch.
+async fn take_from(
+    function: &Watch,
+    tenant: Tenant,
+    taken: Vec<Taken>,
+    deadline: Deadline,
+) -> Result<Outcome, Unavailable> {
+    let now = function.store.clock().now();
+    let trail = match function.store.trail(&tenant, now, deadline).await {
+        Ok(trail) => trail,
+        Err(ReadError::Unavailable(error)) => return Err(error),
+        Err(error) => {
+            function.put_aside(&Value::from(tenant.as_str()), &error).await?;
+            return Ok(Outcome::default());
+        }
+    };
+    let events: Vec<Recorded> = taken.iter().map(|taken| taken.recorded.clone()).collect();
+    let is_told =
+        |it: &&Recorded| matches!(it.event.action.as_str(), "finding.raised" | "export.ready" | "export.failed");
+    let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
+    let mut outcome = Outcome::default();
+    let following = tokio::time::timeout(SHARE, follow(function, &trail, events.clone()));
+    let (followed, listed) = tokio::join!(following, trail.list_late(&taken));
+    match listed {
+        Ok(late) => outcome.late = late,
+        Err(ReadError::Unavailable(error)) => return Err(error),
+        Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
+    }
+    match followed {
+        Ok(followed) => followed?,
+        Err(_) => {
+            tracing::warn!("{} events of {tenant} take longer than its share of a batch and are put off", events.len());
+            outcome.put_off = events.len();
+            match trail.follow_in_a_while(&events).await {
+                Ok(()) => {}
                 Err(ReadError::Unavailable(error)) => return Err(error),
-                Err(error) => function.put_aside(&Value::from(event.event.id.as_str()), &error).await?,
+                Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
             }
         }
     }
-    Ok(queued)
+    for event in told {
+        let alerts = match event.event.action.as_str() {
+            "finding.raised" => trail.queue_alerts(&event).await,
+            _ => trail.queue_report_alerts(&event).await,
+        };
+        match alerts {
+            Ok(count) => outcome.queued += count,
+            Err(ReadError::Unavailable(error)) => return Err(error),
+            Err(error) => function.put_aside(&Value::from(event.event.id.as_str()), &error).await?,
+        }
+    }
+    Ok(outcome)
 }
 
 /// Has the streams sent that wait for what is recorded, of all tenants that a batch has events of. Whoever is not called here is by the schedule some

@@ -21,7 +21,6 @@ use crate::{
     application::Configured,
     checkpoint::{self, ABOUT_ACCESS, Checked, Context, Found, Hasty, People, alias},
     event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Session},
-    figures::{self, Part},
     finding::{self, Finding},
     folding::{fold, fold_identity},
     instant::Instant,
@@ -29,8 +28,9 @@ use crate::{
     package::{self, Somebody},
     person::{Known, Person},
     store::{
-        ReadError, Trail, Unavailable,
+        Pauses, ReadError, Trail, Unavailable,
         document::Kind as DocumentKind,
+        figures::{Contribution, contribution_of},
         insert::Insertion,
         keys::{self, Lane, Part as KeyPart},
         listing::{Index, Order, Pace, Range},
@@ -46,7 +46,9 @@ const TRIES: usize = 20;
 pub const LONG: Duration = Duration::from_secs(7 * 86_400);
 /// How far back of a range the usual list is read: a day more, by which the other may be behind.
 pub const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
-/// How long after a change a day's figures, or an access that many events tell of, are computed.
+/// How long after a change a day's figures are counted again.
+const RECOUNT: Duration = Duration::from_secs(86_400);
+/// How long after a change an access that many events tell of is computed.
 const SETTLED: Duration = Duration::from_secs(20);
 /// How long an index may be behind: then an access that has changed is looked at once more.
 const INDEXED: Duration = Duration::from_secs(75);
@@ -54,10 +56,15 @@ const INDEXED: Duration = Duration::from_secs(75);
 const SOON: Duration = Duration::from_secs(5);
 /// Accesses read at a time.
 const AT_A_TIME: usize = 100;
-/// Most accesses of an account that are looked at around one event …
+/// Most accesses of an account that are looked at around one event that may end them …
 const MOST_AROUND: usize = 300;
 /// … and of those that last long.
 const MOST_LONG: usize = 100;
+/// Most accesses of an account, or of a person, that one use is looked for in.
+const MOST_SEARCHED: usize = 5000;
+/// How long what is busy is put off, and what is damaged.
+const BUSY: Duration = Duration::from_secs(5);
+const DAMAGED: Duration = Duration::from_secs(3600);
 /// Most events that a finding about an approver names.
 const MOST_EVIDENCE: usize = 20;
 /// How the key of a concern about an approver's month begins. It holds a space, which no event's id does.
@@ -85,6 +92,29 @@ struct Concern {
     raised: u32,
     /// The last round in which it was withdrawn.
     withdrawn: u32,
+}
+
+/// Events that were put off.
+#[derive(Debug, Serialize, Deserialize)]
+struct Later {
+    events: Vec<EventId>,
+}
+
+/// What a computation of an access came to.
+enum Refreshed {
+    /// It is kept, or no event is its own.
+    Done,
+    /// Others changed it all the time.
+    Busy,
+}
+
+/// Whether an access holds a use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Yes,
+    No,
+    /// There are more accesses than can be looked through.
+    Unknown,
 }
 
 /// What a change of an access means for others.
@@ -145,22 +175,37 @@ impl Trail<'_> {
         Follower::of(self).follow(events).await
     }
 
-    /// Looks again at what was to be looked at by now.
+    /// Looks again at what was to be looked at by now; how many figures were wrong.
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn look_again(&self, due: &Due) -> Result<(), ReadError> {
+    pub async fn look_again(&self, due: &Due) -> Result<usize, ReadError> {
         let follower = Follower::of(self);
-        match due.kind {
+        if due.kind == Kind::Day {
+            return self.count_day(&due.key).await;
+        }
+        let looked = match due.kind {
             Kind::Access => match due.key.parse() {
-                Ok(key) => follower.refresh(&key, Vec::new()).await.map(drop),
+                Ok(key) => match follower.refresh(&key, Vec::new()).await? {
+                    Refreshed::Done => Ok(()),
+                    Refreshed::Busy => Err(busy(&due.key).into()),
+                },
                 Err(()) => Ok(()),
             },
+            Kind::Later => follower.follow_later(&due.key).await,
             Kind::Concern => follower.judge_use_again(&due.key).await,
-            Kind::Day => self.count_day(&due.key).await,
-            Kind::Finding => Ok(()),
+            Kind::Day | Kind::Finding => Ok(()),
             Kind::Review => self.look_at_review(&due.key).await,
-        }
+        };
+        looked.map(|()| 0)
+    }
+
+    /// Puts off events that cannot be followed now: [`Trail::look_again`] follows them. Doing so twice is safe.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn follow_in_a_while(&self, events: &[Recorded]) -> Result<(), ReadError> {
+        Follower::of(self).put_down("batch", events, SOON).await
     }
 
     /// Brings one finding up to date with an event about it, before the stream does.
@@ -223,10 +268,63 @@ impl<'t> Follower<'t> {
     }
 
     async fn refresh_all(&self, accesses: BTreeMap<Key, Vec<Recorded>>) -> Result<(), ReadError> {
-        let refreshed = accesses.into_iter().map(|(key, events)| async move {
-            if self.is_put_off(&key, &events).await? { Ok(None) } else { self.refresh(&key, events).await }
-        });
+        let refreshed = accesses.into_iter().map(|(key, events)| async move { self.bring_up(&key, events).await });
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Brings an access up to date, or puts its events off where it is busy or damaged: nothing else waits for it.
+    async fn bring_up(&self, key: &Key, events: Vec<Recorded>) -> Result<(), ReadError> {
+        let brought = async {
+            match self.is_put_off(key, &events).await? {
+                true => Ok(Refreshed::Done),
+                false => self.refresh(key, events.clone()).await,
+            }
+        };
+        match brought.await {
+            Ok(Refreshed::Done) => Ok(()),
+            Ok(Refreshed::Busy) => {
+                tracing::warn!("access {key} is changed by others all the time and is put off");
+                self.put_down(&key.to_string(), &events, BUSY).await
+            }
+            Err(error @ ReadError::Unavailable(_)) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, "access {key} of {} is damaged and is put off: {error}", self.trail.tenant);
+                self.put_down(&key.to_string(), &events, DAMAGED).await
+            }
+        }
+    }
+
+    /// Puts events down that are to be followed in a while.
+    async fn put_down(&self, about: &str, events: &[Recorded], wait: Duration) -> Result<(), ReadError> {
+        let Some(first) = events.iter().map(|recorded| &recorded.event.id).min() else { return Ok(()) };
+        let (trail, now) = (self.trail, self.trail.store.clock.now());
+        let key = format!("{first} {about}");
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Later, &key).await?;
+            let mut later: Later = match &before {
+                Some(before) => before.read()?,
+                None => Later { events: Vec::new() },
+            };
+            later.events.extend(events.iter().map(|recorded| recorded.event.id.clone()));
+            later.events.sort();
+            later.events.dedup();
+            let due = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
+            let due = Some(due.unwrap_or(now.plus(wait)));
+            let expires_at = Some(now.plus(trail.settings.kept_at(now)));
+            let kept = Kept { key: &key, content: &later, places: BTreeSet::new(), due, expires_at };
+            if trail.keep(Kind::Later, before.as_ref(), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(busy(&key).into())
+    }
+
+    /// Follows events that were put off.
+    async fn follow_later(&self, key: &str) -> Result<(), ReadError> {
+        let Some(before) = self.trail.projection(Kind::Later, key).await? else { return Ok(()) };
+        let later: Later = before.read()?;
+        let events = self.trail.events_of(&later.events).await?;
+        self.follow(events).await
     }
 
     /// Remembers since when anything is known: what occurred first of all that was recorded.
@@ -247,15 +345,17 @@ impl<'t> Follower<'t> {
         Err(Unavailable("what occurred first was changed by others all the time".to_owned()).into())
     }
 
-    /// Puts off an access that is told by so many events that computing it with each would take ever longer, and remembers what came; whether
+    /// Puts off an access that is told by so many events that computing it with each would take too long, and remembers what came; whether
     /// it was put off.
     async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
         let (trail, key) = (self.trail, key.to_string());
         for _ in 0..TRIES {
             let Some(before) = trail.projection(Kind::Access, &key).await? else { return Ok(false) };
             let mut access: Access = before.read()?;
-            // What is decided, begins or ends is computed at once.
-            if access.events.len() < MANY || !new.iter().all(|recorded| accesses::is_use(&recorded.event)) {
+            let steps = access.events.len().saturating_sub(access.uses as usize);
+            let is_use = |recorded: &Recorded| accesses::is_use(&recorded.event);
+            // What is decided, begins or ends is computed at once, unless so much did already.
+            if access.events.len() < MANY || (steps < MANY && !new.iter().all(is_use)) {
                 return Ok(false);
             }
             access.pending.extend(new.iter().map(|recorded| recorded.event.id.clone()));
@@ -272,11 +372,12 @@ impl<'t> Follower<'t> {
                 return Ok(true);
             }
         }
-        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
+        // Computing it finds out whether it still is.
+        Ok(false)
     }
 
     /// Computes an access anew, tells what the rules find now or find no more, and keeps it.
-    async fn refresh(&self, key: &Key, new: Vec<Recorded>) -> Result<Option<Access>, ReadError> {
+    async fn refresh(&self, key: &Key, new: Vec<Recorded>) -> Result<Refreshed, ReadError> {
         let trail = self.trail;
         let text = key.to_string();
         let is_look = new.is_empty();
@@ -293,15 +394,15 @@ impl<'t> Follower<'t> {
             self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
             let computed = |known: &HashMap<EventId, Recorded>| {
                 let events: Vec<Recorded> = known.values().cloned().collect();
-                match &was {
+                let mut access = match &was {
                     // Its first events are past their retention; what they came to is known, and goes on from there.
-                    Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => {
-                        Some(was.continued(key, events))
-                    }
-                    _ => Access::of(key, events),
-                }
+                    Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => was.continued(key, events),
+                    _ => Access::of(key, events)?,
+                };
+                was.iter().for_each(|was| access.remember(was));
+                Some(access)
             };
-            let Some(mut access) = computed(&known) else { return Ok(None) };
+            let Some(mut access) = computed(&known) else { return Ok(Refreshed::Done) };
             let bounds = |access: &Access| (access.granted_at, access.until(), access.account.clone());
             let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
             // Once more when it is quiet: an index may not have named what had come just before it.
@@ -326,17 +427,44 @@ impl<'t> Follower<'t> {
             self.announce(was.as_ref(), &access, &others).await?;
             let expires_at = self.expiry_of(&access);
             let kept = Kept { key: &text, content: &access, places, due, expires_at };
-            if trail.keep(Kind::Access, before.as_ref(), kept).await? {
+            // An access that is told twice stands in no list and is counted once.
+            let had = was.as_ref().filter(|_| before.as_ref().is_some_and(|it| !it.places().is_empty()));
+            let had = had.map(contribution_of).unwrap_or_default();
+            let has = if is_double { Contribution::new() } else { contribution_of(&access) };
+            if self.keep_counted(before.as_ref(), &kept, [&had, &has]).await? {
                 for recorded in &others.uses {
                     self.judge_use(recorded).await?;
                 }
                 for (name, month) in &others.approvers {
                     self.judge_approver(name, month).await?;
                 }
-                return Ok(Some(access));
+                return Ok(Refreshed::Done);
             }
         }
-        Err(Unavailable(format!("access {text:?} was changed by others all the time")).into())
+        Ok(Refreshed::Busy)
+    }
+
+    /// Keeps an access, and changes the figures of its day by what that makes of them; false where the access is not as it was read.
+    async fn keep_counted(
+        &self,
+        before: Option<&Projection>,
+        kept: &Kept<'_, Access>,
+        [had, has]: [&Contribution; 2],
+    ) -> Result<bool, ReadError> {
+        let trail = self.trail;
+        let mut pauses = Pauses::until(trail.deadline);
+        for _ in 0..TRIES {
+            let figures = trail.figure_changes(had, has).await?;
+            if trail.keep_with(Kind::Access, before, kept.clone(), figures).await? {
+                return Ok(true);
+            }
+            let now = trail.projection(Kind::Access, kept.key).await?;
+            // The rows were changed by others: what they are now is read again.
+            if now.as_ref() != before || !pauses.pause().await {
+                return Ok(false);
+            }
+        }
+        Ok(false)
     }
 
     /// From when on an access is past its retention. None while it goes on.
@@ -416,7 +544,7 @@ impl<'t> Follower<'t> {
                 count += 1;
                 // Memory is for steps, of which there are few.
                 if read.len() == MOST_LAST {
-                    accesses::thin_out(&mut read);
+                    accesses::thin_out(&mut read, None);
                 }
                 if count == most {
                     break false;
@@ -658,11 +786,26 @@ impl<'t> Follower<'t> {
         Ok(())
     }
 
-    /// The accesses of an event's account around its time.
+    /// The accesses that an event about their account may change: those that hold it, of a use; those that it may end.
     async fn of_account(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
-        let facets = event.account.iter().flat_map(accesses::names).map(|name| facet("account", &name));
+        let facets: Vec<String> =
+            event.account.iter().flat_map(accesses::names).map(|name| facet("account", &name)).collect();
+        let mut keys = Vec::new();
+        if accesses::is_use(event) {
+            self.search(&facets, event.occurred_at, |access| {
+                keys.extend(access.id.parse().ok().filter(|_| access.holds(event.occurred_at)));
+                false
+            })
+            .await?;
+            return Ok(keys);
+        }
+        let window = event.details.as_ref().and_then(|details| details.get("window")?.as_str());
+        let may_end = |access: &&Access| {
+            // A read-back names the window that it ended.
+            event.action != "revocation.verified" || access.window.is_none() || access.window.as_deref() == window
+        };
         let found = self.around(facets, event.occurred_at).await?;
-        Ok(found.iter().filter_map(|access| access.id.parse().ok()).collect())
+        Ok(found.iter().filter(may_end).filter_map(|access| access.id.parse().ok()).collect())
     }
 
     /// The assignments that an event about one may be about: by its own id, or of its holder to its package.
@@ -710,15 +853,53 @@ impl<'t> Follower<'t> {
             }
         }
         let found: Vec<String> = found.into_iter().collect();
-        let accesses = self.trail.projections(Kind::Access, &found).await?;
-        let mut read = Vec::with_capacity(accesses.len());
-        for projection in accesses {
-            let access: Access = projection.read()?;
-            if access.verified.is_none() || access.until().is_none_or(|until| at <= until) {
-                read.push(access);
+        let mut read: Vec<Access> = self.trail.readable(Kind::Access, &found).await?;
+        read.retain(|access| access.verified.is_none() || access.until().is_none_or(|until| at <= until));
+        Ok(read)
+    }
+
+    /// Looks through the accesses in those lists that had begun by a moment, the latest first, until `is_it` says that one is found; whether
+    /// one was, or there are too many to say.
+    async fn search(
+        &self,
+        facets: &[String],
+        at: Instant,
+        mut is_it: impl FnMut(&Access) -> bool,
+    ) -> Result<Held, ReadError> {
+        // A source may tell a little late that an access began.
+        let next = at.plus(accesses::TOLERANCE + Duration::from_millis(1));
+        let (mut searched, mut looked_at) = (0, BTreeSet::new());
+        for (is_long, [since, until]) in
+            [(false, [at.minus(LOOK_BACK), next]), (true, [Instant::from_millis(0), at.minus(LOOK_BACK)])]
+        {
+            for facet in facets {
+                let (list, mut after) = (list_of(facet, is_long), None);
+                loop {
+                    let range = Range { since, until, order: Order::Descending, after: None };
+                    let (page, next) = self.listed_at(&list, range, after.as_deref()).await?;
+                    let keys: Vec<String> =
+                        page.into_iter().map(|(_, key)| key).filter(|key| looked_at.insert(key.clone())).collect();
+                    for keys in keys.chunks(AT_A_TIME) {
+                        let accesses: Vec<Access> = self.trail.readable(Kind::Access, keys).await?;
+                        if accesses.iter().any(&mut is_it) {
+                            return Ok(Held::Yes);
+                        }
+                    }
+                    searched += keys.len();
+                    after = next;
+                    if after.is_none() {
+                        break;
+                    }
+                    if searched >= MOST_SEARCHED {
+                        tracing::warn!(
+                            "more than {MOST_SEARCHED} accesses are around one use; the others are not looked at"
+                        );
+                        return Ok(Held::Unknown);
+                    }
+                }
             }
         }
-        Ok(read)
+        Ok(Held::No)
     }
 
     /// Judges a use of an account, or an offline code.
@@ -742,7 +923,7 @@ impl<'t> Follower<'t> {
             let id = checkpoint::finding_id(&self.trail.tenant, rule, key);
             let who =
                 event.account.as_ref().map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
-            let found = (!is_held).then(|| Found {
+            let found = (is_held == Held::No).then(|| Found {
                 id: id.clone(),
                 rule,
                 why: format!("{who} was used at {}, inside no window that was requested", event.occurred_at),
@@ -763,17 +944,18 @@ impl<'t> Follower<'t> {
     }
 
     /// Whether an access holds a use: one of its account, or of its person where it names no account; or the one that it names.
-    async fn is_held(&self, event: &Event) -> Result<bool, ReadError> {
-        if let Some(key) = Key::of(event)
-            && let Some(named) = self.trail.projection(Kind::Access, &key.to_string()).await?
-        {
-            let named: Access = named.read()?;
+    async fn is_held(&self, event: &Event) -> Result<Held, ReadError> {
+        let named: Vec<Access> = match Key::of(event) {
+            Some(key) => self.trail.readable(Kind::Access, &[key.to_string()]).await?,
+            None => Vec::new(),
+        };
+        for named in named {
             let is_its_account = match (&named.account, &event.account) {
                 (Some(own), Some(other)) => accesses::is_one(own, other),
                 _ => true,
             };
             if is_its_account && named.holds(event.occurred_at) {
-                return Ok(true);
+                return Ok(Held::Yes);
             }
         }
         let facets: Vec<String> = match &event.account {
@@ -784,8 +966,8 @@ impl<'t> Follower<'t> {
             }
         };
         // A package gives no account for a while.
-        let around = self.around(facets, event.occurred_at).await?;
-        Ok(around.iter().any(|access| access.kind != AccessKind::Package && access.holds(event.occurred_at)))
+        let is_it = |access: &Access| access.kind != AccessKind::Package && access.holds(event.occurred_at);
+        self.search(&facets, event.occurred_at, is_it).await
     }
 
     /// Looks at a concern again: a use whose request may have come by now, or an approver's month.
@@ -798,7 +980,7 @@ impl<'t> Follower<'t> {
         let Some(recorded) = found.first().filter(|it| accesses::is_use(&it.event)) else { return Ok(()) };
         // An access that came at the same time may not have found it.
         for key in self.of_account(&recorded.event).await? {
-            self.refresh(&key, vec![recorded.clone()]).await?;
+            self.bring_up(&key, vec![recorded.clone()]).await?;
         }
         self.judge_use(recorded).await
     }
@@ -817,10 +999,9 @@ impl<'t> Follower<'t> {
                     let range = Range { order: Order::Descending, ..always() };
                     let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
                     let keys: Vec<String> = page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
-                    for projection in self.trail.projections(Kind::Access, &keys).await? {
-                        if projection.read::<Access>()?.kind == AccessKind::Account {
-                            return Ok(true);
-                        }
+                    let accesses: Vec<Access> = self.trail.readable(Kind::Access, &keys).await?;
+                    if accesses.iter().any(|access| access.kind == AccessKind::Account) {
+                        return Ok(true);
                     }
                 }
                 Ok(false)
@@ -895,8 +1076,7 @@ impl<'t> Follower<'t> {
             // A place says when; of very many the first say enough.
             let keys: Vec<String> = page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
             let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
-            for projection in trail.projections(Kind::Access, &keys).await? {
-                let access: Access = projection.read()?;
+            for access in trail.readable::<Access>(Kind::Access, &keys).await? {
                 for (decision, hasty) in checkpoint::hasty(&access, thresholds) {
                     let by = accesses::party(&decision.by);
                     if self.name_of(&by).await? == name {
@@ -1167,6 +1347,10 @@ impl<'t> Follower<'t> {
     }
 }
 
+fn busy(key: &str) -> Unavailable {
+    Unavailable(format!("{key:?} was changed by others all the time"))
+}
+
 /// What an event about a finding says of the access.
 fn about_access(event: &mut Event, access: &Access, application: Option<String>) {
     event.subject = access.subject.clone().filter(|subject| *subject != Party::default());
@@ -1200,67 +1384,22 @@ fn always() -> Range {
 }
 
 impl Trail<'_> {
-    /// A day's figures are to be computed in a while. Where they may be being computed now, they are afterwards.
+    /// A day's figures are to be counted again in a while.
     async fn recount_day(&self, day: i64) -> Result<(), ReadError> {
         let key = Instant::of_day(day).to_string()[..10].to_owned();
         for _ in 0..TRIES {
             let (now, before) = (self.store.clock.now(), self.projection(Kind::Day, &key).await?);
-            // Nobody computes them before that, whatever two of our clocks say.
+            // Nobody counts them before that, whatever two of our clocks say.
             if before.as_ref().and_then(|before| before.due).is_some_and(|due| due > now.plus(SOON)) {
                 return Ok(());
             }
-            let part: Part = before.as_ref().map(Projection::read).transpose()?.unwrap_or_default();
             let expires_at = Some(now.plus(self.settings.kept_at(now)));
-            let kept =
-                Kept { key: &key, content: &part, places: BTreeSet::new(), due: Some(now.plus(SETTLED)), expires_at };
+            let due = Some(now.plus(RECOUNT));
+            let kept = Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
             if self.keep(Kind::Day, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }
-        Err(Unavailable(format!("the figures of {key} were changed by others all the time")).into())
+        Err(Unavailable(format!("the day {key} was changed by others all the time")).into())
     }
-
-    /// Computes a day's figures from the accesses that touched it first.
-    async fn count_day(&self, key: &str) -> Result<(), ReadError> {
-        let Ok(since) = format!("{key}T00:00:00.000Z").parse::<Instant>() else { return Ok(()) };
-        let before = self.projection(Kind::Day, key).await?;
-        let range = [since, since.plus(Duration::from_secs(86_400))];
-        let (mut figures, mut after) = (figures::Figures::default(), None);
-        loop {
-            let (page, next) = self.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
-            let keys: Vec<String> = page.iter().map(|(_, key)| key.clone()).collect();
-            for keys in keys.chunks(AT_A_TIME) {
-                for projection in self.projections(Kind::Access, keys).await? {
-                    let access: Access = projection.read()?;
-                    // A place may be one that it has left.
-                    if (range[0]..range[1]).contains(&access.at()) {
-                        figures.add(&access);
-                    }
-                }
-            }
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let parts = figures::parts(figures.rows());
-        let expires_at = Some(range[1].plus(self.settings.kept_at(range[0])));
-        for (place, part) in parts.iter().enumerate().skip(1) {
-            let key = figures_key(key, place);
-            let before = self.projection(Kind::Day, &key).await?;
-            let kept = Kept { key: &key, content: part, places: BTreeSet::new(), due: None, expires_at };
-            self.keep(Kind::Day, before.as_ref(), kept).await?;
-        }
-        let kept = Kept { key, content: &parts[0], places: BTreeSet::new(), due: None, expires_at };
-        // Where something changed meanwhile, or another counted too, it is counted once more.
-        if !self.keep(Kind::Day, before.as_ref(), kept).await? {
-            self.recount_day(since.day_number()).await?;
-        }
-        Ok(())
-    }
-}
-
-/// The key of a part of a day.
-pub fn figures_key(day: &str, part: usize) -> String {
-    if part == 0 { day.to_owned() } else { format!("{day}+{part}") }
 }

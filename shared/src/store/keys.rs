@@ -25,11 +25,16 @@
 //! | who has places, of which a tenant has only so many | `places#tenant` | what takes them: `exports`, `scheduled_exports`, `stream`, `saved` | |
 //! | run of a saved search | `saved_run#tenant#its id` | its time`#`the job's id | |
 //! | projection | `access#tenant`, `finding#tenant`, `concern#tenant`, `day#tenant` | its key | `due`: `watch#0` / `due_at` a time, while it is to be looked at again |
+//! | row of a day's figures | `day_row#tenant#2026-11` | `22#`its key | |
 //! | review | `review#tenant` | its id | `due`: as a projection's, while it is open |
 //! | item of a review | `review_item#tenant#review#place` | its id: of an access, of package`/`policy | |
 //! | its place in a list | `access_list#tenant#list` | a time`#`its key | |
 //! | lease of those that send alerts | `lease` | `alerts` | |
-//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts` / `due_at` a time, until it has left |
+//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts#tenant#channel` / `due_at` when it was queued, until it has left |
+//! | queue of a channel | `alert_lane#tenant` | channel | `due`: `due` `alert_lanes` / `due_at` a time at which it is to be looked into |
+//! | number of the last late event | `late#tenant` | `last` | |
+//! | late event | `late#tenant` | `n#`its number | |
+//! | the same by when it was recorded | `late_recorded#tenant` | `recorded_at#id` | |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
@@ -320,13 +325,55 @@ pub fn alerts(tenant: &Tenant) -> String {
     format!("alert#{tenant}")
 }
 
-/// The tenant of that partition.
-pub fn tenant_of_alerts(pk: &str) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix("alert#")?)
+/// The partition of the figures of a day's month, and how the keys of the day's rows begin there.
+pub fn day_rows(tenant: &Tenant, day: i64) -> [String; 2] {
+    let date = Instant::of_day(day).to_string();
+    [format!("day_row#{tenant}#{}", &date[..7]), format!("{}#", &date[8..10])]
 }
 
-/// The partition of the queue that alerts stand in.
-pub const ALERTS_DUE: &str = "alerts";
+/// The partition of a tenant's late events.
+pub fn late(tenant: &Tenant) -> String {
+    format!("late#{tenant}")
+}
+
+/// The key there of the number of the last.
+pub const LATE_HEAD: &str = "last";
+
+/// The key there of a late event, by its number; of twenty digits, as many as a number can have.
+pub fn late_entry(number: u64) -> String {
+    format!("n#{number:020}")
+}
+
+/// The number of that key.
+pub fn read_late_entry(key: &str) -> Option<u64> {
+    key.strip_prefix("n#")?.parse().ok()
+}
+
+/// The partition of a tenant's late events by when they were recorded; each stands at its position.
+pub fn late_recorded(tenant: &Tenant) -> String {
+    format!("late_recorded#{tenant}")
+}
+
+/// The key of the lease of those that send alerts.
+pub const ALERTS_LEASE: &str = "alerts";
+
+/// The partition of the queue that the alerts to a channel stand in.
+pub fn alerts_to(tenant: &Tenant, channel: &str) -> String {
+    format!("alerts#{tenant}#{channel}")
+}
+
+/// The partition of the queues of a tenant's channels.
+pub fn alert_lanes(tenant: &Tenant) -> String {
+    format!("alert_lane#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_alert_lanes(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("alert_lane#")?)
+}
+
+/// The partition that those queues stand in.
+pub const ALERT_LANES_DUE: &str = "alert_lanes";
 
 /// The partition that says which run leads.
 pub const LEASES: &str = "lease";
@@ -360,6 +407,44 @@ impl std::str::FromStr for Position {
     fn from_str(text: &str) -> Result<Self, ()> {
         let (at, id) = text.split_once('#').ok_or(())?;
         Ok(Self { at: at.parse().map_err(|_| ())?, id: EventId::new(id).ok_or(())? })
+    }
+}
+
+/// A place in the feed: what was recorded up to a place was read, and the late events up to a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPlace {
+    /// The place among the events as they were recorded.
+    pub position: Position,
+    /// The number of the last late event that was read; none where the list was not looked at yet.
+    pub late: Option<u64>,
+}
+
+impl From<Position> for FeedPlace {
+    fn from(position: Position) -> Self {
+        Self { position, late: None }
+    }
+}
+
+impl std::fmt::Display for FeedPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.late {
+            Some(late) => write!(f, "{}#{late}", self.position),
+            None => write!(f, "{}", self.position),
+        }
+    }
+}
+
+impl std::str::FromStr for FeedPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.rsplit_once('#') {
+            // Neither a time nor an id holds the sign.
+            Some((position, late)) if position.contains('#') => {
+                Ok(Self { position: position.parse()?, late: Some(late.parse().map_err(|_| ())?) })
+            }
+            _ => Ok(Self { position: text.parse()?, late: None }),
+        }
     }
 }
 
@@ -454,6 +539,10 @@ mod tests {
         fn positions_sort_as_their_text(a in 0i64..4_000_000_000_000, b in 0i64..4_000_000_000_000, x in ids(), y in ids()) {
             let (a, b) = (Position { at: Instant::from_millis(a), id: x }, Position { at: Instant::from_millis(b), id: y });
             prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
+            for late in [None, Some(0), Some(u64::MAX)] {
+                let place = FeedPlace { position: a.clone(), late };
+                prop_assert_eq!(place.to_string().parse::<FeedPlace>(), Ok(place));
+            }
             prop_assert_eq!(a.to_string().parse::<Position>(), Ok(a));
         }
     }

@@ -2,7 +2,13 @@
 //!
 //! An alert is one item: what is told, which stays, and how far it is, which changes only from the generation that was read. It is put there
 //! before anybody is told, so that whoever finds something waits for no channel, and it stays there after it has left, so that an event
-//! that comes by again queues nothing twice. Whoever sends one has it until the time under which it stands in the queue.
+//! that comes by again queues nothing twice.
+//!
+//! Each channel has a queue of its own, a lane. It says when it is to be looked into, and who sends from it has it alone until that time. So one
+//! reads a few lanes and the first alerts of each, however many wait elsewhere. A lane stays where it is when nothing waits any more, and is
+//! looked into now and then: what an index showed too late is found.
+
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
@@ -16,11 +22,10 @@ use crate::{
     saved::{Cause, Configured, Origin},
     settings::WEAKENINGS,
     store::{
-        ReadError, Store, Trail, Unavailable,
+        Pauses, ReadError, Store, Trail, Unavailable,
         item::{Damaged, Item},
         keys,
         transaction::{Attribute, Change},
-        wire,
     },
 };
 
@@ -31,10 +36,35 @@ pub struct StoredAlert {
     pub alert: Alert,
     /// How far it is.
     pub progress: Progress,
-    /// When it is tried next, or when whoever sends it has had it for too long; none when it has left.
-    pub due_at: Option<Instant>,
     generation: u64,
 }
+
+/// The queue of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    /// Whose channel it is.
+    pub tenant: Tenant,
+    /// The channel's id.
+    pub channel: String,
+    /// When it is to be looked into; while a run has it, until when.
+    pub due_at: Instant,
+    /// The run that has it.
+    pub run: Option<String>,
+    /// Messages in a row that the channel did not take.
+    pub failures: u32,
+    /// When something was queued last.
+    pub woken_at: Instant,
+    generation: u64,
+}
+
+/// How long what is queued waits for more, so that one message tells of all of it.
+pub const GATHER: Duration = Duration::from_secs(2);
+/// A channel that is to be left alone for longer than this is tried when something is queued anew.
+const BROKEN_REST: Duration = Duration::from_secs(62);
+/// Lanes read at a time.
+const LANES: i32 = 100;
+/// Alerts of a lane read at a time.
+const ALERTS: i32 = 100;
 
 fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
@@ -47,18 +77,13 @@ fn number(number: impl ToString) -> AttributeValue {
 impl StoredAlert {
     /// One that is to be stored and sent at once.
     fn new(alert: Alert, kind: Kind) -> Self {
-        Self { due_at: Some(alert.queued_at), progress: Progress::waiting(kind), generation: 1, alert }
+        Self { progress: Progress::waiting(kind), generation: 1, alert }
     }
 
     /// The attributes that change.
     fn attributes(&self) -> Result<Vec<Attribute>, Damaged> {
         let progress = serde_json::to_string(&self.progress).map_err(|_| Damaged::new(&self.alert.id, "progress"))?;
-        let mut set = vec![("progress", text(&progress)), ("generation", number(self.generation))];
-        if let Some(at) = self.due_at {
-            set.push(("due", text(keys::ALERTS_DUE)));
-            set.push(("due_at", text(&at.to_string())));
-        }
-        Ok(set)
+        Ok(vec![("progress", text(&progress)), ("generation", number(self.generation))])
     }
 
     fn item(&self, tenant: &Tenant) -> Result<Vec<Attribute>, Damaged> {
@@ -68,6 +93,8 @@ impl StoredAlert {
             ("sk", text(&self.alert.id)),
             ("alert", text(&content)),
             ("ttl", number(self.alert.queued_at.plus(KEPT).seconds())),
+            ("due", text(&keys::alerts_to(tenant, &self.alert.channel))),
+            ("due_at", text(&self.alert.queued_at.to_string())),
         ];
         item.extend(self.attributes()?);
         Ok(item)
@@ -85,9 +112,47 @@ impl StoredAlert {
         Ok(Self {
             alert: alert.ok_or_else(|| damaged("alert"))?,
             progress: progress.ok_or_else(|| damaged("progress"))?,
-            due_at: take("due_at").and_then(|at| at.parse().ok()),
             generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
         })
+    }
+}
+
+impl Lane {
+    /// The attributes that change.
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![
+            ("due", text(keys::ALERT_LANES_DUE)),
+            ("due_at", text(&self.due_at.to_string())),
+            ("run", text(self.run.as_deref().unwrap_or_default())),
+            ("failures", number(self.failures)),
+            ("woken_at", text(&self.woken_at.to_string())),
+            ("generation", number(self.generation)),
+        ]
+    }
+
+    fn of(mut item: Item) -> Result<Self, Damaged> {
+        let mut take = |name| match item.remove(name) {
+            Some(AttributeValue::S(text) | AttributeValue::N(text)) => Some(text),
+            _ => None,
+        };
+        let channel = take("sk").unwrap_or_default();
+        let damaged = |attribute| Damaged::new(&channel, attribute);
+        let mut time = |name| take(name).and_then(|at| at.parse().ok()).ok_or_else(|| damaged(name));
+        let (due_at, woken_at) = (time("due_at")?, time("woken_at")?);
+        Ok(Self {
+            tenant: take("pk").and_then(|pk| keys::tenant_of_alert_lanes(&pk)).ok_or_else(|| damaged("pk"))?,
+            due_at,
+            woken_at,
+            run: take("run").filter(|run| !run.is_empty()),
+            failures: take("failures").and_then(|it| it.parse().ok()).unwrap_or(0),
+            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+            channel,
+        })
+    }
+
+    /// Whether a run has it and may still be at work.
+    pub fn is_held(&self, now: Instant) -> bool {
+        self.run.is_some() && now < self.due_at
     }
 }
 
@@ -103,7 +168,7 @@ impl Trail<'_> {
         let before = self.channels_before(finding).await?;
         let channels = before.as_ref().unwrap_or(&self.settings.alerts);
         for (alert, kind) in Alert::of_finding(finding, channels, self.now) {
-            queued += usize::from(self.queue_alert(&StoredAlert::new(alert, kind)).await?);
+            queued += usize::from(self.queue_alert(&StoredAlert::new(alert, kind), GATHER).await?);
         }
         Ok(queued)
     }
@@ -133,7 +198,8 @@ impl Trail<'_> {
         // One that was taken from the settings meanwhile is told nothing.
         for channel in self.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id)) {
             let alert = Alert::of_report(ended, &origin, channel, self.now);
-            queued += usize::from(self.queue_alert(&StoredAlert::new(alert, channel.way.kind())).await?);
+            queued +=
+                usize::from(self.queue_alert(&StoredAlert::new(alert, channel.way.kind()), Duration::ZERO).await?);
         }
         Ok(queued)
     }
@@ -145,16 +211,93 @@ impl Trail<'_> {
     pub async fn queue_test_alert(&self, channel: &Channel, asked_by: &str) -> Result<StoredAlert, ReadError> {
         let alert = Alert::test(&self.tenant, channel, asked_by, self.now);
         let stored = StoredAlert::new(alert, channel.way.kind());
-        self.queue_alert(&stored).await?;
+        self.queue_alert(&stored, Duration::ZERO).await?;
         Ok(stored)
     }
 
-    /// Puts one into the queue; whether it was not there. Where an attempt went unanswered that may not be known, and it counts as new.
-    async fn queue_alert(&self, stored: &StoredAlert) -> Result<bool, ReadError> {
+    /// Puts one into its channel's queue, to be sent after a while; whether it was not there. Where an attempt went unanswered that may not be
+    /// known, and it counts as new.
+    async fn queue_alert(&self, stored: &StoredAlert, gathers: Duration) -> Result<bool, ReadError> {
         let mut is_repeated = false;
         let change = Change::Insert(stored.item(&self.tenant)?);
         let is_new = self.store.alone(change, self.deadline, &mut is_repeated).await?;
+        // Also where it was there: who put it there may have ended before this.
+        self.wake_lane(&stored.alert.channel, gathers).await?;
         Ok(is_new || is_repeated)
+    }
+
+    /// Has a channel's queue looked into after a while, unless the channel is to be left alone for a moment.
+    async fn wake_lane(&self, channel: &str, gathers: Duration) -> Result<(), ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let (now, before) = (self.store.clock.now(), self.lane(channel).await?);
+            let soon = now.plus(gathers);
+            let due_at = match &before {
+                None => soon,
+                Some(lane) if lane.is_held(now) => lane.due_at,
+                Some(lane) if lane.failures > 0 && lane.due_at <= now.plus(BROKEN_REST) => lane.due_at,
+                Some(lane) => lane.due_at.min(soon),
+            };
+            let next = match &before {
+                None => Lane {
+                    tenant: self.tenant.clone(),
+                    channel: channel.to_owned(),
+                    due_at,
+                    run: None,
+                    failures: 0,
+                    woken_at: now,
+                    generation: 1,
+                },
+                Some(lane) => Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() },
+            };
+            if self.store.make_lane(before.as_ref(), &next, self.deadline).await? {
+                return Ok(());
+            }
+            if !pauses.pause().await {
+                return Err(Unavailable(format!("the queue of channel {channel:?} changed all the time")).into());
+            }
+        }
+    }
+
+    /// The queue of a channel, if it has one.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn lane(&self, channel: &str) -> Result<Option<Lane>, ReadError> {
+        let item = self.store.state_item(keys::alert_lanes(&self.tenant), channel, self.deadline).await?;
+        Ok(item.map(Lane::of).transpose()?)
+    }
+
+    /// The first alerts that wait for a channel, in the order they were queued.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn waiting_alerts(&self, channel: &str) -> Result<Vec<StoredAlert>, ReadError> {
+        let queue = keys::alerts_to(&self.tenant, channel);
+        let ever = Instant::from_millis(253_402_300_799_999);
+        let page = self.store.due_page(&queue, ever, Some(ALERTS), None, self.deadline).await?;
+        let pk = keys::alerts(&self.tenant);
+        let key = |item: Item| {
+            let sk = item.get("sk")?.clone();
+            Some(HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), sk)]))
+        };
+        let keys: Vec<_> = page.items.into_iter().filter_map(key).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The index may show what has left already; the table does not.
+        let items = self.store.items(&self.store.state, keys, self.deadline).await?;
+        let mut waiting = Vec::with_capacity(items.len());
+        for item in items {
+            match StoredAlert::of(item) {
+                Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
+                Ok(_) => {}
+                // One that cannot be read must not hold up the others.
+                Err(error) => tracing::error!(%error, "an alert of {} cannot be read: {error}", self.tenant),
+            }
+        }
+        waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
+        Ok(waiting)
     }
 
     /// The alert of that id.
@@ -176,16 +319,7 @@ impl Trail<'_> {
         Ok((alerts, goes_on))
     }
 
-    /// Takes an alert to send it, until a time; none where somebody else has it or it has left.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be taken or not; it comes up again.
-    pub async fn claim_alert(&self, before: &StoredAlert, until: Instant) -> Result<Option<StoredAlert>, ReadError> {
-        self.advance_alert(before, before.progress.clone(), Some(until)).await
-    }
-
-    /// Makes an alert what a try made of it, to be tried again at `due_at` if it is; none where it is not as `before` any more, and then
-    /// nothing was done.
+    /// Makes an alert what a try made of it; none where it is not as `before` any more, and then nothing was done.
     ///
     /// # Errors
     /// The storage did not answer. It may be done or not.
@@ -193,17 +327,16 @@ impl Trail<'_> {
         &self,
         before: &StoredAlert,
         progress: Progress,
-        due_at: Option<Instant>,
     ) -> Result<Option<StoredAlert>, ReadError> {
         if before.progress.state != State::Waiting {
             return Ok(None);
         }
         let generation = before.generation + 1;
-        let next = StoredAlert { progress, due_at, generation, alert: before.alert.clone() };
+        let next = StoredAlert { progress, generation, alert: before.alert.clone() };
         let change = Change::Update {
             key: [keys::alerts(&self.tenant), next.alert.id.clone()],
             set: next.attributes()?,
-            remove: if due_at.is_some() { &[] } else { &["due", "due_at"] },
+            remove: if next.progress.state == State::Waiting { &[] } else { &["due", "due_at"] },
             expected: ("generation", number(before.generation)),
         };
         let mut is_repeated = false;
@@ -218,17 +351,13 @@ impl Trail<'_> {
     }
 }
 
-/// A place in the queue of alerts.
-#[derive(Clone, Debug)]
-pub struct AlertPlace(wire::Key);
-
 impl Store {
     /// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Store::alerts_leader`].
     ///
     /// # Errors
     /// The storage did not answer.
     pub async fn lead_alerts(&self, run: &str, deadline: Deadline) -> Result<(), ReadError> {
-        self.replace(keys::LEASES, keys::ALERTS_DUE, deadline, |_| vec![("run", text(run))]).await
+        self.replace(keys::LEASES, keys::ALERTS_LEASE, deadline, |_| vec![("run", text(run))]).await
     }
 
     /// The run that stays.
@@ -236,34 +365,72 @@ impl Store {
     /// # Errors
     /// The storage did not answer.
     pub async fn alerts_leader(&self, deadline: Deadline) -> Result<Option<String>, Unavailable> {
-        let item = self.state_item(keys::LEASES.to_owned(), keys::ALERTS_DUE, deadline).await?;
+        let item = self.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
         Ok(match item.and_then(|mut item| item.remove("run")) {
             Some(AttributeValue::S(run)) => Some(run),
             _ => None,
         })
     }
 
-    /// A page of the alerts that are due until a time, the first due first; and where it goes on.
+    /// The first lanes that are to be looked into until a time.
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn due_alerts(
+    pub async fn due_lanes(&self, until: Instant, deadline: Deadline) -> Result<Vec<Lane>, Unavailable> {
+        let page = self.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
+        let read = |item| match Lane::of(item) {
+            Ok(lane) => Some(lane),
+            // One that cannot be read must not hold up the others.
+            Err(error) => {
+                tracing::error!(%error, "the queue of a channel cannot be read: {error}");
+                None
+            }
+        };
+        Ok(page.items.into_iter().filter_map(read).collect())
+    }
+
+    /// Makes a lane `next`, whatever was queued meanwhile, as long as nobody but `run` has it; none where somebody has.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be done or not.
+    pub async fn take_lane(
         &self,
-        until: Instant,
-        start: Option<AlertPlace>,
+        lane: &Lane,
+        run: &str,
         deadline: Deadline,
-    ) -> Result<(Vec<(Tenant, StoredAlert)>, Option<AlertPlace>), Unavailable> {
-        let page = self.due_page(keys::ALERTS_DUE, until, None, start.map(|place| place.0), deadline).await?;
-        let mut due = Vec::with_capacity(page.items.len());
-        for item in page.items {
-            let pk = item.get("pk").and_then(|value| value.as_s().ok());
-            match (pk.and_then(|pk| keys::tenant_of_alerts(pk)), StoredAlert::of(item)) {
-                (Some(tenant), Ok(stored)) => due.push((tenant, stored)),
-                (None, _) => tracing::error!("an item in the queue of alerts has no tenant"),
-                // One that cannot be read must not hold up the others.
-                (_, Err(error)) => tracing::error!(%error, "an alert that is due cannot be read: {error}"),
+        mut next: impl FnMut(&mut Lane),
+    ) -> Result<Option<Lane>, ReadError> {
+        loop {
+            let item = self.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
+            let Some(before) = item.map(Lane::of).transpose()? else { return Ok(None) };
+            // Somebody has it, or has left it for a while.
+            if before.run.as_deref() != Some(run) && self.clock.now() < before.due_at {
+                return Ok(None);
+            }
+            let mut made = before.clone();
+            next(&mut made);
+            made.generation += 1;
+            if self.make_lane(Some(&before), &made, deadline).await? {
+                return Ok(Some(made));
+            }
+            if Deadline::now() >= deadline {
+                return Err(Unavailable(format!("the queue of channel {:?} changed all the time", lane.channel)).into());
             }
         }
-        Ok((due, page.next.map(AlertPlace)))
+    }
+
+    async fn make_lane(&self, before: Option<&Lane>, next: &Lane, deadline: Deadline) -> Result<bool, Unavailable> {
+        let key = [keys::alert_lanes(&next.tenant), next.channel.clone()];
+        let set = next.attributes();
+        let change = match before {
+            None => {
+                let [pk, sk] = &key;
+                Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
+            }
+            Some(before) => {
+                Change::Update { key, set, remove: &[], expected: ("generation", number(before.generation)) }
+            }
+        };
+        self.alone(change, deadline, &mut false).await
     }
 }

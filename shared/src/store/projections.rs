@@ -2,8 +2,8 @@
 //!
 //! A projection has a key and a content, places in lists, and perhaps a time at which it is to be looked at again. Its content changes from
 //! the generation that was read, so that what two have learnt at the same time is put together and not overwritten. A place in a list is
-//! written before the projection that stands there and taken away after it has left: a list may name what is not there (any more), and
-//! never misses what is. Whoever reads a list judges the projections themselves.
+//! written before the projection that stands there and taken away after it has left, and ends no earlier than it does: a list may name what is
+//! not there (any more), and never misses what is. Whoever reads a list judges the projections themselves.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -47,10 +47,12 @@ pub enum Kind {
     Day,
     /// A review, which people change: each change is made with its event, and not computed from events.
     Review,
+    /// Events that are still to be followed.
+    Later,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review];
+    const ALL: [Self; 6] = [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review, Self::Later];
 
     fn word(self) -> &'static str {
         match self {
@@ -59,6 +61,7 @@ impl Kind {
             Self::Concern => "concern",
             Self::Day => "day",
             Self::Review => "review",
+            Self::Later => "later",
         }
     }
 }
@@ -110,6 +113,11 @@ pub struct Projection {
     pub(super) generation: u64,
     content: String,
     places: BTreeSet<Place>,
+    /// The second from which on it is past its retention.
+    ttl: Option<i64>,
+    /// Whether its lists may still name it where, or for longer than, they should; and the places that it has left.
+    is_unsettled: bool,
+    left: BTreeSet<Place>,
 }
 
 /// One that is to be looked at again.
@@ -148,17 +156,24 @@ impl Projection {
         let (content, due) = (text("content"), text("due_at"));
         let damaged = |attribute| Damaged::new(&key, attribute);
         let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
-        let places = match item.remove("places") {
+        let ttl = item.get("ttl").and_then(|value| value.as_n().ok()?.parse().ok());
+        let is_unsettled = matches!(item.get("unsettled"), Some(AttributeValue::Bool(true)));
+        let mut places = |name: &str| match item.remove(name) {
             Some(AttributeValue::L(places)) => {
                 places.iter().filter_map(|place| read_place(place.as_s().ok()?)).collect()
             }
             _ => BTreeSet::new(),
         };
+        let (places, left) = (places("places"), places("left"));
         let due = due.map(|at| at.parse().map_err(|_| damaged("due_at"))).transpose()?;
         let generation = generation.ok_or_else(|| damaged("generation"))?;
         let content = content.ok_or_else(|| damaged("content"))?;
-        Ok(Self { due, generation, content, places, key })
+        Ok(Self { due, generation, content, places, ttl, is_unsettled, left, key })
     }
+}
+
+fn places_value(places: &BTreeSet<Place>) -> AttributeValue {
+    AttributeValue::L(places.iter().map(write_place).collect())
 }
 
 fn write_place(place: &Place) -> AttributeValue {
@@ -199,14 +214,42 @@ impl Trail<'_> {
         Ok(wanted.iter().filter_map(|key| found.remove(key)).collect())
     }
 
+    /// The contents of those keys, in no order. What is not there is left out, and so is what is damaged: whoever looks through many
+    /// things is not held up by one of them.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn readable<T: DeserializeOwned>(&self, kind: Kind, wanted: &[String]) -> Result<Vec<T>, ReadError> {
+        let unique: BTreeSet<&String> = wanted.iter().collect();
+        let unique: Vec<&String> = unique.into_iter().collect();
+        let reads: Vec<_> = unique.chunks(super::by_id::KEYS).map(|chunk| self.some_items(kind, chunk)).collect();
+        let found: Vec<Vec<Item>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let read = |item| Projection::of(item).map_err(ReadError::from).and_then(|projection| projection.read());
+        let sound = found.into_iter().flatten().filter_map(|item| match read(item) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                tracing::error!(%error, "a {} of {} is left out: {error}", kind.word(), self.tenant);
+                None
+            }
+        });
+        Ok(sound.collect())
+    }
+
     async fn some_projections(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Projection>, ReadError> {
-        let pk = keys::projections(kind.word(), &self.tenant);
-        let key = |sk: &&String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))]);
-        let items = self.store.items(&self.store.state, wanted.iter().map(key).collect(), self.deadline).await?;
+        let items = self.some_items(kind, wanted).await?;
         Ok(items.into_iter().map(Projection::of).collect::<Result<_, _>>()?)
     }
 
+    async fn some_items(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Item>, ReadError> {
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let key = |sk: &&String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))]);
+        Ok(self.store.items(&self.store.state, wanted.iter().map(key).collect(), self.deadline).await?)
+    }
+
     /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.
+    ///
+    /// Its places in lists are written before it and taken away after it, and end no earlier than it does. Where this run dies in between, who
+    /// keeps it next sees that its places are not settled.
     ///
     /// # Errors
     /// The storage did not answer. It may be kept or not; computing it again is safe.
@@ -216,25 +259,62 @@ impl Trail<'_> {
         before: Option<&Projection>,
         kept: Kept<'_, T>,
     ) -> Result<bool, ReadError> {
+        self.keep_with(kind, before, kept, Vec::new()).await
+    }
+
+    /// The same, and makes changes of other items with it, all or none.
+    pub(super) async fn keep_with<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: Kept<'_, T>,
+        others: Vec<Change>,
+    ) -> Result<bool, ReadError> {
         let written = kept.written()?;
-        if before.is_some_and(|it| it.content == written && it.places == kept.places && it.due == kept.due) {
+        let ttl = kept.expires_at.map(Instant::seconds);
+        let is_same = |it: &Projection| {
+            it.content == written && it.places == kept.places && it.due == kept.due && it.ttl == ttl && !it.is_unsettled
+        };
+        if others.is_empty() && before.is_some_and(is_same) {
             return Ok(true);
         }
         let generation = before.map_or(0, |before| before.generation) + 1;
-        let change = self.change(kind, before, &kept, &written, generation);
-        let Kept { key, places, expires_at, .. } = kept;
-        let none = BTreeSet::new();
-        let had = before.map_or(&none, |before| &before.places);
-        self.write_places(kind, key, places.difference(had), expires_at, true).await?;
+        let (had, mut left) = before.map(|it| (it.places.clone(), it.left.clone())).unwrap_or_default();
+        left.extend(had.iter().cloned());
+        let left: BTreeSet<Place> = left.difference(&kept.places).cloned().collect();
+        let is_unsettled = before.is_some_and(|before| before.is_unsettled);
+        let longest = match before.map(|before| before.ttl) {
+            Some(had) => had.zip(ttl).map(|(had, ttl)| had.max(ttl)),
+            None => ttl,
+        };
+        let is_lengthened = before.is_some_and(|before| before.ttl != longest) || is_unsettled;
+        let is_shortened = longest != ttl || is_unsettled;
+        let unsettled = (is_shortened || !left.is_empty()).then_some(&left);
+        let change = self.change(kind, before, &kept, &written, generation, unsettled);
+        let Kept { key, places, .. } = kept;
+        let is_to_be_put = |place: &&Place| is_lengthened || !had.contains(place);
+        self.write_places(kind, key, places.iter().filter(is_to_be_put), longest, true).await?;
         let mut is_repeated = false;
-        let is_done = self.store.alone(change, self.deadline, &mut is_repeated).await?;
+        let is_done = match others.is_empty() {
+            true => self.store.alone(change, self.deadline, &mut is_repeated).await?,
+            false => self.store.together([vec![change], others].concat(), self.deadline, &mut is_repeated).await?,
+        };
         // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
-        if is_done && had.difference(&places).next().is_some() {
-            self.write_places(kind, key, had.difference(&places), None, false).await?;
-            // Somebody may have put it back there meanwhile, before it was taken away here.
-            if let Some(now) = self.projection(kind, key).await? {
-                self.write_places(kind, key, now.places.intersection(had), expires_at, true).await?;
+        if is_done && unsettled.is_some() {
+            self.write_places(kind, key, left.iter(), None, false).await?;
+            if is_shortened {
+                self.write_places(kind, key, places.iter(), ttl, true).await?;
             }
+            // Somebody may have put it back there meanwhile, or for longer, before it was changed here.
+            if let Some(now) = self.projection(kind, key).await? {
+                let is_moved = |place: &&Place| left.contains(place) || now.ttl != ttl;
+                self.write_places(kind, key, now.places.iter().filter(is_moved), now.ttl, true).await?;
+            }
+            let set = vec![("unsettled", AttributeValue::Bool(false)), ("left", places_value(&BTreeSet::new()))];
+            let expected = ("generation", AttributeValue::N(generation.to_string()));
+            let key = [keys::projections(kind.word(), &self.tenant), key.to_owned()];
+            let settled = Change::Update { key, set, remove: &[], expected };
+            self.store.alone(settled, self.deadline, &mut is_repeated).await?;
         }
         Ok(is_done)
     }
@@ -247,7 +327,7 @@ impl Trail<'_> {
         kept: &Kept<'_, T>,
         generation: u64,
     ) -> Result<Change, Damaged> {
-        Ok(self.change(kind, before, kept, &kept.written()?, generation))
+        Ok(self.change(kind, before, kept, &kept.written()?, generation, None))
     }
 
     fn change<T>(
@@ -257,6 +337,7 @@ impl Trail<'_> {
         kept: &Kept<'_, T>,
         written: &str,
         generation: u64,
+        left: Option<&BTreeSet<Place>>,
     ) -> Change {
         let Kept { key, places, due, expires_at, .. } = kept;
         let number = |number: u64| AttributeValue::N(number.to_string());
@@ -264,7 +345,9 @@ impl Trail<'_> {
         let mut set = vec![
             ("content", text(written)),
             ("generation", number(generation)),
-            ("places", AttributeValue::L(places.iter().map(write_place).collect())),
+            ("places", places_value(places)),
+            ("unsettled", AttributeValue::Bool(left.is_some())),
+            ("left", places_value(left.unwrap_or(&BTreeSet::new()))),
         ];
         if let Some(at) = expires_at {
             set.push(("ttl", AttributeValue::N(at.seconds().to_string())));
@@ -288,38 +371,21 @@ impl Trail<'_> {
         }
     }
 
-    /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn postpone(&self, due: &Due, to: Option<Instant>) -> Result<(), ReadError> {
-        let pk = keys::projections(due.kind.word(), &self.tenant);
-        let expected = ("due_at", text(&due.at.to_string()));
-        let (set, remove): (Vec<_>, &'static [&'static str]) = match to {
-            Some(at) => (vec![("due_at", text(&at.to_string()))], &[]),
-            None => (Vec::new(), &["due", "due_at"]),
-        };
-        let change = Change::Update { key: [pk, due.key.clone()], set, remove, expected };
-        let mut is_repeated = false;
-        self.store.alone(change, self.deadline, &mut is_repeated).await?;
-        Ok(())
-    }
-
     /// Puts a projection into places of lists, or takes it away from them.
     async fn write_places(
         &self,
         kind: Kind,
         key: &str,
         places: impl Iterator<Item = &Place>,
-        expires_at: Option<Instant>,
+        ttl: Option<i64>,
         is_put: bool,
     ) -> Result<(), ReadError> {
         let request = |place: &Place| {
             let pk = keys::list(kind.word(), &self.tenant, &place.list);
             let attributes = [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&format!("{}#{key}", place.at)))];
             let mut attributes = HashMap::from(attributes);
-            if let Some(at) = expires_at {
-                attributes.insert("ttl".to_owned(), AttributeValue::N(at.seconds().to_string()));
+            if let Some(ttl) = ttl {
+                attributes.insert("ttl".to_owned(), AttributeValue::N(ttl.to_string()));
             }
             // The builders refuse a request without what is given here.
             #[allow(clippy::expect_used)]
@@ -399,6 +465,28 @@ impl Trail<'_> {
 }
 
 impl Store {
+    /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn postpone(&self, due: &Due, to: Option<Instant>, deadline: Deadline) -> Result<(), Unavailable> {
+        let pk = keys::projections(due.kind.word(), &due.tenant);
+        let expected = ("due_at", text(&due.at.to_string()));
+        if due.kind == Kind::Later && to.is_none() {
+            let change = Change::Delete { key: [pk, due.key.clone()], expected };
+            self.alone(change, deadline, &mut false).await?;
+            return Ok(());
+        }
+        let (set, remove): (Vec<_>, &'static [&'static str]) = match to {
+            Some(at) => (vec![("due_at", text(&at.to_string()))], &[]),
+            None => (Vec::new(), &["due", "due_at"]),
+        };
+        let change = Change::Update { key: [pk, due.key.clone()], set, remove, expected };
+        let mut is_repeated = false;
+        self.alone(change, deadline, &mut is_repeated).await?;
+        Ok(())
+    }
+
     /// The projections of all tenants that are to be looked at again by `until`, the first of each part of the queue.
     ///
     /// # Errors

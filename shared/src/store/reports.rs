@@ -26,7 +26,7 @@ use crate::{
     store::{
         ReadError, Trail,
         document::Kind as DocumentKind,
-        follow::{ALL, LOOK_BACK, ROLE_CHANGES, facet, figures_key, list_of},
+        follow::{ALL, LOOK_BACK, ROLE_CHANGES, facet, list_of},
         keys::{self, Lane, Part, Position},
         listing::{Index, Listing, Order, Pace, Range},
         projections::Kind,
@@ -37,8 +37,6 @@ use crate::{
 const AT_A_TIME: usize = 100;
 /// People looked up side by side.
 const PEOPLE_AT_ONCE: usize = 16;
-/// Days read at a time.
-const DAYS_AT_A_TIME: usize = 100;
 /// Most pairs that a resource names as repeated.
 const MOST_REPEATED: usize = 20;
 
@@ -697,19 +695,7 @@ async fn figures_of(trail: &Trail<'_>, query: &Query) -> Result<Vec<figures::Row
     let oldest = trail.oldest().day_number();
     let first = since.day_number().max(oldest);
     let last = Instant::from_millis(until.millis() - 1).day_number().min(trail.now.day_number() + 1);
-    let days: Vec<String> = (first..=last).map(|day| Instant::of_day(day).to_string()[..10].to_owned()).collect();
-    let mut rows = Vec::new();
-    for days in days.chunks(DAYS_AT_A_TIME) {
-        for projection in trail.projections(Kind::Day, days).await? {
-            let part: figures::Part = projection.read()?;
-            let more: Vec<String> = (1..part.parts).map(|part| figures_key(&projection.key, part)).collect();
-            rows.extend(part.rows);
-            for projection in trail.projections(Kind::Day, &more).await? {
-                rows.extend(projection.read::<figures::Part>()?.rows);
-            }
-        }
-    }
-    Ok(rows)
+    trail.figures_between(first, last).await
 }
 
 async fn demand(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {

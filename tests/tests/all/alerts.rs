@@ -299,6 +299,48 @@ async fn a_channel_that_hangs_holds_up_no_other_and_what_waits_for_it_comes_thro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_findings_of_one_request_are_a_few_messages() {
+    let world = World::start().await;
+    let picky = json!({"id": "bus", "kind": "eventbridge"});
+    world.configure(json!([channel("a", "slack"), channel("b", "teams"), picky])).await;
+    let event = |number: usize| {
+        json!({"id": format!("r-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(0),
+            "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "Nobody's"}, "account": {"name": format!("msp-{number}")}})
+    };
+    let events: Vec<Value> = (0..100).map(event).collect();
+    let posted = world.stack.post(&world.stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+    assert_eq!(posted.body["created"], 100, "{}", posted.text);
+    until("all are told", async || {
+        let (mut told, mut cursor) = (0, String::new());
+        loop {
+            let page = world.stack.get(&world.admin, &format!("/v1/alerts?state=sent{cursor}")).await.body;
+            told += page["alerts"].as_array().unwrap().len();
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        (told == 300).then_some(())
+    })
+    .await;
+    // As many as batches of the stream and two seconds make, and each of them says how many it tells of.
+    let texts: Vec<String> =
+        world.received("a").iter().map(|received| received.body["text"].as_str().unwrap().to_owned()).collect();
+    assert!(texts.len() <= 50, "{} messages", texts.len());
+    let counted = |text: &String| {
+        text.split_once(" findings in the trail of acme").map_or(1, |(count, _)| count.parse().unwrap())
+    };
+    assert_eq!(texts.iter().map(counted).sum::<usize>(), 100, "{texts:?}");
+    assert!(
+        texts.iter().any(|text| text.contains("account.without_application") && text.ends_with("/#/findings")),
+        "{texts:?}"
+    );
+    assert!(world.received("b").len() <= 50);
+    assert_eq!(world.printed("eventbridge").len(), 100, "rules of a bus look at each");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_that_overlap_send_each_alert_once() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;

@@ -11,6 +11,7 @@ mod faults;
 mod gateway;
 mod ingest;
 mod isolation;
+mod late;
 mod limits;
 mod manage;
 mod packages;

@@ -236,7 +236,7 @@ async fn projections(stack: &Stack) -> BTreeMap<(String, String), String> {
     for item in state(stack).await {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
         let pk = text("pk");
-        if ["access", "finding", "day"]
+        if ["access", "finding", "day", "day_row"]
             .iter()
             .any(|kind| pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#")))
         {
@@ -266,7 +266,7 @@ async fn forget(stack: &Stack) {
     let table = stack.running.table("StateTable").unwrap();
     for item in state(stack).await {
         let pk = item["pk"].as_s().unwrap();
-        if ["access", "finding", "concern", "day"]
+        if ["access", "finding", "concern", "day", "day_row"]
             .iter()
             .any(|kind| pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#")))
         {
@@ -501,4 +501,241 @@ fn same(now: &BTreeMap<(String, String), String>, expected: &BTreeMap<(String, S
     for key in now.keys() {
         assert!(expected.contains_key(key), "{how}: {key:?} is new");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_session_of_very_many_steps_stays_bounded_and_holds_up_nobody() {
+    let stack = Stack::start().await;
+    // A portal that sends one id for everything, and says much each time.
+    let approval = |number: usize| {
+        json!({"id": format!("step-{number}"), "action": "session.approved", "occurred_at": seconds_ago(100_000 - number as u64),
+            "actor": {"type": "user", "email": "john@acme.example"}, "reason": "r".repeat(2000), "session": {"id": "always", "scope": "session"}})
+    };
+    let steps: Vec<Value> = (0..600).map(approval).collect();
+    for some in steps.chunks(200) {
+        told(&stack, "acme", some).await;
+    }
+    told(&stack, "bolt", &session_68()[..1]).await;
+    access(&stack, &stack.reader("bolt"), "68", 1).await;
+    // What was put off is due, and comes.
+    let reader = stack.reader("acme");
+    let row = until("its last step is known", async || {
+        pass(&stack, 60).await;
+        let rows = stack.get(&reader, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["events"].as_array().unwrap().contains(&json!("step-599")))
+    })
+    .await;
+    assert_eq!(row["more_steps"], true, "{row}");
+    assert!(
+        row["events"].as_array().unwrap().len() < 500 && row["events"].as_array().unwrap().contains(&json!("step-0"))
+    );
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
+    let stack = Stack::start().await;
+    let reader = stack.reader("acme");
+    let step = |session: &str, step: &str, seconds: u64| {
+        json!({"id": format!("{session}-{step}"), "action": format!("session.{step}"), "occurred_at": seconds_ago(seconds),
+            "actor": {"type": "user", "email": if step == "created" { "mark@acme.example" } else { "john@acme.example" }},
+            "justification": "Correct a price", "session": {"id": session, "scope": "session"}, "target": {"name": "shop"}})
+    };
+    told(&stack, "acme", &[step("a", "created", 900)]).await;
+    access(&stack, &reader, "a", 1).await;
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let table = stack.running.table("StateTable").unwrap();
+    let [pk, sk] = ["access#acme", "s:a"].map(|key| AttributeValue::S(key.to_owned()));
+    let change = client.update_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone());
+    let change = change.update_expression("SET content = :content");
+    change.expression_attribute_values(":content", AttributeValue::S("{".to_owned())).send().await.unwrap();
+    told(&stack, "acme", &[step("a", "approved", 800), step("b", "created", 800)]).await;
+    let later = async || state(&stack).await.into_iter().any(|item| item["pk"].as_s().unwrap() == "later#acme");
+    until("it is put off", async || later().await.then_some(())).await;
+    // Its neighbour of the same batch is there.
+    until("the other is there", async || {
+        let item = client.get_item().table_name(table).key("pk", pk.clone());
+        let item = item.key("sk", AttributeValue::S("s:b".to_owned())).send().await.unwrap();
+        item.item.map(drop)
+    })
+    .await;
+    client.delete_item().table_name(table).key("pk", pk).key("sk", sk).send().await.unwrap();
+    pass(&stack, 3700).await;
+    access(&stack, &reader, "a", 2).await;
+    assert!(!later().await, "what was followed is put off no more");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
+    let stack = Stack::start().await;
+    let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
+    assert_eq!(stack.put(&admin, "/v1/applications/desktops", &application).await.status, 201);
+    let alex = json!({"type": "user", "email": "alex@acme.example"});
+    // One every half hour, each of ten minutes: seven days of them.
+    let asked = |number: u64| {
+        let begun = 605_000 - number * 1800;
+        json!({"id": format!("ask-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(begun), "actor": alex,
+            "account": {"name": "msp-1"}, "target": {"id": "desktops", "name": "Desktops"}, "justification": "Reset MFA for a user", "window": false,
+            "session": {"id": format!("s-{number}"), "scope": "session", "starts_at": seconds_ago(begun), "ends_at": seconds_ago(begun - 600)}})
+    };
+    let used = |id: &str, ago: u64| json!({"id": id, "action": "computer.accessed", "occurred_at": seconds_ago(ago), "actor": alex, "account": {"name": "msp-1"}, "target": {"name": "W11"}});
+    let all: Vec<Value> = (0..330).map(asked).collect();
+    for some in all.chunks(110) {
+        told(&stack, "acme", some).await;
+    }
+    until("all accesses are there", async || {
+        let of_it =
+            |item: &std::collections::HashMap<String, AttributeValue>| item["pk"].as_s().unwrap() == "access#acme";
+        (state(&stack).await.iter().filter(|item| of_it(item)).count() == 330).then_some(())
+    })
+    .await;
+    // After all of them: before an event is told, the ones nearest to it are the last ones of all.
+    let late = [used("inside", 604_700), used("outside", 604_000), used("last", 605_000 - 329 * 1800 - 300)];
+    told(&stack, "acme", &late).await;
+    // One that began long before ends the list; its use is of today.
+    let long = json!({"id": "long", "action": "entra.account.requested", "occurred_at": seconds_ago(604_900), "actor": alex, "account": {"name": "msp-1"},
+        "target": {"id": "desktops", "name": "Desktops"}, "justification": "Reset MFA for a user", "window": false,
+        "session": {"id": "long", "scope": "session", "starts_at": seconds_ago(604_900), "ends_at": seconds_ago(10)}});
+    pass(&stack, 200).await;
+    let about = async |id: &str| {
+        let told = findings_told(&stack, &admin).await;
+        told.into_iter().filter(|event| event["details"]["evidence"] == json!([id])).count()
+    };
+    until("the one outside is a finding", async || (about("outside").await > 0).then_some(())).await;
+    assert_eq!((about("inside").await, about("last").await), (0, 0));
+    // Between it and its use stand 330 others.
+    told(&stack, "acme", &[long]).await;
+    until("the long one is there", async || {
+        let item = |item: &std::collections::HashMap<String, AttributeValue>| {
+            item.get("sk").is_some_and(|sk| sk.as_s().unwrap() == "s:long")
+        };
+        state(&stack).await.iter().any(item).then_some(())
+    })
+    .await;
+    told(&stack, "acme", &[used("held-by-the-long-one", 1200)]).await;
+    until("the use is taken", async || {
+        let rows = stack.get(&admin, "/v1/reports/access?limit=1000").await.body["rows"].as_array().unwrap().clone();
+        rows.iter().any(|row| row["session"] == "long" && row["events"].as_array().unwrap().len() > 1).then_some(())
+    })
+    .await;
+    pass(&stack, 300).await;
+    assert_eq!(about("held-by-the-long-one").await, 0);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_accesses_end_with_their_accesses_and_not_before() {
+    let stack = Stack::start().await;
+    let step = |step: &str, seconds: u64| {
+        json!({"id": step, "action": format!("session.{step}"), "occurred_at": seconds_ago(seconds), "justification": "Correct a price",
+            "actor": {"type": "user", "email": "mark@acme.example"}, "window": false, "target": {"name": "shop"},
+            "session": {"id": "a", "scope": "session", "starts_at": seconds_ago(900), "ends_at": seconds_ago(100)}})
+    };
+    let ended = |mut event: Value| {
+        event.as_object_mut().unwrap().retain(|name, _| name != "window");
+        event
+    };
+    for (number, (event, is_over)) in
+        [(ended(step("created", 950)), true), (step("granted", 900), false), (ended(step("expired", 90)), true)]
+            .into_iter()
+            .enumerate()
+    {
+        told(&stack, "acme", &[event]).await;
+        access(&stack, &stack.reader("acme"), "a", number + 1).await;
+        until(format!("the lists end as the access does after step {number}"), async || {
+            let items = state(&stack).await;
+            let ttl = |prefix: &str| -> std::collections::BTreeSet<Option<String>> {
+                let items = items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with(prefix));
+                items.map(|item| item.get("ttl").map(|ttl| ttl.as_n().unwrap().clone())).collect()
+            };
+            let (own, lists) = (ttl("access#acme"), ttl("access_list#acme"));
+            let is_so = own == lists && own.len() == 1 && own.first().unwrap().is_some() == is_over;
+            is_so.then_some(())
+        })
+        .await;
+    }
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
+    let between = tests::between::Between::start().await;
+    let stack = between.stack(local::Options { minute: Duration::from_secs(5), ..tests::options() }).await;
+    let created = |session: &str| {
+        json!({"id": session, "action": "session.created", "occurred_at": seconds_ago(900), "justification": "Correct a price",
+            "actor": {"type": "user", "email": "mark@acme.example"}, "session": {"id": session, "scope": "session"}, "target": {"name": "shop"}})
+    };
+    let stuck: Vec<Value> = (0..20).map(|number| created(&format!("stuck-{number}"))).collect();
+    told(&stack, "stuck", &stuck).await;
+    told(&stack, "acme", &[created("mine")]).await;
+    access(&stack, &stack.reader("acme"), "mine", 1).await;
+    access(&stack, &stack.reader("stuck"), "stuck-19", 1).await;
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let table = stack.running.table("StateTable").unwrap();
+    between.refuse(Some("s:stuck-"));
+    let due = |tenant: &str, session: &str, at: u64| {
+        let text = |text: String| AttributeValue::S(text);
+        let change = client.update_item().table_name(table);
+        let change = change.key("pk", text(format!("access#{tenant}"))).key("sk", text(format!("s:{session}")));
+        let change = change.update_expression("SET due = :due, due_at = :at");
+        let change = change.expression_attribute_values(":due", text("watch#0".to_owned()));
+        change.expression_attribute_values(":at", text(seconds_ago(at))).send()
+    };
+    for number in 0..20 {
+        due("stuck", &format!("stuck-{number}"), 500).await.unwrap();
+    }
+    due("acme", "mine", 400).await.unwrap();
+    until("the other's is looked at", async || {
+        let items = state(&stack).await;
+        let mine = items.iter().find(|item| item.get("sk").is_some_and(|sk| sk.as_s().unwrap() == "s:mine"))?;
+        mine.get("due_at").is_none_or(|at| *at.as_s().unwrap() > seconds_ago(60)).then_some(())
+    })
+    .await;
+    between.refuse(None);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_follow_each_access_and_what_is_wrong_with_them_is_put_right() {
+    let stack = Stack::start().await;
+    let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
+    let step = |session: &str, step: &str, seconds: u64, actor: &str| {
+        json!({"id": format!("{session}-{step}"), "action": format!("session.{step}"), "occurred_at": seconds_ago(seconds), "justification": "Correct a price",
+            "actor": {"type": "user", "email": format!("{actor}@acme.example")}, "session": {"id": session, "scope": "session"}, "target": {"name": "shop"}})
+    };
+    let demand = async || {
+        let row = stack.get(&admin, "/v1/reports/demand").await.body["rows"][0].clone();
+        (row["requests"].as_u64(), row["granted"].as_u64())
+    };
+    let created: Vec<Value> = (0..40).map(|number| step(&format!("s-{number}"), "created", 900, "mark")).collect();
+    told(&stack, "acme", &created).await;
+    until("all are counted", async || (demand().await == (Some(40), Some(0))).then_some(())).await;
+    // Each is counted by what changed, and no day is read for it: nothing has to be looked at again for that.
+    let mut granted: Vec<Value> =
+        (0..40).map(|number| step(&format!("s-{number}"), "granted", 600, "portal")).collect();
+    granted.iter_mut().for_each(|event| event["window"] = json!(false));
+    granted.push(step("s-1", "approved", 700, "john"));
+    told(&stack, "acme", &granted).await;
+    until("all are counted", async || (demand().await == (Some(40), Some(40))).then_some(())).await;
+    let times = async || stack.get(&admin, "/v1/reports/approval-times?by=approver").await.body["rows"][0].clone();
+    until("the approval is counted", async || (times().await["decisions"] == 1).then_some(())).await;
+    // Somebody with more rights than any function of ours changed a row.
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let table = stack.running.table("StateTable").unwrap();
+    let rows = async || -> Vec<_> {
+        let items = state(&stack).await;
+        items.into_iter().filter(|item| item["pk"].as_s().unwrap().starts_with("day_row#acme")).collect()
+    };
+    for item in rows().await {
+        let content = item["content"].as_s().unwrap().replace("\"granted\":40", "\"granted\":7");
+        let change = client.update_item().table_name(table).key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
+        let change = change.update_expression("SET content = :content");
+        change.expression_attribute_values(":content", AttributeValue::S(content)).send().await.unwrap();
+    }
+    assert_eq!(demand().await, (Some(40), Some(7)));
+    pass(&stack, 90_000).await;
+    assert_eq!(demand().await, (Some(40), Some(40)));
+    stack.stop().await;
 }
