@@ -97,16 +97,27 @@ pub async fn resolve(function: &Disable, trail: &Trail<'_>, stored: Stored) -> R
     }
     match settle(function, trail, &stored).await? {
         Ok(_) => Ok(Outcome::Resolved),
-        Err(failure) => {
-            let now = function.store.clock().now();
-            let mut after = stored.window.clone();
-            let again_at = now.plus(end::pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
-            let told = after.unresolved(&failure, again_at, now);
-            let trail = trail.at(now, Deadline::now() + STORAGE);
-            let done = trail.advance(&stored, after, told, &recorder()).await?;
-            Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
-        }
+        Err(failure) => put_off(function, trail, &stored, failure).await,
     }
+}
+
+/// Leaves the question for another try.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn put_off(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: &Stored,
+    failure: Failure,
+) -> Result<Outcome, ReadError> {
+    let now = function.store.clock().now();
+    let mut after = stored.window.clone();
+    let again_at = now.plus(end::pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
+    let told = after.unresolved(&failure, again_at, now);
+    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let done = trail.advance(stored, after, told, &recorder()).await?;
+    Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
 }
 
 /// Asks the directory which account a window covers, and keeps what it says, in a step of its own. None where somebody else changed the window, or its

@@ -304,10 +304,18 @@ async fn windows_of_one_account_by_different_names_become_one() {
         world.configure(place, json!({"accounts": ["msp*", "u-*"]})).await;
         let account = directory.add("msp-1");
         directory.accounts.mail(&account, "msp-1@acme.example");
+        // All are looked up at the same moment.
+        directory.hold(true);
         let short = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
         let by_both = json!({"account": {"name": "MSP-1", "email": "msp-1@acme.example"}, "session": {"id": "s-2", "scope": "session"}});
         let long = world.ask("r-2", "", by_both).await;
         let third = world.ask("r-3", "", named(json!({"id": account}))).await;
+        until("all are being looked up", async || {
+            let lookups = directory.log().into_iter().filter(|line| line.contains("/Users") || line.contains("/users"));
+            (lookups.count() >= if is_entra { 0 } else { 3 }).then_some(())
+        })
+        .await;
+        directory.hold(false);
         let one = until("they are one", async || {
             for opened in [&short, &long, &third] {
                 let window = world.window(&opened["id"]).await;
