@@ -97,15 +97,15 @@ pub async fn resolve(function: &Disable, trail: &Trail<'_>, stored: Stored) -> R
     }
     match settle(function, trail, &stored).await? {
         Ok(_) => Ok(Outcome::Resolved),
-        Err(failure) => put_off(function, trail, &stored, failure).await,
+        Err(failure) => postpone(function, trail, &stored, failure).await,
     }
 }
 
-/// Leaves the question for another try.
+/// Leaves for another try the question which account a window covers.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn put_off(
+pub async fn postpone(
     function: &Disable,
     trail: &Trail<'_>,
     stored: &Stored,
