@@ -713,6 +713,11 @@ impl Access {
             "session.canceled" => self.end_session(recorded, EndCause::Canceled),
             "session.expired" => self.end_session(recorded, EndCause::Expired),
             "session.terminated" => self.end_session(recorded, EndCause::Terminated),
+            // Its source made it longer than its application allows.
+            "window.opened" if detail("asked_end").is_some() => {
+                self.starts_at = self.starts_at.or(time("starts_at"));
+                self.ends_at = time("ends_at").or(self.ends_at);
+            }
             "window.opened" => {
                 self.starts_at = self.starts_at.or(time("starts_at"));
                 self.ends_at = self.ends_at.or(time("ends_at"));

@@ -35,11 +35,47 @@ pub struct Application {
     pub require_justification: bool,
     /// Whether a window ends when its account logs off a computer.
     pub end_on_log_off: bool,
+    /// The events for whose windows this service disables the account. Windows of other events are external.
+    #[serde(default = "OpeningEvent::usual")]
+    pub disable_for: Vec<OpeningEvent>,
     /// Who is told when something is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
     /// Where its accounts are disabled.
     pub directory: Directory,
+}
+
+/// The events that open windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OpeningEvent {
+    /// A request for an account.
+    #[serde(rename = "entra.account.requested")]
+    AccountRequested,
+    /// A session that was granted.
+    #[serde(rename = "session.granted")]
+    SessionGranted,
+    /// A package that was given.
+    #[serde(rename = "entitlement.fulfilled")]
+    EntitlementFulfilled,
+}
+
+impl OpeningEvent {
+    /// All of them, as written.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("entra.account.requested", Self::AccountRequested),
+        ("session.granted", Self::SessionGranted),
+        ("entitlement.fulfilled", Self::EntitlementFulfilled),
+    ];
+
+    /// The one that is written so.
+    pub fn named(action: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(name, _)| *name == action).map(|(_, opening)| opening)
+    }
+
+    /// Those for which an application disables accounts unless it says otherwise.
+    pub fn usual() -> Vec<Self> {
+        vec![Self::AccountRequested, Self::SessionGranted]
+    }
 }
 
 /// An application with its id, as answered.
@@ -209,6 +245,7 @@ impl Application {
             let accounts = fields.texts("accounts", MOST_ACCOUNTS);
             let require_justification = fields.flag("require_justification").unwrap_or_default();
             let end_on_log_off = fields.flag("end_on_log_off").unwrap_or_default();
+            let disable_for = read_disable_for(&mut fields);
             let owners = fields.texts("owners", MOST_OWNERS);
             let directory = fields.required_object("directory").and_then(|fields| Directory::read(fields, place));
             fields.refuse_others();
@@ -236,6 +273,7 @@ impl Application {
                 accounts,
                 require_justification,
                 end_on_log_off,
+                disable_for,
                 owners,
                 directory,
             })
@@ -251,6 +289,29 @@ impl Application {
 /// Whether an account is as a pattern says, case apart.
 pub fn is_like(pattern: &str, account: &str) -> bool {
     matches_pattern(&fold(pattern), &fold(account))
+}
+
+/// The events for whose windows the account is disabled. An empty list says: for none.
+fn read_disable_for(fields: &mut Fields<'_>) -> Vec<OpeningEvent> {
+    const KEY: &str = "disable_for";
+    if !fields.has(KEY) {
+        // Known, so that it is not refused as an unknown member.
+        fields.take(KEY);
+        return OpeningEvent::usual();
+    }
+    let mut openings = Vec::new();
+    for (place, name) in fields.any_texts(KEY, OpeningEvent::ALL.len()).into_iter().enumerate() {
+        match OpeningEvent::named(&name) {
+            Some(opening) if openings.contains(&opening) => {}
+            Some(opening) => openings.push(opening),
+            None => {
+                let known: Vec<_> = OpeningEvent::ALL.iter().map(|(name, _)| *name).collect();
+                let detail = format!("{name:?} must be one of {}", known.join(", "));
+                fields.fault(&format!("{KEY}/{place}"), detail);
+            }
+        }
+    }
+    openings
 }
 
 fn length(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<Length> {
@@ -456,6 +517,28 @@ mod tests {
         let application = Application::read(json, Place::OneMachine).unwrap();
         assert_eq!(application.directory.key().unwrap(), "scim:127.0.0.1:8080/scim/v2");
         assert_eq!(Application::read(json, Place::Deployed).unwrap_err().len(), 3);
+    }
+
+    #[test]
+    fn an_application_says_for_which_events_it_disables() {
+        let with = |disable_for: Value| {
+            let mut json = entra();
+            json["disable_for"] = disable_for;
+            Application::read(&json.to_string(), Place::Deployed)
+        };
+        let usual = Application::read(&entra().to_string(), Place::Deployed).unwrap();
+        assert_eq!(usual.disable_for, [OpeningEvent::AccountRequested, OpeningEvent::SessionGranted]);
+        assert_eq!(
+            with(json!(["session.granted", "session.granted"])).unwrap().disable_for,
+            [OpeningEvent::SessionGranted]
+        );
+        assert_eq!(with(json!([])).unwrap().disable_for, []);
+        let errors = with(json!(["session.granted", "session.created"])).unwrap_err();
+        assert_eq!(errors[0].pointer, "/disable_for/1");
+        // One that was stored before there was a choice disables for the usual ones.
+        let mut stored = serde_json::to_value(&usual).unwrap();
+        stored.as_object_mut().unwrap().remove("disable_for");
+        assert_eq!(serde_json::from_value::<Application>(stored).unwrap(), usual);
     }
 
     #[test]

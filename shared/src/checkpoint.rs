@@ -16,7 +16,7 @@ use crate::{
     review,
     settings::{self, Thresholds},
     stream,
-    window::{CLOSED_BY_HAND, NAMES_DISAGREE, REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE, UNRESOLVED},
+    window::{CLOSED_BY_HAND, NAMES_DISAGREE, REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE, UNRESOLVED, WINDOW_CUT},
 };
 
 /// The rule by which an event that was refused, as another sender's event has its id, is a finding.
@@ -99,6 +99,7 @@ pub const RULES: &[Rule] = &[
     rule("account.enabled_without_window", Critical, "Are accounts disabled outside their windows?"),
     rule("account.outside_patterns", High, "Does each account belong to its application?"),
     rule("account.without_application", High, "Is the application of each account configured?"),
+    rule(WINDOW_CUT, Medium, "Is access given for no longer than its application allows?"),
     rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
     rule(stream::PAUSED, High, "Does the trail reach everybody it is streamed to?"),
     rule(settings::RETENTION_SHORTENED, High, "Is the trail kept as long as before?"),

@@ -118,6 +118,11 @@ impl<'e> Fields<'e> {
         !self.has_fault_at(&self.pointer)
     }
 
+    /// Whether the member was sent.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.contains_key(key)
+    }
+
     /// The member as it was sent.
     pub fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);

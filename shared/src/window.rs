@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    application::{Configured, Directory, Place},
+    application::{Application, Configured, Directory, OpeningEvent, Place},
     event::{Actor, AskedWindow, Event, EventId, Opened, Outcome, Party, Scope, Session, Tenant},
     folding::fold,
     ijson::FieldError,
@@ -36,8 +36,12 @@ pub const NAMES_DISAGREE: &str = "account.names_disagree";
 pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
 /// The kind of failure that a directory knows no such account.
 pub const NOT_FOUND: &str = "not_found";
-/// Most claims that a window holds at a time.
-pub const MOST_CLAIMS: usize = 64;
+/// Most claims that a window holds apart. Beyond that they fold.
+const MOST_CLAIMS: usize = 64;
+/// A window opens this long before its start, and no earlier: what is farther ahead is booked.
+pub const OPENS_AHEAD: Duration = Duration::from_secs(31 * 86_400);
+/// The rule by which a window that its source made longer than its application allows is a finding.
+pub const WINDOW_CUT: &str = "window.cut";
 /// Most names of a window beside its key.
 const MOST_OTHER_NAMES: usize = 16;
 /// Most names of other accounts that a window keeps.
@@ -92,12 +96,18 @@ pub struct Window {
     /// How often it was tried to disable the account since the end that is being worked on.
     #[serde(default)]
     pub attempts: u32,
-    /// What stands in the way, of which the trail tells once.
+    /// Why the last try failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
+    /// The kinds of failure that the trail already records for this end. Each kind is recorded once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded_failures: Vec<String>,
     /// Whether the trail tells that the end is overdue.
     #[serde(default)]
     pub is_overdue: bool,
+    /// The end that the trail records as overdue. An external window may have a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue_end: Option<Instant>,
     /// Not before then, though it is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Instant>,
@@ -142,6 +152,12 @@ pub struct Claim {
     /// The latest that it may be extended to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<Instant>,
+    /// The end that its source gave it, where that was later than is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_end: Option<Instant>,
+    /// Whether requests of other sessions were folded into it. The end of its own session does not end those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holds_others: bool,
     /// Whether its session's end is all that is to be seen of its end: nobody disables an account.
     #[serde(default)]
     pub ends_with_session: bool,
@@ -409,17 +425,59 @@ pub fn account_of(event: &Event) -> Party {
     event.account.clone().or_else(of_package).or_else(of_session).unwrap_or_default()
 }
 
+/// Who disables an account at the end of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disabling {
+    /// This service, in the application's directory.
+    Here,
+    /// Whoever enabled it.
+    Elsewhere,
+    /// Whoever enabled it, as it matches no pattern of the application although it should.
+    OutsidePatterns,
+    /// Whoever enabled it, as no application is configured for the target although one should be.
+    WithoutApplication,
+}
+
+impl Disabling {
+    /// Who disables the account that an event opens a window for.
+    pub fn of(event: &Event, application: Option<&Application>) -> Self {
+        let is_request = event.action == "entra.account.requested";
+        let Some(application) = application else {
+            return if is_request { Self::WithoutApplication } else { Self::Elsewhere };
+        };
+        let is_meant =
+            OpeningEvent::named(&event.action).is_some_and(|opening| application.disable_for.contains(&opening));
+        if application.directory == Directory::External || !is_meant {
+            return Self::Elsewhere;
+        }
+        // A session or a package may be given to a person's own account, which is never disabled.
+        if !is_request && !names_other_account(event) {
+            return Self::Elsewhere;
+        }
+        let name = names(&account_of(event)).next().unwrap_or_default();
+        if application.owns(&name) { Self::Here } else { Self::OutsidePatterns }
+    }
+}
+
+/// Whether an event names an account that is not the own account of the person it is about.
+fn names_other_account(event: &Event) -> bool {
+    let username = event.session.as_ref().and_then(|session| session.username.as_ref());
+    if event.account.is_none() && username.is_none() {
+        return false;
+    }
+    let actor = &event.actor;
+    let people = [
+        event.subject.clone(),
+        Some(Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() }),
+    ];
+    let own: Vec<String> = people.iter().flatten().flat_map(names).collect();
+    !names(&account_of(event)).any(|name| own.contains(&name))
+}
+
 impl Claim {
-    /// What the event asks for.
-    ///
-    /// # Errors
-    /// What the application does not allow.
-    pub fn of(
-        event: &Event,
-        application: Option<&Configured>,
-        place: Place,
-        now: Instant,
-    ) -> Result<Self, Vec<FieldError>> {
+    /// What the event asks for, cut to what is allowed; and how the event asks for something else. A request for an account is refused
+    /// for that. What has happened is stored all the same.
+    pub fn of(event: &Event, application: Option<&Configured>, place: Place, now: Instant) -> (Self, Vec<FieldError>) {
         let session = event.session.as_ref();
         let starts_at = session.and_then(|session| session.starts_at).unwrap_or(event.occurred_at);
         let id = application.map(|it| it.id.clone());
@@ -439,12 +497,14 @@ impl Claim {
         let mut errors = Vec::new();
         // A session or package is as long as its source made it; an account is asked for here.
         let is_account = event.action == "entra.account.requested";
-        let shortest = if is_account { place.shortest_window() } else { Duration::from_millis(1) };
-        if ends_at < starts_at.plus(shortest) {
+        let shortest = place.shortest_window();
+        if is_account && ends_at < starts_at.plus(shortest) {
             let detail =
                 format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
             errors.push(FieldError::new(pointer, detail));
         }
+        // A session that was over before it was said to be granted.
+        let starts_at = starts_at.min(ends_at);
         if starts_at.max(ends_at) > now.plus(FARTHEST) {
             let detail = format!("ends at {ends_at}; ten years from now is the farthest");
             errors.push(FieldError::new(pointer, detail));
@@ -457,21 +517,19 @@ impl Claim {
             let detail = format!("is more than {name:?} allows: {most} from its start, until {latest}");
             errors.push(FieldError::new(pointer, detail));
         }
-        if application.is_some_and(|it| it.require_justification) && event.justification.is_none() {
-            errors.push(FieldError::new("/justification", "is required by the application"));
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let farthest = now.max(starts_at).plus(FARTHEST);
+        let allowed_end = ends_at.min(latest.unwrap_or(farthest)).min(farthest);
         let actor = &event.actor;
         let actor = Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() };
-        Ok(Self {
+        let claim = Self {
             event: event.id.clone(),
             account: None,
             is_looked_up: false,
             starts_at,
-            ends_at,
+            ends_at: allowed_end,
             latest,
+            asked_end: Some(ends_at).filter(|asked| *asked > allowed_end),
+            holds_others: false,
             ends_with_session: !is_account,
             application: id,
             ends_on_log_off: application.is_some_and(|application| application.end_on_log_off),
@@ -480,7 +538,13 @@ impl Claim {
             session: session.map(|session| session.id.clone()),
             request_id: event.request_id.clone(),
             is_done: false,
-        })
+        };
+        (claim, errors)
+    }
+
+    /// Whether the end of that session is its own end.
+    pub fn ends_with(&self, session: &str) -> bool {
+        self.session.as_deref() == Some(session) && !self.holds_others
     }
 
     /// As the event that asked tells it.
@@ -524,7 +588,9 @@ impl Window {
             claims: Vec::new(),
             attempts: 0,
             failing: None,
+            recorded_failures: Vec::new(),
             is_overdue: false,
+            overdue_end: None,
             not_before: None,
             lease: None,
             ended: None,
@@ -602,9 +668,7 @@ impl Window {
 
     /// What is to be done for it now.
     pub fn due(&self, now: Instant) -> Due {
-        let Some(next) = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at).min() else {
-            return Due::Nothing;
-        };
+        let Some(next) = self.next_end() else { return Due::Nothing };
         if now < next {
             return match self.resolve_at() {
                 Some(at) if at <= now => Due::Resolve,
@@ -616,7 +680,7 @@ impl Window {
             return Due::Covered;
         }
         let overdue_at = self.planned_end(now).plus(OVERDUE_AFTER);
-        if now >= overdue_at && !self.is_overdue {
+        if now >= overdue_at && !self.is_next_overdue() {
             return Due::Overdue;
         }
         match (self.is_external(), self.not_before) {
@@ -626,21 +690,31 @@ impl Window {
                 None => Due::Later(until),
             },
             (false, _) => Due::Disable,
-            (true, _) if self.is_overdue => Due::Nothing,
             (true, _) => Due::Confirmation(overdue_at),
         }
     }
 
+    /// The next end that needs work. Nothing more is done for an overdue end of an external window: only its portal can confirm it.
+    fn next_end(&self) -> Option<Instant> {
+        let open = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at);
+        if self.is_external() && self.is_overdue {
+            let overdue_end = self.overdue_end?;
+            return open.filter(|end| *end > overdue_end).min();
+        }
+        open.min()
+    }
+
+    /// Whether the trail records the next end as overdue. The next end of an external window is always one that it does not.
+    fn is_next_overdue(&self) -> bool {
+        self.is_overdue && !self.is_external()
+    }
+
     /// When somebody has to look at it again; never, for one that is closed.
     pub fn due_at(&self) -> Option<Instant> {
-        let open = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at);
-        let next = open.min()?;
-        if self.is_external() && self.is_overdue {
-            return None;
-        }
+        let next = self.next_end()?;
         let lease = self.lease.as_ref().map(|lease| lease.until);
         // However long a directory wants to be left alone, that the end is overdue is told in time.
-        let told_by = if self.is_overdue { None } else { Some(next.plus(OVERDUE_AFTER)) };
+        let told_by = if self.is_next_overdue() { None } else { Some(next.plus(OVERDUE_AFTER)) };
         let not_before = self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
         let end = not_before.map_or(next, |until| until.max(next));
         let at = self.resolve_at().map_or(end, |resolve_at| resolve_at.min(end));
@@ -659,36 +733,68 @@ impl Window {
         over.max_by_key(|(_, claim)| claim.ends_at).map_or(self.claims.len() - 1, |(place, _)| place)
     }
 
-    /// Adds a claim. What stood in the way of an earlier end is forgotten with it.
-    ///
-    /// # Errors
-    /// There are too many already.
-    pub fn add(&mut self, claim: Claim, now: Instant) -> Result<Told, FieldError> {
+    /// Adds a claim. What stood in the way of an earlier end is forgotten with it. However many there are, none is refused: they fold.
+    pub fn add(&mut self, claim: Claim, now: Instant) -> Vec<Told> {
         // Nobody waits any more for what its portal never said: the trail tells that it is overdue.
         if self.is_external() && self.is_overdue {
             for claim in &mut self.claims {
                 claim.is_done |= claim.ends_at <= now;
             }
-            self.is_overdue = false;
+            self.forget_overdue();
         }
-        if self.claims.len() >= MOST_CLAIMS {
-            match self.claims.iter().position(|claim| claim.is_done) {
-                Some(place) => self.claims.remove(place),
-                None => {
-                    let detail = format!("{MOST_CLAIMS} requests hold this account already; end some of them first");
-                    return Err(FieldError::new("/account", detail));
-                }
-            };
+        while self.claims.len() >= MOST_CLAIMS
+            && let Some(place) = self.claims.iter().position(|claim| claim.is_done)
+        {
+            self.claims.remove(place);
         }
+        let folded = if self.claims.len() >= MOST_CLAIMS { self.fold(now) } else { None };
         self.claims.push(claim);
         let place = self.claims.len() - 1;
         let claim = &self.claims[place];
         let details = [("starts_at", json!(claim.starts_at)), ("ends_at", json!(claim.ends_at))];
-        let told = self.told("window.opened", Actor::system(), now, place, None, details);
+        let mut opened = self.told("window.opened", Actor::system(), now, place, None, details);
+        if let Some(asked) = claim.asked_end {
+            opened.details.insert("asked_end".to_owned(), json!(asked));
+        }
         // A new request is a reason to ask the directory again.
         self.resolution.not_before = Some(now);
         self.begin_anew(now);
-        Ok(told)
+        [opened].into_iter().chain(folded).collect()
+    }
+
+    /// Makes one claim of two. The account stays enabled for as long as either asked, so the latest end counts. Of all pairs it is the one
+    /// that leaves the shortest time between its claims, then one of the same names, application, session and person, then the one that ends first.
+    /// The claim that went into the other is done, and the trail records that the other covers it.
+    fn fold(&mut self, now: Instant) -> Option<Told> {
+        let places: Vec<usize> = (0..self.claims.len()).filter(|place| !self.claims[*place].is_done).collect();
+        let cost = |from: usize, into: usize| {
+            let (from, into) = (&self.claims[from], &self.claims[into]);
+            let gap = (into.starts_at.millis() - from.ends_at.millis()).max(0);
+            let differs = (
+                from.account != into.account,
+                from.application != into.application,
+                from.session != into.session,
+                from.subject != into.subject,
+            );
+            (gap, differs, from.ends_at)
+        };
+        let ends_first =
+            |from: usize, into: usize| (self.claims[from].ends_at, from) < (self.claims[into].ends_at, into);
+        let pairs = places.iter().flat_map(|from| places.iter().map(|into| (*from, *into)));
+        let (from, into) = pairs.filter(|(from, into)| ends_first(*from, *into)).min_by_key(|(a, b)| cost(*a, *b))?;
+        let folded = self.claims[from].clone();
+        self.claims[from].is_done = true;
+        let claim = &mut self.claims[into];
+        claim.starts_at = claim.starts_at.min(folded.starts_at);
+        claim.ends_on_log_off &= folded.ends_on_log_off;
+        claim.ends_with_session &= folded.ends_with_session;
+        claim.holds_others |= folded.holds_others || folded.session != claim.session;
+        let details = [
+            ("planned_end", json!(folded.ends_at)),
+            ("covered_by", json!(claim.event)),
+            ("covered_until", json!(claim.ends_at)),
+        ];
+        Some(self.told("revocation.covered", Actor::system(), now, from, None, details))
     }
 
     /// Somebody changed when it ends: who works on it has to look again, and nothing that failed for another end counts.
@@ -696,11 +802,21 @@ impl Window {
         self.lease = None;
         if !self.claims.iter().any(|claim| claim.is_over(now)) {
             self.not_before = None;
-            self.attempts = 0;
-            self.failing = None;
-            self.is_overdue = false;
+            self.forget_failures();
+            self.forget_overdue();
             self.missing = None;
         }
+    }
+
+    fn forget_failures(&mut self) {
+        self.attempts = 0;
+        self.failing = None;
+        self.recorded_failures.clear();
+    }
+
+    fn forget_overdue(&mut self) {
+        self.is_overdue = false;
+        self.overdue_end = None;
     }
 
     /// Lets its last claim go on until `ends_at`. There is nothing to tell where it ends then already.
@@ -808,18 +924,19 @@ impl Window {
 
     /// What a portal's `entra.account.disabled` says. Where the portal disables by itself the window is over; where we do, its end
     /// is brought to now and the account is still read back.
-    pub fn end_as_disabled(&mut self, by: &Actor, at: Instant, now: Instant) -> Vec<Told> {
+    pub fn end_as_disabled(
+        &mut self,
+        which: impl Fn(&Claim) -> bool,
+        by: &Actor,
+        at: Instant,
+        now: Instant,
+    ) -> Vec<Told> {
         if !self.is_external() {
-            return self.end(
-                |claim| claim.starts_at <= at,
-                by,
-                Some("its portal says that the account is disabled"),
-                now,
-            );
+            return self.end(which, by, Some("its portal says that the account is disabled"), now);
         }
-        let planned = self.claims.iter().filter(|claim| !claim.is_done && claim.starts_at <= at).map(|it| it.ends_at);
+        let planned = self.claims.iter().filter(|claim| !claim.is_done && which(claim)).map(|it| it.ends_at);
         if let Some(planned) = planned.max() {
-            for claim in self.claims.iter_mut().filter(|claim| claim.starts_at <= at) {
+            for claim in self.claims.iter_mut().filter(|claim| which(claim)) {
                 claim.ends_at = claim.ends_at.min(now);
                 claim.is_done = true;
             }
@@ -957,9 +1074,8 @@ impl Window {
         self.lease = None;
         self.not_before = None;
         if self.is_closed() {
-            self.attempts = 0;
-            self.failing = None;
-            self.is_overdue = false;
+            self.forget_failures();
+            self.forget_overdue();
         }
         told
     }
@@ -1036,9 +1152,8 @@ impl Window {
 
     fn close(&mut self, at: Instant, planned: Instant) {
         self.ended = Some(Ended { at, lateness_ms: (at.millis() - planned.millis()).max(0) });
-        self.attempts = 0;
-        self.failing = None;
-        self.is_overdue = false;
+        self.forget_failures();
+        self.forget_overdue();
         self.not_before = None;
         self.lease = None;
         self.missing = None;
@@ -1082,9 +1197,10 @@ impl Window {
 
     /// Its end is overdue: the trail tells it, once.
     pub fn overdue(&mut self, now: Instant) -> Vec<Told> {
-        self.is_overdue = true;
         let place = self.ending(now);
         let planned = self.planned_end(now);
+        self.is_overdue = true;
+        self.overdue_end = Some(planned);
         let details = [("planned_end", json!(planned)), ("attempts", json!(self.attempts))];
         let why = match (&self.failing, self.is_external()) {
             (Some(failing), _) => failing.clone(),
@@ -1097,7 +1213,7 @@ impl Window {
         vec![overdue, self.finding(rule, "high", &why, now, place)]
     }
 
-    /// It could not be disabled: it is tried again at `again_at`. The trail tells what kind of trouble it is, once.
+    /// It could not be disabled: it is tried again at `again_at`. The trail records each kind of failure once, however they alternate.
     pub fn failed(&mut self, failure: &Failure, again_at: Instant, now: Instant) -> Vec<Told> {
         self.attempts += 1;
         if failure.kind != NOT_FOUND {
@@ -1105,17 +1221,21 @@ impl Window {
         }
         self.leave(Some(again_at));
         let mut told = Vec::new();
-        if self.failing.as_deref().is_none_or(|known| !known.starts_with(failure.kind)) {
+        let reason = format!("{}: {}", failure.kind, failure.detail);
+        let is_recorded = self.recorded_failures.iter().any(|kind| kind == failure.kind)
+            // Windows that were stored before kinds were kept have the last one in its reason.
+            || self.failing.as_deref().is_some_and(|last| last.split(':').next() == Some(failure.kind));
+        if !is_recorded {
             let place = self.ending(now);
-            let reason = format!("{}: {}", failure.kind, failure.detail);
             let details = [("attempts", json!(self.attempts)), ("planned_end", json!(self.planned_end(now)))];
             told.push(self.told("revocation.failed", Actor::system(), now, place, Some(reason.clone()), details));
             let is_raised = self.resolution.refusals.iter().any(|kind| kind == failure.kind);
             if failure.is_refusal && !is_raised {
                 told.push(self.finding("revocation.refused", "critical", &reason, now, place));
             }
-            self.failing = Some(reason);
+            self.recorded_failures.push(failure.kind.to_owned());
         }
+        self.failing = Some(reason);
         told
     }
 
@@ -1298,6 +1418,8 @@ impl Window {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -1312,6 +1434,8 @@ mod tests {
             starts_at: at(from),
             ends_at: at(until),
             latest: Some(at(from + 1000)),
+            asked_end: None,
+            holds_others: false,
             ends_with_session: false,
             application: None,
             ends_on_log_off: false,
@@ -1391,12 +1515,97 @@ mod tests {
         assert_eq!((window.due_at(), window.due(at(400))), (Some(at(400)), Due::Overdue));
         window.overdue(at(400));
         assert_eq!((window.due_at(), window.due(at(500)), window.state(at(500))), (None, Due::Nothing, "overdue"));
-        window.add(claim(2, 600, 700), at(600)).unwrap();
+        window.add(claim(2, 600, 700), at(600));
         assert_eq!((window.state(at(600)), window.due_at()), ("open", Some(at(700))));
         assert_eq!(window.due(at(700)), Due::Confirmation(at(1000)));
-        window.end_as_disabled(&Actor::system(), at(710), at(720));
+        window.end_as_disabled(|_| true, &Actor::system(), at(710), at(720));
         assert_eq!(window.ended, Some(Ended { at: at(710), lateness_ms: 10_000 }));
         assert!(window.is_closed());
+    }
+
+    #[test]
+    fn a_scheduled_claim_of_an_external_window_is_not_forgotten_when_an_earlier_end_is_overdue() {
+        let mut window = window(Directory::External, vec![claim(1, 0, 100), claim(2, 1000, 2000)]);
+        assert_eq!(window.due(at(100)), Due::Confirmation(at(400)));
+        window.leave(Some(at(400)));
+        window.overdue(at(400));
+        // The portal may still confirm the first end; the second is looked at when it comes.
+        assert_eq!((window.due(at(400)), window.due_at()), (Due::Later(at(2000)), Some(at(2000))));
+        assert_eq!(window.due(at(2000)), Due::Confirmation(at(2300)));
+        window.leave(Some(at(2300)));
+        assert_eq!((window.due_at(), window.due(at(2300))), (Some(at(2300)), Due::Overdue));
+        assert_eq!(actions(&window.overdue(at(2300))), ["revocation.overdue", "finding.raised"]);
+        assert_eq!((window.due_at(), window.due(at(9000))), (None, Due::Nothing));
+        // One that was stored before the overdue end was kept waits for its portal, as it did.
+        window.overdue_end = None;
+        assert_eq!((window.due_at(), window.due(at(9000))), (None, Due::Nothing));
+    }
+
+    #[test]
+    fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
+        let mut window = window(scim(), vec![claim(1, 0, 100), claim(2, 5000, 6000)]);
+        let failure =
+            |kind| Failure { kind, detail: "no".to_owned(), is_refusal: kind == "forbidden", retry_after: None };
+        let mut recorded = Vec::new();
+        for (place, kind) in
+            ["unavailable", "throttled", "unavailable", "forbidden", "throttled", "forbidden"].into_iter().enumerate()
+        {
+            let now = at(100 + place as u64);
+            let told = window.failed(&failure(kind), now, now);
+            recorded.extend(told.into_iter().map(|told| (told.action, kind)));
+            assert_eq!(window.failing.as_deref(), Some(&*format!("{kind}: no")), "the last one is shown");
+        }
+        let once = [
+            ("revocation.failed", "unavailable"),
+            ("revocation.failed", "throttled"),
+            ("revocation.failed", "forbidden"),
+            ("finding.raised", "forbidden"),
+        ];
+        assert_eq!((recorded, window.attempts), (once.to_vec(), 6));
+        window.disabled(&Disabled::Now, at(200));
+        assert_eq!(actions(&window.failed(&failure("throttled"), at(6001), at(6000))), ["revocation.failed"]);
+    }
+
+    #[test]
+    fn any_number_of_requests_is_taken_and_the_latest_end_counts() {
+        let mut window = window(scim(), Vec::new());
+        let mut covered = BTreeSet::new();
+        let count = 5 * MOST_CLAIMS as u32;
+        for number in 0..count {
+            let mut claim = claim(number, 0, 1000 + u64::from(number * 7 % count));
+            claim.session = Some(format!("s-{}", number % 100));
+            for told in window.add(claim, at(1)) {
+                if told.action == "revocation.covered" {
+                    let (from, by) = (&window.claims[told.claim], &told.details["covered_by"]);
+                    assert!(covered.insert(from.event.clone()), "covered once");
+                    let into = window.claims.iter().find(|it| json!(it.event) == *by).unwrap();
+                    assert!(into.ends_at >= from.ends_at && !into.is_done);
+                }
+            }
+            assert!(window.claims.len() <= MOST_CLAIMS + 1);
+        }
+        let open = window.claims.iter().filter(|claim| !claim.is_done).count();
+        assert_eq!(covered.len() + open, count as usize, "each is there or covered");
+        assert_eq!(window.ends_at(), Some(at(1000 + u64::from(count) - 1)));
+        // A session that ends does not take the account from the other sessions whose requests were folded into its own.
+        let holder = window.claims.iter().find(|claim| !claim.is_done && claim.holds_others).unwrap().clone();
+        let session = holder.session.clone().unwrap();
+        window.end(|claim| claim.ends_with(&session), &Actor::system(), None, at(2));
+        assert!(window.claims.contains(&holder));
+        let open = window.claims.iter().filter(|claim| !claim.is_done && at(3) < claim.ends_at).count();
+        assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(3))).len(), open);
+        assert_eq!(window.due(at(3)), Due::Disable);
+    }
+
+    #[test]
+    fn requests_fold_where_they_overlap_and_not_over_a_gap() {
+        let mut claims: Vec<_> = (0..MOST_CLAIMS as u64).map(|n| claim(n as u32, n * 1000, n * 1000 + 500)).collect();
+        claims[40].starts_at = at(39_200);
+        let mut window = window(scim(), claims);
+        window.add(claim(99, 0, 70_000), at(1));
+        let done: Vec<_> = window.claims.iter().filter(|claim| claim.is_done).map(|claim| claim.ends_at).collect();
+        assert_eq!(done, [at(39_500)]);
+        assert_eq!(window.claims[40].starts_at, at(39_000));
     }
 
     #[test]
@@ -1404,7 +1613,7 @@ mod tests {
         let mut window = window(scim(), vec![claim(1, 0, 100)]);
         window.claim("run", at(130));
         assert_eq!((window.state(at(101)), window.due_at()), ("claimed", Some(at(130))));
-        window.add(claim(2, 101, 900), at(101)).unwrap();
+        window.add(claim(2, 101, 900), at(101));
         assert_eq!((window.state(at(101)), window.due(at(101))), ("open", Due::Covered));
         let to = |seconds, window: &mut Window| window.extend(at(seconds), Actor::system(), "x".to_owned(), at(200));
         assert!(matches!(to(1000, &mut window), Ok(Some(_))));

@@ -88,6 +88,8 @@ pub struct Outcome {
     pub covered: usize,
     /// Ends that were overdue.
     pub overdue: usize,
+    /// Failures because the function panicked over a directory's answer.
+    pub panicked: usize,
     /// Runs that were killed.
     pub killed: usize,
     /// Of each end that was made true its directory, when it was planned, counted from the beginning, and how late it was.
@@ -99,6 +101,8 @@ pub struct Outcome {
 struct Weather {
     storage: u32,
     directory: u32,
+    /// Answers of directories over which the function panics.
+    panic: u32,
 }
 
 struct State {
@@ -367,9 +371,10 @@ impl HttpConnector for DirectoryConnector {
             if method == "PATCH" {
                 never_early(&process, &host, uri.path()).await;
             }
-            let (per_mille, is_down) = {
-                let state = world.state.lock().expect("state");
-                (state.weather.directory, state.down.contains(&host))
+            let (per_mille, is_down, panics) = {
+                let mut state = world.state.lock().expect("state");
+                let State { chance, weather, down, .. } = &mut *state;
+                (weather.directory, down.contains(&host), chance.random_ratio(weather.panic, 1000))
             };
             let fault = world.fault(per_mille);
             let latency = match fault {
@@ -394,6 +399,7 @@ impl HttpConnector for DirectoryConnector {
                 process.killed.notify_one();
                 return std::future::pending().await;
             }
+            assert!(!panics, "by plan, an answer that makes whoever reads it panic");
             if fault == Some(Fault::Lost) {
                 return Err(broken());
             }
@@ -671,6 +677,7 @@ async fn change_weather(world: &World) {
             let State { chance, weather, down, .. } = &mut *state;
             weather.storage = [0, 0, 20, 200][chance.random_range(0..4)];
             weather.directory = [0, 0, 50, 400][chance.random_range(0..4)];
+            weather.panic = [0, 20, 50, 200][chance.random_range(0..4)];
             down.clear();
             if chance.random_ratio(1, 4) {
                 down.insert(host(chance.random_range(0..world.plan.directories)));
@@ -760,11 +767,7 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
                 Insertion::Conflict(..) => panic!("seed {}: a conflict with itself", world.plan.seed),
                 Insertion::TooLarge(why) => panic!("seed {}: {why}", world.plan.seed),
             },
-            Recording::Refused(errors) => {
-                // So many requests hold the account already.
-                assert!(errors[0].pointer == "/account", "seed {}: {errors:?}", world.plan.seed);
-                return false;
-            }
+            Recording::Refused(errors) => panic!("seed {}: {errors:?}", world.plan.seed),
         }
     };
     wake.notify_one();
@@ -804,12 +807,15 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
     wake.notify_one();
 }
 
-/// Cancels a session, of one of the last requests.
+/// Cancels a session, of one of the last requests, or of one that is still to come: its end is told before it.
 async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) {
-    let back = world.chance(|chance| chance.random_range(1..20));
+    let session = world.chance(|chance| match chance.random_ratio(1, 4) {
+        true => number + chance.random_range(1..5),
+        false => number.saturating_sub(chance.random_range(1..20)),
+    });
     let event = json!({
         "id": format!("c-{number}"), "action": "session.canceled", "occurred_at": world.now(),
-        "actor": {"type": "user", "email": "alex@nikpot.com"}, "session": {"id": format!("s-{}", number.saturating_sub(back)), "scope": "session"}
+        "actor": {"type": "user", "email": "alex@nikpot.com"}, "session": {"id": format!("s-{session}"), "scope": "session"}
     });
     let trail = world.trail(store).await;
     let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
@@ -845,6 +851,7 @@ async fn check(world: &Arc<World>) -> Outcome {
     let mut listing = trail.search(&search, 1000);
     let (mut outcome, mut ends, mut opened, mut asked, mut settled) =
         (Outcome::default(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    let mut failures = BTreeSet::new();
     while let Some(recorded) = listing.next().await.expect("the trail") {
         let event = &recorded.event;
         let detail =
@@ -869,6 +876,16 @@ async fn check(world: &Arc<World>) -> Outcome {
                 let planned = Duration::from_millis(u64::try_from(planned.millis() - world.base.millis()).unwrap_or(0));
                 outcome.lateness.push((text("directory"), planned, lateness));
                 *settled.entry(text("window")).or_insert(0) += 1;
+            }
+            "revocation.failed" => {
+                let reason = event.reason.clone().unwrap_or_default();
+                let kind = reason.split(':').next().unwrap_or_default().to_owned();
+                outcome.panicked += usize::from(kind == "panicked");
+                let failure = (text("window"), text("planned_end"), kind);
+                assert!(
+                    failures.insert(failure),
+                    "seed {seed}: one kind of failure of one end recorded twice: {event:?}"
+                );
             }
             "revocation.covered" => outcome.covered += 1,
             "revocation.overdue" => outcome.overdue += 1,

@@ -165,6 +165,28 @@ async fn disable(function: &Disable, trail: &Trail<'_>, run: &str, mut stored: S
     }
 }
 
+/// Leaves for another try a window over whose directory's answer this run panicked.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn panicked(function: &Disable, trail: &Trail<'_>, run: &str, window: &str) -> Result<Outcome, ReadError> {
+    let detail = "this service panicked over what the directory answered; its log says where".to_owned();
+    let failure = Failure { kind: "panicked", detail, is_refusal: false, retry_after: None };
+    let trail = &trail.at(function.store.clock().now(), Deadline::now() + STORAGE);
+    let Some(stored) = trail.window(window).await? else { return Ok(Outcome::Failed(failure)) };
+    let is_others = stored.window.lease.as_ref().is_some_and(|lease| lease.run != run && trail.now < lease.until);
+    match stored.window.due(trail.now) {
+        Due::Disable if !is_others => {
+            let is_unresolved = stored.window.resolve_at().is_some();
+            Held { function, trail, run, stored, was_turned_off: false }.postpone(failure, is_unresolved).await
+        }
+        Due::Resolve => resolve::postpone(function, trail, &stored, failure).await,
+        Due::Disable | Due::Later(_) | Due::Nothing | Due::Covered | Due::Overdue | Due::Confirmation(_) => {
+            Ok(Outcome::Failed(failure))
+        }
+    }
+}
+
 fn noted(done: Option<Stored>, is_overdue: bool) -> Outcome {
     done.map_or(Outcome::Passed, |_| Outcome::Noted { is_overdue })
 }

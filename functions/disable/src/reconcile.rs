@@ -3,9 +3,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::AssertUnwindSafe,
     time::Duration,
 };
 
+use futures::FutureExt;
 use serde_json::{Value, json};
 use shared::{
     application::Configured,
@@ -40,9 +42,11 @@ pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     tenants.sort_by_cached_key(|_| chance::number());
     for tenant in tenants {
         // One tenant's trouble is its own.
-        let result = match tokio::time::timeout(LONGEST, one(function, &tenant)).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => json!({"error": error.to_string()}),
+        let reconciling = AssertUnwindSafe(one(function, &tenant)).catch_unwind();
+        let result = match tokio::time::timeout(LONGEST, reconciling).await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(error))) => json!({"error": error.to_string()}),
+            Ok(Err(_)) => json!({"error": "this service panicked over what a directory answered"}),
             Err(_) => {
                 tracing::warn!("{tenant} could not be reconciled within {LONGEST:?}");
                 json!({"error": "its directories took too long"})
@@ -134,18 +138,21 @@ fn judge(
 ) -> Option<(&'static str, &'static str)> {
     let directory = application.application.directory.key();
     let names = account.names();
-    let mut its = windows
+    let mut claims = windows
         .iter()
         .filter(|window| Some(&window.directory_key) == directory.as_ref())
         .filter(|window| match &window.resolved {
             Some(resolved) => resolved.id == account.id,
             None => names.contains(&window.key()),
         })
+        .flat_map(|window| &window.claims)
+        // A claim that is to begin later explains nothing yet.
+        .filter(|claim| !claim.is_done && claim.starts_at <= now)
         .peekable();
-    // One that is over and not closed yet is being worked on, and overdue when that fails.
-    let has_open = its.peek().is_some();
-    let goes_on = its.any(|window| window.claims.iter().any(|claim| claim.goes_on(now)));
-    match (account.is_enabled, has_open) {
+    // A claim that is over and not done is being worked on, and overdue when that fails.
+    let has_begun = claims.peek().is_some();
+    let goes_on = claims.any(|claim| claim.goes_on(now));
+    match (account.is_enabled, has_begun) {
         (true, false) => Some((
             "account.enabled_without_window",
             "the directory says that the account is enabled, and no window is open for it",

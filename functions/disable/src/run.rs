@@ -23,7 +23,7 @@ use shared::{
         windows::{DuePlace, Stored},
     },
     sweep::AHEAD,
-    window::{Due, Failure, Window},
+    window::{Due, Window},
 };
 use tokio::time::Instant as Deadline;
 
@@ -101,6 +101,7 @@ enum Done {
     Looked(Result<Look, ReadError>),
     Listed(Tenant, Result<(), ReadError>),
     Ordered(DueOrder, Result<(), ReadError>),
+    Opened(Result<(), ReadError>),
     Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
 }
 
@@ -134,6 +135,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     // Orders are put down when this run's time is over.
     let stops = Cell::new(false);
     let mut work: FuturesUnordered<LocalBoxFuture<'_, Done>> = FuturesUnordered::new();
+    work.push(async move { Done::Opened(open_bookings(function).await) }.boxed_local());
     let (mut leads, mut is_looking, mut looks_at) = (true, false, Deadline::now());
     let mut ends_soon = true;
     loop {
@@ -194,6 +196,11 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                     }
                 }
                 ends_soon = found.ends_soon || !known.is_empty() || !ordered.is_empty();
+            }
+            Done::Opened(Ok(())) => {}
+            Done::Opened(Err(error)) => {
+                tracing::warn!(%error, "the windows that are to open by now could not be read: {error}");
+                summary.failed += 1;
             }
             Done::Looked(Err(error)) => {
                 tracing::warn!(%error, "what is due could not be read: {error}");
@@ -274,6 +281,7 @@ async fn end_one<'f>(
         Ok(trail) => {
             trails.borrow_mut().insert(tenant.to_string(), trail.clone());
             // Whatever a directory answers, it must not end what is done for others.
+            let window = stored.window.id.clone();
             let done = async {
                 match id.ends_with(RESOLVES) {
                     true => resolve::resolve(function, &trail, stored).await,
@@ -282,15 +290,28 @@ async fn end_one<'f>(
             };
             match AssertUnwindSafe(done).catch_unwind().await {
                 Ok(outcome) => outcome,
-                Err(_) => {
-                    let detail = "this service failed over what the directory answered; it has been logged".to_owned();
-                    Ok(Outcome::Failed(Failure { kind: "panicked", detail, is_refusal: false, retry_after: None }))
-                }
+                Err(_) => end::panicked(function, &trail, &run, &window).await,
             }
         }
         Err(error) => Err(error),
     };
     (id, outcome)
+}
+
+/// Opens the windows whose start has come near. One that fails is tried again by the next run, and holds up no other.
+async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
+    let store = &function.store;
+    let now = store.clock().now();
+    for (tenant, event) in store.due_bookings(now, Deadline::now() + READING).await? {
+        let opened = async {
+            let trail = store.trail(&tenant, now, Deadline::now() + READING).await?;
+            trail.open_booking(&event, &end::recorder(), function.place).await
+        };
+        if let Err(error) = opened.await {
+            tracing::warn!(%error, "the window of {event} could not be opened: {error}");
+        }
+    }
+    Ok(())
 }
 
 /// When there is something to do, if nothing that is under way is done before.

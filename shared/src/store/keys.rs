@@ -16,6 +16,8 @@
 //! | window that is overdue, in the list of those | `window_overdue#tenant` | its id | |
 //! | order to end windows | `window_order#tenant` | its id | `due`: `due` `window_orders` / `due_at` a time, until it is done |
 //! | window that an order ended | `window_ended#tenant#its id` | the window's id | |
+//! | whether a session has ended, for whatever opens a window of it later | `session_end#tenant` | session | |
+//! | event whose window opens later | `booking#tenant` | its id | `due`: `due` `bookings` / `due_at` the time at which its window opens |
 //! | tenant that has applications | `tenants` | tenant | |
 //! | day on which a tenant has events | `days#tenant` | `occurred#0#2026-11-22` or `recorded#0#…`: index, lane, day | |
 //! | whether each such day is marked | `days` | `complete` | |
@@ -248,6 +250,24 @@ pub fn windows_ended_by(tenant: &Tenant, order: &str) -> String {
 
 /// The partition of the queue that orders stand in.
 pub const WINDOW_ORDERS_DUE: &str = "window_orders";
+
+/// The partition that says which sessions have ended.
+pub fn session_ends(tenant: &Tenant) -> String {
+    format!("session_end#{tenant}")
+}
+
+/// The partition of the events whose windows open later.
+pub fn bookings(tenant: &Tenant) -> String {
+    format!("booking#{tenant}")
+}
+
+/// The tenant of that partition.
+pub fn tenant_of_bookings(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("booking#")?)
+}
+
+/// The partition of the queue that bookings stand in.
+pub const BOOKINGS_DUE: &str = "bookings";
 
 /// How many partitions the queue of what is due has. One takes a thousand writes a second.
 pub const DUE_SHARDS: u64 = 4;

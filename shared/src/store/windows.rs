@@ -13,7 +13,7 @@ use tokio::time::Instant as Deadline;
 use crate::{
     accesses,
     application::{Application, Configured, Directory, Place},
-    event::{Event, Opened, Party, RecordedBy, Tenant},
+    event::{Actor, ActorType, Event, EventId, Opened, Outcome, Party, RecordedBy, Tenant},
     folding::fold,
     ijson::FieldError,
     instant::Instant,
@@ -23,16 +23,20 @@ use crate::{
         by_id::KEYS,
         document::Kind,
         insert::Insertion,
-        item::{Damaged, Item},
-        keys,
+        item::{self, Damaged, Item},
+        keys::{self, Lane},
+        listing::{Index, Order, Pace, Range},
         transaction::{Attribute, Change, Commit},
         wire,
     },
-    window::{self, Claim, Effect, LAYOUT, OfApplication, Told, Window},
+    window::{self, Claim, Disabling, Effect, LAYOUT, OPENS_AHEAD, OfApplication, Told, WINDOW_CUT, Window},
 };
 
 /// Most statements of one transaction; DynamoDB takes a hundred.
 pub(super) const STATEMENTS: usize = 100;
+/// Events that are looked through for an end that came before its request, or for a session's request: a busy account or one session id for
+/// everything must not keep a fact from being stored. The newest ends come first.
+const MOST_LOOKED_THROUGH: usize = 1000;
 /// Windows read side by side.
 const READ_AT_ONCE: usize = 16;
 /// Windows of a list that are read at a time.
@@ -47,6 +51,33 @@ pub struct Stored {
     pub(super) generation: u64,
     /// Whether it is in the lists while it is not closed. Windows that were stored before there were lists are not, until their next step.
     is_listed: bool,
+}
+
+/// What an event that opens a window leads to.
+enum Opening {
+    /// A step of that window, or of a new one, as the event's answer tells it.
+    Now(Box<(Option<Stored>, Window, Vec<Told>)>, Opened),
+    /// Its window opens at that time.
+    Later(Instant),
+    /// It is over before its window opened.
+    Never,
+    /// It asks for what is not allowed.
+    Refused(Vec<FieldError>),
+}
+
+/// An end that the trail held before the event whose window it ends.
+struct EarlierEnd {
+    at: Instant,
+    by: Actor,
+    /// Whether the account's portal says that it is disabled.
+    is_disabled: bool,
+}
+
+/// The item that all openings and ends of a session write, so that two at a time see each other.
+struct SessionEnd {
+    generation: Option<u64>,
+    /// The last end that was told, and by whom.
+    end: Option<(Instant, Actor)>,
 }
 
 /// What became of an event that may open or end windows.
@@ -201,6 +232,13 @@ pub(super) fn stored(mut item: Item) -> Result<Stored, Damaged> {
 fn is_same(a: Option<&Party>, b: Option<&Party>) -> bool {
     let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
     window::names(a).any(|name| window::names(b).any(|other| other == name))
+}
+
+/// Whether a target is an application, by its id or name.
+fn is_application(target: Option<&Party>, id: &str, name: &str) -> bool {
+    target.is_some_and(|target| {
+        target.id.as_deref() == Some(id) || window::names(target).any(|target| target == fold(name))
+    })
 }
 
 impl Trail<'_> {
@@ -444,20 +482,38 @@ impl Trail<'_> {
             if let Some(there) = self.events_by_key(vec![key.clone()]).await?.remove(&key) {
                 return Ok((Recording::Judged(Box::new(Insertion::judged(event, there))), Vec::new()));
             }
-            let (steps, opened) = match window::effect(&event) {
-                Some(Effect::Opens) => match self.opening(&event, place).await? {
-                    Ok((step, opened)) => (vec![step], Some(opened)),
-                    Err(errors) => return Ok((Recording::Refused(errors), Vec::new())),
+            let effect = window::effect(&event);
+            // Read before the windows of the session are: whoever opens or ends one meanwhile changes it.
+            let session =
+                event.session.as_ref().filter(|_| matches!(effect, Some(Effect::Opens | Effect::EndsSession)));
+            let session_end = match session {
+                Some(session) => Some(self.session_end(&session.id).await?),
+                None => None,
+            };
+            let mut changes = Vec::new();
+            if let (Some(session), Some(known)) = (session, &session_end) {
+                let end = (effect == Some(Effect::EndsSession)).then(|| (event.occurred_at, event.actor.clone()));
+                changes.push(self.session_end_change(&session.id, known, end));
+            }
+            let known_end = session_end.and_then(|it| it.end);
+            let (steps, opened) = match effect {
+                Some(Effect::Opens) => match self.opening(&event, place, known_end, false).await? {
+                    Opening::Now(step, opened) => (vec![*step], Some(opened)),
+                    Opening::Later(at) => {
+                        changes.push(self.booking(&event, by, at));
+                        (Vec::new(), None)
+                    }
+                    Opening::Never => (Vec::new(), None),
+                    Opening::Refused(errors) => return Ok((Recording::Refused(errors), Vec::new())),
                 },
                 Some(effect) => (self.endings(&event, effect, is_device).await?, None),
                 None => (Vec::new(), None),
             };
-            if steps.is_empty() {
+            if steps.is_empty() && changes.is_empty() {
                 let insertion = self.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
                 return Ok((Recording::Judged(Box::new(insertion)), Vec::new()));
             }
             let mut events = vec![event.clone()];
-            let mut changes = Vec::new();
             let mut done_before = Vec::new();
             for (before, after, told) in &steps {
                 let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
@@ -504,27 +560,53 @@ impl Trail<'_> {
         }
     }
 
-    /// The window that an event opens, or adds a claim to.
-    #[allow(clippy::type_complexity)]
+    /// The window that an event opens, or adds a claim to. `session_end` is the end of its session that the trail already holds. Of an event
+    /// that was booked only what is opened now is asked: it was accepted long ago.
     async fn opening(
         &self,
         event: &Event,
         place: Place,
-    ) -> Result<Result<((Option<Stored>, Window, Vec<Told>), Opened), Vec<FieldError>>, ReadError> {
-        // A session or package has its end from its source, and no directory.
+        session_end: Option<(Instant, Actor)>,
+        is_booked: bool,
+    ) -> Result<Opening, ReadError> {
         let is_account = event.action == "entra.account.requested";
         let application = match &event.target {
-            Some(target) if is_account => self.application_of(target).await?,
-            _ => None,
+            Some(target) => self.application_of(target).await?,
+            None => None,
         };
-        let mut claim = match Claim::of(event, application.as_ref(), place, self.now) {
-            Ok(claim) => claim,
-            Err(errors) => return Ok(Err(errors)),
+        let (mut claim, mut excess) = Claim::of(event, application.as_ref(), place, self.now);
+        if is_account && !is_booked {
+            let requires = application.as_ref().is_some_and(|it| it.application.require_justification);
+            if requires && event.justification.is_none() {
+                excess.push(FieldError::new("/justification", "is required by the application"));
+            }
+            if !excess.is_empty() {
+                return Ok(Opening::Refused(excess));
+            }
+        }
+        // Clocks differ, so an end that seems to be a little older than its request counts too.
+        let session_end = session_end.filter(|(at, _)| at.plus(intake::MAX_AHEAD) >= event.occurred_at);
+        let session_end = session_end.map(|(at, by)| EarlierEnd { at, by, is_disabled: false });
+        let opens_at = claim.starts_at.minus(OPENS_AHEAD);
+        if opens_at > self.now {
+            return Ok(if session_end.is_some() { Opening::Never } else { Opening::Later(opens_at) });
+        }
+        let earlier_end = match session_end {
+            Some(end) => Some(end),
+            None => self.earlier_end(event, &claim, application.as_ref()).await?,
         };
+        if is_booked && earlier_end.is_some() {
+            return Ok(Opening::Never);
+        }
+        if event.subject.is_none() && event.actor.kind != ActorType::User {
+            claim.subject = self.requester(event).await?.unwrap_or(claim.subject);
+        }
         let account = window::account_of(event);
-        let name = window::names(&account).next().unwrap_or_default();
-        let owner = application.as_ref().filter(|it| it.application.owns(&name));
-        let directory = owner.map_or(Directory::External, |it| it.application.directory.clone());
+        let disabling = Disabling::of(event, application.as_ref().map(|it| &it.application));
+        let directory = match (disabling, &application) {
+            (Disabling::Here, Some(it)) => it.application.directory.clone(),
+            _ => Directory::External,
+        };
         let directory_key = directory.key().unwrap_or_else(|| {
             let place = match (&application, &event.target) {
                 (Some(application), _) => application.id.clone(),
@@ -548,26 +630,201 @@ impl Trail<'_> {
                 claim.account = Some(account);
             }
         }
-        let opened = claim.opened(&window);
-        let mut told = match window.add(claim, self.now) {
-            Ok(told) => vec![told],
-            Err(error) => return Ok(Err(vec![error])),
-        };
-        let expects_patterns = application.as_ref().is_none_or(|it| it.application.directory != Directory::External);
-        if is_account && owner.is_none() && expects_patterns {
-            let (rule, why) = match &application {
-                Some(_) => (
-                    "account.outside_patterns",
-                    "the account matches no pattern of the application, so this service does not disable it",
-                ),
-                None => (
-                    "account.without_application",
-                    "no application is configured for the target, so this service does not disable the account",
-                ),
-            };
-            told.push(window.finding(rule, "high", why, self.now, window.claims.len() - 1));
+        let mut told = window.add(claim, self.now);
+        let is_its_own = |claim: &Claim| claim.event == event.id;
+        let place = window.claims.len() - 1;
+        match &earlier_end {
+            Some(EarlierEnd { at, by, is_disabled: true }) => {
+                told.extend(window.end_as_disabled(is_its_own, by, *at, self.now));
+            }
+            Some(EarlierEnd { at, by, is_disabled: false }) => {
+                told.extend(window.end_with_source(is_its_own, by, *at, self.now));
+            }
+            None => {}
         }
-        Ok(Ok(((before, window, told), opened)))
+        let opened = window.claims[place].opened(&window);
+        let finding = match disabling {
+            Disabling::Here | Disabling::Elsewhere => None,
+            Disabling::OutsidePatterns => Some((
+                "account.outside_patterns",
+                "the account matches no pattern of the application, so this service does not disable it",
+            )),
+            Disabling::WithoutApplication => Some((
+                "account.without_application",
+                "no application is configured for the target, so this service does not disable the account",
+            )),
+        };
+        if let Some((rule, why)) = finding {
+            told.push(window.finding(rule, "high", why, self.now, place));
+        }
+        if let Some(asked) = window.claims[place].asked_end {
+            let reasons: Vec<_> = excess.iter().map(|error| error.detail.as_str()).collect();
+            let why = format!("the window that was asked for, until {asked}, was cut: it {}", reasons.join("; it "));
+            told.push(window.finding(WINDOW_CUT, "medium", &why, self.now, place));
+        }
+        Ok(Opening::Now(Box::new((before, window, told)), opened))
+    }
+
+    /// An end of what an event gives that the trail already holds: that its account was disabled, or that its package was taken away.
+    async fn earlier_end(
+        &self,
+        event: &Event,
+        claim: &Claim,
+        application: Option<&Configured>,
+    ) -> Result<Option<EarlierEnd>, ReadError> {
+        let account = window::account_of(event);
+        let (action, index, party) = match event.action.as_str() {
+            "entra.account.requested" => {
+                ("entra.account.disabled", ("by_account", "account_key"), Some(account.clone()))
+            }
+            "entitlement.fulfilled" => ("entitlement.removed", ("by_subject", "subject_key"), event.subject.clone()),
+            _ => return Ok(None),
+        };
+        let Some(party) = party else { return Ok(None) };
+        let parts = [(keys::Part::Name, &party.name), (keys::Part::Id, &party.id), (keys::Part::Email, &party.email)];
+        let since = claim.starts_at.min(event.occurred_at);
+        let mut last: Option<EarlierEnd> = None;
+        for (part, value) in parts {
+            let Some(value) = value else { continue };
+            let partition = keys::involved(&self.tenant, part, value);
+            let index = Index::Involved { name: index.0, key: index.1, partition };
+            let range = Range { since, until: self.now.plus(intake::MAX_AHEAD), order: Order::Descending, after: None };
+            let mut events = self.list(index, range, Pace::Items(100), &[Lane::Shown]);
+            for _ in 0..MOST_LOOKED_THROUGH {
+                let Some(recorded) = events.next().await? else { break };
+                let other = recorded.event;
+                let is_end = other.action == action
+                    && other.outcome == Outcome::Success
+                    && !other.id.is_services()
+                    && (is_same(other.target.as_ref(), event.target.as_ref())
+                        || application
+                            .is_some_and(|it| is_application(other.target.as_ref(), &it.id, &it.application.name)))
+                    && (action == "entra.account.disabled" || is_same(other.subject.as_ref(), event.subject.as_ref()));
+                if is_end && last.as_ref().is_none_or(|last| last.at < other.occurred_at) {
+                    let is_disabled = action == "entra.account.disabled";
+                    last = Some(EarlierEnd { at: other.occurred_at, by: other.actor, is_disabled });
+                }
+                // The newest comes first.
+                if is_end {
+                    break;
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// The person that a session was asked for by, where the event that grants it names nobody.
+    async fn requester(&self, event: &Event) -> Result<Option<Party>, ReadError> {
+        let Some(session) = &event.session else { return Ok(None) };
+        let partition = keys::involved(&self.tenant, keys::Part::Id, &session.id);
+        let index = Index::Involved { name: "by_session", key: "session_key", partition };
+        let range = Range {
+            since: Instant::from_millis(0),
+            until: self.now.plus(intake::MAX_AHEAD),
+            order: Order::Ascending,
+            after: None,
+        };
+        let mut events = self.list(index, range, Pace::Items(16), &[Lane::Shown]);
+        // Its request is among the first of its events; one session id for everything must not make this long.
+        for _ in 0..MOST_LOOKED_THROUGH {
+            let Some(recorded) = events.next().await? else { break };
+            let Event { action, subject, actor, .. } = recorded.event;
+            if action == "session.created" {
+                let Actor { id, name, email, .. } = actor;
+                return Ok(Some(subject.unwrap_or(Party { kind: None, id, name, email })));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is known of a session's end.
+    async fn session_end(&self, session: &str) -> Result<SessionEnd, ReadError> {
+        let item = self.store.state_item(keys::session_ends(&self.tenant), session, self.deadline).await?;
+        let text = |name| item.as_ref().and_then(|item| item.get(name)?.as_s().ok());
+        let end = text("ended_at").zip(text("ended_by"));
+        Ok(SessionEnd {
+            generation: item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok()),
+            end: end.and_then(|(at, by)| Some((at.parse().ok()?, serde_json::from_str(by).ok()?))),
+        })
+    }
+
+    /// Changes it from what was read, also where nothing is new: whoever does the same at the same time has to read again.
+    fn session_end_change(&self, session: &str, known: &SessionEnd, end: Option<(Instant, Actor)>) -> Change {
+        let mut set = vec![("generation", number(known.generation.unwrap_or(0) + 1))];
+        let is_last = |at: &Instant| known.end.as_ref().is_none_or(|(last, _)| last < at);
+        if let Some((at, by)) = end.filter(|(at, _)| is_last(at)) {
+            set.push(("ended_at", text(&at.to_string())));
+            set.push(("ended_by", text(&serde_json::to_string(&by).unwrap_or_default())));
+        }
+        let kept_until = self.now.plus(self.settings.retention()).seconds();
+        set.push(("ttl", AttributeValue::N(kept_until.to_string())));
+        let (pk, sk) = (keys::session_ends(&self.tenant), session.to_owned());
+        match known.generation {
+            None => Change::Insert([("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect()),
+            Some(before) => {
+                Change::Update { key: [pk, sk], set, remove: &[], expected: ("generation", number(before)) }
+            }
+        }
+    }
+
+    /// Remembers an event whose window opens at a time. It is kept whole, as its retention may end before.
+    fn booking(&self, event: &Event, by: &RecordedBy, opens_at: Instant) -> Change {
+        let recorded = self.recorded(event.clone(), event.digest(), by, self.now);
+        let attributes = item::attributes(&recorded).into_iter();
+        let whole = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+        Change::Insert(vec![
+            ("pk", text(&keys::bookings(&self.tenant))),
+            ("sk", text(event.id.as_str())),
+            ("event", AttributeValue::M(whole)),
+            ("generation", number(1)),
+            ("due", text(keys::BOOKINGS_DUE)),
+            ("due_at", text(&opens_at.to_string())),
+        ])
+    }
+
+    /// Opens the window of an event that was booked. None where it is opened, or never will be.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn open_booking(&self, id: &EventId, by: &RecordedBy, place: Place) -> Result<Option<Window>, ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        let key = [keys::bookings(&self.tenant), id.as_str().to_owned()];
+        let mut told_of = 0;
+        loop {
+            let [pk, sk] = key.clone();
+            let Some(mut booking) = self.store.state_item(pk, &sk, self.deadline).await? else { return Ok(None) };
+            let Some(AttributeValue::M(whole)) = booking.remove("event") else {
+                return Err(Damaged::new(id.as_str(), "event").into());
+            };
+            let event = item::read(whole.into())?.event;
+            let done = Change::Delete { key: key.clone(), expected: ("generation", number(1)) };
+            let (mut changes, mut session_end) = (Vec::new(), None);
+            if let Some(session) = &event.session {
+                let known = self.session_end(&session.id).await?;
+                changes.push(self.session_end_change(&session.id, &known, None));
+                session_end = known.end;
+            }
+            let (before, window, told) = match self.opening(&event, place, session_end, true).await? {
+                Opening::Now(step, _) => *step,
+                Opening::Later(_) | Opening::Refused(_) => return Ok(None),
+                Opening::Never => {
+                    self.store.alone(done, self.deadline, &mut false).await?;
+                    return Ok(None);
+                }
+            };
+            let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
+            let step = Step { before: before.as_ref(), after: &window, generation };
+            changes.extend(step.changes(self));
+            changes.push(done);
+            match self.commit(window.events(&self.tenant, generation, told), None, by, changes).await? {
+                Commit::Done(_) => return Ok(Some(window)),
+                Commit::Taken(_) => told_of = generation,
+                Commit::Stale => {}
+            }
+            if !pauses.pause().await {
+                return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
+            }
+        }
     }
 
     /// The open window that an item names.
@@ -622,17 +879,22 @@ impl Trail<'_> {
             };
             let told = match effect {
                 Effect::Opens => Vec::new(),
-                Effect::EndsSession => window.end_with_source(|claim| claim.session.as_deref() == session, by, at, now),
+                Effect::EndsSession => {
+                    let is_its_own = |claim: &Claim| session.is_some_and(|session| claim.ends_with(session));
+                    window.end_with_source(is_its_own, by, at, now)
+                }
                 Effect::RemovesPackage => window.end_with_source(of_package, by, at, now),
                 Effect::Disables => {
                     let is_meant = window.claims.iter().any(|claim| is_same(claim.target.as_ref(), target))
-                        || window.application.as_ref().is_some_and(|application| {
-                            target.is_some_and(|target| {
-                                target.id.as_ref() == Some(&application.id)
-                                    || window::names(target).any(|name| name == fold(&application.name))
-                            })
-                        });
-                    if is_meant { window.end_as_disabled(by, at, now) } else { Vec::new() }
+                        || window
+                            .application
+                            .as_ref()
+                            .is_some_and(|application| is_application(target, &application.id, &application.name));
+                    if is_meant {
+                        window.end_as_disabled(|claim| claim.starts_at <= at, by, at, now)
+                    } else {
+                        Vec::new()
+                    }
                 }
                 Effect::LogsOff => window.end(
                     |claim| {
@@ -887,6 +1149,22 @@ impl Store {
             }
         }
         Ok((due, page.next.map(DuePlace)))
+    }
+
+    /// The events whose windows are to be opened by now.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn due_bookings(&self, now: Instant, deadline: Deadline) -> Result<Vec<(Tenant, EventId)>, ReadError> {
+        let page = self.due_page(keys::BOOKINGS_DUE, now, None, None, deadline).await?;
+        let read = |mut item: Item| {
+            let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) = (item.remove("pk"), item.remove("sk"))
+            else {
+                return None;
+            };
+            Some((keys::tenant_of_bookings(&pk)?, EventId::new(&sk)?))
+        };
+        Ok(page.items.into_iter().filter_map(read).collect())
     }
 
     /// Makes `run` the one that works; whoever did before sees it in [`Store::leader`].

@@ -22,17 +22,21 @@ fn every_window_ends_once_whatever_goes_wrong() {
     let wanted: u64 = std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
     let first: u64 = std::env::var("SIMULATION_SEED").map_or(1, |text| text.parse().expect("a number"));
     let (mut steps, mut seed) = (0, first);
-    let (mut ends, mut killed, mut overdue) = (0, 0, 0);
+    let (mut ends, mut killed, mut overdue, mut panicked) = (0, 0, 0, 0);
     while steps < wanted {
         let outcome = simulation::run(plan(seed));
         steps += outcome.steps;
         ends += outcome.disabled + outcome.covered;
         killed += outcome.killed;
         overdue += outcome.overdue;
+        panicked += outcome.panicked;
         seed += 1;
     }
-    eprintln!("{} seeds, {steps} steps, {ends} ends, {killed} runs killed, {overdue} overdue", seed - first);
-    assert!(ends > 0 && killed > 0);
+    eprintln!(
+        "{} seeds, {steps} steps, {ends} ends, {killed} runs killed, {panicked} panics, {overdue} overdue",
+        seed - first
+    );
+    assert!(ends > 0 && killed > 0 && panicked > 0);
 }
 
 /// While one directory is down, the others' windows end on the second, and its own as soon as it is back.

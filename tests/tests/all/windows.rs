@@ -539,15 +539,23 @@ async fn a_request_that_comes_while_its_account_is_being_disabled_keeps_its_wind
 async fn directories_are_compared_with_the_open_windows() {
     let directory = Directory::start().await;
     let (stray, off, fine) = (directory.add("msp-stray"), directory.add("msp-off"), directory.add("msp-fine"));
+    let booked = directory.add("msp-booked");
     directory.add("somebody");
     let world = World::start().await;
     world.configure(entra(&directory.url), json!({})).await;
     world.ask("r-1", "msp-off", json!({})).await;
     world.ask("r-2", "msp-fine", json!({})).await;
+    // A request that is to begin tomorrow does not explain an account that is enabled today.
+    let tomorrow = json!({"session": {"id": "70", "scope": "session", "starts_at": seconds_ahead(86_400)}});
+    world.ask("r-3", "msp-booked", tomorrow).await;
     directory.accounts.turn(&off, false);
     let answer = world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await;
     assert_eq!(answer.status, 202, "{}", answer.text);
-    for (rule, account) in [("account.disabled_inside_window", &off), ("account.enabled_without_window", &stray)] {
+    for (rule, account) in [
+        ("account.disabled_inside_window", &off),
+        ("account.enabled_without_window", &stray),
+        ("account.enabled_without_window", &booked),
+    ] {
         let finding = until(format!("{rule} is raised"), async || {
             world.findings(rule).await.into_iter().find(|event| event["account"]["id"] == *account.as_str())
         })
@@ -600,11 +608,19 @@ async fn a_request_joins_a_window_by_its_key_alone() {
 
 /// A time that cannot be written again would make the event unreadable for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_beyond_all_calendars_is_refused() {
+async fn an_end_beyond_all_calendars_is_refused_and_what_has_happened_is_stored_with_ten_years() {
     let world = World::start().await;
     let session = |starts_at: &str| json!({"id": "s", "scope": "session", "starts_at": starts_at});
+    let mut granted =
+        request("granted", "msp-1", json!({"session": session(&seconds_ago(1)), "window": {"duration": "P2914000D"}}));
+    granted["action"] = json!("session.granted");
+    let stored = world.post(granted).await;
+    assert_eq!(stored.status, 201, "{}", stored.text);
+    let years = (instant(&stored.body["window"]["ends_at"]).millis() - shared::instant::Instant::now().millis())
+        / (365 * 86_400_000);
+    assert_eq!(years, 10);
+    assert_eq!(world.findings("window.cut").await.len(), 1);
     for (action, more) in [
-        ("session.granted", json!({"session": session(&seconds_ago(1)), "window": {"duration": "P2914000D"}})),
         ("entra.account.requested", json!({"session": session("9999-12-30T21:00:00Z")})),
         ("entra.account.requested", json!({"window": {"ends_at": "9999-12-30T21:00:00Z"}})),
     ] {
@@ -900,5 +916,239 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     let told = world.search("action eq \"window.ended\"").await;
     assert_eq!(told.len(), 120, "each request is ended once");
     assert!(told.iter().all(|event| event["details"]["order"] == "killed"));
+    world.stack.stop().await;
+}
+
+/// What one account is asked for has no number beyond which a request is not in the trail.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_requests_hold_an_account_each_is_stored() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let events: Vec<_> = (0..150)
+        .map(|n| request(&format!("r-{n}"), "msp-1", json!({"window": {"duration": format!("PT{}S", 600 + n)}})))
+        .collect();
+    let answer = world.post(json!({ "events": events })).await;
+    assert_eq!(answer.body["created"], 150, "{}", answer.text);
+    let id = &answer.body["results"][149]["window"]["id"];
+    let window = world.window(id).await;
+    assert_eq!(window["ends_at"], answer.body["results"][149]["window"]["ends_at"], "the latest end counts");
+    assert!(window["claims"].as_array().unwrap().len() <= 65, "{window}");
+    let actions = world.actions().await;
+    let count = |action: &str| actions.iter().filter(|it| *it == action).count();
+    assert_eq!((count("window.opened"), count("revocation.covered")), (150, 150 - 64));
+    let path = format!("/v1/windows/{}/end", id.as_str().unwrap());
+    assert_eq!(world.stack.post(&world.admin, &path, &json!({"reason": "done"})).await.status, 200);
+    world.until_state(id, "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_allows() {
+    let world = World::start().await;
+    world.configure(scim("http://127.0.0.1:1/scim"), json!({"require_justification": true})).await;
+    let session = json!({"id": "70", "scope": "session", "username": "msp-1", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(18_000)});
+    let granted = json!({"session": session, "subject": {"email": "u@acme.example"}});
+    let package = json!({"subject": {"email": "u@acme.example"}, "window": {"ends_at": seconds_ahead(18_000)}});
+    for (action, more, starts_ago) in [("session.granted", granted, 60), ("entitlement.fulfilled", package, 0)] {
+        let mut event = request(action.split('.').next().unwrap(), "u@acme.example", more);
+        event["action"] = json!(action);
+        let answer = world.post(event).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let window = world.window(&answer.body["window"]["id"]).await;
+        let ends = instant(&window["ends_at"]).millis() - shared::instant::Instant::now().millis();
+        let allowed = (7200 - starts_ago) * 1000;
+        assert!((allowed - 60_000..=allowed).contains(&ends), "{window}");
+        assert_eq!(window["application"], "app");
+        let finding = world.findings("window.cut").await.into_iter().find(|it| it["details"]["window"] == window["id"]);
+        let finding = finding.unwrap();
+        assert!(finding["reason"].as_str().unwrap().contains("more than \"App\" allows: PT2H"), "{finding}");
+        assert_eq!(finding["details"]["owners"], json!(["it@acme.example"]));
+        assert_eq!(finding["subject"]["email"], "u@acme.example");
+    }
+    // What is asked for is still refused.
+    let refused = world.post(request("r-1", "msp-2", json!({"window": {"duration": "PT5H"}}))).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_persons_own_never() {
+    let directory = Directory::start().await;
+    let (granted, own, other) = (directory.add("msp-1"), directory.add("msp-ann"), directory.add("msp-2"));
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let session = |id: &str, username: &str, lasts: u64| json!({"id": id, "scope": "session", "username": username, "starts_at": seconds_ago(60), "ends_at": seconds_ahead(lasts)});
+    let grant = async |id: &str, username: &str, lasts: u64, more: Value| {
+        let mut event = json!({
+            "action": "session.granted", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
+            "target": {"name": "APP"}, "session": session(id, username, lasts)
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = world.post(event).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        world.window(&answer.body["window"]["id"]).await
+    };
+    // The event that grants it names nobody; the one that asked for it does.
+    let created = json!({"action": "session.created", "occurred_at": seconds_ago(70), "actor": {"type": "user", "email": "alex@nikpot.com"},
+        "target": {"name": "APP"}, "session": {"id": "70", "scope": "session"}, "justification": "a disk is full"});
+    assert_eq!(world.post(created).await.status, 201);
+    let window = grant("70", "msp-1", 2, json!({})).await;
+    assert_eq!(
+        (&window["application"], &window["claims"][0]["subject"]["email"]),
+        (&json!("app"), &json!("alex@nikpot.com"))
+    );
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&granted), Some(false));
+    let disabled = world.told().await.into_iter().find(|event| event["action"] == "entra.account.disabled").unwrap();
+    assert_eq!((&disabled["actor"]["type"], &disabled["session"]["id"]), (&json!("system"), &json!("70")));
+    assert_eq!(disabled["subject"]["email"], "alex@nikpot.com");
+
+    // A role that is activated is given to a person's own account.
+    let ann = json!({"subject": {"name": "msp-ann", "email": "ann@acme.example"}});
+    let window = grant("71", "msp-ann", 1, ann).await;
+    assert_eq!((&window["directory"], &window["application"]), (&json!("external"), &json!("app")));
+    // An application may leave sessions to their source.
+    world
+        .configure(scim(&format!("{}/scim", directory.url)), json!({"disable_for": ["entra.account.requested"]}))
+        .await;
+    let window = grant("72", "msp-2", 1, json!({})).await;
+    assert_eq!(window["directory"], "external");
+    // Their ends are looked at when the service has seen a later one of its own.
+    let account = directory.add("msp-3");
+    let last = world.ask("r-1", "msp-3", lasting("PT2S")).await;
+    world.until_state(&last["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    assert_eq!((directory.is_enabled(&own), directory.is_enabled(&other)), (Some(true), Some(true)));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_told_before_its_request_counts() {
+    let directory = Directory::start().await;
+    let (one, two) = (directory.add("msp-1"), directory.add("msp-2"));
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let session = |id: &str| json!({"id": id, "scope": "session"});
+    let said = |action: &str, more: Value| {
+        let mut event =
+            json!({"action": action, "occurred_at": seconds_ago(1), "actor": {"type": "user", "name": "Mark"}});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    // Of a session whose account we disable.
+    assert_eq!(world.post(said("session.terminated", json!({"session": session("68")}))).await.status, 201);
+    let late = json!({"session": session("68"), "occurred_at": seconds_ago(30)});
+    let window = world.ask("r-1", "msp-1", late).await;
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&one), Some(false));
+    let ended = world.told().await.into_iter().find(|event| event["action"] == "window.ended").unwrap();
+    assert_eq!(ended["actor"]["name"], "Mark", "whoever ended the session ended its window");
+    let other = world.ask("r-2", "msp-2", json!({"session": session("69")})).await;
+    assert_eq!(world.window(&other["id"]).await["state"], "open");
+    assert_eq!(directory.is_enabled(&two), Some(true));
+    // Of a session whose source takes it away.
+    assert_eq!(world.post(said("session.expired", json!({"session": session("70")}))).await.status, 201);
+    let mut granted = session("70");
+    granted["ends_at"] = json!(seconds_ahead(3600));
+    let granted = world.post(said("session.granted", json!({"session": granted}))).await;
+    assert_eq!(world.window(&granted.body["window"]["id"]).await["state"], "closed");
+    // Of a package, and of an account that its portal disables.
+    let package = json!({"subject": {"email": "u@acme.example"}, "target": {"type": "package", "name": "Sales"}});
+    assert_eq!(world.post(said("entitlement.removed", package.clone())).await.status, 201);
+    let mut fulfilled = package;
+    fulfilled["window"] = json!({"duration": "PT8H"});
+    fulfilled["occurred_at"] = json!(seconds_ago(60));
+    let fulfilled = world.post(said("entitlement.fulfilled", fulfilled)).await;
+    assert_eq!(world.window(&fulfilled.body["window"]["id"]).await["state"], "closed", "{}", fulfilled.text);
+    let portal = json!({"target": {"name": "Elsewhere"}, "account": {"name": "adm-1"}});
+    assert_eq!(world.post(said("entra.account.disabled", portal.clone())).await.status, 201);
+    let mut asked = portal;
+    asked["occurred_at"] = json!(seconds_ago(60));
+    let asked = world.ask("r-3", "adm-1", asked).await;
+    assert_eq!(world.window(&asked["id"]).await["state"], "closed");
+    // An account that is asked for again afterwards is.
+    let again = world.ask("r-4", "adm-1", json!({"target": {"name": "Elsewhere"}})).await;
+    assert_eq!(world.window(&again["id"]).await["state"], "open");
+    world.stack.stop().await;
+}
+
+/// Whichever of the two is stored first, the other sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_and_the_end_of_its_session_at_once_leave_no_window_open() {
+    let world = World::start().await;
+    let pairs = (0..40).map(|number| {
+        let world = &world;
+        async move {
+            let session = json!({"id": format!("s-{number}"), "scope": "session", "ends_at": seconds_ahead(3600)});
+            let granted = json!({"action": "session.granted", "occurred_at": seconds_ago(0), "actor": {"type": "system"}, "session": session});
+            let ended = json!({"action": "session.canceled", "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"},
+                "session": {"id": format!("s-{number}"), "scope": "session"}});
+            let (granted, ended) = futures::join!(world.post(granted), world.post(ended));
+            assert_eq!((granted.status.as_u16(), ended.status.as_u16()), (201, 201), "{} {}", granted.text, ended.text);
+            let window = world.window(&granted.body["window"]["id"]).await;
+            assert_eq!(window["state"], "closed", "{window}");
+        }
+    });
+    futures::future::join_all(pairs).await;
+    world.stack.stop().await;
+}
+
+/// A start years ahead opens nothing yet: the event is stored, and its window opens 31 days before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
+    use shared::instant::{Clock, Instant};
+    let directory = Directory::start().await;
+    let booked = directory.add("msp-1");
+    directory.add("msp-2");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let days = |days: u64| days * 86_400;
+    let session =
+        |id: &str, starts: u64| json!({"session": {"id": id, "scope": "session", "starts_at": seconds_ahead(starts)}});
+    let far = world.post(request("r-1", "msp-1", session("1", days(3000)))).await;
+    assert_eq!((far.status.as_u16(), &far.body["window"]), (201, &Value::Null), "{}", far.text);
+    // Sent again it is the same; and what is not allowed is refused as ever.
+    assert_eq!(world.post(request("r-2", "msp-2", session("2", days(40)))).await.status, 201);
+    assert_eq!(world.post(request("r-3", "msp-3", session("3", days(40)))).await.status, 201);
+    let mut long = session("4", days(40));
+    long["window"] = json!({"duration": "PT3H"});
+    assert_eq!(world.post(request("r-4", "msp-4", long)).await.status, 422);
+    let windows = async || world.stack.get(&world.admin, "/v1/windows").await.body["windows"].clone();
+    assert_eq!(windows().await, json!([]));
+    // It explains no account that is enabled meanwhile.
+    assert_eq!(world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await.status, 202);
+    until("an account that is enabled without a window is found", async || {
+        let found = world.findings("account.enabled_without_window").await;
+        found.into_iter().find(|event| event["account"]["id"] == *booked.as_str())
+    })
+    .await;
+    // One of them is canceled before its window opens.
+    let canceled = json!({"action": "session.canceled", "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"},
+        "session": {"id": "3", "scope": "session"}});
+    assert_eq!(world.post(canceled).await.status, 201);
+
+    let variables = [
+        ("ONE_MACHINE", "true"),
+        ("SECRET_PREFIX", "p"),
+        ("GONE_AFTER_SECONDS", "600"),
+        ("JIT_AUDIT_SECRET_DIRECTORY", tests::directory::TOKEN),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let run_in = async |ahead: u64| {
+        let store = tests::store(&world.stack).by(Clock::new(move || Instant::now().plus(Duration::from_secs(ahead))));
+        let outbound = shared::outbound::Outbound::new(shared::outbound::Reach::Loopback);
+        let function = disable::Disable::over(store, outbound, &variables, world.stack.aws()).unwrap();
+        Box::pin(disable::run::run(&function)).await.unwrap();
+    };
+    run_in(days(8)).await;
+    assert_eq!(windows().await, json!([]), "it is too early");
+    for _ in 0..2 {
+        run_in(days(10)).await;
+    }
+    let opened = windows().await;
+    let opened = opened.as_array().unwrap();
+    assert_eq!(opened.len(), 1, "{opened:?}");
+    assert_eq!((&opened[0]["account"]["name"], &opened[0]["state"]), (&json!("msp-2"), &json!("scheduled")));
+    assert_eq!((&opened[0]["application"], &opened[0]["claims"][0]["event"]), (&json!("app"), &json!("r-2")));
+    assert_eq!(opened[0]["claims"].as_array().unwrap().len(), 1, "it opens once");
     world.stack.stop().await;
 }
