@@ -18,6 +18,7 @@ mod streams;
 mod text;
 mod visible;
 mod watch;
+mod windows;
 
 use measure::Report;
 
@@ -85,6 +86,10 @@ async fn main() {
     if wants("disable") {
         disable::many_at_once(scale, &mut report).await;
         disable::after_an_outage(scale, &mut report);
+    }
+    if wants("windows") {
+        windows::of_a_tenant_that_closed_many(scale, &mut report).await;
+        windows::all_of_a_leaver(scale, &mut report).await;
     }
     if wants("export") {
         export::end_to_end(scale, &mut report).await;

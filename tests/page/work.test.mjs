@@ -234,6 +234,35 @@ test("dragging over the histogram selects a range", async () => {
   await page.getByText(new RegExp(`^${count} events?, counted by the`)).waitFor();
 });
 
+test("the histogram draws nothing where nothing happened", async () => {
+  const at = (hours) => new Date(Date.now() - hours * 3_600_000).toISOString();
+  const events = [30, 26].map((hours) => ({ id: `two-bars-${hours}`, action: "user.logged_in", occurred_at: at(hours), actor: { type: "user", email: "two-bars@acme.example" } }));
+  await api("POST", "v1/events", { events });
+  const page = await open("Ann Auditor", `#/activity/trail?since=${daysAgo(6)}&q=two-bars`);
+  await page.getByText(/^2 events, counted by the hour\./).waitFor();
+  // Columns of the canvas that hold a bar, in runs: two bars, as wide as one hour each.
+  const runs = await page.locator(".chart canvas").evaluate((canvas) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    const bar = document.body.appendChild(document.createElement("i"));
+    bar.style.color = "var(--accent)";
+    const color = getComputedStyle(bar).color.match(/\d+/g).map(Number);
+    bar.remove();
+    const isBar = (x, y) => color.every((part, place) => Math.abs(data[(y * width + x) * 4 + place] - part) < 8);
+    const runs = [];
+    for (let x = 0, was = false; x < width; x += 1) {
+      let is = false;
+      for (let y = 0; y < height && !is; y += 1) is = isBar(x, y);
+      if (is && !was) runs.push(0);
+      if (is) runs[runs.length - 1] += 1;
+      was = is;
+    }
+    return { widths: runs, width };
+  });
+  assert.equal(runs.widths.length, 2, JSON.stringify(runs));
+  for (const width of runs.widths) assert.ok(width < runs.width / 100, JSON.stringify(runs));
+});
+
 test("what is recorded meanwhile shows by itself, and what is late says so", async () => {
   const page = await open("Ann Auditor", "#/activity/trail?q=live-tail");
   await page.getByText("No event meets this.").waitFor();
@@ -342,6 +371,61 @@ test("a window is extended and ended with a reason, and the trail says by whom",
   await page.goto(`${url}/#/activity/trail?filter=${encodeURIComponent('action sw "window.e"')}`);
   await page.getByText(`operator@acme.example ended the window of account ${account} in application Entra 365 onmicrosoft. Reason: Done <b>early</b>`).first().waitFor();
   await page.getByText(/operator@acme\.example extended the window .* Reason: The patches are many/).first().waitFor();
+});
+
+test("all of a person ends by an order, which says whom it ended", async () => {
+  const names = ["msp-left-1", "msp-left-2"];
+  const requested = (name) => ({ action: "entra.account.requested", occurred_at: new Date().toISOString(), actor: { type: "user", email: "leaver@nikpot.com" }, target: { name: "Elsewhere" }, account: { name }, window: { duration: "PT1H" } });
+  await api("POST", "v1/events", { events: names.map(requested) });
+  const page = await open("Oli Operator", "#/windows");
+  await page.getByRole("button", { name: "End all of a person" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Person").fill("leaver@nikpot.com");
+  await dialog.getByLabel("Reason").fill("Left the company");
+  await dialog.getByRole("button", { name: "End all" }).click();
+  await page.getByRole("heading", { name: "Order to end windows" }).waitFor();
+  await page.getByText("2 windows ended, 2 when the order was given").waitFor();
+  for (const name of names) await page.getByRole("link", { name }).waitFor();
+  await page.getByText("Left the company").waitFor();
+  for (const name of names) {
+    const disabled = { action: "entra.account.disabled", occurred_at: new Date().toISOString(), actor: { type: "system" }, target: { name: "Elsewhere" }, account: { name } };
+    await api("POST", "v1/events", disabled);
+  }
+});
+
+test("Home says unknown while it does not know, and never that nothing is overdue", async () => {
+  const page = await open("Ann Auditor", "#/windows");
+  await page.route(/\/v1\/windows\?/, (route) => route.fulfill({ json: { windows: [], next: "there-is-more" } }));
+  await page.goto(`${url}/#/`);
+  const card = page.getByRole("link", { name: /^Overdue windows/ });
+  await card.getByText("unknown").waitFor();
+  assert.equal(await page.getByText(/No window is overdue/).count(), 0);
+  await page.unroute(/\/v1\/windows\?/);
+  page.said.expected.push(/503/);
+  await page.route(/\/v1\/windows\?/, (route) => route.fulfill({ status: 503, json: { message: "Service Unavailable" } }));
+  await page.reload();
+  await card.getByText("unknown").waitFor();
+  assert.equal(await page.getByText(/No window is overdue/).count(), 0);
+});
+
+test("on a telephone each fact has its name, and what failed says so", async () => {
+  const failed = { id: "failed-attempt", action: "entra.credentials.accessed", outcome: "failure", reason: "The vault was locked", occurred_at: new Date().toISOString(), actor: { type: "user", email: "failed@acme.example" }, target: { name: "Vault" } };
+  await api("POST", "v1/events", failed);
+  const page = await open("Ann Auditor", "#/", { viewport: { width: 390, height: 844 } });
+  const latest = page.getByRole("region", { name: "Latest events" }).getByRole("row").filter({ hasText: "Vault" });
+  await latest.getByText("failed", { exact: true }).waitFor();
+  const names = (cells) => cells.map((cell) => getComputedStyle(cell, "::before").content);
+  assert.deepEqual(await latest.getByRole("cell").evaluateAll(names), ['"Time"', '"Who"', '"What"']);
+  for (const cell of await latest.getByRole("cell").all()) assert.notEqual((await cell.innerText()).trim(), "");
+  await page.goto(`${url}/#/reports/access?since=all`);
+  const cells = page.getByRole("region", { name: /./ }).locator("tbody td");
+  await cells.first().waitFor();
+  const labels = new Set(await cells.evaluateAll((cells) => cells.map((cell) => cell.dataset.label)));
+  assert.ok(labels.has("Whole row") && ![...labels].some((label) => label.includes("object")), [...labels].join());
+  await page.goto(`${url}/#/activity/trail?q=failed%40acme.example`);
+  await rows(page).first().getByText("failed", { exact: true }).waitFor();
+  await page.goto(`${url}/#/activity/trail?event=failed-attempt`);
+  await page.getByRole("dialog").getByText("failed", { exact: true }).first().waitFor();
 });
 
 test("an overdue window says so, and who reads alone can change nothing", async () => {

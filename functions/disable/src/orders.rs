@@ -14,7 +14,7 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-use crate::Disable;
+use crate::{Disable, end};
 
 /// How long a run has an order for itself, from page to page.
 const LEASE: Duration = Duration::from_secs(30);
@@ -52,9 +52,11 @@ pub async fn carry_out(
     };
     progress.take_up(run, now);
     let Some(mut held) = trail.advance_order(&order, progress, Some(now.plus(LEASE))).await? else { return Ok(()) };
+    // Pages are read from the lists: all windows have to be in them.
+    trail.list_windows(&end::recorder()).await?;
     loop {
         let trail = trail.at(store.clock().now(), Deadline::now() + PAGE);
-        let page = trail.open_page(held.progress.place.as_deref()).await?;
+        let page = trail.open_page(&trail.live_windows(true, true), held.progress.place.as_deref()).await?;
         let ended = trail.end_windows(&held.order, &meaning, &page.windows).await?;
         let mut progress = held.progress.clone();
         let now = store.clock().now();

@@ -141,9 +141,9 @@ pub async fn end_by_filter(
 async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Problem> {
     let meaning = Meaning::of(scope).map_err(Problem::bad_request)?;
     let until = Deadline::now() + COUNTING;
-    let (mut meant, mut place) = (HashSet::new(), None::<String>);
+    let (live, mut meant, mut place) = (trail.live_windows(true, true), HashSet::new(), None::<String>);
     loop {
-        let page = trail.open_page(place.as_deref()).await?;
+        let page = trail.open_page(&live, place.as_deref()).await?;
         meant.extend(trail.windows_meant(&meaning, &page.windows).await?);
         place = page.next;
         if place.is_none() {

@@ -69,7 +69,8 @@ pub async fn list(
                 asked.answer(trail, read).await
             }
             (Some(states), _) if !states.contains(&CLOSED) => {
-                let live = trail.live_windows(states == [OVERDUE]).await?;
+                let has_others = states.iter().any(|state| *state != OVERDUE);
+                let live = trail.live_windows(states.contains(&OVERDUE), has_others);
                 let read = async |before: Option<&str>| {
                     let (page, goes_on) = live.page(before).await?;
                     let read = |(id, window): (String, Option<Window>)| (id, window.as_ref().and_then(answered));

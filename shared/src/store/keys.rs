@@ -12,7 +12,7 @@
 //! | window | `window#tenant` | its id | `due`: `due` `due#0` / `due_at` a time, while something is to be done for it |
 //! | open window of an account | `window_open#tenant` | `account#directory`; of the directory's own id `id#directory#id`; of a name that windows may share `account#directory#window` | |
 //! | open window of a session | `window_session#tenant` | `session#window` | |
-//! | window that is not closed, in the list of those | `window_live#tenant` | its id; `~complete` where all of them are in it | |
+//! | window that is neither closed nor overdue, in the list of those | `window_live#tenant` | its id; `~complete` where no window is missing in this list and the next | |
 //! | window that is overdue, in the list of those | `window_overdue#tenant` | its id | |
 //! | order to end windows | `window_order#tenant` | its id | `due`: `due` `window_orders` / `due_at` a time, until it is done |
 //! | window that an order ended | `window_ended#tenant#its id` | the window's id | |
@@ -210,12 +210,12 @@ pub fn account(account: &str) -> String {
     format!("{account}#")
 }
 
-/// The partition that lists the windows that are not closed, by their ids, overdue ones among them.
+/// The partition that lists the windows that are neither closed nor overdue, by their ids.
 pub fn live_windows(tenant: &Tenant) -> String {
     format!("window_live#{tenant}")
 }
 
-/// The key in that partition which says that no window is missing there. It stands behind all ids.
+/// The key in that partition which says that no window is missing there or among the overdue ones. It stands behind all ids.
 pub const ALL_ARE_LISTED: &str = "~complete";
 
 /// The partition that lists the windows that are overdue, by their ids.

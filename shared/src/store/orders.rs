@@ -20,7 +20,7 @@ use crate::{
         item::{Damaged, Item},
         keys,
         transaction::{Attribute, Change, Commit},
-        windows::{OF_A_LIST, STATEMENTS, Step, Stored},
+        windows::{LiveWindows, OF_A_LIST, STATEMENTS, Step, Stored},
         wire,
     },
     window::{Claim, Window},
@@ -175,40 +175,21 @@ impl Trail<'_> {
         Ok(is_done.then_some(next))
     }
 
-    /// A page of the open windows, in the order of their accounts' names, from `after` on. One that has several names may come several
-    /// times, and one that cannot be read is passed over: it must not hold up the others.
+    /// A page of the windows that are not closed, from `before` on. One that cannot be read is passed over: it must not hold up the others.
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn open_page(&self, after: Option<&str>) -> Result<OpenPage, ReadError> {
-        let pk = keys::open_windows(&self.tenant);
-        let call = self.store.client.query().table_name(&self.store.state).consistent_read(true);
-        let call = call.expression_attribute_values(":pk", text(&pk)).limit(OF_A_LIST as i32);
-        let call = match after {
-            Some(after) => call
-                .key_condition_expression("pk = :pk AND sk > :after")
-                .expression_attribute_values(":after", text(after)),
-            None => call.key_condition_expression("pk = :pk"),
-        };
-        let page = Pauses::retry(self.deadline, || wire::query(call.clone())).await?;
-        let (mut ids, mut last) = (Vec::new(), None);
-        for mut item in page.items {
-            if let Some(AttributeValue::S(id)) = item.remove("window") {
-                ids.push(id);
-            }
-            if let Some(AttributeValue::S(sk)) = item.remove("sk") {
-                last = Some(sk);
-            }
-        }
+    pub async fn open_page(&self, live: &LiveWindows<'_>, before: Option<&str>) -> Result<OpenPage, ReadError> {
+        let (mut ids, found, goes_on) = live.read(before).await?;
         let mut windows = Vec::with_capacity(ids.len());
-        for window in self.windows_by_id(&ids).await? {
+        for window in found {
             match window {
                 Ok(window) => windows.push(window),
                 Err(error) => tracing::error!(%error, "an open window of {} cannot be read: {error}", self.tenant),
             }
         }
         windows.retain(|it| !it.window.is_closed());
-        Ok(OpenPage { windows, next: last.filter(|_| page.next.is_some()) })
+        Ok(OpenPage { windows, next: ids.pop().filter(|_| goes_on) })
     }
 
     /// The requests among the windows' claims that an order means. Of an event that is not there any more nothing can be said.

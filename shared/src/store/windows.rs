@@ -2,9 +2,12 @@
 //!
 //! A window changes in one transaction with the events that tell of it, and only from the generation that was read. What says which
 //! window of an account or of a session is open are items of their own, made and removed with it. So are the lists of the windows that
-//! are not closed and of those that are overdue: closed windows stay for years, and nobody who asks for the others reads past them.
+//! are not closed, one of overdue ones and one of the others: closed windows stay for years, and nobody who asks for the others reads past them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::OnceLock,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -196,8 +199,8 @@ fn pointers(tenant: &Tenant, window: &Window, layout: u8, is_listed: bool) -> Ve
     let sessions = window.claims.iter().filter(is_of_layout).filter_map(|claim| claim.session.as_deref());
     let session = |session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id));
     found.extend(sessions.map(session));
-    found.extend(is_listed.then(|| (keys::live_windows(tenant), window.id.clone())));
-    found.extend((is_listed && window.is_overdue).then(|| (keys::overdue_windows(tenant), window.id.clone())));
+    let list = if window.is_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
+    found.extend(is_listed.then(|| (list, window.id.clone())));
     found.into_iter().map(|pointer| (pointer, window.id.clone())).collect()
 }
 
@@ -274,23 +277,18 @@ impl Trail<'_> {
         Ok((windows, goes_on))
     }
 
-    /// The windows that are not closed, or only the overdue ones.
+    /// The windows that are not closed: overdue ones, others, or both.
+    pub fn live_windows(&self, overdue: bool, others: bool) -> LiveWindows<'_> {
+        LiveWindows { trail: self, overdue, others, unlisted: OnceLock::new() }
+    }
+
+    /// Whether no window is missing in the lists. Those that were stored before there were lists may be.
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn live_windows(&self, only_overdue: bool) -> Result<LiveWindows<'_>, ReadError> {
+    pub async fn has_all_listed(&self) -> Result<bool, ReadError> {
         let list = keys::live_windows(&self.tenant);
-        let is_complete = self.store.state_item(list, keys::ALL_ARE_LISTED, self.deadline).await?.is_some();
-        let unlisted = match is_complete {
-            true => None,
-            false => {
-                let mut ids = self.open_windows().await?;
-                ids.sort_unstable_by(|a, b| b.cmp(a));
-                ids.dedup();
-                Some(ids)
-            }
-        };
-        Ok(LiveWindows { trail: self, only_overdue, unlisted })
+        Ok(self.store.state_item(list, keys::ALL_ARE_LISTED, self.deadline).await?.is_some())
     }
 
     /// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists.
@@ -298,8 +296,7 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer, or an item is damaged. What was listed stays so.
     pub async fn list_windows(&self, by: &RecordedBy) -> Result<(), ReadError> {
-        let list = keys::live_windows(&self.tenant);
-        if self.store.state_item(list.clone(), keys::ALL_ARE_LISTED, self.deadline).await?.is_some() {
+        if self.has_all_listed().await? {
             return Ok(());
         }
         let ids = self.open_windows().await?;
@@ -312,7 +309,7 @@ impl Trail<'_> {
                 .try_collect::<()>()
                 .await?;
         }
-        let complete = vec![("pk", text(&list)), ("sk", text(keys::ALL_ARE_LISTED))];
+        let complete = vec![("pk", text(&keys::live_windows(&self.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
         self.store.alone(Change::Insert(complete), self.deadline, &mut false).await?;
         Ok(())
     }
@@ -1020,42 +1017,40 @@ impl Trail<'_> {
     }
 }
 
-/// A list of the windows that are not closed, or only of the overdue ones.
+/// The windows that are not closed: overdue ones, others, or both.
 #[derive(Debug)]
 pub struct LiveWindows<'t> {
     trail: &'t Trail<'t>,
-    only_overdue: bool,
-    /// All ids, where windows that were stored before there were lists may still be missing in them.
-    unlisted: Option<Vec<String>>,
+    overdue: bool,
+    others: bool,
+    /// All ids, where windows may be missing in the lists. It is known from the first page on.
+    unlisted: OnceLock<Option<Vec<String>>>,
+}
+
+/// A page of ids, the newest first, from `before` on; and whether there are more.
+fn page_of(ids: &[String], before: Option<&str>) -> (Vec<String>, bool) {
+    let begin = before.map_or(0, |before| ids.partition_point(|id| id.as_str() >= before));
+    let page: Vec<String> = ids[begin..].iter().take(OF_A_LIST).cloned().collect();
+    let goes_on = begin + page.len() < ids.len();
+    (page, goes_on)
 }
 
 impl LiveWindows<'_> {
-    /// Whether no window is missing in the list itself.
-    pub fn is_whole(&self) -> bool {
-        self.unlisted.is_none()
-    }
-
     /// A page of it, the newest first, from `before` on: ids, each with its window where it is still to be in the list; and whether there
     /// may be more.
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
     pub async fn page(&self, before: Option<&str>) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
-        let (ids, goes_on) = match &self.unlisted {
-            Some(ids) => {
-                let begin = before.map_or(0, |before| ids.partition_point(|id| id.as_str() >= before));
-                let page: Vec<String> = ids[begin..].iter().take(OF_A_LIST).cloned().collect();
-                let goes_on = begin + page.len() < ids.len();
-                (page, goes_on)
-            }
-            None => self.ids(before).await?,
-        };
+        let (ids, windows, goes_on) = self.read(before).await?;
         let mut found = HashMap::with_capacity(ids.len());
-        for window in self.trail.windows_by_id(&ids).await? {
+        for window in windows {
             let window = window?.window;
             found.insert(window.id.clone(), window);
         }
-        let is_in = |window: &Window| !window.is_closed() && (window.is_overdue || !self.only_overdue);
+        let is_in = |window: &Window| {
+            !window.is_closed() && if window.is_overdue { self.overdue } else { self.others }
+        };
         let windows = ids.into_iter().map(|id| {
             let window = found.remove(&id).filter(is_in);
             (id, window)
@@ -1063,10 +1058,61 @@ impl LiveWindows<'_> {
         Ok((windows.collect(), goes_on))
     }
 
-    /// The ids of a page.
+    /// The ids of a page, the newest first, from `before` on; their windows in any order, each as far as it can be read; and whether there
+    /// may be more.
+    #[allow(clippy::type_complexity)]
+    pub(super) async fn read(
+        &self,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, Vec<Result<Stored, Damaged>>, bool), ReadError> {
+        let (ids, goes_on) = match self.unlisted.get() {
+            None => {
+                let (is_complete, listed) = futures::try_join!(self.trail.has_all_listed(), self.ids(before))?;
+                let unlisted = if is_complete { None } else { Some(self.all_ids().await?) };
+                match self.unlisted.get_or_init(|| unlisted) {
+                    Some(ids) => page_of(ids, before),
+                    None => listed,
+                }
+            }
+            Some(Some(ids)) => page_of(ids, before),
+            Some(None) => self.ids(before).await?,
+        };
+        let windows = self.trail.windows_by_id(&ids).await?;
+        Ok((ids, windows, goes_on))
+    }
+
+    /// The ids of all open windows, the newest first, whether they are listed or not.
+    async fn all_ids(&self) -> Result<Vec<String>, ReadError> {
+        let mut ids = self.trail.open_windows().await?;
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// The ids of a page of the lists.
     async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
-        let Trail { store, tenant, deadline, .. } = self.trail;
-        let list = if self.only_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
+        let tenant = &self.trail.tenant;
+        let lists = [
+            self.overdue.then(|| keys::overdue_windows(tenant)),
+            self.others.then(|| keys::live_windows(tenant)),
+        ];
+        let lists = lists.into_iter().flatten().map(|list| self.ids_in(list, before));
+        let (mut ids, mut goes_on) = (Vec::new(), false);
+        for (page, has_more) in futures::future::try_join_all(lists).await? {
+            ids.extend(page);
+            goes_on |= has_more;
+        }
+        // What a list has behind its page is older than all of the page.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        goes_on |= ids.len() > OF_A_LIST;
+        ids.truncate(OF_A_LIST);
+        Ok((ids, goes_on))
+    }
+
+    /// The ids of a page of one list.
+    async fn ids_in(&self, list: String, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
+        let Trail { store, deadline, .. } = self.trail;
         let call = store
             .client
             .query()

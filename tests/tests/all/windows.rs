@@ -827,7 +827,7 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
         until("the list is whole", async || {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
             let trail = store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
-            trail.live_windows(false).await.unwrap().is_whole().then_some(())
+            trail.has_all_listed().await.unwrap().then_some(())
         })
         .await;
     };
@@ -891,7 +891,7 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
         created_at: now,
         count: Some(120),
     };
-    let page = trail.open_page(None).await.unwrap();
+    let page = trail.open_page(&trail.live_windows(true, true), None).await.unwrap();
     assert!(page.next.is_some(), "more than one page");
     assert_eq!(trail.end_windows(&order, &meaning, &page.windows[..50]).await.unwrap(), 50);
     trail.store_order(&order).await.unwrap();

@@ -85,14 +85,17 @@ const DATES = [
 ];
 
 /**
- * How many events there were over time: `counts` are `[start, count]` in order. Dragging over it selects a range: `onSelect(fromMs, untilMs)`.
+ * How many events there were over time: `counts` are `[start, count]` in order, one for each unit of time, as a bar is as wide as the shortest step from
+ * one to the next: those without any event are 0. Dragging over it selects a range: `onSelect(fromMs, untilMs)`.
  */
 export function Histogram({ counts, isByDay, range, zone, label, onSelect, height = 110 }) {
+  // The axis names nothing and the most: there is no half of an event.
+  const most = Math.max(1, ...counts.map(([, count]) => count));
   const make = (width, colors) => [
     {
       scales: { x: { time: true, range: range }, y: { range: (plot, low, high) => [0, Math.max(high, 1) * 1.1] } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), zone),
-      axes: [axis(colors, { grid: { show: false }, space: 70, values: DATES, ...(isByDay ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => (days * DAY) / 1000) } : {}) }), axis(colors, { size: 44, space: 30 })],
+      axes: [axis(colors, { grid: { show: false }, space: 70, values: DATES, ...(isByDay ? { incrs: [1, 2, 7, 14, 28, 91].map((days) => (days * DAY) / 1000) } : {}) }), axis(colors, { size: 52, splits: () => [0, most] })],
       series: [{}, { fill: colors.bar, stroke: "transparent", width: 0, paths: uPlot.paths.bars({ size: [0.9, Infinity], align: 1 }), points: { show: false } }],
       cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
       hooks: {

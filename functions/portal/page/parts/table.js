@@ -4,8 +4,9 @@ import { html, useEffect, useRef } from "../html.js";
 import { Empty, Loading, Problem } from "./states.js";
 
 /**
- * `columns` are `{name, cell(row), kind}`; `kind` is a class of the cell (`number`, `time`, `wide`). `pages` is what `usePages` gives. The rest is
- * asked for when the end comes into view.
+ * `columns` are `{name, cell(row), kind}`; `kind` is a class of the cell (`number`, `time`, `wide`). A column whose name is more than a text has a
+ * `label` too, which stands before the cell where each row is a card. `pages` is what `usePages` gives. The rest is asked for when the end comes into
+ * view.
  */
 export function Table({ caption, columns, pages, rowKey = (row) => row.id, rowClass = () => "", empty = "There is nothing here." }) {
   const { rows, isLoading, failure, hasMore, more, again } = pages;
@@ -19,7 +20,7 @@ export function Table({ caption, columns, pages, rowKey = (row) => row.id, rowCl
         <tbody>
           ${rows.map(
             (row, place) => html`<tr key=${rowKey(row, place)} class=${rowClass(row)}>
-              ${columns.map((column) => html`<td class=${column.kind} data-label=${column.name}>${column.cell(row)}</td>`)}
+              ${columns.map((column) => html`<td class=${column.kind} data-label=${column.label ?? column.name}>${column.cell(row)}</td>`)}
             </tr>`,
           )}
         </tbody>

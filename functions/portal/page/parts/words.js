@@ -48,6 +48,9 @@ export function Badge({ of, children }) {
   return html`<span class="badge ${tone}">${children ?? String(of).replaceAll("_", " ")}</span>`;
 }
 
+/** The mark of an event that says that something was tried and failed, with a blank behind it. Nothing where it did not fail. */
+export const Failed = ({ event }) => event?.outcome === "failure" && html`<${Badge} of="failed" /> `;
+
 /** A party or actor as sentences show it: of a person the address, of a thing the name. */
 export function shownParty(party) {
   if (!party) return "";

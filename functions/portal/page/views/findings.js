@@ -12,7 +12,7 @@ import { PersonPicker } from "../parts/person.js";
 import { Answer } from "../parts/states.js";
 import { Table, allOf } from "../parts/table.js";
 import { Typed } from "../parts/typed.js";
-import { Badge, Copy, Time, To, shownParty, useTimes } from "../parts/words.js";
+import { Badge, Copy, Failed, Time, To, shownParty, useTimes } from "../parts/words.js";
 import { typed, zoneLabel } from "../time.js";
 
 const SEVERITIES = ["critical", "high", "medium", "low"];
@@ -300,7 +300,7 @@ function Evidence({ ids }) {
   if (ids.length === 0) return html`<p class="quiet">No event shows it by itself: it is about something that did not happen, or that the directory itself said.</p>`;
   const columns = [
     times("Occurred", rows, (row) => row.event?.occurred_at),
-    { name: "What happened", kind: "wide", cell: (row) => (row.event ? row.event.message : html`<span class="quiet">${row.failure ?? "…"}</span>`) },
+    { name: "What happened", kind: "wide", cell: (row) => (row.event ? html`<${Failed} event=${row.event} />${row.event.message}` : html`<span class="quiet">${row.failure ?? "…"}</span>`) },
     { name: "Event", kind: "about", cell: (row) => html`<${To} ...${inTrail(row.id)}>${row.id}<//>
       ${row.event?.target?.type === "review" && html`<div><${To} path=${["reviews", row.event.target.id]}>The review<//></div>`}` },
   ];

@@ -4,7 +4,7 @@ import { useApp } from "../app.js";
 import { useAnswer } from "../ask.js";
 import { html, useMemo } from "../html.js";
 import { Answer, Empty } from "../parts/states.js";
-import { Badge, Time, To, shownParty } from "../parts/words.js";
+import { Badge, Failed, Time, To, shownParty } from "../parts/words.js";
 import { ago, lasting, zoneLabel } from "../time.js";
 import { Left, accountOf, applicationsOf, hindrance } from "./windows.js";
 
@@ -17,6 +17,9 @@ const EVERY = 30;
 const SOON_DAYS = 14;
 const LOOK_BACK_DAYS = 30;
 const SEVERITIES = ["critical", "high", "medium", "low"];
+
+/** What stands where a page is empty, and there may be more behind it. */
+const NOT_ALL = "Not all of them were looked at: there may be some";
 
 /** What is counted: its name, where it is dealt with, and what it means that there are some, or none. */
 const COUNTS = {
@@ -53,9 +56,10 @@ export default function View() {
 
 // ---- Counts ----
 
-/** How many there are, as far as one page tells: where there is more, the number is only the least. */
+/** How many there are, as far as one page tells: where there is more, the number is only the least, and none so far is not none. */
 function counted(rows, data) {
-  if (!data.next || rows.length === 0) return String(rows.length);
+  if (!data.next) return String(rows.length);
+  if (rows.length === 0) return "unknown";
   return rows.length >= PAGE ? `${PAGE} or more` : `at least ${rows.length}`;
 }
 
@@ -63,14 +67,14 @@ function Count({ name, of, list, href, isBad = false, none, some }) {
   const { data, failure } = of;
   if (data === undefined) {
     return html`<a class="card" href=${href}>
-      ${name} <b>${failure ? "?" : "…"}</b> <span class="quiet">${failure ? `Not known: ${failure.message}` : "Counting"}</span>
+      ${name} <b class="long-count">${failure ? "unknown" : "…"}</b> <span class="quiet">${failure ? failure.message : "Counting"}</span>
     </a>`;
   }
   const rows = list(data);
   const isAny = rows.length > 0;
   return html`<a class=${isBad && isAny ? "card bad" : "card"} href=${href}>
     ${name} <b class=${data.next ? "long-count" : ""}>${counted(rows, data)}</b>
-    <span class="quiet">${failure ? "As last known; it was not reached just now" : isAny ? some : data.next ? `None among the first ${PAGE}` : none}</span>
+    <span class="quiet">${failure ? "As last known; it was not reached just now" : isAny ? some : data.next ? NOT_ALL : none}</span>
   </a>`;
 }
 
@@ -100,9 +104,9 @@ function Part({ title, of, link, children }) {
   </section>`;
 }
 
-/** The first few of a list, and how many are left out. */
-function Few({ rows, line, rowKey = (row) => row.id, none }) {
-  if (rows.length === 0) return html`<p class="quiet">${none}</p>`;
+/** The first few of a list, and how many are left out. That there is none is said where all were looked at. */
+function Few({ rows, of, line, rowKey = (row) => row.id, none }) {
+  if (rows.length === 0) return html`<p class="quiet">${of.next ? `Unknown. ${NOT_ALL}.` : none}</p>`;
   return html`<ul class="lines bare-lines">${rows.slice(0, FEW).map((row) => html`<li key=${rowKey(row)}>${line(row)}</li>`)}</ul>
     ${rows.length > FEW && html`<p class="quiet">and ${rows.length - FEW} more</p>`}`;
 }
@@ -114,7 +118,7 @@ function Overdue({ of }) {
   // Those that are overdue for longest first: of the page that was read.
   const longest = (windows) => windows.toSorted((a, b) => Date.parse(a.ends_at) - Date.parse(b.ends_at));
   return html`<${Part} title="Overdue windows" of=${of} link=${of.data?.windows.length > 0 && link}>
-    ${({ windows }) => html`<${Few} rows=${longest(windows)} line=${line} none="No window is overdue: each account was disabled when its time was over." />`}
+    ${(data) => html`<${Few} rows=${longest(data.windows)} of=${data} line=${line} none="No window is overdue: each account was disabled when its time was over." />`}
   <//>`;
 }
 
@@ -125,7 +129,7 @@ function Findings({ of }) {
   const link = html`<${To} path=${["findings"]} params=${{ state: "open" }}>All open findings<//>`;
   return html`<${Part} title="Open findings, the worst first" of=${of} link=${link}>
     ${(data) => html`${data.next && html`<p class="quiet">Of the ${data.findings.length} raised last:</p>`}
-      <${Few} rows=${worst(data.findings)} line=${line} none="There is no open finding." />`}
+      <${Few} rows=${worst(data.findings)} of=${data} line=${line} none="There is no open finding." />`}
   <//>`;
 }
 
@@ -137,7 +141,7 @@ function Reviews({ of }) {
     <span class=${review.state === "overdue" ? "beyond" : "quiet"}>${due(review)}</span>
     ${review.progress && html` <span class="quiet">· ${review.progress.decided} of ${review.progress.items} decided</span>`}`;
   return html`<${Part} title="Reviews due" of=${of} link=${html`<a href="#/reviews">All reviews</a>`}>
-    ${(data) => html`<${Few} rows=${dueReviews(data)} line=${line} none=${`No review is overdue or due within ${SOON_DAYS} days.`} />`}
+    ${(data) => html`<${Few} rows=${dueReviews(data)} of=${data} line=${line} none=${`No review is overdue or due within ${SOON_DAYS} days.`} />`}
   <//>`;
 }
 
@@ -191,7 +195,7 @@ function Exports({ of }) {
     Number.isFinite(one.progress) &&
     html`<progress max="1" value=${one.progress} aria-label=${`Progress of ${one.file_name ?? one.id}`} />`}`;
   return html`<${Part} title="Downloads being made" of=${of} link=${html`<a href="#/activity/downloads">All downloads</a>`}>
-    ${(data) => html`<${Few} rows=${running(data)} line=${line} none="No file is being made just now." />`}
+    ${(data) => html`<${Few} rows=${running(data)} of=${data} line=${line} none="No file is being made just now." />`}
   <//>`;
 }
 
@@ -202,11 +206,13 @@ function Latest() {
   const answer = useAnswer("v1/events", { limit: 10 });
   return html`<h2>Latest events</h2>
     <${Answer} of=${answer}>
-      ${({ events }) =>
-        events.length === 0
+      ${({ events, next }) =>
+        events.length === 0 && next
+          ? html`<${Empty}>Unknown: no event was found so far, and not all of the trail was read.<//>`
+          : events.length === 0
           ? html`<${Empty}>Nothing is recorded yet. As soon as a portal or an agent sends events, they stand here.<//>`
           : html`<div class="scroll" tabindex="0" role="region" aria-label="Latest events">
-              <table>
+              <table class="cards-when-narrow">
                 <caption class="unseen">The latest ten events</caption>
                 <thead>
                   <tr>
@@ -218,9 +224,9 @@ function Latest() {
                 <tbody>
                   ${events.map(
                     (event) => html`<tr key=${event.id}>
-                      <td class="time"><${Time} at=${event.occurred_at} /></td>
-                      <td class="holder mail">${shownParty(event.actor)}</td>
-                      <td class="wide"><${To} path=${["activity", "trail"]} params=${{ event: event.id }}>${event.message}<//></td>
+                      <td class="time" data-label="Time"><${Time} at=${event.occurred_at} /></td>
+                      <td class="holder mail" data-label="Who">${shownParty(event.actor)}</td>
+                      <td class="wide" data-label="What"><${Failed} event=${event} /><${To} path=${["activity", "trail"]} params=${{ event: event.id }}>${event.message}<//></td>
                     </tr>`,
                   )}
                 </tbody>

@@ -272,7 +272,7 @@ function Rows({ described, values, tz, pages, chosen, keyOf, open }) {
   const context = { report: described.name, values, tz, hasChange: head.hasChange };
   const opener = ({ key }) => html`<button type="button" aria-label=${`Open row ${key}`} onClick=${() => open(key)}>Open</button>`;
   const columns = [
-    { name: html`<span class="unseen">Whole row</span>`, kind: "open", cell: (entry) => !entry.isPart && opener(entry) },
+    { name: html`<span class="unseen">Whole row</span>`, label: "Whole row", kind: "open", cell: (entry) => !entry.isPart && opener(entry) },
     ...cells.map((cell) => ({
       name: cell.form === "time" ? `${cell.name} (${head.label})` : cell.name,
       kind: kindOf(cell),

@@ -7,7 +7,7 @@ import { Fragment, html } from "../html.js";
 import { Moment } from "../parts/moment.js";
 import { Answer, Loading, Problem } from "../parts/states.js";
 import { Table } from "../parts/table.js";
-import { Badge, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
+import { Badge, Failed, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
 import { lasting, zoneLabel } from "../time.js";
 import { Left, WindowState } from "./windows.js";
 
@@ -314,7 +314,7 @@ function Step({ step }) {
     <${Time} at=${step.occurred_at} />
     <div>
       <${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(step.event)}`, event: step.event }}>${step.message}<//>
-      ${!step.fits && html` <${Badge} of="open">does not fit<//>`} ${told?.outcome === "failure" && html` <${Badge} of="failed" />`}
+      ${!step.fits && html` <${Badge} of="open">does not fit<//>`} ${told?.outcome === "failure" && html` <${Failed} event=${told} />`}
       ${step.isOther && html` <span class="quiet">It names the account, not the session.</span>`}
       ${told?.reason && !step.message.includes(told.reason) && html`<div class="quiet">Reason: ${told.reason}</div>`}
       ${isLate && html`<div class="quiet">Recorded only <${Time} at=${step.recorded_at} /></div>`}

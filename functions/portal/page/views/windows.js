@@ -13,8 +13,8 @@ import { Typed } from "../parts/typed.js";
 import { Badge, Copy, Time, To, shownParty, useMoment, useTimes } from "../parts/words.js";
 import { lasting, shown, typed, wallTime, zoneLabel } from "../time.js";
 
-/** The states of windows that are not over, as the API calls them. */
-const GOING_ON = ["scheduled", "open", "claimed", "overdue"];
+/** The states of windows that are not over, as the API is asked for them. */
+const GOING_ON = ["overdue", "claimed,open,scheduled"];
 /** What the choice of a state offers, each with the states that it asks the API for; undefined is all of them. */
 const CHOICES = [
   { value: "", name: "All that are not closed", states: GOING_ON },
@@ -32,6 +32,7 @@ const PAGE = 100;
 const MOST = 1000;
 
 export default function View({ rest, params }) {
+  if (rest[0] === "orders" && rest[1]) return html`<${OneOrder} key=${rest[1]} id=${rest[1]} />`;
   return rest.length > 0 ? html`<${OneWindow} key=${rest[0]} id=${rest[0]} />` : html`<${Windows} params=${params} />`;
 }
 
@@ -120,8 +121,8 @@ function merged(windows) {
 }
 
 /**
- * The windows in some states, in the shape of pages, and asked for again every so often: what is on screen stays until the new is there. The
- * API lists one state at a time, or all.
+ * The windows in some states, in the shape of pages, and asked for again every so often: what is on screen stays until the new is there. Each
+ * entry of `states` is a question of its own: lists are in the order of opening, and what needs somebody must not stand behind all else.
  */
 function useWindows(states, query) {
   const [state, setState] = useState({ rows: [], isLoading: true, cursors: {} });
@@ -387,10 +388,12 @@ function EndAll({ onClose, onDone }) {
     const names = await namesOf(person.trim());
     return { names, ...(await post("v1/windows/end", { filter: filterOf(names), reason })) };
   };
-  const done = ({ names, ended }) => {
+  const done = ({ names, id, count }) => {
     const who = names[0].value;
-    say(ended === 0 ? `No window that goes on was asked for by or for ${who}.` : `Ended for ${who}: ${ended === 1 ? "one window" : `${ended} windows`}.`);
-    onDone();
+    const windows = count === null ? "all windows" : count === 1 ? "one window" : `${count} windows`;
+    say(count === 0 ? `No window that goes on was asked for by or for ${who}.` : `The service ends ${windows} for ${who}.`);
+    if (count === 0) onDone();
+    else go(address(["windows", "orders", id]));
   };
   const text = `What was asked for by or for this person ends now, in all windows, by every address that the tenant's records have of them.
     Where somebody else asked for the same account, it stays enabled for them.`;
@@ -422,6 +425,49 @@ function filterOf(names) {
   const filter = parts.join(" or ");
   if (new TextEncoder().encode(filter).length <= MOST_FILTER) return filter;
   throw new Failure("refused", "The records have too many addresses of this person for one request. End the windows one by one.");
+}
+
+// ---- An order to end windows ----
+
+const ORDER_STATES = { queued: "not begun", running: "running", done: "done", failed: "failed" };
+
+/** How far an order is, and the windows that it ended. */
+function OneOrder({ id }) {
+  const [isOver, setOver] = useState(false);
+  const answer = useAnswer(`v1/windows/orders/${encodeURIComponent(id)}`, { limit: MOST }, { every: isOver ? 0 : 2 });
+  useEffect(() => setOver(["done", "failed"].includes(answer.data?.state)), [answer.data?.state]);
+  return html`<p class="way-back"><a href="#/windows">Windows</a></p>
+    <h1>Order to end windows</h1>
+    <${Answer} of=${answer} what="Asking for the order">${(order) => html`<${Order} order=${order} />`}<//>`;
+}
+
+function Order({ order }) {
+  const moment = useMoment();
+  const times = useTimes();
+  const { windows, ended, count, next } = order;
+  const facts = [
+    ["State", html`<${Badge} of=${order.state}>${ORDER_STATES[order.state] ?? order.state}<//> <span role="status">${ended} ${ended === 1 ? "window" : "windows"} ended${count === null ? "" : `, ${count} when the order was given`}</span>`],
+    order.failure && ["What stands in the way", html`<span class="beyond">${order.failure}</span>`],
+    ["Of", html`<code>${order.filter ?? `the application ${order.application}`}</code>`],
+    ["Reason", order.reason],
+    ["Given by", shownParty(order.actor)],
+    moment("Given", order.created_at),
+    order.done_at && moment("Done", order.done_at),
+  ];
+  const columns = [
+    { name: "State", cell: (window) => html`<${WindowState} window=${window} />` },
+    { name: "Account", kind: "holder wide", cell: (window) => html`<${To} path=${["windows", window.id]}>${accountOf(window)}<//><${Place} window=${window} />` },
+    { name: "Held by", kind: "holder mail", cell: (window) => html`<${Holders} window=${window} />` },
+    { name: "Time Left", kind: "time", cell: (window) => html`<${TimeLeft} window=${window} />` },
+    times("Actual End", windows, (window) => window.ended_at),
+  ];
+  return html`<dl class="facts panel">
+      ${facts.filter(Boolean).map(([name, value]) => html`<${Fragment} key=${name}><dt>${name}</dt><dd>${value}</dd><//>`)}
+    </dl>
+    <h2>Windows that it ended</h2>
+    <p class="quiet">Where nobody else asked for an account, it is disabled next: by this service, or by its portal. A window is closed when the directory or the portal says that the account is disabled.</p>
+    <${Table} caption="Windows that the order ended" columns=${columns} pages=${allOf(windows)} empty="None so far." />
+    ${next && html`<p class="quiet">The first ${windows.length} are shown. Each has an event “Window ended” in the trail.</p>`}`;
 }
 
 // ---- One window ----

@@ -7,7 +7,7 @@ import { quoted } from "../../filter.js";
 import { html } from "../../html.js";
 import { Dialog } from "../../parts/dialog.js";
 import { Answer } from "../../parts/states.js";
-import { Copy, Elsewhere, To } from "../../parts/words.js";
+import { Copy, Elsewhere, Failed, To } from "../../parts/words.js";
 import { lasting, shown } from "../../time.js";
 
 /** What is worth looking at beside an event, each as a filter. */
@@ -32,7 +32,7 @@ export function EventDrawer({ id, known, zone, onClose, onFilter }) {
     <${Answer} of=${of}>${(event) => {
       const late = lateness(event);
       const raw = JSON.stringify(event, null, 2);
-      return html`<p class="message">${event.message}</p>
+      return html`<p class="message"><${Failed} event=${event} />${event.message}</p>
         ${late > 0 && html`<p><span class="late">late</span> Recorded ${lasting(late)} after it occurred.</p>`}
         <dl class="facts">
           ${columns

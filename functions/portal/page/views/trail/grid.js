@@ -4,7 +4,7 @@ import { useAnswer } from "../../ask.js";
 import { cell, head, isOfRole, lateness } from "../../event.js";
 import { classes, html, useEffect, useLayoutEffect, useRef, useState } from "../../html.js";
 import { Typed } from "../../parts/typed.js";
-import { Badge, Elsewhere } from "../../parts/words.js";
+import { Badge, Elsewhere, Failed } from "../../parts/words.js";
 import { lasting, shown } from "../../time.js";
 import { SessionId } from "./popup.js";
 
@@ -77,6 +77,8 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
     // A label that holds a field is no choice, but can be typed in the expression.
     return field ? [...new Set(catalogue.map((action) => action[field]))].filter((text) => text && !text.includes("{")).sort() : null;
   };
+  // Where the outcome is no column of its own, what says what happened says that it failed.
+  const marked = columns.some(({ name }) => name === "Outcome") ? null : (["Message", "Label", "Action"].map((name) => columns.find((column) => column.name === name)).find(Boolean) ?? columns[0]);
   const width = columns.reduce((sum, column) => sum + widthOf(column, hasOffsets), 44);
 
   return html`<div class=${classes("scroll", "grid", rows.length === 0 && "none")} ref=${box} role="region" aria-label="Events">
@@ -102,12 +104,12 @@ export function Grid({ columns, rows, fresh, zone, zoneLabel, hasOffsets, fields
             data-place=${place}
             aria-rowindex=${place + 3}
             tabindex=${place === current ? 0 : -1}
-            class=${classes(isOfRole(event) && "role", fresh.has(event.id) && "fresh")}
+            class=${classes(isOfRole(event) && "role", fresh.has(event.id) && "fresh", event.outcome === "failure" && "failed")}
             onFocus=${() => setCurrent(place)}
             onDblClick=${() => open(event)}
           >
             <td class="open"><button type="button" class="plain" tabindex="-1" aria-label=${`Open event ${event.id}`} onClick=${() => open(event)}>⤢</button></td>
-            ${columns.map((column) => html`<td><${Cell} column=${column} event=${event} zone=${zone} offset=${hasOffsets} isCurrent=${place === current} /></td>`)}
+            ${columns.map((column) => html`<td>${column === marked && html`<${Failed} event=${event} />`}<${Cell} column=${column} event=${event} zone=${zone} offset=${hasOffsets} isCurrent=${place === current} /></td>`)}
           </tr>`;
         })}
         ${to < rows.length && html`<tr class="space" aria-hidden="true" style=${{ height: `${(rows.length - to) * ROW}px` }}></tr>`}

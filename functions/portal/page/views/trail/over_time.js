@@ -18,6 +18,14 @@ function unitOf({ since, until }) {
   return length <= 4 * UNITS.hour ? "minute" : length <= 15 * UNITS.day ? "hour" : "day";
 }
 
+/** The counts of all units from the one that holds `from` to the one before `until`: 0 where nothing was counted. */
+function everyUnit(counts, from, until, by, zone) {
+  const all = new Map();
+  for (let at = wholeUnits(from, by, zone)[0]; at < until; at = wholeUnits(at, by, zone)[1]) all.set(at, 0);
+  for (const [at, count] of counts) all.set(at, count);
+  return [...all].sort(([one], [other]) => one - other);
+}
+
 export function OverTime({ search, zone, onTotal, onSelect }) {
   const [isOpen, setOpen] = useState(localStorage.getItem(OPEN) !== "no");
   const toggle = (event) => {
@@ -68,6 +76,8 @@ function Counts({ search, zone, onTotal, onSelect }) {
   const now = useMemo(() => Date.now(), []);
   const first = search.since ? Date.parse(search.since) : (counts[0]?.[0] ?? now - unit);
   const last = search.until ? Date.parse(search.until) : Math.max(now, (counts.at(-1)?.[0] ?? 0) + unit);
+  // What was not counted yet is unknown, and no 0.
+  const drawn = useMemo(() => everyUnit(counts, isWhole ? first : Math.max(first, counts[0]?.[0] ?? last), last, by, zone), [counts, isWhole, first, last, by, zone]);
   const back = counts.length > 0 ? shown(new Date(counts[0][0]).toISOString(), zone) : "";
   const says = `${total.toLocaleString("en")} ${total === 1 ? "event" : "events"}, counted by the ${by}`;
   const select = (from, until) => {
@@ -77,7 +87,7 @@ function Counts({ search, zone, onTotal, onSelect }) {
   // A search that is wrong is said to be so beside the rows.
   if (state.failure?.kind === "refused") return null;
   if (state.failure && counts.length === 0) return html`<${Problem} failure=${state.failure} again=${() => setRounds(rounds + 1)} />`;
-  return html`${counts.length > 0 && html`<${Histogram} counts=${counts} isByDay=${by === "day"} range=${[first / 1000, last / 1000]} zone=${zone} label=${`${says}.`} onSelect=${select} />`}
+  return html`${counts.length > 0 && html`<${Histogram} counts=${drawn} isByDay=${by === "day"} range=${[first / 1000, last / 1000]} zone=${zone} label=${`${says}.`} onSelect=${select} />`}
     <p class="quiet row middle" role="status">
       ${says}${state.next ? `, back to ${back} so far` : ""}${state.isLoading ? " …" : "."} ${isWhole && total > 0 ? "Drag over the bars to select a range." : ""}
       ${state.next && !state.isLoading && html`<button type="button" onClick=${() => setRounds(rounds + 1)}>Count further back</button>`}

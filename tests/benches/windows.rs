@@ -1,0 +1,140 @@
+//! What a tenant's open and overdue windows cost beside a million closed ones, and how long it takes to end all of a leaver.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest},
+};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use shared::{
+    event::{Actor, RecordedBy, Tenant},
+    instant::Instant,
+    store::{ReadError, keys},
+    window::Window,
+};
+use tests::{Stack, send, seconds_ago, until};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Scale,
+    measure::{Report, quantile, seconds, shown},
+};
+
+/// Opens windows of accounts that their portal disables.
+async fn ask(stack: &Stack, count: usize, by: &str) {
+    let portal = stack.writer("acme");
+    let numbers: Vec<usize> = (0..count).collect();
+    for chunk in numbers.chunks(250) {
+        let event = |&n: &usize| {
+            json!({"id": format!("ask-{n}"), "action": "entra.account.requested", "occurred_at": seconds_ago(0), "actor": {"type": "user", "email": by},
+                "target": {"name": "Elsewhere"}, "account": {"name": format!("msp-{n}")}, "window": {"duration": "PT4H"}})
+        };
+        let list = json!({"events": chunk.iter().map(event).collect::<Vec<_>>()});
+        let answer = stack.post(&portal, "/v1/events", &list).await;
+        assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
+    }
+}
+
+pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
+    let stack = Stack::start().await;
+    let (client, table) = (Client::new(stack.aws()), stack.running.table("StateTable").unwrap().to_owned());
+    let tenant = Tenant::new("acme").unwrap();
+    ask(&stack, scale.of(300, 5), "alex@nikpot.com").await;
+    // Some of them are overdue, five minutes after their end.
+    let store = tests::store(&stack);
+    let trail = store.trail(&tenant, Instant::now(), Deadline::now() + Duration::from_secs(600)).await.unwrap();
+    let by = RecordedBy { sub: "bench".to_owned(), client_id: None };
+    for id in trail.open_windows().await.unwrap().iter().take(scale.of(100, 2)) {
+        let late = |window: &mut Window| {
+            let told = window.end(|_| true, &Actor::system(), None, trail.now);
+            Ok::<_, ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
+        };
+        trail.change_window(id, &by, late).await.unwrap();
+    }
+    trail.list_windows(&by).await.unwrap();
+    // Closed windows as they are stored, older than all others.
+    let mut closed = trail.window(&trail.open_windows().await.unwrap()[0]).await.unwrap().unwrap().window;
+    closed.claims.iter_mut().for_each(|claim| claim.is_done = true);
+    let content = serde_json::to_string(&closed).unwrap();
+    let count = scale.of(1_000_000, 50);
+    let numbers: Vec<usize> = (0..count).collect();
+    let put = |&n: &usize| {
+        let text = |text: String| AttributeValue::S(text);
+        let item = PutRequest::builder()
+            .item("pk", text(keys::windows(&tenant)))
+            .item("sk", text(format!("20200101T000000-{n:07}")))
+            .item("content", text(content.clone()))
+            .item("generation", AttributeValue::N("3".to_owned()))
+            .item("listed", AttributeValue::Bool(true));
+        WriteRequest::builder().put_request(item.build().unwrap()).build()
+    };
+    stream::iter(numbers.chunks(25))
+        .for_each_concurrent(8, |chunk| {
+            let call = client.batch_write_item().request_items(&table, chunk.iter().map(put).collect());
+            async move {
+                let answer = call.send().await.unwrap();
+                assert!(answer.unprocessed_items.is_none_or(|left| left.is_empty()));
+            }
+        })
+        .await;
+
+    let auditor = stack.reader("acme");
+    for (state, list) in
+        [("open", keys::live_windows(&tenant)), ("overdue", keys::overdue_windows(&tenant))]
+    {
+        let (mut ours, mut raws) = (Vec::new(), Vec::new());
+        for _ in 0..scale.of(150, 2) {
+            let path = format!("/v1/windows?limit=100&state={state}");
+            ours.push(seconds(async { assert_eq!(stack.get(&auditor, &path).await.status, 200) }).await);
+            raws.push(seconds(async { drop(raw(&client, &table, &list, &tenant).await) }).await);
+        }
+        let (ours, raw) = (quantile(&mut ours, 0.5), quantile(&mut raws, 0.5));
+        let what = format!("a page of 100 {state} windows beside {count} closed ones, p50");
+        report.compare(&what, shown(ours), shown(raw), ours / raw, "≤ 1.25 x raw");
+    }
+    stack.stop().await;
+}
+
+/// A page of a list and a read of the windows that it names, as the SDK does it.
+async fn raw(client: &Client, table: &str, list: &str, tenant: &Tenant) -> usize {
+    let call = client.query().table_name(table).consistent_read(true).key_condition_expression("pk = :pk AND sk < :before");
+    let call = call
+        .expression_attribute_values(":pk", AttributeValue::S(list.to_owned()))
+        .expression_attribute_values(":before", AttributeValue::S("~".to_owned()));
+    let page = call.scan_index_forward(false).limit(100).send().await.unwrap();
+    let key = |item: &HashMap<String, AttributeValue>| {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(keys::windows(tenant))),
+            ("sk".to_owned(), item["sk"].clone()),
+        ])
+    };
+    let wanted = page.items().iter().map(key).collect();
+    let wanted = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build().unwrap();
+    let answer = client.batch_get_item().request_items(table, wanted).send().await.unwrap();
+    answer.responses.unwrap_or_default().values().map(Vec::len).sum()
+}
+
+pub async fn all_of_a_leaver(scale: Scale, report: &mut Report) {
+    let windows = scale.of(10_000, 30);
+    let stack = Stack::start().await;
+    ask(&stack, windows, "leaver@nikpot.com").await;
+    let admin = stack.admin("acme");
+    let order = json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left"});
+    let begun = std::time::Instant::now();
+    let answer = stack.post(&admin, "/v1/windows/end", &order).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(windows)), "{}", answer.text);
+    let answered = begun.elapsed().as_secs_f64();
+    let path = answer.header("location").to_owned();
+    until("all are ended", async || {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let order: Value = send(stack.request("GET", &path).query(&[("limit", "1")]).bearer_auth(&admin)).await.body;
+        (order["state"] == "done" && order["ended"] == windows).then_some(())
+    })
+    .await;
+    let took = begun.elapsed().as_secs_f64();
+    report.note(&format!("an order to end {windows} windows: answered with their number"), shown(answered), "");
+    report.note(&format!("the same: all ended, and seen to be ended"), shown(took), "≤ 60 s");
+    stack.stop().await;
+}
