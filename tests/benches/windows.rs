@@ -14,7 +14,7 @@ use shared::{
     store::{ReadError, keys},
     window::Window,
 };
-use tests::{Stack, send, seconds_ago, until};
+use tests::{Stack, seconds_ago, send, until};
 use tokio::time::Instant as Deadline;
 
 use crate::{
@@ -81,9 +81,7 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
         .await;
 
     let auditor = stack.reader("acme");
-    for (state, list) in
-        [("open", keys::live_windows(&tenant)), ("overdue", keys::overdue_windows(&tenant))]
-    {
+    for (state, list) in [("open", keys::live_windows(&tenant)), ("overdue", keys::overdue_windows(&tenant))] {
         let (mut ours, mut raws) = (Vec::new(), Vec::new());
         for _ in 0..scale.of(150, 2) {
             let path = format!("/v1/windows?limit=100&state={state}");
@@ -99,7 +97,8 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
 
 /// A page of a list and a read of the windows that it names, as the SDK does it.
 async fn raw(client: &Client, table: &str, list: &str, tenant: &Tenant) -> usize {
-    let call = client.query().table_name(table).consistent_read(true).key_condition_expression("pk = :pk AND sk < :before");
+    let call =
+        client.query().table_name(table).consistent_read(true).key_condition_expression("pk = :pk AND sk < :before");
     let call = call
         .expression_attribute_values(":pk", AttributeValue::S(list.to_owned()))
         .expression_attribute_values(":before", AttributeValue::S("~".to_owned()));

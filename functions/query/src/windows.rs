@@ -110,7 +110,8 @@ pub async fn order(
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
     let word = format!("windows of {id}");
-    let (windows, next) = paging::Asked::read(trail, reader, &parameters, &word)?.page(trail, read).await?;
+    let page = paging::Asked::read(trail, reader, &parameters, &word)?.page(trail, read);
+    let (windows, next) = trail.on_record(reader.caller, Question::of_order(id, &parameters), page).await?;
     let mut answer = stored.order.answered(&stored.progress);
     answer["ended"] = json!(trail.count_ended_by(id).await?);
     answer["windows"] = json!(windows);

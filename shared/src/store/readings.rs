@@ -38,6 +38,11 @@ impl<'q> Question<'q> {
     pub fn of_list(list: &'static str, parameters: &'q Parameters) -> Self {
         Self { of: Some(("list", list)), ..Self::of_events(parameters) }
     }
+
+    /// Whose windows an order ended.
+    pub fn of_order(id: &'q str, parameters: &'q Parameters) -> Self {
+        Self { of: Some(("order", id)), ..Self::of_events(parameters) }
+    }
 }
 
 /// The records of the hour that are known to be in the trail.

@@ -1048,9 +1048,7 @@ impl LiveWindows<'_> {
             let window = window?.window;
             found.insert(window.id.clone(), window);
         }
-        let is_in = |window: &Window| {
-            !window.is_closed() && if window.is_overdue { self.overdue } else { self.others }
-        };
+        let is_in = |window: &Window| !window.is_closed() && if window.is_overdue { self.overdue } else { self.others };
         let windows = ids.into_iter().map(|id| {
             let window = found.remove(&id).filter(is_in);
             (id, window)
@@ -1092,10 +1090,8 @@ impl LiveWindows<'_> {
     /// The ids of a page of the lists.
     async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
         let tenant = &self.trail.tenant;
-        let lists = [
-            self.overdue.then(|| keys::overdue_windows(tenant)),
-            self.others.then(|| keys::live_windows(tenant)),
-        ];
+        let lists =
+            [self.overdue.then(|| keys::overdue_windows(tenant)), self.others.then(|| keys::live_windows(tenant))];
         let lists = lists.into_iter().flatten().map(|list| self.ids_in(list, before));
         let (mut ids, mut goes_on) = (Vec::new(), false);
         for (page, has_more) in futures::future::try_join_all(lists).await? {
