@@ -564,6 +564,8 @@ except secrets.exceptions.ResourceExistsException:
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_was_replaced_is_found_by_its_secret() {
     let moto = Moto::start().await;
+    // The deployment's own key is there as well.
+    moto.run(SECRET, &["jit-audit-DeploymentKey", &"k".repeat(64)]).await;
     let world = World::over(local::Functions::all().through("Secrets Manager", &moto.url)).await;
     // As a deployed stack stores it, which on one machine is refused.
     let channels = json!([{"id": "ops", "kind": "slack", "url": "secretsmanager:hook"}]);
