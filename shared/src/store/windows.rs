@@ -753,7 +753,7 @@ impl Trail<'_> {
             set.push(("ended_at", text(&at.to_string())));
             set.push(("ended_by", text(&serde_json::to_string(&by).unwrap_or_default())));
         }
-        let kept_until = self.now.plus(self.settings.retention()).seconds();
+        let kept_until = self.now.plus(self.settings.kept_at(self.now)).seconds();
         set.push(("ttl", AttributeValue::N(kept_until.to_string())));
         let (pk, sk) = (keys::session_ends(&self.tenant), session.to_owned());
         match known.generation {
