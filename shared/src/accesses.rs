@@ -1,6 +1,6 @@
 //! Accesses: what one person was given for a while, from the request to the proven end, as its events tell it.
 //!
-//! An access is a session of a portal, a request for a package, or a request for an account. It is computed from the set of its events alone,
+//! An access is a session of a portal, a request for a package, a request for an account, or a log-on to a computer. It is computed from the set of its events alone,
 //! in the order they occurred, so that neither their order of arrival nor one that comes twice makes a difference.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     catalogue,
     event::{Actor, ActorType, AskedWindow, Event, EventId, Outcome, Party, Policy, Recorded, Scope, Ticket},
+    finding,
     folding::{fold, fold_identity},
     instant::Instant,
     session::Story,
@@ -36,8 +37,21 @@ const MOST_CONTINUED: usize = 900;
 const MOST_ROLES: usize = 100;
 const MOST_FINDINGS: usize = 200;
 
+/// Most targets of one access that are kept.
+const MOST_TARGETS: usize = 50;
+
 /// How much later than a first use a source may say that an access began.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(60);
+
+/// How long a log-on lasts where no log-off of that person, account and desktop is known.
+pub const LOG_ON_LASTS: Duration = Duration::from_secs(12 * 3600);
+
+/// The action by which somebody logs on to a computer …
+pub const LOG_ON: &str = "computer.accessed";
+/// … logs off or locks it …
+pub const LOG_OFF: &str = "computer.left";
+/// … and gets a code to log on to one that is offline.
+pub const OFFLINE_CODE: &str = "computer.offline_code.retrieved";
 
 /// Which access an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +62,8 @@ pub enum Key {
     Request(String),
     /// A request that has no id of its own, by the event that asked.
     Event(EventId),
+    /// A log-on to a computer, by its event. No event says that it belongs to one.
+    LogOn(EventId),
 }
 
 /// What kind of access it is.
@@ -60,6 +76,8 @@ pub enum Kind {
     Package,
     /// A privileged account that is enabled for a while.
     Account,
+    /// A log-on to a computer.
+    Computer,
 }
 
 /// Where an access stands.
@@ -98,6 +116,23 @@ pub enum EndCause {
     Removed,
     /// Another request went on with the account.
     Covered,
+    /// The person logged off, or locked the computer.
+    LoggedOff,
+    /// No log-off is known; the access that explains the log-on ended.
+    SessionEnded,
+    /// No log-off is known, and no earlier end.
+    #[serde(rename = "no_log_off_in_12_hours")]
+    NoLogOff,
+}
+
+/// What explains a log-on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Explained {
+    /// An access that holds the account at that time, by its key.
+    Access(String),
+    /// An offline code, by its event.
+    OfflineCode(EventId),
 }
 
 /// Who says that it is gone.
@@ -160,8 +195,6 @@ pub struct Decision {
 pub struct Misfit {
     /// The event.
     pub event: EventId,
-    /// Whether an event that comes late may still explain it.
-    pub is_open: bool,
 }
 
 /// The policy it was asked for or approved under.
@@ -190,13 +223,29 @@ pub struct Reviewed {
     pub at: Instant,
 }
 
-/// How often a finding about the access was raised and withdrawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How often a finding about the access was raised, updated and withdrawn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rounds {
     /// The last round in which it was raised.
     pub raised: u32,
     /// The last round in which it was withdrawn.
     pub withdrawn: u32,
+    /// How often it was updated in the last round.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub updates: u32,
+    /// The evidence that its last event names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EventId>,
+    /// Whether its last event says whom it is about.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_subject: bool,
+}
+
+impl Rounds {
+    /// Whether the finding is raised and not withdrawn.
+    pub fn is_open(&self) -> bool {
+        self.raised > self.withdrawn
+    }
 }
 
 /// One access.
@@ -232,6 +281,9 @@ pub struct Access {
     /// The thing accessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Party>,
+    /// Everything that its request and decisions name as accessed, `target` included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Party>,
     /// The roles asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
@@ -300,6 +352,9 @@ pub struct Access {
     /// Milliseconds by which it outlived its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness_ms: Option<i64>,
+    /// What explains a log-on. None where no request is known, and for any other access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explained: Option<Explained>,
     /// Steps that do not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misfits: Vec<Misfit>,
@@ -353,6 +408,7 @@ impl std::fmt::Display for Key {
             Self::Session(id) => write!(f, "s:{id}"),
             Self::Request(id) => write!(f, "r:{id}"),
             Self::Event(id) => write!(f, "e:{id}"),
+            Self::LogOn(id) => write!(f, "c:{id}"),
         }
     }
 }
@@ -365,6 +421,7 @@ impl std::str::FromStr for Key {
             ("s:", id) if !id.is_empty() => Ok(Self::Session(id.to_owned())),
             ("r:", id) if !id.is_empty() => Ok(Self::Request(id.to_owned())),
             ("e:", id) => EventId::new(id).map(Self::Event).ok_or(()),
+            ("c:", id) => EventId::new(id).map(Self::LogOn).ok_or(()),
             _ => Err(()),
         }
     }
@@ -446,8 +503,33 @@ impl Access {
             _ if has("entra.account.requested") => Kind::Account,
             Key::Session(_) => Kind::Session,
             Key::Request(_) | Key::Event(_) => Kind::Account,
+            Key::LogOn(_) => Kind::Computer,
         };
-        let mut access = Self {
+        let mut access = Self::empty(key, kind, left_out, recorded_until);
+        own.iter().for_each(|recorded| access.take_facts(recorded));
+        own.iter().for_each(|recorded| access.take_step(recorded));
+        if kind == Kind::Session {
+            access.follow_story(key, &own);
+        }
+        let mut taken: Vec<(Instant, EventId)> =
+            own.iter().map(|it| (it.event.occurred_at, it.event.id.clone())).collect();
+        for recorded in &others {
+            if access.take_other(recorded) {
+                taken.push((recorded.event.occurred_at, recorded.event.id.clone()));
+            }
+        }
+        taken.sort();
+        access.events = taken.into_iter().map(|(_, id)| id).collect();
+        for recorded in own.iter().chain(&others) {
+            access.take_use(recorded, Key::of(&recorded.event).as_ref() == Some(key));
+        }
+        access.conclude();
+        Some(access)
+    }
+
+    /// An access of which nothing is known but when that was recorded.
+    fn empty(key: &Key, kind: Kind, left_out: LeftOut, recorded_until: Instant) -> Self {
+        Self {
             id: key.to_string(),
             kind,
             standing: Standing::Requested,
@@ -459,6 +541,7 @@ impl Access {
             subject: None,
             account: None,
             target: None,
+            targets: Vec::new(),
             roles: Vec::new(),
             justification: None,
             ticket: None,
@@ -482,32 +565,83 @@ impl Access {
             verified: None,
             closed_at: None,
             lateness_ms: None,
+            explained: None,
             misfits: Vec::new(),
             findings: BTreeMap::new(),
             reviews: Vec::new(),
             events: Vec::new(),
             pending: Vec::new(),
             recorded_until,
-        };
-        own.iter().for_each(|recorded| access.take_facts(recorded));
-        own.iter().for_each(|recorded| access.take_step(recorded));
-        if kind == Kind::Session {
-            access.follow_story(key, &own);
         }
-        let mut taken: Vec<(Instant, EventId)> =
-            own.iter().map(|it| (it.event.occurred_at, it.event.id.clone())).collect();
-        for recorded in &others {
-            if access.take_other(recorded) {
-                taken.push((recorded.event.occurred_at, recorded.event.id.clone()));
+    }
+
+    /// The access that a log-on is, with the log-off that ends it and what explains it, as far as they are known.
+    pub fn of_log_on(recorded: &Recorded, left: Option<&Recorded>, explained: Option<Explained>) -> Self {
+        let event = &recorded.event;
+        let key = Key::LogOn(event.id.clone());
+        let mut access = Self::empty(&key, Kind::Computer, LeftOut::default(), recorded.recorded_at);
+        let at = event.occurred_at;
+        access.standing = Standing::Active;
+        access.session = event.session.as_ref().map(|session| session.id.clone());
+        access.request_id = event.request_id.clone();
+        access.subject = Some(party(&event.actor)).filter(|it| *it != Party::default());
+        access.account = event.account.clone();
+        access.target = event.target.clone();
+        access.justification = event.justification.clone();
+        access.ticket = event.ticket.clone();
+        (access.granted_at, access.first_used_at, access.last_used_at) = (Some(at), Some(at), Some(at));
+        access.uses = 1;
+        access.explained = explained;
+        access.events.push(event.id.clone());
+        if let Some(left) = left {
+            access.recorded_until = access.recorded_until.max(left.recorded_at);
+            access.events.push(left.event.id.clone());
+            access.last_used_at = Some(left.event.occurred_at);
+            access.end_log_on(left.event.occurred_at, EndCause::LoggedOff);
+        }
+        access
+    }
+
+    fn end_log_on(&mut self, at: Instant, cause: EndCause) {
+        (self.ended_at, self.end_cause, self.standing) = (Some(at), Some(cause), Standing::Ended);
+    }
+
+    /// A log-on with what its request says of it, and with its end, where no log-off is known: that of the request, or after twelve hours.
+    pub fn complete(&mut self, request: Option<&Self>, now: Instant) {
+        let Some(at) = self.granted_at.filter(|_| self.kind == Kind::Computer) else { return };
+        if let Some(request) = request {
+            self.session = self.session.take().or_else(|| request.session.clone());
+            self.request_id = self.request_id.take().or_else(|| request.request_id.clone());
+            self.requester = request.requester.clone();
+            self.roles.clone_from(&request.roles);
+            self.justification = self.justification.take().or_else(|| request.justification.clone());
+            self.ticket = self.ticket.take().or_else(|| request.ticket.clone());
+            self.decisions.clone_from(&request.decisions);
+        }
+        if self.ended_at.is_none() {
+            let longest = (at.plus(LOG_ON_LASTS), EndCause::NoLogOff);
+            let of_request = request.and_then(Self::until).filter(|until| *until > at && *until < longest.0);
+            let (end, cause) = of_request.map_or(longest, |until| (until, EndCause::SessionEnded));
+            if end <= now {
+                self.end_log_on(end, cause);
             }
         }
-        taken.sort();
-        access.events = taken.into_iter().map(|(_, id)| id).collect();
-        for recorded in own.iter().chain(&others) {
-            access.take_use(recorded, Key::of(&recorded.event).as_ref() == Some(key));
-        }
-        access.conclude();
-        Some(access)
+    }
+
+    /// What explains a log-on, in words. None for any other access.
+    pub fn request_in_words(&self) -> Option<String> {
+        let words = match &self.explained {
+            _ if self.kind != Kind::Computer => return None,
+            None => "no request known".to_owned(),
+            Some(Explained::OfflineCode(event)) => format!("offline code {event}"),
+            Some(Explained::Access(key)) => match key.parse() {
+                Ok(Key::Session(id)) => format!("session {id}"),
+                Ok(Key::Request(id)) => format!("request {id}"),
+                Ok(Key::Event(id) | Key::LogOn(id)) => format!("request in event {id}"),
+                Err(()) => format!("access {key}"),
+            },
+        };
+        Some(words)
     }
 
     /// The access with what came since, where its first events are past their retention and it cannot be computed from all of them any more.
@@ -587,6 +721,14 @@ impl Access {
             self.justification = self.justification.take().or_else(|| event.justification.clone());
             self.target = self.target.take().or_else(|| of_it(event));
         }
+        if !event.id.is_services()
+            && !is_use(event)
+            && let Some(target) = &event.target
+            && self.targets.len() < MOST_TARGETS
+            && !self.targets.contains(target)
+        {
+            self.targets.push(target.clone());
+        }
         self.subject = self.subject.take().or_else(|| event.subject.clone());
         self.ticket = self.ticket.take().or_else(|| event.ticket.clone());
         if asks || begins {
@@ -634,10 +776,16 @@ impl Access {
         let round = event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
         let round = round.and_then(|round| u32::try_from(round).ok()).unwrap_or(1);
         let rounds = self.findings.entry(id.clone()).or_default();
-        match event.action.as_str() {
-            "finding.raised" => rounds.raised = rounds.raised.max(round),
-            "finding.withdrawn" => rounds.withdrawn = rounds.withdrawn.max(round),
-            _ => {}
+        if event.action == "finding.withdrawn" {
+            rounds.withdrawn = rounds.withdrawn.max(round);
+            return;
+        }
+        // A disposition says nothing of the evidence.
+        let Some(update) = finding::update_of(event) else { return };
+        if (round, update) >= (rounds.raised, rounds.updates) {
+            (rounds.raised, rounds.updates) = (round, update);
+            rounds.evidence = finding::evidence_of(event);
+            rounds.has_subject = event.subject.is_some();
         }
     }
 
@@ -821,9 +969,7 @@ impl Access {
             self.standing = if to == Standing::Active { to } else { self.standing.max(to) };
             self.closed_at = Some(recorded.event.occurred_at).filter(|_| is_final(to));
         } else {
-            // After its end nothing explains a step; before it, what is missing may come late.
-            let is_open = !is_final(self.standing);
-            self.misfits.push(Misfit { event: recorded.event.id.clone(), is_open });
+            self.misfits.push(Misfit { event: recorded.event.id.clone() });
         }
     }
 
@@ -833,7 +979,7 @@ impl Access {
         let story = Story::of(
             match key {
                 Key::Session(id) | Key::Request(id) => id,
-                Key::Event(id) => id.as_str(),
+                Key::Event(id) | Key::LogOn(id) => id.as_str(),
             },
             told.cloned().collect(),
         );
@@ -882,12 +1028,8 @@ impl Access {
         if matches!(self.standing, Standing::Denied | Standing::Canceled | Standing::TimedOut) {
             self.closed_at = story.timeline.iter().filter(|step| step.fits).map(|step| step.occurred_at).max();
         }
-        for step in story.timeline.iter().filter(|step| !step.fits) {
-            // After its end nothing explains a step; before it, what is missing may come late.
-            let is_open = !matches!(self.standing, Standing::Denied | Standing::Canceled)
-                && self.ended_at.is_none_or(|ended| step.occurred_at <= ended);
-            self.misfits.push(Misfit { event: step.event.clone(), is_open });
-        }
+        let misfits = story.timeline.iter().filter(|step| !step.fits);
+        self.misfits.extend(misfits.map(|step| Misfit { event: step.event.clone() }));
     }
 
     /// What an event says that names its account, or its package and holder; whether it is about this access.
@@ -966,7 +1108,7 @@ impl Access {
     }
 
     /// Whether the event names its account.
-    fn is_account(&self, event: &Event) -> bool {
+    pub fn is_account(&self, event: &Event) -> bool {
         let (Some(own), Some(other)) = (&self.account, &event.account) else { return false };
         let own = names(own);
         names(other).iter().any(|name| own.contains(name))
@@ -978,6 +1120,18 @@ impl Access {
         // A portal may tell a little late that it began.
         let begun = self.starts_at.map_or(begun, |starts| starts.max(begun)).minus(TOLERANCE);
         begun <= at && self.until().is_none_or(|until| at <= until)
+    }
+
+    /// Whether it had begun at that moment and was not gone: also after its planned end, until its removal is known.
+    pub fn is_held(&self, at: Instant) -> bool {
+        let Some(begun) = self.granted_at else { return false };
+        let begun = match self.kind {
+            Kind::Computer => begun,
+            Kind::Session | Kind::Package | Kind::Account => {
+                self.starts_at.map_or(begun, |starts| starts.max(begun)).minus(TOLERANCE)
+            }
+        };
+        begun <= at && self.ended_at.is_none_or(|ended| at <= ended)
     }
 
     /// The moment from which on nobody may use it: its end, planned or early.
@@ -1004,8 +1158,11 @@ impl Access {
         for (id, known) in &was.findings {
             if self.findings.contains_key(id) || self.findings.len() < MOST_FINDINGS {
                 let rounds = self.findings.entry(id.clone()).or_default();
-                rounds.raised = rounds.raised.max(known.raised);
-                rounds.withdrawn = rounds.withdrawn.max(known.withdrawn);
+                let withdrawn = rounds.withdrawn.max(known.withdrawn);
+                if (known.raised, known.updates) > (rounds.raised, rounds.updates) {
+                    rounds.clone_from(known);
+                }
+                rounds.withdrawn = withdrawn;
             }
         }
     }
@@ -1058,7 +1215,22 @@ impl Access {
 
     /// Findings about it that stand.
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
-        self.findings.iter().filter(|(_, rounds)| rounds.raised > rounds.withdrawn).map(|(id, _)| id.as_str())
+        self.findings.iter().filter(|(_, rounds)| rounds.is_open()).map(|(id, _)| id.as_str())
+    }
+
+    /// Whether the access is the one that an event names as its own.
+    pub fn is_named_by(&self, event: &Event) -> bool {
+        Key::of(event).is_some_and(|key| key.to_string() == self.id)
+    }
+
+    /// Whether a use has a target that nothing of the access's request or decisions names. Where nothing names a target, every use fits.
+    pub fn is_elsewhere(&self, event: &Event) -> bool {
+        let Some(target) = &event.target else { return false };
+        // Access that was stored before all its targets were.
+        let asked = || self.targets.iter().chain(&self.target);
+        // The credentials of an account are read under the account's own name.
+        let mut known = asked().chain(&self.account);
+        asked().next().is_some() && !known.any(|it| is_one(it, target))
     }
 }
 
@@ -1120,6 +1292,11 @@ pub fn thin_out(events: &mut Vec<Recorded>, own: Option<&Key>) -> LeftOut {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -1168,6 +1345,32 @@ pub fn is_same(a: &Party, b: &Party) -> bool {
         (Some(false), _) | (_, Some(false)) => false,
         (None, None) => both(&a.name, &b.name).unwrap_or(false),
     }
+}
+
+/// Whether two parties are the same person, as far as their own names say. None where their names cannot be compared: one has an
+/// address, the other a name to show. Unlike `is_same`, it does not take those for two people.
+pub fn same_person(a: &Party, b: &Party) -> Option<bool> {
+    let both = |a: &Option<String>, b: &Option<String>| match (a, b) {
+        (Some(a), Some(b)) => Some(fold_identity(a) == fold_identity(b)),
+        _ => None,
+    };
+    match (both(&a.id, &b.id), both(&a.email, &b.email)) {
+        (Some(true), _) | (_, Some(true)) => return Some(true),
+        (Some(false), _) | (_, Some(false)) => return Some(false),
+        (None, None) => {}
+    }
+    // Some sources give the address, or what stands before its @, as a name or an id.
+    let called = |party: &Party| -> Vec<String> {
+        let names = [&party.id, &party.name, &party.email].into_iter().flatten().map(|name| fold_identity(name));
+        let local = party.email.as_ref().and_then(|email| email.split_once('@')).map(|(local, _)| fold_identity(local));
+        names.chain(local).collect()
+    };
+    let others = called(b);
+    if called(a).iter().any(|name| others.contains(name)) {
+        return Some(true);
+    }
+    let has_only_name = |party: &Party| party.id.is_none() && party.email.is_none();
+    both(&a.name, &b.name).filter(|_| has_only_name(a) || has_only_name(b))
 }
 
 /// Which of three causes one activity stands for: expired, canceled by its user, removed by an administrator.
@@ -1311,6 +1514,54 @@ mod tests {
             assert_eq!(is_same(&a, &b), same, "{a:?} {b:?}");
         }
         assert_eq!(person_names(&party(None, Some("A@x"), john)), ["a@x"]);
+    }
+
+    #[test]
+    fn people_are_compared_only_by_names_of_one_kind() {
+        let party = |id: &str, email: &str, name: &str| {
+            let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            Party { kind: None, id: text(id), name: text(name), email: text(email) }
+        };
+        for (a, b, same) in [
+            (party("1", "a@x", ""), party("1", "b@x", ""), Some(true)),
+            (party("1", "a@x", ""), party("2", "A@X", ""), Some(true)),
+            (party("1", "", "Ann"), party("2", "", "Ann"), Some(false)),
+            (party("", "ann@x", ""), party("", "cy@x", ""), Some(false)),
+            (party("", "ann@x", "Ann Smith"), party("", "", "ann"), Some(true)),
+            (party("", "", "ann"), party("", "", "cy"), Some(false)),
+            (party("", "ann@x", "Ann"), party("", "", "cy"), Some(false)),
+            // An address says nothing of a name or an id.
+            (party("", "ann@x", ""), party("", "", "Cy Young"), None),
+            (party("", "ann@x", ""), party("17", "", ""), None),
+            (party("17", "", "Ann Smith"), party("", "ann@x", "Smith, Ann"), None),
+        ] {
+            assert_eq!((same_person(&a, &b), same_person(&b, &a)), (same, same), "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_on_lasts_until_its_log_off_its_request_or_twelve_hours() {
+        let on = used("use-1", 20);
+        let off = event(
+            "off",
+            LOG_OFF,
+            50,
+            "mark@acme.example",
+            json!({"account": {"name": "u1"}, "target": {"name": "W11"}}),
+        );
+        let request = Access::of(&key(), whole_life()).unwrap();
+        let explained = || Some(Explained::Access(request.id.clone()));
+        let ended = |left: Option<&Recorded>, request: Option<&Access>, now: i64| {
+            let mut access = Access::of_log_on(&on, left, explained());
+            access.complete(request, at(now));
+            (access.standing, access.ended_at, access.end_cause)
+        };
+        let over = |minutes: i64, cause: EndCause| (Standing::Ended, Some(at(minutes)), Some(cause));
+        assert_eq!(ended(Some(&off), Some(&request), 60), over(50, EndCause::LoggedOff));
+        assert_eq!(ended(None, Some(&request), 80), over(70, EndCause::SessionEnded));
+        assert_eq!(ended(None, None, 20 + 720), over(20 + 720, EndCause::NoLogOff));
+        assert_eq!(ended(None, None, 20 + 719), (Standing::Active, None, None));
+        assert_eq!(ended(None, Some(&request), 60), (Standing::Active, None, None));
     }
 
     #[test]

@@ -322,11 +322,12 @@ impl Alert {
         Some(Self { count: alerts.len(), finding: None, rule, sentence, ..worst.clone() })
     }
 
-    /// What the channels that want it are told of a finding; nothing where the event raises none. `now` is when they are queued. Of what weakens the
-    /// trail `channels` are those that there were before.
+    /// What the channels that want it are told of a finding; nothing where the event raises none, and reopens none that somebody had settled.
+    /// `now` is when they are queued. Of what weakens the trail `channels` are those that there were before.
     pub fn of_finding(recorded: &Recorded, channels: &[Channel], now: Instant) -> Vec<(Self, Kind)> {
         let event = &recorded.event;
-        if event.action != "finding.raised" {
+        let reopens = event.details.as_ref().and_then(|details| details.get("reopens")?.as_bool());
+        if event.action != "finding.raised" && !(event.action == "finding.updated" && reopens == Some(true)) {
             return Vec::new();
         }
         let detail = |name: &str| event.details.as_ref()?.get(name)?.as_str();

@@ -373,6 +373,7 @@ pub const ACTIONS: &[Action] = &[
     service("review.signed_off", ocsf::UPDATED, "Review signed off", "{actor} signed off review {target}."),
     service("review.overdue", ocsf::UPDATED, "Review overdue", "Review {target} is overdue."),
     service("finding.raised", ocsf::FOUND, "Finding raised", "Finding {target} was raised.[ Reason: {reason}]"),
+    service("finding.updated", ocsf::FINDING_CHANGED, "Finding updated", "The evidence of finding {target} changed.[ Reason: {reason}]"),
     service("finding.withdrawn", ocsf::FINDING_CLOSED, "Finding withdrawn", "Finding {target} was withdrawn.[ Reason: {reason}]"),
     service("finding.dispositioned", ocsf::FINDING_CHANGED, "Finding dispositioned", "{actor} dispositioned finding {target}.[ Reason: {reason}]"),
     service("settings.changed", ocsf::UPDATED, "Settings changed", "{actor} changed the settings."),

@@ -1,14 +1,18 @@
 //! Checkpoints: what an access must not be like. Each is a small rule over one access, its events and its windows; what it finds is a finding.
 //!
-//! Rules about something that is missing wait until the access has been quiet for a while, as its event may be on its way. What a rule found and
-//! a late event explains is withdrawn: a finding stands exactly as long as its rule says so of all that is known.
+//! Rules about something that is missing, or about an order of events, wait until the access has been quiet for a while, as its event may be on
+//! its way. What a rule found and a late event explains is withdrawn: a finding stands exactly as long as its rule says so of all that is known,
+//! and names the evidence of now.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    accesses::{self, Access, Decision, Kind, Verdict},
+    accesses::{self, Access, Decision, Kind, Rounds, Verdict},
     event::{ActorType, Event, EventId, Outcome, Party, Recorded, Tenant},
     folding::fold_identity,
     instant::Instant,
@@ -24,6 +28,11 @@ pub const ID_TAKEN: &str = "event.id_taken";
 
 /// How much longer than a window's own function an overdue end is waited for here.
 const SWEEP_FIRST: Duration = Duration::from_secs(60);
+
+/// Most events of one finding's evidence that are the first …
+const FIRST_EVIDENCE: usize = 10;
+/// … and the last. Of more than both, the sentence says how many there are.
+const LAST_EVIDENCE: usize = 10;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,6 +94,7 @@ pub const RULES: &[Rule] = &[
     rule("approval.missing", High, "Was it approved before it was granted?"),
     rule("approval.hasty", Medium, "Do approvers take the time to read what they approve?"),
     rule("use.outside_window", High, "Was it used inside its window only?"),
+    rule("use.by_other_person", High, "Was it used only by the person who holds it?"),
     rule("use.other_target", Medium, "Was it used for what was requested?"),
     rule(REVOCATION_OVERDUE, High, "Was it gone in time after its end?"),
     rule(REMOVAL_UNCONFIRMED, High, "Is its removal confirmed?"),
@@ -110,12 +120,13 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// The rules about an access: what they do not find any more is withdrawn.
-pub const ABOUT_ACCESS: [&str; 9] = [
+pub const ABOUT_ACCESS: [&str; 10] = [
     "justification.insufficient",
     "approval.by_requester",
     "approval.not_among_approvers",
     "approval.missing",
     "use.outside_window",
+    "use.by_other_person",
     "use.other_target",
     REVOCATION_OVERDUE,
     REMOVAL_UNCONFIRMED,
@@ -167,6 +178,20 @@ impl People {
             _ => accesses::is_same(a, b),
         }
     }
+
+    /// Whether two are the same person. None where neither their records nor their own names say.
+    pub fn compare(&self, a: &Party, b: &Party) -> Option<bool> {
+        let (one, other) = (self.find(a), self.find(b));
+        if let (Some(one), Some(other)) = (one, other) {
+            return Some(one.id == other.id);
+        }
+        // Whose record has addresses is not whoever has another.
+        let is_other = |known: Option<&Known>, party: &Party| {
+            let has = known.is_some_and(|it| it.person.aliases().any(|(kind, ..)| kind == 'e'));
+            (has && party.email.is_some()).then_some(false)
+        };
+        accesses::same_person(a, b).or_else(|| is_other(one, b)).or_else(|| is_other(other, a))
+    }
 }
 
 /// How a name of a kind is looked up.
@@ -183,8 +208,49 @@ pub struct Context<'c> {
     pub people: &'c People,
     /// The decisions, by their events, whose approver is known not to be among those that the policy names.
     pub strangers: &'c [EventId],
+    /// Uses of the account, by their events, that fit another access which holds it at that time.
+    pub excused: &'c HashSet<EventId>,
     /// Our clock.
     pub now: Instant,
+}
+
+/// Whether a use is by somebody else than the person who holds the access. Where that cannot be said, it is not.
+pub fn is_by_another(access: &Access, event: &Event, people: &People) -> bool {
+    let Some(holder) = access.subject.as_ref().filter(|holder| **holder != Party::default()) else { return false };
+    event.actor.kind != ActorType::System && people.compare(holder, &accesses::party(&event.actor)) == Some(false)
+}
+
+/// The uses of an access that its own request does not explain: by another person, or at another target. A log-off uses nothing.
+pub fn doubtful<'e>(
+    access: &'e Access,
+    events: &'e [Recorded],
+    people: &'e People,
+) -> impl Iterator<Item = &'e Recorded> {
+    let is_doubtful = |event: &Event| is_by_another(access, event, people) || access.is_elsewhere(event);
+    let used: HashSet<&EventId> = access.events.iter().collect();
+    let is_ours = access.kind != Kind::Package;
+    events.iter().filter(move |recorded| {
+        let event = &recorded.event;
+        is_ours
+            && accesses::is_use(event)
+            && event.action != "computer.left"
+            && used.contains(&event.id)
+            && is_doubtful(event)
+    })
+}
+
+/// Of very much evidence, in order, the first and the last.
+fn shortened<'e>(evidence: impl IntoIterator<Item = &'e EventId>) -> Vec<EventId> {
+    let mut evidence: Vec<EventId> = evidence.into_iter().cloned().collect();
+    if evidence.len() > FIRST_EVIDENCE + LAST_EVIDENCE {
+        evidence.drain(FIRST_EVIDENCE..evidence.len() - LAST_EVIDENCE);
+    }
+    evidence
+}
+
+/// How often something was, as a sentence says it.
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// The id of a finding of a rule about something.
@@ -226,18 +292,39 @@ impl Asking<'_> {
     /// Whether it is time to call something missing that may have come until `due`; if not, the rules are asked again then. What a rule
     /// has found already is found until it is explained, however much happens meanwhile.
     fn is_time(&mut self, rule: &str, due: Instant) -> bool {
-        let mut own = self.access.open_findings();
+        self.open(rule).is_some() || self.is_past(due.max(self.quiet))
+    }
+
+    /// The finding of that rule about the access, where it stands.
+    fn open(&self, rule: &str) -> Option<&'_ Rounds> {
         let windows = self.access.window.as_ref().map(|window| format!("{rule}:{window}"));
-        let id = finding_id(self.tenant, rule, &self.access.id);
-        if own.any(|open| open == id || Some(open) == windows.as_deref()) {
-            return true;
-        }
-        let due = due.max(self.quiet);
+        let ids = [Some(finding_id(self.tenant, rule, &self.access.id)), windows];
+        let findings = &self.access.findings;
+        ids.into_iter().flatten().find_map(|id| findings.get(&id).filter(|rounds| rounds.is_open()))
+    }
+
+    /// Whether a moment is past; if not, the rules are asked again then.
+    fn is_past(&mut self, due: Instant) -> bool {
         if self.context.now >= due {
             return true;
         }
         self.checked.again = Some(self.checked.again.map_or(due, |again| again.min(due)));
         false
+    }
+
+    /// Those uses for whose explanation it has been waited long enough: each for a while after it was recorded and, until the rule has found
+    /// anything, until the access is quiet.
+    fn ripe<'e>(&mut self, rule: &str, uses: impl IntoIterator<Item = &'e Recorded>) -> Vec<&'e Event> {
+        let absence = Duration::from_secs(self.context.thresholds.absence_seconds.into());
+        let told = self.open(rule).map(|rounds| rounds.evidence.clone());
+        let quiet = if told.is_some() { Instant::from_millis(0) } else { self.quiet };
+        let told = told.unwrap_or_default();
+        let is_ripe = |it: &&Recorded| {
+            // Another of our clocks may be behind the one that found it.
+            told.contains(&it.event.id) || self.is_past(it.recorded_at.plus(absence).max(quiet))
+        };
+        let uses = uses.into_iter().filter(is_ripe);
+        uses.map(|recorded| &recorded.event).collect()
     }
 
     /// No justification, or one that says nothing.
@@ -306,7 +393,7 @@ impl Asking<'_> {
             // Of an assignment whose request nobody told, nobody can say how it was decided.
             Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
             // An account is enabled by the portal that was asked; it knows no approvals.
-            Kind::Account => false,
+            Kind::Account | Kind::Computer => false,
         };
         let Some(granted) = access.granted_at.filter(|_| needs) else { return };
         // An approval that came after the grant did not come before it.
@@ -321,37 +408,52 @@ impl Asking<'_> {
         }
     }
 
-    /// Uses that name the session or request, outside its window or for something else.
+    /// Uses that name the session or request, outside its window; and all uses of its account in its time, by somebody else or for
+    /// something else.
     fn uses(&mut self) {
         let access = self.access;
-        let uses: Vec<Event> = self
-            .own()
-            .filter(|recorded| accesses::is_use(&recorded.event) && accesses::Key::of(&recorded.event).is_some())
-            .map(|recorded| recorded.event.clone())
+        let own: HashSet<&EventId> = access.events.iter().collect();
+        let mut uses: Vec<&Recorded> = self
+            .events
+            .iter()
+            .filter(|it| accesses::is_use(&it.event) && own.contains(&it.event.id) && access.is_named_by(&it.event))
             .collect();
-        let outside: Vec<_> =
-            uses.iter().filter(|it| access.until().is_some() && !access.holds(it.occurred_at)).collect();
+        uses.sort_by(|a, b| accesses::order_of(a).cmp(&accesses::order_of(b)));
+        let is_outside = |it: &&Recorded| access.until().is_some() && !access.holds(it.event.occurred_at);
+        let outside = self.ripe("use.outside_window", uses.into_iter().filter(is_outside));
         if let Some(first) = outside.first() {
-            let count = outside.len();
             let until = access.until().map(|until| until.to_string()).unwrap_or_default();
             let why = format!(
-                "it was used {count} times outside its window, which ended {until}; first at {}",
+                "it was used {} outside its window, which ended {until}; first at {}",
+                times(outside.len()),
                 first.occurred_at
             );
-            let evidence = outside.iter().map(|event| event.id.clone()).take(20).collect();
-            self.found("use.outside_window", "", why, evidence);
+            self.found("use.outside_window", "", why, shortened(outside.iter().map(|event| &event.id)));
         }
-        let asked =
-            self.own().filter(|recorded| !accesses::is_use(&recorded.event) && !recorded.event.id.is_services());
-        let asked: Vec<Party> = asked.filter_map(|recorded| recorded.event.target.clone()).collect();
-        let is_asked = |target: &Party| asked.is_empty() || asked.iter().any(|it| accesses::is_one(it, target));
-        let elsewhere = uses.iter().filter(|event| event.target.as_ref().is_some_and(|target| !is_asked(target)));
-        let elsewhere: Vec<_> = elsewhere.collect();
-        if let Some(first) = elsewhere.first() {
-            let target = first.target.as_ref().map(Party::shown).unwrap_or_default();
-            let why = format!("it was used for {target:?}, which was not requested");
-            let evidence = elsewhere.iter().map(|event| event.id.clone()).take(20).collect();
-            self.found("use.other_target", "", why, evidence);
+        let people = self.context.people;
+        let excused = self.context.excused;
+        let mut doubtful: Vec<&Recorded> =
+            doubtful(access, self.events, people).filter(|it| !excused.contains(&it.event.id)).collect();
+        doubtful.sort_by(|a, b| accesses::order_of(a).cmp(&accesses::order_of(b)));
+        let by_another = doubtful.iter().copied().filter(|it| is_by_another(access, &it.event, people));
+        let by_another = self.ripe("use.by_other_person", by_another.collect::<Vec<_>>());
+        if let Some(first) = by_another.first() {
+            let holder =
+                access.subject.as_ref().map(|it| it.email.as_deref().unwrap_or(it.shown())).unwrap_or_default();
+            let why = format!(
+                "it was used {} by somebody else than {holder}, who holds it; first by {} at {}",
+                times(by_another.len()),
+                first.actor.shown(),
+                first.occurred_at
+            );
+            self.found("use.by_other_person", "", why, shortened(by_another.iter().map(|event| &event.id)));
+        }
+        let elsewhere = doubtful.iter().copied().filter(|it| access.is_elsewhere(&it.event));
+        let elsewhere = self.ripe("use.other_target", elsewhere.collect::<Vec<_>>());
+        if let Some(last) = elsewhere.last() {
+            let target = last.target.as_ref().map(Party::shown).unwrap_or_default();
+            let why = format!("it was used {} for what was not requested; last for {target:?}", times(elsewhere.len()));
+            self.found("use.other_target", "", why, shortened(elsewhere.iter().map(|event| &event.id)));
         }
     }
 
@@ -368,6 +470,8 @@ impl Asking<'_> {
         let missing = limit.plus(patience);
         let (rule, why) = match access.ended_at {
             Some(ended) if ended <= limit => return,
+            // An earlier end may be on its way.
+            Some(_) if !self.is_time(REVOCATION_OVERDUE, limit) => return,
             Some(ended) => {
                 let late = (ended.millis() - planned.millis()) / 1000;
                 (REVOCATION_OVERDUE, format!("it was gone {late} s after its end, {planned}"))
@@ -393,14 +497,10 @@ impl Asking<'_> {
 
     /// A step that does not fit.
     fn steps(&mut self) {
-        let (open, closed): (Vec<_>, Vec<_>) = self.access.misfits.iter().partition(|misfit| misfit.is_open);
-        let is_time =
-            !closed.is_empty() || (!open.is_empty() && self.is_time("session.misfit", self.access.recorded_until));
-        if is_time {
-            let misfits = if closed.is_empty() { open } else { self.access.misfits.iter().collect() };
-            let evidence: Vec<_> = misfits.into_iter().map(|misfit| misfit.event.clone()).collect();
-            let why = format!("{} of its steps may not follow what was told before them", evidence.len());
-            self.found("session.misfit", "", why, evidence);
+        let misfits = &self.access.misfits;
+        if !misfits.is_empty() && self.is_time("session.misfit", self.access.recorded_until) {
+            let why = format!("{} of its steps may not follow what was told before them", misfits.len());
+            self.found("session.misfit", "", why, shortened(misfits.iter().map(|misfit| &misfit.event)));
         }
     }
 }

@@ -91,6 +91,9 @@ pub struct Finding {
     pub reason: Option<String>,
     /// When it was raised first.
     pub raised_at: Instant,
+    /// When its evidence changed last, where it did since it was raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Instant>,
     /// When it was withdrawn, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn_at: Option<Instant>,
@@ -131,6 +134,9 @@ pub struct Finding {
     pub raised: u32,
     /// The last round in which it was withdrawn.
     pub withdrawn: u32,
+    /// How often its evidence has changed since it was raised last.
+    #[serde(default)]
+    pub updates: u32,
     /// Its own events.
     pub events: Vec<EventId>,
 }
@@ -141,10 +147,29 @@ pub fn id_of(event: &Event) -> Option<&str> {
     event.target.as_ref().filter(|_| is_finding)?.id.as_deref()
 }
 
+/// How often the finding had been updated in its round when an event said what the evidence is. None for an event that says nothing of it.
+pub fn update_of(event: &Event) -> Option<u32> {
+    match event.action.as_str() {
+        "finding.raised" => Some(0),
+        "finding.updated" => Some(number(event, "update").unwrap_or(1)),
+        _ => None,
+    }
+}
+
+/// The evidence that an event about a finding names.
+pub fn evidence_of(event: &Event) -> Vec<EventId> {
+    let named = event.details.as_ref().and_then(|details| details.get("evidence")).and_then(Value::as_array);
+    named.into_iter().flatten().filter_map(|id| EventId::new(id.as_str()?)).collect()
+}
+
+fn number(event: &Event, name: &str) -> Option<u32> {
+    let number = event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_u64);
+    number.and_then(|number| u32::try_from(number).ok())
+}
+
 /// The round an event is about; the function that ends windows knows but one.
 pub fn round_of(event: &Event) -> u32 {
-    let round = event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
-    round.and_then(|round| u32::try_from(round).ok()).unwrap_or(1)
+    number(event, "round").unwrap_or(1)
 }
 
 impl Finding {
@@ -154,19 +179,29 @@ impl Finding {
         events.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
         events.dedup_by(|a, b| a.event.id == b.event.id);
         let raised = || events.iter().map(|it| &it.event).filter(|event| event.action == "finding.raised");
-        // What the last round says of it counts.
-        let last = raised().max_by_key(|event| (round_of(event), event.occurred_at))?;
+        raised().next()?;
+        // What is said last in the last round counts.
+        let version = |event: &Event| Some((round_of(event), update_of(event)?));
+        let versions = || events.iter().filter_map(|it| Some((version(&it.event)?, &it.event)));
+        let (current, last) = versions().max_by_key(|(version, event)| (*version, event.occurred_at))?;
         let detail = |name: &str| last.details.as_ref().and_then(|details| details.get(name));
         let text = |name: &str| detail(name).and_then(Value::as_str).map(str::to_owned);
         let list = |name: &str| detail(name).and_then(Value::as_array).cloned().unwrap_or_default();
         let withdrawn = events.iter().map(|it| &it.event).filter(|event| event.action == "finding.withdrawn");
         let withdrawn = withdrawn.map(|event| (round_of(event), event.occurred_at)).max();
         let rounds = (round_of(last), withdrawn.map_or(0, |(round, _)| round));
-        let dispositions: Vec<(u32, Disposition)> = events.iter().filter_map(|it| disposition(&it.event)).collect();
+        let dispositions: Vec<((u32, u32), Disposition)> =
+            events.iter().filter_map(|it| disposition(&it.event)).collect();
         let is_open = rounds.0 > rounds.1;
-        let settled = dispositions
-            .last()
-            .filter(|(round, last)| *round >= rounds.0 && last.disposition != Verdict::Investigating);
+        let evidence = evidence_of(last);
+        // A disposition holds for the evidence it was given for, and for less.
+        let covers = |given: (u32, u32)| {
+            let known = versions().find(|(version, _)| *version == given).map(|(_, event)| evidence_of(event));
+            given >= current || known.is_some_and(|known| evidence.iter().all(|id| known.contains(id)))
+        };
+        let settled = dispositions.last().filter(|((round, update), last)| {
+            *round >= rounds.0 && covers((*round, *update)) && last.disposition != Verdict::Investigating
+        });
         let state = match (is_open, settled) {
             (false, _) => State::Withdrawn,
             (true, Some(_)) => State::Dispositioned,
@@ -181,10 +216,11 @@ impl Finding {
             state,
             reason: last.reason.clone(),
             raised_at: raised().map(|event| event.occurred_at).min().unwrap_or(last.occurred_at),
+            updated_at: Some(last.occurred_at).filter(|_| current.1 > 0),
             withdrawn_at: withdrawn.filter(|_| !is_open).map(|(_, at)| at),
             owner: owner.or_else(|| owners.first().cloned()),
             owners,
-            evidence: list("evidence").iter().filter_map(|id| EventId::new(id.as_str()?)).collect(),
+            evidence,
             access: text("access"),
             session: last.session.as_ref().map(|session| session.id.clone()),
             request_id: last.request_id.clone(),
@@ -195,12 +231,14 @@ impl Finding {
             dispositions: dispositions.into_iter().map(|(_, disposition)| disposition).collect(),
             raised: rounds.0,
             withdrawn: rounds.1,
+            updates: current.1,
             events: events.iter().map(|recorded| recorded.event.id.clone()).collect(),
         })
     }
 }
 
-fn disposition(event: &Event) -> Option<(u32, Disposition)> {
+/// What somebody said of a finding, with the round and the update that they had before them.
+fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
     if event.action != "finding.dispositioned" {
         return None;
     }
@@ -214,7 +252,7 @@ fn disposition(event: &Event) -> Option<(u32, Disposition)> {
         owner: detail("owner").map(str::to_owned),
         event: event.id.clone(),
     };
-    Some((round_of(event), disposition))
+    Some(((round_of(event), number(event, "update").unwrap_or(0)), disposition))
 }
 
 /// What a caller says of a finding.
@@ -226,10 +264,12 @@ pub struct Said {
     pub reason: String,
     /// Who has it from now on.
     pub owner: Option<String>,
+    /// The update that they had before them, where they say it.
+    pub updates: Option<u32>,
 }
 
 impl Said {
-    /// Reads `{disposition, reason, owner?}`.
+    /// Reads `{disposition, reason, owner?, updates?}`.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -238,8 +278,74 @@ impl Said {
             let disposition = fields.required_word("disposition", &Verdict::ALL);
             let reason = fields.required_text("reason", TEXT_BYTES);
             let owner = fields.text("owner", NAME_BYTES);
+            let updates = fields.whole("updates", 0..=u32::MAX);
             fields.refuse_others();
-            Some(Self { disposition: disposition?, reason: reason?, owner })
+            Some(Self { disposition: disposition?, reason: reason?, owner, updates })
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{arbitrary::recorded, event::Tenant};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const ID: &str = "use.other_target:1";
+
+    fn event(action: &str, minute: i64, details: Value) -> Recorded {
+        let tenant = Tenant::new("acme").unwrap();
+        let at = Instant::from_millis(1_795_307_160_000 + minute * 60_000);
+        let id = EventId::of_service(&tenant, action, &[&details.to_string()]);
+        let mut event = Event::of_service(id, &tenant, action, at, Actor::system());
+        event.target = Some(Party { kind: Some("finding".into()), id: Some(ID.to_owned()), ..Party::default() });
+        event.details = details.as_object().cloned();
+        event.reason = Some("as told".to_owned());
+        recorded(event, at)
+    }
+
+    fn raised(round: u32, evidence: &[&str]) -> Recorded {
+        event("finding.raised", i64::from(round) * 100, json!({"round": round, "evidence": evidence}))
+    }
+
+    fn updated(round: u32, update: u32, evidence: &[&str]) -> Recorded {
+        let minute = i64::from(round) * 100 + i64::from(update) * 10;
+        event("finding.updated", minute, json!({"round": round, "update": update, "evidence": evidence}))
+    }
+
+    fn accepted(round: u32, update: u32) -> Recorded {
+        let minute = i64::from(round) * 100 + i64::from(update) * 10 + 1;
+        event("finding.dispositioned", minute, json!({"round": round, "update": update, "disposition": "accepted"}))
+    }
+
+    #[test]
+    fn a_disposition_holds_for_its_evidence_and_for_less() {
+        let state = |events: Vec<Recorded>| Finding::of(ID, events).unwrap().state;
+        let begun = || vec![raised(1, &["a"]), accepted(1, 0)];
+        let with = |more: Vec<Recorded>| [begun(), more].concat();
+        assert_eq!(state(begun()), State::Dispositioned);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"])])), State::Open);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"]), accepted(1, 1)])), State::Dispositioned);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"]), updated(1, 2, &["a"])])), State::Dispositioned);
+        // It says nothing of what is raised anew.
+        let withdrawn = event("finding.withdrawn", 190, json!({"round": 1}));
+        assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
+        assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), State::Open);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_order_nor_repetition_makes_a_difference(order in Just((0..12usize).collect::<Vec<_>>()).prop_shuffle()) {
+            let all = vec![
+                raised(1, &["a"]), accepted(1, 0), updated(1, 1, &["a", "b"]),
+                event("finding.withdrawn", 190, json!({"round": 1})), raised(2, &["b"]), updated(2, 1, &["b", "c"]),
+            ];
+            let shuffled = order.iter().map(|place| all[place % 6].clone()).collect();
+            let finding = Finding::of(ID, shuffled).unwrap();
+            prop_assert_eq!(finding.evidence.iter().map(EventId::as_str).collect::<Vec<_>>(), ["b", "c"]);
+            prop_assert_eq!((finding.updates, Finding::of(ID, all)), (1, Some(finding)));
+        }
     }
 }

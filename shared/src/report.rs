@@ -125,6 +125,7 @@ const ACCESS: &[Column] = &[
     text("State", "/state"),
     text("Session ID", "/session"),
     text("Request ID", "/request_id"),
+    text("Request", "/request"),
     shown("Requester", "/requester"),
     text("Requester Email", "/requester/email"),
     shown("Subject", "/subject"),

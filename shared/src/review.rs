@@ -660,7 +660,7 @@ mod tests {
     fn a_reviewed_access_has_changed_when_something_else_is_told_of_it() {
         let was = told_of(&access());
         let mut thought = access();
-        thought.findings.insert("f".into(), accesses::Rounds { raised: 1, withdrawn: 0 });
+        thought.findings.insert("f".into(), accesses::Rounds { raised: 1, ..Default::default() });
         thought.events.push(EventId::fresh());
         assert_eq!(told_of(&thought), was);
         assert_ne!(told_of(&Access { uses: 1, ..access() }), was);

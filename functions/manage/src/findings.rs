@@ -38,9 +38,14 @@ pub async fn disposition(
             let detail = "the finding was withdrawn: what was missing came late, and nothing is left to be said of it";
             return Err(Problem::conflict(detail, Vec::new()));
         }
+        if said.updates.is_some_and(|seen| seen < finding.updates) {
+            let detail = "the finding's evidence has changed since it was read: read it again, and say what is to be made of it now";
+            return Err(Problem::conflict(detail, Vec::new()));
+        }
         let by = caller.actor();
         // The same said again, as after an answer that was lost, is said once.
         if let Some(last) = finding.dispositions.last()
+            && (finding.state == State::Dispositioned || said.disposition == Verdict::Investigating)
             && (last.disposition, &last.reason, &last.owner, &last.by)
                 == (said.disposition, &said.reason, &said.owner, &by)
         {
@@ -62,7 +67,8 @@ pub async fn disposition(
         event.request_id = finding.request_id.clone();
         event.session = finding.session.clone().map(Session::named);
         let word = Verdict::ALL.iter().find(|(_, verdict)| *verdict == said.disposition).map(|(word, _)| *word);
-        let mut details = json!({"rule": finding.rule, "round": finding.raised, "disposition": word});
+        let mut details =
+            json!({"rule": finding.rule, "round": finding.raised, "update": finding.updates, "disposition": word});
         if let Some(owner) = &said.owner {
             details["owner"] = owner.as_str().into();
         }

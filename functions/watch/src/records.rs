@@ -88,8 +88,9 @@ async fn take_from(
         }
     };
     let events: Vec<Recorded> = taken.iter().map(|taken| taken.recorded.clone()).collect();
-    let is_told =
-        |it: &&Recorded| matches!(it.event.action.as_str(), "finding.raised" | "export.ready" | "export.failed");
+    let is_told = |it: &&Recorded| {
+        matches!(it.event.action.as_str(), "finding.raised" | "finding.updated" | "export.ready" | "export.failed")
+    };
     let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
     let mut outcome = Outcome::default();
     let following = tokio::time::timeout(SHARE, follow(function, &trail, events.clone()));
@@ -113,7 +114,7 @@ async fn take_from(
     }
     for event in told {
         let alerts = match event.event.action.as_str() {
-            "finding.raised" => trail.queue_alerts(&event).await,
+            "finding.raised" | "finding.updated" => trail.queue_alerts(&event).await,
             _ => trail.queue_report_alerts(&event).await,
         };
         match alerts {

@@ -428,7 +428,7 @@ impl Step<'_> {
             let finding = checkpoint::finding_id(&trail.tenant, rule, &[kind.word(), id, &version].join(" "));
             let severity = checkpoint::rule_of(rule).map(|rule| rule.severity);
             let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
-            Follower::of(&trail).finding_event("finding.raised", &finding, 1, why, details, |event| {
+            Follower::of(&trail).finding_event("finding.raised", &finding, &[1], why, details, |event| {
                 let Actor { id, name, email, .. } = by.actor();
                 event.subject = Some(Party { kind: Some("user".to_owned()), id, name, email });
             })

@@ -6,7 +6,7 @@
 //! so that it is told once, also where all of this is computed again from the first event on.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -17,10 +17,10 @@ use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
-    accesses::{self, Access, Decision, Key, Kind as AccessKind},
+    accesses::{self, Access, Decision, Explained, Key, Kind as AccessKind, LOG_ON_LASTS},
     application::Configured,
     checkpoint::{self, ABOUT_ACCESS, Checked, Context, Found, Hasty, People, alias},
-    event::{Actor, Event, EventId, Party, Recorded, RecordedBy, Session},
+    event::{Actor, Event, EventId, Outcome, Party, Recorded, RecordedBy, Session},
     finding::{self, Finding},
     folding::{fold, fold_identity},
     instant::Instant,
@@ -92,6 +92,18 @@ struct Concern {
     raised: u32,
     /// The last round in which it was withdrawn.
     withdrawn: u32,
+    /// How often it was updated in the last round.
+    #[serde(default)]
+    updates: u32,
+    /// The evidence that its last event names.
+    #[serde(default)]
+    evidence: Vec<EventId>,
+}
+
+impl Concern {
+    fn about(finding: String) -> Self {
+        Self { finding, raised: 0, withdrawn: 0, updates: 0, evidence: Vec::new() }
+    }
 }
 
 /// Events that were put off.
@@ -119,8 +131,10 @@ enum Held {
 
 /// What a change of an access means for others.
 struct Others {
-    /// Uses that are to be judged anew.
-    uses: Vec<Recorded>,
+    /// Uses that are to be judged anew, each with whether the access holds it now.
+    uses: Vec<(Recorded, bool)>,
+    /// Log-ons that are to be explained anew.
+    log_ons: Vec<Recorded>,
     /// Approvers, each with a month.
     approvers: BTreeSet<(String, String)>,
 }
@@ -128,6 +142,8 @@ struct Others {
 /// Events being followed.
 pub(super) struct Follower<'t> {
     trail: &'t Trail<'t>,
+    /// Whether no rule is asked.
+    is_silent: bool,
     /// Who is behind a name, as far as it was asked.
     people: Mutex<HashMap<String, Option<Arc<Known>>>>,
     applications: OnceCell<Vec<Configured>>,
@@ -142,6 +158,11 @@ pub fn recorder() -> RecordedBy {
 /// The lists an access stands in, of those that a range is read from.
 pub fn list_of(facet: &str, is_long: bool) -> String {
     if is_long { format!("long {facet}") } else { facet.to_owned() }
+}
+
+/// The list of log-ons that belongs to a list of other accesses. Log-ons have their own: there are many of them, and none lasts long.
+pub fn log_ons_of(facet: &str) -> String {
+    format!("log-ons {facet}")
 }
 
 /// The list of all accesses.
@@ -175,6 +196,14 @@ impl Trail<'_> {
         Follower::of(self).follow(events).await
     }
 
+    /// The same without asking any rule, for events that were all followed before: halfway through them something is always missing.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn follow_silently(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
+        Follower { is_silent: true, ..Follower::of(self) }.follow(events).await
+    }
+
     /// Looks again at what was to be looked at by now; how many figures were wrong.
     ///
     /// # Errors
@@ -186,6 +215,7 @@ impl Trail<'_> {
         }
         let looked = match due.kind {
             Kind::Access => match due.key.parse() {
+                Ok(Key::LogOn(id)) => follower.refresh_log_ons([id]).await,
                 Ok(key) => match follower.refresh(&key, Vec::new()).await? {
                     Refreshed::Done => Ok(()),
                     Refreshed::Busy => Err(busy(&due.key).into()),
@@ -219,7 +249,13 @@ impl Trail<'_> {
 
 impl<'t> Follower<'t> {
     pub(super) fn of(trail: &'t Trail<'t>) -> Self {
-        Self { trail, people: Mutex::default(), applications: OnceCell::new(), organisations: OnceCell::new() }
+        Self {
+            trail,
+            is_silent: false,
+            people: Mutex::default(),
+            applications: OnceCell::new(),
+            organisations: OnceCell::new(),
+        }
     }
 
     async fn follow(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
@@ -227,12 +263,14 @@ impl<'t> Follower<'t> {
         let mut findings: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
         let (mut loose, mut uses) = (Vec::new(), Vec::new());
         self.know_since(&events).await?;
+        let is_computer = |it: &&Recorded| [accesses::LOG_ON, accesses::LOG_OFF].contains(&it.event.action.as_str());
+        let computers: Vec<Recorded> = events.iter().filter(is_computer).cloned().collect();
         for recorded in events {
             let event = &recorded.event;
             if let Some(id) = finding::id_of(event) {
                 findings.entry(id.to_owned()).or_default().push(recorded.clone());
             }
-            if let Some(found) = checkpoint::out_of_band(&self.trail.tenant, event) {
+            if let Some(found) = checkpoint::out_of_band(&self.trail.tenant, event).filter(|_| !self.is_silent) {
                 let owners = self.owners_of(event.target.as_ref()).await?;
                 self.concern(event.id.as_str(), event, Some(found), &owners).await?;
             }
@@ -249,7 +287,8 @@ impl<'t> Follower<'t> {
         self.refresh_all(accesses).await?;
         // After the accesses of the same batch: one of them may be what they are about.
         let mut accesses: BTreeMap<Key, Vec<Recorded>> = BTreeMap::new();
-        for recorded in loose {
+        let covered = self.covered(loose.iter().map(|recorded| &recorded.event)).await?;
+        for recorded in loose.into_iter().filter(|recorded| !covered.contains(&recorded.event.id)) {
             let own = Key::of(&recorded.event);
             let about = match recorded.event.action.starts_with("entitlement.") {
                 true => self.of_package(&recorded.event).await?,
@@ -260,6 +299,8 @@ impl<'t> Follower<'t> {
             }
         }
         self.refresh_all(accesses).await?;
+        // Most are explained by an access of the same batch or an earlier one, which has had them looked at by now.
+        self.follow_log_ons(&computers).await?;
         let judged = uses.iter().map(|recorded| self.judge_use(recorded));
         stream::iter(judged).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         let refreshed = findings.into_iter().map(|(id, events)| async move { self.refresh_finding(&id, events).await });
@@ -392,8 +433,10 @@ impl<'t> Follower<'t> {
                 self.gather(key, &mut known).await?;
             }
             self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
-            let computed = |known: &HashMap<EventId, Recorded>| {
-                let events: Vec<Recorded> = known.values().cloned().collect();
+            let mut covered = self.covered_by_others(key, &known).await?;
+            let computed = |known: &HashMap<EventId, Recorded>, covered: &HashSet<EventId>| {
+                let events = known.values().filter(|it| !covered.contains(&it.event.id));
+                let events: Vec<Recorded> = events.cloned().collect();
                 let mut access = match &was {
                     // Its first events are past their retention; what they came to is known, and goes on from there.
                     Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => was.continued(key, events),
@@ -402,20 +445,27 @@ impl<'t> Follower<'t> {
                 was.iter().for_each(|was| access.remember(was));
                 Some(access)
             };
-            let Some(mut access) = computed(&known) else { return Ok(Refreshed::Done) };
+            let Some(mut access) = computed(&known, &covered) else { return Ok(Refreshed::Done) };
             let bounds = |access: &Access| (access.granted_at, access.until(), access.account.clone());
             let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
             // Once more when it is quiet: an index may not have named what had come just before it.
             if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
-                access = computed(&known).unwrap_or(access);
+                covered = self.covered_by_others(key, &known).await?;
+                access = computed(&known, &covered).unwrap_or(access);
             }
             let events: Vec<Recorded> = known.values().cloned().collect();
             // An assignment that another access is known by is told there, and is no access of its own.
             let is_double = self.is_double(&access).await?;
-            let (told, again) = self.judge(&access, &events, is_double).await?;
-            if !told.is_empty() {
+            let mut again = None;
+            // Until the trail tells of findings what the rules say: others may have told something else of them meanwhile.
+            for _ in 0..TRIES {
+                let (told, next) = self.judge(&access, &events, is_double).await?;
+                again = next;
+                if told.is_empty() {
+                    break;
+                }
                 known.extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
-                access = computed(&known).unwrap_or(access);
+                access = computed(&known, &covered).unwrap_or(access);
             }
             let (places, mut due) = if is_double { Default::default() } else { self.places(&access, again).await? };
             let quiet = access.recorded_until.plus(INDEXED);
@@ -432,8 +482,11 @@ impl<'t> Follower<'t> {
             let had = had.map(contribution_of).unwrap_or_default();
             let has = if is_double { Contribution::new() } else { contribution_of(&access) };
             if self.keep_counted(before.as_ref(), &kept, [&had, &has]).await? {
-                for recorded in &others.uses {
+                for (recorded, _) in &others.uses {
                     self.judge_use(recorded).await?;
+                }
+                for recorded in &others.log_ons {
+                    self.refresh_log_on(recorded).await?;
                 }
                 for (name, month) in &others.approvers {
                     self.judge_approver(name, month).await?;
@@ -478,7 +531,7 @@ impl<'t> Follower<'t> {
         let partition = match key {
             Key::Session(id) => keys::involved(tenant, KeyPart::Id, id),
             Key::Request(id) => keys::request(tenant, id),
-            Key::Event(id) => return self.read_all([id], known).await,
+            Key::Event(id) | Key::LogOn(id) => return self.read_all([id], known).await,
         };
         let index = Index::Involved { name: "by_session", key: "session_key", partition };
         self.read_index(index, always(), known, |event| Key::of(event).as_ref() == Some(key)).await
@@ -581,24 +634,43 @@ impl<'t> Follower<'t> {
         is_double: bool,
     ) -> Result<(Vec<Recorded>, Option<Instant>), ReadError> {
         let trail = self.trail;
-        let people = self.people_of(access).await?;
+        let people = self.people_of(access, events).await?;
         let strangers = self.strangers(access, &people).await?;
+        let doubtful: Vec<&Recorded> = checkpoint::doubtful(access, events, &people).collect();
+        let excused = self.excused(access, &doubtful).await?;
         let thresholds = &trail.settings.thresholds;
-        let context = Context { thresholds, people: &people, strangers: &strangers, now: trail.now };
-        let checked = match is_double {
+        let context = Context { thresholds, people: &people, strangers: &strangers, excused: &excused, now: trail.now };
+        let checked = match is_double || self.is_silent {
             true => Checked::default(),
             false => checkpoint::check(&trail.tenant, access, events, &context),
         };
-        let is_open = |id: &str| access.findings.get(id).is_some_and(|rounds| rounds.raised > rounds.withdrawn);
-        let mut told = Vec::new();
-        for found in checked.found.iter().filter(|found| !is_open(&found.id)) {
-            let round = access.findings.get(&found.id).map_or(0, |rounds| rounds.raised) + 1;
+        let (mut told, mut known) = (Vec::new(), Vec::new());
+        for found in &checked.found {
+            let rounds = access.findings.get(&found.id).cloned().unwrap_or_default();
+            // Whom it is about may be told late; the function that ends windows says it where it knows it.
+            let is_named = rounds.has_subject
+                || access.subject.as_ref().is_none_or(|subject| *subject == Party::default())
+                || access.window.as_ref().is_some_and(|window| found.id.ends_with(window.as_str()));
+            if rounds.is_open() && rounds.evidence == found.evidence && is_named {
+                continue;
+            }
+            let there = self.refresh_finding(&found.id, Vec::new()).await?;
+            // What the trail tells already, and nobody has told the access yet.
+            if let Some(there) = &there
+                && (there.raised, there.updates, there.withdrawn) > (rounds.raised, rounds.updates, rounds.withdrawn)
+            {
+                known.extend(trail.events_of(&there.events).await?);
+                continue;
+            }
             let (owners, application) =
                 (self.owners(access).await?, self.application_of(access.target.as_ref()).await?);
             let about = |event: &mut Event| about_access(event, access, application);
-            told.push(self.raised(found, round, owners, about));
+            told.push(match rounds.is_open() {
+                false => self.raised(found, rounds.raised + 1, owners, about),
+                true => self.updated(found, [rounds.raised, rounds.updates + 1], owners, there.as_ref(), about),
+            });
         }
-        for id in access.open_findings() {
+        for id in access.open_findings().filter(|_| !self.is_silent) {
             // A use may name the session too; whether its finding stands is judged with the use.
             let is_ours = ABOUT_ACCESS.iter().any(|rule| {
                 let of_window = access.window.as_ref().map(|window| format!("{rule}:{window}"));
@@ -609,34 +681,127 @@ impl<'t> Follower<'t> {
                 told.push(self.withdrawn(id, round, |event| about_access(event, access, None)));
             }
         }
-        Ok((self.tell(told).await?, checked.again))
+        known.extend(self.tell(told).await?);
+        // An access has only what is said of it; anything else would be asked for again and again.
+        known.retain(|recorded| Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id));
+        Ok((known, checked.again))
+    }
+
+    /// The uses, of those that an access's own request does not explain, that another access of the account explains.
+    async fn excused(&self, access: &Access, doubtful: &[&Recorded]) -> Result<HashSet<EventId>, ReadError> {
+        let mut excused = HashSet::new();
+        let times = || doubtful.iter().map(|recorded| recorded.event.occurred_at);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(excused) };
+        let others = self.others_of_account(access, [first, last]).await?;
+        if others.is_empty() {
+            return Ok(excused);
+        }
+        let parties = doubtful.iter().map(|recorded| accesses::party(&recorded.event.actor));
+        let parties: Vec<Party> = parties.chain(others.iter().filter_map(|other| other.subject.clone())).collect();
+        let people = self.people_behind(&parties).await?;
+        for event in doubtful.iter().map(|recorded| &recorded.event) {
+            let fits = |other: &Access| {
+                other.is_account(event)
+                    && other.holds(event.occurred_at)
+                    && !checkpoint::is_by_another(other, event, &people)
+                    && !other.is_elsewhere(event)
+            };
+            if others.iter().any(fits) {
+                excused.insert(event.id.clone());
+            }
+        }
+        Ok(excused)
+    }
+
+    /// Other accesses of the same account that may touch a range of time.
+    async fn others_of_account(&self, access: &Access, range: [Instant; 2]) -> Result<Vec<Access>, ReadError> {
+        let names = access.account.iter().flat_map(accesses::names);
+        let mut others = self.overlapping(names.map(|name| facet("account", &name)), range).await?;
+        others.retain(|other| other.id != access.id && other.kind != AccessKind::Package);
+        Ok(others)
+    }
+
+    /// The uses among these events that name an access which holds them: they are about no other access of their account.
+    async fn covered<'e>(&self, events: impl Iterator<Item = &'e Event>) -> Result<HashSet<EventId>, ReadError> {
+        let named = events.filter(|event| accesses::is_use(event));
+        let named: Vec<(String, &Event)> =
+            named.filter_map(|event| Some((Key::of(event)?.to_string(), event))).collect();
+        let keys: Vec<String> = named.iter().map(|(key, _)| key.clone()).collect();
+        let mut accesses: HashMap<String, Access> = HashMap::new();
+        for projection in self.trail.projections(Kind::Access, &keys).await? {
+            accesses.insert(projection.key.clone(), projection.read()?);
+        }
+        let covers = |access: &Access, event: &Event| access.is_account(event) && access.holds(event.occurred_at);
+        let covered = named.into_iter().filter(|(key, event)| accesses.get(key).is_some_and(|it| covers(it, event)));
+        Ok(covered.map(|(_, event)| event.id.clone()).collect())
+    }
+
+    async fn covered_by_others(
+        &self,
+        key: &Key,
+        known: &HashMap<EventId, Recorded>,
+    ) -> Result<HashSet<EventId>, ReadError> {
+        let events = known.values().map(|recorded| &recorded.event);
+        self.covered(events.filter(|event| Key::of(event).is_some_and(|of| of != *key))).await
     }
 
     fn raised(&self, found: &Found, round: u32, owners: Vec<String>, about: impl FnOnce(&mut Event)) -> Event {
+        let details = json!({"round": round});
+        self.found_event("finding.raised", found, &[round], owners, details, about)
+    }
+
+    /// The evidence of a finding is another than was told in a round. Where somebody had said what is to be made of it, of less than this, they
+    /// are asked again.
+    fn updated(
+        &self,
+        found: &Found,
+        [round, update]: [u32; 2],
+        owners: Vec<String>,
+        there: Option<&Finding>,
+        about: impl FnOnce(&mut Event),
+    ) -> Event {
+        let is_settled = there.is_some_and(|there| there.state == finding::State::Dispositioned);
+        let is_more = there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
+        let details = json!({"round": round, "update": update, "reopens": is_settled && is_more});
+        self.found_event("finding.updated", found, &[round, update], owners, details, about)
+    }
+
+    fn found_event(
+        &self,
+        action: &str,
+        found: &Found,
+        version: &[u32],
+        owners: Vec<String>,
+        mut details: serde_json::Value,
+        about: impl FnOnce(&mut Event),
+    ) -> Event {
         let Found { id, rule, why, evidence } = found;
-        let severity = checkpoint::rule_of(rule).map(|rule| rule.severity);
-        let details =
-            json!({"rule": rule, "severity": severity, "owners": owners, "evidence": evidence, "round": round});
-        self.finding_event("finding.raised", id, round, why, details, about)
+        details["rule"] = json!(rule);
+        details["severity"] = json!(checkpoint::rule_of(rule).map(|rule| rule.severity));
+        details["owners"] = json!(owners);
+        details["evidence"] = json!(evidence);
+        self.finding_event(action, id, version, why, details, about)
     }
 
     fn withdrawn(&self, id: &str, round: u32, about: impl FnOnce(&mut Event)) -> Event {
         let rule = id.split(':').next().unwrap_or_default();
         let why = "what is known now explains it";
-        self.finding_event("finding.withdrawn", id, round, why, json!({"rule": rule, "round": round}), about)
+        self.finding_event("finding.withdrawn", id, &[round], why, json!({"rule": rule, "round": round}), about)
     }
 
     pub(super) fn finding_event(
         &self,
         action: &str,
         finding: &str,
-        round: u32,
+        version: &[u32],
         why: &str,
         details: serde_json::Value,
         about: impl FnOnce(&mut Event),
     ) -> Event {
         let tenant = &self.trail.tenant;
-        let id = EventId::of_service(tenant, action, &[finding, &round.to_string()]);
+        let version: Vec<String> = version.iter().map(ToString::to_string).collect();
+        let parts: Vec<&str> = [finding].into_iter().chain(version.iter().map(String::as_str)).collect();
+        let id = EventId::of_service(tenant, action, &parts);
         let mut event = Event::of_service(id, tenant, action, self.trail.now, Actor::system());
         event.target = Some(Party { kind: Some("finding".into()), id: Some(finding.to_owned()), ..Party::default() });
         event.reason = Some(why.to_owned());
@@ -714,16 +879,29 @@ impl<'t> Follower<'t> {
         has_moved: bool,
         known: &HashMap<EventId, Recorded>,
     ) -> Result<Others, ReadError> {
-        let loose = |access: &Access| -> BTreeSet<EventId> {
-            let is_loose = |id: &&EventId| {
-                known.get(*id).is_some_and(|it| accesses::is_use(&it.event) && Key::of(&it.event).is_none())
+        // Uses that it holds: those that name no other, and of those that name it those in its time.
+        let held = |access: &Access| -> BTreeSet<EventId> {
+            let is_held = |id: &&EventId| {
+                known.get(*id).is_some_and(|it| {
+                    let is_its_account = access.account.is_none() || access.is_account(&it.event);
+                    let is_held = is_its_account && access.holds(it.event.occurred_at);
+                    accesses::is_use(&it.event) && (is_held || !access.is_named_by(&it.event))
+                })
             };
-            access.events.iter().filter(is_loose).cloned().collect()
+            access.events.iter().filter(is_held).cloned().collect()
         };
-        let (had, has) = (was.map(loose).unwrap_or_default(), loose(is));
-        let mut uses: Vec<Recorded> = had.symmetric_difference(&has).filter_map(|id| known.get(id)).cloned().collect();
+        let (had, has) = (was.map(held).unwrap_or_default(), held(is));
+        let changed = had.symmetric_difference(&has).filter_map(|id| known.get(id));
+        let mut uses: Vec<(Recorded, bool)> =
+            changed.map(|recorded| (recorded.clone(), has.contains(&recorded.event.id))).collect();
+        // Whose it is decides which of several accesses explains a log-on.
+        let is_same = was.is_some_and(|was| was.subject == is.subject);
+        let log_ons = had.union(&has).filter(|id| !is_same || had.contains(*id) != has.contains(*id));
+        let log_ons = log_ons.filter_map(|id| known.get(id)).filter(|it| it.event.action == accesses::LOG_ON);
+        let log_ons = self.unexplained(is, log_ons.cloned().collect(), &has).await?;
         if has_moved {
-            uses.extend(self.codes_of(was, is).await?);
+            let codes = self.codes_of(was, is).await?;
+            uses.extend(codes.into_iter().map(|code| (code, false)));
         }
         let thresholds = &self.trail.settings.thresholds;
         let hasty = |access: &Access| -> Vec<(Party, Hasty)> {
@@ -742,7 +920,7 @@ impl<'t> Follower<'t> {
                 approvers.insert((name.clone(), at.to_string()[..7].to_owned()));
             }
         }
-        Ok(Others { uses, approvers })
+        Ok(Others { uses, log_ons, approvers })
     }
 
     /// Puts down what is to be done for others, so that it is done by whoever comes next where this run ends before it is.
@@ -755,35 +933,65 @@ impl<'t> Follower<'t> {
                 self.trail.recount_day(day).await?;
             }
         }
-        let ids: Vec<String> = others.uses.iter().map(|recorded| recorded.event.id.to_string()).collect();
+        let ids: Vec<String> = others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
         let there = self.trail.projections(Kind::Concern, &ids).await?;
-        for recorded in &others.uses {
+        for (recorded, is_held) in &others.uses {
             let id = recorded.event.id.as_str();
             // One that nobody is concerned about, and that is held, needs no judgement.
-            if there.iter().any(|concern| concern.key == id) || !is.events.contains(&recorded.event.id) {
+            if !self.is_silent && (there.iter().any(|concern| concern.key == id) || !is_held) {
                 self.put_off(id, soon).await?;
             }
         }
-        for (name, month) in &others.approvers {
+        for recorded in &others.log_ons {
+            self.look_soon(&Key::LogOn(recorded.event.id.clone()).to_string(), soon).await?;
+        }
+        self.announce_to_sharers(was, is, soon).await?;
+        for (name, month) in others.approvers.iter().filter(|_| !self.is_silent) {
             self.put_off(&format!("{HASTY}{month} {name}"), soon).await?;
         }
         // The assignment's own access learns that another tells of it.
         let doubled = is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
         if let Some(doubled) =
             doubled.filter(|it| *it != is.id && was.is_none_or(|was| was.assignment != is.assignment))
-            && let Some(before) = self.trail.projection(Kind::Access, &doubled).await?
         {
-            let access: Access = before.read()?;
-            let kept = Kept {
-                key: &doubled,
-                content: &access,
-                places: before.places().clone(),
-                due: Some(soon),
-                expires_at: None,
-            };
-            self.trail.keep(Kind::Access, Some(&before), kept).await?;
+            self.look_soon(&doubled, soon).await?;
         }
         Ok(())
+    }
+
+    /// Other accesses of the account may have uses that this one explains, now or no more.
+    async fn announce_to_sharers(&self, was: Option<&Access>, is: &Access, soon: Instant) -> Result<(), ReadError> {
+        let explains = |access: &Access| {
+            (access.granted_at, access.until(), access.account.clone(), access.subject.clone(), access.targets.clone())
+        };
+        let has_changed = was.is_none_or(|was| explains(was) != explains(is));
+        let Some(begun) = is.granted_at.filter(|_| has_changed && is.uses > 0) else { return Ok(()) };
+        let last = [is.last_used_at, was.and_then(|was| was.last_used_at)].into_iter().flatten().max();
+        let range = [is.first_used_at.unwrap_or(begun).min(begun), last.unwrap_or(begun).max(begun)];
+        let uses: HashSet<&EventId> = is.events.iter().chain(was.iter().flat_map(|was| &was.events)).collect();
+        for other in self.others_of_account(is, range).await? {
+            if other.events.iter().any(|id| uses.contains(id)) {
+                self.look_soon(&other.id, soon).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has an access looked at again soon, where it is there.
+    async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
+        for _ in 0..TRIES {
+            let Some(before) = self.trail.projection(Kind::Access, key).await? else { return Ok(()) };
+            if before.due.is_some_and(|due| due <= soon) {
+                return Ok(());
+            }
+            let access: Access = before.read()?;
+            let expires_at = self.expiry_of(&access);
+            let kept = Kept { key, content: &access, places: before.places().clone(), due: Some(soon), expires_at };
+            if self.trail.keep(Kind::Access, Some(&before), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
     }
 
     /// The accesses that an event about their account may change: those that hold it, of a use; those that it may end.
@@ -837,12 +1045,21 @@ impl<'t> Follower<'t> {
     /// The accesses in those lists that may touch a moment, those that are over by then and not known to be gone among them. Of very many the
     /// nearest.
     async fn around(&self, facets: impl IntoIterator<Item = String>, at: Instant) -> Result<Vec<Access>, ReadError> {
+        self.overlapping(facets, [at, at]).await
+    }
+
+    /// The same for a range of time.
+    async fn overlapping(
+        &self,
+        facets: impl IntoIterator<Item = String>,
+        [from, to]: [Instant; 2],
+    ) -> Result<Vec<Access>, ReadError> {
         let mut found = BTreeSet::new();
         for facet in facets {
-            let next = at.plus(Duration::from_millis(1));
+            let next = to.plus(Duration::from_millis(1));
             let first = Instant::from_millis(0);
             for (is_long, [since, until], most) in
-                [(false, [at.minus(LOOK_BACK), next], MOST_AROUND), (true, [first, at.minus(LOOK_BACK)], MOST_LONG)]
+                [(false, [from.minus(LOOK_BACK), next], MOST_AROUND), (true, [first, from.minus(LOOK_BACK)], MOST_LONG)]
             {
                 let range = Range { since, until, order: Order::Descending, after: None };
                 let (page, _) = self.listed_at(&list_of(&facet, is_long), range, None).await?;
@@ -854,7 +1071,7 @@ impl<'t> Follower<'t> {
         }
         let found: Vec<String> = found.into_iter().collect();
         let mut read: Vec<Access> = self.trail.readable(Kind::Access, &found).await?;
-        read.retain(|access| access.verified.is_none() || access.until().is_none_or(|until| at <= until));
+        read.retain(|access| access.verified.is_none() || access.until().is_none_or(|until| from <= until));
         Ok(read)
     }
 
@@ -902,6 +1119,184 @@ impl<'t> Follower<'t> {
         Ok(Held::No)
     }
 
+    /// Takes log-ons and log-offs. What a log-off ends and what a code or a request explains is looked for after it was put down: whichever comes
+    /// second sees the other.
+    async fn follow_log_ons(&self, events: &[Recorded]) -> Result<(), ReadError> {
+        let succeeded = || events.iter().filter(|it| it.event.outcome == Outcome::Success);
+        let on = succeeded().filter(|it| it.event.action == accesses::LOG_ON).map(|it| self.refresh_log_on(it));
+        stream::iter(on).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        let off =
+            succeeded().filter(|it| it.event.action == accesses::LOG_OFF).map(|it| self.follow_log_off(&it.event));
+        stream::iter(off).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    async fn refresh_log_ons(&self, ids: impl IntoIterator<Item = EventId>) -> Result<(), ReadError> {
+        let ids: Vec<EventId> = ids.into_iter().collect();
+        let found = self.trail.events_of(&ids).await?;
+        let refreshed = found.iter().filter(|it| it.event.action == accesses::LOG_ON).map(|it| self.refresh_log_on(it));
+        stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Computes anew the access that a log-on is.
+    async fn refresh_log_on(&self, recorded: &Recorded) -> Result<(), ReadError> {
+        let (trail, event) = (self.trail, &recorded.event);
+        let key = Key::LogOn(event.id.clone()).to_string();
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Access, &key).await?;
+            let is_new = before.is_none();
+            let (left, explained) = match is_new {
+                true => (None, None),
+                false => (self.log_off_after(event).await?, self.explanation(event).await?),
+            };
+            let access = Access::of_log_on(recorded, left.as_ref(), explained);
+            let lists = log_on_facets(&access).into_iter().map(|facet| log_ons_of(&facet));
+            let lists = lists.chain(self.desks(event).into_iter().map(|desk| format!("on {desk}")));
+            let places = lists.map(|list| Place { list, at: event.occurred_at }).collect();
+            let expires_at = Some(event.occurred_at.plus(LOG_ON_LASTS + trail.settings.kept_at(event.occurred_at)));
+            let kept = Kept { key: &key, content: &access, places, due: None, expires_at };
+            if trail.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
+    }
+
+    /// The lists of one person's log-ons and log-offs at one desktop with one account: one for each way to name them.
+    fn desks(&self, event: &Event) -> Vec<String> {
+        let people = accesses::person_names(&accesses::party(&event.actor));
+        let names = |party: &Option<Party>| party.as_ref().map(accesses::names).unwrap_or_default();
+        let (accounts, targets) = (names(&event.account), names(&event.target));
+        let mut desks = Vec::new();
+        for person in &people {
+            for account in &accounts {
+                let desk =
+                    |target: &String| EventId::of_service(&self.trail.tenant, "desk", &[person, account, target]);
+                desks.extend(targets.iter().map(desk).map(|desk| desk.to_string()));
+            }
+        }
+        desks
+    }
+
+    /// The first log-off of that person, account and desktop after a log-on, within the time that one lasts.
+    async fn log_off_after(&self, event: &Event) -> Result<Option<Recorded>, ReadError> {
+        let (at, mut first) = (event.occurred_at, None);
+        for desk in self.desks(event) {
+            let range = Range { since: at, until: at.plus(LOG_ON_LASTS), order: Order::Ascending, after: None };
+            let (page, _) = self.listed_at(&format!("off {desk}"), range, None).await?;
+            first = page.into_iter().take(1).chain(first).min();
+        }
+        let id = first.and_then(|(_, key)| EventId::new(&key));
+        Ok(self.trail.events_of(id.as_slice()).await?.pop())
+    }
+
+    /// Puts down a log-off, and has the log-ons looked at that it may end: those since the log-off before it.
+    async fn follow_log_off(&self, event: &Event) -> Result<(), ReadError> {
+        let at = event.occurred_at;
+        let desks = self.desks(event);
+        let places = desks.iter().map(|desk| Place { list: format!("off {desk}"), at });
+        let expires_at = at.plus(LOG_ON_LASTS + self.trail.settings.kept_at(at));
+        self.trail.put_into_lists(Kind::Access, event.id.as_str(), places, expires_at).await?;
+        let mut ids = BTreeSet::new();
+        for desk in desks {
+            let range = Range { since: at.minus(LOG_ON_LASTS), until: at, order: Order::Descending, after: None };
+            let (before, _) = self.listed_at(&format!("off {desk}"), range.clone(), None).await?;
+            let since = before.into_iter().map(|(before, _)| before).find(|before| *before < at);
+            let until = at.plus(Duration::from_millis(1));
+            let range = Range { since: since.unwrap_or(range.since), until, ..range };
+            let (page, _) = self.listed_at(&format!("on {desk}"), range, None).await?;
+            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| log_on_of(&key)));
+        }
+        self.refresh_log_ons(ids).await
+    }
+
+    /// What explains a log-on: the access that it names or another of its account, where it holds it and is not somebody else's; else the last
+    /// offline code of that person for that desktop.
+    async fn explanation(&self, event: &Event) -> Result<Option<Explained>, ReadError> {
+        let named = match Key::of(event) {
+            Some(key) => self.trail.projection(Kind::Access, &key.to_string()).await?,
+            None => None,
+        };
+        let named: Option<Access> = named.as_ref().map(Projection::read).transpose()?;
+        let named = named.filter(|it| it.account.is_none() || it.is_account(event));
+        let actor = accesses::party(&event.actor);
+        // The usual case.
+        if let Some(named) = named.as_ref().filter(|it| it.kind != AccessKind::Package && it.holds(event.occurred_at))
+            && named.subject.as_ref().is_some_and(|it| accesses::same_person(it, &actor) == Some(true))
+        {
+            return Ok(Some(Explained::Access(named.id.clone())));
+        }
+        let accounts = event.account.iter().flat_map(accesses::names).map(|name| facet("account", &name));
+        let around = self.around(accounts, event.occurred_at).await?;
+        let holds = |it: &Access| it.kind != AccessKind::Package && it.holds(event.occurred_at);
+        let candidates: Vec<(bool, Access)> = named
+            .into_iter()
+            .map(|it| (true, it))
+            .chain(around.into_iter().map(|it| (false, it)))
+            .filter(|(_, it)| holds(it))
+            .collect();
+        let parties: Vec<Party> =
+            candidates.iter().filter_map(|(_, it)| it.subject.clone()).chain([actor.clone()]).collect();
+        let people = match candidates.is_empty() {
+            true => People::default(),
+            false => self.people_behind(&parties).await?,
+        };
+        let rank = |(is_named, it): &(bool, Access)| {
+            let is_same = it.subject.as_ref().map_or(None, |subject| people.compare(subject, &actor));
+            (*is_named, is_same == Some(true), it.granted_at, it.id.clone())
+        };
+        let candidates = candidates.iter().filter(|(_, it)| !checkpoint::is_by_another(it, event, &people));
+        if let Some((_, best)) = candidates.max_by_key(|it| rank(it)) {
+            return Ok(Some(Explained::Access(best.id.clone())));
+        }
+        let range = [event.occurred_at.minus(LOG_ON_LASTS), event.occurred_at.plus(Duration::from_millis(1))];
+        let mut codes = BTreeSet::new();
+        for name in accesses::person_names(&actor) {
+            let list = facet(CODES, &name);
+            let (page, _) = self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            codes.extend(page.into_iter().take(MOST_LONG));
+        }
+        let ids: Vec<EventId> = codes.into_iter().filter_map(|(_, key)| EventId::new(&key)).collect();
+        let is_its_desktop = |code: &&Recorded| {
+            code.event.target.as_ref().zip(event.target.as_ref()).is_some_and(|(a, b)| accesses::is_one(a, b))
+        };
+        let codes = self.trail.events_of(&ids).await?;
+        let last = codes.iter().filter(is_its_desktop).max_by_key(|it| (it.event.occurred_at, it.event.id.clone()));
+        Ok(last.map(|code| Explained::OfflineCode(code.event.id.clone())))
+    }
+
+    /// Of these log-ons those that do not say yet that the access explains them, or that it does not.
+    async fn unexplained(
+        &self,
+        access: &Access,
+        mut log_ons: Vec<Recorded>,
+        held: &BTreeSet<EventId>,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        let keys: Vec<String> = log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
+        let mut said = HashMap::new();
+        for projection in self.trail.projections(Kind::Access, &keys).await? {
+            let log_on: Access = projection.read()?;
+            said.insert(log_on.id.clone(), log_on.explained == Some(Explained::Access(access.id.clone())));
+        }
+        log_ons.retain(|it| {
+            let key = Key::LogOn(it.event.id.clone()).to_string();
+            said.get(&key).is_none_or(|says_so| *says_so != held.contains(&it.event.id))
+        });
+        Ok(log_ons)
+    }
+
+    /// Has the log-ons looked at that an offline code may explain.
+    async fn explain_by_code(&self, event: &Event) -> Result<(), ReadError> {
+        let at = event.occurred_at;
+        let mut ids = BTreeSet::new();
+        for name in accesses::person_names(&accesses::party(&event.actor)) {
+            let list = log_ons_of(&facet("person", &name));
+            let range = Range { since: at, until: at.plus(LOG_ON_LASTS), order: Order::Ascending, after: None };
+            let (page, _) = self.listed_at(&list, range, None).await?;
+            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| log_on_of(&key)));
+        }
+        self.refresh_log_ons(ids).await
+    }
+
     /// Judges a use of an account, or an offline code.
     async fn judge_use(&self, recorded: &Recorded) -> Result<(), ReadError> {
         let event = &recorded.event;
@@ -909,10 +1304,11 @@ impl<'t> Follower<'t> {
         if event.action == "computer.left" {
             return Ok(());
         }
-        if event.action == "computer.offline_code.retrieved" && event.account.is_none() {
+        if event.action == accesses::OFFLINE_CODE {
             self.remember_code(event).await?;
+            self.explain_by_code(event).await?;
         }
-        if !self.is_judged(event).await? {
+        if self.is_silent || !self.is_judged(event).await? {
             return Ok(());
         }
         for _ in 0..TRIES {
@@ -1045,7 +1441,7 @@ impl<'t> Follower<'t> {
         let place = |name: &String| Place { list: facet(CODES, name), at: event.occurred_at };
         let kept = Kept {
             key,
-            content: &Concern { finding, raised: 0, withdrawn: 0 },
+            content: &Concern::about(finding),
             places: names.iter().map(place).collect(),
             due: None,
             expires_at: Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at))),
@@ -1056,6 +1452,9 @@ impl<'t> Follower<'t> {
 
     /// Whether somebody approved hastily too often in a month.
     async fn judge_approver(&self, name: &str, month: &str) -> Result<(), ReadError> {
+        if self.is_silent {
+            return Ok(());
+        }
         let trail = self.trail;
         let thresholds = &trail.settings.thresholds;
         let Ok(first) = format!("{month}-01T00:00:00.000Z").parse::<Instant>() else { return Ok(()) };
@@ -1141,10 +1540,14 @@ impl<'t> Follower<'t> {
         if known.is_none() && found.is_none() {
             return Ok(true);
         }
-        let mut concern = known.unwrap_or(Concern { finding: id.to_owned(), raised: 0, withdrawn: 0 });
-        if let Some(there) = self.trail.projection(Kind::Finding, id).await? {
-            let there: Finding = there.read()?;
-            concern.raised = concern.raised.max(there.raised);
+        let mut concern = known.unwrap_or_else(|| Concern::about(id.to_owned()));
+        let there: Option<Finding> =
+            self.trail.projection(Kind::Finding, id).await?.as_ref().map(Projection::read).transpose()?;
+        if let Some(there) = &there {
+            if (there.raised, there.updates) > (concern.raised, concern.updates) {
+                (concern.raised, concern.updates) = (there.raised, there.updates);
+                concern.evidence.clone_from(&there.evidence);
+            }
             concern.withdrawn = concern.withdrawn.max(there.withdrawn);
         }
         let application = self.application_of(event.target.as_ref()).await?;
@@ -1161,9 +1564,17 @@ impl<'t> Follower<'t> {
         let mut due = None;
         match (&found, concern.raised > concern.withdrawn) {
             (Some(found), false) => {
-                concern.raised += 1;
-                self.tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)]).await?;
+                (concern.raised, concern.updates) = (concern.raised + 1, 0);
+                let told = self.tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)]).await?;
+                concern.evidence = told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
                 due = (found.rule == "use.outside_window").then(|| self.trail.now.plus(INDEXED));
+            }
+            (Some(found), true) if found.evidence != concern.evidence => {
+                concern.updates += 1;
+                let version = [concern.raised, concern.updates];
+                let event = self.updated(found, version, owners.to_vec(), there.as_ref(), about);
+                let told = self.tell(vec![event]).await?;
+                concern.evidence = told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
             }
             (None, true) => {
                 concern.withdrawn = concern.raised;
@@ -1171,12 +1582,14 @@ impl<'t> Follower<'t> {
             }
             _ => {}
         }
+        // What was told before under the same id may name other evidence; then it is updated.
+        let is_told = found.as_ref().is_none_or(|found| found.evidence == concern.evidence);
         let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
         let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
         let expires_at = Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)));
         let places = before.map(|before| before.places().clone()).unwrap_or_default();
         let kept = Kept { key, content: &concern, places: places.into_iter().chain(place).collect(), due, expires_at };
-        self.trail.keep(Kind::Concern, before, kept).await
+        Ok(self.trail.keep(Kind::Concern, before, kept).await? && is_told)
     }
 
     /// A use is to be looked at again at a time.
@@ -1185,7 +1598,7 @@ impl<'t> Follower<'t> {
         let finding = checkpoint::finding_id(&self.trail.tenant, "use.outside_window", key);
         let concern = match &before {
             Some(before) => before.read()?,
-            None => Concern { finding, raised: 0, withdrawn: 0 },
+            None => Concern::about(finding),
         };
         let expires_at = Some(self.trail.now.plus(self.trail.settings.kept_at(self.trail.now)));
         let due = before
@@ -1224,9 +1637,17 @@ impl<'t> Follower<'t> {
         Err(Unavailable(format!("finding {id:?} was changed by others all the time")).into())
     }
 
-    /// Everybody that an access names, as far as they are known.
-    async fn people_of(&self, access: &Access) -> Result<People, ReadError> {
-        self.people_behind(&accesses::involved(access)).await
+    /// Everybody that an access names, and everybody else who used it, as far as they are known.
+    async fn people_of(&self, access: &Access, events: &[Recorded]) -> Result<People, ReadError> {
+        let mut parties = accesses::involved(access);
+        let users = events.iter().filter(|it| accesses::is_use(&it.event)).map(|it| accesses::party(&it.event.actor));
+        for user in users {
+            let is_holder = access.subject.as_ref().is_some_and(|it| accesses::same_person(it, &user) == Some(true));
+            if !is_holder && !parties.contains(&user) {
+                parties.push(user);
+            }
+        }
+        self.people_behind(&parties).await
     }
 
     /// Who these are, as far as they are known.
@@ -1374,8 +1795,26 @@ fn is_about_others(event: &Event) -> bool {
         "entitlement.removed" | "entitlement.extended" => true,
         // An assignment that tells of itself.
         "entitlement.fulfilled" => event.request_id.is_none(),
-        _ => accesses::is_use(event) && Key::of(event).is_none(),
+        // One that names an access may still be of another's account.
+        _ => accesses::is_use(event) && (Key::of(event).is_none() || event.account.is_some()),
     }
+}
+
+/// The log-on of an access's key.
+fn log_on_of(key: &str) -> Option<EventId> {
+    match key.parse() {
+        Ok(Key::LogOn(id)) => Some(id),
+        _ => None,
+    }
+}
+
+/// What reports find a log-on by.
+fn log_on_facets(access: &Access) -> BTreeSet<String> {
+    let people = access.subject.iter().flat_map(accesses::person_names).map(|name| facet("person", &name));
+    let things = [("account", &access.account), ("target", &access.target)].into_iter();
+    let things =
+        things.flat_map(|(kind, party)| party.iter().flat_map(accesses::names).map(move |name| facet(kind, &name)));
+    [ALL.to_owned()].into_iter().chain(people).chain(things).collect()
 }
 
 fn always() -> Range {

@@ -371,6 +371,21 @@ impl Trail<'_> {
         }
     }
 
+    /// Puts a key into lists that no projection of its own keeps.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub(super) async fn put_into_lists(
+        &self,
+        kind: Kind,
+        key: &str,
+        places: impl Iterator<Item = Place>,
+        expires_at: Instant,
+    ) -> Result<(), ReadError> {
+        let places: BTreeSet<Place> = places.collect();
+        self.write_places(kind, key, places.iter(), Some(expires_at.seconds()), true).await
+    }
+
     /// Puts a projection into places of lists, or takes it away from them.
     async fn write_places(
         &self,

@@ -14,7 +14,7 @@ use tokio::time::Instant as Deadline;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    accesses::{self, Access, Kind as AccessKind, Standing},
+    accesses::{self, Access, Explained, Kind as AccessKind, LOG_ON_LASTS, Standing},
     event::{EventId, Party, Recorded},
     figures::{self, Approvals, Demand},
     folding::{fold, fold_identity},
@@ -26,7 +26,7 @@ use crate::{
     store::{
         ReadError, Trail,
         document::Kind as DocumentKind,
-        follow::{ALL, LOOK_BACK, ROLE_CHANGES, facet, list_of},
+        follow::{ALL, LOOK_BACK, ROLE_CHANGES, facet, list_of, log_ons_of},
         keys::{self, Lane, Part, Position},
         listing::{Index, Listing, Order, Pace, Range},
         projections::Kind,
@@ -81,9 +81,8 @@ struct Accesses {
 }
 
 struct Places {
-    list: String,
-    /// Ranges that are still to be read, the next one last.
-    ranges: Vec<(bool, [Instant; 2])>,
+    /// Lists and ranges of them that are still to be read, the next one last.
+    ranges: Vec<(String, [Instant; 2])>,
     next: Option<String>,
     ready: VecDeque<(Instant, String)>,
 }
@@ -315,16 +314,20 @@ impl Accesses {
             (None, _) => query.range(),
         };
         let short = since.minus(LOOK_BACK).max(Instant::from_millis(0));
-        let places = |list: String| Places {
-            list,
-            ranges: vec![(true, [Instant::from_millis(0), short]), (false, [short, until])],
-            next: None,
-            ready: VecDeque::new(),
-        };
+        let places = |ranges| Places { ranges, next: None, ready: VecDeque::new() };
         let mut facets = facets;
         facets.sort();
         facets.dedup();
-        Ok(Self { lists: facets.into_iter().map(places).collect(), after })
+        let mut lists = Vec::with_capacity(2 * facets.len());
+        for facet in facets {
+            if matches!(query.report, Report::Access | Report::AccountHolder) {
+                let begin = since.minus(LOG_ON_LASTS).max(Instant::from_millis(0));
+                lists.push(places(vec![(log_ons_of(&facet), [begin, until])]));
+            }
+            let long = (list_of(&facet, true), [Instant::from_millis(0), short]);
+            lists.push(places(vec![long, (list_of(&facet, false), [short, until])]));
+        }
+        Ok(Self { lists, after })
     }
 
     /// Some accesses, the newest first, each with its place; none at the end.
@@ -351,9 +354,16 @@ impl Accesses {
             return Ok(None);
         }
         let keys: Vec<String> = places.iter().map(|(_, key)| key.clone()).collect();
-        let mut found = BTreeMap::new();
-        for projection in trail.projections(Kind::Access, &keys).await? {
-            found.insert(projection.key.clone(), projection.read::<Access>()?);
+        let mut found = accesses_of(trail, &keys).await?;
+        let explains = |access: &Access| match &access.explained {
+            Some(Explained::Access(key)) => Some(key.clone()),
+            Some(Explained::OfflineCode(_)) | None => None,
+        };
+        let requests: Vec<String> = found.values().filter_map(explains).collect();
+        let requests = accesses_of(trail, &requests).await?;
+        for access in found.values_mut() {
+            let request = explains(access).and_then(|key| requests.get(&key));
+            access.complete(request, trail.now);
         }
         let read = places.into_iter().filter_map(|(at, key)| {
             // A place may be one that it has left.
@@ -364,16 +374,23 @@ impl Accesses {
     }
 }
 
+async fn accesses_of(trail: &Trail<'_>, keys: &[String]) -> Result<BTreeMap<String, Access>, ReadError> {
+    let mut found = BTreeMap::new();
+    for projection in trail.projections(Kind::Access, keys).await? {
+        found.insert(projection.key.clone(), projection.read::<Access>()?);
+    }
+    Ok(found)
+}
+
 impl Places {
     async fn peek(&mut self, trail: &Trail<'_>, after: Option<&str>) -> Result<Option<&(Instant, String)>, ReadError> {
         while self.ready.is_empty() {
-            let Some((is_long, [since, until])) = self.ranges.last().copied() else { return Ok(None) };
+            let Some((list, [since, until])) = self.ranges.last().cloned() else { return Ok(None) };
             // What an earlier page gave out is not even read.
             let until = match after.and_then(|after| after.split_once('#')?.0.parse::<Instant>().ok()) {
                 Some(at) => until.min(at.plus(Duration::from_millis(1))),
                 None => until,
             };
-            let list = list_of(&self.list, is_long);
             let (page, next) =
                 trail.listed(Kind::Access, &list, [since, until], Order::Descending, self.next.as_deref()).await?;
             let is_beyond =
@@ -431,7 +448,7 @@ fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access)
     // A package gives rights, of which nobody tells that they are used.
     let has_uses = access.kind != AccessKind::Package;
     let is_wanted = match query.report {
-        Report::AccountHolder => query.at.is_some_and(|at| access.granted_at.is_some() && access.holds(at)),
+        Report::AccountHolder => query.at.is_some_and(|at| access.is_held(at)),
         Report::PackageUsers => access.kind == AccessKind::Package && is_assigned(access, trail.now),
         Report::Revocation => {
             let is_over = access.ends_at.is_some_and(|ends| ends <= trail.now) || access.ended_at.is_some();
@@ -465,6 +482,9 @@ async fn access_row(
     let mut row = row_of(access);
     if let Some(row) = row.as_object_mut() {
         row.insert("exposure_ms".to_owned(), json!(exposure(access, trail.now)));
+        if let (Report::AccountHolder, Some(at)) = (query.report, query.at) {
+            row.insert("held_by".to_owned(), json!(held_by(access, at)));
+        }
         if query.report == Report::PackageUsers {
             add_package(trail, access, row).await?;
         }
@@ -472,13 +492,25 @@ async fn access_row(
     Ok(Some(row))
 }
 
+/// By what somebody holds an account at a moment.
+fn held_by(access: &Access, at: Instant) -> &'static str {
+    match access.kind {
+        AccessKind::Computer => "log_on",
+        // It is not known to be gone since its end.
+        _ if access.until().is_some_and(|until| until < at) => "overdue",
+        AccessKind::Session | AccessKind::Package | AccessKind::Account => "window",
+    }
+}
+
 /// An access as it is answered.
 pub(super) fn row_of(access: &Access) -> Value {
     let mut row = serde_json::to_value(access).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending", "closed_at"] {
+        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending", "closed_at", "targets"]
+        {
             row.remove(ours);
         }
+        row.extend(access.request_in_words().map(|words| ("request".to_owned(), json!(words))));
         let state = row.remove("standing").unwrap_or_default();
         row.insert("state".to_owned(), state);
         row.insert("findings".to_owned(), json!(access.open_findings().collect::<Vec<_>>()));
@@ -488,7 +520,7 @@ pub(super) fn row_of(access: &Access) -> Value {
 }
 
 impl Trail<'_> {
-    /// Shows `take` every access that the report `access` has with these bounds, each once.
+    /// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
     pub(super) async fn each_access(&self, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
         let names = match &query.person {
             Some(person) => names_of(self, person).await?,
@@ -497,7 +529,8 @@ impl Trail<'_> {
         let mut lists = Accesses::of(self, query, None).await?;
         while let Some(read) = lists.read(self).await? {
             read.iter()
-                .filter(|(access, _)| is_meant(self, query, &names, access))
+                // A log-on is looked at with what explains it.
+                .filter(|(access, _)| access.kind != AccessKind::Computer && is_meant(self, query, &names, access))
                 .for_each(|(access, _)| take(access));
         }
         Ok(())

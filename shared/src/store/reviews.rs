@@ -595,7 +595,7 @@ impl Trail<'_> {
         if let (Some(all), Value::Object(details)) = (all.as_object_mut(), details) {
             all.extend(details);
         }
-        Follower::of(self).finding_event(action, &finding, 1, why, all, |_| {})
+        Follower::of(self).finding_event(action, &finding, &[1], why, all, |_| {})
     }
 
     /// Items of a review in the order of their ids, some of those after one; and whether there may be more.

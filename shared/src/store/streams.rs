@@ -331,7 +331,7 @@ impl Trail<'_> {
             details["severity"] = json!(checkpoint::rule_of(stream::PAUSED).map(|rule| rule.severity));
             details["evidence"] = json!([paused]);
         }
-        Follower::of(self).finding_event(action, &finding, progress.pauses, why, details, |_| {})
+        Follower::of(self).finding_event(action, &finding, &[progress.pauses], why, details, |_| {})
     }
 }
 

@@ -25,8 +25,9 @@ impl World {
         let answer = self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
         let last = events.last().unwrap()["id"].as_str().unwrap().to_owned();
-        // What the stream has brought this far it has brought whole.
+        // A marker may come in the same batch, and be known before what comes last in it; the next one is not.
         self.followed(&last).await;
+        self.followed(&format!("{last}-2")).await;
     }
 
     /// Waits until the stream has brought an event of a marker's session as far as it goes.
@@ -52,8 +53,9 @@ impl World {
     /// Findings come by the stream too.
     async fn settled(&self) {
         let number = format!("{:016x}", shared::chance::number());
-        self.followed(&number).await;
-        self.followed(&format!("{number}-2")).await;
+        for marker in 1..=3 {
+            self.followed(&format!("{number}-{marker}")).await;
+        }
     }
 
     /// The findings of a rule in a state, by session, request or account.
@@ -313,6 +315,8 @@ async fn it_is_used_outside_its_window() {
         )
         .await;
     world.settled().await;
+    world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late"]).await;
+    world.quiet().await;
     world.check("use.outside_window", &["alex@acme.example", "msp-out", "s-out"], &["msp-late"]).await;
 
     // Denied, and used all the same; asked for and used before it is known to be granted.
@@ -367,6 +371,9 @@ async fn s5_was_access_only_used_for_its_intended_purpose() {
     let asked = |id: &str| session(id, "created", 900, user("mark"), json!({}));
     world.told(&[asked("same"), login("same", "PRICES"), asked("other"), login("other", "salaries")]).await;
     world.settled().await;
+    world.check("use.other_target", &[], &[]).await;
+    // A role row that names it may be on its way.
+    world.quiet().await;
     world.check("use.other_target", &["other"], &[]).await;
     // A role row tells that it was requested after all.
     let role =
@@ -396,8 +403,10 @@ async fn it_is_not_revoked_within_five_minutes() {
         .await;
     world.told(&[begun("unconfirmed"), begun("said-late")].concat()).await;
     world.settled().await;
-    world.check("revocation.overdue", &["late"], &[]).await;
+    // An earlier end may be on its way.
+    world.check("revocation.overdue", &[], &[]).await;
     world.quiet().await;
+    world.check("revocation.overdue", &["late"], &[]).await;
     world.check("removal.unconfirmed", &["said-late", "unconfirmed"], &[]).await;
     // Its end was on its way.
     world.told(&[ended("said-late", 950)]).await;
@@ -406,7 +415,7 @@ async fn it_is_not_revoked_within_five_minutes() {
     world.check("revocation.overdue", &["late"], &[]).await;
     // Late in the trail, and in truth.
     world.told(&[ended("unconfirmed", 500)]).await;
-    world.settled().await;
+    world.quiet().await;
     world.check("removal.unconfirmed", &[], &["said-late", "unconfirmed"]).await;
     world.check("revocation.overdue", &["late", "unconfirmed"], &[]).await;
 }
@@ -469,6 +478,8 @@ async fn a_step_does_not_fit() {
     events.push(session("twice", "expired", 600, json!({"type": "system"}), json!({})));
     world.told(&events).await;
     world.settled().await;
+    world.check("session.misfit", &[], &[]).await;
+    world.quiet().await;
     world.check("session.misfit", &["twice"], &[]).await;
 }
 
@@ -619,4 +630,173 @@ async fn nobody_dispositions_a_finding_about_themselves() {
     let said = json!({"disposition": "accepted", "reason": "It was a drill"});
     let ann = minted(json!({"email": "ann@acme.example", "sub": "s-2"}));
     assert_eq!(world.stack.post(&ann, &path, &said).await.body["state"], "dispositioned");
+}
+
+/// Everything that was ever told of findings, as its action and the rule.
+async fn told_of_findings(world: &World) -> Vec<(String, String)> {
+    let search = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
+    let events = world.stack.post(&world.admin, "/v1/events/search", &search).await.body["events"].clone();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    events.as_array().unwrap().iter().map(|it| (text(&it["action"]), text(&it["details"]["rule"]))).collect()
+}
+
+/// A session that was begun with an account, until an hour from now.
+fn holding(id: &str, name: &str, account: &str) -> Vec<Value> {
+    let times = json!({"starts_at": seconds_ago(2000), "ends_at": tests::seconds_ahead(3600)});
+    let begun = json!({"starts_at": times["starts_at"], "ends_at": times["ends_at"], "username": account});
+    vec![
+        session(id, "created", 2100, user(name), json!({"session": times})),
+        session(id, "approved", 2050, user("john"), json!({})),
+        session(
+            id,
+            "granted",
+            2000,
+            json!({"type": "system"}),
+            json!({"session": begun, "account": {"name": account}}),
+        ),
+    ]
+}
+
+/// A use of an account some seconds ago, of the thing that `holding` is about.
+fn use_of(id: &str, name: &str, account: &str, ago: u64, more: Value) -> Value {
+    let mut event = of(
+        id,
+        "computer.accessed",
+        ago,
+        user(name),
+        json!({"account": {"name": account}, "target": {"type": "database", "name": "prices"}}),
+    );
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+#[tokio::test]
+async fn another_person_uses_the_account() {
+    let world = World::start().await;
+    let person = json!({"emails": ["ann@acme.example", "ann.admin@acme.example"]});
+    assert_eq!(world.stack.put(&world.admin, "/v1/people/ann", &person).await.status, 201);
+    let named = |session: &str| json!({"session": {"id": session, "scope": "session"}});
+    let mut events = Vec::new();
+    for number in 1..=4 {
+        events.extend(holding(&format!("s-{number}"), "ann", &format!("db_ann_{number}")));
+    }
+    events.extend(holding("s-cy", "cy", "db_cy"));
+    // Two people hold one account.
+    events.extend(holding("s-5", "ann", "db_shared"));
+    events.extend(holding("s-6", "bob", "db_shared"));
+    events.extend([
+        use_of("own", "ann", "db_ann_1", 900, named("s-1")),
+        use_of("own-other-address", "ann.admin", "db_ann_1", 890, json!({})),
+        use_of("cy-names-her-session", "cy", "db_ann_2", 900, named("s-2")),
+        use_of("cy-names-nothing", "cy", "db_ann_3", 900, json!({})),
+        use_of("cy-names-his-own", "cy", "db_ann_4", 900, named("s-cy")),
+        use_of("bob", "bob", "db_shared", 900, json!({})),
+        use_of("ann", "ann", "db_shared", 890, json!({})),
+    ]);
+    world.told(&events).await;
+    world.quiet().await;
+    let rule = "use.by_other_person";
+    world.check(rule, &["s-2", "s-3", "s-4"], &[]).await;
+    for (session, evidence) in
+        [("s-2", "cy-names-her-session"), ("s-3", "cy-names-nothing"), ("s-4", "cy-names-his-own")]
+    {
+        let finding = world.stack.get(&world.admin, &format!("/v1/findings?rule={rule}&session={session}")).await;
+        let finding = &finding.body["findings"][0];
+        assert_eq!((&finding["evidence"], &finding["severity"]), (&json!([evidence]), &json!("high")), "{finding}");
+        let reason = finding["reason"].as_str().unwrap();
+        assert!(reason.contains("cy@acme.example") && reason.contains("ann@acme.example"), "{reason}");
+    }
+    // Cy held that account too, as is told late.
+    world.told(&holding("s-7", "cy", "db_ann_3")).await;
+    world.quiet().await;
+    world.check(rule, &["s-2", "s-4"], &["s-3"]).await;
+}
+
+#[tokio::test]
+async fn an_account_is_used_at_another_target_than_was_granted() {
+    let world = World::start().await;
+    let elsewhere = json!({"target": {"type": "database", "name": "salaries"}});
+    let mut events = holding("s-1", "ann", "db_1");
+    events.extend(holding("s-2", "ann", "db_2"));
+    events.extend([use_of("same", "ann", "db_1", 900, json!({})), use_of("other", "ann", "db_2", 900, elsewhere)]);
+    world.told(&events).await;
+    world.quiet().await;
+    world.check("use.other_target", &["s-2"], &[]).await;
+    let finding = world.stack.get(&world.admin, "/v1/findings?rule=use.other_target").await.body["findings"][0].clone();
+    assert_eq!(finding["evidence"], json!(["other"]), "{finding}");
+}
+
+#[tokio::test]
+async fn a_finding_follows_its_evidence_and_a_disposition_holds_for_what_it_was_given_for() {
+    let world = World::start().await;
+    let at = |target: &str| json!({"target": {"type": "database", "name": target}});
+    let mut events = holding("s-1", "ann", "db_1");
+    events.push(use_of("innocent", "ann", "db_1", 900, at("prices (copy)")));
+    world.told(&events).await;
+    world.quiet().await;
+    let listed =
+        async || world.stack.get(&world.admin, "/v1/findings?rule=use.other_target").await.body["findings"][0].clone();
+    let first = listed().await;
+    assert_eq!((&first["evidence"], &first["state"]), (&json!(["innocent"]), &json!("open")), "{first}");
+    let path = format!("/v1/findings/{}/disposition", first["id"].as_str().unwrap());
+    let accepted = json!({"disposition": "accepted", "reason": "The copy is meant", "updates": first["updates"]});
+    assert_eq!(world.stack.post(&world.admin, &path, &accepted).await.body["state"], "dispositioned");
+    world.told(&[use_of("guilty", "ann", "db_1", 800, at("salaries"))]).await;
+    world.quiet().await;
+    let second = listed().await;
+    assert_eq!((&second["evidence"], &second["state"]), (&json!(["innocent", "guilty"]), &json!("open")), "{second}");
+    assert!(second["updated_at"].is_string() && second["reason"].as_str().unwrap().contains("2 times"), "{second}");
+    let rule = "use.other_target".to_owned();
+    let updated = ("finding.updated".to_owned(), rule.clone());
+    assert_eq!(told_of_findings(&world).await.iter().filter(|it| **it == updated).count(), 1);
+    // Who still has the old evidence before them says nothing of the new.
+    assert_eq!(world.stack.post(&world.admin, &path, &accepted).await.status, 409);
+    let resolved = json!({"disposition": "resolved", "reason": "Talked to ann", "updates": second["updates"]});
+    assert_eq!(world.stack.post(&world.admin, &path, &resolved).await.body["state"], "dispositioned");
+    // Less evidence needs no new word.
+    let role =
+        json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
+    world.told(&[session("s-1", "approved", 2040, user("john"), role)]).await;
+    world.quiet().await;
+    let third = listed().await;
+    assert_eq!((&third["evidence"], &third["state"]), (&json!(["innocent"]), &json!("dispositioned")), "{third}");
+}
+
+#[tokio::test]
+async fn what_is_told_in_another_order_than_it_happened_raises_nothing() {
+    let world = World::start().await;
+    // A use overtakes its grant, by name and by account alone.
+    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
+    assert_eq!(world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status, 201);
+    let mut steps = holding("s-1", "ann", "db_1");
+    let grant = steps.pop().unwrap();
+    world.told(&steps).await;
+    let named = json!({"session": {"id": "s-1", "scope": "session"}});
+    world.told(&[use_of("overtakes", "ann", "db_1", 900, named)]).await;
+    world.settled().await;
+    world.told(&[grant]).await;
+    // Bob's use of an account that ann holds too, before his own request is told.
+    world.told(&holding("s-2", "ann", "db_2")).await;
+    world.told(&[use_of("before-his-own", "bob", "db_2", 900, json!({}))]).await;
+    world.settled().await;
+    world.told(&holding("s-3", "bob", "db_2")).await;
+    // Whole sessions, the last step first.
+    for event in sound("backwards", 1000).into_iter().rev() {
+        world.told(&[event]).await;
+        world.settled().await;
+    }
+    let mut late = sound("late-end", 4000);
+    late[2]["session"]["ends_at"] = json!(seconds_ago(3000));
+    late.push(session("late-end", "expired", 2000, json!({"type": "system"}), json!({})));
+    late.swap(3, 4);
+    for event in late {
+        world.told(&[event]).await;
+        world.settled().await;
+    }
+    let told = told_of_findings(&world).await;
+    assert_eq!(told, [], "nothing is raised before it is time");
+    world.quiet().await;
+    let told = told_of_findings(&world).await;
+    // Two ends of one session stay a finding.
+    assert_eq!(told, [("finding.raised".to_owned(), "session.misfit".to_owned())]);
 }

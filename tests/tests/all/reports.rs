@@ -47,6 +47,16 @@ impl World {
         .await
     }
 
+    /// The rows but for log-ons, once there are so many of them.
+    async fn requested(&self, path: &str, count: usize) -> Vec<Value> {
+        until(format!("{path} has {count} rows besides log-ons"), async || {
+            let mut rows = self.report(path).await["rows"].as_array().unwrap().clone();
+            rows.retain(|row| row["kind"] != "computer");
+            (rows.len() == count).then_some(rows)
+        })
+        .await
+    }
+
     /// The rows of a report's file, each by its column.
     async fn table(&self, asked: Value) -> (Vec<String>, Vec<Vec<String>>) {
         let job = self.stack.exported(&self.admin, &asked).await;
@@ -484,7 +494,7 @@ async fn s5_who_accessed_what_when_and_why() {
     let world = World::start().await;
     world.told(&session("s-1", "mark", "prices", 10_000, 300, true)).await;
     world.told(&session("s-2", "ann", "salaries", 9000, 300, false)).await;
-    let rows = world.rows("access", 2).await;
+    let rows = world.requested("access", 2).await;
     let row = &rows[1];
     assert_eq!(row["requester"]["email"], "mark@acme.example");
     assert_eq!(
@@ -502,12 +512,12 @@ async fn s5_who_accessed_what_when_and_why() {
     assert_eq!(row["duration_ms"], 3_599_000);
     assert_eq!(row["lateness_ms"], 0);
     for filter in ["person=MARK@acme.example", "person=oid-mark", "target=Prices", "account=s-1"] {
-        let rows = world.rows(&format!("access?{filter}"), 1).await;
+        let rows = world.requested(&format!("access?{filter}"), 1).await;
         assert_eq!(rows[0]["session"], "s-1", "{filter}");
     }
     // A range takes what overlaps it.
     let inside = format!("access?since={}&until={}", seconds_ago(9500), seconds_ago(9400));
-    assert_eq!(world.rows(&inside, 1).await[0]["session"], "s-1");
+    assert_eq!(world.requested(&inside, 1).await[0]["session"], "s-1");
     assert_eq!(world.rows(&format!("access?until={}", seconds_ago(10_001)), 0).await.len(), 0);
     assert_eq!(world.rows(&format!("access?since={}", seconds_ago(3000)), 0).await.len(), 0);
     let wrong = world.stack.get(&world.admin, "/v1/reports/access?accounts=x").await;
@@ -544,14 +554,13 @@ async fn s5_who_held_the_account_at_that_moment() {
         json!({"account": {"name": "MSP-1"}, "target": {"name": "W11"}}),
     );
     world.told(&[asked("a-1", "mark", 9000), asked("a-2", "ann", 7000), used]).await;
-    world.rows("access?account=msp-1", 2).await;
+    world.rows("access?account=msp-1", 3).await;
     let held = |ago: u64| format!("account-holder?account=msp-1&at={}", seconds_ago(ago));
-    let rows = world.rows(&held(6000), 2).await;
-    assert_eq!(
-        rows.iter().map(|row| row["subject"]["name"].as_str().unwrap()).collect::<Vec<_>>(),
-        ["ann", "mark"],
-        "both windows cover it"
-    );
+    let rows = world.rows(&held(6000), 3).await;
+    let shown = |row: &Value| ["subject", "held_by"].map(|name| row[name].clone());
+    let holders: Vec<_> = rows.iter().map(shown).map(|[subject, by]| (subject["name"].clone(), by)).collect();
+    let expected = [("ann", "window"), ("mark", "log_on"), ("mark", "window")];
+    assert_eq!(json!(holders), json!(expected), "both windows cover it, and the log-on goes on");
     let rows = world.rows(&held(8500), 1).await;
     assert_eq!((rows[0]["uses"].as_u64(), rows[0]["justification"].as_str()), (Some(1), Some("Reset MFA for a user")));
     assert_eq!(world.rows(&held(9100), 0).await.len(), 0);
@@ -571,7 +580,7 @@ async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_s
     events.extend(session("s-4", "ann", "prices", 90_000, 400, false));
     events.extend(session("s-5", "ann", "salaries", 80_000, 600, false));
     world.told(&events).await;
-    world.rows("access", 5).await;
+    world.requested("access", 5).await;
     // A day's figures are computed soon after it changed.
     pass(&world.stack, 200).await;
     let rows = world.rows("demand", 2).await;
@@ -594,7 +603,7 @@ async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_s
     // A late event changes the figures of its day, which are computed anew and not added to.
     let late = of_late();
     world.told(&[late]).await;
-    world.rows("access", 6).await;
+    world.requested("access", 6).await;
     pass(&world.stack, 200).await;
     assert_eq!(world.rows("demand", 2).await[1]["requests"], 2);
     let unused = world.rows("unused", 2).await;
@@ -618,7 +627,7 @@ async fn s5_was_access_promptly_revoked() {
     let mut late = session("s-2", "ann", "prices", 90_000, 300, true);
     late[3]["occurred_at"] = json!(seconds_ago(90_000 - 300 - 3600 - 61));
     world.told(&late).await;
-    world.rows("access", 2).await;
+    world.requested("access", 2).await;
     pass(&world.stack, 200).await;
     let report = world.report("revocation").await;
     let summary = &report["summary"];
@@ -639,11 +648,20 @@ async fn an_auditors_quarter() {
         let name = if number % 2 == 0 { "mark" } else { "ann" };
         world.told(&session(&format!("s-{number}"), name, target, (number + 1) * 200_000, 300, true)).await;
     }
-    world.rows("access", 30).await;
+    // Each is used once, which is a log-on.
+    until("all log-ons are explained", async || {
+        let rows = world.report("access?limit=1000").await["rows"].as_array().unwrap().clone();
+        let explained = rows.iter().filter(|row| row["request"].as_str().is_some_and(|it| it.starts_with("session")));
+        (rows.len() == 60 && explained.count() == 30).then_some(())
+    })
+    .await;
     let since = seconds_ago(90 * 86_400);
     let asked = json!({"report": {"name": "access", "target": "prices", "since": since, "until": seconds_ago(0)}, "tz": "Asia/Kolkata", "profile": "excel", "jsonl": true});
-    let (head, rows) = world.table(asked.clone()).await;
-    assert_eq!(rows.len(), 20);
+    let (head, all) = world.table(asked.clone()).await;
+    assert_eq!(all.len(), 40);
+    let (log_ons, rows): (Vec<_>, Vec<_>) =
+        all.clone().into_iter().partition(|row| row.contains(&"computer".to_owned()));
+    assert_eq!((log_ons.len(), rows.len()), (20, 20));
     let cell = |row: &[String], name: &str| {
         row[head.iter().position(|head| head == name).unwrap_or_else(|| panic!("{name} in {head:?}"))].clone()
     };
@@ -664,8 +682,15 @@ async fn an_auditors_quarter() {
     let asked_at: Vec<_> = rows.iter().map(|row| cell(row, "Asked (UTC +5:30)")).collect();
     assert!(asked_at.is_sorted_by(|a, b| a > b), "the newest first");
     // What the file says is what the screen says.
-    let shown = world.rows(&format!("access?target=prices&since={since}&limit=1000"), 20).await;
-    let ids: Vec<_> = rows.iter().map(|row| cell(row, "Access ID")).collect();
+    for row in &log_ons {
+        assert!(cell(row, "Request").starts_with("session s-"), "{row:?}");
+        assert_eq!(
+            (cell(row, "Justification"), cell(row, "End Cause")),
+            ("Correct a price".into(), "session_ended".into())
+        );
+    }
+    let shown = world.rows(&format!("access?target=prices&since={since}&limit=1000"), 40).await;
+    let ids: Vec<_> = all.iter().map(|row| cell(row, "Access ID")).collect();
     assert_eq!(ids, shown.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
     let job = world.stack.exported(&world.admin, &asked).await;
     let manifest = world.stack.links(&world.admin, &job).await["manifest"].clone();
@@ -777,4 +802,123 @@ async fn an_answer_says_since_when_anything_is_known() {
     assert_eq!(before["rows"], json!([]));
     assert!(before["note"].as_str().unwrap().contains("before the first imported record"), "{before}");
     assert!(world.report(&format!("access?since={}", seconds_ago(80_000))).await.get("note").is_none());
+}
+
+#[tokio::test]
+async fn who_was_logged_on_with_the_account_at_that_moment() {
+    let world = World::start().await;
+    let now = shared::instant::Instant::now();
+    let minutes_ago = |minutes: u64| now.minus(std::time::Duration::from_secs(minutes * 60)).to_string();
+    let computer = |id: &str, step: &str, name: &str, account: &str, desktop: &str, minutes: u64| {
+        let more = json!({"account": {"name": account}, "target": {"type": "desktop", "name": desktop}});
+        of(id, &format!("computer.{step}"), minutes_ago(minutes), user(name), more)
+    };
+    let (on, off) = (minutes_ago(129), minutes_ago(80));
+    world
+        .told(&[
+            // Alex from 13:51 to 14:40; now it is 16:00.
+            computer("on", "accessed", "alex", "MSP-ALEX", "W11-7", 129),
+            computer("off", "left", "alex", "MSP-ALEX", "W11-7", 80),
+            // Somebody else, or another desktop, ends nothing.
+            computer("other-person", "left", "bob", "MSP-ALEX", "W11-7", 110),
+            computer("other-desktop", "left", "alex", "MSP-ALEX", "W11-8", 109),
+            computer("other-account", "left", "alex", "MSP-BOB", "W11-7", 108),
+            // Never logged off.
+            computer("on-for-long", "accessed", "bob", "MSP-BOB", "W11-9", 60 * 14),
+            computer("still-on", "accessed", "bob", "MSP-BOB", "W11-9", 30),
+        ])
+        .await;
+    let at = |ago: u64| minutes_ago(ago).replace(':', "%3A");
+    let holders = async |account: &str, ago: u64, count: usize| {
+        world.rows(&format!("account-holder?account={account}&at={}", at(ago)), count).await
+    };
+    let rows = holders("msp-alex", 117, 1).await;
+    let row = until("the log-off is known", async || {
+        let row = holders("msp-alex", 117, 1).await.remove(0);
+        row["ended_at"].is_string().then_some(row)
+    })
+    .await;
+    assert_eq!(rows[0]["id"], row["id"]);
+    let shown = ["kind", "state", "granted_at", "ended_at", "end_cause", "held_by"].map(|name| row[name].clone());
+    assert_eq!(json!(shown), json!(["computer", "ended", on, off, "logged_off", "log_on"]), "{row}");
+    assert_eq!((&row["subject"]["name"], &row["target"]["name"]), (&json!("alex"), &json!("W11-7")), "{row}");
+    assert_eq!((&row["request"], &row["events"]), (&json!("no request known"), &json!(["on", "off"])), "{row}");
+    holders("MSP-ALEX", 79, 0).await;
+    holders("MSP-ALEX", 130, 0).await;
+    // Twelve hours, and said as such.
+    let row = holders("MSP-BOB", 60 * 13, 1).await.remove(0);
+    assert_eq!((&row["end_cause"], &row["state"]), (&json!("no_log_off_in_12_hours"), &json!("ended")), "{row}");
+    let row = holders("MSP-BOB", 10, 1).await.remove(0);
+    assert_eq!((&row["state"], &row["ended_at"]), (&json!("active"), &Value::Null), "{row}");
+    holders("MSP-BOB", 60, 0).await;
+    // By target, person and account, in the report of all access and as a file.
+    for asked in ["target=W11-7", "person=alex@acme.example", "account=msp-alex"] {
+        let rows = world.rows(&format!("access?{asked}"), 1).await;
+        assert_eq!(rows[0]["subject"]["name"], "alex", "{asked}");
+    }
+    world.rows("access", 3).await;
+    let file = json!({"report": {"name": "access", "target": "W11-7"}, "columns": ["Kind", "Subject", "Request", "End Cause"]});
+    let (_, rows) = world.table(file).await;
+    assert_eq!(rows, [["computer", "alex", "no request known", "logged_off"]]);
+}
+
+#[tokio::test]
+async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
+    let world = World::start().await;
+    let computer = |id: &str, name: &str, account: &str, ago: u64| {
+        let more = json!({"account": {"name": account}, "target": {"type": "desktop", "name": "W11"}});
+        of(id, "computer.accessed", seconds_ago(ago), user(name), more)
+    };
+    let asked = |id: &str, account: &str| {
+        let more = json!({"request_id": id, "account": {"name": account}, "target": {"name": "Desktops"}, "justification": "Reset MFA for a user", "window": {"duration": "PT1H"}});
+        of(&format!("{id}-asked"), "entra.account.requested", seconds_ago(9000), user("alex"), more)
+    };
+    let code = |id: &str, name: &str, ago: u64| {
+        let more = json!({"target": {"type": "desktop", "name": "w11"}});
+        of(id, "computer.offline_code.retrieved", seconds_ago(ago), user(name), more)
+    };
+    let row = async |account: &str, request: &str| {
+        until(format!("{account} is explained by {request}"), async || {
+            let rows = world.report(&format!("access?account={account}")).await["rows"].as_array().unwrap().clone();
+            rows.into_iter().find(|row| row["kind"] == "computer" && row["request"] == request)
+        })
+        .await
+    };
+    world.told(&[asked("r-1", "msp-1")]).await;
+    world.told(&[computer("on-1", "alex", "msp-1", 8000)]).await;
+    let first = row("msp-1", "request r-1").await;
+    assert_eq!(
+        (&first["justification"], &first["request_id"]),
+        (&json!("Reset MFA for a user"), &json!("r-1")),
+        "{first}"
+    );
+    // No log-off: it ends with what explains it.
+    let request = world.rows("access?account=msp-1", 2).await.into_iter().find(|row| row["kind"] == "account").unwrap();
+    assert_eq!((&first["end_cause"], &first["ended_at"]), (&json!("session_ended"), &request["ends_at"]), "{first}");
+    // The request, and the code, come after the log-on.
+    world.told(&[computer("on-2", "alex", "msp-2", 8000), computer("on-3", "bob", "local-admin", 8000)]).await;
+    row("msp-2", "no request known").await;
+    row("local-admin", "no request known").await;
+    world.told(&[asked("r-2", "msp-2"), code("code", "bob", 8600), code("code-of-another", "cy", 8100)]).await;
+    row("msp-2", "request r-2").await;
+    let by_code = row("local-admin", "offline code code").await;
+    assert_eq!(by_code["state"], "active", "{by_code}");
+}
+
+#[tokio::test]
+async fn access_that_outlives_its_window_is_held() {
+    let world = World::start().await;
+    let about = json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"name": "Elsewhere"}});
+    let mut asked = of("asked", "entra.account.requested", seconds_ago(4600), user("alex"), about.clone());
+    asked["justification"] = json!("Reset MFA for a user");
+    asked["window"] = json!({"duration": "PT1H"});
+    world.told(&[asked]).await;
+    let at = |ago: u64| format!("account-holder?account=msp-1&at={}", seconds_ago(ago).replace(':', "%3A"));
+    let row = world.rows(&at(600), 1).await.remove(0);
+    assert_eq!((&row["held_by"], &row["state"]), (&json!("overdue"), &json!("active")), "{row}");
+    assert_eq!(world.rows(&at(1200), 1).await[0]["held_by"], "window");
+    world.rows(&at(4700), 0).await;
+    world.told(&[of("gone", "entra.account.disabled", seconds_ago(300), user("alex"), about)]).await;
+    world.rows(&at(200), 0).await;
+    world.rows(&at(600), 1).await;
 }

@@ -194,7 +194,7 @@ function Disposition({ finding, asks, onClose, onChange }) {
   const act = async ({ disposition, reason, owner }) => {
     try {
       // What was said already by the same person is not said twice.
-      return await post(`${path}/disposition`, { disposition, reason, owner: owner.trim() || undefined }, { repeat: true });
+      return await post(`${path}/disposition`, { disposition, reason, owner: owner.trim() || undefined, updates: finding.updates }, { repeat: true });
     } catch (failure) {
       // It was withdrawn meanwhile: what stands behind the dialog is to say so as well.
       if (failure.status === 409) get(path).then(onChange, () => {});
@@ -264,10 +264,11 @@ const asRequest = (id) => ({ path: ["reports", "requests"], params: { id } });
 function Facts({ finding, asks }) {
   const { zone } = useApp();
   const { subject, account, application, session, request_id, window, access, owners = [] } = finding;
-  const { label } = zoneLabel(zone, [finding.raised_at, finding.withdrawn_at]);
+  const { label } = zoneLabel(zone, [finding.raised_at, finding.updated_at, finding.withdrawn_at]);
   const facts = [
     ["The checkpoint asks", asks(finding.rule)],
     [`First raised (${label})`, html`<${Time} at=${finding.raised_at} />`],
+    finding.updated_at && [`Evidence changed (${label})`, html`<${Time} at=${finding.updated_at} />`],
     finding.withdrawn_at && [`Withdrawn (${label})`, html`<${Time} at=${finding.withdrawn_at} />`],
     finding.raised > 1 && ["How often", `Raised ${finding.raised} times, withdrawn ${finding.withdrawn} ${finding.withdrawn === 1 ? "time" : "times"}`],
     ["Owner", finding.owner ?? "nobody"],
@@ -289,7 +290,7 @@ function Access({ id }) {
   const rest = id.slice(2);
   if (id.startsWith("s:")) return html`<${To} path=${["activity", "sessions", rest]}>${id}<//>`;
   if (id.startsWith("r:")) return html`<${To} ...${asRequest(rest)}>${id}<//>`;
-  if (id.startsWith("e:")) return html`<${To} ...${inTrail(rest)}>${id}<//>`;
+  if (id.startsWith("e:") || id.startsWith("c:")) return html`<${To} ...${inTrail(rest)}>${id}<//>`;
   return html`<code>${id}</code>`;
 }
 
@@ -333,6 +334,7 @@ function History({ finding }) {
     why: reason,
   }));
   const steps = [{ at: finding.raised_at, who: "System", what: "Raised", why: finding.raised > 1 ? "" : sentence(finding.reason ?? "") }, ...said];
+  if (finding.updated_at) steps.push({ at: finding.updated_at, who: "System", what: "Updated", why: "Its evidence changed." });
   if (finding.withdrawn_at) steps.push({ at: finding.withdrawn_at, who: "System", what: "Withdrawn", why: "A later event explains it." });
   const rows = steps.sort((a, b) => Date.parse(a.at) - Date.parse(b.at)).map((step, id) => ({ ...step, id }));
   const columns = [

@@ -22,12 +22,12 @@ const GROUPS = [
   { name: "How it goes", reports: ["revocation", "approval-times", "demand"] },
 ];
 
-const ACCESS = "Asked,Requester,Account,Target,Justification,Decisions,Granted,Actual End,Verified By,State,Findings".split(",");
+const ACCESS = "Asked,Subject,Account,Target,Justification,Decisions,Granted,Actual End,Verified By,State,Findings".split(",");
 
 /** The columns that a report shows first; all where none are named here. */
 function usualColumns({ name, columns }, values) {
   const without = (...names) => columns.filter((column) => !names.includes(column));
-  if (name === "account-holder") return [...ACCESS.slice(0, 7), "First Use", "Last Use", "Planned End", "Actual End", "Findings"];
+  if (name === "account-holder") return [...ACCESS.slice(1, 4), "Request", ...ACCESS.slice(4, 7), "First Use", "Last Use", "Planned End", "Actual End", "End Cause", "Findings"];
   if (columns.length > 20) return ACCESS;
   if (name === "demand") return values.by === "pair" ? without("People", "Repeated") : without("Person");
   if (name === "approval-times") return without(values.by === "approver" ? "Team" : "Approver");
