@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{ConfigError, Variables},
     fields::{self, Fields, NAME_BYTES},
-    folding::fold,
+    folding::fold_identity,
     ijson::FieldError,
     length::Length,
     outbound::Reach,
@@ -288,7 +288,7 @@ impl Application {
 
 /// Whether an account is as a pattern says, case apart.
 pub fn is_like(pattern: &str, account: &str) -> bool {
-    matches_pattern(&fold(pattern), &fold(account))
+    matches_pattern(&fold_identity(pattern), &fold_identity(account))
 }
 
 /// The events for whose windows the account is disabled. An empty list says: for none.

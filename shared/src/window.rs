@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     application::{Application, Configured, Directory, OpeningEvent, Place},
     event::{Actor, AskedWindow, Event, EventId, Opened, Outcome, Party, Scope, Session, Tenant},
-    folding::fold,
+    folding::fold_identity,
     ijson::FieldError,
     instant::Instant,
     length::Length,
@@ -404,7 +404,7 @@ pub fn effect(event: &Event) -> Option<Effect> {
 
 /// The names of an account, folded: its e-mail address, name and id. The first is what it is known by.
 pub fn names(account: &Party) -> impl Iterator<Item = String> {
-    names_as_given(account).map(fold)
+    names_as_given(account).map(fold_identity)
 }
 
 /// The same as they were given.
@@ -615,7 +615,7 @@ impl Window {
         let key = self.key();
         let resolved = self.resolved.iter().flat_map(|it| [&it.id, &it.name].into_iter().chain(&it.other_names));
         let of_claims = self.claims.iter().filter(|claim| !claim.is_done).filter_map(|claim| claim.account.as_ref());
-        let all = names(&self.account).chain(resolved.map(|name| fold(name))).chain(of_claims.flat_map(names));
+        let all = names(&self.account).chain(resolved.map(|name| fold_identity(name))).chain(of_claims.flat_map(names));
         let mut other_names: Vec<String> = Vec::new();
         for name in all {
             let is_known = name == key || other_names.contains(&name) || self.foreign_names.contains(&name);
@@ -994,7 +994,7 @@ impl Window {
             finding.details.insert("round".to_owned(), json!(disagreements));
             told.push(finding);
             let key = self.key();
-            for name in foreign.iter().map(|it| fold(&it.name)) {
+            for name in foreign.iter().map(|it| fold_identity(&it.name)) {
                 let is_known = name == key || self.foreign_names.contains(&name);
                 if !is_known && self.foreign_names.len() < MOST_FOREIGN_NAMES {
                     self.foreign_names.push(name);

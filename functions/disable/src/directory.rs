@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::{
     application::Directory,
     event::{Party, Tenant},
-    folding::fold,
+    folding::fold_identity,
     instant::Instant,
     outbound::{Answer, NoAnswer, Outbound},
     secrets::Secrets,
@@ -105,7 +105,7 @@ impl Account {
     /// All its names, folded.
     pub fn names(&self) -> Vec<String> {
         let names = [&self.id, &self.name].into_iter().chain(&self.mail).chain(&self.other_names);
-        names.map(|name| fold(name)).collect()
+        names.map(|name| fold_identity(name)).collect()
     }
 }
 

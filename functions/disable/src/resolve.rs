@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::{
     application::{Application, Directory, is_like},
     event::Party,
-    folding::fold,
+    folding::fold_identity,
     instant::Instant,
     store::{ReadError, Trail, document::Kind, windows::Stored},
     window::{Due, Failure, ForeignName, NOT_FOUND, ResolvedAccount, Window},
@@ -199,7 +199,7 @@ async fn find(
                 Some(found) => found,
                 None => other(connection, name).await?,
             };
-            let is_key = Name::all(party).next() == Some(name) && fold(name.text()) == window.key();
+            let is_key = Name::all(party).next() == Some(name) && fold_identity(name.text()) == window.key();
             if let Some(found) = found.as_ref().filter(|found| found.id != account.id) {
                 if is_key && window.resolved.is_some() && applications.allow(found) {
                     let parted = Some((claim, found.resolved(now)));

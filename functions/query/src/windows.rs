@@ -5,7 +5,7 @@ use serde_json::json;
 use shared::{
     api::{self, Parameters},
     event::Party,
-    folding::fold,
+    folding::fold_identity,
     paging,
     problem::Problem,
     reader::Reader,
@@ -46,7 +46,7 @@ pub async fn list(
         };
         text.split(',').map(known).collect::<Result<Vec<_>, _>>()
     })?;
-    let account = parameters.get("account").map(fold);
+    let account = parameters.get("account").map(fold_identity);
     let application = parameters.get("application");
     let is_wanted = |window: &Window| {
         states.as_ref().is_none_or(|states| states.contains(&window.state(trail.now)))

@@ -17,7 +17,7 @@ use crate::{
     accesses,
     application::{Application, Configured, Directory, Place},
     event::{Actor, ActorType, Event, EventId, Opened, Outcome, Party, RecordedBy, Tenant},
-    folding::fold,
+    folding::fold_identity,
     ijson::FieldError,
     instant::Instant,
     intake,
@@ -240,7 +240,7 @@ fn is_same(a: Option<&Party>, b: Option<&Party>) -> bool {
 /// Whether a target is an application, by its id or name.
 fn is_application(target: Option<&Party>, id: &str, name: &str) -> bool {
     target.is_some_and(|target| {
-        target.id.as_deref() == Some(id) || window::names(target).any(|target| target == fold(name))
+        target.id.as_deref() == Some(id) || window::names(target).any(|target| target == fold_identity(name))
     })
 }
 
@@ -607,7 +607,7 @@ impl Trail<'_> {
         let directory_key = directory.key().unwrap_or_else(|| {
             let place = match (&application, &event.target) {
                 (Some(application), _) => application.id.clone(),
-                (None, target) => fold(target.as_ref().map(Party::shown).unwrap_or_default()),
+                (None, target) => fold_identity(target.as_ref().map(Party::shown).unwrap_or_default()),
             };
             format!("external:{}", place.replace('%', "%25").replace('#', "%23"))
         });

@@ -1,7 +1,7 @@
 //! SCIM 2.0 (RFC 7644). Providers differ: some take no PATCH, some answer with success and do nothing, some write booleans as texts.
 
 use serde_json::{Value, json};
-use shared::{application::Scim, event::Tenant, folding::fold, outbound::Answer, window::Failure};
+use shared::{application::Scim, event::Tenant, folding::fold_identity, outbound::Answer, window::Failure};
 
 use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 
@@ -87,7 +87,8 @@ impl<'d> Connection<'d> {
             Name::Email(text) | Name::Given(text) => text,
         };
         let (found, total) = self.search(Some(format!("userName eq {}", json!(text))), 1).await?;
-        let is_meant = |user: &&Value| user["userName"].as_str().is_some_and(|it| fold(it) == fold(text));
+        let is_meant =
+            |user: &&Value| user["userName"].as_str().is_some_and(|it| fold_identity(it) == fold_identity(text));
         let count = found.len();
         let found = found.iter().filter(is_meant).map(account).collect::<Result<Vec<_>, _>>()?;
         if let Some(found) = only(found, text)? {
@@ -106,7 +107,7 @@ impl<'d> Connection<'d> {
             Err(failure) if failure.kind == "refused" => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let has_address = |user: &&Value| emails(user).any(|it| fold(it) == fold(text));
+        let has_address = |user: &&Value| emails(user).any(|it| fold_identity(it) == fold_identity(text));
         let found = found.iter().filter(has_address).map(account).collect::<Result<Vec<_>, _>>()?;
         only(found, text)
     }
