@@ -544,6 +544,8 @@ mod tests {
     #[test]
     fn patterns_own_accounts() {
         for (pattern, account, owns) in [
+            ("msptech*", "mſptech1", false),
+            ("kim*", "\u{212a}im", false),
             ("msptech*", "MSPTECH6913@x", true),
             ("msptech*@netorg.onmicrosoft.com", "msptech1@netorg.onmicrosoft.com", true),
             ("msptech*@netorg.onmicrosoft.com", "msptech1@evil.com", false),
