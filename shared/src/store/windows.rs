@@ -5,7 +5,7 @@
 //! are not closed, one of overdue ones and one of the others: closed windows stay for years, and nobody who asks for the others reads past them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::OnceLock,
 };
 
@@ -42,6 +42,8 @@ pub(super) const STATEMENTS: usize = 100;
 const MOST_LOOKED_THROUGH: usize = 1000;
 /// Windows read side by side.
 const READ_AT_ONCE: usize = 16;
+/// How long some windows may take to be put into the lists.
+const FOR_A_CHUNK: std::time::Duration = std::time::Duration::from_secs(20);
 /// Windows of a list that are read at a time.
 pub(super) const OF_A_LIST: usize = KEYS;
 
@@ -291,7 +293,8 @@ impl Trail<'_> {
         Ok(self.store.state_item(list, keys::ALL_ARE_LISTED, self.deadline).await?.is_some())
     }
 
-    /// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists.
+    /// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists. Only what
+    /// is missing there is read, so that what one call did not reach the next does.
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged. What was listed stays so.
@@ -299,18 +302,24 @@ impl Trail<'_> {
         if self.has_all_listed().await? {
             return Ok(());
         }
-        let ids = self.open_windows().await?;
+        let mut listed: HashSet<String> = HashSet::new();
+        for list in [keys::live_windows(&self.tenant), keys::overdue_windows(&self.tenant)] {
+            listed.extend(self.pointed(list, None).await?);
+        }
+        let ids: BTreeSet<String> = self.open_windows().await?.into_iter().filter(|id| !listed.contains(id)).collect();
+        let ids: Vec<String> = ids.into_iter().collect();
         for chunk in ids.chunks(OF_A_LIST) {
-            let unlisted = self.open_among(chunk.to_vec()).await?.into_iter().filter(|it| !it.is_listed);
+            let trail = &self.at(self.store.clock.now(), Deadline::now() + FOR_A_CHUNK);
+            let unlisted = trail.open_among(chunk.to_vec()).await?.into_iter().filter(|it| !it.is_listed);
             // Where somebody else makes a step of it meanwhile, that step lists it.
             stream::iter(unlisted)
-                .map(|it| async move { self.advance(&it, it.window.clone(), Vec::new(), by).await.map(drop) })
+                .map(|it| async move { trail.advance(&it, it.window.clone(), Vec::new(), by).await.map(drop) })
                 .buffer_unordered(READ_AT_ONCE)
                 .try_collect::<()>()
                 .await?;
         }
         let complete = vec![("pk", text(&keys::live_windows(&self.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
-        self.store.alone(Change::Insert(complete), self.deadline, &mut false).await?;
+        self.store.alone(Change::Insert(complete), Deadline::now() + FOR_A_CHUNK, &mut false).await?;
         Ok(())
     }
 
