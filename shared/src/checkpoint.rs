@@ -418,7 +418,7 @@ impl Asking<'_> {
             .iter()
             .filter(|it| accesses::is_use(&it.event) && own.contains(&it.event.id) && access.is_named_by(&it.event))
             .collect();
-        uses.sort_by(|a, b| accesses::order_of(a).cmp(&accesses::order_of(b)));
+        uses.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
         let is_outside = |it: &&Recorded| access.until().is_some() && !access.holds(it.event.occurred_at);
         let outside = self.ripe("use.outside_window", uses.into_iter().filter(is_outside));
         if let Some(first) = outside.first() {
@@ -434,7 +434,7 @@ impl Asking<'_> {
         let excused = self.context.excused;
         let mut doubtful: Vec<&Recorded> =
             doubtful(access, self.events, people).filter(|it| !excused.contains(&it.event.id)).collect();
-        doubtful.sort_by(|a, b| accesses::order_of(a).cmp(&accesses::order_of(b)));
+        doubtful.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
         let by_another = doubtful.iter().copied().filter(|it| is_by_another(access, &it.event, people));
         let by_another = self.ripe("use.by_other_person", by_another.collect::<Vec<_>>());
         if let Some(first) = by_another.first() {

@@ -723,7 +723,10 @@ async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
     pass(&stack, 200).await;
     let about = async |id: &str| {
         let told = findings_told(&stack, &admin).await;
-        told.into_iter().filter(|event| event["details"]["evidence"] == json!([id])).count()
+        let is_it = |event: &Value| {
+            event["details"]["rule"] == "use.outside_window" && event["details"]["evidence"] == json!([id])
+        };
+        told.iter().filter(|event| is_it(event)).count()
     };
     until("the one outside is a finding", async || (about("outside").await > 0).then_some(())).await;
     assert_eq!((about("inside").await, about("last").await), (0, 0));
