@@ -1241,7 +1241,7 @@ impl<'t> Follower<'t> {
             false => self.people_behind(&parties).await?,
         };
         let rank = |(is_named, it): &(bool, Access)| {
-            let is_same = it.subject.as_ref().map_or(None, |subject| people.compare(subject, &actor));
+            let is_same = it.subject.as_ref().and_then(|subject| people.compare(subject, &actor));
             (*is_named, is_same == Some(true), it.granted_at, it.id.clone())
         };
         let candidates = candidates.iter().filter(|(_, it)| !checkpoint::is_by_another(it, event, &people));
