@@ -134,6 +134,6 @@ pub async fn all_of_a_leaver(scale: Scale, report: &mut Report) {
     .await;
     let took = begun.elapsed().as_secs_f64();
     report.note(&format!("an order to end {windows} windows: answered with their number"), shown(answered), "");
-    report.note(&format!("the same: all ended, and seen to be ended"), shown(took), "≤ 60 s");
+    report.note("the same: all ended, and seen to be ended", shown(took), "≤ 60 s");
     stack.stop().await;
 }

@@ -22,21 +22,30 @@ fn every_window_ends_once_whatever_goes_wrong() {
     let wanted: u64 = std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
     let first: u64 = std::env::var("SIMULATION_SEED").map_or(1, |text| text.parse().expect("a number"));
     let (mut steps, mut seed) = (0, first);
-    let (mut ends, mut killed, mut overdue, mut panicked) = (0, 0, 0, 0);
-    while steps < wanted {
+    let (mut ends, mut killed, mut overdue, mut panicked, mut merged, mut ended_before) = (0, 0, 0, 0, 0, 0);
+    let (mut disagreements, mut renamed, mut emptied) = (0, 0, 0);
+    // One seed alone may have none of a kind of trouble.
+    while steps < wanted || seed < first + 2 {
         let outcome = simulation::run(plan(seed));
         steps += outcome.steps;
         ends += outcome.disabled + outcome.covered;
         killed += outcome.killed;
         overdue += outcome.overdue;
         panicked += outcome.panicked;
+        merged += outcome.merged;
+        ended_before += outcome.ended_before;
+        disagreements += outcome.disagreements;
+        renamed += outcome.renamed;
+        emptied += outcome.emptied;
         seed += 1;
     }
     eprintln!(
-        "{} seeds, {steps} steps, {ends} ends, {killed} runs killed, {panicked} panics, {overdue} overdue",
+        "{} seeds, {steps} steps, {ends} ends, {killed} runs killed, {panicked} panics, {overdue} overdue; {renamed} accounts renamed, \
+         {emptied} directories emptied, {disagreements} requests with names of two accounts, {merged} requests moved to an older window, \
+         {ended_before} requests after their session's end",
         seed - first
     );
-    assert!(ends > 0 && killed > 0 && panicked > 0);
+    assert!([ends, killed, panicked, merged, renamed, disagreements].iter().all(|count| *count > 0));
 }
 
 /// While one directory is down, the others' windows end on the second, and its own as soon as it is back.
