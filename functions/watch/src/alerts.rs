@@ -287,11 +287,15 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
             }
             Err(refusal) => {
                 summary.refused += told.len();
-                let (error, id, others) = (&refusal.error, &first.alert.id, told.len() - 1);
+                let (error, id, channel) = (&refusal.error, &first.alert.id, &lane.channel);
+                let more = match told.len() {
+                    1 => String::new(),
+                    all => format!(" (and {} in the same message)", all - 1),
+                };
                 if refusal.is_final {
-                    tracing::error!(%error, "alert {id} to {} and {others} with it were given up: {error}", lane.channel);
+                    tracing::error!(%error, "alert {id} to {channel} was given up: {error}{more}");
                 } else {
-                    tracing::warn!(%error, "alert {id} to {} and {others} with it will be tried again: {error}", lane.channel);
+                    tracing::warn!(%error, "alert {id} to {channel} will be tried again: {error}{more}");
                     failures += 1;
                     rest = Some(refusal.pause(failures, chance::up_to));
                 }
