@@ -69,15 +69,25 @@ pub fn options() -> Options {
 
 /// The project's own template, whose function that follows the trail does nothing by itself.
 pub fn without_watch() -> String {
+    changed_watch(|watch| {
+        let position = "StartingPosition: TRIM_HORIZON";
+        without_its_schedule(&watch.replacen(position, &format!("{position}\n            Enabled: false"), 1))
+    })
+}
+
+/// The same, whose function that follows the trail takes the table's stream and has no schedule: what is due is looked at by [`pass`] alone.
+pub fn without_schedule_of_watch() -> String {
+    changed_watch(without_its_schedule)
+}
+
+fn changed_watch(change: impl Fn(&str) -> String) -> String {
     let (before, watch) = TEMPLATE.split_once("\n  Watch:\n").expect("the function");
-    let watch = watch.replacen(
-        "StartingPosition: TRIM_HORIZON",
-        "StartingPosition: TRIM_HORIZON\n            Enabled: false",
-        1,
-    );
+    format!("{before}\n  Watch:\n{}", change(watch))
+}
+
+fn without_its_schedule(watch: &str) -> String {
     let minute = "ScheduleExpression: rate(1 minute)";
-    let watch = watch.replacen(minute, &format!("{minute}\n            State: DISABLED"), 1);
-    format!("{before}\n  Watch:\n{watch}")
+    watch.replacen(minute, &format!("{minute}\n            State: DISABLED"), 1)
 }
 
 impl Stack {

@@ -1498,6 +1498,10 @@ impl<'t> Follower<'t> {
                 evidence.truncate(MOST_EVIDENCE);
                 Found { id: id.clone(), rule, why, evidence }
             });
+            // Approvals that a raised finding names may be of accesses that a rebuild has not reached. Following those judges again.
+            if !self.are_followed(&id, found.as_ref()).await? {
+                return Ok(());
+            }
             let mut event = Event::of_service(EventId::last(), &trail.tenant, rule, first, Actor::system());
             event.subject = approver;
             if self.settle(&key, before.as_ref(), &event, found, &id, &owners).await? {
@@ -1505,6 +1509,24 @@ impl<'t> Follower<'t> {
             }
         }
         Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+    }
+
+    /// Whether the accesses of all evidence that an open finding names, and that was not found now, are known.
+    async fn are_followed(&self, finding: &str, found: Option<&Found>) -> Result<bool, ReadError> {
+        let there = self.trail.projection(Kind::Finding, finding).await?;
+        let Some(there) = there.as_ref().map(Projection::read::<Finding>).transpose()? else { return Ok(true) };
+        if there.raised <= there.withdrawn {
+            return Ok(true);
+        }
+        let is_missing = |id: &&EventId| found.is_none_or(|found| !found.evidence.contains(id));
+        for id in there.evidence.iter().filter(is_missing) {
+            let event = self.trail.event(id).await?;
+            let Some(key) = event.and_then(|recorded| Key::of(&recorded.event)) else { continue };
+            if self.trail.projection(Kind::Access, &key.to_string()).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Tells of a finding about an event.
