@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde::Serialize;
 use shared::{
     access::{Caller, Permission},
@@ -14,10 +14,7 @@ use shared::{
     ijson::FieldError,
     intake::Intake,
     problem::Problem,
-    store::{
-        ReadError, Trail,
-        document::{Configured, Document, Kind},
-    },
+    store::{ReadError, Trail, document::Configured},
 };
 
 use crate::{
@@ -82,8 +79,8 @@ impl Imported {
 /// Imports objects, and says of each, in their order, what became of it. A bad object never sinks the good ones.
 ///
 /// # Errors
-/// 403 where an object would change what somebody configured by hand and the caller is no administrator: then nothing is stored. 503 where
-/// nothing could be begun.
+/// 403 where the only object would change what was configured by hand and the caller is no administrator. Among others such an object is
+/// `invalid`, so that it never sinks the events beside it. 503 where nothing could be begun.
 pub async fn import(
     function: &Ingest,
     trail: &Trail<'_>,
@@ -99,10 +96,6 @@ pub async fn import(
             Ok(document @ (Told::Package(_) | Told::Organisation(_))) => documents.push((index, document)),
             Err(errors) => imported[index].end(Status::Invalid, errors),
         }
-    }
-
-    if let Some(id) = first_reserved(trail, caller, &documents).await? {
-        return Err(reserved(&id));
     }
 
     // Pages mostly come the newest first. What opens a window has to be told before what ends it.
@@ -142,8 +135,8 @@ pub async fn import(
                     format!("{:?} is the name of the package {other:?}; rename or delete that one first", alias.name);
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
             }
-            // Somebody configured it in this moment.
-            Err(NotConfigured::Reserved) => return Err(reserved(&id)),
+            Err(NotConfigured::Reserved) if objects.len() == 1 => return Err(Problem::forbidden(reserved(&id))),
+            Err(NotConfigured::Reserved) => entry.end(Status::Invalid, [FieldError::new("", reserved(&id))]),
             Err(NotConfigured::Read(ReadError::TooLarge(why))) => {
                 entry.end(Status::Invalid, [FieldError::new("", why.to_string())]);
             }
@@ -170,45 +163,10 @@ impl From<ReadError> for NotConfigured {
     }
 }
 
-fn reserved(id: &str) -> Problem {
-    Problem::forbidden(format!(
-        "{id:?} was configured by hand, and this import would change it, which needs the permission audit:admin; nothing of this request was stored. Leave it out, or import it as an administrator"
-    ))
-}
-
-/// The first of the documents that was configured by hand, and that the caller may not change.
-async fn first_reserved(
-    trail: &Trail<'_>,
-    caller: &Caller,
-    documents: &[(usize, Told)],
-) -> Result<Option<String>, ReadError> {
-    if caller.may(Permission::Admin) {
-        return Ok(None);
-    }
-    let would_change = async |told: &Told| -> Result<Option<String>, ReadError> {
-        let (kind, id) = match told {
-            Told::Package(package) => (Kind::Package, &package.id),
-            Told::Organisation(organisation) => (Kind::Organisation, &organisation.id),
-            Told::Events(_) => return Ok(None),
-        };
-        let there = trail.document(kind, id).await?.filter(|there: &Document| !there.is_imported);
-        let Some(there) = there else { return Ok(None) };
-        let is_changed = match told {
-            Told::Package(package) => {
-                let before = there.read()?;
-                before.is_some() && before != Some(package.onto(before.clone()))
-            }
-            Told::Organisation(organisation) => {
-                let before = there.read()?;
-                before.is_some() && before != Some(organisation.onto(before.clone()))
-            }
-            Told::Events(_) => false,
-        };
-        Ok(is_changed.then(|| id.clone()))
-    };
-    let checks: Vec<_> = documents.iter().map(|(_, told)| would_change(told)).collect();
-    let found: Vec<Option<String>> = stream::iter(checks).buffered(AT_ONCE).try_collect().await?;
-    Ok(found.into_iter().flatten().next())
+fn reserved(id: &str) -> String {
+    format!(
+        "{id:?} was configured by hand, and this import would change it, which needs the permission audit:admin; leave it out, or import it as an administrator"
+    )
 }
 
 /// What came of a document: its place among the objects, its id, and its version by then.

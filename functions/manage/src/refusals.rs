@@ -9,7 +9,8 @@ use shared::{
     store::{ReadError, Trail},
 };
 
-/// Puts `access.refused` into the trail: one an hour for each caller and call, so that whoever tries all day does not fill it.
+/// Puts `access.refused` into the trail: one an hour for each caller and route. A caller who tries one id after the other all day does not
+/// fill the trail; the event names the first.
 ///
 /// # Errors
 /// 503 where it is not known to be stored.
@@ -24,7 +25,8 @@ pub async fn record(
     // A path may be longer than a name is allowed to be.
     let shown: String = path.chars().take(200).collect();
     let hour = trail.now.to_string().chars().take(13).collect::<String>();
-    let id = EventId::of_service(&trail.tenant, "access.refused", &[&caller.sub, method, path, &hour]);
+    let route = request.request_context.route_key.as_deref().unwrap_or(method);
+    let id = EventId::of_service(&trail.tenant, "access.refused", &[&caller.sub, route, &hour]);
     let mut event = Event::of_service(id, &trail.tenant, "access.refused", trail.now, caller.actor());
     event.target =
         Some(Party { kind: Some("call".into()), name: Some(format!("{method} {shown}")), ..Party::default() });

@@ -115,7 +115,8 @@ impl Trail<'_> {
     ) -> Result<(Configured, u64), E> {
         let wanted = |there: Option<&Document>| {
             let before = there.map(Document::read::<Package>).transpose()?.flatten();
-            let is_reserved = before.is_some() && there.is_some_and(|there| !there.is_imported);
+            // What was deleted by hand stays so, too.
+            let is_reserved = there.is_some_and(|there| !there.is_imported);
             let name_before = before.as_ref().map(|package| package.name.clone());
             let package = want(before, is_reserved)?;
             let name = package.as_ref().map(|package| package.name.clone());
@@ -144,7 +145,8 @@ impl Trail<'_> {
     ) -> Result<(Configured, u64), E> {
         let wanted = |there: Option<&Document>| {
             let before = there.map(Document::read::<Organisation>).transpose()?.flatten();
-            let is_reserved = before.is_some() && there.is_some_and(|there| !there.is_imported);
+            // What was deleted by hand stays so, too.
+            let is_reserved = there.is_some_and(|there| !there.is_imported);
             let name_before = before.as_ref().map(|organisation| organisation.name.clone());
             let organisation = want(before, is_reserved)?;
             let name = organisation.as_ref().map(|organisation| organisation.name.clone());
