@@ -37,7 +37,13 @@ pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
 /// The kind of failure that a directory knows no such account.
 pub const NOT_FOUND: &str = "not_found";
 /// Most claims that a window holds apart. Beyond that they fold.
-const MOST_CLAIMS: usize = 64;
+const MOST_CLAIMS: usize = 32;
+/// Most claims that one step covers: each takes an event and an item of its session, and a transaction takes a hundred.
+const COVERED_AT_ONCE: usize = 20;
+/// Most requests under other names that the trail tells of when their account is disabled.
+const MOST_OTHERS_TOLD: usize = 8;
+/// What a step that ends claims with their source tells and removes beside the items of the window's names.
+const MOST_ENDED: usize = 72;
 /// A window opens this long before its start, and no earlier: what is farther ahead is booked.
 pub const OPENS_AHEAD: Duration = Duration::from_secs(31 * 86_400);
 /// The rule by which a window that its source made longer than its application allows is a finding.
@@ -742,12 +748,8 @@ impl Window {
             }
             self.forget_overdue();
         }
-        while self.claims.len() >= MOST_CLAIMS
-            && let Some(place) = self.claims.iter().position(|claim| claim.is_done)
-        {
-            self.claims.remove(place);
-        }
-        let folded = if self.claims.len() >= MOST_CLAIMS { self.fold(now) } else { None };
+        let mut folded = Vec::new();
+        self.make_room(1, &mut folded, now);
         self.claims.push(claim);
         let place = self.claims.len() - 1;
         let claim = &self.claims[place];
@@ -760,6 +762,23 @@ impl Window {
         self.resolution.not_before = Some(now);
         self.begin_anew(now);
         [opened].into_iter().chain(folded).collect()
+    }
+
+    /// Makes room for new claims: those that are done go, but for those that something is told of in this step, and then open ones fold, no
+    /// more of them than new ones come. What that tells is added to `told`, whose places stay right.
+    fn make_room(&mut self, new: usize, told: &mut Vec<Told>, now: Instant) {
+        let mut place = 0;
+        while place < self.claims.len() && self.claims.len() + new > MOST_CLAIMS {
+            if !self.claims[place].is_done || told.iter().any(|told| told.claim == place) {
+                place += 1;
+                continue;
+            }
+            self.claims.remove(place);
+            told.iter_mut().filter(|told| told.claim > place).for_each(|told| told.claim -= 1);
+        }
+        let open = self.claims.iter().filter(|claim| !claim.is_done).count();
+        let excess = (open + new).saturating_sub(MOST_CLAIMS).min(new);
+        told.extend((0..excess).map_while(|_| self.fold(now)));
     }
 
     /// Makes one claim of two. The account stays enabled for as long as either asked, so the latest end counts. Of all pairs it is the one
@@ -905,19 +924,21 @@ impl Window {
         at: Instant,
         now: Instant,
     ) -> Vec<Told> {
-        let told = self.end(&which, by, None, now);
+        let mut told = self.end(&which, by, None, now);
         if self.is_external() {
             let planned = self.planned_end(now);
-            let mut is_any = false;
+            let mut ended = 0;
             for claim in &mut self.claims {
                 if !claim.is_done && claim.ends_with_session && which(claim) {
                     claim.is_done = true;
-                    is_any = true;
+                    ended += 1;
                 }
             }
-            if is_any {
+            if ended > 0 {
                 self.close(at.min(now), planned);
             }
+            // One transaction takes no more. The event of the source says of all of them that they are over.
+            told.truncate(MOST_ENDED.saturating_sub(ended));
         }
         told
     }
@@ -1054,11 +1075,14 @@ impl Window {
         }
     }
 
-    /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed.
-    pub fn hand_over(&mut self, into: &mut Self, most: usize, now: Instant) -> Vec<Told> {
+    /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed. What the older one tells is
+    /// added to what it tells in this step already.
+    pub fn hand_over(&mut self, into: &mut Self, into_told: &mut Vec<Told>, most: usize, now: Instant) -> Vec<Told> {
         self.merged_into = Some(into.id.clone());
         let mut told = Vec::new();
-        for place in self.open_places(most) {
+        let places = self.open_places(most);
+        into.make_room(places.len(), into_told, now);
+        for place in places {
             let mut claim = self.claims[place].clone();
             if claim.account.is_none() {
                 claim.account = Some(self.account.clone());
@@ -1081,8 +1105,14 @@ impl Window {
     }
 
     /// Gives up one request whose key means another account by now: the account that this window covers was renamed, and its name given away. What
-    /// ended here because of that request is due again.
-    pub fn part(&mut self, place: usize, into: &mut Self, account: &ResolvedAccount, now: Instant) -> Vec<Told> {
+    /// ended here because of that request is due again. The answer is what this window tells, and what the other one does.
+    pub fn part(
+        &mut self,
+        place: usize,
+        into: &mut Self,
+        account: &ResolvedAccount,
+        now: Instant,
+    ) -> (Vec<Told>, Vec<Told>) {
         let known = self.resolved.as_ref().map(|known| known.id.as_str()).unwrap_or_default();
         let why = format!(
             "the name {:?} meant the account {known} when this window opened and means {} now; the request moved to a window of that account",
@@ -1105,12 +1135,14 @@ impl Window {
             }
         }
         claim.account.get_or_insert_with(|| self.account.clone());
+        let mut into_told = Vec::new();
+        into.make_room(1, &mut into_told, now);
         into.claims.push(claim);
         for window in [self, into] {
             window.begin_anew(now);
             window.resolution.not_before = Some(now);
         }
-        told
+        (told, into_told)
     }
 
     /// A person says that the account is disabled: up to `most` of its open requests end, and with the last of them the window is closed.
@@ -1172,24 +1204,21 @@ impl Window {
         self.not_before = until;
     }
 
-    /// Claims have ended while others go on: they are over, and nothing is disabled.
+    /// Claims have ended while others go on: they are over, and nothing is disabled. Some are covered at a time; the rest stays due.
     pub fn cover(&mut self, now: Instant) -> Vec<Told> {
         let Some(by) = self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at) else {
             return Vec::new();
         };
         let (covered_by, until) = (by.event.clone(), by.ends_at);
         let mut told = Vec::new();
-        for place in 0..self.claims.len() {
-            if self.claims[place].is_over(now) {
-                self.claims[place].is_done = true;
-                let planned = self.claims[place].ends_at;
-                let details = [
-                    ("planned_end", json!(planned)),
-                    ("covered_by", json!(covered_by)),
-                    ("covered_until", json!(until)),
-                ];
-                told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
-            }
+        let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
+        let over: Vec<usize> = over.map(|(place, _)| place).take(COVERED_AT_ONCE).collect();
+        for place in over {
+            self.claims[place].is_done = true;
+            let planned = self.claims[place].ends_at;
+            let details =
+                [("planned_end", json!(planned)), ("covered_by", json!(covered_by)), ("covered_until", json!(until))];
+            told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
         }
         self.begin_anew(now);
         told
@@ -1255,11 +1284,13 @@ impl Window {
         let place = self.ending(now);
         let attempts = self.attempts + 1;
         // Requests that named the account otherwise cannot be found by what is told of this one.
-        let account = self.account_of(place).clone();
-        let others = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
-        let others =
-            others.map(|(other, _)| other).filter(|other| *other != place && *self.account_of(*other) != account);
-        let others: Vec<usize> = others.collect();
+        let mut others: Vec<usize> = Vec::new();
+        for (other, claim) in self.claims.iter().enumerate() {
+            let is_told = [place].iter().chain(&others).any(|told| self.account_of(*told) == self.account_of(other));
+            if claim.is_over(now) && !is_told && others.len() < MOST_OTHERS_TOLD {
+                others.push(other);
+            }
+        }
         for claim in &mut self.claims {
             claim.is_done |= claim.ends_at <= now;
         }
@@ -1600,12 +1631,12 @@ mod tests {
     #[test]
     fn requests_fold_where_they_overlap_and_not_over_a_gap() {
         let mut claims: Vec<_> = (0..MOST_CLAIMS as u64).map(|n| claim(n as u32, n * 1000, n * 1000 + 500)).collect();
-        claims[40].starts_at = at(39_200);
+        claims[20].starts_at = at(19_200);
         let mut window = window(scim(), claims);
         window.add(claim(99, 0, 70_000), at(1));
         let done: Vec<_> = window.claims.iter().filter(|claim| claim.is_done).map(|claim| claim.ends_at).collect();
-        assert_eq!(done, [at(39_500)]);
-        assert_eq!(window.claims[40].starts_at, at(39_000));
+        assert_eq!(done, [at(19_500)]);
+        assert_eq!(window.claims[20].starts_at, at(19_000));
     }
 
     #[test]
@@ -1694,12 +1725,97 @@ mod tests {
     fn the_requests_of_a_merged_window_go_on_in_the_older_one() {
         let mut older = window(scim(), vec![claim(1, 0, 100)]);
         let mut younger = Window { id: "x".to_owned(), ..window(scim(), vec![claim(2, 0, 300), claim(3, 0, 400)]) };
-        let told = younger.hand_over(&mut older, 1, at(10));
+        let told = younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
         assert_eq!((actions(&told), younger.is_closed(), older.claims.len()), (vec!["window.merged"], false, 2));
         assert_eq!(younger.due(at(10)), Due::Resolve, "the rest follows");
-        younger.hand_over(&mut older, 1, at(10));
+        younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
         assert_eq!((younger.is_closed(), younger.due_at(), older.due(at(100))), (true, None, Due::Covered));
         assert_eq!(older.ends_at(), Some(at(400)));
+    }
+
+    /// As many claims with sessions of their own.
+    fn many(count: usize, until: u64) -> Vec<Claim> {
+        let claim = |number: u32| Claim { session: Some(format!("s-{number}")), ..claim(number, 0, until) };
+        (0..count as u32).map(claim).collect()
+    }
+
+    #[test]
+    fn many_ends_at_once_are_covered_in_steps_and_all_of_them() {
+        let mut claims = many(60, 100);
+        claims.push(claim(99, 0, 900));
+        let mut window = window(scim(), claims);
+        let mut steps = Vec::new();
+        while window.due(at(200)) == Due::Covered {
+            assert_eq!(window.due_at(), Some(at(100)));
+            steps.push(window.cover(at(200)).len());
+        }
+        assert_eq!((steps, window.due(at(200))), (vec![20, 20, 20], Due::Later(at(900))));
+    }
+
+    #[test]
+    fn an_end_is_told_once_for_each_other_name_and_of_some_names_only() {
+        let mut claims = many(60, 100);
+        for (number, claim) in claims.iter_mut().enumerate() {
+            let name = format!("msp-{}", number % 3);
+            claim.account = Some(Party { name: Some(name), ..Party::default() });
+        }
+        let verified = |window: &mut Window| {
+            let told = window.disabled(&Disabled::Before, at(200));
+            told.iter().filter(|told| told.action == "revocation.verified").count()
+        };
+        assert_eq!(verified(&mut window(scim(), claims.clone())), 3);
+        for (number, claim) in claims.iter_mut().enumerate() {
+            claim.account = Some(Party { name: Some(format!("msp-{number}")), ..Party::default() });
+        }
+        assert_eq!(verified(&mut window(scim(), claims)), 1 + MOST_OTHERS_TOLD);
+    }
+
+    #[test]
+    fn requests_that_move_to_a_full_window_fold_there() {
+        let mut older = window(scim(), many(MOST_CLAIMS, 300));
+        older.claims[0].is_done = true;
+        older.claims[1].is_done = true;
+        let mut younger = Window { id: "x".to_owned(), ..window(scim(), many(MOST_CLAIMS, 400)) };
+        for (number, claim) in younger.claims.iter_mut().enumerate() {
+            claim.event = EventId::new(&format!("y-{number}")).unwrap();
+        }
+        // What the older one tells already keeps its claim.
+        let mut told =
+            vec![older.finding(UNRESOLVED, "high", "x", at(1), 1), older.finding(UNRESOLVED, "high", "x", at(1), 5)];
+        let events = |window: &Window, told: &[Told]| -> Vec<_> {
+            told.iter().map(|told| window.claims[told.claim].event.clone()).collect()
+        };
+        let before = events(&older, &told);
+        while !younger.is_closed() {
+            let moved = younger.hand_over(&mut older, &mut told, 8, at(10));
+            assert_eq!((moved.len(), &events(&older, &told)[..2]), (8, &before[..]));
+            for told in &told[2..] {
+                assert_eq!(json!(older.claims[told.claim].event), told.details["event"]);
+            }
+            let open = older.claims.iter().filter(|claim| !claim.is_done).count();
+            assert_eq!((open, told.len()), (MOST_CLAIMS, told.len().min(2 + 8)));
+            told.truncate(2);
+        }
+        assert_eq!(older.ends_at(), Some(at(400)));
+        // A window that was stored with more grows no further.
+        let mut older = window(scim(), many(64, 300));
+        let mut parted = window(scim(), many(2, 500));
+        let (_, folded) = parted.part(1, &mut older, &account("v"), at(10));
+        assert_eq!(actions(&folded), ["revocation.covered"]);
+        assert_eq!(older.claims.iter().filter(|claim| !claim.is_done).count(), 64);
+    }
+
+    #[test]
+    fn one_transaction_takes_the_end_of_many_sessions_by_their_source() {
+        let ended = |count: usize| {
+            let mut claims = many(count, 300);
+            claims.iter_mut().for_each(|claim| claim.ends_with_session = true);
+            let mut window = window(Directory::External, claims);
+            let told = window.end_with_source(|_| true, &Actor::system(), at(10), at(10)).len();
+            assert!(window.is_closed());
+            told
+        };
+        assert_eq!((ended(MOST_CLAIMS), ended(64)), (MOST_CLAIMS, 8));
     }
 
     #[test]

@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Requests whose names are looked up in one try.
 const REQUESTS: usize = 4;
 /// Requests that are moved to another window in one transaction.
-const MOVED: usize = 12;
+const MOVED: usize = 8;
 /// Applications of one window whose credentials are tried.
 const MOST_APPLICATIONS: usize = 10;
 
@@ -279,7 +279,7 @@ async fn part(
         }
     };
     let told = after.part(place, &mut other_after, &account, now);
-    trail.merge((stored, &after), (other.as_ref(), &other_after), (told, Vec::new()), &recorder()).await?;
+    trail.merge((stored, &after), (other.as_ref(), &other_after), told, &recorder()).await?;
     Ok(())
 }
 
@@ -318,23 +318,18 @@ pub async fn become_one(
     let mut other_after = other.window.clone();
     let by = recorder();
     if after.id < other_after.id {
-        let mut after = after;
-        let moved = other_after.hand_over(&mut after, MOVED, now);
+        let (mut after, mut told) = (after, told);
+        let moved = other_after.hand_over(&mut after, &mut told, MOVED, now);
         return trail.merge((other, &other_after), (Some(stored), &after), (moved, told), &by).await;
     }
     let mut after = after;
     if other_after.resolved.is_none() {
         other_after.take_over(after.resolved.clone());
     }
-    let moved = after.hand_over(&mut other_after, MOVED, now);
-    trail
-        .merge(
-            (stored, &after),
-            (Some(other), &other_after),
-            (told.into_iter().chain(moved).collect(), Vec::new()),
-            &by,
-        )
-        .await
+    let mut folded = Vec::new();
+    let moved = after.hand_over(&mut other_after, &mut folded, MOVED, now);
+    let told = told.into_iter().chain(moved).collect();
+    trail.merge((stored, &after), (Some(other), &other_after), (told, folded), &by).await
 }
 
 /// Moves what is left to the older window.
@@ -356,8 +351,9 @@ async fn move_on(
     match open {
         Some(older) => {
             let mut older_after = older.window.clone();
-            let moved = after.hand_over(&mut older_after, MOVED, now);
-            trail.merge((stored, &after), (Some(&older), &older_after), (moved, Vec::new()), &recorder()).await?;
+            let mut folded = Vec::new();
+            let moved = after.hand_over(&mut older_after, &mut folded, MOVED, now);
+            trail.merge((stored, &after), (Some(&older), &older_after), (moved, folded), &recorder()).await?;
             Ok(None)
         }
         // The rest stays here.

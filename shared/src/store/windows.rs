@@ -688,7 +688,9 @@ impl Trail<'_> {
         };
         let Some(party) = party else { return Ok(None) };
         let parts = [(keys::Part::Name, &party.name), (keys::Part::Id, &party.id), (keys::Part::Email, &party.email)];
-        let since = claim.starts_at.min(event.occurred_at);
+        // That the account was disabled before this request begins is the end of another one.
+        let since =
+            if action == "entra.account.disabled" { claim.starts_at } else { claim.starts_at.min(event.occurred_at) };
         let mut last: Option<EarlierEnd> = None;
         for (part, value) in parts {
             let Some(value) = value else { continue };
