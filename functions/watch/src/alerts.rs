@@ -34,7 +34,7 @@ use shared::{
     secrets::{Purpose, Secrets},
     store::{
         ReadError,
-        outbox::{GATHER, Lane, StoredAlert},
+        outbox::{GATHER, Lane, LaneAlerts, StoredAlert},
     },
 };
 use tokio::time::{Instant as Deadline, sleep_until};
@@ -241,11 +241,15 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
     let Some(mut lane) = store.take_lane(&lane, run, deadline(), hold).await? else { return Ok(summary) };
     let trail = store.trail(&lane.tenant, clock.now(), deadline()).await?;
     let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.channel);
-    let (mut failures, mut rest, mut is_empty) = (lane.failures, None, false);
+    let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
+    // How long alerts are left alone that go to the channel as it was: it may be gone, and holds up nothing that goes to the channel as it is.
+    let mut rest_of_past = None;
     while rest.is_none() && goes_on() {
         let waiting = trail.at(clock.now(), deadline()).waiting_alerts(&lane.channel).await?;
-        let Some(first) = waiting.first() else {
-            is_empty = true;
+        let LaneAlerts { waiting, is_index_empty } = waiting;
+        let is_passed_over = |it: &&StoredAlert| rest_of_past.is_some() && it.alert.as_it_was.is_some();
+        let Some(first) = waiting.iter().find(|it| !is_passed_over(it)) else {
+            has_ended = Some(is_index_empty);
             break;
         };
         let Some(channel) = first.alert.as_it_was.as_deref().or(channel) else {
@@ -283,7 +287,9 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
         match &sent {
             Ok(()) => {
                 summary.sent += told.len();
-                failures = 0;
+                if first.alert.as_it_was.is_none() {
+                    failures = 0;
+                }
             }
             Err(refusal) => {
                 summary.refused += told.len();
@@ -296,8 +302,12 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
                     tracing::error!(%error, "alert {id} to {channel} was given up: {error}{more}");
                 } else {
                     tracing::warn!(%error, "alert {id} to {channel} will be tried again: {error}{more}");
-                    failures += 1;
-                    rest = Some(refusal.pause(failures, chance::up_to));
+                    if first.alert.as_it_was.is_some() {
+                        rest_of_past = Some(refusal.pause(first.progress.attempts + 1, chance::up_to));
+                    } else {
+                        failures += 1;
+                        rest = Some(refusal.pause(failures, chance::up_to));
+                    }
                 }
             }
         }
@@ -305,12 +315,14 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
     let now = clock.now();
     let since = now.millis() - lane.woken_at.millis();
     let is_within = |time: Duration| since < i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    let due_at = match rest {
-        Some(pause) => now.plus(pause),
-        None if !is_empty => now,
-        None if is_within(INDEX_MOSTLY) => now.plus(INDEX_LAG),
-        None if is_within(INDEX_AT_MOST) => now.plus(INDEX_AT_MOST),
-        None => now.plus(IDLE),
+    let due_at = match (rest.or(rest_of_past), has_ended) {
+        (Some(pause), _) => now.plus(pause),
+        (None, None) => now,
+        // The index still names what has left, so it may not name yet what has come.
+        (None, Some(false)) => now.plus(INDEX_LAG),
+        (None, Some(true)) if is_within(INDEX_MOSTLY) => now.plus(INDEX_LAG),
+        (None, Some(true)) if is_within(INDEX_AT_MOST) => now.plus(INDEX_AT_MOST),
+        (None, Some(true)) => now.plus(IDLE),
     };
     let known = lane.woken_at;
     let leave = |lane: &mut Lane| {

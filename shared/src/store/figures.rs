@@ -174,6 +174,8 @@ impl Trail<'_> {
         let [pk, prefix] = keys::day_rows(&self.tenant, day);
         // Before the accesses: a row that changes from now on is counted by who changes it, and is left alone here.
         let mut stored = self.stored_rows(&pk, &prefix, &prefix).await?;
+        // Of a day that has none it is not said that they were wrong: they were lost, and are there again.
+        let was_empty = stored.is_empty();
         let (mut figures, mut after) = (Figures::default(), None);
         loop {
             let (page, next) = self.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
@@ -208,6 +210,9 @@ impl Trail<'_> {
             if let Some(change) = change {
                 corrected += usize::from(self.store.alone(change, self.deadline, &mut false).await?);
             }
+        }
+        if was_empty {
+            return Ok(0);
         }
         if corrected > 0 {
             tracing::error!("{corrected} rows of the figures of {key} of {} were wrong and are corrected", self.tenant);

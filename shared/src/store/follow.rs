@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -48,6 +48,8 @@ pub const LONG: Duration = Duration::from_secs(7 * 86_400);
 pub const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
 /// How long after a change a day's figures are counted again.
 const RECOUNT: Duration = Duration::from_secs(86_400);
+/// The same where they are computed anew from the first event on.
+const REBUILT: Duration = Duration::from_secs(60);
 /// How long after a change an access that many events tell of is computed.
 const SETTLED: Duration = Duration::from_secs(20);
 /// How long an index may be behind: then an access that has changed is looked at once more.
@@ -258,6 +260,17 @@ impl<'t> Follower<'t> {
         }
     }
 
+    /// What is kept. A rebuild computes anew what cannot be read, as if nothing were.
+    fn content<T: DeserializeOwned>(&self, kept: Option<&Projection>) -> Result<Option<T>, ReadError> {
+        match kept.map(Projection::read).transpose() {
+            Err(error @ ReadError::Damaged(_)) if self.is_silent => {
+                tracing::warn!(%error, "what is kept in {} is computed anew: {error}", self.trail.tenant);
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
     async fn follow(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
         let mut accesses: BTreeMap<Key, Vec<Recorded>> = BTreeMap::new();
         let mut findings: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
@@ -374,7 +387,7 @@ impl<'t> Follower<'t> {
         let Some(first) = told.map(|recorded| recorded.event.occurred_at).min() else { return Ok(()) };
         for _ in 0..TRIES {
             let before = self.trail.projection(Kind::Concern, FIRST).await?;
-            let known: Option<Instant> = before.as_ref().map(Projection::read).transpose()?;
+            let known: Option<Instant> = self.content(before.as_ref())?;
             if known.is_some_and(|known| known <= first) {
                 return Ok(());
             }
@@ -392,7 +405,7 @@ impl<'t> Follower<'t> {
         let (trail, key) = (self.trail, key.to_string());
         for _ in 0..TRIES {
             let Some(before) = trail.projection(Kind::Access, &key).await? else { return Ok(false) };
-            let mut access: Access = before.read()?;
+            let Some(mut access) = self.content::<Access>(Some(&before))? else { return Ok(false) };
             let steps = access.events.len().saturating_sub(access.uses as usize);
             let is_use = |recorded: &Recorded| accesses::is_use(&recorded.event);
             // What is decided, begins or ends is computed at once, unless so much did already.
@@ -427,7 +440,7 @@ impl<'t> Follower<'t> {
         let mut is_gathered = false;
         for _ in 0..TRIES {
             let before = trail.projection(Kind::Access, &text).await?;
-            let was: Option<Access> = before.as_ref().map(Projection::read).transpose()?;
+            let was: Option<Access> = self.content(before.as_ref())?;
             // Of one that is known, every event has come by here or will.
             if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
                 self.gather(key, &mut known).await?;
@@ -469,9 +482,11 @@ impl<'t> Follower<'t> {
             }
             let (places, mut due) = if is_double { Default::default() } else { self.places(&access, again).await? };
             let quiet = access.recorded_until.plus(INDEXED);
-            if !is_look && access.granted_at.is_some() && trail.now < quiet {
-                due = Some(due.map_or(quiet, |due| due.min(quiet)));
-            }
+            let quiet = Some(quiet).filter(|quiet| access.granted_at.is_some() && trail.now < *quiet);
+            // A look that somebody else has planned meanwhile is for what this one may not have seen.
+            let now = trail.store.clock.now();
+            let planned = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
+            due = [due, quiet, planned].into_iter().flatten().min();
             // Before it is kept: what it means for others must not be lost with whoever keeps it.
             let others = self.others(was.as_ref(), &access, has_moved, &known).await?;
             self.announce(was.as_ref(), &access, &others).await?;
@@ -729,7 +744,8 @@ impl<'t> Follower<'t> {
         let keys: Vec<String> = named.iter().map(|(key, _)| key.clone()).collect();
         let mut accesses: HashMap<String, Access> = HashMap::new();
         for projection in self.trail.projections(Kind::Access, &keys).await? {
-            accesses.insert(projection.key.clone(), projection.read()?);
+            let access = self.content(Some(&projection))?;
+            accesses.extend(access.map(|access| (projection.key, access)));
         }
         let covers = |access: &Access, event: &Event| access.is_account(event) && access.holds(event.occurred_at);
         let covered = named.into_iter().filter(|(key, event)| accesses.get(key).is_some_and(|it| covers(it, event)));
@@ -926,11 +942,13 @@ impl<'t> Follower<'t> {
     /// Puts down what is to be done for others, so that it is done by whoever comes next where this run ends before it is.
     async fn announce(&self, was: Option<&Access>, is: &Access, others: &Others) -> Result<(), ReadError> {
         let soon = self.trail.store.clock.now().plus(SOON);
-        if was != Some(is) {
+        // A rebuild mends rows of figures too.
+        if self.is_silent || was != Some(is) {
+            let wait = if self.is_silent { REBUILT } else { RECOUNT };
             let days: BTreeSet<i64> =
                 was.map(|was| was.at().day_number()).into_iter().chain([is.at().day_number()]).collect();
             for day in days {
-                self.trail.recount_day(day).await?;
+                self.trail.recount_day(day, wait).await?;
             }
         }
         let ids: Vec<String> = others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
@@ -981,10 +999,13 @@ impl<'t> Follower<'t> {
     async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
         for _ in 0..TRIES {
             let Some(before) = self.trail.projection(Kind::Access, key).await? else { return Ok(()) };
-            if before.due.is_some_and(|due| due <= soon) {
+            // One whose time has come is perhaps being looked at: it may have seen too little.
+            let now = self.trail.store.clock.now();
+            if before.due.is_some_and(|due| now < due && due <= soon) {
                 return Ok(());
             }
-            let access: Access = before.read()?;
+            // What a rebuild cannot read it computes anew.
+            let Some(access) = self.content::<Access>(Some(&before))? else { return Ok(()) };
             let expires_at = self.expiry_of(&access);
             let kept = Kept { key, content: &access, places: before.places().clone(), due: Some(soon), expires_at };
             if self.trail.keep(Kind::Access, Some(&before), kept).await? {
@@ -1216,7 +1237,7 @@ impl<'t> Follower<'t> {
             Some(key) => self.trail.projection(Kind::Access, &key.to_string()).await?,
             None => None,
         };
-        let named: Option<Access> = named.as_ref().map(Projection::read).transpose()?;
+        let named: Option<Access> = self.content(named.as_ref())?;
         let named = named.filter(|it| it.account.is_none() || it.is_account(event));
         let actor = accesses::party(&event.actor);
         // The usual case.
@@ -1274,7 +1295,7 @@ impl<'t> Follower<'t> {
         let keys: Vec<String> = log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
         let mut said = HashMap::new();
         for projection in self.trail.projections(Kind::Access, &keys).await? {
-            let log_on: Access = projection.read()?;
+            let Some(log_on) = self.content::<Access>(Some(&projection))? else { continue };
             said.insert(log_on.id.clone(), log_on.explained == Some(Explained::Access(access.id.clone())));
         }
         log_ons.retain(|it| {
@@ -1616,22 +1637,24 @@ impl<'t> Follower<'t> {
 
     /// A use is to be looked at again at a time.
     async fn put_off(&self, key: &str, due: Instant) -> Result<(), ReadError> {
-        let before = self.trail.projection(Kind::Concern, key).await?;
         let finding = checkpoint::finding_id(&self.trail.tenant, "use.outside_window", key);
-        let concern = match &before {
-            Some(before) => before.read()?,
-            None => Concern::about(finding),
-        };
-        let expires_at = Some(self.trail.now.plus(self.trail.settings.kept_at(self.trail.now)));
-        let due = before
-            .as_ref()
-            .and_then(|before| before.due)
-            .filter(|at| self.trail.now < *at && *at <= due)
-            .unwrap_or(due);
-        let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
-        let kept = Kept { key, content: &concern, places, due: Some(due), expires_at };
-        // Where somebody else was quicker, it has done the same or more.
-        self.trail.keep(Kind::Concern, before.as_ref(), kept).await.map(drop)
+        for _ in 0..TRIES {
+            let before = self.trail.projection(Kind::Concern, key).await?;
+            let concern = match &before {
+                Some(before) => before.read()?,
+                None => Concern::about(finding.clone()),
+            };
+            let expires_at = Some(self.trail.now.plus(self.trail.settings.kept_at(self.trail.now)));
+            let now = self.trail.store.clock.now();
+            let planned = before.as_ref().and_then(|before| before.due);
+            let due = planned.filter(|at| now < *at && *at <= due).unwrap_or(due);
+            let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
+            let kept = Kept { key, content: &concern, places, due: Some(due), expires_at };
+            if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
     }
 
     /// Computes a finding anew from its events.
@@ -1645,7 +1668,7 @@ impl<'t> Follower<'t> {
         self.read_index(index, always(), &mut known, is_its_own).await?;
         for _ in 0..TRIES {
             let before = trail.projection(Kind::Finding, id).await?;
-            let was: Option<Finding> = before.as_ref().map(Projection::read).transpose()?;
+            let was: Option<Finding> = self.content(before.as_ref())?;
             self.read_all(was.iter().flat_map(|was| &was.events), &mut known).await?;
             let Some(finding) = Finding::of(id, known.values().cloned().collect()) else { return Ok(None) };
             let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
@@ -1846,16 +1869,17 @@ fn always() -> Range {
 
 impl Trail<'_> {
     /// A day's figures are to be counted again in a while.
-    async fn recount_day(&self, day: i64) -> Result<(), ReadError> {
+    async fn recount_day(&self, day: i64, wait: Duration) -> Result<(), ReadError> {
         let key = Instant::of_day(day).to_string()[..10].to_owned();
         for _ in 0..TRIES {
             let (now, before) = (self.store.clock.now(), self.projection(Kind::Day, &key).await?);
+            let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
             // Nobody counts them before that, whatever two of our clocks say.
-            if before.as_ref().and_then(|before| before.due).is_some_and(|due| due > now.plus(SOON)) {
+            if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
                 return Ok(());
             }
             let expires_at = Some(now.plus(self.settings.kept_at(now)));
-            let due = Some(now.plus(RECOUNT));
+            let due = Some(now.plus(wait));
             let kept = Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
             if self.keep(Kind::Day, before.as_ref(), kept).await? {
                 return Ok(());

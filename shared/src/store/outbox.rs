@@ -39,6 +39,15 @@ pub struct StoredAlert {
     generation: u64,
 }
 
+/// The first alerts of a channel's queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneAlerts {
+    /// Those that wait, in the order they were queued.
+    pub waiting: Vec<StoredAlert>,
+    /// Whether the index named nothing that has left already.
+    pub is_index_empty: bool,
+}
+
 /// The queue of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lane {
@@ -272,7 +281,7 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn waiting_alerts(&self, channel: &str) -> Result<Vec<StoredAlert>, ReadError> {
+    pub async fn waiting_alerts(&self, channel: &str) -> Result<LaneAlerts, ReadError> {
         let queue = keys::alerts_to(&self.tenant, channel);
         let ever = Instant::from_millis(253_402_300_799_999);
         let page = self.store.due_page(&queue, ever, Some(ALERTS), None, self.deadline).await?;
@@ -282,22 +291,23 @@ impl Trail<'_> {
             Some(HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), sk)]))
         };
         let keys: Vec<_> = page.items.into_iter().filter_map(key).collect();
+        let named = keys.len();
         if keys.is_empty() {
-            return Ok(Vec::new());
+            return Ok(LaneAlerts { waiting: Vec::new(), is_index_empty: true });
         }
         // The index may show what has left already; the table does not.
         let items = self.store.items(&self.store.state, keys, self.deadline).await?;
-        let mut waiting = Vec::with_capacity(items.len());
+        let (mut waiting, mut left) = (Vec::with_capacity(items.len()), named - items.len().min(named));
         for item in items {
             match StoredAlert::of(item) {
                 Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
-                Ok(_) => {}
+                Ok(_) => left += 1,
                 // One that cannot be read must not hold up the others.
                 Err(error) => tracing::error!(%error, "an alert of {} cannot be read: {error}", self.tenant),
             }
         }
         waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
-        Ok(waiting)
+        Ok(LaneAlerts { waiting, is_index_empty: left == 0 })
     }
 
     /// The alert of that id.

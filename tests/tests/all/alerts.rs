@@ -341,6 +341,24 @@ async fn a_hundred_findings_of_one_request_are_a_few_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_its_place() {
+    let world = World::start().await;
+    world.reply("a", std::iter::repeat_n(Reply::status(503), 100));
+    world.configure(json!([channel("a", "slack")])).await;
+    let mut replaced = channel("a", "slack");
+    replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
+    world.configure(json!([replaced])).await;
+    // The old one is told that it was replaced, for as long as it does not take that.
+    until("the old one was tried", async || (!world.received("a").is_empty()).then_some(())).await;
+    for count in 1..=3 {
+        let id = world.tested("a").await;
+        let sent = world.until_state(&id, "sent").await;
+        assert_eq!((&sent["attempts"], world.received("b").len()), (&json!(1), count));
+    }
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_that_overlap_send_each_alert_once() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;

@@ -670,9 +670,12 @@ async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let table = stack.running.table("StateTable").unwrap();
     let [pk, sk] = ["access#acme", "s:a"].map(|key| AttributeValue::S(key.to_owned()));
-    let change = client.update_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone());
-    let change = change.update_expression("SET content = :content");
-    change.expression_attribute_values(":content", AttributeValue::S("{".to_owned())).send().await.unwrap();
+    let damage = async || {
+        let change = client.update_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone());
+        let change = change.update_expression("SET content = :content");
+        change.expression_attribute_values(":content", AttributeValue::S("{".to_owned())).send().await.unwrap();
+    };
+    damage().await;
     told(&stack, "acme", &[step("a", "approved", 800), step("b", "created", 800)]).await;
     let later = async || state(&stack).await.into_iter().any(|item| item["pk"].as_s().unwrap() == "later#acme");
     until("it is put off", async || later().await.then_some(())).await;
@@ -683,10 +686,18 @@ async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
         item.item.map(drop)
     })
     .await;
-    client.delete_item().table_name(table).key("pk", pk).key("sk", sk).send().await.unwrap();
+    client.delete_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone()).send().await.unwrap();
     pass(&stack, 3700).await;
     access(&stack, &reader, "a", 2).await;
     assert!(!later().await, "what was followed is put off no more");
+    // A rebuild mends it, and has the figures counted anew.
+    damage().await;
+    assert_eq!(stack.call(&stack.admin("acme"), "/v1/projections/rebuild").await.status, 202);
+    until("it can be read", async || stack.get(&reader, "/v1/reports/access").await.body.get("rows").map(drop)).await;
+    access(&stack, &reader, "a", 2).await;
+    pass(&stack, 120).await;
+    let demand = stack.get(&reader, "/v1/reports/demand").await;
+    assert_eq!(demand.body["rows"][0]["requests"], 2, "{}", demand.text);
     stack.stop().await;
 }
 
