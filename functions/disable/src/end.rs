@@ -187,6 +187,16 @@ pub async fn panicked(function: &Disable, trail: &Trail<'_>, run: &str, window: 
     }
 }
 
+/// Whether another window is about the account, of these names, of a window that is about to end.
+fn is_its_own(own: &Window, other: &Window, account: &Account, names: &[String]) -> bool {
+    let is_of_account = match (&other.merged_into, &other.resolved) {
+        (Some(older), _) if *older == own.id => true,
+        (_, Some(resolved)) => resolved.id == account.id,
+        (_, None) => names.contains(&other.key()),
+    };
+    other.id != own.id && other.directory_key == own.directory_key && is_of_account
+}
+
 fn noted(done: Option<Stored>, is_overdue: bool) -> Outcome {
     done.map_or(Outcome::Passed, |_| Outcome::Noted { is_overdue })
 }
@@ -237,16 +247,12 @@ impl Held<'_> {
         self.is_off(connection, &account).await
     }
 
-    /// Other open windows that are about this account, though the directory could not be asked about them yet: their requests count before it is turned
-    /// off.
+    /// Other open windows that are about this account: the directory could not be asked about them yet, or only some of their requests have moved.
+    /// All of these count before it is turned off.
     async fn join_others(&mut self, account: &Account) -> Result<(), Stop> {
         let (now, names) = (self.now(), account.names());
         for other in self.trail().open_windows_called(&names).await? {
-            let is_its_own = other.window.id != self.stored.window.id
-                && other.window.directory_key == self.stored.window.directory_key
-                && other.window.resolved.is_none()
-                && names.contains(&other.window.key());
-            if is_its_own {
+            if is_its_own(&self.stored.window, &other.window, account, &names) {
                 let own = (&self.stored, self.stored.window.clone(), Vec::new());
                 resolve::become_one(&self.trail(), own, &other, now).await?;
                 return Err(Stop::Lost);
@@ -366,4 +372,43 @@ pub fn pause_up_to(most: Duration, attempts: u32, failure: &Failure) -> Duration
     let longest = if failure.is_refusal { LONGEST_PAUSE } else { longest };
     let pause = longest / 2 + chance::up_to(longest / 2);
     failure.retry_after.map_or(pause, |asked| asked.max(pause))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{application::Directory, event::Party};
+
+    use super::*;
+
+    #[test]
+    fn a_window_some_of_whose_requests_have_moved_is_still_about_the_account() {
+        let account = |id: &str| Account {
+            id: id.to_owned(),
+            name: "msp".to_owned(),
+            mail: None,
+            other_names: Vec::new(),
+            is_enabled: true,
+            is_foreign: false,
+        };
+        let window = |id: &str, resolved: Option<&str>, merged_into: Option<&str>| {
+            let named = Party { name: Some("msp".to_owned()), ..Party::default() };
+            let resolved = resolved.map(|id| account(id).resolved(Instant::from_millis(0)));
+            let window = Window::new(id.to_owned(), "d".to_owned(), Directory::External, None, named);
+            Window { resolved, merged_into: merged_into.map(str::to_owned), ..window }
+        };
+        let (own, one) = (window("a", Some("u"), None), account("u"));
+        let elsewhere = Window { directory_key: "e".to_owned(), ..window("b", Some("u"), None) };
+        for (other, expected) in [
+            (window("b", Some("u"), Some("a")), true),
+            (window("b", Some("u"), Some("gone")), true),
+            (window("b", Some("u"), None), true),
+            (window("b", None, Some("a")), true),
+            (window("b", None, None), true),
+            (window("b", Some("v"), None), false),
+            (elsewhere, false),
+            (own.clone(), false),
+        ] {
+            assert_eq!(is_its_own(&own, &other, &one, &one.names()), expected, "{other:?}");
+        }
+    }
 }

@@ -48,7 +48,7 @@ struct Found {
 }
 
 impl Applications {
-    /// Those of a window. One that was deleted, or moved to another directory, counts as it was when the window was opened, but only where there is
+    /// Those of a window. One that was deleted, cannot be read, or moved to another directory, counts as it was when the window was opened, but only where there is
     /// no other.
     pub async fn of(trail: &Trail<'_>, window: &Window) -> Result<Self, ReadError> {
         let opener = window.application.as_ref().map(|application| application.id.as_str());
@@ -60,9 +60,17 @@ impl Applications {
         }
         let mut applications = Self { directories: Vec::new(), patterns: Vec::new() };
         for id in ids {
-            let document = trail.document(Kind::Application, id).await?;
-            let Some(application) = document.map(|it| it.read::<Application>()).transpose()?.flatten() else {
-                continue;
+            let read = trail.document(Kind::Application, id).await;
+            let read = read.and_then(|it| Ok(it.map(|it| it.read::<Application>()).transpose()?.flatten()));
+            let application = match read {
+                Ok(Some(application)) => application,
+                Ok(None) => continue,
+                // No window may wait until somebody mends it.
+                Err(ReadError::Damaged(error)) => {
+                    tracing::error!(%error, "the application {id} of {} cannot be read: {error}", trail.tenant);
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             if application.directory.key().as_ref() == Some(&window.directory_key) {
                 applications.patterns.extend(application.accounts);
@@ -308,6 +316,16 @@ pub async fn is_replaced(
     adopt(function, trail, stored, found).await.map(|_| Ok(true))
 }
 
+/// Moves more of the requests of a window that has begun to give them up. No directory is asked.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn go_on_merging(function: &Disable, trail: &Trail<'_>, stored: Stored) -> Result<Outcome, ReadError> {
+    let Some(older) = &stored.window.merged_into else { return Ok(Outcome::Passed) };
+    move_on(function, trail, &stored, older).await?;
+    Ok(Outcome::Noted { is_overdue: false })
+}
+
 /// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
 pub async fn become_one(
     trail: &Trail<'_>,
@@ -317,7 +335,8 @@ pub async fn become_one(
 ) -> Result<bool, ReadError> {
     let mut other_after = other.window.clone();
     let by = recorder();
-    if after.id < other_after.id {
+    // One that gives up its requests already takes none.
+    if after.id < other_after.id || other_after.merged_into.is_some() {
         let (mut after, mut told) = (after, told);
         let moved = other_after.hand_over(&mut after, &mut told, MOVED, now);
         return trail.merge((other, &other_after), (Some(stored), &after), (moved, told), &by).await;

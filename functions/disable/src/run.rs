@@ -53,6 +53,8 @@ const WAITING: usize = 2000;
 const RESOLVES: &str = " resolves";
 /// What is added to a lane's and a window's name for what the trail alone has to tell.
 const TELLS: &str = " tells";
+/// The same for requests that move on to another window. No directory is asked about them, so they wait for none.
+const MOVES: &str = " moves";
 
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -164,7 +166,9 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
         if work.is_empty() && (!goes_on || !ends_soon) {
             break;
         }
-        let wakes_at = wakes_at(&lanes, store.clock().now(), looks_at, is_looking).min(until.max(Deadline::now()));
+        // Where nothing ends soon there is no next look, only what is under way.
+        let next_look = (ends_soon && !is_looking).then_some(looks_at);
+        let wakes_at = wakes_at(&lanes, store.clock().now(), next_look).min(until.max(Deadline::now()));
         let done = tokio::select! {
             Some(done) = work.next(), if !work.is_empty() => done,
             () = tokio::time::sleep_until(wakes_at), if goes_on => continue,
@@ -214,17 +218,21 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
             }
             Done::Ordered(order, done) => {
                 ordered.remove(&format!("{} {}", order.tenant, order.id));
-                if let Err(error) = done {
-                    let DueOrder { tenant, id, .. } = &order;
-                    tracing::warn!(%error, "the order {id} of {tenant} was not carried out, the next run goes on: {error}");
+                match done {
+                    // What it ended is due, and it may stand in the queue again.
+                    Ok(()) => looks_at = Deadline::now(),
+                    // It stands in the queue still: the next look, and no earlier one, takes it up again.
+                    Err(error) => {
+                        let DueOrder { tenant, id, .. } = &order;
+                        tracing::warn!(%error, "the order {id} of {tenant} was not carried out, it is gone on with later: {error}");
+                        looks_at = looks_at.max(Deadline::now() + LOOKS);
+                    }
                 }
-                // What it ended is due, and it may stand in the queue again.
-                looks_at = Deadline::now();
                 ends_soon = true;
             }
             Done::Ended { lane, id, outcome } => {
                 known.remove(&id);
-                let id = id.trim_end_matches(TELLS).trim_end_matches(RESOLVES).to_owned();
+                let id = [TELLS, RESOLVES, MOVES].iter().find_map(|it| id.strip_suffix(it)).unwrap_or(&id).to_owned();
                 let now = store.clock().now();
                 if let Some(lane) = lanes.get_mut(&lane) {
                     lane.at_work -= 1;
@@ -283,9 +291,12 @@ async fn end_one<'f>(
             // Whatever a directory answers, it must not end what is done for others.
             let window = stored.window.id.clone();
             let done = async {
-                match id.ends_with(RESOLVES) {
-                    true => resolve::resolve(function, &trail, stored).await,
-                    false => end::end(function, &trail, &run, stored).await,
+                if id.ends_with(RESOLVES) {
+                    resolve::resolve(function, &trail, stored).await
+                } else if id.ends_with(MOVES) {
+                    resolve::go_on_merging(function, &trail, stored).await
+                } else {
+                    end::end(function, &trail, &run, stored).await
                 }
             };
             match AssertUnwindSafe(done).catch_unwind().await {
@@ -315,7 +326,7 @@ async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
 }
 
 /// When there is something to do, if nothing that is under way is done before.
-fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, looks_at: Deadline, is_looking: bool) -> Deadline {
+fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, next_look: Option<Deadline>) -> Deadline {
     let next = lanes.values().filter(|lane| lane.at_work < lane.width).filter_map(|lane| {
         let due_at = lane.waiting.front()?.due_at;
         Some(lane.rests_until.map_or(due_at, |until| until.max(due_at)))
@@ -323,7 +334,7 @@ fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, looks_at: Deadline, is
     // A millisecond more than what is left of the current one.
     let wait = next.min().map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));
     let next = wait.map(|wait| Deadline::now() + wait.max(Duration::from_millis(1)));
-    let looks_at = if is_looking { Deadline::now() + READING } else { looks_at };
+    let looks_at = next_look.unwrap_or_else(|| Deadline::now() + READING);
     next.map_or(looks_at, |next| next.min(looks_at))
 }
 
@@ -389,6 +400,9 @@ fn enqueue(
     let Some(due_at) = stored.window.due_at() else { return false };
     // What the trail alone has to tell needs no directory, and waits for none.
     let (key, id) = match stored.window.due(now.max(due_at)) {
+        Due::Disable | Due::Resolve if stored.window.merged_into.is_some() => {
+            (format!("{tenant}{MOVES}"), format!("{}{MOVES}", stored.window.id))
+        }
         Due::Disable | Due::Later(_) | Due::Nothing => (lane_of(&tenant, &stored), stored.window.id.clone()),
         Due::Resolve => (format!("{}{RESOLVES}", lane_of(&tenant, &stored)), format!("{}{RESOLVES}", stored.window.id)),
         Due::Covered | Due::Overdue | Due::Confirmation(_) => {
@@ -475,5 +489,18 @@ impl Summary {
                 tracing::warn!(window = id, %error, "window {id}: the storage failed: {error}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_will_not_be_is_not_waited_for() {
+        let (lanes, now) = (BTreeMap::new(), Instant::from_millis(0));
+        let past = Deadline::now();
+        assert_eq!(wakes_at(&lanes, now, Some(past)), past);
+        assert!(wakes_at(&lanes, now, None) > past + READING / 2, "what is under way is waited for");
     }
 }

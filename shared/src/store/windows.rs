@@ -310,7 +310,15 @@ impl Trail<'_> {
         let ids: Vec<String> = ids.into_iter().collect();
         for chunk in ids.chunks(OF_A_LIST) {
             let trail = &self.at(self.store.clock.now(), Deadline::now() + FOR_A_CHUNK);
-            let unlisted = trail.open_among(chunk.to_vec()).await?.into_iter().filter(|it| !it.is_listed);
+            // One that cannot be read must not hold up the others. Whoever mends it makes a step of it.
+            let readable = trail.windows_by_id(chunk).await?.into_iter().filter_map(|it| match it {
+                Ok(window) => Some(window),
+                Err(error) => {
+                    tracing::error!(%error, "an open window of {} cannot be listed: {error}", self.tenant);
+                    None
+                }
+            });
+            let unlisted = readable.filter(|it| !it.window.is_closed() && !it.is_listed);
             // Where somebody else makes a step of it meanwhile, that step lists it.
             stream::iter(unlisted)
                 .map(|it| async move { trail.advance(&it, it.window.clone(), Vec::new(), by).await.map(drop) })

@@ -654,6 +654,58 @@ async fn what_was_configured_wrong_can_be_put_right_for_open_windows() {
 
 /// 1,500 writes at once, then 10 a second, whoever takes them: Microsoft's own limits are 3,000 in 150 s for an app in a tenant.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_window_ends_though_its_application_cannot_be_read_any_more() {
+    let directory = Directory::start().await;
+    let account = directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let window = world.ask("r-1", "msp-1", lasting("PT3S")).await;
+    let damage = "UPDATE STATE SET content = ? WHERE pk = ? AND sk = ?";
+    statement(&world.stack, damage, &["{\"name\": 1}", "application#acme", "app"]).await;
+    world.until_state(&window["id"], "closed").await;
+    assert_eq!(directory.is_enabled(&account), Some(false));
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_for_later() {
+    let directory = Directory::start().await;
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    for account in ["msp-1", "msp-2"] {
+        directory.add(account);
+    }
+    let first = world.ask("r-1", "msp-1", json!({})).await;
+    let given_at = shared::instant::Instant::now();
+    let store = tests::store(&world.stack);
+    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+    let trail = async || store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
+    // What is recorded until then may have been under way when the order was given.
+    tokio::time::sleep(trail().await.feed_lag() + Duration::from_millis(100)).await;
+    let second = world.ask("r-2", "msp-2", json!({})).await;
+    let trail = trail().await;
+    let scope = shared::order::OrderScope::Application("app".to_owned());
+    let meaning = shared::store::orders::Meaning::of(&scope).unwrap();
+    let order = shared::order::EndOrder {
+        id: "deleted".to_owned(),
+        scope,
+        reason: "deleted".to_owned(),
+        actor: shared::event::Actor::system(),
+        recorded_by: shared::event::RecordedBy { sub: "test".to_owned(), client_id: None },
+        created_at: given_at,
+        count: None,
+    };
+    // Others may make steps of the windows meanwhile.
+    let page = trail.open_page(&trail.live_windows(true, true), None).await.unwrap();
+    assert_eq!(trail.end_windows(&order, &meaning, &page.windows).await.unwrap(), 1);
+    let ended = world.search("action eq \"window.ended\"").await;
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    assert_eq!(ended[0]["details"]["order"], "deleted");
+    assert_eq!(world.window(&second["id"]).await["state"], "open");
+    assert_ne!(world.window(&first["id"]).await["ends_at"], first["ends_at"]);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_graph_may_be_asked_is_shared_by_all_runs() {
     use shared::instant::{Clock, Instant};
     use std::sync::{
@@ -849,6 +901,19 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
     expected.sort_by(|a, b| b.cmp(a));
     assert_eq!(world.listed("state=open").await, expected);
     assert_eq!(world.listed("state=overdue").await, Vec::<String>::new());
+    // One of them cannot be read.
+    statement(
+        &world.stack,
+        "INSERT INTO STATE VALUE {'pk': ?, 'sk': ?, 'content': ?}",
+        &["window#acme", "0000", "damaged"],
+    )
+    .await;
+    statement(
+        &world.stack,
+        "INSERT INTO STATE VALUE {'pk': ?, 'sk': ?, 'window': ?}",
+        &["window_open#acme", "msp-0", "0000"],
+    )
+    .await;
     // They change and close as others do.
     let end = format!("/v1/windows/{}/end", ids[0]);
     assert_eq!(world.stack.post(&world.admin, &end, &json!({"reason": "done"})).await.status, 200);
