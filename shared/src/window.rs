@@ -838,18 +838,19 @@ impl Window {
         self.overdue_end = None;
     }
 
-    /// Lets its last claim go on until `ends_at`. There is nothing to tell where it ends then already.
+    /// Lets the last of the claims that `which` says go on until `ends_at`. There is nothing to tell where it ends then already.
     ///
     /// # Errors
-    /// It has ended, or may not.
+    /// They have ended, or may not.
     pub fn extend(
         &mut self,
+        which: impl Fn(&Claim) -> bool,
         ends_at: Instant,
         by: Actor,
         reason: String,
         now: Instant,
     ) -> Result<Option<Told>, NotExtended> {
-        let Some(place) = self.last_claim(now) else {
+        let Some(place) = self.last_claim(which, now) else {
             let detail = "the window has ended; a new request opens another";
             return Err(NotExtended::Ended(detail.to_owned()));
         };
@@ -876,15 +877,15 @@ impl Window {
         Ok(Some(self.told("window.extended", by, now, place, Some(reason), details)))
     }
 
-    /// Of the claims that have not ended, the one that ends last, by its place.
-    fn last_claim(&self, now: Instant) -> Option<usize> {
+    /// Of the claims that `which` says and that have not ended, the one that ends last, by its place.
+    fn last_claim(&self, which: impl Fn(&Claim) -> bool, now: Instant) -> Option<usize> {
         let open = self.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done && now < claim.ends_at);
-        open.max_by_key(|(_, claim)| claim.ends_at).map(|(place, _)| place)
+        open.filter(|(_, claim)| which(claim)).max_by_key(|(_, claim)| claim.ends_at).map(|(place, _)| place)
     }
 
-    /// When its last claim would end if it lasted so long.
-    pub fn lasting(&self, length: Duration, now: Instant) -> Instant {
-        self.last_claim(now).map_or(now, |place| self.claims[place].starts_at).plus(length)
+    /// When the last of the claims that `which` says would end if it lasted so long.
+    pub fn lasting(&self, which: impl Fn(&Claim) -> bool, length: Duration, now: Instant) -> Instant {
+        self.last_claim(which, now).map_or(now, |place| self.claims[place].starts_at).plus(length)
     }
 
     /// Ends the claims that `which` says, now. The account is still to be disabled, but for claims that end with their session.
@@ -1179,7 +1180,7 @@ impl Window {
 
     /// The request that what is told now belongs to: the one that ends last.
     fn current(&self, now: Instant) -> usize {
-        self.last_claim(now).unwrap_or_else(|| self.ending(now))
+        self.last_claim(|_| true, now).unwrap_or_else(|| self.ending(now))
     }
 
     fn close(&mut self, at: Instant, planned: Instant) {
@@ -1646,7 +1647,9 @@ mod tests {
         assert_eq!((window.state(at(101)), window.due_at()), ("claimed", Some(at(130))));
         window.add(claim(2, 101, 900), at(101));
         assert_eq!((window.state(at(101)), window.due(at(101))), ("open", Due::Covered));
-        let to = |seconds, window: &mut Window| window.extend(at(seconds), Actor::system(), "x".to_owned(), at(200));
+        let to = |seconds, window: &mut Window| {
+            window.extend(|_| true, at(seconds), Actor::system(), "x".to_owned(), at(200))
+        };
         assert!(matches!(to(1000, &mut window), Ok(Some(_))));
         assert_eq!(to(1000, &mut window), Ok(None));
         assert!(matches!(to(1102, &mut window), Err(NotExtended::Wrong(_))));

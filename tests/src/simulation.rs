@@ -906,7 +906,12 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
         Ok(match extend {
             true => {
                 let to = window.ends_at().unwrap_or(now).plus(Duration::from_secs(more));
-                window.extend(to, Actor::system(), "longer".to_owned(), now).ok().flatten().into_iter().collect()
+                window
+                    .extend(|_| true, to, Actor::system(), "longer".to_owned(), now)
+                    .ok()
+                    .flatten()
+                    .into_iter()
+                    .collect()
             }
             false => window.end(|_| true, &Actor::system(), Some("done"), now),
         })

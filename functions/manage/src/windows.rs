@@ -14,7 +14,7 @@ use shared::{
     problem::Problem,
     store::{Trail, orders::Meaning},
     sweep::Sweep,
-    window::{NotExtended, Told, Window},
+    window::{Claim, NotExtended, Told, Window},
 };
 use tokio::time::Instant as Deadline;
 
@@ -23,7 +23,24 @@ const COUNTING: Duration = Duration::from_secs(8);
 /// Requests of a window that are closed in one transaction.
 const CLOSED_AT_ONCE: usize = 20;
 
-/// `POST /v1/windows/{id}/extend`: lets it end later.
+/// The requests that a caller means.
+enum Meant {
+    /// All of the window.
+    All,
+    /// Of those of an older window of the same account, the ones that came from the window that the caller names.
+    Moved(HashSet<EventId>),
+}
+
+impl Meant {
+    fn is(&self, claim: &Claim) -> bool {
+        match self {
+            Self::All => true,
+            Self::Moved(events) => events.contains(&claim.event),
+        }
+    }
+}
+
+/// `POST /v1/windows/{id}/extend`: lets it end later. Requests that moved to an older window of the same account are extended there.
 ///
 /// # Errors
 /// 404; 409 where it has ended; 422 for what is wrong with the request, or where the application does not allow it; 503.
@@ -36,14 +53,25 @@ pub async fn extend(
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
     let Extension { until, reason, actor } = Extension::read(&api::json_body(request)?).map_err(invalid)?;
     let actor = caller.acting_as(actor)?;
-    let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
+    // The window where it is done: the requests of one that has begun to give them up are in two.
+    let mut extended_in: Option<String> = None;
+    let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
         let now = trail.now;
+        if extended_in.as_ref().is_some_and(|id| *id != window.id) {
+            return Ok(Vec::new());
+        }
+        extended_in = None;
+        let is_meant = |claim: &Claim| meant.is(claim);
         let (ends_at, pointer) = match &until {
             Until::At(at) => (*at, "/ends_at"),
-            Until::FromStart(length) => (window.lasting(length.duration(), now), "/duration"),
+            Until::FromStart(length) => (window.lasting(is_meant, length.duration(), now), "/duration"),
         };
-        match window.extend(ends_at, actor.clone(), reason.clone(), now) {
-            Ok(told) => Ok(told.into_iter().collect()),
+        match window.extend(is_meant, ends_at, actor.clone(), reason.clone(), now) {
+            Ok(told) => {
+                extended_in = Some(window.id.clone());
+                Ok(told.into_iter().collect())
+            }
+            Err(NotExtended::Ended(_)) if window.merged_into.is_some() => Ok(Vec::new()),
             Err(NotExtended::Ended(detail)) => Err(Problem::conflict(detail, Vec::new())),
             Err(NotExtended::Wrong(detail)) => Err(invalid(vec![FieldError::new(pointer, detail)])),
         }
@@ -51,7 +79,8 @@ pub async fn extend(
     change(trail, request, caller, sweep, decide).await
 }
 
-/// `POST /v1/windows/{id}/end`: ends it now, for everybody who asked for its account.
+/// `POST /v1/windows/{id}/end`: ends it now, for everybody who asked for its account in it. Requests that moved to an older window of the same
+/// account end there; what others asked for in that one stays.
 ///
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503.
@@ -64,13 +93,14 @@ pub async fn end(
     let order = Ending::read(&api::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
     let actor = caller.acting_as(actor)?;
-    let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
-        Ok(window.end(|_| true, &actor, Some(&reason), trail.now))
+    let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
+        Ok(window.end(|claim| meant.is(claim), &actor, Some(&reason), trail.now))
     };
     change(trail, request, caller, sweep, decide).await
 }
 
-/// `POST /v1/windows/{id}/close`: a person says that the account is disabled. The window is closed without proof, which is a finding.
+/// `POST /v1/windows/{id}/close`: a person says that the account is disabled. The window is closed without proof, which is a finding; and so is
+/// the older window of the same account that took over its requests.
 ///
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503, also where some of its requests are still open.
@@ -87,27 +117,50 @@ pub async fn close(
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
         Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, trail.now))
     };
+    let (mut id, mut seen) = (id.to_owned(), HashSet::new());
     // More requests than one transaction takes are closed in several.
     loop {
-        let window = trail.change_window(id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
+        let window = trail.change_window(&id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
         if window.is_closed() {
-            return Ok(api::json(200, &window.answered(trail.now)));
+            seen.insert(id);
+            match next(&window, &seen) {
+                Some(older) => id = older,
+                None => return Ok(api::json(200, &window.answered(trail.now))),
+            }
         }
     }
 }
 
-/// Changes the window that the request's address names, and answers it.
+/// The window that took over the requests of this one, unless it was seen.
+fn next(window: &Window, seen: &HashSet<String>) -> Option<String> {
+    window.merged_into.clone().filter(|older| !seen.contains(older))
+}
+
+/// Changes the window that the request's address names, and those that took over its requests. It answers the one that has them now.
 async fn change(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
-    decide: impl FnMut(&mut Window) -> Result<Vec<Told>, Problem>,
+    mut decide: impl FnMut(&mut Window, &Meant) -> Result<Vec<Told>, Problem>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let id = api::configured_id(request).map_err(|_| missing())?;
-    let window = trail.change_window(id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
-    sweep.wake_for(std::slice::from_ref(&window), trail.now).await;
+    let mut id = api::configured_id(request).map_err(|_| missing())?.to_owned();
+    let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
+    let window = loop {
+        let change = |window: &mut Window| decide(window, &meant);
+        let window = trail.change_window(&id, &caller.recorded_by(), change).await?.ok_or_else(missing)?;
+        if let Meant::All = meant {
+            meant = Meant::Moved(window.claims.iter().map(|claim| claim.event.clone()).collect());
+        }
+        seen.insert(id);
+        changed.push(window.clone());
+        match next(&window, &seen) {
+            Some(older) => id = older,
+            None => break window,
+        }
+    };
+    sweep.wake_for(&changed, trail.now).await;
     Ok(api::json(200, &window.answered(trail.now)))
 }
 

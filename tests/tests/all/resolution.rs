@@ -414,3 +414,49 @@ async fn a_window_that_an_earlier_version_opened_ends_too() {
     assert_eq!(open.items(), [], "nothing says any more that it is open");
     world.stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_a_window_whose_requests_moved_is_done_where_they_are() {
+    let (world, directory) = with_scim().await;
+    world.configure(scim(&format!("{}/scim", directory.url)), json!({"accounts": ["msp*", "u-*"]})).await;
+    let account = directory.add("msp-1");
+    let asked = [
+        ("r-1", world.ask("r-1", "msp-1", json!({})).await),
+        ("r-2", world.ask("r-2", "", named(json!({"id": account}))).await),
+    ];
+    let (moved, older) = until("they are one", async || {
+        for (event, window) in &asked {
+            let window = world.window(&window["id"]).await;
+            if window["merged_into"].is_string() && window["state"] == "closed" {
+                return Some(((*event, window["id"].clone()), window["merged_into"].clone()));
+            }
+        }
+        None
+    })
+    .await;
+    let (event, younger) = moved;
+    let end_of = |window: &Value, event: &str| {
+        let claims = window["claims"].as_array().unwrap().iter();
+        claims.filter(|claim| claim["event"] == event).map(|claim| claim["ends_at"].clone()).collect::<Vec<_>>()
+    };
+    let other = if event == "r-1" { "r-2" } else { "r-1" };
+    let before = world.window(&older).await;
+    let path = format!("/v1/windows/{}/extend", younger.as_str().unwrap());
+    let extended = world.stack.post(&world.admin, &path, &json!({"duration": "PT2H", "reason": "slow"})).await;
+    assert_eq!((extended.status.as_u16(), &extended.body["id"]), (200, &older), "{}", extended.text);
+    assert_ne!(end_of(&extended.body, event), end_of(&before, event));
+    assert_eq!(end_of(&extended.body, other), end_of(&before, other));
+
+    let ended = world.operate(&younger, "end").await;
+    assert_eq!((ended.status.as_u16(), &ended.body["id"]), (200, &older), "{}", ended.text);
+    let told = world.search("action eq \"window.ended\"").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(end_of(&ended.body, other), end_of(&before, other));
+    assert_eq!((directory.is_enabled(&account), &ended.body["state"]), (Some(true), &json!("open")));
+
+    let closed = world.operate(&younger, "close").await;
+    assert_eq!((closed.status.as_u16(), &closed.body["id"]), (200, &older), "{}", closed.text);
+    assert_eq!(world.window(&older).await["state"], "closed");
+    assert_eq!(world.findings("window.closed_by_hand").await.len(), 1);
+    world.stack.stop().await;
+}
