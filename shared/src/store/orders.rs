@@ -192,14 +192,22 @@ impl Trail<'_> {
         Ok(OpenPage { windows, next: ids.pop().filter(|_| goes_on) })
     }
 
-    /// The requests among the windows' claims that an order means. Of an event that is not there any more nothing can be said.
-    async fn events_meant(&self, meaning: &Meaning, windows: &[Stored]) -> Result<HashSet<EventId>, ReadError> {
+    /// The requests among the windows' claims that an order means, which was given at `given_at`. Of an event that is not there any more no
+    /// filter can be asked.
+    async fn events_meant(
+        &self,
+        meaning: &Meaning,
+        given_at: Option<Instant>,
+        windows: &[Stored],
+    ) -> Result<HashSet<EventId>, ReadError> {
         let going_on = |claim: &&Claim| !claim.is_done && self.now < claim.ends_at;
         let claims = windows.iter().flat_map(|it| &it.window.claims).filter(going_on);
         let filter = match meaning {
             Meaning::Application(id) => {
                 let own = claims.filter(|claim| claim.application.as_ref() == Some(id));
-                return Ok(own.map(|claim| claim.event.clone()).collect());
+                let own: HashSet<EventId> = own.map(|claim| claim.event.clone()).collect();
+                let given_at = given_at.unwrap_or(self.now);
+                return self.without_later(own, given_at.plus(self.feed_lag())).await;
             }
             Meaning::Filter(filter) => filter,
         };
@@ -213,12 +221,26 @@ impl Trail<'_> {
         Ok(meant)
     }
 
+    /// Requests without those recorded after a time. They asked for an application that was configured again; what was under way when the order
+    /// was given has landed by then.
+    async fn without_later(&self, mut events: HashSet<EventId>, until: Instant) -> Result<HashSet<EventId>, ReadError> {
+        if until < self.now {
+            let asked: Vec<EventId> = events.iter().cloned().collect();
+            for chunk in asked.chunks(KEYS) {
+                for later in self.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at) {
+                    events.remove(&later.event.id);
+                }
+            }
+        }
+        Ok(events)
+    }
+
     /// Which of these windows an order would change, by their ids.
     ///
     /// # Errors
     /// The storage did not answer, or an event is damaged.
     pub async fn windows_meant(&self, meaning: &Meaning, windows: &[Stored]) -> Result<Vec<String>, ReadError> {
-        let meant = self.events_meant(meaning, windows).await?;
+        let meant = self.events_meant(meaning, None, windows).await?;
         let is_meant = |claim: &Claim| !claim.is_done && self.now < claim.ends_at && meant.contains(&claim.event);
         let windows = windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
         Ok(windows.map(|window| window.id.clone()).collect())
@@ -235,7 +257,7 @@ impl Trail<'_> {
         meaning: &Meaning,
         windows: &[Stored],
     ) -> Result<usize, ReadError> {
-        let meant = self.events_meant(meaning, windows).await?;
+        let meant = self.events_meant(meaning, Some(order.created_at), windows).await?;
         let changed: Vec<_> = windows.iter().filter_map(|before| self.end(order, &meant, before)).collect();
         let listed = self.listed_by(order, changed.iter().map(|ending| &ending.after.id)).await?;
         let mut batches: Vec<(Vec<Ending<'_>>, usize)> = Vec::new();
