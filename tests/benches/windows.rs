@@ -119,11 +119,13 @@ pub async fn all_of_a_leaver(scale: Scale, report: &mut Report) {
     let windows = scale.of(10_000, 30);
     let stack = Stack::start().await;
     ask(&stack, windows, "leaver@nikpot.com").await;
-    let admin = stack.admin("acme");
+    let admin = stack.caller("acme", "it", "audit:read audit:operate");
     let order = json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left"});
     let begun = std::time::Instant::now();
     let answer = stack.post(&admin, "/v1/windows/end", &order).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(windows)), "{}", answer.text);
+    // Of very many the number is not waited for.
+    let count = &answer.body["count"];
+    assert!(answer.status == 202 && (count.is_null() || *count == windows), "{}", answer.text);
     let answered = begun.elapsed().as_secs_f64();
     let path = answer.header("location").to_owned();
     until("all are ended", async || {
