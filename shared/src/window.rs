@@ -161,9 +161,9 @@ pub struct Claim {
     /// The end that its source gave it, where that was later than is allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_end: Option<Instant>,
-    /// Whether requests of other sessions were folded into it. The end of its own session does not end those.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub holds_others: bool,
+    /// Until when requests of other sessions, people or applications that were folded into it go on. Nothing that ends its own ends those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others_until: Option<Instant>,
     /// Whether its session's end is all that is to be seen of its end: nobody disables an account.
     #[serde(default)]
     pub ends_with_session: bool,
@@ -535,7 +535,7 @@ impl Claim {
             ends_at: allowed_end,
             latest,
             asked_end: Some(ends_at).filter(|asked| *asked > allowed_end),
-            holds_others: false,
+            others_until: None,
             ends_with_session: !is_account,
             application: id,
             ends_on_log_off: application.is_some_and(|application| application.end_on_log_off),
@@ -550,7 +550,17 @@ impl Claim {
 
     /// Whether the end of that session is its own end.
     pub fn ends_with(&self, session: &str) -> bool {
-        self.session.as_deref() == Some(session) && !self.holds_others
+        self.session.as_deref() == Some(session)
+    }
+
+    /// When it is over if its own request ends now: not before what others asked for.
+    fn own_end(&self, now: Instant) -> Instant {
+        self.others_until.map_or(now, |until| until.max(now))
+    }
+
+    /// Whether the end of its own request would end it earlier.
+    pub fn may_end(&self, now: Instant) -> bool {
+        !self.is_done && self.own_end(now) < self.ends_at
     }
 
     /// As the event that asked tells it.
@@ -685,7 +695,7 @@ impl Window {
         if self.claims.iter().any(|claim| claim.goes_on(now)) {
             return Due::Covered;
         }
-        let overdue_at = self.planned_end(now).plus(OVERDUE_AFTER);
+        let overdue_at = next.plus(OVERDUE_AFTER);
         if now >= overdue_at && !self.is_next_overdue() {
             return Due::Overdue;
         }
@@ -704,7 +714,8 @@ impl Window {
     fn next_end(&self) -> Option<Instant> {
         let open = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at);
         if self.is_external() && self.is_overdue {
-            let overdue_end = self.overdue_end?;
+            // Windows of earlier versions do not have it: the first of their ends is the overdue one.
+            let overdue_end = self.overdue_end.or_else(|| open.clone().min())?;
             return open.filter(|end| *end > overdue_end).min();
         }
         open.min()
@@ -807,7 +818,11 @@ impl Window {
         claim.starts_at = claim.starts_at.min(folded.starts_at);
         claim.ends_on_log_off &= folded.ends_on_log_off;
         claim.ends_with_session &= folded.ends_with_session;
-        claim.holds_others |= folded.holds_others || folded.session != claim.session;
+        let is_others = folded.session != claim.session
+            || folded.subject != claim.subject
+            || folded.application != claim.application;
+        let others_until = [claim.others_until, folded.others_until, is_others.then_some(folded.ends_at)];
+        claim.others_until = others_until.into_iter().flatten().max();
         let details = [
             ("planned_end", json!(folded.ends_at)),
             ("covered_by", json!(claim.event)),
@@ -888,9 +903,32 @@ impl Window {
         self.last_claim(which, now).map_or(now, |place| self.claims[place].starts_at).plus(length)
     }
 
-    /// Ends the claims that `which` says, now. The account is still to be disabled, but for claims that end with their session.
+    /// Ends the claims that `which` says, now, for everybody whose requests were folded into them. The account is still to be disabled, but for
+    /// claims that end with their session.
     pub fn end(
         &mut self,
+        which: impl FnMut(&Claim) -> bool,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Instant,
+    ) -> Vec<Told> {
+        self.end_at(|_| now, which, by, reason, now)
+    }
+
+    /// The same, but what others asked for goes on until its end.
+    pub fn end_own(
+        &mut self,
+        which: impl FnMut(&Claim) -> bool,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Instant,
+    ) -> Vec<Told> {
+        self.end_at(|claim| claim.own_end(now), which, by, reason, now)
+    }
+
+    fn end_at(
+        &mut self,
+        end: impl Fn(&Claim) -> Instant,
         mut which: impl FnMut(&Claim) -> bool,
         by: &Actor,
         reason: Option<&str>,
@@ -898,16 +936,15 @@ impl Window {
     ) -> Vec<Told> {
         let mut told = Vec::new();
         for place in 0..self.claims.len() {
-            let claim = &self.claims[place];
-            if claim.is_done || claim.ends_at <= now || !which(claim) {
+            let claim = &mut self.claims[place];
+            let (before, end) = (claim.ends_at, end(claim));
+            if claim.is_done || before <= end || !which(claim) {
                 continue;
             }
-            let before = claim.ends_at;
-            let claim = &mut self.claims[place];
-            claim.ends_at = now;
+            claim.ends_at = end;
             // One that was to begin later never does.
-            claim.starts_at = claim.starts_at.min(now);
-            let details = [("old_end", json!(before)), ("new_end", json!(now))];
+            claim.starts_at = claim.starts_at.min(end);
+            let details = [("old_end", json!(before)), ("new_end", json!(end))];
             told.push(self.told("window.ended", by.clone(), now, place, reason.map(str::to_owned), details));
         }
         if !told.is_empty() {
@@ -925,18 +962,24 @@ impl Window {
         at: Instant,
         now: Instant,
     ) -> Vec<Told> {
-        let mut told = self.end(&which, by, None, now);
+        let mut told = self.end_own(&which, by, None, now);
         if self.is_external() {
             let planned = self.planned_end(now);
             let mut ended = 0;
             for claim in &mut self.claims {
-                if !claim.is_done && claim.ends_with_session && which(claim) {
+                if claim.is_over(now) && claim.ends_with_session && which(claim) {
                     claim.is_done = true;
                     ended += 1;
                 }
             }
-            if ended > 0 {
+            if self.is_closed() && ended > 0 {
                 self.close(at.min(now), planned);
+            } else {
+                // The overdue end of another claim is told already.
+                let overdue_end = self.overdue_end.unwrap_or_else(|| now.minus(OVERDUE_AFTER));
+                if !self.claims.iter().any(|claim| claim.is_over(overdue_end)) {
+                    self.forget_overdue();
+                }
             }
             // One transaction takes no more. The event of the source says of all of them that they are over.
             told.truncate(MOST_ENDED.saturating_sub(ended));
@@ -1227,8 +1270,11 @@ impl Window {
 
     /// Its end is overdue: the trail tells it, once.
     pub fn overdue(&mut self, now: Instant) -> Vec<Told> {
-        let place = self.ending(now);
-        let planned = self.planned_end(now);
+        // One that ended only now is not: it is told by itself if nothing comes of it either.
+        let is_late = |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(OVERDUE_AFTER) <= now;
+        let late = self.claims.iter().enumerate().filter(|(_, claim)| is_late(claim));
+        let late = late.max_by_key(|(_, claim)| claim.ends_at).map(|(place, claim)| (place, claim.ends_at));
+        let (place, planned) = late.unwrap_or_else(|| (self.ending(now), self.planned_end(now)));
         self.is_overdue = true;
         self.overdue_end = Some(planned);
         let details = [("planned_end", json!(planned)), ("attempts", json!(self.attempts))];
@@ -1467,7 +1513,7 @@ mod tests {
             ends_at: at(until),
             latest: Some(at(from + 1000)),
             asked_end: None,
-            holds_others: false,
+            others_until: None,
             ends_with_session: false,
             application: None,
             ends_on_log_off: false,
@@ -1568,8 +1614,11 @@ mod tests {
         assert_eq!((window.due_at(), window.due(at(2300))), (Some(at(2300)), Due::Overdue));
         assert_eq!(actions(&window.overdue(at(2300))), ["revocation.overdue", "finding.raised"]);
         assert_eq!((window.due_at(), window.due(at(9000))), (None, Due::Nothing));
-        // One that was stored before the overdue end was kept waits for its portal, as it did.
+        // One that was stored before the overdue end was kept waits for its portal, as it did; what ends later is looked at.
         window.overdue_end = None;
+        window.not_before = None;
+        assert_eq!((window.due_at(), window.due(at(2000))), (Some(at(2000)), Due::Confirmation(at(2300))));
+        window.claims[1].is_done = true;
         assert_eq!((window.due_at(), window.due(at(9000))), (None, Due::Nothing));
     }
 
@@ -1620,10 +1669,12 @@ mod tests {
         assert_eq!(covered.len() + open, count as usize, "each is there or covered");
         assert_eq!(window.ends_at(), Some(at(1000 + u64::from(count) - 1)));
         // A session that ends does not take the account from the other sessions whose requests were folded into its own.
-        let holder = window.claims.iter().find(|claim| !claim.is_done && claim.holds_others).unwrap().clone();
-        let session = holder.session.clone().unwrap();
-        window.end(|claim| claim.ends_with(&session), &Actor::system(), None, at(2));
-        assert!(window.claims.contains(&holder));
+        let place = window.claims.iter().position(|it| !it.is_done && it.others_until.is_some()).unwrap();
+        let (session, others_until) =
+            (window.claims[place].session.clone().unwrap(), window.claims[place].others_until);
+        window.end_own(|claim| claim.ends_with(&session), &Actor::system(), None, at(2));
+        assert_eq!(Some(window.claims[place].ends_at), others_until);
+        assert!(others_until > Some(at(3)));
         let open = window.claims.iter().filter(|claim| !claim.is_done && at(3) < claim.ends_at).count();
         assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(3))).len(), open);
         assert_eq!(window.due(at(3)), Due::Disable);
@@ -1806,6 +1857,49 @@ mod tests {
         let (_, folded) = parted.part(1, &mut older, &account("v"), at(10));
         assert_eq!(actions(&folded), ["revocation.covered"]);
         assert_eq!(older.claims.iter().filter(|claim| !claim.is_done).count(), 64);
+    }
+
+    #[test]
+    fn the_end_of_a_persons_request_leaves_what_others_asked_for() {
+        let of = |number: u32, until: u64, person: &str| {
+            let subject = Party { id: Some(person.to_owned()), ..Party::default() };
+            Claim { subject, application: Some("app".to_owned()), ..claim(number, 0, until) }
+        };
+        let mut window = window(scim(), vec![of(1, 300, "ann"), of(2, 500, "bob")]);
+        window.fold(at(1));
+        assert_eq!(window.claims[1].others_until, Some(at(300)));
+        let of_bob = |claim: &Claim| claim.subject.id.as_deref() == Some("bob");
+        assert!(window.claims[1].may_end(at(10)));
+        assert_eq!(actions(&window.end_own(of_bob, &Actor::system(), None, at(10))), ["window.ended"]);
+        assert_eq!((window.ends_at(), window.due(at(10))), (Some(at(300)), Due::Later(at(300))));
+        // There is nothing more to end for him; the end of the window itself is everybody's.
+        assert!(!window.claims[1].may_end(at(11)));
+        assert!(window.end_own(of_bob, &Actor::system(), None, at(11)).is_empty());
+        assert_eq!(actions(&window.end(|_| true, &Actor::system(), None, at(12))), ["window.ended"]);
+        assert_eq!(window.due(at(12)), Due::Disable);
+        // What one person asked for twice ends at once, and so it does after the others' end.
+        let mut own = Window { claims: vec![of(1, 300, "bob"), of(2, 500, "bob")], ..window };
+        own.fold(at(1));
+        own.end_own(of_bob, &Actor::system(), None, at(10));
+        assert_eq!(own.due(at(10)), Due::Disable);
+    }
+
+    #[test]
+    fn each_overdue_end_of_an_external_window_is_told_once_and_in_time() {
+        let mut session = claim(2, 0, 350);
+        (session.session, session.ends_with_session) = (Some("s".to_owned()), true);
+        let mut window = window(Directory::External, vec![claim(1, 0, 100), session, claim(3, 0, 5000)]);
+        window.claims[2].starts_at = at(4000);
+        assert_eq!((window.due(at(350)), window.due_at()), (Due::Confirmation(at(400)), Some(at(100))));
+        window.leave(Some(at(400)));
+        assert_eq!((window.due_at(), window.due(at(400))), (Some(at(400)), Due::Overdue));
+        window.overdue(at(400));
+        assert_eq!((window.overdue_end, window.due(at(400))), (Some(at(100)), Due::Confirmation(at(650))));
+        // The end of the session's own request does not make the other's end overdue again.
+        window.end_with_source(|claim| claim.ends_with("s"), &Actor::system(), at(500), at(500));
+        assert!(window.is_overdue && window.claims[1].is_done);
+        assert_eq!((window.due(at(500)), window.ended.is_none()), (Due::Later(at(5000)), true));
+        assert_eq!(window.due_at(), Some(at(5000)));
     }
 
     #[test]

@@ -94,7 +94,11 @@ pub async fn end(
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
     let actor = caller.acting_as(actor)?;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
-        Ok(window.end(|claim| meant.is(claim), &actor, Some(&reason), trail.now))
+        let is_meant = |claim: &Claim| meant.is(claim);
+        Ok(match meant {
+            Meant::All => window.end(is_meant, &actor, Some(&reason), trail.now),
+            Meant::Moved(_) => window.end_own(is_meant, &actor, Some(&reason), trail.now),
+        })
     };
     change(trail, request, caller, sweep, decide).await
 }

@@ -200,7 +200,7 @@ impl Trail<'_> {
         given_at: Option<Instant>,
         windows: &[Stored],
     ) -> Result<HashSet<EventId>, ReadError> {
-        let going_on = |claim: &&Claim| !claim.is_done && self.now < claim.ends_at;
+        let going_on = |claim: &&Claim| claim.may_end(self.now);
         let claims = windows.iter().flat_map(|it| &it.window.claims).filter(going_on);
         let filter = match meaning {
             Meaning::Application(id) => {
@@ -241,7 +241,7 @@ impl Trail<'_> {
     /// The storage did not answer, or an event is damaged.
     pub async fn windows_meant(&self, meaning: &Meaning, windows: &[Stored]) -> Result<Vec<String>, ReadError> {
         let meant = self.events_meant(meaning, None, windows).await?;
-        let is_meant = |claim: &Claim| !claim.is_done && self.now < claim.ends_at && meant.contains(&claim.event);
+        let is_meant = |claim: &Claim| claim.may_end(self.now) && meant.contains(&claim.event);
         let windows = windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
         Ok(windows.map(|window| window.id.clone()).collect())
     }
@@ -303,7 +303,7 @@ impl Trail<'_> {
     /// What an order does to a window, if anything.
     fn end<'w>(&self, order: &EndOrder, meant: &HashSet<EventId>, before: &'w Stored) -> Option<Ending<'w>> {
         let mut after = before.window.clone();
-        let told = after.end(|claim| meant.contains(&claim.event), &order.actor, Some(&order.reason), self.now);
+        let told = after.end_own(|claim| meant.contains(&claim.event), &order.actor, Some(&order.reason), self.now);
         let told: Vec<_> = told.into_iter().map(|told| told.for_order(&order.id)).collect();
         (!told.is_empty()).then_some(Ending { before, after, told })
     }

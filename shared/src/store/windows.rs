@@ -17,7 +17,7 @@ use crate::{
     accesses,
     application::{Application, Configured, Directory, Place},
     event::{Actor, ActorType, Event, EventId, Opened, Outcome, Party, RecordedBy, Tenant},
-    folding::fold_identity,
+    folding::{fold, fold_identity},
     ijson::FieldError,
     instant::Instant,
     intake,
@@ -187,7 +187,8 @@ fn pointers(tenant: &Tenant, window: &Window, layout: u8, is_listed: bool) -> Ve
     let mut found = Vec::new();
     if layout == 0 {
         // As earlier versions wrote them.
-        found.extend(window::names(&window.account).map(|name| (pk.clone(), open_key(&name, directory))));
+        let names = window::names_as_given(&window.account).map(fold);
+        found.extend(names.map(|name| (pk.clone(), open_key(&name, directory))));
     } else {
         if !window.is_key_lost {
             found.push((pk.clone(), open_key(&window.key(), directory)));
@@ -912,7 +913,7 @@ impl Trail<'_> {
                         Vec::new()
                     }
                 }
-                Effect::LogsOff => window.end(
+                Effect::LogsOff => window.end_own(
                     |claim| {
                         claim.ends_on_log_off
                             && claim.starts_at <= at
@@ -1331,3 +1332,20 @@ impl Store {
 /// A place in the queue of what is due.
 #[derive(Clone, Debug)]
 pub struct DuePlace(HashMap<String, AttributeValue>);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_items_of_an_earlier_version_are_found_as_it_wrote_them() {
+        let account = Party { name: Some("\u{17f}am".to_owned()), ..Party::default() };
+        let mut window = Window::new("w".to_owned(), "d".to_owned(), Directory::External, None, account);
+        let request = serde_json::json!({"event": "r-1", "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-01T01:00:00Z", "subject": {}});
+        window.claims.push(serde_json::from_value(request).unwrap());
+        let tenant = Tenant::new("acme").unwrap();
+        let key = |layout| pointers(&tenant, &window, layout, false)[0].0.1.clone();
+        assert_eq!((key(0), key(LAYOUT)), (open_key("sam", "d"), open_key("\u{17f}am", "d")));
+    }
+}
