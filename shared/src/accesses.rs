@@ -1213,6 +1213,13 @@ impl Access {
         (first, last)
     }
 
+    /// The last moment that is known of, by which its retention goes; none while it goes on. What nobody ever decides does not go on.
+    pub fn known_until(&self) -> Option<Instant> {
+        let (first, last) = self.span();
+        let is_undecided = matches!(self.standing, Standing::Requested | Standing::Approved);
+        last.or_else(|| is_undecided.then(|| self.recorded_until.max(first)))
+    }
+
     /// Findings about it that stand.
     pub fn open_findings(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().filter(|(_, rounds)| rounds.is_open()).map(|(id, _)| id.as_str())

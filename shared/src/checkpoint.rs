@@ -248,6 +248,12 @@ fn shortened<'e>(evidence: impl IntoIterator<Item = &'e EventId>) -> Vec<EventId
     evidence
 }
 
+/// Whether very much evidence differs from other in what came last alone.
+pub fn is_later(evidence: &[EventId], than: &[EventId]) -> bool {
+    let is_shortened = |it: &[EventId]| it.len() == FIRST_EVIDENCE + LAST_EVIDENCE;
+    is_shortened(evidence) && is_shortened(than) && evidence[..FIRST_EVIDENCE] == than[..FIRST_EVIDENCE]
+}
+
 /// How often something was, as a sentence says it.
 fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }

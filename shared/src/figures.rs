@@ -60,16 +60,34 @@ pub enum Row {
     Approvals(Approvals),
 }
 
-/// The figures of a day being put together.
+/// The figures of a day being put together: the rows, by their keys.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct Figures(BTreeMap<String, Row>);
+
+impl Figures {
+    /// Adds an access of the day, as its own change of the rows does.
+    pub fn add(&mut self, access: &Access) {
+        for (key, row) in contribution(access) {
+            let before = self.0.remove(&key);
+            self.0.insert(key, before.map_or_else(|| row.clone(), |before| before.with(&row)));
+        }
+    }
+
+    /// The rows they come to, by their keys.
+    pub fn rows(self) -> BTreeMap<String, Row> {
+        self.0
+    }
+}
+
+/// The figures of one access.
+#[derive(Default)]
+struct Counted {
     demand: BTreeMap<(String, String), Demand>,
     approvals: BTreeMap<(String, String), Approvals>,
 }
 
-impl Figures {
-    /// Adds an access of the day.
-    pub fn add(&mut self, access: &Access) {
+impl Counted {
+    fn add(&mut self, access: &Access) {
         let Some(asked) = access.asked_at else { return };
         if let Some(target) = &access.target {
             let person = person_of(access);
@@ -109,8 +127,7 @@ impl Figures {
         self.approvals.values_mut().for_each(|row| row.took_ms.sort_unstable());
     }
 
-    /// The rows they come to, by their keys.
-    pub fn rows(self) -> BTreeMap<String, Row> {
+    fn rows(self) -> BTreeMap<String, Row> {
         let demand = self.demand.into_iter().map(|(key, row)| (row_key("d", &key), Row::Demand(row)));
         let approvals = self.approvals.into_iter().map(|(key, row)| (row_key("a", &key), Row::Approvals(row)));
         demand.chain(approvals).collect()
@@ -119,9 +136,9 @@ impl Figures {
 
 /// What one access adds to the rows of its day, by their keys.
 pub fn contribution(access: &Access) -> BTreeMap<String, Row> {
-    let mut figures = Figures::default();
-    figures.add(access);
-    figures.rows().into_iter().take(MOST_ROWS).collect()
+    let mut counted = Counted::default();
+    counted.add(access);
+    counted.rows().into_iter().take(MOST_ROWS).collect()
 }
 
 /// The key of a row among those of its day. Names are too long for a key.

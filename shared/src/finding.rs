@@ -10,6 +10,11 @@ use crate::{
     instant::Instant,
 };
 
+/// Most of its own events that a finding names: so many of the first …
+const FIRST_EVENTS: usize = 200;
+/// … and of the last.
+const LAST_EVENTS: usize = 100;
+
 /// Where a finding stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -232,9 +237,19 @@ impl Finding {
             raised: rounds.0,
             withdrawn: rounds.1,
             updates: current.1,
-            events: events.iter().map(|recorded| recorded.event.id.clone()).collect(),
+            events: kept(&events),
         })
     }
+}
+
+/// The events that a finding is known by: of very many the first and the last.
+fn kept(events: &[Recorded]) -> Vec<EventId> {
+    let left_out = match events.len() > FIRST_EVENTS + LAST_EVENTS {
+        true => FIRST_EVENTS..events.len() - LAST_EVENTS,
+        false => 0..0,
+    };
+    let kept = events.iter().enumerate().filter(|(place, _)| !left_out.contains(place));
+    kept.map(|(_, recorded)| recorded.event.id.clone()).collect()
 }
 
 /// What somebody said of a finding, with the round and the update that they had before them.
@@ -333,6 +348,15 @@ mod tests {
         let withdrawn = event("finding.withdrawn", 190, json!({"round": 1}));
         assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
         assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), State::Open);
+    }
+
+    #[test]
+    fn of_very_many_events_the_first_and_the_last_are_named() {
+        let events: Vec<Recorded> =
+            std::iter::once(raised(1, &["a"])).chain((1..500).map(|n| updated(1, n, &["a"]))).collect();
+        let finding = Finding::of(ID, events.clone()).unwrap();
+        assert_eq!((finding.events.len(), finding.updates), (300, 499));
+        assert_eq!([&finding.events[0], &finding.events[299]], [&events[0].event.id, &events[499].event.id]);
     }
 
     proptest! {

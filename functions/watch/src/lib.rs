@@ -30,6 +30,9 @@ use crate::alerts::Ways;
 /// How long one run marks days of events that an older version stored.
 const MARKING: Duration = Duration::from_secs(20);
 
+/// How long one run moves alerts that an older version queued.
+const MOVING: Duration = Duration::from_secs(10);
+
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Watch {
@@ -74,6 +77,19 @@ impl Watch {
     async fn mark_past_days(&self, end: Deadline) {
         if let Err(error) = self.store.mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5)).await {
             tracing::warn!(%error, "the days that have events are not all marked, the next run goes on: {error}");
+        }
+    }
+
+    /// Takes over what an older version queued.
+    async fn move_old_alerts(&self) {
+        match self.store.move_old_alerts(Deadline::now() + MOVING).await {
+            Ok(0) => {}
+            Ok(moved) => {
+                tracing::info!("{moved} alerts that an older version queued are in the queues of their channels")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "alerts of an older version are not all moved, the next run goes on: {error}")
+            }
         }
     }
 
@@ -122,8 +138,11 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
         return Ok(json!({"looked_at": Box::pin(due::run_put_off(&function, end)).await?}));
     }
     let looking = Box::pin(due::run(&function, end));
-    let (looked_at, alerts, ()) =
-        tokio::join!(looking, Box::pin(alerts::send_due(&function, end)), Box::pin(function.mark_past_days(end)));
+    let sending = async {
+        function.move_old_alerts().await;
+        alerts::send_due(&function, end).await
+    };
+    let (looked_at, alerts, ()) = tokio::join!(looking, Box::pin(sending), Box::pin(function.mark_past_days(end)));
     Ok(json!({"looked_at": looked_at?, "alerts": alerts?}))
 }
 

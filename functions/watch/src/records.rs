@@ -93,6 +93,7 @@ async fn take_from(
     };
     let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
     let mut outcome = Outcome::default();
+    trail.mark_days_of(&events).await?;
     let following = tokio::time::timeout(SHARE, follow(function, &trail, events.clone()));
     let (followed, listed) = tokio::join!(following, trail.list_late(&taken));
     match listed {

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    event::Event,
+    event::{Event, Recorded},
     instant::Instant,
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
@@ -84,6 +84,20 @@ impl Trail<'_> {
                 return Ok(at);
             }
         }
+    }
+
+    /// Marks the days of events that were stored. Whoever stores one has marked them, but for an older version during a deploy.
+    ///
+    /// # Errors
+    /// The storage did not answer. Some may be marked.
+    pub async fn mark_days_of(&self, events: &[Recorded]) -> Result<(), Unavailable> {
+        let markers = events.iter().flat_map(|recorded| {
+            let lane = Lane::of(&recorded.event);
+            let occurred = (DayIndex::Occurred, recorded.event.occurred_at.day_number());
+            let recorded = (DayIndex::Recorded, recorded.recorded_at.day_number());
+            [occurred, recorded].map(|(index, day)| DayMarker { index, lane, day }.key(&self.tenant))
+        });
+        self.store.mark(markers.collect(), self.deadline).await
     }
 
     /// The days of `first..=last` that may hold events, in that order, `limit` of them at most; and whether more follow. None where

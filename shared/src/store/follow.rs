@@ -38,6 +38,8 @@ use crate::{
     },
 };
 
+/// How long it takes until a finding tells again which of very many events were the last.
+const UPDATES: Duration = Duration::from_secs(3600);
 /// Things that are computed side by side.
 const AT_ONCE: usize = 16;
 /// How often what others change at the same time is computed anew.
@@ -537,7 +539,7 @@ impl<'t> Follower<'t> {
 
     /// From when on an access is past its retention. None while it goes on.
     fn expiry_of(&self, access: &Access) -> Option<Instant> {
-        access.span().1.map(|last| last.plus(self.trail.settings.kept_at(access.at())))
+        access.known_until().map(|last| last.plus(self.trail.settings.kept_at(access.at())))
     }
 
     /// All that the trail tells of the access by its own key.
@@ -659,7 +661,7 @@ impl<'t> Follower<'t> {
             true => Checked::default(),
             false => checkpoint::check(&trail.tenant, access, events, &context),
         };
-        let (mut told, mut known) = (Vec::new(), Vec::new());
+        let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
         for found in &checked.found {
             let rounds = access.findings.get(&found.id).cloned().unwrap_or_default();
             // Whom it is about may be told late; the function that ends windows says it where it knows it.
@@ -675,6 +677,15 @@ impl<'t> Follower<'t> {
                 && (there.raised, there.updates, there.withdrawn) > (rounds.raised, rounds.updates, rounds.withdrawn)
             {
                 known.extend(trail.events_of(&there.events).await?);
+                continue;
+            }
+            // Of very much evidence what came last changes with each event.
+            if let Some(there) = there.as_ref().filter(|_| rounds.is_open() && is_named)
+                && checkpoint::is_later(&found.evidence, &rounds.evidence)
+                && let next = there.updated_at.unwrap_or(there.raised_at).plus(UPDATES)
+                && trail.now < next
+            {
+                again = Some(again.map_or(next, |again: Instant| again.min(next)));
                 continue;
             }
             let (owners, application) =
@@ -699,7 +710,7 @@ impl<'t> Follower<'t> {
         known.extend(self.tell(told).await?);
         // An access has only what is said of it; anything else would be asked for again and again.
         known.retain(|recorded| Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id));
-        Ok((known, checked.again))
+        Ok((known, again))
     }
 
     /// The uses, of those that an access's own request does not explain, that another access of the account explains.
@@ -1496,13 +1507,18 @@ impl<'t> Follower<'t> {
             // A place says when; of very many the first say enough.
             let keys: Vec<String> = page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
             let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
+            let mut first_hasty: Option<Hasty> = None;
             for access in trail.readable::<Access>(Kind::Access, &keys).await? {
                 for (decision, hasty) in checkpoint::hasty(&access, thresholds) {
                     let by = accesses::party(&decision.by);
                     if self.name_of(&by).await? == name {
+                        // What is said of all of them is taken from the first, in whichever order they are read.
+                        if first_hasty.as_ref().is_none_or(|first| hasty < *first) {
+                            first_hasty = Some(hasty.clone());
+                            approver = Some(by);
+                            owners = self.owners(&access).await?;
+                        }
                         approvals.insert(hasty);
-                        approver = Some(by);
-                        owners = self.owners(&access).await?;
                     }
                 }
             }

@@ -345,6 +345,14 @@ pub fn alerts(tenant: &Tenant) -> String {
     format!("alert#{tenant}")
 }
 
+/// Whose alerts stand in a partition.
+pub fn tenant_of_alerts(pk: &str) -> Option<Tenant> {
+    Tenant::new(pk.strip_prefix("alert#")?)
+}
+
+/// The partition of the one queue in which older versions had the alerts to all channels.
+pub const ALERTS_OF_OLD: &str = "alerts";
+
 /// The partition of the figures of a day's month, and how the keys of the day's rows begin there.
 pub fn day_rows(tenant: &Tenant, day: i64) -> [String; 2] {
     let date = Instant::of_day(day).to_string();

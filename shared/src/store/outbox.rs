@@ -382,6 +382,42 @@ impl Store {
         })
     }
 
+    /// Moves alerts that an older version queued into the queues of their channels; how many. There are none soon after a deploy, and then this
+    /// reads nothing.
+    ///
+    /// # Errors
+    /// The storage did not answer. The next call goes on.
+    pub async fn move_old_alerts(&self, deadline: Deadline) -> Result<usize, ReadError> {
+        let now = self.clock.now();
+        let page = self.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
+        let mut moved = 0;
+        for item in page.items {
+            let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+            let (Some(pk), Some(sk)) = (name("pk"), name("sk")) else { continue };
+            let Some(tenant) = keys::tenant_of_alerts(&pk) else { continue };
+            let Some(item) = self.state_item(pk.clone(), &sk, deadline).await? else { continue };
+            let stored = match StoredAlert::of(item) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    tracing::error!(%error, "an alert of {tenant} that an older version queued cannot be read: {error}");
+                    continue;
+                }
+            };
+            let queue = keys::alerts_to(&tenant, &stored.alert.channel);
+            let change = Change::Update {
+                key: [pk, sk],
+                set: vec![("due", text(&queue)), ("due_at", text(&stored.alert.queued_at.to_string()))],
+                remove: &[],
+                expected: ("due", text(keys::ALERTS_OF_OLD)),
+            };
+            if self.alone(change, deadline, &mut false).await? {
+                moved += 1;
+                self.trail(&tenant, now, deadline).await?.wake_lane(&stored.alert.channel, Duration::ZERO).await?;
+            }
+        }
+        Ok(moved)
+    }
+
     /// The first lanes that are to be looked into until a time.
     ///
     /// # Errors

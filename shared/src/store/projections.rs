@@ -34,6 +34,13 @@ const MOST_BYTES: usize = 380_000;
 /// Reads of many keys under way at a time.
 const READS: usize = 8;
 
+/// What is due that is read at a time, how often in a row, and how much of one part of the queue is taken …
+const DUE: i32 = 100;
+const DUE_PAGES: usize = 20;
+const MOST_DUE: usize = 100;
+/// … of one tenant.
+const DUE_OF_TENANT: usize = 25;
+
 /// What kind of thing events come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -502,14 +509,15 @@ impl Store {
         Ok(())
     }
 
-    /// The projections of all tenants that are to be looked at again by `until`, the first of each part of the queue.
+    /// The projections of all tenants that are to be looked at again by `until`, the first of each tenant in each part of the queue.
     ///
     /// # Errors
     /// The storage did not answer.
     pub async fn due_projections(&self, until: Instant, deadline: Deadline) -> Result<Vec<Due>, Unavailable> {
         let mut found = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
-            let page = self.due_page(&keys::watch_due(shard), until, Some(100), None, deadline).await?;
+            let (queue, mut start, mut first) = (keys::watch_due(shard), None, Vec::new());
+            let mut tenants: HashMap<Tenant, usize> = HashMap::new();
             let read = |item: Item| {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
                 let (pk, at) = (text("pk")?, text("due_at")?.parse().ok()?);
@@ -518,7 +526,21 @@ impl Store {
                     .find_map(|kind| Some((kind, keys::tenant_of_projections(pk, kind.word())?)))?;
                 Some(Due { tenant, kind, key: text("sk")?.clone(), at })
             };
-            found.extend(page.items.into_iter().filter_map(read));
+            for _ in 0..DUE_PAGES {
+                let page = self.due_page(&queue, until, Some(DUE), start, deadline).await?;
+                let due = page.items.into_iter().filter_map(read);
+                // However much of one tenant stands in front, the others come too.
+                first.extend(due.filter(|due| {
+                    let count = tenants.entry(due.tenant.clone()).or_default();
+                    *count += 1;
+                    *count <= DUE_OF_TENANT
+                }));
+                start = page.next;
+                if start.is_none() || first.len() >= MOST_DUE {
+                    break;
+                }
+            }
+            found.extend(first);
         }
         found.sort_by_key(|due| due.at);
         Ok(found)

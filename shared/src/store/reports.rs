@@ -437,7 +437,7 @@ pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, Read
 fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access) -> bool {
     let (first, last) = access.span();
     // What is past its retention never shows.
-    if last.is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first))) {
+    if access.known_until().is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first))) {
         return false;
     }
     let is_thing = |party: &Option<Party>, name: &str| {

@@ -359,6 +359,26 @@ async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_an_older_version_queued_is_sent() {
+    let world = World::start().await;
+    world.configure(json!([channel("a", "slack")])).await;
+    world.reply("a", [Reply::status(503), Reply::status(200)]);
+    let id = world.tested("a").await;
+    world.until(&id, |alert| alert["attempts"] == 1).await;
+    // Such a version had one queue for all channels.
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let change = aws_sdk_dynamodb::Client::new(world.stack.aws()).update_item();
+    let change = change.table_name(world.stack.running.table("StateTable").unwrap());
+    let change = change.key("pk", text("alert#acme")).key("sk", text(&id));
+    let change = change.update_expression("SET due = :due").expression_attribute_values(":due", text("alerts"));
+    change.send().await.unwrap();
+    store(&world.stack).move_old_alerts(shared::api::deadline()).await.unwrap();
+    world.until_state(&id, "sent").await;
+    assert_eq!(store(&world.stack).move_old_alerts(shared::api::deadline()).await.unwrap(), 0);
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_that_overlap_send_each_alert_once() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
