@@ -177,6 +177,10 @@ impl Trail<'_> {
         due_at: Instant,
         with: Vec<Change>,
     ) -> Result<Option<Begun>, ReadError> {
+        let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
+        let taken = self.taken(&places).await?;
+        let mut holders = self.under_way(&taken, is_scheduled(job)).await?;
+        // The key is read after the places: a call with the same key that took the last place meanwhile is seen by its key.
         if let Some(key) = key {
             let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
             if let Some(item) = item {
@@ -191,9 +195,6 @@ impl Trail<'_> {
                 };
             }
         }
-        let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
-        let taken = self.taken(&places).await?;
-        let mut holders = self.under_way(&taken, is_scheduled(job)).await?;
         if let Some(full) = places.full(&holders, &job.recorded_by.sub) {
             return Ok(Some(Begun::Full(full)));
         }
