@@ -224,6 +224,16 @@ impl Settings {
         })
     }
 
+    /// These settings of a deployment instead of those that it had before: what was stored under them keeps its end, and a shorter retention
+    /// waits.
+    #[must_use]
+    pub fn instead_of(mut self, before: &Self, now: Instant) -> Self {
+        self.earlier_retentions.clone_from(&before.earlier_retentions);
+        self.longer_since = before.longer_since;
+        self.remember(before, now);
+        self
+    }
+
     /// Notes what a change means for what is kept. Whatever was stored keeps its end.
     fn remember(&mut self, before: &Self, now: Instant) {
         if self == before {

@@ -29,6 +29,7 @@
 //! | [`size`] | does an item fit |
 //! | [`exports`] | which export jobs are there; which is due; who works on it |
 //! | [`streams`] | how far is a stream; who works on it |
+//! | `retention` | which retention does the deployment have, and which had it before |
 //! | [`saved`] | which searches are saved; which runs are there; which does a schedule make now |
 //! | [`outbox`] | which alerts are to be sent; which were |
 
@@ -53,6 +54,7 @@ pub mod plan;
 pub mod projections;
 pub mod readings;
 pub mod reports;
+mod retention;
 pub mod reviews;
 pub mod saved;
 pub mod search;
@@ -63,7 +65,10 @@ mod transaction;
 pub mod windows;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -94,8 +99,10 @@ pub struct Store {
     /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
     attempt: Duration,
     feed_lag: Duration,
-    /// The settings of tenants that never chose.
+    /// The template's settings.
     settings: Settings,
+    /// The same with the longer retentions that the deployment had before, once the state holds them.
+    kept_settings: Arc<OnceLock<Settings>>,
     clock: Clock,
     days: days::Known,
     /// Who is known to be on record as a reader.
@@ -108,8 +115,10 @@ pub struct Trail<'s> {
     store: &'s Store,
     /// Whose trail it is.
     pub tenant: Tenant,
-    /// What the tenant chose.
+    /// What the tenant chose, or else the deployment's.
     pub settings: Settings,
+    /// Whether the tenant chose.
+    has_chosen: bool,
     /// Our clock when the request began.
     pub now: Instant,
     /// When the request stops working.
@@ -160,6 +169,7 @@ impl Store {
             attempt: (feed_lag * 7 / 10).min(LONGEST_ATTEMPT),
             feed_lag,
             settings,
+            kept_settings: Arc::default(),
             clock: Clock::default(),
             days: days::Known::default(),
             remembered: Arc::default(),
@@ -177,7 +187,7 @@ impl Store {
         &self.clock
     }
 
-    /// The settings of a tenant that never chose.
+    /// The template's settings.
     pub fn default_settings(&self) -> &Settings {
         &self.settings
     }
@@ -189,11 +199,15 @@ impl Store {
     /// The storage did not answer, or the settings are damaged.
     pub async fn trail(&self, tenant: &Tenant, now: Instant, deadline: Deadline) -> Result<Trail<'_>, ReadError> {
         let settings = self.settings.clone();
-        let mut trail = Trail { store: self, tenant: tenant.clone(), settings, now, deadline };
-        if let Some(chosen) = trail.document(Kind::Settings, Kind::Settings.word()).await?
-            && let Some(chosen) = chosen.read()?
-        {
-            trail.settings = chosen;
+        let mut trail = Trail { store: self, tenant: tenant.clone(), settings, has_chosen: false, now, deadline };
+        let chosen = trail.document(Kind::Settings, Kind::Settings.word());
+        let (chosen, own) = futures::join!(chosen, self.own_settings(now, deadline));
+        match chosen?.map(|chosen| chosen.read()).transpose()?.flatten() {
+            Some(chosen) => {
+                trail.settings = chosen;
+                trail.has_chosen = true;
+            }
+            None => trail.settings = own?,
         }
         Ok(trail)
     }

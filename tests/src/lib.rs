@@ -305,12 +305,17 @@ pub async fn pass(stack: &Stack, seconds: u64) {
 
 /// The store of a stack, to look at it from behind.
 pub fn store(stack: &Stack) -> shared::store::Store {
+    store_with(stack, 400)
+}
+
+/// The same for a template with another retention.
+pub fn store_with(stack: &Stack, retention_days: u32) -> shared::store::Store {
     let table = |logical| stack.running.table(logical).expect("a table").to_owned();
     let variables = [
         ("EVENTS_TABLE", table("EventsTable")),
         ("STATE_TABLE", table("StateTable")),
         ("FEED_LAG_SECONDS", "1".to_owned()),
-        ("RETENTION_DAYS", "400".to_owned()),
+        ("RETENTION_DAYS", retention_days.to_string()),
         ("ZONE", "UTC".to_owned()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();

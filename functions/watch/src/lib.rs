@@ -30,6 +30,9 @@ use crate::alerts::Ways;
 /// How long one run marks days of events that an older version stored.
 const MARKING: Duration = Duration::from_secs(20);
 
+/// How long one run tries to keep the deployment's retention.
+const KEEPING: Duration = Duration::from_secs(5);
+
 /// How long one run moves alerts that an older version queued.
 const MOVING: Duration = Duration::from_secs(10);
 
@@ -80,6 +83,13 @@ impl Watch {
         }
     }
 
+    /// Keeps the deployment's own retention, so that a later deploy with a lower one is seen.
+    async fn keep_retention(&self) {
+        if let Err(error) = self.store.keep_retention(Deadline::now() + KEEPING).await {
+            tracing::warn!(%error, "the deployment's retention was not kept, the next call does it: {error}");
+        }
+    }
+
     /// Takes over what an older version queued.
     async fn move_old_alerts(&self) {
         match self.store.move_old_alerts(Deadline::now() + MOVING).await {
@@ -110,6 +120,7 @@ impl Watch {
 pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context, .. } = event;
     let (end, own_name) = (end_of(&context), &context.env_config.function_name);
+    Box::pin(function.keep_retention()).await;
     // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
         let taking = Box::pin(records::take(&function, records, end));

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use shared::{
     event::{Recorded, Tenant},
     store::{
-        ReadError, Trail, Unavailable, item, keys,
+        ReadError, Trail, Unavailable,
+        follow::recorder,
+        item, keys,
         late::{self, Taken},
     },
 };
@@ -94,6 +96,11 @@ async fn take_from(
     let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
     let mut outcome = Outcome::default();
     trail.mark_days_of(&events).await?;
+    match trail.record_shorter_retention(&recorder()).await {
+        Ok(()) => {}
+        Err(ReadError::Unavailable(error)) => return Err(error),
+        Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
+    }
     let following = tokio::time::timeout(SHARE, follow(function, &trail, events.clone()));
     let (followed, listed) = tokio::join!(following, trail.list_late(&taken));
     match listed {

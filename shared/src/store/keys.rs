@@ -32,11 +32,12 @@
 //! | item of a review | `review_item#tenant#review#place` | its id: of an access, of package`/`policy | |
 //! | its place in a list | `access_list#tenant#list` | a time`#`its key | |
 //! | lease of those that send alerts | `lease` | `alerts` | |
-//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts#tenant#channel` / `due_at` when it was queued, until it has left |
+//! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts#tenant#channel` / `due_at` when it was queued, until it has left; to the channel as it was before a change `past_alerts#tenant#channel` / when it was tried last |
 //! | queue of a channel | `alert_lane#tenant` | channel | `due`: `due` `alert_lanes` / `due_at` a time at which it is to be looked into |
 //! | number of the last late event | `late#tenant` | `last` | |
 //! | late event | `late#tenant` | `n#`its number | |
 //! | the same by when it was recorded | `late_recorded#tenant` | `recorded_at#id` | |
+//! | the deployment's own retention, as it was seen last | `deployment` | `retention` |
 //! | what a directory may still be asked to write | `budget` | `entra:client#directory` | |
 //!
 //! A tenant holds no `#`, so a key of one can never be a key of another.
@@ -390,6 +391,11 @@ pub fn alerts_to(tenant: &Tenant, channel: &str) -> String {
     format!("alerts#{tenant}#{channel}")
 }
 
+/// The same for those that go to the channel as it was before a change.
+pub fn alerts_to_past(tenant: &Tenant, channel: &str) -> String {
+    format!("past_alerts#{tenant}#{channel}")
+}
+
 /// The partition of the queues of a tenant's channels.
 pub fn alert_lanes(tenant: &Tenant) -> String {
     format!("alert_lane#{tenant}")
@@ -402,6 +408,11 @@ pub fn tenant_of_alert_lanes(pk: &str) -> Option<Tenant> {
 
 /// The partition that those queues stand in.
 pub const ALERT_LANES_DUE: &str = "alert_lanes";
+
+/// The partition of what the deployment itself is.
+pub const DEPLOYMENT: &str = "deployment";
+/// The item in it that holds the retention.
+pub const RETENTION: &str = "retention";
 
 /// The partition that says which run leads.
 pub const LEASES: &str = "lease";

@@ -1,9 +1,13 @@
 //! `GET /v1/events` and its neighbours over HTTP: ranges, order, pages, zones, retention.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use tests::{Stack, seconds_ago};
+use shared::{
+    event::{EventId, Tenant},
+    instant::{Clock, Instant},
+};
+use tests::{Stack, seconds_ago, store_with, until};
 
 fn login(id: &str, ago: u64) -> Value {
     json!({"id": id, "action": "user.logged_in", "occurred_at": seconds_ago(ago), "actor": {"type": "user", "email": "a@acme.example"}})
@@ -18,6 +22,19 @@ async fn fill(stack: &Stack, tenant: &str, events: Vec<Value>) {
         let answer = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": chunk })).await;
         assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
     }
+}
+
+/// Waits until the state holds the deployment's retention.
+async fn kept_retention(stack: &Stack, days: u64) {
+    let client = aws_sdk_dynamodb::Client::new(stack.aws());
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    until(format!("{days} days are kept"), async || {
+        let get = client.get_item().table_name(stack.running.table("StateTable").unwrap()).consistent_read(true);
+        let item = get.key("pk", text("deployment")).key("sk", text("retention")).send().await.unwrap().item?;
+        let content: Value = serde_json::from_str(item["content"].as_s().unwrap()).unwrap();
+        (content["retention_days"] == days).then_some(())
+    })
+    .await;
 }
 
 /// All pages of a query.
@@ -180,28 +197,52 @@ async fn another_tenants_event_is_not_found() {
 }
 
 #[tokio::test]
-async fn what_is_past_its_retention_never_shows() {
+async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_finding() {
     let directory = tempfile::tempdir().unwrap();
     let days = |days: u64| [("RetentionDays".to_owned(), days.to_string())];
     let stack = Stack::start_in(directory.path(), days(400)).await;
     fill(&stack, "acme", vec![login("old", 200 * 86_400), login("young", 20 * 86_400)]).await;
     let auditor = stack.reader("acme");
     assert_eq!(ids(&stack.get(&auditor, "/v1/events").await.body), ["young", "old"]);
+    kept_retention(&stack, 400).await;
     stack.stop().await;
 
-    // A shorter retention hides at once.
+    // A deploy with a shorter one hides nothing that is stored, takes what comes within a week as before, and is a finding.
     let stack = Stack::start_in(directory.path(), days(100)).await;
     let auditor = stack.reader("acme");
-    assert_eq!(ids(&stack.get(&auditor, "/v1/events").await.body), ["young"]);
-    assert_eq!(stack.get(&auditor, "/v1/events/old").await.status, 404);
-    let since = &seconds_ago(300 * 86_400)[..10];
-    assert_eq!(ids(&stack.get(&auditor, &format!("/v1/events?since={since}")).await.body), ["young"]);
-    fill(&stack, "acme", vec![login("short", 99 * 86_400)]).await;
+    assert_eq!(ids(&stack.get(&auditor, "/v1/events").await.body), ["young", "old"]);
+    assert_eq!(stack.get(&auditor, "/v1/events/old").await.status, 200);
+    fill(&stack, "acme", vec![login("short", 99 * 86_400), login("late", 300 * 86_400)]).await;
+    kept_retention(&stack, 100).await;
+    fill(&stack, "acme", vec![login("next", 10)]).await;
+    let finding = until("the shorter retention is a finding", async || {
+        let found = stack.get(&auditor, "/v1/findings?rule=retention.shortened").await.body["findings"].clone();
+        found.as_array().filter(|found| !found.is_empty()).map(|found| found[0].clone())
+    })
+    .await;
+    assert!(finding["reason"].as_str().unwrap_or_default().contains("from 400 to 100 days"), "{finding}");
+    let settings = stack.get(&auditor, "/v1/settings").await.body;
+    assert_eq!((&settings["retention_days"], &settings["earlier_retentions"][0]["days"]), (&json!(100), &json!(400)));
+    // Another start with the same one changes nothing.
     stack.stop().await;
+    let stack = Stack::start_in(directory.path(), days(100)).await;
+    let auditor = stack.reader("acme");
+    fill(&stack, "acme", vec![login("last", 5)]).await;
+    assert_eq!(stack.get(&auditor, "/v1/settings").await.body, settings);
+    assert_eq!(ids(&stack.get(&auditor, "/v1/events").await.body), ["last", "next", "young", "short", "old", "late"]);
+    let count = async |action: &str| {
+        let query = json!({"filter": format!("action eq \"{action}\""), "include_service": true});
+        ids(&stack.post(&auditor, "/v1/events/search", &query).await.body).len()
+    };
+    assert_eq!((count("finding.raised").await, count("settings.changed").await), (1, 1));
 
-    // A longer one counts for what is recorded afterwards: what was fixed when it was stored stays.
-    let stack = Stack::start_in(directory.path(), days(400)).await;
-    assert_eq!(ids(&stack.get(&stack.reader("acme"), "/v1/events").await.body), ["young", "short", "old"]);
+    // Eight days later the shorter one counts, and only for what is recorded then.
+    let then = Instant::now().plus(Duration::from_secs(8 * 86_400));
+    let tenant = Tenant::new("acme").unwrap();
+    let store = store_with(&stack, 100).by(Clock::new(move || then));
+    let trail = store.trail(&tenant, then, shared::api::deadline()).await.unwrap();
+    assert_eq!(trail.settings.retention_at(then), Duration::from_secs(100 * 86_400));
+    assert!(trail.event(&EventId::new("old").unwrap()).await.unwrap().is_some());
     stack.stop().await;
 }
 
