@@ -245,7 +245,7 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
     // How long alerts are left alone that go to the channel as it was: it may be gone, and holds up nothing that goes to the channel as it is.
     let mut rest_of_past = None;
     while rest.is_none() && goes_on() {
-        let waiting = trail.at(clock.now(), deadline()).waiting_alerts(&lane.channel).await?;
+        let waiting = trail.at(clock.now(), deadline()).waiting_alerts(&lane.channel, rest_of_past.is_none()).await?;
         let LaneAlerts { waiting, is_index_empty } = waiting;
         let is_passed_over = |it: &&StoredAlert| rest_of_past.is_some() && it.alert.as_it_was.is_some();
         let Some(first) = waiting.iter().find(|it| !is_passed_over(it)) else {

@@ -95,6 +95,14 @@ impl StoredAlert {
         Ok(vec![("progress", text(&progress)), ("generation", number(self.generation))])
     }
 
+    /// The queue that it stands in.
+    fn queue(&self, tenant: &Tenant) -> String {
+        match self.alert.as_it_was {
+            None => keys::alerts_to(tenant, &self.alert.channel),
+            Some(_) => keys::alerts_to_past(tenant, &self.alert.channel),
+        }
+    }
+
     fn item(&self, tenant: &Tenant) -> Result<Vec<Attribute>, Damaged> {
         let content = serde_json::to_string(&self.alert).map_err(|_| Damaged::new(&self.alert.id, "alert"))?;
         let mut item = vec![
@@ -102,7 +110,7 @@ impl StoredAlert {
             ("sk", text(&self.alert.id)),
             ("alert", text(&content)),
             ("ttl", number(self.alert.queued_at.plus(KEPT).seconds())),
-            ("due", text(&keys::alerts_to(tenant, &self.alert.channel))),
+            ("due", text(&self.queue(tenant))),
             ("due_at", text(&self.alert.queued_at.to_string())),
         ];
         item.extend(self.attributes()?);
@@ -277,12 +285,24 @@ impl Trail<'_> {
         Ok(item.map(Lane::of).transpose()?)
     }
 
-    /// The first alerts that wait for a channel, in the order they were queued.
+    /// The first alerts that wait for a channel, in the order they were queued; `with_past`: also the first that go to the channel as it was. Those
+    /// have a queue of their own, so however many there are, the others are found.
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn waiting_alerts(&self, channel: &str) -> Result<LaneAlerts, ReadError> {
-        let queue = keys::alerts_to(&self.tenant, channel);
+    pub async fn waiting_alerts(&self, channel: &str, with_past: bool) -> Result<LaneAlerts, ReadError> {
+        let now = self.first_alerts(keys::alerts_to(&self.tenant, channel)).await?;
+        if !with_past {
+            return Ok(now);
+        }
+        let past = self.first_alerts(keys::alerts_to_past(&self.tenant, channel)).await?;
+        let mut waiting: Vec<StoredAlert> = now.waiting.into_iter().chain(past.waiting).collect();
+        waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
+        Ok(LaneAlerts { waiting, is_index_empty: now.is_index_empty && past.is_index_empty })
+    }
+
+    /// The first alerts of a queue.
+    async fn first_alerts(&self, queue: String) -> Result<LaneAlerts, ReadError> {
         let ever = Instant::from_millis(253_402_300_799_999);
         let page = self.store.due_page(&queue, ever, Some(ALERTS), None, self.deadline).await?;
         let pk = keys::alerts(&self.tenant);
@@ -343,9 +363,15 @@ impl Trail<'_> {
         }
         let generation = before.generation + 1;
         let next = StoredAlert { progress, generation, alert: before.alert.clone() };
+        let mut set = next.attributes()?;
+        // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
+        if next.progress.state == State::Waiting && next.alert.as_it_was.is_some() {
+            set.push(("due", text(&next.queue(&self.tenant))));
+            set.push(("due_at", text(&self.now.to_string())));
+        }
         let change = Change::Update {
             key: [keys::alerts(&self.tenant), next.alert.id.clone()],
-            set: next.attributes()?,
+            set,
             remove: if next.progress.state == State::Waiting { &[] } else { &["due", "due_at"] },
             expected: ("generation", number(before.generation)),
         };
@@ -403,7 +429,7 @@ impl Store {
                     continue;
                 }
             };
-            let queue = keys::alerts_to(&tenant, &stored.alert.channel);
+            let queue = stored.queue(&tenant);
             let change = Change::Update {
                 key: [pk, sk],
                 set: vec![("due", text(&queue)), ("due_at", text(&stored.alert.queued_at.to_string()))],

@@ -358,6 +358,48 @@ async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_
     world.stack.stop().await;
 }
 
+/// More wait for the old one than are read at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told_and_nothing_is_lost() {
+    let world = World::start().await;
+    world.reply("a", [Reply::status(503)]);
+    world.configure(json!([channel("a", "slack")])).await;
+    for seconds in 301..=420 {
+        let loosened = json!({"thresholds": {"revocation_seconds": seconds}});
+        assert_eq!(world.stack.put(&world.admin, "/v1/settings", &loosened).await.status, 200);
+    }
+    let mut replaced = channel("a", "slack");
+    replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
+    world.configure(json!([replaced])).await;
+    let waiting = async || {
+        let (mut waiting, mut cursor) = (0, String::new());
+        loop {
+            let page = world.stack.get(&world.admin, &format!("/v1/alerts?state=waiting{cursor}")).await.body;
+            waiting += page["alerts"].as_array().unwrap().len();
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return waiting,
+            }
+        }
+    };
+    until("all of them wait", async || (waiting().await == 121).then_some(())).await;
+    let id = world.tested("a").await;
+    let sent = world.until_state(&id, "sent").await;
+    assert_eq!((&sent["attempts"], world.received("b").len()), (&json!(1), 1));
+    let refused = world.received("a").len();
+    world.reply("a", [Reply::status(200)]);
+    until("all of them are sent", async || (waiting().await == 0).then_some(())).await;
+    let counted = |received: &tests::webhook::Received| {
+        let text = received.body["text"].as_str().unwrap();
+        text.split_once(" findings in the trail of acme").map_or(1, |(count, _)| count.parse().unwrap())
+    };
+    // One try may have been under way when the channel came back.
+    let told: Vec<usize> = world.received("a").iter().skip(refused).map(counted).collect();
+    assert!(told.iter().sum::<usize>() >= 121 && told.iter().all(|count| *count <= 100), "{told:?}");
+    assert_eq!(world.received("b").len(), 1);
+    world.stack.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alert_that_an_older_version_queued_is_sent() {
     let world = World::start().await;
