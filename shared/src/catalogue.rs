@@ -350,6 +350,7 @@ pub const ACTIONS: &[Action] = &[
     service("window.opened", ocsf::CREATED, "Window opened", "Window opened for account {account}[ in application {target}]."),
     service("window.extended", ocsf::UPDATED, "Window extended", "{actor} extended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
     service("window.ended", ocsf::UPDATED, "Window ended", "{actor} ended the window of account {account}[ in application {target}].[ Reason: {reason}]"),
+    service("window.retried", ocsf::UPDATED, "Revocation retried", "{actor} asked to disable account {account}[ in application {target}] again now.[ Reason: {reason}]"),
     service("window.merged", ocsf::UPDATED, "Window merged", "The request for account {account}[ in application {target}] moved to another window of the same account."),
     service("window.closed_by_hand", ocsf::UPDATED, "Window closed by hand", "{actor} closed the window of account {account}[ in application {target}]; that the account is disabled was not verified.[ Reason: {reason}]"),
     Action { always_fails: true, ..service("revocation.failed", ocsf::ACCOUNT_DISABLED, "Revocation failed", "Account {account} could not be disabled[ in application {target}]: {reason}") },

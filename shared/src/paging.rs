@@ -40,6 +40,8 @@ pub struct Asked<'a> {
     limit: usize,
     binding: Binding<'a>,
     after: Option<String>,
+    /// Once so many were read the page ends, wanted or not.
+    most_read: usize,
 }
 
 impl<'a> Asked<'a> {
@@ -56,7 +58,14 @@ impl<'a> Asked<'a> {
         let limit = limit(parameters)?;
         let binding = Binding::new(&trail.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
         let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-        Ok(Self { word, limit, binding, after })
+        Ok(Self { word, limit, binding, after, most_read: usize::MAX })
+    }
+
+    /// The same, of a list in which what is wanted may be rare: a page ends after the read that makes them `most`, with few of them or none, and
+    /// the next goes on there.
+    #[must_use]
+    pub fn reading_at_most(self, most: usize) -> Self {
+        Self { most_read: most, ..self }
     }
 
     /// The answer, in the order of ids that `read` reads on in: a page, ended early by size and time.
@@ -82,11 +91,12 @@ impl<'a> Asked<'a> {
         trail: &Trail<'_>,
         read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
     ) -> Result<(Vec<T>, Option<String>), Problem> {
-        let Self { limit, binding, mut after, .. } = self;
-        let (mut list, mut bytes) = (Vec::new(), 0);
+        let Self { limit, binding, mut after, most_read, .. } = self;
+        let (mut list, mut bytes, mut have_read) = (Vec::new(), 0, 0);
         let goes_on = 'pages: loop {
             let (items, goes_on) = read(after.as_deref()).await?;
             let count = items.len();
+            have_read += count;
             for (place, (id, item)) in items.into_iter().enumerate() {
                 if let Some(item) = item {
                     let text = serde_json::to_string(&item).map_err(|error| Problem::internal(&error))?;
@@ -102,7 +112,7 @@ impl<'a> Asked<'a> {
                     break 'pages goes_on || place + 1 < count;
                 }
             }
-            if !goes_on || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
+            if !goes_on || have_read >= most_read || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
                 break goes_on;
             }
         };

@@ -1215,6 +1215,39 @@ impl Window {
         told
     }
 
+    /// An operator wants the account disabled now, whatever pause its last failure asked for. While a run works on it nothing changes: the
+    /// account is being disabled.
+    ///
+    /// # Errors
+    /// There is nothing to try; why, for a person.
+    pub fn retry(&mut self, by: &Actor, reason: &str, now: Instant) -> Result<Option<Told>, String> {
+        let open = self.claims.iter().filter(|claim| !claim.is_done);
+        let Some(next) = open.map(|claim| claim.ends_at).min() else {
+            return Err("the window is closed; its account needs no other try".to_owned());
+        };
+        if self.is_external() {
+            return Err(
+                "this service does not disable the account of this window; once it is disabled, close the window"
+                    .to_owned(),
+            );
+        }
+        if now < next {
+            return Err(format!("the window is not due before {next}; to end it earlier, use end"));
+        }
+        let going = self.claims.iter().filter(|claim| claim.goes_on(now)).map(|claim| claim.ends_at).max();
+        if let Some(until) = going {
+            return Err(format!("another request keeps the account enabled until {until}; to end it earlier, use end"));
+        }
+        if self.lease.as_ref().is_some_and(|lease| now < lease.until) {
+            return Ok(None);
+        }
+        self.leave(Some(now));
+        self.resolution.not_before = Some(now);
+        let details = [("planned_end", json!(self.planned_end(now))), ("attempts", json!(self.attempts))];
+        let place = self.ending(now);
+        Ok(Some(self.told("window.retried", by.clone(), now, place, Some(reason.to_owned()), details)))
+    }
+
     /// The places of its open requests, `most` at most.
     fn open_places(&self, most: usize) -> Vec<usize> {
         let open = self.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done);

@@ -10,6 +10,7 @@ use shared::{
     store::{
         ReadError,
         orders::{DueOrder, Meaning},
+        windows::OpeningCause,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -56,6 +57,12 @@ pub async fn carry_out(
     trail.list_windows(&end::recorder()).await?;
     loop {
         let trail = trail.at(store.clock().now(), Deadline::now() + PAGE);
+        if held.progress.place.is_none() {
+            // What is booked has no window yet. Opened now, it is in the list that this pass reads.
+            for event in trail.bookings_meant(&meaning).await? {
+                trail.open_booking(&event, &end::recorder(), function.place, OpeningCause::Order).await?;
+            }
+        }
         let page = trail.open_page(&trail.live_windows(true, true), held.progress.place.as_deref()).await?;
         let ended = trail.end_windows(&held.order, &meaning, &page.windows).await?;
         let mut progress = held.progress.clone();

@@ -20,7 +20,7 @@ use shared::{
         ReadError, Trail,
         keys::DUE_SHARDS,
         orders::DueOrder,
-        windows::{DuePlace, Stored},
+        windows::{DuePlace, OpeningCause, Stored},
     },
     sweep::AHEAD,
     window::{Due, Window},
@@ -316,7 +316,7 @@ async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
     for (tenant, event) in store.due_bookings(now, Deadline::now() + READING).await? {
         let opened = async {
             let trail = store.trail(&tenant, now, Deadline::now() + READING).await?;
-            trail.open_booking(&event, &end::recorder(), function.place).await
+            trail.open_booking(&event, &end::recorder(), function.place, OpeningCause::Booking).await
         };
         if let Err(error) = opened.await {
             tracing::warn!(%error, "the window of {event} could not be opened: {error}");

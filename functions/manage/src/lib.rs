@@ -143,6 +143,7 @@ async fn change(
         "POST /v1/projections/rebuild" => findings::rebuild(trail, &function.aws, &function.watch).await,
         "POST /v1/windows/{id}/extend" => windows::extend(trail, request, caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(trail, request, caller, sweep).await,
+        "POST /v1/windows/{id}/retry" => windows::retry(trail, request, caller, sweep).await,
         "POST /v1/windows/{id}/close" => windows::close(trail, request, caller).await,
         "POST /v1/windows/end" => windows::end_by_filter(trail, request, caller, sweep).await,
         "POST /v1/alerts/test" => alerts::test(trail, request, caller, &function.aws, &function.watch).await,

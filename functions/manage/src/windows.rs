@@ -1,4 +1,4 @@
-//! Windows: extended and ended by operators, each time with who and why.
+//! Windows: extended, ended, tried again and closed by operators, each time with who and why.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -103,6 +103,30 @@ pub async fn end(
     change(trail, request, caller, sweep, decide).await
 }
 
+/// `POST /v1/windows/{id}/retry`: has the account of a window that is due disabled now, without the pause that follows a failure. Where its
+/// requests moved to an older window of the same account, that one is tried.
+///
+/// # Errors
+/// 404; 409 where it is closed or not due, or somebody else disables its account; 422 for what is wrong with the request; 503.
+pub async fn retry(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    sweep: &Sweep,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let order = Ending::read(&api::json_body(request)?, false);
+    let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not tried", errors))?;
+    let actor = caller.acting_as(actor)?;
+    let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
+        if window.merged_into.is_some() {
+            return Ok(Vec::new());
+        }
+        let told = window.retry(&actor, &reason, trail.now);
+        Ok(told.map_err(|detail| Problem::conflict(detail, Vec::new()))?.into_iter().collect())
+    };
+    change(trail, request, caller, sweep, decide).await
+}
+
 /// `POST /v1/windows/{id}/close`: a person says that the account is disabled. The window is closed without proof, which is a finding; and so is
 /// the older window of the same account that took over its requests.
 ///
@@ -194,17 +218,18 @@ pub async fn end_by_filter(
     Ok(answer)
 }
 
-/// How many windows a scope means now; none where they are so many that a caller would wait too long.
+/// How many windows a scope means now, those that are still to open among them; none where they are so many that a caller would wait too long.
 async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Problem> {
     let meaning = Meaning::of(scope).map_err(Problem::bad_request)?;
     let until = Deadline::now() + COUNTING;
     let (live, mut meant, mut place) = (trail.live_windows(true, true), HashSet::new(), None::<String>);
+    let booked = trail.bookings_meant(&meaning).await?.len();
     loop {
         let page = trail.open_page(&live, place.as_deref()).await?;
         meant.extend(trail.windows_meant(&meaning, &page.windows).await?);
         place = page.next;
         if place.is_none() {
-            return Ok(Some(meant.len() as u64));
+            return Ok(Some((meant.len() + booked) as u64));
         }
         if Deadline::now() >= until {
             return Ok(None);

@@ -13,6 +13,9 @@ use shared::{
     window::{STATES, Window},
 };
 
+/// Windows that one page reads where closed ones are asked for: they stay for years, and those of one account may be few among them.
+const MOST_READ: usize = 2000;
+
 const OVERDUE: &str = STATES[3];
 const CLOSED: &str = STATES[4];
 
@@ -84,7 +87,7 @@ pub async fn list(
                     let read = |window: Window| (window.id.clone(), answered(&window));
                     Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
                 };
-                asked.answer(trail, read).await
+                asked.reading_at_most(MOST_READ).answer(trail, read).await
             }
         }
     };

@@ -17,7 +17,7 @@ use crate::{
     store::{
         Pauses, ReadError, Store, Trail, Unavailable,
         by_id::KEYS,
-        item::{Damaged, Item},
+        item::{self, Damaged, Item},
         keys,
         transaction::{Attribute, Change, Commit},
         windows::{LiveWindows, OF_A_LIST, STATEMENTS, Step, Stored},
@@ -244,6 +244,36 @@ impl Trail<'_> {
         let is_meant = |claim: &Claim| claim.may_end(self.now) && meant.contains(&claim.event);
         let windows = windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
         Ok(windows.map(|window| window.id.clone()).collect())
+    }
+
+    /// The events whose windows open later and that an order means. Those of an application are passed over: once it is deleted, no account is
+    /// disabled for them, and nothing is opened in its directory.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn bookings_meant(&self, meaning: &Meaning) -> Result<Vec<EventId>, ReadError> {
+        let Meaning::Filter(filter) = meaning else { return Ok(Vec::new()) };
+        let (mut meant, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (items, goes_on) = self.state_page(keys::bookings(&self.tenant), None, after.as_deref(), true).await?;
+            for mut item in items {
+                let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
+                let event = match item.remove("event") {
+                    Some(AttributeValue::M(whole)) => item::read(whole.into()),
+                    _ => Err(Damaged::new(&id, "event")),
+                };
+                match event {
+                    Ok(event) if filter.matches(&event) => meant.push(event.event.id),
+                    Ok(_) => {}
+                    // One that cannot be read must not hold up the others.
+                    Err(error) => tracing::error!(%error, "a booking of {} cannot be read: {error}", self.tenant),
+                }
+                after = Some(id);
+            }
+            if !goes_on {
+                return Ok(meant);
+            }
+        }
     }
 
     /// Ends what an order means in these windows, and says how many it changed. Some are ended in one transaction; where one of them was

@@ -208,6 +208,10 @@ impl<'de> Deserialize<'de> for Value {
                         let list: Vec<Value> = map.next_value()?;
                         AttributeValue::L(list.into_iter().map(|Value(value)| value).collect())
                     }
+                    Some(Type::M) => {
+                        let whole: HashMap<String, Value> = map.next_value()?;
+                        AttributeValue::M(whole.into_iter().map(|(name, Value(value))| (name, value)).collect())
+                    }
                     // Written by somebody else; whoever wants this attribute will find it damaged.
                     Some(Type::Other) => {
                         map.next_value::<IgnoredAny>()?;
@@ -230,6 +234,7 @@ enum Type {
     #[serde(rename = "BOOL")]
     Bool,
     L,
+    M,
     #[serde(other)]
     Other,
 }
@@ -242,7 +247,7 @@ mod tests {
     #[test]
     fn items_are_read_with_their_types() {
         let body = r#"{"Count":2,"Items":[
-            {"pk":{"S":"a\"\u00e9"},"n":{"N":"12"},"b":{"B":"AAEC"},"f":{"BOOL":false},"l":{"L":[{"S":"x"},{"S":"y"}]},"m":{"M":{"z":{"NULL":true}}}},
+            {"pk":{"S":"a\"\u00e9"},"n":{"N":"12"},"b":{"B":"AAEC"},"f":{"BOOL":false},"l":{"L":[{"S":"x"},{"S":"y"}]},"m":{"M":{"z":{"S":"y"}}},"z":{"NULL":true}},
             {}],"ScannedCount":2,"LastEvaluatedKey":{"pk":{"S":"k"}}}"#;
         let body: Found = serde_json::from_str(body).unwrap();
         let mut item = Item::from(Vec::from([
@@ -251,7 +256,8 @@ mod tests {
             ("b".to_owned(), AttributeValue::B(Blob::new([0, 1, 2]))),
             ("f".to_owned(), AttributeValue::Bool(false)),
             ("l".to_owned(), AttributeValue::L(vec![AttributeValue::S("x".into()), AttributeValue::S("y".into())])),
-            ("m".to_owned(), AttributeValue::Null(true)),
+            ("m".to_owned(), AttributeValue::M([("z".to_owned(), AttributeValue::S("y".into()))].into())),
+            ("z".to_owned(), AttributeValue::Null(true)),
         ]));
         assert_eq!(body.items[0], item);
         assert_eq!(body.items.len(), 2);

@@ -73,6 +73,7 @@ const ROUTES: &[(&str, Option<Needs>)] = &[
 
     ("POST /v1/windows/{id}/extend", OPERATE),
     ("POST /v1/windows/{id}/end", OPERATE),
+    ("POST /v1/windows/{id}/retry", OPERATE),
     ("POST /v1/windows/{id}/close", OPERATE),
     ("POST /v1/windows/end", OPERATE),
     ("POST /v1/windows/reconcile", OPERATE),

@@ -435,6 +435,44 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     world.stack.stop().await;
 }
 
+/// What is asked for in advance: within 31 days it has a window that is scheduled, beyond that it is a booking.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_leaver_asked_for_in_advance_ends_too() {
+    let directory = Directory::start().await;
+    for name in ["msp-1", "msp-2", "msp-3"] {
+        directory.add(name);
+    }
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    let day = 86_400;
+    let ahead = |email: &str, days: u64| {
+        json!({"actor": {"type": "user", "email": email},
+            "session": {"id": format!("s-{days}-{email}"), "scope": "session",
+                "starts_at": seconds_ahead(days * day), "ends_at": seconds_ahead(days * day + 3600)}})
+    };
+    let scheduled = world.ask("r-1", "msp-1", ahead("leaver@nikpot.com", 10)).await["id"].clone();
+    for (id, account, email) in [("r-2", "msp-2", "leaver@nikpot.com"), ("r-3", "msp-3", "alex@nikpot.com")] {
+        assert!(world.ask(id, account, ahead(email, 40)).await.is_null(), "it has no window yet");
+    }
+    let order = json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left the company"});
+    let answer = world.stack.post(&world.admin, "/v1/windows/end", &order).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(2)), "{}", answer.text);
+    let done = world.until_done(answer.header("location")).await;
+    assert_eq!(done["ended"], 2, "{done}");
+    let windows = done["windows"].as_array().unwrap();
+    assert!(windows.iter().any(|window| window["id"] == scheduled), "{done}");
+    let booked = windows.iter().find(|window| window["account"]["name"] == "msp-2").unwrap_or_else(|| panic!("{done}"));
+    world.until_state(&booked["id"], "closed").await;
+    let ended = world.search("action eq \"window.ended\"").await;
+    assert!(ended.len() == 2 && ended.iter().all(|event| event["details"]["order"] == done["id"]), "{ended:?}");
+    // Nothing of it opens later; what another person booked does.
+    let then = shared::instant::Instant::now().plus(Duration::from_secs(20 * day));
+    let store = tests::store(&world.stack);
+    let due = store.due_bookings(then, shared::api::deadline()).await.unwrap();
+    let due: Vec<_> = due.iter().map(|(_, event)| event.as_str()).collect();
+    assert_eq!(due, ["r-3"]);
+    world.stack.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_only_says_so_is_not_believed() {
     let directory = Directory::start().await;
@@ -508,6 +546,46 @@ async fn what_somebody_has_to_change_is_a_finding_at_once_and_is_tried_on() {
     assert!(shown["attempts"] == 1 && shown["failing"].as_str().unwrap().contains("403"), "{shown}");
     world.until_state(&window["id"], "closed").await;
     assert_eq!(directory.is_enabled("u-0"), Some(false));
+    world.stack.stop().await;
+}
+
+/// The directory wants to be left alone for an hour, and is well again long before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_has_a_window_tried_again_at_once() {
+    let directory = Directory::start().await;
+    directory.add("msp-1");
+    let world = World::with_scim(&format!("{}/scim", directory.url)).await;
+    directory.fail([("PATCH", Fault::Status(503, Some(3600)))]);
+    let id = world.ask("r-1", "msp-1", lasting("PT1S")).await["id"].clone();
+    let path = |id: &Value| format!("/v1/windows/{}/retry", id.as_str().unwrap());
+    let retry = async |id: &Value, body: Value| world.stack.post(&world.admin, &path(id), &body).await;
+    let because = json!({"reason": "the directory is back"});
+    until("the first try fails", async || Some(world.window(&id).await).filter(|it| it["attempts"] == 1)).await;
+    assert_eq!(directory.is_enabled("u-0"), Some(true));
+    assert_eq!(retry(&id, json!({})).await.status, 422);
+    let retried = retry(&id, because.clone()).await;
+    assert_eq!((retried.status.as_u16(), &retried.body["id"]), (200, &id), "{}", retried.text);
+    let closed = world.until_state(&id, "closed").await;
+    assert!(closed["lateness_ms"].as_i64().unwrap() < 3_600_000, "{closed}");
+    assert_eq!(directory.is_enabled("u-0"), Some(false));
+    let retried = world.search("action eq \"window.retried\"").await;
+    assert_eq!(retried.len(), 1);
+    assert_eq!(
+        (&retried[0]["actor"]["email"], &retried[0]["reason"], &retried[0]["account"]["name"]),
+        (&json!("it@acme.example"), &json!("the directory is back"), &json!("msp-1")),
+        "{}",
+        retried[0]
+    );
+    // What there is nothing to try for.
+    let later = world.ask("r-2", "msp-2", lasting("PT1H")).await["id"].clone();
+    let external = world.ask("r-3", "else-1", lasting("PT1S")).await["id"].clone();
+    for (id, expected) in [(&id, "is closed"), (&later, "not due before"), (&external, "does not disable")] {
+        let refused = retry(id, because.clone()).await;
+        let detail = refused.body["detail"].as_str().unwrap_or_default();
+        assert!(refused.status == 409 && detail.contains(expected), "{}", refused.text);
+    }
+    assert_eq!(retry(&json!("no-such-window"), because).await.status, 404);
+    assert_eq!(world.search("action eq \"window.retried\"").await.len(), 1);
     world.stack.stop().await;
 }
 
@@ -862,6 +940,51 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
         assert!(answer.status == 400 && answer.text.contains("must be one of"), "{}", answer.text);
     }
     assert_eq!(world.stack.get(&world.admin, &format!("/v1/windows/{closed}")).await.body["state"], "closed");
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_closed_windows_reads_only_so_many() {
+    use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+    let world = World::start().await;
+    let window = world.ask("r-1", "msp-1", json!({"target": {"name": "Unknown"}})).await["id"].clone();
+    let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
+        "target": {"name": "Unknown"}, "account": {"name": "msp-1"}});
+    assert_eq!(world.post(disabled).await.status, 201);
+    world.until_state(&window, "closed").await;
+    let client = aws_sdk_dynamodb::Client::new(world.stack.aws());
+    let table = world.stack.running.table("StateTable").unwrap();
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let key = [("pk".to_owned(), text("window#acme")), ("sk".to_owned(), text(window.as_str().unwrap()))];
+    let item = client.get_item().table_name(table).set_key(Some(key.into())).send().await.unwrap().item.unwrap();
+    // As many of another account, all of them newer.
+    let copies: Vec<WriteRequest> = (0..5000)
+        .map(|number| {
+            let id = format!("9999{number:04}");
+            let content = item["content"].as_s().unwrap().replace("msp-1", "msp-2");
+            let content = content.replace(window.as_str().unwrap(), &id);
+            let mut copy = item.clone();
+            copy.insert("sk".to_owned(), text(&id));
+            copy.insert("content".to_owned(), text(&content));
+            let put = PutRequest::builder().set_item(Some(copy)).build().unwrap();
+            WriteRequest::builder().put_request(put).build()
+        })
+        .collect();
+    for chunk in copies.chunks(25) {
+        let written = client.batch_write_item().request_items(table, chunk.to_vec()).send().await.unwrap();
+        assert!(written.unprocessed_items.is_none_or(|rest| rest.is_empty()));
+    }
+    for query in ["account=msp-1", "account=msp-1&state=closed", "account=msp-1&state=open,closed"] {
+        let (mut pages, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = world.stack.get(&world.admin, &format!("/v1/windows?{query}{cursor}")).await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            pages.push(page.body["windows"].as_array().unwrap().len());
+            let Some(next) = page.body["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert!(pages.len() >= 2 && pages.pop() == Some(1) && pages.iter().all(|page| *page == 0), "{pages:?}");
+    }
     world.stack.stop().await;
 }
 

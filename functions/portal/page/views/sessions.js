@@ -99,6 +99,7 @@ const STAGE_OF = {
   "window.closed_by_hand": "ended",
   "revocation.covered": "ended",
   "entra.account.disabled": "ended",
+  "window.retried": "verified",
   "revocation.failed": "verified",
   "revocation.overdue": "verified",
   "revocation.verified": "verified",
