@@ -116,8 +116,9 @@ impl Proxy {
                 // run by themselves and look what is due, have none.
                 let is_of_settings = body["Key"]["sk"]["S"] == "settings";
                 let text = body.to_string();
-                // So have the markers of days, which only the first event of a day writes.
-                let others = ["\"lease\"", "\"tenants\"", "\"days#", "\"days\""];
+                // So have the markers of days, which only the first event of a day writes, and the deployment's retention, which is
+                // read with the settings until it is kept.
+                let others = ["\"lease\"", "\"tenants\"", "\"days#", "\"days\"", "\"deployment\""];
                 let is_of_schedule = body["IndexName"] == "due" || others.iter().any(|part| text.contains(part));
                 let mut plan = self.plan.lock().unwrap();
                 let afterwards = plan.1;
