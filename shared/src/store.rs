@@ -41,6 +41,7 @@ pub mod exports;
 pub mod feed;
 mod figures;
 pub mod follow;
+mod gate;
 pub mod insert;
 pub mod item;
 pub mod keys;

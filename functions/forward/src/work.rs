@@ -349,9 +349,9 @@ impl Run<'_> {
         let begun = stored.progress.clone().of(stream);
         let wants = stored.wants()?;
         let limits = begun.limits(stream);
-        let feed = trail.feed(&begun.after(stream), &wants, Pace::All);
+        let feed = trail.feed(&begun.after(stream), &wants, Pace::All).await?;
+        let end = FeedPlace { position: Position::before(feed.end()), late: None };
         let mut reader = Reader { feed, wants: &wants, shape: stream.shape, limits, carried: None };
-        let end = FeedPlace { position: Position::before(trail.feed_end()), late: None };
         let mut batch = reader.gather().await?;
         loop {
             let Some(place) = batch.place.clone() else {

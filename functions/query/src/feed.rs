@@ -64,10 +64,10 @@ async fn page(
     limit: usize,
     binding: &Binding<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let end = trail.feed_end();
     let is_narrow = wants.filter.is_some() || wants.words.is_some();
     let pace = if is_narrow { Pace::Megabytes } else { Pace::Items(limit) };
-    let mut events = trail.feed(&after, wants, pace);
+    let mut events = trail.feed(&after, wants, pace).await?;
+    let end = events.end();
     let (mut page, mut place) = (Page::open(), after);
     let next = loop {
         if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {

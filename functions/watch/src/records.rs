@@ -5,16 +5,12 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     event::{Recorded, Tenant},
-    store::{
-        ReadError, Trail, Unavailable,
-        follow::recorder,
-        item, keys,
-        late::{self, Taken},
-    },
+    instant::Instant,
+    store::{ReadError, Trail, Unavailable, follow::recorder, item, keys},
 };
 use tokio::time::Instant as Deadline;
 
@@ -47,18 +43,18 @@ pub struct Outcome {
 /// # Errors
 /// The storage did not answer; the batch is to be delivered again.
 pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<Outcome, Unavailable> {
-    let mut events: HashMap<Tenant, Vec<Taken>> = HashMap::new();
+    let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
         match item::of_image(&record["dynamodb"]["NewImage"]) {
-            Ok(recorded) => {
-                let taken = Taken { second: late::second_of(record), recorded };
-                events.entry(taken.recorded.event.tenant.clone()).or_default().push(taken);
-            }
+            Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
             // It stays what it is however often it is delivered, and must not hold up what comes after it.
             Err(error) => function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?,
         }
     }
     let deadline = end - MARGIN;
+    let last = |events: &Vec<Recorded>| events.iter().map(|it| it.recorded_at).max();
+    let reached: Vec<(Tenant, Instant)> =
+        events.iter().filter_map(|(tenant, events)| Some((tenant.clone(), last(events)?))).collect();
     let taking = events.into_iter().map(|(tenant, events)| take_from(function, tenant, events, deadline));
     // All of them, before one that the storage did not answer has the batch delivered again.
     let outcomes: Vec<_> = stream::iter(taking).buffer_unordered(AT_ONCE).collect().await;
@@ -69,15 +65,31 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
         all.put_off += put_off;
         all.late += late;
     }
+    // Last of all: a batch that is delivered again finds that nobody has passed its events.
+    let passing = reached.into_iter().map(|(tenant, to)| let_pass(function, tenant, to, deadline));
+    stream::iter(passing).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     metrics::emit(function.place, &all);
     Ok(all)
+}
+
+/// Lets the readers of a tenant's feed pass what was seen.
+async fn let_pass(function: &Watch, tenant: Tenant, to: Instant, deadline: Deadline) -> Result<(), Unavailable> {
+    let passed = async {
+        let trail = function.store.trail(&tenant, function.store.clock().now(), deadline).await?;
+        trail.let_pass(to).await
+    };
+    match passed.await {
+        Ok(()) => Ok(()),
+        Err(ReadError::Unavailable(error)) => Err(error),
+        Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await,
+    }
 }
 
 /// Takes one tenant's events of a batch.
 async fn take_from(
     function: &Watch,
     tenant: Tenant,
-    taken: Vec<Taken>,
+    events: Vec<Recorded>,
     deadline: Deadline,
 ) -> Result<Outcome, Unavailable> {
     let now = function.store.clock().now();
@@ -89,7 +101,6 @@ async fn take_from(
             return Ok(Outcome::default());
         }
     };
-    let events: Vec<Recorded> = taken.iter().map(|taken| taken.recorded.clone()).collect();
     let is_told = |it: &&Recorded| {
         matches!(it.event.action.as_str(), "finding.raised" | "finding.updated" | "export.ready" | "export.failed")
     };
@@ -102,7 +113,7 @@ async fn take_from(
         Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
     }
     let following = tokio::time::timeout(SHARE, follow(function, &trail, events.clone()));
-    let (followed, listed) = tokio::join!(following, trail.list_late(&taken));
+    let (followed, listed) = tokio::join!(following, trail.list_late(&events));
     match listed {
         Ok(late) => outcome.late = late,
         Err(ReadError::Unavailable(error)) => return Err(error),

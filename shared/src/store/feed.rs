@@ -1,10 +1,13 @@
 //! What was recorded since a place? For collectors, live tail and streams.
 //!
-//! It stays `FeedLag` behind. A write is stamped with its time and given up well within that, so what is recorded before the feed's end is there
+//! It stays `FeedLag` behind, and behind what `watch` has seen (`gate.rs`). A write is stamped with its time and given up well within that, so what is recorded before the feed's end is there
 //! when the feed reads it. What is not, because the index or a clock was slower than that, is on the list of late events (`late.rs`), which the
 //! feed reads too.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     event::{EventId, Recorded},
@@ -59,6 +62,8 @@ pub struct Fed {
 pub struct FeedReader<'t> {
     trail: Trail<'t>,
     listing: Listing<'t>,
+    /// The first moment that it does not read.
+    end: Instant,
     include_service: bool,
     /// Events judged together.
     together: usize,
@@ -70,6 +75,11 @@ pub struct FeedReader<'t> {
 }
 
 impl FeedReader<'_> {
+    /// The first moment that it does not read.
+    pub fn end(&self) -> Instant {
+        self.end
+    }
+
     /// The place behind what was taken.
     pub fn place(&self) -> &FeedPlace {
         &self.place
@@ -147,28 +157,35 @@ impl FeedReader<'_> {
 }
 
 impl Trail<'_> {
-    /// The first moment that the feed does not hold yet.
+    /// The first moment that the feed does not hold yet, however far `watch` is.
     pub fn feed_end(&self) -> Instant {
         self.now.minus(self.feed_lag())
     }
 
     /// The events recorded after `after` and before the feed's end, wanted or not, in the order recorded; before them the late events after
     /// `after`.
-    pub fn feed(&self, after: &FeedPlace, wants: &Wants, pace: Pace) -> FeedReader<'_> {
-        let listing = self.list(Index::ByRecorded, since(&after.position, self.feed_end()), pace, wants.lanes());
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn feed(&self, after: &FeedPlace, wants: &Wants, pace: Pace) -> Result<FeedReader<'_>, ReadError> {
+        let end = self.feed_end();
+        // Before anything is read: what it lets through is in the index or on the list by now.
+        let end = end.min(self.passable(self.now).await?.plus(Duration::from_millis(1)));
+        let listing = self.list(Index::ByRecorded, since(&after.position, end), pace, wants.lanes());
         let together = match pace {
             Pace::Items(count) => count.clamp(1, TOGETHER),
             Pace::Megabytes | Pace::All => TOGETHER,
         };
-        FeedReader {
+        Ok(FeedReader {
             trail: self.clone(),
             listing,
+            end,
             include_service: wants.include_service,
             together,
             place: after.clone(),
             ready: VecDeque::new(),
             is_past_late: false,
-        }
+        })
     }
 
     /// When the oldest event was recorded that stands after `after`, wanted or not; those that the feed does not hold yet are among them.
@@ -184,7 +201,7 @@ impl Trail<'_> {
             let event = self.events_of(std::slice::from_ref(&first.id)).await?;
             return Ok(Some(event.first().map_or(self.now, |event| event.recorded_at)));
         }
-        let end = self.now.plus(std::time::Duration::from_millis(1));
+        let end = self.now.plus(Duration::from_millis(1));
         let mut events = self.list(Index::ByRecorded, since(&after.position, end), Pace::Items(1), wants.lanes());
         Ok(events.next().await?.map(|recorded| recorded.recorded_at))
     }

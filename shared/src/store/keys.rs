@@ -35,6 +35,7 @@
 //! | alert to a channel | `alert#tenant` | its id, which begins with a time | `due`: `due` `alerts#tenant#channel` / `due_at` when it was queued, until it has left; to the channel as it was before a change `past_alerts#tenant#channel` / when it was tried last |
 //! | queue of a channel | `alert_lane#tenant` | channel | `due`: `due` `alert_lanes` / `due_at` a time at which it is to be looked into |
 //! | number of the last late event | `late#tenant` | `last` | |
+//! | how far the feed may read | `late#tenant` | `gate` | |
 //! | late event | `late#tenant` | `n#`its number | |
 //! | the same by when it was recorded | `late_recorded#tenant` | `recorded_at#id` | |
 //! | the deployment's own retention, as it was seen last | `deployment` | `retention` |
@@ -367,6 +368,9 @@ pub fn late(tenant: &Tenant) -> String {
 
 /// The key there of the number of the last.
 pub const LATE_HEAD: &str = "last";
+
+/// The key there of how far the feed may read.
+pub const GATE: &str = "gate";
 
 /// The key there of a late event, by its number; of twenty digits, as many as a number can have.
 pub fn late_entry(number: u64) -> String {

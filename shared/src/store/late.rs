@@ -1,10 +1,10 @@
 //! Which events may a reader of the feed have missed?
 //!
-//! The feed reads the index `by_recorded` up to `FeedLag` ago. An event is not there in time when the index follows the table by more than
-//! that, or when the clock of the function that wrote it was slow. `watch` sees each event that the table took. Where it does not find the event
-//! in the index, or the event is stamped with a time that readers had passed when the table took it, it puts the event on the tenant's list of
-//! late events. Readers take an event on the list from the list, and pass over it in the index: so each comes once, whenever the index shows
-//! it.
+//! The feed reads the index `by_recorded` up to `FeedLag` ago, and no further than `watch` has seen (`gate.rs`). `watch` sees each event that the
+//! table took. An event goes on the tenant's list of late events where the index does not show it, and where readers may have passed its time before
+//! `watch` saw it: the index or the clock of the function that wrote it may have been slow. Readers take an event on the list from the list, and pass
+//! over it in the index: so each comes once, whenever the index shows it. Only an event that other batches left behind by more than the gate
+//! allows for may come twice: that is better than never.
 //!
 //! The list is numbered. An entry and the number of the last one change in one transaction, so a reader that is at a number has missed none
 //! before it. A second item finds an entry by when its event was recorded.
@@ -40,15 +40,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Events that were recorded no further apart are looked for together.
 const APART: Duration = Duration::from_secs(1);
 
-/// An event that the table took.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// The event.
-    pub recorded: Recorded,
-    /// The second in which the table took it, as the table's own clock says.
-    pub second: Option<Instant>,
-}
-
 /// An entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -75,25 +66,33 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer. Some may be on the list.
-    pub async fn list_late(&self, taken: &[Taken]) -> Result<usize, ReadError> {
+    pub async fn list_late(&self, taken: &[Recorded]) -> Result<usize, ReadError> {
         let clock = &self.store.clock;
         let patience = PATIENCE.min(self.feed_lag() / 4);
         let now = clock.now();
         // What is past its retention has left the index.
         let trail = self.at(now, self.deadline);
-        let mut waiting: Vec<&Taken> = taken.iter().filter(|it| trail.shows(&it.recorded)).collect();
+        let mut waiting: Vec<&Recorded> = taken.iter().filter(|it| trail.shows(it)).collect();
         let mut late: Vec<&Recorded> = Vec::new();
         loop {
             let shown = self.shown_by_index(&waiting).await?;
-            let now = clock.now();
+            // After the index: a reader that gets past an event later finds it there. Their clocks may be a little ahead.
+            let now = clock.now().plus(patience);
+            let may_be_passed = |at: Instant, passable: Instant| at <= passable && at.plus(self.feed_lag()) <= now;
+            let is_old = |it: &&Recorded| may_be_passed(it.recorded_at, Instant::from_millis(i64::MAX));
+            let passable = match waiting.iter().any(is_old) {
+                true => self.passable(now).await?,
+                // The feed is not as far.
+                false => now,
+            };
             let mut hidden = Vec::new();
             for it in waiting {
-                let is_shown = shown.contains(&position_of(&it.recorded));
-                let is_over = it.recorded.recorded_at.plus(patience) <= now;
+                let is_shown = shown.contains(&position_of(it));
+                let is_over = it.recorded_at.plus(patience * 2) <= now;
                 match (is_shown, is_over) {
-                    (true, _) if self.was_passed(it, now) => late.push(&it.recorded),
+                    (true, _) if may_be_passed(it.recorded_at, passable) => late.push(it),
                     (true, _) => {}
-                    (false, true) => late.push(&it.recorded),
+                    (false, true) => late.push(it),
                     (false, false) => hidden.push(it),
                 }
             }
@@ -110,24 +109,12 @@ impl Trail<'_> {
         Ok(count)
     }
 
-    /// Whether readers had passed the time that an event is stamped with when the table took it. An attempt to write is given up well before
-    /// that, so this is a clock that is slow.
-    fn was_passed(&self, taken: &Taken, now: Instant) -> bool {
-        let Some(second) = taken.second else { return false };
-        let (at, lag) = (taken.recorded.recorded_at, self.feed_lag());
-        let is_in_time = now < at.plus(lag);
-        !is_in_time && second > at.plus(self.store.attempt) && second.plus(Duration::from_secs(1)) >= at.plus(lag)
-    }
-
     /// Those of the events that the index shows.
-    async fn shown_by_index(&self, taken: &[&Taken]) -> Result<BTreeSet<Position>, ReadError> {
+    async fn shown_by_index(&self, taken: &[&Recorded]) -> Result<BTreeSet<Position>, ReadError> {
         let mut partitions: BTreeMap<String, Vec<Position>> = BTreeMap::new();
         for it in taken {
-            let day = keys::day(&self.tenant, it.recorded.recorded_at.day_number());
-            partitions
-                .entry(keys::in_lane(&day, Lane::of(&it.recorded.event)))
-                .or_default()
-                .push(position_of(&it.recorded));
+            let day = keys::day(&self.tenant, it.recorded_at.day_number());
+            partitions.entry(keys::in_lane(&day, Lane::of(&it.event))).or_default().push(position_of(it));
         }
         let mut shown = BTreeSet::new();
         for (partition, mut positions) in partitions {
@@ -298,12 +285,4 @@ impl Trail<'_> {
             }
         }
     }
-}
-
-/// The second in which the table took an event, as a record of its stream says.
-pub fn second_of(record: &serde_json::Value) -> Option<Instant> {
-    let seconds = record["dynamodb"]["ApproximateCreationDateTime"].as_f64()?;
-    #[allow(clippy::cast_possible_truncation)]
-    let millis = (seconds * 1000.0) as i64;
-    Some(Instant::from_millis(millis))
 }

@@ -133,6 +133,40 @@ async fn what_the_index_shows_late_comes_once_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_index_shows_late_while_nobody_watches_is_not_passed() {
+    let (between, receiver) = (Between::start().await, Webhooks::start().await);
+    let mut options = local::Options { minute: Duration::from_secs(5), ..options() };
+    options.secrets.insert(SECRET.0.into(), SECRET.1.into());
+    let stack = between.stack(options).await;
+    stream(&stack, &receiver).await;
+    let mut collector = Collector::new(&stack);
+    let (before, hidden, after) = (names("before", 4), names("hidden", 7), names("after", 4));
+    write(&stack, &before).await;
+    collector.drain(&before).await;
+    // What `watch` asks the index, and nobody else: it gets no further.
+    between.refuse(Some("recorded BETWEEN :first"));
+    between.hide(Some("hidden"));
+    write(&stack, &hidden).await;
+    write(&stack, &after).await;
+    // Readers look again and again after the time by which the feed is behind.
+    let begun = Instant::now();
+    while Instant::now() < begun.plus(Duration::from_secs(3)) {
+        collector.read().await;
+    }
+    // The index is there when `watch` looks.
+    between.hide(None);
+    between.refuse(None);
+    let last = names("last", 2);
+    write(&stack, &last).await;
+    let all = [before, hidden, after, last].concat();
+    collector.drain(&all).await;
+    collector.assert_once(&all, |_| false);
+    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(())).await;
+    assert_eq!(received(&receiver), collector.came);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_slow_clock_stamped_in_the_past_comes_once_and_says_so() {
     let receiver = Webhooks::start().await;
     let mut options = local::Options { minute: Duration::from_secs(5), ..options() };
