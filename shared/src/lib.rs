@@ -63,6 +63,7 @@ pub mod pauses;
 pub mod person;
 pub mod problem;
 pub mod reader;
+pub mod refusals;
 pub mod report;
 pub mod review;
 pub mod saved;

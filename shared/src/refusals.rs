@@ -1,13 +1,13 @@
 //! Calls that are refused for want of a permission. Each is on record with the caller's name.
 
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use serde_json::json;
-use shared::{
+use crate::{
     access::Caller,
     event::{Event, EventId, Outcome, Party},
     problem::Problem,
     store::{ReadError, Trail},
 };
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use serde_json::json;
 
 /// Puts `access.refused` into the trail: one an hour for each caller and route. A caller who tries one id after the other all day does not
 /// fill the trail; the event names the first.

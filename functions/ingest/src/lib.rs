@@ -25,6 +25,7 @@ use shared::{
     instant::Instant,
     intake::{self, Intake},
     problem::Problem,
+    refusals,
     store::{ReadError, Store, Trail, insert::Insertion, windows::Recording},
     sweep::Sweep,
     window::{self, Effect},
@@ -93,7 +94,13 @@ async fn post_events(
         caller.require(Permission::Write)?;
         let objects = request::objects(api::media_type(request).as_deref(), &bytes)?;
         let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
-        return entra::import(function, &trail, &caller, &objects).await;
+        let imported = entra::import(function, &trail, &caller, &objects).await;
+        if let Err(problem) = &imported
+            && problem.status == 403
+        {
+            refusals::record(&trail, request, &caller, problem).await?;
+        }
+        return imported;
     }
     let body = Body::read(api::media_type(request).as_deref(), &bytes)?;
 

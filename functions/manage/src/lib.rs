@@ -1,6 +1,6 @@
 //! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews, saved searches. In reading
 //! order: [`handle`], [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`],
-//! [`saved`], [`alerts`] (a channel tried out), [`refusals`] (who tried to change what they may not).
+//! [`saved`], [`alerts`] (a channel tried out).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
 
@@ -10,7 +10,6 @@ pub mod findings;
 pub mod organisations;
 pub mod packages;
 pub mod people;
-pub mod refusals;
 pub mod reviews;
 pub mod saved;
 pub mod settings;
@@ -102,7 +101,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     if let Err(problem) = &answered
         && problem.status == 403
     {
-        refusals::record(&trail, request, &caller, problem).await?;
+        shared::refusals::record(&trail, request, &caller, problem).await?;
     }
     answered
 }

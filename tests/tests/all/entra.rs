@@ -386,6 +386,13 @@ async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_
         assert!(refused.status == 403 && refused.text.contains("configured by hand"), "{}", refused.text);
         assert!(refused.text.contains(id), "{}", refused.text);
     }
+    // Who tried is on record, once an hour.
+    let query = json!({"filter": "action eq \"access.refused\"", "include_service": true});
+    let told = stack.post(&reader, "/v1/events/search", &query).await.body["events"].clone();
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!((&told[0]["target"]["name"], &told[0]["outcome"]), (&json!("POST /v1/events"), &json!("failure")));
+    assert!(told[0]["reason"].as_str().unwrap().contains("configured by hand"), "{told}");
+    assert_eq!(told[0]["actor"]["id"], told[0]["recorded_by"]["sub"]);
     assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
     assert_eq!(
         found(&stack, "action sw \"entitlement\" or action sw \"directory\"").await.len(),
