@@ -63,6 +63,8 @@ pub struct Caller {
     pub client_id: Option<String>,
     /// Whether the token is a machine's: it names no e-mail address, neither one that counts nor one that does not.
     pub is_machine: bool,
+    /// What else the token calls its holder. Many issuers let people choose these names, so they count against the caller alone.
+    pub names: Vec<String>,
 }
 
 impl Access {
@@ -123,7 +125,12 @@ impl Access {
     fn is_verified(&self, claims: &Map<String, Value>, verified: &HashMap<String, String>) -> bool {
         let own = [&self.tenant_claim, &self.email_claim, &self.role_claim].map(String::as_str);
         let verifying = ["email_verified"].into_iter().chain(self.verified_claim.as_deref());
-        let read = ["iss", "sub", "scope", "scp"].into_iter().chain(CLIENT_CLAIMS).chain(own).chain(verifying);
+        let read = ["iss", "sub", "scope", "scp"]
+            .into_iter()
+            .chain(CLIENT_CLAIMS)
+            .chain(NAME_CLAIMS)
+            .chain(own)
+            .chain(verifying);
         let is_said = |name: &str| claims.get(name).is_some_and(|value| !value.is_null());
         read.into_iter().all(|name| !is_said(name) || verified.contains_key(name))
             && ["iss", "sub"].into_iter().all(|name| verified.contains_key(name))
@@ -161,9 +168,13 @@ impl Access {
         let client_id = CLIENT_CLAIMS.into_iter().find_map(text);
         let is_machine = claims.get(&self.email_claim).is_none_or(Value::is_null);
         let email = text(&self.email_claim).filter(|_| self.has_verified_address(claims));
-        Ok(Caller { tenants, permissions, sub, email, client_id, is_machine })
+        let names = NAME_CLAIMS.into_iter().filter_map(text).collect();
+        Ok(Caller { tenants, permissions, sub, email, client_id, is_machine, names })
     }
 }
+
+/// The claims that may hold another name of whom a token was issued to: OpenID Connect, Entra, Cognito.
+const NAME_CLAIMS: [&str; 5] = ["name", "preferred_username", "upn", "unique_name", "cognito:username"];
 
 /// The claims that may name the client a token was issued to.
 const CLIENT_CLAIMS: [&str; 3] = ["client_id", "azp", "appid"];

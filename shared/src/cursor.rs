@@ -82,6 +82,7 @@ mod tests {
             sub: sub.to_owned(),
             email: None,
             is_machine: true,
+            names: Vec::new(),
             client_id: None,
         }
     }

@@ -582,6 +582,7 @@ async fn configure(world: &Arc<World>) {
         sub: "it".to_owned(),
         email: None,
         is_machine: true,
+        names: Vec::new(),
         client_id: None,
     };
     for number in 0..world.plan.directories {

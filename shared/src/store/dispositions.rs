@@ -5,6 +5,8 @@ use crate::{
     accesses::{self, Access},
     event::{ActorType, Party},
     finding::Finding,
+    folding::fold_identity,
+    person::Person,
     review::is_one,
     store::{ReadError, Trail, follow::Follower, projections::Kind},
 };
@@ -19,6 +21,22 @@ pub enum Refusal {
     Unknown(String),
     /// The finding is about the caller.
     Concerned(String),
+}
+
+/// The folded names that the caller goes by. Where only a name is known of a person, no more than this tells whether that is the caller.
+fn called(by: &Caller, known: Option<&Person>) -> Vec<String> {
+    let email = by.email.as_deref();
+    // Some sources give what stands before the @ as a name.
+    let local = email.and_then(|email| email.split_once('@')).map(|(local, _)| local);
+    let recorded = known.into_iter().flat_map(|it| it.name.as_deref().into_iter().chain(it.aliases().map(|it| it.1)));
+    let names = by.names.iter().map(String::as_str).chain([by.sub.as_str()]).chain(email).chain(local).chain(recorded);
+    names.map(fold_identity).collect()
+}
+
+/// Whether a party goes by one of those names, whichever kind of name it is.
+fn is_called(party: &Party, called: &[String]) -> bool {
+    let Party { kind: _, id, name, email } = party;
+    [id, name, email].into_iter().flatten().any(|name| called.contains(&fold_identity(name)))
 }
 
 impl Trail<'_> {
@@ -54,7 +72,8 @@ impl Trail<'_> {
         concerned.push(party.clone());
         let people = Follower::of(self).people_behind(&concerned).await?;
         concerned.pop();
-        if concerned.iter().any(|other| is_one(other, &party, &people)) {
+        let called = called(by, people.find(&party).map(|known| &known.person));
+        if concerned.iter().any(|other| is_one(other, &party, &people) || is_called(other, &called)) {
             let why = format!(
                 "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
                 caller.shown()

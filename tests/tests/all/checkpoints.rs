@@ -632,6 +632,45 @@ async fn nobody_dispositions_a_finding_about_themselves() {
     assert_eq!(world.stack.post(&ann, &path, &said).await.body["state"], "dispositioned");
 }
 
+/// A person of whom the trail knows no more than a name is known by whatever their token calls them.
+#[tokio::test]
+async fn nobody_dispositions_a_finding_about_themselves_where_only_a_name_is_known() {
+    let world = World::start().await;
+    let named = |name: &str| json!({"type": "user", "name": name});
+    for (id, name) in [("full", "Mark Tester"), ("short", "mark")] {
+        let told =
+            [session(id, "created", 900, named(name), json!({})), session(id, "approved", 800, named(name), json!({}))];
+        world.told(&told).await;
+    }
+    world.settled().await;
+    let said = json!({"disposition": "accepted", "reason": "It was a drill"});
+    let say = async |id: &str, mut claims: Value| {
+        let findings = world.stack.get(&world.admin, &format!("/v1/findings?session={id}")).await;
+        let finding =
+            findings.body["findings"][0]["id"].as_str().unwrap_or_else(|| panic!("{}", findings.text)).to_owned();
+        claims["tenant"] = json!("acme");
+        claims["scope"] = json!("audit:read audit:operate");
+        world.stack.post(&world.stack.minted(claims), &format!("/v1/findings/{finding}/disposition"), &said).await
+    };
+    for (id, claims) in [
+        ("full", json!({"name": "mark tester", "email": "m.t@acme.example", "sub": "s-1"})),
+        ("full", json!({"sub": "Mark Tester", "email": "m.t@acme.example"})),
+        ("short", json!({"email": "mark@acme.example", "sub": "s-1"})),
+        ("short", json!({"name": "MARK", "email": "m.t@acme.example", "sub": "s-1"})),
+    ] {
+        let answer = say(id, claims.clone()).await;
+        assert_eq!(answer.status, 409, "{claims}: {}", answer.text);
+    }
+    // The person's record tells their name too.
+    let known = json!({"name": "Mark Tester", "emails": ["m.t@acme.example"]});
+    assert_eq!(world.stack.put(&world.admin, "/v1/people/m", &known).await.status, 201);
+    assert_eq!(say("full", json!({"email": "m.t@acme.example", "sub": "s-1"})).await.status, 409);
+    for id in ["full", "short"] {
+        let answer = say(id, json!({"name": "Ann", "email": "ann@acme.example", "sub": "s-2"})).await;
+        assert_eq!(answer.body["state"], "dispositioned", "{}", answer.text);
+    }
+}
+
 /// Everything that was ever told of findings, as its action and the rule.
 async fn told_of_findings(world: &World) -> Vec<(String, String)> {
     let search = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});

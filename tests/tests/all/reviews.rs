@@ -498,6 +498,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
         sub: "it".into(),
         email: Some("it@acme.example".into()),
         is_machine: false,
+        names: Vec::new(),
         client_id: None,
     };
     let review = Review::new("q3".into(), asked, shared::review::sent(&json), &caller, Instant::now());
