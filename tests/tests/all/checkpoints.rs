@@ -804,14 +804,15 @@ async fn a_finding_follows_its_evidence_and_a_disposition_holds_for_what_it_was_
 #[tokio::test]
 async fn what_is_told_in_another_order_than_it_happened_raises_nothing() {
     let world = World::start().await;
-    // A use overtakes its grant, by name and by account alone.
-    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
+    // A use overtakes its grant, by name and by account alone. Somebody has to answer for uses of these accounts.
+    let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["db_*"], "directory": {"kind": "external"}});
     assert_eq!(world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status, 201);
     let mut steps = holding("s-1", "ann", "db_1");
     let grant = steps.pop().unwrap();
     world.told(&steps).await;
     let named = json!({"session": {"id": "s-1", "scope": "session"}});
     world.told(&[use_of("overtakes", "ann", "db_1", 900, named)]).await;
+    world.told(&[use_of("overtakes-by-account-alone", "ann", "db_1", 890, json!({}))]).await;
     world.settled().await;
     world.told(&[grant]).await;
     // Bob's use of an account that ann holds too, before his own request is told.

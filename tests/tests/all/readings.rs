@@ -110,6 +110,28 @@ async fn every_way_to_read_leaves_one_record_an_hour_for_each_caller_and_questio
     stack.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_at_what_an_order_ended_is_on_record() {
+    let stack = Stack::start().await;
+    fill(&stack).await;
+    let order = json!({"filter": "actor.email eq \"mark@acme.example\"", "reason": "left the company"});
+    let order = stack.post(&stack.caller("acme", "it", "audit:operate"), "/v1/windows/end", &order).await;
+    assert_eq!(order.status, 202, "{}", order.text);
+    let id = order.body["id"].as_str().unwrap();
+    let ann = stack.caller("acme", "ann", "audit:read");
+    for more in ["", "", "?limit=1"] {
+        let answer = stack.get(&ann, &format!("/v1/windows/orders/{id}{more}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let by_ann = records(&stack, "ann").await;
+    assert!(!by_ann.is_empty() && by_ann.values().all(|count| *count == 1), "{by_ann:?}");
+    assert!(
+        by_ann.keys().all(|(action, asked, _)| action == "audit.searched" && *asked == format!("{id} null")),
+        "{by_ann:?}"
+    );
+    stack.stop().await;
+}
+
 /// A cursor as somebody makes it who knows how cursors look, and not the key.
 fn made_up(position: &str) -> Vec<String> {
     let sum = Sha256::digest(position.as_bytes());

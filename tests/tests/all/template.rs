@@ -1,6 +1,6 @@
 //! What the template promises of the trail, whatever functions are added: nobody may rewrite it.
 
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -199,6 +199,17 @@ fn sam_builds_a_function_with_the_settings_beside_the_functions() {
     };
     assert_eq!(release(&root.join("functions/ingest")).trim(), "profile.release.lto = \"fat\"");
     assert_eq!(release(root).trim(), "");
+}
+
+/// A panic over what one directory answers is caught, which takes unwinding. cargo-lambda builds with `panic = "abort"` unless the workspace's
+/// manifest says otherwise; its settings beside the functions do not count.
+#[test]
+fn a_panic_unwinds_in_what_is_deployed() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let (_, release) = manifest.split_once("\n[profile.release]\n").unwrap();
+    let (release, _) = release.split_once("\n[").unwrap_or((release, ""));
+    assert!(release.lines().any(|line| line == "panic = \"unwind\""), "{release}");
 }
 
 #[test]

@@ -641,6 +641,22 @@ async fn one_session_of_very_many_steps_stays_bounded_and_holds_up_nobody() {
     }
     told(&stack, "bolt", &session_68()[..1]).await;
     access(&stack, &stack.reader("bolt"), "68", 1).await;
+    // Beyond a number its steps are not computed as they come, but for some seconds together.
+    let is_it = |item: &std::collections::HashMap<String, AttributeValue>| {
+        let text = |name: &str| item.get(name).and_then(|it| it.as_s().ok()).map(String::as_str);
+        (text("pk"), text("sk")) == (Some("access#acme"), Some("s:always"))
+    };
+    let mut more = 600..;
+    until("a step is put off", async || {
+        let item = state(&stack).await.into_iter().find(is_it)?;
+        let content: Value = serde_json::from_str(item["content"].as_s().unwrap()).unwrap();
+        if content["pending"].as_array().is_some_and(|pending| !pending.is_empty()) {
+            return Some(());
+        }
+        told(&stack, "acme", &[approval(more.next().unwrap())]).await;
+        None
+    })
+    .await;
     // What was put off is due, and comes.
     let reader = stack.reader("acme");
     let row = until("its last step is known", async || {
@@ -832,6 +848,31 @@ async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
     })
     .await;
     between.refuse(None);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_longer_than_a_tenants_share_of_a_batch_is_put_off_and_holds_up_no_other() {
+    let between = tests::between::Between::start().await;
+    let stack = between.stack(tests::options()).await;
+    let created = |session: &str| {
+        json!({"id": session, "action": "session.created", "occurred_at": seconds_ago(900), "justification": "Correct a price",
+            "actor": {"type": "user", "email": "mark@acme.example"}, "session": {"id": session, "scope": "session"}, "target": {"name": "shop"}})
+    };
+    // Accesses of one tenant cannot be read, which is tried again and again.
+    between.refuse(Some("s:stuck-"));
+    told(&stack, "stuck", &[created("stuck-1"), created("stuck-2")]).await;
+    for session in ["first", "second"] {
+        told(&stack, "acme", &[created(session)]).await;
+        access(&stack, &stack.reader("acme"), session, 1).await;
+    }
+    between.refuse(None);
+    until("what was put off is followed", async || {
+        pass(&stack, 60).await;
+        let rows = stack.get(&stack.reader("stuck"), "/v1/reports/access").await.body;
+        (rows["rows"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
     stack.stop().await;
 }
 

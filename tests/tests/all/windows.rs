@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+};
 use serde_json::{Value, json};
+use shared::outbound::{Outbound, Reach};
 use tests::{
     Answer, Stack,
     directory::{Directory, Fault, ScimServer},
@@ -643,6 +648,45 @@ async fn directories_are_compared_with_the_open_windows() {
     assert_eq!(world.findings("account.disabled_inside_window").await.len(), 1);
     assert_eq!(directory.is_enabled(&fine), Some(true), "it only looks");
     world.stack.stop().await;
+}
+
+/// Directories without accounts, but for one over whose answers whoever reads them panics.
+#[derive(Debug)]
+struct Panicking;
+
+impl HttpConnector for Panicking {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let panics = request.uri().contains("/panics/");
+        HttpConnectorFuture::new(async move {
+            assert!(!panics, "by plan, an answer that makes whoever reads it panic");
+            let response = http::Response::builder().status(200).header("content-type", "application/scim+json");
+            let body = json!({"totalResults": 0, "Resources": []}).to_string();
+            Ok(HttpResponse::try_from(response.body(body.into()).unwrap()).unwrap())
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_over_whose_answer_the_service_panics_keeps_no_other_from_being_compared() {
+    let stack = Stack::start().await;
+    for (tenant, place) in [("acme", "panics"), ("bolt", "sound")] {
+        let body =
+            json!({"name": "App", "accounts": ["msp*"], "directory": scim(&format!("http://127.0.0.1:1/{place}"))});
+        assert_eq!(stack.put(&stack.admin(tenant), "/v1/applications/app", &body).await.status, 201);
+    }
+    let variables = [
+        ("ONE_MACHINE", "true"),
+        ("SECRET_PREFIX", "p"),
+        ("GONE_AFTER_SECONDS", "600"),
+        ("JIT_AUDIT_SECRET_DIRECTORY", tests::directory::TOKEN),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let outbound = Outbound::through(Reach::Loopback, SharedHttpConnector::new(Panicking));
+    let function = disable::Disable::over(tests::store(&stack), outbound, &variables, stack.aws()).unwrap();
+    let compared = Box::pin(disable::reconcile::all(&function)).await.unwrap();
+    assert!(compared["acme"]["error"].as_str().is_some_and(|error| error.contains("panicked")), "{compared}");
+    assert_eq!(compared["bolt"], json!({"accounts": 0, "findings": 0, "failures": []}));
+    stack.stop().await;
 }
 
 /// A request names an account in several ways. The first decides; what another of them means is no application's, and stays as it is.
@@ -1327,7 +1371,7 @@ async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let run_in = async |ahead: u64| {
         let store = tests::store(&world.stack).by(Clock::new(move || Instant::now().plus(Duration::from_secs(ahead))));
-        let outbound = shared::outbound::Outbound::new(shared::outbound::Reach::Loopback);
+        let outbound = Outbound::new(Reach::Loopback);
         let function = disable::Disable::over(store, outbound, &variables, world.stack.aws()).unwrap();
         Box::pin(disable::run::run(&function)).await.unwrap();
     };
