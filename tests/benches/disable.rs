@@ -37,7 +37,7 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         directories.push(directory);
     }
     // All are asked for before the first of them ends.
-    let now = shared::instant::Instant::now();
+    let now = shared::domain::time::timestamp::Instant::now();
     let (lead, minute) = scale.of((Duration::from_secs(150), 60_000), (Duration::from_secs(3), 1000));
     let first = now.plus(lead);
     let event = |n: usize| {
@@ -52,10 +52,13 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         let answer = stack.post(&portal, "/v1/events", &list).await;
         assert_eq!(answer.body["created"], batch.len(), "{}", answer.text);
     }
-    assert!(shared::instant::Instant::now() < first, "the windows were not all open when the first of them ended");
+    assert!(
+        shared::domain::time::timestamp::Instant::now() < first,
+        "the windows were not all open when the first of them ended"
+    );
 
     let last = first.plus(Duration::from_millis(minute as u64));
-    let left = last.millis() - shared::instant::Instant::now().millis();
+    let left = last.millis() - shared::domain::time::timestamp::Instant::now().millis();
     tokio::time::sleep(Duration::from_millis(left.max(0) as u64)).await;
     let mut lateness = Vec::new();
     until("all are disabled", async || {
@@ -76,7 +79,9 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
             let page = stack.post(&admin, "/v1/events/search", &query).await.body;
             for event in page["events"].as_array().unwrap() {
                 let details = &event["details"];
-                let at = |name: &str| details[name].as_str().unwrap().parse::<shared::instant::Instant>().unwrap();
+                let at = |name: &str| {
+                    details[name].as_str().unwrap().parse::<shared::domain::time::timestamp::Instant>().unwrap()
+                };
                 assert!(at("actual_end") >= at("planned_end"), "early: {event}");
                 lateness.push(details["lateness_ms"].as_f64().unwrap() / 1000.0);
             }

@@ -11,11 +11,12 @@ use lambda_runtime::LambdaEvent;
 use local::{Functions, Options};
 use serde_json::{Value, json};
 use shared::{
-    columns::Layout,
-    csv::Row,
-    event::{Recorded, Tenant},
-    instant::Instant,
-    store::{item, keys},
+    domain::{
+        tables::{csv_writer::Row, event_columns::Layout},
+        time::timestamp::Instant,
+        trail::event::{Recorded, Tenant},
+    },
+    storage::{event_item, keys},
 };
 use tests::{Stack, options};
 use tokio::{net::TcpListener, process::Command as Spawn};
@@ -97,7 +98,7 @@ pub async fn writer(scale: Scale, report: &mut Report) {
     let mut table = Vec::new();
     for item in sample::items("acme", &sample::list("w", count)) {
         let attributes: Vec<_> = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let recorded: Recorded = item::read(attributes.into()).unwrap();
+        let recorded: Recorded = event_item::read(attributes.into()).unwrap();
         layout.write_row(&recorded, &mut table);
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(table.as_slice());

@@ -9,9 +9,8 @@ use aws_sdk_dynamodb::{
 use reqwest::RequestBuilder;
 use serde_json::json;
 use shared::{
-    event::Tenant,
-    instant::Instant,
-    store::keys::{self, Lane, Part},
+    domain::{time::timestamp::Instant, trail::event::Tenant},
+    storage::keys::{self, Lane, Part},
 };
 use tests::{Stack, send};
 

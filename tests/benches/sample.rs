@@ -4,10 +4,14 @@ use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use shared::{
-    event::{EventId, Recorded, RecordedBy, Tenant},
-    instant::Instant,
-    intake::{self, Intake},
-    store::item,
+    domain::{
+        time::timestamp::Instant,
+        trail::{
+            event::{EventId, Recorded, RecordedBy, Tenant},
+            event_validation::{self, Intake},
+        },
+    },
+    storage::event_item,
 };
 use std::time::Duration;
 
@@ -41,11 +45,11 @@ pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValu
         .unwrap()
         .iter()
         .map(|event| {
-            let event = intake::read(&event.to_string(), &intake, EventId::fresh).unwrap();
+            let event = event_validation::read(&event.to_string(), &intake, EventId::fresh).unwrap();
             let digest = event.digest();
             let expires_at = event.occurred_at.plus(intake.retention);
             let recorded_by = RecordedBy { sub: "portal".into(), client_id: None };
-            item::attributes(&Recorded { event, recorded_at: now, recorded_by, digest, opened: None, expires_at })
+            event_item::attributes(&Recorded { event, recorded_at: now, recorded_by, digest, opened: None, expires_at })
         })
         .collect()
 }

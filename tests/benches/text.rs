@@ -4,9 +4,8 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use futures::{StreamExt, stream};
 use serde_json::json;
 use shared::{
-    event::Tenant,
-    instant::Instant,
-    store::keys::{self, Lane},
+    domain::{time::timestamp::Instant, trail::event::Tenant},
+    storage::keys::{self, Lane},
 };
 use tests::Stack;
 

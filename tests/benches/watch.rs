@@ -5,10 +5,10 @@ use std::time::Instant;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    event::Tenant,
-    store::{
+    domain::trail::event::Tenant,
+    storage::{
         keys::Lane,
-        listing::{Index, Order, Pace, Range},
+        list_events::{Index, Order, Pace, Range},
         projections::{Due, Kind},
     },
 };
@@ -85,11 +85,13 @@ async fn record(stack: &Stack, accesses: std::ops::Range<usize>) {
 /// Follows all events of the trail in batches of a hundred, as the stream brings them, `side_by_side` at a time; how many there were.
 async fn follow(stack: &Stack, side_by_side: usize) -> usize {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
-    let now = shared::instant::Instant::now();
+    let now = shared::domain::time::timestamp::Instant::now();
     let hours = std::time::Duration::from_secs(4 * 3600);
     let trail = store.trail(&tenant, now, tokio::time::Instant::now() + hours).await.unwrap();
-    let (since, until) =
-        (shared::instant::Instant::from_millis(i64::MIN), shared::instant::Instant::from_millis(i64::MAX));
+    let (since, until) = (
+        shared::domain::time::timestamp::Instant::from_millis(i64::MIN),
+        shared::domain::time::timestamp::Instant::from_millis(i64::MAX),
+    );
     let range = Range { since, until, order: Order::Ascending, after: None };
     let mut listing = trail.list(Index::ByRecorded, range, Pace::Items(1000), &[Lane::Shown]);
     let mut count = 0;
@@ -117,12 +119,15 @@ async fn follow(stack: &Stack, side_by_side: usize) -> usize {
 /// Computes the figures of every day, as the schedule does a while after it changed.
 async fn count_days(stack: &Stack) {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
-    let now = shared::instant::Instant::now();
+    let now = shared::domain::time::timestamp::Instant::now();
     for day in 0..=DAYS as u64 + 1 {
         let at = now.minus(std::time::Duration::from_secs(day * 86_400));
         let key = at.to_string()[..10].to_owned();
         let due = Due { tenant: tenant.clone(), kind: Kind::Day, key, at: now };
-        let trail = store.trail(&tenant, shared::instant::Instant::now(), shared::api::deadline()).await.unwrap();
+        let trail = store
+            .trail(&tenant, shared::domain::time::timestamp::Instant::now(), shared::http::request::deadline())
+            .await
+            .unwrap();
         trail.look_again(&due).await.unwrap();
     }
 }

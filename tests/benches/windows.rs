@@ -9,10 +9,12 @@ use aws_sdk_dynamodb::{
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    event::{Actor, RecordedBy, Tenant},
-    instant::Instant,
-    store::{ReadError, keys},
-    window::Window,
+    domain::{
+        time::timestamp::Instant,
+        trail::event::{Actor, RecordedBy, Tenant},
+        windows::window::Window,
+    },
+    storage::{ReadError, keys},
 };
 use tests::{Stack, seconds_ago, send, until};
 use tokio::time::Instant as Deadline;

@@ -128,7 +128,7 @@ impl Stack {
 
     /// Marks the days of the events that are there, as the schedule does.
     pub async fn mark_past_days(&self) {
-        let deadline = shared::api::deadline();
+        let deadline = shared::http::request::deadline();
         while !store(self).mark_past_days(deadline, deadline).await.expect("an answer") {}
     }
 
@@ -268,16 +268,16 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// The tenant's events with those ids as the store holds them, for looking at every one without an index.
-pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared::event::Recorded> {
+pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared::domain::trail::event::Recorded> {
     let store = store(stack);
-    let tenant = shared::event::Tenant::new(tenant).expect("a tenant");
+    let tenant = shared::domain::trail::event::Tenant::new(tenant).expect("a tenant");
     let mut events = Vec::with_capacity(ids.len());
     // As a request would, each some of them: the time of one is bounded.
     for ids in ids.chunks(1000) {
-        let (now, deadline) = (shared::instant::Instant::now(), shared::api::deadline());
+        let (now, deadline) = (shared::domain::time::timestamp::Instant::now(), shared::http::request::deadline());
         let trail = store.trail(&tenant, now, deadline).await.expect("the trail");
         for id in ids {
-            let id = shared::event::EventId::new(id).expect("an id");
+            let id = shared::domain::trail::event::EventId::new(id).expect("an id");
             events.extend(trail.event(&id).await.expect("an answer"));
         }
     }
@@ -286,30 +286,30 @@ pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared
 
 /// Looks again at everything that is to be looked at within so many seconds, as the schedule would when they have passed.
 pub async fn pass(stack: &Stack, seconds: u64) {
-    use shared::instant::{Clock, Instant};
+    use shared::domain::time::timestamp::{Clock, Instant};
     let ahead = Duration::from_secs(seconds);
     let store = store(stack).by(Clock::new(move || Instant::now().plus(ahead)));
     loop {
         let now = Instant::now().plus(ahead);
-        let due = store.due_projections(now, shared::api::deadline()).await.expect("what is due");
+        let due = store.due_projections(now, shared::http::request::deadline()).await.expect("what is due");
         if due.is_empty() {
             return;
         }
         for due in due {
-            let trail = store.trail(&due.tenant, now, shared::api::deadline()).await.expect("the trail");
+            let trail = store.trail(&due.tenant, now, shared::http::request::deadline()).await.expect("the trail");
             trail.look_again(&due).await.expect("a look");
-            store.postpone(&due, None, shared::api::deadline()).await.expect("an answer");
+            store.postpone(&due, None, shared::http::request::deadline()).await.expect("an answer");
         }
     }
 }
 
 /// The store of a stack, to look at it from behind.
-pub fn store(stack: &Stack) -> shared::store::Store {
+pub fn store(stack: &Stack) -> shared::storage::Store {
     store_with(stack, 400)
 }
 
 /// The same for a template with another retention.
-pub fn store_with(stack: &Stack, retention_days: u32) -> shared::store::Store {
+pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Store {
     let table = |logical| stack.running.table(logical).expect("a table").to_owned();
     let variables = [
         ("EVENTS_TABLE", table("EventsTable")),
@@ -319,21 +319,21 @@ pub fn store_with(stack: &Stack, retention_days: u32) -> shared::store::Store {
         ("ZONE", "UTC".to_owned()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-    shared::store::Store::new(&variables, stack.aws()).expect("a store")
+    shared::storage::Store::new(&variables, stack.aws()).expect("a store")
 }
 
 /// That many seconds ago, as an event says it.
 pub fn seconds_ago(seconds: u64) -> String {
-    whole_seconds(shared::instant::Instant::now().minus(Duration::from_secs(seconds)))
+    whole_seconds(shared::domain::time::timestamp::Instant::now().minus(Duration::from_secs(seconds)))
 }
 
 /// That many seconds from now, as an event says it.
 pub fn seconds_ahead(seconds: u64) -> String {
-    whole_seconds(shared::instant::Instant::now().plus(Duration::from_secs(seconds)))
+    whole_seconds(shared::domain::time::timestamp::Instant::now().plus(Duration::from_secs(seconds)))
 }
 
-fn whole_seconds(instant: shared::instant::Instant) -> String {
-    shared::instant::Instant::from_millis(instant.seconds() * 1000).to_string()
+fn whole_seconds(instant: shared::domain::time::timestamp::Instant) -> String {
+    shared::domain::time::timestamp::Instant::from_millis(instant.seconds() * 1000).to_string()
 }
 
 /// Asks again and again until there is an answer.

@@ -31,21 +31,27 @@ use futures::FutureExt;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use shared::{
-    application::{Application, Place},
-    chance,
-    event::{Actor, EventId, Party, RecordedBy, Tenant},
-    instant::{Clock, Instant},
-    intake::{self, Intake},
-    outbound::{Outbound, Reach},
-    store::{
-        Store, Trail,
-        document::{Alias, Kind, Wanted},
-        insert::Insertion,
-        listing::{Order, Range},
-        search::Search,
-        windows::Recording,
+    domain::{
+        configuration::application::{Application, Place},
+        time::timestamp::{Clock, Instant},
+        trail::{
+            event::{Actor, EventId, Party, RecordedBy, Tenant},
+            event_validation::{self, Intake},
+        },
+        windows::window::{Told, Window},
     },
-    window::{Told, Window},
+    platform::{
+        outbound_http::{Outbound, Reach},
+        random,
+    },
+    services::windows::Recording,
+    storage::{
+        Store, Trail,
+        documents::{Alias, Kind, Wanted},
+        insert_events::Insertion,
+        list_events::{Order, Range},
+        search_events::Search,
+    },
 };
 use tokio::{sync::Notify, time::Instant as Deadline};
 
@@ -277,7 +283,7 @@ impl Process {
     }
 }
 
-fn variables() -> shared::config::Variables {
+fn variables() -> shared::platform::environment::Variables {
     [
         ("EVENTS_TABLE", EVENTS),
         ("STATE_TABLE", STATE),
@@ -517,7 +523,7 @@ pub fn run(plan: Plan) -> Outcome {
     let tables = tables();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
-    chance::seed(plan.seed);
+    random::seed(plan.seed);
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let database = Database::memory().expect("a database");
         for table in tables {
@@ -576,7 +582,7 @@ fn mail_address(number: usize) -> String {
 async fn configure(world: &Arc<World>) {
     let trail = world.trail(world.truth()).await;
     world.truth().remember(&tenant(), trail.deadline).await.expect("an answer");
-    let caller = shared::access::Caller {
+    let caller = shared::http::authorization::Caller {
         tenants: vec![tenant()],
         permissions: Vec::new(),
         sub: "it".to_owned(),
@@ -603,7 +609,7 @@ async fn configure(world: &Arc<World>) {
             ..Wanted::default()
         };
         let id = format!("app-{number}");
-        let want = |_: Option<&_>| Ok::<_, shared::store::ReadError>(wanted.clone());
+        let want = |_: Option<&_>| Ok::<_, shared::storage::ReadError>(wanted.clone());
         trail.configure(Kind::Application, &id, &caller, want).await.expect("an application");
     }
 }
@@ -823,7 +829,7 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
     let (window, claim) = loop {
         let trail = world.trail(store).await;
         let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
-        let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
+        let read = event_validation::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
         let (recording, _) = trail.record(read, &recorder(), Place::OneMachine, false).await;
         match recording {
             Recording::Judged(insertion) => match *insertion {
@@ -903,7 +909,7 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
     }
     let (which, more) = world.chance(|chance| (chance.random_range(0..open.len()), chance.random_range(1..900)));
     let now = trail.now;
-    let decide = |window: &mut Window| -> Result<Vec<Told>, shared::store::ReadError> {
+    let decide = |window: &mut Window| -> Result<Vec<Told>, shared::storage::ReadError> {
         Ok(match extend {
             true => {
                 let to = window.ends_at().unwrap_or(now).plus(Duration::from_secs(more));
@@ -935,7 +941,7 @@ async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number
     });
     let trail = world.trail(store).await;
     let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
-    let read = intake::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
+    let read = event_validation::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
     let (recording, _) = trail.record(read, &recorder(), Place::OneMachine, false).await;
     if let Recording::Judged(insertion) = recording
         && matches!(*insertion, Insertion::Created(_) | Insertion::Duplicate(_))
@@ -1019,7 +1025,9 @@ async fn check(world: &Arc<World>) -> Outcome {
                 );
             }
             "window.merged" => outcome.merged += 1,
-            "finding.raised" if text("rule") == shared::window::NAMES_DISAGREE => outcome.disagreements += 1,
+            "finding.raised" if text("rule") == shared::domain::windows::window::NAMES_DISAGREE => {
+                outcome.disagreements += 1
+            }
             "revocation.covered" => outcome.covered += 1,
             "revocation.overdue" => outcome.overdue += 1,
             _ => {}

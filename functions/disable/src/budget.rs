@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{store::Store, window::Failure};
+use shared::{domain::windows::window::Failure, storage::Store};
 use tokio::{sync::Mutex, time::Instant as Deadline};
 
 /// Writes that a run takes at a time. What it does not use is lost to all, so that nobody can use it twice.
@@ -53,7 +53,7 @@ impl Budget {
         let left = taken.entry(key.clone()).or_default();
         if *left < writes {
             let deadline = Deadline::now() + Duration::from_secs(10);
-            let unavailable = |error: shared::store::ReadError| Failure {
+            let unavailable = |error: shared::storage::ReadError| Failure {
                 kind: "storage",
                 detail: error.to_string(),
                 is_refusal: false,

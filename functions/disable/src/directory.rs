@@ -11,13 +11,17 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use shared::{
-    application::Directory,
-    event::{Party, Tenant},
-    folding::fold_identity,
-    instant::Instant,
-    outbound::{Answer, NoAnswer, Outbound},
-    secrets::Secrets,
-    window::{Failure, ResolvedAccount},
+    domain::{
+        configuration::application::Directory,
+        text::case_folding::fold_identity,
+        time::timestamp::Instant,
+        trail::event::{Party, Tenant},
+        windows::window::{Failure, ResolvedAccount},
+    },
+    platform::{
+        outbound_http::{Answer, NoAnswer, Outbound},
+        secrets::Secrets,
+    },
 };
 
 use crate::budget::Budget;

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use shared::{
-    chance,
-    event::RecordedBy,
-    instant::Instant,
-    store::{ReadError, Trail, windows::Stored},
-    window::{Disabled, Due, Failure, NOT_FOUND, Window},
+    domain::{
+        time::timestamp::Instant,
+        trail::event::RecordedBy,
+        windows::window::{Disabled, Due, Failure, NOT_FOUND, Window},
+    },
+    platform::random,
+    services::windows::Stored,
+    storage::{ReadError, Trail},
 };
 use tokio::time::{Instant as Deadline, sleep};
 
@@ -370,13 +373,13 @@ pub fn pause_up_to(most: Duration, attempts: u32, failure: &Failure) -> Duration
     let longest = most.min(FIRST_PAUSE * 2_u32.saturating_pow(attempts.min(10)));
     // What somebody has to change first will hardly be changed within seconds.
     let longest = if failure.is_refusal { LONGEST_PAUSE } else { longest };
-    let pause = longest / 2 + chance::up_to(longest / 2);
+    let pause = longest / 2 + random::up_to(longest / 2);
     failure.retry_after.map_or(pause, |asked| asked.max(pause))
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::{application::Directory, event::Party};
+    use shared::domain::{configuration::application::Directory, trail::event::Party};
 
     use super::*;
 

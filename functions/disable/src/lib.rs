@@ -18,12 +18,13 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::Value;
 use shared::{
-    application::Place,
-    config::{ConfigError, Variables},
-    event::Tenant,
-    outbound::Outbound,
-    secrets::{Purpose, Secrets},
-    store::Store,
+    domain::{configuration::application::Place, trail::event::Tenant},
+    platform::{
+        environment::{ConfigError, Variables},
+        outbound_http::Outbound,
+        secrets::{Purpose, Secrets},
+    },
+    storage::Store,
 };
 
 use crate::{budget::Budget, directory::Directories};

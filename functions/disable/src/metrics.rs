@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use shared::application::Place;
+use shared::domain::configuration::application::Place;
 
 use crate::run::Summary;
 

@@ -6,12 +6,12 @@
 use std::{cell::Cell, time::Duration};
 
 use shared::{
-    order::{AfterPage, OrderState},
-    store::{
-        ReadError,
-        orders::{DueOrder, Meaning},
+    domain::windows::window_commands::{AfterPage, OrderState},
+    services::{
+        window_orders::{DueOrder, Meaning},
         windows::OpeningCause,
     },
+    storage::ReadError,
 };
 use tokio::time::Instant as Deadline;
 

@@ -10,13 +10,18 @@ use std::{
 use futures::FutureExt;
 use serde_json::{Value, json};
 use shared::{
-    application::Configured,
-    chance, checkpoint,
-    event::{Actor, Event, EventId, Party, Tenant},
-    finding::{Finding, State, Verdict},
-    instant::Instant,
-    store::{ReadError, Trail, listing::Order, projections::Kind},
-    window::{Failure, Window},
+    domain::{
+        configuration::application::Configured,
+        findings::{
+            checkpoints,
+            finding::{Finding, State, Verdict},
+        },
+        time::timestamp::Instant,
+        trail::event::{Actor, Event, EventId, Party, Tenant},
+        windows::window::{Failure, Window},
+    },
+    platform::random,
+    storage::{ReadError, Trail, list_events::Order, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -39,7 +44,7 @@ pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     let mut results = BTreeMap::new();
     // In another order each day, so that where time runs out it is not always the same who miss it.
     let mut tenants = function.store.tenants(Deadline::now() + STORAGE).await?;
-    tenants.sort_by_cached_key(|_| chance::number());
+    tenants.sort_by_cached_key(|_| random::number());
     for tenant in tenants {
         // One tenant's trouble is its own.
         let reconciling = AssertUnwindSafe(one(function, &tenant)).catch_unwind();
@@ -186,7 +191,7 @@ async fn raise(
         return Ok(finding);
     }
     let round = known.map_or(0, |known| known.raised) + 1;
-    let severity = checkpoint::rule_of(rule).map(|rule| rule.severity);
+    let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
     let details = json!({
         "rule": rule, "severity": severity, "owners": application.application.owners, "application": application.id,
         "directory": directory, "evidence": [], "round": round,

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use shared::{
-    application::{Application, Directory, is_like},
-    event::Party,
-    folding::fold_identity,
-    instant::Instant,
-    store::{ReadError, Trail, document::Kind, windows::Stored},
-    window::{Due, Failure, ForeignName, NOT_FOUND, ResolvedAccount, Window},
+    domain::{
+        configuration::application::{Application, Directory, is_like},
+        text::case_folding::fold_identity,
+        time::timestamp::Instant,
+        trail::event::Party,
+        windows::window::{Due, Failure, ForeignName, NOT_FOUND, ResolvedAccount, Window},
+    },
+    services::windows::Stored,
+    storage::{ReadError, Trail, documents::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -329,7 +332,7 @@ pub async fn go_on_merging(function: &Disable, trail: &Trail<'_>, stored: Stored
 /// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
 pub async fn become_one(
     trail: &Trail<'_>,
-    (stored, after, told): (&Stored, Window, Vec<shared::window::Told>),
+    (stored, after, told): (&Stored, Window, Vec<shared::domain::windows::window::Told>),
     other: &Stored,
     now: Instant,
 ) -> Result<bool, ReadError> {

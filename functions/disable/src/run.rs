@@ -13,17 +13,17 @@ use std::{
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use serde::Serialize;
 use shared::{
-    chance,
-    event::Tenant,
-    instant::Instant,
-    store::{
-        ReadError, Trail,
-        keys::DUE_SHARDS,
-        orders::DueOrder,
+    domain::{
+        time::timestamp::Instant,
+        trail::event::Tenant,
+        windows::window::{Due, Window},
+    },
+    platform::{disable_trigger::AHEAD, random},
+    services::{
+        window_orders::DueOrder,
         windows::{DuePlace, OpeningCause, Stored},
     },
-    sweep::AHEAD,
-    window::{Due, Window},
+    storage::{ReadError, Trail, keys::DUE_SHARDS},
 };
 use tokio::time::Instant as Deadline;
 
@@ -123,7 +123,7 @@ struct Look {
 /// The storage did not answer at all.
 pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let store = &function.store;
-    let run = format!("{:016x}", chance::number());
+    let run = format!("{:016x}", random::number());
     store.lead(&run, Deadline::now() + READING).await?;
     let until = Deadline::now() + LASTS;
     function.directories.budget.begin().await;
@@ -457,7 +457,7 @@ impl Lane {
                 self.width = 1;
                 let longest = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
                 self.failures += 1;
-                let rest = (longest / 2 + chance::up_to(longest / 2)).max(failure.retry_after.unwrap_or_default());
+                let rest = (longest / 2 + random::up_to(longest / 2)).max(failure.retry_after.unwrap_or_default());
                 self.rests_until = Some(now.plus(rest));
             }
             Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),

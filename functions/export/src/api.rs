@@ -7,19 +7,20 @@ use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::{
-    access::{Caller, Permission},
-    api::{self, IdempotencyKey, Parameters},
-    event::{Digest, Event, EventId, Outcome, Party},
-    export::{self, Asked, Job, PARAMETERS, State},
-    fields::NAME_BYTES,
-    paging,
-    problem::Problem,
-    reader::Reader,
-    store::{
-        ReadError, Trail,
-        exports::{Begun, JobKey, Next, StoredJob},
-        places::Full,
+    domain::{
+        exports::export_job::{self, Asked, Job, PARAMETERS, State},
+        json::object_reader::NAME_BYTES,
+        trail::event::{Digest, Event, EventId, Outcome, Party},
     },
+    http::{
+        authorization::{Caller, Permission},
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, IdempotencyKey, Parameters},
+    },
+    services::export_jobs::{Begun, JobKey, Next, StoredJob},
+    storage::{ReadError, Trail, capacity::Full},
 };
 
 use crate::{Export, saved};
@@ -35,7 +36,7 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
     let caller = function.access.caller(request)?;
     let now = function.store.clock().now();
     let tenant = caller.tenant(request)?;
-    let trail = function.store.trail(tenant, now, api::deadline()).await?;
+    let trail = function.store.trail(tenant, now, request::deadline()).await?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     if let Err(problem) = caller.require(Permission::Read) {
         if route.starts_with("POST") {
@@ -55,7 +56,7 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
         "GET /v1/exports/{id}" => {
             Parameters::read(request, &[])?;
             let stored = named(&trail, request).await?;
-            Ok(api::json(200, &export::answered(&stored.job, &stored.progress, now)))
+            Ok(request::json(200, &export_job::answered(&stored.job, &stored.progress, now)))
         }
         "POST /v1/exports/{id}/links" => links(function, &trail, request, &caller).await,
         "POST /v1/exports/{id}/cancel" => cancel(function, &trail, request, &caller).await,
@@ -91,7 +92,7 @@ async fn refused(
 /// 400 for a body that says anything: nothing that is sent may be passed over.
 pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> {
     Parameters::read(request, &[])?;
-    match String::from_utf8_lossy(&api::body(request)?).trim() {
+    match String::from_utf8_lossy(&request::body(request)?).trim() {
         "" | "{}" => Ok(()),
         _ => Err(Problem::bad_request("this call takes no body; send none")),
     }
@@ -106,7 +107,7 @@ async fn create(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let key = IdempotencyKey::read(request)?;
-    let mut members = if api::body(request)?.is_empty() { Map::new() } else { api::json_members(request)? };
+    let mut members = if request::body(request)?.is_empty() { Map::new() } else { request::json_members(request)? };
     // As it was sent: what defaults come to may change until it is sent again.
     let digest = Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
     let (columns, report) = (members.remove("columns"), members.remove("report"));
@@ -141,7 +142,7 @@ async fn create(
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
-    Ok(begun(&stored.job.id, &export::answered(&stored.job, &stored.progress, trail.now)))
+    Ok(begun(&stored.job.id, &export_job::answered(&stored.job, &stored.progress, trail.now)))
 }
 
 /// The answer where there is no place for another export, which is on record: 429 where the tenant has as many under way as it may, 409 where the
@@ -167,7 +168,7 @@ pub(crate) async fn no_place(
 
 /// What is answered when a job was begun, with where it is found.
 pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
-    let mut response = api::json(202, body);
+    let mut response = request::json(202, body);
     let location = HeaderValue::try_from(format!("/v1/exports/{job}"));
     response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
     response
@@ -183,18 +184,18 @@ async fn list(
     let read = async |before: Option<&str>| {
         let (jobs, goes_on) = trail.exports(before).await?;
         let read = |stored: StoredJob| {
-            let answered = export::answered(&stored.job, &stored.progress, trail.now);
+            let answered = export_job::answered(&stored.job, &stored.progress, trail.now);
             (stored.job.id, Some(answered))
         };
         Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
     };
-    paging::list(trail, reader, &parameters, "exports", read).await
+    pagination::list(trail, reader, &parameters, "exports", read).await
 }
 
 /// The job that the address names.
 async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<StoredJob, Problem> {
     let missing = || Problem::not_found("no export with this id is in the tenant's trail");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     trail.export(id).await?.ok_or_else(missing)
 }
 
@@ -208,7 +209,7 @@ async fn links(
     no_body(request)?;
     let StoredJob { job, progress, .. } = named(trail, request).await?;
     // A link lasts whole seconds.
-    let state = export::shown_state(&progress, trail.now.plus(Duration::from_secs(1)));
+    let state = export_job::shown_state(&progress, trail.now.plus(Duration::from_secs(1)));
     let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
         return Err(match state {
             State::Expired => {
@@ -244,19 +245,19 @@ async fn links(
     };
     let mut files = Vec::with_capacity(progress.place.files.len());
     for file in &progress.place.files {
-        let mut described = export::described(file);
+        let mut described = export_job::described(file);
         described["url"] = link(&file.key, &file.name).await?.into();
         described["expires_at"] = json!(expires_at);
         files.push(described);
     }
     let sheet = job.sheet().map_err(|error| Problem::internal(&error))?;
-    let mut manifest = export::manifest(&trail.tenant, &job, &progress.place, &sheet);
+    let mut manifest = export_job::manifest(&trail.tenant, &job, &progress.place, &sheet);
     let name = job.manifest_name();
     manifest["url"] = link(&manifest_file.key, &name).await?.into();
     manifest["sha256"] = manifest_file.sha256.clone().into();
     manifest["name"] = name.into();
     manifest["expires_at"] = json!(expires_at);
-    Ok(api::json(200, &json!({"files": files, "manifest": manifest})))
+    Ok(request::json(200, &json!({"files": files, "manifest": manifest})))
 }
 
 /// `POST /v1/exports/{id}/cancel`: takes a job back. One that is canceled already stays so.
@@ -270,9 +271,9 @@ async fn cancel(
     loop {
         let stored = named(trail, request).await?;
         let StoredJob { job, progress, .. } = &stored;
-        let state = export::shown_state(progress, trail.now);
+        let state = export_job::shown_state(progress, trail.now);
         if state == State::Canceled {
-            return Ok(api::json(200, &export::answered(job, progress, trail.now)));
+            return Ok(request::json(200, &export_job::answered(job, progress, trail.now)));
         }
         if !state.is_under_way() {
             let detail = format!(
@@ -292,7 +293,7 @@ async fn cancel(
         match trail.conclude_export(&stored, canceled, event, &caller.recorded_by()).await? {
             Some(canceled) => {
                 function.call_worker("", &trail.tenant, &canceled.job.id).await;
-                return Ok(api::json(200, &export::answered(&canceled.job, &canceled.progress, trail.now)));
+                return Ok(request::json(200, &export_job::answered(&canceled.job, &canceled.progress, trail.now)));
             }
             // A run said how far it is in the same moment.
             None if tokio::time::Instant::now() < trail.deadline => {}

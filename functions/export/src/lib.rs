@@ -17,13 +17,15 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
-    access::Access,
-    aws::{Aws, s3::Bucket},
-    config::{ConfigError, Variables},
-    deployment_key::DeploymentKey,
-    event::Tenant,
-    instant::Clock,
-    store::Store,
+    domain::{time::timestamp::Clock, trail::event::Tenant},
+    http::authorization::Access,
+    platform::{
+        aws_client::Aws,
+        deployment_key::DeploymentKey,
+        environment::{ConfigError, Variables},
+        s3::Bucket,
+    },
+    storage::Store,
 };
 use tokio::time::Instant as Deadline;
 
@@ -101,7 +103,7 @@ pub async fn handle(function: Arc<Export>, event: LambdaEvent<Value>) -> Result<
     if payload.get("requestContext").is_some() {
         let request: ApiGatewayV2httpRequest = serde_json::from_value(payload)?;
         // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-        let answer = shared::api::answer(Box::pin(api::answer(&function, &request)).await);
+        let answer = shared::http::request::answer(Box::pin(api::answer(&function, &request)).await);
         return Ok(serde_json::to_value(answer)?);
     }
     let end = end_of(&context);

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
-    api,
-    event::{Actor, EventId},
-    export::{Asked, Job},
-    problem::Problem,
-    saved::{Cause, Origin, Run},
-    store::{
-        ReadError, Trail,
-        document::DueDocument,
-        saved::{DueBegun, DueRun, recorder},
+    domain::{
+        exports::{
+            export_job::{Asked, Job},
+            saved_search::{Cause, Origin, Run},
+        },
+        trail::event::{Actor, EventId},
     },
+    http::{authorization::Caller, problem::Problem, request},
+    services::saved_searches::{DueBegun, DueRun, recorder},
+    storage::{ReadError, Trail, documents::DueDocument},
 };
 use tokio::time::Instant as Deadline;
 
@@ -41,7 +40,7 @@ pub async fn run(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let saved = trail.saved(id).await?.ok_or_else(missing)?.saved;
     let asked = saved.asked_at(trail, trail.now, Cause::Asked).map_err(|problem| match problem.status {
         400 => Problem::conflict(format!("what is saved cannot be asked for any more: {}", problem.detail), Vec::new()),

@@ -13,20 +13,20 @@ use std::{pin::pin, time::Duration};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::{
-    aws::CallError,
-    chance,
-    event::{Outcome as Went, Tenant},
-    export::{self, Form, Job, Line, Manifest, Open, Output, Place, Profile, Progress, Sheet, State, Upload},
-    fields::TEXT_BYTES,
-    instant::Instant,
-    store::{
-        ReadError, Trail,
-        exports::{Next, StoredJob},
-        keys::Position,
-        listing::Listing,
-        reports::Rows,
-        search::Search,
+    domain::{
+        exports::export_job::{
+            self, Form, Job, Line, Manifest, Open, Output, Place, Profile, Progress, Sheet, State, Upload,
+        },
+        json::object_reader::TEXT_BYTES,
+        time::timestamp::Instant,
+        trail::event::{Outcome as Went, Tenant},
     },
+    platform::{aws_client::CallError, random},
+    services::{
+        export_jobs::{Next, StoredJob},
+        reports::Rows,
+    },
+    storage::{ReadError, Trail, keys::Position, list_events::Listing, search_events::Search},
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -212,7 +212,7 @@ impl<'r> Run<'r> {
         end: Deadline,
     ) -> Result<Option<(Self, Vec<Upload>)>, ReadError> {
         let now = function.store.clock().now();
-        let name = format!("{:08x}", chance::number() >> 32);
+        let name = format!("{:08x}", random::number() >> 32);
         let mut progress = stored.progress.clone();
         let given_up = match &mut progress.place.open {
             Some(open) if open.is_settled => {
@@ -388,7 +388,7 @@ impl<'r> Run<'r> {
 
     /// The key of something that this run alone writes.
     fn key(&self, name: &str) -> String {
-        format!("{}{}/{name}", export::prefix(&self.trail.tenant, &self.stored.job.id), self.name)
+        format!("{}{}/{name}", export_job::prefix(&self.trail.tenant, &self.stored.job.id), self.name)
     }
 
     /// The files that were put down, to be gone on with.
@@ -495,9 +495,9 @@ impl<'r> Run<'r> {
     async fn finish(&mut self, job: &Job, sheet: &Sheet) -> Result<(), Stop> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let place = self.stored.progress.place.clone();
-        let manifest = export::manifest(&self.trail.tenant, job, &place, sheet).to_string();
+        let manifest = export_job::manifest(&self.trail.tenant, job, &place, sheet).to_string();
         let key = self.key("manifest.json");
-        let sha256 = shared::event::Digest(Sha256::digest(&manifest).into()).to_string();
+        let sha256 = shared::domain::trail::event::Digest(Sha256::digest(&manifest).into()).to_string();
         self.held(bucket.put(&key, "application/json", manifest.into(), end)).await??;
 
         let now = self.function.store.clock().now();
@@ -647,8 +647,8 @@ async fn give_up(function: &Export, job: &str, key: &str, upload: &str, deadline
 async fn tidy(function: &Export, trail: &Trail<'_>, stored: StoredJob) -> Result<Outcome, ReadError> {
     let now = function.store.clock().now();
     let (bucket, job) = (&function.bucket, &stored.job);
-    let is_kept = export::shown_state(&stored.progress, now) == State::Ready;
-    let prefix = export::prefix(&trail.tenant, &job.id);
+    let is_kept = export_job::shown_state(&stored.progress, now) == State::Ready;
+    let prefix = export_job::prefix(&trail.tenant, &job.id);
     let mut progress = stored.progress.clone();
     let uploads =
         progress.place.open.take().into_iter().flat_map(|open| open.outputs).filter_map(|output| output.upload);

@@ -10,11 +10,11 @@ use sha2::{
     digest::common::hazmat::{SerializableState, SerializedState},
 };
 use shared::{
-    aws::{
-        CallError,
+    domain::exports::export_job::{File, Form, Output, Part, Upload},
+    platform::{
+        aws_client::CallError,
         s3::{Bucket, SMALLEST_PART},
     },
-    export::{File, Form, Output, Part, Upload},
 };
 use tokio::{task::JoinHandle, time::Instant as Deadline};
 
@@ -196,7 +196,7 @@ impl Writing {
                 key
             }
         };
-        let sha256 = shared::event::Digest(self.hash.finalize().into()).to_string();
+        let sha256 = shared::domain::trail::event::Digest(self.hash.finalize().into()).to_string();
         Ok(File { name, form: self.form, key, rows, bytes: self.bytes, sha256 })
     }
 

@@ -14,11 +14,12 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
-    aws::Aws,
-    config::{ConfigError, Variables},
-    event::Tenant,
-    instant::Clock,
-    store::Store,
+    domain::{time::timestamp::Clock, trail::event::Tenant},
+    platform::{
+        aws_client::Aws,
+        environment::{ConfigError, Variables},
+    },
+    storage::Store,
 };
 use tokio::time::Instant as Deadline;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use shared::store::{ReadError, document::Kind};
+use shared::storage::{ReadError, documents::Kind};
 use tokio::time::Instant as Deadline;
 
 use crate::Forward;

@@ -7,15 +7,20 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use shared::{
-    alert::BusEvent,
-    application::{Place, SecretName},
-    aws::{Aws, CallError, not_taken, s3::Bucket},
-    config::{ConfigError, Variables},
-    event::Tenant,
-    instant::Instant,
-    outbound::{NoAnswer, Outbound},
-    secrets::{Purpose, Secrets},
-    stream::{self, Batch, Limits, Refusal, Sent, Target},
+    domain::{
+        alerts::alert::BusEvent,
+        configuration::application::{Place, SecretName},
+        streams::stream::{self, Batch, Limits, Refusal, Sent, Target},
+        time::timestamp::Instant,
+        trail::event::Tenant,
+    },
+    platform::{
+        aws_client::{Aws, CallError, not_taken},
+        environment::{ConfigError, Variables},
+        outbound_http::{NoAnswer, Outbound},
+        s3::Bucket,
+        secrets::{Purpose, Secrets},
+    },
 };
 use tokio::time::Instant as Deadline;
 

@@ -9,17 +9,19 @@
 use std::time::Duration;
 
 use shared::{
-    chance,
-    event::Tenant,
-    instant::Instant,
-    store::{
+    domain::{
+        streams::stream::{Batch, Limits, Progress, Sent, Shape, Stream, Target, TestState},
+        time::timestamp::Instant,
+        trail::event::Tenant,
+    },
+    platform::random,
+    services::streams::{Due, Next, StoredStream},
+    storage::{
         ReadError, Trail,
         feed::{Fed, FeedReader, Wants},
         keys::{FeedPlace, Position},
-        listing::Pace,
-        streams::{Due, Next, StoredStream},
+        list_events::Pace,
     },
-    stream::{Batch, Limits, Progress, Sent, Shape, Stream, Target, TestState},
 };
 use tokio::time::{Instant as Deadline, sleep};
 
@@ -91,7 +93,7 @@ pub async fn work(
     end: Deadline,
 ) -> Result<Outcome, ReadError> {
     let last = end.checked_sub(UNDER_WAY).unwrap_or_else(Deadline::now);
-    let run = format!("{:016x}", chance::number());
+    let run = format!("{:016x}", random::number());
     let run = Run { function, tenant, id, run };
     let trail = run.trail().await?;
     let Some(mut stored) = run.claim(&trail, is_asked).await? else { return Ok(Outcome::Nothing) };
@@ -402,7 +404,7 @@ impl Run<'_> {
                 None => return Ok(Looked::Lost),
             }
             if let Some(refusal) = refusal {
-                return Ok(Looked::Refused(stored.progress.pause(&refusal, chance::up_to)));
+                return Ok(Looked::Refused(stored.progress.pause(&refusal, random::up_to)));
             }
             batch = following?;
             if Deadline::now() >= until {

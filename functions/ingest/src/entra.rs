@@ -7,14 +7,20 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use futures::{StreamExt, stream};
 use serde::Serialize;
 use shared::{
-    access::{Caller, Permission},
-    api,
-    entra::{self, Told},
-    event::{Event, EventId},
-    ijson::FieldError,
-    intake::Intake,
-    problem::Problem,
-    store::{ReadError, Trail, document::Configured},
+    domain::{
+        entra::{self, Told},
+        json::strict_json::FieldError,
+        trail::{
+            event::{Event, EventId},
+            event_validation::Intake,
+        },
+    },
+    http::{
+        authorization::{Caller, Permission},
+        problem::Problem,
+        request,
+    },
+    storage::{ReadError, Trail, documents::Configured},
 };
 
 use crate::{
@@ -238,5 +244,5 @@ fn answer(mut imported: Vec<Imported>) -> ApiGatewayV2httpResponse {
     let count = |status| imported.iter().filter(|entry| entry.status == status).count();
     let (created, duplicate, conflict) = (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
     let (invalid, unavailable) = (count(Status::Invalid), count(Status::Unavailable));
-    api::json(200, &Answer { created, duplicate, conflict, invalid, unavailable, results: &imported })
+    request::json(200, &Answer { created, duplicate, conflict, invalid, unavailable, results: &imported })
 }

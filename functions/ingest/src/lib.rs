@@ -1,11 +1,11 @@
-//! `POST /v1/events`: validates events and puts them into the trail. In reading order: [`handle`], [`request`] (what the body
+//! `POST /v1/events`: validates events and puts them into the trail. In reading order: [`handle`], [`request_body`] (what the body
 //! holds), [`outcome`] (what is answered), [`entra`] (what Microsoft Graph's objects come to).
 //!
 //! Nothing is acknowledged that is not stored, and a bad event never sinks the good ones.
 
 pub mod entra;
 pub mod outcome;
-pub mod request;
+pub mod request_body;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -14,24 +14,33 @@ use aws_types::SdkConfig;
 use futures::{StreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    access::{Access, Caller, Permission},
-    api::{self, IdempotencyKey},
-    application::Place,
-    catalogue::ACTIONS,
-    config::{ConfigError, Variables},
-    deployment_key::{DeploymentKey, Key},
-    event::{Event, EventId, RecordedBy, Tenant},
-    ijson::FieldError,
-    instant::Instant,
-    intake::{self, Intake},
-    problem::Problem,
-    refusals,
-    store::{ReadError, Store, Trail, insert::Insertion, windows::Recording},
-    sweep::Sweep,
-    window::{self, Effect},
+    domain::{
+        configuration::application::Place,
+        json::strict_json::FieldError,
+        time::timestamp::Instant,
+        trail::{
+            actions::ACTIONS,
+            event::{Event, EventId, RecordedBy, Tenant},
+            event_validation::{self, Intake},
+        },
+        windows::window::{self, Effect},
+    },
+    http::{
+        authorization::{Access, Caller, Permission},
+        problem::Problem,
+        refusals,
+        request::{self, IdempotencyKey},
+    },
+    platform::{
+        deployment_key::{DeploymentKey, Key},
+        disable_trigger::Sweep,
+        environment::{ConfigError, Variables},
+    },
+    services::windows::Recording,
+    storage::{ReadError, Store, Trail, insert_events::Insertion},
 };
 
-use crate::{outcome::Outcome, request::Body};
+use crate::{outcome::Outcome, request_body::Body};
 
 /// Sequences of events that are stored side by side.
 const AT_ONCE: usize = 8;
@@ -71,28 +80,28 @@ pub async fn handle(
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-    Ok(api::answer(Box::pin(post_events(&function, &event.payload)).await))
+    Ok(request::answer(Box::pin(post_events(&function, &event.payload)).await))
 }
 
 async fn post_events(
     function: &Ingest,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let deadline = api::deadline();
+    let deadline = request::deadline();
     let caller = function.access.caller(request)?;
     if !caller.may(Permission::Write) && !caller.may(Permission::OwnEvents) {
         caller.require(Permission::Write)?;
     }
     let tenant = caller.tenant(request)?;
-    let parameters = api::Parameters::read(request, &["format"])?;
+    let parameters = request::Parameters::read(request, &["format"])?;
     let key = IdempotencyKey::read(request)?;
-    let bytes = api::body(request)?;
+    let bytes = request::body(request)?;
     if let Some(format) = parameters.get("format") {
         if format != "entra" {
             return Err(Problem::bad_request(format!("\"format\": {format:?} must be entra, or left out")));
         }
         caller.require(Permission::Write)?;
-        let objects = request::objects(api::media_type(request).as_deref(), &bytes)?;
+        let objects = request_body::objects(request::media_type(request).as_deref(), &bytes)?;
         let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
         let imported = entra::import(function, &trail, &caller, &objects).await;
         if let Err(problem) = &imported
@@ -102,7 +111,7 @@ async fn post_events(
         }
         return imported;
     }
-    let body = Body::read(api::media_type(request).as_deref(), &bytes)?;
+    let body = Body::read(request::media_type(request).as_deref(), &bytes)?;
 
     let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
     let sender = Sender::of(&caller);
@@ -159,7 +168,7 @@ fn read_events(
         (Some(key), Some(secret)) => EventId::of_request(secret, tenant, &caller.sub, key.as_str(), index),
         _ => EventId::fresh(),
     };
-    texts.iter().enumerate().map(|(index, text)| intake::read(text, &intake, || default_id(index))).collect()
+    texts.iter().enumerate().map(|(index, text)| event_validation::read(text, &intake, || default_id(index))).collect()
 }
 
 /// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored each in one transaction

@@ -6,11 +6,13 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    api,
-    event::{AnsweredWindow, Event, EventId, Recorded},
-    ijson::FieldError,
-    problem::Problem,
-    store::{insert::Insertion, windows::Recording},
+    domain::{
+        json::strict_json::FieldError,
+        trail::event::{AnsweredWindow, Event, EventId, Recorded},
+    },
+    http::{problem::Problem, request},
+    services::windows::Recording,
+    storage::insert_events::Insertion,
 };
 
 /// What became of one event.
@@ -103,7 +105,7 @@ fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
             let only_b = b.keys().filter(|key| !a.contains_key(*key));
             for key in a.keys().chain(only_b) {
                 let (a, b) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
-                compare(&shared::ijson::pointer_to(pointer, key), a, b, pointers);
+                compare(&shared::domain::json::strict_json::pointer_to(pointer, key), a, b, pointers);
             }
         }
         (a, b) if a != b => pointers.push(pointer.to_owned()),
@@ -117,8 +119,8 @@ fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
 /// 409, 422 or 503, as its outcome says.
 pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Problem> {
     match outcomes.into_iter().next().unwrap_or(Outcome::lost()) {
-        Outcome::Created(recorded) => Ok(api::json(201, &recorded)),
-        Outcome::Duplicate(recorded) => Ok(api::json(200, &recorded)),
+        Outcome::Created(recorded) => Ok(request::json(201, &recorded)),
+        Outcome::Duplicate(recorded) => Ok(request::json(200, &recorded)),
         Outcome::Conflict(id, errors) => {
             let detail = format!("another event has the id {id}; the trail keeps that one. A new event needs a new id");
             Err(Problem::conflict(detail, errors))
@@ -145,7 +147,7 @@ pub struct Space {
 impl Space {
     /// The errors of one, as far as there is space for them.
     pub fn for_errors<'e>(&mut self, errors: &'e [FieldError]) -> Cow<'e, [FieldError]> {
-        let size = |error: &FieldError| 40 + api::escaped_len(&error.pointer) + api::escaped_len(&error.detail);
+        let size = |error: &FieldError| 40 + request::escaped_len(&error.pointer) + request::escaped_len(&error.detail);
         self.taken += errors.iter().map(size).sum::<usize>();
         if errors.is_empty() || self.taken <= MAX_ERROR_BYTES {
             return Cow::Borrowed(errors);
@@ -194,7 +196,7 @@ pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
             errors: space.for_errors(outcome.errors()),
         })
         .collect();
-    api::json(
+    request::json(
         200,
         &Answer {
             created: count("created"),

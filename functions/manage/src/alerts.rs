@@ -4,14 +4,13 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use http::{HeaderValue, header};
 use serde_json::json;
 use shared::{
-    access::Caller,
-    alert::{self, WORD_BYTES},
-    api,
-    aws::Aws,
-    fields,
-    ijson::FieldError,
-    problem::Problem,
-    store::Trail,
+    domain::{
+        alerts::alert::{self, WORD_BYTES},
+        json::{object_reader, strict_json::FieldError},
+    },
+    http::{authorization::Caller, problem::Problem, request},
+    platform::aws_client::Aws,
+    storage::Trail,
 };
 
 /// `POST /v1/alerts/test`: sends a test message to a channel, by the same way as all alerts.
@@ -26,7 +25,7 @@ pub async fn test(
     watch: &str,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let refused = |errors| Problem::invalid("no test message was queued", errors);
-    let wanted = fields::read_object(&api::json_body(request)?, "", |mut fields| {
+    let wanted = object_reader::read_object(&request::json_body(request)?, "", |mut fields| {
         let channel = fields.required_text("channel", WORD_BYTES);
         fields.refuse_others();
         channel
@@ -46,7 +45,7 @@ pub async fn test(
         tracing::warn!(%error, "a test message is not sent at once, the schedule will: {error}");
     }
     let location = HeaderValue::from_str(&format!("/v1/alerts/{}", queued.alert.id));
-    let mut answer = api::json(202, &alert::answered(queued.alert, queued.progress));
+    let mut answer = request::json(202, &alert::answered(queued.alert, queued.progress));
     answer.headers.extend(location.map(|location| (header::LOCATION, location)));
     Ok(answer)
 }

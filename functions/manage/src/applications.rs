@@ -2,19 +2,18 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
-    api,
-    application::{self, Application, Place},
-    event::Party,
-    ijson::FieldError,
-    order::OrderScope,
-    problem::Problem,
-    secrets::Foresight,
-    store::{
-        Store, Trail,
-        document::{Alias, Configured, Document, Kind, Wanted},
+    domain::{
+        configuration::application::{self, Application, Place},
+        json::strict_json::FieldError,
+        trail::event::Party,
+        windows::window_commands::OrderScope,
     },
-    sweep::Sweep,
+    http::{authorization::Caller, problem::Problem, request},
+    platform::{disable_trigger::Sweep, secrets::Foresight},
+    storage::{
+        Store, Trail,
+        documents::{Alias, Configured, Document, Kind, Wanted},
+    },
 };
 
 use crate::windows;
@@ -44,8 +43,8 @@ pub async fn put(
     caller: &Caller,
     Configuring { place, foresight, store }: Configuring<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
-    let application = Application::read(&api::json_body(request)?, place)
+    let id = request::configured_id(request)?;
+    let application = Application::read(&request::json_body(request)?, place)
         .map_err(|errors| Problem::invalid("the application was not stored", errors))?;
     if let Some((pointer, secret, url)) = application.directory.secret()
         && let Some(detail) = foresight.refuses(&trail.tenant, secret, Some(url))
@@ -69,7 +68,7 @@ pub async fn put(
             return Err(Problem::conflict("another application has this name", vec![FieldError::new(pointer, detail)]));
         }
     };
-    Ok(api::json(status, &application::Configured { id: id.to_owned(), application }))
+    Ok(request::json(status, &application::Configured { id: id.to_owned(), application }))
 }
 
 /// `DELETE /v1/applications/{id}`: takes the application away, and orders that its open windows end. Where the order was not stored, asking
@@ -83,7 +82,7 @@ pub async fn delete(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
+    let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no application with this id is configured in the tenant");
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let there: Option<Application> = there.ok_or_else(missing)?.read()?;
@@ -94,5 +93,5 @@ pub async fn delete(
     let reason = format!("the application {id} was deleted");
     let scope = OrderScope::Application(id.to_owned());
     windows::order_to_end(trail, caller, sweep, scope, caller.actor(), reason, None).await?;
-    Ok(api::no_content())
+    Ok(request::no_content())
 }

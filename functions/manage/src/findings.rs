@@ -3,13 +3,14 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 use shared::{
-    access::Caller,
-    api,
-    aws::Aws,
-    event::{Event, EventId, Party, Session},
-    finding::{Finding, Said, State, Verdict},
-    problem::Problem,
-    store::{ReadError, Trail, Unavailable, dispositions::Refusal, insert::Insertion, projections::Kind},
+    domain::{
+        findings::finding::{Finding, Said, State, Verdict},
+        trail::event::{Event, EventId, Party, Session},
+    },
+    http::{authorization::Caller, problem::Problem, request},
+    platform::aws_client::Aws,
+    services::finding_dispositions::Refusal,
+    storage::{ReadError, Trail, Unavailable, insert_events::Insertion, projections::Kind},
 };
 
 /// How often what others say at the same time is read anew.
@@ -24,7 +25,7 @@ pub async fn disposition(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let said = Said::read(&api::json_body(request)?);
+    let said = Said::read(&request::json_body(request)?);
     let said = said.map_err(|errors| Problem::invalid("the finding was not dispositioned", errors))?;
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
@@ -49,7 +50,7 @@ pub async fn disposition(
             && (last.disposition, &last.reason, &last.owner, &last.by)
                 == (said.disposition, &said.reason, &said.owner, &by)
         {
-            return Ok(api::json(200, &finding));
+            return Ok(request::json(200, &finding));
         }
         match trail.disposition_refusal(&finding, caller).await? {
             None => {}
@@ -79,7 +80,7 @@ pub async fn disposition(
         match trail.insert(vec![event], &caller.recorded_by()).await.pop() {
             Some(Insertion::Created(recorded) | Insertion::Duplicate(recorded)) => {
                 let finding = trail.follow_finding(id, vec![recorded]).await?;
-                return finding.map(|finding| api::json(200, &finding)).ok_or_else(missing);
+                return finding.map(|finding| request::json(200, &finding)).ok_or_else(missing);
             }
             // Somebody else said something in the same moment.
             Some(Insertion::Conflict(_, theirs)) => {
@@ -99,5 +100,5 @@ pub async fn rebuild(trail: &Trail<'_>, aws: &Aws, watch: &str) -> Result<ApiGat
     let event = json!({"rebuild": {"tenant": trail.tenant}});
     aws.invoke(watch, &event).await.map_err(|error| ReadError::from(Unavailable(error.to_string())))?;
     let how = "accesses, findings and figures are being computed anew from the first event on; nothing is told twice";
-    Ok(api::json(202, &json!({ "detail": how })))
+    Ok(request::json(202, &json!({ "detail": how })))
 }

@@ -22,16 +22,19 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    access::{Access, Caller, Permission},
-    api::{self, Parameters},
-    application::Place,
-    aws::Aws,
-    config::{ConfigError, Variables},
-    instant::Instant,
-    problem::Problem,
-    secrets::Foresight,
-    store::{Store, Trail},
-    sweep::Sweep,
+    domain::{configuration::application::Place, time::timestamp::Instant},
+    http::{
+        authorization::{Access, Caller, Permission},
+        problem::Problem,
+        request::{self, Parameters},
+    },
+    platform::{
+        aws_client::Aws,
+        disable_trigger::Sweep,
+        environment::{ConfigError, Variables},
+        secrets::Foresight,
+    },
+    storage::{Store, Trail},
 };
 
 /// What the function keeps between invocations.
@@ -77,11 +80,11 @@ pub async fn handle(
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-    Ok(api::answer(Box::pin(answer(&function, &event.payload)).await))
+    Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 
 async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (now, deadline) = (Instant::now(), api::deadline());
+    let (now, deadline) = (Instant::now(), request::deadline());
     let caller = function.access.caller(request)?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     let is_operating =
@@ -101,7 +104,7 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
     if let Err(problem) = &answered
         && problem.status == 403
     {
-        shared::refusals::record(&trail, request, &caller, problem).await?;
+        shared::http::refusals::record(&trail, request, &caller, problem).await?;
     }
     answered
 }

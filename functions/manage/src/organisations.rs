@@ -2,11 +2,9 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
-    api,
-    organisation::{self, Organisation},
-    problem::Problem,
-    store::{Trail, document::Configured},
+    domain::configuration::organisation::{self, Organisation},
+    http::{authorization::Caller, problem::Problem, request},
+    storage::{Trail, documents::Configured},
 };
 
 /// `PUT /v1/organisations/{id}`: makes the organisation as the body says, whole.
@@ -18,14 +16,14 @@ pub async fn put(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
-    let organisation = Organisation::read(&api::json_body(request)?)
+    let id = request::configured_id(request)?;
+    let organisation = Organisation::read(&request::json_body(request)?)
         .map_err(|errors| Problem::invalid("the organisation was not stored", errors))?;
     let want = |_: Option<Organisation>, _| Ok::<_, Problem>(Some(organisation.clone()));
     let (configured, version) = trail.configure_organisation(id, caller, false, want).await?;
     // Organisations have no name that another could have.
     let status = if configured == Configured::Created { 201 } else { 200 };
-    Ok(api::json(status, &organisation::Configured { id: id.to_owned(), version, organisation }))
+    Ok(request::json(status, &organisation::Configured { id: id.to_owned(), version, organisation }))
 }
 
 /// `DELETE /v1/organisations/{id}`: takes the organisation away.
@@ -37,9 +35,9 @@ pub async fn delete(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
+    let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no organisation with this id is configured in the tenant");
     let want = |there: Option<Organisation>, _| there.map(|_| None).ok_or_else(missing);
     trail.configure_organisation(id, caller, false, want).await?;
-    Ok(api::no_content())
+    Ok(request::no_content())
 }

@@ -2,15 +2,15 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
-    api,
-    ijson::FieldError,
-    package::{self, Package},
-    problem::Problem,
-    review,
-    store::{
+    domain::{
+        configuration::access_package::{self, Package},
+        json::strict_json::FieldError,
+        reviews::review,
+    },
+    http::{authorization::Caller, problem::Problem, request},
+    storage::{
         Trail,
-        document::{Alias, Configured},
+        documents::{Alias, Configured},
     },
 };
 
@@ -23,9 +23,9 @@ pub async fn put(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
+    let id = request::configured_id(request)?;
     let refused = |errors| Problem::invalid("the package was not stored", errors);
-    let package = Package::read(&api::json_body(request)?).map_err(refused)?;
+    let package = Package::read(&request::json_body(request)?).map_err(refused)?;
     review::check_policy_ids(id, &package).map_err(|error| refused(vec![error]))?;
     let want = |_: Option<Package>, _| Ok::<_, Problem>(Some(package.clone()));
     let (configured, version) = trail.configure_package(id, caller, false, want).await?;
@@ -38,7 +38,7 @@ pub async fn put(
             return Err(Problem::conflict("another package has this name", vec![FieldError::new(pointer, detail)]));
         }
     };
-    Ok(api::json(status, &package::Configured { id: id.to_owned(), version, package }))
+    Ok(request::json(status, &access_package::Configured { id: id.to_owned(), version, package }))
 }
 
 /// `DELETE /v1/packages/{id}`: takes the package away. What was decided by its policies stays readable in the trail.
@@ -50,9 +50,9 @@ pub async fn delete(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
+    let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no package with this id is configured in the tenant");
     let want = |there: Option<Package>, _| there.map(|_| None).ok_or_else(missing);
     trail.configure_package(id, caller, false, want).await?;
-    Ok(api::no_content())
+    Ok(request::no_content())
 }

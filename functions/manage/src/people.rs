@@ -2,15 +2,15 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::Caller,
-    api,
-    event::Party,
-    ijson::FieldError,
-    person::{Known, Person},
-    problem::Problem,
-    store::{
+    domain::{
+        identity::person::{Known, Person},
+        json::strict_json::FieldError,
+        trail::event::Party,
+    },
+    http::{authorization::Caller, problem::Problem, request},
+    storage::{
         Trail,
-        document::{Alias, Configured, Kind, Wanted},
+        documents::{Alias, Configured, Kind, Wanted},
     },
 };
 
@@ -23,8 +23,8 @@ pub async fn put(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
-    let person = Person::read(&api::json_body(request)?)
+    let id = request::configured_id(request)?;
+    let person = Person::read(&request::json_body(request)?)
         .map_err(|errors| Problem::invalid("the person was not stored", errors))?;
     let alias = |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
     let wanted = Wanted {
@@ -50,5 +50,5 @@ pub async fn put(
             ));
         }
     };
-    Ok(api::json(status, &Known { id: id.to_owned(), person }))
+    Ok(request::json(status, &Known { id: id.to_owned(), person }))
 }

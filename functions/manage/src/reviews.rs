@@ -6,16 +6,14 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use shared::{
-    access::Caller,
-    api,
-    event::EventId,
-    ijson::FieldError,
-    problem::Problem,
-    review::{self, Asked, MOST_DECISIONS, Review, Said, Stage},
-    store::{
-        ReadError, Trail, Unavailable,
-        reviews::{Ended, Opened, Outcome},
+    domain::{
+        json::strict_json::FieldError,
+        reviews::review::{self, Asked, MOST_DECISIONS, Review, Said, Stage},
+        trail::event::EventId,
     },
+    http::{authorization::Caller, problem::Problem, request},
+    services::reviews::{Ended, Opened, Outcome},
+    storage::{ReadError, Trail, Unavailable},
 };
 
 /// Most items that an answer names.
@@ -31,7 +29,7 @@ pub async fn open(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let refused = |errors| Problem::invalid("the review was not opened", errors);
-    let body = api::json_body(request)?;
+    let body = request::json_body(request)?;
     let (id, asked) = Asked::read(&body, &trail.settings.zone).map_err(refused)?;
     let is_late = asked.due_at.is_some_and(|due| due <= trail.now);
     let id = id.unwrap_or_else(|| EventId::fresh().to_string());
@@ -59,7 +57,7 @@ pub async fn open(
             Err(error) => return Err(error.into()),
         }
     }
-    let mut response = api::json(status, &review.answered(trail.now));
+    let mut response = request::json(status, &review.answered(trail.now));
     let location = HeaderValue::try_from(format!("/v1/reviews/{}", review.id));
     response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
     Ok(response)
@@ -89,8 +87,8 @@ pub async fn decide(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let body = api::json_body(request)?;
-    let mut members = api::json_members(request)?;
+    let body = request::json_body(request)?;
+    let mut members = request::json_members(request)?;
     let review = reviewed(trail, request, caller).await?;
     match review.stage {
         Stage::Open => {}
@@ -132,7 +130,7 @@ async fn one(
         trail.decide_review(&review.id, caller, std::slice::from_ref(&said)).await?.ok_or_else(missing)?;
     match outcomes.pop() {
         Some(Outcome::Decided(item) | Outcome::Unchanged(item)) => {
-            Ok(api::json(200, &json!({"item": item.id, "decision": item.decided})))
+            Ok(request::json(200, &json!({"item": item.id, "decision": item.decided})))
         }
         Some(Outcome::Refused(why)) => Err(Problem::conflict(why, Vec::new())),
         Some(Outcome::Missing) => Err(refused(vec![FieldError::new("/item", not_in_it(&said))])),
@@ -189,7 +187,7 @@ async fn several(
         results.push(result);
     }
     counts["results"] = results.into();
-    Ok(api::json(200, &counts))
+    Ok(request::json(200, &counts))
 }
 
 /// `POST /v1/reviews/{id}/sign-off`: closes a review of which every item is decided.
@@ -203,18 +201,18 @@ pub async fn sign_off(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     // There need not be anything to say.
-    let body = if api::body(request)?.is_empty() { "{}".to_owned() } else { api::json_body(request)? };
+    let body = if request::body(request)?.is_empty() { "{}".to_owned() } else { request::json_body(request)? };
     let reason = review::read_sign_off(&body);
     let reason = reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
     let review = reviewed(trail, request, caller).await?;
     let conflict = |detail: String| Err(Problem::conflict(detail, Vec::new()));
     match trail.sign_off_review(&review.id, caller, reason.as_deref()).await?.ok_or_else(missing)? {
-        Ended::Now(review) => Ok(api::json(200, &review.answered(trail.now))),
+        Ended::Now(review) => Ok(request::json(200, &review.answered(trail.now))),
         // The same again, as after an answer that was lost.
         Ended::Before(review)
             if review.signed_off.as_ref().is_some_and(|it| it.by == caller.actor() && it.reason == reason) =>
         {
-            Ok(api::json(200, &review.answered(trail.now)))
+            Ok(request::json(200, &review.answered(trail.now)))
         }
         Ended::Before(_) => conflict("the review is signed off already".to_owned()),
         Ended::Opening => conflict("the items of the review are still being gathered".to_owned()),

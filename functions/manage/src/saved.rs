@@ -2,16 +2,20 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    access::{Caller, Permission},
-    api,
-    event::Actor,
-    problem::Problem,
-    saved::{self, MOST_SAVED, Saved},
-    store::{
+    domain::{
+        exports::saved_search::{self, MOST_SAVED, Saved},
+        trail::event::Actor,
+    },
+    http::{
+        authorization::{Caller, Permission},
+        problem::Problem,
+        request,
+    },
+    services::saved_searches::shown,
+    storage::{
         Trail,
-        document::{Configured, Document, Due, Kind, Wanted},
-        places::{Full, Places},
-        saved::shown,
+        capacity::{Full, Places},
+        documents::{Configured, Document, Due, Kind, Wanted},
     },
 };
 
@@ -37,8 +41,8 @@ pub async fn put(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
-    let read = Saved::read(trail, api::json_members(request)?, caller.actor())?;
+    let id = request::configured_id(request)?;
+    let read = Saved::read(trail, request::json_members(request)?, caller.actor())?;
     let mut answer = None;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Saved> = there.map(Document::read).transpose()?.flatten();
@@ -57,7 +61,7 @@ pub async fn put(
         };
         let content = serde_json::to_value(&saved).map_err(|error| Problem::internal(&error))?;
         let shown = Some(shown(id, Some(saved.name.clone())));
-        answer = Some(saved::Configured { id: id.to_owned(), saved, next_run_at });
+        answer = Some(saved_search::Configured { id: id.to_owned(), saved, next_run_at });
         Ok(Wanted { content: Some(content), shown, due, places: Some(PLACES), ..Wanted::default() })
     };
     let status = match trail.configure(Kind::Saved, id, caller, want).await? {
@@ -66,7 +70,7 @@ pub async fn put(
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
         Configured::Full(full) => return Err(no_place(full)),
     };
-    Ok(api::json(status, &answer))
+    Ok(request::json(status, &answer))
 }
 
 /// `DELETE /v1/saved/{id}`: takes the saved search away. Files that its runs made stay as long as others do.
@@ -79,7 +83,7 @@ pub async fn delete(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     // As it was before this request, whatever an attempt of it did whose answer was lost.
     let mut is_first = true;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
@@ -94,7 +98,7 @@ pub async fn delete(
         Ok(Wanted { shown, due: Due::Never, ..Wanted::default() })
     };
     trail.configure(Kind::Saved, id, caller, want).await?;
-    Ok(api::no_content())
+    Ok(request::no_content())
 }
 
 /// # Errors

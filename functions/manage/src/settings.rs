@@ -3,16 +3,18 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
 use shared::{
-    access::Caller,
-    api,
-    application::Place,
-    ijson::FieldError,
-    problem::Problem,
-    secrets::Foresight,
-    settings::{Hold, Settings},
-    store::{
+    domain::{
+        configuration::{
+            application::Place,
+            settings::{Hold, Settings},
+        },
+        json::strict_json::FieldError,
+    },
+    http::{authorization::Caller, problem::Problem, request},
+    platform::secrets::Foresight,
+    storage::{
         Trail,
-        document::{Document, Kind, Wanted},
+        documents::{Document, Kind, Wanted},
     },
 };
 
@@ -36,7 +38,7 @@ pub async fn put(
         #[serde(skip_serializing_if = "Option::is_none")]
         notice: Option<String>,
     }
-    let json = api::json_body(request)?;
+    let json = request::json_body(request)?;
     let mut settings = trail.settings.clone();
     // As they were before this request, whatever an attempt of it did whose answer was lost.
     let mut first: Option<Settings> = None;
@@ -68,5 +70,5 @@ pub async fn put(
     };
     trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));
-    Ok(api::json(200, &Answer { notice, hold: settings.hold(trail.now), settings: &settings }))
+    Ok(request::json(200, &Answer { notice, hold: settings.hold(trail.now), settings: &settings }))
 }

@@ -3,20 +3,19 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 use shared::{
-    access::Caller,
-    api,
-    application::Place,
-    aws::Aws,
-    ijson::FieldError,
-    problem::Problem,
-    secrets::Foresight,
-    store::{
-        Trail,
-        document::{Configured, Document, Due, Kind, Wanted},
-        places::{Full, Places},
-        streams::named,
+    domain::{
+        configuration::application::Place,
+        json::strict_json::FieldError,
+        streams::stream::{self, Asked, MOST_STREAMS, Stream},
     },
-    stream::{self, Asked, MOST_STREAMS, Stream},
+    http::{authorization::Caller, problem::Problem, request},
+    platform::{aws_client::Aws, secrets::Foresight},
+    services::streams::named,
+    storage::{
+        Trail,
+        capacity::{Full, Places},
+        documents::{Configured, Document, Due, Kind, Wanted},
+    },
 };
 
 /// The function that sends, and how it is called.
@@ -59,7 +58,7 @@ fn missing() -> Problem {
 /// The stream as it is now.
 async fn answer(trail: &Trail<'_>, id: &str, status: u16) -> Result<ApiGatewayV2httpResponse, Problem> {
     let stored = trail.stream(id).await?.ok_or_else(missing)?;
-    Ok(api::json(status, &trail.answered_stream(&stored).await?.ok_or_else(missing)?))
+    Ok(request::json(status, &trail.answered_stream(&stored).await?.ok_or_else(missing)?))
 }
 
 /// `PUT /v1/streams/{id}`: makes the stream as the body says, whole. One that is there keeps its place.
@@ -73,9 +72,9 @@ pub async fn put(
     place: Place,
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request)?;
+    let id = request::configured_id(request)?;
     let refused = |errors| Problem::invalid("the stream was not stored", errors);
-    let asked = Asked::read(&api::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
+    let asked = Asked::read(&request::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
     let errors: Vec<_> = asked
         .target()
         .secrets()
@@ -126,7 +125,7 @@ pub async fn delete(
     caller: &Caller,
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         there.ok_or_else(missing)?;
         // Who works on it sees that it is gone, and takes back what was told of it.
@@ -134,7 +133,7 @@ pub async fn delete(
     };
     trail.configure(Kind::Stream, id, caller, want).await?;
     sender.call(trail, id).await;
-    Ok(api::no_content())
+    Ok(request::no_content())
 }
 
 /// `POST /v1/streams/{id}/replay {"from": …}`: sends again what was recorded since then, and what follows.
@@ -147,8 +146,8 @@ pub async fn replay(
     caller: &Caller,
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request).map_err(|_| missing())?;
-    let from = stream::read_replay(&api::json_body(request)?, &trail.settings.zone)
+    let id = request::configured_id(request).map_err(|_| missing())?;
+    let from = stream::read_replay(&request::json_body(request)?, &trail.settings.zone)
         .map_err(|errors| Problem::invalid("nothing is sent again", errors))?;
     let oldest = trail.oldest();
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
@@ -175,7 +174,7 @@ pub async fn test(
     caller: &Caller,
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     trail.ask_for_stream_test(id, &caller.actor().shown()).await?.ok_or_else(missing)?;
     sender.call(trail, id).await;
     answer(trail, id, 202).await

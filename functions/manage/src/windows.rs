@@ -5,16 +5,19 @@ use std::{collections::HashSet, time::Duration};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 use shared::{
-    access::Caller,
-    api,
-    event::{Actor, EventId},
-    ijson::FieldError,
-    instant::Instant,
-    order::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
-    problem::Problem,
-    store::{Trail, orders::Meaning},
-    sweep::Sweep,
-    window::{Claim, NotExtended, Told, Window},
+    domain::{
+        json::strict_json::FieldError,
+        time::timestamp::Instant,
+        trail::event::{Actor, EventId},
+        windows::{
+            window::{Claim, NotExtended, Told, Window},
+            window_commands::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
+        },
+    },
+    http::{authorization::Caller, problem::Problem, request},
+    platform::disable_trigger::Sweep,
+    services::window_orders::Meaning,
+    storage::Trail,
 };
 use tokio::time::Instant as Deadline;
 
@@ -51,7 +54,7 @@ pub async fn extend(
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
-    let Extension { until, reason, actor } = Extension::read(&api::json_body(request)?).map_err(invalid)?;
+    let Extension { until, reason, actor } = Extension::read(&request::json_body(request)?).map_err(invalid)?;
     let actor = caller.acting_as(actor)?;
     // The window where it is done: the requests of one that has begun to give them up are in two.
     let mut extended_in: Option<String> = None;
@@ -90,7 +93,7 @@ pub async fn end(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&api::json_body(request)?, false);
+    let order = Ending::read(&request::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
     let actor = caller.acting_as(actor)?;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
@@ -114,7 +117,7 @@ pub async fn retry(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&api::json_body(request)?, false);
+    let order = Ending::read(&request::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not tried", errors))?;
     let actor = caller.acting_as(actor)?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
@@ -137,11 +140,11 @@ pub async fn close(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&api::json_body(request)?, false);
+    let order = Ending::read(&request::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
     let actor = caller.acting_as(actor)?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
         Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, trail.now))
     };
@@ -153,7 +156,7 @@ pub async fn close(
             seen.insert(id);
             match next(&window, &seen) {
                 Some(older) => id = older,
-                None => return Ok(api::json(200, &window.answered(trail.now))),
+                None => return Ok(request::json(200, &window.answered(trail.now))),
             }
         }
     }
@@ -173,7 +176,7 @@ async fn change(
     mut decide: impl FnMut(&mut Window, &Meant) -> Result<Vec<Told>, Problem>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let mut id = api::configured_id(request).map_err(|_| missing())?.to_owned();
+    let mut id = request::configured_id(request).map_err(|_| missing())?.to_owned();
     let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
     let window = loop {
         let change = |window: &mut Window| decide(window, &meant);
@@ -189,7 +192,7 @@ async fn change(
         }
     };
     sweep.wake_for(&changed, trail.now).await;
-    Ok(api::json(200, &window.answered(trail.now)))
+    Ok(request::json(200, &window.answered(trail.now)))
 }
 
 /// `POST /v1/windows/end`: an order to end, in all open windows, what was asked for by requests that meet a filter: all of a leaver. Where
@@ -203,14 +206,14 @@ pub async fn end_by_filter(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&api::json_body(request)?, true);
+    let order = Ending::read(&request::json_body(request)?, true);
     let Ending { filter, reason, actor } = order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
     let actor = caller.acting_as(actor)?;
     let scope = OrderScope::Filter(filter);
     let count = count(trail, &scope).await?;
     let order = order_to_end(trail, caller, sweep, scope, actor, reason, count).await?;
-    let mut answer = api::json(202, &order.answered(&OrderProgress::default()));
+    let mut answer = request::json(202, &order.answered(&OrderProgress::default()));
     let location = format!("/v1/windows/orders/{}", order.id);
     if let Ok(location) = location.parse() {
         answer.headers.insert("location", location);
@@ -270,5 +273,5 @@ pub async fn reconcile(trail: &Trail<'_>, sweep: &Sweep) -> Result<ApiGatewayV2h
         Problem::unavailable("the reconciliation could not be begun; send the request again")
     })?;
     let how = "the directories are being compared with the open windows; what differs is raised as finding.raised";
-    Ok(api::json(202, &json!({"state": "begun", "detail": how})))
+    Ok(request::json(202, &json!({"state": "begun", "detail": how})))
 }

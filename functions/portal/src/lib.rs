@@ -13,10 +13,9 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::{
-    api,
-    columns::COLUMNS,
-    config::{ConfigError, Variables},
-    problem::Problem,
+    domain::tables::event_columns::COLUMNS,
+    http::{problem::Problem, request},
+    platform::environment::{ConfigError, Variables},
 };
 
 /// The files of the page, `index.html` among them.
@@ -81,7 +80,7 @@ pub async fn handle(
     function: Arc<Portal>,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
-    Ok(api::answer(answer(&function, &event.payload)))
+    Ok(request::answer(answer(&function, &event.payload)))
 }
 
 fn answer(function: &Portal, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use shared::config::Variables;
+use shared::platform::environment::Variables;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -3,13 +3,19 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
 use shared::{
-    access::{Caller, Permission},
-    api::{self, Parameters},
-    catalogue::{ACTIONS, Category, Source, State, Writer, sentence},
-    event::Tenant,
-    instant::Instant,
-    problem::Problem,
-    store::{Store, Trail},
+    domain::{
+        time::timestamp::Instant,
+        trail::{
+            actions::{ACTIONS, Category, Source, State, Writer, message_template},
+            event::Tenant,
+        },
+    },
+    http::{
+        authorization::{Caller, Permission},
+        problem::Problem,
+        request::{self, Parameters},
+    },
+    storage::{Store, Trail},
 };
 
 /// `GET /v1/actions`: the catalogue.
@@ -51,9 +57,9 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
             sentences: action.variants.iter().map(|(_, sentence)| *sentence).chain([action.sentence]).collect(),
             failed_sentence: action.failed,
             required: {
-                let mut required: Vec<_> = sentence::required(action.sentence)
-                    .chain(sentence::required(action.label))
-                    .map(sentence::pointer)
+                let mut required: Vec<_> = message_template::required(action.sentence)
+                    .chain(message_template::required(action.label))
+                    .map(message_template::pointer)
                     .collect();
                 required.sort_unstable();
                 required.dedup();
@@ -65,7 +71,7 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
             source: action.source,
         })
         .collect();
-    Ok(api::json(200, &serde_json::json!({ "actions": rows })))
+    Ok(request::json(200, &serde_json::json!({ "actions": rows })))
 }
 
 /// `GET /v1/me`: the caller as the service sees it. It alone answers a caller with several tenants that names none, so that
@@ -96,7 +102,7 @@ pub async fn me(
     }
     Parameters::read(request, &[])?;
     let settings = trail.map_or(store.default_settings(), |trail| &trail.settings);
-    Ok(api::json(
+    Ok(request::json(
         200,
         &Me {
             tenant: trail.map(|trail| &trail.tenant),
@@ -108,7 +114,7 @@ pub async fn me(
             zone: &settings.zone,
             retention_days: settings.retention_days,
             now,
-            swept_at: store.swept_at(api::deadline()).await?,
+            swept_at: store.swept_at(request::deadline()).await?,
         },
     ))
 }

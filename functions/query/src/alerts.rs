@@ -2,12 +2,15 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    alert::{self, State},
-    api::{self, Parameters},
-    paging,
-    problem::Problem,
-    reader::Reader,
-    store::{Trail, outbox::StoredAlert},
+    domain::alerts::alert::{self, State},
+    http::{
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    services::alert_outbox::StoredAlert,
+    storage::Trail,
 };
 
 /// `GET /v1/alerts/{id}`: one alert.
@@ -17,9 +20,9 @@ use shared::{
 pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no alert with this id is in the tenant's outbox; they are kept for 30 days");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let StoredAlert { alert, progress, .. } = trail.alert(id).await?.ok_or_else(missing)?;
-    Ok(api::json(200, &alert::answered(alert, progress)))
+    Ok(request::json(200, &alert::answered(alert, progress)))
 }
 
 /// `GET /v1/alerts`: alerts, the newest first; those in a state.
@@ -44,5 +47,5 @@ pub async fn list(
         };
         Ok::<_, Problem>((alerts.into_iter().map(read).collect(), goes_on))
     };
-    paging::list(trail, reader, &parameters, "alerts", read).await
+    pagination::list(trail, reader, &parameters, "alerts", read).await
 }

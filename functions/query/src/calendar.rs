@@ -6,13 +6,17 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    api::{self, Parameters},
-    asked,
-    instant::Instant,
-    problem::Problem,
-    review::Stage,
-    saved::{Configured, Saved},
-    store::Trail,
+    domain::{
+        exports::saved_search::{Configured, Saved},
+        reviews::review::Stage,
+        time::timestamp::Instant,
+    },
+    http::{
+        problem::Problem,
+        request::{self, Parameters},
+        search_parameters,
+    },
+    storage::Trail,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -53,7 +57,7 @@ pub async fn calendar(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz"])?;
-    let asked = asked::range(trail, &parameters, None)?;
+    let asked = search_parameters::range(trail, &parameters, None)?;
     let since = if parameters.get("since").is_some() { asked.since } else { trail.now };
     let until = if parameters.get("until").is_some() { asked.until } else { since.plus(USUAL) };
     if until <= since {
@@ -75,7 +79,7 @@ pub async fn calendar(
         return Err(Problem::bad_request(detail));
     }
     entries.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-    Ok(api::json(200, &json!({ "entries": entries })))
+    Ok(request::json(200, &json!({ "entries": entries })))
 }
 
 /// The reviews that are open and due within a range.

@@ -3,20 +3,27 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
 use shared::{
-    api::{self, Parameters},
-    application::{Application, Configured},
-    filter::FreeText,
-    organisation, package, paging,
-    person::{Known, Person},
-    problem::Problem,
-    reader::Reader,
-    saved,
-    settings::{Hold, Settings},
-    store::{
+    domain::{
+        configuration::{
+            access_package,
+            application::{Application, Configured},
+            organisation,
+            settings::{Hold, Settings},
+        },
+        exports::saved_search,
+        identity::person::{Known, Person},
+        trail::filter::FreeText,
+    },
+    http::{
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    services::{access_packages, saved_searches::read_saved},
+    storage::{
         Trail,
-        document::{Document, Kind},
-        packages,
-        saved::read_saved,
+        documents::{Document, Kind},
     },
 };
 
@@ -33,7 +40,7 @@ pub fn settings(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<
         hold: Option<Hold>,
     }
     Parameters::read(request, &[])?;
-    Ok(api::json(200, &Answer { settings: &trail.settings, hold: trail.settings.hold(trail.now) }))
+    Ok(request::json(200, &Answer { settings: &trail.settings, hold: trail.settings.hold(trail.now) }))
 }
 
 /// A kind of document, as it is answered.
@@ -80,12 +87,12 @@ impl Answered for Configured {
     }
 }
 
-impl Answered for package::Configured {
+impl Answered for access_package::Configured {
     const KIND: Kind = Kind::Package;
     const LIST: &'static str = "packages";
 
     fn read(document: Document) -> Result<Option<Self>, Problem> {
-        Ok(packages::read_package(document)?)
+        Ok(access_packages::read_package(document)?)
     }
 
     fn searchable(&self) -> Vec<&str> {
@@ -98,7 +105,7 @@ impl Answered for organisation::Configured {
     const LIST: &'static str = "organisations";
 
     fn read(document: Document) -> Result<Option<Self>, Problem> {
-        Ok(packages::read_organisation(document)?)
+        Ok(access_packages::read_organisation(document)?)
     }
 
     fn searchable(&self) -> Vec<&str> {
@@ -106,7 +113,7 @@ impl Answered for organisation::Configured {
     }
 }
 
-impl Answered for saved::Configured {
+impl Answered for saved_search::Configured {
     const KIND: Kind = Kind::Saved;
     const LIST: &'static str = "saved";
 
@@ -146,7 +153,7 @@ pub async fn package(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<package::Configured>(trail, request, "no package with this id is configured in the tenant").await
+    one::<access_package::Configured>(trail, request, "no package with this id is configured in the tenant").await
 }
 
 /// `GET /v1/organisations/{id}`: one organisation.
@@ -165,7 +172,7 @@ pub async fn organisation(
 /// # Errors
 /// 404, 503.
 pub async fn saved(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<saved::Configured>(trail, request, "no saved search with this id is in the tenant").await
+    one::<saved_search::Configured>(trail, request, "no saved search with this id is in the tenant").await
 }
 
 async fn one<T: Answered>(
@@ -175,9 +182,9 @@ async fn one<T: Answered>(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found(missing);
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let found = trail.document(T::KIND, id).await?.map(T::read).transpose()?.flatten();
-    found.map(|found| api::json(200, &found)).ok_or_else(missing)
+    found.map(|found| request::json(200, &found)).ok_or_else(missing)
 }
 
 /// `GET /v1/people`: the people whose names, ids, team, manager or groups hold every word of `q`, in the order of their ids.
@@ -214,7 +221,7 @@ pub async fn packages(
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<package::Configured>(trail, request, reader).await
+    list::<access_package::Configured>(trail, request, reader).await
 }
 
 /// `GET /v1/organisations`: the organisations whose ids, names, domains or sponsors hold every word of `q`, in the order of their
@@ -239,7 +246,7 @@ pub async fn all_saved(
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<saved::Configured>(trail, request, reader).await
+    list::<saved_search::Configured>(trail, request, reader).await
 }
 
 async fn list<T: Answered>(
@@ -258,5 +265,5 @@ async fn list<T: Answered>(
         };
         Ok::<_, Problem>((documents.into_iter().map(read).collect::<Result<_, Problem>>()?, goes_on))
     };
-    paging::list(trail, reader, &parameters, T::LIST, read).await
+    pagination::list(trail, reader, &parameters, T::LIST, read).await
 }

@@ -7,14 +7,15 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    api::{self, Parameters},
-    asked,
-    cursor::Binding,
-    instant::Instant,
-    problem::Problem,
-    reader::Reader,
-    store::{Trail, readings::Question, search::Search},
-    zone,
+    domain::time::{time_zone, timestamp::Instant},
+    http::{
+        cursor::Binding,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+        search_parameters,
+    },
+    storage::{Trail, read_audit::Question, search_events::Search},
 };
 use tokio::time::Instant as Deadline;
 
@@ -70,10 +71,10 @@ pub async fn counts(
     Parameters::read(request, &[])?;
     let parameters = Parameters::from_body(request, &PARAMETERS)?;
     let binding = Binding::new(&trail.tenant, reader, "counts", &parameters.identity(&["cursor"]));
-    let search = asked::search(trail, &parameters, Some(&binding))?;
+    let search = search_parameters::search(trail, &parameters, Some(&binding))?;
     let unit = parameters.read_as("by", Unit::read)?;
     let unit = unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
-    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
     let answer = count(trail, &search, unit, &zone, &binding);
     trail.on_record(reader.caller, Question::of_events(&parameters), answer).await
 }
@@ -107,7 +108,7 @@ async fn count(
     };
     let counts: Vec<_> = counts.into_iter().rev().map(|(from, events)| Count { from, events }).collect();
     let next = next.map(|position| binding.cursor(&position));
-    Ok(api::json(200, &json!({"counts": counts, "next": next, "scanned": events.scanned})))
+    Ok(request::json(200, &json!({"counts": counts, "next": next, "scanned": events.scanned})))
 }
 
 #[cfg(test)]
@@ -127,7 +128,7 @@ mod tests {
             (Unit::Day, "Europe/Paris", "2026-10-25T23:00:00Z", "2026-10-25T23:00:00.000Z"),
             (Unit::Day, "America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T03:00:00.000Z"),
         ] {
-            let found = unit.start(at.parse().unwrap(), &zone::zone(zone).unwrap());
+            let found = unit.start(at.parse().unwrap(), &time_zone::zone(zone).unwrap());
             assert_eq!(found.to_string(), start, "{zone} {at}");
         }
     }

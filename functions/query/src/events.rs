@@ -2,14 +2,16 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    api::{self, Parameters},
-    asked,
-    cursor::Binding,
-    event::EventId,
-    paging::{TIME_FOR_ONE_READ, limit},
-    problem::Problem,
-    reader::Reader,
-    store::{Trail, keys::Position, readings::Question, search::Search},
+    domain::trail::event::EventId,
+    http::{
+        cursor::Binding,
+        pagination::{TIME_FOR_ONE_READ, limit},
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+        search_parameters,
+    },
+    storage::{Trail, keys::Position, read_audit::Question, search_events::Search},
 };
 use tokio::time::Instant as Deadline;
 
@@ -52,7 +54,7 @@ struct Asked<'k> {
 impl<'k> Asked<'k> {
     fn read(trail: &Trail<'_>, reader: &Reader<'k>, parameters: &Parameters) -> Result<Self, Problem> {
         let binding = Binding::new(&trail.tenant, reader, "events", &parameters.identity(&["limit", "cursor"]));
-        let search = asked::search(trail, parameters, Some(&binding))?;
+        let search = search_parameters::search(trail, parameters, Some(&binding))?;
         Ok(Self { search, limit: limit(parameters)?, binding })
     }
 }
@@ -102,5 +104,5 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
     let id = request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;
-    trail.event(&id).await?.map(|recorded| api::json(200, &recorded)).ok_or_else(missing)
+    trail.event(&id).await?.map(|recorded| request::json(200, &recorded)).ok_or_else(missing)
 }

@@ -2,20 +2,24 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    api::Parameters,
-    cursor::Binding,
-    filter::{Filter, FreeText},
-    paging::{TIME_FOR_ONE_READ, limit},
-    problem::Problem,
-    reader::Reader,
-    store::{
+    domain::{
+        streams::stream::Shape,
+        trail::filter::{Filter, FreeText},
+    },
+    http::{
+        cursor::Binding,
+        pagination::{TIME_FOR_ONE_READ, limit},
+        problem::Problem,
+        reader::Reader,
+        request::Parameters,
+    },
+    storage::{
         Trail,
         feed::{Fed, Wants},
         keys::{FeedPlace, Position},
-        listing::Pace,
-        readings::Question,
+        list_events::Pace,
+        read_audit::Question,
     },
-    stream::Shape,
 };
 use tokio::time::Instant as Deadline;
 

@@ -3,23 +3,26 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 use shared::{
-    api::{self, Parameters},
-    asked,
-    checkpoint::{RULES, Severity},
-    cursor::Binding,
-    finding::{Finding, State},
-    folding::fold,
-    paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
-    problem::Problem,
-    reader::Reader,
-    store::{
-        Trail,
-        follow::ALL,
-        listing::Order,
-        projections::Kind,
-        readings::Question,
+    domain::{
+        findings::{
+            checkpoints::{RULES, Severity},
+            finding::{Finding, State},
+        },
+        text::case_folding::fold,
+    },
+    http::{
+        cursor::Binding,
+        pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+        search_parameters,
+    },
+    services::{
+        access_projection::ALL,
         reports::{is_named, names_of},
     },
+    storage::{Trail, list_events::Order, projections::Kind, read_audit::Question},
 };
 use tokio::time::Instant as Deadline;
 
@@ -32,7 +35,7 @@ const AT_A_TIME: usize = 100;
 /// 400 for any parameter.
 pub fn rules(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    Ok(api::json(200, &json!({"checkpoints": RULES, "thresholds": trail.settings.thresholds})))
+    Ok(request::json(200, &json!({"checkpoints": RULES, "thresholds": trail.settings.thresholds})))
 }
 
 /// `GET /v1/findings/{id}`: one finding.
@@ -44,7 +47,7 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
     let finding = trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?;
-    Ok(api::json(200, &finding.read::<Finding>()?))
+    Ok(request::json(200, &finding.read::<Finding>()?))
 }
 
 /// `GET /v1/findings`: findings, those raised last first; in a range of time, a state, of a rule, of an owner or of none (`owned`), about a session, request,
@@ -95,10 +98,10 @@ pub async fn list(
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
     let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    let range = asked::range(trail, &parameters, None)?;
+    let range = search_parameters::range(trail, &parameters, None)?;
     let bounds = [range.since, range.until].map(|it| {
         let (first, last) = (0, 253_402_300_799_999);
-        shared::instant::Instant::from_millis(it.millis().clamp(first, last))
+        shared::domain::time::timestamp::Instant::from_millis(it.millis().clamp(first, last))
     });
     let names = match parameters.get("person") {
         Some(person) => Some(names_of(trail, person).await?),
@@ -108,7 +111,7 @@ pub async fn list(
         parameters.get(name).is_none_or(|asked| value.is_some_and(|value| fold(value) == fold(asked)))
     };
     let is_wanted = |finding: &Finding| {
-        let named = |name: &str, party: &Option<shared::event::Party>| {
+        let named = |name: &str, party: &Option<shared::domain::trail::event::Party>| {
             parameters.get(name).is_none_or(|asked| {
                 let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
                 names.map(|it| fold(it)).any(|it| it == fold(asked))
@@ -142,7 +145,7 @@ pub async fn list(
                     // A place may be one that it has left.
                     if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it)) {
                         let text = serde_json::to_string(&finding).map_err(|error| Problem::internal(&error))?;
-                        bytes += api::escaped_len(&text) + 1;
+                        bytes += request::escaped_len(&text) + 1;
                         if page.len() == limit || bytes > MAX_ANSWER_BYTES {
                             break 'pages true;
                         }
@@ -160,7 +163,7 @@ pub async fn list(
             after = next;
         };
         let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
-        Ok(api::json(200, &json!({ "findings": page, "next": next })))
+        Ok(request::json(200, &json!({ "findings": page, "next": next })))
     };
     trail.on_record(reader.caller, Question::of_list("findings", &parameters), page).await
 }

@@ -24,14 +24,18 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    access::{Access, Permission},
-    api,
-    config::{ConfigError, Variables},
-    deployment_key::DeploymentKey,
-    instant::Instant,
-    problem::Problem,
-    reader::Reader,
-    store::{ReadError, Store},
+    domain::time::timestamp::Instant,
+    http::{
+        authorization::{Access, Permission},
+        problem::Problem,
+        reader::Reader,
+        request,
+    },
+    platform::{
+        deployment_key::DeploymentKey,
+        environment::{ConfigError, Variables},
+    },
+    storage::{ReadError, Store},
 };
 
 /// What the function keeps between invocations.
@@ -65,13 +69,13 @@ pub async fn handle(
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-    Ok(api::answer(Box::pin(answer(&function, &event.payload)).await))
+    Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 
 async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
     caller.require(Permission::Read)?;
-    let (now, deadline) = (Instant::now(), api::deadline());
+    let (now, deadline) = (Instant::now(), request::deadline());
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     match route {
         "GET /v1/actions" => return about::actions(request),

@@ -2,7 +2,10 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
-use shared::{api, paging::MAX_ANSWER_BYTES, problem::Problem, store::keys::Position};
+use shared::{
+    http::{pagination::MAX_ANSWER_BYTES, problem::Problem, request},
+    storage::keys::Position,
+};
 
 /// A page being written.
 pub struct Page {
@@ -43,7 +46,7 @@ impl Page {
 
     /// Adds an event as it is written; false where it does not fit any more.
     pub fn push_text(&mut self, text: &str) -> bool {
-        let escaped = api::escaped_len(text) + 1;
+        let escaped = request::escaped_len(text) + 1;
         if self.count > 0 {
             if self.escaped + escaped > MAX_ANSWER_BYTES {
                 return false;
@@ -65,6 +68,6 @@ impl Page {
             self.body.push_str(&format!(r#","scanned":{scanned}"#));
         }
         self.body.push('}');
-        api::json_text(200, self.body)
+        request::json_text(200, self.body)
     }
 }

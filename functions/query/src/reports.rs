@@ -3,19 +3,20 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::{Value, json};
 use shared::{
-    api::{self, Parameters},
-    cursor::Binding,
-    fields::NAME_BYTES,
-    paging::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
-    problem::Problem,
-    reader::Reader,
-    report::{Query, REPORTS, Report},
-    store::{
-        Trail,
-        readings::Question,
-        reports::{Rows, revocation_summary},
+    domain::{
+        json::object_reader::NAME_BYTES,
+        reports::report::{Query, REPORTS, Report},
+        time::time_zone,
     },
-    zone,
+    http::{
+        cursor::Binding,
+        pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    services::reports::{Rows, revocation_summary},
+    storage::{Trail, read_audit::Question},
 };
 use tokio::time::Instant as Deadline;
 
@@ -25,7 +26,7 @@ use tokio::time::Instant as Deadline;
 /// 400 for any parameter.
 pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    let describe = |it: &shared::report::Described| {
+    let describe = |it: &shared::domain::reports::report::Described| {
         let columns: Vec<_> = it.columns.iter().map(|column| column.name).collect();
         json!({
             "name": it.name, "answers": it.answers, "parameters": it.takes, "required": it.needs, "note": it.note, "columns": columns,
@@ -33,7 +34,7 @@ pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpRespons
         })
     };
     let reports: Vec<Value> = REPORTS.iter().map(describe).collect();
-    Ok(api::json(200, &json!({ "reports": reports })))
+    Ok(request::json(200, &json!({ "reports": reports })))
 }
 
 /// `GET /v1/reports/{report}` and `GET /v1/reports/requests/{id}`: a page of a report.
@@ -62,7 +63,7 @@ pub async fn one(
         let missing = || Problem::not_found("there is no request with this id in the tenant's trail");
         parameters.set("id", Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?);
     }
-    let zone = zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let query = Query::read(described, &parameters, &zone)?;
     let limit = limit(&parameters)?;
@@ -80,7 +81,7 @@ pub async fn one(
 /// A page of a report.
 async fn page(
     trail: &Trail<'_>,
-    described: &shared::report::Described,
+    described: &shared::domain::reports::report::Described,
     query: Query,
     limit: usize,
     after: Option<String>,
@@ -94,7 +95,7 @@ async fn page(
         }
         let Some((row, place)) = rows.next().await? else { break true };
         if let Some(row) = row {
-            bytes += api::escaped_len(&row.to_string()) + 1;
+            bytes += request::escaped_len(&row.to_string()) + 1;
             // It does not fit any more: the next page begins with it.
             if page.len() == limit || (bytes > MAX_ANSWER_BYTES && !page.is_empty()) {
                 break false;
@@ -126,5 +127,5 @@ async fn page(
         let more = answer["note"].as_str().map(|more| format!("{more}; {note}"));
         answer["note"] = more.unwrap_or_else(|| note.to_owned()).into();
     }
-    Ok(api::json(200, &answer))
+    Ok(request::json(200, &answer))
 }

@@ -2,12 +2,14 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
-    api::{self, Parameters},
-    paging,
-    problem::Problem,
-    reader::Reader,
-    review::{self, Review, STATES},
-    store::Trail,
+    domain::reviews::review::{self, Review, STATES},
+    http::{
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    storage::Trail,
 };
 
 fn missing() -> Problem {
@@ -25,7 +27,7 @@ async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<R
 /// 404, 503.
 pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    Ok(api::json(200, &named(trail, request).await?.answered(trail.now)))
+    Ok(request::json(200, &named(trail, request).await?.answered(trail.now)))
 }
 
 /// `GET /v1/reviews`: reviews, the newest first; those in a state.
@@ -49,7 +51,7 @@ pub async fn list(
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    paging::list(trail, reader, &parameters, "reviews", read).await
+    pagination::list(trail, reader, &parameters, "reviews", read).await
 }
 
 /// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, each with what it is about as it is now; those that are
@@ -79,5 +81,5 @@ pub async fn items(
         });
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    paging::list(trail, reader, &parameters, "items", read).await
+    pagination::list(trail, reader, &parameters, "items", read).await
 }

@@ -3,12 +3,15 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::Value;
 use shared::{
-    api::{self, Parameters},
-    paging,
-    problem::Problem,
-    reader::Reader,
-    saved::Run,
-    store::{Trail, exports::StoredJob},
+    domain::exports::saved_search::Run,
+    http::{
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    services::export_jobs::StoredJob,
+    storage::Trail,
 };
 
 /// `GET /v1/saved/{id}/runs`: its runs, the newest first, each with its export as that is now.
@@ -22,7 +25,7 @@ pub async fn list(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     trail.saved(id).await?.ok_or_else(missing)?;
     // A cursor is good for the saved search that it is of.
     parameters.set("saved", id);
@@ -34,5 +37,5 @@ pub async fn list(
         let (runs, goes_on) = trail.saved_runs(id, before).await?;
         Ok::<_, Problem>((runs.into_iter().map(answered).collect(), goes_on))
     };
-    paging::list(trail, reader, &parameters, "runs", read).await
+    pagination::list(trail, reader, &parameters, "runs", read).await
 }

@@ -5,23 +5,29 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::{
-    accesses::{Access, Key},
-    api::{self, Parameters},
-    asked::range,
-    cursor::Binding,
-    event::Scope,
-    fields::NAME_BYTES,
-    instant::Instant,
-    paging::{TIME_FOR_ONE_READ, limit},
-    problem::Problem,
-    reader::Reader,
-    session::Story,
-    store::{
+    domain::{
+        access::{
+            access_record::{Access, Key},
+            session::Story,
+        },
+        json::object_reader::NAME_BYTES,
+        time::timestamp::Instant,
+        trail::event::Scope,
+    },
+    http::{
+        cursor::Binding,
+        pagination::{TIME_FOR_ONE_READ, limit},
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+        search_parameters::range,
+    },
+    storage::{
         Trail,
         keys::{self, Lane, Part, Position},
-        listing::{Index, Order, Pace, Range},
+        list_events::{Index, Order, Pace, Range},
         projections::Kind,
-        readings::Question,
+        read_audit::Question,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -40,7 +46,7 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
     let session = session(trail, id).await?;
-    session.map(|session| api::json(200, &session)).ok_or_else(missing)
+    session.map(|session| request::json(200, &session)).ok_or_else(missing)
 }
 
 /// `GET /v1/sessions`: the sessions asked for in a range of time, the latest first.
@@ -96,7 +102,7 @@ async fn page(
     let sessions: Vec<Option<Session>> = stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
     let sessions: Vec<Session> = sessions.into_iter().flatten().collect();
     let next = next.map(|position| binding.cursor(&position));
-    Ok(api::json(200, &json!({ "sessions": sessions, "next": next })))
+    Ok(request::json(200, &json!({ "sessions": sessions, "next": next })))
 }
 
 /// A session as it is answered.

@@ -4,13 +4,15 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    access::{Caller, Permission},
-    api::{self, Parameters},
-    paging,
-    problem::Problem,
-    reader::Reader,
-    store::Trail,
-    stream::without_address,
+    domain::streams::stream::without_address,
+    http::{
+        authorization::{Caller, Permission},
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    storage::Trail,
 };
 
 /// `GET /v1/streams`: the streams, in the order of their ids.
@@ -32,7 +34,7 @@ pub async fn list(
         }
         Ok::<_, Problem>((read, goes_on))
     };
-    paging::list(trail, reader, &parameters, "streams", read).await
+    pagination::list(trail, reader, &parameters, "streams", read).await
 }
 
 /// `GET /v1/streams/{id}`: one stream.
@@ -46,9 +48,9 @@ pub async fn one(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no stream with this id is configured in the tenant");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let stored = trail.stream(id).await?.ok_or_else(missing)?;
-    Ok(api::json(200, &shown(reader.caller, &trail.answered_stream(&stored).await?.ok_or_else(missing)?)?))
+    Ok(request::json(200, &shown(reader.caller, &trail.answered_stream(&stored).await?.ok_or_else(missing)?)?))
 }
 
 /// The stream as the caller may see it: its address, which may let in whoever knows it, is for who configures it.

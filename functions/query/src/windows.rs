@@ -3,14 +3,18 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 use shared::{
-    api::{self, Parameters},
-    event::Party,
-    folding::fold_identity,
-    paging,
-    problem::Problem,
-    reader::Reader,
-    store::{Trail, readings::Question},
-    window::{STATES, Window},
+    domain::{
+        text::case_folding::fold_identity,
+        trail::event::Party,
+        windows::window::{STATES, Window},
+    },
+    http::{
+        pagination,
+        problem::Problem,
+        reader::Reader,
+        request::{self, Parameters},
+    },
+    storage::{Trail, read_audit::Question},
 };
 
 /// Windows that one page reads where closed ones are asked for: they stay for years, and those of one account may be few among them.
@@ -26,9 +30,9 @@ const CLOSED: &str = STATES[4];
 pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let window = trail.window(id).await?.ok_or_else(missing)?.window;
-    Ok(api::json(200, &window.answered(trail.now)))
+    Ok(request::json(200, &window.answered(trail.now)))
 }
 
 /// `GET /v1/windows`: windows, the newest first; those of an account, an application, in one of some states (`state=open,overdue`). Where
@@ -57,7 +61,7 @@ pub async fn list(
             && application.is_none_or(|id| window.application.as_ref().is_some_and(|application| application.id == id))
     };
     let answered = |window: &Window| is_wanted(window).then(|| window.answered(trail.now));
-    let asked = paging::Asked::read(trail, reader, &parameters, "windows")?;
+    let asked = pagination::Asked::read(trail, reader, &parameters, "windows")?;
     let page = async {
         match (states.as_deref(), parameters.get("account")) {
             (Some(states), Some(account)) if !states.contains(&CLOSED) => {
@@ -105,7 +109,7 @@ pub async fn order(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no order with this id is in the tenant's trail");
-    let id = api::configured_id(request).map_err(|_| missing())?;
+    let id = request::configured_id(request).map_err(|_| missing())?;
     let stored = trail.order(id).await?.ok_or_else(missing)?;
     let read = async |after: Option<&str>| {
         let (page, goes_on) = trail.ended_by(id, after).await?;
@@ -113,11 +117,11 @@ pub async fn order(
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
     let word = format!("windows of {id}");
-    let page = paging::Asked::read(trail, reader, &parameters, &word)?.page(trail, read);
+    let page = pagination::Asked::read(trail, reader, &parameters, &word)?.page(trail, read);
     let (windows, next) = trail.on_record(reader.caller, Question::of_order(id, &parameters), page).await?;
     let mut answer = stored.order.answered(&stored.progress);
     answer["ended"] = json!(trail.count_ended_by(id).await?);
     answer["windows"] = json!(windows);
     answer["next"] = json!(next);
-    Ok(api::json(200, &answer))
+    Ok(request::json(200, &answer))
 }

@@ -23,19 +23,21 @@ use futures::{
 use serde::Serialize;
 use serde_json::Value;
 use shared::{
-    alert::{self, Alert, Channel, Refusal, Way},
-    application::SecretName,
-    aws::{Aws, CallError},
-    chance,
-    config::{ConfigError, Variables},
-    event::Tenant,
-    instant::Instant,
-    outbound::{NoAnswer, Outbound},
-    secrets::{Purpose, Secrets},
-    store::{
-        ReadError,
-        outbox::{GATHER, Lane, LaneAlerts, StoredAlert},
+    domain::{
+        alerts::alert::{self, Alert, Channel, Refusal, Way},
+        configuration::application::SecretName,
+        time::timestamp::Instant,
+        trail::event::Tenant,
     },
+    platform::{
+        aws_client::{Aws, CallError},
+        environment::{ConfigError, Variables},
+        outbound_http::{NoAnswer, Outbound},
+        random,
+        secrets::{Purpose, Secrets},
+    },
+    services::alert_outbox::{GATHER, Lane, LaneAlerts, StoredAlert},
+    storage::ReadError,
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -129,7 +131,7 @@ pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadEr
 }
 
 async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<Summary, ReadError> {
-    let (run, clock) = (format!("{:016x}", chance::number()), function.store.clock());
+    let (run, clock) = (format!("{:016x}", random::number()), function.store.clock());
     let last = end.checked_sub(UNDER_WAY).map_or_else(Deadline::now, |last| last.min(Deadline::now() + AHEAD));
     let leads = Cell::new(None);
     let looking = || look(function, &run, leads.get()).map(Done::Looked).boxed_local();
@@ -303,10 +305,10 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
                 } else {
                     tracing::warn!(%error, "alert {id} to {channel} will be tried again: {error}{more}");
                     if first.alert.as_it_was.is_some() {
-                        rest_of_past = Some(refusal.pause(first.progress.attempts + 1, chance::up_to));
+                        rest_of_past = Some(refusal.pause(first.progress.attempts + 1, random::up_to));
                     } else {
                         failures += 1;
-                        rest = Some(refusal.pause(failures, chance::up_to));
+                        rest = Some(refusal.pause(failures, random::up_to));
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use shared::store::{ReadError, Unavailable, projections::Due};
+use shared::storage::{ReadError, Unavailable, projections::Due};
 use tokio::time::Instant as Deadline;
 
 use crate::{Watch, metrics};

@@ -16,12 +16,13 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
-    application::Place,
-    aws::Aws,
-    config::{ConfigError, Variables},
-    event::Tenant,
-    outbound::Outbound,
-    store::Store,
+    domain::{configuration::application::Place, trail::event::Tenant},
+    platform::{
+        aws_client::Aws,
+        environment::{ConfigError, Variables},
+        outbound_http::Outbound,
+    },
+    storage::Store,
 };
 use tokio::time::Instant as Deadline;
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::{
-    event::Tenant,
-    instant::Instant,
-    store::{
+    domain::{time::timestamp::Instant, trail::event::Tenant},
+    storage::{
         ReadError,
         keys::{Lane, Position},
-        listing::{Index, Order, Pace, Range},
+        list_events::{Index, Order, Pace, Range},
     },
 };
 use tokio::time::Instant as Deadline;

@@ -8,9 +8,12 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    event::{Recorded, Tenant},
-    instant::Instant,
-    store::{ReadError, Trail, Unavailable, follow::recorder, item, keys},
+    domain::{
+        time::timestamp::Instant,
+        trail::event::{Recorded, Tenant},
+    },
+    services::access_projection::recorder,
+    storage::{ReadError, Trail, Unavailable, event_item, keys},
 };
 use tokio::time::Instant as Deadline;
 
@@ -45,7 +48,7 @@ pub struct Outcome {
 pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<Outcome, Unavailable> {
     let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
-        match item::of_image(&record["dynamodb"]["NewImage"]) {
+        match event_item::of_image(&record["dynamodb"]["NewImage"]) {
             Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
             // It stays what it is however often it is delivered, and must not hold up what comes after it.
             Err(error) => function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?,

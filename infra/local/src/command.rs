@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser;
-use shared::application::SECRET_VARIABLE;
+use shared::domain::configuration::application::SECRET_VARIABLE;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use shared::instant::Instant;
+use shared::domain::time::timestamp::Instant;
 use tokio::net::TcpStream;
 
 use crate::{Running, TokenError, TokenRequest};

@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use shared::config::{ConfigError, Variables};
+use shared::platform::environment::{ConfigError, Variables};
 
 use crate::aws;
 

@@ -37,7 +37,7 @@ mod template;
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use aws_types::SdkConfig;
-use shared::config::ConfigError;
+use shared::platform::environment::ConfigError;
 use tokio::net::TcpListener;
 
 use authorizer::{Authorizer, Keys};

@@ -8,8 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 use shared::{
-    aws::Aws,
-    event::{Recorded, Tenant},
+    domain::trail::event::{Recorded, Tenant},
+    platform::aws_client::Aws,
 };
 use tests::{
     Answer, Stack, options, recorded, seconds_ago, store, until,
@@ -110,7 +110,10 @@ impl World {
     /// Queues what is told of a finding, as whoever reads the stream does; how many alerts are new.
     async fn queue(&self, finding: &Recorded) -> usize {
         let (store, tenant) = (store(&self.stack), Tenant::new("acme").unwrap());
-        let trail = store.trail(&tenant, shared::instant::Instant::now(), shared::api::deadline()).await.unwrap();
+        let trail = store
+            .trail(&tenant, shared::domain::time::timestamp::Instant::now(), shared::http::request::deadline())
+            .await
+            .unwrap();
         trail.queue_alerts(finding).await.unwrap()
     }
 
@@ -414,9 +417,9 @@ async fn an_alert_that_an_older_version_queued_is_sent() {
     let change = change.key("pk", text("alert#acme")).key("sk", text(&id));
     let change = change.update_expression("SET due = :due").expression_attribute_values(":due", text("alerts"));
     change.send().await.unwrap();
-    store(&world.stack).move_old_alerts(shared::api::deadline()).await.unwrap();
+    store(&world.stack).move_old_alerts(shared::http::request::deadline()).await.unwrap();
     world.until_state(&id, "sent").await;
-    assert_eq!(store(&world.stack).move_old_alerts(shared::api::deadline()).await.unwrap(), 0);
+    assert_eq!(store(&world.stack).move_old_alerts(shared::http::request::deadline()).await.unwrap(), 0);
     world.stack.stop().await;
 }
 

@@ -52,7 +52,7 @@ impl World {
 
     /// Findings come by the stream too.
     async fn settled(&self) {
-        let number = format!("{:016x}", shared::chance::number());
+        let number = format!("{:016x}", shared::platform::random::number());
         for marker in 1..=3 {
             self.followed(&format!("{number}-{marker}")).await;
         }

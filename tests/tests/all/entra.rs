@@ -12,7 +12,7 @@ fn fixture(text: &str) -> Value {
 
 /// The page of Graph's documentation, moved to days that a trail keeps.
 fn audits() -> Value {
-    let mut page = fixture(include_str!("../../../shared/src/entra/fixtures/directory_audits.json"));
+    let mut page = fixture(include_str!("../../../shared/domain/entra/fixtures/directory_audits.json"));
     for (place, record) in page["value"].as_array_mut().unwrap().iter_mut().enumerate() {
         record["activityDateTime"] = seconds_ago(86_400 - place as u64).into();
     }
@@ -332,9 +332,9 @@ async fn a_bad_object_never_sinks_the_good_ones() {
 async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
     let stack = Stack::start().await;
     let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
-    let package = fixture(include_str!("../../../shared/src/entra/fixtures/package.json"));
-    let beta = fixture(include_str!("../../../shared/src/entra/fixtures/package_beta.json"));
-    let organisation = fixture(include_str!("../../../shared/src/entra/fixtures/organisation.json"));
+    let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
+    let beta = fixture(include_str!("../../../shared/domain/entra/fixtures/package_beta.json"));
+    let organisation = fixture(include_str!("../../../shared/domain/entra/fixtures/organisation.json"));
     let page = json!({"@odata.count": 3, "value": [package, beta, organisation]});
     let first = stack.post(&writer, IMPORT, &page).await;
     assert_eq!(counts(&first), [3, 0, 0, 0], "{}", first.text);
@@ -369,9 +369,9 @@ async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
 async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_hand() {
     let stack = Stack::start().await;
     let (writer, reader, admin) = (stack.writer("acme"), stack.reader("acme"), stack.admin("acme"));
-    let package = fixture(include_str!("../../../shared/src/entra/fixtures/package.json"));
+    let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
     let id = package["id"].as_str().unwrap();
-    let organisation = fixture(include_str!("../../../shared/src/entra/fixtures/organisation.json"));
+    let organisation = fixture(include_str!("../../../shared/domain/entra/fixtures/organisation.json"));
     let path = format!("/v1/packages/{id}");
     assert_eq!(counts(&stack.post(&writer, IMPORT, &package).await), [1, 0, 0, 0]);
     let renamed = |name: &str| json!({"id": id, "displayName": name, "isHidden": false});

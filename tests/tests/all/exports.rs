@@ -13,7 +13,7 @@ use std::{
 
 use local::{Functions, Options};
 use serde_json::{Value, json};
-use shared::instant::{Clock, Instant};
+use shared::domain::time::timestamp::{Clock, Instant};
 use tests::{Stack, TEMPLATE, options, seconds_ago, until};
 use tokio::process::Command;
 
@@ -401,7 +401,8 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         let (_, _, manifest) = stack.fetch(&links["manifest"]["url"]).await;
         std::fs::write(directory.path().join("audit-trail-manifest.json"), &manifest).unwrap();
         // The trail says what the manifest is.
-        let sum = shared::event::Digest(<sha2::Sha256 as sha2::Digest>::digest(&manifest).into()).to_string();
+        let sum =
+            shared::domain::trail::event::Digest(<sha2::Sha256 as sha2::Digest>::digest(&manifest).into()).to_string();
         let ready = told(&stack, &token).await.into_iter().rfind(|(action, _)| action == "export.ready").unwrap().1;
         assert_eq!((&ready["details"]["manifest_sha256"], &links["manifest"]["sha256"]), (&json!(sum), &json!(sum)));
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();
@@ -633,7 +634,7 @@ async fn an_export_goes_on_in_run_after_run_when_time_is_short() {
         assert_eq!(job["state"], "ready", "{job}");
         let files = stack.files(&token, &job).await;
         for (file, name) in job["files"].as_array().unwrap().iter().zip(files.keys()) {
-            let sum = shared::event::Digest(
+            let sum = shared::domain::trail::event::Digest(
                 sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &files[name]))
                     .into(),
             );
@@ -665,7 +666,7 @@ async fn an_export_goes_on_in_run_after_run_when_time_is_short() {
 
 /// What a bucket holds besides that many files and a manifest for each job.
 async fn left_behind(stack: &Stack, files: usize) -> Vec<String> {
-    let bucket = shared::aws::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
+    let bucket = shared::platform::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let mut left: Vec<_> = Vec::new();
     until("what is not needed is deleted", async || {
@@ -721,7 +722,7 @@ async fn a_canceled_export_leaves_nothing() {
     let count = |name: &str| told.iter().filter(|(action, _)| action == name).count();
     assert_eq!((count("export.requested"), count("export.canceled"), count("export.ready")), (10, 10, 0));
     assert_eq!(count("export.failed"), 1, "one too many");
-    let bucket = shared::aws::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
+    let bucket = shared::platform::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     assert_eq!(bucket.list("acme/", deadline).await.unwrap(), Vec::<String>::new());
 }
@@ -910,7 +911,7 @@ async fn a_way_to_s3_that_breaks_and_damages_again_and_again_loses_nothing() {
             })
             .await;
             let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
-            assert_eq!(file["sha256"], shared::event::Digest(sum.into()).to_string());
+            assert_eq!(file["sha256"], shared::domain::trail::event::Digest(sum.into()).to_string());
         }
     }
     let (broken, damaged) = (broken.load(Ordering::Relaxed), damaged.load(Ordering::Relaxed));

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use shared::{
-    event::{Actor, Event, EventId, RecordedBy, Tenant},
-    instant::{Clock, Instant},
+use shared::domain::{
+    time::timestamp::{Clock, Instant},
+    trail::event::{Actor, Event, EventId, RecordedBy, Tenant},
 };
 use tests::{Stack, between::Between, options, seconds_ago, store, until, webhook::Webhooks};
 
@@ -181,7 +181,7 @@ async fn what_a_slow_clock_stamped_in_the_past_comes_once_and_says_so() {
     until("the stream has all", async || (received(&receiver).len() == 2).then_some(())).await;
     let slow = store(&stack).by(Clock::new(|| Instant::now().minus(Duration::from_secs(600))));
     let tenant = Tenant::new("acme").unwrap();
-    let trail = slow.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+    let trail = slow.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
     let by = RecordedBy { sub: "portal".into(), client_id: None };
     let at = Instant::now().minus(Duration::from_secs(1200));
     let event = |number: u32| {

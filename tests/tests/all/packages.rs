@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 use shared::{
-    api,
-    event::{Party, Tenant},
-    instant::Instant,
-    package,
+    domain::{
+        configuration::access_package,
+        time::timestamp::Instant,
+        trail::event::{Party, Tenant},
+    },
+    http::request,
 };
 use tests::{Stack, store};
 
@@ -41,9 +43,9 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
 }
 
 /// The package as it was at a version, as a checkpoint or report asks for it.
-async fn package_at(stack: &Stack, version: u64) -> Option<package::Package> {
+async fn package_at(stack: &Stack, version: u64) -> Option<access_package::Package> {
     let store = store(stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), api::deadline()).await.unwrap();
+    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), request::deadline()).await.unwrap();
     trail.package_at("sales", version).await.unwrap().map(|it| it.package)
 }
 
@@ -83,7 +85,7 @@ async fn a_package_has_versions_that_can_be_read_later() {
 
     // As it is now, by what an event may call it.
     let store = store(&stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), api::deadline()).await.unwrap();
+    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), request::deadline()).await.unwrap();
     for (id, name, is_there) in
         [(Some("sales"), None, true), (Some("7b56"), Some("SALES"), true), (None, Some("Marketing"), false)]
     {

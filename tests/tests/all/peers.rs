@@ -147,16 +147,16 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
         ))
         .endpoint_url(&url)
         .build();
-    let aws = shared::aws::Aws::new(&config);
-    let notification = shared::alert::Notification {
+    let aws = shared::platform::aws_client::Aws::new(&config);
+    let notification = shared::domain::alerts::alert::Notification {
         subject: "a subject".to_owned(),
         message: "é & <b>\nhttps://audit.example/#/findings/x%20y+z".to_owned(),
         attributes: vec![("tenant", "acme".to_owned())],
     };
-    let event = shared::alert::BusEvent {
+    let event = shared::domain::alerts::alert::BusEvent {
         detail_type: "Finding raised",
         detail: json!({"message": "é \"x\""}),
-        time: shared::instant::Instant::now(),
+        time: shared::domain::time::timestamp::Instant::now(),
     };
     for call in ["secret", "invoke", "publish", "put"] {
         let serving = async {
@@ -235,7 +235,7 @@ async fn exports_work_on_seaweedfs() {
         weed.arg(format!("-{name}={}", free()));
     }
     let mut weed = weed.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-    let bucket = shared::aws::s3::Bucket::new(&aws, &stack.running.buckets()[0]);
+    let bucket = shared::platform::s3::Bucket::new(&aws, &stack.running.buckets()[0]);
     let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     until("there is a bucket", async || bucket.create(soon()).await.ok()).await;
 
@@ -258,7 +258,7 @@ async fn exports_work_on_seaweedfs() {
         assert_eq!((status.as_u16(), content.len() as u64), (200, file["bytes"].as_u64().unwrap()));
         assert!(content.len() > 12 * 1024 * 1024, "it is of several parts");
         let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
-        assert_eq!(file["sha256"], shared::event::Digest(sum.into()).to_string());
+        assert_eq!(file["sha256"], shared::domain::trail::event::Digest(sum.into()).to_string());
         assert_eq!(
             headers["content-disposition"],
             format!("attachment; filename=\"{}\"", file["name"].as_str().unwrap())
@@ -325,10 +325,10 @@ for event in json.load(sys.stdin):
 /// Every action of the catalogue, with all that an event can say and with hardly anything.
 #[test]
 fn every_action_is_an_event_of_ocsf() {
-    use shared::{catalogue::ACTIONS, event::Recorded};
-    let now = shared::instant::Instant::now();
+    use shared::domain::trail::{actions::ACTIONS, event::Recorded};
+    let now = shared::domain::time::timestamp::Instant::now();
     let retention = std::time::Duration::from_secs(400 * 86_400);
-    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let party = json!({"type": "thing", "id": "1", "name": "Zoë", "email": "z@acme.example"});
     let rich = json!({
         "action": "entra.account.requested", "occurred_at": now, "actor": {"type": "user", "id": "7", "name": "Mo", "email": "mo@acme.example"},
@@ -340,19 +340,19 @@ fn every_action_is_an_event_of_ocsf() {
     let bare = json!({"action": "user.logged_in", "occurred_at": now, "actor": {"type": "user", "id": "7"}});
     let mut events = Vec::new();
     for body in [rich, bare] {
-        let intake = shared::intake::Intake { tenant: &tenant, now, retention };
-        let id = || shared::event::EventId::new("e-1").unwrap();
-        let event = shared::intake::read(&body.to_string(), &intake, id).unwrap();
+        let intake = shared::domain::trail::event_validation::Intake { tenant: &tenant, now, retention };
+        let id = || shared::domain::trail::event::EventId::new("e-1").unwrap();
+        let event = shared::domain::trail::event_validation::read(&body.to_string(), &intake, id).unwrap();
         for action in ACTIONS {
             let mut event = event.clone();
             event.action = action.name.to_owned();
             if action.name.starts_with("roles.") {
                 event.roles = vec!["a".to_owned()];
             }
-            let recorded_by = shared::event::RecordedBy { sub: "portal".to_owned(), client_id: None };
+            let recorded_by = shared::domain::trail::event::RecordedBy { sub: "portal".to_owned(), client_id: None };
             let (digest, opened) = (event.digest(), None);
             let recorded = Recorded { event, recorded_at: now, recorded_by, digest, opened, expires_at: now };
-            events.push(shared::ocsf::ocsf(&recorded));
+            events.push(shared::domain::trail::ocsf::ocsf(&recorded));
         }
     }
     let mut python = std::process::Command::new(peer("python/bin/python"))

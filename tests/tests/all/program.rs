@@ -399,7 +399,7 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
     for file in links["files"].as_array().unwrap() {
         let content = client.get(file["url"].as_str().unwrap()).send().await.unwrap().bytes().await.unwrap();
         let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
-        assert_eq!(file["sha256"], shared::event::Digest(sum.into()).to_string());
+        assert_eq!(file["sha256"], shared::domain::trail::event::Digest(sum.into()).to_string());
         let ids: Vec<String> = match file["format"].as_str().unwrap() {
             "csv" => {
                 let mut reader = csv::Reader::from_reader(content.as_ref());

@@ -5,17 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::{
-    access::Caller,
-    accesses::Access,
-    api,
-    event::Tenant,
-    instant::Instant,
-    review::{Asked, Review},
-    store::{
-        follow::ALL,
-        projections::{Kept, Kind, Place},
-        reviews::Opened,
+    domain::{
+        access::access_record::Access,
+        reviews::review::{Asked, Review},
+        time::timestamp::Instant,
+        trail::event::Tenant,
     },
+    http::{authorization::Caller, request},
+    services::{access_projection::ALL, reviews::Opened},
+    storage::projections::{Kept, Kind, Place},
 };
 use tests::{Answer, Stack, pass, seconds_ago, seconds_ahead, store, until};
 
@@ -414,7 +412,7 @@ async fn policies_are_reviewed_in_their_versions() {
 async fn keep_accesses(stack: &Stack, count: usize) {
     let store = store(stack);
     let (now, tenant) = (Instant::now(), Tenant::new("acme").unwrap());
-    let trail = store.trail(&tenant, now, api::deadline()).await.unwrap();
+    let trail = store.trail(&tenant, now, request::deadline()).await.unwrap();
     for number in 0..count {
         let access: Access = serde_json::from_value(json!({
             "id": format!("s:many-{number}"), "kind": "session", "standing": "requested", "approvals_needed": 1,
@@ -424,7 +422,7 @@ async fn keep_accesses(stack: &Stack, count: usize) {
         .unwrap();
         let places = [ALL, "target:prices"].map(|list| Place { list: list.to_owned(), at: access.at() }).into();
         let kept = Kept { key: &access.id, content: &access, places, due: None, expires_at: None };
-        assert!(trail.at(now, api::deadline()).keep(Kind::Access, None, kept).await.unwrap());
+        assert!(trail.at(now, request::deadline()).keep(Kind::Access, None, kept).await.unwrap());
     }
 }
 
@@ -489,7 +487,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     let stack = &world.stack;
     keep_accesses(stack, 30).await;
     let store = store(stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), api::deadline()).await.unwrap();
+    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), request::deadline()).await.unwrap();
     let json = quarterly(json!({})).to_string();
     let (_, asked) = Asked::read(&json, "UTC").unwrap();
     let caller = Caller {
@@ -501,7 +499,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
         names: Vec::new(),
         client_id: None,
     };
-    let review = Review::new("q3".into(), asked, shared::review::sent(&json), &caller, Instant::now());
+    let review = Review::new("q3".into(), asked, shared::domain::reviews::review::sent(&json), &caller, Instant::now());
     assert!(matches!(trail.open_review(review).await.unwrap(), Opened::New(_)));
     assert_eq!(world.review("q3").await["state"], "opening");
     assert_eq!(world.decide(&world.ann, "q3", "s:many-1", "appropriate").await.status, 409);
@@ -509,7 +507,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     assert_eq!(world.items("q3").await, Vec::<Value>::new());
     pass(stack, 60).await;
     // Whoever is late with it leaves it as it is.
-    let late = trail.at(Instant::now(), api::deadline());
+    let late = trail.at(Instant::now(), request::deadline());
     let (one, other) = tokio::join!(late.fill_review("q3"), late.fill_review("q3"));
     assert_eq!(one.unwrap(), other.unwrap());
     let review = world.review("q3").await;

@@ -874,11 +874,12 @@ async fn the_deployments_key_is_generated_once_and_read_from_secrets_manager() {
         let stack = Stack::start_in(directory.path(), []).await;
         let arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:jit-audit-DeploymentKey";
         let variables = [("DEPLOYMENT_KEY".to_owned(), arn.to_owned())].into_iter().collect();
-        let key = shared::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
-        let mac = key.read(shared::api::deadline()).await.unwrap().mac("test", &[b"part"]);
+        let key = shared::platform::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
+        let mac = key.read(shared::http::request::deadline()).await.unwrap().mac("test", &[b"part"]);
         let variables = [("DEPLOYMENT_KEY".to_owned(), format!("{arn}-other"))].into_iter().collect();
-        let other = shared::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
-        assert!(other.read(shared::api::deadline()).await.is_err());
+        let other =
+            shared::platform::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
+        assert!(other.read(shared::http::request::deadline()).await.is_err());
         stack.stop().await;
         mac
     };

@@ -13,18 +13,21 @@ use futures::StreamExt;
 use local::{Functions, Options};
 use serde_json::{Value, json};
 use shared::{
-    api,
-    aws::Aws,
-    event::{Actor, EventId, Tenant},
-    export::Job,
-    filter::Filter,
-    instant::{Clock, Instant},
-    saved::Cause,
-    store::{
-        document::Kind,
-        listing::{Order, Range},
-        saved::{DueBegun, DueRun, recorder},
-        search::Search,
+    domain::{
+        exports::{export_job::Job, saved_search::Cause},
+        time::timestamp::{Clock, Instant},
+        trail::{
+            event::{Actor, EventId, Tenant},
+            filter::Filter,
+        },
+    },
+    http::request,
+    platform::aws_client::Aws,
+    services::saved_searches::{DueBegun, DueRun, recorder},
+    storage::{
+        documents::Kind,
+        list_events::{Order, Range},
+        search_events::Search,
     },
 };
 use tests::{Answer, Stack, options, seconds_ago, seconds_ahead, store, until, webhook::Webhooks};
@@ -129,7 +132,7 @@ impl World {
     /// What the trail tells by that action, the oldest first, up to the time that it is for exports.
     async fn events(&self, action: &str) -> Vec<Value> {
         let store = store(&self.stack).by(clock(&self.ahead));
-        let trail = store.trail(&acme(), store.clock().now(), api::deadline()).await.unwrap();
+        let trail = store.trail(&acme(), store.clock().now(), request::deadline()).await.unwrap();
         let search = Search {
             range: Range {
                 since: Instant::from_millis(i64::MIN),
@@ -539,7 +542,7 @@ async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_a
 /// The beginning of a run as the worker makes it, from what it read.
 async fn begin(world: &World, due: &DueRun) -> bool {
     let store = store(&world.stack).by(clock(&world.ahead));
-    let trail = store.trail(&acme(), store.clock().now(), api::deadline()).await.unwrap();
+    let trail = store.trail(&acme(), store.clock().now(), request::deadline()).await.unwrap();
     let asked = due.saved.asked_at(&trail, due.at, Cause::Schedule).unwrap();
     let origin = due.saved.origin(&due.id, Some(&asked), due.at, Cause::Schedule);
     let job = Job {
@@ -561,8 +564,8 @@ async fn a_time_has_one_run_whoever_is_killed_in_between() {
     world.travel(&next, 60);
     let behind = store(&world.stack).by(clock(&world.ahead));
     let now = behind.clock().now();
-    let trail = behind.trail(&acme(), now, api::deadline()).await.unwrap();
-    let queued = behind.due_documents(Kind::Saved, now, api::deadline()).await.unwrap();
+    let trail = behind.trail(&acme(), now, request::deadline()).await.unwrap();
+    let queued = behind.due_documents(Kind::Saved, now, request::deadline()).await.unwrap();
     assert_eq!(queued.len(), 1);
     let due = trail.due_run("logins").await.unwrap().unwrap();
     assert_eq!(json!(due.at), next);

@@ -9,13 +9,14 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use shared::{
-    event::Tenant,
-    filter::Filter,
-    instant::Instant,
-    store::{
-        listing::{Index, Order, Range},
-        plan::{Plan, plans},
-        search::Search,
+    domain::{
+        time::timestamp::Instant,
+        trail::{event::Tenant, filter::Filter},
+    },
+    storage::{
+        index_selection::{Plan, plans},
+        list_events::{Index, Order, Range},
+        search_events::Search,
     },
 };
 use tests::{Answer, Stack, seconds_ago, send, until};
@@ -144,7 +145,7 @@ async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_g
     assert!(SHOWN.iter().all(|filter| readme.contains(filter)));
     let auditor = stack.reader("acme");
     let all: Vec<String> = trail(count).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
-    let everything: Vec<shared::event::Recorded> = tests::recorded(&stack, "acme", &all).await;
+    let everything: Vec<shared::domain::trail::event::Recorded> = tests::recorded(&stack, "acme", &all).await;
     assert_eq!(everything.len(), all.len());
 
     let mut runner = TestRunner::new(Config::default());
@@ -206,7 +207,10 @@ async fn found_by(stack: &Stack, plan: &Plan, filter: &Filter, order: Order, lim
     let mut search = Search { range: always, filter: Some(filter.clone()), words: None, include_service: false };
     let mut found = Vec::new();
     loop {
-        let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::api::deadline()).await.unwrap();
+        let trail = store
+            .trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::http::request::deadline())
+            .await
+            .unwrap();
         let mut events = trail.search_by(plan, &search, limit);
         let before = found.len();
         while found.len() < before + limit {

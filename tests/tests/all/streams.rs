@@ -14,10 +14,12 @@ use std::{
 use forward::{Forward, work};
 use serde_json::{Value, json};
 use shared::{
-    aws::s3::Bucket,
-    event::{Actor, Event, EventId, RecordedBy, Tenant},
-    instant::{Clock, Instant},
-    store::streams::{Due, Next},
+    domain::{
+        time::timestamp::{Clock, Instant},
+        trail::event::{Actor, Event, EventId, RecordedBy, Tenant},
+    },
+    platform::s3::Bucket,
+    services::streams::{Due, Next},
 };
 use tests::{
     Answer, Stack, options, seconds_ago, store, until,
@@ -297,7 +299,7 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     let midnight = Instant::from_millis(Instant::now().millis() / day * day);
     let yesterday = store(&world.stack).by(Clock::new(move || Instant::from_millis(midnight.millis() - 1)));
     let tenant = Tenant::new("acme").unwrap();
-    let trail = yesterday.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+    let trail = yesterday.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
     let event = |name: &str| {
         let id = EventId::new(name).unwrap();
         Event::of_service(id, &tenant, "user.logged_in", midnight, Actor::system())
@@ -417,7 +419,8 @@ async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
     world.put("siem", &world.to("/siem")).await;
     assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
     let store = store(&world.stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::api::deadline()).await.unwrap();
+    let trail =
+        store.trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::http::request::deadline()).await.unwrap();
     let deleted = trail.stream("siem").await.unwrap().unwrap();
     assert!(deleted.stream.is_none() && deleted.due_at.is_some());
     let mut anew = world.to("/anew");

@@ -6,12 +6,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use serde_json::{Value, json};
 use shared::{
-    event::Tenant,
-    instant::Instant,
-    store::{
+    domain::{time::timestamp::Instant, trail::event::Tenant},
+    storage::{
         Store,
         keys::Lane,
-        listing::{Index, Order, Pace, Range},
+        list_events::{Index, Order, Pace, Range},
     },
 };
 use tests::{Stack, pass, seconds_ago, store, until};
@@ -198,7 +197,7 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         let used = json!({"id": format!("use-{number}"), "action": "computer.accessed", "occurred_at": seconds_ago(3000), "actor": alex, "account": account, "target": {"name": "W11"}});
         told(&stack, "acme", &[used]).await;
         let recorded = async |id: String| tests::recorded(&stack, "acme", &[id]).await;
-        let trail = async || store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+        let trail = async || store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
         trail().await.follow(recorded(format!("use-{number}")).await).await.unwrap();
         pass(&stack, 200).await;
         // It is judged once more a while after, which must not be what helps.
@@ -212,7 +211,7 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         loop {
             let trail = trail().await;
             let is_done = tokio::time::timeout(time, trail.follow(late.clone())).await.is_ok();
-            let is_kept = trail.projection(shared::store::projections::Kind::Access, &key).await.unwrap().is_some();
+            let is_kept = trail.projection(shared::storage::projections::Kind::Access, &key).await.unwrap().is_some();
             killed += u32::from(is_kept && !is_done);
             if is_kept {
                 break;
@@ -283,11 +282,11 @@ async fn forget(stack: &Stack) {
 }
 
 /// Every event of a tenant.
-async fn everything(store: &Store, tenant: &Tenant) -> Vec<shared::event::Recorded> {
-    everything_of(&store.trail(tenant, Instant::now(), shared::api::deadline()).await.unwrap()).await
+async fn everything(store: &Store, tenant: &Tenant) -> Vec<shared::domain::trail::event::Recorded> {
+    everything_of(&store.trail(tenant, Instant::now(), shared::http::request::deadline()).await.unwrap()).await
 }
 
-async fn everything_of(trail: &shared::store::Trail<'_>) -> Vec<shared::event::Recorded> {
+async fn everything_of(trail: &shared::storage::Trail<'_>) -> Vec<shared::domain::trail::event::Recorded> {
     let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
     let range = Range { since, until, order: Order::Ascending, after: None };
     let mut listing = trail.list(Index::ByRecorded, range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
@@ -412,7 +411,7 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
     told(&stack, "acme", &[own("created", 900), own("approved", 800)]).await;
     let (store, tenant) = (store(&stack), Tenant::new("acme").unwrap());
     for _ in 0..2 {
-        let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+        let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
         trail.follow(everything(&store, &tenant).await).await.unwrap();
     }
     let rows = stack.get(&admin, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
@@ -424,7 +423,7 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
         stack.get(&admin, "/v1/findings?rule=approval.by_requester&state=open").await.body["findings"][0].clone();
     assert_eq!(finding["session"], "own", "{finding}");
     pass(&stack, 200).await;
-    let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+    let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
     trail.follow(everything(&store, &tenant).await).await.unwrap();
     let missing = stack.get(&admin, "/v1/findings?rule=justification.insufficient").await.body;
     assert_eq!(missing["findings"].as_array().unwrap().len(), 1, "{missing}");
@@ -472,11 +471,11 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
         for batch in batches {
             // Some batches are killed in the middle, and delivered again.
             if random.random_bool(0.3) {
-                let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+                let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
                 let time = Duration::from_millis(random.random_range(1..60));
                 let _ = tokio::time::timeout(time, trail.follow(batch.clone())).await;
             }
-            let trail = store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+            let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
             trail.follow(batch).await.unwrap();
         }
         pass(&stack, 300).await;
@@ -575,7 +574,7 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
         let tenant = Tenant::new(&name).unwrap();
         let mut left = events.clone();
         left.shuffle(&mut random);
-        let trail = async || store.trail(&tenant, Instant::now(), shared::api::deadline()).await.unwrap();
+        let trail = async || store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
         let mut before: Vec<String> = Vec::new();
         while !left.is_empty() {
             let part = left.split_off(left.len() - random.random_range(1..=30).min(left.len()));
@@ -599,7 +598,7 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
         // What was told of findings was recorded by a clock that is ahead.
         let later = Instant::now().plus(Duration::from_secs(1200));
         for _ in 0..2 {
-            let trail = store.trail(&tenant, later, shared::api::deadline()).await.unwrap();
+            let trail = store.trail(&tenant, later, shared::http::request::deadline()).await.unwrap();
             trail.follow(everything_of(&trail).await).await.unwrap();
         }
         let all = come_to(&stack, &name).await;

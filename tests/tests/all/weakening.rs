@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::{
-    event::{Event, EventId, Tenant},
-    instant::{Clock, Instant},
+use shared::domain::{
+    time::timestamp::{Clock, Instant},
+    trail::event::{Event, EventId, Tenant},
 };
 use tests::{Stack, options, recorded, seconds_ago, seconds_ahead, store, until, webhook::Webhooks};
 
@@ -72,7 +72,7 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
     let at = |days: u64| Instant::now().plus(Duration::from_secs(days * DAY));
     let then = at(8);
     let later = store(&stack).by(Clock::new(move || then));
-    let deadline = shared::api::deadline();
+    let deadline = shared::http::request::deadline();
     let trail = later.trail(&tenant, then, deadline).await.unwrap();
     assert_eq!(trail.settings.retention_at(then), Duration::from_secs(93 * DAY));
     let new = EventId::new("new").unwrap();
@@ -81,10 +81,10 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
         &tenant,
         "user.logged_in",
         then.minus(Duration::from_secs(90 * DAY)),
-        shared::event::Actor::system(),
+        shared::domain::trail::event::Actor::system(),
     );
     event.actor.name = Some("x".into());
-    let recorder = shared::event::RecordedBy { sub: "test".into(), client_id: None };
+    let recorder = shared::domain::trail::event::RecordedBy { sub: "test".into(), client_id: None };
     assert_eq!(trail.insert(vec![event], &recorder).await.len(), 1);
     let shows = async |id: &str, days: u64| {
         let trail = later.trail(&tenant, at(days), deadline).await.unwrap();

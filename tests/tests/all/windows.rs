@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::{HttpRequest, HttpResponse},
 };
 use serde_json::{Value, json};
-use shared::outbound::{Outbound, Reach};
+use shared::platform::outbound_http::{Outbound, Reach};
 use tests::{
     Answer, Stack,
     directory::{Directory, Fault, ScimServer},
@@ -134,7 +134,7 @@ pub(crate) fn lasting(duration: &str) -> Value {
     json!({"window": {"duration": duration}})
 }
 
-fn instant(value: &Value) -> shared::instant::Instant {
+fn instant(value: &Value) -> shared::domain::time::timestamp::Instant {
     value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().unwrap()
 }
 
@@ -470,9 +470,9 @@ async fn what_a_leaver_asked_for_in_advance_ends_too() {
     let ended = world.search("action eq \"window.ended\"").await;
     assert!(ended.len() == 2 && ended.iter().all(|event| event["details"]["order"] == done["id"]), "{ended:?}");
     // Nothing of it opens later; what another person booked does.
-    let then = shared::instant::Instant::now().plus(Duration::from_secs(20 * day));
+    let then = shared::domain::time::timestamp::Instant::now().plus(Duration::from_secs(20 * day));
     let store = tests::store(&world.stack);
-    let due = store.due_bookings(then, shared::api::deadline()).await.unwrap();
+    let due = store.due_bookings(then, shared::http::request::deadline()).await.unwrap();
     let due: Vec<_> = due.iter().map(|(_, event)| event.as_str()).collect();
     assert_eq!(due, ["r-3"]);
     world.stack.stop().await;
@@ -738,7 +738,8 @@ async fn an_end_beyond_all_calendars_is_refused_and_what_has_happened_is_stored_
     granted["action"] = json!("session.granted");
     let stored = world.post(granted).await;
     assert_eq!(stored.status, 201, "{}", stored.text);
-    let years = (instant(&stored.body["window"]["ends_at"]).millis() - shared::instant::Instant::now().millis())
+    let years = (instant(&stored.body["window"]["ends_at"]).millis()
+        - shared::domain::time::timestamp::Instant::now().millis())
         / (365 * 86_400_000);
     assert_eq!(years, 10);
     assert_eq!(world.findings("window.cut").await.len(), 1);
@@ -796,23 +797,23 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
         directory.add(account);
     }
     let first = world.ask("r-1", "msp-1", json!({})).await;
-    let given_at = shared::instant::Instant::now();
+    let given_at = shared::domain::time::timestamp::Instant::now();
     let store = tests::store(&world.stack);
-    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
-    let trail = async || store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
+    let trail = async || store.trail(&tenant, shared::domain::time::timestamp::Instant::now(), deadline).await.unwrap();
     // What is recorded until then may have been under way when the order was given.
     tokio::time::sleep(trail().await.feed_lag() + Duration::from_millis(100)).await;
     let second = world.ask("r-2", "msp-2", json!({})).await;
     let trail = trail().await;
-    let scope = shared::order::OrderScope::Application("app".to_owned());
-    let meaning = shared::store::orders::Meaning::of(&scope).unwrap();
-    let order = shared::order::EndOrder {
+    let scope = shared::domain::windows::window_commands::OrderScope::Application("app".to_owned());
+    let meaning = shared::services::window_orders::Meaning::of(&scope).unwrap();
+    let order = shared::domain::windows::window_commands::EndOrder {
         id: "deleted".to_owned(),
         scope,
         reason: "deleted".to_owned(),
-        actor: shared::event::Actor::system(),
-        recorded_by: shared::event::RecordedBy { sub: "test".to_owned(), client_id: None },
+        actor: shared::domain::trail::event::Actor::system(),
+        recorded_by: shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None },
         created_at: given_at,
         count: None,
     };
@@ -829,7 +830,7 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_graph_may_be_asked_is_shared_by_all_runs() {
-    use shared::instant::{Clock, Instant};
+    use shared::domain::time::timestamp::{Clock, Instant};
     use std::sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -936,13 +937,13 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     assert_eq!(world.post(disabled).await.status, 201);
     // Five minutes pass for one of them.
     let store = tests::store(&world.stack);
-    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let trail = store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
-    let by = shared::event::RecordedBy { sub: "test".to_owned(), client_id: None };
-    let late = |window: &mut shared::window::Window| {
-        let told = window.end(|_| true, &shared::event::Actor::system(), None, trail.now);
-        Ok::<_, shared::store::ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
+    let trail = store.trail(&tenant, shared::domain::time::timestamp::Instant::now(), deadline).await.unwrap();
+    let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
+    let late = |window: &mut shared::domain::windows::window::Window| {
+        let told = window.end(|_| true, &shared::domain::trail::event::Actor::system(), None, trail.now);
+        Ok::<_, shared::storage::ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
     };
     trail.change_window(&overdue, &by, late).await.unwrap().expect("the window");
 
@@ -1041,11 +1042,11 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
     let second = world.ask("r-2", "msp-2", json!({})).await;
     let ids = [&first, &second].map(|window| window["id"].as_str().unwrap());
     let store = tests::store(&world.stack);
-    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let until_whole = async || {
         until("the list is whole", async || {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-            let trail = store.trail(&tenant, shared::instant::Instant::now(), deadline).await.unwrap();
+            let trail = store.trail(&tenant, shared::domain::time::timestamp::Instant::now(), deadline).await.unwrap();
             trail.has_all_listed().await.unwrap().then_some(())
         })
         .await;
@@ -1057,7 +1058,7 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
             .await;
     }
     // As they were stored then.
-    let whole = shared::store::keys::ALL_ARE_LISTED;
+    let whole = shared::storage::keys::ALL_ARE_LISTED;
     statement(&world.stack, "DELETE FROM STATE WHERE pk = ? AND sk = ?", &["window_live#acme", whole]).await;
     for id in ids {
         let unlisted = "UPDATE STATE REMOVE listed WHERE pk = ? AND sk = ?";
@@ -1108,18 +1109,19 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     assert_eq!(posted.body["created"], 120, "{}", posted.text);
     // It was given, and a run that was killed had begun its first page: half of it is ended, and nothing of that was said.
     let store = tests::store(&world.stack);
-    let tenant = shared::event::Tenant::new("acme").unwrap();
+    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let now = shared::instant::Instant::now();
+    let now = shared::domain::time::timestamp::Instant::now();
     let trail = store.trail(&tenant, now, deadline).await.unwrap();
-    let scope = shared::order::OrderScope::Filter("actor.email eq \"leaver@nikpot.com\"".to_owned());
-    let meaning = shared::store::orders::Meaning::of(&scope).unwrap();
-    let order = shared::order::EndOrder {
+    let scope =
+        shared::domain::windows::window_commands::OrderScope::Filter("actor.email eq \"leaver@nikpot.com\"".to_owned());
+    let meaning = shared::services::window_orders::Meaning::of(&scope).unwrap();
+    let order = shared::domain::windows::window_commands::EndOrder {
         id: "killed".to_owned(),
         scope,
         reason: "left".to_owned(),
-        actor: shared::event::Actor::system(),
-        recorded_by: shared::event::RecordedBy { sub: "test".to_owned(), client_id: None },
+        actor: shared::domain::trail::event::Actor::system(),
+        recorded_by: shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None },
         created_at: now,
         count: Some(120),
     };
@@ -1189,7 +1191,7 @@ async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_
         let answer = world.post(event).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let window = world.window(&answer.body["window"]["id"]).await;
-        let ends = instant(&window["ends_at"]).millis() - shared::instant::Instant::now().millis();
+        let ends = instant(&window["ends_at"]).millis() - shared::domain::time::timestamp::Instant::now().millis();
         let allowed = (7200 - starts_ago) * 1000;
         assert!((allowed - 60_000..=allowed).contains(&ends), "{window}");
         assert_eq!(window["application"], "app");
@@ -1328,7 +1330,7 @@ async fn a_request_and_the_end_of_its_session_at_once_leave_no_window_open() {
 /// A start years ahead opens nothing yet: the event is stored, and its window opens 31 days before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
-    use shared::instant::{Clock, Instant};
+    use shared::domain::time::timestamp::{Clock, Instant};
     let directory = Directory::start().await;
     let booked = directory.add("msp-1");
     directory.add("msp-2");

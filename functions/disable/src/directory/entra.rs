@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use shared::{application::Entra, event::Tenant, outbound::Answer, window::Failure};
+use shared::{
+    domain::{configuration::application::Entra, trail::event::Tenant, windows::window::Failure},
+    platform::outbound_http::Answer,
+};
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};

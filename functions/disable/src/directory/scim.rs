@@ -1,7 +1,13 @@
 //! SCIM 2.0 (RFC 7644). Providers differ: some take no PATCH, some answer with success and do nothing, some write booleans as texts.
 
 use serde_json::{Value, json};
-use shared::{application::Scim, event::Tenant, folding::fold_identity, outbound::Answer, window::Failure};
+use shared::{
+    domain::{
+        configuration::application::Scim, text::case_folding::fold_identity, trail::event::Tenant,
+        windows::window::Failure,
+    },
+    platform::outbound_http::Answer,
+};
 
 use super::{Account, Directories, Name, coded, failure, only, passing, refusal, send};
 

@@ -2,7 +2,7 @@
 //! what is sent on, and a review of its week.
 
 use serde_json::{Value, json};
-use shared::instant::Instant;
+use shared::domain::time::timestamp::Instant;
 
 /// What is configured, each with where it is put.
 pub fn documents() -> Vec<(String, Value)> {

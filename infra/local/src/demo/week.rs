@@ -3,7 +3,7 @@
 //! Ids and times depend on the date alone, so loading it twice on one day stores it once.
 
 use serde_json::{Value, json};
-use shared::instant::Instant;
+use shared::domain::time::timestamp::Instant;
 
 const TECHNICIANS: [(&str, &str); 3] =
     [("alex@nikpot.com", "ALEX"), ("priya@nikpot.com", "PRIYA"), ("sam@nikpot.com", "SAM")];

@@ -1,0 +1,255 @@
+//! What a body holds: one event, or a list of them in JSON or NDJSON, each still as its own text.
+
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use shared::http::problem::Problem;
+
+/// Most events in one request.
+pub const MAX_EVENTS: usize = 500;
+/// Most objects of Microsoft Graph in one request: the largest page that Graph gives.
+pub const MAX_OBJECTS: usize = 1000;
+/// Longest body, decoded.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// The events of a request, unread.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body<'b> {
+    /// A JSON object that is the event.
+    One(&'b str),
+    /// `{"events": […]}`, or a line each.
+    Many(Vec<&'b str>),
+}
+
+impl<'b> Body<'b> {
+    /// Finds the events in a body, without judging them.
+    ///
+    /// # Errors
+    /// 400 where the body is not UTF-8 JSON or wrong outside its events, 413, 415.
+    pub fn read(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Self, Problem> {
+        let body = match text(media_type, bytes)? {
+            Text::Json(text) => Self::of_json(text)?,
+            Text::Lines(lines) => Self::Many(lines),
+        };
+        match &body {
+            Self::Many(events) if events.len() > MAX_EVENTS => {
+                let detail = format!("the request holds {} events; {MAX_EVENTS} are the most, split it", events.len());
+                Err(Problem::too_large(detail))
+            }
+            _ => Ok(body),
+        }
+    }
+
+    fn of_json(text: &'b str) -> Result<Self, Problem> {
+        let whole = whole(text)?;
+        if !whole.get().starts_with('{') {
+            return Err(Problem::bad_request("the body must be a JSON object: one event, or {\"events\": [...]}"));
+        }
+        // An outermost key that cannot be read can only be part of a single event.
+        match serde_json::Deserializer::from_str(text).deserialize_map(Outside("events")) {
+            Err(_) | Ok(Found { lists: 0, .. }) => Ok(Self::One(whole.get())),
+            Ok(Found { lists: 2.., .. }) => Err(Problem::bad_request("\"events\" is given twice; give it once")),
+            Ok(Found { other: Some(other), .. }) => {
+                Err(Problem::bad_request(format!("unknown field {other:?} beside \"events\"; a list stands alone")))
+            }
+            Ok(Found { entries: None, .. }) => Err(Problem::bad_request("\"events\" must be a list of events")),
+            Ok(Found { entries: Some(events), .. }) => Ok(Self::Many(events.into_iter().map(RawValue::get).collect())),
+        }
+    }
+}
+
+/// Finds the objects of a body that holds Microsoft Graph's: one, a list, a page (`{"value": […]}`, whose other members are about the
+/// page), or a line each.
+///
+/// # Errors
+/// 400 where the body is not UTF-8 JSON or wrong outside its objects, 413, 415.
+pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b str>, Problem> {
+    let objects = match text(media_type, bytes)? {
+        Text::Lines(lines) => lines,
+        Text::Json(text) => {
+            let whole = whole(text)?;
+            let raw = |list: Vec<&'b RawValue>| list.into_iter().map(RawValue::get).collect();
+            match whole.get().as_bytes().first() {
+                Some(b'[') => serde_json::from_str(whole.get()).map(raw).unwrap_or_default(),
+                Some(b'{') => match serde_json::Deserializer::from_str(whole.get()).deserialize_map(Outside("value")) {
+                    Err(_) | Ok(Found { lists: 0, .. }) => vec![whole.get()],
+                    Ok(Found { lists: 2.., .. }) => {
+                        return Err(Problem::bad_request("\"value\" is given twice; give it once"));
+                    }
+                    Ok(Found { entries: None, .. }) => {
+                        return Err(Problem::bad_request("\"value\" must be a list of objects"));
+                    }
+                    Ok(Found { entries: Some(entries), .. }) => raw(entries),
+                },
+                _ => {
+                    return Err(Problem::bad_request(
+                        "the body must be an object of Microsoft Graph, a list of them, or a page {\"value\": [...]}",
+                    ));
+                }
+            }
+        }
+    };
+    if objects.len() > MAX_OBJECTS {
+        let detail = format!("the request holds {} objects; {MAX_OBJECTS} are the most, split it", objects.len());
+        return Err(Problem::too_large(detail));
+    }
+    Ok(objects)
+}
+
+/// A body, decoded and within its bounds.
+enum Text<'b> {
+    Json(&'b str),
+    Lines(Vec<&'b str>),
+}
+
+fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Problem> {
+    if bytes.len() > MAX_BODY_BYTES {
+        let detail =
+            format!("the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it", bytes.len());
+        return Err(Problem::too_large(detail));
+    }
+    let text = || {
+        std::str::from_utf8(bytes).map_err(|error| {
+            Problem::bad_request(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to()))
+        })
+    };
+    match media_type {
+        Some(JSON) => Ok(Text::Json(text()?)),
+        Some(NDJSON) => Ok(Text::Lines(text()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect())),
+        other => {
+            let given = other.map_or_else(|| "there is none".to_owned(), |other| format!("{other:?} is not taken"));
+            Err(Problem::unsupported_media_type(format!("Content-Type must be {JSON} or {NDJSON}; {given}")))
+        }
+    }
+}
+
+/// Grammar first, which neither a lone surrogate nor a duplicate key breaks: those are faults of what stands inside.
+fn whole(text: &str) -> Result<&RawValue, Problem> {
+    if text.starts_with('\u{feff}') {
+        return Err(Problem::bad_request("the body starts with a byte order mark; leave it out"));
+    }
+    serde_json::from_str(text).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
+}
+
+/// What stands outside the entries of a JSON body.
+#[derive(Default)]
+struct Found<'b> {
+    /// How often their list came.
+    lists: usize,
+    /// Its entries, where it is a list.
+    entries: Option<Vec<&'b RawValue>>,
+    /// A key beside it.
+    other: Option<String>,
+}
+
+/// Looks for the list of that name.
+struct Outside(&'static str);
+
+impl<'b> Visitor<'b> for Outside {
+    type Value = Found<'b>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<Found<'b>, A::Error> {
+        let mut found = Found::default();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.0 {
+                found.lists += 1;
+                let list: &RawValue = map.next_value()?;
+                found.entries = serde_json::from_str(list.get()).ok();
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                found.other.get_or_insert(key);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn json(body: &str) -> Result<Body<'_>, (u16, String)> {
+        Body::read(Some(JSON), body.as_bytes()).map_err(|problem| (problem.status, problem.detail))
+    }
+
+    #[test]
+    fn finds_one_event_or_many() {
+        assert_eq!(json(r#" {"id": "a"} "#).unwrap(), Body::One(r#"{"id": "a"}"#));
+        assert_eq!(
+            json(r#"{"events": [{"id": "a"}, 5, [] ]}"#).unwrap(),
+            Body::Many(vec![r#"{"id": "a"}"#, "5", "[]"])
+        );
+        assert_eq!(json(r#"{"events": []}"#).unwrap(), Body::Many(vec![]));
+        assert_eq!(
+            Body::read(Some(NDJSON), b"{}\r\n\n {\"a\":1} \nnot json").unwrap(),
+            Body::Many(vec!["{}", "{\"a\":1}", "not json"])
+        );
+    }
+
+    #[test]
+    fn faults_of_an_event_are_left_to_the_event() {
+        for event in [r#"{"a": 1, "a": 2}"#, r#"{"a": "\ud800"}"#, r#"{"\ud800": 1}"#, r#"{"a": 9007199254740993}"#] {
+            assert_eq!(json(event).unwrap(), Body::One(event));
+            let list = format!(r#"{{"events": [{event}]}}"#);
+            assert_eq!(json(&list).unwrap(), Body::Many(vec![event]));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_outside_the_events_is_400() {
+        for (body, part) in [
+            ("", "not JSON"),
+            ("{", "not JSON"),
+            (r#"{"events": [{]}"#, "not JSON"),
+            (r#"{"id": "a"} {}"#, "not JSON"),
+            ("[]", "must be a JSON object"),
+            ("null", "must be a JSON object"),
+            (r#"{"events": {}}"#, "must be a list"),
+            (r#"{"events": null}"#, "must be a list"),
+            (r#"{"events": [], "events": []}"#, "twice"),
+            (r#"{"events": [], "evnts": 1}"#, "evnts"),
+            ("\u{feff}{}", "byte order mark"),
+        ] {
+            let (status, detail) = json(body).unwrap_err();
+            assert_eq!(status, 400, "{body}");
+            assert!(detail.contains(part), "{body}: {detail}");
+        }
+        assert!(Body::read(Some(JSON), b"{\"a\": \"\xff\"}").unwrap_err().detail.contains("byte 7"));
+    }
+
+    #[test]
+    fn finds_the_objects_of_microsoft_graph() {
+        let found = |body: &'static str| objects(Some(JSON), body.as_bytes()).map_err(|problem| problem.status);
+        assert_eq!(found(r#" {"id": "a"} "#), Ok(vec![r#"{"id": "a"}"#]));
+        assert_eq!(found(r#"[{"id": "a"}, 5]"#), Ok(vec![r#"{"id": "a"}"#, "5"]));
+        assert_eq!(found(r#"{"@odata.context": "x", "value": [{}], "@odata.nextLink": "y"}"#), Ok(vec!["{}"]));
+        assert_eq!(objects(Some(NDJSON), b"{}\n\n{\"a\": 1}"), Ok(vec!["{}", "{\"a\": 1}"]));
+        for (body, status) in
+            [("5", 400), ("[", 400), (r#"{"value": {}}"#, 400), (r#"{"value": [], "value": []}"#, 400)]
+        {
+            assert_eq!(found(body), Err(status), "{body}");
+        }
+        let many = format!("[{}]", vec!["{}"; MAX_OBJECTS + 1].join(","));
+        assert_eq!(objects(Some(JSON), many.as_bytes()).unwrap_err().status, 413);
+        assert_eq!(objects(None, b"{}").unwrap_err().status, 415);
+    }
+
+    #[test]
+    fn too_much_is_413_and_other_types_are_415() {
+        assert_eq!(Body::read(Some(JSON), &vec![b' '; MAX_BODY_BYTES + 1]).unwrap_err().status, 413);
+        let lines = "{}\n".repeat(MAX_EVENTS + 1);
+        assert_eq!(Body::read(Some(NDJSON), lines.as_bytes()).unwrap_err().status, 413);
+        for media_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
+            assert_eq!(Body::read(media_type, b"{}").unwrap_err().status, 415);
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! A session as its events tell it: state, roles with each decision, justification, username, timeline.
+//!
+//! It is computed from the events alone, in the order they occurred, so a late event changes the story as if it had come in
+//! time, and nothing can disagree with the trail.
+
+use serde::Serialize;
+
+use crate::domain::{
+    access::access_record::order_of,
+    time::timestamp::Instant,
+    trail::{
+        actions::State,
+        event::{EventId, Party, Recorded, Scope, USERNAME_TBD},
+    },
+};
+
+/// One JIT request from CREATED to its end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Story {
+    /// The source's id of it.
+    pub id: String,
+    /// Where it stands. None where nothing that is told of it has a state.
+    pub state: Option<State>,
+    /// Who asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
+    /// The thing accessed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Party>,
+    /// Why it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub justification: Option<String>,
+    /// The user generated for it; `TBD` until it is granted.
+    pub username: String,
+    /// Its planned start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Instant>,
+    /// Its planned end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Instant>,
+    /// Approvals each role needs.
+    pub approvals_needed: u32,
+    /// The roles asked for or decided, each with its decisions.
+    pub roles: Vec<Role>,
+    /// The id of the window that it opened, of the last where it opened several. Where the window stands is not told by events alone.
+    #[serde(skip)]
+    pub opened: Option<String>,
+    /// Everything that is told of it, in the order it occurred.
+    pub timeline: Vec<Step>,
+}
+
+/// One role of a session.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Role {
+    /// Its name.
+    pub role: String,
+    /// CREATED, APPROVED or DENIED.
+    pub state: State,
+    /// Who decided what.
+    pub decisions: Vec<Decision>,
+}
+
+/// One approval or denial of a role.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decision {
+    /// APPROVED or DENIED.
+    pub state: State,
+    /// Who decided, as sentences show it.
+    pub by: String,
+    /// When.
+    pub at: Instant,
+    /// Why, where that is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The event that says so.
+    pub event: EventId,
+}
+
+/// One event of the timeline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// The event.
+    pub event: EventId,
+    /// When it occurred.
+    pub occurred_at: Instant,
+    /// When it was recorded.
+    pub recorded_at: Instant,
+    /// What the Action column shows.
+    pub label: String,
+    /// The sentence.
+    pub message: String,
+    /// Whether it may follow what was told before it; one that may not changes no state.
+    pub fits: bool,
+}
+
+impl Story {
+    /// The story of the session `id` as `events` tell it, in any order.
+    pub fn of(id: &str, mut events: Vec<Recorded>) -> Self {
+        events.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
+        let mut story = Self {
+            id: id.to_owned(),
+            state: None,
+            requester: None,
+            target: None,
+            justification: None,
+            username: USERNAME_TBD.to_owned(),
+            starts_at: None,
+            ends_at: None,
+            approvals_needed: 1,
+            roles: Vec::new(),
+            opened: None,
+            timeline: Vec::with_capacity(events.len()),
+        };
+        // What was asked for comes first, wherever it stands: a decision is judged by the approvals that are needed.
+        for recorded in &events {
+            story.take_facts(recorded);
+        }
+        for recorded in &events {
+            let fits = story.take_step(recorded);
+            story.timeline.push(Step {
+                event: recorded.event.id.clone(),
+                occurred_at: recorded.event.occurred_at,
+                recorded_at: recorded.recorded_at,
+                label: recorded.event.label(),
+                message: recorded.event.message(),
+                fits,
+            });
+        }
+        story
+    }
+
+    /// The state at `now`. A session that nobody has decided when its planned end passes is timed out, though no event says so.
+    pub fn state_at(&self, now: Instant) -> Option<State> {
+        match (self.state, self.ends_at) {
+            (Some(State::Created), Some(ends)) if ends <= now => Some(State::TimedOut),
+            (state, _) => state,
+        }
+    }
+
+    fn take_facts(&mut self, recorded: &Recorded) {
+        let event = &recorded.event;
+        let Some(session) = &event.session else { return };
+        // A use names the session that it belongs to, and says nothing of how that is planned.
+        if event.is_of_device() {
+            return;
+        }
+        self.target = self.target.take().or_else(|| event.target.clone());
+        self.opened = recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
+        if session.scope == Scope::Session {
+            // A session that is extended or renamed is told so by a later row.
+            self.starts_at = session.starts_at.or(self.starts_at);
+            self.ends_at = session.ends_at.or(self.ends_at);
+            self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
+            self.username = session.username.clone().unwrap_or_else(|| self.username.clone());
+        }
+        if event.action == "session.created" {
+            self.requester.get_or_insert_with(|| event.actor.shown().into_owned());
+            self.justification = self.justification.take().or_else(|| event.justification.clone());
+        }
+        for role in &session.roles {
+            if !self.roles.iter().any(|known| known.role == *role) {
+                self.roles.push(Role { role: role.clone(), state: State::Created, decisions: Vec::new() });
+            }
+        }
+    }
+
+    /// Follows one event; false where it does not fit what was told before.
+    fn take_step(&mut self, recorded: &Recorded) -> bool {
+        let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else { return true };
+        // What was tried and failed changed nothing.
+        if recorded.event.outcome == crate::domain::trail::event::Outcome::Failure {
+            return true;
+        }
+        match (session.scope, step) {
+            (Scope::Role, State::Approved | State::Denied) => self.decide(recorded, &session.roles, step),
+            (Scope::Role, _) => true,
+            (Scope::Session, State::Created) => self.enter(step, |state| state.is_none()),
+            (Scope::Session, State::Approved) => {
+                let every_role = self.roles.iter().all(|role| role.state == State::Approved);
+                // Nothing needs approval: the system's own approval is for every role.
+                let automatic = self.approvals_needed == 0;
+                if automatic && self.state == Some(State::Created) {
+                    self.decide(recorded, &self.role_names(), step);
+                }
+                let complete = every_role || automatic;
+                complete
+                    && (self.state == Some(State::Approved)
+                        || self.enter(step, |state| matches!(state, None | Some(State::Created))))
+            }
+            // A role's denial has made it DENIED already; the session's own row says it once more.
+            (Scope::Session, State::Denied) => {
+                self.state == Some(State::Denied)
+                    || self.enter(step, |state| matches!(state, None | Some(State::Created | State::Approved)))
+            }
+            (Scope::Session, State::Granted) => self.enter(step, |state| state == Some(State::Approved)),
+            // Nobody decided until its planned end: a source may say that in either word.
+            (Scope::Session, State::TimedOut) => {
+                self.enter(step, |state| matches!(state, None | Some(State::Created | State::TimedOut)))
+            }
+            (Scope::Session, State::Expired) if matches!(self.state, Some(State::Created | State::TimedOut)) => {
+                let is_over = self.ends_at.is_some_and(|ends| ends <= recorded.event.occurred_at);
+                is_over && self.enter(State::TimedOut, |_| true)
+            }
+            (Scope::Session, State::Canceled | State::Terminated) => {
+                self.enter(step, |state| matches!(state, Some(State::Created | State::Approved | State::Granted)))
+            }
+            (Scope::Session, State::Expired) => {
+                self.enter(step, |state| matches!(state, Some(State::Approved | State::Granted)))
+            }
+        }
+    }
+
+    fn enter(&mut self, state: State, may: impl FnOnce(Option<State>) -> bool) -> bool {
+        let fits = may(self.state);
+        if fits {
+            self.state = Some(state);
+        }
+        fits
+    }
+
+    fn role_names(&self) -> Vec<String> {
+        self.roles.iter().map(|role| role.role.clone()).collect()
+    }
+
+    /// One denied role denies the session; it is approved when the last role is.
+    fn decide(&mut self, recorded: &Recorded, names: &[String], step: State) -> bool {
+        let fits = matches!(self.state, None | Some(State::Created));
+        let event = &recorded.event;
+        for role in self.roles.iter_mut().filter(|role| names.contains(&role.role)) {
+            role.decisions.push(Decision {
+                state: step,
+                by: event.actor.shown().into_owned(),
+                at: event.occurred_at,
+                reason: event.reason.clone(),
+                event: event.id.clone(),
+            });
+            if !fits || role.state == State::Denied {
+                continue;
+            }
+            let approvers: std::collections::BTreeSet<_> = role
+                .decisions
+                .iter()
+                .filter(|decision| decision.state == State::Approved)
+                .map(|decision| &decision.by)
+                .collect();
+            if step == State::Denied {
+                role.state = State::Denied;
+            } else if approvers.len() >= self.approvals_needed as usize {
+                role.state = State::Approved;
+            }
+        }
+        if fits && self.roles.iter().any(|role| role.state == State::Denied) {
+            self.state = Some(State::Denied);
+        } else if fits
+            && self.state.is_some()
+            && !self.roles.is_empty()
+            && self.roles.iter().all(|role| role.state == State::Approved)
+        {
+            self.state = Some(State::Approved);
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::trail::{arbitrary::recorded, event::Tenant, event_validation};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn story(rows: &[(&str, &str, Value)]) -> Story {
+        Story::of("68", events(rows))
+    }
+
+    /// Rows a minute apart: action, actor (`System` or a name), session without its id; a reason in `session.reason`.
+    fn events(rows: &[(&str, &str, Value)]) -> Vec<Recorded> {
+        let start: Instant = "2026-11-22T10:00:00Z".parse().unwrap();
+        let tenant = Tenant::new("acme").unwrap();
+        let day = std::time::Duration::from_secs(86_400);
+        let intake = event_validation::Intake { tenant: &tenant, now: start.plus(day), retention: day * 400 };
+        rows.iter()
+            .enumerate()
+            .map(|(minute, (action, actor, session))| {
+                let at = Instant::from_millis(start.millis() + minute as i64 * 60_000);
+                let actor = if *actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "name": actor}) };
+                let mut event = json!({"id": format!("e-{minute}"), "action": format!("session.{action}"), "occurred_at": at, "actor": actor, "session": session});
+                event["session"]["id"] = json!("68");
+                if let Some(reason) = event["session"].as_object_mut().unwrap().remove("reason") {
+                    event["reason"] = reason;
+                }
+                if *action == "created" {
+                    event["justification"] = json!("Correct a price");
+                }
+                recorded(event_validation::read(&event.to_string(), &intake, EventId::fresh).unwrap(), at)
+            })
+            .collect()
+    }
+
+    fn whole() -> Value {
+        json!({"scope": "session", "roles": ["role1", "role3"]})
+    }
+
+    fn role(name: &str) -> Value {
+        json!({"scope": "role", "roles": [name]})
+    }
+
+    fn misfits(story: &Story) -> Vec<&str> {
+        story.timeline.iter().filter(|step| !step.fits).map(|step| step.event.as_str()).collect()
+    }
+
+    #[test]
+    fn a_session_that_nobody_decided_is_timed_out_whatever_says_so() {
+        let asked = |ends_at: &str| {
+            let mut whole = whole();
+            whole["ends_at"] = json!(ends_at);
+            whole
+        };
+        // Rows are a minute apart, from ten o'clock on.
+        let (ends_at, later) = ("2026-11-22T10:00:30Z", "2026-11-22T11:00:00Z");
+        for rows in [
+            vec![("timed_out", "System", whole())],
+            vec![("expired", "System", whole())],
+            vec![("timed_out", "System", whole()), ("expired", "System", whole())],
+            vec![("expired", "System", whole()), ("timed_out", "System", whole())],
+        ] {
+            let story = story(&[vec![("created", "Mark", asked(ends_at))], rows.clone()].concat());
+            assert_eq!((story.state, misfits(&story)), (Some(State::TimedOut), Vec::new()), "{rows:?}");
+        }
+        // It can not have expired before its end, nor time out when it was decided.
+        let early = story(&[("created", "Mark", asked(later)), ("expired", "System", whole())]);
+        assert_eq!((early.state, misfits(&early).len()), (Some(State::Created), 1));
+        let decided = story(&[
+            ("created", "Mark", asked(later)),
+            ("approved", "john", role("role1")),
+            ("approved", "admin", role("role3")),
+            ("timed_out", "System", whole()),
+        ]);
+        assert_eq!((decided.state, misfits(&decided).len()), (Some(State::Approved), 1));
+        // Without any event, the time alone says so.
+        let undecided = story(&[("created", "Mark", asked(ends_at))]);
+        let at = |text: &str| undecided.state_at(text.parse().unwrap());
+        assert_eq!((at("2026-11-22T10:00:29Z"), at(ends_at)), (Some(State::Created), Some(State::TimedOut)));
+        assert_eq!(decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()), Some(State::Approved));
+    }
+
+    #[test]
+    fn session_68_step_by_step() {
+        use State::{Approved, Canceled, Created, Granted};
+        let mut granted = whole();
+        granted["username"] = json!("mark_68");
+        let rows = [
+            ("created", "Mark", whole()),
+            ("approved", "admin", role("role3")),
+            ("approved", "john", role("role1")),
+            ("approved", "System", whole()),
+            ("granted", "System", granted.clone()),
+            ("canceled", "Mark", granted),
+        ];
+        for (count, state, username) in [
+            (1, Created, "TBD"),
+            (2, Created, "TBD"),
+            (3, Approved, "TBD"),
+            (4, Approved, "TBD"),
+            (5, Granted, "mark_68"),
+            (6, Canceled, "mark_68"),
+        ] {
+            let story = story(&rows[..count]);
+            assert_eq!((story.state, story.username.as_str()), (Some(state), username), "after {count}");
+            assert_eq!(misfits(&story), Vec::<&str>::new());
+        }
+        let story = story(&rows);
+        assert_eq!(
+            (story.requester.as_deref(), story.justification.as_deref()),
+            (Some("Mark"), Some("Correct a price"))
+        );
+        let decided: Vec<_> =
+            story.roles.iter().map(|role| (role.role.as_str(), role.decisions[0].by.as_str())).collect();
+        assert_eq!(decided, [("role1", "john"), ("role3", "admin")]);
+    }
+
+    #[test]
+    fn one_denied_role_denies_the_session_even_if_its_own_row_never_comes() {
+        let denied = json!({"scope": "role", "roles": ["role1"], "reason": "not needed"});
+        let story = story(&[
+            ("created", "Mark", whole()),
+            ("approved", "admin", role("role3")),
+            ("denied", "john", denied),
+            ("granted", "System", whole()),
+        ]);
+        assert_eq!(story.state, Some(State::Denied));
+        let roles: Vec<_> = story.roles.iter().map(|role| (role.role.as_str(), role.state)).collect();
+        assert_eq!(roles, [("role1", State::Denied), ("role3", State::Approved)]);
+        assert_eq!(story.roles[0].decisions[0].reason.as_deref(), Some("not needed"));
+        assert_eq!(misfits(&story), ["e-3"], "granted after a denial");
+    }
+
+    #[test]
+    fn approvals_are_counted_by_person_and_may_be_none() {
+        let needs = |count: u32| json!({"scope": "session", "roles": ["a"], "approvals_needed": count});
+        let twice =
+            story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "john", role("a"))]);
+        assert_eq!(twice.state, Some(State::Created), "one person approving twice is one approval");
+        let two =
+            story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "ann", role("a"))]);
+        assert_eq!(two.state, Some(State::Approved));
+        let none =
+            story(&[("created", "Mark", needs(0)), ("approved", "System", needs(0)), ("granted", "System", needs(0))]);
+        assert_eq!((none.state, misfits(&none)), (Some(State::Granted), vec![]));
+        assert_eq!(none.roles[0].decisions[0].by, "System");
+    }
+
+    #[test]
+    fn a_step_that_does_not_fit_is_shown_and_changes_nothing() {
+        let story = story(&[
+            ("created", "Mark", whole()),
+            ("approved", "System", whole()),
+            ("granted", "System", whole()),
+            ("canceled", "Mark", whole()),
+            ("expired", "System", whole()),
+            ("created", "Mark", whole()),
+        ]);
+        assert_eq!(story.state, Some(State::Canceled));
+        assert_eq!(misfits(&story), ["e-1", "e-2", "e-4", "e-5"]);
+        assert_eq!(story.timeline.len(), 6);
+    }
+
+    proptest! {
+        #[test]
+        fn the_story_does_not_depend_on_the_order_of_arrival(order in Just((0..6usize).collect::<Vec<_>>()).prop_shuffle()) {
+            let all = events(&[
+                ("created", "Mark", whole()), ("approved", "admin", role("role3")), ("approved", "john", role("role1")),
+                ("approved", "System", whole()), ("granted", "System", whole()), ("terminated", "root", whole()),
+            ]);
+            let shuffled = order.iter().map(|&place| all[place].clone()).collect();
+            prop_assert_eq!(Story::of("68", shuffled), Story::of("68", all));
+        }
+    }
+}

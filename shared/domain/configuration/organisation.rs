@@ -1,0 +1,213 @@
+//! Organisation: another company whose people may ask for access packages (Microsoft Graph's `connectedOrganization`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::domain::{
+    json::{
+        object_reader::{self, NAME_BYTES, TEXT_BYTES},
+        strict_json::FieldError,
+    },
+    text::case_folding::fold_identity,
+    time::timestamp::Instant,
+};
+
+/// Most domains.
+pub const MOST_DOMAINS: usize = 50;
+/// Most sponsors of each kind.
+pub const MOST_SPONSORS: usize = 50;
+/// Most identity sources.
+pub const MOST_SOURCES: usize = 50;
+
+/// What is known of an organisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Organisation {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Whether an administrator put it there.
+    pub state: State,
+    /// The domains of its people's addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+    /// Where its people sign in, as Graph says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_sources: Vec<Map<String, Value>>,
+    /// People of the tenant who vouch for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub internal_sponsors: Vec<String>,
+    /// People of its own who vouch for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external_sponsors: Vec<String>,
+    /// When its directory created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Instant>,
+    /// When its directory changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<Instant>,
+}
+
+/// How an organisation came to be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// An administrator configured it: policies for all configured organisations are for its people.
+    #[default]
+    Configured,
+    /// Somebody of it asked for access, and that was granted.
+    Proposed,
+}
+
+impl State {
+    /// All of them, as written.
+    pub const ALL: [(&'static str, Self); 2] = [("configured", Self::Configured), ("proposed", Self::Proposed)];
+}
+
+/// An organisation with its id and version, as answered.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Configured {
+    /// The id.
+    pub id: String,
+    /// How often it was changed.
+    pub version: u64,
+    /// What is configured.
+    #[serde(flatten)]
+    pub organisation: Organisation,
+}
+
+impl Organisation {
+    /// Reads what a caller says of an organisation.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
+        object_reader::read_object(json, "", |mut fields| {
+            let name = fields.required_text("name", NAME_BYTES);
+            let description = fields.text("description", TEXT_BYTES);
+            let state = fields.required_word("state", &State::ALL);
+            let domains = fields.any_texts("domains", MOST_DOMAINS);
+            for (place, domain) in domains.iter().enumerate() {
+                if !is_domain(domain) {
+                    fields.fault(&format!("domains/{place}"), "must be a domain, like fabrikam.example");
+                }
+            }
+            let sources = fields.take("identity_sources");
+            let identity_sources = match sources {
+                None => Vec::new(),
+                Some(Value::Array(list)) if list.len() <= MOST_SOURCES => {
+                    let mut sources = Vec::with_capacity(list.len());
+                    for (place, source) in list.into_iter().enumerate() {
+                        match source {
+                            Value::Object(source) => sources.push(source),
+                            _ => fields.fault(&format!("identity_sources/{place}"), "must be a JSON object"),
+                        }
+                    }
+                    sources
+                }
+                Some(_) => {
+                    fields.fault("identity_sources", format!("must be a list of at most {MOST_SOURCES} JSON objects"));
+                    Vec::new()
+                }
+            };
+            let internal_sponsors = fields.any_texts("internal_sponsors", MOST_SPONSORS);
+            let external_sponsors = fields.any_texts("external_sponsors", MOST_SPONSORS);
+            let (created_at, modified_at) = (fields.instant("created_at"), fields.instant("modified_at"));
+            fields.refuse_others();
+            Some(Self {
+                name: name?,
+                description,
+                state: state?,
+                domains,
+                identity_sources,
+                internal_sponsors,
+                external_sponsors,
+                created_at,
+                modified_at,
+            })
+        })
+    }
+
+    /// Whether an address is one of its people's; none where nothing says which domains it has.
+    pub fn has(&self, address: &str) -> Option<bool> {
+        let domain = home_domain(address)?;
+        if self.domains.is_empty() { None } else { Some(self.domains.iter().any(|own| fold_identity(own) == domain)) }
+    }
+
+    /// All who vouch for it.
+    pub fn sponsors(&self) -> impl Iterator<Item = &str> {
+        self.internal_sponsors.iter().chain(&self.external_sponsors).map(String::as_str)
+    }
+
+    /// All that a person who types looks for.
+    pub fn searchable(&self) -> impl Iterator<Item = &str> {
+        let texts = [Some(&self.name), self.description.as_ref()];
+        texts.into_iter().flatten().chain(&self.domains).map(String::as_str).chain(self.sponsors())
+    }
+}
+
+/// Whether a text can be a domain: labels with dots between them.
+pub fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.chars().all(|char| char.is_alphanumeric() || char == '-') && !label.starts_with('-')
+    };
+    text.contains('.') && text.split('.').all(is_label)
+}
+
+/// The domain that an address or user principal name is at home in, folded. A guest's name in a directory holds the address
+/// they were invited by, `alex_fabrikam.example#EXT#@tenant.onmicrosoft.com`.
+fn home_domain(address: &str) -> Option<String> {
+    let folded = fold_identity(address);
+    let domain = match folded.split_once("#ext#") {
+        Some((invited, _)) => invited.rsplit_once('_')?.1,
+        None => folded.rsplit_once('@')?.1,
+    };
+    (!domain.is_empty()).then(|| domain.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_organisation_is_read_back() {
+        let json = r##"{"name":"Fabrikam","state":"configured","domains":["fabrikam.example"],"identity_sources":[{"@odata.type":"#microsoft.graph.domainIdentitySource","domainName":"fabrikam.example"}],"internal_sponsors":["sam@acme.example"],"created_at":"2020-05-13T15:18:04.810Z"}"##;
+        assert_eq!(serde_json::to_string(&Organisation::read(json).unwrap()).unwrap(), json);
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        for (json, pointer, part) in [
+            (r#"{"state": "configured"}"#, "/name", "required"),
+            (r#"{"name": "x"}"#, "/state", "required"),
+            (r#"{"name": "x", "state": "gone"}"#, "/state", "\"configured\", \"proposed\""),
+            (r#"{"name": "x", "state": "proposed", "domains": ["a@b.example"]}"#, "/domains/0", "domain"),
+            (r#"{"name": "x", "state": "proposed", "domain": ["b.example"]}"#, "/domain", "domains"),
+            (r#"{"name": "x", "state": "proposed", "identity_sources": {}}"#, "/identity_sources", "list"),
+            (r#"{"name": "x", "state": "proposed", "identity_sources": [1]}"#, "/identity_sources/0", "object"),
+            (r#"{"name": "x", "state": "proposed", "created_at": "2020"}"#, "/created_at", "RFC 3339"),
+        ] {
+            let errors = Organisation::read(json).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_belongs_to_the_organisation_of_its_domain() {
+        let organisation =
+            Organisation::read(r#"{"name": "F", "state": "configured", "domains": ["Fabrikam.example"]}"#).unwrap();
+        for (address, has) in [
+            ("alex@fabrikam.EXAMPLE", Some(true)),
+            ("alex_w_fabrikam.example#EXT#@acme.onmicrosoft.com", Some(true)),
+            ("alex@sub.fabrikam.example", Some(false)),
+            ("alex@acme.example", Some(false)),
+            ("alex", None),
+        ] {
+            assert_eq!(organisation.has(address), has, "{address}");
+        }
+        let silent = Organisation { domains: Vec::new(), ..organisation };
+        assert_eq!(silent.has("alex@fabrikam.example"), None);
+    }
+}

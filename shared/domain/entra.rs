@@ -1,0 +1,182 @@
+//! Entra: Microsoft Graph objects as they are exported, and what they tell the trail. In reading order: [`read`], `graph` (members
+//! of an object, each with its place), `draft` (an event that is still to be judged), and a file for each kind of object:
+//! `audit` with the table of `activities`, `request`, `assignment`, `approval`, [`package`], [`organisation`].
+//!
+//! Graph gives the state of things, the trail keeps what happened. So an object is taken apart into steps, each an event of its own with
+//! an id made of Graph's, and each of only what does not change any more: when the object is imported again after it moved
+//! on, the steps that were told are duplicates and the new ones are added.
+
+mod activities;
+mod approval;
+mod assignment;
+mod audit;
+mod draft;
+mod graph;
+pub mod organisation;
+pub mod package;
+mod request;
+
+use serde_json::Value;
+
+use crate::domain::{
+    json::strict_json::{self, FieldError},
+    text::case_folding::fold,
+    time::timestamp::Instant,
+    trail::{event::Event, event_validation::Intake},
+};
+
+use self::graph::Object;
+
+/// What an object tells.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// What happened, the earliest first; nothing where the object is not that far.
+    Events(Vec<Event>),
+    /// What an access package is.
+    Package(Box<package::Told>),
+    /// What an organisation is.
+    Organisation(Box<organisation::Told>),
+}
+
+/// The kinds of objects that are taken, by the names of Graph's types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Audit,
+    Request,
+    Assignment,
+    Approval,
+    Stage,
+    Package,
+    Organisation,
+}
+
+/// Graph's own names of their types; those of v1.0 and beta.
+const TYPES: [(&str, Kind); 9] = [
+    ("directoryAudit", Kind::Audit),
+    ("accessPackageAssignmentRequest", Kind::Request),
+    ("accessPackageAssignment", Kind::Assignment),
+    ("approval", Kind::Approval),
+    ("accessPackageAssignmentApproval", Kind::Approval),
+    ("approvalStage", Kind::Stage),
+    ("approvalStep", Kind::Stage),
+    ("accessPackage", Kind::Package),
+    ("connectedOrganization", Kind::Organisation),
+];
+
+/// By which members an object is told from others where it does not name its type: in this order, the first that it has.
+const SHAPES: [(&[&str], Kind); 7] = [
+    (&["activityDisplayName", "activityDateTime"], Kind::Audit),
+    (&["requestType"], Kind::Request),
+    (&["stages", "steps"], Kind::Approval),
+    (&["reviewResult"], Kind::Stage),
+    (&["identitySources", "internalSponsors", "externalSponsors"], Kind::Organisation),
+    (
+        &[
+            "assignmentState",
+            "expiredDateTime",
+            "assignmentPolicy",
+            "assignmentPolicyId",
+            "target",
+            "targetId",
+            "schedule",
+        ],
+        Kind::Assignment,
+    ),
+    (
+        &[
+            "isHidden",
+            "assignmentPolicies",
+            "accessPackageAssignmentPolicies",
+            "resourceRoleScopes",
+            "accessPackageResourceRoleScopes",
+            "catalog",
+            "accessPackageCatalog",
+            "catalogId",
+        ],
+        Kind::Package,
+    ),
+];
+
+/// Reads one object.
+///
+/// # Errors
+/// What is wrong with it, each with its place in the object.
+pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
+    let (value, faults) = strict_json::read(json);
+    let members = match value {
+        Some(Value::Object(members)) if faults.is_empty() => members,
+        Some(Value::Object(_)) | None => return Err(faults),
+        Some(_) => return Err(vec![FieldError::new("", "must be a JSON object of Microsoft Graph")]),
+    };
+    let object = Object::whole(&members);
+    let one = |error| vec![error];
+    let drafts = match kind(&object).map_err(one)? {
+        Kind::Audit => audit::read(&object, intake),
+        Kind::Request => request::read(&object, intake),
+        Kind::Assignment => assignment::read(&object, intake),
+        Kind::Approval => approval::read(&object, intake),
+        Kind::Stage => Err(FieldError::new(
+            "",
+            "is a stage alone, which does not say of which request; send its approval with $expand=stages",
+        )),
+        Kind::Package => return package::Told::read(&object).map(Box::new).map(Told::Package).map_err(one),
+        Kind::Organisation => {
+            return organisation::Told::read(&object).map(Box::new).map(Told::Organisation).map_err(one);
+        }
+    };
+    let mut events = Vec::new();
+    let mut errors = Vec::new();
+    for draft in drafts.map_err(one)? {
+        match draft.judged(intake) {
+            Ok(event) => events.push(event),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    events.sort_by_key(|event| event.occurred_at);
+    if errors.is_empty() { Ok(Told::Events(events)) } else { Err(errors) }
+}
+
+fn kind(object: &Object<'_>) -> Result<Kind, FieldError> {
+    if let Some(name) = object.text(&["@odata.type"])? {
+        let bare = name.rsplit('.').next().unwrap_or(name);
+        let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare));
+        return known.map(|(_, kind)| *kind).ok_or_else(|| {
+            let taken: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
+            FieldError::new("/@odata.type", format!("{name:?} is not taken; these are: {}", taken.join(", ")))
+        });
+    }
+    let known = SHAPES.iter().find(|(members, _)| members.iter().any(|member| object.names(member)));
+    known.map(|(_, kind)| *kind).ok_or_else(|| {
+        FieldError::new("", "is like no object of Microsoft Graph that is taken; give its \"@odata.type\"")
+    })
+}
+
+/// Whether an event that is imported again contradicts what the trail holds under its id. It does where both say something, and not the
+/// same. What only one of them says is no contradiction, as an export may expand more or less; people and packages may be
+/// renamed; and whether a window is still to be opened depends on the day of the import.
+pub fn contradicts(sent: &Event, stored: &Event) -> bool {
+    let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
+    differ("", &facts(sent), &facts(stored))
+}
+
+/// Members that may have another value another time although the fact is the same.
+const PASSING: [&str; 8] =
+    ["window", "name", "email", "displayName", "principalName", "userPrincipalName", "mail", "graph_left_out"];
+
+fn differ(member: &str, a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        _ if PASSING.contains(&member) => false,
+        (Value::Null, _) | (_, Value::Null) => false,
+        (Value::Object(a), Value::Object(b)) => a.iter().any(|(key, a)| b.get(key).is_some_and(|b| differ(key, a, b))),
+        (Value::Array(a), Value::Array(b)) => a.len() != b.len() || a.iter().zip(b).any(|(a, b)| differ("", a, b)),
+        // Versions of Graph write words in another case, and times with more digits.
+        (Value::String(a), Value::String(b)) => {
+            let time = |text: &str| text.parse::<Instant>().ok();
+            fold(a) != fold(b) && (time(a).is_none() || time(a) != time(b))
+        }
+        (a, b) => a != b,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The table of activities: what the directory's audit log calls them, and what they are here.
+//!
+//! Names are those of "View reports and logs in entitlement management", of "Microsoft Entra audit log categories and activities" and
+//! of the workbooks "Access Package Activity" and "Application role assignment activity". Whatever is not here is a
+//! `directory.activity`, whole.
+
+use crate::domain::text::case_folding::fold;
+
+/// One activity.
+#[derive(Debug)]
+pub struct Activity {
+    /// As the log shows it.
+    pub name: &'static str,
+    /// The action that it is.
+    pub action: &'static str,
+    /// What its name says beyond the action.
+    pub says: Says,
+}
+
+/// What an activity's name says beyond the action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Nothing.
+    Nothing,
+    /// Only a part was done.
+    Partly,
+    /// Why access was removed.
+    Cause(&'static str),
+    /// Who it was removed by says why: the person, an administrator, or else its time.
+    CauseByInitiator,
+    /// What was changed.
+    Change(&'static str),
+}
+
+const fn activity(name: &'static str, action: &'static str) -> Activity {
+    Activity { name, action, says: Says::Nothing }
+}
+
+const fn role(name: &'static str, change: &'static str) -> Activity {
+    Activity { name, action: "application.role_assignment.changed", says: Says::Change(change) }
+}
+
+const fn removed(name: &'static str, says: Says) -> Activity {
+    Activity { name, action: "entitlement.removed", says }
+}
+
+/// Access ended because who had it wanted so.
+pub const CANCELED: &str = "canceled by the user";
+/// Access ended because an administrator took it away.
+pub const REMOVED: &str = "removed by an administrator";
+/// Access ended because its time was over.
+pub const EXPIRED: &str = "expired";
+/// Access ended because entitlement management found that it has to.
+pub const WITHDRAWN: &str = "removed by entitlement management";
+
+/// Every activity that is known.
+#[rustfmt::skip]
+pub const ACTIVITIES: &[Activity] = &[
+    activity("User requests access package assignment", "entitlement.requested"),
+    activity("User requests an access package assignment on behalf of service principal", "entitlement.requested"),
+    activity("User requests to extend access package assignment", "entitlement.requested"),
+    activity("Entitlement Management creates access package assignment request for user", "entitlement.requested"),
+    activity("Administrator directly assigns user to access package", "entitlement.directly_assigned"),
+    activity("Auto approve access package assignment request", "entitlement.auto_approved"),
+    activity("Create request approval", "entitlement.approval_created"),
+    activity("Add approver to request approval", "entitlement.approver_added"),
+    activity("Approve access package assignment request", "entitlement.approved"),
+    activity("Ready to fulfill access package assignment request", "entitlement.ready"),
+    activity("Fulfill access package assignment", "entitlement.fulfilled"),
+    activity("Fulfill access package assignment request", "entitlement.fulfilled"),
+    Activity { says: Says::Partly, ..activity("Partially fulfill access package assignment request", "entitlement.fulfilled") },
+    activity("Deny access package assignment request", "entitlement.denied"),
+    activity("Access package assignment request timed out (no approver action taken)", "entitlement.timed_out"),
+    activity("Access package assignment request timed out", "entitlement.timed_out"),
+    activity("Cancel access package assignment request", "entitlement.canceled"),
+    activity("Failed access package assignment request", "entitlement.failed"),
+    activity("Extend access package assignment", "entitlement.extended"),
+    activity("Schedule a future access package assignment", "entitlement.scheduled"),
+    removed("Remove access package assignment", Says::CauseByInitiator),
+    removed("User requests to remove access package assignment", Says::Cause(CANCELED)),
+    removed("Administrator directly removes user access package assignment", Says::Cause(REMOVED)),
+    removed("Entitlement Management removes access package assignment for user", Says::Cause(WITHDRAWN)),
+    removed("Entitlement Management removes access package assignment request for user", Says::Cause(WITHDRAWN)),
+    role("Add app role assignment to user", "added"),
+    role("Add app role assignment grant to user", "added"),
+    role("Add app role assignment to group", "added"),
+    role("Add app role assignment to service principal", "added"),
+    role("Remove app role assignment from user", "removed"),
+    role("Remove app role assignment from group", "removed"),
+    role("Remove app role assignment from service principal", "removed"),
+    role("Add a deletion-marked app role assignment grant to user as part of link removal", "removed"),
+    role("Add a deletion-marked app role assignment grant to group as part of link removal", "removed"),
+    role("Add a deletion-marked app role assignment grant to service principal as part of link removal", "removed"),
+];
+
+/// The activity of that name; case, spaces around it and a full stop make no other.
+pub fn find(name: &str) -> Option<&'static Activity> {
+    let folded = fold(name.trim().trim_end_matches('.'));
+    ACTIVITIES.iter().find(|activity| fold(activity.name) == folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::trail::actions;
+
+    #[test]
+    fn every_activity_is_named_once_and_is_an_action() {
+        for (place, Activity { name, action, .. }) in ACTIVITIES.iter().enumerate() {
+            assert!(actions::find(action).is_some(), "{action}");
+            assert!(ACTIVITIES[..place].iter().all(|other| fold(other.name) != fold(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_label_of_an_entitlement_is_an_activity_of_it() {
+        for action in actions::ACTIONS.iter().filter(|action| action.name.starts_with("entitlement.")) {
+            assert_eq!(find(action.label).map(|it| it.action), Some(action.name), "{}", action.label);
+        }
+        assert_eq!(
+            find(" ready to fulfill access package assignment request. ").map(|it| it.action),
+            Some("entitlement.ready")
+        );
+        assert!(find("Delete access package").is_none());
+    }
+}

@@ -1,0 +1,357 @@
+//! A request for an access package (`accessPackageAssignmentRequest`): that it was made, and how it ended.
+
+use serde_json::{Value, json};
+
+use crate::domain::{
+    json::strict_json::FieldError,
+    time::{duration::Length, timestamp::Instant},
+    trail::event_validation::Intake,
+};
+
+use crate::domain::entra::{
+    activities::{CANCELED, REMOVED, WITHDRAWN},
+    draft::{Draft, event_id, window},
+    graph::{Object, long_text, party},
+};
+
+/// Who asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Whoever has or gets access.
+    Themselves,
+    /// An administrator. The request does not say which.
+    Administrator,
+    /// Entitlement management.
+    System,
+}
+
+/// What was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Access,
+    Removal,
+}
+
+/// The types of requests; beta begins them with a capital letter.
+const TYPES: [(&str, By, Asked); 12] = [
+    ("userAdd", By::Themselves, Asked::Access),
+    ("userExtend", By::Themselves, Asked::Access),
+    ("userUpdate", By::Themselves, Asked::Access),
+    ("onBehalfAdd", By::Themselves, Asked::Access),
+    ("adminAdd", By::Administrator, Asked::Access),
+    ("adminExtend", By::Administrator, Asked::Access),
+    ("adminUpdate", By::Administrator, Asked::Access),
+    ("systemAdd", By::System, Asked::Access),
+    ("systemUpdate", By::System, Asked::Access),
+    ("userRemove", By::Themselves, Asked::Removal),
+    ("adminRemove", By::Administrator, Asked::Removal),
+    ("systemRemove", By::System, Asked::Removal),
+];
+
+impl By {
+    /// As the actor of an event.
+    fn actor(self, requestor: &Value) -> Value {
+        match self {
+            Self::Themselves => {
+                let mut actor = requestor.clone();
+                actor["type"] = "user".into();
+                actor
+            }
+            Self::Administrator => json!({"type": "user", "name": "an administrator"}),
+            Self::System => json!({"type": "system"}),
+        }
+    }
+
+    /// Why access ends that is removed so.
+    fn cause(self) -> &'static str {
+        match self {
+            Self::Themselves => CANCELED,
+            Self::Administrator => REMOVED,
+            Self::System => WITHDRAWN,
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Delivered,
+    PartlyDelivered,
+    Denied,
+    TimedOut,
+    Canceled,
+    Failed,
+}
+
+/// When a request ended.
+const COMPLETED: [&str; 2] = ["completedDateTime", "completedDate"];
+
+/// A request, apart from how it ended.
+struct Request<'v> {
+    object: &'v Object<'v>,
+    id: &'v str,
+    kind: &'v str,
+    by: By,
+    asked: Asked,
+    assignment: Option<Object<'v>>,
+    package: Value,
+    requestor: Value,
+    schedule: Schedule,
+}
+
+pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
+    // Asked only to see whether it could be asked: nothing comes of it.
+    if object.flag(&["isValidationOnly"])? == Some(true) {
+        return Ok(Vec::new());
+    }
+    let request = Request::read(object)?;
+    let made = match request.asked {
+        Asked::Access => Some(request.made(intake)?),
+        // That it was to be removed is told when it was.
+        Asked::Removal => None,
+    };
+    let ended = end(object)?.map(|end| request.ended(end, intake)).transpose()?.flatten();
+    Ok(made.into_iter().chain(ended).collect())
+}
+
+impl<'v> Request<'v> {
+    fn read(object: &'v Object<'v>) -> Result<Self, FieldError> {
+        let kind = object.required_text(&["requestType"])?;
+        let known = TYPES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(kind));
+        let (_, by, asked) = *known.ok_or_else(|| {
+            let known: Vec<_> = TYPES.iter().map(|(name, ..)| *name).collect();
+            object.wrong("requestType", format!("{kind:?} must be one of {}", known.join(", ")))
+        })?;
+        let assignment = object.object(&["assignment", "accessPackageAssignment"])?;
+        Ok(Self {
+            object,
+            id: object.required_text(&["id"])?,
+            kind,
+            by,
+            asked,
+            package: package(object, assignment.as_ref())?,
+            requestor: requestor(object, assignment.as_ref())?,
+            schedule: Schedule::read(object)?,
+            assignment,
+        })
+    }
+
+    fn draft(&self, step: &str, action: &str, at: &[&str], intake: &Intake<'_>) -> Result<Draft, FieldError> {
+        let event = event_id(intake.tenant, "request", &[self.id, step]);
+        let mut draft = Draft::new(event, action, self.object, at)?;
+        draft.set_from("target", Some(self.package.clone()), self.object.place("accessPackage"));
+        draft.set("request_id", Some(self.id.into()));
+        draft.detail("request_type", Some(self.kind.into()));
+        Ok(draft)
+    }
+
+    /// That it was made. Nothing of this changes while the request goes its way.
+    fn made(&self, intake: &Intake<'_>) -> Result<Draft, FieldError> {
+        let Self { object, by, requestor, schedule, .. } = self;
+        let action = match by {
+            By::Administrator => "entitlement.directly_assigned",
+            By::Themselves | By::System => "entitlement.requested",
+        };
+        let mut made = self.draft("requested", action, &["createdDateTime"], intake)?;
+        made.set_from("actor", Some(by.actor(requestor)), object.place("requestor"));
+        let subject = (*by != By::Themselves).then(|| requestor.clone());
+        made.set_from("subject", subject, object.place("requestor"));
+        let justification = object.text(&["justification"])?.map(long_text);
+        made.set_from("justification", justification.map(Value::from), object.place("justification"));
+        made.detail("schedule", schedule.told(None));
+        made.keep(kept(object, &["id", "createdDateTime", "requestType", "justification", "answers", "schedule"])?);
+        Ok(made)
+    }
+
+    /// How it ended; none where that tells nothing of access.
+    fn ended(&self, end: End, intake: &Intake<'_>) -> Result<Option<Draft>, FieldError> {
+        let Self { object, by, asked, requestor, schedule, .. } = self;
+        let completed = object.text(&COMPLETED)?.and_then(|text| text.parse::<Instant>().ok());
+        // It may be tried again, and fail again.
+        let failed = completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
+        let (step, action) = match (asked, end) {
+            (Asked::Removal, End::Delivered) => ("removed", "entitlement.removed"),
+            (Asked::Removal, End::PartlyDelivered | End::Denied | End::TimedOut | End::Canceled | End::Failed) => {
+                return Ok(None);
+            }
+            (Asked::Access, End::Delivered) => ("fulfilled", "entitlement.fulfilled"),
+            // The rest may follow.
+            (Asked::Access, End::PartlyDelivered) => ("partly_fulfilled", "entitlement.fulfilled"),
+            (Asked::Access, End::Denied) => ("denied", "entitlement.denied"),
+            (Asked::Access, End::TimedOut) => ("timed_out", "entitlement.timed_out"),
+            (Asked::Access, End::Canceled) => ("canceled", "entitlement.canceled"),
+            (Asked::Access, End::Failed) => (failed.as_str(), "entitlement.failed"),
+        };
+        let mut ended = self.draft(step, action, &COMPLETED, intake)?;
+        // Whoever decided about access is told by the approval.
+        let actor = if *asked == Asked::Removal { *by } else { By::System }.actor(requestor);
+        ended.set_from("actor", Some(actor), object.place("requestor"));
+        ended.set_from("subject", Some(requestor.clone()), object.place("requestor"));
+        if *asked == Asked::Removal {
+            ended.set("reason", Some(by.cause().into()));
+        }
+        if end == End::Failed {
+            let status = object.text(&["status", "requestStatus"])?.unwrap_or("delivery failed");
+            ended.set_from("reason", Some(long_text(status).into()), object.place("status"));
+            ended.set("outcome", Some("failure".into()));
+        }
+        if end == End::PartlyDelivered {
+            ended.detail("partial", Some(true.into()));
+        }
+        if action == "entitlement.fulfilled" {
+            let ends_at = schedule.ends_at(completed);
+            ended.set_from("window", window(completed, ends_at, intake.now), object.place("schedule"));
+            ended.detail("schedule", schedule.told(ends_at));
+        }
+        if let Some(assignment) = &self.assignment {
+            ended.detail("assignment_id", assignment.id(&["id"])?.map(Value::from));
+            ended.detail("policy", policy_of(assignment)?);
+        }
+        let members = ["id", "requestType", "state", "requestState", "schedule", "completedDateTime", "completedDate"];
+        ended.keep(kept(object, &members)?);
+        Ok(Some(ended))
+    }
+}
+
+/// How it ended, as its state and status say; none while it goes on.
+fn end(object: &Object<'_>) -> Result<Option<End>, FieldError> {
+    let state = object.required_text(&["state", "requestState"])?.to_ascii_lowercase();
+    let status = object.text(&["status", "requestStatus"])?.unwrap_or_default().to_ascii_lowercase();
+    let is_timeout = ["timedout", "timeout", "expired"].iter().any(|word| {
+        let squeezed = |text: &str| text.replace([' ', '_', '-'], "").contains(word);
+        squeezed(&state) || squeezed(&status)
+    });
+    Ok(match state.as_str() {
+        "delivered" | "fulfilled" => Some(End::Delivered),
+        "partiallydelivered" => Some(End::PartlyDelivered),
+        "deliveryfailed" => Some(End::Failed),
+        "canceled" | "cancelled" => Some(End::Canceled),
+        "denied" | "expired" | "timedout" if is_timeout => Some(End::TimedOut),
+        "denied" => Some(End::Denied),
+        _ => None,
+    })
+}
+
+/// The package, from the request or its assignment.
+fn package(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value, FieldError> {
+    for holder in [Some(object), assignment].into_iter().flatten() {
+        if let Some(package) = package_of(holder)? {
+            return Ok(package);
+        }
+    }
+    Err(object.wrong("accessPackage", "is required: export with $expand=accessPackage,requestor,assignment"))
+}
+
+/// The package of an object that belongs to one.
+pub fn package_of(object: &Object<'_>) -> Result<Option<Value>, FieldError> {
+    let package = object.object(&["accessPackage"])?;
+    let (mut id, mut name) = (None, None);
+    if let Some(package) = &package {
+        (id, name) = (package.id(&["id"])?, package.text(&["displayName"])?);
+    }
+    let id = match id {
+        Some(id) => Some(id),
+        None => object.id(&["accessPackageId"])?,
+    };
+    Ok(party(Some("package"), id, name, None))
+}
+
+/// Who has or gets access.
+fn requestor(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value, FieldError> {
+    if let Some(requestor) = object.object(&["requestor"])?.map(|it| it.party()).transpose()?.flatten() {
+        return Ok(requestor);
+    }
+    if let Some(target) = assignment.map(target_of).transpose()?.flatten() {
+        return Ok(target);
+    }
+    Err(object.wrong("requestor", "is required: export with $expand=accessPackage,requestor,assignment"))
+}
+
+/// Who an assignment is for.
+pub fn target_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
+    if let Some(target) = assignment.object(&["target"])?.map(|it| it.party()).transpose()?.flatten() {
+        return Ok(Some(target));
+    }
+    Ok(party(None, assignment.id(&["targetId"])?, None, None))
+}
+
+/// The policy of an assignment.
+pub fn policy_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
+    let policy = assignment.object(&["assignmentPolicy", "accessPackageAssignmentPolicy"])?;
+    let (mut id, mut name) = (None, None);
+    if let Some(policy) = &policy {
+        (id, name) = (policy.id(&["id"])?, policy.text(&["displayName"])?);
+    }
+    let id = match id {
+        Some(id) => Some(id),
+        None => assignment.id(&["assignmentPolicyId"])?,
+    };
+    Ok(party(None, id, name, None))
+}
+
+/// These members with who asked and for what, as far as they do not change.
+fn kept(object: &Object<'_>, members: &[&str]) -> Result<serde_json::Map<String, Value>, FieldError> {
+    let mut kept = object.only(members);
+    let inner = [
+        (
+            object.object(&["requestor"])?,
+            "requestor",
+            ["id", "objectId", "displayName", "email", "principalName"].as_slice(),
+        ),
+        (object.object(&["accessPackage"])?, "accessPackage", &["id", "displayName"]),
+    ];
+    for (object, name, members) in inner {
+        kept.extend(object.map(|object| (name.to_owned(), Value::Object(object.only(members)))));
+    }
+    Ok(kept)
+}
+
+/// When access is to be in place.
+pub struct Schedule {
+    /// From when on.
+    pub starts_at: Option<Instant>,
+    ends_at: Option<Instant>,
+    lasts: Option<Length>,
+}
+
+impl Schedule {
+    pub fn read(object: &Object<'_>) -> Result<Self, FieldError> {
+        let mut read = Self { starts_at: None, ends_at: None, lasts: None };
+        let Some(schedule) = object.object(&["schedule"])? else { return Ok(read) };
+        let time = |object: &Object<'_>, names: &[&str]| {
+            let Some(text) = object.text(names)? else { return Ok(None) };
+            let wrong = |error: crate::domain::time::timestamp::NoInstant| {
+                object.wrong(names.first().unwrap_or(&""), error.to_string())
+            };
+            text.parse::<Instant>().map(Some).map_err(wrong)
+        };
+        read.starts_at = time(&schedule, &["startDateTime"])?;
+        if let Some(expiration) = schedule.object(&["expiration"])? {
+            read.ends_at = time(&expiration, &["endDateTime"])?;
+            // A length that cannot be counted, as one of months, says no end.
+            read.lasts = expiration.text(&["duration"])?.and_then(|text| text.parse().ok());
+        }
+        Ok(read)
+    }
+
+    /// Until when, where that is said; a length counts from the start, or from when access was given.
+    pub fn ends_at(&self, given_at: Option<Instant>) -> Option<Instant> {
+        let from = self.starts_at.or(given_at);
+        self.ends_at.or_else(|| Some(from?.plus(self.lasts.as_ref()?.duration())))
+    }
+
+    /// As details tell it.
+    pub fn told(&self, ends_at: Option<Instant>) -> Option<Value> {
+        let ends_at = ends_at.or(self.ends_at);
+        let lasts = self.lasts.as_ref().map(ToString::to_string);
+        let told: serde_json::Map<_, _> = [
+            ("starts_at", self.starts_at.map(|at| json!(at))),
+            ("ends_at", ends_at.map(|at| json!(at))),
+            ("duration", lasts.map(Value::from)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect();
+        (!told.is_empty()).then_some(Value::Object(told))
+    }
+}

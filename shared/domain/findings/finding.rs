@@ -1,0 +1,377 @@
+//! Finding: a checkpoint that failed, as its events tell it: raised, withdrawn when it is explained, and what people made of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::{
+    json::{
+        object_reader::{self, NAME_BYTES, TEXT_BYTES},
+        strict_json::FieldError,
+    },
+    time::timestamp::Instant,
+    trail::event::{Actor, Event, EventId, Party, Recorded},
+};
+
+/// Most of its own events that a finding names: so many of the first …
+const FIRST_EVENTS: usize = 200;
+/// … and of the last.
+const LAST_EVENTS: usize = 100;
+
+/// Where a finding stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Somebody must look at it.
+    Open,
+    /// What was missing came late.
+    Withdrawn,
+    /// Somebody looked at it and said what is to be thought of it.
+    Dispositioned,
+}
+
+impl State {
+    /// All of them, as written.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("open", Self::Open), ("withdrawn", Self::Withdrawn), ("dispositioned", Self::Dispositioned)];
+
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, state)| *state == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// What somebody made of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is being looked into; the finding stays open, and has an owner.
+    Investigating,
+    /// It was wrong, and is put right.
+    Resolved,
+    /// It is as it is, and somebody answers for it.
+    Accepted,
+    /// It was no fault.
+    FalsePositive,
+}
+
+impl Verdict {
+    /// All of them, as written.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("investigating", Self::Investigating),
+        ("resolved", Self::Resolved),
+        ("accepted", Self::Accepted),
+        ("false_positive", Self::FalsePositive),
+    ];
+}
+
+/// What somebody said of a finding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disposition {
+    /// What they made of it.
+    pub disposition: Verdict,
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: Instant,
+    /// Why.
+    pub reason: String,
+    /// Who has it from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The event that says so.
+    pub event: EventId,
+}
+
+/// A finding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Its id.
+    pub id: String,
+    /// The rule.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: String,
+    /// Where it stands.
+    pub state: State,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was raised first.
+    pub raised_at: Instant,
+    /// When its evidence changed last, where it did since it was raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Instant>,
+    /// When it was withdrawn, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_at: Option<Instant>,
+    /// Who owns what it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<String>,
+    /// Who has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The events that show it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EventId>,
+    /// The access it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<String>,
+    /// Its session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Its request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Its window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// Its application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The person it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Party>,
+    /// The account it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Party>,
+    /// What people said of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dispositions: Vec<Disposition>,
+    /// The last round in which it was raised.
+    pub raised: u32,
+    /// The last round in which it was withdrawn.
+    pub withdrawn: u32,
+    /// How often its evidence has changed since it was raised last.
+    #[serde(default)]
+    pub updates: u32,
+    /// Its own events.
+    pub events: Vec<EventId>,
+}
+
+/// The id of the finding that an event is about.
+pub fn id_of(event: &Event) -> Option<&str> {
+    let is_finding = event.action.starts_with("finding.") && event.id.is_services();
+    event.target.as_ref().filter(|_| is_finding)?.id.as_deref()
+}
+
+/// How often the finding had been updated in its round when an event said what the evidence is. None for an event that says nothing of it.
+pub fn update_of(event: &Event) -> Option<u32> {
+    match event.action.as_str() {
+        "finding.raised" => Some(0),
+        "finding.updated" => Some(number(event, "update").unwrap_or(1)),
+        _ => None,
+    }
+}
+
+/// The evidence that an event about a finding names.
+pub fn evidence_of(event: &Event) -> Vec<EventId> {
+    let named = event.details.as_ref().and_then(|details| details.get("evidence")).and_then(Value::as_array);
+    named.into_iter().flatten().filter_map(|id| EventId::new(id.as_str()?)).collect()
+}
+
+fn number(event: &Event, name: &str) -> Option<u32> {
+    let number = event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_u64);
+    number.and_then(|number| u32::try_from(number).ok())
+}
+
+/// The round an event is about; the function that ends windows knows but one.
+pub fn round_of(event: &Event) -> u32 {
+    number(event, "round").unwrap_or(1)
+}
+
+impl Finding {
+    /// The finding as its events tell it, in any order. None where it was never raised.
+    pub fn of(id: &str, mut events: Vec<Recorded>) -> Option<Self> {
+        events.retain(|recorded| id_of(&recorded.event) == Some(id));
+        events.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
+        events.dedup_by(|a, b| a.event.id == b.event.id);
+        let raised = || events.iter().map(|it| &it.event).filter(|event| event.action == "finding.raised");
+        raised().next()?;
+        // What is said last in the last round counts.
+        let version = |event: &Event| Some((round_of(event), update_of(event)?));
+        let versions = || events.iter().filter_map(|it| Some((version(&it.event)?, &it.event)));
+        let (current, last) = versions().max_by_key(|(version, event)| (*version, event.occurred_at))?;
+        let detail = |name: &str| last.details.as_ref().and_then(|details| details.get(name));
+        let text = |name: &str| detail(name).and_then(Value::as_str).map(str::to_owned);
+        let list = |name: &str| detail(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        let withdrawn = events.iter().map(|it| &it.event).filter(|event| event.action == "finding.withdrawn");
+        let withdrawn = withdrawn.map(|event| (round_of(event), event.occurred_at)).max();
+        let rounds = (round_of(last), withdrawn.map_or(0, |(round, _)| round));
+        let dispositions: Vec<((u32, u32), Disposition)> =
+            events.iter().filter_map(|it| disposition(&it.event)).collect();
+        let is_open = rounds.0 > rounds.1;
+        let evidence = evidence_of(last);
+        // A disposition holds for the evidence it was given for, and for less.
+        let covers = |given: (u32, u32)| {
+            let known = versions().find(|(version, _)| *version == given).map(|(_, event)| evidence_of(event));
+            given >= current || known.is_some_and(|known| evidence.iter().all(|id| known.contains(id)))
+        };
+        let settled = dispositions.last().filter(|((round, update), last)| {
+            *round >= rounds.0 && covers((*round, *update)) && last.disposition != Verdict::Investigating
+        });
+        let state = match (is_open, settled) {
+            (false, _) => State::Withdrawn,
+            (true, Some(_)) => State::Dispositioned,
+            (true, None) => State::Open,
+        };
+        let owner = dispositions.iter().rev().find_map(|(_, disposition)| disposition.owner.clone());
+        let owners: Vec<String> = list("owners").iter().filter_map(|owner| owner.as_str().map(str::to_owned)).collect();
+        Some(Self {
+            id: id.to_owned(),
+            rule: text("rule").unwrap_or_else(|| id.split(':').next().unwrap_or_default().to_owned()),
+            severity: text("severity").unwrap_or_else(|| "medium".to_owned()),
+            state,
+            reason: last.reason.clone(),
+            raised_at: raised().map(|event| event.occurred_at).min().unwrap_or(last.occurred_at),
+            updated_at: Some(last.occurred_at).filter(|_| current.1 > 0),
+            withdrawn_at: withdrawn.filter(|_| !is_open).map(|(_, at)| at),
+            owner: owner.or_else(|| owners.first().cloned()),
+            owners,
+            evidence,
+            access: text("access"),
+            session: last.session.as_ref().map(|session| session.id.clone()),
+            request_id: last.request_id.clone(),
+            window: text("window"),
+            application: text("application"),
+            subject: last.subject.clone(),
+            account: last.account.clone(),
+            dispositions: dispositions.into_iter().map(|(_, disposition)| disposition).collect(),
+            raised: rounds.0,
+            withdrawn: rounds.1,
+            updates: current.1,
+            events: kept(&events),
+        })
+    }
+}
+
+/// The events that a finding is known by: of very many the first and the last.
+fn kept(events: &[Recorded]) -> Vec<EventId> {
+    let left_out = match events.len() > FIRST_EVENTS + LAST_EVENTS {
+        true => FIRST_EVENTS..events.len() - LAST_EVENTS,
+        false => 0..0,
+    };
+    let kept = events.iter().enumerate().filter(|(place, _)| !left_out.contains(place));
+    kept.map(|(_, recorded)| recorded.event.id.clone()).collect()
+}
+
+/// What somebody said of a finding, with the round and the update that they had before them.
+fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
+    if event.action != "finding.dispositioned" {
+        return None;
+    }
+    let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+    let said = detail("disposition")?;
+    let disposition = Disposition {
+        disposition: Verdict::ALL.iter().find(|(word, _)| *word == said)?.1,
+        by: event.actor.clone(),
+        at: event.occurred_at,
+        reason: event.reason.clone().unwrap_or_default(),
+        owner: detail("owner").map(str::to_owned),
+        event: event.id.clone(),
+    };
+    Some(((round_of(event), number(event, "update").unwrap_or(0)), disposition))
+}
+
+/// What a caller says of a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// What they make of it.
+    pub disposition: Verdict,
+    /// Why.
+    pub reason: String,
+    /// Who has it from now on.
+    pub owner: Option<String>,
+    /// The update that they had before them, where they say it.
+    pub updates: Option<u32>,
+}
+
+impl Said {
+    /// Reads `{disposition, reason, owner?, updates?}`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
+        object_reader::read_object(json, "", |mut fields| {
+            let disposition = fields.required_word("disposition", &Verdict::ALL);
+            let reason = fields.required_text("reason", TEXT_BYTES);
+            let owner = fields.text("owner", NAME_BYTES);
+            let updates = fields.whole("updates", 0..=u32::MAX);
+            fields.refuse_others();
+            Some(Self { disposition: disposition?, reason: reason?, owner, updates })
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::trail::{arbitrary::recorded, event::Tenant};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const ID: &str = "use.other_target:1";
+
+    fn event(action: &str, minute: i64, details: Value) -> Recorded {
+        let tenant = Tenant::new("acme").unwrap();
+        let at = Instant::from_millis(1_795_307_160_000 + minute * 60_000);
+        let id = EventId::of_service(&tenant, action, &[&details.to_string()]);
+        let mut event = Event::of_service(id, &tenant, action, at, Actor::system());
+        event.target = Some(Party { kind: Some("finding".into()), id: Some(ID.to_owned()), ..Party::default() });
+        event.details = details.as_object().cloned();
+        event.reason = Some("as told".to_owned());
+        recorded(event, at)
+    }
+
+    fn raised(round: u32, evidence: &[&str]) -> Recorded {
+        event("finding.raised", i64::from(round) * 100, json!({"round": round, "evidence": evidence}))
+    }
+
+    fn updated(round: u32, update: u32, evidence: &[&str]) -> Recorded {
+        let minute = i64::from(round) * 100 + i64::from(update) * 10;
+        event("finding.updated", minute, json!({"round": round, "update": update, "evidence": evidence}))
+    }
+
+    fn accepted(round: u32, update: u32) -> Recorded {
+        let minute = i64::from(round) * 100 + i64::from(update) * 10 + 1;
+        event("finding.dispositioned", minute, json!({"round": round, "update": update, "disposition": "accepted"}))
+    }
+
+    #[test]
+    fn a_disposition_holds_for_its_evidence_and_for_less() {
+        let state = |events: Vec<Recorded>| Finding::of(ID, events).unwrap().state;
+        let begun = || vec![raised(1, &["a"]), accepted(1, 0)];
+        let with = |more: Vec<Recorded>| [begun(), more].concat();
+        assert_eq!(state(begun()), State::Dispositioned);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"])])), State::Open);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"]), accepted(1, 1)])), State::Dispositioned);
+        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"]), updated(1, 2, &["a"])])), State::Dispositioned);
+        // It says nothing of what is raised anew.
+        let withdrawn = event("finding.withdrawn", 190, json!({"round": 1}));
+        assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
+        assert_eq!(state(with(vec![withdrawn, raised(2, &["a"])])), State::Open);
+    }
+
+    #[test]
+    fn of_very_many_events_the_first_and_the_last_are_named() {
+        let events: Vec<Recorded> =
+            std::iter::once(raised(1, &["a"])).chain((1..500).map(|n| updated(1, n, &["a"]))).collect();
+        let finding = Finding::of(ID, events.clone()).unwrap();
+        assert_eq!((finding.events.len(), finding.updates), (300, 499));
+        assert_eq!([&finding.events[0], &finding.events[299]], [&events[0].event.id, &events[499].event.id]);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_order_nor_repetition_makes_a_difference(order in Just((0..12usize).collect::<Vec<_>>()).prop_shuffle()) {
+            let all = vec![
+                raised(1, &["a"]), accepted(1, 0), updated(1, 1, &["a", "b"]),
+                event("finding.withdrawn", 190, json!({"round": 1})), raised(2, &["b"]), updated(2, 1, &["b", "c"]),
+            ];
+            let shuffled = order.iter().map(|place| all[place % 6].clone()).collect();
+            let finding = Finding::of(ID, shuffled).unwrap();
+            prop_assert_eq!(finding.evidence.iter().map(EventId::as_str).collect::<Vec<_>>(), ["b", "c"]);
+            prop_assert_eq!((finding.updates, Finding::of(ID, all)), (1, Some(finding)));
+        }
+    }
+}

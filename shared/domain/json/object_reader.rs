@@ -1,0 +1,325 @@
+//! Fields: reads one JSON object member by member and collects everything that is wrong with it, each with its JSON Pointer.
+//!
+//! Whoever reads an object takes each member it knows and lastly refuses the others, so that a misspelt name is an error and
+//! never a default.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use crate::domain::{
+    json::strict_json::{self, FieldError, pointer_to},
+    time::timestamp::Instant,
+    trail::actions,
+};
+
+/// Longest name, id or e-mail address, in bytes.
+pub const NAME_BYTES: usize = 256;
+/// Longest text, in bytes.
+pub const TEXT_BYTES: usize = 2048;
+
+/// Most errors that are named of one object.
+const MAX_ERRORS: usize = 40;
+
+/// Reads the object `json` with `read`. `otherwise` is said to a sender whose member has no field and is like none.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_object<T>(
+    json: &str,
+    otherwise: &'static str,
+    read: impl FnOnce(Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<FieldError>> {
+    let (value, errors) = strict_json::read(json);
+    match value {
+        Some(Value::Object(members)) => read_with(members, errors, otherwise, read),
+        Some(_) => Err(vec![FieldError::new("", "must be a JSON object")]),
+        None => Err(bounded(errors)),
+    }
+}
+
+/// The same of members that were read from it.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn read_members<T>(
+    members: Map<String, Value>,
+    otherwise: &'static str,
+    read: impl FnOnce(Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<FieldError>> {
+    read_with(members, Vec::new(), otherwise, read)
+}
+
+fn read_with<T>(
+    members: Map<String, Value>,
+    mut errors: Vec<FieldError>,
+    otherwise: &'static str,
+    read: impl FnOnce(Fields<'_>) -> Option<T>,
+) -> Result<T, Vec<FieldError>> {
+    let read = read(Fields { members, pointer: String::new(), known: Vec::new(), otherwise, errors: &mut errors });
+    match read {
+        Some(read) if errors.is_empty() => Ok(read),
+        _ => Err(bounded(errors)),
+    }
+}
+
+/// No more than anybody reads.
+fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    if errors.len() > MAX_ERRORS {
+        let more = errors.len() - MAX_ERRORS;
+        errors.truncate(MAX_ERRORS);
+        errors.push(FieldError::new("", format!("and {more} more errors; mend these first")));
+    }
+    errors
+}
+
+/// The members of one JSON object that are still to be read, with its place and the errors found so far.
+pub struct Fields<'e> {
+    members: Map<String, Value>,
+    pointer: String,
+    known: Vec<&'static str>,
+    /// What is said to a sender whose member has no field and is like none.
+    otherwise: &'static str,
+    errors: &'e mut Vec<FieldError>,
+}
+
+impl<'e> Fields<'e> {
+    /// The members of the object that stands in member `key`.
+    pub fn inner(&mut self, key: &str, members: Map<String, Value>) -> Fields<'_> {
+        Fields {
+            members,
+            pointer: pointer_to(&self.pointer, key),
+            known: Vec::new(),
+            otherwise: self.otherwise,
+            errors: self.errors,
+        }
+    }
+
+    /// An error at a member, named by its key or by a path below this object.
+    pub fn fault(&mut self, path: &str, detail: impl ToString) {
+        self.errors.push(FieldError::new(format!("{}/{path}", self.pointer), detail.to_string()));
+    }
+
+    /// An error at the object itself.
+    pub fn fault_here(&mut self, detail: &str) {
+        self.errors.push(FieldError::new(self.pointer.clone(), detail));
+    }
+
+    /// Whether a place, or one inside or around it, is known to be wrong: then it is not said again in other words.
+    pub fn has_fault_at(&self, pointer: &str) -> bool {
+        let within = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
+        self.errors.iter().any(|error| {
+            !error.pointer.is_empty() && (within(&error.pointer, pointer) || within(pointer, &error.pointer))
+        })
+    }
+
+    /// Whether nothing in or around this object is known to be wrong.
+    pub fn is_sound(&self) -> bool {
+        !self.has_fault_at(&self.pointer)
+    }
+
+    /// Whether the member was sent.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.contains_key(key)
+    }
+
+    /// The member as it was sent.
+    pub fn take(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.members.remove(key)
+    }
+
+    /// What `read` makes of a member that has to be there.
+    pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if !self.members.contains_key(key) {
+            self.known.push(key);
+            self.fault(key, "is required");
+            return None;
+        }
+        read(self)
+    }
+
+    /// A text of at most `longest` bytes that shows something.
+    pub fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
+        match self.take(key)? {
+            Value::String(text) => self.checked_text(key, text, longest),
+            Value::Null => {
+                self.fault(key, "is null; leave it out when there is none");
+                None
+            }
+            _ => {
+                self.fault(key, "must be a string");
+                None
+            }
+        }
+    }
+
+    /// The text, where it is one that may be given at `path`.
+    pub fn checked_text(&mut self, path: &str, text: String, longest: usize) -> Option<String> {
+        match text.len() {
+            0 => self.fault(path, "is empty; leave it out when there is none"),
+            _ if text.chars().all(is_invisible) => {
+                self.fault(path, "shows nothing: it is made of spaces; leave it out when there is none")
+            }
+            bytes if bytes > longest => {
+                self.fault(path, format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most"))
+            }
+            _ => return Some(text),
+        }
+        None
+    }
+
+    /// A text that has to be there.
+    pub fn required_text(&mut self, key: &'static str, longest: usize) -> Option<String> {
+        self.required(key, |fields| fields.text(key, longest))
+    }
+
+    /// A list of 1 to `most` texts; empty where there is none.
+    pub fn texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
+        self.texts_within(key, 1..=most)
+    }
+
+    /// A list of at most `most` texts, where an empty one says the same as none.
+    pub fn any_texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
+        self.texts_within(key, 0..=most)
+    }
+
+    fn texts_within(&mut self, key: &'static str, range: RangeInclusive<usize>) -> Vec<String> {
+        let list = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(_) => {
+                self.fault(key, "must be a list of strings");
+                return Vec::new();
+            }
+        };
+        if !range.contains(&list.len()) {
+            self.fault(key, format!("has {} entries; {} to {} may be given", list.len(), range.start(), range.end()));
+            return Vec::new();
+        }
+        let mut texts = Vec::with_capacity(list.len());
+        for (index, value) in list.into_iter().enumerate() {
+            let path = format!("{key}/{index}");
+            match value {
+                Value::String(text) => texts.extend(self.checked_text(&path, text, NAME_BYTES)),
+                _ => self.fault(&path, "must be a string"),
+            }
+        }
+        texts
+    }
+
+    /// A list of at most `most` objects, each read by `read`; empty where there is none. One that is wrong is left out.
+    pub fn objects<T>(&mut self, key: &'static str, most: usize, read: impl Fn(Fields<'_>) -> Option<T>) -> Vec<T> {
+        let list = match self.take(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(_) => {
+                self.fault(key, "must be a list of JSON objects");
+                return Vec::new();
+            }
+        };
+        if list.len() > most {
+            self.fault(key, format!("has {} entries; {most} are the most", list.len()));
+            return Vec::new();
+        }
+        let mut objects = Vec::with_capacity(list.len());
+        for (index, value) in list.into_iter().enumerate() {
+            match value {
+                Value::Object(members) => {
+                    let pointer = format!("{}/{index}", pointer_to(&self.pointer, key));
+                    let (otherwise, errors) = (self.otherwise, &mut *self.errors);
+                    objects.extend(read(Fields { members, pointer, known: Vec::new(), otherwise, errors }));
+                }
+                _ => self.fault(&format!("{key}/{index}"), "must be a JSON object"),
+            }
+        }
+        objects
+    }
+
+    /// One of `words`.
+    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        let word = self.text(key, NAME_BYTES)?;
+        let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(known, _)| format!("{known:?}")).collect();
+            self.fault(key, format!("{word:?} must be one of {}", known.join(", ")));
+        }
+        found
+    }
+
+    /// One of `words`, which has to be there.
+    pub fn required_word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+        self.required(key, |fields| fields.word(key, words))
+    }
+
+    /// A time.
+    pub fn instant(&mut self, key: &'static str) -> Option<Instant> {
+        let text = self.text(key, NAME_BYTES)?;
+        text.parse().map_err(|error: crate::domain::time::timestamp::NoInstant| self.fault(key, error)).ok()
+    }
+
+    /// A whole number within `range`.
+    pub fn whole(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.take(key)?;
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|it| range.contains(it));
+        if number.is_none() {
+            self.fault(key, format!("must be a whole number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let flag = self.take(key)?.as_bool();
+        if flag.is_none() {
+            self.fault(key, "must be true or false");
+        }
+        flag
+    }
+
+    /// An object.
+    pub fn object(&mut self, key: &'static str) -> Option<Fields<'_>> {
+        match self.take(key)? {
+            Value::Object(members) => Some(self.inner(key, members)),
+            _ => {
+                self.fault(key, "must be a JSON object; leave it out when there is none");
+                None
+            }
+        }
+    }
+
+    /// An object that has to be there.
+    pub fn required_object(&mut self, key: &'static str) -> Option<Fields<'_>> {
+        if !self.members.contains_key(key) {
+            self.fault(key, "is required");
+        }
+        self.object(key)
+    }
+
+    /// The members `id`, `name` and `email`.
+    pub fn identity(&mut self) -> (Option<String>, Option<String>, Option<String>) {
+        (self.text("id", NAME_BYTES), self.text("name", NAME_BYTES), self.text("email", NAME_BYTES))
+    }
+
+    /// Names every member that nobody asked for.
+    pub fn refuse_others(&mut self) {
+        let known = std::mem::take(&mut self.known);
+        for key in std::mem::take(&mut self.members).into_iter().map(|(key, _)| key) {
+            // What nobody will read is not thought about.
+            if self.errors.len() > MAX_ERRORS {
+                self.errors.push(FieldError::new("", ""));
+                continue;
+            }
+            let key: String = key.chars().take(100).collect();
+            let hint = actions::nearest_of(&key, known.iter().copied())
+                .map_or_else(|| self.otherwise.to_owned(), |near| format!("; did you mean {near:?}?"));
+            let pointer = pointer_to(&self.pointer, &key);
+            self.errors.push(FieldError::new(pointer, format!("is no known field{hint}")));
+        }
+    }
+}
+
+fn is_invisible(char: char) -> bool {
+    char.is_whitespace()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

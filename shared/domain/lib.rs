@@ -1,0 +1,82 @@
+//! The domain of the audit trail: what an event, a window, an access record, a finding and a report are. No I/O, no clock: `now` and the
+//! tenant are parameters.
+/// Case folding.
+pub mod text {
+    pub mod case_folding;
+}
+/// Timestamps, durations, time zones and schedules.
+pub mod time {
+    pub mod duration;
+    pub mod schedule;
+    pub mod time_zone;
+    pub mod timestamp;
+}
+/// Strict JSON, and the reader that collects every error of a document.
+pub mod json {
+    pub mod object_reader;
+    pub mod strict_json;
+}
+/// Events: the actions, validation, filters and other formats.
+pub mod trail {
+    pub mod actions;
+    #[cfg(test)]
+    pub mod arbitrary;
+    pub mod event;
+    pub mod event_validation;
+    pub mod filter;
+    pub mod ocsf;
+}
+/// Events as rows of a table.
+pub mod tables {
+    pub mod csv_writer;
+    pub mod event_columns;
+}
+/// People and callers.
+pub mod identity {
+    pub mod person;
+}
+/// Access records and sessions.
+pub mod access {
+    pub mod access_record;
+    pub mod session;
+}
+/// What a tenant configures.
+pub mod configuration {
+    pub mod access_package;
+    pub mod application;
+    pub mod organisation;
+    pub mod settings;
+}
+/// The rules that raise findings.
+pub mod findings {
+    pub mod checkpoints;
+    pub mod finding;
+}
+/// Reports and their daily statistics.
+pub mod reports {
+    pub mod daily_statistics;
+    pub mod report;
+}
+/// How long an account may stay enabled.
+pub mod windows {
+    pub mod window;
+    pub mod window_commands;
+}
+/// Export jobs and saved searches.
+pub mod exports {
+    pub mod export_job;
+    pub mod saved_search;
+}
+/// Streams that send the trail to other systems.
+pub mod streams {
+    pub mod stream;
+}
+/// Access reviews.
+pub mod reviews {
+    pub mod review;
+}
+/// Alerts about findings.
+pub mod alerts {
+    pub mod alert;
+}
+pub mod entra;

@@ -1,0 +1,237 @@
+//! Figures: what the accesses that were asked for on one day come to. A row changes by the difference between what an access added to it before
+//! and what it adds now, and reports over a range add days up.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::{
+    access::access_record::{self, Access, Verdict},
+    text::case_folding::fold,
+    trail::event::{ActorType, Party},
+};
+
+/// Most times that a row holds.
+const MOST_TIMES: usize = 1000;
+/// Most rows that one access adds to: all of them change in one transaction with it.
+const MOST_ROWS: usize = 40;
+
+/// How often one person asked for one thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The thing, as its sentence shows it.
+    pub target: String,
+    /// Its id, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_id: Option<String>,
+    /// Who.
+    pub person: String,
+    /// How often.
+    pub requests: u32,
+    /// How much of that was granted.
+    pub granted: u32,
+    /// How much of that was used.
+    pub used: u32,
+}
+
+/// How long decisions of one approver about requests of one person took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Approvals {
+    /// Who decided.
+    pub approver: String,
+    /// Who asked, by address where there is one.
+    pub requester: String,
+    /// Milliseconds from request to decision, each; of very many the first.
+    pub took_ms: Vec<i64>,
+    /// How many there were.
+    pub decisions: u32,
+    /// How many were denials.
+    pub denied: u32,
+}
+
+/// One row of a day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Row {
+    /// Of what was asked for.
+    Demand(Demand),
+    /// Of approvals.
+    Approvals(Approvals),
+}
+
+/// The figures of a day being put together: the rows, by their keys.
+#[derive(Debug, Default)]
+pub struct Figures(BTreeMap<String, Row>);
+
+impl Figures {
+    /// Adds an access of the day, as its own change of the rows does.
+    pub fn add(&mut self, access: &Access) {
+        for (key, row) in contribution(access) {
+            let before = self.0.remove(&key);
+            self.0.insert(key, before.map_or_else(|| row.clone(), |before| before.with(&row)));
+        }
+    }
+
+    /// The rows they come to, by their keys.
+    pub fn rows(self) -> BTreeMap<String, Row> {
+        self.0
+    }
+}
+
+/// The figures of one access.
+#[derive(Default)]
+struct Counted {
+    demand: BTreeMap<(String, String), Demand>,
+    approvals: BTreeMap<(String, String), Approvals>,
+}
+
+impl Counted {
+    fn add(&mut self, access: &Access) {
+        let Some(asked) = access.asked_at else { return };
+        if let Some(target) = &access.target {
+            let person = person_of(access);
+            let key = (fold(target.id.as_deref().unwrap_or_else(|| target.shown())), fold(&person));
+            let row = self.demand.entry(key).or_insert_with(|| Demand {
+                target: target.shown().to_owned(),
+                target_id: target.id.clone(),
+                person,
+                requests: 0,
+                granted: 0,
+                used: 0,
+            });
+            row.requests += 1;
+            row.granted += u32::from(access.granted_at.is_some());
+            row.used += u32::from(access.uses > 0);
+        }
+        let requester = access.requester.as_ref().map(access_record::party).unwrap_or_default();
+        let requester = requester.email.clone().unwrap_or_else(|| requester.shown().to_owned());
+        let people: Vec<_> = access.decisions.iter().filter(|it| it.by.kind != ActorType::System).collect();
+        // A session's own row repeats what its last role came to.
+        let has_roles = people.iter().any(|decision| !decision.roles.is_empty());
+        for decision in people.into_iter().filter(|decision| !has_roles || !decision.roles.is_empty()) {
+            let approver = decision.by.shown().into_owned();
+            let row = self.approvals.entry((fold(&approver), fold(&requester))).or_insert_with(|| Approvals {
+                approver,
+                requester: requester.clone(),
+                took_ms: Vec::new(),
+                decisions: 0,
+                denied: 0,
+            });
+            if row.took_ms.len() < MOST_TIMES {
+                row.took_ms.push((decision.at.millis() - asked.millis()).max(0));
+            }
+            row.decisions += 1;
+            row.denied += u32::from(decision.verdict == Verdict::Denied);
+        }
+        self.approvals.values_mut().for_each(|row| row.took_ms.sort_unstable());
+    }
+
+    fn rows(self) -> BTreeMap<String, Row> {
+        let demand = self.demand.into_iter().map(|(key, row)| (row_key("d", &key), Row::Demand(row)));
+        let approvals = self.approvals.into_iter().map(|(key, row)| (row_key("a", &key), Row::Approvals(row)));
+        demand.chain(approvals).collect()
+    }
+}
+
+/// What one access adds to the rows of its day, by their keys.
+pub fn contribution(access: &Access) -> BTreeMap<String, Row> {
+    let mut counted = Counted::default();
+    counted.add(access);
+    counted.rows().into_iter().take(MOST_ROWS).collect()
+}
+
+/// The key of a row among those of its day. Names are too long for a key.
+fn row_key(kind: &str, (a, b): &(String, String)) -> String {
+    let mut hash = Sha256::new();
+    for part in [a, b] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let hex = hash.finalize().iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    format!("{kind}{hex}")
+}
+
+impl Row {
+    /// The row with what another adds to it. Both are of one key.
+    #[must_use]
+    pub fn with(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Demand(row), Self::Demand(other)) => Self::Demand(Demand {
+                requests: row.requests.saturating_add(other.requests),
+                granted: row.granted.saturating_add(other.granted),
+                used: row.used.saturating_add(other.used),
+                ..row
+            }),
+            (Self::Approvals(mut row), Self::Approvals(other)) => {
+                row.took_ms.extend(other.took_ms.iter().take(MOST_TIMES - row.took_ms.len().min(MOST_TIMES)));
+                row.took_ms.sort_unstable();
+                Self::Approvals(Approvals {
+                    decisions: row.decisions.saturating_add(other.decisions),
+                    denied: row.denied.saturating_add(other.denied),
+                    ..row
+                })
+            }
+            (row, _) => row,
+        }
+    }
+
+    /// The row without what another added to it.
+    #[must_use]
+    pub fn without(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Demand(row), Self::Demand(other)) => Self::Demand(Demand {
+                requests: row.requests.saturating_sub(other.requests),
+                granted: row.granted.saturating_sub(other.granted),
+                used: row.used.saturating_sub(other.used),
+                ..row
+            }),
+            (Self::Approvals(mut row), Self::Approvals(other)) => {
+                for took in &other.took_ms {
+                    if let Some(place) = row.took_ms.iter().position(|it| it == took) {
+                        row.took_ms.remove(place);
+                    }
+                }
+                Self::Approvals(Approvals {
+                    decisions: row.decisions.saturating_sub(other.decisions),
+                    denied: row.denied.saturating_sub(other.denied),
+                    ..row
+                })
+            }
+            (row, _) => row,
+        }
+    }
+
+    /// Whether nothing adds to it any more.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Demand(row) => row.requests == 0,
+            Self::Approvals(row) => row.decisions == 0,
+        }
+    }
+
+    /// Whether both say the same but for how names are written.
+    pub fn counts_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Demand(a), Self::Demand(b)) => (a.requests, a.granted, a.used) == (b.requests, b.granted, b.used),
+            (Self::Approvals(a), Self::Approvals(b)) => {
+                (a.decisions, a.denied, &a.took_ms) == (b.decisions, b.denied, &b.took_ms)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whom an access is for, as figures name them: by address where there is one.
+pub fn person_of(access: &Access) -> String {
+    let of = |party: &Party| party.email.clone().unwrap_or_else(|| party.shown().to_owned());
+    let requester = access.requester.as_ref().map(access_record::party);
+    access.subject.as_ref().map(of).or_else(|| requester.as_ref().map(of)).unwrap_or_default()
+}
+
+/// The value below which `share` of a sorted list lies: the nearest rank.
+pub fn percentile(sorted: &[i64], share: f64) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}

@@ -1,0 +1,332 @@
+//! Columns: how an event is laid out in a table, in the order that exports and the audit page show them. The one list of them; adding a
+//! column is adding a row.
+
+use jiff::{Timestamp, fmt::temporal::DateTimePrinter, tz::Offset, tz::TimeZone};
+
+use crate::domain::{
+    tables::csv_writer::Row,
+    time::timestamp::Instant,
+    trail::event::{Outcome, Policy, Recorded, RecordedBy, Scope, Ticket},
+};
+
+/// One column of events.
+pub struct Column {
+    /// Its name. A column of times is followed by the zone they are in.
+    pub name: &'static str,
+    /// The attributes of an answered event that a filter over this column asks, the one that is shown first; none where only free text
+    /// reaches it.
+    pub paths: &'static [&'static str],
+    /// Its cell of an event.
+    cell: Cell,
+}
+
+/// How a cell comes of an event.
+enum Cell {
+    /// A time in the zone.
+    Time(fn(&Recorded) -> Option<Instant>),
+    /// Text that somebody wrote.
+    Text(fn(&Recorded) -> Option<&str>),
+    /// Text that is put together.
+    Made(fn(&Recorded) -> Option<String>),
+    /// A word or sentence of our own.
+    Word(fn(&Recorded) -> Option<&'static str>),
+}
+
+impl Column {
+    /// Whether its cells are times.
+    pub fn is_time(&self) -> bool {
+        matches!(self.cell, Cell::Time(_))
+    }
+}
+
+impl std::fmt::Debug for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+const fn time(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<Instant>) -> Column {
+    Column { name, paths, cell: Cell::Time(cell) }
+}
+
+const fn text(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<&str>) -> Column {
+    Column { name, paths, cell: Cell::Text(cell) }
+}
+
+const fn made(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<String>) -> Column {
+    Column { name, paths, cell: Cell::Made(cell) }
+}
+
+const fn word(
+    name: &'static str,
+    paths: &'static [&'static str],
+    cell: fn(&Recorded) -> Option<&'static str>,
+) -> Column {
+    Column { name, paths, cell: Cell::Word(cell) }
+}
+
+/// All of them, in their order.
+#[rustfmt::skip]
+pub const COLUMNS: &[Column] = &[
+    text("Event ID", &["id"], |it| Some(it.event.id.as_str())),
+    time("Log Timestamp", &["occurred_at"], |it| Some(it.event.occurred_at)),
+    time("Recorded Timestamp", &["recorded_at"], |it| Some(it.recorded_at)),
+    text("Action", &["action"], |it| Some(&it.event.action)),
+    made("Label", &["label"], |it| Some(it.event.label())),
+    word("Category", &["category"], |it| Some(it.category().as_str())),
+    word("State", &["state"], |it| it.state().map(|state| state.as_str())),
+    word("Request Status", &["request_status"], |it| it.request_status()),
+    word("Outcome", &["outcome"], |it| Some(match it.event.outcome { Outcome::Success => "success", Outcome::Failure => "failure" })),
+    text("Reason", &["reason"], |it| it.event.reason.as_deref()),
+    word("Actor Type", &["actor.type"], |it| Some(it.event.actor.kind.as_str())),
+    made("Actor", &["actor.email", "actor.name", "actor.id"], |it| Some(it.event.actor.shown().into_owned())),
+    text("Actor Email", &["actor.email"], |it| it.event.actor.email.as_deref()),
+    text("Subject", &["subject.name", "subject.id", "subject.email"], |it| Some(it.event.subject.as_ref()?.shown())),
+    text("Account", &["account.name", "account.id", "account.email"], |it| Some(it.event.account.as_ref()?.shown())),
+    text("Target Type", &["target.type"], |it| it.event.target.as_ref()?.kind.as_deref()),
+    text("Target ID", &["target.id"], |it| it.event.target.as_ref()?.id.as_deref()),
+    text("Target", &["target.name", "target.id", "target.email"], |it| Some(it.event.target.as_ref()?.shown())),
+    text("Session ID", &["session.id"], |it| Some(&it.event.session.as_ref()?.id)),
+    text("Request ID", &["request_id"], |it| it.event.request_id.as_deref()),
+    word("Scope", &["session.scope"], |it| it.event.session.as_ref().map(|session| Scope::as_str(session.scope))),
+    made("Roles", &["session.roles", "roles"], roles),
+    text("Session Username", &["session.username"], Recorded::session_username),
+    time("Session Start Timestamp", &["session.starts_at"], |it| it.event.session.as_ref()?.starts_at),
+    time("Session End Timestamp", &["session.ends_at"], |it| it.event.session.as_ref()?.ends_at),
+    time("Window End", &["window.ends_at"], |it| it.opened.as_ref().map(|opened| opened.ends_at)),
+    text("Justification", &["justification"], |it| it.event.justification.as_deref()),
+    text("Approver", &["approver.name", "approver.id", "approver.email"], |it| Some(it.event.approver.as_ref()?.shown())),
+    made("Policy", &["policy.id", "policy.version"], |it| it.event.policy.as_ref().map(|Policy { id, version }| format!("{id} ({version})"))),
+    made("Ticket", &["ticket.id", "ticket.url"], |it| it.event.ticket.as_ref().map(|Ticket { id, url, .. }| format!("{id} {url}"))),
+    text("Source IP", &["source.ip"], |it| it.event.source.as_ref()?.ip.as_deref()),
+    made("Recorded By", &["recorded_by.sub", "recorded_by.client_id"], |it| Some(recorded_by(&it.recorded_by))),
+    made("Message", &["message"], |it| Some(it.event.message())),
+    made("Digest", &["digest"], |it| Some(it.digest.to_string())),
+    made("Details", &[], |it| serde_json::to_string(it.event.details.as_ref()?).ok()),
+];
+
+/// The roles that a row about a session is about, or those given or taken.
+fn roles(recorded: &Recorded) -> Option<String> {
+    let of_session = recorded.event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
+    let roles = if of_session.is_empty() { &recorded.event.roles } else { of_session };
+    (!roles.is_empty()).then(|| roles.join(", "))
+}
+
+fn recorded_by(by: &RecordedBy) -> String {
+    match &by.client_id {
+        Some(client) if *client != by.sub => format!("{} ({client})", by.sub),
+        _ => by.sub.clone(),
+    }
+}
+
+/// Columns in a zone: the head of a table, and its rows.
+#[derive(Debug)]
+pub struct Layout {
+    columns: Vec<&'static Column>,
+    zoned: Zoned,
+}
+
+/// A zone that times are written in, and how it is named beside them.
+#[derive(Debug)]
+pub struct Zoned {
+    zone: TimeZone,
+    label: String,
+}
+
+impl Zoned {
+    /// The zone for times from `since` to `until`, which decides how it is named.
+    pub fn new(zone: TimeZone, since: Instant, until: Instant) -> Self {
+        let (zone, label) = shown(zone, since, until);
+        Self { zone, label }
+    }
+
+    /// The name of a column of times: `Log Timestamp (UTC +1)`.
+    pub fn name(&self, column: &str) -> String {
+        format!("{column} ({})", self.label)
+    }
+
+    /// Writes ISO 8601 with milliseconds and the offset that the zone has then.
+    pub fn write(&self, at: Instant, out: &mut Vec<u8>) {
+        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+        let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return };
+        let offset = self.zone.to_offset(timestamp);
+        // Local mean time, which a century ago was kept to the second, has no offset in hours and minutes.
+        let offset = if offset.seconds() % 60 == 0 { offset } else { Offset::UTC };
+        // A vector takes whatever is written to it.
+        let _ = PRINTER.print_timestamp_with_offset(&timestamp, offset, out);
+    }
+}
+
+impl Layout {
+    /// The columns of those names, all of them where none is named, with times in `zone`. Events from `since` to `until` are asked for,
+    /// which decides how the zone is named.
+    ///
+    /// # Errors
+    /// A sentence: no such column, or one that is named twice.
+    pub fn new(names: &[String], zone: TimeZone, since: Instant, until: Instant) -> Result<Self, String> {
+        let mut columns: Vec<&'static Column> = Vec::new();
+        for name in names {
+            let Some(column) = COLUMNS.iter().find(|column| column.name == name) else {
+                let known: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+                return Err(format!("there is no column {name:?}; there are {}", known.join(", ")));
+            };
+            if columns.iter().any(|other| other.name == column.name) {
+                return Err(format!("column {name:?} is named twice"));
+            }
+            columns.push(column);
+        }
+        if columns.is_empty() {
+            columns = COLUMNS.iter().collect();
+        }
+        Ok(Self { columns, zoned: Zoned::new(zone, since, until) })
+    }
+
+    /// The names in the head, those of times with their zone: `Log Timestamp (UTC +1)`.
+    pub fn names(&self) -> Vec<String> {
+        let name = |column: &&Column| match column.cell {
+            Cell::Time(_) => self.zoned.name(column.name),
+            Cell::Text(_) | Cell::Made(_) | Cell::Word(_) => column.name.to_owned(),
+        };
+        self.columns.iter().map(name).collect()
+    }
+
+    /// Writes the head.
+    pub fn write_head(&self, out: &mut Vec<u8>) {
+        let mut row = Row::begin(out);
+        self.names().iter().for_each(|name| row.text(name));
+        row.end();
+    }
+
+    /// Writes the row of an event.
+    pub fn write_row(&self, recorded: &Recorded, out: &mut Vec<u8>) {
+        let mut row = Row::begin(out);
+        for column in &self.columns {
+            match column.cell {
+                Cell::Time(cell) => match cell(recorded) {
+                    Some(at) => row.plain(|out| self.zoned.write(at, out)),
+                    None => row.empty(),
+                },
+                Cell::Text(cell) => row.text(cell(recorded).unwrap_or_default()),
+                Cell::Made(cell) => row.text(&cell(recorded).unwrap_or_default()),
+                Cell::Word(cell) => row.text(cell(recorded).unwrap_or_default()),
+            }
+        }
+        row.end();
+    }
+}
+
+/// The zone of times from `since` to `until`, and how it is named beside them: by its offset (`UTC`, `UTC +1`, `UTC +5:30`), or where that
+/// changes meanwhile by its own name. A column that is named by an offset has that offset in each of its cells, also where a session's end
+/// or a late record lies beyond the range: what the head says is so.
+fn shown(zone: TimeZone, since: Instant, until: Instant) -> (TimeZone, String) {
+    let at = |instant: Instant| Timestamp::from_millisecond(instant.millis()).unwrap_or_default();
+    let (since, until) = (at(since), at(until));
+    let offset = zone.to_offset(since);
+    let changes = zone
+        .following(since)
+        .take_while(|transition| transition.timestamp() < until)
+        .any(|transition| transition.offset() != offset);
+    if changes {
+        let name = zone.iana_name().unwrap_or("UTC").to_owned();
+        return (zone, name);
+    }
+    let minutes = offset.seconds() / 60;
+    let sign = if minutes < 0 { '-' } else { '+' };
+    let label = match (minutes.abs() / 60, minutes.abs() % 60) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC {sign}{hours}"),
+        (hours, minutes) => format!("UTC {sign}{hours}:{minutes:02}"),
+    };
+    (TimeZone::fixed(offset), label)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::time::time_zone::zone;
+
+    fn instant(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_zone_is_named_by_its_offset_or_where_that_changes_by_its_name() {
+        for (name, since, until, expected) in [
+            ("UTC", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "UTC"),
+            ("Europe/Paris", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "UTC +1"),
+            ("Europe/Paris", "2026-06-01T00:00:00Z", "2026-07-01T00:00:00Z", "UTC +2"),
+            ("Europe/Paris", "2026-10-24T00:00:00Z", "2026-10-25T01:00:00Z", "UTC +2"),
+            ("Europe/Paris", "2026-10-24T00:00:00Z", "2026-10-25T01:00:00.001Z", "Europe/Paris"),
+            ("Europe/Paris", "2026-10-25T01:00:00Z", "2026-10-26T00:00:00Z", "UTC +1"),
+            ("Asia/Kolkata", "2020-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "UTC +5:30"),
+            ("America/St_Johns", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "UTC -3:30"),
+            ("America/New_York", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "UTC -5"),
+            ("Europe/London", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "UTC"),
+        ] {
+            assert_eq!(
+                shown(zone(name).unwrap(), instant(since), instant(until)).1,
+                expected,
+                "{name} {since} {until}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_in_the_zone_with_their_offset() {
+        for (name, at, expected) in [
+            ("UTC", "2026-11-22T00:26:07Z", "2026-11-22T00:26:07.000+00:00"),
+            ("Europe/Paris", "2026-10-25T00:30:00.250Z", "2026-10-25T02:30:00.250+02:00"),
+            ("Europe/Paris", "2026-10-25T01:30:00.250Z", "2026-10-25T02:30:00.250+01:00"),
+            ("Asia/Kolkata", "2026-11-22T00:26:07Z", "2026-11-22T05:56:07.000+05:30"),
+            ("Europe/Paris", "1890-01-01T00:00:00Z", "1890-01-01T00:00:00.000+00:00"),
+        ] {
+            let layout = Layout::new(&[], zone(name).unwrap(), instant(at), instant(at)).unwrap();
+            let mut out = Vec::new();
+            layout.zoned.write(instant(at), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_named_by_an_offset_has_it_in_every_cell() {
+        let (since, until) = (instant("2026-10-01T00:00:00Z"), instant("2026-10-20T00:00:00Z"));
+        let layout = Layout::new(&[], zone("Europe/Paris").unwrap(), since, until).unwrap();
+        assert!(layout.names().contains(&"Session End Timestamp (UTC +2)".to_owned()));
+        let mut out = Vec::new();
+        layout.zoned.write(instant("2026-10-30T12:00:00Z"), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "2026-10-30T14:00:00.000+02:00");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
+
+        /// Whatever an event says, its row has a cell for each column, and another reader finds them. Every action has its turn.
+        #[test]
+        fn every_row_has_every_cell(event in crate::domain::trail::arbitrary::events(), action in 0..crate::domain::trail::actions::ACTIONS.len()) {
+            let mut event = crate::domain::trail::arbitrary::recorded(event, instant("2026-10-01T00:00:00Z"));
+            event.event.action = crate::domain::trail::actions::ACTIONS[action].name.to_owned();
+            let layout = Layout::new(&[], TimeZone::UTC, event.recorded_at, event.recorded_at).unwrap();
+            let mut out = Vec::new();
+            layout.write_head(&mut out);
+            layout.write_row(&event, &mut out);
+            let mut reader = csv::ReaderBuilder::new().from_reader(out.as_slice());
+            let row = reader.records().next().unwrap().unwrap();
+            proptest::prop_assert_eq!(row.len(), COLUMNS.len());
+            proptest::prop_assert_eq!(&row[7], event.request_status().unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn columns_are_those_asked_for_in_that_order() {
+        let at = instant("2026-01-01T00:00:00Z");
+        let layout = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Layout::new(&names, zone("UTC").unwrap(), at, at).map(|layout| layout.names())
+        };
+        assert_eq!(layout(&["Message", "Log Timestamp"]).unwrap(), ["Message", "Log Timestamp (UTC)"]);
+        assert_eq!(layout(&[]).unwrap().len(), 35);
+        assert!(layout(&["message"]).unwrap_err().contains("there is no column \"message\"; there are Event ID, Log"));
+        assert!(layout(&["Message", "Message"]).unwrap_err().contains("twice"));
+    }
+}

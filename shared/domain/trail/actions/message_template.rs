@@ -1,0 +1,176 @@
+//! Sentences: templates with fields in braces, `{actor} accessed {target} credentials.`
+//!
+//! A part in brackets, `[ Reason: {reason}]`, is left out where one of its fields has no value. What stands outside brackets
+//! must be there: [`required`] lists it, so the catalogue's sentences are also its list of required fields.
+
+use std::{borrow::Cow, fmt::Write};
+
+use serde_json::Value;
+
+use crate::domain::trail::{
+    actions::{Action, When},
+    event::{Event, Outcome, Scope},
+};
+
+/// The sentence or label of `event` by `template`, in which control characters are escaped.
+pub fn render(template: &str, event: &Event) -> String {
+    let mut text = String::with_capacity(template.len() + 64);
+    for part in parts(template) {
+        let before = text.len();
+        let complete = write_part(&mut text, part.text, event);
+        if part.optional && !complete {
+            text.truncate(before);
+        }
+    }
+    text
+}
+
+/// The sentence that fits the event: that of a failed attempt, else the first variant whose condition it meets, else the action's own.
+pub fn fitting(action: &Action, event: &Event) -> &'static str {
+    if event.outcome == Outcome::Failure && !action.failed.is_empty() {
+        return action.failed;
+    }
+    action.variants.iter().find(|(when, _)| meets(event, *when)).map_or(action.sentence, |(_, sentence)| sentence)
+}
+
+/// Whether `event` meets a variant's condition.
+fn meets(event: &Event, when: When) -> bool {
+    match when {
+        When::NotProvisioned => {
+            event.details.as_ref().and_then(|details| details.get("provisioned")) == Some(&Value::Bool(false))
+        }
+        When::OfRequest => event.target.as_ref().is_some_and(|target| target.kind.as_deref() == Some("request")),
+        When::AccountGone => event.details.as_ref().and_then(|details| details.get("gone")) == Some(&Value::Bool(true)),
+        When::RoleScope => event.session.as_ref().is_some_and(|session| session.scope == Scope::Role),
+    }
+}
+
+/// The fields that must have a value: those outside brackets.
+pub fn required(template: &str) -> impl Iterator<Item = &str> {
+    parts(template).filter(|part| !part.optional).flat_map(|part| fields(part.text))
+}
+
+/// The pointer at which a field's value is given.
+pub fn pointer(field: &str) -> String {
+    match field {
+        "roles.count" => "/roles".to_owned(),
+        "session" => "/session".to_owned(),
+        _ => format!("/{}", field.replace('.', "/")),
+    }
+}
+
+/// Fields that no event has: a misspelt template.
+pub fn unknown_fields(template: &str) -> Vec<&str> {
+    const KNOWN: &[&str] = &[
+        "actor",
+        "subject",
+        "account",
+        "target",
+        "target.id",
+        "target.name",
+        "approver",
+        "reason",
+        "roles",
+        "roles.count",
+        "session",
+        "session.roles",
+        "session.username",
+        "session.starts_at",
+        "ticket.id",
+        "ticket.url",
+    ];
+    parts(template)
+        .flat_map(|part| fields(part.text))
+        .filter(|field| !KNOWN.contains(field) && !field.starts_with("details."))
+        .collect()
+}
+
+/// The value that `field` stands for, if the event has it.
+pub fn value<'e>(field: &str, event: &'e Event) -> Option<Cow<'e, str>> {
+    let session = event.session.as_ref();
+    let borrowed = |text: &'e Option<String>| text.as_deref().map(Cow::Borrowed);
+    match field {
+        "actor" => Some(event.actor.shown()),
+        "subject" => event.subject.as_ref().map(|party| party.shown().into()),
+        "account" => event.account.as_ref().map(|party| party.shown().into()),
+        "target" => event.target.as_ref().map(|party| party.shown().into()),
+        "target.id" => event.target.as_ref().and_then(|target| borrowed(&target.id)),
+        "target.name" => event.target.as_ref().and_then(|target| borrowed(&target.name)),
+        "approver" => event.approver.as_ref().map(|party| party.shown().into()),
+        "reason" => borrowed(&event.reason),
+        "roles" => (!event.roles.is_empty()).then(|| event.roles.join(", ").into()),
+        "roles.count" => (!event.roles.is_empty()).then(|| event.roles.len().to_string().into()),
+        "session" => session.map(|session| session.id.as_str().into()),
+        "session.roles" => session.and_then(|session| match session.roles.as_slice() {
+            [] => None,
+            [role] => Some(format!("role {role}").into()),
+            roles => Some(format!("roles {}", roles.join(", ")).into()),
+        }),
+        "session.username" => session.and_then(|session| borrowed(&session.username)),
+        "session.starts_at" => session.and_then(|session| session.starts_at).map(|at| at.to_string().into()),
+        "ticket.id" => event.ticket.as_ref().map(|ticket| ticket.id.as_str().into()),
+        "ticket.url" => event.ticket.as_ref().map(|ticket| ticket.url.as_str().into()),
+        _ => match event.details.as_ref()?.get(field.strip_prefix("details.")?)? {
+            Value::String(text) => Some(text.as_str().into()),
+            Value::Number(number) => Some(number.to_string().into()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        },
+    }
+}
+
+struct Part<'t> {
+    text: &'t str,
+    optional: bool,
+}
+
+fn parts(template: &str) -> impl Iterator<Item = Part<'_>> {
+    template.split('[').enumerate().flat_map(|(index, piece)| match piece.split_once(']') {
+        Some((optional, rest)) if index > 0 => {
+            [Part { text: optional, optional: true }, Part { text: rest, optional: false }]
+        }
+        _ => [Part { text: piece, optional: false }, Part { text: "", optional: false }],
+    })
+}
+
+fn fields(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{').skip(1).filter_map(|piece| Some(piece.split_once('}')?.0))
+}
+
+/// Writes one part; false where a field had no value.
+fn write_part(out: &mut String, text: &str, event: &Event) -> bool {
+    let mut complete = true;
+    for (index, piece) in text.split('{').enumerate() {
+        match piece.split_once('}') {
+            Some((field, rest)) if index > 0 => {
+                match value(field, event) {
+                    Some(value) => push_escaped(out, &value),
+                    None => complete = false,
+                }
+                out.push_str(rest);
+            }
+            _ => out.push_str(piece),
+        }
+    }
+    complete
+}
+
+/// `text` with control characters written `\u00XX`, so that a name cannot break a line of a log or a table. Line and paragraph
+/// separators count too, and the marks that turn the direction of what follows them.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_escaped(&mut out, text);
+    out
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    for char in text.chars() {
+        if char.is_control()
+            || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{:04X}", u32::from(char));
+        } else {
+            out.push(char);
+        }
+    }
+}

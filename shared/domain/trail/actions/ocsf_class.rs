@@ -1,0 +1,93 @@
+//! Which class and activity of the Open Cybersecurity Schema Framework (1.8.0) an action is.
+
+/// A class, and an activity of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ocsf {
+    /// The class.
+    pub class: Class,
+    /// The activity's `activity_id`.
+    pub activity: u8,
+}
+
+/// A class of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Something that a checkpoint found.
+    DetectionFinding,
+    /// An account was made, enabled, disabled, removed.
+    AccountChange,
+    /// Somebody logged on or off.
+    Authentication,
+    /// Something else was made, read, changed, removed: a request, a session, a key, a report.
+    EntityManagement,
+    /// Somebody was given access, or it was taken away.
+    UserAccess,
+}
+
+impl Class {
+    /// Its `class_uid`.
+    pub fn uid(self) -> u32 {
+        match self {
+            Self::DetectionFinding => 2004,
+            Self::AccountChange => 3001,
+            Self::Authentication => 3002,
+            Self::EntityManagement => 3004,
+            Self::UserAccess => 3005,
+        }
+    }
+
+    /// Its `class_name`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DetectionFinding => "Detection Finding",
+            Self::AccountChange => "Account Change",
+            Self::Authentication => "Authentication",
+            Self::EntityManagement => "Entity Management",
+            Self::UserAccess => "User Access Management",
+        }
+    }
+
+    /// The `category_name` of its category.
+    pub fn category(self) -> &'static str {
+        match self {
+            Self::DetectionFinding => "Findings",
+            Self::AccountChange | Self::Authentication | Self::EntityManagement | Self::UserAccess => {
+                "Identity & Access Management"
+            }
+        }
+    }
+
+    /// The `activity_name` of one of its activities.
+    pub fn activity(self, activity: u8) -> &'static str {
+        let names: &[&str] = match self {
+            Self::DetectionFinding => &["Unknown", "Create", "Update", "Close"],
+            Self::AccountChange => {
+                &["Unknown", "Create", "Enable", "Password Change", "Password Reset", "Disable", "Delete"]
+            }
+            Self::Authentication => &["Unknown", "Logon", "Logoff"],
+            Self::EntityManagement => &["Unknown", "Create", "Read", "Update", "Delete"],
+            Self::UserAccess => &["Unknown", "Assign Privileges", "Revoke Privileges"],
+        };
+        names.get(usize::from(activity)).copied().unwrap_or("Other")
+    }
+}
+
+const fn of(class: Class, activity: u8) -> Ocsf {
+    Ocsf { class, activity }
+}
+
+pub const FOUND: Ocsf = of(Class::DetectionFinding, 1);
+pub const FINDING_CHANGED: Ocsf = of(Class::DetectionFinding, 2);
+pub const FINDING_CLOSED: Ocsf = of(Class::DetectionFinding, 3);
+pub const ACCOUNT_CREATED: Ocsf = of(Class::AccountChange, 1);
+pub const ACCOUNT_DISABLED: Ocsf = of(Class::AccountChange, 5);
+pub const ACCOUNT_DELETED: Ocsf = of(Class::AccountChange, 6);
+pub const LOGON: Ocsf = of(Class::Authentication, 1);
+pub const LOGOFF: Ocsf = of(Class::Authentication, 2);
+pub const CREATED: Ocsf = of(Class::EntityManagement, 1);
+pub const READ: Ocsf = of(Class::EntityManagement, 2);
+pub const UPDATED: Ocsf = of(Class::EntityManagement, 3);
+pub const DELETED: Ocsf = of(Class::EntityManagement, 4);
+pub const OTHER: Ocsf = of(Class::EntityManagement, 99);
+pub const ASSIGNED: Ocsf = of(Class::UserAccess, 1);
+pub const REVOKED: Ocsf = of(Class::UserAccess, 2);

@@ -1,0 +1,362 @@
+//! Filters: SCIM's language (RFC 7644, section 3.4.2.2) over an answered event, and free text. One parser and one evaluator
+//! serve listing, search, feed, exports, alerts and streams.
+
+pub mod attributes;
+mod parser;
+
+use memchr::memmem;
+
+use crate::domain::{text::case_folding::fold, time::timestamp::Instant, trail::event::Recorded};
+use attributes::{Attribute, Found};
+
+/// Longest filter, in bytes.
+pub const MAX_BYTES: usize = 4096;
+/// Deepest nesting of parentheses and `not`.
+pub const MAX_DEPTH: usize = 16;
+/// Most comparisons in one filter.
+pub const MAX_TERMS: usize = 50;
+
+/// What events have to meet.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// All of these.
+    And(Vec<Filter>),
+    /// One of these.
+    Or(Vec<Filter>),
+    /// Not this.
+    Not(Box<Filter>),
+    /// The attribute is there.
+    Present(&'static Attribute),
+    /// The attribute compares with the operand.
+    Compare(&'static Attribute, Operator, Operand),
+}
+
+/// How an attribute is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Equal.
+    Eq,
+    /// Not equal; true of an absent attribute.
+    Ne,
+    /// Contains.
+    Co,
+    /// Starts with.
+    Sw,
+    /// Ends with.
+    Ew,
+    /// Greater than.
+    Gt,
+    /// Greater than or equal.
+    Ge,
+    /// Less than.
+    Lt,
+    /// Less than or equal.
+    Le,
+}
+
+/// What an attribute is compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// A text, case-folded.
+    Text(String),
+    /// A point in time.
+    Time(Instant),
+    /// A whole number.
+    Number(i64),
+}
+
+/// A filter that cannot be read: where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at character {position}: {detail}")]
+pub struct FilterError {
+    /// The offending place, counted in characters from 1.
+    pub position: usize,
+    /// What is wrong there.
+    pub detail: String,
+}
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// The first place that is wrong.
+    pub fn read(text: &str) -> Result<Self, FilterError> {
+        parser::read(text)
+    }
+
+    /// Whether `event` meets it. Strings compare without case, times as instants; a list does if any member does; an absent
+    /// attribute makes every comparison false but `ne`.
+    pub fn matches(&self, event: &Recorded) -> bool {
+        match self {
+            Self::And(all) => all.iter().all(|filter| filter.matches(event)),
+            Self::Or(any) => any.iter().any(|filter| filter.matches(event)),
+            Self::Not(filter) => !filter.matches(event),
+            Self::Present(attribute) => attribute.find(event) != Found::Absent,
+            Self::Compare(attribute, operator, operand) => match attribute.find(event) {
+                Found::Absent => *operator == Operator::Ne,
+                Found::Text(text) => compare_text(&text, *operator, operand),
+                Found::Texts(texts) => texts.iter().any(|text| compare_text(text, *operator, operand)),
+                Found::Time(time) => matches!(operand, Operand::Time(operand) if compare(&time, *operator, operand)),
+                Found::Number(number) => {
+                    matches!(operand, Operand::Number(operand) if compare(&number, *operator, operand))
+                }
+                Found::Object => false,
+            },
+        }
+    }
+}
+
+fn compare_text(text: &str, operator: Operator, operand: &Operand) -> bool {
+    let Operand::Text(operand) = operand else { return false };
+    let text = fold(text);
+    match operator {
+        Operator::Co => text.contains(operand.as_str()),
+        Operator::Sw => text.starts_with(operand.as_str()),
+        Operator::Ew => text.ends_with(operand.as_str()),
+        Operator::Eq | Operator::Ne | Operator::Gt | Operator::Ge | Operator::Lt | Operator::Le => {
+            compare(&text, operator, operand)
+        }
+    }
+}
+
+/// Order; `co`, `sw` and `ew` are refused for what has no characters when the filter is read.
+fn compare<T: Ord>(value: &T, operator: Operator, operand: &T) -> bool {
+    match operator {
+        Operator::Eq => value == operand,
+        Operator::Ne => value != operand,
+        Operator::Gt => value > operand,
+        Operator::Ge => value >= operand,
+        Operator::Lt => value < operand,
+        Operator::Le => value <= operand,
+        Operator::Co | Operator::Sw | Operator::Ew => false,
+    }
+}
+
+/// Free text: words that must all be found, each anywhere in what a person would look at.
+#[derive(Clone, Debug)]
+pub struct FreeText(Vec<memmem::Finder<'static>>);
+
+impl FreeText {
+    /// Reads the words, separated by white space.
+    ///
+    /// # Errors
+    /// A sentence: there is none, or too many.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let words: Vec<_> =
+            text.split_whitespace().map(|word| memmem::Finder::new(fold(word).as_bytes()).into_owned()).collect();
+        match words.len() {
+            0 => Err("holds no word to look for; leave it out to see everything".to_owned()),
+            _ if text.len() > MAX_BYTES => Err(format!("is {} bytes long; {MAX_BYTES} are the most", text.len())),
+            count if count > MAX_TERMS => Err(format!("holds {count} words; {MAX_TERMS} are the most")),
+            _ => Ok(Self(words)),
+        }
+    }
+
+    /// Whether every word is found in `event`: in its action, label, message, e-mails, names, ids, reason, justification,
+    /// ticket, or a text or number of its details.
+    pub fn matches(&self, event: &Recorded) -> bool {
+        let mut text = String::with_capacity(1024);
+        attributes::write_searchable(event, &mut text);
+        self.are_within(&text)
+    }
+
+    /// Whether every word is found in one of `texts`.
+    pub fn are_in<'t>(&self, texts: impl Iterator<Item = &'t str>) -> bool {
+        // A word holds no line break, so none is found across two texts.
+        self.are_within(&texts.collect::<Vec<_>>().join("\n"))
+    }
+
+    fn are_within(&self, text: &str) -> bool {
+        let folded = fold(text);
+        self.0.iter().all(|word| word.find(folded.as_bytes()).is_some())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::trail::{
+        arbitrary::{events, instant, recorded},
+        filter::attributes::{ATTRIBUTES, Attribute, Kind},
+    };
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn refused(text: &str, position: usize, part: &str) {
+        let error = Filter::read(text).expect_err(text);
+        assert!(error.position == position && error.detail.contains(part), "{text}: {error}");
+    }
+
+    #[test]
+    fn errors_name_the_place_and_the_remedy() {
+        refused("", 1, "an attribute should stand here");
+        refused("actor.mail eq \"a\"", 1, "did you mean \"actor.email\"?");
+        refused("actor.email = \"a\"", 13, "an operator should stand here");
+        refused("actor.email eq alex", 16, "double quotes");
+        refused("actor.email eq 'alex'", 16, "double quotes");
+        refused("actor.email eq \"a\" target.name pr", 20, "\"and\", \"or\" or the end");
+        refused("(actor.email pr", 16, "a ) is missing before the end");
+        refused("actor.email pr)", 15, "a ) without its (");
+        refused("not actor.email pr", 5, "parentheses");
+        refused("occurred_at gt \"yesterday\"", 16, "RFC 3339");
+        refused("occurred_at gt 5", 16, "is a time");
+        refused("occurred_at co \"2026\"", 13, "is no text");
+        refused("actor eq \"a\"", 7, "only pr");
+        refused("session.approvals_needed eq \"1\"", 29, "whole number");
+        refused("reason eq null", 11, "not (reason pr)");
+        refused("reason eq 5", 11, "put its value in double quotes");
+        refused("details.count eq 5", 1, "free text (q)");
+        refused("é eq 5", 1, "is no attribute");
+        refused("reason eq \"é\" or x eq 5", 18, "is no attribute");
+        refused("roles[value eq \"a\"]", 6, "parts to choose from");
+        refused(&"(".repeat(100_000), 1, "4096 are the most");
+        refused(&format!("{}reason pr{}", "(".repeat(17), ")".repeat(17)), 17, "deeper than 16");
+        refused(&vec!["id pr"; 51].join(" and "), 501, "50 are the most");
+        Filter::read(&format!("{}reason pr{}", "(".repeat(16), ")".repeat(16))).unwrap();
+        Filter::read(&vec!["id pr"; 50].join(" or ")).unwrap();
+    }
+
+    #[test]
+    fn and_binds_closer_than_or_and_words_ignore_case() {
+        let read = |text: &str| Filter::read(text).unwrap();
+        assert_eq!(read("id pr or reason pr and roles pr"), read("id pr OR (REASON PR AND Roles pr)"));
+        assert_ne!(read("id pr or reason pr and roles pr"), read("(id pr or reason pr) and roles pr"));
+        assert_eq!(read("not(id pr)and\treason\nEQ\"STRASSE\""), read("not (id pr) and reason eq \"straße\""));
+        assert_eq!(read(r#"reason eq "\u0041\"\\""#), read(r#"reason eq "a\"\\""#));
+    }
+
+    /// The same language over the JSON that a caller is shown, written without a thought for speed.
+    fn by_json(filter: &Filter, answer: &Value) -> bool {
+        let at = |path: &str| path.split('.').try_fold(answer, |value, member| value.get(member));
+        match filter {
+            Filter::And(all) => all.iter().all(|filter| by_json(filter, answer)),
+            Filter::Or(any) => any.iter().any(|filter| by_json(filter, answer)),
+            Filter::Not(filter) => !by_json(filter, answer),
+            Filter::Present(attribute) => at(attribute.path).is_some(),
+            Filter::Compare(attribute, operator, operand) => match at(attribute.path) {
+                None => *operator == Operator::Ne,
+                Some(Value::Array(list)) => list.iter().any(|value| one_by_json(value, *operator, operand)),
+                Some(value) => one_by_json(value, *operator, operand),
+            },
+        }
+    }
+
+    fn one_by_json(value: &Value, operator: Operator, operand: &Operand) -> bool {
+        let order = match operand {
+            Operand::Text(operand) => {
+                let text = fold(value.as_str().unwrap());
+                match operator {
+                    Operator::Co => return text.contains(operand),
+                    Operator::Sw => return text.starts_with(operand),
+                    Operator::Ew => return text.ends_with(operand),
+                    _ => text.cmp(operand),
+                }
+            }
+            Operand::Time(operand) => value.as_str().unwrap().parse::<Instant>().unwrap().cmp(operand),
+            Operand::Number(operand) => value.as_i64().unwrap().cmp(operand),
+        };
+        match operator {
+            Operator::Eq => order.is_eq(),
+            Operator::Ne => order.is_ne(),
+            Operator::Gt => order.is_gt(),
+            Operator::Ge => order.is_ge(),
+            Operator::Lt => order.is_lt(),
+            Operator::Le => order.is_le(),
+            Operator::Co | Operator::Sw | Operator::Ew => unreachable!(),
+        }
+    }
+
+    /// A comparison as text, whose operand is often taken from the event itself, in another case.
+    fn term(answer: &Value, choice: (prop::sample::Index, prop::sample::Index, String, bool)) -> String {
+        let (attribute, operator, word, own) = choice;
+        let attribute = attribute.get(ATTRIBUTES);
+        let found = attribute.path.split('.').try_fold(answer, |value, member| value.get(member));
+        let operators: &[&str] = match attribute.kind {
+            Kind::Object => &["pr"],
+            Kind::Text | Kind::Texts => &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"],
+            Kind::Time | Kind::Number => &["eq", "ne", "gt", "ge", "lt", "le", "pr"],
+        };
+        let operator = operator.get(operators);
+        if *operator == "pr" {
+            return format!("{} pr", attribute.path);
+        }
+        let own = found.filter(|_| own).map(|found| found.as_array().map_or(found, |list| &list[0]).clone());
+        let operand = match (attribute.kind, own) {
+            (Kind::Text | Kind::Texts, Some(Value::String(text))) => Value::String(text.to_uppercase()),
+            (_, Some(value)) => value,
+            (Kind::Time, None) => "2026-11-22T00:00:00+01:00".into(),
+            (Kind::Number, None) => 3.into(),
+            (_, None) => word.into(),
+        };
+        format!("{} {operator} {operand}", attribute.path)
+    }
+
+    fn filters(answer: Value) -> impl Strategy<Value = String> {
+        let choice = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[a-z]{0,2}", any::<bool>());
+        choice.prop_map(move |choice| term(&answer, choice)).prop_recursive(4, 16, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 2..4).prop_map(|all| format!("({})", all.join(") and ("))),
+                prop::collection::vec(inner.clone(), 2..4).prop_map(|any| format!("({})", any.join(" or "))),
+                inner.prop_map(|one| format!("not ({one})")),
+            ]
+        })
+    }
+
+    fn event_and_filter() -> impl Strategy<Value = (Recorded, String)> {
+        (events(), instant()).prop_flat_map(|(event, at)| {
+            let event = recorded(event, at);
+            let answer = serde_json::to_value(&event).unwrap();
+            (Just(event), filters(answer))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn a_filter_says_of_an_event_what_it_says_of_its_answer((event, text) in event_and_filter()) {
+            let filter = Filter::read(&text).unwrap();
+            prop_assert_eq!(filter.matches(&event), by_json(&filter, &serde_json::to_value(&event).unwrap()), "{}", text);
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "([a-z.]{1,12}|[ ()\"\\[\\]]|and|or|not|eq|pr|\\PC){0,20}") {
+            let _ = Filter::read(&text);
+        }
+
+        #[test]
+        fn free_text_finds_every_word_of_an_event(event in events(), at in instant(), place in any::<prop::sample::Index>()) {
+            let event = recorded(event, at);
+            let mut text = String::new();
+            attributes::write_searchable(&event, &mut text);
+            let words: Vec<_> = text.split_whitespace().collect();
+            prop_assume!(!words.is_empty());
+            let word = place.get(&words).to_uppercase();
+            prop_assert!(FreeText::read(&word).unwrap().matches(&event), "{}", word);
+            let and_another = format!("{word} 8f14e45fceea167a5a36dedd4bea2543");
+            prop_assert!(!FreeText::read(&and_another).unwrap().matches(&event));
+        }
+    }
+
+    /// The paths of an answer, but for what is inside details.
+    fn paths(value: &Value, path: &str, out: &mut Vec<String>) {
+        let Value::Object(members) = value else { return };
+        for (key, value) in members.iter().filter(|(key, _)| *key != "details") {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            paths(value, &path, out);
+            out.push(path);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_of_an_answer_is_an_attribute(event in events(), at in instant()) {
+            let mut found = Vec::new();
+            paths(&serde_json::to_value(recorded(event, at)).unwrap(), "", &mut found);
+            for path in found {
+                prop_assert!(Attribute::named(&path).is_some(), "{}", path);
+            }
+        }
+    }
+}

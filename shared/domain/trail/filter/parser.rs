@@ -1,0 +1,225 @@
+//! Reads a filter: recursive descent over RFC 7644's grammar, in which `not` binds closest, then `and`, then `or`.
+//!
+//! The crate `scim-filter` was tried first: it knows no precedence of `and` over `or`, gives no place with an error, leaves
+//! escapes in strings as they are, compares with case, and recurses as deep as its input nests.
+
+use crate::domain::{
+    text::case_folding::fold,
+    trail::{
+        actions::nearest_of,
+        filter::{
+            Filter, FilterError, MAX_BYTES, MAX_DEPTH, MAX_TERMS, Operand, Operator,
+            attributes::{ATTRIBUTES, Attribute, Kind},
+        },
+    },
+};
+
+const OPERATORS: [(&str, Operator); 9] = [
+    ("eq", Operator::Eq),
+    ("ne", Operator::Ne),
+    ("co", Operator::Co),
+    ("sw", Operator::Sw),
+    ("ew", Operator::Ew),
+    ("gt", Operator::Gt),
+    ("ge", Operator::Ge),
+    ("lt", Operator::Lt),
+    ("le", Operator::Le),
+];
+
+pub fn read(text: &str) -> Result<Filter, FilterError> {
+    let mut reader = Reader { text, at: 0, depth: 0, terms: 0 };
+    if text.len() > MAX_BYTES {
+        return Err(reader.error(0, format!("the filter is {} bytes long; {MAX_BYTES} are the most", text.len())));
+    }
+    let filter = reader.alternatives()?;
+    reader.skip_space();
+    match reader.rest().chars().next() {
+        None => Ok(filter),
+        Some(')') => Err(reader.error(reader.at, "a ) without its (")),
+        Some(_) => {
+            Err(reader.error(reader.at, format!("{:?} stands where \"and\", \"or\" or the end should", reader.word())))
+        }
+    }
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    /// Byte offset of what is read next.
+    at: usize,
+    depth: usize,
+    terms: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn error(&self, at: usize, detail: impl Into<String>) -> FilterError {
+        FilterError { position: self.text[..at].chars().count() + 1, detail: detail.into() }
+    }
+
+    fn rest(&self) -> &'t str {
+        &self.text[self.at..]
+    }
+
+    fn skip_space(&mut self) {
+        self.at = self.text.len() - self.rest().trim_start().len();
+    }
+
+    /// The word that stands here, without reading it.
+    fn word(&self) -> &'t str {
+        let rest = self.rest();
+        &rest[..rest
+            .find(|char: char| char.is_whitespace() || matches!(char, '(' | ')' | '"' | '[' | ']'))
+            .unwrap_or(rest.len())]
+    }
+
+    /// Reads `keyword` if it stands here as a word of its own. Case does not count.
+    fn takes(&mut self, keyword: &str) -> bool {
+        self.skip_space();
+        let takes = self.word().eq_ignore_ascii_case(keyword);
+        if takes {
+            self.at += keyword.len();
+        }
+        takes
+    }
+
+    fn alternatives(&mut self) -> Result<Filter, FilterError> {
+        let mut any = vec![self.conjunction()?];
+        while self.takes("or") {
+            any.push(self.conjunction()?);
+        }
+        Ok(if any.len() == 1 { any.remove(0) } else { Filter::Or(any) })
+    }
+
+    fn conjunction(&mut self) -> Result<Filter, FilterError> {
+        let mut all = vec![self.term()?];
+        while self.takes("and") {
+            all.push(self.term()?);
+        }
+        Ok(if all.len() == 1 { all.remove(0) } else { Filter::And(all) })
+    }
+
+    fn term(&mut self) -> Result<Filter, FilterError> {
+        self.skip_space();
+        let start = self.at;
+        if self.takes("not") {
+            self.skip_space();
+            if !self.rest().starts_with('(') {
+                return Err(self.error(self.at, "\"not\" needs parentheses: not (actor.email pr)"));
+            }
+            return Ok(Filter::Not(Box::new(self.group()?)));
+        }
+        if self.rest().starts_with('(') {
+            return self.group();
+        }
+        self.terms += 1;
+        if self.terms > MAX_TERMS {
+            return Err(self.error(start, format!("this is comparison {}; {MAX_TERMS} are the most", self.terms)));
+        }
+        self.comparison()
+    }
+
+    fn group(&mut self) -> Result<Filter, FilterError> {
+        let start = self.at;
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.error(start, format!("parentheses nest deeper than {MAX_DEPTH}")));
+        }
+        self.at += 1;
+        let filter = self.alternatives()?;
+        self.skip_space();
+        if !self.rest().starts_with(')') {
+            let found = self.word();
+            let found = if found.is_empty() { "the end".to_owned() } else { format!("{found:?}") };
+            return Err(self.error(self.at, format!("a ) is missing before {found}")));
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(filter)
+    }
+
+    fn comparison(&mut self) -> Result<Filter, FilterError> {
+        let start = self.at;
+        let path = self.word();
+        if path.is_empty() {
+            return Err(self.error(start, "an attribute should stand here, as in: actor.email eq \"alex@nikpot.com\""));
+        }
+        let attribute = Attribute::named(path).ok_or_else(|| self.error(start, unknown(path)))?;
+        self.at += path.len();
+        if self.rest().starts_with('[') {
+            return Err(self.error(
+                self.at,
+                format!("no attribute has parts to choose from; write the path, like {}", attribute.path),
+            ));
+        }
+        if self.takes("pr") {
+            return Ok(Filter::Present(attribute));
+        }
+        let start = self.at;
+        let word = self.word();
+        let Some((name, operator)) = OPERATORS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) else {
+            return Err(self.error(
+                start,
+                format!("an operator should stand here: eq, ne, co, sw, ew, gt, ge, lt, le or pr, not {word:?}"),
+            ));
+        };
+        if attribute.kind == Kind::Object {
+            return Err(self.error(start, format!("{} has members; only pr can be asked of it", attribute.path)));
+        }
+        if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew)
+            && !matches!(attribute.kind, Kind::Text | Kind::Texts)
+        {
+            return Err(self.error(
+                start,
+                format!("{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le", attribute.path),
+            ));
+        }
+        self.at += word.len();
+        self.skip_space();
+        Ok(Filter::Compare(attribute, operator, self.operand(attribute)?))
+    }
+
+    /// A JSON value of the attribute's kind.
+    fn operand(&mut self, attribute: &Attribute) -> Result<Operand, FilterError> {
+        let start = self.at;
+        // A text ends at its quote; anything else at the next space or parenthesis.
+        let (value, length) = if self.rest().starts_with('"') {
+            let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter();
+            (values.next().and_then(Result::ok), values.byte_offset())
+        } else {
+            (serde_json::from_str(self.word()).ok(), self.word().len())
+        };
+        let Some(value) = value else {
+            return Err(self.error(start, "a value should stand here: a text in double quotes, or a number"));
+        };
+        self.at += length;
+        match (attribute.kind, value) {
+            (_, serde_json::Value::Null) => {
+                Err(self.error(start, format!("null is no value; ask not ({} pr)", attribute.path)))
+            }
+            (Kind::Text | Kind::Texts, serde_json::Value::String(text)) => Ok(Operand::Text(fold(&text))),
+            (Kind::Text | Kind::Texts, _) => {
+                Err(self.error(start, format!("{} is a text; put its value in double quotes", attribute.path)))
+            }
+            (Kind::Time, serde_json::Value::String(text)) => {
+                text.parse().map(Operand::Time).map_err(|error| self.error(start, format!("{text:?} {error}")))
+            }
+            (Kind::Time, _) => {
+                Err(self.error(start, format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path)))
+            }
+            (Kind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
+                Ok(Operand::Number(number.as_i64().unwrap_or_default()))
+            }
+            (Kind::Number | Kind::Object, _) => Err(self.error(start, format!("{} is a whole number", attribute.path))),
+        }
+    }
+}
+
+fn unknown(path: &str) -> String {
+    if path.to_ascii_lowercase().starts_with("details.") || path.eq_ignore_ascii_case("details") {
+        return "details are searched by free text (q), not by filters".to_owned();
+    }
+    let hint = nearest_of(path, ATTRIBUTES.iter().map(|attribute| attribute.path)).map_or_else(
+        || "; it must be a path of an answered event, like actor.email".to_owned(),
+        |near| format!("; did you mean {near:?}?"),
+    );
+    format!("{path:?} is no attribute{hint}")
+}

@@ -1,0 +1,158 @@
+//! Events as the Open Cybersecurity Schema Framework has them, version 1.8.0 (schema.ocsf.io): what collectors of many sources read. The
+//! catalogue says of each action which class and activity it is; this says how the event's fields are called there.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::trail::{
+    actions::{Action, ocsf_class::Class},
+    event::{Actor, ActorType, Event, Outcome, Party, Recorded},
+};
+
+/// The version of the schema.
+pub const VERSION: &str = "1.8.0";
+
+/// The event as an event of its class. What the class has no place for stands under `unmapped`, as the API answers it, so nothing is lost.
+pub fn ocsf(recorded: &Recorded) -> Value {
+    let event = &recorded.event;
+    let Some(action) = event.catalogued() else { return Value::Null };
+    let class = action.ocsf.class;
+    let activity = activity(action, event);
+    let mut told = json!({
+        "class_uid": class.uid(), "class_name": class.name(), "category_uid": class.uid() / 1000, "category_name": class.category(),
+        "activity_id": activity, "activity_name": class.activity(activity), "type_uid": class.uid() * 100 + u32::from(activity),
+        "type_name": format!("{}: {}", class.name(), class.activity(activity)),
+        "time": event.occurred_at.millis(), "severity_id": severity(event), "message": event.message(),
+        "metadata": {
+            "version": VERSION, "uid": event.id.as_str(), "event_code": event.action, "log_name": "jit-audit", "tenant_uid": event.tenant.as_str(),
+            "logged_time": recorded.recorded_at.millis(), "original_time": event.occurred_at.to_string(),
+            "product": {"name": "Jit Audit", "vendor_name": "Jit Audit"},
+        },
+        "unmapped": recorded,
+    });
+    let mut set = |name: &str, value: Option<Value>| {
+        if let (Some(value), Value::Object(told)) = (value, &mut told) {
+            told.insert(name.to_owned(), value);
+        }
+    };
+    let is_failure = event.outcome == Outcome::Failure;
+    set("status_id", Some(if is_failure { 2 } else { 1 }.into()));
+    set("status", Some(if is_failure { "Failure" } else { "Success" }.into()));
+    set("status_detail", event.reason.as_deref().map(Value::from));
+    if class != Class::DetectionFinding {
+        set("actor", Some(json!({"user": user_of(&event.actor)})));
+        set("src_endpoint", event.source.as_ref().and_then(|source| Some(json!({"ip": source.ip.as_ref()?}))));
+    }
+    let session = event.session.as_ref().map(|session| json!({"uid": session.id}));
+    match class {
+        Class::Authentication => {
+            set("user", Some(affected(event)));
+            set("session", session);
+            // Where somebody logged in: a desktop, else the service itself.
+            let place = event.target.as_ref().map_or("Jit Audit", Party::shown);
+            set("dst_endpoint", Some(json!({"name": place})));
+        }
+        Class::AccountChange => set("user", Some(affected(event))),
+        Class::UserAccess => {
+            set("user", Some(affected(event)));
+            set("privileges", Some(privileges(event).into()));
+            set("resources", event.target.as_ref().map(|target| json!([named(target)])));
+        }
+        Class::EntityManagement => {
+            set("entity", Some(entity(action, event)));
+            set("comment", event.justification.as_deref().map(Value::from));
+        }
+        Class::DetectionFinding => {
+            let finding = event.target.as_ref().map_or(event.id.as_str(), Party::shown);
+            set("finding_info", Some(json!({"uid": finding, "title": event.reason.as_deref().unwrap_or(finding)})));
+        }
+    }
+    told
+}
+
+/// The activity of the action, in the variant that the event is.
+fn activity(action: &Action, event: &Event) -> u8 {
+    let provisioned = event.details.as_ref().and_then(|details| details.get("provisioned"));
+    match action.ocsf.activity {
+        // An account that was there is enabled.
+        1 if action.ocsf.class == Class::AccountChange && provisioned == Some(&Value::Bool(false)) => 2,
+        activity => activity,
+    }
+}
+
+/// Informational, but for what failed and for findings, which say how bad they are.
+fn severity(event: &Event) -> u8 {
+    let said = event.details.as_ref().and_then(|details| details.get("severity")).and_then(Value::as_str);
+    match (said, event.outcome) {
+        (Some("low"), _) => 2,
+        (Some("medium"), _) => 3,
+        (Some("high"), _) => 4,
+        (Some("critical"), _) => 5,
+        (_, Outcome::Failure) => 2,
+        (_, Outcome::Success) => 1,
+    }
+}
+
+fn user_of(actor: &Actor) -> Value {
+    let kind = match actor.kind {
+        ActorType::User => 1,
+        ActorType::System => 3,
+        ActorType::Service => 4,
+        ActorType::Scm => 99,
+    };
+    let mut user = json!({"name": actor.shown(), "type_id": kind});
+    let parts = [("uid", &actor.id), ("email_addr", &actor.email)];
+    fill(&mut user, parts);
+    user
+}
+
+/// Whom the event is about: the account, else the person, else who did it.
+fn affected(event: &Event) -> Value {
+    match event.account.as_ref().or(event.subject.as_ref()) {
+        Some(party) => {
+            let mut user = json!({"name": party.shown()});
+            fill(&mut user, [("uid", &party.id), ("email_addr", &party.email)]);
+            user
+        }
+        None => user_of(&event.actor),
+    }
+}
+
+/// The roles given or taken; of a package or a whole session without roles, what it is called.
+fn privileges(event: &Event) -> Vec<String> {
+    let of_session = event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
+    let roles = if event.roles.is_empty() { of_session } else { &event.roles };
+    let all = event.target.as_ref().map(Party::shown).or(event.session.as_ref().map(|session| session.id.as_str()));
+    match roles {
+        [] => vec![all.unwrap_or(&event.action).to_owned()],
+        roles => roles.to_vec(),
+    }
+}
+
+/// What the event is about.
+fn entity(action: &Action, event: &Event) -> Value {
+    let session = event.session.as_ref().filter(|_| event.action.starts_with("session."));
+    let party = event.target.as_ref().or(event.account.as_ref()).or(event.subject.as_ref());
+    let (mut entity, kind) = match (session, party) {
+        (Some(session), _) => (json!({"uid": session.id, "name": session.id}), Some("session")),
+        (None, Some(party)) => (named(party), party.kind.as_deref()),
+        (None, None) => (json!({"name": action.label}), None),
+    };
+    // What an action is about is the first word of its name.
+    let kind = kind.or_else(|| event.action.split('.').next());
+    entity["type"] = kind.unwrap_or_default().into();
+    entity
+}
+
+fn named(party: &Party) -> Value {
+    let mut named = json!({"name": party.shown()});
+    fill(&mut named, [("uid", &party.id)]);
+    named
+}
+
+fn fill<const N: usize>(value: &mut Value, parts: [(&str, &Option<String>); N]) {
+    let told: Map<String, Value> =
+        parts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into()))).collect();
+    if let Value::Object(value) = value {
+        value.extend(told);
+    }
+}

@@ -1,0 +1,315 @@
+//! Order: what an operator says is to become of windows. The end of many windows is an order that is stored: the service carries it out
+//! by itself, page by page, and goes on where it was when it is stopped.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::domain::{
+    json::{
+        object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
+        strict_json::FieldError,
+    },
+    time::{duration::Length, timestamp::Instant},
+    trail::{
+        event::{Actor, RecordedBy},
+        event_validation,
+        filter::Filter,
+    },
+};
+
+/// Let a window go on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    /// Until when.
+    pub until: Until,
+    /// Why.
+    pub reason: String,
+    /// For whom, where a machine says it.
+    pub actor: Option<Actor>,
+}
+
+/// A new end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// At this time.
+    At(Instant),
+    /// So long after the start, as a request says it.
+    FromStart(Length),
+}
+
+/// End windows.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Of which requests, as their events tell them; none where one window is named.
+    pub filter: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// For whom, where a machine says it.
+    pub actor: Option<Actor>,
+}
+
+impl Extension {
+    /// Reads what a caller says.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
+        object_reader::read_object(json, "", |mut fields| {
+            let ends_at = fields.instant("ends_at");
+            let duration = fields.text("duration", NAME_BYTES);
+            let duration = duration.and_then(|text| text.parse().map_err(|error| fields.fault("duration", error)).ok());
+            let (reason, actor) = reason_and_actor(&mut fields);
+            fields.refuse_others();
+            let until = match (ends_at, duration) {
+                (Some(at), None) => Some(Until::At(at)),
+                (None, Some(length)) => Some(Until::FromStart(length)),
+                _ => {
+                    if !fields.has_fault_at("/ends_at") && !fields.has_fault_at("/duration") {
+                        fields
+                            .fault_here("needs either ends_at, a time, or duration, how long it lasts from its start");
+                    }
+                    None
+                }
+            };
+            Some(Self { until: until?, reason: reason?, actor })
+        })
+    }
+}
+
+impl Ending {
+    /// Reads what a caller says of one window, or of all whose requests meet a filter.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(json: &str, by_filter: bool) -> Result<Self, Vec<FieldError>> {
+        object_reader::read_object(json, "", |mut fields| {
+            let filter = match by_filter {
+                true => fields.required_text("filter", 4096).and_then(|text| match Filter::read(&text) {
+                    Ok(_) => Some(text),
+                    Err(error) => {
+                        fields.fault("filter", error);
+                        None
+                    }
+                }),
+                false => None,
+            };
+            let (reason, actor) = reason_and_actor(&mut fields);
+            fields.refuse_others();
+            Some(Self { filter, reason: reason?, actor })
+        })
+    }
+}
+
+/// How long after it was given an order begins another pass, where the last one found something to end.
+const LONGEST_REPEATED: Duration = Duration::from_secs(60);
+
+/// An order to end windows, as it was given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndOrder {
+    /// Its id.
+    pub id: String,
+    /// Which requests it ends.
+    pub scope: OrderScope,
+    /// Why.
+    pub reason: String,
+    /// Who gave it.
+    pub actor: Actor,
+    /// By whose token.
+    pub recorded_by: RecordedBy,
+    /// When.
+    pub created_at: Instant,
+    /// How many windows it meant then, where they could be counted while its caller waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+/// Which requests an order ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderScope {
+    /// Those whose events meet this filter.
+    Filter(String),
+    /// Those that asked for this application.
+    Application(String),
+}
+
+/// How far an order is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderState {
+    /// Nothing was done for it yet.
+    #[default]
+    Queued,
+    /// The open windows are being looked at.
+    Running,
+    /// All that it means is ended.
+    Done,
+    /// It cannot be carried out.
+    Failed,
+}
+
+/// How far an order is, and where it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderProgress {
+    /// How far.
+    pub state: OrderState,
+    /// When the present pass over all open windows began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_began_at: Option<Instant>,
+    /// The last place of the list of open windows that was looked at in this pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Whether this pass ended anything, or may have.
+    #[serde(default)]
+    pub has_ended: bool,
+    /// The run that works on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Instant>,
+    /// Why it cannot be carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// What follows a page of open windows that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterPage {
+    /// The next page.
+    Next,
+    /// Another pass over all open windows, not before this time.
+    PassAt(Instant),
+    /// Nothing: all is ended.
+    Done,
+}
+
+impl OrderProgress {
+    /// A run takes it up. Where another run had it and did not put it down, what that run ended is not known.
+    pub fn take_up(&mut self, run: &str, now: Instant) {
+        self.state = OrderState::Running;
+        self.has_ended |= self.run.is_some();
+        self.run = Some(run.to_owned());
+        self.pass_began_at.get_or_insert(now);
+    }
+
+    /// A page was looked at; the list goes on after `next`. All that was open when the order was given is ended by the first pass. What
+    /// opens while it is carried out is ended too: the last pass is one that found nothing to end, and that began when no request could
+    /// still be landing that was under way when the order was given, `settles` after it. Who opens windows again and again is not
+    /// followed for longer than a minute.
+    pub fn after_page(
+        &mut self,
+        order: &EndOrder,
+        ended: usize,
+        next: Option<String>,
+        settles: Duration,
+        now: Instant,
+    ) -> AfterPage {
+        self.has_ended |= ended > 0;
+        self.place = next;
+        if self.place.is_some() {
+            return AfterPage::Next;
+        }
+        let began_at = self.pass_began_at.take().unwrap_or(now);
+        self.run = None;
+        let settled_at = order.created_at.plus(settles);
+        let is_last = !std::mem::take(&mut self.has_ended) || began_at >= order.created_at.plus(LONGEST_REPEATED);
+        if is_last && began_at >= settled_at {
+            self.state = OrderState::Done;
+            self.done_at = Some(now);
+            return AfterPage::Done;
+        }
+        AfterPage::PassAt(settled_at.max(now))
+    }
+}
+
+impl EndOrder {
+    /// As it is answered.
+    pub fn answered(&self, progress: &OrderProgress) -> Value {
+        let (filter, application) = match &self.scope {
+            OrderScope::Filter(text) => (Some(text), None),
+            OrderScope::Application(id) => (None, Some(id)),
+        };
+        json!({
+            "id": self.id, "state": progress.state, "filter": filter, "application": application, "reason": self.reason,
+            "actor": self.actor, "created_at": self.created_at, "count": self.count, "done_at": progress.done_at,
+            "failure": progress.failure,
+        })
+    }
+}
+
+fn reason_and_actor(fields: &mut Fields<'_>) -> (Option<String>, Option<Actor>) {
+    let reason = fields.required_text("reason", TEXT_BYTES);
+    let actor = fields.object("actor").and_then(event_validation::read_actor);
+    (reason, actor)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_read() {
+        let extension = Extension::read(r#"{"duration": "PT6H", "reason": "goes on"}"#).unwrap();
+        assert_eq!(extension.until, Until::FromStart("PT6H".parse().unwrap()));
+        let json =
+            r#"{"filter": "subject.email eq \"a@b\"", "reason": "left", "actor": {"type": "service", "id": "hr"}}"#;
+        let ending = Ending::read(json, true).unwrap();
+        assert_eq!(ending.actor.unwrap().shown(), "hr");
+    }
+
+    #[test]
+    fn an_order_is_done_by_a_pass_that_finds_nothing_when_all_has_landed() {
+        let at = |seconds| Instant::from_millis(1_800_000_000_000).plus(Duration::from_secs(seconds));
+        let order = EndOrder {
+            id: "o".to_owned(),
+            scope: OrderScope::Application("app".to_owned()),
+            reason: "x".to_owned(),
+            actor: Actor::system(),
+            recorded_by: RecordedBy { sub: "s".to_owned(), client_id: None },
+            created_at: at(0),
+            count: None,
+        };
+        let settles = Duration::from_secs(10);
+        let mut progress = OrderProgress::default();
+        progress.take_up("one", at(0));
+        assert_eq!(progress.after_page(&order, 5, Some("a".to_owned()), settles, at(1)), AfterPage::Next);
+        assert_eq!(progress.after_page(&order, 0, None, settles, at(2)), AfterPage::PassAt(at(10)));
+        // Something opened meanwhile: there is another pass.
+        progress.take_up("one", at(10));
+        assert_eq!(progress.after_page(&order, 1, None, settles, at(11)), AfterPage::PassAt(at(11)));
+        // A run that was killed may have ended what it did not say.
+        progress.take_up("one", at(11));
+        progress.take_up("two", at(41));
+        assert_eq!(progress.after_page(&order, 0, None, settles, at(42)), AfterPage::PassAt(at(42)));
+        progress.take_up("two", at(42));
+        assert_eq!(progress.after_page(&order, 0, None, settles, at(43)), AfterPage::Done);
+        assert_eq!((progress.state, progress.done_at), (OrderState::Done, Some(at(43))));
+        // Nobody is followed for ever.
+        let mut progress = OrderProgress::default();
+        progress.take_up("one", at(61));
+        assert_eq!(progress.after_page(&order, 9, None, settles, at(62)), AfterPage::Done);
+    }
+
+    #[test]
+    fn wrong_orders_are_named() {
+        for (json, pointer, part) in [
+            (r#"{"reason": "x"}"#, "", "either ends_at"),
+            (r#"{"reason": "x", "duration": "PT1H", "ends_at": "2026-11-22T00:00:00Z"}"#, "", "either ends_at"),
+            (r#"{"reason": "x", "duration": "1h"}"#, "/duration", "ISO 8601"),
+            (r#"{"duration": "PT1H"}"#, "/reason", "required"),
+            (r#"{"duration": "PT1H", "reason": "x", "actor": {"type": "user"}}"#, "/actor", "at least one"),
+            (r#"{"duration": "PT1H", "reason": "x", "until": 1}"#, "/until", "no known field"),
+        ] {
+            let errors = Extension::read(json).unwrap_err();
+            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+        }
+        for (json, pointer) in [(r#"{"reason": "x"}"#, "/filter"), (r#"{"reason": "x", "filter": "a eq"}"#, "/filter")]
+        {
+            assert_eq!(Ending::read(json, true).unwrap_err()[0].pointer, pointer);
+        }
+    }
+}

@@ -1,0 +1,586 @@
+//! Who may: from the verified token of a request to a caller with a tenant and permissions.
+//!
+//! The gateway has checked signature, issuer, audience and times. It hands claims on as strings, with lists flattened to
+//! `[a b]`, so they are read from the same token in the Authorization header instead, and only where the gateway says that
+//! it verified one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::{
+        json::strict_json::FieldError,
+        text::case_folding::fold_identity,
+        trail::event::{Actor, ActorType, Event, Party, RecordedBy, Tenant},
+    },
+    http::problem::Problem,
+    platform::environment::{ConfigError, Variables},
+};
+
+/// What a token may permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// Read the trail.
+    Read,
+    /// Write events (machines).
+    Write,
+    /// Write events of oneself only (phones).
+    #[serde(rename = "self")]
+    OwnEvents,
+    /// Windows, findings, reviews.
+    Operate,
+    /// Settings, applications, people.
+    Admin,
+}
+
+/// Where tokens keep what this service needs to know: claim and scope names, roles.
+#[derive(Clone, Debug)]
+pub struct Access {
+    tenant_claim: String,
+    email_claim: String,
+    /// The claim that has to be there and be true for the e-mail address to count.
+    verified_claim: Option<String>,
+    role_claim: String,
+    role_map: BTreeMap<String, Vec<Permission>>,
+    scopes: [(Permission, String); 5],
+}
+
+/// The caller of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// All tenants its token names.
+    pub tenants: Vec<Tenant>,
+    /// What it may do.
+    pub permissions: Vec<Permission>,
+    /// The token's `sub`.
+    pub sub: String,
+    /// The token's e-mail address, where the issuer says that it is theirs.
+    pub email: Option<String>,
+    /// The client the token was issued to.
+    pub client_id: Option<String>,
+    /// Whether the token is a machine's: it names no e-mail address, neither one that counts nor one that does not.
+    pub is_machine: bool,
+    /// What else the token calls its holder. Many issuers let people choose these names, so they count against the caller alone.
+    pub names: Vec<String>,
+}
+
+impl Access {
+    /// Reads the names from the function's environment.
+    ///
+    /// # Errors
+    /// A variable is missing, or the role map is no JSON object of known permissions.
+    pub fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
+        let text = |name| variables.text(name).map(str::to_owned);
+        let name = "ROLE_MAP";
+        let role_map = serde_json::from_str(variables.text(name)?)
+            .map_err(|error| ConfigError { name, problem: format!("must map role names to permissions: {error}") })?;
+        Ok(Self {
+            tenant_claim: text("TENANT_CLAIM")?,
+            email_claim: text("EMAIL_CLAIM")?,
+            verified_claim: variables.optional("EMAIL_VERIFIED_CLAIM").filter(|it| !it.is_empty()).map(str::to_owned),
+            role_claim: text("ROLE_CLAIM")?,
+            role_map,
+            scopes: [
+                (Permission::Read, text("READ_SCOPE")?),
+                (Permission::Write, text("WRITE_SCOPE")?),
+                (Permission::OwnEvents, text("SELF_SCOPE")?),
+                (Permission::Operate, text("OPERATE_SCOPE")?),
+                (Permission::Admin, text("ADMIN_SCOPE")?),
+            ],
+        })
+    }
+
+    /// The caller of `request`.
+    ///
+    /// # Errors
+    /// 403 where no authorizer stands before the route, or the token names no subject or no tenant.
+    pub fn caller(&self, request: &ApiGatewayV2httpRequest) -> Result<Caller, Problem> {
+        let verified = request.request_context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref());
+        let Some(verified) = verified else {
+            return Err(Problem::forbidden("no authorizer verified a token for this request; the route needs one"));
+        };
+        let header = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        // The gateway joins two headers of one name by a comma, and no token holds one: which of the two it verified is not known.
+        let claims = header
+            .filter(|header| !header.contains(','))
+            .and_then(claims)
+            .ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token, or more than one"))?;
+        if !self.is_verified(&claims, &verified.claims) {
+            return Err(Problem::forbidden("the Authorization header is not the token that was verified"));
+        }
+        self.caller_of(&claims)
+    }
+
+    /// Whether the token's e-mail address counts: nothing says that it is not verified, and the claim that has to say that it is does so.
+    fn has_verified_address(&self, claims: &Map<String, Value>) -> bool {
+        claims.get("email_verified").is_none_or(says_true)
+            && self.verified_claim.as_ref().is_none_or(|name| claims.get(name).is_some_and(says_true))
+    }
+
+    /// Whether `claims` are those that the gateway verified. It knows no other token than that of the header; should that ever change, stop. Every
+    /// claim that it hands on has to be the same, and every one that is read here has to be among them.
+    fn is_verified(&self, claims: &Map<String, Value>, verified: &HashMap<String, String>) -> bool {
+        let own = [&self.tenant_claim, &self.email_claim, &self.role_claim].map(String::as_str);
+        let verifying = ["email_verified"].into_iter().chain(self.verified_claim.as_deref());
+        let read = ["iss", "sub", "scope", "scp"]
+            .into_iter()
+            .chain(CLIENT_CLAIMS)
+            .chain(NAME_CLAIMS)
+            .chain(own)
+            .chain(verifying);
+        let is_said = |name: &str| claims.get(name).is_some_and(|value| !value.is_null());
+        read.into_iter().all(|name| !is_said(name) || verified.contains_key(name))
+            && ["iss", "sub"].into_iter().all(|name| verified.contains_key(name))
+            && verified.iter().all(|(name, text)| claims.get(name).is_some_and(|claim| is_flattened(claim, text)))
+    }
+
+    fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
+        let text = |name: &str| {
+            claims.get(name).and_then(Value::as_str).filter(|text| (1..=256).contains(&text.len())).map(str::to_owned)
+        };
+        let sub = text("sub").ok_or_else(|| Problem::forbidden("the token has no sub claim of 1 to 256 bytes"))?;
+        let names = words(claims.get(&self.tenant_claim), false);
+        let tenants: Option<Vec<_>> = names.iter().map(|name| Tenant::new(name)).collect();
+        let tenants = tenants.filter(|tenants| !tenants.is_empty()).ok_or_else(|| {
+            let claim = &self.tenant_claim;
+            Problem::forbidden(format!(
+                "the token's claim {claim:?} must name a tenant, or several: 1 to 64 of A-Z a-z 0-9 _ - each"
+            ))
+        })?;
+        let mut permissions: Vec<_> = ["scope", "scp"]
+            .into_iter()
+            .flat_map(|claim| words(claims.get(claim), true))
+            .filter_map(|word| self.scopes.iter().find(|(_, scope)| *scope == word).map(|(permission, _)| *permission))
+            .chain(
+                words(claims.get(&self.role_claim), false)
+                    .into_iter()
+                    .flat_map(|role| self.role_map.get(role))
+                    .flatten()
+                    .copied(),
+            )
+            .collect();
+        permissions.sort_unstable();
+        permissions.dedup();
+        // OAuth says client_id, OpenID Connect and Entra say azp, Entra's first version says appid.
+        let client_id = CLIENT_CLAIMS.into_iter().find_map(text);
+        let is_machine = claims.get(&self.email_claim).is_none_or(Value::is_null);
+        let email = text(&self.email_claim).filter(|_| self.has_verified_address(claims));
+        let names = NAME_CLAIMS.into_iter().filter_map(text).collect();
+        Ok(Caller { tenants, permissions, sub, email, client_id, is_machine, names })
+    }
+}
+
+/// The claims that may hold another name of whom a token was issued to: OpenID Connect, Entra, Cognito.
+const NAME_CLAIMS: [&str; 5] = ["name", "preferred_username", "upn", "unique_name", "cognito:username"];
+
+/// The claims that may name the client a token was issued to.
+const CLIENT_CLAIMS: [&str; 3] = ["client_id", "azp", "appid"];
+
+/// Whether the gateway may have written `claim` as `text`: it hands on texts only, a list as `[a b]`. How it writes an object is not documented.
+fn is_flattened(claim: &Value, text: &str) -> bool {
+    match claim {
+        Value::String(claim) => claim == text,
+        Value::Bool(claim) => text.parse() == Ok(*claim),
+        Value::Number(claim) => text.parse().ok() == claim.as_f64(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) == Some(&items.join(" "))
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => true,
+    }
+}
+
+/// Whether a claim says true, in any of the ways issuers write it.
+fn says_true(claim: &Value) -> bool {
+    match claim {
+        Value::Bool(flag) => *flag,
+        Value::String(text) => text == "1" || text.eq_ignore_ascii_case("true"),
+        Value::Number(number) => number.as_u64() == Some(1),
+        _ => false,
+    }
+}
+
+/// Whether an id reads like an e-mail address. As an id it is worth nothing: many issuers let people choose it.
+pub fn is_like_address(id: &str) -> bool {
+    id.contains(['@', '\u{ff20}', '\u{fe6b}'])
+}
+
+/// The payload of a token, which the gateway has verified.
+fn claims(header: &str) -> Option<Map<String, Value>> {
+    let token = match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token,
+        _ => header,
+    };
+    let payload = token.trim().split('.').nth(1)?;
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+/// A claim that is a list, or one string; `separated` ones hold several words, as `scope` does (RFC 8693, section 4.2).
+fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
+    match claim {
+        Some(Value::String(text)) if separated => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The header by which a caller with several tenants names the one it means.
+const TENANT_HEADER: &str = "audit-tenant";
+
+impl Caller {
+    /// The tenant of this request: the token's only one, or the one that `Audit-Tenant` names.
+    ///
+    /// # Errors
+    /// 400 where there are several and none is named; 404 where the one named is not the caller's.
+    pub fn tenant(&self, request: &ApiGatewayV2httpRequest) -> Result<&Tenant, Problem> {
+        match (request.headers.get(TENANT_HEADER), self.tenants.as_slice()) {
+            (None, [tenant]) => Ok(tenant),
+            (None, tenants) => {
+                let names: Vec<_> = tenants.iter().map(Tenant::as_str).collect();
+                Err(Problem::bad_request(format!(
+                    "your token is for several tenants; name one of them in the header Audit-Tenant: {}",
+                    names.join(", ")
+                )))
+            }
+            (Some(named), tenants) => {
+                tenants.iter().find(|tenant| tenant.as_str().as_bytes() == named.as_bytes()).ok_or_else(|| {
+                    Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")
+                })
+            }
+        }
+    }
+
+    /// Whether the request says which tenant it means.
+    pub fn names_tenant(&self, request: &ApiGatewayV2httpRequest) -> bool {
+        request.headers.contains_key(TENANT_HEADER) || self.tenants.len() == 1
+    }
+
+    /// Whether the caller has the permission.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(&permission)
+    }
+
+    /// # Errors
+    /// 403 where the caller has not the permission.
+    pub fn require(&self, permission: Permission) -> Result<(), Problem> {
+        if self.may(permission) {
+            return Ok(());
+        }
+        let name = match permission {
+            Permission::Read => "audit:read",
+            Permission::Write => "audit:write",
+            Permission::OwnEvents => "audit:self",
+            Permission::Operate => "audit:operate",
+            Permission::Admin => "audit:admin",
+        };
+        Err(Problem::forbidden(format!(
+            "your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it"
+        )))
+    }
+
+    /// Whether `event` is the caller's own: done by a user whose id and e-mail are the token's, both where both are given. One
+    /// true and one foreign would put the act on somebody else. So would a name where it is what sentences show, so it may only
+    /// stand beside the e-mail.
+    pub fn is_actor_of(&self, event: &Event) -> bool {
+        let Actor { kind, id, name, email } = &event.actor;
+        *kind == ActorType::User && self.is_named(id, name, email)
+    }
+
+    /// Whether a party is the caller's own person, by the same rules; of a party the name is what is shown.
+    pub fn is(&self, party: &Party) -> bool {
+        let Party { kind: _, id, name, email } = party;
+        name.is_none() && self.is_named(id, name, email)
+    }
+
+    fn is_named(&self, id: &Option<String>, name: &Option<String>, email: &Option<String>) -> bool {
+        if name.is_some() && email.is_none() {
+            return false;
+        }
+        let is_own_address =
+            |address: &String| self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address));
+        // Sentences show an id that reads like an address as one, so it has to be the verified address.
+        let own_id = id.as_ref().map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
+        let own_email = email.as_ref().map(is_own_address);
+        matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
+    }
+
+    /// Who a command is done by: the caller, or, where a machine says for whom it acts, whoever it names.
+    ///
+    /// # Errors
+    /// 403 where a person names somebody; 422 where the service itself is named.
+    pub fn acting_as(&self, named: Option<Actor>) -> Result<Actor, Problem> {
+        match named {
+            None => Ok(self.actor()),
+            Some(_) if !self.is_machine => Err(Problem::forbidden(
+                "your token is a person's, and what you do is recorded in your own name; leave actor out. A machine (a token without an e-mail) may name whom it acts for",
+            )),
+            Some(actor) if actor.kind == ActorType::System => {
+                let error = FieldError::new("/actor/type", "\"system\" is this service itself; name whom you act for");
+                Err(Problem::invalid("nothing was changed", vec![error]))
+            }
+            Some(actor) => Ok(actor),
+        }
+    }
+
+    /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
+    pub fn actor(&self) -> Actor {
+        let kind = if self.is_machine { ActorType::Service } else { ActorType::User };
+        Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
+    }
+
+    /// As the trail remembers the sender of an event.
+    pub fn recorded_by(&self) -> RecordedBy {
+        RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn access() -> Access {
+        access_with("")
+    }
+
+    fn access_with(verified: &str) -> Access {
+        let variables = [
+            ("EMAIL_VERIFIED_CLAIM", verified),
+            ("TENANT_CLAIM", "https://idp.example/tenant"),
+            ("EMAIL_CLAIM", "email"),
+            ("ROLE_CLAIM", "roles"),
+            ("ROLE_MAP", r#"{"Audit User": ["read"], "Boss": ["read", "operate", "admin"]}"#),
+            ("READ_SCOPE", "jit-audit/read"),
+            ("WRITE_SCOPE", "jit-audit/write"),
+            ("SELF_SCOPE", "jit-audit/self"),
+            ("OPERATE_SCOPE", "jit-audit/operate"),
+            ("ADMIN_SCOPE", "jit-audit/admin"),
+        ];
+        Access::from_variables(&variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect())
+            .unwrap()
+    }
+
+    fn caller_of(claims: Value) -> Result<Caller, Problem> {
+        access().caller_of(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn scopes_and_roles_are_read_in_every_form_issuers_write_them() {
+        use Permission::{Admin, Operate, Read, Write};
+        for (claims, permissions) in [
+            (json!({"scope": "jit-audit/read jit-audit/write"}), vec![Read, Write]),
+            (json!({"scp": "jit-audit/read"}), vec![Read]),
+            (json!({"scp": ["jit-audit/write", "jit-audit/read"]}), vec![Read, Write]),
+            (json!({"scope": ["jit-audit/read"]}), vec![Read]),
+            (json!({"roles": ["Boss", "Audit User"]}), vec![Read, Operate, Admin]),
+            (json!({"roles": "Audit User"}), vec![Read]),
+            (json!({"roles": ["Audit", "User"], "scope": "audit:read read [jit-audit/read]"}), vec![]),
+            (json!({"scope": 7, "roles": {"Boss": true}}), vec![]),
+        ] {
+            let mut claims = claims;
+            claims["sub"] = json!("s");
+            claims["https://idp.example/tenant"] = json!("acme");
+            assert_eq!(caller_of(claims.clone()).unwrap().permissions, permissions, "{claims}");
+        }
+    }
+
+    #[test]
+    fn an_address_counts_where_the_issuer_verified_it() {
+        for (verified, more, counts) in [
+            ("", json!({}), true),
+            ("", json!({"email_verified": true}), true),
+            ("", json!({"email_verified": "true"}), true),
+            ("", json!({"email_verified": false}), false),
+            ("", json!({"email_verified": "false"}), false),
+            ("", json!({"email_verified": null}), false),
+            ("", json!({"xms_edov": false}), true),
+            ("email_verified", json!({}), false),
+            ("email_verified", json!({"email_verified": true}), true),
+            ("xms_edov", json!({}), false),
+            ("xms_edov", json!({"xms_edov": "1"}), true),
+            ("xms_edov", json!({"xms_edov": 1}), true),
+            ("xms_edov", json!({"xms_edov": "0"}), false),
+            ("xms_edov", json!({"xms_edov": true, "email_verified": false}), false),
+        ] {
+            let mut claims = json!({"sub": "s", "email": "ann@acme.example", "https://idp.example/tenant": "acme"});
+            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let caller = access_with(verified).caller_of(claims.as_object().unwrap()).unwrap();
+            assert_eq!(caller.email.is_some(), counts, "{verified:?} {claims}");
+            // Somebody whose address does not count is no machine.
+            assert_eq!((caller.is_machine, caller.actor().kind), (false, ActorType::User), "{claims}");
+        }
+        let machine = caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme"})).unwrap();
+        assert_eq!((machine.is_machine, machine.actor().kind), (true, ActorType::Service));
+    }
+
+    #[test]
+    fn an_event_is_ones_own_by_the_sub_or_the_verified_address() {
+        let own = |claims: Value, actor: Value| {
+            let mut claims = claims;
+            claims["https://idp.example/tenant"] = json!("acme");
+            let actor: Actor = serde_json::from_value(actor).unwrap();
+            let id = crate::domain::trail::event::EventId::fresh();
+            let tenant = Tenant::new("acme").unwrap();
+            let at = crate::domain::time::timestamp::Instant::from_millis(0);
+            caller_of(claims).unwrap().is_actor_of(&Event::of_service(id, &tenant, "user.logged_in", at, actor))
+        };
+        let ann = json!({"sub": "s-1", "email": "ann@acme.example"});
+        for (claims, actor, is_own) in [
+            (&ann, json!({"type": "user", "id": "s-1"}), true),
+            (&ann, json!({"type": "user", "email": "ANN@acme.example"}), true),
+            (&ann, json!({"type": "user", "id": "Ann@acme.example"}), true),
+            (&ann, json!({"type": "user", "id": "s-1", "email": "bob@acme.example"}), false),
+            (&ann, json!({"type": "user", "id": "S-1"}), false),
+            (
+                &json!({"sub": "s-1", "email": "sam@acme.example"}),
+                json!({"type": "user", "email": "ſam@acme.example"}),
+                false,
+            ),
+            (&json!({"sub": "ann@acme.example"}), json!({"type": "user", "id": "ann@acme.example"}), false),
+            (&json!({"sub": "ann＠acme.example"}), json!({"type": "user", "id": "ann＠acme.example"}), false),
+            (
+                &json!({"sub": "ann@acme.example", "email": "ann@acme.example"}),
+                json!({"type": "user", "id": "ann@acme.example"}),
+                true,
+            ),
+            (
+                &json!({"sub": "ann@acme.example", "email": "ann@acme.example", "email_verified": false}),
+                json!({"type": "user", "id": "ann@acme.example"}),
+                false,
+            ),
+        ] {
+            assert_eq!(own(claims.clone(), actor.clone()), is_own, "{claims} {actor}");
+        }
+    }
+
+    #[test]
+    fn a_token_without_subject_or_usable_tenant_is_refused() {
+        for claims in [
+            json!({"https://idp.example/tenant": "acme"}),
+            json!({"sub": "", "https://idp.example/tenant": "acme"}),
+            json!({"sub": "s"}),
+            json!({"sub": "s", "tenant": "acme"}),
+            json!({"sub": "s", "https://idp.example/tenant": []}),
+            json!({"sub": "s", "https://idp.example/tenant": 7}),
+            json!({"sub": "s", "https://idp.example/tenant": ["acme", "a#b"]}),
+            json!({"sub": "s", "https://idp.example/tenant": "acme bolt"}),
+        ] {
+            assert_eq!(caller_of(claims.clone()).unwrap_err().status, 403, "{claims}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_believed_that_no_authorizer_verified() {
+        let claims = json!({"iss": "i", "sub": "s", "https://idp.example/tenant": "acme"});
+        let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let request = |verified: Value| -> ApiGatewayV2httpRequest {
+            serde_json::from_value(json!({
+                "headers": {"authorization": token},
+                "requestContext": {"http": {"method": "GET"}, "authorizer": verified}
+            }))
+            .unwrap()
+        };
+        let tenant = "https://idp.example/tenant";
+        assert!(
+            access().caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme"}}}))).is_ok()
+        );
+        for verified in [
+            json!(null),
+            json!({}),
+            json!({"jwt": {"claims": {}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "other", tenant: "acme"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "s"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "other"}}}),
+            json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme", "scope": "jit-audit/read"}}}),
+        ] {
+            assert_eq!(access().caller(&request(verified.clone())).unwrap_err().status, 403, "{verified}");
+        }
+    }
+
+    #[test]
+    fn every_verified_claim_is_compared_with_the_tokens() {
+        let tenant = "https://idp.example/tenant";
+        let claims = json!({
+            "iss": "i", "sub": "s", tenant: ["acme", "globex"], "scope": "jit-audit/read", "exp": 1_900_000_000, "f": 1.5, "t": true,
+            "roles": ["Audit User"], "address": {"country": "FR"}, "amr": ["pwd", 1],
+        });
+        let verified = json!({
+            "iss": "i", "sub": "s", tenant: "[acme globex]", "scope": "jit-audit/read", "exp": "1900000000", "f": "1.5", "t": "true",
+            "roles": "[Audit User]", "address": "map[country:FR]", "amr": "[pwd 1]",
+        });
+        let caller = |authorization: String, verified: &Value| {
+            let request: ApiGatewayV2httpRequest = serde_json::from_value(json!({
+                "headers": {"authorization": authorization},
+                "requestContext": {"http": {"method": "GET"}, "authorizer": {"jwt": {"claims": verified}}}
+            }))
+            .unwrap();
+            access().caller(&request)
+        };
+        let token = |claims: &Value| format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let good = format!("Bearer {}", token(&claims));
+        assert_eq!(caller(good.clone(), &verified).unwrap().tenants.len(), 2);
+        // Numbers as Go writes them.
+        let mut by_go = verified.clone();
+        by_go["exp"] = json!("1.9e+09");
+        assert!(caller(good.clone(), &by_go).is_ok());
+        for (name, value) in [
+            (tenant, json!("[acme]")),
+            (tenant, json!("[acme other]")),
+            ("scope", json!("jit-audit/admin")),
+            ("exp", json!("1900000001")),
+            ("t", json!("false")),
+            ("roles", json!("[Boss]")),
+            ("jti", json!("another")),
+        ] {
+            let mut other = verified.clone();
+            other[name] = value;
+            assert_eq!(caller(good.clone(), &other).unwrap_err().status, 403, "{name}");
+        }
+        // A claim that is read here, and was not verified.
+        for (name, value) in
+            [("email", json!("boss@acme.example")), ("scp", json!("jit-audit/admin")), ("azp", json!("x"))]
+        {
+            let mut more = claims.clone();
+            more[name] = value;
+            assert_eq!(caller(token(&more), &verified).unwrap_err().status, 403, "{name}");
+        }
+        for two in
+            [format!("{good},{good}"), format!("{good}, Bearer x"), format!("Bearer x,{good}"), format!("{good},")]
+        {
+            let problem = caller(two, &verified).unwrap_err();
+            assert!(problem.status == 403 && problem.detail.contains("more than one"), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_alone_may_name_for_whom_it_acts() {
+        let named =
+            || Some(Actor { kind: ActorType::User, id: None, name: None, email: Some("ann@acme.example".into()) });
+        let caller = |email: Value| {
+            caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme", "email": email})).unwrap()
+        };
+        let machine = caller(Value::Null);
+        assert_eq!(machine.acting_as(named()).unwrap().shown(), "ann@acme.example");
+        assert_eq!(machine.acting_as(None).unwrap().shown(), "s");
+        assert_eq!(machine.acting_as(Some(Actor::system())).unwrap_err().status, 422);
+        // An address that does not count is a person's all the same.
+        for email in [json!("bob@acme.example"), json!(""), json!(7)] {
+            let person = caller(email.clone());
+            assert_eq!(person.acting_as(named()).unwrap_err().status, 403, "{email}");
+            assert_eq!(person.acting_as(Some(Actor::system())).unwrap_err().status, 403, "{email}");
+            assert_eq!(person.acting_as(None).unwrap(), person.actor());
+        }
+    }
+
+    #[test]
+    fn wrong_configuration_says_which_variable() {
+        assert!(Access::from_variables(&Variables::default()).unwrap_err().to_string().contains("ROLE_MAP"));
+    }
+}

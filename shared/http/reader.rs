@@ -1,0 +1,12 @@
+//! Reader: who reads the trail, and the key that their cursors are made under.
+
+use crate::{http::authorization::Caller, platform::deployment_key::Key};
+
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'r> {
+    /// The caller.
+    pub caller: &'r Caller,
+    /// The deployment's key.
+    pub key: &'r Key,
+}

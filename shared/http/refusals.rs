@@ -1,0 +1,40 @@
+//! Calls that are refused for want of a permission. Each is on record with the caller's name.
+
+use crate::{
+    domain::trail::event::{Event, EventId, Outcome, Party},
+    http::{authorization::Caller, problem::Problem},
+    storage::{ReadError, Trail},
+};
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use serde_json::json;
+
+/// Puts `access.refused` into the trail: one an hour for each caller and route. A caller who tries one id after the other all day does not
+/// fill the trail; the event names the first.
+///
+/// # Errors
+/// 503 where it is not known to be stored.
+pub async fn record(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    problem: &Problem,
+) -> Result<(), Problem> {
+    let http = &request.request_context.http;
+    let (method, path) = (http.method.as_str(), http.path.as_deref().unwrap_or_default());
+    // A path may be longer than a name is allowed to be.
+    let shown: String = path.chars().take(200).collect();
+    let hour = trail.now.to_string().chars().take(13).collect::<String>();
+    let route = request.request_context.route_key.as_deref().unwrap_or(method);
+    let id = EventId::of_service(&trail.tenant, "access.refused", &[&caller.sub, route, &hour]);
+    let mut event = Event::of_service(id, &trail.tenant, "access.refused", trail.now, caller.actor());
+    event.target =
+        Some(Party { kind: Some("call".into()), name: Some(format!("{method} {shown}")), ..Party::default() });
+    event.outcome = Outcome::Failure;
+    event.reason = Some(problem.detail.clone());
+    event.details = json!({
+        "route": request.request_context.route_key, "permissions": caller.permissions,
+    })
+    .as_object()
+    .cloned();
+    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| ReadError::from(error).into())
+}

@@ -1,0 +1,59 @@
+//! What a caller asks of the trail: a range of time, a filter and words, from a request's parameters. Listing, search and export read them
+//! by this one code, so that what is on screen is what is in the file.
+
+use crate::{
+    domain::{
+        time::{
+            time_zone::{self, Bound},
+            timestamp::Instant,
+        },
+        trail::filter::{Filter, FreeText},
+    },
+    http::{cursor::Binding, problem::Problem, request::Parameters},
+    storage::{
+        Trail,
+        list_events::{Order, Range},
+        search_events::Search,
+    },
+};
+
+/// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
+///
+/// # Errors
+/// 400 for what is wrong with one of them.
+pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding<'_>>) -> Result<Range, Problem> {
+    let zone = parameters.get("tz").unwrap_or(&trail.settings.zone);
+    let zone = time_zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
+    let since = parameters.read_as("since", |text| time_zone::typed(text, &zone, Bound::Since))?;
+    let until = parameters.read_as("until", |text| time_zone::typed(text, &zone, Bound::Until))?;
+    if let (Some(since), Some(until)) = (since, until)
+        && until <= since
+    {
+        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
+    }
+    let order = parameters.read_as("order", |text| match text {
+        "desc" => Ok(Order::Descending),
+        "asc" => Ok(Order::Ascending),
+        _ => Err(format!("{text:?} must be desc or asc")),
+    })?;
+    let cursor = binding.and_then(|binding| Some((binding, parameters.get("cursor")?)));
+    Ok(Range {
+        since: since.unwrap_or(Instant::from_millis(i64::MIN)),
+        until: until.unwrap_or(Instant::from_millis(i64::MAX)),
+        order: order.unwrap_or(Order::Descending),
+        after: cursor.map(|(binding, cursor)| binding.position(cursor)).transpose()?,
+    })
+}
+
+/// The same with `filter`, `q` and `include_service`.
+///
+/// # Errors
+/// 400 for what is wrong with one of them.
+pub fn search(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding<'_>>) -> Result<Search, Problem> {
+    Ok(Search {
+        range: range(trail, parameters, binding)?,
+        filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
+        words: parameters.read_as("q", FreeText::read)?,
+        include_service: parameters.flag("include_service")?.unwrap_or(false),
+    })
+}

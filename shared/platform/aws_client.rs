@@ -1,0 +1,328 @@
+//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, a topic and a bus are told something, and in
+//! [`s3`] files are stored. An SDK
+//! crate for each would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningInstructions, SigningSettings, sign},
+    sign::v4,
+};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::{
+    Connector,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, SharedHttpConnector},
+    orchestrator::HttpRequest,
+};
+use aws_smithy_types::body::SdkBody;
+use aws_types::{SdkConfig, service_config::ServiceConfigKey};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Value, json};
+
+use crate::domain::alerts::alert::{BusEvent, EVENT_SOURCE, Notification};
+
+/// How long one call may take.
+const TIME: Duration = Duration::from_secs(3);
+/// Secrets Manager's limit is 64 KiB; coded as JSON it may take more.
+const LARGEST_ANSWER: usize = 1024 * 1024;
+
+/// Makes calls to AWS.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    /// Made when it is first wanted: it reads all root certificates, which a cold start need not wait for.
+    connector: Arc<OnceLock<SharedHttpConnector>>,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct CallError {
+    /// What is wrong, without what AWS says of accounts and roles.
+    pub detail: String,
+    /// What AWS calls it, where it said so.
+    pub code: String,
+    /// Whether somebody has to change something before it can work.
+    pub is_final: bool,
+}
+
+/// Which service is called.
+#[derive(Clone, Copy, Debug)]
+pub enum Service {
+    Lambda,
+    SecretsManager,
+    Sns,
+    EventBridge,
+    S3,
+    Sqs,
+}
+
+impl Service {
+    /// Its id in configurations, and its name in addresses and signatures.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Lambda => ("Lambda", "lambda"),
+            Self::SecretsManager => ("Secrets Manager", "secretsmanager"),
+            Self::Sqs => ("SQS", "sqs"),
+            Self::Sns => ("SNS", "sns"),
+            Self::EventBridge => ("EventBridge", "events"),
+            Self::S3 => ("S3", "s3"),
+        }
+    }
+}
+
+/// One call.
+pub struct Call<'c> {
+    pub method: &'static str,
+    pub url: &'c str,
+    pub headers: &'c [(&'static str, &'c str)],
+    pub body: Bytes,
+    /// How long it may take.
+    pub time: Duration,
+    /// Most bytes that are read of its answer.
+    pub largest: usize,
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Aws {
+    /// Calls by that configuration's region, credentials and endpoints.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { config: config.clone(), connector: Arc::default() }
+    }
+
+    /// Invokes a function in the background (AWS Lambda API, "Invoke", invocation type `Event`).
+    ///
+    /// # Errors
+    /// It is not known to be invoked.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<(), CallError> {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let headers = [("x-amz-invocation-type", "Event"), ("content-type", "application/json")];
+        self.post(Service::Lambda, &path, &headers, event.to_string()).await.map(drop)
+    }
+
+    /// The secret of that name (AWS Secrets Manager API, "GetSecretValue").
+    ///
+    /// # Errors
+    /// It could not be read, or holds no text.
+    pub async fn secret(&self, name: &str) -> Result<String, CallError> {
+        let headers =
+            [("x-amz-target", "secretsmanager.GetSecretValue"), ("content-type", "application/x-amz-json-1.1")];
+        let answer = self.post(Service::SecretsManager, "/", &headers, json!({"SecretId": name}).to_string()).await?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
+        let secret = answer["SecretString"].as_str().map(str::to_owned);
+        secret.ok_or_else(|| CallError { detail: "it holds no text".to_owned(), code: String::new(), is_final: true })
+    }
+
+    /// Tells the subscribers of a topic (Amazon SNS API, "Publish").
+    ///
+    /// # Errors
+    /// It is not known to be taken.
+    pub async fn publish(&self, topic: &str, notification: &Notification) -> Result<(), CallError> {
+        let Notification { subject, message, attributes } = notification;
+        // SNS takes the form of AWS's Query protocol.
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("Action", "Publish").append_pair("Version", "2010-03-31").append_pair("TopicArn", topic);
+        form.append_pair("Subject", subject).append_pair("Message", message);
+        for (place, (name, value)) in attributes.iter().enumerate() {
+            let entry = format!("MessageAttributes.entry.{}", place + 1);
+            form.append_pair(&format!("{entry}.Name"), name);
+            form.append_pair(&format!("{entry}.Value.DataType"), "String");
+            form.append_pair(&format!("{entry}.Value.StringValue"), value);
+        }
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        self.post(Service::Sns, "/", &headers, form.finish()).await.map(drop)
+    }
+
+    /// Sends a message to a queue by its URL (Amazon SQS API, "SendMessage").
+    ///
+    /// # Errors
+    /// It is not known to be taken.
+    pub async fn send_message(&self, queue: &str, message: &Value) -> Result<(), CallError> {
+        let headers = [("x-amz-target", "AmazonSQS.SendMessage"), ("content-type", "application/x-amz-json-1.0")];
+        let body = json!({"QueueUrl": queue, "MessageBody": message.to_string()});
+        self.post(Service::Sqs, "/", &headers, body.to_string()).await.map(drop)
+    }
+
+    /// Puts an event on a bus (Amazon EventBridge API, "PutEvents").
+    ///
+    /// # Errors
+    /// It is not known to be taken.
+    pub async fn put_event(&self, bus: &str, event: &BusEvent) -> Result<(), CallError> {
+        match self.put_events(bus, std::slice::from_ref(event)).await?.pop().flatten() {
+            None => Ok(()),
+            Some(code) => Err(not_taken(code)),
+        }
+    }
+
+    /// Puts up to ten events on a bus, 256 KiB together; for each the code by which it was refused, if it was.
+    ///
+    /// # Errors
+    /// None is known to be taken.
+    pub async fn put_events(&self, bus: &str, events: &[BusEvent]) -> Result<Vec<Option<String>>, CallError> {
+        let headers = [("x-amz-target", "AWSEvents.PutEvents"), ("content-type", "application/x-amz-json-1.1")];
+        let entry = |event: &BusEvent| {
+            json!({
+                "EventBusName": bus, "Source": EVENT_SOURCE, "DetailType": event.detail_type,
+                "Detail": event.detail.to_string(), "Time": event.time.seconds(),
+            })
+        };
+        let entries: Vec<_> = events.iter().map(entry).collect();
+        let answer = self.post(Service::EventBridge, "/", &headers, json!({"Entries": entries}).to_string()).await?;
+        let answer: Value =
+            serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
+        // A call that is answered by 200 may still have put nothing there.
+        if answer["FailedEntryCount"] == json!(0) {
+            return Ok(vec![None; events.len()]);
+        }
+        let refused = |place: usize| {
+            let entry = &answer["Entries"][place];
+            let is_taken = entry.get("EventId").is_some_and(Value::is_string);
+            (!is_taken).then(|| entry["ErrorCode"].as_str().unwrap_or_default().to_owned())
+        };
+        Ok((0..events.len()).map(refused).collect())
+    }
+
+    /// A call of a service that takes text, JSON but for SNS.
+    async fn post(
+        &self,
+        service: Service,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: String,
+    ) -> Result<Bytes, CallError> {
+        let (id, name) = service.names();
+        let endpoint = self.endpoint(service).unwrap_or_else(|| {
+            let region = self.region();
+            let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            format!("https://{name}.{region}.{suffix}")
+        });
+        let url = format!("{endpoint}{path}");
+        let call = Call { method: "POST", url: &url, headers, body: body.into(), time: TIME, largest: LARGEST_ANSWER };
+        let Answer { status, body, .. } = self.send(service, call, SigningSettings::default()).await?;
+        if (200..=299).contains(&status) {
+            return Ok(body);
+        }
+        let said = String::from_utf8_lossy(&body);
+        tracing::warn!(status, "{id} said {status}: {said}");
+        let code = match service {
+            Service::Sns => super::s3::texts(&body, "Code").into_iter().next().unwrap_or_default(),
+            Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::Sqs | Service::S3 => {
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned()
+            }
+        };
+        let is_final = matches!(
+            code.as_str(),
+            "ResourceNotFoundException"
+                | "AccessDeniedException"
+                | "InvalidRequestException"
+                | "DecryptionFailure"
+                | "NotFound"
+                | "AuthorizationError"
+        );
+        Err(CallError { detail: format!("{id} said {status} {code}"), code, is_final })
+    }
+
+    fn connector(&self) -> &SharedHttpConnector {
+        self.connector.get_or_init(|| {
+            let builder = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+            SharedHttpConnector::new(builder.sleep_impl(TokioSleep::new()).build())
+        })
+    }
+
+    pub fn region(&self) -> String {
+        self.config.region().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// Where a service answers, where that is not AWS's own address.
+    pub fn endpoint(&self, service: Service) -> Option<String> {
+        let (id, _) = service.names();
+        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
+        own.or_else(|| self.config.endpoint_url().map(str::to_owned))
+    }
+
+    /// What has to be added to a request, so that it is signed.
+    pub async fn signed(
+        &self,
+        service: Service,
+        request: SignableRequest<'_>,
+        settings: SigningSettings,
+    ) -> Result<SigningInstructions, CallError> {
+        let (id, name) = service.names();
+        let provider = self.config.credentials_provider().ok_or_else(|| passing(id, &"there are no credentials"))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
+        let identity = credentials.into();
+        let region = self.region();
+        let signing = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&region)
+            .name(name)
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()
+            .map_err(|error| passing("signing", &error))?
+            .into();
+        Ok(sign(request, &signing).map_err(|error| passing("signing", &error))?.into_parts().0)
+    }
+
+    /// Signs and makes a call, and reads the whole answer, whatever it says.
+    pub async fn send(&self, service: Service, call: Call<'_>, settings: SigningSettings) -> Result<Answer, CallError> {
+        let (id, _) = service.names();
+        let Call { method, url, headers, body, time, largest } = call;
+        let signable = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body))
+            .map_err(|error| passing("signing", &error))?;
+        let instructions = self.signed(service, signable, settings).await?;
+        let mut request = http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        // The client says nothing of a body that is empty, which S3 wants said.
+        if body.is_empty() && !matches!(method, "GET" | "HEAD") {
+            request = request.header("content-length", "0");
+        }
+        let mut request = request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;
+        instructions.apply_to_request_http1x(&mut request);
+        let request: HttpRequest = request.try_into().map_err(|error| passing("request", &error))?;
+
+        let exchange = async {
+            let answer = self.connector().call(request).await.map_err(|error| passing(id, &error))?;
+            let answer: http::Response<SdkBody> = answer.try_into_http1x().map_err(|error| passing(id, &error))?;
+            let (parts, body) = answer.into_parts();
+            let body = Limited::new(body, largest).collect().await;
+            let body = body.map_err(|error| passing(id, &error))?.to_bytes();
+            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        };
+        match tokio::time::timeout(time, exchange).await {
+            Ok(answered) => answered,
+            Err(_) => Err(passing(id, &format!("no answer within {time:?}"))),
+        }
+    }
+}
+
+/// EventBridge took the call and not the event.
+pub fn not_taken(code: String) -> CallError {
+    let is_final = !matches!(code.as_str(), "" | "InternalFailure" | "InternalException" | "ThrottlingException");
+    CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final }
+}
+
+/// It may work when it is tried again.
+pub fn passing(what: &str, error: &dyn std::fmt::Display) -> CallError {
+    CallError { detail: format!("{what}: {error}"), code: String::new(), is_final: false }
+}

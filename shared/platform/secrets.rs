@@ -1,0 +1,276 @@
+//! Secrets: read where their names say, given to what they are for alone, and kept for a while, as a window a second would ask for the same one.
+
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::{
+    domain::{
+        configuration::application::{SecretName, SecretPlace},
+        trail::event::Tenant,
+        windows::window::Failure,
+    },
+    platform::{
+        aws_client::Aws,
+        environment::{ConfigError, Variables},
+    },
+};
+
+/// How long a secret is kept. One that was changed is asked for anew as soon as the old one is refused.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// What a secret is for. Each function reads those of one purpose, so that no configuration sends a secret where another belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signing in to a directory.
+    Directory,
+    /// The address of a webhook.
+    Webhook,
+    /// Signing what a stream sends.
+    Stream,
+}
+
+impl Purpose {
+    /// Its part of a secret's path.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Webhook => "webhook",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// A secret, and where it may go.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    value: String,
+    /// The one host that it goes to; none where it does not say.
+    host: Option<String>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a secret")
+    }
+}
+
+/// A secret as a JSON object that says where it belongs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bound {
+    tenant: Option<String>,
+    host: Option<String>,
+    value: String,
+}
+
+impl Secret {
+    /// Reads what a place holds for a tenant. Only a place that all tenants share names the tenant.
+    ///
+    /// # Errors
+    /// The sentence that says why it is none for this tenant.
+    fn read(text: &str, place: &SecretPlace<'_>, tenant: &Tenant) -> Result<Self, String> {
+        // A secret may begin with a brace by chance; what is JSON was meant as such.
+        let is_object = text.trim_start().starts_with('{') && serde_json::from_str::<serde_json::Value>(text).is_ok();
+        if !is_object {
+            return Ok(Self { value: text.to_owned(), host: None });
+        }
+        let names = match place {
+            SecretPlace::SecretsManager(_) => "\"value\" and, if it is for one host alone, \"host\"",
+            SecretPlace::Environment(_) => "\"value\" and, if it is for one alone, \"tenant\" and \"host\"",
+        };
+        let wrong = || format!("holds a JSON object, which must have {names}, and nothing else");
+        let Bound { tenant: named, host, value } = serde_json::from_str(text).map_err(|_| wrong())?;
+        match (named, place) {
+            (Some(_), SecretPlace::SecretsManager(_)) => Err(wrong()),
+            (Some(named), SecretPlace::Environment(_)) if named != tenant.as_str() => {
+                Err("is not a secret of this tenant".to_owned())
+            }
+            (Some(_) | None, _) => Ok(Self { value, host }),
+        }
+    }
+
+    /// The secret, for a request to that address.
+    ///
+    /// # Errors
+    /// It is for another host.
+    pub fn for_url(&self, url: &str) -> Result<&str, Failure> {
+        self.refuses(url).map_or(Ok(self.value.as_str()), |detail| Err(refused(detail)))
+    }
+
+    /// The secret, which is itself the address that a request goes to.
+    ///
+    /// # Errors
+    /// It is for another host.
+    pub fn as_url(&self) -> Result<&str, Failure> {
+        self.for_url(self.value.trim())
+    }
+
+    /// Why it does not go to that address, if it does not.
+    fn refuses(&self, url: &str) -> Option<String> {
+        let host = self.host.as_deref()?;
+        let uri: Option<http::Uri> = url.parse().ok();
+        let authority = uri.as_ref().and_then(http::Uri::authority);
+        let is_its_own =
+            authority.is_some_and(|it| host.eq_ignore_ascii_case(it.host()) || host.eq_ignore_ascii_case(it.as_str()));
+        (!is_its_own).then(|| "the secret is for another host than this request goes to".to_owned())
+    }
+}
+
+/// Somebody has to change something.
+fn refused(detail: String) -> Failure {
+    Failure { kind: "secret", detail, is_refusal: true, retry_after: None }
+}
+
+/// Where secrets come from.
+#[derive(Debug)]
+pub struct Secrets {
+    aws: Aws,
+    prefix: String,
+    purpose: Purpose,
+    variables: Variables,
+    known: Mutex<BTreeMap<(String, String), Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    secret: Secret,
+    read_at: Instant,
+}
+
+impl Secrets {
+    /// Those of a purpose. Reads where they are from the function's environment.
+    ///
+    /// # Errors
+    /// A variable is missing.
+    pub fn new(variables: &Variables, aws: &SdkConfig, purpose: Purpose) -> Result<Self, ConfigError> {
+        let prefix = variables.text("SECRET_PREFIX")?.to_owned();
+        Ok(Self { aws: Aws::new(aws), prefix, purpose, variables: variables.clone(), known: Mutex::default() })
+    }
+
+    /// A tenant's secret of that name.
+    ///
+    /// # Errors
+    /// It is not there, or not this tenant's: somebody has to put it there.
+    pub async fn read(&self, tenant: &Tenant, name: &SecretName) -> Result<Secret, Failure> {
+        let key = (tenant.to_string(), name.to_string());
+        if let Some(known) = self.known().get(&key).filter(|known| known.read_at.elapsed() < KEPT) {
+            return Ok(known.secret.clone());
+        }
+        let place = name.place();
+        let (text, shown) = match place {
+            SecretPlace::SecretsManager(name) => {
+                let path = format!("{}/{tenant}/{}/{name}", self.prefix, self.purpose.as_str());
+                let text = self.aws.secret(&path).await.map_err(|error| {
+                    let detail = format!("secret {path}: {error}");
+                    if error.is_final {
+                        refused(detail)
+                    } else {
+                        Failure { kind: "secret_unavailable", detail, is_refusal: false, retry_after: None }
+                    }
+                })?;
+                (text, path)
+            }
+            SecretPlace::Environment(name) => {
+                let missing = || refused(format!("the run was started without the environment variable {name}"));
+                (self.variables.optional(name).ok_or_else(missing)?.to_owned(), name.to_owned())
+            }
+        };
+        let secret = Secret::read(&text, &place, tenant);
+        let secret = secret.map_err(|detail| refused(format!("secret {shown} {detail}")))?;
+        self.known().insert(key, Known { secret: secret.clone(), read_at: Instant::now() });
+        Ok(secret)
+    }
+
+    /// A secret was refused: it is read anew when it is next wanted.
+    pub fn forget(&self, tenant: &Tenant, name: &SecretName) {
+        self.known().remove(&(tenant.to_string(), name.to_string()));
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Known>> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What can be said of a secret before anything is sent: of one in the run's own environment, whose it is and where it goes. Where secrets are in
+/// Secrets Manager, who configures may not read them.
+#[derive(Clone, Debug)]
+pub struct Foresight(Variables);
+
+impl Foresight {
+    /// Over the function's environment.
+    pub fn new(variables: &Variables) -> Self {
+        Self(variables.clone())
+    }
+
+    /// Why a tenant's request to `url` would not get the secret, if that is known. The secret itself is the address where none is given. One that is
+    /// not there yet can still be put there.
+    pub fn refuses(&self, tenant: &Tenant, name: &SecretName, url: Option<&str>) -> Option<String> {
+        let place = name.place();
+        let SecretPlace::Environment(variable) = place else { return None };
+        match Secret::read(self.0.optional(variable)?, &place, tenant) {
+            Err(detail) => Some(detail),
+            Ok(secret) => secret.refuses(url.unwrap_or(secret.value.trim())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const VARIABLE: SecretPlace<'_> = SecretPlace::Environment("JIT_AUDIT_SECRET_X");
+    const STORED: SecretPlace<'_> = SecretPlace::SecretsManager("x");
+
+    fn tenant() -> Tenant {
+        Tenant::new("acme").unwrap()
+    }
+
+    #[test]
+    fn a_secret_goes_where_it_says_and_nowhere_else() {
+        for (text, place, url, value) in [
+            ("plain", STORED, "https://a.example/x", Some("plain")),
+            ("{not JSON", STORED, "https://a.example", Some("{not JSON")),
+            (r#"{"value": "v"}"#, STORED, "https://a.example", Some("v")),
+            (r#"{"host": "A.example", "value": "v"}"#, STORED, "https://a.example/x", Some("v")),
+            (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://a.example:8443", Some("v")),
+            (r#"{"host": "a.example:8443", "value": "v"}"#, STORED, "https://a.example:8443", Some("v")),
+            (r#"{"host": "a.example:8443", "value": "v"}"#, STORED, "https://a.example", None),
+            (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://a.example.evil.example", None),
+            (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://evil.example/a.example", None),
+            (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://xa.example", None),
+            (r#"{"host": "a.example", "value": "v"}"#, STORED, "no address", None),
+            (r#"{"tenant": "acme", "value": "v"}"#, VARIABLE, "https://a.example", Some("v")),
+        ] {
+            let secret = Secret::read(text, &place, &tenant()).unwrap();
+            assert_eq!(secret.for_url(url).ok(), value, "{text} {url}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_another_tenant_or_shape_is_none() {
+        for (text, place, part) in [
+            (r#"{"tenant": "bolt", "value": "v"}"#, VARIABLE, "not a secret of this tenant"),
+            (r#"{"tenant": "acme", "value": "v"}"#, STORED, "\"value\""),
+            (r#"{"token": "v"}"#, STORED, "\"value\""),
+            (r#"{"value": 1}"#, VARIABLE, "\"tenant\""),
+            (r#"{"value": "v", "hosts": "a"}"#, STORED, "nothing else"),
+        ] {
+            let refused = Secret::read(text, &place, &tenant()).unwrap_err();
+            assert!(refused.contains(part) && !refused.contains("\"v\""), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_webhooks_address_is_its_own_secret() {
+        let secret = |host: &str| {
+            let text = format!(r#"{{"host": "{host}", "value": "https://hooks.example/T0/B0 "}}"#);
+            Secret::read(&text, &STORED, &tenant()).unwrap()
+        };
+        assert_eq!(secret("hooks.example").as_url().unwrap(), "https://hooks.example/T0/B0 ");
+        assert!(secret("other.example").as_url().is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Who may disposition a finding? Anybody who may operate, except the person it is about.
+
+use crate::{
+    domain::{
+        access::access_record::{self, Access},
+        findings::finding::Finding,
+        identity::person::Person,
+        reviews::review::is_one,
+        text::case_folding::fold_identity,
+        trail::event::{ActorType, Party},
+    },
+    http::authorization::Caller,
+    services::access_projection::Follower,
+    storage::{ReadError, Trail, projections::Kind},
+};
+
+/// Most events of the evidence whose people are looked at.
+const MOST_EVENTS: usize = 200;
+
+/// Why a caller may not disposition a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing tells the caller from the people that the finding is about.
+    Unknown(String),
+    /// The finding is about the caller.
+    Concerned(String),
+}
+
+/// The folded names that the caller goes by. Where only a name is known of a person, no more than this tells whether that is the caller.
+fn called(by: &Caller, known: Option<&Person>) -> Vec<String> {
+    let email = by.email.as_deref();
+    // Some sources give what stands before the @ as a name.
+    let local = email.and_then(|email| email.split_once('@')).map(|(local, _)| local);
+    let recorded = known.into_iter().flat_map(|it| it.name.as_deref().into_iter().chain(it.aliases().map(|it| it.1)));
+    let names = by.names.iter().map(String::as_str).chain([by.sub.as_str()]).chain(email).chain(local).chain(recorded);
+    names.map(fold_identity).collect()
+}
+
+/// Whether a party goes by one of those names, whichever kind of name it is.
+fn is_called(party: &Party, called: &[String]) -> bool {
+    let Party { kind: _, id, name, email } = party;
+    [id, name, email].into_iter().flatten().any(|name| called.contains(&fold_identity(name)))
+}
+
+impl Trail<'_> {
+    /// Why the caller may not disposition the finding; none where they may. A finding is about its subject and the owner of its account, about
+    /// who asked for the access and whom it is for, and about whoever did what its evidence shows.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn disposition_refusal(&self, finding: &Finding, by: &Caller) -> Result<Option<Refusal>, ReadError> {
+        let mut concerned: Vec<Party> = finding.subject.iter().chain(&finding.account).cloned().collect();
+        if let Some(id) = &finding.access
+            && let Some(access) = self.projection(Kind::Access, id).await?
+        {
+            let access: Access = access.read()?;
+            concerned
+                .extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(access_record::party));
+            concerned.extend(access.subject.into_iter().chain(access.account));
+        }
+        let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
+        for recorded in self.events_of(evidence).await? {
+            let event = recorded.event;
+            let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
+            concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(access_record::party));
+            concerned.extend(event.subject.into_iter().chain(event.account));
+        }
+        concerned.retain(|party| party.id.is_some() || party.email.is_some() || party.name.is_some());
+        concerned.sort_by(|a, b| (&a.email, &a.id, &a.name).cmp(&(&b.email, &b.id, &b.name)));
+        concerned.dedup();
+        if concerned.is_empty() {
+            return Ok(None);
+        }
+        let caller = by.actor();
+        let party = access_record::party(&caller);
+        concerned.push(party.clone());
+        let people = Follower::of(self).people_behind(&concerned).await?;
+        concerned.pop();
+        let called = called(by, people.find(&party).map(|known| &known.person));
+        if concerned.iter().any(|other| is_one(other, &party, &people) || is_called(other, &called)) {
+            let why = format!(
+                "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
+                caller.shown()
+            );
+            return Ok(Some(Refusal::Concerned(why)));
+        }
+        if by.email.is_none() && people.find(&party).is_none() {
+            let why = "the finding is about people, from whom nothing tells you apart: your token names no verified e-mail address, and no person's record has its sub among the object_ids";
+            return Ok(Some(Refusal::Unknown(why.to_owned())));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,130 @@
+//! Places: how many of something a tenant may have at a time, and who has them.
+//!
+//! A place is taken in the transaction that uses it. Each kind of place has one item, whose generation every taking increments: of two callers
+//! who both found the last place free, the second finds another generation and counts again.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::trail::event::Tenant,
+    storage::{ReadError, Trail, event_item::Damaged, keys, transaction::Change},
+};
+
+/// A kind of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// What takes them, as a word of the item's key.
+    pub what: &'static str,
+    /// How many a tenant has.
+    pub most: usize,
+    /// Whether one caller takes a fifth of them at most.
+    pub are_shared: bool,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The tenant has as many as it may: so many.
+    Tenant(usize),
+    /// The caller has as many as one caller may: so many.
+    Caller(usize),
+}
+
+/// Somebody who has a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// What takes the place.
+    pub id: String,
+    /// The caller who made it, by the token's `sub`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// The item of a kind of place, as it was read.
+#[derive(Debug)]
+pub struct Taken {
+    generation: Option<u64>,
+    /// Who has places, as far as the item says.
+    pub holders: Vec<Holder>,
+}
+
+impl Taken {
+    /// Whether anybody ever took a place.
+    pub fn is_new(&self) -> bool {
+        self.generation.is_none()
+    }
+}
+
+impl Places {
+    /// The most that one caller takes.
+    pub fn share(&self) -> usize {
+        if self.are_shared { (self.most / 5).max(1) } else { self.most }
+    }
+
+    /// Why `by` gets no place beside these holders; none where there is one.
+    pub fn full(&self, holders: &[Holder], by: &str) -> Option<Full> {
+        if holders.len() >= self.most {
+            return Some(Full::Tenant(self.most));
+        }
+        let own = holders.iter().filter(|holder| holder.by.as_deref() == Some(by)).count();
+        (own >= self.share()).then_some(Full::Caller(self.share()))
+    }
+
+    /// What takes a place in the transaction that uses it. `holders` are kept in the item where nothing else says who has places.
+    pub fn take(&self, tenant: &Tenant, before: &Taken, holders: &[Holder]) -> Result<Change, Damaged> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let (pk, sk) = (keys::places(tenant), self.what.to_owned());
+        let holders = serde_json::to_string(holders).map_err(|_| Damaged::new(self.what, "holders"))?;
+        let generation = before.generation.unwrap_or(0) + 1;
+        let set = vec![("holders", text(&holders)), ("generation", number(generation))];
+        Ok(match before.generation {
+            None => Change::Insert([("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect()),
+            Some(before) => {
+                Change::Update { key: [pk, sk], set, remove: &[], expected: ("generation", number(before)) }
+            }
+        })
+    }
+}
+
+impl Trail<'_> {
+    /// Who has places of a kind.
+    pub async fn taken(&self, places: &Places) -> Result<Taken, ReadError> {
+        let item = self.store.state_item(keys::places(&self.tenant), places.what, self.deadline).await?;
+        let Some(mut item) = item else { return Ok(Taken { generation: None, holders: Vec::new() }) };
+        let damaged = |attribute| Damaged::new(places.what, attribute);
+        let generation = match item.remove("generation") {
+            Some(AttributeValue::N(number)) => number.parse().ok(),
+            _ => None,
+        };
+        let holders = match item.remove("holders") {
+            Some(AttributeValue::S(json)) => serde_json::from_str(&json).ok(),
+            _ => None,
+        };
+        Ok(Taken {
+            generation: Some(generation.ok_or_else(|| damaged("generation"))?),
+            holders: holders.ok_or_else(|| damaged("holders"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_gets_a_fifth_and_a_tenant_all() {
+        let places = Places { what: "exports", most: 10, are_shared: true };
+        let of = |names: &[&str]| -> Vec<Holder> {
+            names.iter().map(|by| Holder { id: "x".into(), by: Some((*by).to_owned()) }).collect()
+        };
+        assert_eq!(places.full(&of(&["ann"]), "ann"), None);
+        assert_eq!(places.full(&of(&["ann", "ann"]), "ann"), Some(Full::Caller(2)));
+        assert_eq!(places.full(&of(&["ann", "ann", "bob"]), "bob"), None);
+        assert_eq!(places.full(&of(&["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]), "f"), Some(Full::Tenant(10)));
+        let alone = Places { are_shared: false, ..places };
+        assert_eq!(alone.full(&of(&["ann"; 9]), "ann"), None);
+        assert_eq!(Places { most: 3, ..places }.share(), 1);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which retention does the deployment have, and which had it before?
+//!
+//! The template's parameter counts for tenants that never chose a retention. A deploy can lower it, and no tenant decides that. So the state
+//! holds the value that was seen last. A lower value counts after seven days, as a tenant's own does, and is a finding in the trail of each
+//! tenant that records something until then.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::{
+        configuration::settings::{RETENTION_SHORTENED, SHORTER_AFTER, Settings},
+        findings::checkpoints,
+        time::timestamp::Instant,
+        trail::event::{Actor, Event, EventId, RecordedBy},
+    },
+    services::access_projection::Follower,
+    storage::{
+        ReadError, Store, Trail, Unavailable,
+        event_item::{Damaged, Item},
+        insert_events::Insertion,
+        keys,
+    },
+};
+
+fn read(item: &Item) -> Result<Settings, Damaged> {
+    let content = match item.get("content") {
+        Some(AttributeValue::S(json)) => serde_json::from_str(json).ok(),
+        _ => None,
+    };
+    content.ok_or_else(|| Damaged::new(keys::RETENTION, "content"))
+}
+
+impl Store {
+    /// The settings of a tenant that never chose: the template's, with the longer retentions that the deployment had before.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn own_settings(&self, now: Instant, deadline: Deadline) -> Result<Settings, ReadError> {
+        if let Some(known) = self.kept_settings.get() {
+            return Ok(known.clone());
+        }
+        let item = self.state_item(keys::DEPLOYMENT.to_owned(), keys::RETENTION, deadline).await?;
+        // Until `watch` has seen the template's value it may be new: a lower one must not count at once meanwhile.
+        let Some(before) = item.as_ref().map(read).transpose()? else { return Ok(self.settings.clone()) };
+        let settings = self.settings.clone().instead_of(&before, now);
+        if before.retention_days == settings.retention_days {
+            return Ok(self.kept_settings.get_or_init(|| settings).clone());
+        }
+        Ok(settings)
+    }
+
+    /// Keeps the template's retention as the one that was seen last, and since when it counts.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn keep_retention(&self, deadline: Deadline) -> Result<(), ReadError> {
+        if self.kept_settings.get().is_some() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let item = self.state_item(keys::DEPLOYMENT.to_owned(), keys::RETENTION, deadline).await?;
+        let before = item.as_ref().map(read).transpose()?;
+        if before.as_ref().is_none_or(|before| before.retention_days != self.settings.retention_days) {
+            self.replace(keys::DEPLOYMENT, keys::RETENTION, deadline, |item| {
+                // Another run may have kept it meanwhile.
+                let before = item.and_then(|item| read(item).ok());
+                let own = self.settings.clone();
+                let settings = before.map_or(own.clone(), |before| own.instead_of(&before, now));
+                let content = serde_json::to_string(&settings).unwrap_or_default();
+                vec![("content", AttributeValue::S(content))]
+            })
+            .await?;
+        }
+        self.own_settings(now, deadline).await.map(drop)
+    }
+}
+
+impl Trail<'_> {
+    /// Records that the deployment's retention was shortened, while the change is less than seven days old and the tenant has no retention of its
+    /// own. Doing so again changes nothing.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn record_shorter_retention(&self, by: &RecordedBy) -> Result<(), ReadError> {
+        let Some(settings) = self.store.kept_settings.get().filter(|_| !self.has_chosen) else { return Ok(()) };
+        let Some(earlier) = settings.earlier_retentions.last().filter(|earlier| self.now < earlier.until) else {
+            return Ok(());
+        };
+        let before = Settings { retention_days: earlier.days, ..settings.clone() };
+        let mut weakenings = settings.weakenings(&before).into_iter();
+        let Some((rule, why)) = weakenings.find(|(rule, _)| *rule == RETENTION_SHORTENED) else { return Ok(()) };
+        // From the change alone, so that whoever records it makes the same events.
+        let (changed_at, since) = (earlier.until.minus(SHORTER_AFTER), earlier.until.to_string());
+        let trail = &self.at(changed_at, self.deadline);
+        let id = EventId::of_service(&self.tenant, "settings.changed", &["deployment", &since]);
+        let mut changed = Event::of_service(id.clone(), &self.tenant, "settings.changed", changed_at, Actor::system());
+        changed.reason = Some("the deployment's own retention was changed".to_owned());
+        let details = json!({"old": {"retention_days": before.retention_days}, "new": {"retention_days": settings.retention_days}});
+        changed.details = details.as_object().cloned();
+        let finding = checkpoints::finding_id(&self.tenant, rule, &["deployment", &since].join(" "));
+        let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
+        let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [id]});
+        let raised = Follower::of(trail).finding_event("finding.raised", &finding, &[1], &why, details, |_| {});
+        for insertion in self.insert(vec![changed, raised], by).await {
+            if let Insertion::TooLarge(_) | Insertion::Unavailable = insertion {
+                return Err(Unavailable("the change of the retention was not confirmed".to_owned()).into());
+            }
+        }
+        Ok(())
+    }
+}

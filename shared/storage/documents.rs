@@ -1,0 +1,509 @@
+//! What is configured: settings, people, applications, packages, organisations, streams, saved searches. Each is a document of a kind, with an id
+//! and a generation that counts its changes; each change is an event that holds the old and the new content, stored in the same transaction.
+//!
+//! A document may be known by other names. Each of those is an item of its own that says whose it is, so that no two documents
+//! of a kind can share one.
+//!
+//! A document for which something is to be done from time to time stands in a queue (index `due`), under the time of the next time. Whoever does it
+//! keeps what they have to remember in attributes of their own, which no change of the document touches.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::{
+        findings::checkpoints,
+        streams::stream,
+        text::case_folding::fold_identity,
+        time::timestamp::Instant,
+        trail::event::{Actor, Event, EventId, Party, Tenant},
+    },
+    http::authorization::Caller,
+    platform::backoff::Pauses,
+    services::access_projection::Follower,
+    storage::{
+        ReadError, Store, Trail, Unavailable,
+        capacity::{Full, Holder, Places},
+        event_item::{Damaged, Item},
+        keys,
+        transaction::{Change, Commit},
+    },
+};
+
+/// What kind of thing is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The tenant's settings: one document, with the id `settings`.
+    Settings,
+    /// A person.
+    Person,
+    /// An application, with its directory.
+    Application,
+    /// An access package, with its policies.
+    Package,
+    /// An organisation whose people may ask for packages.
+    Organisation,
+    /// A stream out to somebody else.
+    Stream,
+    /// A saved search or report.
+    Saved,
+}
+
+impl Kind {
+    /// The word in keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Person => "person",
+            Self::Application => "application",
+            Self::Package => "package",
+            Self::Organisation => "organisation",
+            Self::Stream => "stream",
+            Self::Saved => "saved",
+        }
+    }
+
+    /// The action that a change of it is.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Settings => "settings.changed",
+            Self::Person => "person.configured",
+            Self::Application => "application.configured",
+            Self::Package => "package.configured",
+            Self::Organisation => "organisation.configured",
+            Self::Stream => "stream.configured",
+            Self::Saved => "saved.configured",
+        }
+    }
+
+    /// A content as everybody may read it who may read the trail.
+    fn shown(self, content: Value) -> Value {
+        match self {
+            Self::Stream => stream::without_address(content),
+            Self::Settings | Self::Person | Self::Application | Self::Package | Self::Organisation | Self::Saved => {
+                content
+            }
+        }
+    }
+}
+
+/// Another name of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// What kind of name, so that an id and an address that read the same are two.
+    pub kind: char,
+    /// The name; case does not tell names apart.
+    pub name: String,
+    /// Where in the document it stands.
+    pub pointer: String,
+}
+
+impl Alias {
+    fn key(&self) -> String {
+        format!("{}:{}", self.kind, fold_identity(&self.name))
+    }
+}
+
+/// A document as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// Its id.
+    pub id: String,
+    /// How often it was changed.
+    pub generation: u64,
+    /// Its content; none of one that was deleted.
+    pub content: Option<Value>,
+    /// When something is to be done for it next.
+    pub due_at: Option<Instant>,
+    /// Whether imports alone made it what it is.
+    pub is_imported: bool,
+    /// The caller who made it, by the token's `sub`.
+    made_by: Option<String>,
+    /// The keys of its other names.
+    aliases: Vec<String>,
+}
+
+/// How a document is to be.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Its content; none takes it away.
+    pub content: Option<Value>,
+    /// Its content as long as nobody configured it, for what the event tells of the first change.
+    pub unconfigured: Option<Value>,
+    /// Its other names.
+    pub aliases: Vec<Alias>,
+    /// How the event about the change names it.
+    pub shown: Option<Party>,
+    /// When something is to be done for it next.
+    pub due: Due,
+    /// How many of its kind a tenant may have, where that is bounded.
+    pub places: Option<Places>,
+    /// Whether it is what an import says, and nobody configured it by hand.
+    pub is_import: bool,
+    /// Findings that the change itself is: the rule and what is wrong.
+    pub findings: Vec<(&'static str, String)>,
+    /// Another event about the change: its action, its reason, its details.
+    pub also: Option<(&'static str, String, Value)>,
+}
+
+/// When something is to be done for a document that changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Due {
+    /// When it was before, if it was.
+    #[default]
+    AsBefore,
+    /// Then.
+    At(Instant),
+    /// Never.
+    Never,
+}
+
+/// What a change came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Configured {
+    /// It was not there before.
+    Created,
+    /// It was there and is different now.
+    Changed,
+    /// It was there as it is.
+    Unchanged,
+    /// Another document has that name: the alias and that document's id.
+    Taken(Alias, String),
+    /// The tenant, or the caller, has as many of the kind as they may.
+    Full(Full),
+}
+
+impl Document {
+    /// The content.
+    ///
+    /// # Errors
+    /// It is not as this service writes it.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<Option<T>, ReadError> {
+        let read = self.content.as_ref().map(T::deserialize).transpose();
+        read.map_err(|_| Damaged::new(&self.id, "content").into())
+    }
+
+    fn of(mut item: Item) -> Result<Self, Damaged> {
+        let text = |value: Option<AttributeValue>| match value {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        };
+        let id = text(item.remove("sk")).unwrap_or_default();
+        let damaged = |attribute| Damaged::new(&id, attribute);
+        let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
+        let content = match item.remove("content") {
+            None => None,
+            content => {
+                let json = text(content).and_then(|json| serde_json::from_str(&json).ok());
+                Some(json.ok_or_else(|| damaged("content"))?)
+            }
+        };
+        let aliases = match item.remove("aliases") {
+            None => Vec::new(),
+            Some(AttributeValue::L(list)) => list.into_iter().filter_map(|value| text(Some(value))).collect(),
+            Some(_) => return Err(damaged("aliases")),
+        };
+        // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
+        let content = content.filter(|content: &Value| !content.is_null());
+        let due_at = text(item.remove("due_at")).and_then(|at| at.parse().ok());
+        let is_imported = item.get("imported") == Some(&AttributeValue::Bool(true));
+        let made_by = text(item.remove("made_by"));
+        let generation = generation.ok_or_else(|| damaged("generation"))?;
+        Ok(Self { generation, content, due_at, is_imported, made_by, aliases, id })
+    }
+}
+
+impl Trail<'_> {
+    /// The document of that id. One that was deleted has no content.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, ReadError> {
+        let item = self.store.state_item(keys::documents(kind, &self.tenant), id, self.deadline).await?;
+        Ok(item.map(Document::of).transpose()?)
+    }
+
+    /// The document that is known by a name of that kind.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn document_known_as(&self, kind: Kind, alias: char, name: &str) -> Result<Option<Document>, ReadError> {
+        let alias = Alias { kind: alias, name: name.to_owned(), pointer: String::new() };
+        match self.owner(kind, &alias).await? {
+            Some(id) => self.document(kind, &id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The documents of a kind in the order of their ids, those after `after`; and whether there may be more.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn documents(&self, kind: Kind, after: Option<&str>) -> Result<(Vec<Document>, bool), ReadError> {
+        let (items, goes_on) = self.state_page(keys::documents(kind, &self.tenant), None, after, true).await?;
+        let documents = items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
+        Ok((documents, goes_on))
+    }
+
+    /// Makes a document as `want` wants it, who is asked anew where somebody else changed it meanwhile.
+    ///
+    /// # Errors
+    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+    pub async fn configure<E: From<ReadError>>(
+        &self,
+        kind: Kind,
+        id: &str,
+        by: &Caller,
+        want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
+    ) -> Result<Configured, E> {
+        Ok(self.configure_to_version(kind, id, by, want).await?.0)
+    }
+
+    /// The same, with the generation that the document has by then.
+    pub async fn configure_to_version<E: From<ReadError>>(
+        &self,
+        kind: Kind,
+        id: &str,
+        by: &Caller,
+        mut want: impl FnMut(Option<&Document>) -> Result<Wanted, E>,
+    ) -> Result<(Configured, u64), E> {
+        let mut pauses = Pauses::until(self.deadline);
+        // The last generation that the trail is known to tell of.
+        let mut told = 0;
+        loop {
+            let before = self.document(kind, id).await?;
+            let there = before.as_ref().map_or(0, |before| before.generation);
+            let generation = told.max(there) + 1;
+            let wanted = want(before.as_ref())?;
+            if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref() {
+                return Ok((Configured::Unchanged, there));
+            }
+            let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
+            for alias in wanted.aliases.iter().filter(|alias| !had.contains(&alias.key())) {
+                if let Some(other) = self.owner(kind, alias).await?.filter(|other| other != id) {
+                    return Ok((Configured::Taken(alias.clone(), other), there));
+                }
+            }
+            let step = Step { kind, id, generation, before: before.as_ref(), wanted: &wanted, by };
+            let events = step.events(self);
+            let mut changes = step.changes(&self.tenant);
+            if let Some(places) = wanted.places.filter(|_| step.is_new()) {
+                // Read before who has places, so that nobody is passed over who takes one meanwhile.
+                let taken = self.taken(&places).await?;
+                if let Some(full) = places.full(&self.holders(kind).await?, &by.sub) {
+                    return Ok((Configured::Full(full), there));
+                }
+                changes.push(places.take(&self.tenant, &taken, &[]).map_err(ReadError::from)?);
+            }
+            match self.commit(events, None, &by.recorded_by(), changes).await? {
+                Commit::Done(_) if before.is_none_or(|before| before.content.is_none()) => {
+                    return Ok((Configured::Created, generation));
+                }
+                Commit::Done(_) => return Ok((Configured::Changed, generation)),
+                // Somebody else was quicker: what is there now decides. Where the state was restored from a backup, the trail is
+                // ahead of it, and its generations are passed over.
+                Commit::Taken(_) if pauses.pause().await => told = generation,
+                Commit::Stale if pauses.pause().await => {}
+                Commit::Taken(_) | Commit::Stale => {
+                    let failure = format!("{} {id:?} was changed by others all the time", kind.word());
+                    return Err(ReadError::from(Unavailable(failure)).into());
+                }
+            }
+        }
+    }
+
+    /// The documents of a kind that are there, with who made them.
+    async fn holders(&self, kind: Kind) -> Result<Vec<Holder>, ReadError> {
+        let (mut holders, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (documents, goes_on) = self.documents(kind, after.as_deref()).await?;
+            after = documents.last().map(|document| document.id.clone());
+            let there = documents.into_iter().filter(|document| document.content.is_some());
+            holders.extend(there.map(|document| Holder { id: document.id, by: document.made_by }));
+            if !goes_on {
+                return Ok(holders);
+            }
+        }
+    }
+
+    /// The id of the document with that name.
+    async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
+        let item = self.store.state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline).await?;
+        Ok(match item.and_then(|mut item| item.remove("document")) {
+            Some(AttributeValue::S(id)) => Some(id),
+            _ => None,
+        })
+    }
+}
+
+/// A document for which something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueDocument {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Store {
+    /// The documents of a kind for which something is to be done until a time.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn due_documents(
+        &self,
+        kind: Kind,
+        until: Instant,
+        deadline: Deadline,
+    ) -> Result<Vec<DueDocument>, Unavailable> {
+        self.due_in(|shard| keys::documents_due_in(kind, shard), kind, until, deadline).await
+    }
+
+    /// The same of a queue whose partitions `queue` names.
+    pub async fn due_in(
+        &self,
+        queue: impl Fn(u64) -> String,
+        kind: Kind,
+        until: Instant,
+        deadline: Deadline,
+    ) -> Result<Vec<DueDocument>, Unavailable> {
+        let mut due = Vec::new();
+        for shard in 0..keys::DUE_SHARDS {
+            let mut start = None;
+            loop {
+                let page = self.due_page(&queue(shard), until, None, start.take(), deadline).await?;
+                for item in page.items {
+                    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+                    let tenant = text("pk").and_then(|pk| keys::tenant_of_documents(pk, kind));
+                    let at = text("due_at").and_then(|at| at.parse().ok());
+                    match (tenant, text("sk"), at) {
+                        (Some(tenant), Some(id), Some(at)) => due.push(DueDocument { tenant, id: id.clone(), at }),
+                        _ => tracing::error!("an item in the queue of {}s cannot be read", kind.word()),
+                    }
+                }
+                start = page.next;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(due)
+    }
+}
+
+/// One change of a document.
+struct Step<'s> {
+    kind: Kind,
+    id: &'s str,
+    /// The generation it makes.
+    generation: u64,
+    before: Option<&'s Document>,
+    wanted: &'s Wanted,
+    by: &'s Caller,
+}
+
+impl Step<'_> {
+    /// Whether it makes a document that was not there.
+    fn is_new(&self) -> bool {
+        self.wanted.content.is_some() && self.before.is_none_or(|before| before.content.is_none())
+    }
+
+    /// What the trail tells of it. Who changed something is the subject of what is wrong with the change, and so not the one to settle it.
+    fn events(&self, trail: &Trail<'_>) -> Vec<Event> {
+        let Self { kind, id, generation, wanted, by, .. } = *self;
+        let trail = trail.at(trail.store.clock.now(), trail.deadline);
+        let version = generation.to_string();
+        let changed = self.event(&trail);
+        let also = wanted.also.as_ref().map(|(action, reason, details)| {
+            let id = EventId::of_service(&trail.tenant, action, &[id, &version]);
+            let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by.actor());
+            event.reason = Some(reason.clone());
+            event.details = details.as_object().cloned();
+            event
+        });
+        let finding = |(rule, why): &(&str, String)| {
+            let finding = checkpoints::finding_id(&trail.tenant, rule, &[kind.word(), id, &version].join(" "));
+            let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
+            let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
+            Follower::of(&trail).finding_event("finding.raised", &finding, &[1], why, details, |event| {
+                let Actor { id, name, email, .. } = by.actor();
+                event.subject = Some(Party { kind: Some("user".to_owned()), id, name, email });
+            })
+        };
+        let findings: Vec<_> = wanted.findings.iter().map(finding).collect();
+        [changed].into_iter().chain(also).chain(findings).collect()
+    }
+
+    /// The event that holds the old and the new content.
+    fn event(&self, trail: &Trail<'_>) -> Event {
+        let Self { kind, id, generation, before, wanted, by } = *self;
+        let action = kind.action();
+        let id = EventId::of_service(&trail.tenant, action, &[id, &generation.to_string()]);
+        let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by.actor());
+        event.target = wanted.shown.clone();
+        let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
+        let contents = [("old", old), ("new", wanted.content.clone())];
+        let contents = contents.map(|(word, content)| (word, content.map(|content| kind.shown(content))));
+        let told = [("version", Some(generation.into()))].into_iter().chain(contents);
+        let told = told.filter_map(|(word, content)| Some((word.to_owned(), content?)));
+        event.details = Some(told.collect::<Map<_, _>>());
+        event
+    }
+
+    /// What it does to the state.
+    fn changes(&self, tenant: &Tenant) -> Vec<Change> {
+        let Self { kind, id, generation, before, wanted, by } = *self;
+        let Wanted { content, aliases, .. } = wanted;
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
+        // In a fixed order, so that the same change is the same transaction.
+        let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
+        let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
+        let mut set = vec![
+            ("content", text(&content.as_ref().unwrap_or(&Value::Null).to_string())),
+            ("generation", number(generation)),
+            ("aliases", AttributeValue::L(has.iter().map(|alias| text(alias)).collect())),
+        ];
+        if self.is_new() {
+            set.push(("made_by", text(&by.sub)));
+        }
+        // What somebody configured by hand stays theirs, also where an import by an administrator changes it.
+        let was_imported = self.is_new() || before.is_some_and(|before| before.is_imported);
+        set.push(("imported", AttributeValue::Bool(wanted.is_import && was_imported)));
+        let mut remove: &[&str] = &[];
+        match wanted.due {
+            Due::AsBefore => {}
+            Due::At(at) => {
+                set.push(("due", text(&keys::documents_due(kind, tenant, id))));
+                set.push(("due_at", text(&at.to_string())));
+                // Whoever does what is due counts their steps from here.
+                set.extend(before.is_none().then(|| ("step", number(0))));
+            }
+            Due::Never => remove = &["due", "due_at"],
+        }
+        let document = match before {
+            None => {
+                let first = [("pk", text(&pk)), ("sk", text(id))];
+                Change::Insert(first.into_iter().chain(set).collect())
+            }
+            Some(before) => {
+                let expected = ("generation", number(before.generation));
+                Change::Update { key: [pk, id.to_owned()], set, remove, expected }
+            }
+        };
+        let added = has
+            .difference(&had)
+            .map(|alias| Change::Insert(vec![("pk", text(&alias_pk)), ("sk", text(alias)), ("document", text(id))]));
+        let removed = had
+            .difference(&has)
+            .map(|alias| Change::Delete { key: [alias_pk.clone(), alias.clone()], expected: ("document", text(id)) });
+        [document].into_iter().chain(added).chain(removed).collect()
+    }
+}

@@ -1,0 +1,214 @@
+//! On which days does a tenant have events? A listing reads a partition a day, so days without events must cost nothing.
+//!
+//! A marker names one day of one index and lane. It is written before the first event of that day, so no event can be stored on a day that
+//! has no marker. Markers count only once the deployment's trail is known to have one for each of its days: [`Store::mark_past_days`]
+//! does that. Until then a listing reads every day.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::{
+        time::timestamp::Instant,
+        trail::event::{Event, Recorded},
+    },
+    storage::{
+        ReadError, Store, Trail, Unavailable, dynamodb_json,
+        event_item::Item,
+        keys::{self, DayIndex, DayMarker, Lane},
+        list_events::Order,
+        retry,
+        transaction::Change,
+    },
+};
+
+/// Markers that a process remembers. Beyond that it forgets all of them and writes some once more.
+const REMEMBERED: usize = 10_000;
+/// Events read at a time while the past is marked.
+const SCANNED: i32 = 1000;
+
+/// What this process knows of markers.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    written: Arc<Mutex<HashSet<[String; 2]>>>,
+    are_complete: Arc<AtomicBool>,
+}
+
+impl Known {
+    fn has(&self, marker: &[String; 2]) -> bool {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).contains(marker)
+    }
+
+    fn remember(&self, marker: [String; 2]) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.len() >= REMEMBERED {
+            written.clear();
+        }
+        written.insert(marker);
+    }
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+impl Trail<'_> {
+    /// The time to stamp events with that are about to be stored, once their days are marked.
+    ///
+    /// # Errors
+    /// The storage did not answer. The events must not be stored.
+    pub async fn stamp<'e>(&self, events: impl Iterator<Item = &'e Event> + Clone) -> Result<Instant, Unavailable> {
+        loop {
+            let today = self.store.clock.now().day_number();
+            let markers = events.clone().flat_map(|event| {
+                let (lane, occurred) = (Lane::of(event), event.occurred_at.day_number());
+                [(DayIndex::Occurred, occurred), (DayIndex::Recorded, today)].map(|(index, day)| DayMarker {
+                    index,
+                    lane,
+                    day,
+                })
+            });
+            self.store.mark(markers.map(|marker| marker.key(&self.tenant)).collect(), self.deadline).await?;
+            // Marking may have taken until the next day.
+            let at = self.store.clock.now();
+            if at.day_number() == today {
+                return Ok(at);
+            }
+        }
+    }
+
+    /// Marks the days of events that were stored. Whoever stores one has marked them, but for an older version during a deploy.
+    ///
+    /// # Errors
+    /// The storage did not answer. Some may be marked.
+    pub async fn mark_days_of(&self, events: &[Recorded]) -> Result<(), Unavailable> {
+        let markers = events.iter().flat_map(|recorded| {
+            let lane = Lane::of(&recorded.event);
+            let occurred = (DayIndex::Occurred, recorded.event.occurred_at.day_number());
+            let recorded = (DayIndex::Recorded, recorded.recorded_at.day_number());
+            [occurred, recorded].map(|(index, day)| DayMarker { index, lane, day }.key(&self.tenant))
+        });
+        self.store.mark(markers.collect(), self.deadline).await
+    }
+
+    /// The days of `first..=last` that may hold events, in that order, `limit` of them at most; and whether more follow. None where
+    /// markers do not say it, so that each day has to be read.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn days_with_events(
+        &self,
+        (index, lane): (DayIndex, Lane),
+        (first, last): (i64, i64),
+        order: Order,
+        limit: i32,
+    ) -> Result<Option<(Vec<i64>, bool)>, ReadError> {
+        if !self.store.are_days_complete(self.deadline).await? {
+            return Ok(None);
+        }
+        let [partition, _] = DayMarker { index, lane, day: first }.key(&self.tenant);
+        let sort_key = |day| {
+            let [_, sort_key] = DayMarker { index, lane, day }.key(&self.tenant);
+            sort_key
+        };
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.state)
+            // The marker of an event that is there is there: it was written before.
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(&partition))
+            .expression_attribute_values(":first", text(&sort_key(first)))
+            .expression_attribute_values(":last", text(&sort_key(last)))
+            .scan_index_forward(order == Order::Ascending)
+            .limit(limit);
+        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
+        let day = |item: &Item| keys::day_of_marker(item.get("sk")?.as_s().ok()?);
+        Ok(Some((page.items.iter().filter_map(day).collect(), page.next.is_some())))
+    }
+}
+
+impl Store {
+    async fn mark(&self, markers: BTreeSet<[String; 2]>, deadline: Deadline) -> Result<(), Unavailable> {
+        let new: Vec<_> = markers.into_iter().filter(|marker| !self.days.has(marker)).collect();
+        let writes = new.iter().map(|[pk, sk]| async move {
+            let item = vec![("pk", text(pk)), ("sk", text(sk))];
+            // Whoever wrote it first, it is there.
+            self.alone(Change::Insert(item), deadline, &mut false).await
+        });
+        futures::future::try_join_all(writes).await?;
+        for marker in new {
+            self.days.remember(marker);
+        }
+        Ok(())
+    }
+
+    /// Whether each day of each tenant that has events has its markers.
+    async fn are_days_complete(&self, deadline: Deadline) -> Result<bool, Unavailable> {
+        if self.days.are_complete.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let item = self.state_item(keys::DAYS.to_owned(), keys::DAYS_COMPLETE, deadline).await?;
+        let are_complete = item.is_some_and(|item| item.get("at").is_some());
+        self.days.are_complete.store(are_complete, Ordering::Relaxed);
+        Ok(are_complete)
+    }
+
+    /// Marks the days of events that were stored before there were markers, as far as the time allows; whether all of them are marked.
+    /// A deployment that has no event yet is done at once. The place is kept, so that the next call goes on there.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn mark_past_days(&self, until: Deadline, deadline: Deadline) -> Result<bool, ReadError> {
+        if self.are_days_complete(deadline).await? {
+            return Ok(true);
+        }
+        let item = self.state_item(keys::DAYS.to_owned(), keys::DAYS_COMPLETE, deadline).await?;
+        let mut place = item.and_then(|mut item| item.remove("place"));
+        loop {
+            let start = place.take().map(|pk| [("pk".to_owned(), pk)].into());
+            let call = self
+                .client
+                .scan()
+                .table_name(&self.events)
+                .projection_expression("#day, #recorded_day")
+                .expression_attribute_names("#day", "day")
+                .expression_attribute_names("#recorded_day", "recorded_day")
+                .limit(SCANNED)
+                .consistent_read(true)
+                .set_exclusive_start_key(start);
+            let page = retry(deadline, || call.clone().send()).await?;
+            let mut markers = BTreeSet::new();
+            for item in page.items() {
+                for (name, index) in [("day", DayIndex::Occurred), ("recorded_day", DayIndex::Recorded)] {
+                    let partition = item.get(name).and_then(|value| value.as_s().ok());
+                    markers.extend(partition.and_then(|partition| keys::marker_of_partition(partition, index)));
+                }
+            }
+            self.mark(markers, deadline).await?;
+            place = page.last_evaluated_key.and_then(|mut key| key.remove("pk"));
+            let is_done = place.is_none();
+            if is_done || Deadline::now() >= until {
+                let now = text(&self.clock.now().to_string());
+                let kept = place.clone();
+                self.replace(keys::DAYS, keys::DAYS_COMPLETE, deadline, |_| match kept.clone() {
+                    Some(place) => vec![("place", place)],
+                    None => vec![("at", now.clone())],
+                })
+                .await?;
+                self.days.are_complete.store(is_done, Ordering::Relaxed);
+                return Ok(is_done);
+            }
+        }
+    }
+}

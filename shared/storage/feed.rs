@@ -1,0 +1,217 @@
+//! What was recorded since a place? For collectors, live tail and streams.
+//!
+//! It stays `FeedLag` behind, and behind what `watch` has seen (`gate.rs`). A write is stamped with its time and given up well within that, so what is recorded before the feed's end is there
+//! when the feed reads it. What is not, because the index or a clock was slower than that, is on the list of late events (`late.rs`), which the
+//! feed reads too.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    domain::{
+        time::timestamp::Instant,
+        trail::{
+            event::{EventId, Recorded},
+            filter::{Filter, FreeText},
+        },
+    },
+    storage::{
+        ReadError, Trail,
+        keys::{FeedPlace, Lane, Position},
+        list_events::{Index, Listing, Order, Pace, Range},
+    },
+};
+
+/// Events that are looked for on the list of late events together.
+const TOGETHER: usize = 100;
+
+/// Which events somebody wants.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Those that it matches.
+    pub filter: Option<Filter>,
+    /// Those that hold every word.
+    pub words: Option<FreeText>,
+    /// The service's own as well.
+    pub include_service: bool,
+}
+
+impl Wants {
+    /// Whether an event is wanted.
+    pub fn wants(&self, recorded: &Recorded) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
+            && self.words.as_ref().is_none_or(|words| words.matches(recorded))
+            && (self.include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
+    }
+
+    fn lanes(&self) -> &'static [Lane] {
+        if self.include_service { &[Lane::Shown, Lane::Service] } else { &[Lane::Shown] }
+    }
+}
+
+/// An event of the feed.
+#[derive(Clone, Debug)]
+pub struct Fed {
+    /// The event.
+    pub recorded: Recorded,
+    /// Whether it comes late: from the list, after what was recorded after it.
+    pub is_late: bool,
+    /// The place behind it.
+    pub place: FeedPlace,
+}
+
+/// Reads the feed: late events first, then what was recorded, but for what is on the list of late events.
+pub struct FeedReader<'t> {
+    trail: Trail<'t>,
+    listing: Listing<'t>,
+    /// The first moment that it does not read.
+    end: Instant,
+    include_service: bool,
+    /// Events judged together.
+    together: usize,
+    place: FeedPlace,
+    /// Events that were read and not taken yet.
+    ready: VecDeque<Fed>,
+    /// Whether late events were read to the end.
+    is_past_late: bool,
+}
+
+impl FeedReader<'_> {
+    /// The first moment that it does not read.
+    pub fn end(&self) -> Instant {
+        self.end
+    }
+
+    /// The place behind what was taken.
+    pub fn place(&self) -> &FeedPlace {
+        &self.place
+    }
+
+    /// The next event, wanted or not; none at the end.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn next(&mut self) -> Result<Option<Fed>, ReadError> {
+        loop {
+            if let Some(fed) = self.ready.pop_front() {
+                self.place = fed.place.clone();
+                return Ok(Some(fed));
+            }
+            let goes_on = if self.is_past_late { self.read_recorded().await? } else { self.read_late().await? };
+            if !goes_on {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn read_late(&mut self) -> Result<bool, ReadError> {
+        let mut place = self.place.clone();
+        let after = match place.late {
+            Some(after) => after,
+            None => self.trail.late_start(&place.position).await?,
+        };
+        place.late = Some(after);
+        let (entries, goes_on) = self.trail.late_after(after).await?;
+        self.is_past_late = !goes_on;
+        let ids: Vec<EventId> = entries.iter().map(|entry| entry.id.clone()).collect();
+        let mut events: HashMap<EventId, Recorded> = match ids.is_empty() {
+            true => HashMap::new(),
+            false => self.trail.events_of(&ids).await?.into_iter().map(|it| (it.event.id.clone(), it)).collect(),
+        };
+        for entry in entries {
+            place.late = Some(entry.number);
+            let is_hidden = |it: &Recorded| it.event.catalogued().is_some_and(|action| action.is_hidden());
+            let event = events.remove(&entry.id).filter(|it| self.trail.shows(it));
+            if let Some(recorded) = event.filter(|it| self.include_service || !is_hidden(it)) {
+                self.ready.push_back(Fed { recorded, is_late: true, place: place.clone() });
+            }
+        }
+        if self.ready.is_empty() {
+            self.place = place;
+        }
+        Ok(true)
+    }
+
+    async fn read_recorded(&mut self) -> Result<bool, ReadError> {
+        let mut read = Vec::new();
+        while read.len() < self.together
+            && let Some(recorded) = self.listing.next().await?
+        {
+            let position = Position { at: recorded.recorded_at, id: recorded.event.id.clone() };
+            read.push((position, recorded));
+        }
+        let Some((last, _)) = read.last() else { return Ok(false) };
+        let end = FeedPlace { position: last.clone(), late: self.place.late };
+        // After the index: what is put on the list later is there in time to be found here.
+        let positions: Vec<Position> = read.iter().map(|(position, _)| position.clone()).collect();
+        let listed = self.trail.listed_among(&positions).await?;
+        for (position, recorded) in read {
+            if !listed.contains(&position) {
+                let place = FeedPlace { position, late: self.place.late };
+                self.ready.push_back(Fed { recorded, is_late: false, place });
+            }
+        }
+        if self.ready.is_empty() {
+            self.place = end;
+        }
+        Ok(true)
+    }
+}
+
+impl Trail<'_> {
+    /// The first moment that the feed does not hold yet, however far `watch` is.
+    pub fn feed_end(&self) -> Instant {
+        self.now.minus(self.feed_lag())
+    }
+
+    /// The events recorded after `after` and before the feed's end, wanted or not, in the order recorded; before them the late events after
+    /// `after`.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn feed(&self, after: &FeedPlace, wants: &Wants, pace: Pace) -> Result<FeedReader<'_>, ReadError> {
+        let end = self.feed_end();
+        // Before anything is read: what it lets through is in the index or on the list by now.
+        let end = end.min(self.passable(self.now).await?.plus(Duration::from_millis(1)));
+        let listing = self.list(Index::ByRecorded, since(&after.position, end), pace, wants.lanes());
+        let together = match pace {
+            Pace::Items(count) => count.clamp(1, TOGETHER),
+            Pace::Megabytes | Pace::All => TOGETHER,
+        };
+        Ok(FeedReader {
+            trail: self.clone(),
+            listing,
+            end,
+            include_service: wants.include_service,
+            together,
+            place: after.clone(),
+            ready: VecDeque::new(),
+            is_past_late: false,
+        })
+    }
+
+    /// When the oldest event was recorded that stands after `after`, wanted or not; those that the feed does not hold yet are among them.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn recorded_after(&self, after: &FeedPlace, wants: &Wants) -> Result<Option<Instant>, ReadError> {
+        let late = match after.late {
+            Some(late) => late,
+            None => self.late_start(&after.position).await?,
+        };
+        if let Some(first) = self.late_after(late).await?.0.first() {
+            let event = self.events_of(std::slice::from_ref(&first.id)).await?;
+            return Ok(Some(event.first().map_or(self.now, |event| event.recorded_at)));
+        }
+        let end = self.now.plus(Duration::from_millis(1));
+        let mut events = self.list(Index::ByRecorded, since(&after.position, end), Pace::Items(1), wants.lanes());
+        Ok(events.next().await?.map(|recorded| recorded.recorded_at))
+    }
+}
+
+fn since(after: &Position, end: Instant) -> Range {
+    // A clock that was set back must not make the feed repeat itself.
+    Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) }
+}

@@ -1,0 +1,182 @@
+//! How far may the feed read?
+//!
+//! Not past what `watch` has seen: until then nobody knows whether the index shows it. `watch` moves a tenant's gate on after each batch, and
+//! readers stop at it. So a batch that comes late, or again, finds that nobody has passed its events.
+//!
+//! Batches run beside each other, and events of one moment come in several. So where a batch is behind, the gate opens only `FeedLag` later, which
+//! is the time that the others have. A gate that does not move (`watch` is down) holds readers for [`HOLD`] times `FeedLag`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{
+    domain::time::timestamp::Instant,
+    platform::backoff::Pauses,
+    storage::{
+        ReadError, Trail, Unavailable,
+        event_item::{Damaged, Item},
+        keys,
+        transaction::Change,
+    },
+};
+
+/// How many times `FeedLag` an event is held at most.
+const HOLD: u32 = 30;
+
+/// A tenant's gate. What was seen goes on to `next` and then to `open`, and waits for a slack at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Gate {
+    /// Readers may pass what was recorded up to then.
+    open: Instant,
+    /// Up to then, a slack after `since`.
+    next: Instant,
+    /// Up to then, two slacks after `since`.
+    seen: Instant,
+    /// When it was last moved on.
+    since: Instant,
+}
+
+impl Gate {
+    /// Of a tenant of which nothing was seen yet.
+    fn shut() -> Self {
+        let start = Instant::from_millis(0);
+        Self { open: start, next: start, seen: start, since: start }
+    }
+
+    /// What it is at a time: it moves on as time passes.
+    fn at(self, now: Instant, slack: Duration) -> Self {
+        if now >= self.since.plus(slack * 2) {
+            Self { open: self.seen, next: self.seen, since: now, ..self }
+        } else if now >= self.since.plus(slack) {
+            Self { open: self.next, next: self.seen, since: now, ..self }
+        } else {
+            self
+        }
+    }
+
+    /// The same after what was recorded up to a time was seen: open for it at once, or later.
+    fn reached(self, to: Instant, now: Instant, slack: Duration, at_once: bool) -> Self {
+        let now = self.at(now, slack);
+        let open = if at_once { now.open.max(to) } else { now.open };
+        Self { open, next: now.next.max(open), seen: now.seen.max(to), ..now }
+    }
+}
+
+impl Trail<'_> {
+    /// Up to when events may have been passed by readers at a time.
+    pub async fn passable(&self, now: Instant) -> Result<Instant, ReadError> {
+        let gate = self.gate().await?.map_or_else(Gate::shut, |(gate, _)| gate);
+        Ok(gate.at(now, self.feed_lag()).open.max(now.minus(self.feed_lag() * HOLD)))
+    }
+
+    /// Lets readers pass what was recorded up to a time: `watch` has seen it, and listed what the index did not show. Doing so twice is safe.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the gate is damaged.
+    pub async fn let_pass(&self, to: Instant) -> Result<(), ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let now = self.store.clock.now();
+            let there = self.gate().await?;
+            let at_once = now <= to.plus(self.feed_lag() / 4);
+            let gate = there.map_or_else(Gate::shut, |(gate, _)| gate);
+            if gate.open >= to {
+                return Ok(());
+            }
+            let gate = gate.reached(to, now, self.feed_lag(), at_once);
+            let time = |time: Instant| AttributeValue::S(time.to_string());
+            let number = |number: u64| AttributeValue::N(number.to_string());
+            let set = |generation: u64| {
+                vec![
+                    ("open_to", time(gate.open)),
+                    ("next_to", time(gate.next)),
+                    ("seen_to", time(gate.seen)),
+                    ("moved_at", time(gate.since)),
+                    ("generation", number(generation)),
+                ]
+            };
+            let key = [keys::late(&self.tenant), keys::GATE.to_owned()];
+            let change = match there {
+                None => {
+                    let [pk, sk] = key.map(AttributeValue::S);
+                    Change::Insert([set(0), vec![("pk", pk), ("sk", sk)]].concat())
+                }
+                Some((_, generation)) => Change::Update {
+                    key,
+                    set: set(generation + 1),
+                    remove: &[],
+                    expected: ("generation", number(generation)),
+                },
+            };
+            if self.store.alone(change, self.deadline, &mut false).await? {
+                return Ok(());
+            }
+            // Another batch moved it, or an attempt that went unanswered did.
+            if !pauses.pause().await {
+                return Err(Unavailable("the gate of the feed moved all the time".to_owned()).into());
+            }
+        }
+    }
+
+    /// The gate as it is stored, with its generation; none where nothing was seen yet.
+    async fn gate(&self) -> Result<Option<(Gate, u64)>, ReadError> {
+        let item = self.store.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
+        let read = |item: Item| {
+            let time = |name: &str| item.get(name)?.as_s().ok()?.parse::<Instant>().ok();
+            let (open, next) = (time("open_to")?, time("next_to")?);
+            let gate = Gate { open, next, seen: time("seen_to")?, since: time("moved_at")? };
+            Some((gate, item.get("generation")?.as_n().ok()?.parse().ok()?))
+        };
+        Ok(item.map(|item| read(item).ok_or_else(|| Damaged::new(keys::GATE, "open_to"))).transpose()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SLACK: Duration = Duration::from_millis(100);
+
+    fn at(millis: i64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn what_is_seen_in_time_is_let_through_at_once_and_what_is_late_after_a_slack() {
+        let gate = Gate::shut().reached(at(1000), at(1010), SLACK, true);
+        assert_eq!(gate.at(at(1010), SLACK).open, at(1000));
+        let gate = gate.reached(at(1005), at(1111), SLACK, false);
+        assert_eq!(gate.at(at(1111), SLACK).open, at(1000));
+        assert_eq!(gate.at(at(1400), SLACK).open, at(1005));
+    }
+
+    proptest! {
+        /// The gate never closes for what it let through, opens for nothing that was seen late before the slack is over, and in the end for
+        /// everything.
+        #[test]
+        fn a_gate_opens_in_one_direction_and_not_too_early(
+            steps in prop::collection::vec((1i64..300, 0i64..500, any::<bool>()), 1..40),
+        ) {
+            let (mut gate, mut now, mut open) = (Gate::shut(), 10_000, Gate::shut().open);
+            let mut seen: Vec<(i64, Instant, bool)> = Vec::new();
+            for (pause, age, at_once) in steps {
+                now += pause;
+                let to = at(now - age);
+                gate = gate.reached(to, at(now), SLACK, at_once);
+                seen.push((now, to, at_once));
+                for look in [now, now + 99, now + 150] {
+                    let there = gate.at(at(look), SLACK).open;
+                    prop_assert!(there >= open);
+                    let may = |(when, to, at_once): &(i64, Instant, bool)| {
+                        (*at_once || when + 100 <= look).then_some(*to)
+                    };
+                    prop_assert!(there <= seen.iter().filter_map(may).max().unwrap_or(Gate::shut().open));
+                }
+                open = gate.at(at(now), SLACK).open;
+            }
+            prop_assert_eq!(gate.at(at(now + 200), SLACK).open, seen.iter().map(|(_, to, _)| *to).max().unwrap());
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Which events have these ids?
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::trail::event::{EventId, Recorded},
+    platform::backoff::Pauses,
+    storage::{
+        ReadError, Store, Trail, Unavailable,
+        dynamodb_json::{self, Key},
+        event_item::{self, Item},
+        keys, retry,
+    },
+};
+
+/// DynamoDB's limit for one BatchGetItem.
+pub const KEYS: usize = 100;
+
+impl Trail<'_> {
+    /// The tenant's event with that id, unless it is past its retention.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn event(&self, id: &EventId) -> Result<Option<Recorded>, ReadError> {
+        let Store { client, events, .. } = self.store;
+        let key = AttributeValue::S(keys::event(&self.tenant, id));
+        let call = client.get_item().table_name(events).key("pk", key).consistent_read(true);
+        let output = retry(self.deadline, || call.clone().send()).await?;
+        let recorded = output.item.map(|item| event_item::read(item.into())).transpose()?;
+        Ok(recorded.filter(|recorded| self.shows(recorded)))
+    }
+
+    /// The tenant's events with those ids, past their retention or not; those that are not there are left out.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn events_of(&self, ids: &[EventId]) -> Result<Vec<Recorded>, ReadError> {
+        // A call that names a key twice is refused.
+        let all: BTreeSet<String> = ids.iter().map(|id| keys::event(&self.tenant, id)).collect();
+        Ok(self.events_by_key(all.into_iter().collect()).await?.into_values().collect())
+    }
+
+    /// The events with those keys, by key; those that are not there are left out.
+    pub async fn events_by_key(&self, all: Vec<String>) -> Result<HashMap<String, Recorded>, ReadError> {
+        let mut found = HashMap::with_capacity(all.len());
+        for chunk in all.chunks(KEYS) {
+            let key = |key: &String| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))]);
+            let keys = chunk.iter().map(key).collect();
+            for item in self.store.items(&self.store.events, keys, self.deadline).await? {
+                let recorded = event_item::read(item)?;
+                found.insert(keys::event(&recorded.event.tenant, &recorded.event.id), recorded);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Store {
+    /// The items of a table with those keys, [`KEYS`] at most; those that are not there are left out.
+    pub async fn items(&self, table: &str, mut keys: Vec<Key>, deadline: Deadline) -> Result<Vec<Item>, Unavailable> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut pauses = Pauses::until(deadline);
+        while !keys.is_empty() {
+            // The builder refuses a request without keys, and there are some.
+            #[allow(clippy::expect_used)]
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .consistent_read(true)
+                .build()
+                .expect("keys are given");
+            let call = self.client.batch_get_item().request_items(table, wanted);
+            let (items, undone) = retry(deadline, || dynamodb_json::batch_get(call.clone())).await?;
+            found.extend(items);
+            keys = undone;
+            if !keys.is_empty() && !pauses.pause().await {
+                return Err(Unavailable(format!("{} keys stayed unprocessed", keys.len())));
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,82 @@
+//! Does an item fit? DynamoDB refuses keys and items that are too large, however often they are sent, so they are refused here, for good and
+//! in words that help, whichever engine is behind.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// Most bytes of a partition key, of a table or an index.
+const PARTITION_BYTES: usize = 2048;
+/// Most bytes of a sort key.
+pub const SORT_BYTES: usize = 1024;
+/// Most bytes of an item: 400 KB, and some room for how the engine counts.
+const ITEM_BYTES: usize = 400_000;
+
+const PARTITIONS: [&str; 9] =
+    ["pk", "day", "recorded_day", "actor_key", "subject_key", "account_key", "target_key", "session_key", "due"];
+const SORTS: [&str; 4] = ["sk", "at", "recorded", "due_at"];
+
+/// Something that no item can hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TooLarge(String);
+
+/// # Errors
+/// The attributes are no item that the engine takes.
+pub fn check<'a>(attributes: impl IntoIterator<Item = &'a (&'static str, AttributeValue)>) -> Result<(), TooLarge> {
+    let mut bytes = 0;
+    for (name, value) in attributes {
+        let size = size(value);
+        let most = match name {
+            name if PARTITIONS.contains(name) => PARTITION_BYTES,
+            name if SORTS.contains(name) => SORT_BYTES,
+            _ => ITEM_BYTES,
+        };
+        if size > most && most < ITEM_BYTES {
+            return Err(TooLarge(format!(
+                "its ids or names make a key of {size} bytes, and {most} are the most; shorter ones are needed"
+            )));
+        }
+        bytes += name.len() + size;
+    }
+    if bytes > ITEM_BYTES {
+        return Err(TooLarge(format!(
+            "it is stored in {bytes} bytes, and {ITEM_BYTES} are the most; it has to hold less"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether any item can have that key.
+pub fn is_key(pk: &str, sk: &str) -> bool {
+    pk.len() <= PARTITION_BYTES && sk.len() <= SORT_BYTES
+}
+
+fn size(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+        AttributeValue::B(blob) => blob.as_ref().len(),
+        AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + size(value)).sum::<usize>(),
+        // No other type is stored.
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_items_are_bounded_as_the_engine_bounds_them() {
+        let text = |name: &'static str, bytes: usize| (name, AttributeValue::S("x".repeat(bytes)));
+        assert_eq!(check(&[text("pk", 2048), text("sk", 1024), text("content", 300_000)]), Ok(()));
+        for (attributes, part) in [
+            (vec![text("pk", 2049)], "2048 are the most"),
+            (vec![text("sk", 1025)], "1024 are the most"),
+            (vec![text("account_key", 2049)], "2048 are the most"),
+            (vec![text("content", 399_994)], "400000 are the most"),
+            (vec![("l", AttributeValue::L(vec![text("", 200_000).1, text("", 200_000).1]))], "400000 are the most"),
+        ] {
+            assert!(check(&attributes).unwrap_err().to_string().contains(part), "{part}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Which events may a reader of the feed have missed?
+//!
+//! The feed reads the index `by_recorded` up to `FeedLag` ago, and no further than `watch` has seen (`gate.rs`). `watch` sees each event that the
+//! table took. An event goes on the tenant's list of late events where the index does not show it, and where readers may have passed its time before
+//! `watch` saw it: the index or the clock of the function that wrote it may have been slow. Readers take an event on the list from the list, and pass
+//! over it in the index: so each comes once, whenever the index shows it. Only an event that other batches left behind by more than the gate
+//! allows for may come twice: that is better than never.
+//!
+//! The list is numbered. An entry and the number of the last one change in one transaction, so a reader that is at a number has missed none
+//! before it. A second item finds an entry by when its event was recorded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::sleep;
+
+use crate::{
+    domain::{
+        time::timestamp::Instant,
+        trail::event::{EventId, Recorded},
+    },
+    platform::backoff::Pauses,
+    storage::{
+        ReadError, Store, Trail, Unavailable, dynamodb_json,
+        event_item::{Damaged, Item},
+        keys::{self, Lane, Position},
+        retry,
+        transaction::Change,
+    },
+};
+
+/// Entries that are put on the list together: each is two of the hundred statements of a transaction.
+const TOGETHER: usize = 40;
+/// Entries read at a time.
+const PAGE: i32 = 500;
+/// The longest that an event is waited for that the index does not show yet.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two looks into the index.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Events that were recorded no further apart are looked for together.
+const APART: Duration = Duration::from_secs(1);
+
+/// An entry of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number.
+    pub number: u64,
+    /// The event.
+    pub id: EventId,
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn position_of(recorded: &Recorded) -> Position {
+    Position { at: recorded.recorded_at, id: recorded.event.id.clone() }
+}
+
+impl Trail<'_> {
+    /// Puts those of the events on the list that a reader of the feed may miss; how many that were. Doing so twice is safe.
+    ///
+    /// # Errors
+    /// The storage did not answer. Some may be on the list.
+    pub async fn list_late(&self, taken: &[Recorded]) -> Result<usize, ReadError> {
+        let clock = &self.store.clock;
+        let patience = PATIENCE.min(self.feed_lag() / 4);
+        let now = clock.now();
+        // What is past its retention has left the index.
+        let trail = self.at(now, self.deadline);
+        let mut waiting: Vec<&Recorded> = taken.iter().filter(|it| trail.shows(it)).collect();
+        let mut late: Vec<&Recorded> = Vec::new();
+        loop {
+            let shown = self.shown_by_index(&waiting).await?;
+            // After the index: a reader that gets past an event later finds it there. Their clocks may be a little ahead.
+            let now = clock.now().plus(patience);
+            let may_be_passed = |at: Instant, passable: Instant| at <= passable && at.plus(self.feed_lag()) <= now;
+            let is_old = |it: &&Recorded| may_be_passed(it.recorded_at, Instant::from_millis(i64::MAX));
+            let passable = match waiting.iter().any(is_old) {
+                true => self.passable(now).await?,
+                // The feed is not as far.
+                false => now,
+            };
+            let mut hidden = Vec::new();
+            for it in waiting {
+                let is_shown = shown.contains(&position_of(it));
+                let is_over = it.recorded_at.plus(patience * 2) <= now;
+                match (is_shown, is_over) {
+                    (true, _) if may_be_passed(it.recorded_at, passable) => late.push(it),
+                    (true, _) => {}
+                    (false, true) => late.push(it),
+                    (false, false) => hidden.push(it),
+                }
+            }
+            if hidden.is_empty() {
+                break;
+            }
+            waiting = hidden;
+            sleep(PAUSE).await;
+        }
+        let mut count = 0;
+        for some in late.chunks(TOGETHER) {
+            count += self.put_on_list(some).await?;
+        }
+        Ok(count)
+    }
+
+    /// Those of the events that the index shows.
+    async fn shown_by_index(&self, taken: &[&Recorded]) -> Result<BTreeSet<Position>, ReadError> {
+        let mut partitions: BTreeMap<String, Vec<Position>> = BTreeMap::new();
+        for it in taken {
+            let day = keys::day(&self.tenant, it.recorded_at.day_number());
+            partitions.entry(keys::in_lane(&day, Lane::of(&it.event))).or_default().push(position_of(it));
+        }
+        let mut shown = BTreeSet::new();
+        for (partition, mut positions) in partitions {
+            positions.sort();
+            for some in positions.chunk_by(|a, b| b.at <= a.at.plus(APART)) {
+                let (Some(first), Some(last)) = (some.first(), some.last()) else { continue };
+                shown.extend(self.rows_between(&partition, first, last).await?);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Where the rows of the index stand from one place to another.
+    async fn rows_between(
+        &self,
+        partition: &str,
+        first: &Position,
+        last: &Position,
+    ) -> Result<Vec<Position>, ReadError> {
+        let Store { client, events, .. } = self.store;
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let call = client
+                .query()
+                .table_name(events)
+                .index_name("by_recorded")
+                .key_condition_expression("recorded_day = :day AND recorded BETWEEN :first AND :last")
+                .expression_attribute_values(":day", text(partition))
+                .expression_attribute_values(":first", text(&first.to_string()))
+                .expression_attribute_values(":last", text(&last.to_string()))
+                .set_exclusive_start_key(start);
+            let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
+            let recorded = |item: Item| item.get("recorded")?.as_s().ok()?.parse::<Position>().ok();
+            rows.extend(page.items.into_iter().filter_map(recorded));
+            start = page.next;
+            if start.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Puts events on the list, those that are not on it; how many.
+    async fn put_on_list(&self, late: &[&Recorded]) -> Result<usize, ReadError> {
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let positions: Vec<Position> = late.iter().copied().map(position_of).collect();
+            let there = self.listed_among(&positions).await?;
+            let new: Vec<&Recorded> =
+                late.iter().copied().filter(|recorded| !there.contains(&position_of(recorded))).collect();
+            if new.is_empty() {
+                return Ok(0);
+            }
+            let last = self.last_late().await?;
+            let key = [keys::late(&self.tenant), keys::LATE_HEAD.to_owned()];
+            let mut changes = Vec::with_capacity(1 + 2 * new.len());
+            let mut next = last.unwrap_or(0);
+            for recorded in &new {
+                next += 1;
+                let ttl = ("ttl", AttributeValue::N(recorded.expires_at.seconds().to_string()));
+                let [pk, _] = &key;
+                changes.push(Change::Insert(vec![
+                    ("pk", text(pk)),
+                    ("sk", text(&keys::late_entry(next))),
+                    ("id", text(recorded.event.id.as_str())),
+                    ttl.clone(),
+                ]));
+                changes.push(Change::Insert(vec![
+                    ("pk", text(&keys::late_recorded(&self.tenant))),
+                    ("sk", text(&position_of(recorded).to_string())),
+                    ("number", number(next)),
+                    ttl,
+                ]));
+            }
+            changes.push(match last {
+                None => {
+                    let [pk, sk] = key;
+                    Change::Insert(vec![("pk", text(&pk)), ("sk", text(&sk)), ("last", number(next))])
+                }
+                Some(last) => Change::Update {
+                    key,
+                    set: vec![("last", number(next))],
+                    remove: &[],
+                    expected: ("last", number(last)),
+                },
+            });
+            if self.store.together(changes, self.deadline, &mut false).await? {
+                return Ok(new.len());
+            }
+            // Others put something on it at the same time, or an attempt that went unanswered had done it.
+            if !pauses.pause().await {
+                return Err(Unavailable("the list of late events changed all the time".to_owned()).into());
+            }
+        }
+    }
+
+    /// The number of the last entry; none while there is no list.
+    async fn last_late(&self) -> Result<Option<u64>, ReadError> {
+        let item = self.store.state_item(keys::late(&self.tenant), keys::LATE_HEAD, self.deadline).await?;
+        let read = |item: Item| item.get("last")?.as_n().ok()?.parse().ok();
+        Ok(item.map(|item| read(item).ok_or_else(|| Damaged::new(keys::LATE_HEAD, "last"))).transpose()?)
+    }
+
+    /// A page of the entries after a number; and whether there may be more.
+    pub async fn late_after(&self, after: u64) -> Result<(Vec<Entry>, bool), ReadError> {
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.state)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(&keys::late(&self.tenant)))
+            .expression_attribute_values(":first", text(&keys::late_entry(after + 1)))
+            .expression_attribute_values(":last", text(&keys::late_entry(u64::MAX)))
+            .limit(PAGE);
+        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
+        let goes_on = page.next.is_some();
+        let read = |item: &Item| {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            Some(Entry { number: keys::read_late_entry(text("sk")?)?, id: EventId::new(text("id")?)? })
+        };
+        let entries = page.items.iter().map(|item| read(item).ok_or_else(|| Damaged::new("late", "id")));
+        Ok((entries.collect::<Result<_, _>>()?, goes_on))
+    }
+
+    /// Those of the places, in order or not, whose events are on the list.
+    pub async fn listed_among(&self, places: &[Position]) -> Result<BTreeSet<Position>, ReadError> {
+        let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) else { return Ok(BTreeSet::new()) };
+        let found = self.late_between(first, Some(last)).await?;
+        Ok(found.into_iter().map(|(position, _)| position).collect())
+    }
+
+    /// The number after which a reader begins that wants what is recorded after a place: nothing that stands before it is left out.
+    pub async fn late_start(&self, place: &Position) -> Result<u64, ReadError> {
+        // In this order: what is put on the list meanwhile has a higher number.
+        let last = self.last_late().await?.unwrap_or(0);
+        let listed = self.late_between(place, None).await?;
+        let before = listed.into_iter().map(|(_, number)| number.saturating_sub(1)).min();
+        Ok(before.map_or(last, |before| before.min(last)))
+    }
+
+    /// Entries by when their events were recorded, from one place to another.
+    async fn late_between(&self, first: &Position, last: Option<&Position>) -> Result<Vec<(Position, u64)>, ReadError> {
+        let (pk, mut found, mut start) = (keys::late_recorded(&self.tenant), Vec::new(), None);
+        // What stands behind every time.
+        let last = last.map_or_else(|| "~".to_owned(), ToString::to_string);
+        loop {
+            let call = self
+                .store
+                .client
+                .query()
+                .table_name(&self.store.state)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+                .expression_attribute_values(":pk", text(&pk))
+                .expression_attribute_values(":first", text(&first.to_string()))
+                .expression_attribute_values(":last", text(&last))
+                .set_exclusive_start_key(start);
+            let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
+            let read = |item: Item| -> Option<(Position, u64)> {
+                let position = item.get("sk")?.as_s().ok()?.parse().ok()?;
+                Some((position, item.get("number")?.as_n().ok()?.parse().ok()?))
+            };
+            found.extend(page.items.into_iter().filter_map(read));
+            start = page.next;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The store: every question the system asks of its two tables, one file each.
+//!
+//! | file | question |
+//! |---|---|
+//! | [`keys`] | how keys look (no other module builds one) |
+//! | [`item`] | how an event looks as an item |
+//! | [`insert`] | put these events into the trail, unless they are there |
+//! | [`by_id`] | which events have these ids |
+//! | [`listing`] | which events, in which order, through which index |
+//! | [`days`] | on which days does a tenant have events |
+//! | [`feed`] | what was recorded since a place |
+//! | [`late`] | which events may a reader of the feed have missed |
+//! | [`plan`] | which index is the narrowest that cannot miss one |
+//! | [`search`] | which events meet this filter and these words |
+//! | `taken` | which events were refused, as another sender's event has their id |
+//! | [`transaction`] | put this event into the trail and change state with it, or neither |
+//! | [`wire`] | what does DynamoDB's JSON hold |
+//! | [`document`] | what is configured: settings, people, applications, packages, organisations |
+//! | [`packages`] | which packages and organisations are there; what was a package at a version |
+//! | [`windows`] | which windows does an event open or end; what is due; who works on it |
+//! | [`orders`] | which orders to end windows are there; how far is each; whom did it end |
+//! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
+//! | [`figures`] | what do the accesses of a day come to |
+//! | [`follow`] | which accesses and findings do these events change |
+//! | [`dispositions`] | who may disposition a finding |
+//! | [`readings`] | who read what |
+//! | [`reports`] | what do reports answer |
+//! | [`places`] | how many of something a tenant may have, and who has them |
+//! | [`size`] | does an item fit |
+//! | [`exports`] | which export jobs are there; which is due; who works on it |
+//! | [`streams`] | how far is a stream; who works on it |
+//! | `retention` | which retention does the deployment have, and which had it before |
+//! | [`saved`] | which searches are saved; which runs are there; which does a schedule make now |
+//! | [`outbox`] | which alerts are to be sent; which were |
+
+pub mod capacity;
+pub mod deployment_retention;
+pub mod documents;
+pub mod dynamodb_json;
+pub mod event_days;
+pub mod event_item;
+pub mod feed;
+pub mod feed_gate;
+pub mod get_events;
+pub mod id_conflicts;
+pub mod index_selection;
+pub mod insert_events;
+pub mod item_size;
+pub mod keys;
+pub mod late_events;
+pub mod list_events;
+pub mod projections;
+pub mod read_audit;
+pub mod search_events;
+pub mod transaction;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
+};
+use aws_types::SdkConfig;
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::{
+        configuration::settings::Settings,
+        time::{
+            time_zone,
+            timestamp::{Clock, Instant},
+        },
+        trail::event::{Digest, Event, Recorded, RecordedBy, Tenant},
+    },
+    platform::{
+        backoff::Pauses,
+        environment::{ConfigError, Variables},
+    },
+    storage::documents::Kind,
+};
+
+/// The two tables, behind the AWS SDK.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub client: Client,
+    events: String,
+    pub state: String,
+    /// How long one attempt to write may take. An attempt that is given up may still land, with the time it was stamped
+    /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
+    attempt: Duration,
+    feed_lag: Duration,
+    /// The template's settings.
+    settings: Settings,
+    /// The same with the longer retentions that the deployment had before, once the state holds them.
+    kept_settings: Arc<OnceLock<Settings>>,
+    pub clock: Clock,
+    days: event_days::Known,
+    /// Who is known to be on record as a reader.
+    remembered: Arc<read_audit::Remembered>,
+}
+
+/// One tenant's trail, as one request sees it.
+#[derive(Clone, Debug)]
+pub struct Trail<'s> {
+    pub store: &'s Store,
+    /// Whose trail it is.
+    pub tenant: Tenant,
+    /// What the tenant chose, or else the deployment's.
+    pub settings: Settings,
+    /// Whether the tenant chose.
+    has_chosen: bool,
+    /// Our clock when the request began.
+    pub now: Instant,
+    /// When the request stops working.
+    pub deadline: Deadline,
+}
+
+/// How long one call may take before it is given up and made again: a connection that hangs must not use up a request's time.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// The storage did not answer in the time a request has.
+#[derive(Debug, thiserror::Error)]
+#[error("the storage did not answer in time: {0}")]
+pub struct Unavailable(pub String);
+
+/// Why reading failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It may work when asked again.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// An item is not as this service writes it.
+    #[error(transparent)]
+    Damaged(#[from] event_item::Damaged),
+    /// No item can hold what is to be written, however often it is tried.
+    #[error(transparent)]
+    TooLarge(#[from] item_size::TooLarge),
+}
+
+impl Store {
+    /// A store over the tables that the environment names.
+    ///
+    /// # Errors
+    /// A variable is missing or unusable.
+    pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+        let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
+        let zone = variables.text("ZONE")?.to_owned();
+        time_zone::zone(&zone).map_err(|problem| ConfigError { name: "ZONE", problem })?;
+        let settings = Settings { retention_days: variables.parsed("RETENTION_DAYS")?, zone, ..Settings::default() };
+        let config = aws_sdk_dynamodb::config::Builder::from(aws)
+            // Every attempt of ours is stamped anew, so none may be repeated unseen.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).build())
+            .build();
+        Ok(Self {
+            client: Client::from_conf(config),
+            events: variables.text("EVENTS_TABLE")?.to_owned(),
+            state: variables.text("STATE_TABLE")?.to_owned(),
+            attempt: (feed_lag * 7 / 10).min(LONGEST_ATTEMPT),
+            feed_lag,
+            settings,
+            kept_settings: Arc::default(),
+            clock: Clock::default(),
+            days: event_days::Known::default(),
+            remembered: Arc::default(),
+        })
+    }
+
+    /// The same store by another clock.
+    #[must_use]
+    pub fn by(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// What tells it the time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The template's settings.
+    pub fn default_settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The tenant's trail for a request that began `now` and stops working at `deadline`. Its settings are read anew for each
+    /// request.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the settings are damaged.
+    pub async fn trail(&self, tenant: &Tenant, now: Instant, deadline: Deadline) -> Result<Trail<'_>, ReadError> {
+        let settings = self.settings.clone();
+        let mut trail = Trail { store: self, tenant: tenant.clone(), settings, has_chosen: false, now, deadline };
+        let chosen = trail.document(Kind::Settings, Kind::Settings.word());
+        let (chosen, own) = futures::join!(chosen, self.own_settings(now, deadline));
+        match chosen?.map(|chosen| chosen.read()).transpose()?.flatten() {
+            Some(chosen) => {
+                trail.settings = chosen;
+                trail.has_chosen = true;
+            }
+            None => trail.settings = own?,
+        }
+        Ok(trail)
+    }
+
+    /// A page of what stands in a queue until a time, the first due first; `limit` at most.
+    pub async fn due_page(
+        &self,
+        queue: &str,
+        until: Instant,
+        limit: Option<i32>,
+        start: Option<dynamodb_json::Key>,
+        deadline: Deadline,
+    ) -> Result<dynamodb_json::Page, Unavailable> {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.state)
+            .index_name("due")
+            .key_condition_expression("due = :due AND due_at <= :until")
+            .expression_attribute_values(":due", AttributeValue::S(queue.to_owned()))
+            .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
+            .set_limit(limit)
+            .set_exclusive_start_key(start);
+        retry(deadline, || dynamodb_json::query(call.clone())).await
+    }
+
+    /// One item of the state table, if it is there.
+    pub async fn state_item(
+        &self,
+        pk: String,
+        sk: &str,
+        deadline: Deadline,
+    ) -> Result<Option<event_item::Item>, Unavailable> {
+        if !item_size::is_key(&pk, sk) {
+            return Ok(None);
+        }
+        let call = self
+            .client
+            .get_item()
+            .table_name(&self.state)
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S(sk.to_owned()))
+            .consistent_read(true);
+        Ok(retry(deadline, || call.clone().send()).await?.item.map(event_item::Item::from))
+    }
+}
+
+impl Trail<'_> {
+    /// The same trail for what begins `now` and stops at `deadline`, with the settings that were read.
+    #[must_use]
+    pub fn at(&self, now: Instant, deadline: Deadline) -> Self {
+        Self { now, deadline, ..self.clone() }
+    }
+
+    /// How far behind the feed stays.
+    pub fn feed_lag(&self) -> Duration {
+        self.store.feed_lag
+    }
+
+    /// A page of a partition of the state table: items whose keys begin with `prefix`, those after `after`; and whether there may be more.
+    pub async fn state_page(
+        &self,
+        pk: String,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        forward: bool,
+    ) -> Result<(Vec<event_item::Item>, bool), ReadError> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let start =
+            after.map(|after| std::collections::HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
+        let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
+        let call = self
+            .store
+            .client
+            .query()
+            .table_name(&self.store.state)
+            .consistent_read(true)
+            .key_condition_expression(condition)
+            .expression_attribute_values(":pk", text(&pk))
+            .scan_index_forward(forward)
+            .set_exclusive_start_key(start);
+        let call = match prefix {
+            Some(prefix) => call.expression_attribute_values(":prefix", text(prefix)),
+            None => call,
+        };
+        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
+        let goes_on = page.next.is_some();
+        Ok((page.items, goes_on))
+    }
+
+    /// Whether an event still shows: until the end that was fixed when it was stored. DynamoDB removes expired items up to days late.
+    fn shows(&self, recorded: &Recorded) -> bool {
+        self.now < recorded.expires_at && self.oldest() <= recorded.event.occurred_at
+    }
+
+    /// When the oldest event can have occurred that still shows.
+    pub fn oldest(&self) -> Instant {
+        self.now.minus(self.settings.reach(self.now))
+    }
+
+    /// Until when an event is kept that is recorded now, as the tenant chose.
+    fn expiry(&self, event: &Event) -> Instant {
+        // TTL counts whole seconds; the one that is begun is kept.
+        Instant::from_millis((event.occurred_at.plus(self.settings.kept_at(self.now)).seconds() + 1) * 1000)
+    }
+
+    /// The event as it was recorded.
+    pub fn recorded(&self, event: Event, digest: Digest, recorded_by: &RecordedBy, recorded_at: Instant) -> Recorded {
+        let expires_at = self.expiry(&event);
+        Recorded { event, recorded_at, recorded_by: recorded_by.clone(), digest, opened: None, expires_at }
+    }
+}
+
+/// Runs `call` until it succeeds, fails for good or the time is over.
+pub async fn retry<T, E, R, Call>(deadline: Deadline, mut call: impl FnMut() -> Call) -> Result<T, Unavailable>
+where
+    Call: Future<Output = Result<T, SdkError<E, R>>>,
+    SdkError<E, R>: std::error::Error + ProvideErrorMetadata,
+{
+    let mut pauses = Pauses::until(deadline);
+    loop {
+        let until = deadline.min(Deadline::now() + LONGEST_ATTEMPT);
+        let failure = match tokio::time::timeout_at(until, call()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if is_final(&error) => {
+                let failure = described(&error);
+                tracing::error!(%failure, "the storage refuses a call: {failure}");
+                return Err(Unavailable(failure));
+            }
+            Ok(Err(error)) => described(&error),
+            Err(_) => format!("no answer within {LONGEST_ATTEMPT:?} or the request's time"),
+        };
+        tracing::warn!(%failure, "the storage failed: {failure}");
+        if !pauses.pause().await {
+            return Err(Unavailable(failure));
+        }
+    }
+}
+
+/// Whether a call is refused however often it is made: our fault, or a right that is missing.
+fn is_final(error: &impl ProvideErrorMetadata) -> bool {
+    matches!(error.code(), Some("ValidationException" | "AccessDeniedException" | "ResourceNotFoundException"))
+}
+
+/// An SDK error with its causes, on one line.
+fn described(error: &dyn std::error::Error) -> String {
+    aws_smithy_types::error::display::DisplayErrorContext(error).to_string().replace('\n', " ")
+}

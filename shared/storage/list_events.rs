@@ -1,0 +1,483 @@
+//! Which events, in which order, through which index? One reader serves listings, searches and the feed.
+
+use std::{collections::VecDeque, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    domain::{
+        time::timestamp::Instant,
+        trail::{event::Recorded, event_validation::MAX_AHEAD},
+    },
+    storage::{
+        ReadError, Store, Trail,
+        dynamodb_json::{self, Key, Page},
+        event_item,
+        keys::{self, DayIndex, Lane, Position},
+        retry,
+    },
+};
+
+/// Partitions read side by side at most. A range begins with one, which is mostly enough, and doubles while they are thin.
+const AT_ONCE: usize = 32;
+/// Rows asked for side by side at most, so that memory stays bounded.
+const ROWS_AT_ONCE: usize = 4096;
+/// The same where whole megabytes are read of each, so that memory stays bounded.
+const LARGE_AT_ONCE: usize = 4;
+/// The same while days hold next to nothing: ten quiet years are thousands of them.
+const THIN_AT_ONCE: usize = 16;
+/// Rows read at a time where all are wanted: what is on its way takes several times the length of a page.
+const ROWS_OF_ALL: i32 = 512;
+/// So few days are read without asking which of them hold events.
+const FEW_DAYS: i64 = 4;
+/// Days with events asked for at first, and then: a page mostly ends within the first of them.
+const SOME_DAYS: i32 = 32;
+const MANY_DAYS: i32 = 1000;
+/// Fewer rows than this are next to nothing.
+const THIN: usize = 16;
+
+/// Events judged before reads under way get their turn: a function has one thread.
+const JUDGED_AT_ONCE: u64 = 64;
+
+/// How far ahead of our clock events can be: what intake lets in, and a minute by which two of our clocks may differ.
+const LATEST: Duration = MAX_AHEAD.saturating_add(Duration::from_secs(60));
+
+/// Which way a listing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Newest first.
+    Descending,
+    /// Oldest first.
+    Ascending,
+}
+
+/// Which way events are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// All of them by when they occurred; the index holds them whole.
+    ByTime,
+    /// All of them by when they were recorded.
+    ByRecorded,
+    /// Those that involve somebody or something, by when they occurred.
+    Involved {
+        /// The index.
+        name: &'static str,
+        /// Its partition attribute.
+        key: &'static str,
+        /// The partition.
+        partition: String,
+    },
+}
+
+/// A range of the time that an index is ordered by.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// The first moment in it.
+    pub since: Instant,
+    /// The first moment after it.
+    pub until: Instant,
+    /// Which way it is read.
+    pub order: Order,
+    /// Where an earlier page ended: what follows it is read.
+    pub after: Option<Position>,
+}
+
+/// How much is read at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// About so many events are wanted, and most that are read will be.
+    Items(usize),
+    /// Most that is read will not be wanted: as much at a time as DynamoDB gives.
+    Megabytes,
+    /// All of it is wanted, by somebody who has little memory and more to do with a row than to read it.
+    All,
+}
+
+/// Events of one range, read in order as far as they are wanted. Nothing added meanwhile shifts what is still to come.
+pub struct Listing<'t> {
+    lanes: Vec<InLane<'t>>,
+    /// Events taken so far, shown or not.
+    pub scanned: u64,
+    /// Where the last event taken stands.
+    pub position: Option<Position>,
+}
+
+/// The events of one lane.
+struct InLane<'t> {
+    trail: &'t Trail<'t>,
+    index: Index,
+    /// The bounds of the sort key, both within it.
+    low: String,
+    high: String,
+    order: Order,
+    after: Option<Position>,
+    pace: Pace,
+    lane: Lane,
+    /// Those of which nothing is read yet.
+    partitions: VecDeque<String>,
+    /// The first and the last of the days behind those, where the index has a partition a day.
+    days: Option<(i64, i64)>,
+    /// How many days have become partitions so far.
+    days_read: usize,
+    at_once: usize,
+    /// Whether the last page held next to nothing.
+    is_thin: bool,
+    /// Reads of partitions that were begun, in their order.
+    ahead: VecDeque<Reading>,
+    /// The rest of the partition whose rows are being taken.
+    rest: Option<Rest>,
+    /// Keys of the next events, which are still to be read.
+    keys: VecDeque<String>,
+    ready: VecDeque<Recorded>,
+    /// The next event, where it was looked at before it was taken.
+    head: Option<(Position, Recorded)>,
+}
+
+/// A partition that is being read. That goes on while events are judged, a page or two ahead of them, and ends when nobody
+/// wants it any more.
+struct Reading {
+    partition: String,
+    pages: mpsc::Receiver<Result<Rows, ReadError>>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// A page of a partition.
+struct Rows {
+    /// Events, where the index holds them whole; they take half the memory of the items that they are read from.
+    events: Vec<Recorded>,
+    /// Else their keys.
+    keys: Vec<String>,
+    /// Where it goes on, if it does.
+    next: Option<Key>,
+}
+
+/// What follows in the partition whose rows are being taken.
+enum Rest {
+    /// It is read when it is asked for.
+    Unread(String, Key),
+    /// It is being read.
+    Reading(Reading),
+}
+
+impl Trail<'_> {
+    /// Reads the tenant's events of `range` through `index`.
+    pub fn list(&self, index: Index, range: Range, pace: Pace, lanes: &[Lane]) -> Listing<'_> {
+        let lanes = lanes.iter().map(|lane| self.list_lane(index.clone(), range.clone(), pace, *lane)).collect();
+        Listing { lanes, scanned: 0, position: None }
+    }
+
+    fn list_lane(&self, index: Index, range: Range, pace: Pace, lane: Lane) -> InLane<'_> {
+        let Self { now, settings, .. } = self;
+        // What is past its retention is not even read. Nothing is recorded before it occurred but by a clock that is ahead.
+        let mut since = range.since.max(now.minus(settings.reach(*now)).minus(LATEST));
+        let mut until = range.until.min(now.plus(LATEST));
+        if let Some(after) = &range.after {
+            match range.order {
+                Order::Descending => until = until.min(Instant::from_millis(after.at.millis() + 1)),
+                Order::Ascending => since = since.max(after.at),
+            }
+        }
+        let first = since.day_number();
+        let last = if since < until { Instant::from_millis(until.millis() - 1).day_number() } else { first - 1 };
+        let (mut partitions, mut days) = (VecDeque::new(), None);
+        if first <= last {
+            match &index {
+                Index::Involved { partition, .. } => partitions.push_back(keys::in_lane(partition, lane)),
+                Index::ByTime | Index::ByRecorded => days = Some((first, last)),
+            }
+        }
+        InLane {
+            trail: self,
+            index,
+            // A sort key is a time, `#` and an id, so a bare time stands before all events of its millisecond.
+            low: since.to_string(),
+            high: until.to_string(),
+            order: range.order,
+            after: range.after,
+            pace,
+            lane,
+            partitions,
+            days,
+            days_read: 0,
+            at_once: 1,
+            is_thin: false,
+            ahead: VecDeque::new(),
+            rest: None,
+            keys: VecDeque::new(),
+            ready: VecDeque::new(),
+            head: None,
+        }
+    }
+}
+
+impl Listing<'_> {
+    /// Which way it goes.
+    pub fn order(&self) -> Order {
+        self.lanes.first().map_or(Order::Descending, |lane| lane.order)
+    }
+
+    /// The next event, none at the end.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn next(&mut self) -> Result<Option<Recorded>, ReadError> {
+        loop {
+            // The lane whose next event comes first.
+            let mut first: Option<(usize, Position)> = None;
+            for (place, lane) in self.lanes.iter_mut().enumerate() {
+                let order = lane.order;
+                let Some(position) = lane.peek().await? else { continue };
+                let comes_first = first.as_ref().is_none_or(|(_, other)| match order {
+                    Order::Descending => position > other,
+                    Order::Ascending => position < other,
+                });
+                if comes_first {
+                    first = Some((place, position.clone()));
+                }
+            }
+            let Some((place, position)) = first else { return Ok(None) };
+            let lane = &mut self.lanes[place];
+            let Some((_, recorded)) = lane.head.take() else { continue };
+            self.scanned += 1;
+            if self.scanned.is_multiple_of(JUDGED_AT_ONCE) {
+                tokio::task::yield_now().await;
+            }
+            let is_wanted = lane.is_beyond(&position) && lane.trail.shows(&recorded);
+            self.position = Some(position);
+            if is_wanted {
+                return Ok(Some(recorded));
+            }
+        }
+    }
+
+    /// Whether anything follows, wanted or not, without reading it whole.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn goes_on(&mut self) -> Result<bool, ReadError> {
+        for lane in &mut self.lanes {
+            if lane.head.is_some() || lane.has_rows().await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Rows {
+    /// What a page of an index holds: whole events or keys.
+    fn of(page: Page, is_whole: bool) -> Result<Self, ReadError> {
+        let Page { items, next } = page;
+        if is_whole {
+            let events = items.into_iter().map(event_item::read).collect::<Result<_, _>>()?;
+            return Ok(Self { events, keys: Vec::new(), next });
+        }
+        let keys = items.into_iter().filter_map(|mut row| event_item::key_of(&mut row)).collect();
+        Ok(Self { events: Vec::new(), keys, next })
+    }
+}
+
+impl InLane<'_> {
+    /// Where the next event stands, none at the end.
+    async fn peek(&mut self) -> Result<Option<&Position>, ReadError> {
+        while self.head.is_none() {
+            if let Some(recorded) = self.ready.pop_front() {
+                self.head = Some((self.position_of(&recorded), recorded));
+            } else if !self.has_rows().await? {
+                break;
+            } else if !self.keys.is_empty() {
+                self.ready = self.take_keys().await?;
+            }
+        }
+        Ok(self.head.as_ref().map(|(position, _)| position))
+    }
+
+    fn position_of(&self, recorded: &Recorded) -> Position {
+        let at = match self.index {
+            Index::ByRecorded => recorded.recorded_at,
+            Index::ByTime | Index::Involved { .. } => recorded.event.occurred_at,
+        };
+        Position { at, id: recorded.event.id.clone() }
+    }
+
+    fn is_beyond(&self, position: &Position) -> bool {
+        self.after.as_ref().is_none_or(|after| match self.order {
+            Order::Descending => position < after,
+            Order::Ascending => position > after,
+        })
+    }
+
+    /// Reads the events of the next keys, in their order.
+    async fn take_keys(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
+        let count = self.keys.len().min(crate::storage::get_events::KEYS);
+        let keys: Vec<_> = self.keys.drain(..count).collect();
+        let mut found = self.trail.events_by_key(keys.clone()).await?;
+        // What the index still names and the table no longer holds has expired meanwhile.
+        Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
+    }
+
+    /// Reads rows until there are some; false at the end.
+    async fn has_rows(&mut self) -> Result<bool, ReadError> {
+        while self.ready.is_empty() && self.keys.is_empty() {
+            let reading = match self.rest.take() {
+                Some(Rest::Reading(reading)) => reading,
+                Some(Rest::Unread(partition, next)) => self.read(partition, Some(next)),
+                None => {
+                    if self.ahead.is_empty() {
+                        self.find_days().await?;
+                        self.read_ahead();
+                    }
+                    let Some(reading) = self.ahead.pop_front() else { return Ok(false) };
+                    reading
+                }
+            };
+            let Reading { partition, mut pages, task } = reading;
+            let Some(page) = pages.recv().await else {
+                // It is read to its end, unless it ended by a panic: that must not look like an end.
+                if let Err(panic) = task.await {
+                    std::panic::resume_unwind(panic.into_panic());
+                }
+                continue;
+            };
+            let Rows { events, keys, next } = page?;
+            self.is_thin = events.len() + keys.len() < THIN;
+            self.ready.extend(events);
+            self.keys.extend(keys);
+            match self.pace {
+                Pace::Items(_) => self.rest = next.map(|next| Rest::Unread(partition, next)),
+                Pace::Megabytes | Pace::All => {
+                    self.rest = Some(Rest::Reading(Reading { partition, pages, task }));
+                    // All of it is wanted, so the storage works while these rows are judged.
+                    self.find_days().await?;
+                    self.read_ahead();
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes partitions of the next days that may hold events, when those found before are all being read.
+    async fn find_days(&mut self) -> Result<(), ReadError> {
+        while self.partitions.is_empty()
+            && let Some((first, last)) = self.days.take()
+        {
+            // The newest days mostly hold what a listing asks for, and a few more cost less than to ask which of them hold any.
+            let count = last - first + 1;
+            let today = self.trail.now.day_number();
+            let (from, to) = match self.order {
+                _ if count <= FEW_DAYS => (first, last),
+                Order::Descending if last > today - 1 => (last - FEW_DAYS + 1, last),
+                _ => (first, first - 1),
+            };
+            if from <= to {
+                self.days = match self.order {
+                    Order::Descending => Some((first, from - 1)),
+                    Order::Ascending => Some((to + 1, last)),
+                };
+                self.add_days((from..=to).collect());
+            } else {
+                let index = match self.index {
+                    Index::ByRecorded => DayIndex::Recorded,
+                    Index::ByTime | Index::Involved { .. } => DayIndex::Occurred,
+                };
+                let limit = if self.days_read <= FEW_DAYS as usize { SOME_DAYS } else { MANY_DAYS };
+                let found = self.trail.days_with_events((index, self.lane), (first, last), self.order, limit).await?;
+                match found {
+                    None => self.add_days((first..=last).collect()),
+                    Some((days, goes_on)) => {
+                        self.days = match (days.iter().min(), days.iter().max(), self.order) {
+                            (Some(min), _, Order::Descending) if goes_on => Some((first, min - 1)),
+                            (_, Some(max), Order::Ascending) if goes_on => Some((max + 1, last)),
+                            _ => None,
+                        };
+                        self.add_days(days);
+                    }
+                }
+            }
+            self.days = self.days.filter(|(first, last)| first <= last);
+        }
+        Ok(())
+    }
+
+    fn add_days(&mut self, mut days: Vec<i64>) {
+        days.sort_unstable();
+        if self.order == Order::Descending {
+            days.reverse();
+        }
+        self.days_read += days.len();
+        let tenant = &self.trail.tenant;
+        let partition = |day| keys::in_lane(&keys::day(tenant, day), self.lane);
+        self.partitions.extend(days.into_iter().map(partition));
+    }
+
+    /// Begins to read the next partitions: one, then as many as are worth it, doubling.
+    fn read_ahead(&mut self) {
+        let most = match self.pace {
+            Pace::Megabytes if self.is_thin => THIN_AT_ONCE,
+            Pace::Megabytes => LARGE_AT_ONCE,
+            Pace::All if self.is_thin => LARGE_AT_ONCE,
+            Pace::All => 1,
+            Pace::Items(count) => (ROWS_AT_ONCE / (count + 1)).clamp(1, AT_ONCE),
+        };
+        while self.ahead.len() < self.at_once.min(most)
+            && let Some(partition) = self.partitions.pop_front()
+        {
+            self.ahead.push_back(self.read(partition, None));
+        }
+        self.at_once = (self.at_once * 2).min(most);
+    }
+
+    /// Begins to read a partition: one page of it, or all where that is wanted.
+    fn read(&self, partition: String, start: Option<Key>) -> Reading {
+        let (index, key, sort) = match &self.index {
+            Index::ByTime => ("by_time", "day", "at"),
+            Index::ByRecorded => ("by_recorded", "recorded_day", "recorded"),
+            Index::Involved { name, key, .. } => (*name, *key, "at"),
+        };
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let Store { client, events, .. } = self.trail.store;
+        let call = client
+            .query()
+            .table_name(events)
+            .index_name(index)
+            .key_condition_expression("#partition = :partition AND #sort BETWEEN :low AND :high")
+            .expression_attribute_names("#partition", key)
+            .expression_attribute_names("#sort", sort)
+            .expression_attribute_values(":partition", text(&partition))
+            .expression_attribute_values(":low", text(&self.low))
+            .expression_attribute_values(":high", text(&self.high))
+            .scan_index_forward(self.order == Order::Ascending)
+            .set_limit(match self.pace {
+                // One more than wanted tells whether anything follows, and the one where an earlier page ended comes once
+                // more. A partition that goes on after that holds much that was not wanted, so as much is read of it as
+                // DynamoDB gives at a time.
+                Pace::Items(count) if start.is_none() => {
+                    i32::try_from(count + 1 + usize::from(self.after.is_some())).ok()
+                }
+                Pace::Items(_) | Pace::Megabytes => None,
+                Pace::All => Some(ROWS_OF_ALL),
+            });
+        let (deadline, pace, is_whole) = (self.trail.deadline, self.pace, self.index == Index::ByTime);
+        let (sender, pages) = mpsc::channel(1);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut start = start;
+            loop {
+                // Whoever has little memory has one page on its way, not two.
+                if pace == Pace::All && sender.reserve().await.is_err() {
+                    break;
+                }
+                let call = call.clone().set_exclusive_start_key(start.take());
+                let page = retry(deadline, || dynamodb_json::query(call.clone())).await;
+                let rows = page.map_err(ReadError::from).and_then(|page| Rows::of(page, is_whole));
+                start = rows.as_ref().ok().and_then(|rows| rows.next.clone());
+                let is_wanted = sender.send(rows).await.is_ok();
+                if start.is_none() || !is_wanted || matches!(pace, Pace::Items(_)) {
+                    break;
+                }
+            }
+        }));
+        Reading { partition, pages, task }
+    }
+}

@@ -1,0 +1,550 @@
+//! What do events come to? Projections: what is computed from events and can be computed from them again.
+//!
+//! A projection has a key and a content, places in lists, and perhaps a time at which it is to be looked at again. Its content changes from
+//! the generation that was read, so that what two have learnt at the same time is put together and not overwritten. A place in a list is
+//! written before the projection that stands there and taken away after it has left, and ends no earlier than it does: a list may name what is
+//! not there (any more), and never misses what is. Whoever reads a list judges the projections themselves.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::{time::timestamp::Instant, trail::event::Tenant},
+    platform::backoff::Pauses,
+    storage::{
+        ReadError, Store, Trail, Unavailable, dynamodb_json,
+        event_item::{Damaged, Item},
+        keys,
+        list_events::Order,
+        retry,
+        transaction::Change,
+    },
+};
+
+/// DynamoDB's limit for one BatchWriteItem.
+const WRITES: usize = 25;
+/// Places of a list read at a time: a page of a report needs a hundred, not the ten thousand that are a megabyte.
+const PLACES: i32 = 500;
+/// Most bytes of a content; DynamoDB's limit for an item is 400 KB.
+const MOST_BYTES: usize = 380_000;
+/// Reads of many keys under way at a time.
+const READS: usize = 8;
+
+/// What is due that is read at a time, how often in a row, and how much of one part of the queue is taken …
+const DUE: i32 = 100;
+const DUE_PAGES: usize = 20;
+const MOST_DUE: usize = 100;
+/// … of one tenant.
+const DUE_OF_TENANT: usize = 25;
+
+/// What kind of thing events come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An access.
+    Access,
+    /// A finding.
+    Finding,
+    /// What a rule watches besides accesses: a use of an account, the approvals of somebody in a month.
+    Concern,
+    /// The figures of a day.
+    Day,
+    /// A review, which people change: each change is made with its event, and not computed from events.
+    Review,
+    /// Events that are still to be followed.
+    Later,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review, Self::Later];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Finding => "finding",
+            Self::Concern => "concern",
+            Self::Day => "day",
+            Self::Review => "review",
+            Self::Later => "later",
+        }
+    }
+}
+
+/// A place in a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The list.
+    pub list: String,
+    /// The time that it is ordered by.
+    pub at: Instant,
+}
+
+/// How a projection is to be kept.
+#[derive(Clone, Debug)]
+pub struct Kept<'k, T> {
+    /// Its key.
+    pub key: &'k str,
+    /// Its content.
+    pub content: &'k T,
+    /// Where it stands.
+    pub places: BTreeSet<Place>,
+    /// When it is to be looked at again.
+    pub due: Option<Instant>,
+    /// From when on nothing of it is retained any more. None while that is not known.
+    pub expires_at: Option<Instant>,
+}
+
+impl<T: Serialize> Kept<'_, T> {
+    /// Its content as it is written.
+    fn written(&self) -> Result<String, Damaged> {
+        let written = serde_json::to_string(self.content).map_err(|_| Damaged::new(self.key, "content"))?;
+        // What no item holds would be refused for ever, and hold up everything behind it.
+        let places: usize = self.places.iter().map(|place| place.list.len() + 32).sum();
+        if written.len() + places > MOST_BYTES {
+            return Err(Damaged::new(self.key, "content, which is too large to be kept"));
+        }
+        Ok(written)
+    }
+}
+
+/// A projection as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// Its key.
+    pub key: String,
+    /// When it is to be looked at again.
+    pub due: Option<Instant>,
+    pub generation: u64,
+    content: String,
+    places: BTreeSet<Place>,
+    /// The second from which on it is past its retention.
+    ttl: Option<i64>,
+    /// Whether its lists may still name it where, or for longer than, they should; and the places that it has left.
+    is_unsettled: bool,
+    left: BTreeSet<Place>,
+}
+
+/// One that is to be looked at again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// What kind it is.
+    pub kind: Kind,
+    /// Its key.
+    pub key: String,
+    /// When.
+    pub at: Instant,
+}
+
+impl Projection {
+    /// Its content.
+    ///
+    /// # Errors
+    /// It is not as this service writes it.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ReadError> {
+        serde_json::from_str(&self.content).map_err(|_| Damaged::new(&self.key, "content").into())
+    }
+
+    /// Where it stands.
+    pub fn places(&self) -> &BTreeSet<Place> {
+        &self.places
+    }
+
+    pub fn of(mut item: Item) -> Result<Self, Damaged> {
+        let mut text = |name: &str| match item.remove(name) {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        };
+        let key = text("sk").unwrap_or_default();
+        let (content, due) = (text("content"), text("due_at"));
+        let damaged = |attribute| Damaged::new(&key, attribute);
+        let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
+        let ttl = item.get("ttl").and_then(|value| value.as_n().ok()?.parse().ok());
+        let is_unsettled = matches!(item.get("unsettled"), Some(AttributeValue::Bool(true)));
+        let mut places = |name: &str| match item.remove(name) {
+            Some(AttributeValue::L(places)) => {
+                places.iter().filter_map(|place| read_place(place.as_s().ok()?)).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        let (places, left) = (places("places"), places("left"));
+        let due = due.map(|at| at.parse().map_err(|_| damaged("due_at"))).transpose()?;
+        let generation = generation.ok_or_else(|| damaged("generation"))?;
+        let content = content.ok_or_else(|| damaged("content"))?;
+        Ok(Self { due, generation, content, places, ttl, is_unsettled, left, key })
+    }
+}
+
+fn places_value(places: &BTreeSet<Place>) -> AttributeValue {
+    AttributeValue::L(places.iter().map(write_place).collect())
+}
+
+fn write_place(place: &Place) -> AttributeValue {
+    AttributeValue::S(format!("{}#{}", place.at, place.list))
+}
+
+fn read_place(text: &str) -> Option<Place> {
+    let (at, list) = text.split_once('#')?;
+    Some(Place { list: list.to_owned(), at: at.parse().ok()? })
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+impl Trail<'_> {
+    /// The projection of that key.
+    ///
+    /// # Errors
+    /// The storage did not answer, or the item is damaged.
+    pub async fn projection(&self, kind: Kind, key: &str) -> Result<Option<Projection>, ReadError> {
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let item = self.store.state_item(pk, key, self.deadline).await?;
+        Ok(item.map(Projection::of).transpose()?)
+    }
+
+    /// The projections of those keys, in their order; those that are not there are left out.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn projections(&self, kind: Kind, wanted: &[String]) -> Result<Vec<Projection>, ReadError> {
+        let unique: BTreeSet<&String> = wanted.iter().collect();
+        let unique: Vec<&String> = unique.into_iter().collect();
+        let reads: Vec<_> =
+            unique.chunks(crate::storage::get_events::KEYS).map(|chunk| self.some_projections(kind, chunk)).collect();
+        let found: Vec<Vec<Projection>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let mut found: HashMap<String, Projection> =
+            found.into_iter().flatten().map(|projection| (projection.key.clone(), projection)).collect();
+        Ok(wanted.iter().filter_map(|key| found.remove(key)).collect())
+    }
+
+    /// The contents of those keys, in no order. What is not there is left out, and so is what is damaged: whoever looks through many
+    /// things is not held up by one of them.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn readable<T: DeserializeOwned>(&self, kind: Kind, wanted: &[String]) -> Result<Vec<T>, ReadError> {
+        let unique: BTreeSet<&String> = wanted.iter().collect();
+        let unique: Vec<&String> = unique.into_iter().collect();
+        let reads: Vec<_> =
+            unique.chunks(crate::storage::get_events::KEYS).map(|chunk| self.some_items(kind, chunk)).collect();
+        let found: Vec<Vec<Item>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let read = |item| Projection::of(item).map_err(ReadError::from).and_then(|projection| projection.read());
+        let sound = found.into_iter().flatten().filter_map(|item| match read(item) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                tracing::error!(%error, "a {} of {} is left out: {error}", kind.word(), self.tenant);
+                None
+            }
+        });
+        Ok(sound.collect())
+    }
+
+    async fn some_projections(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Projection>, ReadError> {
+        let items = self.some_items(kind, wanted).await?;
+        Ok(items.into_iter().map(Projection::of).collect::<Result<_, _>>()?)
+    }
+
+    async fn some_items(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Item>, ReadError> {
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let key = |sk: &&String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))]);
+        Ok(self.store.items(&self.store.state, wanted.iter().map(key).collect(), self.deadline).await?)
+    }
+
+    /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.
+    ///
+    /// Its places in lists are written before it and taken away after it, and end no earlier than it does. Where this run dies in between, who
+    /// keeps it next sees that its places are not settled.
+    ///
+    /// # Errors
+    /// The storage did not answer. It may be kept or not; computing it again is safe.
+    pub async fn keep<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: Kept<'_, T>,
+    ) -> Result<bool, ReadError> {
+        self.keep_with(kind, before, kept, Vec::new()).await
+    }
+
+    /// The same, and makes changes of other items with it, all or none.
+    pub async fn keep_with<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: Kept<'_, T>,
+        others: Vec<Change>,
+    ) -> Result<bool, ReadError> {
+        let written = kept.written()?;
+        let ttl = kept.expires_at.map(Instant::seconds);
+        let is_same = |it: &Projection| {
+            it.content == written && it.places == kept.places && it.due == kept.due && it.ttl == ttl && !it.is_unsettled
+        };
+        if others.is_empty() && before.is_some_and(is_same) {
+            return Ok(true);
+        }
+        let generation = before.map_or(0, |before| before.generation) + 1;
+        let (had, mut left) = before.map(|it| (it.places.clone(), it.left.clone())).unwrap_or_default();
+        left.extend(had.iter().cloned());
+        let left: BTreeSet<Place> = left.difference(&kept.places).cloned().collect();
+        let is_unsettled = before.is_some_and(|before| before.is_unsettled);
+        let longest = match before.map(|before| before.ttl) {
+            Some(had) => had.zip(ttl).map(|(had, ttl)| had.max(ttl)),
+            None => ttl,
+        };
+        let is_lengthened = before.is_some_and(|before| before.ttl != longest) || is_unsettled;
+        let is_shortened = longest != ttl || is_unsettled;
+        let unsettled = (is_shortened || !left.is_empty()).then_some(&left);
+        let change = self.change(kind, before, &kept, &written, generation, unsettled);
+        let Kept { key, places, .. } = kept;
+        let is_to_be_put = |place: &&Place| is_lengthened || !had.contains(place);
+        self.write_places(kind, key, places.iter().filter(is_to_be_put), longest, true).await?;
+        let mut is_repeated = false;
+        let is_done = match others.is_empty() {
+            true => self.store.alone(change, self.deadline, &mut is_repeated).await?,
+            false => self.store.together([vec![change], others].concat(), self.deadline, &mut is_repeated).await?,
+        };
+        // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
+        if is_done && unsettled.is_some() {
+            self.write_places(kind, key, left.iter(), None, false).await?;
+            if is_shortened {
+                self.write_places(kind, key, places.iter(), ttl, true).await?;
+            }
+            // Somebody may have put it back there meanwhile, or for longer, before it was changed here.
+            if let Some(now) = self.projection(kind, key).await? {
+                let is_moved = |place: &&Place| left.contains(place) || now.ttl != ttl;
+                self.write_places(kind, key, now.places.iter().filter(is_moved), now.ttl, true).await?;
+            }
+            let set = vec![("unsettled", AttributeValue::Bool(false)), ("left", places_value(&BTreeSet::new()))];
+            let expected = ("generation", AttributeValue::N(generation.to_string()));
+            let key = [keys::projections(kind.word(), &self.tenant), key.to_owned()];
+            let settled = Change::Update { key, set, remove: &[], expected };
+            self.store.alone(settled, self.deadline, &mut is_repeated).await?;
+        }
+        Ok(is_done)
+    }
+
+    /// What makes a projection as it is to be, in a generation, where it is still as it was read. Its places are written apart.
+    pub fn becoming<T: Serialize>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: &Kept<'_, T>,
+        generation: u64,
+    ) -> Result<Change, Damaged> {
+        Ok(self.change(kind, before, kept, &kept.written()?, generation, None))
+    }
+
+    fn change<T>(
+        &self,
+        kind: Kind,
+        before: Option<&Projection>,
+        kept: &Kept<'_, T>,
+        written: &str,
+        generation: u64,
+        left: Option<&BTreeSet<Place>>,
+    ) -> Change {
+        let Kept { key, places, due, expires_at, .. } = kept;
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let pk = keys::projections(kind.word(), &self.tenant);
+        let mut set = vec![
+            ("content", text(written)),
+            ("generation", number(generation)),
+            ("places", places_value(places)),
+            ("unsettled", AttributeValue::Bool(left.is_some())),
+            ("left", places_value(left.unwrap_or(&BTreeSet::new()))),
+        ];
+        if let Some(at) = expires_at {
+            set.push(("ttl", AttributeValue::N(at.seconds().to_string())));
+        }
+        let remove: &'static [&'static str] = match (due, expires_at) {
+            (Some(_), Some(_)) => &[],
+            (Some(_), None) => &["ttl"],
+            (None, Some(_)) => &["due", "due_at"],
+            (None, None) => &["due", "due_at", "ttl"],
+        };
+        if let Some(at) = due {
+            set.push(("due", text(&keys::watch_due(keys::due_shard(key)))));
+            set.push(("due_at", text(&at.to_string())));
+        }
+        match before {
+            None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),
+            Some(before) => {
+                let expected = ("generation", number(before.generation));
+                Change::Update { key: [pk, (*key).to_owned()], set, remove, expected }
+            }
+        }
+    }
+
+    /// Puts a key into lists that no projection of its own keeps.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn put_into_lists(
+        &self,
+        kind: Kind,
+        key: &str,
+        places: impl Iterator<Item = Place>,
+        expires_at: Instant,
+    ) -> Result<(), ReadError> {
+        let places: BTreeSet<Place> = places.collect();
+        self.write_places(kind, key, places.iter(), Some(expires_at.seconds()), true).await
+    }
+
+    /// Puts a projection into places of lists, or takes it away from them.
+    async fn write_places(
+        &self,
+        kind: Kind,
+        key: &str,
+        places: impl Iterator<Item = &Place>,
+        ttl: Option<i64>,
+        is_put: bool,
+    ) -> Result<(), ReadError> {
+        let request = |place: &Place| {
+            let pk = keys::list(kind.word(), &self.tenant, &place.list);
+            let attributes = [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&format!("{}#{key}", place.at)))];
+            let mut attributes = HashMap::from(attributes);
+            if let Some(ttl) = ttl {
+                attributes.insert("ttl".to_owned(), AttributeValue::N(ttl.to_string()));
+            }
+            // The builders refuse a request without what is given here.
+            #[allow(clippy::expect_used)]
+            if is_put {
+                let put = PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
+                WriteRequest::builder().put_request(put).build()
+            } else {
+                let delete = DeleteRequest::builder().set_key(Some(attributes)).build().expect("a key is given");
+                WriteRequest::builder().delete_request(delete).build()
+            }
+        };
+        self.write_all(&places.map(request).collect::<Vec<_>>()).await
+    }
+
+    /// Writes to the state table whatever stands there; each write is safe to repeat.
+    pub async fn write_all(&self, requests: &[WriteRequest]) -> Result<(), ReadError> {
+        let Store { client, state, .. } = self.store;
+        for chunk in requests.chunks(WRITES) {
+            let mut left = chunk.to_vec();
+            let mut pauses = Pauses::until(self.deadline);
+            while !left.is_empty() {
+                let call = client.batch_write_item().request_items(state, left);
+                let answer = retry(self.deadline, || call.clone().send()).await?;
+                left = answer.unprocessed_items.unwrap_or_default().remove(state).unwrap_or_default();
+                if !left.is_empty() && !pauses.pause().await {
+                    return Err(Unavailable(format!("{} writes stayed unprocessed", left.len())).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of a page of a list from `since` on and before `until`, those after `after` (a place as this answers it); and where it
+    /// goes on, if it does. Not each of them is necessarily there.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn listed(
+        &self,
+        kind: Kind,
+        list: &str,
+        [since, until]: [Instant; 2],
+        order: Order,
+        after: Option<&str>,
+    ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
+        let Store { client, state, .. } = self.store;
+        let pk = keys::list(kind.word(), &self.tenant, list);
+        let start = after.map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
+        if since >= until {
+            return Ok((Vec::new(), None));
+        }
+        let call = client
+            .query()
+            .table_name(state)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
+            .expression_attribute_values(":pk", text(&pk))
+            .expression_attribute_values(":low", text(&since.to_string()))
+            .expression_attribute_values(":high", text(&until.to_string()))
+            .scan_index_forward(order == Order::Ascending)
+            .limit(PLACES)
+            .set_exclusive_start_key(start);
+        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
+        let read = |mut item: Item| match item.remove("sk") {
+            Some(AttributeValue::S(sk)) => {
+                let (at, key) = sk.split_once('#')?;
+                Some((at.parse().ok()?, key.to_owned()))
+            }
+            _ => None,
+        };
+        let next = page.next.and_then(|mut key| match key.remove("sk") {
+            Some(AttributeValue::S(sk)) => Some(sk),
+            _ => None,
+        });
+        Ok((page.items.into_iter().filter_map(read).collect(), next))
+    }
+}
+
+impl Store {
+    /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn postpone(&self, due: &Due, to: Option<Instant>, deadline: Deadline) -> Result<(), Unavailable> {
+        let pk = keys::projections(due.kind.word(), &due.tenant);
+        let expected = ("due_at", text(&due.at.to_string()));
+        if due.kind == Kind::Later && to.is_none() {
+            let change = Change::Delete { key: [pk, due.key.clone()], expected };
+            self.alone(change, deadline, &mut false).await?;
+            return Ok(());
+        }
+        let (set, remove): (Vec<_>, &'static [&'static str]) = match to {
+            Some(at) => (vec![("due_at", text(&at.to_string()))], &[]),
+            None => (Vec::new(), &["due", "due_at"]),
+        };
+        let change = Change::Update { key: [pk, due.key.clone()], set, remove, expected };
+        let mut is_repeated = false;
+        self.alone(change, deadline, &mut is_repeated).await?;
+        Ok(())
+    }
+
+    /// The projections of all tenants that are to be looked at again by `until`, the first of each tenant in each part of the queue.
+    ///
+    /// # Errors
+    /// The storage did not answer.
+    pub async fn due_projections(&self, until: Instant, deadline: Deadline) -> Result<Vec<Due>, Unavailable> {
+        let mut found = Vec::new();
+        for shard in 0..keys::DUE_SHARDS {
+            let (queue, mut start, mut first) = (keys::watch_due(shard), None, Vec::new());
+            let mut tenants: HashMap<Tenant, usize> = HashMap::new();
+            let read = |item: Item| {
+                let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+                let (pk, at) = (text("pk")?, text("due_at")?.parse().ok()?);
+                let (kind, tenant) = Kind::ALL
+                    .into_iter()
+                    .find_map(|kind| Some((kind, keys::tenant_of_projections(pk, kind.word())?)))?;
+                Some(Due { tenant, kind, key: text("sk")?.clone(), at })
+            };
+            for _ in 0..DUE_PAGES {
+                let page = self.due_page(&queue, until, Some(DUE), start, deadline).await?;
+                let due = page.items.into_iter().filter_map(read);
+                // However much of one tenant stands in front, the others come too.
+                first.extend(due.filter(|due| {
+                    let count = tenants.entry(due.tenant.clone()).or_default();
+                    *count += 1;
+                    *count <= DUE_OF_TENANT
+                }));
+                start = page.next;
+                if start.is_none() || first.len() >= MOST_DUE {
+                    break;
+                }
+            }
+            found.extend(first);
+        }
+        found.sort_by_key(|due| due.at);
+        Ok(found)
+    }
+}

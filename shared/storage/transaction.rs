@@ -1,0 +1,294 @@
+//! Events and what they change, together or not at all.
+//!
+//! PartiQL has no upsert, so whoever changes state reads it first and says what it then expects to find: no item at all
+//! ([`Change::Insert`]), or an item of that generation ([`Change::Update`], [`Change::Delete`]). Where that is not so any more,
+//! nothing is done and the caller reads again.
+
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::execute_transaction::ExecuteTransactionError,
+    types::{AttributeValue, ParameterizedStatement},
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    domain::{
+        time::timestamp::Instant,
+        trail::event::{Event, Opened, Recorded, RecordedBy},
+    },
+    platform::backoff::Pauses,
+    storage::{
+        ReadError, Store, Trail, Unavailable, described, event_item, insert_events,
+        item_size::{self, TooLarge},
+        keys,
+    },
+};
+
+/// How DynamoDB Local begins to say DuplicateItem.
+const DUPLICATE_KEY: &str = "Duplicate primary key";
+
+/// One attribute with its value.
+pub type Attribute = (&'static str, AttributeValue);
+
+/// What is done to one item of the state table. Its key is among the attributes of an insertion.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// There is none; then there is this.
+    Insert(Vec<Attribute>),
+    /// `expected` holds of it; then these attributes are set, and those are gone.
+    Update {
+        /// pk and sk.
+        key: [String; 2],
+        /// Attributes to set.
+        set: Vec<Attribute>,
+        /// Attributes to take away.
+        remove: &'static [&'static str],
+        /// What has to stand there.
+        expected: Attribute,
+    },
+    /// `expected` holds of it; then it is gone.
+    Delete {
+        /// pk and sk.
+        key: [String; 2],
+        /// What has to stand there.
+        expected: Attribute,
+    },
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Commit {
+    /// All of it was done; the first event as it is recorded.
+    Done(Box<Recorded>),
+    /// Nothing was done: the trail holds another event with the id of one of them, this one.
+    Taken(Box<Recorded>),
+    /// Nothing was done: the state is not as expected any more.
+    Stale,
+}
+
+impl Change {
+    /// # Errors
+    /// It would make an item that the engine does not take.
+    fn check(&self) -> Result<(), TooLarge> {
+        match self {
+            Self::Insert(attributes) => item_size::check(attributes),
+            Self::Update { key: [pk, sk], set, .. } => {
+                let key = [("pk", AttributeValue::S(pk.clone())), ("sk", AttributeValue::S(sk.clone()))];
+                item_size::check(key.iter().chain(set))
+            }
+            // It only takes away.
+            Self::Delete { .. } => Ok(()),
+        }
+    }
+
+    /// The statement that makes it, and its parameters.
+    pub fn statement(self, table: &str) -> (String, Vec<AttributeValue>) {
+        let text = |text: String| AttributeValue::S(text);
+        match self {
+            Self::Insert(attributes) => insert_events::statement(table, attributes),
+            Self::Update { key: [pk, sk], set, remove, expected: (name, value) } => {
+                let mut statement = format!("UPDATE \"{table}\"");
+                for (name, _) in &set {
+                    statement.push_str(&format!(" SET \"{name}\" = ?"));
+                }
+                for name in remove {
+                    statement.push_str(&format!(" REMOVE \"{name}\""));
+                }
+                statement.push_str(&format!(" WHERE pk = ? AND sk = ? AND \"{name}\" = ?"));
+                let set = set.into_iter().map(|(_, value)| value);
+                (statement, set.chain([text(pk), text(sk), value]).collect())
+            }
+            Self::Delete { key: [pk, sk], expected: (name, value) } => (
+                format!("DELETE FROM \"{table}\" WHERE pk = ? AND sk = ? AND \"{name}\" = ?"),
+                vec![text(pk), text(sk), value],
+            ),
+        }
+    }
+}
+
+fn parameterized((statement, parameters): (String, Vec<AttributeValue>)) -> ParameterizedStatement {
+    // The builder refuses a request without a statement, and there is one.
+    #[allow(clippy::expect_used)]
+    ParameterizedStatement::builder()
+        .statement(statement)
+        .set_parameters(Some(parameters))
+        .build()
+        .expect("a statement is given")
+}
+
+impl Trail<'_> {
+    /// Puts `events` into the trail, the first of which opens a window or not, and makes `changes`, or does nothing.
+    ///
+    /// # Errors
+    /// The storage did not say what it did. It may be done or not; beginning again from what is there is safe.
+    pub async fn commit(
+        &self,
+        events: Vec<Event>,
+        opened: Option<Opened>,
+        by: &RecordedBy,
+        changes: Vec<Change>,
+    ) -> Result<Commit, ReadError> {
+        let epoch = Instant::from_millis(0);
+        let mut records: Vec<_> = events
+            .into_iter()
+            .map(|event| {
+                let digest = event.digest();
+                self.recorded(event, digest, by, epoch)
+            })
+            .collect();
+        if let Some(first) = records.first_mut() {
+            first.opened = opened;
+        }
+        for change in &changes {
+            change.check()?;
+        }
+        for recorded in &records {
+            item_size::check(&event_item::attributes(recorded))?;
+        }
+        let changes: Vec<_> =
+            changes.into_iter().map(|change| parameterized(change.statement(&self.store.state))).collect();
+        let mut unacknowledged = Vec::new();
+        let mut pauses = Pauses::until(self.deadline);
+        loop {
+            let at = self.stamp(records.iter().map(|recorded| &recorded.event)).await?;
+            records.iter_mut().for_each(|recorded| recorded.recorded_at = at);
+            let insertion = |recorded| {
+                parameterized(insert_events::statement(&self.store.events, event_item::attributes(recorded)))
+            };
+            let statements = records.iter().map(insertion).chain(changes.iter().cloned()).collect();
+            let call = self.store.client.execute_transaction().set_transact_statements(Some(statements)).send();
+            let until = self.deadline.min(Deadline::now() + self.store.attempt);
+            let failure = match tokio::time::timeout_at(until, call).await {
+                Ok(Ok(_)) => {
+                    return Ok(records.into_iter().next().map_or(Commit::Stale, |it| Commit::Done(Box::new(it))));
+                }
+                Ok(Err(error)) if is_unexpected(&error) => {
+                    let keys: Vec<_> = records.iter().map(|it| keys::event(&it.event.tenant, &it.event.id)).collect();
+                    let mut there = self.events_by_key(keys.clone()).await?;
+                    for (recorded, key) in records.iter().zip(&keys) {
+                        if let Some(there) = there.remove(key) {
+                            // The attempt that looked like a failure had done it.
+                            let is_ours =
+                                there.digest == recorded.digest && unacknowledged.contains(&there.recorded_at);
+                            let there = Box::new(there);
+                            return Ok(if is_ours { Commit::Done(there) } else { Commit::Taken(there) });
+                        }
+                    }
+                    return Ok(Commit::Stale);
+                }
+                Ok(Err(error)) if is_final(&error) => {
+                    let failure = described(&error);
+                    tracing::error!(%failure, "a transaction can not be made: {failure}");
+                    return Err(Unavailable(failure).into());
+                }
+                Ok(Err(error)) => described(&error),
+                Err(_) => format!("no answer within {:?} or the request's time", self.store.attempt),
+            };
+            tracing::warn!(%failure, "a transaction was not acknowledged: {failure}");
+            unacknowledged.push(at);
+            if !pauses.pause().await {
+                return Err(Unavailable(failure).into());
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Makes changes of the state table by themselves, all or none; false where what one of them expects is not so. `is_repeated` says
+    /// whether an attempt went unanswered.
+    pub async fn together(
+        &self,
+        mut changes: Vec<Change>,
+        deadline: Deadline,
+        is_repeated: &mut bool,
+    ) -> Result<bool, Unavailable> {
+        if changes.len() == 1 {
+            return match changes.pop() {
+                Some(change) => self.alone(change, deadline, is_repeated).await,
+                None => Ok(true),
+            };
+        }
+        let statements = changes.into_iter().map(|change| parameterized(change.statement(&self.state))).collect();
+        let call = self.client.execute_transaction().set_transact_statements(Some(statements));
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let until = deadline.min(Deadline::now() + self.attempt);
+            let failure = match tokio::time::timeout_at(until, call.clone().send()).await {
+                Ok(Ok(_)) => return Ok(true),
+                Ok(Err(error)) if is_unexpected(&error) => return Ok(false),
+                Ok(Err(error)) if is_final(&error) => {
+                    let failure = described(&error);
+                    tracing::error!(%failure, "the storage refuses changes: {failure}");
+                    return Err(Unavailable(failure));
+                }
+                Ok(Err(error)) => described(&error),
+                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+            };
+            tracing::warn!(%failure, "changes were not acknowledged: {failure}");
+            *is_repeated = true;
+            if !pauses.pause().await {
+                return Err(Unavailable(failure));
+            }
+        }
+    }
+
+    /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
+    /// went unanswered.
+    pub async fn alone(&self, change: Change, deadline: Deadline, is_repeated: &mut bool) -> Result<bool, Unavailable> {
+        let (statement, parameters) = change.statement(&self.state);
+        let call = self.client.execute_statement().statement(statement).set_parameters(Some(parameters));
+        let mut pauses = Pauses::until(deadline);
+        loop {
+            let until = deadline.min(Deadline::now() + self.attempt);
+            let failure = match tokio::time::timeout_at(until, call.clone().send()).await {
+                Ok(Ok(_)) => return Ok(true),
+                Ok(Err(error)) => {
+                    let service = error.as_service_error();
+                    let is_unexpected = service.is_some_and(|error| {
+                        error.is_conditional_check_failed_exception()
+                            || error.is_duplicate_item_exception()
+                            // How DynamoDB Local says DuplicateItem.
+                            || error.message().is_some_and(|said| said.starts_with(DUPLICATE_KEY))
+                    });
+                    if is_unexpected {
+                        return Ok(false);
+                    }
+                    if super::is_final(&error) {
+                        let failure = described(&error);
+                        tracing::error!(%failure, "the storage refuses a change: {failure}");
+                        return Err(Unavailable(failure));
+                    }
+                    described(&error)
+                }
+                Err(_) => format!("no answer within {:?} or the request's time", self.attempt),
+            };
+            tracing::warn!(%failure, "a change was not acknowledged: {failure}");
+            *is_repeated = true;
+            if !pauses.pause().await {
+                return Err(Unavailable(failure));
+            }
+        }
+    }
+}
+
+/// Whether the transaction was not done because something else was found than it expected.
+fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
+    let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+        return false;
+    };
+    canceled.cancellation_reasons().iter().any(|reason| match reason.code() {
+        Some("ConditionalCheckFailed" | "DuplicateItem") => true,
+        // How DynamoDB Local says DuplicateItem.
+        Some("ValidationError") => reason.message().is_some_and(|message| message.starts_with(DUPLICATE_KEY)),
+        _ => false,
+    })
+}
+
+/// Whether the storage will not take it however often it is sent: our fault, or a right that is missing.
+fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
+    if let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) = error.as_service_error() {
+        let mut codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+        return codes.any(|code| matches!(code, "ValidationError" | "AccessDenied" | "ResourceNotFound"));
+    }
+    super::is_final(error)
+}
