@@ -3,7 +3,6 @@
 use std::{
     io::Read as _,
     path::Path,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -345,15 +344,6 @@ async fn times_are_in_the_zone_that_the_head_names() {
     assert_eq!(cells(json!({})).await.0, "Log Timestamp (UTC +5:30)");
 }
 
-/// The README's check of files against their manifest, as it stands there.
-fn verify() -> String {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
-    let begin = readme.find("    python3 - audit-trail-manifest.json <<'PY'\n").expect("the README's check");
-    let script = readme[begin..].split_once('\n').unwrap().1;
-    let script = script.split_once("    PY\n").expect("its end").0;
-    script.lines().map(|line| line.strip_prefix("    ").unwrap_or_default().to_owned() + "\n").collect()
-}
-
 #[tokio::test]
 async fn files_are_split_compressed_and_checked_against_the_manifest() {
     let template = TEMPLATE.replace("MinValue: 10000", "MinValue: 100");
@@ -416,10 +406,8 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
 
         let check = async || {
             let mut python = Command::new("python3");
-            python.args(["-", "audit-trail-manifest.json"]).current_dir(directory.path());
-            let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            tokio::io::AsyncWriteExt::write_all(&mut child.stdin.take().unwrap(), verify().as_bytes()).await.unwrap();
-            let output = child.wait_with_output().await.unwrap();
+            python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/verify_export.py"));
+            let output = python.arg("audit-trail-manifest.json").current_dir(directory.path()).output().await.unwrap();
             (
                 output.status.success(),
                 String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr),

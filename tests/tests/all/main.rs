@@ -5,6 +5,7 @@
 mod access;
 mod alerts;
 mod checkpoints;
+mod documents;
 mod entra;
 mod exports;
 mod faults;

@@ -59,18 +59,26 @@ async fn an_auditor_can_recompute_every_digest() {
     assert_eq!(posted.body["created"], 4, "{}", posted.text);
     let listed = stack.get(&stack.reader("acme"), "/v1/events").await.text;
 
-    let mut python = Command::new(peer("python/bin/python"))
-        .args(["-c", RECOMPUTE])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut python.stdin.take().unwrap(), listed.as_bytes()).await.unwrap();
-    let output = python.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let recompute = async |mut command: Command| {
+        let mut python = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut python.stdin.take().unwrap(), listed.as_bytes()).await.unwrap();
+        let output = python.wait_with_output().await.unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut python = Command::new(peer("python/bin/python"));
+    python.args(["-c", RECOMPUTE]);
+    let recomputed = recompute(python).await;
+    // And by the script of the guide, which needs nothing but Python.
+    let mut python = Command::new("python3");
+    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/digest.py"));
+    recompute(python).await;
     // The three requests are for one account, whose window each of them opened or joined.
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 4 + 3);
+    assert_eq!(recomputed.lines().count(), 4 + 3);
 }
 
 /// Tokens of a real OpenID Connect issuer, found by its discovery document and verified by its published keys.

@@ -130,7 +130,7 @@ fn trail_events() -> u64 {
     std::env::var("TRAIL_EVENTS").map_or(400, |count| count.parse().expect("TRAIL_EVENTS: a number"))
 }
 
-/// The filters that the README shows.
+/// The filters that the guide to the API shows.
 const SHOWN: [&str; 1] = ["actor.email eq \"alex@nikpot.com\" and target.name sw \"W11\""];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,8 +141,8 @@ async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_g
     for (tenant, count) in [("other", count / 8), ("acm", count / 8)] {
         fill(&stack, tenant, &trail(count)).await;
     }
-    let readme = include_str!("../../../README.md").replace("\\\"", "\"");
-    assert!(SHOWN.iter().all(|filter| readme.contains(filter)));
+    let guide = include_str!("../../../docs/api.md").replace("\\\"", "\"");
+    assert!(SHOWN.iter().all(|filter| guide.contains(filter)));
     let auditor = stack.reader("acme");
     let all: Vec<String> = trail(count).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
     let everything: Vec<shared::domain::trail::event::Recorded> = tests::recorded(&stack, "acme", &all).await;

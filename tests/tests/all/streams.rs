@@ -201,14 +201,6 @@ except Exception as error:
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// The part of the README that begins with a comment of that name.
-fn of_the_readme(name: &str) -> String {
-    let readme = include_str!("../../../README.md");
-    let (_, rest) = readme.split_once(&format!("    # {name}\n")).expect("it stands in the README");
-    let lines = rest.lines().take_while(|line| line.starts_with("    ")).map(|line| &line[4..]);
-    lines.collect::<Vec<_>>().join("\n")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events() {
     let folder = tempfile::tempdir().unwrap();
@@ -218,7 +210,8 @@ async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events(
     let (told, asked) = (folder.path().join("told"), folder.path().join("asked"));
     let run = |name: &str, variables: &[(&str, &str)]| {
         let mut python = tokio::process::Command::new("python3");
-        python.args(["-c", &of_the_readme(name)]).envs(variables.iter().copied()).kill_on_drop(true);
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/").to_owned() + name;
+        python.arg(example).envs(variables.iter().copied()).kill_on_drop(true);
         python.stderr(Stdio::null()).spawn().unwrap()
     };
     let collector = |asked: &str| {
