@@ -1,7 +1,7 @@
 # Variables for the guides. Source it from the root of the checkout: . docs/guides.sh
 #
-# AUDIT is the address of the service on this machine. The others are tokens of the development issuer, one for each role. That issuer asks for
-# no password and exists on one machine only.
+# AUDIT is the address of the service on this machine. The others are tokens of the development
+# issuer, one for each role. That issuer asks for no password and exists on one machine only.
 
 AUDIT=${AUDIT:-http://127.0.0.1:8787}
 

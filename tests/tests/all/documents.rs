@@ -233,6 +233,40 @@ fn every_link_of_the_documents_leads_somewhere() {
     }
 }
 
+/// Every Rust file below a folder, by its path from the root.
+fn rust_files(folder: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(root().join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            rust_files(&path, found);
+        } else if path.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_map_of_the_code_names_files_and_tests_that_exist() {
+    let mut files = Vec::new();
+    for folder in ["shared", "functions", "infra", "tests"] {
+        rust_files(folder, &mut files);
+    }
+    let tests: String =
+        files.iter().filter(|path| path.starts_with("tests/tests/all/")).map(|path| read(path)).collect();
+    let map = read("ARCHITECTURE.md");
+    for code in map.split('`').skip(1).step_by(2) {
+        if code.ends_with(".rs") && !code.contains(['*', '<']) {
+            assert!(files.iter().any(|path| format!("/{path}").ends_with(&format!("/{code}"))), "there is no {code}");
+        }
+        if code.matches('_').count() >= 4
+            && code.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        {
+            assert!(tests.contains(&format!("fn {code}()")), "there is no test {code}");
+        }
+    }
+}
+
 #[test]
 fn the_first_documents_are_short() {
     for (path, most) in [("README.md", 700), ("ARCHITECTURE.md", 2500)] {
