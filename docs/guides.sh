@@ -7,9 +7,18 @@ AUDIT=${AUDIT:-http://127.0.0.1:8787}
 
 # Prints one member of the JSON on standard input: `field window.id`, `field findings.0.id`.
 field() {
-  python3 -c 'import functools, json, sys
-print(functools.reduce(lambda value, key: value[int(key) if isinstance(value, list) else key],
-    sys.argv[1].split("."), json.load(sys.stdin)))' "$1"
+  python3 -c '
+import functools, json, sys
+
+try:
+    value = json.load(sys.stdin)
+except ValueError:
+    sys.exit("The response is not JSON. Is the service running?")
+try:
+    path = [int(name) if name.isdigit() else name for name in sys.argv[1].split(".")]
+    print(functools.reduce(lambda value, name: value[name], path, value))
+except (IndexError, KeyError, TypeError):
+    sys.exit(f"The response has no {sys.argv[1]}: {json.dumps(value)}")' "$1"
 }
 
 # Prints a token with the given claims.

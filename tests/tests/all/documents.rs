@@ -247,22 +247,30 @@ fn rust_files(folder: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_map_of_the_code_names_files_and_tests_that_exist() {
+fn the_documents_name_files_and_tests_that_exist() {
     let mut files = Vec::new();
     for folder in ["shared", "functions", "infra", "tests"] {
         rust_files(folder, &mut files);
     }
-    let tests: String =
-        files.iter().filter(|path| path.starts_with("tests/tests/all/")).map(|path| read(path)).collect();
-    let map = read("ARCHITECTURE.md");
-    for code in map.split('`').skip(1).step_by(2) {
-        if code.ends_with(".rs") && !code.contains(['*', '<']) {
-            assert!(files.iter().any(|path| format!("/{path}").ends_with(&format!("/{code}"))), "there is no {code}");
-        }
-        if code.matches('_').count() >= 4
-            && code.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        {
-            assert!(tests.contains(&format!("fn {code}()")), "there is no test {code}");
+    let is_test = |path: &&String| path.starts_with("tests/tests/all/");
+    let tests: String = files.iter().filter(is_test).map(|path| read(path)).collect();
+    let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    for path in documents() {
+        let text = read(&path);
+        let prose = text.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
+        for code in prose {
+            if code.ends_with(".rs") && !code.contains(['*', '<']) {
+                let is_there = files.iter().any(|file| format!("/{file}").ends_with(&format!("/{code}")));
+                assert!(is_there, "{path}: there is no {code}");
+            }
+            let is_folder = ["shared/", "functions/", "infra/", "tests/"].iter().any(|top| code.starts_with(top));
+            assert!(
+                !is_folder || code.contains(['*', '<']) || root().join(code).exists(),
+                "{path}: there is no {code}"
+            );
+            if code.matches('_').count() >= 4 && code.chars().all(is_letter) {
+                assert!(tests.contains(&format!("fn {code}()")), "{path}: there is no test {code}");
+            }
         }
     }
 }
