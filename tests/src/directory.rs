@@ -41,7 +41,7 @@ impl ScimServer {
             .expect("a workspace")
             .join("target/peers/python/bin/scim2-server");
         assert!(program.exists(), "{} is missing: tests/run installs it", program.display());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = crate::free_port();
         let child = Command::new(program)
             .args(["--hostname", "127.0.0.1", "--port", &port.to_string(), "--bearer-token", TOKEN])
             .stdout(Stdio::null())

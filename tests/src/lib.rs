@@ -336,6 +336,17 @@ fn whole_seconds(instant: shared::domain::time::timestamp::Instant) -> String {
     shared::domain::time::timestamp::Instant::from_millis(instant.seconds() * 1000).to_string()
 }
 
+/// A port for a program that has to be told one. The system hands out none of these by itself, so no connection takes it before
+/// the program does.
+pub fn free_port() -> u16 {
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// Asks again and again until there is an answer.
 pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();

@@ -562,7 +562,7 @@ struct Moto {
 
 impl Moto {
     async fn start() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = tests::free_port();
         let url = format!("http://127.0.0.1:{port}");
         let child = tokio::process::Command::new(peer("python/bin/moto_server"))
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])

@@ -8,7 +8,7 @@ use tests::{Answer, Stack, seconds_ago, send};
 
 /// Operations in all; `ISOLATION_OPERATIONS=1000000 cargo test --profile bench -p tests isolation` does a million.
 fn operations() -> usize {
-    std::env::var("ISOLATION_OPERATIONS").map_or(10_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
+    std::env::var("ISOLATION_OPERATIONS").map_or(2_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
 }
 
 /// Ids, names and addresses that look like keys, tenants, paths and cursors.

@@ -84,7 +84,7 @@ async fn an_auditor_can_recompute_every_digest() {
 /// Tokens of a real OpenID Connect issuer, found by its discovery document and verified by its published keys.
 #[tokio::test]
 async fn tokens_of_another_issuer_are_taken() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = tests::free_port();
     let mut issuer = Command::new("node")
         .arg(peer("node_modules/oauth2-mock-server/dist/oauth2-mock-server.mjs"))
         .args(["-a", "127.0.0.1", "-p", &free.to_string()])
@@ -214,8 +214,7 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
 /// The whole of an export against another S3, which checks signatures, checksums and times by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exports_work_on_seaweedfs() {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (port, directory) = (free(), tempfile::tempdir().unwrap());
+    let (port, directory) = (tests::free_port(), tempfile::tempdir().unwrap());
     let url = format!("http://127.0.0.1:{port}");
     let functions = local::Functions::all().through("S3", &url);
     let stack = Stack::with(local::Options { functions, ..options() }).await;
@@ -240,7 +239,7 @@ async fn exports_work_on_seaweedfs() {
         "filer.port.grpc",
         "s3.port.grpc",
     ] {
-        weed.arg(format!("-{name}={}", free()));
+        weed.arg(format!("-{name}={}", tests::free_port()));
     }
     let mut weed = weed.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
     let bucket = shared::platform::s3::Bucket::new(&aws, &stack.running.buckets()[0]);

@@ -329,16 +329,19 @@ async fn the_feed_gives_every_event_once_in_the_order_recorded_under_concurrent_
         futures::future::join_all(writers).await;
     };
     let reading = async {
-        let mut seen: Vec<(String, String)> = Vec::new();
+        let (mut seen, mut latest) = (Vec::new(), String::new());
         let mut after = String::new();
         until("the feed gave every event", async || {
             let page = stack.get(&auditor, &format!("/v1/feed?limit=7{after}")).await;
             assert_eq!(page.status, 200, "{}", page.text);
             for event in page.body["events"].as_array().unwrap() {
-                seen.push((
-                    event["recorded_at"].as_str().unwrap().to_owned(),
-                    event["id"].as_str().unwrap().to_owned(),
-                ));
+                // An event that a slow machine took long to store comes out of order, and says so.
+                if event["late"] != true {
+                    let recorded = event["recorded_at"].as_str().unwrap();
+                    assert!(latest.as_str() <= recorded, "in the order recorded");
+                    latest = recorded.to_owned();
+                }
+                seen.push(event["id"].as_str().unwrap().to_owned());
             }
             after = format!("&after={}", page.body["next"].as_str().expect("the feed always gives next"));
             (seen.len() >= total).then_some(())
@@ -347,9 +350,8 @@ async fn the_feed_gives_every_event_once_in_the_order_recorded_under_concurrent_
         seen
     };
     let ((), seen) = tokio::join!(writing, reading);
-    let unique: BTreeSet<_> = seen.iter().map(|(_, id)| id).collect();
+    let unique: BTreeSet<_> = seen.iter().collect();
     assert_eq!((seen.len(), unique.len()), (total, total));
-    assert!(seen.is_sorted(), "in the order recorded");
 }
 
 #[tokio::test]

@@ -206,7 +206,7 @@ async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events(
     let folder = tempfile::tempdir().unwrap();
     let world = World::start().await;
     world.write("early", 150).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tests::free_port();
     let (told, asked) = (folder.path().join("told"), folder.path().join("asked"));
     let run = |name: &str, variables: &[(&str, &str)]| {
         let mut python = tokio::process::Command::new("python3");
