@@ -18,7 +18,7 @@ mod request;
 
 use serde_json::Value;
 
-use crate::domain::{
+use crate::{
     json::strict_json::{self, FieldError},
     text::case_folding::fold,
     time::timestamp::Instant,

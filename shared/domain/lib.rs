@@ -19,12 +19,15 @@ pub mod json {
 /// Events: the actions, validation, filters and other formats.
 pub mod trail {
     pub mod actions;
-    #[cfg(test)]
+    #[cfg(any(test, feature = "arbitrary"))]
     pub mod arbitrary;
     pub mod event;
     pub mod event_validation;
     pub mod filter;
+    pub mod key;
     pub mod ocsf;
+    pub mod position;
+    pub mod search;
 }
 /// Events as rows of a table.
 pub mod tables {
@@ -33,6 +36,7 @@ pub mod tables {
 }
 /// People and callers.
 pub mod identity {
+    pub mod caller;
     pub mod person;
 }
 /// Access records and sessions.
@@ -43,6 +47,7 @@ pub mod access {
 /// What a tenant configures.
 pub mod configuration {
     pub mod access_package;
+    pub mod address_policy;
     pub mod application;
     pub mod organisation;
     pub mod settings;
@@ -51,6 +56,7 @@ pub mod configuration {
 pub mod findings {
     pub mod checkpoints;
     pub mod finding;
+    pub mod finding_event;
 }
 /// Reports and their daily statistics.
 pub mod reports {

@@ -8,35 +8,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{
-    domain::{
-        json::strict_json::FieldError,
-        text::case_folding::fold_identity,
-        trail::event::{Actor, ActorType, Event, Party, RecordedBy, Tenant},
-    },
-    http::problem::Problem,
-    platform::environment::{ConfigError, Variables},
+use crate::problem::Problem;
+use shared_domain::identity::caller::{Caller, Permission};
+use shared_domain::{
+    json::strict_json::FieldError,
+    trail::event::{Actor, ActorType, Tenant},
 };
-
-/// What a token may permit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Permission {
-    /// Read the trail.
-    Read,
-    /// Write events (machines).
-    Write,
-    /// Write events of oneself only (phones).
-    #[serde(rename = "self")]
-    OwnEvents,
-    /// Windows, findings, reviews.
-    Operate,
-    /// Settings, applications, people.
-    Admin,
-}
+use shared_platform::environment::{ConfigError, Variables};
 
 /// Where tokens keep what this service needs to know: claim and scope names, roles.
 #[derive(Clone, Debug)]
@@ -48,25 +28,6 @@ pub struct Access {
     role_claim: String,
     role_map: BTreeMap<String, Vec<Permission>>,
     scopes: [(Permission, String); 5],
-}
-
-/// The caller of one request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Caller {
-    /// All tenants its token names.
-    pub tenants: Vec<Tenant>,
-    /// What it may do.
-    pub permissions: Vec<Permission>,
-    /// The token's `sub`.
-    pub sub: String,
-    /// The token's e-mail address, where the issuer says that it is theirs.
-    pub email: Option<String>,
-    /// The client the token was issued to.
-    pub client_id: Option<String>,
-    /// Whether the token is a machine's: it names no e-mail address, neither one that counts nor one that does not.
-    pub is_machine: bool,
-    /// What else the token calls its holder. Many issuers let people choose these names, so they count against the caller alone.
-    pub names: Vec<String>,
 }
 
 impl Access {
@@ -205,11 +166,6 @@ fn says_true(claim: &Value) -> bool {
     }
 }
 
-/// Whether an id reads like an e-mail address. As an id it is worth nothing: many issuers let people choose it.
-pub fn is_like_address(id: &str) -> bool {
-    id.contains(['@', '\u{ff20}', '\u{fe6b}'])
-}
-
 /// The payload of a token, which the gateway has verified.
 fn claims(header: &str) -> Option<Map<String, Value>> {
     let token = match header.split_once(' ') {
@@ -233,110 +189,66 @@ fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
 /// The header by which a caller with several tenants names the one it means.
 const TENANT_HEADER: &str = "audit-tenant";
 
-impl Caller {
-    /// The tenant of this request: the token's only one, or the one that `Audit-Tenant` names.
-    ///
-    /// # Errors
-    /// 400 where there are several and none is named; 404 where the one named is not the caller's.
-    pub fn tenant(&self, request: &ApiGatewayV2httpRequest) -> Result<&Tenant, Problem> {
-        match (request.headers.get(TENANT_HEADER), self.tenants.as_slice()) {
-            (None, [tenant]) => Ok(tenant),
-            (None, tenants) => {
-                let names: Vec<_> = tenants.iter().map(Tenant::as_str).collect();
-                Err(Problem::bad_request(format!(
-                    "your token is for several tenants; name one of them in the header Audit-Tenant: {}",
-                    names.join(", ")
-                )))
-            }
-            (Some(named), tenants) => {
-                tenants.iter().find(|tenant| tenant.as_str().as_bytes() == named.as_bytes()).ok_or_else(|| {
-                    Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")
-                })
-            }
+/// The tenant of this request: the token's only one, or the one that `Audit-Tenant` names.
+///
+/// # Errors
+/// 400 where there are several and none is named; 404 where the one named is not the caller's.
+pub fn tenant<'c>(caller: &'c Caller, request: &ApiGatewayV2httpRequest) -> Result<&'c Tenant, Problem> {
+    match (request.headers.get(TENANT_HEADER), caller.tenants.as_slice()) {
+        (None, [tenant]) => Ok(tenant),
+        (None, tenants) => {
+            let names: Vec<_> = tenants.iter().map(Tenant::as_str).collect();
+            Err(Problem::bad_request(format!(
+                "your token is for several tenants; name one of them in the header Audit-Tenant: {}",
+                names.join(", ")
+            )))
+        }
+        (Some(named), tenants) => {
+            tenants.iter().find(|tenant| tenant.as_str().as_bytes() == named.as_bytes()).ok_or_else(|| {
+                Problem::not_found("the tenant that the header Audit-Tenant names is not among those of your token")
+            })
         }
     }
+}
 
-    /// Whether the request says which tenant it means.
-    pub fn names_tenant(&self, request: &ApiGatewayV2httpRequest) -> bool {
-        request.headers.contains_key(TENANT_HEADER) || self.tenants.len() == 1
+/// Whether the request says which tenant it means.
+pub fn names_tenant(caller: &Caller, request: &ApiGatewayV2httpRequest) -> bool {
+    request.headers.contains_key(TENANT_HEADER) || caller.tenants.len() == 1
+}
+
+/// # Errors
+/// 403 where the caller has not the permission.
+pub fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
+    if caller.may(permission) {
+        return Ok(());
     }
+    let name = match permission {
+        Permission::Read => "audit:read",
+        Permission::Write => "audit:write",
+        Permission::OwnEvents => "audit:self",
+        Permission::Operate => "audit:operate",
+        Permission::Admin => "audit:admin",
+    };
+    Err(Problem::forbidden(format!(
+        "your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it"
+    )))
+}
 
-    /// Whether the caller has the permission.
-    pub fn may(&self, permission: Permission) -> bool {
-        self.permissions.contains(&permission)
-    }
-
-    /// # Errors
-    /// 403 where the caller has not the permission.
-    pub fn require(&self, permission: Permission) -> Result<(), Problem> {
-        if self.may(permission) {
-            return Ok(());
+/// Who a command is done by: the caller, or, where a machine says for whom it acts, whoever it names.
+///
+/// # Errors
+/// 403 where a person names somebody; 422 where the service itself is named.
+pub fn acting_as(caller: &Caller, named: Option<Actor>) -> Result<Actor, Problem> {
+    match named {
+        None => Ok(caller.actor()),
+        Some(_) if !caller.is_machine => Err(Problem::forbidden(
+            "your token is a person's, and what you do is recorded in your own name; leave actor out. A machine (a token without an e-mail) may name whom it acts for",
+        )),
+        Some(actor) if actor.kind == ActorType::System => {
+            let error = FieldError::new("/actor/type", "\"system\" is this service itself; name whom you act for");
+            Err(Problem::invalid("nothing was changed", vec![error]))
         }
-        let name = match permission {
-            Permission::Read => "audit:read",
-            Permission::Write => "audit:write",
-            Permission::OwnEvents => "audit:self",
-            Permission::Operate => "audit:operate",
-            Permission::Admin => "audit:admin",
-        };
-        Err(Problem::forbidden(format!(
-            "your token lacks the permission {name}; ask whoever issues it for that scope or a role that gives it"
-        )))
-    }
-
-    /// Whether `event` is the caller's own: done by a user whose id and e-mail are the token's, both where both are given. One
-    /// true and one foreign would put the act on somebody else. So would a name where it is what sentences show, so it may only
-    /// stand beside the e-mail.
-    pub fn is_actor_of(&self, event: &Event) -> bool {
-        let Actor { kind, id, name, email } = &event.actor;
-        *kind == ActorType::User && self.is_named(id, name, email)
-    }
-
-    /// Whether a party is the caller's own person, by the same rules; of a party the name is what is shown.
-    pub fn is(&self, party: &Party) -> bool {
-        let Party { kind: _, id, name, email } = party;
-        name.is_none() && self.is_named(id, name, email)
-    }
-
-    fn is_named(&self, id: &Option<String>, name: &Option<String>, email: &Option<String>) -> bool {
-        if name.is_some() && email.is_none() {
-            return false;
-        }
-        let is_own_address =
-            |address: &String| self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address));
-        // Sentences show an id that reads like an address as one, so it has to be the verified address.
-        let own_id = id.as_ref().map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
-        let own_email = email.as_ref().map(is_own_address);
-        matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
-    }
-
-    /// Who a command is done by: the caller, or, where a machine says for whom it acts, whoever it names.
-    ///
-    /// # Errors
-    /// 403 where a person names somebody; 422 where the service itself is named.
-    pub fn acting_as(&self, named: Option<Actor>) -> Result<Actor, Problem> {
-        match named {
-            None => Ok(self.actor()),
-            Some(_) if !self.is_machine => Err(Problem::forbidden(
-                "your token is a person's, and what you do is recorded in your own name; leave actor out. A machine (a token without an e-mail) may name whom it acts for",
-            )),
-            Some(actor) if actor.kind == ActorType::System => {
-                let error = FieldError::new("/actor/type", "\"system\" is this service itself; name whom you act for");
-                Err(Problem::invalid("nothing was changed", vec![error]))
-            }
-            Some(actor) => Ok(actor),
-        }
-    }
-
-    /// As the actor of the service's own events: a person by the e-mail address, a machine by its id.
-    pub fn actor(&self) -> Actor {
-        let kind = if self.is_machine { ActorType::Service } else { ActorType::User };
-        Actor { kind, id: Some(self.sub.clone()), name: None, email: self.email.clone() }
-    }
-
-    /// As the trail remembers the sender of an event.
-    pub fn recorded_by(&self) -> RecordedBy {
-        RecordedBy { sub: self.sub.clone(), client_id: self.client_id.clone() }
+        Some(actor) => Ok(actor),
     }
 }
 
@@ -345,6 +257,7 @@ impl Caller {
 mod tests {
     use super::*;
     use serde_json::json;
+    use shared_domain::trail::event::Event;
 
     fn access() -> Access {
         access_with("")
@@ -426,9 +339,9 @@ mod tests {
             let mut claims = claims;
             claims["https://idp.example/tenant"] = json!("acme");
             let actor: Actor = serde_json::from_value(actor).unwrap();
-            let id = crate::domain::trail::event::EventId::fresh();
+            let id = shared_platform::random::event_id();
             let tenant = Tenant::new("acme").unwrap();
-            let at = crate::domain::time::timestamp::Instant::from_millis(0);
+            let at = shared_domain::time::timestamp::Instant::from_millis(0);
             caller_of(claims).unwrap().is_actor_of(&Event::of_service(id, &tenant, "user.logged_in", at, actor))
         };
         let ann = json!({"sub": "s-1", "email": "ann@acme.example"});
@@ -567,15 +480,15 @@ mod tests {
             caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme", "email": email})).unwrap()
         };
         let machine = caller(Value::Null);
-        assert_eq!(machine.acting_as(named()).unwrap().shown(), "ann@acme.example");
-        assert_eq!(machine.acting_as(None).unwrap().shown(), "s");
-        assert_eq!(machine.acting_as(Some(Actor::system())).unwrap_err().status, 422);
+        assert_eq!(acting_as(&machine, named()).unwrap().shown(), "ann@acme.example");
+        assert_eq!(acting_as(&machine, None).unwrap().shown(), "s");
+        assert_eq!(acting_as(&machine, Some(Actor::system())).unwrap_err().status, 422);
         // An address that does not count is a person's all the same.
         for email in [json!("bob@acme.example"), json!(""), json!(7)] {
             let person = caller(email.clone());
-            assert_eq!(person.acting_as(named()).unwrap_err().status, 403, "{email}");
-            assert_eq!(person.acting_as(Some(Actor::system())).unwrap_err().status, 403, "{email}");
-            assert_eq!(person.acting_as(None).unwrap(), person.actor());
+            assert_eq!(acting_as(&person, named()).unwrap_err().status, 403, "{email}");
+            assert_eq!(acting_as(&person, Some(Actor::system())).unwrap_err().status, 403, "{email}");
+            assert_eq!(acting_as(&person, None).unwrap(), person.actor());
         }
     }
 

@@ -7,11 +7,8 @@ use std::{fmt::Display, str::FromStr};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    domain::trail::event::Tenant,
-    http::{problem::Problem, reader::Reader},
-    platform::deployment_key::Key,
-};
+use crate::{problem::Problem, reader::Reader};
+use shared_domain::trail::{event::Tenant, key::Key};
 
 const VERSION: u8 = 2;
 const MAC: usize = 16;
@@ -77,10 +74,10 @@ impl<'k> Binding<'k> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::{time::timestamp::Instant, trail::event::EventId},
-        http::authorization::Caller,
-        storage::keys::Position,
+    use shared_domain::{
+        identity::caller::Caller,
+        time::timestamp::Instant,
+        trail::{event::EventId, position::Position},
     };
 
     fn caller(sub: &str) -> Caller {

@@ -6,14 +6,12 @@ use serde_json::json;
 use tokio::time::{Duration, Instant as Deadline};
 
 use crate::{
-    http::{
-        cursor::Binding,
-        problem::Problem,
-        reader::Reader,
-        request::{self, Parameters},
-    },
-    storage::Trail,
+    cursor::Binding,
+    problem::Problem,
+    reader::Reader,
+    request::{self, Parameters},
 };
+use shared_storage::Trail;
 
 /// The most that an answer may take as Lambda sends it. Its limit is 6 MB for body and headers together.
 pub const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::domain::json::strict_json::FieldError;
+use shared_domain::json::strict_json::FieldError;
 
 /// One problem, ready to be answered.
 #[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Reader: who reads the trail, and the key that their cursors are made under.
 
-use crate::{http::authorization::Caller, platform::deployment_key::Key};
+use shared_domain::{identity::caller::Caller, trail::key::Key};
 
 /// Who reads.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,13 @@
 //! Calls that are refused for want of a permission. Each is on record with the caller's name.
 
-use crate::{
-    domain::trail::event::{Event, EventId, Outcome, Party},
-    http::{authorization::Caller, problem::Problem},
-    storage::{ReadError, Trail},
-};
+use crate::problem::Problem;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use serde_json::json;
+use shared_domain::{
+    identity::caller::Caller,
+    trail::event::{Event, EventId, Outcome, Party},
+};
+use shared_storage::{ReadError, Trail};
 
 /// Puts `access.refused` into the trail: one an hour for each caller and route. A caller who tries one id after the other all day does not
 /// fill the trail; the event names the first.

@@ -7,11 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::{Duration, Instant as Deadline};
 
-use crate::{
-    domain::json::{object_reader::NAME_BYTES, strict_json},
-    http::problem::Problem,
-    storage::ReadError,
-};
+use crate::problem::Problem;
+use shared_domain::json::{object_reader::NAME_BYTES, strict_json};
+use shared_storage::ReadError;
 
 /// How long a request may work. The gateway waits 30 s, the function lives 29; an answer that says what was not done is worth
 /// more than none.

@@ -1,21 +1,18 @@
 //! What a caller asks of the trail: a range of time, a filter and words, from a request's parameters. Listing, search and export read them
 //! by this one code, so that what is on screen is what is in the file.
 
-use crate::{
-    domain::{
-        time::{
-            time_zone::{self, Bound},
-            timestamp::Instant,
-        },
-        trail::filter::{Filter, FreeText},
+use crate::{cursor::Binding, problem::Problem, request::Parameters};
+use shared_domain::{
+    time::{
+        time_zone::{self, Bound},
+        timestamp::Instant,
     },
-    http::{cursor::Binding, problem::Problem, request::Parameters},
-    storage::{
-        Trail,
-        list_events::{Order, Range},
-        search_events::Search,
+    trail::{
+        filter::{Filter, FreeText},
+        search::{Order, Range, Search},
     },
 };
+use shared_storage::Trail;
 
 /// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
 ///

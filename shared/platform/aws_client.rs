@@ -28,7 +28,7 @@ use http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
-use crate::domain::alerts::alert::{BusEvent, EVENT_SOURCE, Notification};
+use shared_domain::alerts::alert::{BusEvent, EVENT_SOURCE, Notification};
 
 /// How long one call may take.
 const TIME: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ pub struct CallError {
 
 /// Which service is called.
 #[derive(Clone, Copy, Debug)]
-pub enum Service {
+pub(crate) enum Service {
     Lambda,
     SecretsManager,
     Sns,
@@ -81,22 +81,22 @@ impl Service {
 }
 
 /// One call.
-pub struct Call<'c> {
-    pub method: &'static str,
-    pub url: &'c str,
-    pub headers: &'c [(&'static str, &'c str)],
-    pub body: Bytes,
+pub(crate) struct Call<'c> {
+    pub(crate) method: &'static str,
+    pub(crate) url: &'c str,
+    pub(crate) headers: &'c [(&'static str, &'c str)],
+    pub(crate) body: Bytes,
     /// How long it may take.
-    pub time: Duration,
+    pub(crate) time: Duration,
     /// Most bytes that are read of its answer.
-    pub largest: usize,
+    pub(crate) largest: usize,
 }
 
 /// What came back.
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Aws {
@@ -246,12 +246,12 @@ impl Aws {
         })
     }
 
-    pub fn region(&self) -> String {
+    pub(crate) fn region(&self) -> String {
         self.config.region().map(ToString::to_string).unwrap_or_default()
     }
 
     /// Where a service answers, where that is not AWS's own address.
-    pub fn endpoint(&self, service: Service) -> Option<String> {
+    pub(crate) fn endpoint(&self, service: Service) -> Option<String> {
         let (id, _) = service.names();
         let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
         let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
@@ -259,7 +259,7 @@ impl Aws {
     }
 
     /// What has to be added to a request, so that it is signed.
-    pub async fn signed(
+    pub(crate) async fn signed(
         &self,
         service: Service,
         request: SignableRequest<'_>,
@@ -283,7 +283,12 @@ impl Aws {
     }
 
     /// Signs and makes a call, and reads the whole answer, whatever it says.
-    pub async fn send(&self, service: Service, call: Call<'_>, settings: SigningSettings) -> Result<Answer, CallError> {
+    pub(crate) async fn send(
+        &self,
+        service: Service,
+        call: Call<'_>,
+        settings: SigningSettings,
+    ) -> Result<Answer, CallError> {
         let (id, _) = service.names();
         let Call { method, url, headers, body, time, largest } = call;
         let signable = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant as Deadline, sleep};
 
-use crate::platform::random;
+use crate::random;
 
 /// Pauses between attempts: exponential with full jitter, so that callers who were throttled together do not come back
 /// together. (AWS Architecture Blog, "Exponential Backoff And Jitter".)
@@ -35,3 +35,8 @@ impl Pauses {
         fits
     }
 }
+
+/// The storage did not answer in the time a request has.
+#[derive(Debug, thiserror::Error)]
+#[error("the storage did not answer in time: {0}")]
+pub struct Unavailable(pub String);

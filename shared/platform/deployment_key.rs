@@ -3,20 +3,16 @@
 //!
 //! The template generates it in Secrets Manager. A function reads it once and keeps it as long as it lives.
 
-use std::{fmt, sync::Arc};
+use shared_domain::trail::key::Key;
+use std::sync::Arc;
 
 use aws_types::SdkConfig;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use tokio::{sync::OnceCell, time::Instant as Deadline};
 
 use crate::{
-    platform::{
-        aws_client::Aws,
-        backoff::Pauses,
-        environment::{ConfigError, Variables},
-    },
-    storage::Unavailable,
+    aws_client::Aws,
+    backoff::{Pauses, Unavailable},
+    environment::{ConfigError, Variables},
 };
 
 /// Fewest bytes of the secret. The template generates 64 letters and digits.
@@ -28,16 +24,6 @@ pub struct DeploymentKey {
     aws: Aws,
     secret: String,
     key: Arc<OnceCell<Key>>,
-}
-
-/// The key itself.
-#[derive(Clone)]
-pub struct Key(Vec<u8>);
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
 }
 
 impl DeploymentKey {
@@ -62,7 +48,7 @@ impl DeploymentKey {
         let mut pauses = Pauses::until(deadline);
         loop {
             let failure = match self.aws.secret(&self.secret).await {
-                Ok(text) if text.len() >= SHORTEST => return Ok(Key(text.into_bytes())),
+                Ok(text) if text.len() >= SHORTEST => return Ok(Key::new(text.into_bytes())),
                 Ok(_) => {
                     tracing::error!("the deployment's key has fewer than {SHORTEST} characters");
                     return Err(Unavailable(format!("the deployment's key has fewer than {SHORTEST} characters")));
@@ -74,47 +60,5 @@ impl DeploymentKey {
                 return Err(Unavailable(format!("the deployment's key: {failure}")));
             }
         }
-    }
-}
-
-impl Key {
-    /// A key of those bytes.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// HMAC-SHA256 under the key. `label` says what it is for, so that no value made for one purpose serves another; each part counts
-    /// with its length.
-    pub fn mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
-        // HMAC takes keys of any length.
-        #[allow(clippy::expect_used)]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes any key");
-        for part in [label.as_bytes()].iter().chain(parts) {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mac_depends_on_key_label_and_the_parts_with_their_bounds() {
-        let key = Key::new("k".repeat(32));
-        let mac = key.mac("ids", &[b"a", b"bc"]);
-        assert_eq!(mac, key.mac("ids", &[b"a", b"bc"]));
-        for other in [
-            Key::new("l".repeat(32)).mac("ids", &[b"a", b"bc"]),
-            key.mac("cursor", &[b"a", b"bc"]),
-            key.mac("ids", &[b"ab", b"c"]),
-            key.mac("ids", &[b"abc"]),
-            key.mac("ids", &[b"a", b"bc", b""]),
-        ] {
-            assert_ne!(mac, other);
-        }
-        assert_eq!(format!("{key:?}"), "a key");
     }
 }

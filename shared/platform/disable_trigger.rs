@@ -7,12 +7,10 @@ use aws_types::SdkConfig;
 use serde_json::{Value, json};
 
 use crate::{
-    domain::{time::timestamp::Instant, windows::window::Window},
-    platform::{
-        aws_client::{Aws, CallError},
-        environment::{ConfigError, Variables},
-    },
+    aws_client::{Aws, CallError},
+    environment::{ConfigError, Variables},
 };
+use shared_domain::{time::timestamp::Instant, windows::window::Window};
 
 /// A run stays while a window ends within this time, and no longer.
 pub const AHEAD: Duration = Duration::from_secs(150);

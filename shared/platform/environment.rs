@@ -1,5 +1,6 @@
 //! Configuration: the environment variables that `infra/template.yaml` sets, read once at start.
 
+use shared_domain::configuration::application::Place;
 use std::{collections::BTreeMap, str::FromStr};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -100,4 +101,11 @@ impl FromIterator<(String, String)> for Variables {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
         Self(variables.into_iter().collect())
     }
+}
+/// Where the function runs: the variable `ONE_MACHINE` is true or false.
+///
+/// # Errors
+/// The variable is missing or neither of them.
+pub fn place(variables: &Variables) -> Result<Place, ConfigError> {
+    Ok(if variables.parsed("ONE_MACHINE")? { Place::OneMachine } else { Place::Deployed })
 }

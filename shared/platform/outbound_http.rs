@@ -2,11 +2,8 @@
 //! service can reach (server-side request forgery), so an address is judged as it is written and again as it is resolved, at
 //! each connect, and no redirect is followed.
 
-use std::{
-    error::Error,
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use shared_domain::configuration::address_policy::Reach;
+use std::{error::Error, time::Duration};
 
 use aws_smithy_http_client::{
     Connector,
@@ -24,100 +21,6 @@ use http_body_util::{BodyExt, Limited};
 const LARGEST_ANSWER: usize = 1024 * 1024;
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(3);
-
-/// Where a tenant's addresses may lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Public addresses by https, as when deployed.
-    Public,
-    /// This machine too, by http: on one machine alone.
-    Loopback,
-}
-
-impl Reach {
-    /// Whether `address` may be connected to.
-    pub fn permits(self, address: IpAddr) -> bool {
-        is_public(address) || (self == Self::Loopback && address.is_loopback())
-    }
-
-    /// Judges an address as it is written.
-    ///
-    /// # Errors
-    /// The sentence that says what is wrong with it.
-    pub fn judge(self, url: &str) -> Result<(), String> {
-        // Judged on the text: a parser drops a fragment, and a host before an `@` is a password.
-        if url.contains(['#', '?', '@', '\\']) || url.chars().any(|char| char.is_whitespace() || char.is_control()) {
-            return Err("must be scheme, host and path alone: no user, query, fragment or space".to_owned());
-        }
-        let uri: http::Uri = url.parse().map_err(|_| "must be a URL like https://idp.example/scim/v2".to_owned())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or("names no host")?;
-        let literal = literal(host);
-        let is_here = match literal {
-            Some(address) => address.is_loopback(),
-            None => host.eq_ignore_ascii_case("localhost"),
-        };
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if self == Self::Loopback && is_here => {}
-            Some("http") if self == Self::Loopback => {
-                return Err("must be https; http is taken for this machine alone".to_owned());
-            }
-            _ => return Err("must be https".to_owned()),
-        }
-        let is_permitted = match literal {
-            Some(address) => self.permits(address),
-            None => !is_here || self == Self::Loopback,
-        };
-        if is_permitted { Ok(()) } else { Err(format!("{host} is not a public address")) }
-    }
-}
-
-/// The address that a host is written as.
-fn literal(host: &str) -> Option<IpAddr> {
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
-}
-
-/// Whether an address is one of the public internet: not of those that the IANA special-purpose address registries (RFC 6890) say are
-/// not globally reachable, whatever notation hides them.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => {
-            let segments = address.segments();
-            let embedded = |high: u16, low: u16| {
-                let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-                is_public_v4(Ipv4Addr::new(a, b, c, d))
-            };
-            match segments {
-                // IPv4-mapped, and what NAT64 (RFC 6052) and 6to4 (RFC 3056) carry.
-                [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
-                [0x2002, high, low, ..] => embedded(high, low),
-                // Protocol assignments, Teredo among them, and documentation.
-                [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
-                [0x3fff, second, ..] if second < 0x1000 => false,
-                [first, ..] => first & 0xe000 == 0x2000,
-            }
-        }
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(matches!(
-        (a, b, c),
-        (0 | 10 | 127, _, _)
-            | (100, 64..=127, _)
-            | (169, 254, _)
-            | (172, 16..=31, _)
-            | (192, 0, 0 | 2)
-            | (192, 88, 99)
-            | (192, 168, _)
-            | (198, 18..=19, _)
-            | (198, 51, 100)
-            | (203, 0, 113)
-            | (224.., _, _)
-    ))
-}
 
 /// Resolves names, and leaves out the addresses that may not be connected to.
 #[derive(Clone, Debug)]
@@ -241,62 +144,6 @@ fn causes(error: &dyn Error) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_public_addresses_by_https_are_reached() {
-        for url in [
-            "https://graph.microsoft.com",
-            "https://idp.example/scim/v2",
-            "https://idp.example:8443/scim",
-            "https://8.8.8.8/x",
-            "https://[2606:4700::1111]/",
-        ] {
-            assert_eq!(Reach::Public.judge(url), Ok(()), "{url}");
-        }
-        for url in [
-            "http://idp.example/scim",
-            "ftp://idp.example",
-            "idp.example/scim",
-            "/scim",
-            "",
-            "https://",
-            "https://user@idp.example/",
-            "https://idp.example/#x",
-            "https://idp.example/?x=1",
-            "https://idp.example/a b",
-            "https://localhost/scim",
-            "https://127.0.0.1/",
-            "https://10.0.0.1/",
-            "https://172.31.255.255/",
-            "https://192.168.1.1/",
-            "https://169.254.169.254/latest/meta-data",
-            "https://100.64.0.1/",
-            "https://0.0.0.0/",
-            "https://255.255.255.255/",
-            "https://[::1]/",
-            "https://[::]/",
-            "https://[::ffff:10.0.0.1]/",
-            "https://[::ffff:169.254.169.254]/",
-            "https://[64:ff9b::a00:1]/",
-            "https://[2002:a00:1::]/",
-            "https://[2001::1]/",
-            "https://[2001:db8::1]/",
-            "https://[fd00:ec2::254]/",
-            "https://[fe80::1]/",
-        ] {
-            assert!(Reach::Public.judge(url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn one_machine_reaches_itself_as_well() {
-        for url in ["http://127.0.0.1:8080/scim", "http://localhost/x", "http://[::1]:1/", "https://idp.example"] {
-            assert_eq!(Reach::Loopback.judge(url), Ok(()), "{url}");
-        }
-        for url in ["http://idp.example", "http://10.0.0.1/", "https://192.168.0.1/"] {
-            assert!(Reach::Loopback.judge(url).is_err(), "{url}");
-        }
-    }
 
     #[test]
     fn what_an_answer_asks_is_read() {

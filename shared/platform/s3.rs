@@ -13,12 +13,10 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::exports::export_job::Part,
-    platform::{
-        aws_client::{Answer, Aws, Call, CallError, Service, passing},
-        backoff::Pauses,
-    },
+    aws_client::{Answer, Aws, Call, CallError, Service, passing},
+    backoff::Pauses,
 };
+use shared_domain::exports::export_job::Part;
 
 /// Fewest bytes of a part, the last one apart (Amazon S3 user guide, "Amazon S3 multipart upload limits").
 pub const SMALLEST_PART: usize = 5 * 1024 * 1024;

@@ -7,15 +7,13 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{
-        configuration::application::{SecretName, SecretPlace},
-        trail::event::Tenant,
-        windows::window::Failure,
-    },
-    platform::{
-        aws_client::Aws,
-        environment::{ConfigError, Variables},
-    },
+    aws_client::Aws,
+    environment::{ConfigError, Variables},
+};
+use shared_domain::{
+    configuration::application::{SecretName, SecretPlace},
+    trail::event::Tenant,
+    windows::window::Failure,
 };
 
 /// How long a secret is kept. One that was changed is asked for anew as soon as the old one is refused.

@@ -2,21 +2,19 @@
 
 use serde_json::Value;
 
-use crate::{
-    domain::{
-        configuration::{
-            access_package::{self, Package},
-            organisation::{self, Organisation},
-        },
-        time::timestamp::Instant,
-        trail::event::{EventId, Party},
+use shared_domain::{
+    configuration::{
+        access_package::{self, Package},
+        organisation::{self, Organisation},
     },
-    http::authorization::Caller,
-    storage::{
-        ReadError, Trail,
-        documents::{Alias, Configured, Document, Kind, Wanted},
-        event_item::Damaged,
-    },
+    identity::caller::Caller,
+    time::timestamp::Instant,
+    trail::event::{EventId, Party},
+};
+use shared_storage::{
+    ReadError, Trail,
+    documents::{Alias, Configured, Document, Kind, Wanted},
+    event_item::Damaged,
 };
 
 /// Most versions that are looked through for the one of a moment.
@@ -24,161 +22,167 @@ const MOST_VERSIONS: usize = 50;
 /// The name by which a package can be found beside its id.
 const NAME: char = 'n';
 
-impl Trail<'_> {
-    /// The package of that id, as it is now.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn package(&self, id: &str) -> Result<Option<access_package::Configured>, ReadError> {
-        self.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
-    }
+/// The package of that id, as it is now.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn package(trail: &Trail<'_>, id: &str) -> Result<Option<access_package::Configured>, ReadError> {
+    trail.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
+}
 
-    /// The package of that name, as it is now.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn package_named(&self, name: &str) -> Result<Option<access_package::Configured>, ReadError> {
-        let found = self.document_known_as(Kind::Package, NAME, name).await?;
-        found.map(read_package).transpose().map(Option::flatten)
-    }
+/// The package of that name, as it is now.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn package_named(trail: &Trail<'_>, name: &str) -> Result<Option<access_package::Configured>, ReadError> {
+    let found = trail.document_known_as(Kind::Package, NAME, name).await?;
+    found.map(read_package).transpose().map(Option::flatten)
+}
 
-    /// The package that a target names: by id, else by name.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn package_of(&self, target: &Party) -> Result<Option<access_package::Configured>, ReadError> {
-        let by_id = match &target.id {
-            Some(id) => self.package(id).await?,
-            None => None,
-        };
-        match (by_id, &target.name) {
-            (Some(package), _) => Ok(Some(package)),
-            (None, Some(name)) => self.package_named(name).await,
-            (None, None) => Ok(None),
+/// The package that a target names: by id, else by name.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn package_of(trail: &Trail<'_>, target: &Party) -> Result<Option<access_package::Configured>, ReadError> {
+    let by_id = match &target.id {
+        Some(id) => package(trail, id).await?,
+        None => None,
+    };
+    match (by_id, &target.name) {
+        (Some(package), _) => Ok(Some(package)),
+        (None, Some(name)) => package_named(trail, name).await,
+        (None, None) => Ok(None),
+    }
+}
+
+/// The package as it was at a version: what a decision under that version was made by. None where it never had that version,
+/// was deleted by it, or the trail no longer keeps the event that tells of it.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn package_at(
+    trail: &Trail<'_>,
+    id: &str,
+    version: u64,
+) -> Result<Option<access_package::Configured>, ReadError> {
+    let told = EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+    if let Some(recorded) = trail.event(&told).await? {
+        let new = recorded.event.details.and_then(|mut details| details.remove("new"));
+        let package: Option<Package> = new.map(serde_json::from_value).transpose().map_err(|_| damaged(id))?;
+        return Ok(package.map(|package| access_package::Configured { id: id.to_owned(), version, package }));
+    }
+    // The version of now may be older than the trail.
+    Ok(package(trail, id).await?.filter(|it| it.version == version))
+}
+
+/// The package as it was at a moment. None where it was not there, or the trail no longer keeps the event that tells of it.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn package_when(
+    trail: &Trail<'_>,
+    id: &str,
+    at: Instant,
+) -> Result<Option<access_package::Configured>, ReadError> {
+    let Some(now) = package(trail, id).await? else { return Ok(None) };
+    for version in (1..=now.version).rev().take(MOST_VERSIONS) {
+        let told = EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+        if trail.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
+            return package_at(trail, id, version).await;
         }
     }
+    Ok(None)
+}
 
-    /// The package as it was at a version: what a decision under that version was made by. None where it never had that version,
-    /// was deleted by it, or the trail no longer keeps the event that tells of it.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn package_at(&self, id: &str, version: u64) -> Result<Option<access_package::Configured>, ReadError> {
-        let told = EventId::of_service(&self.tenant, Kind::Package.action(), &[id, &version.to_string()]);
-        if let Some(recorded) = self.event(&told).await? {
-            let new = recorded.event.details.and_then(|mut details| details.remove("new"));
-            let package: Option<Package> = new.map(serde_json::from_value).transpose().map_err(|_| damaged(id))?;
-            return Ok(package.map(|package| access_package::Configured { id: id.to_owned(), version, package }));
+/// Every package.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn packages(trail: &Trail<'_>) -> Result<Vec<access_package::Configured>, ReadError> {
+    every(trail, Kind::Package, read_package).await
+}
+
+/// Every organisation.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn organisations(trail: &Trail<'_>) -> Result<Vec<organisation::Configured>, ReadError> {
+    every(trail, Kind::Organisation, read_organisation).await
+}
+
+/// Makes a package as `want` says, which is told what is there, and whether that was configured by hand and not only imported; none takes it
+/// away. What came of it, and the version that it has by then.
+///
+/// # Errors
+/// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+pub async fn configure_package<E: From<ReadError>>(
+    trail: &Trail<'_>,
+    id: &str,
+    by: &Caller,
+    is_import: bool,
+    mut want: impl FnMut(Option<Package>, bool) -> Result<Option<Package>, E>,
+) -> Result<(Configured, u64), E> {
+    let wanted = |there: Option<&Document>| {
+        let before = there.map(Document::read::<Package>).transpose()?.flatten();
+        // What was deleted by hand stays so, too.
+        let is_reserved = there.is_some_and(|there| !there.is_imported);
+        let name_before = before.as_ref().map(|package| package.name.clone());
+        let package = want(before, is_reserved)?;
+        let name = package.as_ref().map(|package| package.name.clone());
+        let alias = |name| Alias { kind: NAME, name, pointer: "/name".to_owned() };
+        Ok(Wanted {
+            content: content(id, package)?,
+            aliases: name.clone().map(alias).into_iter().collect(),
+            shown: Some(shown("package", id, name.or(name_before))),
+            is_import,
+            ..Wanted::default()
+        })
+    };
+    trail.configure_to_version(Kind::Package, id, by, wanted).await
+}
+
+/// The same for an organisation.
+///
+/// # Errors
+/// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
+pub async fn configure_organisation<E: From<ReadError>>(
+    trail: &Trail<'_>,
+    id: &str,
+    by: &Caller,
+    is_import: bool,
+    mut want: impl FnMut(Option<Organisation>, bool) -> Result<Option<Organisation>, E>,
+) -> Result<(Configured, u64), E> {
+    let wanted = |there: Option<&Document>| {
+        let before = there.map(Document::read::<Organisation>).transpose()?.flatten();
+        // What was deleted by hand stays so, too.
+        let is_reserved = there.is_some_and(|there| !there.is_imported);
+        let name_before = before.as_ref().map(|organisation| organisation.name.clone());
+        let organisation = want(before, is_reserved)?;
+        let name = organisation.as_ref().map(|organisation| organisation.name.clone());
+        Ok(Wanted {
+            content: content(id, organisation)?,
+            shown: Some(shown("organisation", id, name.or(name_before))),
+            is_import,
+            ..Wanted::default()
+        })
+    };
+    trail.configure_to_version(Kind::Organisation, id, by, wanted).await
+}
+
+async fn every<T>(
+    trail: &Trail<'_>,
+    kind: Kind,
+    read: impl Fn(Document) -> Result<Option<T>, ReadError>,
+) -> Result<Vec<T>, ReadError> {
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (documents, goes_on) = trail.documents(kind, after.as_deref()).await?;
+        for document in documents {
+            after = Some(document.id.clone());
+            found.extend(read(document)?);
         }
-        // The version of now may be older than the trail.
-        Ok(self.package(id).await?.filter(|it| it.version == version))
-    }
-
-    /// The package as it was at a moment. None where it was not there, or the trail no longer keeps the event that tells of it.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn package_when(&self, id: &str, at: Instant) -> Result<Option<access_package::Configured>, ReadError> {
-        let Some(now) = self.package(id).await? else { return Ok(None) };
-        for version in (1..=now.version).rev().take(MOST_VERSIONS) {
-            let told = EventId::of_service(&self.tenant, Kind::Package.action(), &[id, &version.to_string()]);
-            if self.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
-                return self.package_at(id, version).await;
-            }
-        }
-        Ok(None)
-    }
-
-    /// Every package.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn packages(&self) -> Result<Vec<access_package::Configured>, ReadError> {
-        self.every(Kind::Package, read_package).await
-    }
-
-    /// Every organisation.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn organisations(&self) -> Result<Vec<organisation::Configured>, ReadError> {
-        self.every(Kind::Organisation, read_organisation).await
-    }
-
-    /// Makes a package as `want` says, which is told what is there, and whether that was configured by hand and not only imported; none takes it
-    /// away. What came of it, and the version that it has by then.
-    ///
-    /// # Errors
-    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
-    pub async fn configure_package<E: From<ReadError>>(
-        &self,
-        id: &str,
-        by: &Caller,
-        is_import: bool,
-        mut want: impl FnMut(Option<Package>, bool) -> Result<Option<Package>, E>,
-    ) -> Result<(Configured, u64), E> {
-        let wanted = |there: Option<&Document>| {
-            let before = there.map(Document::read::<Package>).transpose()?.flatten();
-            // What was deleted by hand stays so, too.
-            let is_reserved = there.is_some_and(|there| !there.is_imported);
-            let name_before = before.as_ref().map(|package| package.name.clone());
-            let package = want(before, is_reserved)?;
-            let name = package.as_ref().map(|package| package.name.clone());
-            let alias = |name| Alias { kind: NAME, name, pointer: "/name".to_owned() };
-            Ok(Wanted {
-                content: content(id, package)?,
-                aliases: name.clone().map(alias).into_iter().collect(),
-                shown: Some(shown("package", id, name.or(name_before))),
-                is_import,
-                ..Wanted::default()
-            })
-        };
-        self.configure_to_version(Kind::Package, id, by, wanted).await
-    }
-
-    /// The same for an organisation.
-    ///
-    /// # Errors
-    /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
-    pub async fn configure_organisation<E: From<ReadError>>(
-        &self,
-        id: &str,
-        by: &Caller,
-        is_import: bool,
-        mut want: impl FnMut(Option<Organisation>, bool) -> Result<Option<Organisation>, E>,
-    ) -> Result<(Configured, u64), E> {
-        let wanted = |there: Option<&Document>| {
-            let before = there.map(Document::read::<Organisation>).transpose()?.flatten();
-            // What was deleted by hand stays so, too.
-            let is_reserved = there.is_some_and(|there| !there.is_imported);
-            let name_before = before.as_ref().map(|organisation| organisation.name.clone());
-            let organisation = want(before, is_reserved)?;
-            let name = organisation.as_ref().map(|organisation| organisation.name.clone());
-            Ok(Wanted {
-                content: content(id, organisation)?,
-                shown: Some(shown("organisation", id, name.or(name_before))),
-                is_import,
-                ..Wanted::default()
-            })
-        };
-        self.configure_to_version(Kind::Organisation, id, by, wanted).await
-    }
-
-    async fn every<T>(
-        &self,
-        kind: Kind,
-        read: impl Fn(Document) -> Result<Option<T>, ReadError>,
-    ) -> Result<Vec<T>, ReadError> {
-        let (mut found, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let (documents, goes_on) = self.documents(kind, after.as_deref()).await?;
-            for document in documents {
-                after = Some(document.id.clone());
-                found.extend(read(document)?);
-            }
-            if !goes_on {
-                return Ok(found);
-            }
+        if !goes_on {
+            return Ok(found);
         }
     }
 }

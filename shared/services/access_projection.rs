@@ -5,6 +5,11 @@
 //! say is compared with what the trail tells of findings, and the difference is told. A finding's event has an id made of rule, access and round,
 //! so that it is told once, also where all of this is computed again from the first event on.
 
+use crate::access_packages;
+use crate::daily_totals;
+use crate::reviews;
+use crate::windows;
+use shared_domain::findings::finding_event::finding_event;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -16,33 +21,34 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::{
-    domain::{
-        access::access_record::{self, Access, Decision, Explained, Key, Kind as AccessKind, LOG_ON_LASTS},
-        configuration::{
-            access_package::{self, Somebody},
-            application::Configured,
-            organisation,
-        },
-        findings::{
-            checkpoints::{self, ABOUT_ACCESS, Checked, Context, Found, Hasty, People, alias},
-            finding::{self, Finding},
-        },
-        identity::person::{Known, Person},
-        text::case_folding::{fold, fold_identity},
-        time::timestamp::Instant,
-        trail::event::{Actor, Event, EventId, Outcome, Party, Recorded, RecordedBy, Session},
+use crate::daily_totals::{Contribution, contribution_of};
+use shared_domain::{
+    access::access_record::{self, Access, Decision, Explained, Key, Kind as AccessKind, LOG_ON_LASTS},
+    configuration::{
+        access_package::{self, Somebody},
+        application::Configured,
+        organisation,
     },
-    platform::backoff::Pauses,
-    services::daily_statistics::{Contribution, contribution_of},
-    storage::{
-        ReadError, Trail, Unavailable,
-        documents::Kind as DocumentKind,
-        insert_events::Insertion,
-        keys::{self, Lane, Part as KeyPart},
-        list_events::{Index, Order, Pace, Range},
-        projections::{Due, Kept, Kind, Place, Projection},
+    findings::{
+        checkpoints::{self, ABOUT_ACCESS, Checked, Context, Found, Hasty, People, alias},
+        finding::{self, Finding},
     },
+    identity::person::{Known, Person},
+    text::case_folding::{fold, fold_identity},
+    time::timestamp::Instant,
+    trail::{
+        event::{Actor, Event, EventId, Outcome, Party, Recorded, RecordedBy, Session},
+        search::{Order, Range},
+    },
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Trail,
+    documents::Kind as DocumentKind,
+    insert_events::Insertion,
+    keys::{self, Lane, Part as KeyPart},
+    list_events::{Index, Pace},
+    projections::{Due, Kept, Kind, Place, Projection},
 };
 
 /// How long it takes until a finding tells again which of very many events were the last.
@@ -187,79 +193,77 @@ pub fn facet(kind: &str, name: &str) -> String {
     format!("{kind}:{}", fold(name))
 }
 
-impl Trail<'_> {
-    /// Since when anything is known: what occurred first of all that was recorded and is retained.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn known_since(&self) -> Result<Option<Instant>, ReadError> {
-        let first: Option<Instant> =
-            self.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
-        Ok(first.map(|first| first.max(self.oldest())))
-    }
+/// Since when anything is known: what occurred first of all that was recorded and is retained.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn known_since(trail: &Trail<'_>) -> Result<Option<Instant>, ReadError> {
+    let first: Option<Instant> =
+        trail.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
+    Ok(first.map(|first| first.max(trail.oldest())))
+}
 
-    /// Brings accesses and findings up to date with events that were recorded, in any order, once or again. All of it is done when this
-    /// returns, or none of it is to be relied on: following them again is safe.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn follow(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
-        Follower::of(self).follow(events).await
-    }
+/// Brings accesses and findings up to date with events that were recorded, in any order, once or again. All of it is done when this
+/// returns, or none of it is to be relied on: following them again is safe.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn follow(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), ReadError> {
+    Follower::of(trail).follow(events).await
+}
 
-    /// The same without asking any rule, for events that were all followed before: halfway through them something is always missing.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn follow_silently(&self, events: Vec<Recorded>) -> Result<(), ReadError> {
-        Follower { is_silent: true, ..Follower::of(self) }.follow(events).await
-    }
+/// The same without asking any rule, for events that were all followed before: halfway through them something is always missing.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn follow_silently(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), ReadError> {
+    Follower { is_silent: true, ..Follower::of(trail) }.follow(events).await
+}
 
-    /// Looks again at what was to be looked at by now; how many figures were wrong.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn look_again(&self, due: &Due) -> Result<usize, ReadError> {
-        let follower = Follower::of(self);
-        if due.kind == Kind::Day {
-            return self.count_day(&due.key).await;
-        }
-        let looked = match due.kind {
-            Kind::Access => match due.key.parse() {
-                Ok(Key::LogOn(id)) => follower.refresh_log_ons([id]).await,
-                Ok(key) => match follower.refresh(&key, Vec::new()).await? {
-                    Refreshed::Done => Ok(()),
-                    Refreshed::Busy => Err(busy(&due.key).into()),
-                },
-                Err(()) => Ok(()),
+/// Looks again at what was to be looked at by now; how many figures were wrong.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn look_again(trail: &Trail<'_>, due: &Due) -> Result<usize, ReadError> {
+    let follower = Follower::of(trail);
+    if due.kind == Kind::Day {
+        return daily_totals::count_day(trail, &due.key).await;
+    }
+    let looked = match due.kind {
+        Kind::Access => match due.key.parse() {
+            Ok(Key::LogOn(id)) => follower.refresh_log_ons([id]).await,
+            Ok(key) => match follower.refresh(&key, Vec::new()).await? {
+                Refreshed::Done => Ok(()),
+                Refreshed::Busy => Err(busy(&due.key).into()),
             },
-            Kind::Later => follower.follow_later(&due.key).await,
-            Kind::Concern => follower.judge_use_again(&due.key).await,
-            Kind::Day | Kind::Finding => Ok(()),
-            Kind::Review => self.look_at_review(&due.key).await,
-        };
-        looked.map(|()| 0)
-    }
+            Err(()) => Ok(()),
+        },
+        Kind::Later => follower.follow_later(&due.key).await,
+        Kind::Concern => follower.judge_use_again(&due.key).await,
+        Kind::Day | Kind::Finding => Ok(()),
+        Kind::Review => reviews::look_at_review(trail, &due.key).await,
+    };
+    looked.map(|()| 0)
+}
 
-    /// Puts off events that cannot be followed now: [`Trail::look_again`] follows them. Doing so twice is safe.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn follow_in_a_while(&self, events: &[Recorded]) -> Result<(), ReadError> {
-        Follower::of(self).put_down("batch", events, SOON).await
-    }
+/// Puts off events that cannot be followed now: [`Trail::look_again`] follows them. Doing so twice is safe.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn follow_in_a_while(trail: &Trail<'_>, events: &[Recorded]) -> Result<(), ReadError> {
+    Follower::of(trail).put_down("batch", events, SOON).await
+}
 
-    /// Brings one finding up to date with an event about it, before the stream does.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn follow_finding(&self, id: &str, events: Vec<Recorded>) -> Result<Option<Finding>, ReadError> {
-        Follower::of(self).refresh_finding(id, events).await
-    }
+/// Brings one finding up to date with an event about it, before the stream does.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn follow_finding(trail: &Trail<'_>, id: &str, events: Vec<Recorded>) -> Result<Option<Finding>, ReadError> {
+    Follower::of(trail).refresh_finding(id, events).await
 }
 
 impl<'t> Follower<'t> {
-    pub fn of(trail: &'t Trail<'t>) -> Self {
+    pub(crate) fn of(trail: &'t Trail<'t>) -> Self {
         Self {
             trail,
             is_silent: false,
@@ -532,7 +536,7 @@ impl<'t> Follower<'t> {
         let trail = self.trail;
         let mut pauses = Pauses::until(trail.deadline);
         for _ in 0..TRIES {
-            let figures = trail.figure_changes(had, has).await?;
+            let figures = daily_totals::figure_changes(trail, had, has).await?;
             if trail.keep_with(Kind::Access, before, kept.clone(), figures).await? {
                 return Ok(true);
             }
@@ -815,34 +819,22 @@ impl<'t> Follower<'t> {
         details["severity"] = json!(checkpoints::rule_of(rule).map(|rule| rule.severity));
         details["owners"] = json!(owners);
         details["evidence"] = json!(evidence);
-        self.finding_event(action, id, version, why, details, about)
+        finding_event(&self.trail.tenant, self.trail.now, action, id, version, why, details, about)
     }
 
     fn withdrawn(&self, id: &str, round: u32, about: impl FnOnce(&mut Event)) -> Event {
         let rule = id.split(':').next().unwrap_or_default();
         let why = "what is known now explains it";
-        self.finding_event("finding.withdrawn", id, &[round], why, json!({"rule": rule, "round": round}), about)
-    }
-
-    pub fn finding_event(
-        &self,
-        action: &str,
-        finding: &str,
-        version: &[u32],
-        why: &str,
-        details: serde_json::Value,
-        about: impl FnOnce(&mut Event),
-    ) -> Event {
-        let tenant = &self.trail.tenant;
-        let version: Vec<String> = version.iter().map(ToString::to_string).collect();
-        let parts: Vec<&str> = [finding].into_iter().chain(version.iter().map(String::as_str)).collect();
-        let id = EventId::of_service(tenant, action, &parts);
-        let mut event = Event::of_service(id, tenant, action, self.trail.now, Actor::system());
-        event.target = Some(Party { kind: Some("finding".into()), id: Some(finding.to_owned()), ..Party::default() });
-        event.reason = Some(why.to_owned());
-        event.details = details.as_object().cloned();
-        about(&mut event);
-        event
+        finding_event(
+            &self.trail.tenant,
+            self.trail.now,
+            "finding.withdrawn",
+            id,
+            &[round],
+            why,
+            json!({"rule": rule, "round": round}),
+            about,
+        )
     }
 
     /// Puts the events into the trail; as they stand there, which for one that was told before is as it was told then.
@@ -967,7 +959,7 @@ impl<'t> Follower<'t> {
             let days: BTreeSet<i64> =
                 was.map(|was| was.at().day_number()).into_iter().chain([is.at().day_number()]).collect();
             for day in days {
-                self.trail.recount_day(day, wait).await?;
+                recount_day(self.trail, day, wait).await?;
             }
         }
         let ids: Vec<String> = others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
@@ -1779,16 +1771,16 @@ impl<'t> Follower<'t> {
         if !access.decisions.iter().any(|decision| under(decision).is_some()) {
             return Ok(strangers);
         }
-        let Some(now) = self.trail.package_of(target).await? else { return Ok(strangers) };
-        let organisations = self.organisations.get_or_try_init(|| self.trail.organisations()).await?;
+        let Some(now) = access_packages::package_of(self.trail, target).await? else { return Ok(strangers) };
+        let organisations = self.organisations.get_or_try_init(|| access_packages::organisations(self.trail)).await?;
         let requester = access.requester.as_ref().map(access_record::party).unwrap_or_default();
         let requester = Somebody::of_party(&requester, people.find(&requester));
         for decision in &access.decisions {
             let Some((policy, version)) = under(decision) else { continue };
             let package = match version.and_then(|version| version.parse().ok()) {
-                Some(version) => self.trail.package_at(&now.id, version).await?,
+                Some(version) => access_packages::package_at(self.trail, &now.id, version).await?,
                 // A source that knows no version of ours means the one that was in force.
-                None => self.trail.package_when(&now.id, decision.at).await?,
+                None => access_packages::package_when(self.trail, &now.id, decision.at).await?,
             };
             let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else { continue };
             let known = people.find(&access_record::party(&decision.by));
@@ -1801,7 +1793,7 @@ impl<'t> Follower<'t> {
     }
 
     async fn applications(&self) -> Result<&Vec<Configured>, ReadError> {
-        self.applications.get_or_try_init(|| self.trail.applications()).await
+        self.applications.get_or_try_init(|| windows::applications(self.trail)).await
     }
 
     /// Who owns what an access is to.
@@ -1818,7 +1810,10 @@ impl<'t> Follower<'t> {
         };
         match self.applications().await?.iter().find(is_it) {
             Some(it) => Ok(it.application.owners.clone()),
-            None => Ok(self.trail.package_of(target).await?.map(|it| it.package.owners).unwrap_or_default()),
+            None => Ok(access_packages::package_of(self.trail, target)
+                .await?
+                .map(|it| it.package.owners)
+                .unwrap_or_default()),
         }
     }
 
@@ -1894,24 +1889,22 @@ fn always() -> Range {
     Range { since, until, order: Order::Ascending, after: None }
 }
 
-impl Trail<'_> {
-    /// A day's figures are to be counted again in a while.
-    async fn recount_day(&self, day: i64, wait: Duration) -> Result<(), ReadError> {
-        let key = Instant::of_day(day).to_string()[..10].to_owned();
-        for _ in 0..TRIES {
-            let (now, before) = (self.store.clock.now(), self.projection(Kind::Day, &key).await?);
-            let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
-            // Nobody counts them before that, whatever two of our clocks say.
-            if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
-                return Ok(());
-            }
-            let expires_at = Some(now.plus(self.settings.kept_at(now)));
-            let due = Some(now.plus(wait));
-            let kept = Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
-            if self.keep(Kind::Day, before.as_ref(), kept).await? {
-                return Ok(());
-            }
+/// A day's figures are to be counted again in a while.
+async fn recount_day(trail: &Trail<'_>, day: i64, wait: Duration) -> Result<(), ReadError> {
+    let key = Instant::of_day(day).to_string()[..10].to_owned();
+    for _ in 0..TRIES {
+        let (now, before) = (trail.store.clock.now(), trail.projection(Kind::Day, &key).await?);
+        let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
+        // Nobody counts them before that, whatever two of our clocks say.
+        if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
+            return Ok(());
         }
-        Err(Unavailable(format!("the day {key} was changed by others all the time")).into())
+        let expires_at = Some(now.plus(trail.settings.kept_at(now)));
+        let due = Some(now.plus(wait));
+        let kept = Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
+        if trail.keep(Kind::Day, before.as_ref(), kept).await? {
+            return Ok(());
+        }
     }
+    Err(Unavailable(format!("the day {key} was changed by others all the time")).into())
 }

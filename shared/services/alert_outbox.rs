@@ -8,6 +8,8 @@
 //! reads a few lanes and the first alerts of each, however many wait elsewhere. A lane stays where it is when nothing waits any more, and is
 //! looked into now and then: what an index showed too late is found.
 
+use crate::saved_searches;
+use shared_platform::random;
 use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -15,21 +17,19 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    domain::{
-        alerts::alert::{Alert, Channel, KEPT, Kind, Progress, State},
-        configuration::settings::WEAKENINGS,
-        exports::saved_search::{Cause, Configured, Origin},
-        time::timestamp::Instant,
-        trail::event::{EventId, Recorded, Tenant},
-    },
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Store, Trail, Unavailable,
-        event_item::{Damaged, Item},
-        keys,
-        transaction::{Attribute, Change},
-    },
+use shared_domain::{
+    alerts::alert::{Alert, Channel, KEPT, Kind, Progress, State},
+    configuration::settings::WEAKENINGS,
+    exports::saved_search::{Cause, Configured, Origin},
+    time::timestamp::Instant,
+    trail::event::{EventId, Recorded, Tenant},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Store, Trail,
+    event_item::{Damaged, Item},
+    keys,
+    transaction::{self, Attribute, Change},
 };
 
 /// An alert as it was read.
@@ -176,336 +176,328 @@ impl Lane {
     }
 }
 
-impl Trail<'_> {
-    /// Queues what the tenant's channels are told of an event that raises a finding; how many alerts are new. The same event again
-    /// queues nothing, nor does an event that raises none. Whoever queues something calls the function that sends it
-    /// (`{"alerts": true}`); its schedule finds what nobody called for.
-    ///
-    /// # Errors
-    /// The storage did not answer. Some may be queued; asking again is safe.
-    pub async fn queue_alerts(&self, finding: &Recorded) -> Result<usize, ReadError> {
-        let mut queued = 0;
-        let before = self.channels_before(finding).await?;
-        let channels = before.as_ref().unwrap_or(&self.settings.alerts);
-        for (alert, kind) in Alert::of_finding(finding, channels, self.now) {
-            queued += usize::from(self.queue_alert(&StoredAlert::new(alert, kind), GATHER).await?);
-        }
-        Ok(queued)
+/// Queues what the tenant's channels are told of an event that raises a finding; how many alerts are new. The same event again
+/// queues nothing, nor does an event that raises none. Whoever queues something calls the function that sends it
+/// (`{"alerts": true}`); its schedule finds what nobody called for.
+///
+/// # Errors
+/// The storage did not answer. Some may be queued; asking again is safe.
+pub async fn queue_alerts(trail: &Trail<'_>, finding: &Recorded) -> Result<usize, ReadError> {
+    let mut queued = 0;
+    let before = channels_before(trail, finding).await?;
+    let channels = before.as_ref().unwrap_or(&trail.settings.alerts);
+    for (alert, kind) in Alert::of_finding(finding, channels, trail.now) {
+        queued += usize::from(queue_alert(trail, &StoredAlert::new(alert, kind), GATHER).await?);
     }
+    Ok(queued)
+}
 
-    /// The channels as they were before the change of settings that a finding is about. None of a finding about anything else.
-    async fn channels_before(&self, finding: &Recorded) -> Result<Option<Vec<Channel>>, ReadError> {
-        let details = finding.event.details.as_ref();
-        let detail = |name: &str| details.and_then(|details| details.get(name));
-        let is_weakening = detail("rule").and_then(Value::as_str).is_some_and(|rule| WEAKENINGS.contains(&rule));
-        let change = detail("evidence").and_then(|evidence| EventId::new(evidence.get(0)?.as_str()?));
-        let Some(change) = change.filter(|_| is_weakening) else { return Ok(None) };
-        let change = self.event(&change).await?;
-        let old = change.as_ref().and_then(|change| change.event.details.as_ref()?.get("old")?.get("alerts"));
-        Ok(old.and_then(|channels| Vec::deserialize(channels).ok()))
+/// The channels as they were before the change of settings that a finding is about. None of a finding about anything else.
+async fn channels_before(trail: &Trail<'_>, finding: &Recorded) -> Result<Option<Vec<Channel>>, ReadError> {
+    let details = finding.event.details.as_ref();
+    let detail = |name: &str| details.and_then(|details| details.get(name));
+    let is_weakening = detail("rule").and_then(Value::as_str).is_some_and(|rule| WEAKENINGS.contains(&rule));
+    let change = detail("evidence").and_then(|evidence| EventId::new(evidence.get(0)?.as_str()?));
+    let Some(change) = change.filter(|_| is_weakening) else { return Ok(None) };
+    let change = trail.event(&change).await?;
+    let old = change.as_ref().and_then(|change| change.event.details.as_ref()?.get("old")?.get("alerts"));
+    Ok(old.and_then(|channels| Vec::deserialize(channels).ok()))
+}
+
+/// Queues what recipients are told of an export that a schedule asked for and that has ended, as the saved search names them now; how
+/// many alerts are new. The same event again queues nothing, nor does one that tells of any other export.
+///
+/// # Errors
+/// The storage did not answer, or the saved search is damaged. Some may be queued; asking again is safe.
+pub async fn queue_report_alerts(trail: &Trail<'_>, ended: &Recorded) -> Result<usize, ReadError> {
+    let origin = ended.event.details.as_ref().and_then(|details| Origin::deserialize(details.get("saved")?).ok());
+    let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else { return Ok(0) };
+    let Some(Configured { saved, .. }) = saved_searches::saved(trail, &origin.id).await? else { return Ok(0) };
+    let mut queued = 0;
+    // One that was taken from the settings meanwhile is told nothing.
+    for channel in trail.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id)) {
+        let alert = Alert::of_report(ended, &origin, channel, trail.now);
+        queued += usize::from(queue_alert(trail, &StoredAlert::new(alert, channel.way.kind()), Duration::ZERO).await?);
     }
+    Ok(queued)
+}
 
-    /// Queues what recipients are told of an export that a schedule asked for and that has ended, as the saved search names them now; how
-    /// many alerts are new. The same event again queues nothing, nor does one that tells of any other export.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the saved search is damaged. Some may be queued; asking again is safe.
-    pub async fn queue_report_alerts(&self, ended: &Recorded) -> Result<usize, ReadError> {
-        let origin = ended.event.details.as_ref().and_then(|details| Origin::deserialize(details.get("saved")?).ok());
-        let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else { return Ok(0) };
-        let Some(Configured { saved, .. }) = self.saved(&origin.id).await? else { return Ok(0) };
-        let mut queued = 0;
-        // One that was taken from the settings meanwhile is told nothing.
-        for channel in self.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id)) {
-            let alert = Alert::of_report(ended, &origin, channel, self.now);
-            queued +=
-                usize::from(self.queue_alert(&StoredAlert::new(alert, channel.way.kind()), Duration::ZERO).await?);
-        }
-        Ok(queued)
-    }
+/// Queues a test of a channel that somebody asked for.
+///
+/// # Errors
+/// The storage did not answer. It may be queued or not.
+pub async fn queue_test_alert(trail: &Trail<'_>, channel: &Channel, asked_by: &str) -> Result<StoredAlert, ReadError> {
+    let alert = Alert::test(&trail.tenant, channel, asked_by, &random::event_id(), trail.now);
+    let stored = StoredAlert::new(alert, channel.way.kind());
+    queue_alert(trail, &stored, Duration::ZERO).await?;
+    Ok(stored)
+}
 
-    /// Queues a test of a channel that somebody asked for.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be queued or not.
-    pub async fn queue_test_alert(&self, channel: &Channel, asked_by: &str) -> Result<StoredAlert, ReadError> {
-        let alert = Alert::test(&self.tenant, channel, asked_by, self.now);
-        let stored = StoredAlert::new(alert, channel.way.kind());
-        self.queue_alert(&stored, Duration::ZERO).await?;
-        Ok(stored)
-    }
+/// Puts one into its channel's queue, to be sent after a while; whether it was not there. Where an attempt went unanswered that may not be
+/// known, and it counts as new.
+async fn queue_alert(trail: &Trail<'_>, stored: &StoredAlert, _gathers: Duration) -> Result<bool, ReadError> {
+    let mut is_repeated = false;
+    let change = Change::Insert(stored.item(&trail.tenant)?);
+    let is_new = trail.store.alone(change, trail.deadline, &mut is_repeated).await?;
+    // Also where it was there: who put it there may have ended before wake_lane(&this.trail, &stored.alert.channel, gathers).await?;
+    Ok(is_new || is_repeated)
+}
 
-    /// Puts one into its channel's queue, to be sent after a while; whether it was not there. Where an attempt went unanswered that may not be
-    /// known, and it counts as new.
-    async fn queue_alert(&self, stored: &StoredAlert, gathers: Duration) -> Result<bool, ReadError> {
-        let mut is_repeated = false;
-        let change = Change::Insert(stored.item(&self.tenant)?);
-        let is_new = self.store.alone(change, self.deadline, &mut is_repeated).await?;
-        // Also where it was there: who put it there may have ended before this.
-        self.wake_lane(&stored.alert.channel, gathers).await?;
-        Ok(is_new || is_repeated)
-    }
-
-    /// Has a channel's queue looked into after a while, unless the channel is to be left alone for a moment.
-    async fn wake_lane(&self, channel: &str, gathers: Duration) -> Result<(), ReadError> {
-        let mut pauses = Pauses::until(self.deadline);
-        loop {
-            let (now, before) = (self.store.clock.now(), self.lane(channel).await?);
-            let soon = now.plus(gathers);
-            let due_at = match &before {
-                None => soon,
-                Some(lane) if lane.is_held(now) => lane.due_at,
-                Some(lane) if lane.failures > 0 && lane.due_at <= now.plus(BROKEN_REST) => lane.due_at,
-                Some(lane) => lane.due_at.min(soon),
-            };
-            let next = match &before {
-                None => Lane {
-                    tenant: self.tenant.clone(),
-                    channel: channel.to_owned(),
-                    due_at,
-                    run: None,
-                    failures: 0,
-                    woken_at: now,
-                    generation: 1,
-                },
-                Some(lane) => Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() },
-            };
-            if self.store.make_lane(before.as_ref(), &next, self.deadline).await? {
-                return Ok(());
-            }
-            if !pauses.pause().await {
-                return Err(Unavailable(format!("the queue of channel {channel:?} changed all the time")).into());
-            }
-        }
-    }
-
-    /// The queue of a channel, if it has one.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn lane(&self, channel: &str) -> Result<Option<Lane>, ReadError> {
-        let item = self.store.state_item(keys::alert_lanes(&self.tenant), channel, self.deadline).await?;
-        Ok(item.map(Lane::of).transpose()?)
-    }
-
-    /// The first alerts that wait for a channel, in the order they were queued; `with_past`: also the first that go to the channel as it was. Those
-    /// have a queue of their own, so however many there are, the others are found.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn waiting_alerts(&self, channel: &str, with_past: bool) -> Result<LaneAlerts, ReadError> {
-        let now = self.first_alerts(keys::alerts_to(&self.tenant, channel)).await?;
-        if !with_past {
-            return Ok(now);
-        }
-        let past = self.first_alerts(keys::alerts_to_past(&self.tenant, channel)).await?;
-        let mut waiting: Vec<StoredAlert> = now.waiting.into_iter().chain(past.waiting).collect();
-        waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
-        Ok(LaneAlerts { waiting, is_index_empty: now.is_index_empty && past.is_index_empty })
-    }
-
-    /// The first alerts of a queue.
-    async fn first_alerts(&self, queue: String) -> Result<LaneAlerts, ReadError> {
-        let ever = Instant::from_millis(253_402_300_799_999);
-        let page = self.store.due_page(&queue, ever, Some(ALERTS), None, self.deadline).await?;
-        let pk = keys::alerts(&self.tenant);
-        let key = |item: Item| {
-            let sk = item.get("sk")?.clone();
-            Some(HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), sk)]))
+/// Has a channel's queue looked into after a while, unless the channel is to be left alone for a moment.
+async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Result<(), ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        let (now, before) = (trail.store.clock.now(), lane(trail, channel).await?);
+        let soon = now.plus(gathers);
+        let due_at = match &before {
+            None => soon,
+            Some(lane) if lane.is_held(now) => lane.due_at,
+            Some(lane) if lane.failures > 0 && lane.due_at <= now.plus(BROKEN_REST) => lane.due_at,
+            Some(lane) => lane.due_at.min(soon),
         };
-        let keys: Vec<_> = page.items.into_iter().filter_map(key).collect();
-        let named = keys.len();
-        if keys.is_empty() {
-            return Ok(LaneAlerts { waiting: Vec::new(), is_index_empty: true });
-        }
-        // The index may show what has left already; the table does not.
-        let items = self.store.items(&self.store.state, keys, self.deadline).await?;
-        let (mut waiting, mut left) = (Vec::with_capacity(items.len()), named - items.len().min(named));
-        for item in items {
-            match StoredAlert::of(item) {
-                Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
-                Ok(_) => left += 1,
-                // One that cannot be read must not hold up the others.
-                Err(error) => tracing::error!(%error, "an alert of {} cannot be read: {error}", self.tenant),
-            }
-        }
-        waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
-        Ok(LaneAlerts { waiting, is_index_empty: left == 0 })
-    }
-
-    /// The alert of that id.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn alert(&self, id: &str) -> Result<Option<StoredAlert>, ReadError> {
-        let item = self.store.state_item(keys::alerts(&self.tenant), id, self.deadline).await?;
-        Ok(item.map(StoredAlert::of).transpose()?)
-    }
-
-    /// Alerts, the newest first, from `before` on; and whether there may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn alerts(&self, before: Option<&str>) -> Result<(Vec<StoredAlert>, bool), ReadError> {
-        let (items, goes_on) = self.state_page(keys::alerts(&self.tenant), None, before, false).await?;
-        let alerts = items.into_iter().map(StoredAlert::of).collect::<Result<_, _>>()?;
-        Ok((alerts, goes_on))
-    }
-
-    /// Makes an alert what a try made of it; none where it is not as `before` any more, and then nothing was done.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn advance_alert(
-        &self,
-        before: &StoredAlert,
-        progress: Progress,
-    ) -> Result<Option<StoredAlert>, ReadError> {
-        if before.progress.state != State::Waiting {
-            return Ok(None);
-        }
-        let generation = before.generation + 1;
-        let next = StoredAlert { progress, generation, alert: before.alert.clone() };
-        let mut set = next.attributes()?;
-        // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
-        if next.progress.state == State::Waiting && next.alert.as_it_was.is_some() {
-            set.push(("due", text(&next.queue(&self.tenant))));
-            set.push(("due_at", text(&self.now.to_string())));
-        }
-        let change = Change::Update {
-            key: [keys::alerts(&self.tenant), next.alert.id.clone()],
-            set,
-            remove: if next.progress.state == State::Waiting { &[] } else { &["due", "due_at"] },
-            expected: ("generation", number(before.generation)),
+        let next = match &before {
+            None => Lane {
+                tenant: trail.tenant.clone(),
+                channel: channel.to_owned(),
+                due_at,
+                run: None,
+                failures: 0,
+                woken_at: now,
+                generation: 1,
+            },
+            Some(lane) => Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() },
         };
-        let mut is_repeated = false;
-        if self.store.alone(change, self.deadline, &mut is_repeated).await? {
-            return Ok(Some(next));
+        if make_lane(trail.store, before.as_ref(), &next, trail.deadline).await? {
+            return Ok(());
         }
-        // An attempt that looked like a failure may have done it.
-        if is_repeated && self.alert(&next.alert.id).await?.as_ref() == Some(&next) {
-            return Ok(Some(next));
+        if !pauses.pause().await {
+            return Err(Unavailable(format!("the queue of channel {channel:?} changed all the time")).into());
         }
-        Ok(None)
     }
 }
 
-impl Store {
-    /// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Store::alerts_leader`].
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn lead_alerts(&self, run: &str, deadline: Deadline) -> Result<(), ReadError> {
-        self.replace(keys::LEASES, keys::ALERTS_LEASE, deadline, |_| vec![("run", text(run))]).await
-    }
+/// The queue of a channel, if it has one.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn lane(trail: &Trail<'_>, channel: &str) -> Result<Option<Lane>, ReadError> {
+    let item = trail.store.state_item(keys::alert_lanes(&trail.tenant), channel, trail.deadline).await?;
+    Ok(item.map(Lane::of).transpose()?)
+}
 
-    /// The run that stays.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn alerts_leader(&self, deadline: Deadline) -> Result<Option<String>, Unavailable> {
-        let item = self.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
-        Ok(match item.and_then(|mut item| item.remove("run")) {
-            Some(AttributeValue::S(run)) => Some(run),
-            _ => None,
-        })
+/// The first alerts that wait for a channel, in the order they were queued; `with_past`: also the first that go to the channel as it was. Those
+/// have a queue of their own, so however many there are, the others are found.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn waiting_alerts(trail: &Trail<'_>, channel: &str, with_past: bool) -> Result<LaneAlerts, ReadError> {
+    let now = first_alerts(trail, keys::alerts_to(&trail.tenant, channel)).await?;
+    if !with_past {
+        return Ok(now);
     }
+    let past = first_alerts(trail, keys::alerts_to_past(&trail.tenant, channel)).await?;
+    let mut waiting: Vec<StoredAlert> = now.waiting.into_iter().chain(past.waiting).collect();
+    waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
+    Ok(LaneAlerts { waiting, is_index_empty: now.is_index_empty && past.is_index_empty })
+}
 
-    /// Moves alerts that an older version queued into the queues of their channels; how many. There are none soon after a deploy, and then this
-    /// reads nothing.
-    ///
-    /// # Errors
-    /// The storage did not answer. The next call goes on.
-    pub async fn move_old_alerts(&self, deadline: Deadline) -> Result<usize, ReadError> {
-        let now = self.clock.now();
-        let page = self.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
-        let mut moved = 0;
-        for item in page.items {
-            let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-            let (Some(pk), Some(sk)) = (name("pk"), name("sk")) else { continue };
-            let Some(tenant) = keys::tenant_of_alerts(&pk) else { continue };
-            let Some(item) = self.state_item(pk.clone(), &sk, deadline).await? else { continue };
-            let stored = match StoredAlert::of(item) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    tracing::error!(%error, "an alert of {tenant} that an older version queued cannot be read: {error}");
-                    continue;
-                }
-            };
-            let queue = stored.queue(&tenant);
-            let change = Change::Update {
-                key: [pk, sk],
-                set: vec![("due", text(&queue)), ("due_at", text(&stored.alert.queued_at.to_string()))],
-                remove: &[],
-                expected: ("due", text(keys::ALERTS_OF_OLD)),
-            };
-            if self.alone(change, deadline, &mut false).await? {
-                moved += 1;
-                self.trail(&tenant, now, deadline).await?.wake_lane(&stored.alert.channel, Duration::ZERO).await?;
-            }
-        }
-        Ok(moved)
+/// The first alerts of a queue.
+async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, ReadError> {
+    let ever = Instant::from_millis(253_402_300_799_999);
+    let page = trail.store.due_page(&queue, ever, Some(ALERTS), None, trail.deadline).await?;
+    let pk = keys::alerts(&trail.tenant);
+    let key = |item: Item| {
+        let sk = item.get("sk")?.clone();
+        Some(HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), sk)]))
+    };
+    let keys: Vec<_> = page.items.into_iter().filter_map(key).collect();
+    let named = keys.len();
+    if keys.is_empty() {
+        return Ok(LaneAlerts { waiting: Vec::new(), is_index_empty: true });
     }
-
-    /// The first lanes that are to be looked into until a time.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn due_lanes(&self, until: Instant, deadline: Deadline) -> Result<Vec<Lane>, Unavailable> {
-        let page = self.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
-        let read = |item| match Lane::of(item) {
-            Ok(lane) => Some(lane),
+    // The index may show what has left already; the table does not.
+    let items = trail.store.items(&trail.store.state, keys, trail.deadline).await?;
+    let (mut waiting, mut left) = (Vec::with_capacity(items.len()), named - items.len().min(named));
+    for item in items {
+        match StoredAlert::of(item) {
+            Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
+            Ok(_) => left += 1,
             // One that cannot be read must not hold up the others.
-            Err(error) => {
-                tracing::error!(%error, "the queue of a channel cannot be read: {error}");
-                None
-            }
-        };
-        Ok(page.items.into_iter().filter_map(read).collect())
-    }
-
-    /// Makes a lane `next`, whatever was queued meanwhile, as long as nobody but `run` has it; none where somebody has.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn take_lane(
-        &self,
-        lane: &Lane,
-        run: &str,
-        deadline: Deadline,
-        mut next: impl FnMut(&mut Lane),
-    ) -> Result<Option<Lane>, ReadError> {
-        loop {
-            let item = self.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
-            let Some(before) = item.map(Lane::of).transpose()? else { return Ok(None) };
-            // Somebody has it, or has left it for a while.
-            if before.run.as_deref() != Some(run) && self.clock.now() < before.due_at {
-                return Ok(None);
-            }
-            let mut made = before.clone();
-            next(&mut made);
-            made.generation += 1;
-            if self.make_lane(Some(&before), &made, deadline).await? {
-                return Ok(Some(made));
-            }
-            if Deadline::now() >= deadline {
-                return Err(Unavailable(format!("the queue of channel {:?} changed all the time", lane.channel)).into());
-            }
+            Err(error) => tracing::error!(%error, "an alert of {} cannot be read: {error}", trail.tenant),
         }
     }
+    waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
+    Ok(LaneAlerts { waiting, is_index_empty: left == 0 })
+}
 
-    async fn make_lane(&self, before: Option<&Lane>, next: &Lane, deadline: Deadline) -> Result<bool, Unavailable> {
-        let key = [keys::alert_lanes(&next.tenant), next.channel.clone()];
-        let set = next.attributes();
-        let change = match before {
-            None => {
-                let [pk, sk] = &key;
-                Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
-            }
-            Some(before) => {
-                Change::Update { key, set, remove: &[], expected: ("generation", number(before.generation)) }
+/// The alert of that id.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn alert(trail: &Trail<'_>, id: &str) -> Result<Option<StoredAlert>, ReadError> {
+    let item = trail.store.state_item(keys::alerts(&trail.tenant), id, trail.deadline).await?;
+    Ok(item.map(StoredAlert::of).transpose()?)
+}
+
+/// Alerts, the newest first, from `before` on; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn alerts(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<StoredAlert>, bool), ReadError> {
+    let (items, goes_on) = trail.state_page(keys::alerts(&trail.tenant), None, before, false).await?;
+    let alerts = items.into_iter().map(StoredAlert::of).collect::<Result<_, _>>()?;
+    Ok((alerts, goes_on))
+}
+
+/// Makes an alert what a try made of it; none where it is not as `before` any more, and then nothing was done.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn advance_alert(
+    trail: &Trail<'_>,
+    before: &StoredAlert,
+    progress: Progress,
+) -> Result<Option<StoredAlert>, ReadError> {
+    if before.progress.state != State::Waiting {
+        return Ok(None);
+    }
+    let generation = before.generation + 1;
+    let next = StoredAlert { progress, generation, alert: before.alert.clone() };
+    let mut set = next.attributes()?;
+    // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
+    if next.progress.state == State::Waiting && next.alert.as_it_was.is_some() {
+        set.push(("due", text(&next.queue(&trail.tenant))));
+        set.push(("due_at", text(&trail.now.to_string())));
+    }
+    let change = Change::Update {
+        key: [keys::alerts(&trail.tenant), next.alert.id.clone()],
+        set,
+        remove: if next.progress.state == State::Waiting { &[] } else { &["due", "due_at"] },
+        expected: ("generation", number(before.generation)),
+    };
+    let mut is_repeated = false;
+    if trail.store.alone(change, trail.deadline, &mut is_repeated).await? {
+        return Ok(Some(next));
+    }
+    // An attempt that looked like a failure may have done it.
+    if is_repeated && alert(trail, &next.alert.id).await?.as_ref() == Some(&next) {
+        return Ok(Some(next));
+    }
+    Ok(None)
+}
+
+/// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Store::alerts_leader`].
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn lead_alerts(store: &Store, run: &str, deadline: Deadline) -> Result<(), ReadError> {
+    transaction::replace(store, keys::LEASES, keys::ALERTS_LEASE, deadline, |_| vec![("run", text(run))]).await
+}
+
+/// The run that stays.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn alerts_leader(store: &Store, deadline: Deadline) -> Result<Option<String>, Unavailable> {
+    let item = store.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
+    Ok(match item.and_then(|mut item| item.remove("run")) {
+        Some(AttributeValue::S(run)) => Some(run),
+        _ => None,
+    })
+}
+
+/// Moves alerts that an older version queued into the queues of their channels; how many. There are none soon after a deploy, and then this
+/// reads nothing.
+///
+/// # Errors
+/// The storage did not answer. The next call goes on.
+pub async fn move_old_alerts(store: &Store, deadline: Deadline) -> Result<usize, ReadError> {
+    let now = store.clock.now();
+    let page = store.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
+    let mut moved = 0;
+    for item in page.items {
+        let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let (Some(pk), Some(sk)) = (name("pk"), name("sk")) else { continue };
+        let Some(tenant) = keys::tenant_of_alerts(&pk) else { continue };
+        let Some(item) = store.state_item(pk.clone(), &sk, deadline).await? else { continue };
+        let stored = match StoredAlert::of(item) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(%error, "an alert of {tenant} that an older version queued cannot be read: {error}");
+                continue;
             }
         };
-        self.alone(change, deadline, &mut false).await
+        let queue = stored.queue(&tenant);
+        let change = Change::Update {
+            key: [pk, sk],
+            set: vec![("due", text(&queue)), ("due_at", text(&stored.alert.queued_at.to_string()))],
+            remove: &[],
+            expected: ("due", text(keys::ALERTS_OF_OLD)),
+        };
+        if store.alone(change, deadline, &mut false).await? {
+            moved += 1;
+            wake_lane(&store.trail(&tenant, now, deadline).await?, &stored.alert.channel, Duration::ZERO).await?;
+        }
     }
+    Ok(moved)
+}
+
+/// The first lanes that are to be looked into until a time.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn due_lanes(store: &Store, until: Instant, deadline: Deadline) -> Result<Vec<Lane>, Unavailable> {
+    let page = store.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
+    let read = |item| match Lane::of(item) {
+        Ok(lane) => Some(lane),
+        // One that cannot be read must not hold up the others.
+        Err(error) => {
+            tracing::error!(%error, "the queue of a channel cannot be read: {error}");
+            None
+        }
+    };
+    Ok(page.items.into_iter().filter_map(read).collect())
+}
+
+/// Makes a lane `next`, whatever was queued meanwhile, as long as nobody but `run` has it; none where somebody has.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn take_lane(
+    store: &Store,
+    lane: &Lane,
+    run: &str,
+    deadline: Deadline,
+    mut next: impl FnMut(&mut Lane),
+) -> Result<Option<Lane>, ReadError> {
+    loop {
+        let item = store.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
+        let Some(before) = item.map(Lane::of).transpose()? else { return Ok(None) };
+        // Somebody has it, or has left it for a while.
+        if before.run.as_deref() != Some(run) && store.clock.now() < before.due_at {
+            return Ok(None);
+        }
+        let mut made = before.clone();
+        next(&mut made);
+        made.generation += 1;
+        if make_lane(store, Some(&before), &made, deadline).await? {
+            return Ok(Some(made));
+        }
+        if Deadline::now() >= deadline {
+            return Err(Unavailable(format!("the queue of channel {:?} changed all the time", lane.channel)).into());
+        }
+    }
+}
+
+async fn make_lane(store: &Store, before: Option<&Lane>, next: &Lane, deadline: Deadline) -> Result<bool, Unavailable> {
+    let key = [keys::alert_lanes(&next.tenant), next.channel.clone()];
+    let set = next.attributes();
+    let change = match before {
+        None => {
+            let [pk, sk] = &key;
+            Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
+        }
+        Some(before) => Change::Update { key, set, remove: &[], expected: ("generation", number(before.generation)) },
+    };
+    store.alone(change, deadline, &mut false).await
 }

@@ -7,23 +7,21 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 
-use crate::{
-    domain::{
-        exports::{
-            export_job::{Job, Progress},
-            saved_search::{Cause, Origin},
-        },
-        time::timestamp::Instant,
-        trail::event::{Event, EventId, Party, RecordedBy, Tenant},
+use shared_domain::{
+    exports::{
+        export_job::{Job, Progress},
+        saved_search::{Cause, Origin},
     },
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Store, Trail, Unavailable,
-        capacity::{Full, Holder, Places, Taken},
-        event_item::{Damaged, Item},
-        keys,
-        transaction::{Attribute, Change, Commit},
-    },
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, Party, RecordedBy, Tenant},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Store, Trail,
+    capacity::{Full, Holder, Places, Taken},
+    event_item::{Damaged, Item},
+    keys,
+    transaction::{Attribute, Change, Commit},
 };
 
 /// A job as it was read.
@@ -157,171 +155,174 @@ impl StoredJob {
     }
 }
 
-impl Trail<'_> {
-    /// Stores a job, with `export.requested`, unless one was asked for by the same key. It is due at a time.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be stored or not; asking again by the same key is safe.
-    pub async fn begin_export(&self, job: Job, key: Option<&JobKey>, due_at: Instant) -> Result<Begun, ReadError> {
-        let mut pauses = Pauses::until(self.deadline);
-        loop {
-            match self.begin_export_with(&job, key, due_at, Vec::new()).await? {
-                Some(begun) => return Ok(begun),
-                // The same key, given twice at the same time: the other call was quicker.
-                None if pauses.pause().await => {}
-                None => return Err(Unavailable("a job was asked for again and again".to_owned()).into()),
+/// Stores a job, with `export.requested`, unless one was asked for by the same key. It is due at a time.
+///
+/// # Errors
+/// The storage did not answer. It may be stored or not; asking again by the same key is safe.
+pub async fn begin_export(
+    trail: &Trail<'_>,
+    job: Job,
+    key: Option<&JobKey>,
+    due_at: Instant,
+) -> Result<Begun, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        match begin_export_with(trail, &job, key, due_at, Vec::new()).await? {
+            Some(begun) => return Ok(begun),
+            // The same key, given twice at the same time: the other call was quicker.
+            None if pauses.pause().await => {}
+            None => return Err(Unavailable("a job was asked for again and again".to_owned()).into()),
+        }
+    }
+}
+
+/// The same once, together with other changes; none where something is not as these or the key expect it, and then nothing was done.
+pub async fn begin_export_with(
+    trail: &Trail<'_>,
+    job: &Job,
+    key: Option<&JobKey>,
+    due_at: Instant,
+    with: Vec<Change>,
+) -> Result<Option<Begun>, ReadError> {
+    let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
+    let taken = trail.taken(&places).await?;
+    let mut holders = under_way(trail, &taken, is_scheduled(job)).await?;
+    // The key is read after the places: a call with the same key that took the last place meanwhile is seen by its key.
+    if let Some(key) = key {
+        let item = trail.store.state_item(keys::export_keys(&trail.tenant), &key.name, trail.deadline).await?;
+        if let Some(item) = item {
+            let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+            if holds("digest") != Some(&key.digest) {
+                return Ok(Some(Begun::Other));
             }
+            let id = holds("job").cloned().unwrap_or_default();
+            return match export(trail, &id).await? {
+                Some(there) => Ok(Some(Begun::Same(Box::new(there)))),
+                None => Err(Damaged::new(&key.name, "job").into()),
+            };
         }
     }
-
-    /// The same once, together with other changes; none where something is not as these or the key expect it, and then nothing was done.
-    pub async fn begin_export_with(
-        &self,
-        job: &Job,
-        key: Option<&JobKey>,
-        due_at: Instant,
-        with: Vec<Change>,
-    ) -> Result<Option<Begun>, ReadError> {
-        let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
-        let taken = self.taken(&places).await?;
-        let mut holders = self.under_way(&taken, is_scheduled(job)).await?;
-        // The key is read after the places: a call with the same key that took the last place meanwhile is seen by its key.
-        if let Some(key) = key {
-            let item = self.store.state_item(keys::export_keys(&self.tenant), &key.name, self.deadline).await?;
-            if let Some(item) = item {
-                let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-                if holds("digest") != Some(&key.digest) {
-                    return Ok(Some(Begun::Other));
-                }
-                let id = holds("job").cloned().unwrap_or_default();
-                return match self.export(&id).await? {
-                    Some(there) => Ok(Some(Begun::Same(Box::new(there)))),
-                    None => Err(Damaged::new(&key.name, "job").into()),
-                };
-            }
-        }
-        if let Some(full) = places.full(&holders, &job.recorded_by.sub) {
-            return Ok(Some(Begun::Full(full)));
-        }
-        holders.push(Holder { id: job.id.clone(), by: Some(job.recorded_by.sub.clone()) });
-        let stored = StoredJob::new(job.clone(), due_at);
-        let [pk, kept_until] = [keys::exports(&self.tenant), self.kept_until()];
-        let ttl = ("ttl", AttributeValue::N(kept_until));
-        let content = serde_json::to_string(job).map_err(|_| Damaged::new(&job.id, "job"))?;
-        let mut item = vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
-        item.extend(stored.attributes()?);
-        let mut changes = vec![Change::Insert(item)];
-        changes.extend(key.map(|JobKey { name, digest }| {
-            let pk = keys::export_keys(&self.tenant);
-            let named = [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
-            Change::Insert(named.into())
-        }));
-        changes.push(places.take(&self.tenant, &taken, &holders)?);
-        changes.extend(with);
-        let mut event = self.export_event(job, "export.requested", &[], job.snapshot);
-        event.actor = job.created_by.clone();
-        event.details.get_or_insert_default().extend(asked(job));
-        // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
-        event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
-            let Origin { name, id, owner, .. } = saved;
-            format!("the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it", owner.shown())
-        });
-        match self.commit(vec![event], None, &job.recorded_by, changes).await? {
-            Commit::Done(_) => Ok(Some(Begun::New(Box::new(stored)))),
-            Commit::Stale | Commit::Taken(_) => Ok(None),
-        }
+    if let Some(full) = places.full(&holders, &job.recorded_by.sub) {
+        return Ok(Some(Begun::Full(full)));
     }
-
-    /// Of those that took a place, the jobs that are still under way.
-    async fn under_way(&self, taken: &Taken, are_scheduled: bool) -> Result<Vec<Holder>, ReadError> {
-        let is_under_way = |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
-        if taken.is_new() {
-            // Those that were begun before places were counted.
-            let (jobs, _) = self.exports(None).await?;
-            let holder = |it: StoredJob| Holder { id: it.job.id, by: Some(it.job.recorded_by.sub) };
-            return Ok(jobs.into_iter().filter(is_under_way).map(holder).collect());
-        }
-        let reads = taken.holders.iter().map(async |holder| {
-            let job = self.export(&holder.id).await?;
-            Ok::<_, ReadError>(job.filter(is_under_way).map(|_| holder.clone()))
-        });
-        let held: Vec<Option<Holder>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
-        Ok(held.into_iter().flatten().collect())
+    holders.push(Holder { id: job.id.clone(), by: Some(job.recorded_by.sub.clone()) });
+    let stored = StoredJob::new(job.clone(), due_at);
+    let [pk, kept_until] = [keys::exports(&trail.tenant), kept_until(trail)];
+    let ttl = ("ttl", AttributeValue::N(kept_until));
+    let content = serde_json::to_string(job).map_err(|_| Damaged::new(&job.id, "job"))?;
+    let mut item = vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
+    item.extend(stored.attributes()?);
+    let mut changes = vec![Change::Insert(item)];
+    changes.extend(key.map(|JobKey { name, digest }| {
+        let pk = keys::export_keys(&trail.tenant);
+        let named = [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
+        Change::Insert(named.into())
+    }));
+    changes.push(places.take(&trail.tenant, &taken, &holders)?);
+    changes.extend(with);
+    let mut event = export_event(trail, job, "export.requested", &[], job.snapshot);
+    event.actor = job.created_by.clone();
+    event.details.get_or_insert_default().extend(asked(job));
+    // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
+    event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
+        let Origin { name, id, owner, .. } = saved;
+        format!("the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it", owner.shown())
+    });
+    match trail.commit(vec![event], None, &job.recorded_by, changes).await? {
+        Commit::Done(_) => Ok(Some(Begun::New(Box::new(stored)))),
+        Commit::Stale | Commit::Taken(_) => Ok(None),
     }
+}
 
-    /// An event about a job. `about` tells it from others of that action about the same job.
-    pub fn export_event(&self, job: &Job, action: &'static str, about: &[&str], at: Instant) -> Event {
-        let about: Vec<_> = [job.id.as_str()].into_iter().chain(about.iter().copied()).collect();
-        let id = EventId::of_service(&self.tenant, action, &about);
-        let mut event = Event::of_service(id, &self.tenant, action, at, crate::domain::trail::event::Actor::system());
-        event.target = Some(Party {
-            kind: Some("export".to_owned()),
-            id: Some(job.id.clone()),
-            name: Some(job.asked.file_name.clone()),
-            email: None,
-        });
-        event.details = job.told();
-        event
+/// Of those that took a place, the jobs that are still under way.
+async fn under_way(trail: &Trail<'_>, taken: &Taken, are_scheduled: bool) -> Result<Vec<Holder>, ReadError> {
+    let is_under_way = |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
+    if taken.is_new() {
+        // Those that were begun before places were counted.
+        let (jobs, _) = exports(trail, None).await?;
+        let holder = |it: StoredJob| Holder { id: it.job.id, by: Some(it.job.recorded_by.sub) };
+        return Ok(jobs.into_iter().filter(is_under_way).map(holder).collect());
     }
+    let reads = taken.holders.iter().map(async |holder| {
+        let job = export(trail, &holder.id).await?;
+        Ok::<_, ReadError>(job.filter(is_under_way).map(|_| holder.clone()))
+    });
+    let held: Vec<Option<Holder>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+    Ok(held.into_iter().flatten().collect())
+}
 
-    /// The job of that id.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn export(&self, id: &str) -> Result<Option<StoredJob>, ReadError> {
-        let item = self.store.state_item(keys::exports(&self.tenant), id, self.deadline).await?;
-        Ok(item.map(StoredJob::of).transpose()?)
-    }
+/// An event about a job. `about` tells it from others of that action about the same job.
+pub fn export_event(trail: &Trail<'_>, job: &Job, action: &'static str, about: &[&str], at: Instant) -> Event {
+    let about: Vec<_> = [job.id.as_str()].into_iter().chain(about.iter().copied()).collect();
+    let id = EventId::of_service(&trail.tenant, action, &about);
+    let mut event = Event::of_service(id, &trail.tenant, action, at, shared_domain::trail::event::Actor::system());
+    event.target = Some(Party {
+        kind: Some("export".to_owned()),
+        id: Some(job.id.clone()),
+        name: Some(job.asked.file_name.clone()),
+        email: None,
+    });
+    event.details = job.told();
+    event
+}
 
-    /// Jobs, the newest first, from `before` on; and whether there may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn exports(&self, before: Option<&str>) -> Result<(Vec<StoredJob>, bool), ReadError> {
-        let (items, goes_on) = self.state_page(keys::exports(&self.tenant), None, before, false).await?;
-        let jobs = items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
-        Ok((jobs, goes_on))
-    }
+/// The job of that id.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn export(trail: &Trail<'_>, id: &str) -> Result<Option<StoredJob>, ReadError> {
+    let item = trail.store.state_item(keys::exports(&trail.tenant), id, trail.deadline).await?;
+    Ok(item.map(StoredJob::of).transpose()?)
+}
 
-    /// Makes a job what `next` is; none where it is not as `before` any more, and then nothing was done.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn advance_export(&self, before: &StoredJob, next: Next) -> Result<Option<StoredJob>, ReadError> {
-        let next = before.becoming(next);
-        let mut is_repeated = false;
-        if self.store.alone(next.update(&self.tenant)?, self.deadline, &mut is_repeated).await? {
-            return Ok(Some(next));
-        }
-        // An attempt that looked like a failure may have done it.
-        if is_repeated && self.export(&next.job.id).await?.as_ref() == Some(&next) {
-            return Ok(Some(next));
-        }
-        Ok(None)
-    }
+/// Jobs, the newest first, from `before` on; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn exports(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<StoredJob>, bool), ReadError> {
+    let (items, goes_on) = trail.state_page(keys::exports(&trail.tenant), None, before, false).await?;
+    let jobs = items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
+    Ok((jobs, goes_on))
+}
 
-    /// The same with an event that tells of it, both or neither.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn conclude_export(
-        &self,
-        before: &StoredJob,
-        next: Next,
-        event: Event,
-        by: &RecordedBy,
-    ) -> Result<Option<StoredJob>, ReadError> {
-        let next = before.becoming(next);
-        match self.commit(vec![event], None, by, vec![next.update(&self.tenant)?]).await? {
-            Commit::Done(_) => Ok(Some(next)),
-            Commit::Stale | Commit::Taken(_) => Ok(None),
-        }
+/// Makes a job what `next` is; none where it is not as `before` any more, and then nothing was done.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn advance_export(trail: &Trail<'_>, before: &StoredJob, next: Next) -> Result<Option<StoredJob>, ReadError> {
+    let next = before.becoming(next);
+    let mut is_repeated = false;
+    if trail.store.alone(next.update(&trail.tenant)?, trail.deadline, &mut is_repeated).await? {
+        return Ok(Some(next));
     }
+    // An attempt that looked like a failure may have done it.
+    if is_repeated && export(trail, &next.job.id).await?.as_ref() == Some(&next) {
+        return Ok(Some(next));
+    }
+    Ok(None)
+}
 
-    /// Until when what belongs to a job is kept, as TTL counts.
-    pub fn kept_until(&self) -> String {
-        self.now.plus(self.settings.kept_at(self.now)).seconds().to_string()
+/// The same with an event that tells of it, both or neither.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn conclude_export(
+    trail: &Trail<'_>,
+    before: &StoredJob,
+    next: Next,
+    event: Event,
+    by: &RecordedBy,
+) -> Result<Option<StoredJob>, ReadError> {
+    let next = before.becoming(next);
+    match trail.commit(vec![event], None, by, vec![next.update(&trail.tenant)?]).await? {
+        Commit::Done(_) => Ok(Some(next)),
+        Commit::Stale | Commit::Taken(_) => Ok(None),
     }
+}
+
+/// Until when what belongs to a job is kept, as TTL counts.
+pub fn kept_until(trail: &Trail<'_>) -> String {
+    trail.now.plus(trail.settings.kept_at(trail.now)).seconds().to_string()
 }
 
 /// What the trail tells of a job: all that was asked for, in clear.
@@ -343,18 +344,16 @@ pub struct Due {
     pub at: Instant,
 }
 
-impl Store {
-    /// The jobs that are due until a time, the first due first.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn due_exports(&self, until: Instant, deadline: tokio::time::Instant) -> Result<Vec<Due>, ReadError> {
-        let page = self.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
-        let read = |item: Item| {
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            let tenant = keys::tenant_of_exports(text("pk")?)?;
-            Some(Due { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
-        };
-        Ok(page.items.into_iter().filter_map(read).collect())
-    }
+/// The jobs that are due until a time, the first due first.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn due_exports(store: &Store, until: Instant, deadline: tokio::time::Instant) -> Result<Vec<Due>, ReadError> {
+    let page = store.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
+    let read = |item: Item| {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+        let tenant = keys::tenant_of_exports(text("pk")?)?;
+        Some(Due { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
+    };
+    Ok(page.items.into_iter().filter_map(read).collect())
 }

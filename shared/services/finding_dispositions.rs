@@ -1,18 +1,15 @@
 //! Who may disposition a finding? Anybody who may operate, except the person it is about.
 
-use crate::{
-    domain::{
-        access::access_record::{self, Access},
-        findings::finding::Finding,
-        identity::person::Person,
-        reviews::review::is_one,
-        text::case_folding::fold_identity,
-        trail::event::{ActorType, Party},
-    },
-    http::authorization::Caller,
-    services::access_projection::Follower,
-    storage::{ReadError, Trail, projections::Kind},
+use crate::access_projection::Follower;
+use shared_domain::{
+    access::access_record::{self, Access},
+    findings::finding::Finding,
+    identity::{caller::Caller, person::Person},
+    reviews::review::is_one,
+    text::case_folding::fold_identity,
+    trail::event::{ActorType, Party},
 };
+use shared_storage::{ReadError, Trail, projections::Kind};
 
 /// Most events of the evidence whose people are looked at.
 const MOST_EVENTS: usize = 200;
@@ -42,52 +39,54 @@ fn is_called(party: &Party, called: &[String]) -> bool {
     [id, name, email].into_iter().flatten().any(|name| called.contains(&fold_identity(name)))
 }
 
-impl Trail<'_> {
-    /// Why the caller may not disposition the finding; none where they may. A finding is about its subject and the owner of its account, about
-    /// who asked for the access and whom it is for, and about whoever did what its evidence shows.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn disposition_refusal(&self, finding: &Finding, by: &Caller) -> Result<Option<Refusal>, ReadError> {
-        let mut concerned: Vec<Party> = finding.subject.iter().chain(&finding.account).cloned().collect();
-        if let Some(id) = &finding.access
-            && let Some(access) = self.projection(Kind::Access, id).await?
-        {
-            let access: Access = access.read()?;
-            concerned
-                .extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(access_record::party));
-            concerned.extend(access.subject.into_iter().chain(access.account));
-        }
-        let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
-        for recorded in self.events_of(evidence).await? {
-            let event = recorded.event;
-            let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
-            concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(access_record::party));
-            concerned.extend(event.subject.into_iter().chain(event.account));
-        }
-        concerned.retain(|party| party.id.is_some() || party.email.is_some() || party.name.is_some());
-        concerned.sort_by(|a, b| (&a.email, &a.id, &a.name).cmp(&(&b.email, &b.id, &b.name)));
-        concerned.dedup();
-        if concerned.is_empty() {
-            return Ok(None);
-        }
-        let caller = by.actor();
-        let party = access_record::party(&caller);
-        concerned.push(party.clone());
-        let people = Follower::of(self).people_behind(&concerned).await?;
-        concerned.pop();
-        let called = called(by, people.find(&party).map(|known| &known.person));
-        if concerned.iter().any(|other| is_one(other, &party, &people) || is_called(other, &called)) {
-            let why = format!(
-                "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
-                caller.shown()
-            );
-            return Ok(Some(Refusal::Concerned(why)));
-        }
-        if by.email.is_none() && people.find(&party).is_none() {
-            let why = "the finding is about people, from whom nothing tells you apart: your token names no verified e-mail address, and no person's record has its sub among the object_ids";
-            return Ok(Some(Refusal::Unknown(why.to_owned())));
-        }
-        Ok(None)
+/// Why the caller may not disposition the finding; none where they may. A finding is about its subject and the owner of its account, about
+/// who asked for the access and whom it is for, and about whoever did what its evidence shows.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn disposition_refusal(
+    trail: &Trail<'_>,
+    finding: &Finding,
+    by: &Caller,
+) -> Result<Option<Refusal>, ReadError> {
+    let mut concerned: Vec<Party> = finding.subject.iter().chain(&finding.account).cloned().collect();
+    if let Some(id) = &finding.access
+        && let Some(access) = trail.projection(Kind::Access, id).await?
+    {
+        let access: Access = access.read()?;
+        concerned
+            .extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(access_record::party));
+        concerned.extend(access.subject.into_iter().chain(access.account));
     }
+    let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
+    for recorded in trail.events_of(evidence).await? {
+        let event = recorded.event;
+        let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
+        concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(access_record::party));
+        concerned.extend(event.subject.into_iter().chain(event.account));
+    }
+    concerned.retain(|party| party.id.is_some() || party.email.is_some() || party.name.is_some());
+    concerned.sort_by(|a, b| (&a.email, &a.id, &a.name).cmp(&(&b.email, &b.id, &b.name)));
+    concerned.dedup();
+    if concerned.is_empty() {
+        return Ok(None);
+    }
+    let caller = by.actor();
+    let party = access_record::party(&caller);
+    concerned.push(party.clone());
+    let people = Follower::of(trail).people_behind(&concerned).await?;
+    concerned.pop();
+    let called = called(by, people.find(&party).map(|known| &known.person));
+    if concerned.iter().any(|other| is_one(other, &party, &people) || is_called(other, &called)) {
+        let why = format!(
+            "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
+            caller.shown()
+        );
+        return Ok(Some(Refusal::Concerned(why)));
+    }
+    if by.email.is_none() && people.find(&party).is_none() {
+        let why = "the finding is about people, from whom nothing tells you apart: your token names no verified e-mail address, and no person's record has its sub among the object_ids";
+        return Ok(Some(Refusal::Unknown(why.to_owned())));
+    }
+    Ok(None)
 }

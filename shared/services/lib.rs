@@ -2,9 +2,10 @@
 pub mod access_packages;
 pub mod access_projection;
 pub mod alert_outbox;
-mod daily_statistics;
+mod daily_totals;
 pub mod export_jobs;
 pub mod finding_dispositions;
+pub mod id_conflicts;
 pub mod reports;
 pub mod reviews;
 pub mod saved_searches;

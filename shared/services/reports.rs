@@ -3,6 +3,8 @@
 //! Rows of accesses are read from lists of them, those of figures from days, those about packages from documents and accesses, the rest from the
 //! trail. Every report is read the same way: some rows at a time, each with the place after which it goes on.
 
+use crate::access_packages;
+use crate::daily_totals;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -13,28 +15,30 @@ use tokio::time::Instant as Deadline;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    domain::{
-        access::access_record::{self, Access, Explained, Kind as AccessKind, LOG_ON_LASTS, Standing},
-        configuration::access_package::{self, CanRequest},
-        identity::person::{Known, Person},
-        reports::{
-            daily_statistics::{self, Approvals, Demand},
-            report::{By, Query, Report},
-        },
-        text::case_folding::{fold, fold_identity},
-        time::timestamp::Instant,
-        trail::event::{EventId, Party, Recorded},
+use crate::access_projection::{ALL, LOOK_BACK, ROLE_CHANGES, facet, list_of, log_ons_of};
+use shared_domain::{
+    access::access_record::{self, Access, Explained, Kind as AccessKind, LOG_ON_LASTS, Standing},
+    configuration::access_package::{self, CanRequest},
+    identity::person::{Known, Person},
+    reports::{
+        daily_statistics::{self, Approvals, Demand},
+        report::{By, Query, Report},
     },
-    http::pagination::TIME_FOR_ONE_READ,
-    services::access_projection::{ALL, LOOK_BACK, ROLE_CHANGES, facet, list_of, log_ons_of},
-    storage::{
-        ReadError, Trail,
-        documents::Kind as DocumentKind,
-        keys::{self, Lane, Part, Position},
-        list_events::{Index, Listing, Order, Pace, Range},
-        projections::Kind,
+    text::case_folding::{fold, fold_identity},
+    time::timestamp::Instant,
+    trail::{
+        event::{EventId, Party, Recorded},
+        position::Position,
+        search::{Order, Range},
     },
+};
+use shared_http::pagination::TIME_FOR_ONE_READ;
+use shared_storage::{
+    ReadError, Trail,
+    documents::Kind as DocumentKind,
+    keys::{self, Lane, Part},
+    list_events::{Index, Listing, Pace},
+    projections::Kind,
 };
 
 /// Accesses read at a time.
@@ -111,7 +115,7 @@ impl<'t> Rows<'t> {
             }
             Report::PackageActivity if query.package.is_some() => {
                 let named = query.package.clone().unwrap_or_default();
-                let package = trail.package_of(&either(&named)).await?;
+                let package = access_packages::package_of(trail, &either(&named)).await?;
                 let names = match &package {
                     Some(package) => [package.id.clone(), package.package.name.clone()],
                     // Nobody configured it here; who was given it says what else it is called.
@@ -306,7 +310,7 @@ impl Accesses {
                 names.iter().map(|name| facet("person", name)).collect()
             }
             Query { target: Some(target), .. } => vec![facet("target", target)],
-            Query { package: Some(package), .. } => match trail.package_of(&either(package)).await? {
+            Query { package: Some(package), .. } => match access_packages::package_of(trail, &either(package)).await? {
                 Some(found) => vec![facet("target", &found.id), facet("target", &found.package.name)],
                 None => vec![facet("target", package)],
             },
@@ -523,22 +527,20 @@ pub fn row_of(access: &Access) -> Value {
     row
 }
 
-impl Trail<'_> {
-    /// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
-    pub async fn each_access(&self, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
-        let names = match &query.person {
-            Some(person) => names_of(self, person).await?,
-            None => Vec::new(),
-        };
-        let mut lists = Accesses::of(self, query, None).await?;
-        while let Some(read) = lists.read(self).await? {
-            read.iter()
-                // A log-on is looked at with what explains it.
-                .filter(|(access, _)| access.kind != AccessKind::Computer && is_meant(self, query, &names, access))
-                .for_each(|(access, _)| take(access));
-        }
-        Ok(())
+/// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
+pub async fn each_access(trail: &Trail<'_>, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
+    let names = match &query.person {
+        Some(person) => names_of(trail, person).await?,
+        None => Vec::new(),
+    };
+    let mut lists = Accesses::of(trail, query, None).await?;
+    while let Some(read) = lists.read(trail).await? {
+        read.iter()
+            // A log-on is looked at with what explains it.
+            .filter(|(access, _)| access.kind != AccessKind::Computer && is_meant(trail, query, &names, access))
+            .for_each(|(access, _)| take(access));
     }
+    Ok(())
 }
 
 /// How long an access outlived its end, or has by now where it is not known to be gone.
@@ -558,7 +560,7 @@ fn is_assigned(access: &Access, at: Instant) -> bool {
 /// What an assignment gives: all resource roles of the package as it is now.
 async fn add_package(trail: &Trail<'_>, access: &Access, row: &mut Map<String, Value>) -> Result<(), ReadError> {
     let package = match &access.target {
-        Some(target) => trail.package_of(target).await?,
+        Some(target) => access_packages::package_of(trail, target).await?,
         None => None,
     };
     let target = access.target.as_ref();
@@ -583,7 +585,7 @@ async fn add_package(trail: &Trail<'_>, access: &Access, row: &mut Map<String, V
 async fn whole(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
     match query.report {
         Report::Organisations => {
-            let organisations = trail.organisations().await?;
+            let organisations = access_packages::organisations(trail).await?;
             Ok(organisations.iter().map(|it| json!(it)).collect())
         }
         Report::UserPackages => user_packages(trail, query.person.as_deref().unwrap_or_default()).await,
@@ -631,7 +633,7 @@ pub fn none() -> Query {
 
 async fn user_packages(trail: &Trail<'_>, name: &str) -> Result<Vec<Value>, ReadError> {
     let known = person(trail, name).await?;
-    let organisations = trail.organisations().await?;
+    let organisations = access_packages::organisations(trail).await?;
     let mut assigned: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for row in assignments(trail, name).await? {
         let id =
@@ -639,7 +641,7 @@ async fn user_packages(trail: &Trail<'_>, name: &str) -> Result<Vec<Value>, Read
         assigned.insert(id.to_owned(), row);
     }
     let mut rows = Vec::new();
-    for access_package::Configured { id, version, package } in trail.packages().await? {
+    for access_package::Configured { id, version, package } in access_packages::packages(trail).await? {
         let (can_request, policies): (_, Vec<&str>) = match package.may_request(known.as_ref(), &organisations) {
             CanRequest::Yes { policies } => ("yes", policies.iter().map(|policy| policy.id.as_str()).collect()),
             CanRequest::No => ("no", Vec::new()),
@@ -732,7 +734,7 @@ async fn figures_of(trail: &Trail<'_>, query: &Query) -> Result<Vec<daily_statis
     let oldest = trail.oldest().day_number();
     let first = since.day_number().max(oldest);
     let last = Instant::from_millis(until.millis() - 1).day_number().min(trail.now.day_number() + 1);
-    trail.figures_between(first, last).await
+    daily_totals::figures_between(trail, first, last).await
 }
 
 async fn demand(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {

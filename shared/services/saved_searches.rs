@@ -4,30 +4,29 @@
 //! for, the event that tells of it and the document's next time are one transaction, which expects the time that was read: so each time has one
 //! run, whoever is killed in between, and however many look at the same time.
 
+use crate::export_jobs;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{
-    domain::{
-        exports::{
-            export_job::Job,
-            saved_search::{Configured, Origin, Run, Saved},
-        },
-        json::object_reader::TEXT_BYTES,
-        time::timestamp::Instant,
-        trail::event::{Event, EventId, Outcome, Party, RecordedBy},
+use crate::export_jobs::{Begun, JobKey, StoredJob};
+use shared_domain::{
+    exports::{
+        export_job::Job,
+        saved_search::{Configured, Origin, Run, Saved},
     },
-    platform::backoff::Pauses,
-    services::export_jobs::{Begun, JobKey, StoredJob},
-    storage::{
-        ReadError, Trail, Unavailable,
-        capacity::Full,
-        documents::{Document, Kind},
-        dynamodb_json,
-        event_item::{Damaged, Item},
-        keys, retry,
-        transaction::{Attribute, Change, Commit},
-    },
+    json::object_reader::TEXT_BYTES,
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, Outcome, Party, RecordedBy},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Trail,
+    capacity::Full,
+    documents::{Document, Kind},
+    dynamodb_json,
+    event_item::{Damaged, Item},
+    keys, retry,
+    transaction::{Attribute, Change, Commit},
 };
 
 /// Runs that are read together.
@@ -90,174 +89,170 @@ pub fn shown(id: &str, name: Option<String>) -> Party {
     Party { kind: Some("saved".to_owned()), id: Some(id.to_owned()), name, email: None }
 }
 
-impl Trail<'_> {
-    /// The saved search of that id.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn saved(&self, id: &str) -> Result<Option<Configured>, ReadError> {
-        self.document(Kind::Saved, id).await?.map(read_saved).transpose().map(Option::flatten)
-    }
+/// The saved search of that id.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn saved(trail: &Trail<'_>, id: &str) -> Result<Option<Configured>, ReadError> {
+    trail.document(Kind::Saved, id).await?.map(read_saved).transpose().map(Option::flatten)
+}
 
-    /// Every saved search.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn all_saved(&self) -> Result<Vec<Configured>, ReadError> {
-        let (mut all, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let (documents, goes_on) = self.documents(Kind::Saved, after.as_deref()).await?;
-            after = documents.last().map(|document| document.id.clone());
-            for document in documents {
-                all.extend(read_saved(document)?);
-            }
-            if !goes_on {
-                return Ok(all);
+/// Every saved search.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn all_saved(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadError> {
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (documents, goes_on) = trail.documents(Kind::Saved, after.as_deref()).await?;
+        after = documents.last().map(|document| document.id.clone());
+        for document in documents {
+            all.extend(read_saved(document)?);
+        }
+        if !goes_on {
+            return Ok(all);
+        }
+    }
+}
+
+/// Stores a run that somebody asked for, with its job, which is due at once; or why there is no place for it.
+///
+/// # Errors
+/// The storage did not answer. It may be stored or not.
+pub async fn begin_run(
+    trail: &Trail<'_>,
+    origin: Origin,
+    job: &Job,
+) -> Result<Result<Box<StoredJob>, Full>, ReadError> {
+    let run = Run { origin, export: Some(job.id.clone()), error: None };
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        let with = vec![run_kept(trail, &run)?];
+        match export_jobs::begin_export_with(trail, job, None, trail.now, with).await? {
+            Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
+            Some(Begun::Full(full)) => return Ok(Err(full)),
+            // Another export was begun in the same moment.
+            None if pauses.pause().await => {}
+            Some(Begun::Other) | None => {
+                return Err(Unavailable("exports were begun all the time".to_owned()).into());
             }
         }
     }
+}
 
-    /// Stores a run that somebody asked for, with its job, which is due at once; or why there is no place for it.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be stored or not.
-    pub async fn begin_run(&self, origin: Origin, job: &Job) -> Result<Result<Box<StoredJob>, Full>, ReadError> {
-        let run = Run { origin, export: Some(job.id.clone()), error: None };
-        let mut pauses = Pauses::until(self.deadline);
-        loop {
-            let with = vec![self.run_kept(&run)?];
-            match self.begin_export_with(job, None, self.now, with).await? {
-                Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
-                Some(Begun::Full(full)) => return Ok(Err(full)),
-                // Another export was begun in the same moment.
-                None if pauses.pause().await => {}
-                Some(Begun::Other) | None => {
-                    return Err(Unavailable("exports were begun all the time".to_owned()).into());
-                }
-            }
+/// The run that a schedule is to make now, the first of them where several were missed; none where its time has not come.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn due_run(trail: &Trail<'_>, id: &str) -> Result<Option<DueRun>, ReadError> {
+    let Some(document) = trail.document(Kind::Saved, id).await? else { return Ok(None) };
+    let at = document.due_at.filter(|at| *at <= trail.now);
+    let saved = document.read()?;
+    Ok(at.zip(saved).map(|(at, saved)| DueRun { id: id.to_owned(), saved, at }))
+}
+
+/// Stores a run that a schedule makes, with its job, which is due at once, and puts the schedule forward.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not; asking again is safe.
+pub async fn begin_due_run(trail: &Trail<'_>, due: &DueRun, origin: Origin, job: &Job) -> Result<DueBegun, ReadError> {
+    let run = Run { origin, export: Some(job.id.clone()), error: None };
+    let with = vec![run_kept(trail, &run)?, forward(trail, due)];
+    // Also where the schedule was set back, each time has one run.
+    let name = EventId::of_service(&trail.tenant, "saved.run", &[&due.id, &due.at.to_string()]).to_string();
+    let key = JobKey { digest: name.clone(), name };
+    match export_jobs::begin_export_with(trail, job, Some(&key), trail.now, with).await? {
+        Some(Begun::New(stored)) => Ok(DueBegun::New(stored)),
+        Some(Begun::Full(_)) => Ok(DueBegun::Full),
+        Some(Begun::Same(_) | Begun::Other) => {
+            trail.store.alone(forward(trail, due), trail.deadline, &mut false).await?;
+            Ok(DueBegun::Before)
+        }
+        None => Ok(DueBegun::Before),
+    }
+}
+
+/// Stores that a run of a schedule made no export, and why, tells it, and puts the schedule forward: what cannot be asked for must not
+/// stand before what can.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not; asking again is safe.
+pub async fn fail_due_run(trail: &Trail<'_>, due: &DueRun, origin: Origin, reason: &str) -> Result<(), ReadError> {
+    let about = ["saved", &due.id, &due.at.to_string()];
+    let id = EventId::of_service(&trail.tenant, "export.failed", &about);
+    let mut event =
+        Event::of_service(id, &trail.tenant, "export.failed", trail.now, shared_domain::trail::event::Actor::system());
+    event.target = Some(Party { kind: Some("export".to_owned()), name: Some(origin.name.clone()), ..Party::default() });
+    event.outcome = Outcome::Failure;
+    event.reason = Some(reason[..reason.floor_char_boundary(TEXT_BYTES)].to_owned());
+    event.details = Some([("saved".to_owned(), serde_json::json!(origin))].into_iter().collect());
+    let run = Run { origin, export: None, error: Some(reason.to_owned()) };
+    let changes = vec![run_kept(trail, &run)?, forward(trail, due)];
+    match trail.commit(vec![event], None, &recorder(), changes).await? {
+        Commit::Done(_) | Commit::Stale => {}
+        Commit::Taken(_) => {
+            trail.store.alone(forward(trail, due), trail.deadline, &mut false).await?;
         }
     }
+    Ok(())
+}
 
-    /// The run that a schedule is to make now, the first of them where several were missed; none where its time has not come.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn due_run(&self, id: &str) -> Result<Option<DueRun>, ReadError> {
-        let Some(document) = self.document(Kind::Saved, id).await? else { return Ok(None) };
-        let at = document.due_at.filter(|at| *at <= self.now);
-        let saved = document.read()?;
-        Ok(at.zip(saved).map(|(at, saved)| DueRun { id: id.to_owned(), saved, at }))
-    }
-
-    /// Stores a run that a schedule makes, with its job, which is due at once, and puts the schedule forward.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not; asking again is safe.
-    pub async fn begin_due_run(&self, due: &DueRun, origin: Origin, job: &Job) -> Result<DueBegun, ReadError> {
-        let run = Run { origin, export: Some(job.id.clone()), error: None };
-        let with = vec![self.run_kept(&run)?, self.forward(due)];
-        // Also where the schedule was set back, each time has one run.
-        let name = EventId::of_service(&self.tenant, "saved.run", &[&due.id, &due.at.to_string()]).to_string();
-        let key = JobKey { digest: name.clone(), name };
-        match self.begin_export_with(job, Some(&key), self.now, with).await? {
-            Some(Begun::New(stored)) => Ok(DueBegun::New(stored)),
-            Some(Begun::Full(_)) => Ok(DueBegun::Full),
-            Some(Begun::Same(_) | Begun::Other) => {
-                self.store.alone(self.forward(due), self.deadline, &mut false).await?;
-                Ok(DueBegun::Before)
-            }
-            None => Ok(DueBegun::Before),
-        }
-    }
-
-    /// Stores that a run of a schedule made no export, and why, tells it, and puts the schedule forward: what cannot be asked for must not
-    /// stand before what can.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not; asking again is safe.
-    pub async fn fail_due_run(&self, due: &DueRun, origin: Origin, reason: &str) -> Result<(), ReadError> {
-        let about = ["saved", &due.id, &due.at.to_string()];
-        let id = EventId::of_service(&self.tenant, "export.failed", &about);
-        let mut event = Event::of_service(
-            id,
-            &self.tenant,
-            "export.failed",
-            self.now,
-            crate::domain::trail::event::Actor::system(),
-        );
-        event.target =
-            Some(Party { kind: Some("export".to_owned()), name: Some(origin.name.clone()), ..Party::default() });
-        event.outcome = Outcome::Failure;
-        event.reason = Some(reason[..reason.floor_char_boundary(TEXT_BYTES)].to_owned());
-        event.details = Some([("saved".to_owned(), serde_json::json!(origin))].into_iter().collect());
-        let run = Run { origin, export: None, error: Some(reason.to_owned()) };
-        let changes = vec![self.run_kept(&run)?, self.forward(due)];
-        match self.commit(vec![event], None, &recorder(), changes).await? {
-            Commit::Done(_) | Commit::Stale => {}
-            Commit::Taken(_) => {
-                self.store.alone(self.forward(due), self.deadline, &mut false).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs of a saved search, the newest first, from `before` on, each with its place and its export; and whether there may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn saved_runs(
-        &self,
-        id: &str,
-        before: Option<&str>,
-    ) -> Result<(Vec<(String, Run, Option<StoredJob>)>, bool), ReadError> {
-        let pk = keys::saved_runs(&self.tenant, id);
-        let start = before.map(|before| [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(before))].into());
-        let call = self
-            .store
-            .client
-            .query()
-            .table_name(&self.store.state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(&pk))
-            .scan_index_forward(false)
-            .limit(TOGETHER)
-            .set_exclusive_start_key(start);
-        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-        let read = async |item: Item| {
-            let (place, run) = read_run(&item)?;
-            let job = match &run.export {
-                Some(export) => self.export(export).await?,
-                None => None,
-            };
-            Ok::<_, ReadError>((place, run, job))
+/// Runs of a saved search, the newest first, from `before` on, each with its place and its export; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn saved_runs(
+    trail: &Trail<'_>,
+    id: &str,
+    before: Option<&str>,
+) -> Result<(Vec<(String, Run, Option<StoredJob>)>, bool), ReadError> {
+    let pk = keys::saved_runs(&trail.tenant, id);
+    let start = before.map(|before| [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(before))].into());
+    let call = trail
+        .store
+        .client
+        .query()
+        .table_name(&trail.store.state)
+        .consistent_read(true)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", text(&pk))
+        .scan_index_forward(false)
+        .limit(TOGETHER)
+        .set_exclusive_start_key(start);
+    let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+    let read = async |item: Item| {
+        let (place, run) = read_run(&item)?;
+        let job = match &run.export {
+            Some(export) => export_jobs::export(trail, export).await?,
+            None => None,
         };
-        let runs = stream::iter(page.items).map(read).buffered(AT_ONCE).try_collect().await?;
-        Ok((runs, page.next.is_some()))
-    }
+        Ok::<_, ReadError>((place, run, job))
+    };
+    let runs = stream::iter(page.items).map(read).buffered(AT_ONCE).try_collect().await?;
+    Ok((runs, page.next.is_some()))
+}
 
-    /// What keeps a run, as long as its export is known.
-    fn run_kept(&self, run: &Run) -> Result<Change, ReadError> {
-        let Origin { id, at, .. } = &run.origin;
-        let content = serde_json::to_string(run).map_err(|_| Damaged::new(id, "run"))?;
-        let item: Vec<Attribute> = vec![
-            ("pk", text(&keys::saved_runs(&self.tenant, id))),
-            ("sk", text(&keys::saved_run(*at, run.export.as_deref()))),
-            ("run", text(&content)),
-            ("ttl", AttributeValue::N(self.kept_until())),
-        ];
-        Ok(Change::Insert(item))
-    }
+/// What keeps a run, as long as its export is known.
+fn run_kept(trail: &Trail<'_>, run: &Run) -> Result<Change, ReadError> {
+    let Origin { id, at, .. } = &run.origin;
+    let content = serde_json::to_string(run).map_err(|_| Damaged::new(id, "run"))?;
+    let item: Vec<Attribute> = vec![
+        ("pk", text(&keys::saved_runs(&trail.tenant, id))),
+        ("sk", text(&keys::saved_run(*at, run.export.as_deref()))),
+        ("run", text(&content)),
+        ("ttl", AttributeValue::N(export_jobs::kept_until(trail))),
+    ];
+    Ok(Change::Insert(item))
+}
 
-    /// What puts a schedule forward, unless somebody did.
-    fn forward(&self, due: &DueRun) -> Change {
-        let next = due.next();
-        Change::Update {
-            key: [keys::documents(Kind::Saved, &self.tenant), due.id.clone()],
-            set: next.map(|next| ("due_at", text(&next.to_string()))).into_iter().collect(),
-            remove: if next.is_some() { &[] } else { &["due", "due_at"] },
-            expected: ("due_at", text(&due.at.to_string())),
-        }
+/// What puts a schedule forward, unless somebody did.
+fn forward(trail: &Trail<'_>, due: &DueRun) -> Change {
+    let next = due.next();
+    Change::Update {
+        key: [keys::documents(Kind::Saved, &trail.tenant), due.id.clone()],
+        set: next.map(|next| ("due_at", text(&next.to_string()))).into_iter().collect(),
+        remove: if next.is_some() { &[] } else { &["due", "due_at"] },
+        expected: ("due_at", text(&due.at.to_string())),
     }
 }
 

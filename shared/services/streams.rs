@@ -6,28 +6,27 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use shared_domain::findings::finding_event::finding_event;
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    domain::{
-        findings::checkpoints,
-        streams::stream::{self, Answered, Progress, Stream, Test, TestState},
-        time::timestamp::Instant,
-        trail::{
-            event::{Actor, Event, EventId, Party, Tenant},
-            filter::Filter,
-        },
+use crate::access_projection::recorder;
+use shared_domain::{
+    findings::checkpoints,
+    streams::stream::{self, Answered, Progress, Stream, Test, TestState},
+    time::timestamp::Instant,
+    trail::{
+        event::{Actor, Event, EventId, Party, Tenant},
+        filter::Filter,
     },
-    platform::backoff::Pauses,
-    services::access_projection::{Follower, recorder},
-    storage::{
-        ReadError, Store, Trail, Unavailable,
-        documents::{DueDocument, Kind},
-        event_item::{Damaged, Item},
-        feed::Wants,
-        keys,
-        transaction::{Attribute, Change, Commit},
-    },
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Store, Trail,
+    documents::{DueDocument, Kind},
+    event_item::{Damaged, Item},
+    feed::Wants,
+    keys,
+    transaction::{Attribute, Change, Commit},
 };
 
 /// A stream as it was read.
@@ -144,215 +143,212 @@ impl StoredStream {
     }
 }
 
-impl Trail<'_> {
-    /// The stream of that id, one that was deleted as well.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn stream(&self, id: &str) -> Result<Option<StoredStream>, ReadError> {
-        let item = self.store.state_item(keys::documents(Kind::Stream, &self.tenant), id, self.deadline).await?;
-        Ok(item.map(StoredStream::of).transpose()?)
-    }
+/// The stream of that id, one that was deleted as well.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn stream(trail: &Trail<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
+    let item = trail.store.state_item(keys::documents(Kind::Stream, &trail.tenant), id, trail.deadline).await?;
+    Ok(item.map(StoredStream::of).transpose()?)
+}
 
-    /// The streams in the order of their ids, those after `after`; and whether there may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn streams(&self, after: Option<&str>) -> Result<(Vec<StoredStream>, bool), ReadError> {
-        let (items, goes_on) = self.state_page(keys::documents(Kind::Stream, &self.tenant), None, after, true).await?;
-        Ok((items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?, goes_on))
-    }
+/// The streams in the order of their ids, those after `after`; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn streams(trail: &Trail<'_>, after: Option<&str>) -> Result<(Vec<StoredStream>, bool), ReadError> {
+    let (items, goes_on) = trail.state_page(keys::documents(Kind::Stream, &trail.tenant), None, after, true).await?;
+    Ok((items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?, goes_on))
+}
 
-    /// A stream as it is answered; none of one that was deleted.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn answered_stream(&self, stored: &StoredStream) -> Result<Option<Answered>, ReadError> {
-        let Some(stream) = &stored.stream else { return Ok(None) };
-        let progress = stored.progress.clone().of(stream);
-        let oldest = self.recorded_after(&progress.after(stream), &stored.wants()?).await?;
-        Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, self.now)))
-    }
+/// A stream as it is answered; none of one that was deleted.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn answered_stream(trail: &Trail<'_>, stored: &StoredStream) -> Result<Option<Answered>, ReadError> {
+    let Some(stream) = &stored.stream else { return Ok(None) };
+    let progress = stored.progress.clone().of(stream);
+    let oldest = trail.recorded_after(&progress.after(stream), &stored.wants()?).await?;
+    Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, trail.now)))
+}
 
-    /// The streams that wait for what is recorded: somebody is to work on them as soon as something was.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn streams_to_wake(&self) -> Result<Vec<String>, ReadError> {
-        let (mut waking, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let pk = keys::documents(Kind::Stream, &self.tenant);
-            let (items, goes_on) = self.state_page(pk, None, after.as_deref(), true).await?;
-            for item in items {
-                after = item.get("sk").and_then(|id| id.as_s().ok()).cloned();
-                match StoredStream::of(item) {
-                    Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(self.now) => waking.push(it.id),
-                    Ok(_) => {}
-                    // One that cannot be read must not hold up the others.
-                    Err(error) => tracing::error!(%error, "a stream of {} cannot be read: {error}", self.tenant),
-                }
-            }
-            if !goes_on {
-                return Ok(waking);
+/// The streams that wait for what is recorded: somebody is to work on them as soon as something was.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn streams_to_wake(trail: &Trail<'_>) -> Result<Vec<String>, ReadError> {
+    let (mut waking, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let pk = keys::documents(Kind::Stream, &trail.tenant);
+        let (items, goes_on) = trail.state_page(pk, None, after.as_deref(), true).await?;
+        for item in items {
+            after = item.get("sk").and_then(|id| id.as_s().ok()).cloned();
+            match StoredStream::of(item) {
+                Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(trail.now) => waking.push(it.id),
+                Ok(_) => {}
+                // One that cannot be read must not hold up the others.
+                Err(error) => tracing::error!(%error, "a stream of {} cannot be read: {error}", trail.tenant),
             }
         }
-    }
-
-    /// Makes a stream what `next` is; none where somebody else made a step meanwhile, and then nothing was done.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn advance_stream(&self, before: &StoredStream, next: Next) -> Result<Option<StoredStream>, ReadError> {
-        let next = before.becoming(&self.tenant, next);
-        let mut is_repeated = false;
-        if self.store.alone(self.step_of(before, &next)?, self.deadline, &mut is_repeated).await? {
-            return Ok(Some(next));
+        if !goes_on {
+            return Ok(waking);
         }
-        // An attempt that looked like a failure may have done it.
-        let there = if is_repeated { self.stream(&next.id).await? } else { None };
-        let is_done =
-            there.is_some_and(|it| (it.step, &it.run, &it.progress) == (next.step, &next.run, &next.progress));
-        Ok(is_done.then_some(next))
-    }
-
-    /// The same, and the trail tells that the stream is paused, or goes on: the event, and its finding. Both or neither.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn tell_of_stream(
-        &self,
-        before: &StoredStream,
-        mut next: Next,
-    ) -> Result<Option<StoredStream>, ReadError> {
-        let mut pauses = Pauses::until(self.deadline);
-        loop {
-            let events = match next.progress.paused_at {
-                None => {
-                    next.progress.paused_at = Some(self.now);
-                    next.progress.pauses += 1;
-                    self.paused(before, &next.progress)
-                }
-                Some(_) => {
-                    next.progress.paused_at = None;
-                    // Not by how much was sent, which a replay counts anew.
-                    let why = match (&before.stream, before.progress.last_sent_at < next.progress.last_sent_at) {
-                        (None, _) => "the stream was deleted",
-                        (Some(_), true) => "the target takes what is sent",
-                        (Some(_), false) => "what the target did not take is not to be sent any more",
-                    };
-                    vec![self.stream_finding("finding.withdrawn", before, &next.progress, why)]
-                }
-            };
-            let done = before.becoming(&self.tenant, next.clone());
-            let change = self.step_of(before, &done)?;
-            match self.commit(events, None, &recorder(), vec![change]).await? {
-                Commit::Done(_) => return Ok(Some(done)),
-                Commit::Stale => return Ok(None),
-                // The state was restored from a backup, and the trail is ahead of it: that round is told already.
-                Commit::Taken(_) if next.progress.paused_at.is_none() => {
-                    return self.advance_stream(before, next).await;
-                }
-                Commit::Taken(_) if pauses.pause().await => next.progress.paused_at = None,
-                Commit::Taken(_) => return Err(Unavailable("the trail was ahead all the time".to_owned()).into()),
-            }
-        }
-    }
-
-    /// Asks for a test message to the target of a stream, which whoever works on it next sends. None where there is no such stream.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be asked for or not.
-    pub async fn ask_for_stream_test(&self, id: &str, asked_by: &str) -> Result<Option<StoredStream>, ReadError> {
-        let mut pauses = Pauses::until(self.deadline);
-        loop {
-            let Some(before) = self.stream(id).await?.filter(|it| it.stream.is_some()) else { return Ok(None) };
-            let test = Test {
-                state: TestState::Waiting,
-                asked_by: asked_by.to_owned(),
-                asked_at: self.now,
-                sent_at: None,
-                error: None,
-            };
-            let progress = Progress { test: Some(test), ..before.progress.clone() };
-            let next = Next { progress, run: before.run.clone(), due: Due::AsBefore };
-            match self.advance_stream(&before, next).await? {
-                Some(next) => return Ok(Some(next)),
-                None if pauses.pause().await => {}
-                None => return Err(Unavailable(format!("stream {id:?} changed all the time")).into()),
-            }
-        }
-    }
-
-    /// What makes `next` of what stands there as `before`.
-    fn step_of(&self, before: &StoredStream, next: &StoredStream) -> Result<Change, Damaged> {
-        let progress = serde_json::to_string(&next.progress).map_err(|_| Damaged::new(&next.id, "progress"))?;
-        let mut set: Vec<Attribute> = vec![("progress", text(&progress)), ("step", number(next.step))];
-        set.extend(next.run.as_ref().map(|run| ("run", text(run))));
-        set.extend(next.queue.as_ref().map(|queue| ("due", text(queue))));
-        set.extend(next.due_at.map(|at| ("due_at", text(&at.to_string()))));
-        let remove: &[&str] = match (&next.run, next.due_at) {
-            (Some(_), Some(_)) => &[],
-            (None, Some(_)) => &["run"],
-            (Some(_), None) => &["due", "due_at"],
-            (None, None) => &["run", "due", "due_at"],
-        };
-        // One that is taken out of its queue must not have become another meanwhile, which would stand in none.
-        let expected = match next.due_at {
-            Some(_) => ("step", number(before.step)),
-            None => ("generation", number(before.generation)),
-        };
-        Ok(Change::Update {
-            key: [keys::documents(Kind::Stream, &self.tenant), next.id.clone()],
-            set,
-            remove,
-            expected,
-        })
-    }
-
-    /// What the trail tells of a stream that is paused: that, and the finding by which somebody learns of it.
-    fn paused(&self, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
-        let action = "stream.paused";
-        let id = EventId::of_service(&self.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
-        let mut event = Event::of_service(id, &self.tenant, action, self.now, Actor::system());
-        event.target = Some(named(&stored.id));
-        let error = progress.error.clone().unwrap_or_default();
-        event.reason = Some(error.clone());
-        let details = json!({
-            "attempts": progress.attempts, "failing_since": progress.failing_since,
-            "place": progress.place.as_ref().map(|place| place.at),
-        });
-        event.details = details.as_object().cloned();
-        let why =
-            format!("nothing gets through to stream {}: {error}; its place is kept, and it is tried again", stored.id);
-        vec![event, self.stream_finding("finding.raised", stored, progress, &why)]
-    }
-
-    fn stream_finding(&self, action: &str, stored: &StoredStream, progress: &Progress, why: &str) -> Event {
-        let finding = checkpoints::finding_id(&self.tenant, stream::PAUSED, &stored.id);
-        let mut details = json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
-        if action == "finding.raised" {
-            let paused =
-                EventId::of_service(&self.tenant, "stream.paused", &[&stored.id, &progress.pauses.to_string()]);
-            details["severity"] = json!(checkpoints::rule_of(stream::PAUSED).map(|rule| rule.severity));
-            details["evidence"] = json!([paused]);
-        }
-        Follower::of(self).finding_event(action, &finding, &[progress.pauses], why, details, |_| {})
     }
 }
 
-impl Store {
-    /// The streams that nobody was called for although it is time: they rested for long, or whoever worked on them died. Those that are awaited are
-    /// [`Store::due_documents`].
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn streams_that_rested(
-        &self,
-        until: Instant,
-        deadline: Deadline,
-    ) -> Result<Vec<DueDocument>, Unavailable> {
-        self.due_in(keys::stream_rests_in, Kind::Stream, until, deadline).await
+/// Makes a stream what `next` is; none where somebody else made a step meanwhile, and then nothing was done.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn advance_stream(
+    trail: &Trail<'_>,
+    before: &StoredStream,
+    next: Next,
+) -> Result<Option<StoredStream>, ReadError> {
+    let next = before.becoming(&trail.tenant, next);
+    let mut is_repeated = false;
+    if trail.store.alone(step_of(trail, before, &next)?, trail.deadline, &mut is_repeated).await? {
+        return Ok(Some(next));
     }
+    // An attempt that looked like a failure may have done it.
+    let there = if is_repeated { stream(trail, &next.id).await? } else { None };
+    let is_done = there.is_some_and(|it| (it.step, &it.run, &it.progress) == (next.step, &next.run, &next.progress));
+    Ok(is_done.then_some(next))
+}
+
+/// The same, and the trail tells that the stream is paused, or goes on: the event, and its finding. Both or neither.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn tell_of_stream(
+    trail: &Trail<'_>,
+    before: &StoredStream,
+    mut next: Next,
+) -> Result<Option<StoredStream>, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        let events = match next.progress.paused_at {
+            None => {
+                next.progress.paused_at = Some(trail.now);
+                next.progress.pauses += 1;
+                paused(trail, before, &next.progress)
+            }
+            Some(_) => {
+                next.progress.paused_at = None;
+                // Not by how much was sent, which a replay counts anew.
+                let why = match (&before.stream, before.progress.last_sent_at < next.progress.last_sent_at) {
+                    (None, _) => "the stream was deleted",
+                    (Some(_), true) => "the target takes what is sent",
+                    (Some(_), false) => "what the target did not take is not to be sent any more",
+                };
+                vec![stream_finding(trail, "finding.withdrawn", before, &next.progress, why)]
+            }
+        };
+        let done = before.becoming(&trail.tenant, next.clone());
+        let change = step_of(trail, before, &done)?;
+        match trail.commit(events, None, &recorder(), vec![change]).await? {
+            Commit::Done(_) => return Ok(Some(done)),
+            Commit::Stale => return Ok(None),
+            // The state was restored from a backup, and the trail is ahead of it: that round is told already.
+            Commit::Taken(_) if next.progress.paused_at.is_none() => {
+                return advance_stream(trail, before, next).await;
+            }
+            Commit::Taken(_) if pauses.pause().await => next.progress.paused_at = None,
+            Commit::Taken(_) => return Err(Unavailable("the trail was ahead all the time".to_owned()).into()),
+        }
+    }
+}
+
+/// Asks for a test message to the target of a stream, which whoever works on it next sends. None where there is no such stream.
+///
+/// # Errors
+/// The storage did not answer. It may be asked for or not.
+pub async fn ask_for_stream_test(
+    trail: &Trail<'_>,
+    id: &str,
+    asked_by: &str,
+) -> Result<Option<StoredStream>, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        let Some(before) = stream(trail, id).await?.filter(|it| it.stream.is_some()) else { return Ok(None) };
+        let test = Test {
+            state: TestState::Waiting,
+            asked_by: asked_by.to_owned(),
+            asked_at: trail.now,
+            sent_at: None,
+            error: None,
+        };
+        let progress = Progress { test: Some(test), ..before.progress.clone() };
+        let next = Next { progress, run: before.run.clone(), due: Due::AsBefore };
+        match advance_stream(trail, &before, next).await? {
+            Some(next) => return Ok(Some(next)),
+            None if pauses.pause().await => {}
+            None => return Err(Unavailable(format!("stream {id:?} changed all the time")).into()),
+        }
+    }
+}
+
+/// What makes `next` of what stands there as `before`.
+fn step_of(trail: &Trail<'_>, before: &StoredStream, next: &StoredStream) -> Result<Change, Damaged> {
+    let progress = serde_json::to_string(&next.progress).map_err(|_| Damaged::new(&next.id, "progress"))?;
+    let mut set: Vec<Attribute> = vec![("progress", text(&progress)), ("step", number(next.step))];
+    set.extend(next.run.as_ref().map(|run| ("run", text(run))));
+    set.extend(next.queue.as_ref().map(|queue| ("due", text(queue))));
+    set.extend(next.due_at.map(|at| ("due_at", text(&at.to_string()))));
+    let remove: &[&str] = match (&next.run, next.due_at) {
+        (Some(_), Some(_)) => &[],
+        (None, Some(_)) => &["run"],
+        (Some(_), None) => &["due", "due_at"],
+        (None, None) => &["run", "due", "due_at"],
+    };
+    // One that is taken out of its queue must not have become another meanwhile, which would stand in none.
+    let expected = match next.due_at {
+        Some(_) => ("step", number(before.step)),
+        None => ("generation", number(before.generation)),
+    };
+    Ok(Change::Update { key: [keys::documents(Kind::Stream, &trail.tenant), next.id.clone()], set, remove, expected })
+}
+
+/// What the trail tells of a stream that is paused: that, and the finding by which somebody learns of it.
+fn paused(trail: &Trail<'_>, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
+    let action = "stream.paused";
+    let id = EventId::of_service(&trail.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
+    let mut event = Event::of_service(id, &trail.tenant, action, trail.now, Actor::system());
+    event.target = Some(named(&stored.id));
+    let error = progress.error.clone().unwrap_or_default();
+    event.reason = Some(error.clone());
+    let details = json!({
+        "attempts": progress.attempts, "failing_since": progress.failing_since,
+        "place": progress.place.as_ref().map(|place| place.at),
+    });
+    event.details = details.as_object().cloned();
+    let why =
+        format!("nothing gets through to stream {}: {error}; its place is kept, and it is tried again", stored.id);
+    vec![event, stream_finding(trail, "finding.raised", stored, progress, &why)]
+}
+
+fn stream_finding(trail: &Trail<'_>, action: &str, stored: &StoredStream, progress: &Progress, why: &str) -> Event {
+    let finding = checkpoints::finding_id(&trail.tenant, stream::PAUSED, &stored.id);
+    let mut details = json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
+    if action == "finding.raised" {
+        let paused = EventId::of_service(&trail.tenant, "stream.paused", &[&stored.id, &progress.pauses.to_string()]);
+        details["severity"] = json!(checkpoints::rule_of(stream::PAUSED).map(|rule| rule.severity));
+        details["evidence"] = json!([paused]);
+    }
+    finding_event(&trail.tenant, trail.now, action, &finding, &[progress.pauses], why, details, |_| {})
+}
+
+/// The streams that nobody was called for although it is time: they rested for long, or whoever worked on them died. Those that are awaited are
+/// [`Store::due_documents`].
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn streams_that_rested(
+    store: &Store,
+    until: Instant,
+    deadline: Deadline,
+) -> Result<Vec<DueDocument>, Unavailable> {
+    store.due_in(keys::stream_rests_in, Kind::Stream, until, deadline).await
 }
 
 /// How events name a stream.

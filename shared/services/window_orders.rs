@@ -3,33 +3,33 @@
 //! An order is one item: what was said, which stays, and how far it is, which changes only from the generation that was read. Each window
 //! that it ends is on its list, written in the transaction that ends the window.
 
+use crate::export_jobs;
+use crate::windows;
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::{
-            event::{Event, EventId, Tenant},
-            filter::Filter,
-        },
-        windows::{
-            window::{Claim, Window},
-            window_commands::{EndOrder, OrderProgress, OrderScope},
-        },
+use crate::windows::{LiveWindows, OF_A_LIST, STATEMENTS, Step, Stored};
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{
+        event::{Event, EventId, Tenant},
+        filter::Filter,
     },
-    platform::backoff::Pauses,
-    services::windows::{LiveWindows, OF_A_LIST, STATEMENTS, Step, Stored},
-    storage::{
-        ReadError, Store, Trail, Unavailable, dynamodb_json,
-        event_item::{self, Damaged, Item},
-        get_events::KEYS,
-        keys, retry,
-        transaction::{Attribute, Change, Commit},
+    windows::{
+        window::{Claim, Window},
+        window_commands::{EndOrder, OrderProgress, OrderScope},
     },
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Store, Trail, dynamodb_json,
+    event_item::{self, Damaged, Item},
+    get_events::KEYS,
+    keys, retry,
+    transaction::{Attribute, Change, Commit},
 };
 
 /// Transactions under way at a time.
@@ -125,328 +125,330 @@ fn stored(mut item: Item) -> Result<StoredOrder, Damaged> {
     })
 }
 
-impl Trail<'_> {
-    /// Stores an order, due at once.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be stored or not.
-    pub async fn store_order(&self, order: &EndOrder) -> Result<(), ReadError> {
-        let content = serde_json::to_string(order).map_err(|_| Damaged::new(&order.id, "content"))?;
-        let mut item = vec![
-            ("pk", text(&keys::window_orders(&self.tenant))),
-            ("sk", text(&order.id)),
-            ("content", text(&content)),
-            ("ttl", AttributeValue::N(self.kept_until())),
-        ];
-        item.extend(attributes(&OrderProgress::default(), Some(order.created_at), 1));
-        // An attempt that went unanswered may have stored it: its id is its own.
-        self.store.alone(Change::Insert(item), self.deadline, &mut false).await?;
-        Ok(())
-    }
+/// Stores an order, due at once.
+///
+/// # Errors
+/// The storage did not answer. It may be stored or not.
+pub async fn store_order(trail: &Trail<'_>, order: &EndOrder) -> Result<(), ReadError> {
+    let content = serde_json::to_string(order).map_err(|_| Damaged::new(&order.id, "content"))?;
+    let mut item = vec![
+        ("pk", text(&keys::window_orders(&trail.tenant))),
+        ("sk", text(&order.id)),
+        ("content", text(&content)),
+        ("ttl", AttributeValue::N(export_jobs::kept_until(trail))),
+    ];
+    item.extend(attributes(&OrderProgress::default(), Some(order.created_at), 1));
+    // An attempt that went unanswered may have stored it: its id is its own.
+    trail.store.alone(Change::Insert(item), trail.deadline, &mut false).await?;
+    Ok(())
+}
 
-    /// The order of that id.
-    ///
-    /// # Errors
-    /// The storage did not answer, or the item is damaged.
-    pub async fn order(&self, id: &str) -> Result<Option<StoredOrder>, ReadError> {
-        let item = self.store.state_item(keys::window_orders(&self.tenant), id, self.deadline).await?;
-        Ok(item.map(stored).transpose()?)
-    }
+/// The order of that id.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn order(trail: &Trail<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {
+    let item = trail.store.state_item(keys::window_orders(&trail.tenant), id, trail.deadline).await?;
+    Ok(item.map(stored).transpose()?)
+}
 
-    /// Says how far an order is and when something is to be done for it again; none where it is not as `before` any more, and then nothing
-    /// was done.
-    ///
-    /// # Errors
-    /// The storage did not answer. It may be done or not.
-    pub async fn advance_order(
-        &self,
-        before: &StoredOrder,
-        progress: OrderProgress,
-        due_at: Option<Instant>,
-    ) -> Result<Option<StoredOrder>, ReadError> {
-        let generation = before.generation + 1;
-        let next = StoredOrder { order: before.order.clone(), progress, due_at, generation };
-        let change = Change::Update {
-            key: [keys::window_orders(&self.tenant), next.order.id.clone()],
-            set: attributes(&next.progress, due_at, generation),
-            remove: if due_at.is_some() { &[] } else { &["due", "due_at"] },
-            expected: ("generation", number(before.generation)),
-        };
-        let mut is_repeated = false;
-        if self.store.alone(change, self.deadline, &mut is_repeated).await? {
-            return Ok(Some(next));
+/// Says how far an order is and when something is to be done for it again; none where it is not as `before` any more, and then nothing
+/// was done.
+///
+/// # Errors
+/// The storage did not answer. It may be done or not.
+pub async fn advance_order(
+    trail: &Trail<'_>,
+    before: &StoredOrder,
+    progress: OrderProgress,
+    due_at: Option<Instant>,
+) -> Result<Option<StoredOrder>, ReadError> {
+    let generation = before.generation + 1;
+    let next = StoredOrder { order: before.order.clone(), progress, due_at, generation };
+    let change = Change::Update {
+        key: [keys::window_orders(&trail.tenant), next.order.id.clone()],
+        set: attributes(&next.progress, due_at, generation),
+        remove: if due_at.is_some() { &[] } else { &["due", "due_at"] },
+        expected: ("generation", number(before.generation)),
+    };
+    let mut is_repeated = false;
+    if trail.store.alone(change, trail.deadline, &mut is_repeated).await? {
+        return Ok(Some(next));
+    }
+    // An attempt that looked like a failure may have done it.
+    let is_done = is_repeated && order(trail, &next.order.id).await?.as_ref() == Some(&next);
+    Ok(is_done.then_some(next))
+}
+
+/// A page of the windows that are not closed, from `before` on. One that cannot be read is passed over: it must not hold up the others.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn open_page(trail: &Trail<'_>, live: &LiveWindows<'_>, before: Option<&str>) -> Result<OpenPage, ReadError> {
+    let (mut ids, found, goes_on) = live.read(before).await?;
+    let mut windows = Vec::with_capacity(ids.len());
+    for window in found {
+        match window {
+            Ok(window) => windows.push(window),
+            Err(error) => tracing::error!(%error, "an open window of {} cannot be read: {error}", trail.tenant),
         }
-        // An attempt that looked like a failure may have done it.
-        let is_done = is_repeated && self.order(&next.order.id).await?.as_ref() == Some(&next);
-        Ok(is_done.then_some(next))
     }
+    windows.retain(|it| !it.window.is_closed());
+    Ok(OpenPage { windows, next: ids.pop().filter(|_| goes_on) })
+}
 
-    /// A page of the windows that are not closed, from `before` on. One that cannot be read is passed over: it must not hold up the others.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn open_page(&self, live: &LiveWindows<'_>, before: Option<&str>) -> Result<OpenPage, ReadError> {
-        let (mut ids, found, goes_on) = live.read(before).await?;
-        let mut windows = Vec::with_capacity(ids.len());
-        for window in found {
-            match window {
-                Ok(window) => windows.push(window),
-                Err(error) => tracing::error!(%error, "an open window of {} cannot be read: {error}", self.tenant),
-            }
+/// The requests among the windows' claims that an order means, which was given at `given_at`. Of an event that is not there any more no
+/// filter can be asked.
+async fn events_meant(
+    trail: &Trail<'_>,
+    meaning: &Meaning,
+    given_at: Option<Instant>,
+    windows: &[Stored],
+) -> Result<HashSet<EventId>, ReadError> {
+    let going_on = |claim: &&Claim| claim.may_end(trail.now);
+    let claims = windows.iter().flat_map(|it| &it.window.claims).filter(going_on);
+    let filter = match meaning {
+        Meaning::Application(id) => {
+            let own = claims.filter(|claim| claim.application.as_ref() == Some(id));
+            let own: HashSet<EventId> = own.map(|claim| claim.event.clone()).collect();
+            let given_at = given_at.unwrap_or(trail.now);
+            return without_later(trail, own, given_at.plus(trail.feed_lag())).await;
         }
-        windows.retain(|it| !it.window.is_closed());
-        Ok(OpenPage { windows, next: ids.pop().filter(|_| goes_on) })
+        Meaning::Filter(filter) => filter,
+    };
+    let asked: Vec<EventId> = claims.map(|claim| claim.event.clone()).collect();
+    let mut meant = HashSet::new();
+    // Some at a time: an event may be large, and what is wanted of it is one bit.
+    for chunk in asked.chunks(KEYS) {
+        let events = trail.events_of(chunk).await?.into_iter();
+        meant.extend(events.filter(|event| filter.matches(event)).map(|event| event.event.id));
     }
+    Ok(meant)
+}
 
-    /// The requests among the windows' claims that an order means, which was given at `given_at`. Of an event that is not there any more no
-    /// filter can be asked.
-    async fn events_meant(
-        &self,
-        meaning: &Meaning,
-        given_at: Option<Instant>,
-        windows: &[Stored],
-    ) -> Result<HashSet<EventId>, ReadError> {
-        let going_on = |claim: &&Claim| claim.may_end(self.now);
-        let claims = windows.iter().flat_map(|it| &it.window.claims).filter(going_on);
-        let filter = match meaning {
-            Meaning::Application(id) => {
-                let own = claims.filter(|claim| claim.application.as_ref() == Some(id));
-                let own: HashSet<EventId> = own.map(|claim| claim.event.clone()).collect();
-                let given_at = given_at.unwrap_or(self.now);
-                return self.without_later(own, given_at.plus(self.feed_lag())).await;
-            }
-            Meaning::Filter(filter) => filter,
-        };
-        let asked: Vec<EventId> = claims.map(|claim| claim.event.clone()).collect();
-        let mut meant = HashSet::new();
-        // Some at a time: an event may be large, and what is wanted of it is one bit.
+/// Requests without those recorded after a time. They asked for an application that was configured again; what was under way when the order
+/// was given has landed by then.
+async fn without_later(
+    trail: &Trail<'_>,
+    mut events: HashSet<EventId>,
+    until: Instant,
+) -> Result<HashSet<EventId>, ReadError> {
+    if until < trail.now {
+        let asked: Vec<EventId> = events.iter().cloned().collect();
         for chunk in asked.chunks(KEYS) {
-            let events = self.events_of(chunk).await?.into_iter();
-            meant.extend(events.filter(|event| filter.matches(event)).map(|event| event.event.id));
-        }
-        Ok(meant)
-    }
-
-    /// Requests without those recorded after a time. They asked for an application that was configured again; what was under way when the order
-    /// was given has landed by then.
-    async fn without_later(&self, mut events: HashSet<EventId>, until: Instant) -> Result<HashSet<EventId>, ReadError> {
-        if until < self.now {
-            let asked: Vec<EventId> = events.iter().cloned().collect();
-            for chunk in asked.chunks(KEYS) {
-                for later in self.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at) {
-                    events.remove(&later.event.id);
-                }
-            }
-        }
-        Ok(events)
-    }
-
-    /// Which of these windows an order would change, by their ids.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an event is damaged.
-    pub async fn windows_meant(&self, meaning: &Meaning, windows: &[Stored]) -> Result<Vec<String>, ReadError> {
-        let meant = self.events_meant(meaning, None, windows).await?;
-        let is_meant = |claim: &Claim| claim.may_end(self.now) && meant.contains(&claim.event);
-        let windows = windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
-        Ok(windows.map(|window| window.id.clone()).collect())
-    }
-
-    /// The events whose windows open later and that an order means. Those of an application are passed over: once it is deleted, no account is
-    /// disabled for them, and nothing is opened in its directory.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn bookings_meant(&self, meaning: &Meaning) -> Result<Vec<EventId>, ReadError> {
-        let Meaning::Filter(filter) = meaning else { return Ok(Vec::new()) };
-        let (mut meant, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let (items, goes_on) = self.state_page(keys::bookings(&self.tenant), None, after.as_deref(), true).await?;
-            for mut item in items {
-                let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
-                let event = match item.remove("event") {
-                    Some(AttributeValue::M(whole)) => event_item::read(whole.into()),
-                    _ => Err(Damaged::new(&id, "event")),
-                };
-                match event {
-                    Ok(event) if filter.matches(&event) => meant.push(event.event.id),
-                    Ok(_) => {}
-                    // One that cannot be read must not hold up the others.
-                    Err(error) => tracing::error!(%error, "a booking of {} cannot be read: {error}", self.tenant),
-                }
-                after = Some(id);
-            }
-            if !goes_on {
-                return Ok(meant);
+            for later in trail.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at) {
+                events.remove(&later.event.id);
             }
         }
     }
+    Ok(events)
+}
 
-    /// Ends what an order means in these windows, and says how many it changed. Some are ended in one transaction; where one of them was
-    /// changed by somebody else meanwhile, each by itself.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged. Some may be ended.
-    pub async fn end_windows(
-        &self,
-        order: &EndOrder,
-        meaning: &Meaning,
-        windows: &[Stored],
-    ) -> Result<usize, ReadError> {
-        let meant = self.events_meant(meaning, Some(order.created_at), windows).await?;
-        let changed: Vec<_> = windows.iter().filter_map(|before| self.end(order, &meant, before)).collect();
-        let listed = self.listed_by(order, changed.iter().map(|ending| &ending.after.id)).await?;
-        let mut batches: Vec<(Vec<Ending<'_>>, usize)> = Vec::new();
-        for ending in changed {
-            let size = ending.size(self);
-            match batches.last_mut().filter(|(_, taken)| taken + size <= STATEMENTS) {
-                Some((batch, taken)) => {
-                    batch.push(ending);
-                    *taken += size;
-                }
-                None => batches.push((vec![ending], size)),
+/// Which of these windows an order would change, by their ids.
+///
+/// # Errors
+/// The storage did not answer, or an event is damaged.
+pub async fn windows_meant(trail: &Trail<'_>, meaning: &Meaning, windows: &[Stored]) -> Result<Vec<String>, ReadError> {
+    let meant = events_meant(trail, meaning, None, windows).await?;
+    let is_meant = |claim: &Claim| claim.may_end(trail.now) && meant.contains(&claim.event);
+    let windows = windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
+    Ok(windows.map(|window| window.id.clone()).collect())
+}
+
+/// The events whose windows open later and that an order means. Those of an application are passed over: once it is deleted, no account is
+/// disabled for them, and nothing is opened in its directory.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn bookings_meant(trail: &Trail<'_>, meaning: &Meaning) -> Result<Vec<EventId>, ReadError> {
+    let Meaning::Filter(filter) = meaning else { return Ok(Vec::new()) };
+    let (mut meant, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (items, goes_on) = trail.state_page(keys::bookings(&trail.tenant), None, after.as_deref(), true).await?;
+        for mut item in items {
+            let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
+            let event = match item.remove("event") {
+                Some(AttributeValue::M(whole)) => event_item::read(whole.into()),
+                _ => Err(Damaged::new(&id, "event")),
+            };
+            match event {
+                Ok(event) if filter.matches(&event) => meant.push(event.event.id),
+                Ok(_) => {}
+                // One that cannot be read must not hold up the others.
+                Err(error) => tracing::error!(%error, "a booking of {} cannot be read: {error}", trail.tenant),
             }
+            after = Some(id);
         }
-        let ends = batches.into_iter().map(|(batch, _)| self.end_batch(order, &meant, &listed, batch));
-        let ended: Vec<usize> = stream::iter(ends).buffer_unordered(AT_ONCE).try_collect().await?;
-        Ok(ended.into_iter().sum())
+        if !goes_on {
+            return Ok(meant);
+        }
     }
+}
 
-    /// Ends some windows in one transaction, or else each by itself; how many were changed.
-    async fn end_batch(
-        &self,
-        order: &EndOrder,
-        meant: &HashSet<EventId>,
-        listed: &HashSet<String>,
-        batch: Vec<Ending<'_>>,
-    ) -> Result<usize, ReadError> {
-        let (mut events, mut changes) = (Vec::new(), Vec::new());
-        for ending in &batch {
-            let (own_events, own_changes) = ending.written(self, order, listed.contains(&ending.after.id), 1);
-            events.extend(own_events);
-            changes.extend(own_changes);
-        }
-        if let Commit::Done(_) = self.commit(events, None, &order.recorded_by, changes).await? {
-            return Ok(batch.len());
-        }
-        let mut ended = 0;
-        for ending in &batch {
-            ended += usize::from(self.end_alone(order, meant, &ending.after.id).await?);
-        }
-        Ok(ended)
-    }
-
-    /// What an order does to a window, if anything.
-    fn end<'w>(&self, order: &EndOrder, meant: &HashSet<EventId>, before: &'w Stored) -> Option<Ending<'w>> {
-        let mut after = before.window.clone();
-        let told = after.end_own(|claim| meant.contains(&claim.event), &order.actor, Some(&order.reason), self.now);
-        let told: Vec<_> = told.into_iter().map(|told| told.for_order(&order.id)).collect();
-        (!told.is_empty()).then_some(Ending { before, after, told })
-    }
-
-    /// Ends what an order means in one window, from what is there now; whether there was anything to end.
-    async fn end_alone(&self, order: &EndOrder, meant: &HashSet<EventId>, id: &str) -> Result<bool, ReadError> {
-        let mut pauses = Pauses::until(self.deadline);
-        // How many generations of the window the trail tells of that its state does not have: it was restored from a backup.
-        let mut ahead = 0;
-        loop {
-            let Some(before) = self.window(id).await? else { return Ok(false) };
-            let Some(ending) = self.end(order, meant, &before) else { return Ok(false) };
-            let is_listed = self.listed_by(order, [&ending.after.id].into_iter()).await?.contains(id);
-            let (events, changes) = ending.written(self, order, is_listed, 1 + ahead);
-            match self.commit(events, None, &order.recorded_by, changes).await? {
-                Commit::Done(_) => return Ok(true),
-                Commit::Taken(_) => ahead += 1,
-                Commit::Stale => {}
+/// Ends what an order means in these windows, and says how many it changed. Some are ended in one transaction; where one of them was
+/// changed by somebody else meanwhile, each by itself.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged. Some may be ended.
+pub async fn end_windows(
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    meaning: &Meaning,
+    windows: &[Stored],
+) -> Result<usize, ReadError> {
+    let meant = events_meant(trail, meaning, Some(order.created_at), windows).await?;
+    let changed: Vec<_> = windows.iter().filter_map(|before| end(trail, order, &meant, before)).collect();
+    let listed = listed_by(trail, order, changed.iter().map(|ending| &ending.after.id)).await?;
+    let mut batches: Vec<(Vec<Ending<'_>>, usize)> = Vec::new();
+    for ending in changed {
+        let size = ending.size(trail);
+        match batches.last_mut().filter(|(_, taken)| taken + size <= STATEMENTS) {
+            Some((batch, taken)) => {
+                batch.push(ending);
+                *taken += size;
             }
-            if !pauses.pause().await {
-                return Err(Unavailable(format!("window {id} was changed by others all the time")).into());
-            }
+            None => batches.push((vec![ending], size)),
         }
     }
+    let ends = batches.into_iter().map(|(batch, _)| end_batch(trail, order, &meant, &listed, batch));
+    let ended: Vec<usize> = stream::iter(ends).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(ended.into_iter().sum())
+}
 
-    /// Which of these windows are on an order's list already: a later request that it ends may have come to one.
-    async fn listed_by(
-        &self,
-        order: &EndOrder,
-        windows: impl Iterator<Item = &String>,
-    ) -> Result<HashSet<String>, ReadError> {
-        let pk = keys::windows_ended_by(&self.tenant, &order.id);
-        let key = |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
-        let items = self.store.items(&self.store.state, windows.map(key).collect(), self.deadline).await?;
-        let id = |mut item: Item| match item.remove("sk") {
+/// Ends some windows in one transaction, or else each by itself; how many were changed.
+async fn end_batch(
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    meant: &HashSet<EventId>,
+    listed: &HashSet<String>,
+    batch: Vec<Ending<'_>>,
+) -> Result<usize, ReadError> {
+    let (mut events, mut changes) = (Vec::new(), Vec::new());
+    for ending in &batch {
+        let (own_events, own_changes) = ending.written(trail, order, listed.contains(&ending.after.id), 1);
+        events.extend(own_events);
+        changes.extend(own_changes);
+    }
+    if let Commit::Done(_) = trail.commit(events, None, &order.recorded_by, changes).await? {
+        return Ok(batch.len());
+    }
+    let mut ended = 0;
+    for ending in &batch {
+        ended += usize::from(end_alone(trail, order, meant, &ending.after.id).await?);
+    }
+    Ok(ended)
+}
+
+/// What an order does to a window, if anything.
+fn end<'w>(trail: &Trail<'_>, order: &EndOrder, meant: &HashSet<EventId>, before: &'w Stored) -> Option<Ending<'w>> {
+    let mut after = before.window.clone();
+    let told = after.end_own(|claim| meant.contains(&claim.event), &order.actor, Some(&order.reason), trail.now);
+    let told: Vec<_> = told.into_iter().map(|told| told.for_order(&order.id)).collect();
+    (!told.is_empty()).then_some(Ending { before, after, told })
+}
+
+/// Ends what an order means in one window, from what is there now; whether there was anything to end.
+async fn end_alone(trail: &Trail<'_>, order: &EndOrder, meant: &HashSet<EventId>, id: &str) -> Result<bool, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    // How many generations of the window the trail tells of that its state does not have: it was restored from a backup.
+    let mut ahead = 0;
+    loop {
+        let Some(before) = windows::window(trail, id).await? else { return Ok(false) };
+        let Some(ending) = end(trail, order, meant, &before) else { return Ok(false) };
+        let is_listed = listed_by(trail, order, [&ending.after.id].into_iter()).await?.contains(id);
+        let (events, changes) = ending.written(trail, order, is_listed, 1 + ahead);
+        match trail.commit(events, None, &order.recorded_by, changes).await? {
+            Commit::Done(_) => return Ok(true),
+            Commit::Taken(_) => ahead += 1,
+            Commit::Stale => {}
+        }
+        if !pauses.pause().await {
+            return Err(Unavailable(format!("window {id} was changed by others all the time")).into());
+        }
+    }
+}
+
+/// Which of these windows are on an order's list already: a later request that it ends may have come to one.
+async fn listed_by(
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    windows: impl Iterator<Item = &String>,
+) -> Result<HashSet<String>, ReadError> {
+    let pk = keys::windows_ended_by(&trail.tenant, &order.id);
+    let key = |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
+    let items = trail.store.items(&trail.store.state, windows.map(key).collect(), trail.deadline).await?;
+    let id = |mut item: Item| match item.remove("sk") {
+        Some(AttributeValue::S(id)) => Some(id),
+        _ => None,
+    };
+    Ok(items.into_iter().filter_map(id).collect())
+}
+
+/// The windows that an order ended, in the order of their ids, from `after` on: ids, each with its window where it is still kept; and
+/// whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn ended_by(
+    trail: &Trail<'_>,
+    order: &str,
+    after: Option<&str>,
+) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
+    let pk = keys::windows_ended_by(&trail.tenant, order);
+    let call = trail
+        .store
+        .client
+        .query()
+        .table_name(&trail.store.state)
+        .consistent_read(true)
+        .key_condition_expression("pk = :pk AND sk > :after")
+        .expression_attribute_values(":pk", text(&pk))
+        // No id stands before this.
+        .expression_attribute_values(":after", text(after.unwrap_or(" ")))
+        .limit(OF_A_LIST as i32);
+    let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+    let ids: Vec<String> = page
+        .items
+        .into_iter()
+        .filter_map(|mut item| match item.remove("sk") {
             Some(AttributeValue::S(id)) => Some(id),
             _ => None,
-        };
-        Ok(items.into_iter().filter_map(id).collect())
+        })
+        .collect();
+    let mut found = HashMap::with_capacity(ids.len());
+    for window in windows::windows_by_id(trail, &ids).await? {
+        let window = window?.window;
+        found.insert(window.id.clone(), window);
     }
+    let windows = ids.into_iter().map(|id| {
+        let window = found.remove(&id);
+        (id, window)
+    });
+    Ok((windows.collect(), page.next.is_some()))
+}
 
-    /// The windows that an order ended, in the order of their ids, from `after` on: ids, each with its window where it is still kept; and
-    /// whether there may be more.
-    ///
-    /// # Errors
-    /// The storage did not answer, or an item is damaged.
-    pub async fn ended_by(
-        &self,
-        order: &str,
-        after: Option<&str>,
-    ) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
-        let pk = keys::windows_ended_by(&self.tenant, order);
-        let call = self
-            .store
-            .client
-            .query()
-            .table_name(&self.store.state)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND sk > :after")
-            .expression_attribute_values(":pk", text(&pk))
-            // No id stands before this.
-            .expression_attribute_values(":after", text(after.unwrap_or(" ")))
-            .limit(OF_A_LIST as i32);
-        let page = retry(self.deadline, || dynamodb_json::query(call.clone())).await?;
-        let ids: Vec<String> = page
-            .items
-            .into_iter()
-            .filter_map(|mut item| match item.remove("sk") {
-                Some(AttributeValue::S(id)) => Some(id),
-                _ => None,
-            })
-            .collect();
-        let mut found = HashMap::with_capacity(ids.len());
-        for window in self.windows_by_id(&ids).await? {
-            let window = window?.window;
-            found.insert(window.id.clone(), window);
-        }
-        let windows = ids.into_iter().map(|id| {
-            let window = found.remove(&id);
-            (id, window)
-        });
-        Ok((windows.collect(), page.next.is_some()))
-    }
-
-    /// How many windows an order ended.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn count_ended_by(&self, order: &str) -> Result<u64, ReadError> {
-        let call = self
-            .store
-            .client
-            .query()
-            .table_name(&self.store.state)
-            .consistent_read(true)
-            .select(Select::Count)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", text(&keys::windows_ended_by(&self.tenant, order)));
-        let (mut count, mut start) = (0, None);
-        loop {
-            let call = call.clone().set_exclusive_start_key(start.take());
-            let page = retry(self.deadline, || call.clone().send()).await?;
-            count += u64::try_from(page.count).unwrap_or_default();
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(count);
-            }
+/// How many windows an order ended.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn count_ended_by(trail: &Trail<'_>, order: &str) -> Result<u64, ReadError> {
+    let call = trail
+        .store
+        .client
+        .query()
+        .table_name(&trail.store.state)
+        .consistent_read(true)
+        .select(Select::Count)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", text(&keys::windows_ended_by(&trail.tenant, order)));
+    let (mut count, mut start) = (0, None);
+    loop {
+        let call = call.clone().set_exclusive_start_key(start.take());
+        let page = retry(trail.deadline, || call.clone().send()).await?;
+        count += u64::try_from(page.count).unwrap_or_default();
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            return Ok(count);
         }
     }
 }
@@ -455,7 +457,7 @@ impl Trail<'_> {
 struct Ending<'w> {
     before: &'w Stored,
     after: Window,
-    told: Vec<crate::domain::windows::window::Told>,
+    told: Vec<shared_domain::windows::window::Told>,
 }
 
 impl Ending<'_> {
@@ -481,25 +483,23 @@ impl Ending<'_> {
                 ("pk", text(&keys::windows_ended_by(&trail.tenant, &order.id))),
                 ("sk", text(&self.after.id)),
                 ("at", text(&trail.now.to_string())),
-                ("ttl", AttributeValue::N(trail.kept_until())),
+                ("ttl", AttributeValue::N(export_jobs::kept_until(trail))),
             ]));
         }
         (events, changes)
     }
 }
 
-impl Store {
-    /// The orders that are due until a time, the first due first.
-    ///
-    /// # Errors
-    /// The storage did not answer.
-    pub async fn due_orders(&self, until: Instant, deadline: Deadline) -> Result<Vec<DueOrder>, ReadError> {
-        let page = self.due_page(keys::WINDOW_ORDERS_DUE, until, None, None, deadline).await?;
-        let read = |item: Item| {
-            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            let tenant = keys::tenant_of_window_orders(text("pk")?)?;
-            Some(DueOrder { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
-        };
-        Ok(page.items.into_iter().filter_map(read).collect())
-    }
+/// The orders that are due until a time, the first due first.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn due_orders(store: &Store, until: Instant, deadline: Deadline) -> Result<Vec<DueOrder>, ReadError> {
+    let page = store.due_page(keys::WINDOW_ORDERS_DUE, until, None, None, deadline).await?;
+    let read = |item: Item| {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+        let tenant = keys::tenant_of_window_orders(text("pk")?)?;
+        Some(DueOrder { tenant, id: text("sk")?.clone(), at: text("due_at")?.parse().ok()? })
+    };
+    Ok(page.items.into_iter().filter_map(read).collect())
 }

@@ -6,16 +6,11 @@
 //! - [`http`]: requests, problem documents, authorization and paging
 //! - [`services`]: the use cases, one file each
 
-#[path = "../domain/lib.rs"]
-pub mod domain;
-#[path = "../http/lib.rs"]
-pub mod http;
-#[path = "../platform/lib.rs"]
-pub mod platform;
-#[path = "../services/lib.rs"]
-pub mod services;
-#[path = "../storage/lib.rs"]
-pub mod storage;
+pub use shared_domain as domain;
+pub use shared_http as http;
+pub use shared_platform as platform;
+pub use shared_services as services;
+pub use shared_storage as storage;
 
 /// An event is some two hundred small allocations on its way in, which with glibc's allocator costs a sixth more (`cargo bench -p
 /// tests -- cpu`). It stands here so that every binary has it.

@@ -6,10 +6,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    domain::trail::event::Tenant,
-    storage::{ReadError, Trail, event_item::Damaged, keys, transaction::Change},
-};
+use crate::{ReadError, Trail, event_item::Damaged, keys, transaction::Change};
+use shared_domain::trail::event::Tenant;
 
 /// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,25 +4,25 @@
 //! holds the value that was seen last. A lower value counts after seven days, as a tenant's own does, and is a finding in the trail of each
 //! tenant that records something until then.
 
+use crate::transaction;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use shared_domain::findings::finding_event::finding_event;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::{
-        configuration::settings::{RETENTION_SHORTENED, SHORTER_AFTER, Settings},
-        findings::checkpoints,
-        time::timestamp::Instant,
-        trail::event::{Actor, Event, EventId, RecordedBy},
-    },
-    services::access_projection::Follower,
-    storage::{
-        ReadError, Store, Trail, Unavailable,
-        event_item::{Damaged, Item},
-        insert_events::Insertion,
-        keys,
-    },
+    ReadError, Store, Trail,
+    event_item::{Damaged, Item},
+    insert_events::Insertion,
+    keys,
 };
+use shared_domain::{
+    configuration::settings::{RETENTION_SHORTENED, SHORTER_AFTER, Settings},
+    findings::checkpoints,
+    time::timestamp::Instant,
+    trail::event::{Actor, Event, EventId, RecordedBy},
+};
+use shared_platform::backoff::Unavailable;
 
 fn read(item: &Item) -> Result<Settings, Damaged> {
     let content = match item.get("content") {
@@ -63,7 +63,7 @@ impl Store {
         let item = self.state_item(keys::DEPLOYMENT.to_owned(), keys::RETENTION, deadline).await?;
         let before = item.as_ref().map(read).transpose()?;
         if before.as_ref().is_none_or(|before| before.retention_days != self.settings.retention_days) {
-            self.replace(keys::DEPLOYMENT, keys::RETENTION, deadline, |item| {
+            transaction::replace(self, keys::DEPLOYMENT, keys::RETENTION, deadline, |item| {
                 // Another run may have kept it meanwhile.
                 let before = item.and_then(|item| read(item).ok());
                 let own = self.settings.clone();
@@ -102,7 +102,7 @@ impl Trail<'_> {
         let finding = checkpoints::finding_id(&self.tenant, rule, &["deployment", &since].join(" "));
         let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
         let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [id]});
-        let raised = Follower::of(trail).finding_event("finding.raised", &finding, &[1], &why, details, |_| {});
+        let raised = finding_event(&trail.tenant, trail.now, "finding.raised", &finding, &[1], &why, details, |_| {});
         for insertion in self.insert(vec![changed, raised], by).await {
             if let Insertion::TooLarge(_) | Insertion::Unavailable = insertion {
                 return Err(Unavailable("the change of the retention was not confirmed".to_owned()).into());

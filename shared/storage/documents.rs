@@ -7,6 +7,7 @@
 //! A document for which something is to be done from time to time stands in a queue (index `due`), under the time of the next time. Whoever does it
 //! keeps what they have to remember in attributes of their own, which no change of the document touches.
 
+use shared_domain::findings::finding_event::finding_event;
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -15,24 +16,21 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::{
-        findings::checkpoints,
-        streams::stream,
-        text::case_folding::fold_identity,
-        time::timestamp::Instant,
-        trail::event::{Actor, Event, EventId, Party, Tenant},
-    },
-    http::authorization::Caller,
-    platform::backoff::Pauses,
-    services::access_projection::Follower,
-    storage::{
-        ReadError, Store, Trail, Unavailable,
-        capacity::{Full, Holder, Places},
-        event_item::{Damaged, Item},
-        keys,
-        transaction::{Change, Commit},
-    },
+    ReadError, Store, Trail,
+    capacity::{Full, Holder, Places},
+    event_item::{Damaged, Item},
+    keys,
+    transaction::{Change, Commit},
 };
+use shared_domain::{
+    findings::checkpoints,
+    identity::caller::Caller,
+    streams::stream,
+    text::case_folding::fold_identity,
+    time::timestamp::Instant,
+    trail::event::{Actor, Event, EventId, Party, Tenant},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// What kind of thing is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -431,7 +429,7 @@ impl Step<'_> {
             let finding = checkpoints::finding_id(&trail.tenant, rule, &[kind.word(), id, &version].join(" "));
             let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
             let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
-            Follower::of(&trail).finding_event("finding.raised", &finding, &[1], why, details, |event| {
+            finding_event(&trail.tenant, trail.now, "finding.raised", &finding, &[1], why, details, |event| {
                 let Actor { id, name, email, .. } = by.actor();
                 event.subject = Some(Party { kind: Some("user".to_owned()), id, name, email });
             })

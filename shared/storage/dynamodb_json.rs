@@ -40,7 +40,7 @@ use serde::{
     de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor},
 };
 
-use crate::storage::event_item::Item;
+use crate::event_item::Item;
 
 /// A key, as the SDK takes it.
 pub type Key = HashMap<String, AttributeValue>;

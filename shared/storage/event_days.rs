@@ -4,6 +4,7 @@
 //! has no marker. Markers count only once the deployment's trail is known to have one for each of its days: [`Store::mark_past_days`]
 //! does that. Until then a listing reads every day.
 
+use crate::transaction;
 use std::{
     collections::{BTreeSet, HashSet},
     sync::{
@@ -16,19 +17,20 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::event::{Event, Recorded},
-    },
-    storage::{
-        ReadError, Store, Trail, Unavailable, dynamodb_json,
-        event_item::Item,
-        keys::{self, DayIndex, DayMarker, Lane},
-        list_events::Order,
-        retry,
-        transaction::Change,
+    ReadError, Store, Trail, dynamodb_json,
+    event_item::Item,
+    keys::{self, DayIndex, DayMarker, Lane},
+    retry,
+    transaction::Change,
+};
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{
+        event::{Event, Recorded},
+        search::Order,
     },
 };
+use shared_platform::backoff::Unavailable;
 
 /// Markers that a process remembers. Beyond that it forgets all of them and writes some once more.
 const REMEMBERED: usize = 10_000;
@@ -201,7 +203,7 @@ impl Store {
             if is_done || Deadline::now() >= until {
                 let now = text(&self.clock.now().to_string());
                 let kept = place.clone();
-                self.replace(keys::DAYS, keys::DAYS_COMPLETE, deadline, |_| match kept.clone() {
+                transaction::replace(self, keys::DAYS, keys::DAYS_COMPLETE, deadline, |_| match kept.clone() {
                     Some(place) => vec![("place", place)],
                     None => vec![("at", now.clone())],
                 })

@@ -9,15 +9,16 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use serde_json::Value;
 
-use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::event::{
+use crate::keys::{self, Lane, PERSON, Part, THING};
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{
+        event::{
             Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy, Recorded, RecordedBy,
             Scope, Session, Ticket,
         },
+        position::Position,
     },
-    storage::keys::{self, Lane, PERSON, Part, Position, THING},
 };
 
 /// An item's attributes. A list serves better than a map: an item has some thirty, each is looked for once and then gone.
@@ -429,11 +430,11 @@ impl Reader {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::{
+    use proptest::prelude::*;
+    use shared_domain::trail::{
         arbitrary::{events, instant, recorded},
         event::{EventId, Tenant},
     };
-    use proptest::prelude::*;
 
     fn item_of(recorded: &Recorded) -> Item {
         attributes(recorded).into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>().into()
@@ -479,7 +480,7 @@ mod tests {
     #[test]
     fn an_event_of_a_desktop_stays_within_one_write_unit() {
         let tenant = Tenant::new("northwind-traders").unwrap();
-        let intake = crate::domain::trail::event_validation::Intake {
+        let intake = shared_domain::trail::event_validation::Intake {
             tenant: &tenant,
             now: "2026-11-22T12:00:00Z".parse().unwrap(),
             retention: std::time::Duration::from_secs(400 * 86_400),
@@ -488,7 +489,8 @@ mod tests {
             "actor": {"type": "user", "id": "5f0f3c1e-8f0b-4c55-9d1e-0c6f0a4b7d11", "email": "alex@nikpot.com"},
             "target": {"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"},
             "account": {"name": "msptech6913@NETORGFT11060369.onmicrosoft.com"}, "justification": "Reset MFA for a locked-out user"}"#;
-        let event = crate::domain::trail::event_validation::read(json, &intake, EventId::fresh).unwrap();
+        let event =
+            shared_domain::trail::event_validation::read(json, &intake, shared_platform::random::event_id).unwrap();
         // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html: names and UTF-8 texts
         // count as they are, numbers take about a byte for two digits and one more, booleans one.
         let size: usize = attributes(&recorded(event, intake.now))

@@ -10,17 +10,17 @@ use std::{
 };
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::{
-            event::{EventId, Recorded},
-            filter::{Filter, FreeText},
-        },
-    },
-    storage::{
-        ReadError, Trail,
-        keys::{FeedPlace, Lane, Position},
-        list_events::{Index, Listing, Order, Pace, Range},
+    ReadError, Trail,
+    keys::Lane,
+    list_events::{Index, Listing, Pace},
+};
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{
+        event::{EventId, Recorded},
+        filter::{Filter, FreeText},
+        position::{FeedPlace, Position},
+        search::{Order, Range},
     },
 };
 

@@ -11,15 +11,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
-    domain::time::timestamp::Instant,
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Trail, Unavailable,
-        event_item::{Damaged, Item},
-        keys,
-        transaction::Change,
-    },
+    ReadError, Trail,
+    event_item::{Damaged, Item},
+    keys,
+    transaction::Change,
 };
+use shared_domain::time::timestamp::Instant;
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// How many times `FeedLag` an event is held at most.
 const HOLD: u32 = 30;
@@ -133,6 +131,7 @@ impl Trail<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -6,15 +6,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::trail::event::{EventId, Recorded},
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Store, Trail, Unavailable,
-        dynamodb_json::{self, Key},
-        event_item::{self, Item},
-        keys, retry,
-    },
+    ReadError, Store, Trail,
+    dynamodb_json::{self, Key},
+    event_item::{self, Item},
+    keys, retry,
 };
+use shared_domain::trail::event::{EventId, Recorded};
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// DynamoDB's limit for one BatchGetItem.
 pub const KEYS: usize = 100;

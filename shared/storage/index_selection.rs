@@ -2,17 +2,15 @@
 //! event is still judged by the whole filter.
 
 use crate::{
-    domain::{
-        json::object_reader::NAME_BYTES,
-        time::timestamp::Instant,
-        trail::{
-            event::Tenant,
-            filter::{Filter, Operand, Operator},
-        },
-    },
-    storage::{
-        keys::{self, PERSON, Part, THING},
-        list_events::Index,
+    keys::{self, PERSON, Part, THING},
+    list_events::Index,
+};
+use shared_domain::{
+    json::object_reader::NAME_BYTES,
+    time::timestamp::Instant,
+    trail::{
+        event::Tenant,
+        filter::{Filter, Operand, Operator},
     },
 };
 
@@ -137,12 +135,12 @@ fn member(part: Part) -> &'static str {
 
 /// Whether `index` holds the event: what a test of the choice asks.
 #[cfg(test)]
-pub fn holds(index: &Index, recorded: &crate::domain::trail::event::Recorded) -> bool {
+pub fn holds(index: &Index, recorded: &shared_domain::trail::event::Recorded) -> bool {
     match index {
         Index::ByTime | Index::ByRecorded => true,
         Index::Involved { key, partition, .. } => {
             let partition = keys::in_lane(partition, keys::Lane::Shown);
-            crate::storage::event_item::attributes(recorded)
+            crate::event_item::attributes(recorded)
                 .iter()
                 .any(|(name, value)| name == key && value.as_s() == Ok(&partition))
         }
@@ -153,11 +151,11 @@ pub fn holds(index: &Index, recorded: &crate::domain::trail::event::Recorded) ->
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::{
+    use proptest::prelude::*;
+    use shared_domain::trail::{
         arbitrary::{events, instant, recorded},
         filter::attributes::{Attribute, Found},
     };
-    use proptest::prelude::*;
 
     fn planned(text: &str) -> Plan {
         plan(&Tenant::new("acme").unwrap(), Some(&Filter::read(text).unwrap()))

@@ -13,17 +13,15 @@ use futures::{StreamExt, stream};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::event::{Digest, Event, EventId, Recorded, RecordedBy},
-    },
-    platform::backoff::Pauses,
-    storage::{
-        Trail, Unavailable, described, event_item,
-        item_size::{self, TooLarge},
-        keys,
-    },
+    Trail, described, event_item,
+    item_size::{self, TooLarge},
+    keys,
 };
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::event::{Digest, Event, EventId, Recorded, RecordedBy},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// DynamoDB's limit for one BatchExecuteStatement.
 const STATEMENTS: usize = 25;

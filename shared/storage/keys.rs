@@ -48,13 +48,11 @@
 //! their e-mail, accounts and things by their name. Only the first can be asked of the index alone, since an event that has
 //! both stands under the first.
 
-use crate::{
-    domain::{
-        text::case_folding::fold,
-        time::timestamp::Instant,
-        trail::event::{Event, EventId, Tenant},
-    },
-    storage::documents::Kind,
+use crate::documents::Kind;
+use shared_domain::{
+    text::case_folding::fold,
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, Tenant},
 };
 
 /// An event's own key.
@@ -423,76 +421,6 @@ pub const RETENTION: &str = "retention";
 /// The partition that says which run leads.
 pub const LEASES: &str = "lease";
 
-/// A place among events ordered by a time: the time, then the id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The time.
-    pub at: Instant,
-    /// The id, which decides between events of the same millisecond.
-    pub id: EventId,
-}
-
-impl Position {
-    /// The place just before everything at `at`.
-    pub fn before(at: Instant) -> Self {
-        // The last id that there can be, a millisecond earlier.
-        Self { at: Instant::from_millis(at.millis() - 1), id: EventId::last() }
-    }
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}#{}", self.at, self.id)
-    }
-}
-
-impl std::str::FromStr for Position {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (at, id) = text.split_once('#').ok_or(())?;
-        Ok(Self { at: at.parse().map_err(|_| ())?, id: EventId::new(id).ok_or(())? })
-    }
-}
-
-/// A place in the feed: what was recorded up to a place was read, and the late events up to a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedPlace {
-    /// The place among the events as they were recorded.
-    pub position: Position,
-    /// The number of the last late event that was read; none where the list was not looked at yet.
-    pub late: Option<u64>,
-}
-
-impl From<Position> for FeedPlace {
-    fn from(position: Position) -> Self {
-        Self { position, late: None }
-    }
-}
-
-impl std::fmt::Display for FeedPlace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.late {
-            Some(late) => write!(f, "{}#{late}", self.position),
-            None => write!(f, "{}", self.position),
-        }
-    }
-}
-
-impl std::str::FromStr for FeedPlace {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text.rsplit_once('#') {
-            // Neither a time nor an id holds the sign.
-            Some((position, late)) if position.contains('#') => {
-                Ok(Self { position: position.parse()?, late: Some(late.parse().map_err(|_| ())?) })
-            }
-            _ => Ok(Self { position: text.parse()?, late: None }),
-        }
-    }
-}
-
 /// The attributes a person's key is made of, the first that is there. With each the letter that says so.
 pub const PERSON: [Part; 3] = [Part::Email, Part::Id, Part::Name];
 /// The attributes a thing's key is made of.
@@ -547,6 +475,7 @@ pub fn first_of(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use shared_domain::trail::position::{FeedPlace, Position};
 
     fn tenants() -> impl Strategy<Value = Tenant> {
         "[A-Za-z0-9_-]{1,64}".prop_map(|name| Tenant::new(&name).unwrap())

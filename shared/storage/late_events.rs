@@ -18,19 +18,20 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::sleep;
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::event::{EventId, Recorded},
-    },
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Store, Trail, Unavailable, dynamodb_json,
-        event_item::{Damaged, Item},
-        keys::{self, Lane, Position},
-        retry,
-        transaction::Change,
+    ReadError, Store, Trail, dynamodb_json,
+    event_item::{Damaged, Item},
+    keys::{self, Lane},
+    retry,
+    transaction::Change,
+};
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{
+        event::{EventId, Recorded},
+        position::Position,
     },
 };
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// Entries that are put on the list together: each is two of the hundred statements of a transaction.
 const TOGETHER: usize = 40;

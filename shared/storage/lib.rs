@@ -42,7 +42,6 @@ pub mod event_item;
 pub mod feed;
 pub mod feed_gate;
 pub mod get_events;
-pub mod id_conflicts;
 pub mod index_selection;
 pub mod insert_events;
 pub mod item_size;
@@ -68,27 +67,25 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use tokio::time::Instant as Deadline;
 
-use crate::{
-    domain::{
-        configuration::settings::Settings,
-        time::{
-            time_zone,
-            timestamp::{Clock, Instant},
-        },
-        trail::event::{Digest, Event, Recorded, RecordedBy, Tenant},
-    },
-    platform::{
-        backoff::Pauses,
-        environment::{ConfigError, Variables},
-    },
-    storage::documents::Kind,
+use crate::documents::Kind;
+use shared_domain::{
+    configuration::settings::Settings,
+    time::{time_zone, timestamp::Instant},
+    trail::event::{Digest, Event, Recorded, RecordedBy, Tenant},
+};
+use shared_platform::{
+    backoff::{Pauses, Unavailable},
+    clock::Clock,
+    environment::{ConfigError, Variables},
 };
 
 /// The two tables, behind the AWS SDK.
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// The client of DynamoDB.
     pub client: Client,
     events: String,
+    /// The name of the state table.
     pub state: String,
     /// How long one attempt to write may take. An attempt that is given up may still land, with the time it was stamped
     /// with; the feed stays `FeedLag` behind so that it cannot be passed by then.
@@ -98,15 +95,17 @@ pub struct Store {
     settings: Settings,
     /// The same with the longer retentions that the deployment had before, once the state holds them.
     kept_settings: Arc<OnceLock<Settings>>,
+    /// What tells the time.
     pub clock: Clock,
     days: event_days::Known,
     /// Who is known to be on record as a reader.
-    remembered: Arc<read_audit::Remembered>,
+    pub remembered: Arc<read_audit::Remembered>,
 }
 
 /// One tenant's trail, as one request sees it.
 #[derive(Clone, Debug)]
 pub struct Trail<'s> {
+    /// The tables.
     pub store: &'s Store,
     /// Whose trail it is.
     pub tenant: Tenant,
@@ -122,11 +121,6 @@ pub struct Trail<'s> {
 
 /// How long one call may take before it is given up and made again: a connection that hangs must not use up a request's time.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
-
-/// The storage did not answer in the time a request has.
-#[derive(Debug, thiserror::Error)]
-#[error("the storage did not answer in time: {0}")]
-pub struct Unavailable(pub String);
 
 /// Why reading failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Which events, in which order, through which index? One reader serves listings, searches and the feed.
 
+use shared_domain::trail::search::{Order, Range};
 use std::{collections::VecDeque, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -7,17 +8,15 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::{event::Recorded, event_validation::MAX_AHEAD},
-    },
-    storage::{
-        ReadError, Store, Trail,
-        dynamodb_json::{self, Key, Page},
-        event_item,
-        keys::{self, DayIndex, Lane, Position},
-        retry,
-    },
+    ReadError, Store, Trail,
+    dynamodb_json::{self, Key, Page},
+    event_item,
+    keys::{self, DayIndex, Lane},
+    retry,
+};
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{event::Recorded, event_validation::MAX_AHEAD, position::Position},
 };
 
 /// Partitions read side by side at most. A range begins with one, which is mostly enough, and doubles while they are thin.
@@ -44,15 +43,6 @@ const JUDGED_AT_ONCE: u64 = 64;
 /// How far ahead of our clock events can be: what intake lets in, and a minute by which two of our clocks may differ.
 const LATEST: Duration = MAX_AHEAD.saturating_add(Duration::from_secs(60));
 
-/// Which way a listing goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Newest first.
-    Descending,
-    /// Oldest first.
-    Ascending,
-}
-
 /// Which way events are found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Index {
@@ -69,19 +59,6 @@ pub enum Index {
         /// The partition.
         partition: String,
     },
-}
-
-/// A range of the time that an index is ordered by.
-#[derive(Clone, Debug)]
-pub struct Range {
-    /// The first moment in it.
-    pub since: Instant,
-    /// The first moment after it.
-    pub until: Instant,
-    /// Which way it is read.
-    pub order: Order,
-    /// Where an earlier page ended: what follows it is read.
-    pub after: Option<Position>,
 }
 
 /// How much is read at a time.
@@ -311,7 +288,7 @@ impl InLane<'_> {
 
     /// Reads the events of the next keys, in their order.
     async fn take_keys(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
-        let count = self.keys.len().min(crate::storage::get_events::KEYS);
+        let count = self.keys.len().min(crate::get_events::KEYS);
         let keys: Vec<_> = self.keys.drain(..count).collect();
         let mut found = self.trail.events_by_key(keys.clone()).await?;
         // What the index still names and the table no longer holds has expired meanwhile.

@@ -13,17 +13,16 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::{time::timestamp::Instant, trail::event::Tenant},
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Store, Trail, Unavailable, dynamodb_json,
-        event_item::{Damaged, Item},
-        keys,
-        list_events::Order,
-        retry,
-        transaction::Change,
-    },
+    ReadError, Store, Trail, dynamodb_json,
+    event_item::{Damaged, Item},
+    keys, retry,
+    transaction::Change,
 };
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::{event::Tenant, search::Order},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// DynamoDB's limit for one BatchWriteItem.
 const WRITES: usize = 25;
@@ -117,6 +116,7 @@ pub struct Projection {
     pub key: String,
     /// When it is to be looked at again.
     pub due: Option<Instant>,
+    /// How often it was changed.
     pub generation: u64,
     content: String,
     places: BTreeSet<Place>,
@@ -154,6 +154,10 @@ impl Projection {
         &self.places
     }
 
+    /// The projection that an item holds.
+    ///
+    /// # Errors
+    /// The item is not as this service writes it.
     pub fn of(mut item: Item) -> Result<Self, Damaged> {
         let mut text = |name: &str| match item.remove(name) {
             Some(AttributeValue::S(text)) => Some(text),
@@ -215,7 +219,7 @@ impl Trail<'_> {
         let unique: BTreeSet<&String> = wanted.iter().collect();
         let unique: Vec<&String> = unique.into_iter().collect();
         let reads: Vec<_> =
-            unique.chunks(crate::storage::get_events::KEYS).map(|chunk| self.some_projections(kind, chunk)).collect();
+            unique.chunks(crate::get_events::KEYS).map(|chunk| self.some_projections(kind, chunk)).collect();
         let found: Vec<Vec<Projection>> = stream::iter(reads).buffered(READS).try_collect().await?;
         let mut found: HashMap<String, Projection> =
             found.into_iter().flatten().map(|projection| (projection.key.clone(), projection)).collect();
@@ -230,8 +234,7 @@ impl Trail<'_> {
     pub async fn readable<T: DeserializeOwned>(&self, kind: Kind, wanted: &[String]) -> Result<Vec<T>, ReadError> {
         let unique: BTreeSet<&String> = wanted.iter().collect();
         let unique: Vec<&String> = unique.into_iter().collect();
-        let reads: Vec<_> =
-            unique.chunks(crate::storage::get_events::KEYS).map(|chunk| self.some_items(kind, chunk)).collect();
+        let reads: Vec<_> = unique.chunks(crate::get_events::KEYS).map(|chunk| self.some_items(kind, chunk)).collect();
         let found: Vec<Vec<Item>> = stream::iter(reads).buffered(READS).try_collect().await?;
         let read = |item| Projection::of(item).map_err(ReadError::from).and_then(|projection| projection.read());
         let sound = found.into_iter().flatten().filter_map(|item| match read(item) {

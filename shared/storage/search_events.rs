@@ -1,39 +1,13 @@
 //! What is looked for in a trail. Listing, feed, export, report and alert judge every event by the same code.
 
 use crate::{
-    domain::trail::{
-        event::Recorded,
-        filter::{Filter, FreeText},
-    },
-    storage::{
-        Trail,
-        index_selection::{self, Plan},
-        keys::Lane,
-        list_events::{Listing, Pace, Range},
-    },
+    Trail,
+    index_selection::{self, Plan},
+    keys::Lane,
+    list_events::{Listing, Pace},
 };
-
-/// A range of time, and what an event in it has to meet.
-#[derive(Clone, Debug)]
-pub struct Search {
-    /// When it occurred.
-    pub range: Range,
-    /// What its attributes have to be.
-    pub filter: Option<Filter>,
-    /// What has to be found in it.
-    pub words: Option<FreeText>,
-    /// Whether the service's own events are wanted too.
-    pub include_service: bool,
-}
-
-impl Search {
-    /// Whether the event is one that is looked for, its time apart.
-    pub fn wants(&self, recorded: &Recorded) -> bool {
-        (self.include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
-            && self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
-            && self.words.as_ref().is_none_or(|words| words.matches(recorded))
-    }
-}
+use shared_domain::trail::search::Range;
+use shared_domain::trail::search::Search;
 
 impl Trail<'_> {
     /// Reads what may hold what is looked for, through the narrowest index. About `count` are wanted at a time. Each event is

@@ -12,17 +12,17 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::event::{Event, Opened, Recorded, RecordedBy},
-    },
-    platform::backoff::Pauses,
-    storage::{
-        ReadError, Store, Trail, Unavailable, described, event_item, insert_events,
-        item_size::{self, TooLarge},
-        keys,
-    },
+    ReadError, Store, Trail, described, event_item,
+    event_item::Item,
+    insert_events,
+    item_size::{self, TooLarge},
+    keys,
 };
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::event::{Event, Opened, Recorded, RecordedBy},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
 
 /// How DynamoDB Local begins to say DuplicateItem.
 const DUPLICATE_KEY: &str = "Duplicate primary key";
@@ -291,4 +291,37 @@ fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
         return codes.any(|code| matches!(code, "ValidationError" | "AccessDenied" | "ResourceNotFound"));
     }
     super::is_final(error)
+}
+/// Sets attributes of an item that counts its changes, as `want` wants them of what is there.
+pub async fn replace(
+    store: &Store,
+    pk: &str,
+    sk: &str,
+    deadline: Deadline,
+    mut want: impl FnMut(Option<&Item>) -> Vec<Attribute>,
+) -> Result<(), ReadError> {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    let mut pauses = Pauses::until(deadline);
+    loop {
+        let item = store.state_item(pk.to_owned(), sk, deadline).await?;
+        let before: Option<u64> = item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
+        let mut set = want(item.as_ref());
+        set.push(("generation", number(before.unwrap_or(0) + 1)));
+        let change = match before {
+            None => Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect()),
+            Some(before) => Change::Update {
+                key: [pk.to_owned(), sk.to_owned()],
+                set,
+                remove: &[],
+                expected: ("generation", number(before)),
+            },
+        };
+        if store.alone(change, deadline, &mut false).await? {
+            return Ok(());
+        }
+        if !pauses.pause().await {
+            return Err(Unavailable(format!("{pk} {sk} was changed by others all the time")).into());
+        }
+    }
 }

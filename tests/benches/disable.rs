@@ -37,7 +37,7 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         directories.push(directory);
     }
     // All are asked for before the first of them ends.
-    let now = shared::domain::time::timestamp::Instant::now();
+    let now = shared::platform::clock::now();
     let (lead, minute) = scale.of((Duration::from_secs(150), 60_000), (Duration::from_secs(3), 1000));
     let first = now.plus(lead);
     let event = |n: usize| {
@@ -52,13 +52,10 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         let answer = stack.post(&portal, "/v1/events", &list).await;
         assert_eq!(answer.body["created"], batch.len(), "{}", answer.text);
     }
-    assert!(
-        shared::domain::time::timestamp::Instant::now() < first,
-        "the windows were not all open when the first of them ended"
-    );
+    assert!(shared::platform::clock::now() < first, "the windows were not all open when the first of them ended");
 
     let last = first.plus(Duration::from_millis(minute as u64));
-    let left = last.millis() - shared::domain::time::timestamp::Instant::now().millis();
+    let left = last.millis() - shared::platform::clock::now().millis();
     tokio::time::sleep(Duration::from_millis(left.max(0) as u64)).await;
     let mut lateness = Vec::new();
     until("all are disabled", async || {

@@ -1,6 +1,7 @@
 //! Exports: the whole way beside the SDK that reads the same items and throws them away, and beside boto3 that writes them with Python's csv;
 //! the guarded writer beside the `csv` crate; and how much memory a worker takes.
 
+use shared::platform::clock;
 use std::{process::Command, time::Duration};
 
 use aws_credential_types::provider::ProvideCredentials;
@@ -40,7 +41,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     let table = stack.running.table("EventsTable").unwrap();
     let tenant = Tenant::new("acme").unwrap();
     let auditor = stack.reader("acme");
-    let today = Instant::now().day_number();
+    let today = clock::now().day_number();
     let days = || (today - DAYS as i64 - 1..=today).rev().map(|day| keys::day(&tenant, day));
 
     // From the moment at which it may read, to that at which its files are complete.
@@ -93,7 +94,7 @@ async fn boto3(stack: &Stack, days: Vec<String>, count: usize) -> f64 {
 /// Rows of the same cells, by our writer and by the `csv` crate's, which guards nothing.
 pub async fn writer(scale: Scale, report: &mut Report) {
     let count = scale.of(20_000, 100);
-    let (now, utc) = (Instant::now(), jiff::tz::TimeZone::UTC);
+    let (now, utc) = (clock::now(), jiff::tz::TimeZone::UTC);
     let layout = Layout::new(&[], utc, now, now).unwrap();
     let mut table = Vec::new();
     for item in sample::items("acme", &sample::list("w", count)) {

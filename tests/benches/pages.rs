@@ -1,5 +1,6 @@
 //! A page of a hundred events by each index, beside the SDK's own calls for the same items.
 
+use shared::platform::clock;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
@@ -9,7 +10,7 @@ use aws_sdk_dynamodb::{
 use reqwest::RequestBuilder;
 use serde_json::json;
 use shared::{
-    domain::{time::timestamp::Instant, trail::event::Tenant},
+    domain::trail::event::Tenant,
     storage::keys::{self, Lane, Part},
 };
 use tests::{Stack, send};
@@ -125,7 +126,7 @@ async fn involved(client: &Client, table: &str, name: &str, key: &str, partition
 /// The newest day, and the one before it while there are not enough.
 async fn by_time(client: &Client, table: &str, tenant: &Tenant) -> usize {
     let mut count = 0;
-    let mut day = Instant::now().day_number();
+    let mut day = clock::now().day_number();
     while count < PAGE {
         count += query(client, table, "by_time", "day", &keys::day(tenant, day)).await.len();
         day -= 1;

@@ -3,13 +3,11 @@
 use aws_sdk_dynamodb::types::{AttributeValue, BatchStatementRequest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use shared::platform::clock;
 use shared::{
-    domain::{
-        time::timestamp::Instant,
-        trail::{
-            event::{EventId, Recorded, RecordedBy, Tenant},
-            event_validation::{self, Intake},
-        },
+    domain::trail::{
+        event::{Recorded, RecordedBy, Tenant},
+        event_validation::{self, Intake},
     },
     storage::event_item,
 };
@@ -38,14 +36,15 @@ pub fn list(name: &str, count: usize) -> Value {
 /// The same events as items, as the trail stores them.
 pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValue)>> {
     let tenant = Tenant::new(tenant).unwrap();
-    let now = Instant::now();
+    let now = clock::now();
     let intake = Intake { tenant: &tenant, now, retention: Duration::from_secs(400 * DAY) };
     list["events"]
         .as_array()
         .unwrap()
         .iter()
         .map(|event| {
-            let event = event_validation::read(&event.to_string(), &intake, EventId::fresh).unwrap();
+            let event =
+                event_validation::read(&event.to_string(), &intake, shared::platform::random::event_id).unwrap();
             let digest = event.digest();
             let expires_at = event.occurred_at.plus(intake.retention);
             let recorded_by = RecordedBy { sub: "portal".into(), client_id: None };

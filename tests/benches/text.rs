@@ -3,8 +3,9 @@
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use futures::{StreamExt, stream};
 use serde_json::json;
+use shared::platform::clock;
 use shared::{
-    domain::{time::timestamp::Instant, trail::event::Tenant},
+    domain::trail::event::Tenant,
     storage::keys::{self, Lane},
 };
 use tests::Stack;
@@ -47,7 +48,7 @@ pub async fn compare(stack: &Stack, scale: Scale, count: usize, days: u64) -> (f
         assert!(scanned >= count as u64);
     };
     let raw = async |_| {
-        let today = Instant::now().day_number();
+        let today = clock::now().day_number();
         // As many days side by side as ours reads at most where whole megabytes are read.
         let reads = (today - days as i64 - 1..=today).rev().map(|day| drain(&client, table, keys::day(&tenant, day)));
         let counts: Vec<usize> = stream::iter(reads).buffered(4).collect().await;

@@ -1,14 +1,18 @@
 //! Following the trail: events a second, how soon a finding is there, and reports over much.
 
+use shared::services::access_projection;
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    domain::trail::event::Tenant,
+    domain::trail::{
+        event::Tenant,
+        search::{Order, Range},
+    },
     storage::{
         keys::Lane,
-        list_events::{Index, Order, Pace, Range},
+        list_events::{Index, Pace},
         projections::{Due, Kind},
     },
 };
@@ -85,7 +89,7 @@ async fn record(stack: &Stack, accesses: std::ops::Range<usize>) {
 /// Follows all events of the trail in batches of a hundred, as the stream brings them, `side_by_side` at a time; how many there were.
 async fn follow(stack: &Stack, side_by_side: usize) -> usize {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
-    let now = shared::domain::time::timestamp::Instant::now();
+    let now = shared::platform::clock::now();
     let hours = std::time::Duration::from_secs(4 * 3600);
     let trail = store.trail(&tenant, now, tokio::time::Instant::now() + hours).await.unwrap();
     let (since, until) = (
@@ -108,7 +112,8 @@ async fn follow(stack: &Stack, side_by_side: usize) -> usize {
             batches.push(batch);
         }
         let is_end = batches.last().is_none_or(Vec::is_empty);
-        let following = batches.into_iter().map(|batch| async { trail.follow(batch).await.unwrap() });
+        let following =
+            batches.into_iter().map(|batch| async { access_projection::follow(&trail, batch).await.unwrap() });
         stream::iter(following).buffer_unordered(side_by_side).collect::<Vec<()>>().await;
         if is_end {
             return count;
@@ -119,16 +124,14 @@ async fn follow(stack: &Stack, side_by_side: usize) -> usize {
 /// Computes the figures of every day, as the schedule does a while after it changed.
 async fn count_days(stack: &Stack) {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
-    let now = shared::domain::time::timestamp::Instant::now();
+    let now = shared::platform::clock::now();
     for day in 0..=DAYS as u64 + 1 {
         let at = now.minus(std::time::Duration::from_secs(day * 86_400));
         let key = at.to_string()[..10].to_owned();
         let due = Due { tenant: tenant.clone(), kind: Kind::Day, key, at: now };
-        let trail = store
-            .trail(&tenant, shared::domain::time::timestamp::Instant::now(), shared::http::request::deadline())
-            .await
-            .unwrap();
-        trail.look_again(&due).await.unwrap();
+        let trail =
+            store.trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline()).await.unwrap();
+        access_projection::look_again(&trail, &due).await.unwrap();
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a tenant's open and overdue windows cost beside a million closed ones, and how long it takes to end all of a leaver.
 
+use shared::platform::clock;
+use shared::services::windows;
 use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
@@ -10,7 +12,6 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        time::timestamp::Instant,
         trail::event::{Actor, RecordedBy, Tenant},
         windows::window::Window,
     },
@@ -46,18 +47,19 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     ask(&stack, scale.of(300, 5), "alex@nikpot.com").await;
     // Some of them are overdue, five minutes after their end.
     let store = tests::store(&stack);
-    let trail = store.trail(&tenant, Instant::now(), Deadline::now() + Duration::from_secs(600)).await.unwrap();
+    let trail = store.trail(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600)).await.unwrap();
     let by = RecordedBy { sub: "bench".to_owned(), client_id: None };
-    for id in trail.open_windows().await.unwrap().iter().take(scale.of(100, 2)) {
+    for id in windows::open_windows(&trail).await.unwrap().iter().take(scale.of(100, 2)) {
         let late = |window: &mut Window| {
             let told = window.end(|_| true, &Actor::system(), None, trail.now);
             Ok::<_, ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
         };
-        trail.change_window(id, &by, late).await.unwrap();
+        windows::change_window(&trail, id, &by, late).await.unwrap();
     }
-    trail.list_windows(&by).await.unwrap();
+    windows::list_windows(&trail, &by).await.unwrap();
     // Closed windows as they are stored, older than all others.
-    let mut closed = trail.window(&trail.open_windows().await.unwrap()[0]).await.unwrap().unwrap().window;
+    let mut closed =
+        windows::window(&trail, &windows::open_windows(&trail).await.unwrap()[0]).await.unwrap().unwrap().window;
     closed.claims.iter_mut().for_each(|claim| claim.is_done = true);
     let content = serde_json::to_string(&closed).unwrap();
     let count = scale.of(1_000_000, 50);

@@ -10,6 +10,8 @@ pub mod signing;
 pub mod simulation;
 pub mod webhook;
 
+use shared::platform::clock;
+use shared::services::access_projection;
 use std::{
     fmt::Display,
     path::Path,
@@ -274,7 +276,7 @@ pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared
     let mut events = Vec::with_capacity(ids.len());
     // As a request would, each some of them: the time of one is bounded.
     for ids in ids.chunks(1000) {
-        let (now, deadline) = (shared::domain::time::timestamp::Instant::now(), shared::http::request::deadline());
+        let (now, deadline) = (clock::now(), shared::http::request::deadline());
         let trail = store.trail(&tenant, now, deadline).await.expect("the trail");
         for id in ids {
             let id = shared::domain::trail::event::EventId::new(id).expect("an id");
@@ -286,18 +288,18 @@ pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared
 
 /// Looks again at everything that is to be looked at within so many seconds, as the schedule would when they have passed.
 pub async fn pass(stack: &Stack, seconds: u64) {
-    use shared::domain::time::timestamp::{Clock, Instant};
+    use shared::platform::clock::Clock;
     let ahead = Duration::from_secs(seconds);
-    let store = store(stack).by(Clock::new(move || Instant::now().plus(ahead)));
+    let store = store(stack).by(Clock::new(move || clock::now().plus(ahead)));
     loop {
-        let now = Instant::now().plus(ahead);
+        let now = clock::now().plus(ahead);
         let due = store.due_projections(now, shared::http::request::deadline()).await.expect("what is due");
         if due.is_empty() {
             return;
         }
         for due in due {
             let trail = store.trail(&due.tenant, now, shared::http::request::deadline()).await.expect("the trail");
-            trail.look_again(&due).await.expect("a look");
+            access_projection::look_again(&trail, &due).await.expect("a look");
             store.postpone(&due, None, shared::http::request::deadline()).await.expect("an answer");
         }
     }
@@ -324,12 +326,12 @@ pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Store 
 
 /// That many seconds ago, as an event says it.
 pub fn seconds_ago(seconds: u64) -> String {
-    whole_seconds(shared::domain::time::timestamp::Instant::now().minus(Duration::from_secs(seconds)))
+    whole_seconds(clock::now().minus(Duration::from_secs(seconds)))
 }
 
 /// That many seconds from now, as an event says it.
 pub fn seconds_ahead(seconds: u64) -> String {
-    whole_seconds(shared::domain::time::timestamp::Instant::now().plus(Duration::from_secs(seconds)))
+    whole_seconds(clock::now().plus(Duration::from_secs(seconds)))
 }
 
 fn whole_seconds(instant: shared::domain::time::timestamp::Instant) -> String {

@@ -4,6 +4,7 @@
 //! What is real: the function, the store with its statements and transactions, the SDK, the engine, the protocols of the directories. What
 //! is made: the network between them, the clocks, and chance.
 
+use shared::services::windows;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
@@ -32,25 +33,24 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        configuration::application::{Application, Place},
-        time::timestamp::{Clock, Instant},
+        configuration::{
+            address_policy::Reach,
+            application::{Application, Place},
+        },
+        time::timestamp::Instant,
         trail::{
             event::{Actor, EventId, Party, RecordedBy, Tenant},
             event_validation::{self, Intake},
+            search::{Order, Range, Search},
         },
         windows::window::{Told, Window},
     },
-    platform::{
-        outbound_http::{Outbound, Reach},
-        random,
-    },
+    platform::{clock::Clock, outbound_http::Outbound, random},
     services::windows::Recording,
     storage::{
         Store, Trail,
         documents::{Alias, Kind, Wanted},
         insert_events::Insertion,
-        list_events::{Order, Range},
-        search_events::Search,
     },
 };
 use tokio::{sync::Notify, time::Instant as Deadline};
@@ -436,7 +436,7 @@ async fn never_early(process: &Process, host: &str, path: &str) {
     let Some(number) = id.strip_prefix("u-").and_then(|number| number.parse().ok()) else { return };
     let trail = world.trail(world.truth()).await;
     let (now, accounts) = (process.now(), &world.directories[host]);
-    let long_ago = Window::id_of(&tenant(), &EventId::fresh(), now.minus(Duration::from_secs(120)));
+    let long_ago = Window::id_of(&tenant(), &random::event_id(), now.minus(Duration::from_secs(120)));
     for open in windows_of(&trail, host, number).await {
         let goes_on = open.claims.iter().any(|claim| claim.goes_on(now));
         // Another window of the account counts as well, where the directory knows it by that window's key. One that has just opened may not
@@ -454,7 +454,7 @@ async fn never_early(process: &Process, host: &str, path: &str) {
 /// The open windows of an account, by any of the names that requests give it.
 async fn windows_of(trail: &Trail<'_>, host: &str, number: usize) -> Vec<Window> {
     let names = [account_name(number), mail_address(number), format!("u-{number}")];
-    let open = trail.open_windows_called(&names).await.expect("the windows");
+    let open = windows::open_windows_called(trail, &names).await.expect("the windows");
     let directory: usize = host.trim_matches(|it: char| !it.is_ascii_digit()).parse().expect("a directory");
     let keys = [format!("scim:{host}/scim"), format!("entra:{}", directory_id(directory))];
     open.into_iter().map(|it| it.window).filter(|window| keys.contains(&window.directory_key)).collect()
@@ -581,8 +581,8 @@ fn mail_address(number: usize) -> String {
 /// The applications, half of them of each kind of directory.
 async fn configure(world: &Arc<World>) {
     let trail = world.trail(world.truth()).await;
-    world.truth().remember(&tenant(), trail.deadline).await.expect("an answer");
-    let caller = shared::http::authorization::Caller {
+    windows::remember(world.truth(), &tenant(), trail.deadline).await.expect("an answer");
+    let caller = shared::domain::identity::caller::Caller {
         tenants: vec![tenant()],
         permissions: Vec::new(),
         sub: "it".to_owned(),
@@ -700,7 +700,9 @@ async fn simulate(world: &Arc<World>) -> Outcome {
     let trail = world.trail(world.truth()).await;
     loop {
         let trail = trail.at(world.now(), Deadline::now() + Duration::from_secs(20));
-        let open = trail.windows_of(&trail.open_windows().await.expect("the windows")).await.expect("the windows");
+        let open = windows::windows_of(&trail, &windows::open_windows(&trail).await.expect("the windows"))
+            .await
+            .expect("the windows");
         let Some(last) = open.iter().filter_map(Window::ends_at).max() else { break };
         let overdue = world.now().millis() - last.millis();
         assert!(overdue < 600_000, "seed {}: given up: {open:?}", world.plan.seed);
@@ -829,8 +831,8 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
     let (window, claim) = loop {
         let trail = world.trail(store).await;
         let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
-        let read = event_validation::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
-        let (recording, _) = trail.record(read, &recorder(), Place::OneMachine, false).await;
+        let read = event_validation::read(&event.to_string(), &intake, random::event_id).expect("an event");
+        let (recording, _) = windows::record(&trail, read, &recorder(), Place::OneMachine, false).await;
         match recording {
             Recording::Judged(insertion) => match *insertion {
                 Insertion::Created(recorded) | Insertion::Duplicate(recorded) => {
@@ -870,7 +872,7 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
 async fn goes_on(world: &World, mut window: String, claim: &EventId) -> bool {
     let trail = world.trail(world.truth()).await;
     loop {
-        let there = trail.window(&window).await.expect("an answer").expect("a window").window;
+        let there = windows::window(&trail, &window).await.expect("an answer").expect("a window").window;
         if there.claims.iter().any(|it| it.event == *claim && it.goes_on(world.now())) {
             return true;
         }
@@ -903,7 +905,7 @@ fn rename(world: &Arc<World>, number: usize) {
 /// Extends or ends a window.
 async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend: bool) {
     let trail = world.trail(store).await;
-    let Ok(open) = trail.open_windows().await else { return };
+    let Ok(open) = windows::open_windows(&trail).await else { return };
     if open.is_empty() {
         return;
     }
@@ -923,7 +925,7 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
             false => window.end(|_| true, &Actor::system(), Some("done"), now),
         })
     };
-    let _ = trail.change_window(&open[which], &recorder(), decide).await;
+    let _ = windows::change_window(&trail, &open[which], &recorder(), decide).await;
     wake.notify_one();
 }
 
@@ -941,8 +943,8 @@ async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number
     });
     let trail = world.trail(store).await;
     let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
-    let read = event_validation::read(&event.to_string(), &intake, EventId::fresh).expect("an event");
-    let (recording, _) = trail.record(read, &recorder(), Place::OneMachine, false).await;
+    let read = event_validation::read(&event.to_string(), &intake, random::event_id).expect("an event");
+    let (recording, _) = windows::record(&trail, read, &recorder(), Place::OneMachine, false).await;
     if let Recording::Judged(insertion) = recording
         && matches!(*insertion, Insertion::Created(_) | Insertion::Duplicate(_))
     {
@@ -1037,7 +1039,7 @@ async fn check(world: &Arc<World>) -> Outcome {
     assert_eq!(ends.len(), outcome.disabled, "seed {seed}: disabled and verified, once an end");
     let (mut before, mut windows) = (None::<String>, 0);
     loop {
-        let (page, goes_on) = trail.windows(before.as_deref()).await.expect("the windows");
+        let (page, goes_on) = windows::windows(&trail, before.as_deref()).await.expect("the windows");
         for window in &page {
             windows += 1;
             assert!(window.is_closed(), "seed {seed}: {window:?}");

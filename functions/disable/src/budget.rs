@@ -2,6 +2,7 @@
 //! tenant and 35,000 in 300 s for an app ("Microsoft Graph throttling limits", identity and access). Two buckets that fill steadily stay
 //! below both, whichever moment is looked at.
 
+use shared::services::windows;
 use std::{collections::BTreeMap, time::Duration};
 
 use shared::{domain::windows::window::Failure, storage::Store};
@@ -59,17 +60,15 @@ impl Budget {
                 is_refusal: false,
                 retry_after: None,
             };
-            let of_tenant = self
-                .store
-                .take_from(&key, OF_TENANT.size, OF_TENANT.per_second, TAKEN, deadline)
-                .await
-                .map_err(unavailable)?;
+            let of_tenant =
+                windows::take_from(&self.store, &key, OF_TENANT.size, OF_TENANT.per_second, TAKEN, deadline)
+                    .await
+                    .map_err(unavailable)?;
             let of_client = format!("entra:{client}");
-            let of_client = self
-                .store
-                .take_from(&of_client, OF_CLIENT.size, OF_CLIENT.per_second, of_tenant, deadline)
-                .await
-                .map_err(unavailable)?;
+            let of_client =
+                windows::take_from(&self.store, &of_client, OF_CLIENT.size, OF_CLIENT.per_second, of_tenant, deadline)
+                    .await
+                    .map_err(unavailable)?;
             *left += of_client;
         }
         if *left < writes {

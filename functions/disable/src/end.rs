@@ -1,5 +1,6 @@
 //! The end of one window: claimed, disabled, read back, closed with the events that say so.
 
+use shared::services::windows;
 use std::time::Duration;
 
 use shared::{
@@ -106,15 +107,15 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
         Due::Later(_) | Due::Nothing | Due::Resolve => Ok(Outcome::Passed),
         Due::Covered => {
             let told = after.cover(now);
-            Ok(noted(trail.advance(&stored, after, told, &by).await?, false))
+            Ok(noted(windows::advance(trail, &stored, after, told, &by).await?, false))
         }
         Due::Overdue => {
             let told = after.overdue(now);
-            Ok(noted(trail.advance(&stored, after, told, &by).await?, true))
+            Ok(noted(windows::advance(trail, &stored, after, told, &by).await?, true))
         }
         Due::Confirmation(until) => {
             after.leave(Some(until));
-            Ok(noted(trail.advance(&stored, after, Vec::new(), &by).await?, false))
+            Ok(noted(windows::advance(trail, &stored, after, Vec::new(), &by).await?, false))
         }
         Due::Disable => disable(function, trail, run, stored).await,
     }
@@ -176,7 +177,7 @@ pub async fn panicked(function: &Disable, trail: &Trail<'_>, run: &str, window: 
     let detail = "this service panicked over what the directory answered; its log says where".to_owned();
     let failure = Failure { kind: "panicked", detail, is_refusal: false, retry_after: None };
     let trail = &trail.at(function.store.clock().now(), Deadline::now() + STORAGE);
-    let Some(stored) = trail.window(window).await? else { return Ok(Outcome::Failed(failure)) };
+    let Some(stored) = windows::window(trail, window).await? else { return Ok(Outcome::Failed(failure)) };
     let is_others = stored.window.lease.as_ref().is_some_and(|lease| lease.run != run && trail.now < lease.until);
     match stored.window.due(trail.now) {
         Due::Disable if !is_others => {
@@ -221,7 +222,7 @@ impl Held<'_> {
         }
         let mut after = self.stored.window.clone();
         after.claim(self.run, self.now().plus(LEASE));
-        let Some(stored) = self.trail().advance(&self.stored, after, Vec::new(), &recorder()).await? else {
+        let Some(stored) = windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await? else {
             return Ok(false);
         };
         self.stored = stored;
@@ -254,7 +255,7 @@ impl Held<'_> {
     /// All of these count before it is turned off.
     async fn join_others(&mut self, account: &Account) -> Result<(), Stop> {
         let (now, names) = (self.now(), account.names());
-        for other in self.trail().open_windows_called(&names).await? {
+        for other in windows::open_windows_called(&self.trail(), &names).await? {
             if is_its_own(&self.stored.window, &other.window, account, &names) {
                 let own = (&self.stored, self.stored.window.clone(), Vec::new());
                 resolve::become_one(&self.trail(), own, &other, now).await?;
@@ -288,18 +289,18 @@ impl Held<'_> {
         if !self.was_turned_off && self.stored.window.claims.iter().any(|claim| claim.goes_on(now)) {
             let mut after = self.stored.window.clone();
             after.leave(None);
-            self.trail().advance(&self.stored, after, Vec::new(), &recorder()).await?;
+            windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?;
             return Err(Stop::Lost);
         }
         let is_short = self.stored.window.lease.as_ref().is_none_or(|lease| lease.until <= now.plus(LEFT));
         if is_short {
             let mut after = self.stored.window.clone();
             after.claim(self.run, now.plus(LEASE));
-            let kept = self.trail().advance(&self.stored, after, Vec::new(), &recorder()).await?;
+            let kept = windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?;
             self.stored = kept.ok_or(Stop::Lost)?;
             return Ok(());
         }
-        let there = self.trail().window(&self.stored.window.id).await?;
+        let there = windows::window(&self.trail(), &self.stored.window.id).await?;
         if there.as_ref() == Some(&self.stored) { Ok(()) } else { Err(Stop::Lost) }
     }
 
@@ -310,7 +311,7 @@ impl Held<'_> {
         let lateness =
             Duration::from_millis(u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0));
         let told = after.disabled(how, now);
-        if self.trail().advance(&self.stored, after, told, &recorder()).await?.is_some() {
+        if windows::advance(&self.trail(), &self.stored, after, told, &recorder()).await?.is_some() {
             return Ok(Outcome::Disabled(lateness));
         }
         self.tell_if_inside().await
@@ -322,7 +323,7 @@ impl Held<'_> {
         if self.was_turned_off {
             let now = self.now();
             let decide = |window: &mut Window| -> Result<_, ReadError> { Ok(window.disabled_inside(now)) };
-            self.trail().change_window(&self.stored.window.id, &recorder(), decide).await?;
+            windows::change_window(&self.trail(), &self.stored.window.id, &recorder(), decide).await?;
         }
         Ok(Outcome::Passed)
     }
@@ -356,7 +357,7 @@ impl Held<'_> {
             told.extend(after.unresolved(&failure, again_at, now));
         }
         told.extend(after.failed(&failure, again_at, now));
-        match self.trail().advance(&self.stored, after, told, &recorder()).await? {
+        match windows::advance(&self.trail(), &self.stored, after, told, &recorder()).await? {
             Some(_) => Ok(Outcome::Failed(failure)),
             None => self.tell_if_inside().await,
         }

@@ -12,6 +12,7 @@ pub mod reconcile;
 pub mod resolve;
 pub mod run;
 
+use shared::platform::environment;
 use std::{sync::Arc, time::Duration};
 
 use aws_types::SdkConfig;
@@ -45,7 +46,7 @@ impl Disable {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        let place = Place::from_variables(variables)?;
+        let place = environment::place(variables)?;
         let store = Store::new(variables, aws)?;
         Self::over(store, Outbound::new(place.reach()), variables, aws)
     }
@@ -62,7 +63,7 @@ impl Disable {
             tokens: directory::entra::Tokens::default(),
         };
         let gone_after = Duration::from_secs(variables.parsed("GONE_AFTER_SECONDS")?);
-        Ok(Self { store, directories, place: Place::from_variables(variables)?, gone_after })
+        Ok(Self { store, directories, place: environment::place(variables)?, gone_after })
     }
 }
 

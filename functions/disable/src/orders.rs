@@ -3,6 +3,8 @@
 //! A run has an order for as long as a page may take. A run that is killed leaves it in the queue; the next looks at the last page again,
 //! where nothing is left to end.
 
+use shared::services::window_orders;
+use shared::services::windows;
 use std::{cell::Cell, time::Duration};
 
 use shared::{
@@ -37,7 +39,8 @@ pub async fn carry_out(
     let (now, deadline) = (store.clock().now(), Deadline::now() + PAGE);
     let trail = store.trail(&due.tenant, now, deadline).await?;
     // It is done, or another run took it up since it was seen in the queue.
-    let Some(order) = trail.order(&due.id).await?.filter(|it| it.due_at.is_some_and(|at| at <= now)) else {
+    let Some(order) = window_orders::order(&trail, &due.id).await?.filter(|it| it.due_at.is_some_and(|at| at <= now))
+    else {
         return Ok(());
     };
     let mut progress = order.progress.clone();
@@ -47,24 +50,31 @@ pub async fn carry_out(
             tracing::error!("the order {} of {} cannot be carried out: {why}", due.id, due.tenant);
             progress.state = OrderState::Failed;
             progress.failure = Some(why);
-            trail.advance_order(&order, progress, None).await?;
+            window_orders::advance_order(&trail, &order, progress, None).await?;
             return Ok(());
         }
     };
     progress.take_up(run, now);
-    let Some(mut held) = trail.advance_order(&order, progress, Some(now.plus(LEASE))).await? else { return Ok(()) };
+    let Some(mut held) = window_orders::advance_order(&trail, &order, progress, Some(now.plus(LEASE))).await? else {
+        return Ok(());
+    };
     // Pages are read from the lists: all windows have to be in them.
-    trail.list_windows(&end::recorder()).await?;
+    windows::list_windows(&trail, &end::recorder()).await?;
     loop {
         let trail = trail.at(store.clock().now(), Deadline::now() + PAGE);
         if held.progress.place.is_none() {
             // What is booked has no window yet. Opened now, it is in the list that this pass reads.
-            for event in trail.bookings_meant(&meaning).await? {
-                trail.open_booking(&event, &end::recorder(), function.place, OpeningCause::Order).await?;
+            for event in window_orders::bookings_meant(&trail, &meaning).await? {
+                windows::open_booking(&trail, &event, &end::recorder(), function.place, OpeningCause::Order).await?;
             }
         }
-        let page = trail.open_page(&trail.live_windows(true, true), held.progress.place.as_deref()).await?;
-        let ended = trail.end_windows(&held.order, &meaning, &page.windows).await?;
+        let page = window_orders::open_page(
+            &trail,
+            &windows::live_windows(&trail, true, true),
+            held.progress.place.as_deref(),
+        )
+        .await?;
+        let ended = window_orders::end_windows(&trail, &held.order, &meaning, &page.windows).await?;
         let mut progress = held.progress.clone();
         let now = store.clock().now();
         let due_at = match progress.after_page(&held.order, ended, page.next, trail.feed_lag(), now) {
@@ -77,7 +87,7 @@ pub async fn carry_out(
             AfterPage::Next => Some(now.plus(LEASE)),
         };
         let goes_on = progress.run.is_some();
-        match trail.advance_order(&held, progress, due_at).await? {
+        match window_orders::advance_order(&trail, &held, progress, due_at).await? {
             Some(next) if goes_on => held = next,
             // Done, put down, or another run has it by now.
             _ => return Ok(()),

@@ -1,6 +1,7 @@
 //! Directories compared with the open windows: an account that is enabled without one, or disabled inside one, is a finding. It is a
 //! second, independent look, at what the directories say and not at what this service did.
 
+use shared::services::windows;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
@@ -17,11 +18,14 @@ use shared::{
             finding::{Finding, State, Verdict},
         },
         time::timestamp::Instant,
-        trail::event::{Actor, Event, EventId, Party, Tenant},
+        trail::{
+            event::{Actor, Event, EventId, Party, Tenant},
+            search::Order,
+        },
         windows::window::{Failure, Window},
     },
     platform::random,
-    storage::{ReadError, Trail, list_events::Order, projections::Kind},
+    storage::{ReadError, Trail, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -43,7 +47,7 @@ const STORAGE: Duration = Duration::from_secs(20);
 pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     let mut results = BTreeMap::new();
     // In another order each day, so that where time runs out it is not always the same who miss it.
-    let mut tenants = function.store.tenants(Deadline::now() + STORAGE).await?;
+    let mut tenants = windows::tenants(&function.store, Deadline::now() + STORAGE).await?;
     tenants.sort_by_cached_key(|_| random::number());
     for tenant in tenants {
         // One tenant's trouble is its own.
@@ -71,11 +75,11 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
     let now = store.clock().now();
     let trail = store.trail(tenant, now, Deadline::now() + STORAGE).await?;
     let (mut looked_at, mut findings, mut failures) = (0, 0, Vec::new());
-    for application in trail.applications().await? {
+    for application in windows::applications(&trail).await? {
         match accounts(function, tenant, &application).await {
             Ok(accounts) => {
                 let trail = trail.at(store.clock().now(), Deadline::now() + STORAGE);
-                let windows = trail.windows_of(&trail.open_windows().await?).await?;
+                let windows = windows::windows_of(&trail, &windows::open_windows(&trail).await?).await?;
                 let mut found = BTreeSet::new();
                 for account in accounts {
                     looked_at += 1;

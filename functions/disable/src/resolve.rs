@@ -1,6 +1,7 @@
 //! Which account of the directory a window covers. It is asked soon after the window opens, each name by itself, and the directory's own id is kept:
 //! a rename changes nothing from then on.
 
+use shared::services::windows;
 use std::time::Duration;
 
 use shared::{
@@ -127,7 +128,7 @@ pub async fn postpone(
     let again_at = now.plus(end::pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
     let told = after.unresolved(&failure, again_at, now);
     let trail = trail.at(now, Deadline::now() + STORAGE);
-    let done = trail.advance(stored, after, told, &recorder()).await?;
+    let done = windows::advance(&trail, stored, after, told, &recorder()).await?;
     Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
 }
 
@@ -256,10 +257,10 @@ async fn adopt(
     let now = function.store.clock().now();
     let trail = trail.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
-    let other = trail.open_window_of(&account.id, &after.directory_key).await?;
+    let other = windows::open_window_of(&trail, &account.id, &after.directory_key).await?;
     let told = after.resolve(account, &looked_up, &foreign, now);
     match other.filter(|other| other.window.id != after.id) {
-        None => trail.advance(stored, after, told, &recorder()).await,
+        None => windows::advance(&trail, stored, after, told, &recorder()).await,
         Some(other) => {
             become_one(&trail, (stored, after, told), &other, now).await?;
             Ok(None)
@@ -278,7 +279,7 @@ async fn part(
     let now = function.store.clock().now();
     let trail = trail.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
-    let other = trail.open_window_of(&account.id, &after.directory_key).await?;
+    let other = windows::open_window_of(&trail, &account.id, &after.directory_key).await?;
     let mut other_after = match &other {
         Some(other) => other.window.clone(),
         None => {
@@ -290,7 +291,7 @@ async fn part(
         }
     };
     let told = after.part(place, &mut other_after, &account, now);
-    trail.merge((stored, &after), (other.as_ref(), &other_after), told, &recorder()).await?;
+    windows::merge(&trail, (stored, &after), (other.as_ref(), &other_after), told, &recorder()).await?;
     Ok(())
 }
 
@@ -342,7 +343,7 @@ pub async fn become_one(
     if after.id < other_after.id || other_after.merged_into.is_some() {
         let (mut after, mut told) = (after, told);
         let moved = other_after.hand_over(&mut after, &mut told, MOVED, now);
-        return trail.merge((other, &other_after), (Some(stored), &after), (moved, told), &by).await;
+        return windows::merge(trail, (other, &other_after), (Some(stored), &after), (moved, told), &by).await;
     }
     let mut after = after;
     if other_after.resolved.is_none() {
@@ -351,7 +352,7 @@ pub async fn become_one(
     let mut folded = Vec::new();
     let moved = after.hand_over(&mut other_after, &mut folded, MOVED, now);
     let told = told.into_iter().chain(moved).collect();
-    trail.merge((stored, &after), (Some(other), &other_after), (told, folded), &by).await
+    windows::merge(trail, (stored, &after), (Some(other), &other_after), (told, folded), &by).await
 }
 
 /// Moves what is left to the older window.
@@ -364,10 +365,10 @@ async fn move_on(
     let now = function.store.clock().now();
     let trail = trail.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
-    let mut open = trail.window(older).await?.filter(|it| !it.window.is_closed());
+    let mut open = windows::window(&trail, older).await?.filter(|it| !it.window.is_closed());
     if let (None, Some(account)) = (&open, &after.resolved) {
         // It ended meanwhile, and another may be open by now.
-        let other = trail.open_window_of(&account.id, &after.directory_key).await?;
+        let other = windows::open_window_of(&trail, &account.id, &after.directory_key).await?;
         open = other.filter(|other| other.window.id != after.id);
     }
     match open {
@@ -375,13 +376,14 @@ async fn move_on(
             let mut older_after = older.window.clone();
             let mut folded = Vec::new();
             let moved = after.hand_over(&mut older_after, &mut folded, MOVED, now);
-            trail.merge((stored, &after), (Some(&older), &older_after), (moved, folded), &recorder()).await?;
+            windows::merge(&trail, (stored, &after), (Some(&older), &older_after), (moved, folded), &recorder())
+                .await?;
             Ok(None)
         }
         // The rest stays here.
         None => {
             after.merged_into = None;
-            trail.advance(stored, after, Vec::new(), &recorder()).await
+            windows::advance(&trail, stored, after, Vec::new(), &recorder()).await
         }
     }
 }

@@ -3,6 +3,8 @@
 //! What is due is read again and again, so a run that was killed, a change by somebody else and a call that never came cost some seconds
 //! and nothing else. Each directory has a lane of its own: one that is slow or down holds up no other.
 
+use shared::services::window_orders;
+use shared::services::windows;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -124,7 +126,7 @@ struct Look {
 pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let store = &function.store;
     let run = format!("{:016x}", random::number());
-    store.lead(&run, Deadline::now() + READING).await?;
+    windows::lead(store, &run, Deadline::now() + READING).await?;
     let until = Deadline::now() + LASTS;
     function.directories.budget.begin().await;
     let mut summary = Summary::default();
@@ -253,7 +255,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     }
     if summary.looked {
         // Who wonders whether windows end can ask when somebody last looked. It is kept when all else is done: no end waits for it.
-        if let Err(error) = store.swept(Deadline::now() + READING).await {
+        if let Err(error) = windows::swept(store, Deadline::now() + READING).await {
             tracing::warn!(%error, "that what is due was read could not be kept: {error}");
         }
     }
@@ -267,7 +269,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
 async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
     let listing = async {
         let trail = function.store.trail(&tenant, function.store.clock().now(), Deadline::now() + LASTS).await?;
-        trail.list_windows(&end::recorder()).await
+        windows::list_windows(&trail, &end::recorder()).await
     };
     let listed = listing.await;
     Done::Listed(tenant, listed)
@@ -313,10 +315,10 @@ async fn end_one<'f>(
 async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
     let store = &function.store;
     let now = store.clock().now();
-    for (tenant, event) in store.due_bookings(now, Deadline::now() + READING).await? {
+    for (tenant, event) in windows::due_bookings(store, now, Deadline::now() + READING).await? {
         let opened = async {
             let trail = store.trail(&tenant, now, Deadline::now() + READING).await?;
-            trail.open_booking(&event, &end::recorder(), function.place, OpeningCause::Booking).await
+            windows::open_booking(&trail, &event, &end::recorder(), function.place, OpeningCause::Booking).await
         };
         if let Err(error) = opened.await {
             tracing::warn!(%error, "the window of {event} could not be opened: {error}");
@@ -342,14 +344,14 @@ fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, next_look: Option<Dead
 async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
     let store = &function.store;
     let deadline = Deadline::now() + READING;
-    let leads = store.leader(deadline).await?.as_deref() == Some(run);
+    let leads = windows::leader(store, deadline).await?.as_deref() == Some(run);
     let until = store.clock().now().plus(LOOKS_AHEAD);
     let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
         let (mut found, mut start) = (Vec::new(), None::<DuePlace>);
         // However many one directory has that is down, what stands behind them is reached, and no more is held than lanes take.
         let mut of_lane: BTreeMap<String, usize> = BTreeMap::new();
         loop {
-            let (page, next) = store.due(shard, until, start, None, deadline).await?;
+            let (page, next) = windows::due(store, shard, until, start, None, deadline).await?;
             for (tenant, stored) in page {
                 let count = of_lane.entry(lane_of(&tenant, &stored)).or_default();
                 *count += 1;
@@ -369,7 +371,7 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
         due.extend(found?);
     }
     let soon = store.clock().now().plus(AHEAD);
-    let orders = store.due_orders(soon, deadline).await?;
+    let orders = window_orders::due_orders(store, soon, deadline).await?;
     let ends_soon = !due.is_empty() || !orders.is_empty() || is_any_due(function, soon, deadline).await?;
     due.sort_by_key(|(_, stored)| stored.window.due_at());
     Ok(Look { due, orders, leads, ends_soon })
@@ -378,7 +380,7 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
 /// Whether a window is due until then.
 async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> Result<bool, ReadError> {
     let store = &function.store;
-    let shards = (0..DUE_SHARDS).map(|shard| store.due(shard, until, None, Some(1), deadline));
+    let shards = (0..DUE_SHARDS).map(|shard| windows::due(store, shard, until, None, Some(1), deadline));
     for page in futures::future::join_all(shards).await {
         // One that cannot be read is passed over, and others may stand behind it.
         let (found, next) = page?;

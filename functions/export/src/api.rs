@@ -1,5 +1,9 @@
 //! Jobs as callers see them: asked for, listed, taken back, and links to their files.
 
+use shared::http::authorization;
+use shared::http::export_request;
+use shared::platform::random;
+use shared::services::export_jobs;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -9,11 +13,11 @@ use sha2::{Digest as _, Sha256};
 use shared::{
     domain::{
         exports::export_job::{self, Asked, Job, PARAMETERS, State},
+        identity::caller::{Caller, Permission},
         json::object_reader::NAME_BYTES,
         trail::event::{Digest, Event, EventId, Outcome, Party},
     },
     http::{
-        authorization::{Caller, Permission},
         pagination,
         problem::Problem,
         reader::Reader,
@@ -35,10 +39,10 @@ const LINK: Duration = Duration::from_secs(600);
 pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
     let now = function.store.clock().now();
-    let tenant = caller.tenant(request)?;
+    let tenant = authorization::tenant(&caller, request)?;
     let trail = function.store.trail(tenant, now, request::deadline()).await?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    if let Err(problem) = caller.require(Permission::Read) {
+    if let Err(problem) = authorization::require(&caller, Permission::Read) {
         if route.starts_with("POST") {
             let reason = format!("FORBIDDEN: {route} without the permission audit:read");
             let is_of_export = route.starts_with("POST /v1/exports/");
@@ -112,7 +116,7 @@ async fn create(
     let digest = Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
     let (columns, report) = (members.remove("columns"), members.remove("report"));
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns", "report"]).collect();
-    let asked = Asked::read(trail, &Parameters::from_members(members, &known)?, columns, report)?;
+    let asked = export_request::read_export(trail, &Parameters::from_members(members, &known)?, columns, report)?;
 
     let recorded_by = caller.recorded_by();
     // The same request again finds the job that it asked for, however many are under way by now.
@@ -121,7 +125,7 @@ async fn create(
         digest,
     });
     let job = Job {
-        id: EventId::fresh().to_string(),
+        id: random::event_id().to_string(),
         snapshot: trail.now,
         retention_days: trail.settings.reach_days(trail.now),
         created_by: caller.actor(),
@@ -130,7 +134,7 @@ async fn create(
         saved: None,
     };
     let asked = job.asked.clone();
-    let stored = match trail.begin_export(job, key.as_ref(), trail.now).await? {
+    let stored = match export_jobs::begin_export(trail, job, key.as_ref(), trail.now).await? {
         Begun::New(stored) => {
             function.call_worker("", &trail.tenant, &stored.job.id).await;
             stored
@@ -182,7 +186,7 @@ async fn list(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |before: Option<&str>| {
-        let (jobs, goes_on) = trail.exports(before).await?;
+        let (jobs, goes_on) = export_jobs::exports(trail, before).await?;
         let read = |stored: StoredJob| {
             let answered = export_job::answered(&stored.job, &stored.progress, trail.now);
             (stored.job.id, Some(answered))
@@ -196,7 +200,7 @@ async fn list(
 async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<StoredJob, Problem> {
     let missing = || Problem::not_found("no export with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    trail.export(id).await?.ok_or_else(missing)
+    export_jobs::export(trail, id).await?.ok_or_else(missing)
 }
 
 /// `POST /v1/exports/{id}/links`: links to the files. Who got them is on record before they are given.
@@ -225,7 +229,7 @@ async fn links(
     };
 
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
-    let mut event = trail.export_event(&job, "export.link_minted", &[about], trail.now);
+    let mut event = export_jobs::export_event(trail, &job, "export.link_minted", &[about], trail.now);
     event.actor = caller.actor();
     let expires_at = trail.now.plus(LINK).min(progress.expires_at.unwrap_or(trail.now));
     let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
@@ -288,9 +292,9 @@ async fn cancel(
         // What was written is deleted when no run can be writing any more.
         let due_at = stored.due_at.filter(|_| stored.is_held(trail.now)).or(Some(trail.now));
         let canceled = Next { progress, run: None, due_at };
-        let mut event = trail.export_event(job, "export.canceled", &[], trail.now);
+        let mut event = export_jobs::export_event(trail, job, "export.canceled", &[], trail.now);
         event.actor = caller.actor();
-        match trail.conclude_export(&stored, canceled, event, &caller.recorded_by()).await? {
+        match export_jobs::conclude_export(trail, &stored, canceled, event, &caller.recorded_by()).await? {
             Some(canceled) => {
                 function.call_worker("", &trail.tenant, &canceled.job.id).await;
                 return Ok(request::json(200, &export_job::answered(&canceled.job, &canceled.progress, trail.now)));

@@ -17,10 +17,11 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
-    domain::{time::timestamp::Clock, trail::event::Tenant},
+    domain::trail::event::Tenant,
     http::authorization::Access,
     platform::{
         aws_client::Aws,
+        clock::Clock,
         deployment_key::DeploymentKey,
         environment::{ConfigError, Variables},
         s3::Bucket,

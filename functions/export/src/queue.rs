@@ -1,6 +1,7 @@
 //! Which jobs are due, and which runs of saved searches? A schedule asks each minute; whoever asks for an export, or stops in the middle of one, calls
 //! the worker at once.
 
+use shared::services::export_jobs;
 use std::{collections::HashSet, time::Duration};
 
 use shared::storage::{ReadError, documents::Kind};
@@ -24,7 +25,7 @@ pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usi
     let last = clock.now().plus(AHEAD);
     let (mut called, mut begun, mut full) = (HashSet::new(), HashSet::new(), HashSet::new());
     loop {
-        let due = function.store.due_exports(last, until.max(Deadline::now())).await?;
+        let due = export_jobs::due_exports(&function.store, last, until.max(Deadline::now())).await?;
         let saved = function.store.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for due in saved.iter().filter(|due| due.at <= now) {

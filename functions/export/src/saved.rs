@@ -1,5 +1,8 @@
 //! Runs of saved searches: those that somebody asks for, and those whose time has come. Each is an export like any other.
 
+use shared::http::saved_search_request;
+use shared::platform::random;
+use shared::services::saved_searches;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -9,9 +12,10 @@ use shared::{
             export_job::{Asked, Job},
             saved_search::{Cause, Origin, Run},
         },
-        trail::event::{Actor, EventId},
+        identity::caller::Caller,
+        trail::event::Actor,
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     services::saved_searches::{DueBegun, DueRun, recorder},
     storage::{ReadError, Trail, documents::DueDocument},
 };
@@ -41,14 +45,20 @@ pub async fn run(
     no_body(request)?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let saved = trail.saved(id).await?.ok_or_else(missing)?.saved;
-    let asked = saved.asked_at(trail, trail.now, Cause::Asked).map_err(|problem| match problem.status {
-        400 => Problem::conflict(format!("what is saved cannot be asked for any more: {}", problem.detail), Vec::new()),
-        _ => problem,
-    })?;
+    let saved = saved_searches::saved(trail, id).await?.ok_or_else(missing)?.saved;
+    let asked =
+        saved_search_request::export_at(&saved, trail, trail.now, Cause::Asked).map_err(|problem| {
+            match problem.status {
+                400 => Problem::conflict(
+                    format!("what is saved cannot be asked for any more: {}", problem.detail),
+                    Vec::new(),
+                ),
+                _ => problem,
+            }
+        })?;
     let origin = saved.origin(id, Some(&asked), trail.now, Cause::Asked);
     let job = Job { created_by: caller.actor(), recorded_by: caller.recorded_by(), ..job(trail, asked, &origin) };
-    let stored = match trail.begin_run(origin.clone(), &job).await? {
+    let stored = match saved_searches::begin_run(trail, origin.clone(), &job).await? {
         Ok(stored) => stored,
         Err(full) => return Err(no_place(trail, request, caller, &job.asked, full).await),
     };
@@ -87,13 +97,13 @@ enum First {
 async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> Result<First, ReadError> {
     let now = function.store.clock().now();
     let trail = function.store.trail(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
-    let Some(due) = trail.due_run(&due.id).await? else { return Ok(First::None) };
+    let Some(due) = saved_searches::due_run(&trail, &due.id).await? else { return Ok(First::None) };
     let DueRun { id, saved, at } = &due;
-    match saved.asked_at(&trail, *at, Cause::Schedule) {
+    match saved_search_request::export_at(saved, &trail, *at, Cause::Schedule) {
         Ok(asked) => {
             let origin = saved.origin(id, Some(&asked), *at, Cause::Schedule);
             let job = job(&trail, asked, &origin);
-            match trail.begin_due_run(&due, origin, &job).await? {
+            match saved_searches::begin_due_run(&trail, &due, origin, &job).await? {
                 DueBegun::New(stored) => function.call_worker(own_name, &trail.tenant, &stored.job.id).await,
                 DueBegun::Before => {}
                 DueBegun::Full => return Ok(First::NoRoom),
@@ -103,7 +113,7 @@ async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: 
             let reason = &problem.detail;
             tracing::error!(%reason, "saved search {id} of {} cannot be run any more: {reason}", trail.tenant);
             let origin = saved.origin(id, None, *at, Cause::Schedule);
-            trail.fail_due_run(&due, origin, reason).await?;
+            saved_searches::fail_due_run(&trail, &due, origin, reason).await?;
         }
     }
     Ok(First::Begun)
@@ -112,7 +122,7 @@ async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: 
 /// The job of a run that nobody asked for by hand.
 fn job(trail: &Trail<'_>, asked: Asked, origin: &Origin) -> Job {
     Job {
-        id: EventId::fresh().to_string(),
+        id: random::event_id().to_string(),
         snapshot: trail.now,
         retention_days: trail.settings.reach_days(trail.now),
         created_by: Actor::system(),

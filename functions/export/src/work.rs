@@ -8,6 +8,7 @@
 //! with the reason in `export.failed`; canceled. What nobody needs any more is deleted after that, as part of the same queue, so that a kill in
 //! between leaves it to the next run.
 
+use shared::services::export_jobs;
 use std::{pin::pin, time::Duration};
 
 use serde_json::json;
@@ -19,14 +20,18 @@ use shared::{
         },
         json::object_reader::TEXT_BYTES,
         time::timestamp::Instant,
-        trail::event::{Outcome as Went, Tenant},
+        trail::{
+            event::{Outcome as Went, Tenant},
+            position::Position,
+            search::Search,
+        },
     },
     platform::{aws_client::CallError, random},
     services::{
         export_jobs::{Next, StoredJob},
         reports::Rows,
     },
-    storage::{ReadError, Trail, keys::Position, list_events::Listing, search_events::Search},
+    storage::{ReadError, Trail, list_events::Listing},
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -113,7 +118,7 @@ impl From<CallError> for Stop {
 pub async fn work(function: &Export, tenant: &Tenant, id: &str, end: Deadline) -> Result<Outcome, ReadError> {
     let now = function.store.clock().now();
     let trail = function.store.trail(tenant, now, end).await?;
-    let Some(stored) = trail.export(id).await? else { return Ok(Outcome::Nothing) };
+    let Some(stored) = export_jobs::export(&trail, id).await? else { return Ok(Outcome::Nothing) };
     // What has ended has its time; what is to be done is done for as soon as nobody has it.
     let is_early = !stored.progress.state.is_under_way() && stored.due_at.is_some_and(|due_at| now < due_at);
     if stored.is_held(now) || is_early || stored.due_at.is_none() {
@@ -231,7 +236,7 @@ impl<'r> Run<'r> {
         // Until the indexes hold the snapshot there is nothing to renew for.
         let due_at = now.max(settled_at(function, trail, &stored.job)).plus(function.limits.lease);
         let claimed = Next { progress, run: Some(name.clone()), due_at: Some(due_at) };
-        let Some(stored) = trail.advance_export(&stored, claimed).await? else { return Ok(None) };
+        let Some(stored) = export_jobs::advance_export(trail, &stored, claimed).await? else { return Ok(None) };
         let renew_at = Deadline::now() + function.limits.lease / 3;
         let end = end - TIME_TO_SAY.min(end.saturating_duration_since(Deadline::now()) / 6);
         Ok(Some((Self { function, trail, name, stored, renew_at, stop_at, end }, given_up)))
@@ -263,7 +268,7 @@ impl<'r> Run<'r> {
             let mut progress = self.stored.progress.clone();
             progress.tries = 0;
             let next = Next { progress, run: None, due_at: Some(function.store.clock().now()) };
-            let is_ours = self.trail.advance_export(&self.stored, next).await?.is_some();
+            let is_ours = export_jobs::advance_export(self.trail, &self.stored, next).await?.is_some();
             return Err(if is_ours { Stop::Suspended } else { Stop::Lost });
         }
         sleep_until(settled_at).await;
@@ -378,7 +383,7 @@ impl<'r> Run<'r> {
         let now = self.function.store.clock().now();
         let due_at = Some(now.plus(self.function.limits.lease));
         let next = Next { progress, run: Some(self.name.clone()), due_at };
-        match self.trail.advance_export(&self.stored, next).await? {
+        match export_jobs::advance_export(self.trail, &self.stored, next).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
         }
@@ -482,7 +487,7 @@ impl<'r> Run<'r> {
         }
         let pause = if fault.is_some() { pause(progress.tries) } else { Duration::ZERO };
         let next = Next { progress, run: None, due_at: Some(now.plus(pause)) };
-        match self.trail.advance_export(&self.stored, next).await? {
+        match export_jobs::advance_export(self.trail, &self.stored, next).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
         }
@@ -511,11 +516,11 @@ impl<'r> Run<'r> {
         progress.manifest = Some(Manifest { key, sha256 });
         let (rows, bytes) = (progress.rows, progress.bytes);
         let next = Next { progress, run: None, due_at: Some(now) };
-        let mut event = self.trail.export_event(job, "export.ready", &[], now);
+        let mut event = export_jobs::export_event(self.trail, job, "export.ready", &[], now);
         let files = place.files.len();
         let told = told.into_iter().chain([("rows", json!(rows)), ("bytes", json!(bytes)), ("files", json!(files))]);
         event.details.get_or_insert_default().extend(told.map(|(name, value)| (name.to_owned(), value)));
-        match self.trail.conclude_export(&self.stored, next, event, &job.recorded_by).await? {
+        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
         }
@@ -530,7 +535,7 @@ impl<'r> Run<'r> {
         progress.reason = Some(reason);
         let due_at = Some(now.plus(pause(progress.tries)));
         let next = Next { progress, run: None, due_at };
-        let stored = self.trail.advance_export(&self.stored, next).await?;
+        let stored = export_jobs::advance_export(self.trail, &self.stored, next).await?;
         Ok(if stored.is_some() { Outcome::Delayed } else { Outcome::Lost })
     }
 
@@ -543,11 +548,11 @@ impl<'r> Run<'r> {
         progress.reason = Some(reason.clone());
         progress.ended_at = Some(now);
         let next = Next { progress, run: None, due_at: Some(now) };
-        let mut event = self.trail.export_event(job, "export.failed", &[], now);
+        let mut event = export_jobs::export_event(self.trail, job, "export.failed", &[], now);
         event.outcome = Went::Failure;
         let end = reason.floor_char_boundary(TEXT_BYTES);
         event.reason = Some(reason[..end].to_owned());
-        match self.trail.conclude_export(&self.stored, next, event, &job.recorded_by).await? {
+        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by).await? {
             Some(failed) => {
                 tidy(self.function, self.trail, failed).await?;
                 Ok(Outcome::Failed)
@@ -696,6 +701,6 @@ async fn tidy(function: &Export, trail: &Trail<'_>, stored: StoredJob) -> Result
         }
     };
     let next = Next { progress, run: None, due_at };
-    let stored = trail.advance_export(&stored, next).await?;
+    let stored = export_jobs::advance_export(trail, &stored, next).await?;
     Ok(if stored.is_some() { Outcome::Tidied } else { Outcome::Lost })
 }

@@ -14,9 +14,10 @@ use aws_types::SdkConfig;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::{
-    domain::{time::timestamp::Clock, trail::event::Tenant},
+    domain::trail::event::Tenant,
     platform::{
         aws_client::Aws,
+        clock::Clock,
         environment::{ConfigError, Variables},
     },
     storage::Store,

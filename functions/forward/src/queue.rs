@@ -1,5 +1,6 @@
 //! Which streams are due? A schedule asks each minute; whoever records something, or changes a stream, calls at once.
 
+use shared::services::streams;
 use std::{collections::HashSet, time::Duration};
 
 use shared::storage::{ReadError, documents::Kind};
@@ -22,7 +23,7 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
     let last = clock.now().plus(AHEAD);
     let mut called = HashSet::new();
-    for stream in function.store.streams_that_rested(clock.now(), until.max(Deadline::now())).await? {
+    for stream in streams::streams_that_rested(&function.store, clock.now(), until.max(Deadline::now())).await? {
         function.call(own_name, &stream.tenant, &stream.id).await;
         called.insert((stream.tenant, stream.id, stream.at));
     }

@@ -1,5 +1,6 @@
 //! What a kind of target is sent, and what it says.
 
+use shared::platform::environment;
 use std::{io::Write as _, time::Duration};
 
 use aws_types::SdkConfig;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use shared::{
     domain::{
         alerts::alert::BusEvent,
-        configuration::application::{Place, SecretName},
+        configuration::application::SecretName,
         streams::stream::{self, Batch, Limits, Refusal, Sent, Target},
         time::timestamp::Instant,
         trail::event::Tenant,
@@ -63,7 +64,7 @@ impl Targets {
     /// A variable is missing or unusable.
     pub(crate) fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            outbound: Outbound::new(Place::from_variables(variables)?.reach()),
+            outbound: Outbound::new(environment::place(variables)?.reach()),
             secrets: Secrets::new(variables, aws, Purpose::Stream)?,
             aws: Aws::new(aws),
             bucket: Bucket::new(aws, variables.text("STREAM_BUCKET")?),

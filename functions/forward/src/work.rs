@@ -6,20 +6,23 @@
 //! When nothing is left a run stays until nothing was recorded for a while, as what is recorded is to be sent as soon as it can be read. For a file
 //! events gather first, and nobody stays.
 
+use shared::services::streams;
 use std::time::Duration;
 
 use shared::{
     domain::{
         streams::stream::{Batch, Limits, Progress, Sent, Shape, Stream, Target, TestState},
         time::timestamp::Instant,
-        trail::event::Tenant,
+        trail::{
+            event::Tenant,
+            position::{FeedPlace, Position},
+        },
     },
     platform::random,
     services::streams::{Due, Next, StoredStream},
     storage::{
         ReadError, Trail,
         feed::{Fed, FeedReader, Wants},
-        keys::{FeedPlace, Position},
         list_events::Pace,
     },
 };
@@ -201,7 +204,7 @@ impl Run<'_> {
     /// Takes the stream, unless somebody else has it. One that has its time is taken then, or when somebody asked for that.
     async fn claim(&self, trail: &Trail<'_>, is_asked: bool) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
-        let Some(stored) = trail.stream(self.id).await? else { return Ok(None) };
+        let Some(stored) = streams::stream(&trail, self.id).await? else { return Ok(None) };
         // One that was deleted, and taken out of the queue.
         if stored.stream.is_none() && stored.due_at.is_none() {
             return Ok(None);
@@ -212,7 +215,7 @@ impl Run<'_> {
         }
         let progress = Progress { gathers: false, ..stored.progress.clone() };
         let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(self.function.lease)) };
-        trail.advance_stream(&stored, next).await
+        streams::advance_stream(&trail, &stored, next).await
     }
 
     /// Takes a stream again that this run has just left, where people asked for something that its last turn did not go by, or, where nothing was
@@ -223,7 +226,7 @@ impl Run<'_> {
         known: &StoredStream,
         was_through: bool,
     ) -> Result<Option<StoredStream>, ReadError> {
-        let Some(there) = self.now(trail).stream(self.id).await? else { return Ok(None) };
+        let Some(there) = streams::stream(&self.now(trail), self.id).await? else { return Ok(None) };
         let is_wanted = match &there.stream {
             _ if there.is_asked_for(known) => true,
             Some(stream) if was_through => self.oldest(trail, &there, stream).await?.is_some(),
@@ -235,7 +238,7 @@ impl Run<'_> {
     /// The stream as it is now, if this run still has it, and for how long it has it made longer where that is soon over.
     async fn again(&self, trail: &Trail<'_>, before: StoredStream) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
-        let there = trail.stream(&before.id).await?;
+        let there = streams::stream(&trail, &before.id).await?;
         let there = there.filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now));
         let Some(there) = there else { return Ok(None) };
         if there.due_at.and_then(|due_at| self.until(due_at)).is_some_and(|rest| rest > self.function.lease / 2) {
@@ -243,7 +246,7 @@ impl Run<'_> {
         }
         let progress = there.progress.clone();
         let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(self.function.lease)) };
-        trail.advance_stream(&there, next).await
+        streams::advance_stream(&trail, &there, next).await
     }
 
     /// Makes a change of what this run has, whatever else people changed meanwhile; none where somebody else has the stream.
@@ -271,8 +274,8 @@ impl Run<'_> {
                 Until::Never => next.progress.paused_at.is_some(),
             };
             let kept = match is_to_be_told {
-                true => trail.tell_of_stream(&stored, next).await?,
-                false => trail.advance_stream(&stored, next).await?,
+                true => streams::tell_of_stream(&trail, &stored, next).await?,
+                false => streams::advance_stream(&trail, &stored, next).await?,
             };
             if kept.is_some() {
                 return Ok(kept);

@@ -1,6 +1,7 @@
 //! `POST /v1/events?format=entra`: what the objects of an export of Microsoft Graph come to. An object may be several events, or a package or
 //! an organisation of the tenant.
 
+use shared::services::access_packages;
 use std::collections::HashMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
@@ -9,17 +10,14 @@ use serde::Serialize;
 use shared::{
     domain::{
         entra::{self, Told},
+        identity::caller::{Caller, Permission},
         json::strict_json::FieldError,
         trail::{
             event::{Event, EventId},
             event_validation::Intake,
         },
     },
-    http::{
-        authorization::{Caller, Permission},
-        problem::Problem,
-        request,
-    },
+    http::{problem::Problem, request},
     storage::{ReadError, Trail, documents::Configured},
 };
 
@@ -196,12 +194,12 @@ async fn configure(trail: &Trail<'_>, caller: &Caller, documents: Vec<(usize, To
             let result = match &told {
                 Told::Package(package) => {
                     let want = |there, is_reserved| allowed(there, is_reserved && !is_admin, |it| package.onto(it));
-                    trail.configure_package(&id, caller, true, want).await
+                    access_packages::configure_package(trail, &id, caller, true, want).await
                 }
                 Told::Organisation(organisation) => {
                     let want =
                         |there, is_reserved| allowed(there, is_reserved && !is_admin, |it| organisation.onto(it));
-                    trail.configure_organisation(&id, caller, true, want).await
+                    access_packages::configure_organisation(trail, &id, caller, true, want).await
                 }
                 Told::Events(_) => continue,
             };

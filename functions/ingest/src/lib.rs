@@ -7,6 +7,12 @@ pub mod entra;
 pub mod outcome;
 pub mod request_body;
 
+use shared::http::authorization;
+use shared::platform::clock;
+use shared::platform::environment;
+use shared::platform::random;
+use shared::services::id_conflicts;
+use shared::services::windows;
 use std::{collections::HashSet, sync::Arc};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -16,23 +22,24 @@ use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::{
         configuration::application::Place,
+        identity::caller::{Caller, Permission},
         json::strict_json::FieldError,
-        time::timestamp::Instant,
         trail::{
             actions::ACTIONS,
             event::{Event, EventId, RecordedBy, Tenant},
             event_validation::{self, Intake},
+            key::Key,
         },
         windows::window::{self, Effect},
     },
     http::{
-        authorization::{Access, Caller, Permission},
+        authorization::Access,
         problem::Problem,
         refusals,
         request::{self, IdempotencyKey},
     },
     platform::{
-        deployment_key::{DeploymentKey, Key},
+        deployment_key::DeploymentKey,
         disable_trigger::Sweep,
         environment::{ConfigError, Variables},
     },
@@ -64,7 +71,7 @@ impl Ingest {
         Ok(Self {
             access: Access::from_variables(variables)?,
             store: Store::new(variables, aws)?,
-            place: Place::from_variables(variables)?,
+            place: environment::place(variables)?,
             sweep: Sweep::new(variables, aws)?,
             key: DeploymentKey::new(variables, aws)?,
         })
@@ -90,9 +97,9 @@ async fn post_events(
     let deadline = request::deadline();
     let caller = function.access.caller(request)?;
     if !caller.may(Permission::Write) && !caller.may(Permission::OwnEvents) {
-        caller.require(Permission::Write)?;
+        authorization::require(&caller, Permission::Write)?;
     }
-    let tenant = caller.tenant(request)?;
+    let tenant = authorization::tenant(&caller, request)?;
     let parameters = request::Parameters::read(request, &["format"])?;
     let key = IdempotencyKey::read(request)?;
     let bytes = request::body(request)?;
@@ -100,9 +107,9 @@ async fn post_events(
         if format != "entra" {
             return Err(Problem::bad_request(format!("\"format\": {format:?} must be entra, or left out")));
         }
-        caller.require(Permission::Write)?;
+        authorization::require(&caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), &bytes)?;
-        let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
+        let trail = function.store.trail(tenant, clock::now(), deadline).await?;
         let imported = entra::import(function, &trail, &caller, &objects).await;
         if let Err(problem) = &imported
             && problem.status == 403
@@ -113,7 +120,7 @@ async fn post_events(
     }
     let body = Body::read(request::media_type(request).as_deref(), &bytes)?;
 
-    let trail = function.store.trail(tenant, Instant::now(), deadline).await?;
+    let trail = function.store.trail(tenant, clock::now(), deadline).await?;
     let sender = Sender::of(&caller);
     // Ids are made with the deployment's key where the caller may not choose them, or leaves them to its Idempotency-Key.
     let secret = match (&sender, &key) {
@@ -166,7 +173,7 @@ fn read_events(
     };
     let default_id = |index| match (key, secret) {
         (Some(key), Some(secret)) => EventId::of_request(secret, tenant, &caller.sub, key.as_str(), index),
-        _ => EventId::fresh(),
+        _ => random::event_id(),
     };
     texts.iter().enumerate().map(|(index, text)| event_validation::read(text, &intake, || default_id(index))).collect()
 }
@@ -186,8 +193,8 @@ async fn store(
 ) -> Result<Vec<Outcome>, Problem> {
     // Logging off ends windows of some applications only, and is as frequent as logging on.
     let is_logged_off = events.iter().any(|event| window::effect(event) == Some(Effect::LogsOff));
-    let ends_on_log_off =
-        is_logged_off && trail.applications().await?.iter().any(|application| application.application.end_on_log_off);
+    let ends_on_log_off = is_logged_off
+        && windows::applications(trail).await?.iter().any(|application| application.application.end_on_log_off);
     let has_effect = |event: &Event| match window::effect(event) {
         None => false,
         Some(Effect::LogsOff) => ends_on_log_off,
@@ -224,7 +231,11 @@ async fn store(
         let mut recordings = Vec::with_capacity(sequence.len());
         for (place, event) in sequence {
             let id = event.id.clone();
-            recordings.push((place, id, trail.record(event, by, function.place, sender == Sender::Device).await));
+            recordings.push((
+                place,
+                id,
+                windows::record(trail, event, by, function.place, sender == Sender::Device).await,
+            ));
         }
         recordings
     });
@@ -241,7 +252,7 @@ async fn store(
         let (places, refused): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|(place, sent, there)| (place, (sent, there))).unzip();
         let ids: Vec<_> = refused.iter().map(|(sent, _)| sent.id.clone()).collect();
-        let raised = trail.raise_taken_ids(refused, by).await;
+        let raised = id_conflicts::raise_taken_ids(trail, refused, by).await;
         for ((place, id), _) in places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised) {
             outcomes[place] = Outcome::Unavailable(Some(id));
         }

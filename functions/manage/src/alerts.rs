@@ -3,12 +3,14 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use http::{HeaderValue, header};
 use serde_json::json;
+use shared::services::alert_outbox;
 use shared::{
     domain::{
         alerts::alert::{self, WORD_BYTES},
+        identity::caller::Caller,
         json::{object_reader, strict_json::FieldError},
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     platform::aws_client::Aws,
     storage::Trail,
 };
@@ -40,7 +42,7 @@ pub async fn test(
         };
         return Err(refused(vec![FieldError::new("/channel", format!("{wanted:?} is no channel; {known}"))]));
     };
-    let queued = trail.queue_test_alert(channel, &caller.actor().shown()).await?;
+    let queued = alert_outbox::queue_test_alert(trail, channel, &caller.actor().shown()).await?;
     if let Err(error) = aws.invoke(watch, &json!({"alerts": true})).await {
         tracing::warn!(%error, "a test message is not sent at once, the schedule will: {error}");
     }

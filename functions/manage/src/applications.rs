@@ -4,11 +4,12 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use shared::{
     domain::{
         configuration::application::{self, Application, Place},
+        identity::caller::Caller,
         json::strict_json::FieldError,
         trail::event::Party,
         windows::window_commands::OrderScope,
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     platform::{disable_trigger::Sweep, secrets::Foresight},
     storage::{
         Store, Trail,
@@ -58,7 +59,7 @@ pub async fn put(
         ..Wanted::default()
     };
     // First, so that its directory is compared with its windows from the first one on.
-    store.remember(&trail.tenant, trail.deadline).await?;
+    shared::services::windows::remember(store, &trail.tenant, trail.deadline).await?;
     let status = match trail.configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
         Configured::Created => 201,
         // Applications are not counted.

@@ -2,15 +2,18 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
+use shared::services::access_projection;
+use shared::services::finding_dispositions;
 use shared::{
     domain::{
         findings::finding::{Finding, Said, State, Verdict},
+        identity::caller::Caller,
         trail::event::{Event, EventId, Party, Session},
     },
-    http::{authorization::Caller, problem::Problem, request},
-    platform::aws_client::Aws,
+    http::{problem::Problem, request},
+    platform::{aws_client::Aws, backoff::Unavailable},
     services::finding_dispositions::Refusal,
-    storage::{ReadError, Trail, Unavailable, insert_events::Insertion, projections::Kind},
+    storage::{ReadError, Trail, insert_events::Insertion, projections::Kind},
 };
 
 /// How often what others say at the same time is read anew.
@@ -31,7 +34,7 @@ pub async fn disposition(
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
     for _ in 0..TRIES {
         // With whatever the trail tells of it by now, which the projection may not know yet.
-        let finding: Finding = match trail.follow_finding(id, Vec::new()).await? {
+        let finding: Finding = match access_projection::follow_finding(trail, id, Vec::new()).await? {
             Some(finding) => finding,
             None => trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
         };
@@ -52,7 +55,7 @@ pub async fn disposition(
         {
             return Ok(request::json(200, &finding));
         }
-        match trail.disposition_refusal(&finding, caller).await? {
+        match finding_dispositions::disposition_refusal(trail, &finding, caller).await? {
             None => {}
             Some(Refusal::Concerned(why)) => return Err(Problem::conflict(why, Vec::new())),
             Some(Refusal::Unknown(why)) => return Err(Problem::forbidden(why)),
@@ -79,12 +82,12 @@ pub async fn disposition(
         event.details = details.as_object().cloned();
         match trail.insert(vec![event], &caller.recorded_by()).await.pop() {
             Some(Insertion::Created(recorded) | Insertion::Duplicate(recorded)) => {
-                let finding = trail.follow_finding(id, vec![recorded]).await?;
+                let finding = access_projection::follow_finding(trail, id, vec![recorded]).await?;
                 return finding.map(|finding| request::json(200, &finding)).ok_or_else(missing);
             }
             // Somebody else said something in the same moment.
             Some(Insertion::Conflict(_, theirs)) => {
-                trail.follow_finding(id, vec![theirs]).await?;
+                access_projection::follow_finding(trail, id, vec![theirs]).await?;
             }
             _ => return Err(ReadError::from(Unavailable("the disposition was not confirmed".to_owned())).into()),
         }

@@ -16,15 +16,21 @@ pub mod settings;
 pub mod streams;
 pub mod windows;
 
+use shared::http::authorization;
+use shared::platform::clock;
+use shared::platform::environment;
 use std::sync::Arc;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    domain::{configuration::application::Place, time::timestamp::Instant},
+    domain::{
+        configuration::application::Place,
+        identity::caller::{Caller, Permission},
+    },
     http::{
-        authorization::{Access, Caller, Permission},
+        authorization::Access,
         problem::Problem,
         request::{self, Parameters},
     },
@@ -61,7 +67,7 @@ impl Manage {
         Ok(Self {
             access: Access::from_variables(variables)?,
             store: Store::new(variables, aws)?,
-            place: Place::from_variables(variables)?,
+            place: environment::place(variables)?,
             foresight: Foresight::new(variables),
             sweep: Sweep::new(variables, aws)?,
             aws: Aws::new(aws),
@@ -84,7 +90,7 @@ pub async fn handle(
 }
 
 async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (now, deadline) = (Instant::now(), request::deadline());
+    let (now, deadline) = (clock::now(), request::deadline());
     let caller = function.access.caller(request)?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     let is_operating =
@@ -96,8 +102,8 @@ async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<
         (false, true) => Permission::Read,
         (false, false) => Permission::Admin,
     };
-    let trail = function.store.trail(caller.tenant(request)?, now, deadline).await?;
-    let answered = match caller.require(permission) {
+    let trail = function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
+    let answered = match authorization::require(&caller, permission) {
         Ok(()) => change(function, &trail, request, &caller, route).await,
         Err(refused) => Err(refused),
     };

@@ -1,9 +1,13 @@
 //! Organisations: whose people may ask for access packages.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::services::access_packages;
 use shared::{
-    domain::configuration::organisation::{self, Organisation},
-    http::{authorization::Caller, problem::Problem, request},
+    domain::{
+        configuration::organisation::{self, Organisation},
+        identity::caller::Caller,
+    },
+    http::{problem::Problem, request},
     storage::{Trail, documents::Configured},
 };
 
@@ -20,7 +24,7 @@ pub async fn put(
     let organisation = Organisation::read(&request::json_body(request)?)
         .map_err(|errors| Problem::invalid("the organisation was not stored", errors))?;
     let want = |_: Option<Organisation>, _| Ok::<_, Problem>(Some(organisation.clone()));
-    let (configured, version) = trail.configure_organisation(id, caller, false, want).await?;
+    let (configured, version) = access_packages::configure_organisation(trail, id, caller, false, want).await?;
     // Organisations have no name that another could have.
     let status = if configured == Configured::Created { 201 } else { 200 };
     Ok(request::json(status, &organisation::Configured { id: id.to_owned(), version, organisation }))
@@ -38,6 +42,6 @@ pub async fn delete(
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no organisation with this id is configured in the tenant");
     let want = |there: Option<Organisation>, _| there.map(|_| None).ok_or_else(missing);
-    trail.configure_organisation(id, caller, false, want).await?;
+    access_packages::configure_organisation(trail, id, caller, false, want).await?;
     Ok(request::no_content())
 }

@@ -1,13 +1,15 @@
 //! Access packages: what is granted together, and the policies by which it is asked for and approved.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::services::access_packages;
 use shared::{
     domain::{
         configuration::access_package::{self, Package},
+        identity::caller::Caller,
         json::strict_json::FieldError,
         reviews::review,
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     storage::{
         Trail,
         documents::{Alias, Configured},
@@ -28,7 +30,7 @@ pub async fn put(
     let package = Package::read(&request::json_body(request)?).map_err(refused)?;
     review::check_policy_ids(id, &package).map_err(|error| refused(vec![error]))?;
     let want = |_: Option<Package>, _| Ok::<_, Problem>(Some(package.clone()));
-    let (configured, version) = trail.configure_package(id, caller, false, want).await?;
+    let (configured, version) = access_packages::configure_package(trail, id, caller, false, want).await?;
     let status = match configured {
         Configured::Created => 201,
         // Packages are not counted.
@@ -53,6 +55,6 @@ pub async fn delete(
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no package with this id is configured in the tenant");
     let want = |there: Option<Package>, _| there.map(|_| None).ok_or_else(missing);
-    trail.configure_package(id, caller, false, want).await?;
+    access_packages::configure_package(trail, id, caller, false, want).await?;
     Ok(request::no_content())
 }

@@ -3,11 +3,14 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::{
     domain::{
-        identity::person::{Known, Person},
+        identity::{
+            caller::Caller,
+            person::{Known, Person},
+        },
         json::strict_json::FieldError,
         trail::event::Party,
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     storage::{
         Trail,
         documents::{Alias, Configured, Kind, Wanted},

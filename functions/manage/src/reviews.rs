@@ -1,5 +1,7 @@
 //! Reviews: opened, decided item by item, signed off. The reviewer is the caller.
 
+use shared::platform::random;
+use shared::services::reviews;
 use std::collections::HashSet;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -7,13 +9,14 @@ use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use shared::{
     domain::{
+        identity::caller::Caller,
         json::strict_json::FieldError,
         reviews::review::{self, Asked, MOST_DECISIONS, Review, Said, Stage},
-        trail::event::EventId,
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
+    platform::backoff::Unavailable,
     services::reviews::{Ended, Opened, Outcome},
-    storage::{ReadError, Trail, Unavailable},
+    storage::{ReadError, Trail},
 };
 
 /// Most items that an answer names.
@@ -32,13 +35,13 @@ pub async fn open(
     let body = request::json_body(request)?;
     let (id, asked) = Asked::read(&body, &trail.settings.zone).map_err(refused)?;
     let is_late = asked.due_at.is_some_and(|due| due <= trail.now);
-    let id = id.unwrap_or_else(|| EventId::fresh().to_string());
+    let id = id.unwrap_or_else(|| random::event_id().to_string());
     // One that was opened in time and asked for again later is there.
-    if is_late && trail.review(&id).await?.is_none() {
+    if is_late && reviews::review(trail, &id).await?.is_none() {
         return Err(refused(vec![FieldError::new("/due_at", "is over; a review is due some time after it is opened")]));
     }
     let review = Review::new(id, asked, review::sent(&body), caller, trail.now);
-    let (status, mut review) = match trail.open_review(review).await? {
+    let (status, mut review) = match reviews::open_review(trail, review).await? {
         Opened::New(review) => (201, *review),
         Opened::Same(review) => (200, *review),
         Opened::Other => {
@@ -47,7 +50,7 @@ pub async fn open(
         }
     };
     if review.stage == Stage::Opening {
-        match trail.fill_review(&review.id).await {
+        match reviews::fill_review(trail, &review.id).await {
             Ok(Some(filled)) => review = filled,
             Ok(None) => {}
             // It is there, and what is left to be done for it is done by whoever comes next.
@@ -66,8 +69,8 @@ pub async fn open(
 /// The review that the request's address names, where the caller may review.
 async fn reviewed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<Review, Problem> {
     let id = request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
-    let review = trail.review(id).await?.ok_or_else(missing)?;
-    match trail.no_reviewer(&review, caller).await? {
+    let review = reviews::review(trail, id).await?.ok_or_else(missing)?;
+    match reviews::no_reviewer(trail, &review, caller).await? {
         Some(why) => Err(Problem::forbidden(why)),
         None => Ok(review),
     }
@@ -127,7 +130,7 @@ async fn one(
     let refused = |errors| Problem::invalid("the item was not decided", errors);
     let said = Said::read(body).map_err(refused)?;
     let mut outcomes =
-        trail.decide_review(&review.id, caller, std::slice::from_ref(&said)).await?.ok_or_else(missing)?;
+        reviews::decide_review(trail, &review.id, caller, std::slice::from_ref(&said)).await?.ok_or_else(missing)?;
     match outcomes.pop() {
         Some(Outcome::Decided(item) | Outcome::Unchanged(item)) => {
             Ok(request::json(200, &json!({"item": item.id, "decision": item.decided})))
@@ -161,7 +164,7 @@ async fn several(
     };
     let read: Vec<Result<Said, Vec<FieldError>>> = decisions.iter().map(read).collect();
     let said: Vec<Said> = read.iter().filter_map(|said| said.as_ref().ok().cloned()).collect();
-    let mut outcomes = trail.decide_review(&review.id, caller, &said).await?.ok_or_else(missing)?.into_iter();
+    let mut outcomes = reviews::decide_review(trail, &review.id, caller, &said).await?.ok_or_else(missing)?.into_iter();
     let mut results = Vec::with_capacity(read.len());
     let mut counts = json!({"decided": 0, "unchanged": 0, "refused": 0, "invalid": 0, "unavailable": 0});
     for (index, read) in read.into_iter().enumerate() {
@@ -206,7 +209,7 @@ pub async fn sign_off(
     let reason = reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
     let review = reviewed(trail, request, caller).await?;
     let conflict = |detail: String| Err(Problem::conflict(detail, Vec::new()));
-    match trail.sign_off_review(&review.id, caller, reason.as_deref()).await?.ok_or_else(missing)? {
+    match reviews::sign_off_review(trail, &review.id, caller, reason.as_deref()).await?.ok_or_else(missing)? {
         Ended::Now(review) => Ok(request::json(200, &review.answered(trail.now))),
         // The same again, as after an answer that was lost.
         Ended::Before(review)

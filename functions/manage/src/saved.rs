@@ -1,16 +1,14 @@
 //! Saved searches and reports. Each has an owner, who saved it first; others run it and look at it, and leave it as it is.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::http::saved_search_request;
 use shared::{
     domain::{
         exports::saved_search::{self, MOST_SAVED, Saved},
+        identity::caller::{Caller, Permission},
         trail::event::Actor,
     },
-    http::{
-        authorization::{Caller, Permission},
-        problem::Problem,
-        request,
-    },
+    http::{problem::Problem, request},
     services::saved_searches::shown,
     storage::{
         Trail,
@@ -42,7 +40,7 @@ pub async fn put(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
-    let read = Saved::read(trail, request::json_members(request)?, caller.actor())?;
+    let read = saved_search_request::read_saved_search(trail, request::json_members(request)?, caller.actor())?;
     let mut answer = None;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Saved> = there.map(Document::read).transpose()?.flatten();

@@ -8,9 +8,10 @@ use shared::{
             application::Place,
             settings::{Hold, Settings},
         },
+        identity::caller::Caller,
         json::strict_json::FieldError,
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     platform::secrets::Foresight,
     storage::{
         Trail,

@@ -2,13 +2,15 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
+use shared::services::streams;
 use shared::{
     domain::{
         configuration::application::Place,
+        identity::caller::Caller,
         json::strict_json::FieldError,
         streams::stream::{self, Asked, MOST_STREAMS, Stream},
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     platform::{aws_client::Aws, secrets::Foresight},
     services::streams::named,
     storage::{
@@ -57,8 +59,8 @@ fn missing() -> Problem {
 
 /// The stream as it is now.
 async fn answer(trail: &Trail<'_>, id: &str, status: u16) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let stored = trail.stream(id).await?.ok_or_else(missing)?;
-    Ok(request::json(status, &trail.answered_stream(&stored).await?.ok_or_else(missing)?))
+    let stored = streams::stream(trail, id).await?.ok_or_else(missing)?;
+    Ok(request::json(status, &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?))
 }
 
 /// `PUT /v1/streams/{id}`: makes the stream as the body says, whole. One that is there keeps its place.
@@ -175,7 +177,7 @@ pub async fn test(
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request).map_err(|_| missing())?;
-    trail.ask_for_stream_test(id, &caller.actor().shown()).await?.ok_or_else(missing)?;
+    streams::ask_for_stream_test(trail, id, &caller.actor().shown()).await?.ok_or_else(missing)?;
     sender.call(trail, id).await;
     answer(trail, id, 202).await
 }

@@ -1,20 +1,25 @@
 //! Windows: extended, ended, tried again and closed by operators, each time with who and why.
 
+use shared::http::authorization;
+use shared::platform::clock;
+use shared::platform::random;
+use shared::services::window_orders;
+use shared::services::windows;
 use std::{collections::HashSet, time::Duration};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
 use shared::{
     domain::{
+        identity::caller::Caller,
         json::strict_json::FieldError,
-        time::timestamp::Instant,
         trail::event::{Actor, EventId},
         windows::{
             window::{Claim, NotExtended, Told, Window},
             window_commands::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
         },
     },
-    http::{authorization::Caller, problem::Problem, request},
+    http::{problem::Problem, request},
     platform::disable_trigger::Sweep,
     services::window_orders::Meaning,
     storage::Trail,
@@ -55,7 +60,7 @@ pub async fn extend(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
     let Extension { until, reason, actor } = Extension::read(&request::json_body(request)?).map_err(invalid)?;
-    let actor = caller.acting_as(actor)?;
+    let actor = authorization::acting_as(caller, actor)?;
     // The window where it is done: the requests of one that has begun to give them up are in two.
     let mut extended_in: Option<String> = None;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
@@ -95,7 +100,7 @@ pub async fn end(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
-    let actor = caller.acting_as(actor)?;
+    let actor = authorization::acting_as(caller, actor)?;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
         let is_meant = |claim: &Claim| meant.is(claim);
         Ok(match meant {
@@ -119,7 +124,7 @@ pub async fn retry(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not tried", errors))?;
-    let actor = caller.acting_as(actor)?;
+    let actor = authorization::acting_as(caller, actor)?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
         if window.merged_into.is_some() {
             return Ok(Vec::new());
@@ -142,7 +147,7 @@ pub async fn close(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, false);
     let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
-    let actor = caller.acting_as(actor)?;
+    let actor = authorization::acting_as(caller, actor)?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
@@ -151,7 +156,7 @@ pub async fn close(
     let (mut id, mut seen) = (id.to_owned(), HashSet::new());
     // More requests than one transaction takes are closed in several.
     loop {
-        let window = trail.change_window(&id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
+        let window = windows::change_window(trail, &id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
         if window.is_closed() {
             seen.insert(id);
             match next(&window, &seen) {
@@ -180,7 +185,7 @@ async fn change(
     let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
     let window = loop {
         let change = |window: &mut Window| decide(window, &meant);
-        let window = trail.change_window(&id, &caller.recorded_by(), change).await?.ok_or_else(missing)?;
+        let window = windows::change_window(trail, &id, &caller.recorded_by(), change).await?.ok_or_else(missing)?;
         if let Meant::All = meant {
             meant = Meant::Moved(window.claims.iter().map(|claim| claim.event.clone()).collect());
         }
@@ -209,7 +214,7 @@ pub async fn end_by_filter(
     let order = Ending::read(&request::json_body(request)?, true);
     let Ending { filter, reason, actor } = order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
-    let actor = caller.acting_as(actor)?;
+    let actor = authorization::acting_as(caller, actor)?;
     let scope = OrderScope::Filter(filter);
     let count = count(trail, &scope).await?;
     let order = order_to_end(trail, caller, sweep, scope, actor, reason, count).await?;
@@ -225,11 +230,11 @@ pub async fn end_by_filter(
 async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Problem> {
     let meaning = Meaning::of(scope).map_err(Problem::bad_request)?;
     let until = Deadline::now() + COUNTING;
-    let (live, mut meant, mut place) = (trail.live_windows(true, true), HashSet::new(), None::<String>);
-    let booked = trail.bookings_meant(&meaning).await?.len();
+    let (live, mut meant, mut place) = (windows::live_windows(trail, true, true), HashSet::new(), None::<String>);
+    let booked = window_orders::bookings_meant(trail, &meaning).await?.len();
     loop {
-        let page = trail.open_page(&live, place.as_deref()).await?;
-        meant.extend(trail.windows_meant(&meaning, &page.windows).await?);
+        let page = window_orders::open_page(trail, &live, place.as_deref()).await?;
+        meant.extend(window_orders::windows_meant(trail, &meaning, &page.windows).await?);
         place = page.next;
         if place.is_none() {
             return Ok(Some((meant.len() + booked) as u64));
@@ -253,10 +258,10 @@ pub async fn order_to_end(
     reason: String,
     count: Option<u64>,
 ) -> Result<EndOrder, Problem> {
-    let id = EventId::fresh().to_string();
-    let (recorded_by, created_at) = (caller.recorded_by(), Instant::now());
+    let id = random::event_id().to_string();
+    let (recorded_by, created_at) = (caller.recorded_by(), clock::now());
     let order = EndOrder { id, scope, reason, actor, recorded_by, created_at, count };
-    trail.store_order(&order).await?;
+    window_orders::store_order(trail, &order).await?;
     if let Err(error) = sweep.wake(&json!({})).await {
         tracing::warn!(%error, "the order {} was stored; the sweep was not called, its schedule will: {error}", order.id);
     }

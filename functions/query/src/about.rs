@@ -2,8 +2,10 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
+use shared::services::windows;
 use shared::{
     domain::{
+        identity::caller::{Caller, Permission},
         time::timestamp::Instant,
         trail::{
             actions::{ACTIONS, Category, Source, State, Writer, message_template},
@@ -11,7 +13,6 @@ use shared::{
         },
     },
     http::{
-        authorization::{Caller, Permission},
         problem::Problem,
         request::{self, Parameters},
     },
@@ -114,7 +115,7 @@ pub async fn me(
             zone: &settings.zone,
             retention_days: settings.retention_days,
             now,
-            swept_at: store.swept_at(request::deadline()).await?,
+            swept_at: windows::swept_at(store, request::deadline()).await?,
         },
     ))
 }

@@ -1,6 +1,7 @@
 //! Alerts: what channels were told, and what came of it.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::services::alert_outbox;
 use shared::{
     domain::alerts::alert::{self, State},
     http::{
@@ -21,7 +22,7 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no alert with this id is in the tenant's outbox; they are kept for 30 days");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let StoredAlert { alert, progress, .. } = trail.alert(id).await?.ok_or_else(missing)?;
+    let StoredAlert { alert, progress, .. } = alert_outbox::alert(trail, id).await?.ok_or_else(missing)?;
     Ok(request::json(200, &alert::answered(alert, progress)))
 }
 
@@ -40,7 +41,7 @@ pub async fn list(
         known.ok_or_else(|| format!("{text:?} must be one of {}", State::ALL.map(|(word, _)| word).join(", ")))
     })?;
     let read = async |before: Option<&str>| {
-        let (alerts, goes_on) = trail.alerts(before).await?;
+        let (alerts, goes_on) = alert_outbox::alerts(trail, before).await?;
         let read = |StoredAlert { alert, progress, .. }: StoredAlert| {
             let is_wanted = state.is_none_or(|state| progress.state == state);
             (alert.id.clone(), is_wanted.then(|| alert::answered(alert, progress)))

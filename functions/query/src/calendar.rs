@@ -1,5 +1,7 @@
 //! The calendar: what is to be done by when, and what schedules will do.
 
+use shared::services::reviews;
+use shared::services::saved_searches;
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -67,7 +69,7 @@ pub async fn calendar(
         return Err(Problem::bad_request("a calendar shows 366 days at most; ask for a shorter range"));
     }
     let mut entries = reviews(trail, since, until).await?;
-    for Configured { id, saved, next_run_at } in trail.all_saved().await? {
+    for Configured { id, saved, next_run_at } in saved_searches::all_saved(trail).await? {
         let runs = next_run_at.into_iter().flat_map(|next| runs(&saved, next, since, until));
         // One more than there may be is enough to know.
         let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());
@@ -86,7 +88,7 @@ pub async fn calendar(
 async fn reviews(trail: &Trail<'_>, since: Instant, until: Instant) -> Result<Vec<Entry>, Problem> {
     let (mut entries, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (reviews, goes_on) = trail.reviews(after.as_deref()).await?;
+        let (reviews, goes_on) = reviews::reviews(trail, after.as_deref()).await?;
         after = reviews.last().map(|(place, _)| place.clone());
         for review in reviews.into_iter().filter_map(|(_, review)| review) {
             let due = review.asked.due_at.filter(|due| review.stage == Stage::Open && since <= *due && *due < until);

@@ -1,5 +1,6 @@
 //! `POST /v1/events/counts`: how many events of a search there were in each minute, hour or day, for a chart of them over time.
 
+use shared::http::read_audit;
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -7,15 +8,19 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
-    domain::time::{time_zone, timestamp::Instant},
+    domain::{
+        time::{time_zone, timestamp::Instant},
+        trail::search::Search,
+    },
     http::{
         cursor::Binding,
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::{self, Parameters},
         search_parameters,
     },
-    storage::{Trail, read_audit::Question, search_events::Search},
+    storage::Trail,
 };
 use tokio::time::Instant as Deadline;
 
@@ -76,7 +81,7 @@ pub async fn counts(
     let unit = unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
     let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
     let answer = count(trail, &search, unit, &zone, &binding);
-    trail.on_record(reader.caller, Question::of_events(&parameters), answer).await
+    read_audit::on_record(trail, reader.caller, Question::of_events(&parameters), answer).await
 }
 
 /// Counts for some seconds.

@@ -1,17 +1,19 @@
 //! Events of the trail: a listing or search, and one by its id.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::http::read_audit;
 use shared::{
-    domain::trail::event::EventId,
+    domain::trail::{event::EventId, position::Position, search::Search},
     http::{
         cursor::Binding,
         pagination::{TIME_FOR_ONE_READ, limit},
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::{self, Parameters},
         search_parameters,
     },
-    storage::{Trail, keys::Position, read_audit::Question, search_events::Search},
+    storage::Trail,
 };
 use tokio::time::Instant as Deadline;
 
@@ -65,7 +67,7 @@ async fn answer(
     parameters: &Parameters,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let asked = Asked::read(trail, reader, parameters)?;
-    trail.on_record(reader.caller, Question::of_events(parameters), page(trail, &asked)).await
+    read_audit::on_record(trail, reader.caller, Question::of_events(parameters), page(trail, &asked)).await
 }
 
 /// Reads one page.

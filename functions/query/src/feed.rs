@@ -1,24 +1,27 @@
 //! `GET /v1/feed`: events in the order they were recorded, for collectors and live tail. `store/feed.rs` says why nothing can be skipped.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::http::read_audit;
 use shared::{
     domain::{
         streams::stream::Shape,
-        trail::filter::{Filter, FreeText},
+        trail::{
+            filter::{Filter, FreeText},
+            position::{FeedPlace, Position},
+        },
     },
     http::{
         cursor::Binding,
         pagination::{TIME_FOR_ONE_READ, limit},
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::Parameters,
     },
     storage::{
         Trail,
         feed::{Fed, Wants},
-        keys::{FeedPlace, Position},
         list_events::Pace,
-        read_audit::Question,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -56,7 +59,7 @@ pub async fn feed(
     let question =
         Question { action: "audit.followed", of: None, parameters: parameters.identity(&["after", "limit"]) };
     let page = page(trail, after, &wants, shape.unwrap_or(Shape::Native), limit, &binding);
-    trail.on_record(reader.caller, question, page).await
+    read_audit::on_record(trail, reader.caller, question, page).await
 }
 
 /// A page of it.

@@ -2,6 +2,7 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
+use shared::http::read_audit;
 use shared::{
     domain::{
         findings::{
@@ -9,11 +10,13 @@ use shared::{
             finding::{Finding, State},
         },
         text::case_folding::fold,
+        trail::search::Order,
     },
     http::{
         cursor::Binding,
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::{self, Parameters},
         search_parameters,
@@ -22,7 +25,7 @@ use shared::{
         access_projection::ALL,
         reports::{is_named, names_of},
     },
-    storage::{Trail, list_events::Order, projections::Kind, read_audit::Question},
+    storage::{Trail, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -165,5 +168,5 @@ pub async fn list(
         let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
         Ok(request::json(200, &json!({ "findings": page, "next": next })))
     };
-    trail.on_record(reader.caller, Question::of_list("findings", &parameters), page).await
+    read_audit::on_record(trail, reader.caller, Question::of_list("findings", &parameters), page).await
 }

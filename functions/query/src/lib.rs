@@ -18,19 +18,16 @@ pub mod sessions;
 pub mod streams;
 pub mod windows;
 
+use shared::http::authorization;
+use shared::platform::clock;
 use std::sync::Arc;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    domain::time::timestamp::Instant,
-    http::{
-        authorization::{Access, Permission},
-        problem::Problem,
-        reader::Reader,
-        request,
-    },
+    domain::identity::caller::Permission,
+    http::{authorization::Access, problem::Problem, reader::Reader, request},
     platform::{
         deployment_key::DeploymentKey,
         environment::{ConfigError, Variables},
@@ -74,18 +71,18 @@ pub async fn handle(
 
 async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
-    caller.require(Permission::Read)?;
-    let (now, deadline) = (Instant::now(), request::deadline());
+    authorization::require(&caller, Permission::Read)?;
+    let (now, deadline) = (clock::now(), request::deadline());
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     match route {
         "GET /v1/actions" => return about::actions(request),
         "GET /v1/reports" => return reports::list(request),
-        "GET /v1/me" if !caller.names_tenant(request) => {
+        "GET /v1/me" if !authorization::names_tenant(&caller, request) => {
             return about::me(&caller, None, &function.store, now, request).await;
         }
         _ => {}
     }
-    let trail = function.store.trail(caller.tenant(request)?, now, deadline).await?;
+    let trail = function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
     let key = function.key.read(deadline).await.map_err(ReadError::from)?;
     let reader = &Reader { caller: &caller, key };
     match route {

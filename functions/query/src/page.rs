@@ -3,8 +3,8 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use shared::{
+    domain::trail::position::Position,
     http::{pagination::MAX_ANSWER_BYTES, problem::Problem, request},
-    storage::keys::Position,
 };
 
 /// A page being written.

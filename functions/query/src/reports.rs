@@ -2,6 +2,9 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::{Value, json};
+use shared::http::read_audit;
+use shared::http::report_request;
+use shared::services::access_projection;
 use shared::{
     domain::{
         json::object_reader::NAME_BYTES,
@@ -12,11 +15,12 @@ use shared::{
         cursor::Binding,
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::{self, Parameters},
     },
     services::reports::{Rows, revocation_summary},
-    storage::{Trail, read_audit::Question},
+    storage::Trail,
 };
 use tokio::time::Instant as Deadline;
 
@@ -65,7 +69,7 @@ pub async fn one(
     }
     let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    let query = Query::read(described, &parameters, &zone)?;
+    let query = report_request::read_query(described, &parameters, &zone)?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(&trail.tenant, reader, described.name, &parameters.identity(&["limit", "cursor"]));
     let after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
@@ -75,7 +79,7 @@ pub async fn one(
         parameters: parameters.identity(&["limit", "cursor"]),
     };
     let page = page(trail, described, query, limit, after, &binding);
-    trail.on_record(reader.caller, question, page).await
+    read_audit::on_record(trail, reader.caller, question, page).await
 }
 
 /// A page of a report.
@@ -116,7 +120,7 @@ async fn page(
         answer["summary"] = json!(revocation_summary(trail, &query).await?);
     }
     // An answer is silent about what was before anything was told; it must not read as if nothing had been.
-    let known_since = trail.known_since().await?;
+    let known_since = access_projection::known_since(trail).await?;
     answer["known_since"] = json!(known_since);
     let reaches_back = match (query.at, query.since) {
         (Some(first), _) | (None, Some(first)) => known_since.is_none_or(|known| first < known),

@@ -1,6 +1,7 @@
 //! Reviews: which there are, how far they are, and what is in them.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use shared::services::reviews;
 use shared::{
     domain::reviews::review::{self, Review, STATES},
     http::{
@@ -18,7 +19,7 @@ fn missing() -> Problem {
 
 async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<Review, Problem> {
     let id = request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
-    trail.review(id).await?.ok_or_else(missing)
+    reviews::review(trail, id).await?.ok_or_else(missing)
 }
 
 /// `GET /v1/reviews/{id}`: one review.
@@ -46,7 +47,7 @@ pub async fn list(
     })?;
     let is_wanted = |review: &Review| state.is_none_or(|state| review.state(trail.now) == state);
     let read = async |after: Option<&str>| {
-        let (reviews, goes_on) = trail.reviews(after).await?;
+        let (reviews, goes_on) = reviews::reviews(trail, after).await?;
         let answered = |review: Option<Review>| review.filter(is_wanted).map(|review| review.answered(trail.now));
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
@@ -70,11 +71,11 @@ pub async fn items(
     // A cursor is good for the review that it is of.
     parameters.set("review", &review.id);
     let read = async |after: Option<&str>| {
-        let (items, goes_on) = trail.review_items(&review, after).await?;
+        let (items, goes_on) = reviews::review_items(trail, &review, after).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
         let is_wanted = |item: &review::Item| is_decided.is_none_or(|decided| item.decided.is_some() == decided);
         let wanted: Vec<_> = items.into_iter().filter(is_wanted).collect();
-        let mut shown = wanted.iter().zip(trail.shown_items(&review, &wanted).await?).peekable();
+        let mut shown = wanted.iter().zip(reviews::shown_items(trail, &review, &wanted).await?).peekable();
         let read = ids.into_iter().map(|id| {
             let answer = shown.next_if(|(item, _)| item.id == id).map(|(_, answer)| answer);
             (id, answer)

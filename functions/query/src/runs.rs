@@ -2,6 +2,7 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::Value;
+use shared::services::saved_searches;
 use shared::{
     domain::exports::saved_search::Run,
     http::{
@@ -26,7 +27,7 @@ pub async fn list(
     let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    trail.saved(id).await?.ok_or_else(missing)?;
+    saved_searches::saved(trail, id).await?.ok_or_else(missing)?;
     // A cursor is good for the saved search that it is of.
     parameters.set("saved", id);
     let answered = |(place, run, stored): (String, Run, Option<StoredJob>)| -> (String, Option<Value>) {
@@ -34,7 +35,7 @@ pub async fn list(
         (place, Some(run.answered(export, trail.now)))
     };
     let read = async |before: Option<&str>| {
-        let (runs, goes_on) = trail.saved_runs(id, before).await?;
+        let (runs, goes_on) = saved_searches::saved_runs(trail, id, before).await?;
         Ok::<_, Problem>((runs.into_iter().map(answered).collect(), goes_on))
     };
     pagination::list(trail, reader, &parameters, "runs", read).await

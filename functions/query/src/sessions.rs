@@ -4,6 +4,8 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
+use shared::http::read_audit;
+use shared::services::windows;
 use shared::{
     domain::{
         access::{
@@ -12,22 +14,26 @@ use shared::{
         },
         json::object_reader::NAME_BYTES,
         time::timestamp::Instant,
-        trail::event::Scope,
+        trail::{
+            event::Scope,
+            position::Position,
+            search::{Order, Range},
+        },
     },
     http::{
         cursor::Binding,
         pagination::{TIME_FOR_ONE_READ, limit},
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::{self, Parameters},
         search_parameters::range,
     },
     storage::{
         Trail,
-        keys::{self, Lane, Part, Position},
-        list_events::{Index, Order, Pace, Range},
+        keys::{self, Lane, Part},
+        list_events::{Index, Pace},
         projections::Kind,
-        read_audit::Question,
     },
 };
 use tokio::time::Instant as Deadline;
@@ -63,7 +69,7 @@ pub async fn list(
     let binding = Binding::new(&trail.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
     let range = Range { order: Order::Descending, ..range(trail, &parameters, Some(&binding))? };
     let page = page(trail, range, limit, &binding);
-    trail.on_record(reader.caller, Question::of_list("sessions", &parameters), page).await
+    read_audit::on_record(trail, reader.caller, Question::of_list("sessions", &parameters), page).await
 }
 
 /// A page of them.
@@ -143,7 +149,7 @@ async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem
     let mut story = Story::of(id, told);
     story.state = story.state_at(trail.now);
     let window = match &story.opened {
-        Some(id) => trail.window(id).await?.map(|it| it.window.answered(trail.now)),
+        Some(id) => windows::window(trail, id).await?.map(|it| it.window.answered(trail.now)),
         None => None,
     };
     let access = trail.projection(Kind::Access, &Key::Session(id.to_owned()).to_string()).await?;

@@ -3,10 +3,13 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
 use serde_json::Value;
+use shared::services::streams;
 use shared::{
-    domain::streams::stream::without_address,
+    domain::{
+        identity::caller::{Caller, Permission},
+        streams::stream::without_address,
+    },
     http::{
-        authorization::{Caller, Permission},
         pagination,
         problem::Problem,
         reader::Reader,
@@ -26,10 +29,11 @@ pub async fn list(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |after: Option<&str>| {
-        let (streams, goes_on) = trail.streams(after).await?;
+        let (streams, goes_on) = streams::streams(trail, after).await?;
         let mut read = Vec::with_capacity(streams.len());
         for stored in streams {
-            let answered = trail.answered_stream(&stored).await?.map(|answered| shown(reader.caller, &answered));
+            let answered =
+                streams::answered_stream(trail, &stored).await?.map(|answered| shown(reader.caller, &answered));
             read.push((stored.id, answered.transpose()?));
         }
         Ok::<_, Problem>((read, goes_on))
@@ -49,8 +53,11 @@ pub async fn one(
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no stream with this id is configured in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let stored = trail.stream(id).await?.ok_or_else(missing)?;
-    Ok(request::json(200, &shown(reader.caller, &trail.answered_stream(&stored).await?.ok_or_else(missing)?)?))
+    let stored = streams::stream(trail, id).await?.ok_or_else(missing)?;
+    Ok(request::json(
+        200,
+        &shown(reader.caller, &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?)?,
+    ))
 }
 
 /// The stream as the caller may see it: its address, which may let in whoever knows it, is for who configures it.

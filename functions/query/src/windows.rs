@@ -2,6 +2,9 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde_json::json;
+use shared::http::read_audit;
+use shared::services::window_orders;
+use shared::services::windows;
 use shared::{
     domain::{
         text::case_folding::fold_identity,
@@ -11,10 +14,11 @@ use shared::{
     http::{
         pagination,
         problem::Problem,
+        read_audit::Question,
         reader::Reader,
         request::{self, Parameters},
     },
-    storage::{Trail, read_audit::Question},
+    storage::Trail,
 };
 
 /// Windows that one page reads where closed ones are asked for: they stay for years, and those of one account may be few among them.
@@ -31,7 +35,7 @@ pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let window = trail.window(id).await?.ok_or_else(missing)?.window;
+    let window = windows::window(trail, id).await?.ok_or_else(missing)?.window;
     Ok(request::json(200, &window.answered(trail.now)))
 }
 
@@ -66,7 +70,7 @@ pub async fn list(
         match (states.as_deref(), parameters.get("account")) {
             (Some(states), Some(account)) if !states.contains(&CLOSED) => {
                 let named = Party { name: Some(account.to_owned()), ..Party::default() };
-                let mut windows = trail.open_windows_of(&named).await?;
+                let mut windows = windows::open_windows_of(trail, &named).await?;
                 windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
                 let read = async |before: Option<&str>| {
                     let rest =
@@ -77,7 +81,7 @@ pub async fn list(
             }
             (Some(states), _) if !states.contains(&CLOSED) => {
                 let has_others = states.iter().any(|state| *state != OVERDUE);
-                let live = trail.live_windows(states.contains(&OVERDUE), has_others);
+                let live = windows::live_windows(trail, states.contains(&OVERDUE), has_others);
                 let read = async |before: Option<&str>| {
                     let (page, goes_on) = live.page(before).await?;
                     let read = |(id, window): (String, Option<Window>)| (id, window.as_ref().and_then(answered));
@@ -87,7 +91,7 @@ pub async fn list(
             }
             _ => {
                 let read = async |before: Option<&str>| {
-                    let (windows, goes_on) = trail.windows(before).await?;
+                    let (windows, goes_on) = windows::windows(trail, before).await?;
                     let read = |window: Window| (window.id.clone(), answered(&window));
                     Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
                 };
@@ -95,7 +99,7 @@ pub async fn list(
             }
         }
     };
-    trail.on_record(reader.caller, Question::of_list("windows", &parameters), page).await
+    read_audit::on_record(trail, reader.caller, Question::of_list("windows", &parameters), page).await
 }
 
 /// `GET /v1/windows/orders/{id}`: an order to end windows: how far it is, and the windows that it ended so far, as they are now.
@@ -110,17 +114,18 @@ pub async fn order(
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no order with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let stored = trail.order(id).await?.ok_or_else(missing)?;
+    let stored = window_orders::order(trail, id).await?.ok_or_else(missing)?;
     let read = async |after: Option<&str>| {
-        let (page, goes_on) = trail.ended_by(id, after).await?;
+        let (page, goes_on) = window_orders::ended_by(trail, id, after).await?;
         let read = |(id, window): (String, Option<Window>)| (id, window.map(|window| window.answered(trail.now)));
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
     let word = format!("windows of {id}");
     let page = pagination::Asked::read(trail, reader, &parameters, &word)?.page(trail, read);
-    let (windows, next) = trail.on_record(reader.caller, Question::of_order(id, &parameters), page).await?;
+    let (windows, next) =
+        read_audit::on_record(trail, reader.caller, Question::of_order(id, &parameters), page).await?;
     let mut answer = stored.order.answered(&stored.progress);
-    answer["ended"] = json!(trail.count_ended_by(id).await?);
+    answer["ended"] = json!(window_orders::count_ended_by(trail, id).await?);
     answer["windows"] = json!(windows);
     answer["next"] = json!(next);
     Ok(request::json(200, &answer))

@@ -8,6 +8,7 @@
 //! An alert is sent at least once. A run that dies after a channel took it, and before that was put down, leaves it to the next, which sends
 //! it again.
 
+use shared::services::alert_outbox;
 use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet},
@@ -213,14 +214,14 @@ async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, 
     let (store, deadline) = (&function.store, Deadline::now() + STORING);
     let now = store.clock().now();
     // As far as a lease goes, so that what others have is seen.
-    let lanes = store.due_lanes(now.plus(LEASE + LOOKS), deadline).await?;
+    let lanes = alert_outbox::due_lanes(store, now.plus(LEASE + LOOKS), deadline).await?;
     let leads = match leads {
         None if lanes.is_empty() => None,
         None => {
-            store.lead_alerts(run, deadline).await?;
+            alert_outbox::lead_alerts(store, run, deadline).await?;
             Some(true)
         }
-        Some(_) => Some(store.alerts_leader(deadline).await?.as_deref() == Some(run)),
+        Some(_) => Some(alert_outbox::alerts_leader(store, deadline).await?.as_deref() == Some(run)),
     };
     let (free, later): (Vec<Lane>, Vec<Lane>) = lanes.into_iter().partition(|lane| lane.due_at <= now);
     let name = |lane: Lane| ((lane.tenant.to_string(), lane.channel.clone()), lane);
@@ -240,14 +241,18 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
         lane.run = Some(run.to_owned());
         lane.due_at = clock.now().plus(LEASE);
     };
-    let Some(mut lane) = store.take_lane(&lane, run, deadline(), hold).await? else { return Ok(summary) };
+    let Some(mut lane) = alert_outbox::take_lane(store, &lane, run, deadline(), hold).await? else {
+        return Ok(summary);
+    };
     let trail = store.trail(&lane.tenant, clock.now(), deadline()).await?;
     let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.channel);
     let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
     // How long alerts are left alone that go to the channel as it was: it may be gone, and holds up nothing that goes to the channel as it is.
     let mut rest_of_past = None;
     while rest.is_none() && goes_on() {
-        let waiting = trail.at(clock.now(), deadline()).waiting_alerts(&lane.channel, rest_of_past.is_none()).await?;
+        let waiting =
+            alert_outbox::waiting_alerts(&trail.at(clock.now(), deadline()), &lane.channel, rest_of_past.is_none())
+                .await?;
         let LaneAlerts { waiting, is_index_empty } = waiting;
         let is_passed_over = |it: &&StoredAlert| rest_of_past.is_some() && it.alert.as_it_was.is_some();
         let Some(first) = waiting.iter().find(|it| !is_passed_over(it)) else {
@@ -264,7 +269,7 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
             let why = "the channel was taken from the settings before this was sent";
             for stored in lost {
                 let trail = trail.at(clock.now(), deadline());
-                trail.advance_alert(stored, stored.progress.given_up(why)).await?;
+                alert_outbox::advance_alert(&trail, stored, stored.progress.given_up(why)).await?;
             }
             continue;
         };
@@ -273,7 +278,7 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
         let told: Vec<&StoredAlert> = waiting.iter().filter(is_told).collect();
         let alerts: Vec<&Alert> = told.iter().map(|stored| &stored.alert).collect();
         let Some(message) = Alert::grouped(&lane.tenant, &alerts) else { break };
-        match store.take_lane(&lane, run, deadline(), hold).await? {
+        match alert_outbox::take_lane(store, &lane, run, deadline(), hold).await? {
             Some(held) => lane = held,
             None => return Ok(summary),
         }
@@ -284,7 +289,7 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
             Ok(()) => stored.progress.sent(kind, now),
             Err(refusal) => stored.progress.refused(&stored.alert, refusal, now),
         };
-        let writes = told.iter().map(|stored| trail.advance_alert(stored, became(stored)));
+        let writes = told.iter().map(|stored| alert_outbox::advance_alert(&trail, stored, became(stored)));
         stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
         match &sent {
             Ok(()) => {
@@ -334,7 +339,7 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
         lane.failures = failures;
         lane.due_at = if is_woken { due_at.min(now.plus(GATHER)) } else { due_at };
     };
-    store.take_lane(&lane, run, deadline(), leave).await?;
+    alert_outbox::take_lane(store, &lane, run, deadline(), leave).await?;
     Ok(summary)
 }
 

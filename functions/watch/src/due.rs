@@ -1,12 +1,16 @@
 //! What is to be looked at again: something may be missing by now, a day's figures may have changed.
 
+use shared::services::access_projection;
 use std::{
     collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
 use futures::{StreamExt, stream};
-use shared::storage::{ReadError, Unavailable, projections::Due};
+use shared::{
+    platform::backoff::Unavailable,
+    storage::{ReadError, projections::Due},
+};
 use tokio::time::Instant as Deadline;
 
 use crate::{Watch, metrics};
@@ -107,7 +111,7 @@ async fn look(function: &Watch, due: &Due, end: Deadline) {
     let clock = function.store.clock();
     let looked = async {
         let trail = function.store.trail(&due.tenant, clock.now(), deadline).await?;
-        trail.look_again(due).await
+        access_projection::look_again(&trail, due).await
     };
     let looked = looked.await;
     if let Ok(corrected @ 1..) = looked {

@@ -7,6 +7,8 @@ mod metrics;
 pub mod rebuild;
 pub mod records;
 
+use shared::platform::environment;
+use shared::services::alert_outbox;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -57,7 +59,7 @@ impl Watch {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
-        let place = Place::from_variables(variables)?;
+        let place = environment::place(variables)?;
         let outbound = Outbound::new(place.reach());
         Ok(Self {
             place,
@@ -93,7 +95,7 @@ impl Watch {
 
     /// Takes over what an older version queued.
     async fn move_old_alerts(&self) {
-        match self.store.move_old_alerts(Deadline::now() + MOVING).await {
+        match alert_outbox::move_old_alerts(&self.store, Deadline::now() + MOVING).await {
             Ok(0) => {}
             Ok(moved) => {
                 tracing::info!("{moved} alerts that an older version queued are in the queues of their channels")

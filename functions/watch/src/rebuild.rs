@@ -3,15 +3,23 @@
 //! The events are followed twice: first without asking any rule, then with all accesses there. What a rule would miss halfway is in the trail, and
 //! nothing may be raised for want of it.
 
+use shared::services::access_projection;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{time::timestamp::Instant, trail::event::Tenant},
+    domain::{
+        time::timestamp::Instant,
+        trail::{
+            event::Tenant,
+            position::Position,
+            search::{Order, Range},
+        },
+    },
     storage::{
         ReadError,
-        keys::{Lane, Position},
-        list_events::{Index, Order, Pace, Range},
+        keys::Lane,
+        list_events::{Index, Pace},
     },
 };
 use tokio::time::Instant as Deadline;
@@ -60,7 +68,7 @@ pub async fn run(
         match is_judging {
             true => records::follow(function, &trail, events).await?,
             // What is damaged is put aside the second time.
-            false => match trail.follow_silently(events).await {
+            false => match access_projection::follow_silently(&trail, events).await {
                 Ok(()) | Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error.into()),
             },

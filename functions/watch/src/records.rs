@@ -1,5 +1,8 @@
 //! A batch of the events stream. It may come again, and in another order; what is computed from it does not depend on that.
 
+use shared::services::access_projection;
+use shared::services::alert_outbox;
+use shared::services::streams;
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -12,8 +15,9 @@ use shared::{
         time::timestamp::Instant,
         trail::event::{Recorded, Tenant},
     },
+    platform::backoff::Unavailable,
     services::access_projection::recorder,
-    storage::{ReadError, Trail, Unavailable, event_item, keys},
+    storage::{ReadError, Trail, event_item, keys},
 };
 use tokio::time::Instant as Deadline;
 
@@ -127,7 +131,7 @@ async fn take_from(
         Err(_) => {
             tracing::warn!("{} events of {tenant} take longer than its share of a batch and are put off", events.len());
             outcome.put_off = events.len();
-            match trail.follow_in_a_while(&events).await {
+            match access_projection::follow_in_a_while(&trail, &events).await {
                 Ok(()) => {}
                 Err(ReadError::Unavailable(error)) => return Err(error),
                 Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
@@ -136,8 +140,8 @@ async fn take_from(
     }
     for event in told {
         let alerts = match event.event.action.as_str() {
-            "finding.raised" | "finding.updated" => trail.queue_alerts(&event).await,
-            _ => trail.queue_report_alerts(&event).await,
+            "finding.raised" | "finding.updated" => alert_outbox::queue_alerts(&trail, &event).await,
+            _ => alert_outbox::queue_report_alerts(&trail, &event).await,
         };
         match alerts {
             Ok(count) => outcome.queued += count,
@@ -157,7 +161,7 @@ pub async fn wake_streams(function: &Watch, records: &[Value]) {
         let (now, deadline) = (function.store.clock().now(), Deadline::now() + WAKING);
         let woken = async {
             let trail = function.store.trail(&tenant, now, deadline).await?;
-            for id in trail.streams_to_wake().await? {
+            for id in streams::streams_to_wake(&trail).await? {
                 function.wake_stream(&tenant, &id).await;
             }
             Ok::<_, ReadError>(())
@@ -174,14 +178,14 @@ pub async fn wake_streams(function: &Watch, records: &[Value]) {
 
 /// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.
 pub(crate) async fn follow(function: &Watch, trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), Unavailable> {
-    match trail.follow(events.clone()).await {
+    match access_projection::follow(trail, events.clone()).await {
         Ok(()) => return Ok(()),
         Err(ReadError::Unavailable(error)) => return Err(error),
         Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => {}
     }
     for recorded in events {
         let id = recorded.event.id.clone();
-        match trail.follow(vec![recorded]).await {
+        match access_projection::follow(trail, vec![recorded]).await {
             Ok(()) => {}
             Err(ReadError::Unavailable(error)) => return Err(error),
             Err(error) => function.put_aside(&Value::from(id.as_str()), &error).await?,

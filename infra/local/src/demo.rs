@@ -3,6 +3,7 @@
 mod company;
 mod week;
 
+use shared::platform::clock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use shared::domain::time::timestamp::Instant;
 use tokio::net::TcpStream;
 
 use crate::{Running, TokenError, TokenRequest};
@@ -38,7 +38,7 @@ pub enum DemoError {
 /// # Errors
 /// Something was not stored.
 pub async fn load(stack: &Running) -> Result<(), DemoError> {
-    let now = Instant::now();
+    let now = clock::now();
     let token = |scope: &str| {
         stack.token(&TokenRequest {
             tenant: Some(TENANT.to_owned()),

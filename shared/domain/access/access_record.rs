@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{
+use crate::{
     access::session::Story,
     findings::finding,
     text::case_folding::{fold, fold_identity},
@@ -1021,7 +1021,7 @@ impl Access {
             // A portal without roles approves the session as a whole.
             complete(approvals.filter(|decision| decision.roles.is_empty()).collect())
         } else {
-            let of_role = |role: &crate::domain::access::session::Role| {
+            let of_role = |role: &crate::access::session::Role| {
                 complete(approvals.clone().filter(|decision| decision.roles.contains(&role.role)).collect())
             };
             let times: Option<Vec<Instant>> = story.roles.iter().map(of_role).collect();
@@ -1400,7 +1400,7 @@ fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::{arbitrary::recorded, event::Tenant, event_validation};
+    use crate::trail::{arbitrary::recorded, event::Tenant, event_validation};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -1416,7 +1416,10 @@ mod tests {
         let actor = if actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "email": actor}) };
         let mut event = json!({"id": id, "action": action, "occurred_at": at(minutes), "actor": actor});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        recorded(event_validation::read(&event.to_string(), &intake, EventId::fresh).unwrap(), at(minutes))
+        recorded(
+            event_validation::read(&event.to_string(), &intake, crate::trail::arbitrary::event_id).unwrap(),
+            at(minutes),
+        )
     }
 
     fn session(step: &str, minutes: i64, actor: &str, more: Value) -> Recorded {

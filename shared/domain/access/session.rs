@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{
+use crate::{
     access::access_record::order_of,
     time::timestamp::Instant,
     trail::{
@@ -168,7 +168,7 @@ impl Story {
     fn take_step(&mut self, recorded: &Recorded) -> bool {
         let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else { return true };
         // What was tried and failed changed nothing.
-        if recorded.event.outcome == crate::domain::trail::event::Outcome::Failure {
+        if recorded.event.outcome == crate::trail::event::Outcome::Failure {
             return true;
         }
         match (session.scope, step) {
@@ -266,7 +266,7 @@ impl Story {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::{arbitrary::recorded, event::Tenant, event_validation};
+    use crate::trail::{arbitrary::recorded, event::Tenant, event_validation};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -293,7 +293,7 @@ mod tests {
                 if *action == "created" {
                     event["justification"] = json!("Correct a price");
                 }
-                recorded(event_validation::read(&event.to_string(), &intake, EventId::fresh).unwrap(), at)
+                recorded(event_validation::read(&event.to_string(), &intake, crate::trail::arbitrary::event_id).unwrap(), at)
             })
             .collect()
     }

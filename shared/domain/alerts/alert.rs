@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{
+use crate::{
     configuration::{
         application::{Place, SecretName},
         settings,
@@ -379,14 +379,14 @@ impl Alert {
     }
 
     /// A test of a channel that somebody asked for.
-    pub fn test(tenant: &Tenant, channel: &Channel, asked_by: &str, now: Instant) -> Self {
+    pub fn test(tenant: &Tenant, channel: &Channel, asked_by: &str, test: &EventId, now: Instant) -> Self {
         let sentence = format!(
             "Test message of Jit Audit to channel {} of {tenant}, asked for by {}. Nothing is wrong.",
             channel.id,
             escaped(asked_by)
         );
         Self {
-            id: id(tenant, now, &EventId::fresh(), &channel.id),
+            id: id(tenant, now, test, &channel.id),
             channel: channel.id.clone(),
             finding: None,
             export: None,
@@ -759,7 +759,7 @@ pub fn answered(alert: Alert, progress: Progress) -> Answered {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::{
+    use crate::{
         exports::saved_search::Cause,
         json::object_reader::read_object,
         trail::event::{Actor, Digest, RecordedBy},
@@ -792,7 +792,7 @@ mod tests {
         }
     }
 
-    fn channels(json: Value) -> Result<Vec<Channel>, Vec<crate::domain::json::strict_json::FieldError>> {
+    fn channels(json: Value) -> Result<Vec<Channel>, Vec<crate::json::strict_json::FieldError>> {
         read_object(&json!({ "alerts": json }).to_string(), "", |mut fields| {
             Channel::read_all(&mut fields, Place::Deployed)
         })
@@ -1018,11 +1018,12 @@ mod tests {
     #[test]
     fn a_test_says_that_it_is_one() {
         let channel = &all_kinds()[0];
-        let told = Alert::test(&tenant(), channel, "it@acme.example\n", at(0));
+        let [first, second] = [1, 2].map(|byte| EventId::fresh(at(0), [byte; 10]));
+        let told = Alert::test(&tenant(), channel, "it@acme.example\n", &first, at(0));
         let expected =
             "Test message of Jit Audit to channel ops of acme, asked for by it@acme.example\\u000A. Nothing is wrong.";
         assert_eq!((told.sentence.as_str(), told.rule.as_str()), (expected, "alert.test"));
-        assert_ne!(told.id, Alert::test(&tenant(), channel, "x", at(0)).id, "each is one of its own");
+        assert_ne!(told.id, Alert::test(&tenant(), channel, "x", &second, at(0)).id, "each is one of its own");
         assert_eq!(for_eventbridge(&tenant(), &told, None).detail_type, "Test message");
         assert_eq!(told.link(Some("https://a.example")).unwrap(), "https://a.example/");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
+use crate::{
     configuration::organisation,
     identity::person::Known,
     json::{
@@ -473,7 +473,7 @@ impl Requestors {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::{configuration::organisation::Organisation, identity::person::Person};
+    use crate::{configuration::organisation::Organisation, identity::person::Person};
     use serde_json::{Value, json};
 
     fn package(policies: Value) -> Package {

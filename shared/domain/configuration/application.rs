@@ -5,18 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{
-        json::{
-            object_reader::{self, Fields, NAME_BYTES},
-            strict_json::FieldError,
-        },
-        text::case_folding::fold_identity,
-        time::duration::Length,
+    configuration::address_policy::Reach,
+    json::{
+        object_reader::{self, Fields, NAME_BYTES},
+        strict_json::FieldError,
     },
-    platform::{
-        environment::{ConfigError, Variables},
-        outbound_http::Reach,
-    },
+    text::case_folding::fold_identity,
+    time::duration::Length,
 };
 
 /// Most account patterns.
@@ -213,14 +208,6 @@ pub enum Place {
 }
 
 impl Place {
-    /// Reads it from the function's environment.
-    ///
-    /// # Errors
-    /// The variable is missing or neither true nor false.
-    pub fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
-        Ok(if variables.parsed("ONE_MACHINE")? { Self::OneMachine } else { Self::Deployed })
-    }
-
     /// How far requests to directories go.
     pub fn reach(self) -> Reach {
         match self {

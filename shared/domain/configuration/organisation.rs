@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::domain::{
+use crate::{
     json::{
         object_reader::{self, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,

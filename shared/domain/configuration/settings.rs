@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
+use crate::{
     alerts::alert::Channel,
     configuration::application::Place,
     json::{
@@ -532,7 +532,7 @@ mod tests {
             let found = changed(&before, &json, day(1)).weakenings(&before);
             assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), rules, "{json}: {found:?}");
         }
-        assert!(WEAKENINGS.iter().all(|rule| crate::domain::findings::checkpoints::rule_of(rule).is_some()));
+        assert!(WEAKENINGS.iter().all(|rule| crate::findings::checkpoints::rule_of(rule).is_some()));
     }
 
     #[test]

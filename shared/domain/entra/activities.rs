@@ -4,7 +4,7 @@
 //! of the workbooks "Access Package Activity" and "Application role assignment activity". Whatever is not here is a
 //! `directory.activity`, whole.
 
-use crate::domain::text::case_folding::fold;
+use crate::text::case_folding::fold;
 
 /// One activity.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ pub fn find(name: &str) -> Option<&'static Activity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::trail::actions;
+    use crate::trail::actions;
 
     #[test]
     fn every_activity_is_named_once_and_is_an_action() {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{json::strict_json::FieldError, trail::event_validation::Intake};
+use crate::{json::strict_json::FieldError, trail::event_validation::Intake};
 
-use crate::domain::entra::{
+use crate::entra::{
     draft::{Draft, event_id},
     graph::{Object, long_text, party},
 };
@@ -34,7 +34,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         let told = [("id", Some(id)), ("name", stage.text(&["displayName"])?)];
         let told: Map<String, Value> = told
             .into_iter()
-            .filter_map(|(key, text)| Some((key.to_owned(), crate::domain::entra::graph::name(text?).into())))
+            .filter_map(|(key, text)| Some((key.to_owned(), crate::entra::graph::name(text?).into())))
             .collect();
         draft.detail("stage", Some(Value::Object(told)));
         draft.keep(stage.only(&["id", "reviewedBy", "reviewedDateTime", "reviewResult", "justification"]));

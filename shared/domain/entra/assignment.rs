@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{json::strict_json::FieldError, time::timestamp::Instant, trail::event_validation::Intake};
+use crate::{json::strict_json::FieldError, time::timestamp::Instant, trail::event_validation::Intake};
 
-use crate::domain::entra::{
+use crate::entra::{
     activities::EXPIRED,
     draft::{Draft, event_id, window},
     graph::Object,

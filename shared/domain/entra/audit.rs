@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{
+use crate::{
     json::strict_json::FieldError,
     text::case_folding::fold,
     trail::{
@@ -11,7 +11,7 @@ use crate::domain::{
     },
 };
 
-use crate::domain::entra::{
+use crate::entra::{
     activities::{self, Activity, CANCELED, EXPIRED, REMOVED, Says},
     draft::{Draft, event_id},
     graph::{Object, long_text, party},
@@ -147,7 +147,7 @@ impl<'v> Record<'v> {
         draft.set_from("target", target.clone(), object.place("targetResources"));
         draft.set_from("request_id", self.request_id()?.map(Value::from), object.place("targetResources"));
         let ip = self.user.as_ref().map_or(Ok(None), |user| user.text(&["ipAddress"]))?;
-        draft.set("source", ip.map(|ip| json!({"ip": crate::domain::entra::graph::name(ip)})));
+        draft.set("source", ip.map(|ip| json!({"ip": crate::entra::graph::name(ip)})));
         Ok(Told { draft, subject, target })
     }
 
@@ -262,7 +262,7 @@ impl<'v> Record<'v> {
         }
         for target in &self.targets {
             let kind = target.text(&["type"])?.unwrap_or("object");
-            if let Some(target) = named(&crate::domain::entra::graph::name(kind), target)? {
+            if let Some(target) = named(&crate::entra::graph::name(kind), target)? {
                 return Ok(Some(target));
             }
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::{
+use crate::{
     json::strict_json::FieldError,
     time::timestamp::Instant,
     trail::{
@@ -11,7 +11,7 @@ use crate::domain::{
     },
 };
 
-use crate::domain::entra::graph::Object;
+use crate::entra::graph::Object;
 
 /// An event that is still to be judged.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl Draft {
             if let Some(largest) = largest {
                 graph.remove(&largest);
                 // A name that is itself too long to be told would keep everything else out.
-                left_out.push(crate::domain::entra::graph::name(&largest));
+                left_out.push(crate::entra::graph::name(&largest));
             }
         }
     }

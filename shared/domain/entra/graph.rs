@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::json::{
+use crate::json::{
     object_reader::{NAME_BYTES, TEXT_BYTES},
     strict_json::{FieldError, pointer_to},
 };

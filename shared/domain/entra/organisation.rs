@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{
+use crate::{
     configuration::organisation::{MOST_DOMAINS, MOST_SOURCES, MOST_SPONSORS, Organisation, State, is_domain},
     json::{object_reader::NAME_BYTES, strict_json::FieldError},
     time::timestamp::Instant,
 };
 
-use crate::domain::entra::graph::{Object, long_text, name};
+use crate::entra::graph::{Object, long_text, name};
 
 /// Largest organisation, as JSON: what a caller may send of one.
 const MAX_BYTES: usize = 64 * 1024;
@@ -30,7 +30,7 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn read(object: &Object<'_>) -> Result<Self, FieldError> {
+    pub(crate) fn read(object: &Object<'_>) -> Result<Self, FieldError> {
         let sources = object.list(&["identitySources"])?;
         let mut domains = Vec::new();
         for source in sources.iter().flatten() {
@@ -118,9 +118,7 @@ fn state(object: &Object<'_>) -> Result<Option<State>, FieldError> {
 
 fn time(object: &Object<'_>, member: &'static str) -> Result<Option<Instant>, FieldError> {
     let Some(text) = object.text(&[member])? else { return Ok(None) };
-    text.parse()
-        .map(Some)
-        .map_err(|error: crate::domain::time::timestamp::NoInstant| object.wrong(member, error.to_string()))
+    text.parse().map(Some).map_err(|error: crate::time::timestamp::NoInstant| object.wrong(member, error.to_string()))
 }
 
 /// Sponsors by their ids in the directory: people, and groups of them.

@@ -1,6 +1,6 @@
 //! An access package (`accessPackage`) with its policies and resource roles, as a document of the tenant.
 
-use crate::domain::{
+use crate::{
     configuration::access_package::{
         Approvers, MOST_APPROVALS, MOST_NAMED, MOST_POLICIES, MOST_RESOURCE_ROLES, Package, Policy, Requestors,
         Resource, ResourceRole,
@@ -10,7 +10,7 @@ use crate::domain::{
     time::duration::Length,
 };
 
-use crate::domain::entra::graph::{Object, long_text, name};
+use crate::entra::graph::{Object, long_text, name};
 
 /// Largest package, as JSON: what a caller may send of one.
 const MAX_BYTES: usize = 64 * 1024;
@@ -28,9 +28,9 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn read(object: &Object<'_>) -> Result<Self, FieldError> {
+    pub(crate) fn read(object: &Object<'_>) -> Result<Self, FieldError> {
         let told = Self {
-            id: crate::domain::entra::organisation::document_id(object)?,
+            id: crate::entra::organisation::document_id(object)?,
             name: name(object.required_text(&["displayName"])?),
             description: object.text(&["description"])?.map(long_text),
             catalog: catalog(object)?,
@@ -250,7 +250,7 @@ fn duration(object: &Object<'_>) -> Result<Option<Length>, FieldError> {
         return text
             .parse()
             .map(Some)
-            .map_err(|error: crate::domain::time::duration::NoLength| expiration.wrong("duration", error.to_string()));
+            .map_err(|error: crate::time::duration::NoLength| expiration.wrong("duration", error.to_string()));
     }
     let days = object.member(&["durationInDays"]).and_then(|(_, days)| days.as_u64()).filter(|days| *days > 0);
     Ok(days.and_then(|days| format!("P{days}D").parse().ok()))

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{
+use crate::{
     json::strict_json::FieldError,
     time::{duration::Length, timestamp::Instant},
     trail::event_validation::Intake,
 };
 
-use crate::domain::entra::{
+use crate::entra::{
     activities::{CANCELED, REMOVED, WITHDRAWN},
     draft::{Draft, event_id, window},
     graph::{Object, long_text, party},
@@ -320,7 +320,7 @@ impl Schedule {
         let Some(schedule) = object.object(&["schedule"])? else { return Ok(read) };
         let time = |object: &Object<'_>, names: &[&str]| {
             let Some(text) = object.text(names)? else { return Ok(None) };
-            let wrong = |error: crate::domain::time::timestamp::NoInstant| {
+            let wrong = |error: crate::time::timestamp::NoInstant| {
                 object.wrong(names.first().unwrap_or(&""), error.to_string())
             };
             text.parse::<Instant>().map(Some).map_err(wrong)

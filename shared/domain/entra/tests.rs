@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{
+use crate::{
     configuration::access_package::Verdict,
     trail::event::{ActorType, AskedWindow, Outcome, Tenant},
 };
@@ -220,10 +220,7 @@ fn what_details_cannot_hold_is_left_out_by_its_size_and_named() {
     let event = event(&large);
     assert_eq!(detail(&event, "graph_left_out"), &json!(["additionalDetails"]));
     assert_eq!(detail(&event, "graph/correlationId"), "b662f17a-4e4d-4e1c-9248-cdec180024b2");
-    assert!(
-        serde_json::to_string(&event.details).unwrap().len()
-            <= crate::domain::trail::event_validation::MAX_DETAILS_BYTES
-    );
+    assert!(serde_json::to_string(&event.details).unwrap().len() <= crate::trail::event_validation::MAX_DETAILS_BYTES);
 }
 
 #[test]
@@ -408,12 +405,12 @@ fn a_package_is_told_with_its_policies_and_roles() {
             "groups": ["1623f912-5e86-41c2-af47-39dd67582b66"], "manager": true, "sponsors": true
         })
     );
-    assert_eq!(direct.requestors, crate::domain::configuration::access_package::Requestors::default());
-    let nobody = crate::domain::configuration::access_package::Somebody::default();
+    assert_eq!(direct.requestors, crate::configuration::access_package::Requestors::default());
+    let nobody = crate::configuration::access_package::Somebody::default();
     assert_eq!(external.approves(&nobody, &nobody, &[]), Verdict::Unknown);
     // What is read back is what a caller could have sent.
     let text = serde_json::to_string(&package).unwrap();
-    assert_eq!(crate::domain::configuration::access_package::Package::read(&text).unwrap(), package);
+    assert_eq!(crate::configuration::access_package::Package::read(&text).unwrap(), package);
 }
 
 #[test]
@@ -458,7 +455,7 @@ fn a_connected_organization_is_told() {
     let Ok(Told::Organisation(bare)) = told(&bare) else { panic!() };
     let after = bare.onto(Some(organisation.clone()));
     assert_eq!((after.internal_sponsors, after.domains), (organisation.internal_sponsors, organisation.domains));
-    assert_eq!(after.state, crate::domain::configuration::organisation::State::Proposed);
+    assert_eq!(after.state, crate::configuration::organisation::State::Proposed);
 }
 
 #[test]

@@ -9,22 +9,15 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    domain::{
-        exports::saved_search::Origin,
-        reports::report::{Query, Report, Table},
-        tables::event_columns::Layout,
-        time::{time_zone, timestamp::Instant},
-        trail::{
-            event::{Actor, Recorded, RecordedBy, Tenant},
-            filter::{Filter, FreeText},
-        },
-    },
-    http::{problem::Problem, request::Parameters, search_parameters},
-    storage::{
-        Trail,
-        keys::Position,
-        list_events::{Order, Range},
-        search_events::Search,
+    exports::saved_search::Origin,
+    reports::report::{Query, Table},
+    tables::event_columns::Layout,
+    time::{time_zone, timestamp::Instant},
+    trail::{
+        event::{Actor, Recorded, RecordedBy, Tenant},
+        filter::{Filter, FreeText},
+        position::Position,
+        search::{Order, Range, Search},
     },
 };
 
@@ -44,7 +37,7 @@ pub const PARAMETERS: [&str; 11] = [
 ];
 
 /// Longest file name, without what is added to it.
-const LONGEST_NAME: usize = 100;
+pub const LONGEST_NAME: usize = 100;
 
 /// What is asked for, every default filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,101 +81,6 @@ pub enum Profile {
     Excel,
 }
 
-impl Asked {
-    /// What the members of a request ask for.
-    ///
-    /// # Errors
-    /// 400 for what is wrong with one of them.
-    pub fn read(
-        trail: &Trail<'_>,
-        parameters: &Parameters,
-        columns: Option<Value>,
-        report: Option<Value>,
-    ) -> Result<Self, Problem> {
-        let range = search_parameters::search(trail, parameters, None)?.range;
-        let names: Option<Vec<String>> = columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
-            Problem::bad_request("\"columns\" must be a list of columns' names; leave it out for all of them")
-        })?;
-        if names.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Problem::bad_request("\"columns\" names no column; leave it out for all of them"));
-        }
-        let report = report.map(|report| read_report(trail, parameters, report)).transpose()?;
-        let named = |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
-        let text = |name| parameters.get(name).map(str::to_owned);
-        let asked = Self {
-            since: named(range.since, i64::MIN),
-            until: named(range.until, i64::MAX),
-            filter: text("filter"),
-            q: text("q"),
-            include_service: parameters.flag("include_service")?.unwrap_or(false),
-            include_filters: parameters.flag("include_filters")?.unwrap_or(true),
-            tz: text("tz").unwrap_or_else(|| trail.settings.zone.clone()),
-            profile: parameters
-                .read_as("profile", |text| match text {
-                    "plain" => Ok(Profile::Plain),
-                    "excel" => Ok(Profile::Excel),
-                    _ => Err(format!("{text:?} must be plain or excel")),
-                })?
-                .unwrap_or(Profile::Plain),
-            columns: names.unwrap_or_default(),
-            gzip: parameters.flag("gzip")?.unwrap_or(false),
-            jsonl: parameters.flag("jsonl")?.unwrap_or(false),
-            file_name: parameters.read_as("file_name", file_name)?.unwrap_or_else(|| {
-                report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()
-            }),
-            report,
-        };
-        let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
-        let utc = jiff::tz::TimeZone::UTC;
-        match &asked.report {
-            Some(query) => drop(Table::new(query.report, &asked.columns, utc, [trail.now; 2]).map_err(wrong)?),
-            None => drop(Layout::new(&asked.columns, utc, trail.now, trail.now).map_err(wrong)?),
-        }
-        Ok(asked)
-    }
-}
-
-/// The report that `{"name": "access", "target": "…", "since": "…"}` asks for.
-fn read_report(trail: &Trail<'_>, parameters: &Parameters, report: Value) -> Result<Query, Problem> {
-    for outside in ["since", "until", "filter", "q", "include_service", "include_filters"] {
-        if parameters.get(outside).is_some() {
-            let detail =
-                format!("{outside:?} does not go with a report; what the report takes stands inside \"report\"");
-            return Err(Problem::bad_request(detail));
-        }
-    }
-    let Value::Object(mut members) = report else {
-        return Err(Problem::bad_request("\"report\" must be an object with the report's name and parameters"));
-    };
-    let name = members.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-    let described = Report::named(&name).ok_or_else(|| {
-        Problem::bad_request(format!("\"report\": there is no report {name:?}; GET /v1/reports says which there are"))
-    })?;
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
-    let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
-    Query::read(described, &Parameters::from_members(members, described.takes)?, &zone)
-}
-
-/// A file name that any system takes, and that nobody's path or header can be broken with.
-fn file_name(text: &str) -> Result<String, String> {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._- ".contains(&byte);
-    let ending =
-        [".csv", ".jsonl", ".json", ".gz"].into_iter().find(|ending| text.to_ascii_lowercase().ends_with(ending));
-    match ending {
-        Some(ending) => Err(format!("{text:?} must be without {ending}: the files' names are made of it")),
-        None if (1..=LONGEST_NAME).contains(&text.len())
-            && text.bytes().all(is_safe)
-            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && !text.ends_with(['.', ' ']) =>
-        {
-            Ok(text.to_owned())
-        }
-        None => Err(format!(
-            "{text:?} must be 1 to {LONGEST_NAME} of A-Z a-z 0-9 . _ - and spaces, begin with a letter or digit and not end with . or a space"
-        )),
-    }
-}
-
 /// A job as it was asked for; nothing of it changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -213,7 +111,7 @@ impl Job {
     /// The first moment that is read and the first that is not, whether named or not.
     pub fn range(&self) -> (Instant, Instant) {
         let oldest = self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
-        let newest = self.snapshot.plus(crate::domain::trail::event_validation::MAX_AHEAD);
+        let newest = self.snapshot.plus(crate::trail::event_validation::MAX_AHEAD);
         if let Some(Query { since, until, at, .. }) = &self.asked.report {
             let (since, until) = (at.or(*since).unwrap_or(oldest), at.or(*until).unwrap_or(newest));
             return (since.max(oldest), until.min(newest).max(since.max(oldest)));
@@ -681,19 +579,6 @@ pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, sheet: &Sheet) -> Val
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn file_names_are_safe_in_a_path_and_in_a_header() {
-        for name in ["audit", "Q3 2026", "acme_2026-11.trail", "a"] {
-            assert_eq!(file_name(name).unwrap(), name);
-        }
-        for name in
-            ["", "../etc", "a/b", "a\\b", "a\"b", "a\nb", ".hidden", "-rf", "é", "a.", "a ", "a;b", &"a".repeat(101)]
-        {
-            assert!(file_name(name).is_err(), "{name:?}");
-        }
-        assert!(file_name("trail.CSV").unwrap_err().contains("without .csv"));
-    }
 
     #[test]
     fn a_place_is_read_back_as_it_was_written() {

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{
+use crate::{
     access::access_record::{self, Access, Decision, Kind, Rounds, Verdict},
     configuration::settings::{self, Thresholds},
     identity::person::Known,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{
+use crate::{
     json::{
         object_reader::{self, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
@@ -306,7 +306,7 @@ impl Said {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::{arbitrary::recorded, event::Tenant};
+    use crate::trail::{arbitrary::recorded, event::Tenant};
     use proptest::prelude::*;
     use serde_json::json;
 

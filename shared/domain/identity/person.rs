@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::json::{
+use crate::json::{
     object_reader::{self, NAME_BYTES},
     strict_json::FieldError,
 };

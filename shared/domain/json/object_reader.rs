@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{
+use crate::{
     json::strict_json::{self, FieldError, pointer_to},
     time::timestamp::Instant,
     trail::actions,
@@ -255,7 +255,7 @@ impl<'e> Fields<'e> {
     /// A time.
     pub fn instant(&mut self, key: &'static str) -> Option<Instant> {
         let text = self.text(key, NAME_BYTES)?;
-        text.parse().map_err(|error: crate::domain::time::timestamp::NoInstant| self.fault(key, error)).ok()
+        text.parse().map_err(|error: crate::time::timestamp::NoInstant| self.fault(key, error)).ok()
     }
 
     /// A whole number within `range`.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{
+use crate::{
     access::access_record::{self, Access, Verdict},
     text::case_folding::fold,
     trail::event::{ActorType, Party},

@@ -5,15 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    domain::{
-        json::object_reader::NAME_BYTES,
-        tables::{csv_writer::Row, event_columns::Zoned},
-        time::{
-            time_zone::{self, Bound},
-            timestamp::Instant,
-        },
-    },
-    http::{problem::Problem, request::Parameters},
+    tables::{csv_writer::Row, event_columns::Zoned},
+    time::timestamp::Instant,
 };
 
 /// A report.
@@ -261,69 +254,11 @@ impl Report {
 }
 
 impl Query {
-    /// What parameters ask of a report; times without an offset are in `zone`.
-    ///
-    /// # Errors
-    /// 400 for what is wrong with one of them, or missing.
-    pub fn read(described: &Described, parameters: &Parameters, zone: &TimeZone) -> Result<Self, Problem> {
-        for needed in described.needs {
-            if parameters.get(needed).is_none() {
-                let example = match *needed {
-                    "at" => "2026-11-22T10:00:00Z",
-                    "account" => "msptech6913",
-                    _ => "alex@nikpot.com",
-                };
-                let detail = format!("the report {:?} needs {needed:?}, as in {needed}={example}", described.name);
-                return Err(Problem::bad_request(detail));
-            }
-        }
-        let taken = |name: &str| described.takes.contains(&name);
-        let since = parameters.read_as("since", |text| bound(text, zone, Bound::Since))?.flatten();
-        let until = parameters.read_as("until", |text| bound(text, zone, Bound::Until))?.flatten();
-        if let (Some(since), Some(until)) = (since, until)
-            && until <= since
-        {
-            return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
-        }
-        let name = |name: &str| {
-            parameters.read_as(name, |text| match text.len() {
-                0 => Err("is empty; leave it out for all".to_owned()),
-                bytes if bytes > NAME_BYTES => Err(format!("is {bytes} bytes long; {NAME_BYTES} are the most")),
-                _ => Ok(text.to_owned()),
-            })
-        };
-        let words: &[(&str, By)] = match described.report {
-            Report::Demand => &[("resource", By::Resource), ("pair", By::Pair)],
-            _ => &[("team", By::Team), ("approver", By::Approver)],
-        };
-        let by = parameters.read_as("by", |text| match words.iter().find(|(word, _)| *word == text) {
-            Some((_, by)) => Ok(*by),
-            None => Err(format!("{text:?} must be {} or {}", words[0].0, words[1].0)),
-        })?;
-        Ok(Self {
-            report: described.report,
-            since,
-            until,
-            at: parameters.read_as("at", |text| time_zone::typed(text, zone, Bound::Since))?,
-            person: name("person")?,
-            account: name("account")?,
-            target: name("target")?,
-            package: name("package")?,
-            id: name("id")?,
-            by: by.or(taken("by").then_some(words[0].1)),
-        })
-    }
-
     /// Its range, all time where none is named.
     pub fn range(&self) -> [Instant; 2] {
         let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
         [self.since.unwrap_or(first), self.until.unwrap_or(last)]
     }
-}
-
-/// A bound; `all` is none.
-fn bound(text: &str, zone: &TimeZone, bound: Bound) -> Result<Option<Instant>, String> {
-    if text == "all" { Ok(None) } else { time_zone::typed(text, zone, bound).map(Some) }
 }
 
 /// A report as a table.

@@ -12,28 +12,27 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{
-        access::access_record::{self, Access},
-        configuration::{
-            access_package::{self, Package, Policy, Somebody},
-            organisation,
-        },
-        findings::checkpoints::People,
-        json::{
-            object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
-            strict_json::FieldError,
-        },
-        text::case_folding::fold_identity,
-        time::{
-            time_zone::{self, Bound},
-            timestamp::Instant,
-        },
-        trail::event::{Actor, EventId, Party, RecordedBy},
+    access::access_record::{self, Access},
+    configuration::{
+        access_package::{self, Package, Policy, Somebody},
+        organisation,
     },
-    http::authorization::{Caller, is_like_address},
-    storage::item_size::SORT_BYTES,
+    findings::checkpoints::People,
+    identity::caller::{Caller, is_like_address},
+    json::{
+        object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
+        strict_json::FieldError,
+    },
+    text::case_folding::fold_identity,
+    time::{
+        time_zone::{self, Bound},
+        timestamp::Instant,
+    },
+    trail::event::{Actor, EventId, Party, RecordedBy},
 };
 
+/// Most bytes of a policy's id within a review: what a sort key of DynamoDB holds.
+const LONGEST_POLICY_ID: usize = 1024;
 /// Most items that a sample may have.
 pub const MOST_SAMPLED: u32 = 100_000;
 /// Most reviewers that a review may name.
@@ -427,7 +426,7 @@ fn policy_id(package: &str, policy: &str) -> String {
 
 /// What is wrong with a package of that id whose policies no review could name: an item of a review is found by both ids.
 pub fn check_policy_ids(id: &str, package: &Package) -> Result<(), FieldError> {
-    let long = |policy: &Policy| policy_id(id, &policy.id).len() > SORT_BYTES;
+    let long = |policy: &Policy| policy_id(id, &policy.id).len() > LONGEST_POLICY_ID;
     match package.policies.iter().position(long) {
         None => Ok(()),
         Some(place) => {
@@ -558,7 +557,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{
+    use crate::{
         findings::checkpoints::alias,
         identity::person::{Known, Person},
         trail::event::ActorType,
@@ -669,7 +668,7 @@ mod tests {
         let was = told_of(&access());
         let mut thought = access();
         thought.findings.insert("f".into(), access_record::Rounds { raised: 1, ..Default::default() });
-        thought.events.push(EventId::fresh());
+        thought.events.push(EventId::fresh(Instant::from_millis(0), [7; 10]));
         assert_eq!(told_of(&thought), was);
         assert_ne!(told_of(&Access { uses: 1, ..access() }), was);
     }

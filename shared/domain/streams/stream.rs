@@ -12,23 +12,21 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    domain::{
-        configuration::application::{Place, SecretName},
-        json::{
-            object_reader::{self, Fields, NAME_BYTES},
-            strict_json::FieldError,
-        },
-        time::{
-            time_zone::{self, Bound},
-            timestamp::Instant,
-        },
-        trail::{
-            event::{Recorded, Tenant},
-            filter::Filter,
-            ocsf::ocsf,
-        },
+    configuration::application::{Place, SecretName},
+    json::{
+        object_reader::{self, Fields, NAME_BYTES},
+        strict_json::FieldError,
     },
-    storage::keys::{FeedPlace, Position},
+    time::{
+        time_zone::{self, Bound},
+        timestamp::Instant,
+    },
+    trail::{
+        event::{Recorded, Tenant},
+        filter::Filter,
+        ocsf::ocsf,
+        position::{FeedPlace, Position},
+    },
 };
 
 /// Most streams of a tenant.
@@ -687,7 +685,7 @@ impl Answered {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::event::EventId;
+    use crate::trail::event::EventId;
 
     fn at(seconds: i64) -> Instant {
         Instant::from_millis(1_795_307_167_000 + seconds * 1000)

@@ -3,7 +3,7 @@
 
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter, tz::Offset, tz::TimeZone};
 
-use crate::domain::{
+use crate::{
     tables::csv_writer::Row,
     time::timestamp::Instant,
     trail::event::{Outcome, Policy, Recorded, RecordedBy, Scope, Ticket},
@@ -244,7 +244,7 @@ fn shown(zone: TimeZone, since: Instant, until: Instant) -> (TimeZone, String) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::time::time_zone::zone;
+    use crate::time::time_zone::zone;
 
     fn instant(text: &str) -> Instant {
         text.parse().unwrap()
@@ -303,9 +303,9 @@ mod tests {
 
         /// Whatever an event says, its row has a cell for each column, and another reader finds them. Every action has its turn.
         #[test]
-        fn every_row_has_every_cell(event in crate::domain::trail::arbitrary::events(), action in 0..crate::domain::trail::actions::ACTIONS.len()) {
-            let mut event = crate::domain::trail::arbitrary::recorded(event, instant("2026-10-01T00:00:00Z"));
-            event.event.action = crate::domain::trail::actions::ACTIONS[action].name.to_owned();
+        fn every_row_has_every_cell(event in crate::trail::arbitrary::events(), action in 0..crate::trail::actions::ACTIONS.len()) {
+            let mut event = crate::trail::arbitrary::recorded(event, instant("2026-10-01T00:00:00Z"));
+            event.event.action = crate::trail::actions::ACTIONS[action].name.to_owned();
             let layout = Layout::new(&[], TimeZone::UTC, event.recorded_at, event.recorded_at).unwrap();
             let mut out = Vec::new();
             layout.write_head(&mut out);

@@ -10,7 +10,7 @@ use jiff::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::domain::{json::object_reader::Fields, time::timestamp::Instant};
+use crate::{json::object_reader::Fields, time::timestamp::Instant};
 
 /// Most hours or days of a range: ten years of days.
 const MOST: i32 = 3653;
@@ -381,7 +381,7 @@ fn at(time: DateTime, zone: &TimeZone) -> Instant {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::{json::object_reader::read_object, time::time_zone::zone};
+    use crate::{json::object_reader::read_object, time::time_zone::zone};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -463,9 +463,7 @@ mod tests {
         }
     }
 
-    fn schedule(
-        json: serde_json::Value,
-    ) -> Result<Option<Schedule>, Vec<crate::domain::json::strict_json::FieldError>> {
+    fn schedule(json: serde_json::Value) -> Result<Option<Schedule>, Vec<crate::json::strict_json::FieldError>> {
         read_object(&json!({ "schedule": json }).to_string(), "", |mut fields| {
             Some(Schedule::read(&mut fields, "schedule"))
         })

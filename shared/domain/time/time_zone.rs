@@ -6,7 +6,7 @@ use jiff::{
     tz::TimeZone,
 };
 
-use crate::domain::time::timestamp::Instant;
+use crate::time::timestamp::Instant;
 
 /// Which end of a range a typed time is. It decides which of two moments is meant when clocks go back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

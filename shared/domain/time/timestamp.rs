@@ -1,6 +1,6 @@
 //! Points in time as the trail keeps them: UTC, to the millisecond.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -14,11 +14,6 @@ pub struct Instant(i64);
 const SHOWABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_207_200_000;
 
 impl Instant {
-    /// The wall clock. Only handlers and the store ask it; the domain is told.
-    pub fn now() -> Self {
-        Self(Timestamp::now().as_millisecond())
-    }
-
     /// From milliseconds since 1970, kept within the years that can be shown.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(*SHOWABLE.start(), *SHOWABLE.end()))
@@ -126,35 +121,6 @@ impl Serialize for Instant {
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// What tells the time: the wall clock, or in a simulation one that is made.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
-
-impl Clock {
-    /// A clock that is made.
-    pub fn new(read: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    /// What it shows.
-    pub fn now(&self) -> Instant {
-        (self.0)()
-    }
-}
-
-impl Default for Clock {
-    /// The wall clock.
-    fn default() -> Self {
-        Self::new(Instant::now)
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Clock({})", self.now())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use proptest::{collection::vec, option::of, prelude::*};
 
-use crate::domain::{
+use crate::{
     time::timestamp::Instant,
     trail::event::{
         Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
@@ -99,4 +99,11 @@ pub fn recorded(event: Event, recorded_at: Instant) -> Recorded {
         opened: None,
         expires_at: Instant::from_millis(1_800_000_000_000),
     }
+}
+
+/// An id that no other event of the tests has.
+pub fn event_id() -> EventId {
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    EventId::new(&format!("made-{count}")).unwrap()
 }

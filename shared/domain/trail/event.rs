@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    domain::{
-        time::timestamp::Instant,
-        trail::actions::{self, Action, Category, State, message_template},
+    time::timestamp::Instant,
+    trail::{
+        actions::{self, Action, Category, State, message_template},
+        key::Key,
     },
-    platform::deployment_key::Key,
 };
 
 /// The customer whose trail it is: 1-64 of `A-Z a-z 0-9 _ -`. No read or write ever crosses tenants.
@@ -49,9 +49,11 @@ impl EventId {
         is_word(text, 128).then(|| Self(text.to_owned()))
     }
 
-    /// A fresh id that nobody can repeat: for callers that give neither an id nor an `Idempotency-Key`.
-    pub fn fresh() -> Self {
-        Self(uuid::Uuid::now_v7().to_string())
+    /// A fresh id that nobody can repeat, of a moment and random bytes (RFC 9562, version 7): for callers that give neither an id nor an
+    /// `Idempotency-Key`.
+    pub fn fresh(now: Instant, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
     }
 
     /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again. The deployment's

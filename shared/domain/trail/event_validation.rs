@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{
+use crate::{
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,

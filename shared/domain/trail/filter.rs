@@ -6,7 +6,7 @@ mod parser;
 
 use memchr::memmem;
 
-use crate::domain::{text::case_folding::fold, time::timestamp::Instant, trail::event::Recorded};
+use crate::{text::case_folding::fold, time::timestamp::Instant, trail::event::Recorded};
 use attributes::{Attribute, Found};
 
 /// Longest filter, in bytes.
@@ -176,7 +176,7 @@ impl FreeText {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::trail::{
+    use crate::trail::{
         arbitrary::{events, instant, recorded},
         filter::attributes::{ATTRIBUTES, Attribute, Kind},
     };

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::trail::{
+use crate::trail::{
     actions::{Action, ocsf_class::Class},
     event::{Actor, ActorType, Event, Outcome, Party, Recorded},
 };

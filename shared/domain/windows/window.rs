@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::domain::{
+use crate::{
     configuration::application::{Application, Configured, Directory, OpeningEvent, Place},
     json::strict_json::FieldError,
     text::case_folding::fold_identity,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::{
+use crate::{
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,

@@ -1,5 +1,6 @@
 //! Alerts: who is told of a finding, by which way, how often it is tried, and what is never told.
 
+use shared::services::alert_outbox;
 use std::{
     process::Stdio,
     sync::{Arc, Mutex},
@@ -110,11 +111,9 @@ impl World {
     /// Queues what is told of a finding, as whoever reads the stream does; how many alerts are new.
     async fn queue(&self, finding: &Recorded) -> usize {
         let (store, tenant) = (store(&self.stack), Tenant::new("acme").unwrap());
-        let trail = store
-            .trail(&tenant, shared::domain::time::timestamp::Instant::now(), shared::http::request::deadline())
-            .await
-            .unwrap();
-        trail.queue_alerts(finding).await.unwrap()
+        let trail =
+            store.trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline()).await.unwrap();
+        alert_outbox::queue_alerts(&trail, finding).await.unwrap()
     }
 
     async fn wake(&self) {
@@ -417,9 +416,12 @@ async fn an_alert_that_an_older_version_queued_is_sent() {
     let change = change.key("pk", text("alert#acme")).key("sk", text(&id));
     let change = change.update_expression("SET due = :due").expression_attribute_values(":due", text("alerts"));
     change.send().await.unwrap();
-    store(&world.stack).move_old_alerts(shared::http::request::deadline()).await.unwrap();
+    alert_outbox::move_old_alerts(&store(&world.stack), shared::http::request::deadline()).await.unwrap();
     world.until_state(&id, "sent").await;
-    assert_eq!(store(&world.stack).move_old_alerts(shared::http::request::deadline()).await.unwrap(), 0);
+    assert_eq!(
+        alert_outbox::move_old_alerts(&store(&world.stack), shared::http::request::deadline()).await.unwrap(),
+        0
+    );
     world.stack.stop().await;
 }
 

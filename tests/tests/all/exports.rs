@@ -1,5 +1,6 @@
 //! Exports: what was on screen is what is in the files, whole, once, in order; and nobody gets at them but by a link that is on record.
 
+use shared::platform::clock;
 use std::{
     io::Read as _,
     path::Path,
@@ -13,7 +14,7 @@ use std::{
 use lambda_runtime::LambdaEvent;
 use local::{Functions, Options};
 use serde_json::{Value, json};
-use shared::domain::time::timestamp::{Clock, Instant};
+use shared::platform::clock::Clock;
 use tests::{Stack, TEMPLATE, options, seconds_ago, until};
 use tokio::process::Command;
 
@@ -760,7 +761,7 @@ async fn files_expire_and_are_deleted() {
     let ahead = Arc::new(AtomicI64::new(0));
     let reading = ahead.clone();
     let clock =
-        Clock::new(move || Instant::now().plus(Duration::from_secs(reading.load(Ordering::Relaxed).unsigned_abs())));
+        Clock::new(move || clock::now().plus(Duration::from_secs(reading.load(Ordering::Relaxed).unsigned_abs())));
     let functions = counted(&Arc::default(), Some(clock), None);
     let stack = Stack::with(Options { functions, minute: Duration::from_millis(300), ..options() }).await;
     let token = stack.reader("acme");

@@ -1,11 +1,12 @@
 //! The feed and streams skip nothing and repeat nothing where the index is far behind the table, or a clock is slow.
 
+use shared::platform::clock;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use shared::domain::{
-    time::timestamp::{Clock, Instant},
-    trail::event::{Actor, Event, EventId, RecordedBy, Tenant},
+use shared::{
+    domain::trail::event::{Actor, Event, EventId, RecordedBy, Tenant},
+    platform::clock::Clock,
 };
 use tests::{Stack, between::Between, options, seconds_ago, store, until, webhook::Webhooks};
 
@@ -149,8 +150,8 @@ async fn what_the_index_shows_late_while_nobody_watches_is_not_passed() {
     write(&stack, &hidden).await;
     write(&stack, &after).await;
     // Readers look again and again after the time by which the feed is behind.
-    let begun = Instant::now();
-    while Instant::now() < begun.plus(Duration::from_secs(3)) {
+    let begun = clock::now();
+    while clock::now() < begun.plus(Duration::from_secs(3)) {
         collector.read().await;
     }
     // The index is there when `watch` looks.
@@ -179,11 +180,11 @@ async fn what_a_slow_clock_stamped_in_the_past_comes_once_and_says_so() {
     collector.drain(&first).await;
     // Both have read up to now; another function's clock is ten minutes slow.
     until("the stream has all", async || (received(&receiver).len() == 2).then_some(())).await;
-    let slow = store(&stack).by(Clock::new(|| Instant::now().minus(Duration::from_secs(600))));
+    let slow = store(&stack).by(Clock::new(|| clock::now().minus(Duration::from_secs(600))));
     let tenant = Tenant::new("acme").unwrap();
-    let trail = slow.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
+    let trail = slow.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     let by = RecordedBy { sub: "portal".into(), client_id: None };
-    let at = Instant::now().minus(Duration::from_secs(1200));
+    let at = clock::now().minus(Duration::from_secs(1200));
     let event = |number: u32| {
         let id = EventId::new(&format!("slow-{number}")).unwrap();
         Event::of_service(id, &tenant, "user.logged_in", at, Actor::system())

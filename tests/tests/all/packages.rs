@@ -1,10 +1,11 @@
 //! Access packages and organisations: what administrators configure, its versions, and what the trail says about it.
 
 use serde_json::{Value, json};
+use shared::platform::clock;
+use shared::services::access_packages;
 use shared::{
     domain::{
         configuration::access_package,
-        time::timestamp::Instant,
         trail::event::{Party, Tenant},
     },
     http::request,
@@ -45,8 +46,8 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
 /// The package as it was at a version, as a checkpoint or report asks for it.
 async fn package_at(stack: &Stack, version: u64) -> Option<access_package::Package> {
     let store = store(stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), request::deadline()).await.unwrap();
-    trail.package_at("sales", version).await.unwrap().map(|it| it.package)
+    let trail = store.trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline()).await.unwrap();
+    access_packages::package_at(&trail, "sales", version).await.unwrap().map(|it| it.package)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,15 +86,21 @@ async fn a_package_has_versions_that_can_be_read_later() {
 
     // As it is now, by what an event may call it.
     let store = store(&stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), request::deadline()).await.unwrap();
+    let trail = store.trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline()).await.unwrap();
     for (id, name, is_there) in
         [(Some("sales"), None, true), (Some("7b56"), Some("SALES"), true), (None, Some("Marketing"), false)]
     {
         let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
-        let found = trail.package_of(&Party { id, name, ..Party::default() }).await.unwrap();
+        let found = access_packages::package_of(&trail, &Party { id, name, ..Party::default() }).await.unwrap();
         assert_eq!(found.is_some_and(|it| it.id == "sales" && it.version == 4), is_there);
     }
-    assert_eq!((trail.packages().await.unwrap().len(), trail.organisations().await.unwrap().len()), (1, 0));
+    assert_eq!(
+        (
+            access_packages::packages(&trail).await.unwrap().len(),
+            access_packages::organisations(&trail).await.unwrap().len()
+        ),
+        (1, 0)
+    );
 
     let name_at = async |version| package_at(&stack, version).await.map(|package| package.name);
     assert_eq!(name_at(1).await.as_deref(), Some("Sales"));

@@ -164,7 +164,7 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
     let event = shared::domain::alerts::alert::BusEvent {
         detail_type: "Finding raised",
         detail: json!({"message": "é \"x\""}),
-        time: shared::domain::time::timestamp::Instant::now(),
+        time: shared::platform::clock::now(),
     };
     for call in ["secret", "invoke", "publish", "put"] {
         let serving = async {
@@ -333,7 +333,7 @@ for event in json.load(sys.stdin):
 #[test]
 fn every_action_is_an_event_of_ocsf() {
     use shared::domain::trail::{actions::ACTIONS, event::Recorded};
-    let now = shared::domain::time::timestamp::Instant::now();
+    let now = shared::platform::clock::now();
     let retention = std::time::Duration::from_secs(400 * 86_400);
     let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let party = json!({"type": "thing", "id": "1", "name": "Zoë", "email": "z@acme.example"});

@@ -1,11 +1,12 @@
 //! `GET /v1/events` and its neighbours over HTTP: ranges, order, pages, zones, retention.
 
+use shared::platform::clock;
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use shared::domain::{
-    time::timestamp::{Clock, Instant},
-    trail::event::{EventId, Tenant},
+use shared::{
+    domain::trail::event::{EventId, Tenant},
+    platform::clock::Clock,
 };
 use tests::{Stack, seconds_ago, store_with, until};
 
@@ -237,7 +238,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_fin
     assert_eq!((count("finding.raised").await, count("settings.changed").await), (1, 1));
 
     // Eight days later the shorter one counts, and only for what is recorded then.
-    let then = Instant::now().plus(Duration::from_secs(8 * 86_400));
+    let then = clock::now().plus(Duration::from_secs(8 * 86_400));
     let tenant = Tenant::new("acme").unwrap();
     let store = store_with(&stack, 100).by(Clock::new(move || then));
     let trail = store.trail(&tenant, then, shared::http::request::deadline()).await.unwrap();

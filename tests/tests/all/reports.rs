@@ -801,7 +801,7 @@ async fn an_answer_says_since_when_anything_is_known() {
 #[tokio::test]
 async fn who_was_logged_on_with_the_account_at_that_moment() {
     let world = World::start().await;
-    let now = shared::domain::time::timestamp::Instant::now();
+    let now = shared::platform::clock::now();
     let minutes_ago = |minutes: u64| now.minus(std::time::Duration::from_secs(minutes * 60)).to_string();
     let computer = |id: &str, step: &str, name: &str, account: &str, desktop: &str, minutes: u64| {
         let more = json!({"account": {"name": account}, "target": {"type": "desktop", "name": desktop}});

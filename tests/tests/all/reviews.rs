@@ -1,5 +1,7 @@
 //! Reviews, from opening to sign-off: of accesses that events told of, and of the policies of packages.
 
+use shared::platform::clock;
+use shared::services::reviews;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -7,11 +9,11 @@ use sha2::{Digest, Sha256};
 use shared::{
     domain::{
         access::access_record::Access,
+        identity::caller::Caller,
         reviews::review::{Asked, Review},
-        time::timestamp::Instant,
         trail::event::Tenant,
     },
-    http::{authorization::Caller, request},
+    http::request,
     services::{access_projection::ALL, reviews::Opened},
     storage::projections::{Kept, Kind, Place},
 };
@@ -411,7 +413,7 @@ async fn policies_are_reviewed_in_their_versions() {
 /// Accesses as the stream would have left them.
 async fn keep_accesses(stack: &Stack, count: usize) {
     let store = store(stack);
-    let (now, tenant) = (Instant::now(), Tenant::new("acme").unwrap());
+    let (now, tenant) = (clock::now(), Tenant::new("acme").unwrap());
     let trail = store.trail(&tenant, now, request::deadline()).await.unwrap();
     for number in 0..count {
         let access: Access = serde_json::from_value(json!({
@@ -487,7 +489,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     let stack = &world.stack;
     keep_accesses(stack, 30).await;
     let store = store(stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), Instant::now(), request::deadline()).await.unwrap();
+    let trail = store.trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline()).await.unwrap();
     let json = quarterly(json!({})).to_string();
     let (_, asked) = Asked::read(&json, "UTC").unwrap();
     let caller = Caller {
@@ -499,16 +501,16 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
         names: Vec::new(),
         client_id: None,
     };
-    let review = Review::new("q3".into(), asked, shared::domain::reviews::review::sent(&json), &caller, Instant::now());
-    assert!(matches!(trail.open_review(review).await.unwrap(), Opened::New(_)));
+    let review = Review::new("q3".into(), asked, shared::domain::reviews::review::sent(&json), &caller, clock::now());
+    assert!(matches!(reviews::open_review(&trail, review).await.unwrap(), Opened::New(_)));
     assert_eq!(world.review("q3").await["state"], "opening");
     assert_eq!(world.decide(&world.ann, "q3", "s:many-1", "appropriate").await.status, 409);
     assert_eq!(world.sign_off(&world.ann, "q3").await.status, 409);
     assert_eq!(world.items("q3").await, Vec::<Value>::new());
     pass(stack, 60).await;
     // Whoever is late with it leaves it as it is.
-    let late = trail.at(Instant::now(), request::deadline());
-    let (one, other) = tokio::join!(late.fill_review("q3"), late.fill_review("q3"));
+    let late = trail.at(clock::now(), request::deadline());
+    let (one, other) = tokio::join!(reviews::fill_review(&late, "q3"), reviews::fill_review(&late, "q3"));
     assert_eq!(one.unwrap(), other.unwrap());
     let review = world.review("q3").await;
     assert_eq!((&review["state"], &review["progress"]["items"]), (&json!("open"), &json!(30)));

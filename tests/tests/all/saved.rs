@@ -1,5 +1,9 @@
 //! Saved searches and reports: whose they are, what their runs hold, which runs a schedule makes, and who is told.
 
+use shared::http::saved_search_request;
+use shared::platform::clock;
+use shared::platform::random;
+use shared::services::saved_searches;
 use std::{
     sync::{
         Arc,
@@ -15,20 +19,17 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         exports::{export_job::Job, saved_search::Cause},
-        time::timestamp::{Clock, Instant},
+        time::timestamp::Instant,
         trail::{
-            event::{Actor, EventId, Tenant},
+            event::{Actor, Tenant},
             filter::Filter,
+            search::{Order, Range, Search},
         },
     },
     http::request,
-    platform::aws_client::Aws,
+    platform::{aws_client::Aws, clock::Clock},
     services::saved_searches::{DueBegun, DueRun, recorder},
-    storage::{
-        documents::Kind,
-        list_events::{Order, Range},
-        search_events::Search,
-    },
+    storage::documents::Kind,
 };
 use tests::{Answer, Stack, options, seconds_ago, seconds_ahead, store, until, webhook::Webhooks};
 
@@ -93,7 +94,7 @@ impl World {
     /// Makes it some time after a moment for exports.
     fn travel(&self, to: &Value, seconds: u64) {
         let to: Instant = to.as_str().unwrap().parse().unwrap();
-        let ahead = u64::try_from(to.millis() - Instant::now().millis()).unwrap() / 1000 + seconds;
+        let ahead = u64::try_from(to.millis() - clock::now().millis()).unwrap() / 1000 + seconds;
         self.ahead.store(ahead, Ordering::Relaxed);
     }
 
@@ -160,7 +161,7 @@ fn acme() -> Tenant {
 
 fn clock(ahead: &Arc<AtomicU64>) -> Clock {
     let ahead = ahead.clone();
-    Clock::new(move || Instant::now().plus(Duration::from_secs(ahead.load(Ordering::Relaxed))))
+    Clock::new(move || clock::now().plus(Duration::from_secs(ahead.load(Ordering::Relaxed))))
 }
 
 fn daily() -> Value {
@@ -543,10 +544,10 @@ async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_a
 async fn begin(world: &World, due: &DueRun) -> bool {
     let store = store(&world.stack).by(clock(&world.ahead));
     let trail = store.trail(&acme(), store.clock().now(), request::deadline()).await.unwrap();
-    let asked = due.saved.asked_at(&trail, due.at, Cause::Schedule).unwrap();
+    let asked = saved_search_request::export_at(&due.saved, &trail, due.at, Cause::Schedule).unwrap();
     let origin = due.saved.origin(&due.id, Some(&asked), due.at, Cause::Schedule);
     let job = Job {
-        id: EventId::fresh().to_string(),
+        id: random::event_id().to_string(),
         snapshot: trail.now,
         retention_days: 400,
         created_by: Actor::system(),
@@ -554,7 +555,7 @@ async fn begin(world: &World, due: &DueRun) -> bool {
         asked,
         saved: Some(origin.clone()),
     };
-    matches!(trail.begin_due_run(due, origin, &job).await.unwrap(), DueBegun::New(_))
+    matches!(saved_searches::begin_due_run(&trail, due, origin, &job).await.unwrap(), DueBegun::New(_))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -567,13 +568,13 @@ async fn a_time_has_one_run_whoever_is_killed_in_between() {
     let trail = behind.trail(&acme(), now, request::deadline()).await.unwrap();
     let queued = behind.due_documents(Kind::Saved, now, request::deadline()).await.unwrap();
     assert_eq!(queued.len(), 1);
-    let due = trail.due_run("logins").await.unwrap().unwrap();
+    let due = saved_searches::due_run(&trail, "logins").await.unwrap().unwrap();
     assert_eq!(json!(due.at), next);
     // Several read the same before the first of them writes.
     let begun = futures::future::join_all((0..4).map(|_| begin(&world, &due))).await;
     assert_eq!(begun.iter().filter(|is_new| **is_new).count(), 1);
     assert!(!begin(&world, &due).await);
-    assert_eq!(trail.due_run("logins").await.unwrap(), None);
+    assert_eq!(saved_searches::due_run(&trail, "logins").await.unwrap(), None);
     // Whoever began it never called a worker: the minute finds its job.
     world.tick().await;
     world.runs("logins", 1).await;

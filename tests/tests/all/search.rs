@@ -1,5 +1,6 @@
 //! Filters, free text and the feed over HTTP: the answer is exact whichever index is used, and nothing is skipped or repeated.
 
+use shared::platform::clock;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{
@@ -11,12 +12,15 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         time::timestamp::Instant,
-        trail::{event::Tenant, filter::Filter},
+        trail::{
+            event::Tenant,
+            filter::Filter,
+            search::{Order, Range, Search},
+        },
     },
     storage::{
         index_selection::{Plan, plans},
-        list_events::{Index, Order, Range},
-        search_events::Search,
+        list_events::Index,
     },
 };
 use tests::{Answer, Stack, seconds_ago, send, until};
@@ -207,10 +211,8 @@ async fn found_by(stack: &Stack, plan: &Plan, filter: &Filter, order: Order, lim
     let mut search = Search { range: always, filter: Some(filter.clone()), words: None, include_service: false };
     let mut found = Vec::new();
     loop {
-        let trail = store
-            .trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::http::request::deadline())
-            .await
-            .unwrap();
+        let trail =
+            store.trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline()).await.unwrap();
         let mut events = trail.search_by(plan, &search, limit);
         let before = found.len();
         while found.len() < before + limit {

@@ -1,5 +1,7 @@
 //! Streams: what is sent on, in which order, how often, what a target that fails costs, and where nothing is sent to.
 
+use shared::platform::clock;
+use shared::services::streams;
 use std::{
     collections::BTreeSet,
     io::Read as _,
@@ -15,10 +17,10 @@ use forward::{Forward, work};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        time::timestamp::{Clock, Instant},
+        time::timestamp::Instant,
         trail::event::{Actor, Event, EventId, RecordedBy, Tenant},
     },
-    platform::s3::Bucket,
+    platform::{clock::Clock, s3::Bucket},
     services::streams::{Due, Next},
 };
 use tests::{
@@ -289,10 +291,10 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     let world = World::start().await;
     // Some that were recorded in the last moment of yesterday, as the store's clock had it.
     let day = 86_400_000;
-    let midnight = Instant::from_millis(Instant::now().millis() / day * day);
+    let midnight = Instant::from_millis(clock::now().millis() / day * day);
     let yesterday = store(&world.stack).by(Clock::new(move || Instant::from_millis(midnight.millis() - 1)));
     let tenant = Tenant::new("acme").unwrap();
-    let trail = yesterday.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
+    let trail = yesterday.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     let event = |name: &str| {
         let id = EventId::new(name).unwrap();
         Event::of_service(id, &tenant, "user.logged_in", midnight, Actor::system())
@@ -413,14 +415,14 @@ async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
     assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
     let store = store(&world.stack);
     let trail =
-        store.trail(&Tenant::new("acme").unwrap(), Instant::now(), shared::http::request::deadline()).await.unwrap();
-    let deleted = trail.stream("siem").await.unwrap().unwrap();
+        store.trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline()).await.unwrap();
+    let deleted = streams::stream(&trail, "siem").await.unwrap().unwrap();
     assert!(deleted.stream.is_none() && deleted.due_at.is_some());
     let mut anew = world.to("/anew");
     anew["from"] = json!("oldest");
     world.put("siem", &anew).await;
     let next = Next { progress: deleted.progress.clone(), run: None, due: Due::Never };
-    assert_eq!(trail.advance_stream(&deleted, next).await.unwrap(), None);
+    assert_eq!(streams::advance_stream(&trail, &deleted, next).await.unwrap(), None);
     world.write("anew", 3).await;
     until("all can be read", async || (world.feed("").await.len() == 3).then_some(())).await;
     assert_eq!(driven.work("siem").await, work::Outcome::Sent);
@@ -478,7 +480,7 @@ impl Driven {
         let (forward, ahead) = (driven.forward.clone(), driven.ahead.clone());
         let make = move |variables: &_, aws: &_| {
             let ahead = ahead.clone();
-            let clock = Clock::new(move || Instant::now().plus(Duration::from_millis(ahead.load(Ordering::SeqCst))));
+            let clock = Clock::new(move || clock::now().plus(Duration::from_millis(ahead.load(Ordering::SeqCst))));
             *forward.lock().unwrap() = Some(Arc::new(Forward::new(variables, aws)?.by(clock)));
             Ok(())
         };
@@ -487,7 +489,7 @@ impl Driven {
     }
 
     fn now(&self) -> Instant {
-        Instant::now().plus(Duration::from_millis(self.ahead.load(Ordering::SeqCst)))
+        clock::now().plus(Duration::from_millis(self.ahead.load(Ordering::SeqCst)))
     }
 
     async fn work(&self, id: &str) -> work::Outcome {

@@ -1,16 +1,24 @@
 //! What the trail's events come to: a session as its document tells it, and projections that are the same however their events came.
 
+use shared::platform::clock;
+use shared::services::access_projection;
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use serde_json::{Value, json};
 use shared::{
-    domain::{time::timestamp::Instant, trail::event::Tenant},
+    domain::{
+        time::timestamp::Instant,
+        trail::{
+            event::Tenant,
+            search::{Order, Range},
+        },
+    },
     storage::{
         Store,
         keys::Lane,
-        list_events::{Index, Order, Pace, Range},
+        list_events::{Index, Pace},
     },
 };
 use tests::{Stack, pass, seconds_ago, store, until};
@@ -197,8 +205,8 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         let used = json!({"id": format!("use-{number}"), "action": "computer.accessed", "occurred_at": seconds_ago(3000), "actor": alex, "account": account, "target": {"name": "W11"}});
         told(&stack, "acme", &[used]).await;
         let recorded = async |id: String| tests::recorded(&stack, "acme", &[id]).await;
-        let trail = async || store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
-        trail().await.follow(recorded(format!("use-{number}")).await).await.unwrap();
+        let trail = async || store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+        access_projection::follow(&trail().await, recorded(format!("use-{number}")).await).await.unwrap();
         pass(&stack, 200).await;
         // It is judged once more a while after, which must not be what helps.
         pass(&stack, 300).await;
@@ -210,7 +218,7 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         let mut time = Duration::from_millis(1 + number);
         loop {
             let trail = trail().await;
-            let is_done = tokio::time::timeout(time, trail.follow(late.clone())).await.is_ok();
+            let is_done = tokio::time::timeout(time, access_projection::follow(&trail, late.clone())).await.is_ok();
             let is_kept = trail.projection(shared::storage::projections::Kind::Access, &key).await.unwrap().is_some();
             killed += u32::from(is_kept && !is_done);
             if is_kept {
@@ -283,7 +291,7 @@ async fn forget(stack: &Stack) {
 
 /// Every event of a tenant.
 async fn everything(store: &Store, tenant: &Tenant) -> Vec<shared::domain::trail::event::Recorded> {
-    everything_of(&store.trail(tenant, Instant::now(), shared::http::request::deadline()).await.unwrap()).await
+    everything_of(&store.trail(tenant, clock::now(), shared::http::request::deadline()).await.unwrap()).await
 }
 
 async fn everything_of(trail: &shared::storage::Trail<'_>) -> Vec<shared::domain::trail::event::Recorded> {
@@ -411,8 +419,8 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
     told(&stack, "acme", &[own("created", 900), own("approved", 800)]).await;
     let (store, tenant) = (store(&stack), Tenant::new("acme").unwrap());
     for _ in 0..2 {
-        let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
-        trail.follow(everything(&store, &tenant).await).await.unwrap();
+        let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+        access_projection::follow(&trail, everything(&store, &tenant).await).await.unwrap();
     }
     let rows = stack.get(&admin, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
     assert_eq!(
@@ -423,8 +431,8 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
         stack.get(&admin, "/v1/findings?rule=approval.by_requester&state=open").await.body["findings"][0].clone();
     assert_eq!(finding["session"], "own", "{finding}");
     pass(&stack, 200).await;
-    let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
-    trail.follow(everything(&store, &tenant).await).await.unwrap();
+    let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+    access_projection::follow(&trail, everything(&store, &tenant).await).await.unwrap();
     let missing = stack.get(&admin, "/v1/findings?rule=justification.insufficient").await.body;
     assert_eq!(missing["findings"].as_array().unwrap().len(), 1, "{missing}");
     let demand = stack.get(&admin, "/v1/reports/demand").await.body;
@@ -471,12 +479,12 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
         for batch in batches {
             // Some batches are killed in the middle, and delivered again.
             if random.random_bool(0.3) {
-                let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
+                let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
                 let time = Duration::from_millis(random.random_range(1..60));
-                let _ = tokio::time::timeout(time, trail.follow(batch.clone())).await;
+                let _ = tokio::time::timeout(time, access_projection::follow(&trail, batch.clone())).await;
             }
-            let trail = store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
-            trail.follow(batch).await.unwrap();
+            let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+            access_projection::follow(&trail, batch).await.unwrap();
         }
         pass(&stack, 300).await;
         settled(&stack, &admin).await;
@@ -574,7 +582,7 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
         let tenant = Tenant::new(&name).unwrap();
         let mut left = events.clone();
         left.shuffle(&mut random);
-        let trail = async || store.trail(&tenant, Instant::now(), shared::http::request::deadline()).await.unwrap();
+        let trail = async || store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
         let mut before: Vec<String> = Vec::new();
         while !left.is_empty() {
             let part = left.split_off(left.len() - random.random_range(1..=30).min(left.len()));
@@ -584,22 +592,22 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
             // Some come again, much later.
             ids.extend(before.iter().filter(|_| random.random_bool(0.1)).cloned());
             ids.shuffle(&mut random);
-            trail().await.follow(tests::recorded(&stack, &name, &ids).await).await.unwrap();
+            access_projection::follow(&trail().await, tests::recorded(&stack, &name, &ids).await).await.unwrap();
             // Sometimes it is quiet for so long that halfway through it findings are raised.
             if random.random_bool(0.2) {
                 pass(&stack, 300).await;
-                trail().await.follow(everything(&store, &tenant).await).await.unwrap();
+                access_projection::follow(&trail().await, everything(&store, &tenant).await).await.unwrap();
             }
         }
         for _ in 0..3 {
-            trail().await.follow(everything(&store, &tenant).await).await.unwrap();
+            access_projection::follow(&trail().await, everything(&store, &tenant).await).await.unwrap();
             pass(&stack, 600).await;
         }
         // What was told of findings was recorded by a clock that is ahead.
-        let later = Instant::now().plus(Duration::from_secs(1200));
+        let later = clock::now().plus(Duration::from_secs(1200));
         for _ in 0..2 {
             let trail = store.trail(&tenant, later, shared::http::request::deadline()).await.unwrap();
-            trail.follow(everything_of(&trail).await).await.unwrap();
+            access_projection::follow(&trail, everything_of(&trail).await).await.unwrap();
         }
         let all = come_to(&stack, &name).await;
         let open: Vec<_> = all.iter().filter(|it| it.contains("\"open\"")).collect();

@@ -1,12 +1,16 @@
 //! The trail is not weakened in silence: a shorter retention, a lifted hold, looser thresholds and lost alerts are findings, and those who were
 //! alerted before are told.
 
+use shared::platform::clock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::domain::{
-    time::timestamp::{Clock, Instant},
-    trail::event::{Event, EventId, Tenant},
+use shared::{
+    domain::{
+        time::timestamp::Instant,
+        trail::event::{Event, EventId, Tenant},
+    },
+    platform::clock::Clock,
 };
 use tests::{Stack, options, recorded, seconds_ago, seconds_ahead, store, until, webhook::Webhooks};
 
@@ -69,7 +73,7 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
 
     // By a clock that is ahead: eight days later 93 days count for what is recorded then, and only for that.
     let tenant = Tenant::new("acme").unwrap();
-    let at = |days: u64| Instant::now().plus(Duration::from_secs(days * DAY));
+    let at = |days: u64| clock::now().plus(Duration::from_secs(days * DAY));
     let then = at(8);
     let later = store(&stack).by(Clock::new(move || then));
     let deadline = shared::http::request::deadline();

@@ -1,5 +1,8 @@
 //! Windows: opened by events, extended, ended, and made true in a directory.
 
+use shared::platform::clock;
+use shared::services::window_orders;
+use shared::services::windows;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::{
@@ -7,7 +10,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::{HttpRequest, HttpResponse},
 };
 use serde_json::{Value, json};
-use shared::platform::outbound_http::{Outbound, Reach};
+use shared::{domain::configuration::address_policy::Reach, platform::outbound_http::Outbound};
 use tests::{
     Answer, Stack,
     directory::{Directory, Fault, ScimServer},
@@ -470,9 +473,9 @@ async fn what_a_leaver_asked_for_in_advance_ends_too() {
     let ended = world.search("action eq \"window.ended\"").await;
     assert!(ended.len() == 2 && ended.iter().all(|event| event["details"]["order"] == done["id"]), "{ended:?}");
     // Nothing of it opens later; what another person booked does.
-    let then = shared::domain::time::timestamp::Instant::now().plus(Duration::from_secs(20 * day));
+    let then = clock::now().plus(Duration::from_secs(20 * day));
     let store = tests::store(&world.stack);
-    let due = store.due_bookings(then, shared::http::request::deadline()).await.unwrap();
+    let due = windows::due_bookings(&store, then, shared::http::request::deadline()).await.unwrap();
     let due: Vec<_> = due.iter().map(|(_, event)| event.as_str()).collect();
     assert_eq!(due, ["r-3"]);
     world.stack.stop().await;
@@ -738,9 +741,7 @@ async fn an_end_beyond_all_calendars_is_refused_and_what_has_happened_is_stored_
     granted["action"] = json!("session.granted");
     let stored = world.post(granted).await;
     assert_eq!(stored.status, 201, "{}", stored.text);
-    let years = (instant(&stored.body["window"]["ends_at"]).millis()
-        - shared::domain::time::timestamp::Instant::now().millis())
-        / (365 * 86_400_000);
+    let years = (instant(&stored.body["window"]["ends_at"]).millis() - clock::now().millis()) / (365 * 86_400_000);
     assert_eq!(years, 10);
     assert_eq!(world.findings("window.cut").await.len(), 1);
     for (action, more) in [
@@ -797,17 +798,17 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
         directory.add(account);
     }
     let first = world.ask("r-1", "msp-1", json!({})).await;
-    let given_at = shared::domain::time::timestamp::Instant::now();
+    let given_at = clock::now();
     let store = tests::store(&world.stack);
     let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
-    let trail = async || store.trail(&tenant, shared::domain::time::timestamp::Instant::now(), deadline).await.unwrap();
+    let trail = async || store.trail(&tenant, clock::now(), deadline).await.unwrap();
     // What is recorded until then may have been under way when the order was given.
     tokio::time::sleep(trail().await.feed_lag() + Duration::from_millis(100)).await;
     let second = world.ask("r-2", "msp-2", json!({})).await;
     let trail = trail().await;
     let scope = shared::domain::windows::window_commands::OrderScope::Application("app".to_owned());
-    let meaning = shared::services::window_orders::Meaning::of(&scope).unwrap();
+    let meaning = window_orders::Meaning::of(&scope).unwrap();
     let order = shared::domain::windows::window_commands::EndOrder {
         id: "deleted".to_owned(),
         scope,
@@ -818,8 +819,8 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
         count: None,
     };
     // Others may make steps of the windows meanwhile.
-    let page = trail.open_page(&trail.live_windows(true, true), None).await.unwrap();
-    assert_eq!(trail.end_windows(&order, &meaning, &page.windows).await.unwrap(), 1);
+    let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None).await.unwrap();
+    assert_eq!(window_orders::end_windows(&trail, &order, &meaning, &page.windows).await.unwrap(), 1);
     let ended = world.search("action eq \"window.ended\"").await;
     assert_eq!(ended.len(), 1, "{ended:?}");
     assert_eq!(ended[0]["details"]["order"], "deleted");
@@ -830,7 +831,7 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_graph_may_be_asked_is_shared_by_all_runs() {
-    use shared::domain::time::timestamp::{Clock, Instant};
+    use shared::platform::clock::Clock;
     use std::sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -838,13 +839,13 @@ async fn what_graph_may_be_asked_is_shared_by_all_runs() {
     let stack = Stack::start().await;
     let seconds = Arc::new(AtomicU64::new(0));
     let shown = seconds.clone();
-    let begun = Instant::now();
+    let begun = clock::now();
     let store =
         tests::store(&stack).by(Clock::new(move || begun.plus(Duration::from_secs(shown.load(Ordering::Relaxed)))));
     let taken = async |calls: usize| {
         let take = || async {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-            store.take_from("entra:app#directory", 1500, 10, 40, deadline).await.unwrap()
+            windows::take_from(&store, "entra:app#directory", 1500, 10, 40, deadline).await.unwrap()
         };
         futures::future::join_all((0..calls).map(|_| take())).await.into_iter().sum::<u32>()
     };
@@ -939,13 +940,13 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     let store = tests::store(&world.stack);
     let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let trail = store.trail(&tenant, shared::domain::time::timestamp::Instant::now(), deadline).await.unwrap();
+    let trail = store.trail(&tenant, clock::now(), deadline).await.unwrap();
     let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
     let late = |window: &mut shared::domain::windows::window::Window| {
         let told = window.end(|_| true, &shared::domain::trail::event::Actor::system(), None, trail.now);
         Ok::<_, shared::storage::ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
     };
-    trail.change_window(&overdue, &by, late).await.unwrap().expect("the window");
+    windows::change_window(&trail, &overdue, &by, late).await.unwrap().expect("the window");
 
     // Whoever reads a closed window fails: none of these can be read.
     for number in 0..30 {
@@ -1046,8 +1047,8 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
     let until_whole = async || {
         until("the list is whole", async || {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-            let trail = store.trail(&tenant, shared::domain::time::timestamp::Instant::now(), deadline).await.unwrap();
-            trail.has_all_listed().await.unwrap().then_some(())
+            let trail = store.trail(&tenant, clock::now(), deadline).await.unwrap();
+            windows::has_all_listed(&trail).await.unwrap().then_some(())
         })
         .await;
     };
@@ -1111,11 +1112,11 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     let store = tests::store(&world.stack);
     let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let now = shared::domain::time::timestamp::Instant::now();
+    let now = clock::now();
     let trail = store.trail(&tenant, now, deadline).await.unwrap();
     let scope =
         shared::domain::windows::window_commands::OrderScope::Filter("actor.email eq \"leaver@nikpot.com\"".to_owned());
-    let meaning = shared::services::window_orders::Meaning::of(&scope).unwrap();
+    let meaning = window_orders::Meaning::of(&scope).unwrap();
     let order = shared::domain::windows::window_commands::EndOrder {
         id: "killed".to_owned(),
         scope,
@@ -1125,14 +1126,17 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
         created_at: now,
         count: Some(120),
     };
-    let page = trail.open_page(&trail.live_windows(true, true), None).await.unwrap();
+    let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None).await.unwrap();
     assert!(page.next.is_some(), "more than one page");
-    assert_eq!(trail.end_windows(&order, &meaning, &page.windows[..50]).await.unwrap(), 50);
-    trail.store_order(&order).await.unwrap();
-    let stored = trail.order("killed").await.unwrap().expect("the order");
+    assert_eq!(window_orders::end_windows(&trail, &order, &meaning, &page.windows[..50]).await.unwrap(), 50);
+    window_orders::store_order(&trail, &order).await.unwrap();
+    let stored = window_orders::order(&trail, "killed").await.unwrap().expect("the order");
     let mut progress = stored.progress.clone();
     progress.take_up("killed", now);
-    trail.advance_order(&stored, progress, Some(now.plus(Duration::from_secs(2)))).await.unwrap().expect("taken up");
+    window_orders::advance_order(&trail, &stored, progress, Some(now.plus(Duration::from_secs(2))))
+        .await
+        .unwrap()
+        .expect("taken up");
 
     // What ends soon calls the function, which finds the order when nobody has it any more.
     directory.add("msp-other");
@@ -1191,7 +1195,7 @@ async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_
         let answer = world.post(event).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         let window = world.window(&answer.body["window"]["id"]).await;
-        let ends = instant(&window["ends_at"]).millis() - shared::domain::time::timestamp::Instant::now().millis();
+        let ends = instant(&window["ends_at"]).millis() - clock::now().millis();
         let allowed = (7200 - starts_ago) * 1000;
         assert!((allowed - 60_000..=allowed).contains(&ends), "{window}");
         assert_eq!(window["application"], "app");
@@ -1330,7 +1334,7 @@ async fn a_request_and_the_end_of_its_session_at_once_leave_no_window_open() {
 /// A start years ahead opens nothing yet: the event is stored, and its window opens 31 days before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
-    use shared::domain::time::timestamp::{Clock, Instant};
+    use shared::platform::clock::Clock;
     let directory = Directory::start().await;
     let booked = directory.add("msp-1");
     directory.add("msp-2");
@@ -1372,7 +1376,7 @@ async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let run_in = async |ahead: u64| {
-        let store = tests::store(&world.stack).by(Clock::new(move || Instant::now().plus(Duration::from_secs(ahead))));
+        let store = tests::store(&world.stack).by(Clock::new(move || clock::now().plus(Duration::from_secs(ahead))));
         let outbound = Outbound::new(Reach::Loopback);
         let function = disable::Disable::over(store, outbound, &variables, world.stack.aws()).unwrap();
         Box::pin(disable::run::run(&function)).await.unwrap();

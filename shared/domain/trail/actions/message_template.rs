@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt::Write};
 
 use serde_json::Value;
 
-use crate::domain::trail::{
+use crate::trail::{
     actions::{Action, When},
     event::{Event, Outcome, Scope},
 };

@@ -76,18 +76,18 @@ const fn of(class: Class, activity: u8) -> Ocsf {
     Ocsf { class, activity }
 }
 
-pub const FOUND: Ocsf = of(Class::DetectionFinding, 1);
-pub const FINDING_CHANGED: Ocsf = of(Class::DetectionFinding, 2);
-pub const FINDING_CLOSED: Ocsf = of(Class::DetectionFinding, 3);
-pub const ACCOUNT_CREATED: Ocsf = of(Class::AccountChange, 1);
-pub const ACCOUNT_DISABLED: Ocsf = of(Class::AccountChange, 5);
-pub const ACCOUNT_DELETED: Ocsf = of(Class::AccountChange, 6);
-pub const LOGON: Ocsf = of(Class::Authentication, 1);
-pub const LOGOFF: Ocsf = of(Class::Authentication, 2);
-pub const CREATED: Ocsf = of(Class::EntityManagement, 1);
-pub const READ: Ocsf = of(Class::EntityManagement, 2);
-pub const UPDATED: Ocsf = of(Class::EntityManagement, 3);
-pub const DELETED: Ocsf = of(Class::EntityManagement, 4);
-pub const OTHER: Ocsf = of(Class::EntityManagement, 99);
-pub const ASSIGNED: Ocsf = of(Class::UserAccess, 1);
-pub const REVOKED: Ocsf = of(Class::UserAccess, 2);
+pub(crate) const FOUND: Ocsf = of(Class::DetectionFinding, 1);
+pub(crate) const FINDING_CHANGED: Ocsf = of(Class::DetectionFinding, 2);
+pub(crate) const FINDING_CLOSED: Ocsf = of(Class::DetectionFinding, 3);
+pub(crate) const ACCOUNT_CREATED: Ocsf = of(Class::AccountChange, 1);
+pub(crate) const ACCOUNT_DISABLED: Ocsf = of(Class::AccountChange, 5);
+pub(crate) const ACCOUNT_DELETED: Ocsf = of(Class::AccountChange, 6);
+pub(crate) const LOGON: Ocsf = of(Class::Authentication, 1);
+pub(crate) const LOGOFF: Ocsf = of(Class::Authentication, 2);
+pub(crate) const CREATED: Ocsf = of(Class::EntityManagement, 1);
+pub(crate) const READ: Ocsf = of(Class::EntityManagement, 2);
+pub(crate) const UPDATED: Ocsf = of(Class::EntityManagement, 3);
+pub(crate) const DELETED: Ocsf = of(Class::EntityManagement, 4);
+pub(crate) const OTHER: Ocsf = of(Class::EntityManagement, 99);
+pub(crate) const ASSIGNED: Ocsf = of(Class::UserAccess, 1);
+pub(crate) const REVOKED: Ocsf = of(Class::UserAccess, 2);

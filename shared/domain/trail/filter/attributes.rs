@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::domain::{
+use crate::{
     time::timestamp::Instant,
     trail::{
         actions::{Category, State},

@@ -3,7 +3,7 @@
 //! The crate `scim-filter` was tried first: it knows no precedence of `and` over `or`, gives no place with an error, leaves
 //! escapes in strings as they are, compares with case, and recurses as deep as its input nests.
 
-use crate::domain::{
+use crate::{
     text::case_folding::fold,
     trail::{
         actions::nearest_of,

@@ -1,0 +1,73 @@
+//! Positions: a place among events that are ordered by a time, and a place in the feed.
+
+use crate::{time::timestamp::Instant, trail::event::EventId};
+
+/// A place among events ordered by a time: the time, then the id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The time.
+    pub at: Instant,
+    /// The id, which decides between events of the same millisecond.
+    pub id: EventId,
+}
+
+impl Position {
+    /// The place just before everything at `at`.
+    pub fn before(at: Instant) -> Self {
+        // The last id that there can be, a millisecond earlier.
+        Self { at: Instant::from_millis(at.millis() - 1), id: EventId::last() }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.at, self.id)
+    }
+}
+
+impl std::str::FromStr for Position {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (at, id) = text.split_once('#').ok_or(())?;
+        Ok(Self { at: at.parse().map_err(|_| ())?, id: EventId::new(id).ok_or(())? })
+    }
+}
+
+/// A place in the feed: what was recorded up to a place was read, and the late events up to a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPlace {
+    /// The place among the events as they were recorded.
+    pub position: Position,
+    /// The number of the last late event that was read; none where the list was not looked at yet.
+    pub late: Option<u64>,
+}
+
+impl From<Position> for FeedPlace {
+    fn from(position: Position) -> Self {
+        Self { position, late: None }
+    }
+}
+
+impl std::fmt::Display for FeedPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.late {
+            Some(late) => write!(f, "{}#{late}", self.position),
+            None => write!(f, "{}", self.position),
+        }
+    }
+}
+
+impl std::str::FromStr for FeedPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.rsplit_once('#') {
+            // Neither a time nor an id holds the sign.
+            Some((position, late)) if position.contains('#') => {
+                Ok(Self { position: position.parse()?, late: Some(late.parse().map_err(|_| ())?) })
+            }
+            _ => Ok(Self { position: text.parse()?, late: None }),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a request for an export asks for.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{problem::Problem, report_request::read_query, request::Parameters, search_parameters};
+use shared_domain::{
+    exports::export_job::{Asked, LONGEST_NAME, Profile},
+    reports::report::{Query, Report, Table},
+    tables::event_columns::Layout,
+    time::{time_zone, timestamp::Instant},
+};
+use shared_storage::Trail;
+
+/// What the members of a request ask for.
+///
+/// # Errors
+/// 400 for what is wrong with one of them.
+pub fn read_export(
+    trail: &Trail<'_>,
+    parameters: &Parameters,
+    columns: Option<Value>,
+    report: Option<Value>,
+) -> Result<Asked, Problem> {
+    let range = search_parameters::search(trail, parameters, None)?.range;
+    let names: Option<Vec<String>> = columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
+        Problem::bad_request("\"columns\" must be a list of columns' names; leave it out for all of them")
+    })?;
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Problem::bad_request("\"columns\" names no column; leave it out for all of them"));
+    }
+    let report = report.map(|report| read_report(trail, parameters, report)).transpose()?;
+    let named = |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
+    let text = |name| parameters.get(name).map(str::to_owned);
+    let asked = Asked {
+        since: named(range.since, i64::MIN),
+        until: named(range.until, i64::MAX),
+        filter: text("filter"),
+        q: text("q"),
+        include_service: parameters.flag("include_service")?.unwrap_or(false),
+        include_filters: parameters.flag("include_filters")?.unwrap_or(true),
+        tz: text("tz").unwrap_or_else(|| trail.settings.zone.clone()),
+        profile: parameters
+            .read_as("profile", |text| match text {
+                "plain" => Ok(Profile::Plain),
+                "excel" => Ok(Profile::Excel),
+                _ => Err(format!("{text:?} must be plain or excel")),
+            })?
+            .unwrap_or(Profile::Plain),
+        columns: names.unwrap_or_default(),
+        gzip: parameters.flag("gzip")?.unwrap_or(false),
+        jsonl: parameters.flag("jsonl")?.unwrap_or(false),
+        file_name: parameters
+            .read_as("file_name", file_name)?
+            .unwrap_or_else(|| report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()),
+        report,
+    };
+    let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
+    let utc = jiff::tz::TimeZone::UTC;
+    match &asked.report {
+        Some(query) => drop(Table::new(query.report, &asked.columns, utc, [trail.now; 2]).map_err(wrong)?),
+        None => drop(Layout::new(&asked.columns, utc, trail.now, trail.now).map_err(wrong)?),
+    }
+    Ok(asked)
+}
+/// The report that `{"name": "access", "target": "…", "since": "…"}` asks for.
+fn read_report(trail: &Trail<'_>, parameters: &Parameters, report: Value) -> Result<Query, Problem> {
+    for outside in ["since", "until", "filter", "q", "include_service", "include_filters"] {
+        if parameters.get(outside).is_some() {
+            let detail =
+                format!("{outside:?} does not go with a report; what the report takes stands inside \"report\"");
+            return Err(Problem::bad_request(detail));
+        }
+    }
+    let Value::Object(mut members) = report else {
+        return Err(Problem::bad_request("\"report\" must be an object with the report's name and parameters"));
+    };
+    let name = members.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+    let described = Report::named(&name).ok_or_else(|| {
+        Problem::bad_request(format!("\"report\": there is no report {name:?}; GET /v1/reports says which there are"))
+    })?;
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
+    let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
+    read_query(described, &Parameters::from_members(members, described.takes)?, &zone)
+}
+
+/// A file name that any system takes, and that nobody's path or header can be broken with.
+fn file_name(text: &str) -> Result<String, String> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._- ".contains(&byte);
+    let ending =
+        [".csv", ".jsonl", ".json", ".gz"].into_iter().find(|ending| text.to_ascii_lowercase().ends_with(ending));
+    match ending {
+        Some(ending) => Err(format!("{text:?} must be without {ending}: the files' names are made of it")),
+        None if (1..=LONGEST_NAME).contains(&text.len())
+            && text.bytes().all(is_safe)
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && !text.ends_with(['.', ' ']) =>
+        {
+            Ok(text.to_owned())
+        }
+        None => Err(format!(
+            "{text:?} must be 1 to {LONGEST_NAME} of A-Z a-z 0-9 . _ - and spaces, begin with a letter or digit and not end with . or a space"
+        )),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_safe_in_a_path_and_in_a_header() {
+        for name in ["audit", "Q3 2026", "acme_2026-11.trail", "a"] {
+            assert_eq!(file_name(name).unwrap(), name);
+        }
+        for name in
+            ["", "../etc", "a/b", "a\\b", "a\"b", "a\nb", ".hidden", "-rf", "é", "a.", "a ", "a;b", &"a".repeat(101)]
+        {
+            assert!(file_name(name).is_err(), "{name:?}");
+        }
+        assert!(file_name("trail.CSV").unwrap_err().contains("without .csv"));
+    }
+}

@@ -1,0 +1,145 @@
+//! What a request for a saved search asks for, and the export that one of its runs asks for.
+
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use crate::{export_request::read_export, problem::Problem, request::Parameters};
+use shared_domain::{
+    alerts::alert::Channel,
+    exports::{
+        export_job::{Asked, PARAMETERS},
+        saved_search::{Cause, Saved},
+    },
+    json::{
+        object_reader::{Fields, NAME_BYTES, read_members},
+        strict_json::FieldError,
+    },
+    reports::report::Report,
+    time::{
+        schedule::{RelativeRange, Schedule},
+        timestamp::Instant,
+    },
+    trail::event::Actor,
+};
+use shared_storage::Trail;
+
+/// Most recipients: a tenant has no more channels.
+const MOST_RECIPIENTS: usize = 10;
+/// The members of a saved search that are not asked of an export.
+const OWN: [&str; 4] = ["name", "range", "schedule", "recipients"];
+/// Members of an export that are true or false.
+const FLAGS: [&str; 3] = ["include_service", "gzip", "jsonl"];
+
+/// Reads what a caller saves, who owns it from then on. Whether it can run is found out by asking for it now.
+///
+/// # Errors
+/// 422 for what is wrong with its name, range, schedule or recipients; 400 for the rest, as where an export is asked for.
+pub fn read_saved_search(trail: &Trail<'_>, mut members: Map<String, Value>, owner: Actor) -> Result<Saved, Problem> {
+    let own: Map<_, _> = OWN.into_iter().filter_map(|name| members.remove_entry(name)).collect();
+    members.entry("tz").or_insert_with(|| trail.settings.zone.clone().into());
+    let read = read_members(own, "", |mut fields| {
+        let name = fields.required_text("name", NAME_BYTES);
+        let range = RelativeRange::read(&mut fields, "range");
+        if range.is_some()
+            && let Some(why) = no_range(&members)
+        {
+            fields.fault("range", why);
+        }
+        let schedule = Schedule::read(&mut fields, "schedule");
+        let recipients = recipients(&mut fields, schedule.is_some(), &trail.settings.alerts);
+        fields.refuse_others();
+        Some(Saved { name: name?, asked: members, range, schedule, recipients, owner })
+    });
+    let mut saved = read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
+    let asked = export_at(&saved, trail, trail.now, Cause::Asked)?;
+    if let (Some(range), Some(next)) = (saved.range, saved.next_run(trail.now))
+        && range.resolve(next, &zone_of(&saved)?).0 >= next
+    {
+        let detail = format!(
+            "\"{range}\" holds nothing yet when the schedule runs; take the one before it, or a later time of day"
+        );
+        let errors = vec![FieldError::new("/range", detail)];
+        return Err(Problem::invalid("the saved search was not stored", errors));
+    }
+    // As true or false, however they were written.
+    for (name, flag) in FLAGS.into_iter().zip([asked.include_service, asked.gzip, asked.jsonl]) {
+        if let Some(written) = saved.asked.get_mut(name) {
+            *written = flag.into();
+        }
+    }
+    Ok(saved)
+}
+
+/// What a run asks of an export that is for a moment.
+///
+/// # Errors
+/// 400 for what cannot be asked for, or not any more.
+pub fn export_at(saved: &Saved, trail: &Trail<'_>, at: Instant, cause: Cause) -> Result<Asked, Problem> {
+    let mut members = saved.asked.clone();
+    let has_end = saved.takes_until();
+    let within = match members.get_mut("report") {
+        Some(Value::Object(report)) => report,
+        Some(_) | None => &mut members,
+    };
+    if let Some(range) = saved.range {
+        let (since, until) = range.resolve(at, &zone_of(saved)?);
+        within.insert("since".to_owned(), json!(since));
+        within.extend(until.map(|until| ("until".to_owned(), json!(until))));
+    }
+    // What happened after the moment that a run is for is the next one's, however late this one is made.
+    if cause == Cause::Schedule && has_end {
+        within.entry("until").or_insert_with(|| json!(at));
+    }
+    let (columns, report) = (members.remove("columns"), members.remove("report"));
+    // Whether filters count is nothing to save: who saves a search without any leaves them out.
+    let known: Vec<_> = PARAMETERS.into_iter().filter(|name| *name != "include_filters").collect();
+    read_export(trail, &Parameters::from_members(members, &known)?, columns, report)
+}
+
+fn zone_of(saved: &Saved) -> Result<TimeZone, Problem> {
+    saved.zone().map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))
+}
+
+/// Why a range that moves does not go with what else is asked, where it does not.
+fn no_range(members: &Map<String, Value>) -> Option<String> {
+    let bounds = ["since", "until"];
+    let Some(report) = members.get("report") else {
+        return bounds
+            .iter()
+            .any(|bound| members.contains_key(*bound))
+            .then(|| "does not go with \"since\" or \"until\"; leave out the one or the others".to_owned());
+    };
+    let name = report["name"].as_str().unwrap_or_default();
+    // One that is not there is refused with the rest of what is asked.
+    let takes = Report::named(name)?.takes;
+    if !bounds.iter().all(|bound| takes.contains(bound)) {
+        return Some(format!("the report {name:?} takes no range; leave it out"));
+    }
+    bounds
+        .iter()
+        .any(|bound| report.get(*bound).is_some())
+        .then(|| "does not go with \"since\" or \"until\" of the report; leave out the one or the others".to_owned())
+}
+
+/// The channels that are to be told, all of which the tenant has.
+fn recipients(fields: &mut Fields<'_>, has_schedule: bool, channels: &[Channel]) -> Vec<String> {
+    let recipients = fields.any_texts("recipients", MOST_RECIPIENTS);
+    if !recipients.is_empty() && !has_schedule && !fields.has_fault_at("/schedule") {
+        fields.fault("recipients", "are told of what a schedule runs; give a \"schedule\" too, or leave them out");
+        return recipients;
+    }
+    for (place, recipient) in recipients.iter().enumerate() {
+        let path = format!("recipients/{place}");
+        if !channels.iter().any(|channel| channel.id == *recipient) {
+            let known: Vec<_> = channels.iter().map(|channel| channel.id.as_str()).collect();
+            let known = match known.is_empty() {
+                true => "none is configured yet: PUT /v1/settings {\"alerts\": [...]}".to_owned(),
+                false => format!("there are {}", known.join(", ")),
+            };
+            fields.fault(&path, format!("{recipient:?} is no channel of the tenant; {known}"));
+        } else if recipients[..place].contains(recipient) {
+            fields.fault(&path, format!("{recipient:?} is named twice"));
+        }
+    }
+    recipients
+}

@@ -1,0 +1,224 @@
+//! What do the accesses of a day come to?
+//!
+//! Each row of a day is an item. It changes in the transaction that keeps an access, by the difference between what that access added before and
+//! what it adds now. A day that changed is counted again a day later: what an error of ours left there is put right, and said.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::access_projection::ALL;
+use shared_domain::{
+    access::access_record::Access,
+    reports::daily_statistics::{Figures, Row},
+    time::timestamp::Instant,
+    trail::search::Order,
+};
+use shared_platform::random;
+use shared_storage::{
+    ReadError, Trail, dynamodb_json,
+    event_item::{Damaged, Item},
+    keys,
+    projections::Kind,
+    retry,
+    transaction::Change,
+};
+
+/// Accesses read at a time.
+const AT_A_TIME: usize = 100;
+/// A day.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What an access adds to a day.
+pub type Contribution = BTreeMap<(i64, String), Row>;
+
+/// A row as it is stored.
+struct StoredRow {
+    row: Row,
+    /// Changes with each change, and is never the same again.
+    version: String,
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn read(item: &Item) -> Result<StoredRow, Damaged> {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    let damaged = |name| Damaged::new(text("sk").map_or("", String::as_str), name);
+    let row = text("content").and_then(|content| serde_json::from_str(content).ok());
+    let version = text("version").cloned();
+    Ok(StoredRow { row: row.ok_or_else(|| damaged("content"))?, version: version.ok_or_else(|| damaged("version"))? })
+}
+
+/// What an access adds to the days' figures.
+pub fn contribution_of(access: &Access) -> Contribution {
+    let day = access.at().day_number();
+    shared_domain::reports::daily_statistics::contribution(access)
+        .into_iter()
+        .map(|(key, row)| ((day, key), row))
+        .collect()
+}
+
+/// What changes rows by the difference between what an access added and what it adds.
+pub async fn figure_changes(
+    trail: &Trail<'_>,
+    had: &Contribution,
+    has: &Contribution,
+) -> Result<Vec<Change>, ReadError> {
+    let all: BTreeSet<&(i64, String)> = had.keys().chain(has.keys()).collect();
+    let changed: Vec<&(i64, String)> = all.into_iter().filter(|key| had.get(key) != has.get(key)).collect();
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = |(day, key): &(i64, String)| {
+        let [pk, prefix] = keys::day_rows(&trail.tenant, *day);
+        [pk, format!("{prefix}{key}")]
+    };
+    let wanted = changed.iter().map(|key| {
+        let [pk, sk] = place(key);
+        HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&sk))])
+    });
+    let mut there = HashMap::new();
+    for wanted in wanted.collect::<Vec<_>>().chunks(shared_storage::get_events::KEYS) {
+        for item in trail.store.items(&trail.store.state, wanted.to_vec(), trail.deadline).await? {
+            let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+            there.insert([name("pk").unwrap_or_default(), name("sk").unwrap_or_default()], read(&item)?);
+        }
+    }
+    let changes = changed.into_iter().filter_map(|key| {
+        let place = place(key);
+        let before = there.remove(&place);
+        let row = match (&before, had.get(key), has.get(key)) {
+            (Some(before), Some(had), Some(has)) => before.row.clone().without(had).with(has),
+            (Some(before), Some(had), None) => before.row.clone().without(had),
+            (Some(before), None, Some(has)) => before.row.clone().with(has),
+            (None, _, Some(has)) => has.clone(),
+            (_, _, None) => return None,
+        };
+        row_change(trail, key.0, place, before.as_ref(), row)
+    });
+    Ok(changes.collect())
+}
+
+/// What makes a row as it is to be; nothing where it is not there and need not be.
+fn row_change(trail: &Trail<'_>, day: i64, key: [String; 2], before: Option<&StoredRow>, row: Row) -> Option<Change> {
+    let content = serde_json::to_string(&row).ok()?;
+    let ends = Instant::of_day(day + 1).plus(trail.settings.kept_at(Instant::of_day(day)));
+    let set = vec![
+        ("content", text(&content)),
+        ("version", text(&format!("{:016x}", random::number()))),
+        ("ttl", AttributeValue::N(ends.seconds().to_string())),
+    ];
+    match before {
+        None if row.is_empty() => None,
+        None => {
+            let [pk, sk] = &key;
+            Some(Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect()))
+        }
+        Some(before) if row.is_empty() => Some(Change::Delete { key, expected: ("version", text(&before.version)) }),
+        Some(before) => Some(Change::Update { key, set, remove: &[], expected: ("version", text(&before.version)) }),
+    }
+}
+
+/// The rows of the days from one to another, both among them.
+pub async fn figures_between(trail: &Trail<'_>, first: i64, last: i64) -> Result<Vec<Row>, ReadError> {
+    let mut months: BTreeMap<String, [String; 2]> = BTreeMap::new();
+    for day in first..=last {
+        let [pk, prefix] = keys::day_rows(&trail.tenant, day);
+        months.entry(pk).or_insert_with(|| [prefix.clone(), prefix.clone()])[1].clone_from(&prefix);
+    }
+    let mut rows = Vec::new();
+    for (pk, [first, last]) in months {
+        rows.extend(stored_rows(trail, &pk, &first, &last).await?.into_values().map(|stored| stored.row));
+    }
+    Ok(rows)
+}
+
+/// The rows of a month from those of one day to those of another, by their keys.
+async fn stored_rows(
+    trail: &Trail<'_>,
+    pk: &str,
+    first: &str,
+    last: &str,
+) -> Result<BTreeMap<String, StoredRow>, ReadError> {
+    let (mut rows, mut start) = (BTreeMap::new(), None);
+    loop {
+        let call = trail
+            .store
+            .client
+            .query()
+            .table_name(&trail.store.state)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(&format!("{last}~")))
+            .set_exclusive_start_key(start);
+        let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+        for item in page.items {
+            let key = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+            rows.insert(key, read(&item)?);
+        }
+        start = page.next;
+        if start.is_none() {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Counts a day again from its accesses, and corrects rows that say something else; how many those were.
+pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError> {
+    let Ok(since) = format!("{key}T00:00:00.000Z").parse::<Instant>() else { return Ok(0) };
+    let (day, range) = (since.day_number(), [since, since.plus(DAY)]);
+    let [pk, prefix] = keys::day_rows(&trail.tenant, day);
+    // Before the accesses: a row that changes from now on is counted by who changes it, and is left alone here.
+    let mut stored = stored_rows(trail, &pk, &prefix, &prefix).await?;
+    // Of a day that has none it is not said that they were wrong: they were lost, and are there again.
+    let was_empty = stored.is_empty();
+    let (mut figures, mut after) = (Figures::default(), None);
+    loop {
+        let (page, next) = trail.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
+        let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
+        for keys in keys.chunks(AT_A_TIME) {
+            for access in trail.readable::<Access>(Kind::Access, keys).await? {
+                // A place may be one that it has left.
+                if access.at().day_number() == day {
+                    figures.add(&access);
+                }
+            }
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut rows: BTreeMap<String, Row> =
+        figures.rows().into_iter().map(|(key, row)| (format!("{prefix}{key}"), row)).collect();
+    let keys: BTreeSet<String> = stored.keys().chain(rows.keys()).cloned().collect();
+    let mut corrected = 0;
+    for key in keys {
+        let (before, row) = (stored.remove(&key), rows.remove(&key));
+        let change = match (&before, row) {
+            (Some(before), Some(row)) if before.row.counts_as(&row) => None,
+            (_, Some(row)) => row_change(trail, day, [pk.clone(), key], before.as_ref(), row),
+            (Some(before), None) => {
+                Some(Change::Delete { key: [pk.clone(), key], expected: ("version", text(&before.version)) })
+            }
+            (None, None) => None,
+        };
+        if let Some(change) = change {
+            corrected += usize::from(trail.store.alone(change, trail.deadline, &mut false).await?);
+        }
+    }
+    if was_empty {
+        return Ok(0);
+    }
+    if corrected > 0 {
+        tracing::error!("{corrected} rows of the figures of {key} of {} were wrong and are corrected", trail.tenant);
+    }
+    Ok(corrected)
+}

@@ -1,0 +1,44 @@
+//! Which events were refused because another sender's event has their id? Such an event is in the trail only as the finding that says so.
+
+use serde_json::json;
+
+use crate::access_projection::recorder;
+use shared_domain::{
+    findings::checkpoints::{self, ID_TAKEN},
+    trail::event::{Actor, Event, EventId, Party, Recorded, RecordedBy},
+};
+use shared_storage::{Trail, insert_events::Insertion};
+
+/// Raises a finding for each event of `by` that was refused for an event of another sender, which comes with it. For each: whether the finding
+/// is in the trail.
+pub async fn raise_taken_ids(trail: &Trail<'_>, refused: Vec<(Event, Recorded)>, by: &RecordedBy) -> Vec<bool> {
+    let findings = refused.iter().map(|(sent, there)| taken_id(trail, sent, there, by)).collect();
+    let raised = trail.insert(findings, &recorder()).await;
+    raised.iter().map(|insertion| !matches!(insertion, Insertion::Unavailable)).collect()
+}
+
+fn taken_id(trail: &Trail<'_>, sent: &Event, there: &Recorded, by: &RecordedBy) -> Event {
+    let tenant = &trail.tenant;
+    // One for each sender and id, however often it is sent.
+    let finding = checkpoints::finding_id(tenant, ID_TAKEN, &format!("{}#{}", sent.id, by.sub));
+    let id = EventId::of_service(tenant, "finding.raised", &[&finding, "1"]);
+    let mut event = Event::of_service(id, tenant, "finding.raised", trail.now, Actor::system());
+    event.target = Some(Party { kind: Some("finding".into()), id: Some(finding), ..Party::default() });
+    event.reason = Some(format!(
+        "{} sent {} under the id {}, which an event of {} has; what was sent is not in the trail",
+        by.sub, sent.action, sent.id, there.recorded_by.sub
+    ));
+    event.subject = sent.subject.clone();
+    event.account = sent.account.clone();
+    let severity = checkpoints::rule_of(ID_TAKEN).map(|rule| rule.severity);
+    // What was sent, as far as it takes to ask its sender for it.
+    let details = json!({
+        "rule": ID_TAKEN, "severity": severity, "round": 1, "evidence": [there.event.id],
+        "taken_by": there.recorded_by, "sender": by,
+        "sent": {
+            "action": sent.action, "occurred_at": sent.occurred_at, "actor": sent.actor, "digest": sent.digest().to_string(),
+        },
+    });
+    event.details = details.as_object().cloned();
+    event
+}
