@@ -583,7 +583,7 @@ fn counted(suspended: &Arc<AtomicUsize>, clock: Option<Clock>, seconds: Option<A
     Functions::all().add("export", make, move |function, mut event: LambdaEvent<Value>| {
         let suspended = suspended.clone();
         if let Some(seconds) = seconds.as_ref().filter(|_| event.payload.get("export").is_some()) {
-            let end = Instant::now().plus(Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
+            let end = clock::now().plus(Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)));
             event.context.deadline = end.millis().unsigned_abs();
         }
         async move {
