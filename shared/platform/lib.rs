@@ -5,6 +5,7 @@ pub mod clock;
 pub mod deployment_key;
 pub mod disable_trigger;
 pub mod environment;
+pub mod lambda;
 pub mod outbound_http;
 pub mod random;
 pub mod s3;

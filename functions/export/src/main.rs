@@ -1,14 +1,6 @@
-//! The Lambda binary: configuration and clients once, then one event after another.
-
-use std::sync::Arc;
-
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use shared::platform::environment::Variables;
+//! The Lambda binary.
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let variables = Variables::from_process();
-    variables.log();
-    let function = Arc::new(export::Export::new(&variables, &variables.aws()?)?);
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| export::handle(function.clone(), event))).await
+async fn main() -> Result<(), lambda_runtime::Error> {
+    shared::platform::lambda::serve(|variables| export::Export::new(variables, &variables.aws()?), export::handle).await
 }

@@ -1,0 +1,27 @@
+//! The main function of every Lambda binary.
+
+use std::sync::Arc;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::environment::{ConfigError, Variables};
+
+/// Reads the configuration and makes the clients once, then handles one event after another.
+///
+/// # Errors
+/// The configuration is unusable, or the Lambda Runtime API does not answer.
+pub async fn serve<Function, Event, Answer, Handled>(
+    new: impl FnOnce(&Variables) -> Result<Function, ConfigError>,
+    handle: impl Fn(Arc<Function>, LambdaEvent<Event>) -> Handled,
+) -> Result<(), Error>
+where
+    Event: DeserializeOwned,
+    Answer: Serialize,
+    Handled: Future<Output = Result<Answer, Error>>,
+{
+    let variables = Variables::from_process();
+    variables.log();
+    let function = Arc::new(new(&variables)?);
+    lambda_runtime::run(service_fn(|event| handle(function.clone(), event))).await
+}
