@@ -1,4 +1,4 @@
-//! CSV (RFC 4180) that a spreadsheet opens without running anything in it.
+//! CSV (RFC 4180) that a spreadsheet opens without running anything in it: a guard over the `csv` crate.
 //!
 //! A cell that a spreadsheet would take for a formula gets a leading `'` (OWASP ASVS 1.2.10, CWE-1236): quoting alone does not help, as
 //! spreadsheets judge a cell after its quotes are gone. Programs that split a row at `;`, TAB or `|` do not see our quotes, so they also end a
@@ -6,136 +6,96 @@
 //! kept, in quotes; other control characters are written `\u00XX`. So a cell can differ from what is stored; the JSON Lines twin of an export
 //! does not.
 
+use std::borrow::Cow;
+
+/// The crate's own buffer, which each row makes anew. It holds most rows whole; longer ones go out in pieces.
+const BUFFER: usize = 2048;
+
 /// A row being written. Rows end with CRLF.
 #[derive(Debug)]
 pub struct Row<'o> {
-    out: &'o mut Vec<u8>,
-    begins: usize,
-    cells: usize,
-}
-
-/// Bytes that a cell cannot hold as it is, or after which a formula can begin: separators, quotes, control characters, and the first byte of
-/// those beyond ASCII (U+0080 to U+00BF).
-const fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b',') | (byte == b'"') | (byte == b';') | (byte == b'|') | (byte == 0x7f) | (byte == 0xc2)
+    csv: csv::Writer<&'o mut Vec<u8>>,
 }
 
 impl<'o> Row<'o> {
     /// A new row after what is there.
     pub fn begin(out: &'o mut Vec<u8>) -> Self {
-        Self { begins: out.len(), out, cells: 0 }
+        let csv = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            // Rows have no comments: this is the one way to have cells with a TAB in quotes.
+            .comment(Some(b'\t'))
+            .buffer_capacity(BUFFER)
+            .from_writer(out);
+        Self { csv }
     }
 
     /// A cell of any text.
-    #[inline]
     pub fn text(&mut self, text: &str) {
-        self.separate();
-        match begins_formula(text) || has_special(text.as_bytes()) {
-            true => self.guarded(text),
-            false => self.out.extend_from_slice(text.as_bytes()),
-        }
+        self.cell(guarded(text).as_bytes());
     }
 
     /// A cell of what is known to need no guard: times, numbers, digests, words of our own.
     pub fn plain(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.separate();
-        write(self.out);
+        let mut cell = Vec::new();
+        write(&mut cell);
+        self.cell(&cell);
     }
 
     /// A cell with nothing in it.
     pub fn empty(&mut self) {
-        self.separate();
+        self.cell(b"");
     }
 
     /// Ends the row.
-    pub fn end(self) {
-        // A line with nothing on it is no row to most readers.
-        if self.out.len() == self.begins {
-            self.out.extend_from_slice(b"\"\"");
-        }
-        self.out.extend_from_slice(b"\r\n");
+    pub fn end(mut self) {
+        // A vector takes whatever is written to it, here and below.
+        let _ = self.csv.write_record(None::<&[u8]>);
+        let _ = self.csv.flush();
     }
 
-    fn separate(&mut self) {
-        if self.cells > 0 {
-            self.out.push(b',');
-        }
-        self.cells += 1;
+    fn cell(&mut self, cell: &[u8]) {
+        let _ = self.csv.write_field(cell);
     }
+}
 
-    /// A text that cannot be written as it is.
-    #[inline(never)]
-    fn guarded(&mut self, cell: &str) {
-        let text = cell.as_bytes();
-        let first = next_special(text, 0);
-        let rest = &text[first.unwrap_or(text.len())..];
-        let is_quoted = rest.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
-        if is_quoted {
-            self.out.push(b'"');
-        }
-        if begins_formula(cell) {
-            self.out.push(b'\'');
-        }
-        let (mut copied, mut special) = (0, first);
-        while let Some(place) = special {
-            // How many bytes are written in another way, and how.
-            let control = match (text[place], text.get(place + 1)) {
-                (b',', _) => None,
-                (b';' | b'|' | b'\t' | b'\r' | b'\n', _) => {
-                    if continues_as_formula(&cell[place + 1..]) {
-                        self.out.extend_from_slice(&text[copied..=place]);
-                        self.out.push(b'\'');
-                        copied = place + 1;
-                    }
-                    None
+/// The text of a cell in which no program finds a formula, and no control character but TAB, CR and LF.
+#[inline]
+fn guarded(cell: &str) -> Cow<'_, str> {
+    match begins_formula(cell) || has_special(cell.as_bytes()) {
+        true => Cow::Owned(rewritten(cell)),
+        false => Cow::Borrowed(cell),
+    }
+}
+
+/// The same of a cell that cannot be written as it is.
+fn rewritten(cell: &str) -> String {
+    let mut guarded = String::with_capacity(cell.len() + 16);
+    if begins_formula(cell) {
+        guarded.push('\'');
+    }
+    for (place, character) in cell.char_indices() {
+        match character {
+            ';' | '|' | '\t' | '\r' | '\n' => {
+                guarded.push(character);
+                if continues_as_formula(&cell[place + 1..]) {
+                    guarded.push('\'');
                 }
-                (b'"', _) => {
-                    self.out.extend_from_slice(&text[copied..=place]);
-                    copied = place;
-                    None
-                }
-                // U+0080 to U+009F in UTF-8.
-                (0xc2, Some(second @ 0x80..=0x9f)) => Some((2, *second)),
-                (0xc2, _) => None,
-                (control, _) => Some((1, control)),
-            };
-            if let Some((length, code)) = control {
-                self.out.extend_from_slice(&text[copied..place]);
-                self.out.extend_from_slice(format!("\\u{code:04X}").as_bytes());
-                copied = place + length;
             }
-            special = next_special(text, place + 1);
-        }
-        self.out.extend_from_slice(&text[copied..]);
-        if is_quoted {
-            self.out.push(b'"');
+            control if control.is_control() => guarded.push_str(&format!("\\u{:04X}", u32::from(control))),
+            other => guarded.push(other),
         }
     }
+    guarded
 }
 
-/// Whether any byte of a few is special. Processors compare as many in one step.
+/// Whether a cell has a byte after which a formula can begin, or one of a control character: beyond ASCII these begin with 0xC2.
 #[inline]
-fn any<const N: usize>(chunk: &[u8; N]) -> bool {
-    chunk.iter().fold(false, |found, byte| found | is_special(*byte))
-}
-
-/// Whether any byte is special. The last few that are looked at overlap those before.
-#[inline]
-fn has_special(text: &[u8]) -> bool {
-    if let Some(last) = text.last_chunk::<16>() {
-        text.as_chunks::<16>().0.iter().any(any) || any(last)
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        any(first) || any(last)
-    } else {
-        text.iter().any(|byte| is_special(*byte))
-    }
-}
-
-/// Where the next special byte is, from a place on.
-fn next_special(text: &[u8], from: usize) -> Option<usize> {
-    let rest = text.get(from..)?;
-    let skipped = rest.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
-    rest[skipped..].iter().position(|byte| is_special(*byte)).map(|at| from + skipped + at)
+fn has_special(cell: &[u8]) -> bool {
+    let is_special = |byte: u8| (byte < 0x20) | (byte == b';') | (byte == b'|') | (byte == 0x7f) | (byte == 0xc2);
+    // Processors compare as many in one step.
+    let (chunks, rest) = cell.as_chunks::<8>();
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | is_special(*byte));
+    chunks.iter().any(|chunk| any(chunk)) || any(rest)
 }
 
 /// Whether a spreadsheet may take a cell for a formula.
@@ -171,6 +131,150 @@ const fn is_blank(character: char) -> bool {
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The writer that wrote exports before, to hold this one against.
+#[cfg(test)]
+mod by_hand {
+    use super::{begins_formula, continues_as_formula};
+
+    /// A row being written. Rows end with CRLF.
+    #[derive(Debug)]
+    pub struct Row<'o> {
+        out: &'o mut Vec<u8>,
+        begins: usize,
+        cells: usize,
+    }
+
+    /// Bytes that a cell cannot hold as it is, or after which a formula can begin: separators, quotes, control characters, and the first byte of
+    /// those beyond ASCII (U+0080 to U+00BF).
+    const fn is_special(byte: u8) -> bool {
+        (byte < 0x20)
+            | (byte == b',')
+            | (byte == b'"')
+            | (byte == b';')
+            | (byte == b'|')
+            | (byte == 0x7f)
+            | (byte == 0xc2)
+    }
+
+    impl<'o> Row<'o> {
+        /// A new row after what is there.
+        pub fn begin(out: &'o mut Vec<u8>) -> Self {
+            Self { begins: out.len(), out, cells: 0 }
+        }
+
+        /// A cell of any text.
+        #[inline]
+        pub fn text(&mut self, text: &str) {
+            self.separate();
+            match begins_formula(text) || has_special(text.as_bytes()) {
+                true => self.guarded(text),
+                false => self.out.extend_from_slice(text.as_bytes()),
+            }
+        }
+
+        /// A cell of what is known to need no guard: times, numbers, digests, words of our own.
+        pub fn plain(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+            self.separate();
+            write(self.out);
+        }
+
+        /// A cell with nothing in it.
+        pub fn empty(&mut self) {
+            self.separate();
+        }
+
+        /// Ends the row.
+        pub fn end(self) {
+            // A line with nothing on it is no row to most readers.
+            if self.out.len() == self.begins {
+                self.out.extend_from_slice(b"\"\"");
+            }
+            self.out.extend_from_slice(b"\r\n");
+        }
+
+        fn separate(&mut self) {
+            if self.cells > 0 {
+                self.out.push(b',');
+            }
+            self.cells += 1;
+        }
+
+        /// A text that cannot be written as it is.
+        #[inline(never)]
+        fn guarded(&mut self, cell: &str) {
+            let text = cell.as_bytes();
+            let first = next_special(text, 0);
+            let rest = &text[first.unwrap_or(text.len())..];
+            let is_quoted = rest.iter().any(|byte| matches!(byte, b',' | b'"' | b'\t' | b'\r' | b'\n'));
+            if is_quoted {
+                self.out.push(b'"');
+            }
+            if begins_formula(cell) {
+                self.out.push(b'\'');
+            }
+            let (mut copied, mut special) = (0, first);
+            while let Some(place) = special {
+                // How many bytes are written in another way, and how.
+                let control = match (text[place], text.get(place + 1)) {
+                    (b',', _) => None,
+                    (b';' | b'|' | b'\t' | b'\r' | b'\n', _) => {
+                        if continues_as_formula(&cell[place + 1..]) {
+                            self.out.extend_from_slice(&text[copied..=place]);
+                            self.out.push(b'\'');
+                            copied = place + 1;
+                        }
+                        None
+                    }
+                    (b'"', _) => {
+                        self.out.extend_from_slice(&text[copied..=place]);
+                        copied = place;
+                        None
+                    }
+                    // U+0080 to U+009F in UTF-8.
+                    (0xc2, Some(second @ 0x80..=0x9f)) => Some((2, *second)),
+                    (0xc2, _) => None,
+                    (control, _) => Some((1, control)),
+                };
+                if let Some((length, code)) = control {
+                    self.out.extend_from_slice(&text[copied..place]);
+                    self.out.extend_from_slice(format!("\\u{code:04X}").as_bytes());
+                    copied = place + length;
+                }
+                special = next_special(text, place + 1);
+            }
+            self.out.extend_from_slice(&text[copied..]);
+            if is_quoted {
+                self.out.push(b'"');
+            }
+        }
+    }
+
+    /// Whether any byte of a few is special. Processors compare as many in one step.
+    #[inline]
+    fn any<const N: usize>(chunk: &[u8; N]) -> bool {
+        chunk.iter().fold(false, |found, byte| found | is_special(*byte))
+    }
+
+    /// Whether any byte is special. The last few that are looked at overlap those before.
+    #[inline]
+    fn has_special(text: &[u8]) -> bool {
+        if let Some(last) = text.last_chunk::<16>() {
+            text.as_chunks::<16>().0.iter().any(any) || any(last)
+        } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            any(first) || any(last)
+        } else {
+            text.iter().any(|byte| is_special(*byte))
+        }
+    }
+
+    /// Where the next special byte is, from a place on.
+    fn next_special(text: &[u8], from: usize) -> Option<usize> {
+        let rest = text.get(from..)?;
+        let skipped = rest.as_chunks::<16>().0.iter().take_while(|chunk| !any(chunk)).count() * 16;
+        rest[skipped..].iter().position(|byte| is_special(*byte)).map(|at| from + skipped + at)
+    }
 }
 
 #[cfg(test)]
@@ -341,6 +445,40 @@ mod tests {
                     }
                 }
             }
+        }
+
+        /// Exports have the bytes that they had with the writer before.
+        #[test]
+        fn bytes_are_as_they_were(
+            is_excel: bool,
+            rows in proptest::collection::vec(
+                proptest::collection::vec(
+                    prop_oneof![4 => CELL, 1 => ".*", 1 => "[\",;|=\n\t\r -z\u{7f}-\u{c0}]{0,6000}"],
+                    0..6,
+                ),
+                0..4,
+            )
+        ) {
+            let begin: &[u8] = if is_excel { b"\xef\xbb\xbf" } else { b"" };
+            let (mut before, mut now) = (begin.to_vec(), begin.to_vec());
+            for cells in rows {
+                let (mut row, mut same) = (by_hand::Row::begin(&mut before), Row::begin(&mut now));
+                for cell in cells {
+                    if cell.is_empty() {
+                        row.empty();
+                        same.empty();
+                    } else if cell.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                        row.plain(|out| out.extend_from_slice(cell.as_bytes()));
+                        same.plain(|out| out.extend_from_slice(cell.as_bytes()));
+                    } else {
+                        row.text(&cell);
+                        same.text(&cell);
+                    }
+                }
+                row.end();
+                same.end();
+            }
+            prop_assert_eq!(before, now);
         }
     }
 }
