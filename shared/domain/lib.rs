@@ -41,22 +41,40 @@ pub mod identity {
 }
 /// Access records and sessions.
 pub mod access {
+    pub mod access_key;
     pub mod access_record;
+    mod assignment;
+    pub mod decision;
+    pub mod event_order;
+    pub mod evidence;
+    pub mod kept_events;
+    pub mod log_on;
+    pub mod names;
     pub mod session;
+    pub mod timeline;
 }
 /// What a tenant configures.
 pub mod configuration {
     pub mod access_package;
     pub mod address_policy;
+    pub mod alert_channel;
     pub mod application;
     pub mod organisation;
     pub mod settings;
 }
 /// The rules that raise findings.
 pub mod findings {
+    mod approval_rules;
     pub mod checkpoints;
+    mod end_rules;
     pub mod finding;
     pub mod finding_event;
+    pub mod hasty_approvals;
+    mod justification_rules;
+    pub mod out_of_band;
+    pub mod people;
+    pub mod rules;
+    pub mod use_rules;
 }
 /// Reports and their daily statistics.
 pub mod reports {
@@ -65,8 +83,19 @@ pub mod reports {
 }
 /// How long an account may stay enabled.
 pub mod windows {
+    pub mod account_names;
+    pub mod claim;
+    mod claim_folding;
+    pub mod disabling;
+    pub mod due;
+    pub mod effect;
+    pub mod end_changes;
+    mod merge;
+    pub mod resolution;
+    pub mod revocation;
     pub mod window;
     pub mod window_commands;
+    pub mod window_event;
 }
 /// Export jobs and saved searches.
 pub mod exports {
@@ -84,5 +113,14 @@ pub mod reviews {
 /// Alerts about findings.
 pub mod alerts {
     pub mod alert;
+    mod alert_text;
+    pub mod delivery;
+    /// The message of an alert, a file for each kind of channel.
+    pub mod messages {
+        pub mod eventbridge;
+        pub mod slack;
+        pub mod sns;
+        pub mod teams;
+    }
 }
 pub mod entra;

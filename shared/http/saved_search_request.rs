@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{export_request::read_export, problem::Problem, request::Parameters};
 use shared_domain::{
-    alerts::alert::Channel,
+    configuration::alert_channel::Channel,
     exports::{
         export_job::{Asked, PARAMETERS},
         saved_search::{Cause, Saved},

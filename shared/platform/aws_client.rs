@@ -28,7 +28,10 @@ use http::HeaderMap;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
-use shared_domain::alerts::alert::{BusEvent, EVENT_SOURCE, Notification};
+use shared_domain::alerts::messages::{
+    eventbridge::{BusEvent, EVENT_SOURCE},
+    sns::Notification,
+};
 
 /// How long one call may take.
 const TIME: Duration = Duration::from_secs(3);

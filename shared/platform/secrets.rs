@@ -13,7 +13,7 @@ use crate::{
 use shared_domain::{
     configuration::application::{SecretName, SecretPlace},
     trail::event::Tenant,
-    windows::window::Failure,
+    windows::revocation::Failure,
 };
 
 /// How long a secret is kept. One that was changed is asked for anew as soon as the old one is refused.

@@ -18,8 +18,14 @@ use serde_json::Value;
 use tokio::time::Instant as Deadline;
 
 use shared_domain::{
-    alerts::alert::{Alert, Channel, KEPT, Kind, Progress, State},
-    configuration::settings::WEAKENINGS,
+    alerts::{
+        alert::{Alert, KEPT},
+        delivery::{Progress, State},
+    },
+    configuration::{
+        alert_channel::{Channel, Kind},
+        settings::WEAKENINGS,
+    },
     exports::saved_search::{Cause, Configured, Origin},
     time::timestamp::Instant,
     trail::event::{EventId, Recorded, Tenant},

@@ -10,7 +10,7 @@ use std::{
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::access_projection::ALL;
+use crate::access_projection::access_lists::ALL;
 use shared_domain::{
     access::access_record::Access,
     reports::daily_statistics::{Figures, Row},

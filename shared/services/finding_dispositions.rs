@@ -2,7 +2,7 @@
 
 use crate::access_projection::Follower;
 use shared_domain::{
-    access::access_record::{self, Access},
+    access::{access_record::Access, names},
     findings::finding::Finding,
     identity::{caller::Caller, person::Person},
     reviews::review::is_one,
@@ -54,15 +54,14 @@ pub async fn disposition_refusal(
         && let Some(access) = trail.projection(Kind::Access, id).await?
     {
         let access: Access = access.read()?;
-        concerned
-            .extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(access_record::party));
+        concerned.extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(names::party));
         concerned.extend(access.subject.into_iter().chain(access.account));
     }
     let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
     for recorded in trail.events_of(evidence).await? {
         let event = recorded.event;
         let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
-        concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(access_record::party));
+        concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(names::party));
         concerned.extend(event.subject.into_iter().chain(event.account));
     }
     concerned.retain(|party| party.id.is_some() || party.email.is_some() || party.name.is_some());
@@ -72,7 +71,7 @@ pub async fn disposition_refusal(
         return Ok(None);
     }
     let caller = by.actor();
-    let party = access_record::party(&caller);
+    let party = names::party(&caller);
     concerned.push(party.clone());
     let people = Follower::of(trail).people_behind(&concerned).await?;
     concerned.pop();

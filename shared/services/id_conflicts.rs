@@ -4,7 +4,10 @@ use serde_json::json;
 
 use crate::access_projection::recorder;
 use shared_domain::{
-    findings::checkpoints::{self, ID_TAKEN},
+    findings::{
+        checkpoints,
+        rules::{self, ID_TAKEN},
+    },
     trail::event::{Actor, Event, EventId, Party, Recorded, RecordedBy},
 };
 use shared_storage::{Trail, insert_events::Insertion};
@@ -30,7 +33,7 @@ fn taken_id(trail: &Trail<'_>, sent: &Event, there: &Recorded, by: &RecordedBy) 
     ));
     event.subject = sent.subject.clone();
     event.account = sent.account.clone();
-    let severity = checkpoints::rule_of(ID_TAKEN).map(|rule| rule.severity);
+    let severity = rules::rule_of(ID_TAKEN).map(|rule| rule.severity);
     // What was sent, as far as it takes to ask its sender for it.
     let details = json!({
         "rule": ID_TAKEN, "severity": severity, "round": 1, "evidence": [there.event.id],

@@ -11,7 +11,7 @@ use tokio::time::Instant as Deadline;
 
 use crate::access_projection::recorder;
 use shared_domain::{
-    findings::checkpoints,
+    findings::{checkpoints, rules},
     streams::stream::{self, Answered, Progress, Stream, Test, TestState},
     time::timestamp::Instant,
     trail::{
@@ -332,7 +332,7 @@ fn stream_finding(trail: &Trail<'_>, action: &str, stored: &StoredStream, progre
     let mut details = json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
     if action == "finding.raised" {
         let paused = EventId::of_service(&trail.tenant, "stream.paused", &[&stored.id, &progress.pauses.to_string()]);
-        details["severity"] = json!(checkpoints::rule_of(stream::PAUSED).map(|rule| rule.severity));
+        details["severity"] = json!(rules::rule_of(stream::PAUSED).map(|rule| rule.severity));
         details["evidence"] = json!([paused]);
     }
     finding_event(&trail.tenant, trail.now, action, &finding, &[progress.pauses], why, details, |_| {})

@@ -19,7 +19,8 @@ use shared_domain::{
         filter::Filter,
     },
     windows::{
-        window::{Claim, Window},
+        claim::Claim,
+        window::Window,
         window_commands::{EndOrder, OrderProgress, OrderScope},
     },
 };
@@ -457,7 +458,7 @@ pub async fn count_ended_by(trail: &Trail<'_>, order: &str) -> Result<u64, ReadE
 struct Ending<'w> {
     before: &'w Stored,
     after: Window,
-    told: Vec<shared_domain::windows::window::Told>,
+    told: Vec<shared_domain::windows::window_event::Told>,
 }
 
 impl Ending<'_> {

@@ -18,7 +18,7 @@ use crate::{
 };
 use shared_domain::{
     configuration::settings::{RETENTION_SHORTENED, SHORTER_AFTER, Settings},
-    findings::checkpoints,
+    findings::{checkpoints, rules},
     time::timestamp::Instant,
     trail::event::{Actor, Event, EventId, RecordedBy},
 };
@@ -100,7 +100,7 @@ impl Trail<'_> {
         let details = json!({"old": {"retention_days": before.retention_days}, "new": {"retention_days": settings.retention_days}});
         changed.details = details.as_object().cloned();
         let finding = checkpoints::finding_id(&self.tenant, rule, &["deployment", &since].join(" "));
-        let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
+        let severity = rules::rule_of(rule).map(|rule| rule.severity);
         let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [id]});
         let raised = finding_event(&trail.tenant, trail.now, "finding.raised", &finding, &[1], &why, details, |_| {});
         for insertion in self.insert(vec![changed, raised], by).await {

@@ -23,7 +23,7 @@ use crate::{
     transaction::{Change, Commit},
 };
 use shared_domain::{
-    findings::checkpoints,
+    findings::{checkpoints, rules},
     identity::caller::Caller,
     streams::stream,
     text::case_folding::fold_identity,
@@ -427,7 +427,7 @@ impl Step<'_> {
         });
         let finding = |(rule, why): &(&str, String)| {
             let finding = checkpoints::finding_id(&trail.tenant, rule, &[kind.word(), id, &version].join(" "));
-            let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
+            let severity = rules::rule_of(rule).map(|rule| rule.severity);
             let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
             finding_event(&trail.tenant, trail.now, "finding.raised", &finding, &[1], why, details, |event| {
                 let Actor { id, name, email, .. } = by.actor();

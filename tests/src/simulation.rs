@@ -43,7 +43,7 @@ use shared::{
             event_validation::{self, Intake},
             search::{Order, Range, Search},
         },
-        windows::window::{Told, Window},
+        windows::{window::Window, window_event::Told},
     },
     platform::{clock::Clock, outbound_http::Outbound, random},
     services::windows::Recording,
@@ -1027,7 +1027,7 @@ async fn check(world: &Arc<World>) -> Outcome {
                 );
             }
             "window.merged" => outcome.merged += 1,
-            "finding.raised" if text("rule") == shared::domain::windows::window::NAMES_DISAGREE => {
+            "finding.raised" if text("rule") == shared::domain::windows::resolution::NAMES_DISAGREE => {
                 outcome.disagreements += 1
             }
             "revocation.covered" => outcome.covered += 1,

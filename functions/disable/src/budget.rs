@@ -5,7 +5,7 @@
 use shared::services::windows;
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{domain::windows::window::Failure, storage::Store};
+use shared::{domain::windows::revocation::Failure, storage::Store};
 use tokio::{sync::Mutex, time::Instant as Deadline};
 
 /// Writes that a run takes at a time. What it does not use is lost to all, so that nobody can use it twice.

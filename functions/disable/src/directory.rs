@@ -16,7 +16,7 @@ use shared::{
         text::case_folding::fold_identity,
         time::timestamp::Instant,
         trail::event::{Party, Tenant},
-        windows::window::{Failure, ResolvedAccount},
+        windows::{resolution::ResolvedAccount, revocation::Failure},
     },
     platform::{
         outbound_http::{Answer, NoAnswer, Outbound},

@@ -7,7 +7,11 @@ use shared::{
     domain::{
         time::timestamp::Instant,
         trail::event::RecordedBy,
-        windows::window::{Disabled, Due, Failure, NOT_FOUND, Window},
+        windows::{
+            due::Due,
+            revocation::{Disabled, Failure, NOT_FOUND},
+            window::Window,
+        },
     },
     platform::random,
     services::windows::Stored,

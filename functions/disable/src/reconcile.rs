@@ -14,15 +14,15 @@ use shared::{
     domain::{
         configuration::application::Configured,
         findings::{
-            checkpoints,
             finding::{Finding, State, Verdict},
+            rules,
         },
         time::timestamp::Instant,
         trail::{
             event::{Actor, Event, EventId, Party, Tenant},
             search::Order,
         },
-        windows::window::{Failure, Window},
+        windows::{revocation::Failure, window::Window},
     },
     platform::random,
     storage::{ReadError, Trail, projections::Kind},
@@ -195,7 +195,7 @@ async fn raise(
         return Ok(finding);
     }
     let round = known.map_or(0, |known| known.raised) + 1;
-    let severity = checkpoints::rule_of(rule).map(|rule| rule.severity);
+    let severity = rules::rule_of(rule).map(|rule| rule.severity);
     let details = json!({
         "rule": rule, "severity": severity, "owners": application.application.owners, "application": application.id,
         "directory": directory, "evidence": [], "round": round,

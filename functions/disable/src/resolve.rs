@@ -10,7 +10,12 @@ use shared::{
         text::case_folding::fold_identity,
         time::timestamp::Instant,
         trail::event::Party,
-        windows::window::{Due, Failure, ForeignName, NOT_FOUND, ResolvedAccount, Window},
+        windows::{
+            due::Due,
+            resolution::{ForeignName, ResolvedAccount},
+            revocation::{Failure, NOT_FOUND},
+            window::Window,
+        },
     },
     services::windows::Stored,
     storage::{ReadError, Trail, documents::Kind},
@@ -333,7 +338,7 @@ pub async fn go_on_merging(function: &Disable, trail: &Trail<'_>, stored: Stored
 /// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
 pub async fn become_one(
     trail: &Trail<'_>,
-    (stored, after, told): (&Stored, Window, Vec<shared::domain::windows::window::Told>),
+    (stored, after, told): (&Stored, Window, Vec<shared::domain::windows::window_event::Told>),
     other: &Stored,
     now: Instant,
 ) -> Result<bool, ReadError> {

@@ -18,7 +18,7 @@ use shared::{
     domain::{
         time::timestamp::Instant,
         trail::event::Tenant,
-        windows::window::{Due, Window},
+        windows::{due::Due, window::Window},
     },
     platform::{disable_trigger::AHEAD, random},
     services::{

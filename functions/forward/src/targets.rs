@@ -9,7 +9,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use shared::{
     domain::{
-        alerts::alert::BusEvent,
+        alerts::messages::eventbridge::BusEvent,
         configuration::application::SecretName,
         streams::stream::{self, Batch, Limits, Refusal, Sent, Target},
         time::timestamp::Instant,

@@ -30,7 +30,10 @@ use shared::{
             event_validation::{self, Intake},
             key::Key,
         },
-        windows::window::{self, Effect},
+        windows::{
+            account_names,
+            effect::{self, Effect},
+        },
     },
     http::{
         authorization::Access,
@@ -192,10 +195,10 @@ async fn store(
     is_same: impl Fn(&Event, &Event) -> bool,
 ) -> Result<Vec<Outcome>, Problem> {
     // Logging off ends windows of some applications only, and is as frequent as logging on.
-    let is_logged_off = events.iter().any(|event| window::effect(event) == Some(Effect::LogsOff));
+    let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
     let ends_on_log_off = is_logged_off
         && windows::applications(trail).await?.iter().any(|application| application.application.end_on_log_off);
-    let has_effect = |event: &Event| match window::effect(event) {
+    let has_effect = |event: &Event| match effect::effect(event) {
         None => false,
         Some(Effect::LogsOff) => ends_on_log_off,
         Some(_) => true,
@@ -268,8 +271,8 @@ fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
     let mut sequences: Vec<(HashSet<String>, Vec<Placed>)> = Vec::new();
     for (place, event) in events {
         let session = event.session.iter().map(|session| format!("session {}", session.id));
-        let parties = [Some(window::account_of(&event)), event.account.clone(), event.subject.clone()];
-        let accounts = parties.iter().flatten().flat_map(window::names).map(|name| format!("account {name}"));
+        let parties = [Some(account_names::account_of(&event)), event.account.clone(), event.subject.clone()];
+        let accounts = parties.iter().flatten().flat_map(account_names::names).map(|name| format!("account {name}"));
         let mut keys: HashSet<String> = session.chain(accounts).chain([format!("id {}", event.id)]).collect();
         let mut together = Vec::new();
         let (related, others): (Vec<_>, Vec<_>) =

@@ -6,7 +6,8 @@ use serde_json::json;
 use shared::services::alert_outbox;
 use shared::{
     domain::{
-        alerts::alert::{self, WORD_BYTES},
+        alerts::alert,
+        configuration::alert_channel::WORD_BYTES,
         identity::caller::Caller,
         json::{object_reader, strict_json::FieldError},
     },

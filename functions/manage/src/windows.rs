@@ -15,8 +15,11 @@ use shared::{
         json::strict_json::FieldError,
         trail::event::{Actor, EventId},
         windows::{
-            window::{Claim, NotExtended, Told, Window},
+            claim::Claim,
+            end_changes::NotExtended,
+            window::Window,
             window_commands::{EndOrder, Ending, Extension, OrderProgress, OrderScope, Until},
+            window_event::Told,
         },
     },
     http::{problem::Problem, request},

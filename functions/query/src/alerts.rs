@@ -3,7 +3,7 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::services::alert_outbox;
 use shared::{
-    domain::alerts::alert::{self, State},
+    domain::alerts::{alert, delivery::State},
     http::{
         pagination,
         problem::Problem,

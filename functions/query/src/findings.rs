@@ -6,8 +6,8 @@ use shared::http::read_audit;
 use shared::{
     domain::{
         findings::{
-            checkpoints::{RULES, Severity},
             finding::{Finding, State},
+            rules::{RULES, Severity},
         },
         text::case_folding::fold,
         trail::search::Order,
@@ -22,7 +22,7 @@ use shared::{
         search_parameters,
     },
     services::{
-        access_projection::ALL,
+        access_projection::access_lists::ALL,
         reports::{is_named, names_of},
     },
     storage::{Trail, projections::Kind},

@@ -8,10 +8,7 @@ use shared::http::read_audit;
 use shared::services::windows;
 use shared::{
     domain::{
-        access::{
-            access_record::{Access, Key},
-            session::Story,
-        },
+        access::{access_key::Key, access_record::Access, session::Story},
         json::object_reader::NAME_BYTES,
         time::timestamp::Instant,
         trail::{

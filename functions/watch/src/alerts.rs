@@ -25,8 +25,15 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::{
     domain::{
-        alerts::alert::{self, Alert, Channel, Refusal, Way},
-        configuration::application::SecretName,
+        alerts::{
+            alert::Alert,
+            delivery::Refusal,
+            messages::{eventbridge, slack, sns, teams},
+        },
+        configuration::{
+            alert_channel::{Channel, Way},
+            application::SecretName,
+        },
         time::timestamp::Instant,
         trail::event::Tenant,
     },
@@ -363,14 +370,14 @@ impl Ways {
         let link = alert.link(self.page.as_deref());
         let link = link.as_deref();
         match &channel.way {
-            Way::Slack { url } => self.post(tenant, url, &alert::for_slack(alert, link)).await,
-            Way::Teams { url } => self.post(tenant, url, &alert::for_teams(alert, link)).await,
-            Way::Sns => {
-                Ok(self.aws.publish(&self.topic, &alert::for_sns(tenant, alert, link)).await.map_err(of_aws)?)
-            }
-            Way::EventBridge => {
-                Ok(self.aws.put_event(&self.bus, &alert::for_eventbridge(tenant, alert, link)).await.map_err(of_aws)?)
-            }
+            Way::Slack { url } => self.post(tenant, url, &slack::for_slack(alert, link)).await,
+            Way::Teams { url } => self.post(tenant, url, &teams::for_teams(alert, link)).await,
+            Way::Sns => Ok(self.aws.publish(&self.topic, &sns::for_sns(tenant, alert, link)).await.map_err(of_aws)?),
+            Way::EventBridge => Ok(self
+                .aws
+                .put_event(&self.bus, &eventbridge::for_eventbridge(tenant, alert, link))
+                .await
+                .map_err(of_aws)?),
         }
     }
 

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::{
-    access::access_record::order_of,
+    access::event_order::order_of,
     time::timestamp::Instant,
     trail::{
         actions::State,

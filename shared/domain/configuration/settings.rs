@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    alerts::alert::Channel,
-    configuration::application::Place,
+    configuration::{alert_channel::Channel, application::Place},
     json::{
         object_reader::{self, Fields, NAME_BYTES},
         strict_json::FieldError,
@@ -532,7 +531,7 @@ mod tests {
             let found = changed(&before, &json, day(1)).weakenings(&before);
             assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), rules, "{json}: {found:?}");
         }
-        assert!(WEAKENINGS.iter().all(|rule| crate::findings::checkpoints::rule_of(rule).is_some()));
+        assert!(WEAKENINGS.iter().all(|rule| crate::findings::rules::rule_of(rule).is_some()));
     }
 
     #[test]

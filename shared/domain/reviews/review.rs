@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    access::access_record::{self, Access},
+    access::{access_record::Access, names},
     configuration::{
         access_package::{self, Package, Policy, Somebody},
         organisation,
     },
-    findings::checkpoints::People,
+    findings::people::People,
     identity::caller::{Caller, is_like_address},
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
@@ -478,7 +478,7 @@ fn hash_of(lines: impl Iterator<Item = Value>) -> String {
 /// What somebody had to do with an access that they are to judge; none where they had nothing.
 pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Option<&'static str> {
     let is = |party: &Party| is_one(party, reviewer, people);
-    let is_actor = |actor: &Actor| is(&access_record::party(actor));
+    let is_actor = |actor: &Actor| is(&names::party(actor));
     match access {
         Access { decisions, .. } if decisions.iter().any(|decision| is_actor(&decision.by)) => {
             Some("decided the request")
@@ -558,7 +558,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        findings::checkpoints::alias,
+        access::access_record,
+        findings::people::alias,
         identity::person::{Known, Person},
         trail::event::ActorType,
     };

@@ -156,12 +156,12 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
         .endpoint_url(&url)
         .build();
     let aws = shared::platform::aws_client::Aws::new(&config);
-    let notification = shared::domain::alerts::alert::Notification {
+    let notification = shared::domain::alerts::messages::sns::Notification {
         subject: "a subject".to_owned(),
         message: "é & <b>\nhttps://audit.example/#/findings/x%20y+z".to_owned(),
         attributes: vec![("tenant", "acme".to_owned())],
     };
-    let event = shared::domain::alerts::alert::BusEvent {
+    let event = shared::domain::alerts::messages::eventbridge::BusEvent {
         detail_type: "Finding raised",
         detail: json!({"message": "é \"x\""}),
         time: shared::platform::clock::now(),

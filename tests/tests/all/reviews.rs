@@ -14,7 +14,7 @@ use shared::{
         trail::event::Tenant,
     },
     http::request,
-    services::{access_projection::ALL, reviews::Opened},
+    services::{access_projection::access_lists::ALL, reviews::Opened},
     storage::projections::{Kept, Kind, Place},
 };
 use tests::{Answer, Stack, pass, seconds_ago, seconds_ahead, store, until};

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{configuration::application::Entra, trail::event::Tenant, windows::window::Failure},
+    domain::{configuration::application::Entra, trail::event::Tenant, windows::revocation::Failure},
     platform::outbound_http::Answer,
 };
 use tokio::{sync::Mutex, time::Instant};

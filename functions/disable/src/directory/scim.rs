@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         configuration::application::Scim, text::case_folding::fold_identity, trail::event::Tenant,
-        windows::window::Failure,
+        windows::revocation::Failure,
     },
     platform::outbound_http::Answer,
 };

@@ -1,0 +1,78 @@
+//! Which access record an event belongs to.
+
+use serde_json::Value;
+
+use crate::{
+    access::kept_events::is_afterthought,
+    trail::{
+        actions,
+        event::{Event, EventId},
+    },
+};
+
+/// Which access an event belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A session, by the source's id.
+    Session(String),
+    /// A request, by the source's id.
+    Request(String),
+    /// A request that has no id of its own, by the event that asked.
+    Event(EventId),
+    /// A log-on to a computer, by its event. No event says that it belongs to one.
+    LogOn(EventId),
+}
+
+impl Key {
+    /// The access that an event says it belongs to. Uses and ends of accounts mostly do not say it.
+    pub fn of(event: &Event) -> Option<Self> {
+        let text = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        let is_finding = event.id.is_services() && is_afterthought(event);
+        if is_finding && let Some(access) = text("access") {
+            return access.parse().ok();
+        }
+        if event.catalogued().is_some_and(actions::Action::is_hidden) && !is_finding {
+            return None;
+        }
+        if let Some(session) = &event.session {
+            return Some(Self::Session(session.id.clone()));
+        }
+        if let Some(request) = event.request() {
+            return Some(Self::Request(request.into_owned()));
+        }
+        match event.action.as_str() {
+            "entra.account.requested"
+            | "entitlement.requested"
+            | "entitlement.directly_assigned"
+            | "entitlement.fulfilled" => Some(Self::Event(event.id.clone())),
+            // What the service tells of a window names the event that opened it; what callers say of it is theirs.
+            _ if event.id.is_services() => text("event").and_then(EventId::new).map(Self::Event),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Session(id) => write!(f, "s:{id}"),
+            Self::Request(id) => write!(f, "r:{id}"),
+            Self::Event(id) => write!(f, "e:{id}"),
+            Self::LogOn(id) => write!(f, "c:{id}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split_at_checked(2).ok_or(())? {
+            ("s:", id) if !id.is_empty() => Ok(Self::Session(id.to_owned())),
+            ("r:", id) if !id.is_empty() => Ok(Self::Request(id.to_owned())),
+            ("e:", id) => EventId::new(id).map(Self::Event).ok_or(()),
+            ("c:", id) => EventId::new(id).map(Self::LogOn).ok_or(()),
+            _ => Err(()),
+        }
+    }
+}

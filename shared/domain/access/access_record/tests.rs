@@ -1,0 +1,256 @@
+//! Tests of access records.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    access::{
+        kept_events::{FIRST_STEPS, LAST_STEPS},
+        log_on::LOG_OFF,
+        names::{is_same, person_names, same_person},
+    },
+    trail::{
+        arbitrary::recorded,
+        event::{Recorded, Tenant},
+        event_validation,
+    },
+};
+
+use super::*;
+
+fn at(minutes: i64) -> Instant {
+    Instant::from_millis(1_795_307_160_000 + minutes * 60_000)
+}
+
+/// An event some minutes after the first, with more members.
+fn event(id: &str, action: &str, minutes: i64, actor: &str, more: Value) -> Recorded {
+    let tenant = Tenant::new("acme").unwrap();
+    let day = Duration::from_secs(86_400);
+    let intake = event_validation::Intake { tenant: &tenant, now: at(0).plus(day), retention: day * 400 };
+    let actor = if actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "email": actor}) };
+    let mut event = json!({"id": id, "action": action, "occurred_at": at(minutes), "actor": actor});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    recorded(
+        event_validation::read(&event.to_string(), &intake, crate::trail::arbitrary::event_id).unwrap(),
+        at(minutes),
+    )
+}
+
+fn session(step: &str, minutes: i64, actor: &str, more: Value) -> Recorded {
+    let mut session = json!({"id": "s", "scope": "session"});
+    session.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let more = json!({"session": session, "target": {"name": "shop"}});
+    event(
+        &format!("{step}-{minutes}-{actor}").replace(['@', '.'], "-"),
+        &format!("session.{step}"),
+        minutes,
+        actor,
+        more,
+    )
+}
+
+fn used(id: &str, minutes: i64) -> Recorded {
+    event(
+        id,
+        "computer.accessed",
+        minutes,
+        "mark@acme.example",
+        json!({"account": {"name": "u1"}, "target": {"name": "W11"}}),
+    )
+}
+
+fn key() -> Key {
+    Key::Session("s".to_owned())
+}
+
+fn whole_life() -> Vec<Recorded> {
+    let times = json!({"starts_at": at(10), "ends_at": at(70), "username": "u1"});
+    vec![
+        session("created", 0, "mark@acme.example", json!({"starts_at": at(10), "ends_at": at(70)})),
+        session("approved", 5, "john@acme.example", json!({})),
+        session("granted", 10, "System", times),
+        used("use-1", 20),
+        used("use-2", 30),
+        used("use-before", -5),
+        used("use-after", 75),
+        session("expired", 71, "System", json!({})),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn neither_order_nor_repetition_makes_a_difference(order in Just((0..16usize).collect::<Vec<_>>()).prop_shuffle()) {
+        let all = whole_life();
+        let shuffled = order.iter().map(|place| all[place % 8].clone()).collect();
+        prop_assert_eq!(Access::of(&key(), shuffled), Access::of(&key(), all));
+    }
+}
+
+#[test]
+fn a_session_holds_its_account_from_its_grant_to_its_end() {
+    let access = Access::of(&key(), whole_life()).unwrap();
+    assert_eq!((access.uses, access.first_used_at, access.last_used_at), (2, Some(at(20)), Some(at(30))));
+    assert_eq!((access.standing, access.end_cause), (Standing::Ended, Some(EndCause::Expired)));
+    assert_eq!((access.lateness_ms, access.duration_ms()), (Some(60_000), Some(61 * 60_000)));
+    let denied = vec![whole_life().remove(0), session("denied", 5, "john@acme.example", json!({})), used("use-1", 20)];
+    let denied = Access::of(&key(), denied).unwrap();
+    assert_eq!((denied.standing, denied.uses, denied.holds(at(20))), (Standing::Denied, 0, false));
+}
+
+#[test]
+fn it_is_approved_when_as_many_people_as_are_needed_have() {
+    let asked = || session("created", 0, "mark@acme.example", json!({"approvals_needed": 2, "roles": ["a", "b"]}));
+    let role = |who: &str, minutes: i64, roles: Value| {
+        session("approved", minutes, who, json!({"scope": "role", "roles": roles}))
+    };
+    let approved_at = |rows: Vec<Recorded>| Access::of(&key(), rows).unwrap().approved_at;
+    let (ann, bob, eve) = ("ann@x.example", "bob@x.example", "eve@x.example");
+    assert_eq!(
+        approved_at(vec![asked(), role(ann, 1, json!(["a", "b"])), role(ann, 2, json!(["a", "b"]))]),
+        None,
+        "twice the same"
+    );
+    let rows =
+        || vec![asked(), role(ann, 1, json!(["a", "b"])), role(bob, 2, json!(["a"])), role(bob, 4, json!(["b"]))];
+    assert_eq!(approved_at(rows()), Some(at(4)));
+    assert_eq!(
+        approved_at([rows(), vec![role(eve, 9, json!(["a", "b"]))]].concat()),
+        Some(at(4)),
+        "one more changes nothing"
+    );
+}
+
+#[test]
+fn people_are_one_by_address_or_id_and_by_name_only_where_that_is_all() {
+    let party = |id: Option<&str>, email: Option<&str>, name: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Party { kind: None, id: text(id), name: text(name), email: text(email) }
+    };
+    let john = Some("John Smith");
+    for (a, b, same) in [
+        (party(Some("1"), Some("a@x"), None), party(Some("1"), Some("b@x"), None), true),
+        (party(Some("1"), Some("a@x"), None), party(Some("2"), Some("A@X"), None), true),
+        (party(Some("1"), None, john), party(Some("2"), None, john), false),
+        (party(None, Some("a@x"), john), party(None, Some("b@x"), john), false),
+        (party(None, None, john), party(None, None, Some("john smith")), true),
+        (party(None, Some("a@x"), john), party(None, None, john), true),
+        (Party::default(), Party::default(), false),
+    ] {
+        assert_eq!(is_same(&a, &b), same, "{a:?} {b:?}");
+    }
+    assert_eq!(person_names(&party(None, Some("A@x"), john)), ["a@x"]);
+}
+
+#[test]
+fn people_are_compared_only_by_names_of_one_kind() {
+    let party = |id: &str, email: &str, name: &str| {
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Party { kind: None, id: text(id), name: text(name), email: text(email) }
+    };
+    for (a, b, same) in [
+        (party("1", "a@x", ""), party("1", "b@x", ""), Some(true)),
+        (party("1", "a@x", ""), party("2", "A@X", ""), Some(true)),
+        (party("1", "", "Ann"), party("2", "", "Ann"), Some(false)),
+        (party("", "ann@x", ""), party("", "cy@x", ""), Some(false)),
+        (party("", "ann@x", "Ann Smith"), party("", "", "ann"), Some(true)),
+        (party("", "", "ann"), party("", "", "cy"), Some(false)),
+        (party("", "ann@x", "Ann"), party("", "", "cy"), Some(false)),
+        // An address says nothing of a name or an id.
+        (party("", "ann@x", ""), party("", "", "Cy Young"), None),
+        (party("", "ann@x", ""), party("17", "", ""), None),
+        (party("17", "", "Ann Smith"), party("", "ann@x", "Smith, Ann"), None),
+    ] {
+        assert_eq!((same_person(&a, &b), same_person(&b, &a)), (same, same), "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn a_log_on_lasts_until_its_log_off_its_request_or_twelve_hours() {
+    let on = used("use-1", 20);
+    let off =
+        event("off", LOG_OFF, 50, "mark@acme.example", json!({"account": {"name": "u1"}, "target": {"name": "W11"}}));
+    let request = Access::of(&key(), whole_life()).unwrap();
+    let explained = || Some(Explained::Access(request.id.clone()));
+    let ended = |left: Option<&Recorded>, request: Option<&Access>, now: i64| {
+        let mut access = Access::of_log_on(&on, left, explained());
+        access.complete(request, at(now));
+        (access.standing, access.ended_at, access.end_cause)
+    };
+    let over = |minutes: i64, cause: EndCause| (Standing::Ended, Some(at(minutes)), Some(cause));
+    assert_eq!(ended(Some(&off), Some(&request), 60), over(50, EndCause::LoggedOff));
+    assert_eq!(ended(None, Some(&request), 80), over(70, EndCause::SessionEnded));
+    assert_eq!(ended(None, None, 20 + 720), over(20 + 720, EndCause::NoLogOff));
+    assert_eq!(ended(None, None, 20 + 719), (Standing::Active, None, None));
+    assert_eq!(ended(None, Some(&request), 60), (Standing::Active, None, None));
+}
+
+#[test]
+fn of_very_many_uses_the_first_and_the_last_are_kept() {
+    let mut events = whole_life();
+    events[2] = session("granted", 10, "System", json!({"username": "u1"}));
+    events.remove(0);
+    events.pop();
+    events.extend((0..2000).map(|number| used(&format!("more-{number}"), 100 + number / 2)));
+    let access = Access::of(&key(), events).unwrap();
+    // One of the first was before it began.
+    assert_eq!((access.uses, access.more_uses), (499, true));
+    assert_eq!((access.first_used_at, access.last_used_at), (Some(at(20)), Some(at(1099))));
+    assert!(access.events.iter().any(|id| id.as_str().starts_with("granted")), "steps are all kept");
+}
+
+#[test]
+fn of_very_many_steps_the_first_and_the_last_are_kept_however_they_came() {
+    let approval = |number: i64| {
+        let more =
+            json!({"session": {"id": "s", "scope": "session"}, "reason": "r".repeat(2000), "target": {"name": "shop"}});
+        event(&format!("{}-{number}", "long".repeat(30)), "session.approved", number / 3, "john@acme.example", more)
+    };
+    let all: Vec<Recorded> = (0..3600).map(approval).collect();
+    let at_once = Access::of(&key(), all.clone()).unwrap();
+    assert!(at_once.more_steps && at_once.events.len() == FIRST_STEPS + LAST_STEPS);
+    assert!(serde_json::to_string(&at_once).unwrap().len() < 380_000, "an item holds it");
+    // Batch by batch, the later ones first: each time what was kept and what came.
+    let (mut kept, mut was) = (Vec::new(), None::<Access>);
+    for batch in all.chunks(100).rev() {
+        kept.extend(batch.iter().cloned());
+        let mut access = Access::of(&key(), kept.clone()).unwrap();
+        access.remember(was.as_ref().unwrap_or(&access.clone()));
+        kept.retain(|recorded| access.events.contains(&recorded.event.id));
+        was = Some(access);
+    }
+    assert_eq!(was, Some(at_once));
+}
+
+#[test]
+fn what_outlives_the_retention_of_its_first_events_still_ends() {
+    let about = |id: &str, action: &str, minutes: i64| {
+        let more = json!({"request_id": "r", "subject": {"email": "mark@acme.example"}, "target": {"type": "package", "name": "Sales"}, "window": false});
+        let more = if action == "entitlement.fulfilled" {
+            more
+        } else {
+            json!({"request_id": "r", "subject": more["subject"], "target": more["target"]})
+        };
+        event(id, action, minutes, "mark@acme.example", more)
+    };
+    let key = Key::Request("r".to_owned());
+    let first = vec![about("a", "entitlement.requested", 0), about("b", "entitlement.fulfilled", 1)];
+    let was = Access::of(&key, first).unwrap();
+    let removed = about("c", "entitlement.removed", 500);
+    assert_eq!(Access::of(&key, vec![removed.clone()]), None);
+    let now = was.continued(&key, vec![removed.clone()]);
+    assert_eq!((now.standing, now.ended_at, now.requester.is_some()), (Standing::Ended, Some(at(500)), true));
+    assert_eq!(now.continued(&key, vec![removed]), now);
+}
+
+#[test]
+fn steps_of_one_moment_follow_as_they_must() {
+    let rows = |step: &str, id: &str| {
+        let mut recorded = session(step, 3, "john@acme.example", json!({}));
+        recorded.event.id = EventId::new(id).unwrap();
+        recorded
+    };
+    let access = Access::of(&key(), vec![rows("granted", "a"), rows("approved", "b"), rows("created", "c")]).unwrap();
+    assert_eq!((access.standing, access.misfits.len()), (Standing::Active, 0));
+}

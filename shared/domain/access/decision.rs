@@ -1,0 +1,64 @@
+//! The decisions of approvers about a request.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::access_record::{Access, Kind},
+    time::timestamp::Instant,
+    trail::event::{Actor, EventId, Policy, Recorded, Scope},
+};
+
+/// The first decisions that are kept, and the last. A decision holds a reason, which is long.
+pub(super) const FIRST_DECISIONS: usize = 40;
+pub(super) const LAST_DECISIONS: usize = 20;
+
+/// Yes or no of an approver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Yes.
+    Approved,
+    /// No.
+    Denied,
+}
+
+/// A decision about a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What was decided.
+    pub verdict: Verdict,
+    /// By whom.
+    pub by: Actor,
+    /// When.
+    pub at: Instant,
+    /// Why, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The roles it is about; none where it is about all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The approval policy it was made under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// The event that says so.
+    pub event: EventId,
+}
+
+impl Access {
+    pub(super) fn decide(&mut self, recorded: &Recorded, verdict: Verdict) {
+        let event = &recorded.event;
+        let session = event.session.as_ref();
+        self.decisions.push(Decision {
+            verdict,
+            by: event.actor.clone(),
+            at: event.occurred_at,
+            reason: event.reason.clone().or_else(|| event.justification.clone()),
+            roles: session.filter(|it| it.scope == Scope::Role).map(|it| it.roles.clone()).unwrap_or_default(),
+            policy: event.policy.clone(),
+            event: event.id.clone(),
+        });
+        if self.kind != Kind::Session && verdict == Verdict::Approved {
+            self.approved_at.get_or_insert(event.occurred_at);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! How an access ended, and the proof that it is gone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{
+        access_record::{Access, Standing},
+        names::{is_same, party},
+    },
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, Recorded, Scope},
+};
+
+/// Why an access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// Its time ran out.
+    Expired,
+    /// Whoever it was for ended it.
+    Canceled,
+    /// An administrator ended it.
+    Terminated,
+    /// It was taken away, for a reason that its source tells.
+    Removed,
+    /// Another request went on with the account.
+    Covered,
+    /// The person logged off, or locked the computer.
+    LoggedOff,
+    /// No log-off is known; the access that explains the log-on ended.
+    SessionEnded,
+    /// No log-off is known, and no earlier end.
+    #[serde(rename = "no_log_off_in_12_hours")]
+    NoLogOff,
+}
+
+/// Who says that it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The directory, asked again after the account was turned off.
+    ReadBack,
+    /// The portal that disabled the account.
+    Portal,
+    /// The source that keeps sessions or assignments.
+    Source,
+}
+
+/// That an access is gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Since when that is known.
+    pub at: Instant,
+    /// By whom.
+    pub by: Proof,
+    /// The event that says so.
+    pub event: EventId,
+}
+
+impl Access {
+    /// The account was turned off and read back.
+    pub(super) fn verify(&mut self, event: &Event, at: Instant) {
+        if self.verified.as_ref().is_none_or(|known| known.by != Proof::ReadBack) {
+            self.end_cause.get_or_insert(EndCause::Expired);
+            self.ended_at = Some(at);
+            self.verified = Some(Verified { at, by: Proof::ReadBack, event: event.id.clone() });
+        }
+        if self.granted_at.is_some() {
+            self.standing = Standing::Ended;
+        }
+    }
+
+    /// Its portal says that the account is disabled.
+    pub(super) fn end_by_portal(&mut self, event: &Event) {
+        let by = party(&event.actor);
+        let is_its_own = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &by))
+            || self.subject.as_ref().is_some_and(|it| is_same(it, &by));
+        let is_early = self.ends_at.is_some_and(|planned| event.occurred_at < planned);
+        let cause = match (is_early, is_its_own) {
+            (false, _) => EndCause::Expired,
+            (true, true) => EndCause::Canceled,
+            (true, false) => EndCause::Terminated,
+        };
+        self.end(event.occurred_at, cause, Proof::Portal, &event.id);
+        if self.ended_at.is_some() {
+            self.standing = Standing::Ended;
+        }
+    }
+
+    /// Somebody says that it is over. Where the account is in a directory of ours, only that directory says so: then its end is brought to
+    /// that moment, and the account is still to be read back.
+    pub(super) fn end(&mut self, at: Instant, cause: EndCause, by: Proof, event: &EventId) {
+        self.end_cause.get_or_insert(cause);
+        if self.is_external == Some(false) {
+            self.ends_at = Some(self.ends_at.map_or(at, |planned| planned.min(at)));
+            return;
+        }
+        self.ended_at.get_or_insert(at);
+        self.verified.get_or_insert_with(|| Verified { at, by, event: event.clone() });
+    }
+
+    pub(super) fn end_session(&mut self, recorded: &Recorded, cause: EndCause) {
+        let event = &recorded.event;
+        let is_whole = event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+        if is_whole && self.granted_at.is_some() {
+            self.end_cause = Some(cause);
+            self.end(event.occurred_at, cause, Proof::Source, &event.id);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A log-on to a computer as an access record of its own.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{
+        access_key::Key,
+        access_record::{Access, Kind, Standing},
+        evidence::EndCause,
+        kept_events::LeftOut,
+        names::party,
+    },
+    time::timestamp::Instant,
+    trail::event::{EventId, Party, Recorded},
+};
+
+/// How long a log-on lasts where no log-off of that person, account and desktop is known.
+pub const LOG_ON_LASTS: Duration = Duration::from_secs(12 * 3600);
+/// The action by which somebody logs on to a computer …
+pub const LOG_ON: &str = "computer.accessed";
+/// … logs off or locks it …
+pub const LOG_OFF: &str = "computer.left";
+/// … and gets a code to log on to one that is offline.
+pub const OFFLINE_CODE: &str = "computer.offline_code.retrieved";
+
+/// What explains a log-on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Explained {
+    /// An access that holds the account at that time, by its key.
+    Access(String),
+    /// An offline code, by its event.
+    OfflineCode(EventId),
+}
+
+impl Access {
+    /// The access that a log-on is, with the log-off that ends it and what explains it, as far as they are known.
+    pub fn of_log_on(recorded: &Recorded, left: Option<&Recorded>, explained: Option<Explained>) -> Self {
+        let event = &recorded.event;
+        let key = Key::LogOn(event.id.clone());
+        let mut access = Self::empty(&key, Kind::Computer, LeftOut::default(), recorded.recorded_at);
+        let at = event.occurred_at;
+        access.standing = Standing::Active;
+        access.session = event.session.as_ref().map(|session| session.id.clone());
+        access.request_id = event.request_id.clone();
+        access.subject = Some(party(&event.actor)).filter(|it| *it != Party::default());
+        access.account = event.account.clone();
+        access.target = event.target.clone();
+        access.justification = event.justification.clone();
+        access.ticket = event.ticket.clone();
+        (access.granted_at, access.first_used_at, access.last_used_at) = (Some(at), Some(at), Some(at));
+        access.uses = 1;
+        access.explained = explained;
+        access.events.push(event.id.clone());
+        if let Some(left) = left {
+            access.recorded_until = access.recorded_until.max(left.recorded_at);
+            access.events.push(left.event.id.clone());
+            access.last_used_at = Some(left.event.occurred_at);
+            access.end_log_on(left.event.occurred_at, EndCause::LoggedOff);
+        }
+        access
+    }
+
+    pub(super) fn end_log_on(&mut self, at: Instant, cause: EndCause) {
+        (self.ended_at, self.end_cause, self.standing) = (Some(at), Some(cause), Standing::Ended);
+    }
+}

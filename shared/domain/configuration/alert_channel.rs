@@ -1,0 +1,217 @@
+//! A channel: where a tenant wants to be told of findings, and of which.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    configuration::application::{Place, SecretName},
+    findings::rules::{RULES, Severity},
+    json::object_reader::{Fields, NAME_BYTES},
+};
+
+/// Most channels of a tenant.
+const MOST_CHANNELS: usize = 10;
+/// Most patterns of a channel.
+const MOST_RULES: usize = 20;
+/// Longest id of a channel, name of a rule.
+pub const WORD_BYTES: usize = 64;
+
+/// Where a tenant wants to be told, and of what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Its id.
+    pub id: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub way: Way,
+    /// Rules it is told of: names, or how they begin, `approval.*`. None: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The least severity it is told of. None: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+}
+
+/// How a channel is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Way {
+    /// An incoming webhook of Slack. Who knows its address can write to the channel, so the address is a secret.
+    Slack {
+        /// The name of the secret that holds it.
+        url: SecretName,
+    },
+    /// A webhook of a Teams workflow; its address is a secret as well.
+    Teams {
+        /// The name of the secret that holds it.
+        url: SecretName,
+    },
+    /// The deployment's own SNS topic. A tenant names no topic: with this service's rights it could name anybody's.
+    Sns,
+    /// The deployment's own event bus.
+    #[serde(rename = "eventbridge")]
+    EventBridge,
+}
+
+impl Way {
+    /// The secret that holds its address, where it has one.
+    pub fn address(&self) -> Option<&SecretName> {
+        match self {
+            Self::Slack { url } | Self::Teams { url } => Some(url),
+            Self::Sns | Self::EventBridge => None,
+        }
+    }
+
+    /// The word for it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Slack { .. } => Kind::Slack,
+            Self::Teams { .. } => Kind::Teams,
+            Self::Sns => Kind::Sns,
+            Self::EventBridge => Kind::EventBridge,
+        }
+    }
+}
+
+/// The kinds of channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Slack.
+    Slack,
+    /// Microsoft Teams.
+    Teams,
+    /// Amazon SNS.
+    Sns,
+    /// Amazon EventBridge.
+    #[serde(rename = "eventbridge")]
+    EventBridge,
+}
+
+impl Kind {
+    const ALL: [(&'static str, Self); 4] =
+        [("slack", Self::Slack), ("teams", Self::Teams), ("sns", Self::Sns), ("eventbridge", Self::EventBridge)];
+}
+
+impl Channel {
+    /// Reads the member `alerts`, if there is one: the list of a tenant's channels, whole.
+    pub fn read_all(fields: &mut Fields<'_>, place: Place) -> Option<Vec<Self>> {
+        let Value::Array(list) = fields.take("alerts")? else {
+            fields.fault("alerts", "must be a list of channels; an empty one takes all away");
+            return None;
+        };
+        if list.len() > MOST_CHANNELS {
+            fields.fault("alerts", format!("has {} entries; {MOST_CHANNELS} are the most", list.len()));
+            return None;
+        }
+        let mut channels: Vec<Self> = Vec::with_capacity(list.len());
+        let mut fields = fields.inner("alerts", Map::new());
+        for (place_in_list, entry) in list.into_iter().enumerate() {
+            let key = place_in_list.to_string();
+            let Value::Object(members) = entry else {
+                fields.fault(&key, "must be a JSON object");
+                continue;
+            };
+            let Some(channel) = Self::read(fields.inner(&key, members), place) else { continue };
+            if channels.iter().any(|other| other.id == channel.id) {
+                fields.fault(&format!("{key}/id"), format!("{:?} is the id of another channel", channel.id));
+            }
+            channels.push(channel);
+        }
+        Some(channels)
+    }
+
+    pub(crate) fn read(mut fields: Fields<'_>, place: Place) -> Option<Self> {
+        let id = fields.required_text("id", NAME_BYTES);
+        let id = id.and_then(|id| match is_word(&id, b"_-") {
+            true => Some(id),
+            false => {
+                fields.fault("id", format!("must be 1 to {WORD_BYTES} of A-Z a-z 0-9 _ -"));
+                None
+            }
+        });
+        let kind = fields.required_word("kind", &Kind::ALL);
+        let way = kind.and_then(|kind| match kind {
+            Kind::Slack => Some(Way::Slack { url: address(&mut fields, place)? }),
+            Kind::Teams => Some(Way::Teams { url: address(&mut fields, place)? }),
+            Kind::Sns => Some(Way::Sns),
+            Kind::EventBridge => Some(Way::EventBridge),
+        });
+        let rules = fields.texts("rules", MOST_RULES);
+        for (place_in_list, rule) in rules.iter().enumerate() {
+            // The star alone is all rules, as leaving them out is.
+            let name = rule.strip_suffix('*').unwrap_or(rule);
+            if rule != "*" && !is_word(name, b"_.") {
+                let detail =
+                    "must be the name of a rule, like revocation.overdue, or how names begin and a star: approval.*";
+                fields.fault(&format!("rules/{place_in_list}"), detail);
+            } else if !RULES.iter().any(|known| names(rule, known.name)) {
+                let known: Vec<_> = RULES.iter().map(|known| known.name).collect();
+                let detail = format!("{rule:?} names no rule; there are {}", known.join(", "));
+                fields.fault(&format!("rules/{place_in_list}"), detail);
+            }
+        }
+        let severity = fields.word("severity", &Severity::ALL);
+        // Without a kind it is not known what else there may be.
+        if kind.is_some() {
+            fields.refuse_others();
+        }
+        Some(Self { id: id?, way: way?, rules, severity })
+    }
+
+    /// Whether it is to be told of a finding of that rule. One whose severity nobody can read is told: it may be the worst.
+    pub fn wants(&self, rule: &str, severity: Option<Severity>) -> bool {
+        let is_named = self.rules.is_empty() || self.rules.iter().any(|pattern| names(pattern, rule));
+        is_named && severity.is_none_or(|severity| self.severity.is_none_or(|least| severity >= least))
+    }
+}
+
+impl Channel {
+    /// How less reaches this channel by those settings of channels, if it does: a sentence's part.
+    pub fn weakened_in(&self, channels: &[Self]) -> Option<String> {
+        let Self { id, way, rules, severity } = self;
+        let Some(now) = channels.iter().find(|channel| channel.id == *id) else {
+            return Some(format!("channel {id} was taken away"));
+        };
+        if now.way != *way {
+            return Some(format!("channel {id} leads elsewhere"));
+        }
+        // A pattern of its own is covered by one that names all that it names.
+        let covers = |pattern: &String| {
+            now.rules
+                .iter()
+                .any(|other| names(other, pattern.trim_end_matches('*')) && (other == pattern || other.ends_with('*')))
+        };
+        let names_all = now.rules.is_empty() || now.rules.iter().any(|pattern| pattern == "*");
+        let is_told_less = now.severity > *severity || !names_all && (rules.is_empty() || !rules.iter().all(covers));
+        is_told_less.then(|| format!("channel {id} is told less"))
+    }
+}
+
+/// Whether a pattern, a rule's name or how it begins and a star, names a rule.
+fn names(pattern: &str, rule: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => rule.starts_with(beginning),
+        None => rule == pattern,
+    }
+}
+
+fn address(fields: &mut Fields<'_>, place: Place) -> Option<SecretName> {
+    let name = fields.required_text("url", NAME_BYTES)?;
+    SecretName::read(&name, place).map_err(|detail| fields.fault("url", detail)).ok()
+}
+
+fn is_word(text: &str, more: &[u8]) -> bool {
+    (1..=WORD_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+}
+
+impl Kind {
+    /// Whether a message to it tells of several findings. A bus has rules that look at each.
+    pub fn gathers(self) -> bool {
+        match self {
+            Self::Slack | Self::Teams | Self::Sns => true,
+            Self::EventBridge => false,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The rules about the approval of a request, and about who gave it.
+
+use crate::{
+    access::{
+        access_record::Kind,
+        decision::{Decision, Verdict},
+        names,
+    },
+    findings::checkpoints::Asking,
+    trail::event::{ActorType, Party},
+};
+
+impl Asking<'_> {
+    /// Approved by whom it is for, or by somebody who may not.
+    pub(super) fn approvers(&mut self) {
+        let access = self.access;
+        let asked: Vec<Party> = access.requester.iter().map(names::party).chain(access.subject.clone()).collect();
+        let approved =
+            |decision: &&Decision| decision.verdict == Verdict::Approved && decision.by.kind != ActorType::System;
+        for decision in access.decisions.iter().filter(approved) {
+            let by = names::party(&decision.by);
+            if asked.iter().any(|party| self.context.people.is_same(party, &by)) {
+                let why = format!("{} approved what was requested by or for the same person", decision.by.shown());
+                self.found("approval.by_requester", "", why, vec![decision.event.clone()]);
+                break;
+            }
+        }
+        let strangers = self.context.strangers;
+        if let Some(decision) = access.decisions.iter().filter(approved).find(|it| strangers.contains(&it.event)) {
+            let why = format!("{} is not among the approvers that the policy names", decision.by.shown());
+            self.found("approval.not_among_approvers", "", why, vec![decision.event.clone()]);
+        }
+    }
+
+    /// Granted without approval.
+    pub(super) fn approval(&mut self) {
+        let access = self.access;
+        let needs = match access.kind {
+            Kind::Session => !access.needs_no_approval,
+            // Of an assignment whose request nobody told, nobody can say how it was decided.
+            Kind::Package => !access.needs_no_approval && access.asked_at.is_some(),
+            // An account is enabled by the portal that was asked; it knows no approvals.
+            Kind::Account | Kind::Computer => false,
+        };
+        let Some(granted) = access.granted_at.filter(|_| needs) else { return };
+        // An approval that came after the grant did not come before it.
+        if access.approved_at.is_some_and(|approved| approved <= granted) {
+            return;
+        }
+        if self.is_time("approval.missing", granted) {
+            let grants = ["session.granted", "entitlement.fulfilled"];
+            let evidence = self.own().filter(|it| grants.contains(&it.event.action.as_str()));
+            let evidence = evidence.map(|recorded| recorded.event.id.clone()).take(1).collect();
+            self.found("approval.missing", "", "it was granted without the approvals it needs".to_owned(), evidence);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The rules about the end of an access, and about steps that do not follow each other.
+
+use std::time::Duration;
+
+use crate::{
+    access::evidence,
+    findings::checkpoints::{Asking, Found, shortened},
+    windows::revocation::{REMOVAL_UNCONFIRMED, REVOCATION_OVERDUE},
+};
+
+/// How much longer than a window's own function an overdue end is waited for here.
+const SWEEP_FIRST: Duration = Duration::from_secs(60);
+
+impl Asking<'_> {
+    /// Gone too late, or not known to be gone.
+    pub(super) fn end(&mut self) {
+        let access = self.access;
+        let Some(planned) = access.ends_at.filter(|_| access.granted_at.is_some()) else { return };
+        if access.end_cause == Some(evidence::EndCause::Covered) {
+            return;
+        }
+        let limit = planned.plus(Duration::from_secs(self.context.thresholds.revocation_seconds.into()));
+        // Where there is a window, the function that ends it comes first.
+        let patience = if access.window.is_some() { SWEEP_FIRST } else { Duration::ZERO };
+        let missing = limit.plus(patience);
+        let (rule, why) = match access.ended_at {
+            Some(ended) if ended <= limit => return,
+            // An earlier end may be on its way.
+            Some(_) if !self.is_time(REVOCATION_OVERDUE, limit) => return,
+            Some(ended) => {
+                let late = (ended.millis() - planned.millis()) / 1000;
+                (REVOCATION_OVERDUE, format!("it was gone {late} s after its end, {planned}"))
+            }
+            None if access.is_external == Some(false) => {
+                if !self.is_time(REVOCATION_OVERDUE, missing) {
+                    return;
+                }
+                (REVOCATION_OVERDUE, format!("it is not known to be gone since its end, {planned}"))
+            }
+            None if !self.is_time(REMOVAL_UNCONFIRMED, missing) => return,
+            None => (REMOVAL_UNCONFIRMED, format!("nobody confirmed that it is gone since its end, {planned}")),
+        };
+        let evidence: Vec<_> = access.verified.iter().map(|verified| verified.event.clone()).collect();
+        let evidence = if evidence.is_empty() { self.asking_events() } else { evidence };
+        // What the function that ends windows has told of this one's is the same finding.
+        let told = access.window.as_ref().map(|window| format!("{rule}:{window}"));
+        match told.filter(|told| access.open_findings().any(|open| open == told)) {
+            Some(id) => self.checked.found.push(Found { id, rule, why, evidence }),
+            None => self.found(rule, "", why, evidence),
+        }
+    }
+
+    /// A step that does not fit.
+    pub(super) fn steps(&mut self) {
+        let misfits = &self.access.misfits;
+        if !misfits.is_empty() && self.is_time("session.misfit", self.access.recorded_until) {
+            let why = format!("{} of its steps may not follow what was told before them", misfits.len());
+            self.found("session.misfit", "", why, shortened(misfits.iter().map(|misfit| &misfit.event)));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Whether an approver decides too hastily.
+
+use crate::{
+    access::{
+        access_record::Access,
+        decision::{Decision, Verdict},
+        names,
+    },
+    configuration::settings::Thresholds,
+    time::timestamp::Instant,
+    trail::event::{ActorType, EventId},
+};
+
+/// An approval that was given too fast to have been thought about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hasty {
+    /// When.
+    pub at: Instant,
+    /// The event.
+    pub event: EventId,
+}
+
+/// The hasty approvals of an access, each with its approver: one of each, however many roles it was for.
+pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decision, Hasty)> {
+    let least = i64::from(thresholds.approval_seconds) * 1000;
+    let Some(asked) = access.asked_at else { return Vec::new() };
+    let mut found: Vec<(&Decision, Hasty)> = Vec::new();
+    for decision in &access.decisions {
+        let took = decision.at.millis() - asked.millis();
+        let is_hasty = decision.verdict == Verdict::Approved
+            && decision.by.kind != ActorType::System
+            && (0..least).contains(&took);
+        let is_known =
+            found.iter().any(|(other, _)| names::is_same(&names::party(&other.by), &names::party(&decision.by)));
+        if is_hasty && !is_known {
+            found.push((decision, Hasty { at: decision.at, event: decision.event.clone() }));
+        }
+    }
+    found
+}
+
+/// What an approver's hasty approvals, in order, come to in one month: the last of so many within so many days.
+pub fn too_hasty(approvals: &[Hasty], month: &str, thresholds: &Thresholds) -> Option<Vec<EventId>> {
+    let times = thresholds.approval_times as usize;
+    let within = i64::from(thresholds.approval_days) * 86_400_000;
+    let mut evidence = std::collections::BTreeSet::new();
+    for group in approvals.windows(times.max(1)) {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
+        if last.at.to_string().starts_with(month) && last.at.millis() - first.at.millis() <= within {
+            evidence.extend(group.iter().cloned());
+        }
+    }
+    (!evidence.is_empty()).then(|| evidence.into_iter().map(|hasty| hasty.event).collect())
+}

@@ -1,0 +1,40 @@
+//! The rules about the reason that a request gives.
+
+use crate::{
+    findings::checkpoints::Asking,
+    trail::event::{EventId, Recorded},
+};
+
+impl Asking<'_> {
+    /// No justification, or one that says nothing.
+    pub(super) fn justification(&mut self) {
+        let access = self.access;
+        let Some(asked) = access.asked_at else { return };
+        let least = self.context.thresholds.justification_characters as usize;
+        let evidence = || self.asking_events().into_iter().take(1).collect();
+        match &access.justification {
+            Some(text) if text.trim().chars().count() < least => {
+                let count = text.trim().chars().count();
+                let why =
+                    format!("the justification is too short to say something: {count} of at least {least} characters");
+                let evidence = evidence();
+                self.found("justification.insufficient", "", why, evidence);
+            }
+            None if least > 0 => {
+                let evidence = evidence();
+                if self.is_time("justification.insufficient", asked) {
+                    let why = "it was requested without a justification".to_owned();
+                    self.found("justification.insufficient", "", why, evidence);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn asking_events(&self) -> Vec<EventId> {
+        let asks =
+            ["session.created", "entitlement.requested", "entitlement.directly_assigned", "entra.account.requested"];
+        let is_asking = |recorded: &&Recorded| asks.contains(&recorded.event.action.as_str());
+        self.own().filter(is_asking).map(|recorded| recorded.event.id.clone()).collect()
+    }
+}

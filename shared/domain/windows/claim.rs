@@ -1,0 +1,167 @@
+//! A claim: one request that asks for the account of a window.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    configuration::application::{Configured, Place},
+    json::strict_json::FieldError,
+    time::{duration::Length, timestamp::Instant},
+    trail::event::{AskedWindow, Event, EventId, Opened, Party},
+    windows::window::Window,
+};
+
+/// The farthest end: beyond it, times could not be written any more.
+pub(super) const FARTHEST: Duration = Duration::from_secs(10 * 366 * 86_400);
+/// A window opens this long before its start, and no earlier: what is farther ahead is booked.
+pub const OPENS_AHEAD: Duration = Duration::from_secs(31 * 86_400);
+/// The rule by which a window that its source made longer than its application allows is a finding.
+pub const WINDOW_CUT: &str = "window.cut";
+
+/// One request that asks for the account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The event that asked.
+    pub event: EventId,
+    /// The account as this request names it, where the directory has still to say what these names mean, or they are not the window's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Party>,
+    /// Whether these names have been looked up in the directory.
+    #[serde(default)]
+    pub is_looked_up: bool,
+    /// From when on.
+    pub starts_at: Instant,
+    /// Until when.
+    pub ends_at: Instant,
+    /// The latest that it may be extended to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Instant>,
+    /// The end that its source gave it, where that was later than is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_end: Option<Instant>,
+    /// Until when requests of other sessions, people or applications that were folded into it go on. Nothing that ends its own ends those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others_until: Option<Instant>,
+    /// Whether its session's end is all that is to be seen of its end: nobody disables an account.
+    #[serde(default)]
+    pub ends_with_session: bool,
+    /// The application it asked, where one is configured for the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Whether it ends when the account logs off a computer.
+    #[serde(default)]
+    pub ends_on_log_off: bool,
+    /// The person the access is for.
+    pub subject: Party,
+    /// The thing accessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Party>,
+    /// The session it was asked in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The source's id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Whether it is over and nothing is to be done for it any more.
+    #[serde(default)]
+    pub is_done: bool,
+}
+
+impl Claim {
+    /// What the event asks for, cut to what is allowed; and how the event asks for something else. A request for an account is refused
+    /// for that. What has happened is stored all the same.
+    pub fn of(event: &Event, application: Option<&Configured>, place: Place, now: Instant) -> (Self, Vec<FieldError>) {
+        let session = event.session.as_ref();
+        let starts_at = session.and_then(|session| session.starts_at).unwrap_or(event.occurred_at);
+        let id = application.map(|it| it.id.clone());
+        let application = application.map(|it| &it.application);
+        let (ends_at, pointer) = match (&event.window, session.and_then(|session| session.ends_at)) {
+            (Some(AskedWindow::Duration(text)), _) => {
+                let length = text.parse::<Length>();
+                (length.map_or(starts_at, |length| starts_at.plus(length.duration())), "/window/duration")
+            }
+            (Some(AskedWindow::Until(at)), _) => (*at, "/window/ends_at"),
+            (_, Some(at)) => (at, "/session/ends_at"),
+            (_, None) => {
+                let usual = application.map_or(Duration::from_secs(4 * 3600), |it| it.window.duration());
+                (starts_at.plus(usual), "/window")
+            }
+        };
+        let mut errors = Vec::new();
+        // A session or package is as long as its source made it; an account is asked for here.
+        let is_account = event.action == "entra.account.requested";
+        let shortest = place.shortest_window();
+        if is_account && ends_at < starts_at.plus(shortest) {
+            let detail =
+                format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
+            errors.push(FieldError::new(pointer, detail));
+        }
+        // A session that was over before it was said to be granted.
+        let starts_at = starts_at.min(ends_at);
+        if starts_at.max(ends_at) > now.plus(FARTHEST) {
+            let detail = format!("ends at {ends_at}; ten years from now is the farthest");
+            errors.push(FieldError::new(pointer, detail));
+        }
+        let latest = application.map(|application| starts_at.plus(application.max_window.duration()));
+        if let (Some(latest), Some(application)) = (latest, application)
+            && ends_at > latest
+        {
+            let (name, most) = (&application.name, &application.max_window);
+            let detail = format!("is more than {name:?} allows: {most} from its start, until {latest}");
+            errors.push(FieldError::new(pointer, detail));
+        }
+        let farthest = now.max(starts_at).plus(FARTHEST);
+        let allowed_end = ends_at.min(latest.unwrap_or(farthest)).min(farthest);
+        let actor = &event.actor;
+        let actor = Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() };
+        let claim = Self {
+            event: event.id.clone(),
+            account: None,
+            is_looked_up: false,
+            starts_at,
+            ends_at: allowed_end,
+            latest,
+            asked_end: Some(ends_at).filter(|asked| *asked > allowed_end),
+            others_until: None,
+            ends_with_session: !is_account,
+            application: id,
+            ends_on_log_off: application.is_some_and(|application| application.end_on_log_off),
+            subject: event.subject.clone().unwrap_or(actor),
+            target: event.target.clone(),
+            session: session.map(|session| session.id.clone()),
+            request_id: event.request_id.clone(),
+            is_done: false,
+        };
+        (claim, errors)
+    }
+
+    /// Whether the end of that session is its own end.
+    pub fn ends_with(&self, session: &str) -> bool {
+        self.session.as_deref() == Some(session)
+    }
+
+    /// When it is over if its own request ends now: not before what others asked for.
+    pub(super) fn own_end(&self, now: Instant) -> Instant {
+        self.others_until.map_or(now, |until| until.max(now))
+    }
+
+    /// Whether the end of its own request would end it earlier.
+    pub fn may_end(&self, now: Instant) -> bool {
+        !self.is_done && self.own_end(now) < self.ends_at
+    }
+
+    /// As the event that asked tells it.
+    pub fn opened(&self, window: &Window) -> Opened {
+        Opened { id: window.id.clone(), starts_at: self.starts_at, ends_at: self.ends_at }
+    }
+
+    /// Whether it goes on.
+    pub fn goes_on(&self, now: Instant) -> bool {
+        !self.is_done && self.starts_at <= now && now < self.ends_at
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        !self.is_done && self.ends_at <= now
+    }
+}

@@ -1,0 +1,56 @@
+//! Who disables an account at the end of its window: this service, or whoever enabled it.
+
+use crate::{
+    configuration::application::{Application, Directory, OpeningEvent},
+    trail::event::{Event, Party},
+    windows::account_names::{account_of, names},
+};
+
+/// Who disables an account at the end of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disabling {
+    /// This service, in the application's directory.
+    Here,
+    /// Whoever enabled it.
+    Elsewhere,
+    /// Whoever enabled it, as it matches no pattern of the application although it should.
+    OutsidePatterns,
+    /// Whoever enabled it, as no application is configured for the target although one should be.
+    WithoutApplication,
+}
+
+impl Disabling {
+    /// Who disables the account that an event opens a window for.
+    pub fn of(event: &Event, application: Option<&Application>) -> Self {
+        let is_request = event.action == "entra.account.requested";
+        let Some(application) = application else {
+            return if is_request { Self::WithoutApplication } else { Self::Elsewhere };
+        };
+        let is_meant =
+            OpeningEvent::named(&event.action).is_some_and(|opening| application.disable_for.contains(&opening));
+        if application.directory == Directory::External || !is_meant {
+            return Self::Elsewhere;
+        }
+        // A session or a package may be given to a person's own account, which is never disabled.
+        if !is_request && !names_other_account(event) {
+            return Self::Elsewhere;
+        }
+        let name = names(&account_of(event)).next().unwrap_or_default();
+        if application.owns(&name) { Self::Here } else { Self::OutsidePatterns }
+    }
+}
+
+/// Whether an event names an account that is not the own account of the person it is about.
+fn names_other_account(event: &Event) -> bool {
+    let username = event.session.as_ref().and_then(|session| session.username.as_ref());
+    if event.account.is_none() && username.is_none() {
+        return false;
+    }
+    let actor = &event.actor;
+    let people = [
+        event.subject.clone(),
+        Some(Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() }),
+    ];
+    let own: Vec<String> = people.iter().flatten().flat_map(names).collect();
+    !names(&account_of(event)).any(|name| own.contains(&name))
+}

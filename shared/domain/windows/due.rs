@@ -1,0 +1,114 @@
+//! What is due for a window, and when.
+
+use std::time::Duration;
+
+use crate::{
+    time::timestamp::Instant,
+    windows::window::{STATES, Window},
+};
+
+/// How long after its end a window is overdue.
+pub const OVERDUE_AFTER: Duration = Duration::from_secs(300);
+
+/// What is to be done for a window now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing, until then.
+    Later(Instant),
+    /// Nothing any more: it is closed, or only a portal's word is waited for.
+    Nothing,
+    /// Claims have ended, while others go on.
+    Covered,
+    /// The trail has to tell that its end is overdue.
+    Overdue,
+    /// The directory has to be asked which account the names mean.
+    Resolve,
+    /// The account has to be disabled.
+    Disable,
+    /// The portal has to say that it disabled the account; it has a while for that.
+    Confirmation(Instant),
+}
+
+impl Window {
+    /// What is to be done for it now.
+    pub fn due(&self, now: Instant) -> Due {
+        let Some(next) = self.next_end() else { return Due::Nothing };
+        if now < next {
+            return match self.resolve_at() {
+                Some(at) if at <= now => Due::Resolve,
+                Some(at) => Due::Later(at.min(next)),
+                None => Due::Later(next),
+            };
+        }
+        if self.claims.iter().any(|claim| claim.goes_on(now)) {
+            return Due::Covered;
+        }
+        let overdue_at = next.plus(OVERDUE_AFTER);
+        if now >= overdue_at && !self.is_next_overdue() {
+            return Due::Overdue;
+        }
+        match (self.is_external(), self.not_before) {
+            (false, Some(until)) if now < until => match self.resolve_at() {
+                Some(at) if at <= now => Due::Resolve,
+                Some(at) => Due::Later(at.min(until)),
+                None => Due::Later(until),
+            },
+            (false, _) => Due::Disable,
+            (true, _) => Due::Confirmation(overdue_at),
+        }
+    }
+
+    /// The next end that needs work. Nothing more is done for an overdue end of an external window: only its portal can confirm it.
+    fn next_end(&self) -> Option<Instant> {
+        let open = self.claims.iter().filter(|claim| !claim.is_done).map(|claim| claim.ends_at);
+        if self.is_external() && self.is_overdue {
+            // Windows of earlier versions do not have it: the first of their ends is the overdue one.
+            let overdue_end = self.overdue_end.or_else(|| open.clone().min())?;
+            return open.filter(|end| *end > overdue_end).min();
+        }
+        open.min()
+    }
+
+    /// Whether the trail records the next end as overdue. The next end of an external window is always one that it does not.
+    fn is_next_overdue(&self) -> bool {
+        self.is_overdue && !self.is_external()
+    }
+
+    /// When somebody has to look at it again; never, for one that is closed.
+    pub fn due_at(&self) -> Option<Instant> {
+        let next = self.next_end()?;
+        let lease = self.lease.as_ref().map(|lease| lease.until);
+        // However long a directory wants to be left alone, that the end is overdue is told in time.
+        let told_by = if self.is_next_overdue() { None } else { Some(next.plus(OVERDUE_AFTER)) };
+        let not_before = self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
+        let end = not_before.map_or(next, |until| until.max(next));
+        let at = self.resolve_at().map_or(end, |resolve_at| resolve_at.min(end));
+        Some(lease.map_or(at, |until| until.max(at)))
+    }
+
+    /// The end that is worked on: of the claims that are over, the last.
+    pub fn planned_end(&self, now: Instant) -> Instant {
+        let over = self.claims.iter().filter(|claim| claim.is_over(now));
+        over.map(|claim| claim.ends_at).max().unwrap_or(now)
+    }
+
+    /// The claim that the end which is worked on belongs to, by its place.
+    pub(super) fn ending(&self, now: Instant) -> usize {
+        let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
+        over.max_by_key(|(_, claim)| claim.ends_at).map_or(self.claims.len() - 1, |(place, _)| place)
+    }
+
+    /// The state it is shown in, one of [`STATES`].
+    pub fn state(&self, now: Instant) -> &'static str {
+        let is_claimed = self.lease.as_ref().is_some_and(|lease| now < lease.until);
+        let is_to_begin = self.claims.iter().filter(|claim| !claim.is_done).all(|claim| now < claim.starts_at);
+        let [scheduled, open, claimed, overdue, closed] = STATES;
+        match (self.is_closed(), self.is_overdue) {
+            (true, _) => closed,
+            (false, true) => overdue,
+            (false, false) if is_claimed => claimed,
+            (false, false) if is_to_begin => scheduled,
+            (false, false) => open,
+        }
+    }
+}

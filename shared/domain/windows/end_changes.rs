@@ -1,0 +1,242 @@
+//! How the end of a window moves: extending, ending, closing by hand and trying again.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    time::timestamp::Instant,
+    trail::event::Actor,
+    windows::{
+        claim::{Claim, FARTHEST},
+        due::OVERDUE_AFTER,
+        window::Window,
+        window_event::Told,
+    },
+};
+
+/// A person closed a window without proof: the event, and the rule of its finding.
+pub const CLOSED_BY_HAND: &str = "window.closed_by_hand";
+/// What a step that ends claims with their source tells and removes beside the items of the window's names.
+const MOST_ENDED: usize = 72;
+
+/// Why a window is not extended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotExtended {
+    /// It has ended.
+    Ended(String),
+    /// The end that was asked for is wrong.
+    Wrong(String),
+}
+
+impl Window {
+    /// Lets the last of the claims that `which` says go on until `ends_at`. There is nothing to tell where it ends then already.
+    ///
+    /// # Errors
+    /// They have ended, or may not.
+    pub fn extend(
+        &mut self,
+        which: impl Fn(&Claim) -> bool,
+        ends_at: Instant,
+        by: Actor,
+        reason: String,
+        now: Instant,
+    ) -> Result<Option<Told>, NotExtended> {
+        let Some(place) = self.last_claim(which, now) else {
+            let detail = "the window has ended; a new request opens another";
+            return Err(NotExtended::Ended(detail.to_owned()));
+        };
+        let claim = &self.claims[place];
+        let before = claim.ends_at;
+        if ends_at == before {
+            return Ok(None);
+        }
+        if ends_at < before {
+            let detail = format!("{ends_at} is before its end, {before}; to end it earlier, use end");
+            return Err(NotExtended::Wrong(detail));
+        }
+        if ends_at > now.plus(FARTHEST) {
+            let detail = format!("{ends_at} is too far away; ten years from now is the farthest");
+            return Err(NotExtended::Wrong(detail));
+        }
+        if let Some(latest) = claim.latest.filter(|latest| ends_at > *latest) {
+            let detail = format!("{ends_at} is later than the application allows from its start: {latest}");
+            return Err(NotExtended::Wrong(detail));
+        }
+        self.claims[place].ends_at = ends_at;
+        self.begin_anew(now);
+        let details = [("old_end", json!(before)), ("new_end", json!(ends_at))];
+        Ok(Some(self.told("window.extended", by, now, place, Some(reason), details)))
+    }
+
+    /// When the last of the claims that `which` says would end if it lasted so long.
+    pub fn lasting(&self, which: impl Fn(&Claim) -> bool, length: Duration, now: Instant) -> Instant {
+        self.last_claim(which, now).map_or(now, |place| self.claims[place].starts_at).plus(length)
+    }
+
+    /// Ends the claims that `which` says, now, for everybody whose requests were folded into them. The account is still to be disabled, but for
+    /// claims that end with their session.
+    pub fn end(
+        &mut self,
+        which: impl FnMut(&Claim) -> bool,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Instant,
+    ) -> Vec<Told> {
+        self.end_at(|_| now, which, by, reason, now)
+    }
+
+    /// The same, but what others asked for goes on until its end.
+    pub fn end_own(
+        &mut self,
+        which: impl FnMut(&Claim) -> bool,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Instant,
+    ) -> Vec<Told> {
+        self.end_at(|claim| claim.own_end(now), which, by, reason, now)
+    }
+
+    fn end_at(
+        &mut self,
+        end: impl Fn(&Claim) -> Instant,
+        mut which: impl FnMut(&Claim) -> bool,
+        by: &Actor,
+        reason: Option<&str>,
+        now: Instant,
+    ) -> Vec<Told> {
+        let mut told = Vec::new();
+        for place in 0..self.claims.len() {
+            let claim = &mut self.claims[place];
+            let (before, end) = (claim.ends_at, end(claim));
+            if claim.is_done || before <= end || !which(claim) {
+                continue;
+            }
+            claim.ends_at = end;
+            // One that was to begin later never does.
+            claim.starts_at = claim.starts_at.min(end);
+            let details = [("old_end", json!(before)), ("new_end", json!(end))];
+            told.push(self.told("window.ended", by.clone(), now, place, reason.map(str::to_owned), details));
+        }
+        if !told.is_empty() {
+            self.begin_anew(now);
+        }
+        told
+    }
+
+    /// What a session's or package's source says of its end: what it opened is over, and an account that is disabled elsewhere
+    /// is not waited for where nobody disables one.
+    pub fn end_with_source(
+        &mut self,
+        which: impl Fn(&Claim) -> bool,
+        by: &Actor,
+        at: Instant,
+        now: Instant,
+    ) -> Vec<Told> {
+        let mut told = self.end_own(&which, by, None, now);
+        if self.is_external() {
+            let planned = self.planned_end(now);
+            let mut ended = 0;
+            for claim in &mut self.claims {
+                if claim.is_over(now) && claim.ends_with_session && which(claim) {
+                    claim.is_done = true;
+                    ended += 1;
+                }
+            }
+            if self.is_closed() && ended > 0 {
+                self.close(at.min(now), planned);
+            } else {
+                // The overdue end of another claim is told already.
+                let overdue_end = self.overdue_end.unwrap_or_else(|| now.minus(OVERDUE_AFTER));
+                if !self.claims.iter().any(|claim| claim.is_over(overdue_end)) {
+                    self.forget_overdue();
+                }
+            }
+            // One transaction takes no more. The event of the source says of all of them that they are over.
+            told.truncate(MOST_ENDED.saturating_sub(ended));
+        }
+        told
+    }
+
+    /// What a portal's `entra.account.disabled` says. Where the portal disables by itself the window is over; where we do, its end
+    /// is brought to now and the account is still read back.
+    pub fn end_as_disabled(
+        &mut self,
+        which: impl Fn(&Claim) -> bool,
+        by: &Actor,
+        at: Instant,
+        now: Instant,
+    ) -> Vec<Told> {
+        if !self.is_external() {
+            return self.end(which, by, Some("its portal says that the account is disabled"), now);
+        }
+        let planned = self.claims.iter().filter(|claim| !claim.is_done && which(claim)).map(|it| it.ends_at);
+        if let Some(planned) = planned.max() {
+            for claim in self.claims.iter_mut().filter(|claim| which(claim)) {
+                claim.ends_at = claim.ends_at.min(now);
+                claim.is_done = true;
+            }
+            self.close(at, planned);
+        }
+        Vec::new()
+    }
+
+    /// A person says that the account is disabled: up to `most` of its open requests end, and with the last of them the window is closed.
+    /// Nothing proves what the person says, and so it is a finding.
+    pub fn close_by_hand(&mut self, by: &Actor, reason: &str, most: usize, now: Instant) -> Vec<Told> {
+        let planned = self.planned_end(now);
+        let mut told = Vec::new();
+        for place in self.open_places(most) {
+            let claim = &mut self.claims[place];
+            let before = claim.ends_at;
+            claim.ends_at = before.min(now);
+            claim.starts_at = claim.starts_at.min(now);
+            claim.is_done = true;
+            let details = [("old_end", json!(before)), ("new_end", json!(claim.ends_at)), ("verified", json!(false))];
+            let reason = Some(reason.to_owned());
+            told.push(self.told(CLOSED_BY_HAND, by.clone(), now, place, reason, details));
+        }
+        if let Some(last) = told.last().filter(|_| self.is_closed()) {
+            let claim = last.claim;
+            self.close(now, planned);
+            self.is_closed_by_hand = true;
+            let why = format!("{} closed the window without proof that the account is disabled: {reason}", by.shown());
+            told.push(self.finding(CLOSED_BY_HAND, "high", &why, now, claim));
+        }
+        self.lease = None;
+        told
+    }
+
+    /// An operator wants the account disabled now, whatever pause its last failure asked for. While a run works on it nothing changes: the
+    /// account is being disabled.
+    ///
+    /// # Errors
+    /// There is nothing to try; why, for a person.
+    pub fn retry(&mut self, by: &Actor, reason: &str, now: Instant) -> Result<Option<Told>, String> {
+        let open = self.claims.iter().filter(|claim| !claim.is_done);
+        let Some(next) = open.map(|claim| claim.ends_at).min() else {
+            return Err("the window is closed; its account needs no other try".to_owned());
+        };
+        if self.is_external() {
+            return Err(
+                "this service does not disable the account of this window; once it is disabled, close the window"
+                    .to_owned(),
+            );
+        }
+        if now < next {
+            return Err(format!("the window is not due before {next}; to end it earlier, use end"));
+        }
+        let going = self.claims.iter().filter(|claim| claim.goes_on(now)).map(|claim| claim.ends_at).max();
+        if let Some(until) = going {
+            return Err(format!("another request keeps the account enabled until {until}; to end it earlier, use end"));
+        }
+        if self.lease.as_ref().is_some_and(|lease| now < lease.until) {
+            return Ok(None);
+        }
+        self.leave(Some(now));
+        self.resolution.not_before = Some(now);
+        let details = [("planned_end", json!(self.planned_end(now))), ("attempts", json!(self.attempts))];
+        let place = self.ending(now);
+        Ok(Some(self.told("window.retried", by.clone(), now, place, Some(reason.to_owned()), details)))
+    }
+}

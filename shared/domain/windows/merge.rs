@@ -1,0 +1,93 @@
+//! How the requests of a window move to another window of the same account.
+
+use serde_json::json;
+
+use crate::{
+    time::timestamp::Instant,
+    trail::event::Actor,
+    windows::{
+        resolution::{NAMES_DISAGREE, ResolvedAccount},
+        window::Window,
+        window_event::Told,
+    },
+};
+
+impl Window {
+    /// A younger window of the same account says which account it is. What the names in its own requests mean is still to be looked up.
+    pub fn take_over(&mut self, account: Option<ResolvedAccount>) {
+        self.resolved = account;
+        for claim in self.claims.iter_mut().filter(|claim| !claim.is_done) {
+            claim.account.get_or_insert_with(|| self.account.clone());
+        }
+    }
+
+    /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed. What the older one tells is
+    /// added to what it tells in this step already.
+    pub fn hand_over(&mut self, into: &mut Self, into_told: &mut Vec<Told>, most: usize, now: Instant) -> Vec<Told> {
+        self.merged_into = Some(into.id.clone());
+        let mut told = Vec::new();
+        let places = self.open_places(most);
+        into.make_room(places.len(), into_told, now);
+        for place in places {
+            let mut claim = self.claims[place].clone();
+            if claim.account.is_none() {
+                claim.account = Some(self.account.clone());
+                claim.is_looked_up = self.resolved.is_some();
+            }
+            into.claims.push(claim);
+            self.claims[place].is_done = true;
+            let details = [("merged_into", json!(into.id))];
+            told.push(self.told("window.merged", Actor::system(), now, place, None, details));
+        }
+        into.begin_anew(now);
+        into.resolution.not_before = Some(now);
+        self.lease = None;
+        self.not_before = None;
+        if self.is_closed() {
+            self.forget_failures();
+            self.forget_overdue();
+        }
+        told
+    }
+
+    /// Gives up one request whose key means another account by now: the account that this window covers was renamed, and its name given away. What
+    /// ended here because of that request is due again. The answer is what this window tells, and what the other one does.
+    pub fn part(
+        &mut self,
+        place: usize,
+        into: &mut Self,
+        account: &ResolvedAccount,
+        now: Instant,
+    ) -> (Vec<Told>, Vec<Told>) {
+        let known = self.resolved.as_ref().map(|known| known.id.as_str()).unwrap_or_default();
+        let why = format!(
+            "the name {:?} meant the account {known} when this window opened and means {} now; the request moved to a window of that account",
+            self.key(),
+            account.id
+        );
+        self.is_key_lost = true;
+        self.resolution.disagreements += 1;
+        let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, place);
+        finding.details.insert("round".to_owned(), json!(self.resolution.disagreements));
+        let details = [("merged_into", json!(into.id))];
+        let told = vec![self.told("window.merged", Actor::system(), now, place, None, details), finding];
+        let mut claim = self.claims[place].clone();
+        self.claims[place].is_done = true;
+        if self.is_closed() {
+            let others =
+                self.claims.iter_mut().enumerate().filter(|(other, _)| *other != place).map(|(_, claim)| claim);
+            if let Some(last) = others.max_by_key(|claim| claim.ends_at) {
+                last.is_done = false;
+            }
+        }
+        claim.account.get_or_insert_with(|| self.account.clone());
+        let mut into_told = Vec::new();
+        into.make_room(1, &mut into_told, now);
+        into.claims.push(claim);
+        for window in [self, into] {
+            window.begin_anew(now);
+            window.resolution.not_before = Some(now);
+        }
+        (told, into_told)
+    }
+}

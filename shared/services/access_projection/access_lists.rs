@@ -1,0 +1,193 @@
+//! The lists that access records are found in, by person, account, target and time.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use shared_domain::{
+    access::{
+        access_key::Key,
+        access_record::{Access, Kind as AccessKind},
+        kept_events, names, timeline,
+    },
+    text::case_folding::fold,
+    time::timestamp::Instant,
+    trail::{
+        event::Event,
+        search::{Order, Range},
+    },
+};
+use shared_storage::{ReadError, projections::Kind};
+
+use super::{AT_A_TIME, Follower, uses::Held};
+
+/// An access that lasts longer than this is found in a list of its own by ranges that begin later.
+pub const LONG: Duration = Duration::from_secs(7 * 86_400);
+/// How far back of a range the usual list is read: a day more, by which the other may be behind.
+pub const LOOK_BACK: Duration = Duration::from_secs(8 * 86_400);
+/// Most accesses of an account that are looked at around one event that may end them …
+pub(super) const MOST_AROUND: usize = 300;
+/// … and of those that last long.
+pub(super) const MOST_LONG: usize = 100;
+/// Most accesses of an account, or of a person, that one use is looked for in.
+const MOST_SEARCHED: usize = 5000;
+
+/// The lists an access stands in, of those that a range is read from.
+pub fn list_of(facet: &str, is_long: bool) -> String {
+    if is_long { format!("long {facet}") } else { facet.to_owned() }
+}
+
+/// The list of log-ons that belongs to a list of other accesses. Log-ons have their own: there are many of them, and none lasts long.
+pub fn log_ons_of(facet: &str) -> String {
+    format!("log-ons {facet}")
+}
+
+/// The list of all accesses.
+pub const ALL: &str = "all";
+/// The list of role assignments that changed other than by a package, by their events.
+pub const ROLE_CHANGES: &str = "role changes";
+
+/// The list of accesses by or for a person, of an account, to a target.
+pub fn facet(kind: &str, name: &str) -> String {
+    format!("{kind}:{}", fold(name))
+}
+
+impl<'t> Follower<'t> {
+    /// Other accesses of the same account that may touch a range of time.
+    pub(super) async fn others_of_account(
+        &self,
+        access: &Access,
+        range: [Instant; 2],
+    ) -> Result<Vec<Access>, ReadError> {
+        let names = access.account.iter().flat_map(names::names);
+        let mut others = self.overlapping(names.map(|name| facet("account", &name)), range).await?;
+        others.retain(|other| other.id != access.id && other.kind != AccessKind::Package);
+        Ok(others)
+    }
+
+    /// The accesses that an event about their account may change: those that hold it, of a use; those that it may end.
+    pub(super) async fn of_account(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
+        let facets: Vec<String> =
+            event.account.iter().flat_map(names::names).map(|name| facet("account", &name)).collect();
+        let mut keys = Vec::new();
+        if kept_events::is_use(event) {
+            self.search(&facets, event.occurred_at, |access| {
+                keys.extend(access.id.parse().ok().filter(|_| access.holds(event.occurred_at)));
+                false
+            })
+            .await?;
+            return Ok(keys);
+        }
+        let window = event.details.as_ref().and_then(|details| details.get("window")?.as_str());
+        let may_end = |access: &&Access| {
+            // A read-back names the window that it ended.
+            event.action != "revocation.verified" || access.window.is_none() || access.window.as_deref() == window
+        };
+        let found = self.around(facets, event.occurred_at).await?;
+        Ok(found.iter().filter(may_end).filter_map(|access| access.id.parse().ok()).collect())
+    }
+
+    /// The assignments that an event about one may be about: by its own id, or of its holder to its package.
+    pub(super) async fn of_package(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
+        let mut facets: Vec<String> =
+            event.subject.iter().flat_map(names::person_names).map(|name| facet("person", &name)).collect();
+        let named = event.details.as_ref().and_then(|details| details.get("assignment_id")?.as_str());
+        facets.extend(named.map(|assignment| facet("assignment", assignment)));
+        let found = self.around(facets, event.occurred_at).await?;
+        let is_one = |access: &&Access| {
+            let is_target = access.target.as_ref().zip(event.target.as_ref()).is_some_and(|(a, b)| names::is_one(a, b));
+            access.kind == AccessKind::Package
+                && (is_target || access.assignment.as_deref() == named && named.is_some())
+        };
+        Ok(found.iter().filter(is_one).filter_map(|access| access.id.parse().ok()).collect())
+    }
+
+    pub(super) async fn listed_at(
+        &self,
+        list: &str,
+        Range { since, until, order, .. }: Range,
+        after: Option<&str>,
+    ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
+        let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
+        self.trail.listed(Kind::Access, list, [since.max(first), until.min(last)], order, after).await
+    }
+
+    /// The accesses in those lists that may touch a moment, those that are over by then and not known to be gone among them. Of very many the
+    /// nearest.
+    pub(super) async fn around(
+        &self,
+        facets: impl IntoIterator<Item = String>,
+        at: Instant,
+    ) -> Result<Vec<Access>, ReadError> {
+        self.overlapping(facets, [at, at]).await
+    }
+
+    /// The same for a range of time.
+    async fn overlapping(
+        &self,
+        facets: impl IntoIterator<Item = String>,
+        [from, to]: [Instant; 2],
+    ) -> Result<Vec<Access>, ReadError> {
+        let mut found = BTreeSet::new();
+        for facet in facets {
+            let next = to.plus(Duration::from_millis(1));
+            let first = Instant::from_millis(0);
+            for (is_long, [since, until], most) in
+                [(false, [from.minus(LOOK_BACK), next], MOST_AROUND), (true, [first, from.minus(LOOK_BACK)], MOST_LONG)]
+            {
+                let range = Range { since, until, order: Order::Descending, after: None };
+                let (page, _) = self.listed_at(&list_of(&facet, is_long), range, None).await?;
+                if page.len() > most {
+                    tracing::warn!("more than {most} accesses are around one event; the nearest are looked at");
+                }
+                found.extend(page.into_iter().take(most).map(|(_, key)| key));
+            }
+        }
+        let found: Vec<String> = found.into_iter().collect();
+        let mut read: Vec<Access> = self.trail.readable(Kind::Access, &found).await?;
+        read.retain(|access| access.verified.is_none() || access.until().is_none_or(|until| from <= until));
+        Ok(read)
+    }
+
+    /// Looks through the accesses in those lists that had begun by a moment, the latest first, until `is_it` says that one is found; whether
+    /// one was, or there are too many to say.
+    pub(super) async fn search(
+        &self,
+        facets: &[String],
+        at: Instant,
+        mut is_it: impl FnMut(&Access) -> bool,
+    ) -> Result<Held, ReadError> {
+        // A source may tell a little late that an access began.
+        let next = at.plus(timeline::TOLERANCE + Duration::from_millis(1));
+        let (mut searched, mut looked_at) = (0, BTreeSet::new());
+        for (is_long, [since, until]) in
+            [(false, [at.minus(LOOK_BACK), next]), (true, [Instant::from_millis(0), at.minus(LOOK_BACK)])]
+        {
+            for facet in facets {
+                let (list, mut after) = (list_of(facet, is_long), None);
+                loop {
+                    let range = Range { since, until, order: Order::Descending, after: None };
+                    let (page, next) = self.listed_at(&list, range, after.as_deref()).await?;
+                    let keys: Vec<String> =
+                        page.into_iter().map(|(_, key)| key).filter(|key| looked_at.insert(key.clone())).collect();
+                    for keys in keys.chunks(AT_A_TIME) {
+                        let accesses: Vec<Access> = self.trail.readable(Kind::Access, keys).await?;
+                        if accesses.iter().any(&mut is_it) {
+                            return Ok(Held::Yes);
+                        }
+                    }
+                    searched += keys.len();
+                    after = next;
+                    if after.is_none() {
+                        break;
+                    }
+                    if searched >= MOST_SEARCHED {
+                        tracing::warn!(
+                            "more than {MOST_SEARCHED} accesses are around one use; the others are not looked at"
+                        );
+                        return Ok(Held::Unknown);
+                    }
+                }
+            }
+        }
+        Ok(Held::No)
+    }
+}

@@ -1,0 +1,95 @@
+//! Whether an approver decided hastily too often in a month.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use shared_domain::{
+    access::{access_record::Access, names},
+    findings::{
+        checkpoints::{self, Found},
+        hasty_approvals::{self, Hasty},
+    },
+    time::timestamp::Instant,
+    trail::{
+        event::{Actor, Event, EventId},
+        search::{Order, Range},
+    },
+};
+use shared_platform::backoff::Unavailable;
+use shared_storage::{ReadError, projections::Kind};
+
+use super::{
+    Follower, TRIES,
+    access_lists::{MOST_AROUND, facet},
+    findings::MOST_EVIDENCE,
+};
+
+/// How the key of a concern about an approver's month begins. It holds a space, which no event's id does.
+pub(super) const HASTY: &str = "hasty ";
+
+impl<'t> Follower<'t> {
+    /// Whether somebody approved hastily too often in a month.
+    pub(super) async fn judge_approver(&self, name: &str, month: &str) -> Result<(), ReadError> {
+        if self.is_silent {
+            return Ok(());
+        }
+        let trail = self.trail;
+        let thresholds = &trail.settings.thresholds;
+        let Ok(first) = format!("{month}-01T00:00:00.000Z").parse::<Instant>() else { return Ok(()) };
+        let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
+        let rule = "approval.hasty";
+        let about = format!("{name} {month}");
+        let id = checkpoints::finding_id(&trail.tenant, rule, &about);
+        let key = format!("{HASTY}{month} {name}");
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Concern, &key).await?;
+            let range = Range {
+                since: first.minus(within),
+                until: first.plus(Duration::from_secs(31 * 86_400)),
+                order: Order::Ascending,
+                after: None,
+            };
+            let (page, _) = self.listed_at(&facet("hasty", name), range, None).await?;
+            // A place says when; of very many the first say enough.
+            let keys: Vec<String> = page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
+            let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
+            let mut first_hasty: Option<Hasty> = None;
+            for access in trail.readable::<Access>(Kind::Access, &keys).await? {
+                for (decision, hasty) in hasty_approvals::hasty(&access, thresholds) {
+                    let by = names::party(&decision.by);
+                    if self.name_of(&by).await? == name {
+                        // What is said of all of them is taken from the first, in whichever order they are read.
+                        if first_hasty.as_ref().is_none_or(|first| hasty < *first) {
+                            first_hasty = Some(hasty.clone());
+                            approver = Some(by);
+                            owners = self.owners(&access).await?;
+                        }
+                        approvals.insert(hasty);
+                    }
+                }
+            }
+            let approvals: Vec<Hasty> = approvals.into_iter().collect();
+            let shown = approver.as_ref().map(|it| it.email.clone().unwrap_or_else(|| it.shown().to_owned()));
+            let found = hasty_approvals::too_hasty(&approvals, month, thresholds).map(|mut evidence| {
+                let why = format!(
+                    "{} approved {} times within {} s of the request in {} days",
+                    shown.unwrap_or_default(),
+                    evidence.len(),
+                    thresholds.approval_seconds,
+                    thresholds.approval_days
+                );
+                evidence.truncate(MOST_EVIDENCE);
+                Found { id: id.clone(), rule, why, evidence }
+            });
+            // Approvals that a raised finding names may be of accesses that a rebuild has not reached. Following those judges again.
+            if !self.are_followed(&id, found.as_ref()).await? {
+                return Ok(());
+            }
+            let mut event = Event::of_service(EventId::last(), &trail.tenant, rule, first, Actor::system());
+            event.subject = approver;
+            if self.settle(&key, before.as_ref(), &event, found, &id, &owners).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+    }
+}

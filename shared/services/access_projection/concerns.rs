@@ -1,0 +1,152 @@
+//! The findings about something else than an access record: a use, an offline code, an approver.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared_domain::{
+    access::names,
+    findings::{
+        checkpoints::{self, Found},
+        finding::{self, Finding},
+    },
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, Party, Session},
+};
+use shared_platform::backoff::Unavailable;
+use shared_storage::{
+    ReadError,
+    projections::{Kept, Kind, Place, Projection},
+};
+
+use super::{Follower, INDEXED, TRIES, access_lists::ROLE_CHANGES};
+
+/// What a rule watches besides accesses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Concern {
+    /// The finding.
+    pub(super) finding: String,
+    /// The last round in which it was raised.
+    pub(super) raised: u32,
+    /// The last round in which it was withdrawn.
+    pub(super) withdrawn: u32,
+    /// How often it was updated in the last round.
+    #[serde(default)]
+    pub(super) updates: u32,
+    /// The evidence that its last event names.
+    #[serde(default)]
+    pub(super) evidence: Vec<EventId>,
+}
+
+impl Concern {
+    pub(super) fn about(finding: String) -> Self {
+        Self { finding, raised: 0, withdrawn: 0, updates: 0, evidence: Vec::new() }
+    }
+}
+
+impl<'t> Follower<'t> {
+    /// Tells of a finding about an event.
+    pub(super) async fn concern(
+        &self,
+        key: &str,
+        event: &Event,
+        found: Option<Found>,
+        owners: &[String],
+    ) -> Result<(), ReadError> {
+        let Some(id) = found.as_ref().map(|found| found.id.clone()) else { return Ok(()) };
+        for _ in 0..TRIES {
+            let before = self.trail.projection(Kind::Concern, key).await?;
+            if self.settle(key, before.as_ref(), event, found.clone(), &id, owners).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+    }
+
+    /// Tells that a rule found something, or finds it no more, and keeps that it was told; false where somebody else was quicker.
+    pub(super) async fn settle(
+        &self,
+        key: &str,
+        before: Option<&Projection>,
+        event: &Event,
+        found: Option<Found>,
+        id: &str,
+        owners: &[String],
+    ) -> Result<bool, ReadError> {
+        let known: Option<Concern> = before.map(Projection::read).transpose()?;
+        // What was never raised needs no withdrawal, and nothing to be kept.
+        if known.is_none() && found.is_none() {
+            return Ok(true);
+        }
+        let mut concern = known.unwrap_or_else(|| Concern::about(id.to_owned()));
+        let there: Option<Finding> =
+            self.trail.projection(Kind::Finding, id).await?.as_ref().map(Projection::read).transpose()?;
+        if let Some(there) = &there {
+            if (there.raised, there.updates) > (concern.raised, concern.updates) {
+                (concern.raised, concern.updates) = (there.raised, there.updates);
+                concern.evidence.clone_from(&there.evidence);
+            }
+            concern.withdrawn = concern.withdrawn.max(there.withdrawn);
+        }
+        let application = self.application_of(event.target.as_ref()).await?;
+        let about = |told: &mut Event| {
+            told.subject = event.subject.clone().or_else(|| Some(names::party(&event.actor)));
+            told.subject = told.subject.take().filter(|subject| *subject != Party::default());
+            told.account = event.account.clone();
+            told.session = event.session.as_ref().map(|session| Session::named(session.id.clone()));
+            told.request_id = event.request_id.clone();
+            let details = told.details.get_or_insert_default();
+            details.extend(application.map(|id| ("application".to_owned(), json!(id))));
+        };
+        // What was judged while another changed what it was judged by is judged once more.
+        let mut due = None;
+        match (&found, concern.raised > concern.withdrawn) {
+            (Some(found), false) => {
+                (concern.raised, concern.updates) = (concern.raised + 1, 0);
+                let told = self.tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)]).await?;
+                concern.evidence = told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                due = (found.rule == "use.outside_window").then(|| self.trail.now.plus(INDEXED));
+            }
+            (Some(found), true) if found.evidence != concern.evidence => {
+                concern.updates += 1;
+                let version = [concern.raised, concern.updates];
+                let event = self.updated(found, version, owners.to_vec(), there.as_ref(), about);
+                let told = self.tell(vec![event]).await?;
+                concern.evidence = told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+            }
+            (None, true) => {
+                concern.withdrawn = concern.raised;
+                self.tell(vec![self.withdrawn(id, concern.raised, about)]).await?;
+            }
+            _ => {}
+        }
+        // What was told before under the same id may name other evidence; then it is updated.
+        let is_told = found.as_ref().is_none_or(|found| found.evidence == concern.evidence);
+        let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
+        let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
+        let expires_at = Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)));
+        let places = before.map(|before| before.places().clone()).unwrap_or_default();
+        let kept = Kept { key, content: &concern, places: places.into_iter().chain(place).collect(), due, expires_at };
+        Ok(self.trail.keep(Kind::Concern, before, kept).await? && is_told)
+    }
+
+    /// A use is to be looked at again at a time.
+    pub(super) async fn put_off(&self, key: &str, due: Instant) -> Result<(), ReadError> {
+        let finding = checkpoints::finding_id(&self.trail.tenant, "use.outside_window", key);
+        for _ in 0..TRIES {
+            let before = self.trail.projection(Kind::Concern, key).await?;
+            let concern = match &before {
+                Some(before) => before.read()?,
+                None => Concern::about(finding.clone()),
+            };
+            let expires_at = Some(self.trail.now.plus(self.trail.settings.kept_at(self.trail.now)));
+            let now = self.trail.store.clock.now();
+            let planned = before.as_ref().and_then(|before| before.due);
+            let due = planned.filter(|at| now < *at && *at <= due).unwrap_or(due);
+            let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
+            let kept = Kept { key, content: &concern, places, due: Some(due), expires_at };
+            if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+    }
+}

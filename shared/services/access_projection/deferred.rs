@@ -1,0 +1,53 @@
+//! Events that are put off, to be followed by a later run.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use shared_domain::trail::event::{EventId, Recorded};
+use shared_storage::{
+    ReadError,
+    projections::{Kept, Kind},
+};
+
+use super::{Follower, TRIES, busy};
+
+/// Events that were put off.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Later {
+    events: Vec<EventId>,
+}
+
+impl<'t> Follower<'t> {
+    /// Puts events down that are to be followed in a while.
+    pub(super) async fn put_down(&self, about: &str, events: &[Recorded], wait: Duration) -> Result<(), ReadError> {
+        let Some(first) = events.iter().map(|recorded| &recorded.event.id).min() else { return Ok(()) };
+        let (trail, now) = (self.trail, self.trail.store.clock.now());
+        let key = format!("{first} {about}");
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Later, &key).await?;
+            let mut later: Later = match &before {
+                Some(before) => before.read()?,
+                None => Later { events: Vec::new() },
+            };
+            later.events.extend(events.iter().map(|recorded| recorded.event.id.clone()));
+            later.events.sort();
+            later.events.dedup();
+            let due = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
+            let due = Some(due.unwrap_or(now.plus(wait)));
+            let expires_at = Some(now.plus(trail.settings.kept_at(now)));
+            let kept = Kept { key: &key, content: &later, places: BTreeSet::new(), due, expires_at };
+            if trail.keep(Kind::Later, before.as_ref(), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(busy(&key).into())
+    }
+
+    /// Follows events that were put off.
+    pub(super) async fn follow_later(&self, key: &str) -> Result<(), ReadError> {
+        let Some(before) = self.trail.projection(Kind::Later, key).await? else { return Ok(()) };
+        let later: Later = before.read()?;
+        let events = self.trail.events_of(&later.events).await?;
+        self.follow(events).await
+    }
+}

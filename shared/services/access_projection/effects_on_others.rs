@@ -1,0 +1,187 @@
+//! What the change of an access record means for other records, uses and approvers.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use serde_json::json;
+use shared_domain::{
+    access::{access_key::Key, access_record::Access, kept_events, log_on, names},
+    findings::hasty_approvals::{self, Hasty},
+    time::timestamp::Instant,
+    trail::event::{EventId, Party, Recorded},
+};
+use shared_platform::backoff::Unavailable;
+use shared_storage::{
+    ReadError, Trail,
+    projections::{Kept, Kind},
+};
+
+use super::{Follower, SOON, TRIES, approver_months::HASTY};
+
+/// How long after a change a day's figures are counted again.
+const RECOUNT: Duration = Duration::from_secs(86_400);
+/// The same where they are computed anew from the first event on.
+const REBUILT: Duration = Duration::from_secs(60);
+
+/// What a change of an access means for others.
+pub(super) struct Others {
+    /// Uses that are to be judged anew, each with whether the access holds it now.
+    pub(super) uses: Vec<(Recorded, bool)>,
+    /// Log-ons that are to be explained anew.
+    pub(super) log_ons: Vec<Recorded>,
+    /// Approvers, each with a month.
+    pub(super) approvers: BTreeSet<(String, String)>,
+}
+
+impl<'t> Follower<'t> {
+    /// What a change of an access means for others: uses that it holds now and did not before, or the other way round; who approved hastily,
+    /// and when; assignments that are told twice.
+    pub(super) async fn others(
+        &self,
+        was: Option<&Access>,
+        is: &Access,
+        has_moved: bool,
+        known: &HashMap<EventId, Recorded>,
+    ) -> Result<Others, ReadError> {
+        // Uses that it holds: those that name no other, and of those that name it those in its time.
+        let held = |access: &Access| -> BTreeSet<EventId> {
+            let is_held = |id: &&EventId| {
+                known.get(*id).is_some_and(|it| {
+                    let is_its_account = access.account.is_none() || access.is_account(&it.event);
+                    let is_held = is_its_account && access.holds(it.event.occurred_at);
+                    kept_events::is_use(&it.event) && (is_held || !access.is_named_by(&it.event))
+                })
+            };
+            access.events.iter().filter(is_held).cloned().collect()
+        };
+        let (had, has) = (was.map(held).unwrap_or_default(), held(is));
+        let changed = had.symmetric_difference(&has).filter_map(|id| known.get(id));
+        let mut uses: Vec<(Recorded, bool)> =
+            changed.map(|recorded| (recorded.clone(), has.contains(&recorded.event.id))).collect();
+        // Whose it is decides which of several accesses explains a log-on.
+        let is_same = was.is_some_and(|was| was.subject == is.subject);
+        let log_ons = had.union(&has).filter(|id| !is_same || had.contains(*id) != has.contains(*id));
+        let log_ons = log_ons.filter_map(|id| known.get(id)).filter(|it| it.event.action == log_on::LOG_ON);
+        let log_ons = self.unexplained(is, log_ons.cloned().collect(), &has).await?;
+        if has_moved {
+            let codes = self.codes_of(was, is).await?;
+            uses.extend(codes.into_iter().map(|code| (code, false)));
+        }
+        let thresholds = &self.trail.settings.thresholds;
+        let hasty = |access: &Access| -> Vec<(Party, Hasty)> {
+            hasty_approvals::hasty(access, thresholds)
+                .into_iter()
+                .map(|(it, hasty)| (names::party(&it.by), hasty))
+                .collect()
+        };
+        let (had, has) = (was.map(&hasty).unwrap_or_default(), hasty(is));
+        let changed = had.iter().filter(|it| !has.contains(it)).chain(has.iter().filter(|it| !had.contains(it)));
+        let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
+        let mut approvers = BTreeSet::new();
+        for (approver, hasty) in changed {
+            let name = self.name_of(approver).await?;
+            for at in [hasty.at, hasty.at.plus(within)] {
+                approvers.insert((name.clone(), at.to_string()[..7].to_owned()));
+            }
+        }
+        Ok(Others { uses, log_ons, approvers })
+    }
+
+    /// Puts down what is to be done for others, so that it is done by whoever comes next where this run ends before it is.
+    pub(super) async fn announce(&self, was: Option<&Access>, is: &Access, others: &Others) -> Result<(), ReadError> {
+        let soon = self.trail.store.clock.now().plus(SOON);
+        // A rebuild mends rows of figures too.
+        if self.is_silent || was != Some(is) {
+            let wait = if self.is_silent { REBUILT } else { RECOUNT };
+            let days: BTreeSet<i64> =
+                was.map(|was| was.at().day_number()).into_iter().chain([is.at().day_number()]).collect();
+            for day in days {
+                recount_day(self.trail, day, wait).await?;
+            }
+        }
+        let ids: Vec<String> = others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
+        let there = self.trail.projections(Kind::Concern, &ids).await?;
+        for (recorded, is_held) in &others.uses {
+            let id = recorded.event.id.as_str();
+            // One that nobody is concerned about, and that is held, needs no judgement.
+            if !self.is_silent && (there.iter().any(|concern| concern.key == id) || !is_held) {
+                self.put_off(id, soon).await?;
+            }
+        }
+        for recorded in &others.log_ons {
+            self.look_soon(&Key::LogOn(recorded.event.id.clone()).to_string(), soon).await?;
+        }
+        self.announce_to_sharers(was, is, soon).await?;
+        for (name, month) in others.approvers.iter().filter(|_| !self.is_silent) {
+            self.put_off(&format!("{HASTY}{month} {name}"), soon).await?;
+        }
+        // The assignment's own access learns that another tells of it.
+        let doubled = is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
+        if let Some(doubled) =
+            doubled.filter(|it| *it != is.id && was.is_none_or(|was| was.assignment != is.assignment))
+        {
+            self.look_soon(&doubled, soon).await?;
+        }
+        Ok(())
+    }
+
+    /// Other accesses of the account may have uses that this one explains, now or no more.
+    async fn announce_to_sharers(&self, was: Option<&Access>, is: &Access, soon: Instant) -> Result<(), ReadError> {
+        let explains = |access: &Access| {
+            (access.granted_at, access.until(), access.account.clone(), access.subject.clone(), access.targets.clone())
+        };
+        let has_changed = was.is_none_or(|was| explains(was) != explains(is));
+        let Some(begun) = is.granted_at.filter(|_| has_changed && is.uses > 0) else { return Ok(()) };
+        let last = [is.last_used_at, was.and_then(|was| was.last_used_at)].into_iter().flatten().max();
+        let range = [is.first_used_at.unwrap_or(begun).min(begun), last.unwrap_or(begun).max(begun)];
+        let uses: HashSet<&EventId> = is.events.iter().chain(was.iter().flat_map(|was| &was.events)).collect();
+        for other in self.others_of_account(is, range).await? {
+            if other.events.iter().any(|id| uses.contains(id)) {
+                self.look_soon(&other.id, soon).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has an access looked at again soon, where it is there.
+    async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
+        for _ in 0..TRIES {
+            let Some(before) = self.trail.projection(Kind::Access, key).await? else { return Ok(()) };
+            // One whose time has come is perhaps being looked at: it may have seen too little.
+            let now = self.trail.store.clock.now();
+            if before.due.is_some_and(|due| now < due && due <= soon) {
+                return Ok(());
+            }
+            // What a rebuild cannot read it computes anew.
+            let Some(access) = self.content::<Access>(Some(&before))? else { return Ok(()) };
+            let expires_at = self.expiry_of(&access);
+            let kept = Kept { key, content: &access, places: before.places().clone(), due: Some(soon), expires_at };
+            if self.trail.keep(Kind::Access, Some(&before), kept).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
+    }
+}
+
+/// A day's figures are to be counted again in a while.
+async fn recount_day(trail: &Trail<'_>, day: i64, wait: Duration) -> Result<(), ReadError> {
+    let key = Instant::of_day(day).to_string()[..10].to_owned();
+    for _ in 0..TRIES {
+        let (now, before) = (trail.store.clock.now(), trail.projection(Kind::Day, &key).await?);
+        let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
+        // Nobody counts them before that, whatever two of our clocks say.
+        if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
+            return Ok(());
+        }
+        let expires_at = Some(now.plus(trail.settings.kept_at(now)));
+        let due = Some(now.plus(wait));
+        let kept = Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
+        if trail.keep(Kind::Day, before.as_ref(), kept).await? {
+            return Ok(());
+        }
+    }
+    Err(Unavailable(format!("the day {key} was changed by others all the time")).into())
+}

@@ -1,0 +1,264 @@
+//! What the rules find in an access record, compared with the findings that the trail tells of.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use serde_json::json;
+use shared_domain::{
+    access::{access_key::Key, access_record::Access, names},
+    findings::{
+        checkpoints::{self, Checked, Context, Found},
+        finding::{self, Finding},
+        finding_event::finding_event,
+        rules::{self, ABOUT_ACCESS},
+        use_rules,
+    },
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, Party, Recorded, Session},
+};
+use shared_platform::backoff::Unavailable;
+use shared_storage::{
+    ReadError,
+    insert_events::Insertion,
+    keys::{self, Part as KeyPart},
+    list_events::Index,
+    projections::{Kept, Kind, Place, Projection},
+};
+
+use super::{Follower, TRIES, access_lists::ALL, gather::always, recorder};
+
+/// How long it takes until a finding tells again which of very many events were the last.
+const UPDATES: Duration = Duration::from_secs(3600);
+/// Most events that a finding about an approver names.
+pub(super) const MOST_EVIDENCE: usize = 20;
+
+impl<'t> Follower<'t> {
+    /// Asks the rules, and tells what differs from what the trail tells of findings. The events, and when to ask again.
+    pub(super) async fn judge(
+        &self,
+        access: &Access,
+        events: &[Recorded],
+        is_double: bool,
+    ) -> Result<(Vec<Recorded>, Option<Instant>), ReadError> {
+        let trail = self.trail;
+        let people = self.people_of(access, events).await?;
+        let strangers = self.strangers(access, &people).await?;
+        let doubtful: Vec<&Recorded> = use_rules::doubtful(access, events, &people).collect();
+        let excused = self.excused(access, &doubtful).await?;
+        let thresholds = &trail.settings.thresholds;
+        let context = Context { thresholds, people: &people, strangers: &strangers, excused: &excused, now: trail.now };
+        let checked = match is_double || self.is_silent {
+            true => Checked::default(),
+            false => checkpoints::check(&trail.tenant, access, events, &context),
+        };
+        let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
+        for found in &checked.found {
+            let rounds = access.findings.get(&found.id).cloned().unwrap_or_default();
+            // Whom it is about may be told late; the function that ends windows says it where it knows it.
+            let is_named = rounds.has_subject
+                || access.subject.as_ref().is_none_or(|subject| *subject == Party::default())
+                || access.window.as_ref().is_some_and(|window| found.id.ends_with(window.as_str()));
+            if rounds.is_open() && rounds.evidence == found.evidence && is_named {
+                continue;
+            }
+            let there = self.refresh_finding(&found.id, Vec::new()).await?;
+            // What the trail tells already, and nobody has told the access yet.
+            if let Some(there) = &there
+                && (there.raised, there.updates, there.withdrawn) > (rounds.raised, rounds.updates, rounds.withdrawn)
+            {
+                known.extend(trail.events_of(&there.events).await?);
+                continue;
+            }
+            // Of very much evidence what came last changes with each event.
+            if let Some(there) = there.as_ref().filter(|_| rounds.is_open() && is_named)
+                && checkpoints::is_later(&found.evidence, &rounds.evidence)
+                && let next = there.updated_at.unwrap_or(there.raised_at).plus(UPDATES)
+                && trail.now < next
+            {
+                again = Some(again.map_or(next, |again: Instant| again.min(next)));
+                continue;
+            }
+            let (owners, application) =
+                (self.owners(access).await?, self.application_of(access.target.as_ref()).await?);
+            let about = |event: &mut Event| about_access(event, access, application);
+            told.push(match rounds.is_open() {
+                false => self.raised(found, rounds.raised + 1, owners, about),
+                true => self.updated(found, [rounds.raised, rounds.updates + 1], owners, there.as_ref(), about),
+            });
+        }
+        for id in access.open_findings().filter(|_| !self.is_silent) {
+            // A use may name the session too; whether its finding stands is judged with the use.
+            let is_ours = ABOUT_ACCESS.iter().any(|rule| {
+                let of_window = access.window.as_ref().map(|window| format!("{rule}:{window}"));
+                of_window.as_deref() == Some(id) || checkpoints::finding_id(&trail.tenant, rule, &access.id) == id
+            });
+            if is_ours && !checked.found.iter().any(|found| found.id == id) {
+                let round = access.findings.get(id).map_or(1, |rounds| rounds.raised);
+                told.push(self.withdrawn(id, round, |event| about_access(event, access, None)));
+            }
+        }
+        known.extend(self.tell(told).await?);
+        // An access has only what is said of it; anything else would be asked for again and again.
+        known.retain(|recorded| Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id));
+        Ok((known, again))
+    }
+
+    /// The uses, of those that an access's own request does not explain, that another access of the account explains.
+    async fn excused(&self, access: &Access, doubtful: &[&Recorded]) -> Result<HashSet<EventId>, ReadError> {
+        let mut excused = HashSet::new();
+        let times = || doubtful.iter().map(|recorded| recorded.event.occurred_at);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(excused) };
+        let others = self.others_of_account(access, [first, last]).await?;
+        if others.is_empty() {
+            return Ok(excused);
+        }
+        let parties = doubtful.iter().map(|recorded| names::party(&recorded.event.actor));
+        let parties: Vec<Party> = parties.chain(others.iter().filter_map(|other| other.subject.clone())).collect();
+        let people = self.people_behind(&parties).await?;
+        for event in doubtful.iter().map(|recorded| &recorded.event) {
+            let fits = |other: &Access| {
+                other.is_account(event)
+                    && other.holds(event.occurred_at)
+                    && !use_rules::is_by_another(other, event, &people)
+                    && !other.is_elsewhere(event)
+            };
+            if others.iter().any(fits) {
+                excused.insert(event.id.clone());
+            }
+        }
+        Ok(excused)
+    }
+
+    pub(super) fn raised(
+        &self,
+        found: &Found,
+        round: u32,
+        owners: Vec<String>,
+        about: impl FnOnce(&mut Event),
+    ) -> Event {
+        let details = json!({"round": round});
+        self.found_event("finding.raised", found, &[round], owners, details, about)
+    }
+
+    /// The evidence of a finding is another than was told in a round. Where somebody had said what is to be made of it, of less than this, they
+    /// are asked again.
+    pub(super) fn updated(
+        &self,
+        found: &Found,
+        [round, update]: [u32; 2],
+        owners: Vec<String>,
+        there: Option<&Finding>,
+        about: impl FnOnce(&mut Event),
+    ) -> Event {
+        let is_settled = there.is_some_and(|there| there.state == finding::State::Dispositioned);
+        let is_more = there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
+        let details = json!({"round": round, "update": update, "reopens": is_settled && is_more});
+        self.found_event("finding.updated", found, &[round, update], owners, details, about)
+    }
+
+    fn found_event(
+        &self,
+        action: &str,
+        found: &Found,
+        version: &[u32],
+        owners: Vec<String>,
+        mut details: serde_json::Value,
+        about: impl FnOnce(&mut Event),
+    ) -> Event {
+        let Found { id, rule, why, evidence } = found;
+        details["rule"] = json!(rule);
+        details["severity"] = json!(rules::rule_of(rule).map(|rule| rule.severity));
+        details["owners"] = json!(owners);
+        details["evidence"] = json!(evidence);
+        finding_event(&self.trail.tenant, self.trail.now, action, id, version, why, details, about)
+    }
+
+    pub(super) fn withdrawn(&self, id: &str, round: u32, about: impl FnOnce(&mut Event)) -> Event {
+        let rule = id.split(':').next().unwrap_or_default();
+        let why = "what is known now explains it";
+        finding_event(
+            &self.trail.tenant,
+            self.trail.now,
+            "finding.withdrawn",
+            id,
+            &[round],
+            why,
+            json!({"rule": rule, "round": round}),
+            about,
+        )
+    }
+
+    /// Puts the events into the trail; as they stand there, which for one that was told before is as it was told then.
+    pub(super) async fn tell(&self, events: Vec<Event>) -> Result<Vec<Recorded>, ReadError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let told = self.trail.insert(events, &recorder()).await;
+        let recorded = told.into_iter().map(|insertion| match insertion {
+            Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(_, there) => Ok(there),
+            Insertion::TooLarge(_) | Insertion::Unavailable => {
+                Err(Unavailable("an event about a finding was not confirmed".to_owned()).into())
+            }
+        });
+        recorded.collect()
+    }
+
+    /// Whether the accesses of all evidence that an open finding names, and that was not found now, are known.
+    pub(super) async fn are_followed(&self, finding: &str, found: Option<&Found>) -> Result<bool, ReadError> {
+        let there = self.trail.projection(Kind::Finding, finding).await?;
+        let Some(there) = there.as_ref().map(Projection::read::<Finding>).transpose()? else { return Ok(true) };
+        if there.raised <= there.withdrawn {
+            return Ok(true);
+        }
+        let is_missing = |id: &&EventId| found.is_none_or(|found| !found.evidence.contains(id));
+        for id in there.evidence.iter().filter(is_missing) {
+            let event = self.trail.event(id).await?;
+            let Some(key) = event.and_then(|recorded| Key::of(&recorded.event)) else { continue };
+            if self.trail.projection(Kind::Access, &key.to_string()).await?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Computes a finding anew from its events.
+    pub(super) async fn refresh_finding(&self, id: &str, new: Vec<Recorded>) -> Result<Option<Finding>, ReadError> {
+        let trail = self.trail;
+        let mut known: HashMap<EventId, Recorded> =
+            new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
+        let partition = keys::involved(&trail.tenant, KeyPart::Id, id);
+        let index = Index::Involved { name: "by_target", key: "target_key", partition };
+        let is_its_own = |event: &Event| finding::id_of(event) == Some(id);
+        self.read_index(index, always(), &mut known, is_its_own).await?;
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Finding, id).await?;
+            let was: Option<Finding> = self.content(before.as_ref())?;
+            self.read_all(was.iter().flat_map(|was| &was.events), &mut known).await?;
+            let Some(finding) = Finding::of(id, known.values().cloned().collect()) else { return Ok(None) };
+            let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
+            let places = [place(ALL), place(finding.state.as_str())].into();
+            let expires_at = Some(finding.raised_at.plus(trail.settings.kept_at(finding.raised_at)));
+            let kept = Kept { key: id, content: &finding, places, due: None, expires_at };
+            if trail.keep(Kind::Finding, before.as_ref(), kept).await? {
+                return Ok(Some(finding));
+            }
+        }
+        Err(Unavailable(format!("finding {id:?} was changed by others all the time")).into())
+    }
+}
+
+/// What an event about a finding says of the access.
+fn about_access(event: &mut Event, access: &Access, application: Option<String>) {
+    event.subject = access.subject.clone().filter(|subject| *subject != Party::default());
+    event.account = access.account.clone();
+    event.request_id = access.request_id.clone();
+    event.session = access.session.clone().map(Session::named);
+    let details = event.details.get_or_insert_default();
+    details.insert("access".to_owned(), json!(access.id));
+    details.extend(application.map(|id| ("application".to_owned(), json!(id))));
+    if let Some(window) = &access.window {
+        details.insert("window".to_owned(), json!(window));
+    }
+}

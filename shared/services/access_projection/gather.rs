@@ -1,0 +1,168 @@
+//! Which events belong to an access record: those that the indexes name, without those that another record has.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use shared_domain::{
+    access::{
+        access_key::Key,
+        access_record::{Access, Kind as AccessKind},
+        kept_events,
+    },
+    time::timestamp::Instant,
+    trail::{
+        event::{Event, EventId, Party, Recorded},
+        search::{Order, Range},
+    },
+};
+use shared_storage::{
+    ReadError,
+    keys::{self, Lane, Part as KeyPart},
+    list_events::{Index, Pace},
+    projections::Kind,
+};
+
+use super::{Follower, is_about_others};
+
+/// Most events of one partition that are read from its beginning …
+const MOST_FIRST: usize = 10_000;
+/// … and where there are more, from its end.
+const MOST_LAST: usize = 2000;
+
+impl<'t> Follower<'t> {
+    /// All that the trail tells of the access by its own key.
+    pub(super) async fn gather(&self, key: &Key, known: &mut HashMap<EventId, Recorded>) -> Result<(), ReadError> {
+        let tenant = &self.trail.tenant;
+        let partition = match key {
+            Key::Session(id) => keys::involved(tenant, KeyPart::Id, id),
+            Key::Request(id) => keys::request(tenant, id),
+            Key::Event(id) | Key::LogOn(id) => return self.read_all([id], known).await,
+        };
+        let index = Index::Involved { name: "by_session", key: "session_key", partition };
+        self.read_index(index, always(), known, |event| Key::of(event).as_ref() == Some(key)).await
+    }
+
+    /// What the trail tells of the access's account, or of its package and holder, in its time; whether that was anything new.
+    pub(super) async fn gather_others(
+        &self,
+        access: &Access,
+        key: &Key,
+        known: &mut HashMap<EventId, Recorded>,
+    ) -> Result<bool, ReadError> {
+        let Some(begun) = access.granted_at else { return Ok(false) };
+        let count = known.len();
+        let until = match (&access.verified, access.until()) {
+            (Some(verified), Some(until)) => verified.at.max(until).plus(Duration::from_millis(1)),
+            _ => always().until,
+        };
+        let range = Range { since: begun.min(access.at()), until, order: Order::Ascending, after: None };
+        let is_package = access.kind == AccessKind::Package;
+        let own = key;
+        let (name, key, party) = match is_package {
+            true => ("by_subject", "subject_key", &access.subject),
+            false => ("by_account", "account_key", &access.account),
+        };
+        let is_wanted = |event: &Event| match Key::of(event) {
+            Some(of) => of == *own || is_about_others(event),
+            None => true,
+        };
+        for partition in party.iter().flat_map(|party| self.partitions_of(party)) {
+            let index = Index::Involved { name, key, partition };
+            self.read_index(index, range.clone(), known, is_wanted).await?;
+        }
+        Ok(known.len() > count)
+    }
+
+    /// The partitions that events which name somebody or something may stand in.
+    fn partitions_of(&self, party: &Party) -> Vec<String> {
+        let parts = [(KeyPart::Name, &party.name), (KeyPart::Id, &party.id), (KeyPart::Email, &party.email)];
+        let partition = |(part, name): (KeyPart, &Option<String>)| {
+            name.as_ref().map(|name| keys::involved(&self.trail.tenant, part, name))
+        };
+        parts.into_iter().filter_map(partition).collect()
+    }
+
+    /// Reads what an index names in a range: all of it, or where that is too much, the first and the last.
+    pub(super) async fn read_index(
+        &self,
+        index: Index,
+        range: Range,
+        known: &mut HashMap<EventId, Recorded>,
+        is_wanted: impl Fn(&Event) -> bool,
+    ) -> Result<(), ReadError> {
+        for (order, most) in [(Order::Ascending, MOST_FIRST), (Order::Descending, MOST_LAST)] {
+            let range = Range { order, ..range.clone() };
+            let mut events = self.trail.list(index.clone(), range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
+            let (mut read, mut count) = (Vec::new(), 0);
+            let is_whole = loop {
+                let Some(recorded) = events.next().await? else { break true };
+                if is_wanted(&recorded.event) {
+                    read.push(recorded);
+                }
+                count += 1;
+                // Memory is for steps, of which there are few.
+                if read.len() == MOST_LAST {
+                    kept_events::thin_out(&mut read, None);
+                }
+                if count == most {
+                    break false;
+                }
+            };
+            known.extend(read.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
+            if is_whole {
+                return Ok(());
+            }
+        }
+        tracing::warn!("more than {MOST_FIRST} events stand in one partition; those in the middle were not looked at");
+        Ok(())
+    }
+
+    /// Reads the events that are not known yet.
+    pub(super) async fn read_all(
+        &self,
+        ids: impl IntoIterator<Item = &EventId>,
+        known: &mut HashMap<EventId, Recorded>,
+    ) -> Result<(), ReadError> {
+        let missing: Vec<EventId> = ids.into_iter().filter(|id| !known.contains_key(id)).cloned().collect();
+        if !missing.is_empty() {
+            let found = self.trail.events_of(&missing).await?;
+            known.extend(found.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
+        }
+        Ok(())
+    }
+
+    /// The uses among these events that name an access which holds them: they are about no other access of their account.
+    pub(super) async fn covered<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event>,
+    ) -> Result<HashSet<EventId>, ReadError> {
+        let named = events.filter(|event| kept_events::is_use(event));
+        let named: Vec<(String, &Event)> =
+            named.filter_map(|event| Some((Key::of(event)?.to_string(), event))).collect();
+        let keys: Vec<String> = named.iter().map(|(key, _)| key.clone()).collect();
+        let mut accesses: HashMap<String, Access> = HashMap::new();
+        for projection in self.trail.projections(Kind::Access, &keys).await? {
+            let access = self.content(Some(&projection))?;
+            accesses.extend(access.map(|access| (projection.key, access)));
+        }
+        let covers = |access: &Access, event: &Event| access.is_account(event) && access.holds(event.occurred_at);
+        let covered = named.into_iter().filter(|(key, event)| accesses.get(key).is_some_and(|it| covers(it, event)));
+        Ok(covered.map(|(_, event)| event.id.clone()).collect())
+    }
+
+    pub(super) async fn covered_by_others(
+        &self,
+        key: &Key,
+        known: &HashMap<EventId, Recorded>,
+    ) -> Result<HashSet<EventId>, ReadError> {
+        let events = known.values().map(|recorded| &recorded.event);
+        self.covered(events.filter(|event| Key::of(event).is_some_and(|of| of != *key))).await
+    }
+}
+
+pub(super) fn always() -> Range {
+    let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
+    Range { since, until, order: Order::Ascending, after: None }
+}

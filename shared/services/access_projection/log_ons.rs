@@ -1,0 +1,228 @@
+//! Log-ons to computers: their log-off, and the access record or offline code that explains them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use shared_domain::{
+    access::{
+        access_key::Key,
+        access_record::{Access, Kind as AccessKind},
+        log_on::{self, Explained, LOG_ON_LASTS},
+        names,
+    },
+    findings::{people::People, use_rules},
+    trail::{
+        event::{Event, EventId, Outcome, Party, Recorded},
+        search::{Order, Range},
+    },
+};
+use shared_platform::backoff::Unavailable;
+use shared_storage::{
+    ReadError,
+    projections::{Kept, Kind, Place},
+};
+
+use super::{
+    AT_ONCE, Follower, TRIES,
+    access_lists::{ALL, MOST_AROUND, MOST_LONG, facet, log_ons_of},
+    uses::CODES,
+};
+
+impl<'t> Follower<'t> {
+    /// Takes log-ons and log-offs. What a log-off ends and what a code or a request explains is looked for after it was put down: whichever comes
+    /// second sees the other.
+    pub(super) async fn follow_log_ons(&self, events: &[Recorded]) -> Result<(), ReadError> {
+        let succeeded = || events.iter().filter(|it| it.event.outcome == Outcome::Success);
+        let on = succeeded().filter(|it| it.event.action == log_on::LOG_ON).map(|it| self.refresh_log_on(it));
+        stream::iter(on).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
+        let off = succeeded().filter(|it| it.event.action == log_on::LOG_OFF).map(|it| self.follow_log_off(&it.event));
+        stream::iter(off).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    pub(super) async fn refresh_log_ons(&self, ids: impl IntoIterator<Item = EventId>) -> Result<(), ReadError> {
+        let ids: Vec<EventId> = ids.into_iter().collect();
+        let found = self.trail.events_of(&ids).await?;
+        let refreshed = found.iter().filter(|it| it.event.action == log_on::LOG_ON).map(|it| self.refresh_log_on(it));
+        stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Computes anew the access that a log-on is.
+    pub(super) async fn refresh_log_on(&self, recorded: &Recorded) -> Result<(), ReadError> {
+        let (trail, event) = (self.trail, &recorded.event);
+        let key = Key::LogOn(event.id.clone()).to_string();
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Access, &key).await?;
+            let is_new = before.is_none();
+            let (left, explained) = match is_new {
+                true => (None, None),
+                false => (self.log_off_after(event).await?, self.explanation(event).await?),
+            };
+            let access = Access::of_log_on(recorded, left.as_ref(), explained);
+            let lists = log_on_facets(&access).into_iter().map(|facet| log_ons_of(&facet));
+            let lists = lists.chain(self.desks(event).into_iter().map(|desk| format!("on {desk}")));
+            let places = lists.map(|list| Place { list, at: event.occurred_at }).collect();
+            let expires_at = Some(event.occurred_at.plus(LOG_ON_LASTS + trail.settings.kept_at(event.occurred_at)));
+            let kept = Kept { key: &key, content: &access, places, due: None, expires_at };
+            if trail.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("access {key:?} was changed by others all the time")).into())
+    }
+
+    /// The lists of one person's log-ons and log-offs at one desktop with one account: one for each way to name them.
+    fn desks(&self, event: &Event) -> Vec<String> {
+        let people = names::person_names(&names::party(&event.actor));
+        let names = |party: &Option<Party>| party.as_ref().map(names::names).unwrap_or_default();
+        let (accounts, targets) = (names(&event.account), names(&event.target));
+        let mut desks = Vec::new();
+        for person in &people {
+            for account in &accounts {
+                let desk =
+                    |target: &String| EventId::of_service(&self.trail.tenant, "desk", &[person, account, target]);
+                desks.extend(targets.iter().map(desk).map(|desk| desk.to_string()));
+            }
+        }
+        desks
+    }
+
+    /// The first log-off of that person, account and desktop after a log-on, within the time that one lasts.
+    async fn log_off_after(&self, event: &Event) -> Result<Option<Recorded>, ReadError> {
+        let (at, mut first) = (event.occurred_at, None);
+        for desk in self.desks(event) {
+            let range = Range { since: at, until: at.plus(LOG_ON_LASTS), order: Order::Ascending, after: None };
+            let (page, _) = self.listed_at(&format!("off {desk}"), range, None).await?;
+            first = page.into_iter().take(1).chain(first).min();
+        }
+        let id = first.and_then(|(_, key)| EventId::new(&key));
+        Ok(self.trail.events_of(id.as_slice()).await?.pop())
+    }
+
+    /// Puts down a log-off, and has the log-ons looked at that it may end: those since the log-off before it.
+    async fn follow_log_off(&self, event: &Event) -> Result<(), ReadError> {
+        let at = event.occurred_at;
+        let desks = self.desks(event);
+        let places = desks.iter().map(|desk| Place { list: format!("off {desk}"), at });
+        let expires_at = at.plus(LOG_ON_LASTS + self.trail.settings.kept_at(at));
+        self.trail.put_into_lists(Kind::Access, event.id.as_str(), places, expires_at).await?;
+        let mut ids = BTreeSet::new();
+        for desk in desks {
+            let range = Range { since: at.minus(LOG_ON_LASTS), until: at, order: Order::Descending, after: None };
+            let (before, _) = self.listed_at(&format!("off {desk}"), range.clone(), None).await?;
+            let since = before.into_iter().map(|(before, _)| before).find(|before| *before < at);
+            let until = at.plus(Duration::from_millis(1));
+            let range = Range { since: since.unwrap_or(range.since), until, ..range };
+            let (page, _) = self.listed_at(&format!("on {desk}"), range, None).await?;
+            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| log_on_of(&key)));
+        }
+        self.refresh_log_ons(ids).await
+    }
+
+    /// What explains a log-on: the access that it names or another of its account, where it holds it and is not somebody else's; else the last
+    /// offline code of that person for that desktop.
+    async fn explanation(&self, event: &Event) -> Result<Option<Explained>, ReadError> {
+        let named = match Key::of(event) {
+            Some(key) => self.trail.projection(Kind::Access, &key.to_string()).await?,
+            None => None,
+        };
+        let named: Option<Access> = self.content(named.as_ref())?;
+        let named = named.filter(|it| it.account.is_none() || it.is_account(event));
+        let actor = names::party(&event.actor);
+        // The usual case.
+        if let Some(named) = named.as_ref().filter(|it| it.kind != AccessKind::Package && it.holds(event.occurred_at))
+            && named.subject.as_ref().is_some_and(|it| names::same_person(it, &actor) == Some(true))
+        {
+            return Ok(Some(Explained::Access(named.id.clone())));
+        }
+        let accounts = event.account.iter().flat_map(names::names).map(|name| facet("account", &name));
+        let around = self.around(accounts, event.occurred_at).await?;
+        let holds = |it: &Access| it.kind != AccessKind::Package && it.holds(event.occurred_at);
+        let candidates: Vec<(bool, Access)> = named
+            .into_iter()
+            .map(|it| (true, it))
+            .chain(around.into_iter().map(|it| (false, it)))
+            .filter(|(_, it)| holds(it))
+            .collect();
+        let parties: Vec<Party> =
+            candidates.iter().filter_map(|(_, it)| it.subject.clone()).chain([actor.clone()]).collect();
+        let people = match candidates.is_empty() {
+            true => People::default(),
+            false => self.people_behind(&parties).await?,
+        };
+        let rank = |(is_named, it): &(bool, Access)| {
+            let is_same = it.subject.as_ref().and_then(|subject| people.compare(subject, &actor));
+            (*is_named, is_same == Some(true), it.granted_at, it.id.clone())
+        };
+        let candidates = candidates.iter().filter(|(_, it)| !use_rules::is_by_another(it, event, &people));
+        if let Some((_, best)) = candidates.max_by_key(|it| rank(it)) {
+            return Ok(Some(Explained::Access(best.id.clone())));
+        }
+        let range = [event.occurred_at.minus(LOG_ON_LASTS), event.occurred_at.plus(Duration::from_millis(1))];
+        let mut codes = BTreeSet::new();
+        for name in names::person_names(&actor) {
+            let list = facet(CODES, &name);
+            let (page, _) = self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            codes.extend(page.into_iter().take(MOST_LONG));
+        }
+        let ids: Vec<EventId> = codes.into_iter().filter_map(|(_, key)| EventId::new(&key)).collect();
+        let is_its_desktop = |code: &&Recorded| {
+            code.event.target.as_ref().zip(event.target.as_ref()).is_some_and(|(a, b)| names::is_one(a, b))
+        };
+        let codes = self.trail.events_of(&ids).await?;
+        let last = codes.iter().filter(is_its_desktop).max_by_key(|it| (it.event.occurred_at, it.event.id.clone()));
+        Ok(last.map(|code| Explained::OfflineCode(code.event.id.clone())))
+    }
+
+    /// Of these log-ons those that do not say yet that the access explains them, or that it does not.
+    pub(super) async fn unexplained(
+        &self,
+        access: &Access,
+        mut log_ons: Vec<Recorded>,
+        held: &BTreeSet<EventId>,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        let keys: Vec<String> = log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
+        let mut said = HashMap::new();
+        for projection in self.trail.projections(Kind::Access, &keys).await? {
+            let Some(log_on) = self.content::<Access>(Some(&projection))? else { continue };
+            said.insert(log_on.id.clone(), log_on.explained == Some(Explained::Access(access.id.clone())));
+        }
+        log_ons.retain(|it| {
+            let key = Key::LogOn(it.event.id.clone()).to_string();
+            said.get(&key).is_none_or(|says_so| *says_so != held.contains(&it.event.id))
+        });
+        Ok(log_ons)
+    }
+
+    /// Has the log-ons looked at that an offline code may explain.
+    pub(super) async fn explain_by_code(&self, event: &Event) -> Result<(), ReadError> {
+        let at = event.occurred_at;
+        let mut ids = BTreeSet::new();
+        for name in names::person_names(&names::party(&event.actor)) {
+            let list = log_ons_of(&facet("person", &name));
+            let range = Range { since: at, until: at.plus(LOG_ON_LASTS), order: Order::Ascending, after: None };
+            let (page, _) = self.listed_at(&list, range, None).await?;
+            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| log_on_of(&key)));
+        }
+        self.refresh_log_ons(ids).await
+    }
+}
+
+/// The log-on of an access's key.
+fn log_on_of(key: &str) -> Option<EventId> {
+    match key.parse() {
+        Ok(Key::LogOn(id)) => Some(id),
+        _ => None,
+    }
+}
+
+/// What reports find a log-on by.
+fn log_on_facets(access: &Access) -> BTreeSet<String> {
+    let people = access.subject.iter().flat_map(names::person_names).map(|name| facet("person", &name));
+    let things = [("account", &access.account), ("target", &access.target)].into_iter();
+    let things =
+        things.flat_map(|(kind, party)| party.iter().flat_map(names::names).map(move |name| facet(kind, &name)));
+    [ALL.to_owned()].into_iter().chain(people).chain(things).collect()
+}

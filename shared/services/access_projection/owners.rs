@@ -1,0 +1,56 @@
+//! The applications that access records are about, and their owners.
+
+use shared_domain::{
+    access::{access_record::Access, names},
+    configuration::application::Configured,
+    text::case_folding::fold,
+    trail::event::{Event, Party},
+};
+use shared_storage::ReadError;
+
+use super::Follower;
+use crate::{access_packages, windows};
+
+impl<'t> Follower<'t> {
+    pub(super) async fn applications(&self) -> Result<&Vec<Configured>, ReadError> {
+        self.applications.get_or_try_init(|| windows::applications(self.trail)).await
+    }
+
+    /// Who owns what an access is to.
+    pub(super) async fn owners(&self, access: &Access) -> Result<Vec<String>, ReadError> {
+        self.owners_of(access.target.as_ref()).await
+    }
+
+    /// Who owns an application or a package.
+    pub(super) async fn owners_of(&self, target: Option<&Party>) -> Result<Vec<String>, ReadError> {
+        let Some(target) = target else { return Ok(Vec::new()) };
+        let is_it = |it: &&Configured| {
+            target.id.as_ref() == Some(&it.id)
+                || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
+        };
+        match self.applications().await?.iter().find(is_it) {
+            Some(it) => Ok(it.application.owners.clone()),
+            None => Ok(access_packages::package_of(self.trail, target)
+                .await?
+                .map(|it| it.package.owners)
+                .unwrap_or_default()),
+        }
+    }
+
+    /// The id of the application that a target is.
+    pub(super) async fn application_of(&self, target: Option<&Party>) -> Result<Option<String>, ReadError> {
+        let Some(target) = target else { return Ok(None) };
+        let is_it = |it: &&Configured| {
+            target.id.as_ref() == Some(&it.id)
+                || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
+        };
+        Ok(self.applications().await?.iter().find(is_it).map(|it| it.id.clone()))
+    }
+
+    pub(super) async fn owners_of_account(&self, event: &Event) -> Result<Vec<String>, ReadError> {
+        let names = event.account.as_ref().map(names::names).unwrap_or_default();
+        let applications = self.applications().await?;
+        let owner = applications.iter().find(|it| names.iter().any(|name| it.application.owns(name)));
+        Ok(owner.map(|it| it.application.owners.clone()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,256 @@
+//! Computes an access record anew from all its events, and keeps it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use shared_domain::{
+    access::{access_key::Key, access_record::Access, kept_events, names},
+    findings::hasty_approvals,
+    time::timestamp::Instant,
+    trail::event::{EventId, Recorded},
+};
+use shared_platform::backoff::Pauses;
+use shared_storage::{
+    ReadError,
+    projections::{Kept, Kind, Place, Projection},
+};
+
+use super::{
+    AT_ONCE, BUSY, DAMAGED, Follower, INDEXED, TRIES,
+    access_lists::{ALL, LONG, facet, list_of},
+    gather::always,
+};
+use crate::daily_totals::{self, Contribution, contribution_of};
+
+/// How long after a change an access that many events tell of is computed.
+const SETTLED: Duration = Duration::from_secs(20);
+/// An access that is told by more events than these is not computed with each new one, but a while after the first …
+const MANY: usize = 150;
+/// … or when so many came.
+const MOST_PENDING: usize = 300;
+
+/// What a computation of an access came to.
+pub(super) enum Refreshed {
+    /// It is kept, or no event is its own.
+    Done,
+    /// Others changed it all the time.
+    Busy,
+}
+
+impl<'t> Follower<'t> {
+    pub(super) async fn refresh_all(&self, accesses: BTreeMap<Key, Vec<Recorded>>) -> Result<(), ReadError> {
+        let refreshed = accesses.into_iter().map(|(key, events)| async move { self.bring_up(&key, events).await });
+        stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
+    }
+
+    /// Brings an access up to date, or puts its events off where it is busy or damaged: nothing else waits for it.
+    pub(super) async fn bring_up(&self, key: &Key, events: Vec<Recorded>) -> Result<(), ReadError> {
+        let brought = async {
+            match self.is_put_off(key, &events).await? {
+                true => Ok(Refreshed::Done),
+                false => self.refresh(key, events.clone()).await,
+            }
+        };
+        match brought.await {
+            Ok(Refreshed::Done) => Ok(()),
+            Ok(Refreshed::Busy) => {
+                tracing::warn!("access {key} is changed by others all the time and is put off");
+                self.put_down(&key.to_string(), &events, BUSY).await
+            }
+            Err(error @ ReadError::Unavailable(_)) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, "access {key} of {} is damaged and is put off: {error}", self.trail.tenant);
+                self.put_down(&key.to_string(), &events, DAMAGED).await
+            }
+        }
+    }
+
+    /// Puts off an access that is told by so many events that computing it with each would take too long, and remembers what came; whether
+    /// it was put off.
+    async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
+        let (trail, key) = (self.trail, key.to_string());
+        for _ in 0..TRIES {
+            let Some(before) = trail.projection(Kind::Access, &key).await? else { return Ok(false) };
+            let Some(mut access) = self.content::<Access>(Some(&before))? else { return Ok(false) };
+            let steps = access.events.len().saturating_sub(access.uses as usize);
+            let is_use = |recorded: &Recorded| kept_events::is_use(&recorded.event);
+            // What is decided, begins or ends is computed at once, unless so much did already.
+            if access.events.len() < MANY || (steps < MANY && !new.iter().all(is_use)) {
+                return Ok(false);
+            }
+            access.pending.extend(new.iter().map(|recorded| recorded.event.id.clone()));
+            access.pending.sort();
+            access.pending.dedup();
+            if access.pending.len() > MOST_PENDING {
+                return Ok(false);
+            }
+            let due = trail.now.plus(SETTLED);
+            let due = Some(before.due.map_or(due, |before| before.min(due)));
+            let expires_at = self.expiry_of(&access);
+            let kept = Kept { key: &key, content: &access, places: before.places().clone(), due, expires_at };
+            if trail.keep(Kind::Access, Some(&before), kept).await? {
+                return Ok(true);
+            }
+        }
+        // Computing it finds out whether it still is.
+        Ok(false)
+    }
+
+    /// Computes an access anew, tells what the rules find now or find no more, and keeps it.
+    pub(super) async fn refresh(&self, key: &Key, new: Vec<Recorded>) -> Result<Refreshed, ReadError> {
+        let trail = self.trail;
+        let text = key.to_string();
+        let is_look = new.is_empty();
+        let mut known: HashMap<EventId, Recorded> =
+            new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
+        let mut is_gathered = false;
+        for _ in 0..TRIES {
+            let before = trail.projection(Kind::Access, &text).await?;
+            let was: Option<Access> = self.content(before.as_ref())?;
+            // Of one that is known, every event has come by here or will.
+            if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
+                self.gather(key, &mut known).await?;
+            }
+            self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
+            let mut covered = self.covered_by_others(key, &known).await?;
+            let computed = |known: &HashMap<EventId, Recorded>, covered: &HashSet<EventId>| {
+                let events = known.values().filter(|it| !covered.contains(&it.event.id));
+                let events: Vec<Recorded> = events.cloned().collect();
+                let mut access = match &was {
+                    // Its first events are past their retention; what they came to is known, and goes on from there.
+                    Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => was.continued(key, events),
+                    _ => Access::of(key, events)?,
+                };
+                was.iter().for_each(|was| access.remember(was));
+                Some(access)
+            };
+            let Some(mut access) = computed(&known, &covered) else { return Ok(Refreshed::Done) };
+            let bounds = |access: &Access| (access.granted_at, access.until(), access.account.clone());
+            let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
+            // Once more when it is quiet: an index may not have named what had come just before it.
+            if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
+                covered = self.covered_by_others(key, &known).await?;
+                access = computed(&known, &covered).unwrap_or(access);
+            }
+            let events: Vec<Recorded> = known.values().cloned().collect();
+            // An assignment that another access is known by is told there, and is no access of its own.
+            let is_double = self.is_double(&access).await?;
+            let mut again = None;
+            // Until the trail tells of findings what the rules say: others may have told something else of them meanwhile.
+            for _ in 0..TRIES {
+                let (told, next) = self.judge(&access, &events, is_double).await?;
+                again = next;
+                if told.is_empty() {
+                    break;
+                }
+                known.extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
+                access = computed(&known, &covered).unwrap_or(access);
+            }
+            let (places, mut due) = if is_double { Default::default() } else { self.places(&access, again).await? };
+            let quiet = access.recorded_until.plus(INDEXED);
+            let quiet = Some(quiet).filter(|quiet| access.granted_at.is_some() && trail.now < *quiet);
+            // A look that somebody else has planned meanwhile is for what this one may not have seen.
+            let now = trail.store.clock.now();
+            let planned = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
+            due = [due, quiet, planned].into_iter().flatten().min();
+            // Before it is kept: what it means for others must not be lost with whoever keeps it.
+            let others = self.others(was.as_ref(), &access, has_moved, &known).await?;
+            self.announce(was.as_ref(), &access, &others).await?;
+            let expires_at = self.expiry_of(&access);
+            let kept = Kept { key: &text, content: &access, places, due, expires_at };
+            // An access that is told twice stands in no list and is counted once.
+            let had = was.as_ref().filter(|_| before.as_ref().is_some_and(|it| !it.places().is_empty()));
+            let had = had.map(contribution_of).unwrap_or_default();
+            let has = if is_double { Contribution::new() } else { contribution_of(&access) };
+            if self.keep_counted(before.as_ref(), &kept, [&had, &has]).await? {
+                for (recorded, _) in &others.uses {
+                    self.judge_use(recorded).await?;
+                }
+                for recorded in &others.log_ons {
+                    self.refresh_log_on(recorded).await?;
+                }
+                for (name, month) in &others.approvers {
+                    self.judge_approver(name, month).await?;
+                }
+                return Ok(Refreshed::Done);
+            }
+        }
+        Ok(Refreshed::Busy)
+    }
+
+    /// Keeps an access, and changes the figures of its day by what that makes of them; false where the access is not as it was read.
+    async fn keep_counted(
+        &self,
+        before: Option<&Projection>,
+        kept: &Kept<'_, Access>,
+        [had, has]: [&Contribution; 2],
+    ) -> Result<bool, ReadError> {
+        let trail = self.trail;
+        let mut pauses = Pauses::until(trail.deadline);
+        for _ in 0..TRIES {
+            let figures = daily_totals::figure_changes(trail, had, has).await?;
+            if trail.keep_with(Kind::Access, before, kept.clone(), figures).await? {
+                return Ok(true);
+            }
+            let now = trail.projection(Kind::Access, kept.key).await?;
+            // The rows were changed by others: what they are now is read again.
+            if now.as_ref() != before || !pauses.pause().await {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// From when on an access is past its retention. None while it goes on.
+    pub(super) fn expiry_of(&self, access: &Access) -> Option<Instant> {
+        access.known_until().map(|last| last.plus(self.trail.settings.kept_at(access.at())))
+    }
+
+    /// Where an access stands in lists, and when it is to be looked at again.
+    pub(super) async fn places(
+        &self,
+        access: &Access,
+        again: Option<Instant>,
+    ) -> Result<(BTreeSet<Place>, Option<Instant>), ReadError> {
+        let at = access.at();
+        let requester = access.requester.as_ref().map(names::party);
+        let people = [&requester, &access.subject].into_iter().flatten().flat_map(names::person_names);
+        let things = [("account", &access.account), ("target", &access.target)];
+        let things = things
+            .into_iter()
+            .flat_map(|(kind, party)| party.iter().flat_map(names::names).map(move |name| facet(kind, &name)));
+        let assignment = access.assignment.iter().map(|assignment| facet("assignment", assignment));
+        let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
+        facets.extend(people.map(|name| facet("person", &name)).chain(things).chain(assignment));
+        let (_, last) = access.span();
+        let lasts_until = last.unwrap_or(self.trail.now).max(at);
+        let is_long = lasts_until.millis() - at.millis() > i64::try_from(LONG.as_millis()).unwrap_or(i64::MAX);
+        let place = |list: String| Place { list, at };
+        let mut places: BTreeSet<Place> = facets.iter().map(|it| place(list_of(it, false))).collect();
+        let mut due = again;
+        if is_long {
+            places.extend(facets.iter().map(|it| place(list_of(it, true))));
+        } else if last.is_none() {
+            let long = at.plus(LONG + Duration::from_secs(1));
+            due = Some(due.map_or(long, |due| due.min(long)));
+        }
+        for (decision, hasty) in hasty_approvals::hasty(access, &self.trail.settings.thresholds) {
+            let approver = self.name_of(&names::party(&decision.by)).await?;
+            places.insert(Place { list: facet("hasty", &approver), at: hasty.at });
+        }
+        Ok((places, due))
+    }
+
+    /// Whether an access tells of an assignment that the access of its request tells of too.
+    async fn is_double(&self, access: &Access) -> Result<bool, ReadError> {
+        let Some(assignment) = &access.assignment else { return Ok(false) };
+        if access.id != Key::Request(format!("assignment:{assignment}")).to_string() {
+            return Ok(false);
+        }
+        let (page, _) = self.listed_at(&facet("assignment", assignment), always(), None).await?;
+        Ok(page.iter().any(|(_, key)| *key != access.id))
+    }
+}

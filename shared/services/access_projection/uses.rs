@@ -1,0 +1,197 @@
+//! Whether an access record holds a use: a use that none holds is a finding.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use shared_domain::{
+    access::{
+        access_key::Key,
+        access_record::{Access, Kind as AccessKind},
+        kept_events, log_on, names,
+    },
+    findings::checkpoints::{self, Found},
+    time::timestamp::Instant,
+    trail::{
+        event::{Event, EventId, Recorded},
+        search::{Order, Range},
+    },
+};
+use shared_platform::backoff::Unavailable;
+use shared_storage::{
+    ReadError,
+    projections::{Kept, Kind, Place},
+};
+
+use super::{
+    Follower, INDEXED, TRIES,
+    access_lists::{MOST_AROUND, MOST_LONG, facet},
+    approver_months::HASTY,
+    concerns::Concern,
+    gather::always,
+};
+
+/// The list of a person's offline codes.
+pub(super) const CODES: &str = "codes";
+
+/// Whether an access holds a use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Yes,
+    No,
+    /// There are more accesses than can be looked through.
+    Unknown,
+}
+
+impl<'t> Follower<'t> {
+    /// Judges a use of an account, or an offline code.
+    pub(super) async fn judge_use(&self, recorded: &Recorded) -> Result<(), ReadError> {
+        let event = &recorded.event;
+        let key = event.id.as_str();
+        if event.action == "computer.left" {
+            return Ok(());
+        }
+        if event.action == log_on::OFFLINE_CODE {
+            self.remember_code(event).await?;
+            self.explain_by_code(event).await?;
+        }
+        if self.is_silent || !self.is_judged(event).await? {
+            return Ok(());
+        }
+        for _ in 0..TRIES {
+            // First, so that a judgement is never older than what it replaces.
+            let before = self.trail.projection(Kind::Concern, key).await?;
+            let is_held = self.is_held(event).await?;
+            let rule = "use.outside_window";
+            let id = checkpoints::finding_id(&self.trail.tenant, rule, key);
+            let who =
+                event.account.as_ref().map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
+            let found = (is_held == Held::No).then(|| Found {
+                id: id.clone(),
+                rule,
+                why: format!("{who} was used at {}, inside no window that was requested", event.occurred_at),
+                evidence: vec![event.id.clone()],
+            });
+            let absence = Duration::from_secs(self.trail.settings.thresholds.absence_seconds.into());
+            let quiet = recorded.recorded_at.plus(absence);
+            // Its request may be on its way.
+            if found.is_some() && self.trail.now < quiet {
+                return self.put_off(key, quiet).await;
+            }
+            let owners = self.owners_of_account(event).await?;
+            if self.settle(key, before.as_ref(), event, found, &id, &owners).await? {
+                return Ok(());
+            }
+        }
+        Err(Unavailable(format!("concern {key:?} was changed by others all the time")).into())
+    }
+
+    /// Whether an access holds a use: one of its account, or of its person where it names no account; or the one that it names.
+    async fn is_held(&self, event: &Event) -> Result<Held, ReadError> {
+        let named: Vec<Access> = match Key::of(event) {
+            Some(key) => self.trail.readable(Kind::Access, &[key.to_string()]).await?,
+            None => Vec::new(),
+        };
+        for named in named {
+            let is_its_account = match (&named.account, &event.account) {
+                (Some(own), Some(other)) => names::is_one(own, other),
+                _ => true,
+            };
+            if is_its_account && named.holds(event.occurred_at) {
+                return Ok(Held::Yes);
+            }
+        }
+        let facets: Vec<String> = match &event.account {
+            Some(account) => names::names(account).iter().map(|name| facet("account", name)).collect(),
+            None => {
+                let names = names::person_names(&names::party(&event.actor));
+                names.iter().map(|name| facet("person", name)).collect()
+            }
+        };
+        // A package gives no account for a while.
+        let is_it = |access: &Access| access.kind != AccessKind::Package && access.holds(event.occurred_at);
+        self.search(&facets, event.occurred_at, is_it).await
+    }
+
+    /// Looks at a concern again: a use whose request may have come by now, or an approver's month.
+    pub(super) async fn judge_use_again(&self, key: &str) -> Result<(), ReadError> {
+        if let Some((month, name)) = key.strip_prefix(HASTY).and_then(|rest| rest.split_once(' ')) {
+            return self.judge_approver(name, month).await;
+        }
+        let Some(id) = EventId::new(key) else { return Ok(()) };
+        let found = self.trail.events_of(std::slice::from_ref(&id)).await?;
+        let Some(recorded) = found.first().filter(|it| kept_events::is_use(&it.event)) else { return Ok(()) };
+        // An access that came at the same time may not have found it.
+        for key in self.of_account(&recorded.event).await? {
+            self.bring_up(&key, vec![recorded.clone()]).await?;
+        }
+        self.judge_use(recorded).await
+    }
+
+    /// Whether anybody has to answer for uses of that account: it is one of a configured application. An offline code names none; then its
+    /// person counts who was given accounts before.
+    async fn is_judged(&self, event: &Event) -> Result<bool, ReadError> {
+        match &event.account {
+            Some(account) => {
+                let names = names::names(account);
+                let applications = self.applications().await?;
+                Ok(applications.iter().any(|it| names.iter().any(|name| it.application.owns(name))))
+            }
+            None if event.action == "computer.offline_code.retrieved" => {
+                for name in names::person_names(&names::party(&event.actor)) {
+                    let range = Range { order: Order::Descending, ..always() };
+                    let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
+                    let keys: Vec<String> = page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
+                    let accesses: Vec<Access> = self.trail.readable(Kind::Access, &keys).await?;
+                    if accesses.iter().any(|access| access.kind == AccessKind::Account) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// The offline codes of an access's person: they name a person alone. Of a new access all, as it makes its person one who counts; else those
+    /// in the time that it takes or took.
+    pub(super) async fn codes_of(&self, was: Option<&Access>, is: &Access) -> Result<Vec<Recorded>, ReadError> {
+        let (Some(subject), Some(begun)) = (&is.subject, is.granted_at) else { return Ok(Vec::new()) };
+        if is.kind == AccessKind::Package {
+            return Ok(Vec::new());
+        }
+        let until = |access: &Access| access.until().unwrap_or(self.trail.now);
+        let range = match was {
+            Some(was) if was.granted_at.is_some() => {
+                let until = until(was).max(until(is)).plus(Duration::from_millis(1));
+                [begun.min(was.granted_at.unwrap_or(begun)).minus(INDEXED), until]
+            }
+            _ => [Instant::from_millis(0), Instant::from_millis(253_402_300_799_999)],
+        };
+        let mut ids = BTreeSet::new();
+        for name in names::person_names(subject) {
+            let list = facet(CODES, &name);
+            let (page, _) = self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| EventId::new(&key)));
+        }
+        self.trail.events_of(&ids.into_iter().collect::<Vec<_>>()).await
+    }
+
+    /// Remembers an offline code with its person, so that whatever access comes for them finds it.
+    async fn remember_code(&self, event: &Event) -> Result<(), ReadError> {
+        let key = event.id.as_str();
+        if self.trail.projection(Kind::Concern, key).await?.is_some() {
+            return Ok(());
+        }
+        let finding = checkpoints::finding_id(&self.trail.tenant, "use.outside_window", key);
+        let names = names::person_names(&names::party(&event.actor));
+        let place = |name: &String| Place { list: facet(CODES, name), at: event.occurred_at };
+        let kept = Kept {
+            key,
+            content: &Concern::about(finding),
+            places: names.iter().map(place).collect(),
+            due: None,
+            expires_at: Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at))),
+        };
+        // Where somebody else was quicker, it is remembered.
+        self.trail.keep(Kind::Concern, None, kept).await.map(drop)
+    }
+}

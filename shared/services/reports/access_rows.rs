@@ -1,0 +1,297 @@
+//! Rows of access records, read from the lists that a query is answered by.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+use shared_domain::{
+    access::{
+        access_record::{Access, Kind as AccessKind, Standing},
+        log_on::{Explained, LOG_ON_LASTS},
+        names,
+    },
+    reports::report::{Query, Report},
+    text::case_folding::fold,
+    time::timestamp::Instant,
+    trail::{event::Party, search::Order},
+};
+use shared_storage::{ReadError, Trail, projections::Kind};
+
+use super::{
+    AT_A_TIME, either,
+    person_names::{is_named, names_of},
+};
+use crate::{
+    access_packages,
+    access_projection::access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
+};
+
+/// Accesses of some lists, the newest first, each once.
+pub(super) struct Accesses {
+    /// One for each list, in two parts: those that begin in the range, and those that lasted so long that they reach into it.
+    lists: Vec<Places>,
+    /// Where an earlier page ended.
+    pub(super) after: Option<String>,
+}
+
+struct Places {
+    /// Lists and ranges of them that are still to be read, the next one last.
+    ranges: Vec<(String, [Instant; 2])>,
+    next: Option<String>,
+    ready: VecDeque<(Instant, String)>,
+}
+
+impl Accesses {
+    /// Of the lists that a query is answered by: the narrowest that holds all.
+    pub(super) async fn of(trail: &Trail<'_>, query: &Query, after: Option<String>) -> Result<Self, ReadError> {
+        let facets: Vec<String> = match query {
+            Query { account: Some(account), .. } => vec![facet("account", account)],
+            Query { person: Some(person), .. } => {
+                let names = names_of(trail, person).await?;
+                names.iter().map(|name| facet("person", name)).collect()
+            }
+            Query { target: Some(target), .. } => vec![facet("target", target)],
+            Query { package: Some(package), .. } => match access_packages::package_of(trail, &either(package)).await? {
+                Some(found) => vec![facet("target", &found.id), facet("target", &found.package.name)],
+                None => vec![facet("target", package)],
+            },
+            _ => vec![ALL.to_owned()],
+        };
+        let [since, until] = match (query.at, query.report) {
+            (Some(at), _) => [at, at.plus(Duration::from_millis(1))],
+            (None, Report::PackageUsers) => [trail.now, trail.now.plus(Duration::from_millis(1))],
+            (None, _) => query.range(),
+        };
+        let short = since.minus(LOOK_BACK).max(Instant::from_millis(0));
+        let places = |ranges| Places { ranges, next: None, ready: VecDeque::new() };
+        let mut facets = facets;
+        facets.sort();
+        facets.dedup();
+        let mut lists = Vec::with_capacity(2 * facets.len());
+        for facet in facets {
+            if matches!(query.report, Report::Access | Report::AccountHolder) {
+                let begin = since.minus(LOG_ON_LASTS).max(Instant::from_millis(0));
+                lists.push(places(vec![(log_ons_of(&facet), [begin, until])]));
+            }
+            let long = (list_of(&facet, true), [Instant::from_millis(0), short]);
+            lists.push(places(vec![long, (list_of(&facet, false), [short, until])]));
+        }
+        Ok(Self { lists, after })
+    }
+
+    /// Some accesses, the newest first, each with its place; none at the end.
+    pub(super) async fn read(&mut self, trail: &Trail<'_>) -> Result<Option<Vec<(Access, String)>>, ReadError> {
+        let mut places: Vec<(Instant, String)> = Vec::with_capacity(AT_A_TIME);
+        while places.len() < AT_A_TIME {
+            let mut first: Option<(Instant, String)> = None;
+            for list in &mut self.lists {
+                if let Some(place) = list.peek(trail, self.after.as_deref()).await?
+                    && first.as_ref().is_none_or(|first| place > first)
+                {
+                    first = Some(place.clone());
+                }
+            }
+            let Some(first) = first else { break };
+            for list in &mut self.lists {
+                if list.ready.front() == Some(&first) {
+                    list.ready.pop_front();
+                }
+            }
+            places.push(first);
+        }
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let keys: Vec<String> = places.iter().map(|(_, key)| key.clone()).collect();
+        let mut found = accesses_of(trail, &keys).await?;
+        let explains = |access: &Access| match &access.explained {
+            Some(Explained::Access(key)) => Some(key.clone()),
+            Some(Explained::OfflineCode(_)) | None => None,
+        };
+        let requests: Vec<String> = found.values().filter_map(explains).collect();
+        let requests = accesses_of(trail, &requests).await?;
+        for access in found.values_mut() {
+            let request = explains(access).and_then(|key| requests.get(&key));
+            access.complete(request, trail.now);
+        }
+        let read = places.into_iter().filter_map(|(at, key)| {
+            // A place may be one that it has left.
+            let access = found.get(&key).filter(|access| access.at() == at)?;
+            Some((access.clone(), format!("{at}#{key}")))
+        });
+        Ok(Some(read.collect()))
+    }
+}
+
+async fn accesses_of(trail: &Trail<'_>, keys: &[String]) -> Result<BTreeMap<String, Access>, ReadError> {
+    let mut found = BTreeMap::new();
+    for projection in trail.projections(Kind::Access, keys).await? {
+        found.insert(projection.key.clone(), projection.read::<Access>()?);
+    }
+    Ok(found)
+}
+
+impl Places {
+    async fn peek(&mut self, trail: &Trail<'_>, after: Option<&str>) -> Result<Option<&(Instant, String)>, ReadError> {
+        while self.ready.is_empty() {
+            let Some((list, [since, until])) = self.ranges.last().cloned() else { return Ok(None) };
+            // What an earlier page gave out is not even read.
+            let until = match after.and_then(|after| after.split_once('#')?.0.parse::<Instant>().ok()) {
+                Some(at) => until.min(at.plus(Duration::from_millis(1))),
+                None => until,
+            };
+            let (page, next) =
+                trail.listed(Kind::Access, &list, [since, until], Order::Descending, self.next.as_deref()).await?;
+            let is_beyond =
+                |(at, key): &(Instant, String)| after.is_none_or(|after| format!("{at}#{key}").as_str() < after);
+            self.ready.extend(page.into_iter().filter(is_beyond));
+            if next.is_none() {
+                self.ranges.pop();
+            }
+            self.next = next;
+        }
+        Ok(self.ready.front())
+    }
+}
+
+/// Whether a report is about an access. `names` are those of the person that is asked about.
+fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access) -> bool {
+    let (first, last) = access.span();
+    // What is past its retention never shows.
+    if access.known_until().is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first))) {
+        return false;
+    }
+    let is_thing = |party: &Option<Party>, name: &str| {
+        let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
+        names.map(|it| fold(it)).any(|it| it == fold(name))
+    };
+    let overlaps = |[since, until]: [Instant; 2]| first < until && last.is_none_or(|last| last >= since);
+    // A package gives rights, of which nobody tells that they are used.
+    let has_uses = access.kind != AccessKind::Package;
+    let is_wanted = match query.report {
+        Report::AccountHolder => query.at.is_some_and(|at| access.is_held(at)),
+        Report::PackageUsers => access.kind == AccessKind::Package && is_assigned(access, trail.now),
+        Report::Revocation => {
+            let is_over = access.ends_at.is_some_and(|ends| ends <= trail.now) || access.ended_at.is_some();
+            access.granted_at.is_some() && access.ends_at.is_some() && is_over && overlaps(query.range())
+        }
+        Report::Unused => {
+            let is_over = access.standing == Standing::Ended;
+            access.granted_at.is_some() && has_uses && is_over && access.uses == 0 && overlaps(query.range())
+        }
+        Report::Unreviewed => access.granted_at.is_some() && access.reviews.is_empty() && overlaps(query.range()),
+        _ => overlaps(query.range()),
+    };
+    let requester = access.requester.as_ref().map(names::party);
+    let people = [&requester, &access.subject];
+    let is_asked = query.account.as_ref().is_none_or(|account| is_thing(&access.account, account))
+        && query.target.as_ref().is_none_or(|target| is_thing(&access.target, target))
+        && (query.person.is_none() || people.into_iter().flatten().any(|party| is_named(party, names)));
+    is_wanted && is_asked
+}
+
+/// An access as a row, where the report is about it. `names` are those of the person that is asked about.
+pub(super) async fn access_row(
+    trail: &Trail<'_>,
+    query: &Query,
+    names: &[String],
+    access: &Access,
+) -> Result<Option<Value>, ReadError> {
+    if !is_meant(trail, query, names, access) {
+        return Ok(None);
+    }
+    let mut row = row_of(access);
+    if let Some(row) = row.as_object_mut() {
+        row.insert("exposure_ms".to_owned(), json!(exposure(access, trail.now)));
+        if let (Report::AccountHolder, Some(at)) = (query.report, query.at) {
+            row.insert("held_by".to_owned(), json!(held_by(access, at)));
+        }
+        if query.report == Report::PackageUsers {
+            add_package(trail, access, row).await?;
+        }
+    }
+    Ok(Some(row))
+}
+
+/// By what somebody holds an account at a moment.
+fn held_by(access: &Access, at: Instant) -> &'static str {
+    match access.kind {
+        AccessKind::Computer => "log_on",
+        // It is not known to be gone since its end.
+        _ if access.until().is_some_and(|until| until < at) => "overdue",
+        AccessKind::Session | AccessKind::Package | AccessKind::Account => "window",
+    }
+}
+
+/// An access as it is answered.
+pub fn row_of(access: &Access) -> Value {
+    let mut row = serde_json::to_value(access).unwrap_or_default();
+    if let Some(row) = row.as_object_mut() {
+        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending", "closed_at", "targets"]
+        {
+            row.remove(ours);
+        }
+        row.extend(access.request_in_words().map(|words| ("request".to_owned(), json!(words))));
+        let state = row.remove("standing").unwrap_or_default();
+        row.insert("state".to_owned(), state);
+        row.insert("findings".to_owned(), json!(access.open_findings().collect::<Vec<_>>()));
+        row.insert("duration_ms".to_owned(), json!(access.duration_ms()));
+    }
+    row
+}
+
+/// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
+pub async fn each_access(trail: &Trail<'_>, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
+    let names = match &query.person {
+        Some(person) => names_of(trail, person).await?,
+        None => Vec::new(),
+    };
+    let mut lists = Accesses::of(trail, query, None).await?;
+    while let Some(read) = lists.read(trail).await? {
+        read.iter()
+            // A log-on is looked at with what explains it.
+            .filter(|(access, _)| access.kind != AccessKind::Computer && is_meant(trail, query, &names, access))
+            .for_each(|(access, _)| take(access));
+    }
+    Ok(())
+}
+
+/// How long an access outlived its end, or has by now where it is not known to be gone.
+fn exposure(access: &Access, now: Instant) -> Option<i64> {
+    let planned = access.ends_at.filter(|_| access.granted_at.is_some())?;
+    let gone = access.ended_at.unwrap_or(now);
+    Some((gone.millis() - planned.millis()).max(0))
+}
+
+/// Whether a package is assigned at a moment.
+fn is_assigned(access: &Access, at: Instant) -> bool {
+    access.granted_at.is_some_and(|granted| granted <= at)
+        && access.standing == Standing::Active
+        && access.ends_at.is_none_or(|ends| at < ends)
+}
+
+/// What an assignment gives: all resource roles of the package as it is now.
+async fn add_package(trail: &Trail<'_>, access: &Access, row: &mut Map<String, Value>) -> Result<(), ReadError> {
+    let package = match &access.target {
+        Some(target) => access_packages::package_of(trail, target).await?,
+        None => None,
+    };
+    let target = access.target.as_ref();
+    let named = json!({
+        "id": package.as_ref().map(|it| it.id.clone()).or_else(|| target.and_then(|it| it.id.clone())),
+        "name": package.as_ref().map(|it| it.package.name.clone()).or_else(|| target.map(|it| it.shown().to_owned())),
+        "version": package.as_ref().map(|it| it.version),
+    });
+    row.insert("package".to_owned(), named);
+    let roles = package.as_ref().map(|it| json!(it.package.resource_roles)).unwrap_or_default();
+    row.insert("resource_roles".to_owned(), roles);
+    let decided = access.decisions.iter().rev().find_map(|decision| decision.policy.clone());
+    let policy = decided.map(|policy| json!(policy)).or_else(|| access.policy.as_ref().map(|policy| json!(policy)));
+    let id = policy.as_ref().and_then(|policy| policy["id"].as_str());
+    let details = package.as_ref().zip(id).and_then(|(it, id)| it.package.policy(id).map(|it| json!(it)));
+    row.insert("policy".to_owned(), json!(policy));
+    row.insert("policy_details".to_owned(), details.unwrap_or_default());
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Rows of events, read from the partitions of an index.
+
+use serde_json::{Value, json};
+use shared_domain::{
+    access::access_record::Access,
+    reports::report::{Query, Report},
+    text::case_folding::fold,
+    trail::{
+        event::{Party, Recorded},
+        position::Position,
+        search::{Order, Range},
+    },
+};
+use shared_storage::{
+    ReadError, Trail,
+    keys::Lane,
+    list_events::{Index, Listing, Pace},
+    projections::Kind,
+};
+
+use super::{AT_A_TIME, none};
+use crate::access_projection::access_lists::facet;
+
+/// A listing with the event that comes next.
+pub(super) struct Head<'t> {
+    listing: Listing<'t>,
+    pub(super) next: Option<Recorded>,
+    is_begun: bool,
+}
+
+/// How an access to something of that name calls it.
+pub(super) async fn any_access_to(trail: &Trail<'_>, name: &str) -> Result<Option<Party>, ReadError> {
+    let range = none().range();
+    let (page, _) = trail.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
+    let keys: Vec<String> = page.into_iter().take(1).map(|(_, key)| key).collect();
+    let found = trail.projections(Kind::Access, &keys).await?;
+    Ok(found.first().map(|it| it.read::<Access>()).transpose()?.and_then(|access| access.target))
+}
+
+/// Listings of partitions of an index, the newest first, each from the place on where an earlier page ended.
+pub(super) fn heads<'t>(
+    trail: &'t Trail<'t>,
+    (name, key): (&'static str, &'static str),
+    mut partitions: Vec<String>,
+    query: &Query,
+    after: Option<String>,
+) -> Vec<Head<'t>> {
+    partitions.dedup();
+    let [since, until] = query.range();
+    let after = after.and_then(|after| after.parse::<Position>().ok());
+    // A request is read from its beginning, as its steps follow each other.
+    let order = if query.report == Report::Requests { Order::Ascending } else { Order::Descending };
+    let head = |partition| {
+        let index = Index::Involved { name, key, partition };
+        let range = Range { since, until, order, after: after.clone() };
+        let listing = trail.list(index, range, Pace::Items(AT_A_TIME), &[Lane::Shown]);
+        Head { listing, next: None, is_begun: false }
+    };
+    partitions.into_iter().map(head).collect()
+}
+
+/// The next event of several listings in one order, each once.
+pub(super) async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, ReadError> {
+    for head in heads.iter_mut().filter(|head| !head.is_begun) {
+        head.is_begun = true;
+        head.next = head.listing.next().await?;
+    }
+    let position = |head: &Head<'_>| head.next.as_ref().map(|it| (it.event.occurred_at, it.event.id.clone()));
+    let places: Vec<_> = heads.iter().map(position).collect();
+    let first = places.iter().enumerate().filter_map(|(place, at)| Some((at.clone()?, place)));
+    // All of them go one way.
+    let chosen = match heads.first().map(|head| head.listing.order()) {
+        Some(Order::Ascending) => first.min(),
+        Some(Order::Descending) | None => first.max(),
+    };
+    let Some((at, place)) = chosen else { return Ok(None) };
+    let found = heads[place].next.take();
+    heads[place].next = heads[place].listing.next().await?;
+    for head in heads.iter_mut() {
+        if position(head).as_ref() == Some(&at) {
+            head.next = head.listing.next().await?;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an event is what a report is about.
+pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
+    let event = &recorded.event;
+    let is_named = |party: &Option<Party>, name: &str| {
+        let names = party.iter().flat_map(|it| [&it.id, &it.name]).flatten();
+        names.map(|it| fold(it)).any(|it| it == fold(name))
+    };
+    match query.report {
+        // What the service did about its window is no step of the request.
+        Report::Requests => {
+            let id = query.id.as_deref().unwrap_or_default();
+            let is_its_own =
+                event.request_id.as_deref() == Some(id) || event.session.as_ref().is_some_and(|it| it.id == id);
+            is_its_own && !event.id.is_services()
+        }
+        Report::RoleChanges => query.target.as_ref().is_none_or(|target| is_named(&event.target, target)),
+        _ => !event.id.is_services() && event.action != "application.role_assignment.changed",
+    }
+}
+
+/// An event as a row: as it is answered, and the package that it is about.
+pub(super) fn event_row(recorded: &Recorded) -> Value {
+    let mut row = serde_json::to_value(recorded).unwrap_or_default();
+    row["package"] = json!({
+        "id": recorded.event.target.as_ref().and_then(|target| target.id.clone()),
+        "name": recorded.event.target.as_ref().map(Party::shown),
+    });
+    row
+}

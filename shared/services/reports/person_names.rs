@@ -1,0 +1,37 @@
+//! The names of the person that a report is asked about.
+
+use shared_domain::{
+    access::names,
+    identity::person::{Known, Person},
+    text::case_folding::fold_identity,
+    trail::event::Party,
+};
+use shared_storage::{ReadError, Trail, documents::Kind as DocumentKind};
+
+/// All names of a person by which events may name them, by any of them. The name to show is none, as others may have it too.
+pub async fn names_of(trail: &Trail<'_>, name: &str) -> Result<Vec<String>, ReadError> {
+    let known = person(trail, name).await?;
+    let aliases = known.iter().flat_map(|it| it.person.aliases().map(|(_, name, _)| name.to_owned()));
+    let mut names: Vec<String> = aliases.chain([name.to_owned()]).map(|name| fold_identity(&name)).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Whether somebody is known by one of those folded names: by address or id, or by name where there is nothing else.
+pub fn is_named(party: &Party, names: &[String]) -> bool {
+    names::person_names(party).iter().any(|name| names.contains(name))
+}
+
+/// The person of a name: their own id, an address, an id in a directory, a name in a source-code manager.
+pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, ReadError> {
+    let mut found = trail.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());
+    for kind in ['e', 'i', 's'] {
+        if found.is_none() {
+            found = trail.document_known_as(DocumentKind::Person, kind, name).await?;
+        }
+    }
+    let Some(document) = found else { return Ok(None) };
+    let person: Option<Person> = document.read()?;
+    Ok(person.map(|person| Known { id: document.id, person }))
+}

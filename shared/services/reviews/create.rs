@@ -1,0 +1,153 @@
+//! Opens a review and gathers its items.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use serde_json::{Map, Value, json};
+use shared_domain::{
+    configuration::access_package,
+    reports::report::Query,
+    reviews::review::{self, Fixed, Item, Of, Review, Stage},
+    text::case_folding::fold,
+};
+use shared_platform::{backoff::Unavailable, random};
+use shared_storage::{
+    ReadError, Trail,
+    event_item::Damaged,
+    keys,
+    projections::{Kept, Kind},
+};
+
+use super::{
+    list::review,
+    step::{Step, places, review_event, step_review, stored_review},
+    text,
+};
+use crate::{access_packages, reports};
+
+/// Decisions that are made together: of a hundred statements in a transaction two are each one's, and one the review's.
+pub(super) const TOGETHER: usize = 40;
+/// How long whoever opened a review gathers its items before somebody else does.
+const GATHERING: Duration = Duration::from_secs(30);
+/// The same for whoever takes that up.
+pub(super) const GATHERING_AGAIN: Duration = Duration::from_secs(180);
+
+/// What asking for a review came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opened {
+    /// It is there now.
+    New(Box<Review>),
+    /// It was there already, asked for in the same words.
+    Same(Box<Review>),
+    /// Another has that id.
+    Other,
+}
+
+/// Stores a review whose items are still to be gathered, unless there is one of its id.
+///
+/// # Errors
+/// The storage did not answer. It may be stored or not; asking again by the same id is safe.
+pub async fn open_review(trail: &Trail<'_>, review: Review) -> Result<Opened, ReadError> {
+    let due = Some(trail.now.plus(GATHERING));
+    let kept = Kept { key: &review.id, content: &review, places: places(&review), due, expires_at: None };
+    let there = stored_review(trail, &review.id).await?;
+    if there.is_none() && trail.keep(Kind::Review, None, kept).await? {
+        return Ok(Opened::New(Box::new(review)));
+    }
+    let there = match there {
+        Some(there) => Some(there.review),
+        None => self::review(trail, &review.id).await?,
+    };
+    match there {
+        Some(there) if there.sent == review.sent => Ok(Opened::Same(Box::new(there))),
+        Some(_) => Ok(Opened::Other),
+        None => Err(Unavailable(format!("review {:?} was not confirmed", review.id)).into()),
+    }
+}
+
+/// Gathers the items of a review and opens it, with `review.opened`. Whoever comes second leaves it as it is.
+///
+/// # Errors
+/// The storage did not answer in time. Beginning again is safe.
+pub async fn fill_review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, ReadError> {
+    let Some(review) = review(trail, id).await? else { return Ok(None) };
+    if review.stage != Stage::Opening {
+        return Ok(Some(review));
+    }
+    let all = reviewed(trail, &review).await?;
+    let found = all.len() as u64;
+    let items = review::sampled(all, review.asked.sample.as_ref());
+    let place = format!("{:016x}", random::number());
+    write_items(trail, id, &place, &items).await?;
+    let sha256 = review::items_hash(&items);
+    let fixed = Fixed { place, at: trail.now, found, items: items.len() as u64, sha256 };
+    let recorded_by = review.recorded_by.clone();
+    step_review(trail, id, &recorded_by, async |mut review, generation| {
+        if review.stage != Stage::Opening {
+            return Ok(Step::None(review));
+        }
+        let mut event = review_event(trail, &review, "review.opened", generation, review.opened_by.clone());
+        let told =
+            [("items", json!(fixed.items)), ("found", json!(fixed.found)), ("items_sha256", json!(fixed.sha256))];
+        let mut details = match serde_json::to_value(&review.asked) {
+            Ok(Value::Object(asked)) => asked,
+            _ => Map::new(),
+        };
+        details.extend(told.map(|(name, value)| (name.to_owned(), value)));
+        event.details = Some(details);
+        review.stage = Stage::Open;
+        review.fixed = Some(fixed.clone());
+        let then = review.clone();
+        Ok(Step::To { review: Box::new(review), events: vec![event], changes: Vec::new(), then })
+    })
+    .await
+}
+
+/// All that a review is of.
+async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadError> {
+    let review::Asked { of, since, until, target, person, account, .. } = &review.asked;
+    let mut items = Vec::new();
+    match of {
+        Of::Sessions => {
+            let query = Query {
+                since: Some(*since),
+                until: Some(*until),
+                target: target.clone(),
+                person: person.clone(),
+                account: account.clone(),
+                ..reports::none()
+            };
+            reports::each_access(trail, &query, |access| items.push(Item::of_access(access))).await?;
+        }
+        Of::Policies => {
+            let is_meant = |it: &access_package::Configured| {
+                let names = [&it.id, &it.package.name];
+                target.as_ref().is_none_or(|target| names.iter().any(|name| fold(name) == fold(target)))
+            };
+            for package in access_packages::packages(trail).await?.iter().filter(|it| is_meant(it)) {
+                items.extend(Item::of_package(package));
+            }
+        }
+    }
+    Ok(items)
+}
+
+async fn write_items(trail: &Trail<'_>, review: &str, place: &str, items: &[Item]) -> Result<(), ReadError> {
+    let pk = keys::review_items(&trail.tenant, review, place);
+    let mut requests = Vec::with_capacity(items.len());
+    for item in items {
+        let content = serde_json::to_string(item).map_err(|_| Damaged::new(&item.id, "content"))?;
+        let attributes = [
+            ("pk", text(&pk)),
+            ("sk", text(&item.id)),
+            ("content", text(&content)),
+            ("generation", AttributeValue::N("0".to_owned())),
+        ];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
+        // The builder refuses a request without an item, and there is one.
+        #[allow(clippy::expect_used)]
+        let put = PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
+        requests.push(WriteRequest::builder().put_request(put).build());
+    }
+    trail.write_all(&requests).await
+}

@@ -1,0 +1,255 @@
+//! Decides items of a review.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+use shared_domain::{
+    access::{access_record::Access, names},
+    configuration::{
+        access_package::{self, Somebody},
+        organisation,
+    },
+    findings::people,
+    identity::caller::Caller,
+    reviews::review::{self, Decided, Item, Review, Said, Stage, What},
+    trail::event::{Actor, Event, EventId, Party, Session},
+};
+
+use shared_storage::{ReadError, Trail, event_item::Damaged, keys, projections::Projection, transaction::Change};
+
+use super::{
+    create::TOGETHER,
+    list::{READS, accesses_of},
+    step::{Step, named, step_review},
+    text,
+};
+use crate::{access_packages, access_projection::Follower};
+
+/// Items whose decisions are looked at together when a review is signed off.
+pub(super) const AT_ONCE: usize = 500;
+
+/// What became of a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It stands, with its event.
+    Decided(Box<Item>),
+    /// It stood already.
+    Unchanged(Box<Item>),
+    /// It may not be made; why.
+    Refused(String),
+    /// The review has no such item.
+    Missing,
+    /// Nobody knows; saying it again is safe.
+    Unavailable,
+}
+
+/// Why somebody may not review at all; none where they may.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn no_reviewer(trail: &Trail<'_>, review: &Review, by: &Caller) -> Result<Option<String>, ReadError> {
+    let reviewer = names::party(&by.actor());
+    let people = Follower::of(trail).people_behind(std::slice::from_ref(&reviewer)).await?;
+    // Who is known by a token's sub alone cannot be told from those who approved, whom events name by their addresses.
+    if by.email.is_none() && people.find(&reviewer).is_none() {
+        let why = "a reviewer is somebody whom the trail can tell from approvers: your token names no e-mail address, and nobody's record has its sub";
+        return Ok(Some(why.to_owned()));
+    }
+    let why = || format!("the review {:?} is for {}", review.id, review.asked.reviewers.join(", "));
+    Ok((!review.is_for(&reviewer, &people)).then(why))
+}
+
+/// Decides items of a review, each once; what became of each, in that order. None where there is no such review.
+///
+/// # Errors
+/// An item is damaged. Where the storage did not answer, those that it was asked for say so.
+pub async fn decide_review(
+    trail: &Trail<'_>,
+    id: &str,
+    by: &Caller,
+    said: &[Said],
+) -> Result<Option<Vec<Outcome>>, ReadError> {
+    let follower = Follower::of(trail);
+    let mut outcomes = Vec::with_capacity(said.len());
+    for some in said.chunks(TOGETHER) {
+        match decide_together(trail, &follower, id, by, some).await {
+            Ok(Some(decided)) => outcomes.extend(decided),
+            Ok(None) => return Ok(None),
+            Err(ReadError::Unavailable(error)) => {
+                tracing::warn!(%error, "decisions in review {id:?} were not confirmed: {error}");
+                outcomes.extend(some.iter().map(|_| Outcome::Unavailable));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(outcomes))
+}
+
+async fn decide_together(
+    trail: &Trail<'_>,
+    follower: &Follower<'_>,
+    id: &str,
+    by: &Caller,
+    said: &[Said],
+) -> Result<Option<Vec<Outcome>>, ReadError> {
+    step_review(trail, id, &by.recorded_by(), async |mut review, generation| {
+        let fixed = match (&review.stage, &review.fixed) {
+            (Stage::Open, Some(fixed)) => fixed.clone(),
+            (stage, _) => {
+                let why = match stage {
+                    Stage::SignedOff => "the review is signed off: nothing in it changes any more",
+                    Stage::Opening | Stage::Open => "the items of the review are still being gathered",
+                };
+                return Ok(Step::None(said.iter().map(|_| Outcome::Refused(why.to_owned())).collect()));
+            }
+        };
+        let pk = keys::review_items(&trail.tenant, id, &fixed.place);
+        let reads = said.iter().map(|said| review_item(trail, &pk, &said.item));
+        let items: Vec<Option<(Item, Projection)>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let reviewer = by.actor();
+        let known: Vec<&Item> = items.iter().flatten().map(|(item, _)| item).collect();
+        let judge = Judge::of(trail, follower, [&reviewer], &known).await?;
+        let (mut outcomes, mut events, mut changes) = (Vec::with_capacity(said.len()), Vec::new(), Vec::new());
+        for (said, found) in said.iter().zip(items) {
+            let Some((mut item, stored)) = found else {
+                outcomes.push(Outcome::Missing);
+                continue;
+            };
+            // The same said again, as after an answer that was lost, is said once.
+            if let Some(last) = &item.decided
+                && (last.decision, &last.reason, &last.by) == (said.decision, &said.reason, &reviewer)
+            {
+                outcomes.push(Outcome::Unchanged(Box::new(item)));
+                continue;
+            }
+            if let Some(why) = judge.refusal(&item, &reviewer) {
+                outcomes.push(Outcome::Refused(why));
+                continue;
+            }
+            let event = decision_event(trail, &review, &item, said, generation, by, judge.accesses.get(&item.id));
+            let decided = Decided {
+                decision: said.decision,
+                reason: said.reason.clone(),
+                by: by.actor(),
+                at: trail.now,
+                event: event.id.clone(),
+            };
+            review.count(item.decided.as_ref().map(|it| it.decision), said.decision);
+            item.decided = Some(decided);
+            let content = serde_json::to_string(&item).map_err(|_| Damaged::new(&item.id, "content"))?;
+            let number = |number: u64| AttributeValue::N(number.to_string());
+            changes.push(Change::Update {
+                key: [pk.clone(), item.id.clone()],
+                set: vec![("content", text(&content)), ("generation", number(generation))],
+                remove: &[],
+                expected: ("generation", number(stored.generation)),
+            });
+            events.push(event);
+            outcomes.push(Outcome::Decided(Box::new(item)));
+        }
+        if events.is_empty() {
+            return Ok(Step::None(outcomes));
+        }
+        Ok(Step::To { review: Box::new(review), events, changes, then: outcomes })
+    })
+    .await
+}
+
+async fn review_item(trail: &Trail<'_>, pk: &str, id: &str) -> Result<Option<(Item, Projection)>, ReadError> {
+    let found = trail.store.state_item(pk.to_owned(), id, trail.deadline).await?;
+    let Some(stored) = found.map(Projection::of).transpose()? else { return Ok(None) };
+    Ok(Some((stored.read()?, stored)))
+}
+
+/// What the trail tells of a decision. About an access it names what its own events name, so that it stands in their stories.
+fn decision_event(
+    trail: &Trail<'_>,
+    review: &Review,
+    item: &Item,
+    said: &Said,
+    generation: u64,
+    by: &Caller,
+    access: Option<&Access>,
+) -> Event {
+    let about = [review.id.as_str(), &item.id, &generation.to_string()];
+    let id = EventId::of_service(&trail.tenant, "review.decided", &about);
+    let mut event = Event::of_service(id, &trail.tenant, "review.decided", trail.now, by.actor());
+    event.target = Some(named(review));
+    event.reason = Some(said.reason.clone());
+    let mut details = json!({"review": review.id, "item": item.id, "decision": said.decision});
+    match &item.what {
+        What::Access(_) => details["access"] = item.id.as_str().into(),
+        What::Policy { package, version, policy, .. } => {
+            details["package"] = package.as_str().into();
+            details["policy"] = policy.id.as_str().into();
+            details["version"] = (*version).into();
+        }
+    }
+    if let Some(access) = access {
+        event.subject = access.subject.clone().filter(|subject| *subject != Party::default());
+        event.account = access.account.clone();
+        event.request_id = access.request_id.clone();
+        event.session = access.session.clone().map(Session::named);
+    }
+    event.details = details.as_object().cloned();
+    event
+}
+
+/// Who may judge which items.
+pub(super) struct Judge {
+    people: people::People,
+    organisations: Vec<organisation::Configured>,
+    pub(super) accesses: HashMap<String, Access>,
+    policies: HashMap<String, access_package::Configured>,
+}
+
+impl Judge {
+    pub(super) async fn of(
+        trail: &Trail<'_>,
+        follower: &Follower<'_>,
+        reviewers: impl IntoIterator<Item = &Actor>,
+        items: &[&Item],
+    ) -> Result<Self, ReadError> {
+        let accesses = accesses_of(trail, items.iter().copied()).await?;
+        let mut involved: Vec<Party> = reviewers.into_iter().map(names::party).collect();
+        for access in accesses.values() {
+            involved.extend(names::involved(access));
+            involved.extend(access.account.clone());
+        }
+        let people = follower.people_behind(&involved).await?;
+        let (mut policies, mut organisations) = (HashMap::new(), None);
+        for item in items {
+            let What::Policy { package, .. } = &item.what else { continue };
+            if organisations.is_none() {
+                organisations = Some(access_packages::organisations(trail).await?);
+            }
+            if !policies.contains_key(package)
+                && let Some(now) = access_packages::package(trail, package).await?
+            {
+                policies.insert(package.clone(), now);
+            }
+        }
+        Ok(Self { people, organisations: organisations.unwrap_or_default(), accesses, policies })
+    }
+
+    /// Why somebody may not judge an item; none where they may.
+    pub(super) fn refusal(&self, item: &Item, by: &Actor) -> Option<String> {
+        let reviewer = names::party(by);
+        let part = match &item.what {
+            What::Access(_) => match self.accesses.get(&item.id) {
+                Some(access) => review::part_in_access(access, &reviewer, &self.people),
+                None => return Some("the access is not known any more".to_owned()),
+            },
+            What::Policy { package, policy, .. } => {
+                let reviewer = Somebody::of_party(&reviewer, self.people.find(&reviewer));
+                // As it was when the review was opened, and as it is now.
+                let now = self.policies.get(package).and_then(|now| now.package.policy(&policy.id));
+                let mut both = [Some(&**policy), now].into_iter().flatten();
+                both.find_map(|policy| review::part_in_policy(policy, &reviewer, &self.organisations))
+            }
+        };
+        part.map(|part| format!("{} {part}, and nobody reviews what they had a part in", by.shown()))
+    }
+}

@@ -1,0 +1,202 @@
+//! Lists reviews and the items of a review.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use shared_domain::{
+    access::{access_record::Access, kept_events},
+    reviews::review::{self, Fixed, Item, Review, What},
+    time::timestamp::Instant,
+    trail::{
+        event::{EventId, Recorded},
+        search::Order,
+    },
+};
+use shared_storage::{
+    ReadError, Trail,
+    documents::Kind as DocumentKind,
+    dynamodb_json, keys,
+    projections::{Kind, Projection},
+    retry,
+};
+
+use super::{step::stored_review, text};
+use crate::{access_packages::read_package, access_projection::access_lists::ALL, reports};
+
+/// Items read at a time.
+pub(super) const READS: usize = 8;
+/// Items shown at a time.
+const SHOWN: i32 = 100;
+/// Most changes of a package that are looked at for one policy.
+const MOST_VERSIONS: u64 = 100;
+
+/// The review of that id.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, ReadError> {
+    Ok(stored_review(trail, id).await?.map(|stored| stored.review))
+}
+
+/// Reviews, the newest first, each with its place, those after a place; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn reviews(
+    trail: &Trail<'_>,
+    after: Option<&str>,
+) -> Result<(Vec<(String, Option<Review>)>, bool), ReadError> {
+    let always = [Instant::from_millis(0), Instant::from_millis(253_402_300_799_999)];
+    let (listed, next) = trail.listed(Kind::Review, ALL, always, Order::Descending, after).await?;
+    let ids: Vec<String> = listed.iter().map(|(_, id)| id.clone()).collect();
+    let mut found: HashMap<String, Review> = HashMap::new();
+    for projection in trail.projections(Kind::Review, &ids).await? {
+        found.insert(projection.key.clone(), projection.read()?);
+    }
+    let read = |(at, id): (Instant, String)| {
+        // A place may be one of another that was asked for by the same id at the same time, and did not come to be.
+        let review = found.get(&id).filter(|review| review.opened_at == at).cloned();
+        (format!("{at}#{id}"), review)
+    };
+    Ok((listed.into_iter().map(read).collect(), next.is_some()))
+}
+
+/// Items of a review in the order of their ids, some of those after one; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn review_items(
+    trail: &Trail<'_>,
+    review: &Review,
+    after: Option<&str>,
+) -> Result<(Vec<Item>, bool), ReadError> {
+    match &review.fixed {
+        Some(fixed) => items_after(trail, &review.id, fixed, after, Some(SHOWN)).await,
+        None => Ok((Vec::new(), false)),
+    }
+}
+
+pub(super) async fn items_after(
+    trail: &Trail<'_>,
+    review: &str,
+    fixed: &Fixed,
+    after: Option<&str>,
+    most: Option<i32>,
+) -> Result<(Vec<Item>, bool), ReadError> {
+    let pk = keys::review_items(&trail.tenant, review, &fixed.place);
+    let start = after.map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
+    let call = trail
+        .store
+        .client
+        .query()
+        .table_name(&trail.store.state)
+        .consistent_read(true)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", text(&pk))
+        .set_limit(most)
+        .set_exclusive_start_key(start);
+    let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+    let goes_on = page.next.is_some();
+    let read = |item| Projection::of(item).map_err(ReadError::from)?.read::<Item>();
+    Ok((page.items.into_iter().map(read).collect::<Result<_, _>>()?, goes_on))
+}
+
+/// Items as they are answered: what each is about as it is now, and its decision.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn shown_items(trail: &Trail<'_>, review: &Review, items: &[Item]) -> Result<Vec<Value>, ReadError> {
+    let accesses = accesses_of(trail, items.iter()).await?;
+    let has_changed = |item: &Item, access: &Access| item.what != What::Access(review::told_of(access));
+    let late = match &review.signed_off {
+        Some(signed_off) => {
+            // What nothing more is told of has no event that came late.
+            let changed = items.iter().filter_map(|item| accesses.get(&item.id).filter(|it| has_changed(item, it)));
+            let ids: Vec<EventId> = changed.flat_map(|access| access.events.iter().cloned()).collect();
+            let events = trail.events_of(&ids).await?.into_iter();
+            let is_late = |it: &Recorded| it.recorded_at > signed_off.at && !kept_events::is_afterthought(&it.event);
+            events.filter(is_late).map(|it| (it.event.id.clone(), it)).collect()
+        }
+        None => HashMap::new(),
+    };
+    let mut packages = HashMap::new();
+    let mut shown = Vec::with_capacity(items.len());
+    for item in items {
+        let mut answer = json!({"item": item.id, "decision": item.decided});
+        let arrived: Vec<Value> = match &item.what {
+            What::Access(_) => {
+                let access = accesses.get(&item.id);
+                answer["access"] = access.map(reports::row_of).unwrap_or_default();
+                answer["changed_since_opened"] = access.is_none_or(|access| has_changed(item, access)).into();
+                access.iter().flat_map(|it| &it.events).filter_map(|id| late.get(id)).map(arrival).collect()
+            }
+            What::Policy { package, name, version, policy } => {
+                let now = match packages.get(package) {
+                    Some(now) => now,
+                    None => {
+                        let now = trail.document(DocumentKind::Package, package).await?;
+                        let number = now.as_ref().map_or(0, |now| now.generation);
+                        let now = now.map(read_package).transpose()?.flatten();
+                        packages.entry(package.clone()).or_insert((number, now))
+                    }
+                };
+                let (number, now) = (now.0, now.1.as_ref());
+                let is_now = now.and_then(|now| now.package.policy(&policy.id));
+                let shown_name = now.map_or(name, |now| &now.package.name);
+                answer["package"] = json!({"id": package, "name": shown_name, "version": now.map(|it| it.version)});
+                answer["policy"] = json!(is_now);
+                answer["opened"] = json!({"version": version, "policy": policy});
+                answer["changed_since_opened"] = (is_now != Some(&**policy)).into();
+                match &review.signed_off {
+                    Some(signed_off) => versions_after(trail, package, *version, number, signed_off.at).await?,
+                    None => Vec::new(),
+                }
+            }
+        };
+        if review.signed_off.is_some() {
+            answer["arrived_after_sign_off"] = arrived.into();
+        }
+        shown.push(answer);
+    }
+    Ok(shown)
+}
+
+/// Changes of a package since a version that were recorded after a moment.
+async fn versions_after(
+    trail: &Trail<'_>,
+    id: &str,
+    since: u64,
+    now: u64,
+    after: Instant,
+) -> Result<Vec<Value>, ReadError> {
+    let first = (since + 1).max(now.saturating_sub(MOST_VERSIONS));
+    let event =
+        |version: u64| EventId::of_service(&trail.tenant, DocumentKind::Package.action(), &[id, &version.to_string()]);
+    let events: Vec<EventId> = (first..=now).map(event).collect();
+    let mut told = trail.events_of(&events).await?;
+    told.retain(|recorded| recorded.recorded_at > after);
+    told.sort_by_key(|recorded| recorded.recorded_at);
+    Ok(told.iter().map(arrival).collect())
+}
+
+/// The accesses that items are about, by their ids.
+pub(super) async fn accesses_of(
+    trail: &Trail<'_>,
+    items: impl Iterator<Item = &Item>,
+) -> Result<HashMap<String, Access>, ReadError> {
+    let ids: Vec<String> =
+        items.filter(|item| matches!(item.what, What::Access(_))).map(|item| item.id.clone()).collect();
+    let mut found = HashMap::new();
+    for projection in trail.projections(Kind::Access, &ids).await? {
+        found.insert(projection.key.clone(), projection.read()?);
+    }
+    Ok(found)
+}
+
+/// An event that came late, as it is listed.
+fn arrival(recorded: &Recorded) -> Value {
+    let event = &recorded.event;
+    json!({
+        "event": event.id, "action": event.action, "occurred_at": event.occurred_at, "recorded_at": recorded.recorded_at,
+    })
+}

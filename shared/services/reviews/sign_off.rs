@@ -1,0 +1,166 @@
+//! Signs a review off, and raises a finding where it is overdue.
+
+use serde_json::{Value, json};
+use shared_domain::{
+    findings::{checkpoints, finding_event::finding_event, rules},
+    identity::caller::Caller,
+    reviews::review::{self, Item, Review, SignOff, Stage, What},
+    trail::event::{Actor, Event, EventId},
+};
+use shared_storage::{
+    ReadError, Trail,
+    event_item::Damaged,
+    projections::{Kept, Kind},
+};
+
+use super::{
+    create::{GATHERING_AGAIN, fill_review},
+    decide::{AT_ONCE, Judge},
+    list::items_after,
+    step::{Step, Stored, due, named, places, review_event, step_review, stored_review},
+};
+use crate::access_projection::Follower;
+
+/// What became of a sign-off.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// It is signed off.
+    Now(Box<Review>),
+    /// It was already.
+    Before(Box<Review>),
+    /// So many items are still to be decided.
+    Undecided(u64),
+    /// These were decided by somebody who had a part in them, as became known since.
+    Partial(Vec<String>),
+    /// Its items are still being gathered.
+    Opening,
+}
+
+/// Signs a review off, with `review.signed_off`, where every item is decided. None where there is no such review.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged. It may be done or not; asking again is safe.
+pub async fn sign_off_review(
+    trail: &Trail<'_>,
+    id: &str,
+    by: &Caller,
+    reason: Option<&str>,
+) -> Result<Option<Ended>, ReadError> {
+    let follower = Follower::of(trail);
+    step_review(trail, id, &by.recorded_by(), async |mut review, generation| {
+        let fixed = match (&review.stage, &review.fixed) {
+            (Stage::SignedOff, _) => return Ok(Step::None(Ended::Before(Box::new(review)))),
+            (Stage::Open, Some(fixed)) => fixed.clone(),
+            (Stage::Opening | Stage::Open, _) => return Ok(Step::None(Ended::Opening)),
+        };
+        if review.undecided() > 0 {
+            return Ok(Step::None(Ended::Undecided(review.undecided())));
+        }
+        let (mut items, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let (page, goes_on) = items_after(trail, id, &fixed, after.as_deref(), None).await?;
+            after = page.last().map(|item| item.id.clone());
+            items.extend(page);
+            if !goes_on {
+                break;
+            }
+        }
+        let sha256 = review::decisions_hash(&items).filter(|_| items.len() as u64 == fixed.items);
+        let sha256 = sha256.ok_or_else(|| Damaged::new(id, "items"))?;
+        // That somebody had a part in what they judged may have come late. Policies were judged by what they said then.
+        let mut partial = Vec::new();
+        for some in items.chunks(AT_ONCE) {
+            let some: Vec<&Item> = some.iter().filter(|item| matches!(item.what, What::Access(_))).collect();
+            let by = |item: &&Item| item.decided.as_ref().map(|it| it.by.clone());
+            let reviewers: Vec<Actor> = some.iter().filter_map(by).collect();
+            let judge = Judge::of(trail, &follower, &reviewers, &some).await?;
+            let is_partial = |item: &&&Item| by(item).is_some_and(|by| judge.refusal(item, &by).is_some());
+            partial.extend(some.iter().filter(is_partial).map(|item| item.id.clone()));
+        }
+        if !partial.is_empty() {
+            return Ok(Step::None(Ended::Partial(partial)));
+        }
+        let mut event = review_event(trail, &review, "review.signed_off", generation, by.actor());
+        event.reason = reason.map(str::to_owned);
+        let details =
+            json!({"items": fixed.items, "found": fixed.found, "decisions": review.decided, "sha256": sha256});
+        event.details = details.as_object().cloned();
+        let reason = reason.map(str::to_owned);
+        review.signed_off = Some(SignOff { by: by.actor(), at: trail.now, reason, sha256, event: event.id.clone() });
+        review.stage = Stage::SignedOff;
+        let mut events = vec![event];
+        if review.overdue_at.is_some() {
+            events.push(overdue_finding(trail, "finding.withdrawn", &review, "the review was signed off", json!({})));
+        }
+        let then = Ended::Now(Box::new(review.clone()));
+        Ok(Step::To { review: Box::new(review), events, changes: Vec::new(), then })
+    })
+    .await
+}
+
+/// Looks at a review whose time has come: items are still to be gathered, or it is overdue.
+pub async fn look_at_review(trail: &Trail<'_>, id: &str) -> Result<(), ReadError> {
+    let Some(Stored { review, projection }) = stored_review(trail, id).await? else { return Ok(()) };
+    match review.stage {
+        Stage::Opening => {
+            // Whoever looks meanwhile finds that somebody is at it.
+            let due = Some(trail.now.plus(GATHERING_AGAIN));
+            let kept = Kept { key: id, content: &review, places: places(&review), due, expires_at: None };
+            if trail.keep(Kind::Review, Some(&projection), kept).await? {
+                fill_review(trail, id).await?;
+            }
+            Ok(())
+        }
+        Stage::Open if review.state(trail.now) == "overdue" => tell_overdue(trail, &review).await,
+        Stage::Open | Stage::SignedOff => Ok(()),
+    }
+}
+
+/// Tells once that a review is overdue, and raises a finding, so that an alert leaves.
+async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadError> {
+    let id = EventId::of_service(&trail.tenant, "review.overdue", &[&review.id]);
+    let told = trail.events_of(std::slice::from_ref(&id)).await?;
+    if let Some(at) = told.first().map(|recorded| recorded.event.occurred_at) {
+        // The trail knows it, and the state, restored from a backup, does not.
+        let Some(Stored { mut review, projection }) = stored_review(trail, &review.id).await? else { return Ok(()) };
+        review.overdue_at = Some(at);
+        let kept =
+            Kept { key: &review.id, content: &review, places: places(&review), due: due(&review), expires_at: None };
+        return trail.keep(Kind::Review, Some(&projection), kept).await.map(drop);
+    }
+    let step = async |mut review: Review, _| {
+        if review.state(trail.now) != "overdue" || review.overdue_at.is_some() {
+            return Ok(Step::None(()));
+        }
+        let undecided = review.undecided();
+        let mut event = Event::of_service(id.clone(), &trail.tenant, "review.overdue", trail.now, Actor::system());
+        event.target = Some(named(&review));
+        let details = json!({"due_at": review.asked.due_at, "undecided": undecided});
+        event.details = details.as_object().cloned();
+        let owners = match (&review.asked.reviewers, &review.opened_by.email) {
+            (reviewers, Some(opener)) if reviewers.is_empty() => vec![opener.clone()],
+            (reviewers, _) => reviewers.clone(),
+        };
+        let due = review.asked.due_at.map(|due| due.to_string()).unwrap_or_default();
+        let why = format!(
+            "review {} was due at {due} and is not signed off; items not decided: {undecided}",
+            review.asked.name
+        );
+        let severity = rules::rule_of(review::OVERDUE).map(|rule| rule.severity);
+        let details = json!({"severity": severity, "owners": owners, "evidence": [id]});
+        let finding = overdue_finding(trail, "finding.raised", &review, &why, details);
+        review.overdue_at = Some(trail.now);
+        Ok(Step::To { review: Box::new(review), events: vec![event, finding], changes: Vec::new(), then: () })
+    };
+    step_review(trail, &review.id, &crate::access_projection::recorder(), step).await.map(drop)
+}
+
+/// What is told of the finding that a review is overdue.
+fn overdue_finding(trail: &Trail<'_>, action: &str, review: &Review, why: &str, details: Value) -> Event {
+    let finding = checkpoints::finding_id(&trail.tenant, review::OVERDUE, &review.id);
+    let mut all = json!({"rule": review::OVERDUE, "round": 1, "review": review.id});
+    if let (Some(all), Value::Object(details)) = (all.as_object_mut(), details) {
+        all.extend(details);
+    }
+    finding_event(&trail.tenant, trail.now, action, &finding, &[1], why, all, |_| {})
+}

@@ -1,0 +1,94 @@
+//! A step of a review: its next state and the events that tell of it, in one transaction.
+
+use std::collections::BTreeSet;
+
+use shared_domain::{
+    reviews::review::{Review, Stage},
+    time::timestamp::Instant,
+    trail::event::{Actor, Event, EventId, Party, RecordedBy},
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Trail,
+    projections::{Kept, Kind, Place, Projection},
+    transaction::{Change, Commit},
+};
+
+use crate::access_projection::access_lists::ALL;
+
+/// A review as it was read.
+pub(super) struct Stored {
+    pub(super) review: Review,
+    pub(super) projection: Projection,
+}
+
+/// What is to become of a review.
+pub(super) enum Step<T> {
+    /// It stays as it is.
+    None(T),
+    /// It becomes this, told by these events, together with other changes.
+    To { review: Box<Review>, events: Vec<Event>, changes: Vec<Change>, then: T },
+}
+
+/// Where a review stands in lists.
+pub(super) fn places(review: &Review) -> BTreeSet<Place> {
+    [Place { list: ALL.to_owned(), at: review.opened_at }].into()
+}
+
+/// When a review is to be looked at again.
+pub(super) fn due(review: &Review) -> Option<Instant> {
+    review.asked.due_at.filter(|_| review.stage == Stage::Open && review.overdue_at.is_none())
+}
+
+/// The review as events name it.
+pub(super) fn named(review: &Review) -> Party {
+    Party {
+        kind: Some("review".to_owned()),
+        id: Some(review.id.clone()),
+        name: Some(review.asked.name.clone()),
+        email: None,
+    }
+}
+
+pub(super) async fn stored_review(trail: &Trail<'_>, id: &str) -> Result<Option<Stored>, ReadError> {
+    let Some(projection) = trail.projection(Kind::Review, id).await? else { return Ok(None) };
+    Ok(Some(Stored { review: projection.read()?, projection }))
+}
+
+/// Changes a review as `step` says, who is asked anew where somebody else changed it meanwhile. None where there is no such review.
+pub(super) async fn step_review<T>(
+    trail: &Trail<'_>,
+    id: &str,
+    by: &RecordedBy,
+    mut step: impl AsyncFnMut(Review, u64) -> Result<Step<T>, ReadError>,
+) -> Result<Option<T>, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    // The last generation that the trail is known to tell of. Where the state was restored from a backup, the trail is ahead of it.
+    let mut told = 0;
+    loop {
+        let Some(Stored { review, projection }) = stored_review(trail, id).await? else { return Ok(None) };
+        let generation = told.max(projection.generation) + 1;
+        let (review, events, mut changes, then) = match step(review, generation).await? {
+            Step::None(then) => return Ok(Some(then)),
+            Step::To { review, events, changes, then } => (review, events, changes, then),
+        };
+        let kept = Kept { key: id, content: &*review, places: places(&review), due: due(&review), expires_at: None };
+        changes.push(trail.becoming(Kind::Review, Some(&projection), &kept, generation)?);
+        match trail.commit(events, None, by, changes).await? {
+            Commit::Done(_) => return Ok(Some(then)),
+            Commit::Taken(_) if pauses.pause().await => told = generation,
+            Commit::Stale if pauses.pause().await => {}
+            Commit::Taken(_) | Commit::Stale => {
+                return Err(Unavailable(format!("review {id:?} was changed by others all the time")).into());
+            }
+        }
+    }
+}
+
+/// An event about a review. Its id is made of the generation that the review has by then.
+pub(super) fn review_event(trail: &Trail<'_>, review: &Review, action: &str, generation: u64, by: Actor) -> Event {
+    let id = EventId::of_service(&trail.tenant, action, &[&review.id, &generation.to_string()]);
+    let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by);
+    event.target = Some(named(review));
+    event
+}

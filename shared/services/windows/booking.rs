@@ -1,0 +1,120 @@
+//! Windows whose start is far ahead: they are booked, and open when it is near.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use shared_domain::{
+    configuration::application::Place,
+    time::timestamp::Instant,
+    trail::event::{Event, EventId, RecordedBy},
+    windows::window::Window,
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Trail,
+    event_item::{self, Damaged},
+    keys,
+    transaction::{Change, Commit},
+};
+
+use super::{
+    lookup::window,
+    number,
+    recording::{Opening, opening, session_end, session_end_change},
+    step::{Step, Stored},
+    text,
+};
+
+/// Why a window opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpeningCause {
+    /// Its event has come.
+    Event,
+    /// Its event was booked, and its start is near.
+    Booking,
+    /// Its event was booked, and an order is to end it.
+    Order,
+}
+
+/// Remembers an event whose window opens at a time. It is kept whole, as its retention may end before.
+pub(super) fn booking(trail: &Trail<'_>, event: &Event, by: &RecordedBy, opens_at: Instant) -> Change {
+    let recorded = trail.recorded(event.clone(), event.digest(), by, trail.now);
+    let attributes = event_item::attributes(&recorded).into_iter();
+    let whole = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+    Change::Insert(vec![
+        ("pk", text(&keys::bookings(&trail.tenant))),
+        ("sk", text(event.id.as_str())),
+        ("event", AttributeValue::M(whole)),
+        ("generation", number(1)),
+        ("due", text(keys::BOOKINGS_DUE)),
+        ("due_at", text(&opens_at.to_string())),
+    ])
+}
+
+/// Opens the window of an event that was booked. None where it is opened, or never will be.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn open_booking(
+    trail: &Trail<'_>,
+    id: &EventId,
+    by: &RecordedBy,
+    place: Place,
+    cause: OpeningCause,
+) -> Result<Option<Window>, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    let key = [keys::bookings(&trail.tenant), id.as_str().to_owned()];
+    let mut told_of = 0;
+    loop {
+        let [pk, sk] = key.clone();
+        let Some(mut booking) = trail.store.state_item(pk, &sk, trail.deadline).await? else { return Ok(None) };
+        let Some(AttributeValue::M(whole)) = booking.remove("event") else {
+            return Err(Damaged::new(id.as_str(), "event").into());
+        };
+        let event = event_item::read(whole.into())?.event;
+        let done = Change::Delete { key: key.clone(), expected: ("generation", number(1)) };
+        let (mut changes, mut session_end) = (Vec::new(), None);
+        if let Some(session) = &event.session {
+            let known = self::session_end(trail, &session.id).await?;
+            changes.push(session_end_change(trail, &session.id, &known, None));
+            session_end = known.end;
+        }
+        let (before, window, told) = match opening(trail, &event, place, session_end, cause).await? {
+            Opening::Now(step, _) => *step,
+            Opening::Later(_) | Opening::Refused(_) => return Ok(None),
+            Opening::Never => {
+                trail.store.alone(done, trail.deadline, &mut false).await?;
+                return Ok(None);
+            }
+        };
+        let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
+        let step = Step { before: before.as_ref(), after: &window, generation };
+        changes.extend(step.changes(trail));
+        changes.push(done);
+        match trail.commit(window.events(&trail.tenant, generation, told), None, by, changes).await? {
+            Commit::Done(_) => return Ok(Some(window)),
+            Commit::Taken(_) => told_of = generation,
+            Commit::Stale => {}
+        }
+        if !pauses.pause().await {
+            return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
+        }
+    }
+}
+
+/// The open window that an item names.
+pub(super) async fn open_window(trail: &Trail<'_>, pointer: &str) -> Result<Option<Stored>, ReadError> {
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        let open = trail.store.state_item(keys::open_windows(&trail.tenant), pointer, trail.deadline).await?;
+        let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) else {
+            return Ok(None);
+        };
+        let found = window(trail, &id).await?.filter(|it| !it.window.is_closed());
+        if found.is_some() {
+            return Ok(found);
+        }
+        // It was closed between the two reads.
+        if !pauses.pause().await {
+            return Err(Unavailable("the account's window is being closed all the time".to_owned()).into());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The queue of the windows and bookings that are due, over all tenants, and the run that leads the work on it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use shared_domain::{
+    time::timestamp::Instant,
+    trail::event::{EventId, Tenant},
+};
+use shared_storage::{
+    ReadError, Store, dynamodb_json,
+    event_item::Item,
+    keys, retry,
+    transaction::{self, Change},
+};
+use tokio::time::Instant as Deadline;
+
+use super::{
+    step::{Stored, stored},
+    text,
+};
+
+/// Remembers that a tenant has something to be looked after.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn remember(store: &Store, tenant: &Tenant, deadline: Deadline) -> Result<(), ReadError> {
+    let item = vec![("pk", text(keys::TENANTS)), ("sk", text(tenant.as_str()))];
+    store.alone(Change::Insert(item), deadline, &mut false).await?;
+    Ok(())
+}
+
+/// The tenants that are remembered.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn tenants(store: &Store, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
+    let call = store
+        .client
+        .query()
+        .table_name(&store.state)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", text(keys::TENANTS));
+    let (mut tenants, mut start) = (Vec::new(), None);
+    loop {
+        let call = call.clone().set_exclusive_start_key(start.take());
+        let page = retry(deadline, || dynamodb_json::query(call.clone())).await?;
+        tenants.extend(page.items.iter().filter_map(|item| Tenant::new(item.get("sk")?.as_s().ok()?)));
+        start = page.next;
+        if start.is_none() {
+            return Ok(tenants);
+        }
+    }
+}
+
+/// A page of the windows of one shard that are due until a time, the first due first, `limit` at most; and where it goes on.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn due(
+    store: &Store,
+    shard: u64,
+    until: Instant,
+    start: Option<DuePlace>,
+    limit: Option<i32>,
+    deadline: Deadline,
+) -> Result<(Vec<(Tenant, Stored)>, Option<DuePlace>), ReadError> {
+    let start = start.map(|DuePlace(key)| key);
+    let page = store.due_page(&keys::due(shard), until, limit, start, deadline).await?;
+    let mut due = Vec::with_capacity(page.items.len());
+    for item in page.items {
+        let tenant = match item.get("pk") {
+            Some(AttributeValue::S(pk)) => keys::tenant_of_windows(pk),
+            _ => None,
+        };
+        match (tenant, stored(item)) {
+            (Some(tenant), Ok(window)) => due.push((tenant, window)),
+            (None, _) => tracing::error!("an item in the queue of what is due has no tenant"),
+            // One that cannot be read must not hold up the others.
+            (_, Err(error)) => tracing::error!(%error, "a window that is due cannot be read: {error}"),
+        }
+    }
+    Ok((due, page.next.map(DuePlace)))
+}
+
+/// The events whose windows are to be opened by now.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn due_bookings(
+    store: &Store,
+    now: Instant,
+    deadline: Deadline,
+) -> Result<Vec<(Tenant, EventId)>, ReadError> {
+    let page = store.due_page(keys::BOOKINGS_DUE, now, None, None, deadline).await?;
+    let read = |mut item: Item| {
+        let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) = (item.remove("pk"), item.remove("sk")) else {
+            return None;
+        };
+        Some((keys::tenant_of_bookings(&pk)?, EventId::new(&sk)?))
+    };
+    Ok(page.items.into_iter().filter_map(read).collect())
+}
+
+/// Makes `run` the one that works; whoever did before sees it in [`Store::leader`].
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn lead(store: &Store, run: &str, deadline: Deadline) -> Result<(), ReadError> {
+    transaction::replace(store, "lease", "disable", deadline, |_| vec![("run", text(run))]).await
+}
+
+/// The run that leads.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn leader(store: &Store, deadline: Deadline) -> Result<Option<String>, ReadError> {
+    let item = store.state_item("lease".to_owned(), "disable", deadline).await?;
+    Ok(match item.and_then(|mut item| item.remove("run")) {
+        Some(AttributeValue::S(run)) => Some(run),
+        _ => None,
+    })
+}
+
+/// Keeps that a run, which ends now, saw what is due.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn swept(store: &Store, deadline: Deadline) -> Result<(), ReadError> {
+    let now = store.clock.now();
+    transaction::replace(store, keys::LEASES, "swept", deadline, |_| vec![("at", text(&now.to_string()))]).await
+}
+
+/// When a run last saw what is due, if ever one did.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn swept_at(store: &Store, deadline: Deadline) -> Result<Option<Instant>, ReadError> {
+    let item = store.state_item(keys::LEASES.to_owned(), "swept", deadline).await?;
+    Ok(item.and_then(|item| item.get("at")?.as_s().ok()?.parse().ok()))
+}
+
+/// Takes up to `most` from a bucket of that name, which holds `size` and is filled by `per_second`; how many were taken.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn take_from(
+    store: &Store,
+    bucket: &str,
+    size: u32,
+    per_second: u32,
+    most: u32,
+    deadline: Deadline,
+) -> Result<u32, ReadError> {
+    let mut taken = 0;
+    transaction::replace(store, "budget", bucket, deadline, |item| {
+        let now = store.clock.now();
+        let read = |name| item.and_then(|item| item.get(name)?.as_n().ok()?.parse::<i64>().ok());
+        // In thousandths, so that a bucket that is asked often still fills. A clock that is behind adds nothing.
+        let size = i64::from(size) * 1000;
+        let (held, at) = (read("held").unwrap_or(size), read("at").unwrap_or(now.millis()));
+        let passed = (now.millis() - at).max(0);
+        let held = held.saturating_add(passed.saturating_mul(i64::from(per_second))).min(size);
+        taken = u32::try_from(held / 1000).unwrap_or(0).min(most);
+        let number = |number: i64| AttributeValue::N(number.to_string());
+        vec![("held", number(held - i64::from(taken) * 1000)), ("at", number(at.max(now.millis())))]
+    })
+    .await?;
+    Ok(taken)
+}
+
+/// A place in the queue of what is due.
+#[derive(Clone, Debug)]
+pub struct DuePlace(HashMap<String, AttributeValue>);

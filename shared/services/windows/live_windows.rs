@@ -1,0 +1,193 @@
+//! The lists of the windows that are not closed.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::OnceLock,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt, TryStreamExt, stream};
+use shared_domain::{trail::event::RecordedBy, windows::window::Window};
+use shared_storage::{
+    ReadError, Trail, dynamodb_json,
+    event_item::{Damaged, Item},
+    get_events::KEYS,
+    keys, retry,
+    transaction::Change,
+};
+use tokio::time::Instant as Deadline;
+
+use super::{
+    lookup::{READ_AT_ONCE, open_windows, pointed, windows_by_id},
+    step::{Stored, advance},
+    text,
+};
+
+/// How long some windows may take to be put into the lists.
+const FOR_A_CHUNK: std::time::Duration = std::time::Duration::from_secs(20);
+/// Windows of a list that are read at a time.
+pub const OF_A_LIST: usize = KEYS;
+
+/// The windows that are not closed: overdue ones, others, or both.
+pub fn live_windows<'t>(trail: &'t Trail<'_>, overdue: bool, others: bool) -> LiveWindows<'t> {
+    LiveWindows { trail, overdue, others, unlisted: OnceLock::new() }
+}
+
+/// Whether no window is missing in the lists. Those that were stored before there were lists may be.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn has_all_listed(trail: &Trail<'_>) -> Result<bool, ReadError> {
+    let list = keys::live_windows(&trail.tenant);
+    Ok(trail.store.state_item(list, keys::ALL_ARE_LISTED, trail.deadline).await?.is_some())
+}
+
+/// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists. Only what
+/// is missing there is read, so that what one call did not reach the next does.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged. What was listed stays so.
+pub async fn list_windows(trail: &Trail<'_>, by: &RecordedBy) -> Result<(), ReadError> {
+    if has_all_listed(trail).await? {
+        return Ok(());
+    }
+    let mut listed: HashSet<String> = HashSet::new();
+    for list in [keys::live_windows(&trail.tenant), keys::overdue_windows(&trail.tenant)] {
+        listed.extend(pointed(trail, list, None).await?);
+    }
+    let ids: BTreeSet<String> = open_windows(trail).await?.into_iter().filter(|id| !listed.contains(id)).collect();
+    let ids: Vec<String> = ids.into_iter().collect();
+    for chunk in ids.chunks(OF_A_LIST) {
+        let trail = &trail.at(trail.store.clock.now(), Deadline::now() + FOR_A_CHUNK);
+        // One that cannot be read must not hold up the others. Whoever mends it makes a step of it.
+        let readable = windows_by_id(trail, chunk).await?.into_iter().filter_map(|it| match it {
+            Ok(window) => Some(window),
+            Err(error) => {
+                tracing::error!(%error, "an open window of {} cannot be listed: {error}", trail.tenant);
+                None
+            }
+        });
+        let unlisted = readable.filter(|it| !it.window.is_closed() && !it.is_listed);
+        // Where somebody else makes a step of it meanwhile, that step lists it.
+        stream::iter(unlisted)
+            .map(|it| async move { advance(trail, &it, it.window.clone(), Vec::new(), by).await.map(drop) })
+            .buffer_unordered(READ_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+    }
+    let complete = vec![("pk", text(&keys::live_windows(&trail.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
+    trail.store.alone(Change::Insert(complete), Deadline::now() + FOR_A_CHUNK, &mut false).await?;
+    Ok(())
+}
+
+/// The windows that are not closed: overdue ones, others, or both.
+#[derive(Debug)]
+pub struct LiveWindows<'t> {
+    trail: &'t Trail<'t>,
+    overdue: bool,
+    others: bool,
+    /// All ids, where windows may be missing in the lists. It is known from the first page on.
+    unlisted: OnceLock<Option<Vec<String>>>,
+}
+
+/// A page of ids, the newest first, from `before` on; and whether there are more.
+fn page_of(ids: &[String], before: Option<&str>) -> (Vec<String>, bool) {
+    let begin = before.map_or(0, |before| ids.partition_point(|id| id.as_str() >= before));
+    let page: Vec<String> = ids[begin..].iter().take(OF_A_LIST).cloned().collect();
+    let goes_on = begin + page.len() < ids.len();
+    (page, goes_on)
+}
+
+impl LiveWindows<'_> {
+    /// A page of it, the newest first, from `before` on: ids, each with its window where it is still to be in the list; and whether there
+    /// may be more.
+    ///
+    /// # Errors
+    /// The storage did not answer, or an item is damaged.
+    pub async fn page(&self, before: Option<&str>) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
+        let (ids, windows, goes_on) = self.read(before).await?;
+        let mut found = HashMap::with_capacity(ids.len());
+        for window in windows {
+            let window = window?.window;
+            found.insert(window.id.clone(), window);
+        }
+        let is_in = |window: &Window| !window.is_closed() && if window.is_overdue { self.overdue } else { self.others };
+        let windows = ids.into_iter().map(|id| {
+            let window = found.remove(&id).filter(is_in);
+            (id, window)
+        });
+        Ok((windows.collect(), goes_on))
+    }
+
+    /// The ids of a page, the newest first, from `before` on; their windows in any order, each as far as it can be read; and whether there
+    /// may be more.
+    #[allow(clippy::type_complexity)]
+    pub async fn read(
+        &self,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, Vec<Result<Stored, Damaged>>, bool), ReadError> {
+        let (ids, goes_on) = match self.unlisted.get() {
+            None => {
+                let (is_complete, listed) = futures::try_join!(has_all_listed(self.trail), self.ids(before))?;
+                let unlisted = if is_complete { None } else { Some(self.all_ids().await?) };
+                match self.unlisted.get_or_init(|| unlisted) {
+                    Some(ids) => page_of(ids, before),
+                    None => listed,
+                }
+            }
+            Some(Some(ids)) => page_of(ids, before),
+            Some(None) => self.ids(before).await?,
+        };
+        let windows = windows_by_id(self.trail, &ids).await?;
+        Ok((ids, windows, goes_on))
+    }
+
+    /// The ids of all open windows, the newest first, whether they are listed or not.
+    async fn all_ids(&self) -> Result<Vec<String>, ReadError> {
+        let mut ids = open_windows(self.trail).await?;
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// The ids of a page of the lists.
+    async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
+        let tenant = &self.trail.tenant;
+        let lists =
+            [self.overdue.then(|| keys::overdue_windows(tenant)), self.others.then(|| keys::live_windows(tenant))];
+        let lists = lists.into_iter().flatten().map(|list| self.ids_in(list, before));
+        let (mut ids, mut goes_on) = (Vec::new(), false);
+        for (page, has_more) in futures::future::try_join_all(lists).await? {
+            ids.extend(page);
+            goes_on |= has_more;
+        }
+        // What a list has behind its page is older than all of the page.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.dedup();
+        goes_on |= ids.len() > OF_A_LIST;
+        ids.truncate(OF_A_LIST);
+        Ok((ids, goes_on))
+    }
+
+    /// The ids of a page of one list.
+    async fn ids_in(&self, list: String, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
+        let Trail { store, deadline, .. } = self.trail;
+        let call = store
+            .client
+            .query()
+            .table_name(&store.state)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND sk < :before")
+            .expression_attribute_values(":pk", text(&list))
+            .expression_attribute_values(":before", text(before.unwrap_or(keys::ALL_ARE_LISTED)))
+            .scan_index_forward(false)
+            .limit(OF_A_LIST as i32);
+        let page = retry(*deadline, || dynamodb_json::query(call.clone())).await?;
+        let id = |mut item: Item| match item.remove("sk") {
+            Some(AttributeValue::S(id)) => Some(id),
+            _ => None,
+        };
+        let goes_on = page.next.is_some();
+        Ok((page.items.into_iter().filter_map(id).collect(), goes_on))
+    }
+}

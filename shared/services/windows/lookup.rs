@@ -1,0 +1,141 @@
+//! Windows found by their id, account, name or session.
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::{StreamExt, TryStreamExt, stream};
+use shared_domain::{
+    trail::event::Party,
+    windows::{account_names, window::Window},
+};
+use shared_storage::{ReadError, Trail, event_item::Damaged, keys};
+
+use super::{
+    booking::open_window,
+    step::{Stored, resolved_key, stored},
+    text,
+};
+
+/// Windows read side by side.
+pub(super) const READ_AT_ONCE: usize = 16;
+
+/// The window of that id.
+///
+/// # Errors
+/// The storage did not answer, or the item is damaged.
+pub async fn window(trail: &Trail<'_>, id: &str) -> Result<Option<Stored>, ReadError> {
+    let item = trail.store.state_item(keys::windows(&trail.tenant), id, trail.deadline).await?;
+    Ok(item.map(stored).transpose()?)
+}
+
+/// The windows of those ids, [`KEYS`] at most, in any order, each as far as it can be read; those that are not there are left out.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn windows_by_id(trail: &Trail<'_>, ids: &[String]) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
+    let pk = keys::windows(&trail.tenant);
+    let key = |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
+    // A call that names a key twice is refused.
+    let ids: BTreeSet<&String> = ids.iter().collect();
+    let keys = ids.into_iter().map(key).collect();
+    Ok(trail.store.items(&trail.store.state, keys, trail.deadline).await?.into_iter().map(stored).collect())
+}
+
+/// Windows, the newest first, from `before` on; and whether there may be more.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn windows(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<Window>, bool), ReadError> {
+    let (items, goes_on) = trail.state_page(keys::windows(&trail.tenant), None, before, false).await?;
+    let windows = items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
+    Ok((windows, goes_on))
+}
+
+/// The ids of the windows that pointers name, all whose keys begin with `prefix`.
+pub(super) async fn pointed(trail: &Trail<'_>, pk: String, prefix: Option<&str>) -> Result<Vec<String>, ReadError> {
+    let (mut ids, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (items, goes_on) = trail.state_page(pk.clone(), prefix, after.as_deref(), true).await?;
+        for mut item in items {
+            if let Some(AttributeValue::S(sk)) = item.remove("sk") {
+                after = Some(sk);
+            }
+            if let Some(AttributeValue::S(id)) = item.remove("window") {
+                ids.push(id);
+            }
+        }
+        if !goes_on {
+            return Ok(ids);
+        }
+    }
+}
+
+/// The windows of those ids that are still open.
+async fn open_among(trail: &Trail<'_>, mut ids: Vec<String>) -> Result<Vec<Stored>, ReadError> {
+    ids.sort_unstable();
+    ids.dedup();
+    let found: Vec<_> = stream::iter(ids)
+        .map(|id| async move { window(trail, &id).await })
+        .buffered(READ_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().filter(|it| !it.window.is_closed()).collect())
+}
+
+/// The open windows of an account, in whatever directory.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn open_windows_of(trail: &Trail<'_>, account: &Party) -> Result<Vec<Stored>, ReadError> {
+    open_windows_called(trail, &account_names::names(account).collect::<Vec<_>>()).await
+}
+
+/// The open windows whose account is called by one of these names, folded.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn open_windows_called(trail: &Trail<'_>, names: &[String]) -> Result<Vec<Stored>, ReadError> {
+    let mut ids = Vec::new();
+    for name in names {
+        ids.extend(pointed(trail, keys::open_windows(&trail.tenant), Some(&keys::account(name))).await?);
+    }
+    let mut windows = open_among(trail, ids).await?;
+    // A key may begin like another account's.
+    windows.retain(|it| names.iter().any(|name| it.window.is_called(name)));
+    Ok(windows)
+}
+
+/// The open windows of a session.
+pub(super) async fn open_windows_of_session(trail: &Trail<'_>, session: &str) -> Result<Vec<Stored>, ReadError> {
+    let ids = pointed(trail, keys::session_windows(&trail.tenant), Some(&keys::session(session))).await?;
+    let mut windows = open_among(trail, ids).await?;
+    windows.retain(|it| it.window.sessions().contains(&session));
+    Ok(windows)
+}
+
+/// The ids of all open windows.
+///
+/// # Errors
+/// The storage did not answer.
+pub async fn open_windows(trail: &Trail<'_>) -> Result<Vec<String>, ReadError> {
+    let mut ids = pointed(trail, keys::open_windows(&trail.tenant), None).await?;
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The open window of the directory's own account.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn open_window_of(trail: &Trail<'_>, resolved: &str, directory: &str) -> Result<Option<Stored>, ReadError> {
+    open_window(trail, &resolved_key(resolved, directory)).await
+}
+
+/// The windows of those ids that are still open.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn windows_of(trail: &Trail<'_>, ids: &[String]) -> Result<Vec<Window>, ReadError> {
+    Ok(open_among(trail, ids.to_vec()).await?.into_iter().map(|it| it.window).collect())
+}

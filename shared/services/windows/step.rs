@@ -1,0 +1,283 @@
+//! A step of a window: its next state, the items that find it, and the events that tell of it, in one transaction.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use shared_domain::{
+    text::case_folding::fold,
+    trail::event::{RecordedBy, Tenant},
+    windows::{
+        account_names,
+        claim::Claim,
+        window::{LAYOUT, Window},
+        window_event::Told,
+    },
+};
+use shared_platform::backoff::{Pauses, Unavailable};
+use shared_storage::{
+    ReadError, Trail,
+    event_item::{Damaged, Item},
+    keys,
+    transaction::{Attribute, Change, Commit},
+};
+
+use super::{lookup::window, number, text};
+
+/// Most statements of one transaction; DynamoDB takes a hundred.
+pub const STATEMENTS: usize = 100;
+
+/// A window as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The window.
+    pub window: Window,
+    /// How often it was changed.
+    pub generation: u64,
+    /// Whether it is in the lists while it is not closed. Windows that were stored before there were lists are not, until their next step.
+    pub(super) is_listed: bool,
+}
+
+/// One step of a window, from a generation to a later one.
+pub struct Step<'s> {
+    /// The window before the step; none where the step makes it.
+    pub before: Option<&'s Stored>,
+    /// The window after the step.
+    pub after: &'s Window,
+    /// The generation that the step makes.
+    pub generation: u64,
+}
+
+impl Step<'_> {
+    /// What it does to the state.
+    pub fn changes(&self, trail: &Trail<'_>) -> Vec<Change> {
+        changes(trail, std::slice::from_ref(self))
+    }
+
+    /// What it does to the window's own item.
+    fn window_change(&self, trail: &Trail<'_>) -> Change {
+        let Self { before, after, generation } = *self;
+        let content = Window { layout: LAYOUT, ..after.clone() };
+        let content = serde_json::to_string(&content).unwrap_or_default();
+        let mut set: Vec<Attribute> = vec![
+            ("content", text(&content)),
+            ("generation", number(generation)),
+            ("listed", AttributeValue::Bool(true)),
+        ];
+        let mut remove: &'static [&'static str] = &[];
+        match after.due_at() {
+            Some(at) => {
+                set.push(("due", text(&keys::due(keys::due_shard(&after.id)))));
+                set.push(("due_at", text(&at.to_string())));
+            }
+            None => remove = &["due", "due_at"],
+        }
+        if after.is_closed() {
+            let kept_until = trail.now.plus(trail.settings.kept_at(trail.now)).seconds();
+            set.push(("ttl", AttributeValue::N(kept_until.to_string())));
+        }
+        let key = [keys::windows(&trail.tenant), after.id.clone()];
+        match before {
+            None => {
+                let [pk, sk] = &key;
+                Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
+            }
+            Some(before) => Change::Update { key, set, remove, expected: ("generation", number(before.generation)) },
+        }
+    }
+}
+
+/// What steps do to the state. One that gives up an item that says which window is open may hand it to another.
+pub(super) fn changes(trail: &Trail<'_>, steps: &[Step<'_>]) -> Vec<Change> {
+    let (mut had, mut has) = (BTreeMap::new(), BTreeMap::new());
+    for step in steps {
+        had.extend(
+            step.before
+                .into_iter()
+                .flat_map(|before| pointers(&trail.tenant, &before.window, before.window.layout, before.is_listed)),
+        );
+        has.extend(pointers(&trail.tenant, step.after, LAYOUT, true));
+    }
+    let named = |window: &str| ("window", text(window));
+    let key = |(pk, sk): &(String, String)| [pk.clone(), sk.clone()];
+    let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).map(|(pointer, window)| {
+        let (pk, sk) = pointer;
+        match had.get(pointer) {
+            None => Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named(window)]),
+            Some(before) => {
+                Change::Update { key: key(pointer), set: vec![named(window)], remove: &[], expected: named(before) }
+            }
+        }
+    });
+    let removed = had
+        .iter()
+        .filter(|(pointer, _)| !has.contains_key(*pointer))
+        .map(|(pointer, window)| Change::Delete { key: key(pointer), expected: named(window) });
+    steps.iter().map(|step| step.window_change(trail)).chain(set).chain(removed).collect()
+}
+
+/// The items that say that a window is open, each with the window. Those of its key and of the directory's id of its account are one item for
+/// all windows, so that no two can be open for one account; all others are the window's own.
+pub(super) fn pointers(
+    tenant: &Tenant,
+    window: &Window,
+    layout: u8,
+    is_listed: bool,
+) -> Vec<((String, String), String)> {
+    if window.is_closed() {
+        return Vec::new();
+    }
+    let (pk, directory) = (keys::open_windows(tenant), &window.directory_key);
+    let mut found = Vec::new();
+    if layout == 0 {
+        // As earlier versions wrote them.
+        let names = account_names::names_as_given(&window.account).map(fold);
+        found.extend(names.map(|name| (pk.clone(), open_key(&name, directory))));
+    } else {
+        if !window.is_key_lost {
+            found.push((pk.clone(), open_key(&window.key(), directory)));
+        }
+        let resolved = window.resolved.as_ref().filter(|_| window.merged_into.is_none());
+        found.extend(resolved.map(|account| (pk.clone(), resolved_key(&account.id, directory))));
+        let others = window.other_names().into_iter();
+        found.extend(others.map(|name| (pk.clone(), format!("{}#{}", open_key(&name, directory), window.id))));
+    }
+    let is_of_layout = |claim: &&Claim| layout == 0 || !claim.is_done;
+    let sessions = window.claims.iter().filter(is_of_layout).filter_map(|claim| claim.session.as_deref());
+    let session = |session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id));
+    found.extend(sessions.map(session));
+    let list = if window.is_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
+    found.extend(is_listed.then(|| (list, window.id.clone())));
+    found.into_iter().map(|pointer| (pointer, window.id.clone())).collect()
+}
+
+/// The item of the directory's own id of an account. Ids are told apart by case, and no name is one.
+pub(super) fn resolved_key(id: &str, directory: &str) -> String {
+    format!("{}{directory}#id", keys::account(id))
+}
+
+pub(super) fn open_key(account: &str, directory: &str) -> String {
+    format!("{}{directory}", keys::account(account))
+}
+
+pub(super) fn stored(mut item: Item) -> Result<Stored, Damaged> {
+    let id = match item.remove("sk") {
+        Some(AttributeValue::S(id)) => id,
+        _ => String::new(),
+    };
+    let damaged = |attribute| Damaged::new(&id, attribute);
+    let generation = item.get("generation").and_then(|value| value.as_n().ok()?.parse().ok());
+    let window = match item.get("content") {
+        Some(AttributeValue::S(json)) => serde_json::from_str(json).ok(),
+        _ => None,
+    };
+    Ok(Stored {
+        window: window.ok_or_else(|| damaged("content"))?,
+        generation: generation.ok_or_else(|| damaged("generation"))?,
+        is_listed: item.get("listed").is_some(),
+    })
+}
+
+/// Changes a window as `decide` says, who is asked anew where somebody else changed it meanwhile. None where there is none.
+///
+/// # Errors
+/// What `decide` says; or the storage did not answer. It may be done or not.
+pub async fn change_window<E: From<ReadError>>(
+    trail: &Trail<'_>,
+    id: &str,
+    by: &RecordedBy,
+    mut decide: impl FnMut(&mut Window) -> Result<Vec<Told>, E>,
+) -> Result<Option<Window>, E> {
+    let mut pauses = Pauses::until(trail.deadline);
+    loop {
+        let Some(before) = window(trail, id).await? else { return Ok(None) };
+        let mut after = before.window.clone();
+        let told = decide(&mut after)?;
+        if after == before.window {
+            return Ok(Some(after));
+        }
+        if let Some(done) = advance(trail, &before, after, told, by).await? {
+            return Ok(Some(done.window));
+        }
+        if !pauses.pause().await {
+            let failure = format!("window {id} was changed by others all the time");
+            return Err(ReadError::from(Unavailable(failure)).into());
+        }
+    }
+}
+
+/// Makes one step of a window, from what was read. None where it is not so any more.
+///
+/// # Errors
+/// The storage did not say what it did.
+pub async fn advance(
+    trail: &Trail<'_>,
+    before: &Stored,
+    mut after: Window,
+    told: Vec<Told>,
+    by: &RecordedBy,
+) -> Result<Option<Stored>, ReadError> {
+    after.layout = LAYOUT;
+    let mut generation = before.generation;
+    loop {
+        generation += 1;
+        let changes = Step { before: Some(before), after: &after, generation }.changes(trail);
+        let events = after.events(&trail.tenant, generation, told.clone());
+        if events.is_empty() {
+            let step = Stored { window: after, generation, is_listed: true };
+            return Ok(advance_alone(trail, changes, &step).await?.then_some(step));
+        }
+        match trail.commit(events, None, by, changes).await? {
+            Commit::Done(_) => return Ok(Some(Stored { window: after, generation, is_listed: true })),
+            Commit::Stale => return Ok(None),
+            // Either somebody made this very step, and then the window says so; or the state was restored from a backup, and
+            // the trail's generations are passed over.
+            Commit::Taken(_) => match window(trail, &after.id).await? {
+                Some(there) if there.generation == before.generation => {}
+                _ => return Ok(None),
+            },
+        }
+    }
+}
+
+/// Moves requests of a window to another one, in one transaction: from what was read of both, to what they are to be.
+/// False where either was changed meanwhile.
+///
+/// # Errors
+/// The storage did not say what it did.
+pub async fn merge(
+    trail: &Trail<'_>,
+    from: (&Stored, &Window),
+    into: (Option<&Stored>, &Window),
+    told: (Vec<Told>, Vec<Told>),
+    by: &RecordedBy,
+) -> Result<bool, ReadError> {
+    let mut passed_over = 0;
+    loop {
+        passed_over += 1;
+        let [from_step, into_step] = [(Some(from.0), from.1), into].map(|(before, after)| {
+            let generation = before.map_or(0, |before| before.generation) + passed_over;
+            Step { before, after, generation }
+        });
+        let mut events = from_step.after.events(&trail.tenant, from_step.generation, told.0.clone());
+        events.extend(into_step.after.events(&trail.tenant, into_step.generation, told.1.clone()));
+        match trail.commit(events, None, by, changes(trail, &[from_step, into_step])).await? {
+            Commit::Done(_) => return Ok(true),
+            Commit::Stale => return Ok(false),
+            // As above: the trail may be ahead of a state that was restored.
+            Commit::Taken(_) => match window(trail, &from.1.id).await? {
+                Some(there) if there.generation == from.0.generation => {}
+                _ => return Ok(false),
+            },
+        }
+    }
+}
+
+/// Makes a step of which the trail tells nothing.
+async fn advance_alone(trail: &Trail<'_>, changes: Vec<Change>, step: &Stored) -> Result<bool, ReadError> {
+    let mut is_repeated = false;
+    if trail.store.together(changes, trail.deadline, &mut is_repeated).await? {
+        return Ok(true);
+    }
+    // An attempt that looked like a failure may have done it.
+    Ok(is_repeated && window(trail, &step.window.id).await?.as_ref() == Some(step))
+}

@@ -1,0 +1,45 @@
+//! The application that is configured for a target.
+
+use shared_domain::{
+    configuration::application::{Application, Configured},
+    trail::event::Party,
+};
+use shared_storage::{ReadError, Trail, documents::Kind};
+
+/// Every application.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn applications(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadError> {
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (documents, goes_on) = trail.documents(Kind::Application, after.as_deref()).await?;
+        for document in documents {
+            after = Some(document.id.clone());
+            let application: Option<Application> = document.read()?;
+            found.extend(application.map(|application| Configured { id: document.id, application }));
+        }
+        if !goes_on {
+            return Ok(found);
+        }
+    }
+}
+
+/// The application that a target names: by id, else by name.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn application_of(trail: &Trail<'_>, target: &Party) -> Result<Option<Configured>, ReadError> {
+    let by_id = match &target.id {
+        Some(id) => trail.document(Kind::Application, id).await?.filter(|it| it.content.is_some()),
+        None => None,
+    };
+    let found = match (by_id, &target.name) {
+        (Some(document), _) => Some(document),
+        (None, Some(name)) => trail.document_known_as(Kind::Application, 'n', name).await?,
+        (None, None) => None,
+    };
+    let Some(document) = found else { return Ok(None) };
+    let application: Option<Application> = document.read()?;
+    Ok(application.map(|application| Configured { id: document.id, application }))
+}
