@@ -106,7 +106,9 @@ pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
     let members = match value {
         Some(Value::Object(members)) if faults.is_empty() => members,
         Some(Value::Object(_)) | None => return Err(faults),
-        Some(_) => return Err(vec![FieldError::new("", "must be a JSON object of Microsoft Graph")]),
+        Some(_) => {
+            return Err(vec![FieldError::new("", "must be a JSON object of Microsoft Graph")]);
+        }
     };
     let object = Object::whole(&members);
     let one = |error| vec![error];
@@ -119,9 +121,14 @@ pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
             "",
             "is a stage alone, which does not say of which request; send its approval with $expand=stages",
         )),
-        Kind::Package => return package::Told::read(&object).map(Box::new).map(Told::Package).map_err(one),
+        Kind::Package => {
+            return package::Told::read(&object).map(Box::new).map(Told::Package).map_err(one);
+        }
         Kind::Organisation => {
-            return organisation::Told::read(&object).map(Box::new).map(Told::Organisation).map_err(one);
+            return organisation::Told::read(&object)
+                .map(Box::new)
+                .map(Told::Organisation)
+                .map_err(one);
         }
     };
     let mut events = Vec::new();
@@ -142,12 +149,19 @@ fn kind(object: &Object<'_>) -> Result<Kind, FieldError> {
         let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(bare));
         return known.map(|(_, kind)| *kind).ok_or_else(|| {
             let taken: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
-            FieldError::new("/@odata.type", format!("{name:?} is not taken; these are: {}", taken.join(", ")))
+            FieldError::new(
+                "/@odata.type",
+                format!("{name:?} is not taken; these are: {}", taken.join(", ")),
+            )
         });
     }
-    let known = SHAPES.iter().find(|(members, _)| members.iter().any(|member| object.names(member)));
+    let known =
+        SHAPES.iter().find(|(members, _)| members.iter().any(|member| object.names(member)));
     known.map(|(_, kind)| *kind).ok_or_else(|| {
-        FieldError::new("", "is like no object of Microsoft Graph that is taken; give its \"@odata.type\"")
+        FieldError::new(
+            "",
+            "is like no object of Microsoft Graph that is taken; give its \"@odata.type\"",
+        )
     })
 }
 
@@ -160,15 +174,27 @@ pub fn contradicts(sent: &Event, stored: &Event) -> bool {
 }
 
 /// Members that may have another value another time although the fact is the same.
-const PASSING: [&str; 8] =
-    ["window", "name", "email", "displayName", "principalName", "userPrincipalName", "mail", "graph_left_out"];
+const PASSING: [&str; 8] = [
+    "window",
+    "name",
+    "email",
+    "displayName",
+    "principalName",
+    "userPrincipalName",
+    "mail",
+    "graph_left_out",
+];
 
 fn differ(member: &str, a: &Value, b: &Value) -> bool {
     match (a, b) {
         _ if PASSING.contains(&member) => false,
         (Value::Null, _) | (_, Value::Null) => false,
-        (Value::Object(a), Value::Object(b)) => a.iter().any(|(key, a)| b.get(key).is_some_and(|b| differ(key, a, b))),
-        (Value::Array(a), Value::Array(b)) => a.len() != b.len() || a.iter().zip(b).any(|(a, b)| differ("", a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.iter().any(|(key, a)| b.get(key).is_some_and(|b| differ(key, a, b)))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() != b.len() || a.iter().zip(b).any(|(a, b)| differ("", a, b))
+        }
         // Versions of Graph write words in another case, and times with more digits.
         (Value::String(a), Value::String(b)) => {
             let time = |text: &str| text.parse::<Instant>().ok();

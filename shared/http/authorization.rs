@@ -38,12 +38,16 @@ impl Access {
     pub fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
         let text = |name| variables.text(name).map(str::to_owned);
         let name = "ROLE_MAP";
-        let role_map = serde_json::from_str(variables.text(name)?)
-            .map_err(|error| ConfigError { name, problem: format!("must map role names to permissions: {error}") })?;
+        let role_map = serde_json::from_str(variables.text(name)?).map_err(|error| {
+            ConfigError { name, problem: format!("must map role names to permissions: {error}") }
+        })?;
         Ok(Self {
             tenant_claim: text("TENANT_CLAIM")?,
             email_claim: text("EMAIL_CLAIM")?,
-            verified_claim: variables.optional("EMAIL_VERIFIED_CLAIM").filter(|it| !it.is_empty()).map(str::to_owned),
+            verified_claim: variables
+                .optional("EMAIL_VERIFIED_CLAIM")
+                .filter(|it| !it.is_empty())
+                .map(str::to_owned),
             role_claim: text("ROLE_CLAIM")?,
             role_map,
             scopes: [
@@ -61,18 +65,29 @@ impl Access {
     /// # Errors
     /// 403 where no authorizer stands before the route, or the token names no subject or no tenant.
     pub fn caller(&self, request: &ApiGatewayV2httpRequest) -> Result<Caller, Problem> {
-        let verified = request.request_context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref());
+        let verified = request
+            .request_context
+            .authorizer
+            .as_ref()
+            .and_then(|authorizer| authorizer.jwt.as_ref());
         let Some(verified) = verified else {
-            return Err(Problem::forbidden("no authorizer verified a token for this request; the route needs one"));
+            return Err(Problem::forbidden(
+                "no authorizer verified a token for this request; the route needs one",
+            ));
         };
-        let header = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let header =
+            request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         // The gateway joins two headers of one name by a comma, and no token holds one: which of the two it verified is not known.
-        let claims = header
-            .filter(|header| !header.contains(','))
-            .and_then(claims)
-            .ok_or_else(|| Problem::forbidden("the Authorization header holds no readable token, or more than one"))?;
+        let claims =
+            header.filter(|header| !header.contains(',')).and_then(claims).ok_or_else(|| {
+                Problem::forbidden(
+                    "the Authorization header holds no readable token, or more than one",
+                )
+            })?;
         if !self.is_verified(&claims, &verified.claims) {
-            return Err(Problem::forbidden("the Authorization header is not the token that was verified"));
+            return Err(Problem::forbidden(
+                "the Authorization header is not the token that was verified",
+            ));
         }
         self.caller_of(&claims)
     }
@@ -80,7 +95,10 @@ impl Access {
     /// Whether the token's e-mail address counts: nothing says that it is not verified, and the claim that has to say that it is does so.
     fn has_verified_address(&self, claims: &Map<String, Value>) -> bool {
         claims.get("email_verified").is_none_or(says_true)
-            && self.verified_claim.as_ref().is_none_or(|name| claims.get(name).is_some_and(says_true))
+            && self
+                .verified_claim
+                .as_ref()
+                .is_none_or(|name| claims.get(name).is_some_and(says_true))
     }
 
     /// Whether `claims` are those that the gateway verified. It knows no other token than that of the header; should that ever change, stop. Every
@@ -97,14 +115,21 @@ impl Access {
         let is_said = |name: &str| claims.get(name).is_some_and(|value| !value.is_null());
         read.into_iter().all(|name| !is_said(name) || verified.contains_key(name))
             && ["iss", "sub"].into_iter().all(|name| verified.contains_key(name))
-            && verified.iter().all(|(name, text)| claims.get(name).is_some_and(|claim| is_flattened(claim, text)))
+            && verified
+                .iter()
+                .all(|(name, text)| claims.get(name).is_some_and(|claim| is_flattened(claim, text)))
     }
 
     fn caller_of(&self, claims: &Map<String, Value>) -> Result<Caller, Problem> {
         let text = |name: &str| {
-            claims.get(name).and_then(Value::as_str).filter(|text| (1..=256).contains(&text.len())).map(str::to_owned)
+            claims
+                .get(name)
+                .and_then(Value::as_str)
+                .filter(|text| (1..=256).contains(&text.len()))
+                .map(str::to_owned)
         };
-        let sub = text("sub").ok_or_else(|| Problem::forbidden("the token has no sub claim of 1 to 256 bytes"))?;
+        let sub = text("sub")
+            .ok_or_else(|| Problem::forbidden("the token has no sub claim of 1 to 256 bytes"))?;
         let names = words(claims.get(&self.tenant_claim), false);
         let tenants: Option<Vec<_>> = names.iter().map(|name| Tenant::new(name)).collect();
         let tenants = tenants.filter(|tenants| !tenants.is_empty()).ok_or_else(|| {
@@ -116,7 +141,12 @@ impl Access {
         let mut permissions: Vec<_> = ["scope", "scp"]
             .into_iter()
             .flat_map(|claim| words(claims.get(claim), true))
-            .filter_map(|word| self.scopes.iter().find(|(_, scope)| *scope == word).map(|(permission, _)| *permission))
+            .filter_map(|word| {
+                self.scopes
+                    .iter()
+                    .find(|(_, scope)| *scope == word)
+                    .map(|(permission, _)| *permission)
+            })
             .chain(
                 words(claims.get(&self.role_claim), false)
                     .into_iter()
@@ -137,7 +167,8 @@ impl Access {
 }
 
 /// The claims that may hold another name of whom a token was issued to: OpenID Connect, Entra, Cognito.
-const NAME_CLAIMS: [&str; 5] = ["name", "preferred_username", "upn", "unique_name", "cognito:username"];
+const NAME_CLAIMS: [&str; 5] =
+    ["name", "preferred_username", "upn", "unique_name", "cognito:username"];
 
 /// The claims that may name the client a token was issued to.
 const CLIENT_CLAIMS: [&str; 3] = ["client_id", "azp", "appid"];
@@ -179,7 +210,9 @@ fn claims(header: &str) -> Option<Map<String, Value>> {
 /// A claim that is a list, or one string; `separated` ones hold several words, as `scope` does (RFC 8693, section 4.2).
 fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
     match claim {
-        Some(Value::String(text)) if separated => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Some(Value::String(text)) if separated => {
+            text.split(' ').filter(|word| !word.is_empty()).collect()
+        }
         Some(Value::String(text)) => vec![text],
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
@@ -193,7 +226,10 @@ const TENANT_HEADER: &str = "audit-tenant";
 ///
 /// # Errors
 /// 400 where there are several and none is named; 404 where the one named is not the caller's.
-pub fn tenant<'c>(caller: &'c Caller, request: &ApiGatewayV2httpRequest) -> Result<&'c Tenant, Problem> {
+pub fn tenant<'c>(
+    caller: &'c Caller,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<&'c Tenant, Problem> {
     match (request.headers.get(TENANT_HEADER), caller.tenants.as_slice()) {
         (None, [tenant]) => Ok(tenant),
         (None, tenants) => {
@@ -245,7 +281,10 @@ pub fn acting_as(caller: &Caller, named: Option<Actor>) -> Result<Actor, Problem
             "your token is a person's, and what you do is recorded in your own name; leave actor out. A machine (a token without an e-mail) may name whom it acts for",
         )),
         Some(actor) if actor.kind == ActorType::System => {
-            let error = FieldError::new("/actor/type", "\"system\" is this service itself; name whom you act for");
+            let error = FieldError::new(
+                "/actor/type",
+                "\"system\" is this service itself; name whom you act for",
+            );
             Err(Problem::invalid("nothing was changed", vec![error]))
         }
         Some(actor) => Ok(actor),
@@ -276,8 +315,10 @@ mod tests {
             ("OPERATE_SCOPE", "jit-audit/operate"),
             ("ADMIN_SCOPE", "jit-audit/admin"),
         ];
-        Access::from_variables(&variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect())
-            .unwrap()
+        Access::from_variables(
+            &variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter().collect(),
+        )
+        .unwrap()
     }
 
     fn caller_of(claims: Value) -> Result<Caller, Problem> {
@@ -294,7 +335,10 @@ mod tests {
             (json!({"scope": ["jit-audit/read"]}), vec![Read]),
             (json!({"roles": ["Boss", "Audit User"]}), vec![Read, Operate, Admin]),
             (json!({"roles": "Audit User"}), vec![Read]),
-            (json!({"roles": ["Audit", "User"], "scope": "audit:read read [jit-audit/read]"}), vec![]),
+            (
+                json!({"roles": ["Audit", "User"], "scope": "audit:read read [jit-audit/read]"}),
+                vec![],
+            ),
             (json!({"scope": 7, "roles": {"Boss": true}}), vec![]),
         ] {
             let mut claims = claims;
@@ -327,7 +371,11 @@ mod tests {
             let caller = access_with(verified).caller_of(claims.as_object().unwrap()).unwrap();
             assert_eq!(caller.email.is_some(), counts, "{verified:?} {claims}");
             // Somebody whose address does not count is no machine.
-            assert_eq!((caller.is_machine, caller.actor().kind), (false, ActorType::User), "{claims}");
+            assert_eq!(
+                (caller.is_machine, caller.actor().kind),
+                (false, ActorType::User),
+                "{claims}"
+            );
         }
         let machine = caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme"})).unwrap();
         assert_eq!((machine.is_machine, machine.actor().kind), (true, ActorType::Service));
@@ -342,7 +390,13 @@ mod tests {
             let id = shared_platform::random::event_id();
             let tenant = Tenant::new("acme").unwrap();
             let at = shared_domain::time::timestamp::Instant::from_millis(0);
-            caller_of(claims).unwrap().is_actor_of(&Event::of_service(id, &tenant, "user.logged_in", at, actor))
+            caller_of(claims).unwrap().is_actor_of(&Event::of_service(
+                id,
+                &tenant,
+                "user.logged_in",
+                at,
+                actor,
+            ))
         };
         let ann = json!({"sub": "s-1", "email": "ann@acme.example"});
         for (claims, actor, is_own) in [
@@ -356,8 +410,16 @@ mod tests {
                 json!({"type": "user", "email": "ſam@acme.example"}),
                 false,
             ),
-            (&json!({"sub": "ann@acme.example"}), json!({"type": "user", "id": "ann@acme.example"}), false),
-            (&json!({"sub": "ann＠acme.example"}), json!({"type": "user", "id": "ann＠acme.example"}), false),
+            (
+                &json!({"sub": "ann@acme.example"}),
+                json!({"type": "user", "id": "ann@acme.example"}),
+                false,
+            ),
+            (
+                &json!({"sub": "ann＠acme.example"}),
+                json!({"type": "user", "id": "ann＠acme.example"}),
+                false,
+            ),
             (
                 &json!({"sub": "ann@acme.example", "email": "ann@acme.example"}),
                 json!({"type": "user", "id": "ann@acme.example"}),
@@ -402,7 +464,11 @@ mod tests {
         };
         let tenant = "https://idp.example/tenant";
         assert!(
-            access().caller(&request(json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme"}}}))).is_ok()
+            access()
+                .caller(&request(
+                    json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme"}}})
+                ))
+                .is_ok()
         );
         for verified in [
             json!(null),
@@ -413,7 +479,11 @@ mod tests {
             json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "other"}}}),
             json!({"jwt": {"claims": {"iss": "i", "sub": "s", tenant: "acme", "scope": "jit-audit/read"}}}),
         ] {
-            assert_eq!(access().caller(&request(verified.clone())).unwrap_err().status, 403, "{verified}");
+            assert_eq!(
+                access().caller(&request(verified.clone())).unwrap_err().status,
+                403,
+                "{verified}"
+            );
         }
     }
 
@@ -436,7 +506,8 @@ mod tests {
             .unwrap();
             access().caller(&request)
         };
-        let token = |claims: &Value| format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let token =
+            |claims: &Value| format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
         let good = format!("Bearer {}", token(&claims));
         assert_eq!(caller(good.clone(), &verified).unwrap().tenants.len(), 2);
         // Numbers as Go writes them.
@@ -457,27 +528,42 @@ mod tests {
             assert_eq!(caller(good.clone(), &other).unwrap_err().status, 403, "{name}");
         }
         // A claim that is read here, and was not verified.
-        for (name, value) in
-            [("email", json!("boss@acme.example")), ("scp", json!("jit-audit/admin")), ("azp", json!("x"))]
-        {
+        for (name, value) in [
+            ("email", json!("boss@acme.example")),
+            ("scp", json!("jit-audit/admin")),
+            ("azp", json!("x")),
+        ] {
             let mut more = claims.clone();
             more[name] = value;
             assert_eq!(caller(token(&more), &verified).unwrap_err().status, 403, "{name}");
         }
-        for two in
-            [format!("{good},{good}"), format!("{good}, Bearer x"), format!("Bearer x,{good}"), format!("{good},")]
-        {
+        for two in [
+            format!("{good},{good}"),
+            format!("{good}, Bearer x"),
+            format!("Bearer x,{good}"),
+            format!("{good},"),
+        ] {
             let problem = caller(two, &verified).unwrap_err();
-            assert!(problem.status == 403 && problem.detail.contains("more than one"), "{problem:?}");
+            assert!(
+                problem.status == 403 && problem.detail.contains("more than one"),
+                "{problem:?}"
+            );
         }
     }
 
     #[test]
     fn a_machine_alone_may_name_for_whom_it_acts() {
-        let named =
-            || Some(Actor { kind: ActorType::User, id: None, name: None, email: Some("ann@acme.example".into()) });
+        let named = || {
+            Some(Actor {
+                kind: ActorType::User,
+                id: None,
+                name: None,
+                email: Some("ann@acme.example".into()),
+            })
+        };
         let caller = |email: Value| {
-            caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme", "email": email})).unwrap()
+            caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme", "email": email}))
+                .unwrap()
         };
         let machine = caller(Value::Null);
         assert_eq!(acting_as(&machine, named()).unwrap().shown(), "ann@acme.example");
@@ -487,13 +573,22 @@ mod tests {
         for email in [json!("bob@acme.example"), json!(""), json!(7)] {
             let person = caller(email.clone());
             assert_eq!(acting_as(&person, named()).unwrap_err().status, 403, "{email}");
-            assert_eq!(acting_as(&person, Some(Actor::system())).unwrap_err().status, 403, "{email}");
+            assert_eq!(
+                acting_as(&person, Some(Actor::system())).unwrap_err().status,
+                403,
+                "{email}"
+            );
             assert_eq!(acting_as(&person, None).unwrap(), person.actor());
         }
     }
 
     #[test]
     fn wrong_configuration_says_which_variable() {
-        assert!(Access::from_variables(&Variables::default()).unwrap_err().to_string().contains("ROLE_MAP"));
+        assert!(
+            Access::from_variables(&Variables::default())
+                .unwrap_err()
+                .to_string()
+                .contains("ROLE_MAP")
+        );
     }
 }

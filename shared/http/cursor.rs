@@ -23,7 +23,12 @@ pub struct Binding<'k> {
 
 impl<'k> Binding<'k> {
     /// Binds to `tenant`, the caller, the `route` and the query's parameters, which stand in a fixed order.
-    pub fn new(tenant: &Tenant, reader: &Reader<'k>, route: &str, parameters: &[(&str, &str)]) -> Self {
+    pub fn new(
+        tenant: &Tenant,
+        reader: &Reader<'k>,
+        route: &str,
+        parameters: &[(&str, &str)],
+    ) -> Self {
         let mut hash = Sha256::new();
         let parts = [tenant.as_str(), &reader.caller.sub, route].into_iter();
         for part in parts.chain(parameters.iter().flat_map(|(name, value)| [*name, *value])) {
@@ -97,9 +102,13 @@ mod tests {
         let (acme, other) = (Tenant::new("acme").unwrap(), Tenant::new("other").unwrap());
         let (ann, bob) = (caller("ann"), caller("bob"));
         let (key, others) = (Key::new("k".repeat(32)), Key::new("l".repeat(32)));
-        let (by_ann, by_bob) = (Reader { caller: &ann, key: &key }, Reader { caller: &bob, key: &key });
+        let (by_ann, by_bob) =
+            (Reader { caller: &ann, key: &key }, Reader { caller: &bob, key: &key });
         let elsewhere = Reader { caller: &ann, key: &others };
-        let position = Position { at: Instant::from_millis(1_763_771_167_000), id: EventId::new("a-1").unwrap() };
+        let position = Position {
+            at: Instant::from_millis(1_763_771_167_000),
+            id: EventId::new("a-1").unwrap(),
+        };
         let binding = Binding::new(&acme, &by_ann, "events", &[("since", "2026-01-01")]);
         let cursor = binding.cursor(&position);
         assert_eq!(binding.position::<Position>(&cursor).unwrap(), position);
@@ -121,7 +130,9 @@ mod tests {
             let forged = BASE64_URL_SAFE_NO_PAD.encode(forged);
             assert_eq!(binding.position::<Position>(&forged).unwrap_err().status, 400, "{place}");
         }
-        for text in ["", "x", "AAAA", &cursor[1..], &cursor[..cursor.len() - 3], &format!("{cursor}A"), "é"] {
+        for text in
+            ["", "x", "AAAA", &cursor[1..], &cursor[..cursor.len() - 3], &format!("{cursor}A"), "é"]
+        {
             assert_eq!(binding.position::<Position>(text).unwrap_err().status, 400, "{text}");
         }
     }

@@ -23,14 +23,20 @@ pub fn read_export(
     report: Option<Value>,
 ) -> Result<Asked, Problem> {
     let range = search_parameters::search(trail, parameters, None)?.range;
-    let names: Option<Vec<String>> = columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
-        Problem::bad_request("\"columns\" must be a list of columns' names; leave it out for all of them")
-    })?;
+    let names: Option<Vec<String>> =
+        columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
+            Problem::bad_request(
+                "\"columns\" must be a list of columns' names; leave it out for all of them",
+            )
+        })?;
     if names.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Problem::bad_request("\"columns\" names no column; leave it out for all of them"));
+        return Err(Problem::bad_request(
+            "\"columns\" names no column; leave it out for all of them",
+        ));
     }
     let report = report.map(|report| read_report(trail, parameters, report)).transpose()?;
-    let named = |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
+    let named =
+        |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
     let text = |name| parameters.get(name).map(str::to_owned);
     let asked = Asked {
         since: named(range.since, i64::MIN),
@@ -50,34 +56,48 @@ pub fn read_export(
         columns: names.unwrap_or_default(),
         gzip: parameters.flag("gzip")?.unwrap_or(false),
         jsonl: parameters.flag("jsonl")?.unwrap_or(false),
-        file_name: parameters
-            .read_as("file_name", file_name)?
-            .unwrap_or_else(|| report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()),
+        file_name: parameters.read_as("file_name", file_name)?.unwrap_or_else(|| {
+            report.as_ref().map_or("audit-trail", |query| query.report.described().name).to_owned()
+        }),
         report,
     };
     let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
     let utc = jiff::tz::TimeZone::UTC;
     match &asked.report {
-        Some(query) => drop(Table::new(query.report, &asked.columns, utc, [trail.now; 2]).map_err(wrong)?),
+        Some(query) => {
+            drop(Table::new(query.report, &asked.columns, utc, [trail.now; 2]).map_err(wrong)?)
+        }
         None => drop(Layout::new(&asked.columns, utc, trail.now, trail.now).map_err(wrong)?),
     }
     Ok(asked)
 }
 /// The report that `{"name": "access", "target": "…", "since": "…"}` asks for.
-fn read_report(trail: &Trail<'_>, parameters: &Parameters, report: Value) -> Result<Query, Problem> {
+fn read_report(
+    trail: &Trail<'_>,
+    parameters: &Parameters,
+    report: Value,
+) -> Result<Query, Problem> {
     for outside in ["since", "until", "filter", "q", "include_service", "include_filters"] {
         if parameters.get(outside).is_some() {
-            let detail =
-                format!("{outside:?} does not go with a report; what the report takes stands inside \"report\"");
+            let detail = format!(
+                "{outside:?} does not go with a report; what the report takes stands inside \"report\""
+            );
             return Err(Problem::bad_request(detail));
         }
     }
     let Value::Object(mut members) = report else {
-        return Err(Problem::bad_request("\"report\" must be an object with the report's name and parameters"));
+        return Err(Problem::bad_request(
+            "\"report\" must be an object with the report's name and parameters",
+        ));
     };
-    let name = members.remove("name").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+    let name = members
+        .remove("name")
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default();
     let described = Report::named(&name).ok_or_else(|| {
-        Problem::bad_request(format!("\"report\": there is no report {name:?}; GET /v1/reports says which there are"))
+        Problem::bad_request(format!(
+            "\"report\": there is no report {name:?}; GET /v1/reports says which there are"
+        ))
     })?;
     let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
@@ -87,10 +107,13 @@ fn read_report(trail: &Trail<'_>, parameters: &Parameters, report: Value) -> Res
 /// A file name that any system takes, and that nobody's path or header can be broken with.
 fn file_name(text: &str) -> Result<String, String> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._- ".contains(&byte);
-    let ending =
-        [".csv", ".jsonl", ".json", ".gz"].into_iter().find(|ending| text.to_ascii_lowercase().ends_with(ending));
+    let ending = [".csv", ".jsonl", ".json", ".gz"]
+        .into_iter()
+        .find(|ending| text.to_ascii_lowercase().ends_with(ending));
     match ending {
-        Some(ending) => Err(format!("{text:?} must be without {ending}: the files' names are made of it")),
+        Some(ending) => {
+            Err(format!("{text:?} must be without {ending}: the files' names are made of it"))
+        }
         None if (1..=LONGEST_NAME).contains(&text.len())
             && text.bytes().all(is_safe)
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -114,9 +137,21 @@ mod tests {
         for name in ["audit", "Q3 2026", "acme_2026-11.trail", "a"] {
             assert_eq!(file_name(name).unwrap(), name);
         }
-        for name in
-            ["", "../etc", "a/b", "a\\b", "a\"b", "a\nb", ".hidden", "-rf", "é", "a.", "a ", "a;b", &"a".repeat(101)]
-        {
+        for name in [
+            "",
+            "../etc",
+            "a/b",
+            "a\\b",
+            "a\"b",
+            "a\nb",
+            ".hidden",
+            "-rf",
+            "é",
+            "a.",
+            "a ",
+            "a;b",
+            &"a".repeat(101),
+        ] {
             assert!(file_name(name).is_err(), "{name:?}");
         }
         assert!(file_name("trail.CSV").unwrap_err().contains("without .csv"));

@@ -24,7 +24,11 @@ pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 /// 400: no whole number from 1 to 1000.
 pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
     let limit = parameters.read_as("limit", |text| match text.parse() {
-        Ok(limit @ 1..=1000) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') => Ok(limit),
+        Ok(limit @ 1..=1000)
+            if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0') =>
+        {
+            Ok(limit)
+        }
         _ => Err(format!("{text:?} must be a whole number from 1 to 1000")),
     })?;
     Ok(limit.unwrap_or(100))
@@ -56,7 +60,8 @@ impl<'a> Asked<'a> {
         word: &'a str,
     ) -> Result<Self, Problem> {
         let limit = limit(parameters)?;
-        let binding = Binding::new(&trail.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
+        let binding =
+            Binding::new(&trail.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
         let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
         Ok(Self { word, limit, binding, after, most_read: usize::MAX })
     }
@@ -99,7 +104,8 @@ impl<'a> Asked<'a> {
             have_read += count;
             for (place, (id, item)) in items.into_iter().enumerate() {
                 if let Some(item) = item {
-                    let text = serde_json::to_string(&item).map_err(|error| Problem::internal(&error))?;
+                    let text =
+                        serde_json::to_string(&item).map_err(|error| Problem::internal(&error))?;
                     bytes += request::escaped_len(&text) + 1;
                     // It does not fit any more: the next page begins with it.
                     if bytes > MAX_ANSWER_BYTES {
@@ -112,7 +118,10 @@ impl<'a> Asked<'a> {
                     break 'pages goes_on || place + 1 < count;
                 }
             }
-            if !goes_on || have_read >= most_read || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
+            if !goes_on
+                || have_read >= most_read
+                || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ
+            {
                 break goes_on;
             }
         };

@@ -76,7 +76,11 @@ impl Problem {
     /// 500: our fault. The cause is logged here and stays here.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed: {cause}");
-        Self::new(500, "Internal Server Error", "something is wrong in the service; it has been logged")
+        Self::new(
+            500,
+            "Internal Server Error",
+            "something is wrong in the service; it has been logged",
+        )
     }
 
     /// 503: the storage did not answer in time. Nothing that was not acknowledged counts as stored; sending it again is safe.

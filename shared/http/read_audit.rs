@@ -23,7 +23,11 @@ pub struct Question<'q> {
 impl<'q> Question<'q> {
     /// What is asked of events.
     pub fn of_events(parameters: &'q Parameters) -> Self {
-        Self { action: "audit.searched", of: None, parameters: parameters.identity(&["limit", "cursor"]) }
+        Self {
+            action: "audit.searched",
+            of: None,
+            parameters: parameters.identity(&["limit", "cursor"]),
+        }
     }
 
     /// What is asked of a list.
@@ -51,7 +55,11 @@ pub async fn on_record<T>(
     recorded.and(answer)
 }
 
-async fn record_reading(trail: &Trail<'_>, caller: &Caller, question: Question<'_>) -> Result<(), Problem> {
+async fn record_reading(
+    trail: &Trail<'_>,
+    caller: &Caller,
+    question: Question<'_>,
+) -> Result<(), Problem> {
     let Question { action, of, parameters } = question;
     let hour = trail.now.millis().div_euclid(HOUR_MILLIS);
     let (hour_text, (kind, what)) = (hour.to_string(), of.unwrap_or_default());
@@ -62,9 +70,13 @@ async fn record_reading(trail: &Trail<'_>, caller: &Caller, question: Question<'
         return Ok(());
     }
     let mut event = Event::of_service(id.clone(), &trail.tenant, action, trail.now, caller.actor());
-    event.target =
-        of.map(|(kind, id)| Party { kind: Some(kind.to_owned()), id: Some(id.to_owned()), ..Party::default() });
-    let details = parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    event.target = of.map(|(kind, id)| Party {
+        kind: Some(kind.to_owned()),
+        id: Some(id.to_owned()),
+        ..Party::default()
+    });
+    let details =
+        parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     event.details = Some(details).filter(|details: &serde_json::Map<_, _>| !details.is_empty());
     // The first page of the hour wrote it; another is the same record, whatever the time says.
     trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {

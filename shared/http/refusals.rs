@@ -27,9 +27,13 @@ pub async fn record(
     let hour = trail.now.to_string().chars().take(13).collect::<String>();
     let route = request.request_context.route_key.as_deref().unwrap_or(method);
     let id = EventId::of_service(&trail.tenant, "access.refused", &[&caller.sub, route, &hour]);
-    let mut event = Event::of_service(id, &trail.tenant, "access.refused", trail.now, caller.actor());
-    event.target =
-        Some(Party { kind: Some("call".into()), name: Some(format!("{method} {shown}")), ..Party::default() });
+    let mut event =
+        Event::of_service(id, &trail.tenant, "access.refused", trail.now, caller.actor());
+    event.target = Some(Party {
+        kind: Some("call".into()),
+        name: Some(format!("{method} {shown}")),
+        ..Party::default()
+    });
     event.outcome = Outcome::Failure;
     event.reason = Some(problem.detail.clone());
     event.details = json!({
@@ -37,5 +41,8 @@ pub async fn record(
     })
     .as_object()
     .cloned();
-    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| ReadError::from(error).into())
+    trail
+        .insert_own(event, &caller.recorded_by())
+        .await
+        .map_err(|error| ReadError::from(error).into())
 }

@@ -16,7 +16,11 @@ use shared_domain::{
 ///
 /// # Errors
 /// 400 for what is wrong with one of them, or missing.
-pub fn read_query(described: &Described, parameters: &Parameters, zone: &TimeZone) -> Result<Query, Problem> {
+pub fn read_query(
+    described: &Described,
+    parameters: &Parameters,
+    zone: &TimeZone,
+) -> Result<Query, Problem> {
     for needed in described.needs {
         if parameters.get(needed).is_none() {
             let example = match *needed {
@@ -24,7 +28,10 @@ pub fn read_query(described: &Described, parameters: &Parameters, zone: &TimeZon
                 "account" => "msptech6913",
                 _ => "alex@nikpot.com",
             };
-            let detail = format!("the report {:?} needs {needed:?}, as in {needed}={example}", described.name);
+            let detail = format!(
+                "the report {:?} needs {needed:?}, as in {needed}={example}",
+                described.name
+            );
             return Err(Problem::bad_request(detail));
         }
     }
@@ -34,12 +41,16 @@ pub fn read_query(described: &Described, parameters: &Parameters, zone: &TimeZon
     if let (Some(since), Some(until)) = (since, until)
         && until <= since
     {
-        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
+        return Err(Problem::bad_request(format!(
+            "\"until\" ({until}) must be after \"since\" ({since})"
+        )));
     }
     let name = |name: &str| {
         parameters.read_as(name, |text| match text.len() {
             0 => Err("is empty; leave it out for all".to_owned()),
-            bytes if bytes > NAME_BYTES => Err(format!("is {bytes} bytes long; {NAME_BYTES} are the most")),
+            bytes if bytes > NAME_BYTES => {
+                Err(format!("is {bytes} bytes long; {NAME_BYTES} are the most"))
+            }
             _ => Ok(text.to_owned()),
         })
     };
@@ -47,10 +58,11 @@ pub fn read_query(described: &Described, parameters: &Parameters, zone: &TimeZon
         Report::Demand => &[("resource", By::Resource), ("pair", By::Pair)],
         _ => &[("team", By::Team), ("approver", By::Approver)],
     };
-    let by = parameters.read_as("by", |text| match words.iter().find(|(word, _)| *word == text) {
-        Some((_, by)) => Ok(*by),
-        None => Err(format!("{text:?} must be {} or {}", words[0].0, words[1].0)),
-    })?;
+    let by =
+        parameters.read_as("by", |text| match words.iter().find(|(word, _)| *word == text) {
+            Some((_, by)) => Ok(*by),
+            None => Err(format!("{text:?} must be {} or {}", words[0].0, words[1].0)),
+        })?;
     Ok(Query {
         report: described.report,
         since,

@@ -50,7 +50,9 @@ pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
         429 => Some("60"),
         _ => None,
     };
-    response.headers.extend(pause.map(|pause| (header::RETRY_AFTER, HeaderValue::from_static(pause))));
+    response
+        .headers
+        .extend(pause.map(|pause| (header::RETRY_AFTER, HeaderValue::from_static(pause))));
     response
 }
 
@@ -91,7 +93,9 @@ impl From<ReadError> for Problem {
                 Self::unavailable("the storage did not answer in time; nothing is lost, ask again")
             }
             ReadError::Damaged(error) => Self::internal(&error),
-            ReadError::TooLarge(error) => Self::invalid(format!("nothing was stored: {error}"), Vec::new()),
+            ReadError::TooLarge(error) => {
+                Self::invalid(format!("nothing was stored: {error}"), Vec::new())
+            }
         }
     }
 }
@@ -101,16 +105,18 @@ impl From<ReadError> for Problem {
 /// # Errors
 /// 400 where it is not base64 although the gateway says so, 415 where it is compressed.
 pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
-    if let Some(coding) = request.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+    if let Some(coding) =
+        request.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity")
+    {
         return Err(Problem::unsupported_media_type(format!(
             "Content-Encoding {coding:?} is not taken; send the body as it is"
         )));
     }
     let body = request.body.as_deref().unwrap_or_default();
     if request.is_base64_encoded {
-        BASE64_STANDARD
-            .decode(body)
-            .map_err(|_| Problem::bad_request("the body is not readable: its base64 form is broken"))
+        BASE64_STANDARD.decode(body).map_err(|_| {
+            Problem::bad_request("the body is not readable: its base64 form is broken")
+        })
     } else {
         Ok(body.as_bytes().to_vec())
     }
@@ -135,7 +141,10 @@ pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
     }
     let body = body(request)?;
     if body.len() > MAX_JSON_BYTES {
-        let detail = format!("the body is {} bytes long; 64 KiB ({MAX_JSON_BYTES} bytes) are the most", body.len());
+        let detail = format!(
+            "the body is {} bytes long; 64 KiB ({MAX_JSON_BYTES} bytes) are the most",
+            body.len()
+        );
         return Err(Problem::too_large(detail));
     }
     String::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8"))
@@ -148,10 +157,14 @@ pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
 pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Value>, Problem> {
     match strict_json::read(&json_body(request)?) {
         (Some(Value::Object(members)), faults) if faults.is_empty() => Ok(members),
-        (Some(_), faults) if faults.is_empty() => Err(Problem::bad_request("the body must be a JSON object")),
+        (Some(_), faults) if faults.is_empty() => {
+            Err(Problem::bad_request("the body must be a JSON object"))
+        }
         (_, faults) => {
-            let said: Vec<_> =
-                faults.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail).trim().to_owned()).collect();
+            let said: Vec<_> = faults
+                .iter()
+                .map(|fault| format!("{} {}", fault.pointer, fault.detail).trim().to_owned())
+                .collect();
             Err(Problem::bad_request(format!("the body {}", said.join("; "))))
         }
     }
@@ -163,7 +176,8 @@ pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Val
 /// 400: longer than 256 bytes, or with control characters.
 pub fn configured_id(request: &ApiGatewayV2httpRequest) -> Result<&str, Problem> {
     let id = request.path_parameters.get("id").map(String::as_str).unwrap_or_default();
-    if (1..=NAME_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) && id.trim() == id {
+    if (1..=NAME_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) && id.trim() == id
+    {
         return Ok(id);
     }
     Err(Problem::bad_request(format!(
@@ -184,7 +198,9 @@ impl IdempotencyKey {
         let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
         match value.to_str().map(str::trim) {
             // Two headers of one name arrive joined by a comma: another key than either.
-            Ok(key) if (1..=255).contains(&key.len()) && !key.contains(',') => Ok(Some(Self(key.to_owned()))),
+            Ok(key) if (1..=255).contains(&key.len()) && !key.contains(',') => {
+                Ok(Some(Self(key.to_owned())))
+            }
             _ => Err(Problem::bad_request(
                 "header Idempotency-Key must be given once: 1 to 255 printable ASCII characters without a comma",
             )),
@@ -210,18 +226,27 @@ impl Parameters {
         let query = request.raw_query_string.as_deref().unwrap_or_default();
         // Broken coding would be read as the replacement character, and something else be looked for than was meant.
         let is_replaced = |text: &str| text.contains('\u{fffd}');
-        if form_urlencoded::parse(query.as_bytes()).any(|(name, value)| is_replaced(&name) || is_replaced(&value)) {
+        if form_urlencoded::parse(query.as_bytes())
+            .any(|(name, value)| is_replaced(&name) || is_replaced(&value))
+        {
             return Err(Problem::bad_request("the query string is not percent-coded UTF-8"));
         }
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
-                let known =
-                    if known.is_empty() { "none are".to_owned() } else { format!("known are {}", known.join(", ")) };
-                return Err(Problem::bad_request(format!("unknown query parameter {name:?}; {known}")));
+                let known = if known.is_empty() {
+                    "none are".to_owned()
+                } else {
+                    format!("known are {}", known.join(", "))
+                };
+                return Err(Problem::bad_request(format!(
+                    "unknown query parameter {name:?}; {known}"
+                )));
             }
             if parameters.iter().any(|(other, _)| *other == name) {
-                return Err(Problem::bad_request(format!("query parameter {name:?} is given twice")));
+                return Err(Problem::bad_request(format!(
+                    "query parameter {name:?} is given twice"
+                )));
             }
             parameters.push((name.into_owned(), value.into_owned()));
         }
@@ -244,14 +269,19 @@ impl Parameters {
         let mut parameters = Vec::new();
         for (name, value) in members {
             if !known.contains(&name.as_str()) {
-                return Err(Problem::bad_request(format!("unknown field {name:?}; known are {}", known.join(", "))));
+                return Err(Problem::bad_request(format!(
+                    "unknown field {name:?}; known are {}",
+                    known.join(", ")
+                )));
             }
             let value = match value {
                 Value::String(text) => text,
                 Value::Number(number) => number.to_string(),
                 Value::Bool(flag) => flag.to_string(),
                 Value::Null | Value::Array(_) | Value::Object(_) => {
-                    return Err(Problem::bad_request(format!("field {name:?} must be a text, a number or a boolean")));
+                    return Err(Problem::bad_request(format!(
+                        "field {name:?} must be a text, a number or a boolean"
+                    )));
                 }
             };
             parameters.push((name, value));
@@ -273,9 +303,15 @@ impl Parameters {
     ///
     /// # Errors
     /// 400 with the sentence that `read` gives.
-    pub fn read_as<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+    pub fn read_as<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
         self.get(name)
-            .map(|text| read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}"))))
+            .map(|text| {
+                read(text).map_err(|detail| Problem::bad_request(format!("{name:?}: {detail}")))
+            })
             .transpose()
     }
 

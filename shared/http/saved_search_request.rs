@@ -34,7 +34,11 @@ const FLAGS: [&str; 3] = ["include_service", "gzip", "jsonl"];
 ///
 /// # Errors
 /// 422 for what is wrong with its name, range, schedule or recipients; 400 for the rest, as where an export is asked for.
-pub fn read_saved_search(trail: &Trail<'_>, mut members: Map<String, Value>, owner: Actor) -> Result<Saved, Problem> {
+pub fn read_saved_search(
+    trail: &Trail<'_>,
+    mut members: Map<String, Value>,
+    owner: Actor,
+) -> Result<Saved, Problem> {
     let own: Map<_, _> = OWN.into_iter().filter_map(|name| members.remove_entry(name)).collect();
     members.entry("tz").or_insert_with(|| trail.settings.zone.clone().into());
     let read = read_members(own, "", |mut fields| {
@@ -50,7 +54,8 @@ pub fn read_saved_search(trail: &Trail<'_>, mut members: Map<String, Value>, own
         fields.refuse_others();
         Some(Saved { name: name?, asked: members, range, schedule, recipients, owner })
     });
-    let mut saved = read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
+    let mut saved =
+        read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
     let asked = export_at(&saved, trail, trail.now, Cause::Asked)?;
     if let (Some(range), Some(next)) = (saved.range, saved.next_run(trail.now))
         && range.resolve(next, &zone_of(&saved)?).0 >= next
@@ -74,7 +79,12 @@ pub fn read_saved_search(trail: &Trail<'_>, mut members: Map<String, Value>, own
 ///
 /// # Errors
 /// 400 for what cannot be asked for, or not any more.
-pub fn export_at(saved: &Saved, trail: &Trail<'_>, at: Instant, cause: Cause) -> Result<Asked, Problem> {
+pub fn export_at(
+    saved: &Saved,
+    trail: &Trail<'_>,
+    at: Instant,
+    cause: Cause,
+) -> Result<Asked, Problem> {
     let mut members = saved.asked.clone();
     let has_end = saved.takes_until();
     let within = match members.get_mut("report") {
@@ -104,10 +114,9 @@ fn zone_of(saved: &Saved) -> Result<TimeZone, Problem> {
 fn no_range(members: &Map<String, Value>) -> Option<String> {
     let bounds = ["since", "until"];
     let Some(report) = members.get("report") else {
-        return bounds
-            .iter()
-            .any(|bound| members.contains_key(*bound))
-            .then(|| "does not go with \"since\" or \"until\"; leave out the one or the others".to_owned());
+        return bounds.iter().any(|bound| members.contains_key(*bound)).then(|| {
+            "does not go with \"since\" or \"until\"; leave out the one or the others".to_owned()
+        });
     };
     let name = report["name"].as_str().unwrap_or_default();
     // One that is not there is refused with the rest of what is asked.
@@ -115,17 +124,20 @@ fn no_range(members: &Map<String, Value>) -> Option<String> {
     if !bounds.iter().all(|bound| takes.contains(bound)) {
         return Some(format!("the report {name:?} takes no range; leave it out"));
     }
-    bounds
-        .iter()
-        .any(|bound| report.get(*bound).is_some())
-        .then(|| "does not go with \"since\" or \"until\" of the report; leave out the one or the others".to_owned())
+    bounds.iter().any(|bound| report.get(*bound).is_some()).then(|| {
+        "does not go with \"since\" or \"until\" of the report; leave out the one or the others"
+            .to_owned()
+    })
 }
 
 /// The channels that are to be told, all of which the tenant has.
 fn recipients(fields: &mut Fields<'_>, has_schedule: bool, channels: &[Channel]) -> Vec<String> {
     let recipients = fields.any_texts("recipients", MOST_RECIPIENTS);
     if !recipients.is_empty() && !has_schedule && !fields.has_fault_at("/schedule") {
-        fields.fault("recipients", "are told of what a schedule runs; give a \"schedule\" too, or leave them out");
+        fields.fault(
+            "recipients",
+            "are told of what a schedule runs; give a \"schedule\" too, or leave them out",
+        );
         return recipients;
     }
     for (place, recipient) in recipients.iter().enumerate() {

@@ -18,15 +18,22 @@ use shared_storage::Trail;
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
-pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding<'_>>) -> Result<Range, Problem> {
+pub fn range(
+    trail: &Trail<'_>,
+    parameters: &Parameters,
+    binding: Option<&Binding<'_>>,
+) -> Result<Range, Problem> {
     let zone = parameters.get("tz").unwrap_or(&trail.settings.zone);
-    let zone = time_zone::zone(zone).map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
+    let zone = time_zone::zone(zone)
+        .map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let since = parameters.read_as("since", |text| time_zone::typed(text, &zone, Bound::Since))?;
     let until = parameters.read_as("until", |text| time_zone::typed(text, &zone, Bound::Until))?;
     if let (Some(since), Some(until)) = (since, until)
         && until <= since
     {
-        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
+        return Err(Problem::bad_request(format!(
+            "\"until\" ({until}) must be after \"since\" ({since})"
+        )));
     }
     let order = parameters.read_as("order", |text| match text {
         "desc" => Ok(Order::Descending),
@@ -46,10 +53,15 @@ pub fn range(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Bindin
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
-pub fn search(trail: &Trail<'_>, parameters: &Parameters, binding: Option<&Binding<'_>>) -> Result<Search, Problem> {
+pub fn search(
+    trail: &Trail<'_>,
+    parameters: &Parameters,
+    binding: Option<&Binding<'_>>,
+) -> Result<Search, Problem> {
     Ok(Search {
         range: range(trail, parameters, binding)?,
-        filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
+        filter: parameters
+            .read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
         words: parameters.read_as("q", FreeText::read)?,
         include_service: parameters.flag("include_service")?.unwrap_or(false),
     })

@@ -123,13 +123,21 @@ impl Aws {
     /// # Errors
     /// It could not be read, or holds no text.
     pub async fn secret(&self, name: &str) -> Result<String, CallError> {
-        let headers =
-            [("x-amz-target", "secretsmanager.GetSecretValue"), ("content-type", "application/x-amz-json-1.1")];
-        let answer = self.post(Service::SecretsManager, "/", &headers, json!({"SecretId": name}).to_string()).await?;
-        let answer: Value =
-            serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
+        let headers = [
+            ("x-amz-target", "secretsmanager.GetSecretValue"),
+            ("content-type", "application/x-amz-json-1.1"),
+        ];
+        let answer = self
+            .post(Service::SecretsManager, "/", &headers, json!({"SecretId": name}).to_string())
+            .await?;
+        let answer: Value = serde_json::from_slice(&answer)
+            .map_err(|error| passing("the answer cannot be read", &error))?;
         let secret = answer["SecretString"].as_str().map(str::to_owned);
-        secret.ok_or_else(|| CallError { detail: "it holds no text".to_owned(), code: String::new(), is_final: true })
+        secret.ok_or_else(|| CallError {
+            detail: "it holds no text".to_owned(),
+            code: String::new(),
+            is_final: true,
+        })
     }
 
     /// Tells the subscribers of a topic (Amazon SNS API, "Publish").
@@ -140,7 +148,9 @@ impl Aws {
         let Notification { subject, message, attributes } = notification;
         // SNS takes the form of AWS's Query protocol.
         let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("Action", "Publish").append_pair("Version", "2010-03-31").append_pair("TopicArn", topic);
+        form.append_pair("Action", "Publish")
+            .append_pair("Version", "2010-03-31")
+            .append_pair("TopicArn", topic);
         form.append_pair("Subject", subject).append_pair("Message", message);
         for (place, (name, value)) in attributes.iter().enumerate() {
             let entry = format!("MessageAttributes.entry.{}", place + 1);
@@ -157,7 +167,10 @@ impl Aws {
     /// # Errors
     /// It is not known to be taken.
     pub async fn send_message(&self, queue: &str, message: &Value) -> Result<(), CallError> {
-        let headers = [("x-amz-target", "AmazonSQS.SendMessage"), ("content-type", "application/x-amz-json-1.0")];
+        let headers = [
+            ("x-amz-target", "AmazonSQS.SendMessage"),
+            ("content-type", "application/x-amz-json-1.0"),
+        ];
         let body = json!({"QueueUrl": queue, "MessageBody": message.to_string()});
         self.post(Service::Sqs, "/", &headers, body.to_string()).await.map(drop)
     }
@@ -177,8 +190,15 @@ impl Aws {
     ///
     /// # Errors
     /// None is known to be taken.
-    pub async fn put_events(&self, bus: &str, events: &[BusEvent]) -> Result<Vec<Option<String>>, CallError> {
-        let headers = [("x-amz-target", "AWSEvents.PutEvents"), ("content-type", "application/x-amz-json-1.1")];
+    pub async fn put_events(
+        &self,
+        bus: &str,
+        events: &[BusEvent],
+    ) -> Result<Vec<Option<String>>, CallError> {
+        let headers = [
+            ("x-amz-target", "AWSEvents.PutEvents"),
+            ("content-type", "application/x-amz-json-1.1"),
+        ];
         let entry = |event: &BusEvent| {
             json!({
                 "EventBusName": bus, "Source": EVENT_SOURCE, "DetailType": event.detail_type,
@@ -186,9 +206,11 @@ impl Aws {
             })
         };
         let entries: Vec<_> = events.iter().map(entry).collect();
-        let answer = self.post(Service::EventBridge, "/", &headers, json!({"Entries": entries}).to_string()).await?;
-        let answer: Value =
-            serde_json::from_slice(&answer).map_err(|error| passing("the answer cannot be read", &error))?;
+        let answer = self
+            .post(Service::EventBridge, "/", &headers, json!({"Entries": entries}).to_string())
+            .await?;
+        let answer: Value = serde_json::from_slice(&answer)
+            .map_err(|error| passing("the answer cannot be read", &error))?;
         // A call that is answered by 200 may still have put nothing there.
         if answer["FailedEntryCount"] == json!(0) {
             return Ok(vec![None; events.len()]);
@@ -212,12 +234,21 @@ impl Aws {
         let (id, name) = service.names();
         let endpoint = self.endpoint(service).unwrap_or_else(|| {
             let region = self.region();
-            let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            let suffix =
+                if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
             format!("https://{name}.{region}.{suffix}")
         });
         let url = format!("{endpoint}{path}");
-        let call = Call { method: "POST", url: &url, headers, body: body.into(), time: TIME, largest: LARGEST_ANSWER };
-        let Answer { status, body, .. } = self.send(service, call, SigningSettings::default()).await?;
+        let call = Call {
+            method: "POST",
+            url: &url,
+            headers,
+            body: body.into(),
+            time: TIME,
+            largest: LARGEST_ANSWER,
+        };
+        let Answer { status, body, .. } =
+            self.send(service, call, SigningSettings::default()).await?;
         if (200..=299).contains(&status) {
             return Ok(body);
         }
@@ -225,9 +256,19 @@ impl Aws {
         tracing::warn!(status, "{id} said {status}: {said}");
         let code = match service {
             Service::Sns => super::s3::texts(&body, "Code").into_iter().next().unwrap_or_default(),
-            Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::Sqs | Service::S3 => {
+            Service::Lambda
+            | Service::SecretsManager
+            | Service::EventBridge
+            | Service::Sqs
+            | Service::S3 => {
                 let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-                body["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default().to_owned()
+                body["__type"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .rsplit('#')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
             }
         };
         let is_final = matches!(
@@ -256,7 +297,11 @@ impl Aws {
     /// Where a service answers, where that is not AWS's own address.
     pub(crate) fn endpoint(&self, service: Service) -> Option<String> {
         let (id, _) = service.names();
-        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        let key = ServiceConfigKey::builder()
+            .service_id(id)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build();
         let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
         own.or_else(|| self.config.endpoint_url().map(str::to_owned))
     }
@@ -269,8 +314,12 @@ impl Aws {
         settings: SigningSettings,
     ) -> Result<SigningInstructions, CallError> {
         let (id, name) = service.names();
-        let provider = self.config.credentials_provider().ok_or_else(|| passing(id, &"there are no credentials"))?;
-        let credentials = provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
+        let provider = self
+            .config
+            .credentials_provider()
+            .ok_or_else(|| passing(id, &"there are no credentials"))?;
+        let credentials =
+            provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
         let identity = credentials.into();
         let region = self.region();
         let signing = v4::SigningParams::builder()
@@ -294,8 +343,9 @@ impl Aws {
     ) -> Result<Answer, CallError> {
         let (id, _) = service.names();
         let Call { method, url, headers, body, time, largest } = call;
-        let signable = SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body))
-            .map_err(|error| passing("signing", &error))?;
+        let signable =
+            SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body))
+                .map_err(|error| passing("signing", &error))?;
         let instructions = self.signed(service, signable, settings).await?;
         let mut request = http::Request::builder().method(method).uri(url);
         for (name, value) in headers {
@@ -305,13 +355,17 @@ impl Aws {
         if body.is_empty() && !matches!(method, "GET" | "HEAD") {
             request = request.header("content-length", "0");
         }
-        let mut request = request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;
+        let mut request =
+            request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;
         instructions.apply_to_request_http1x(&mut request);
-        let request: HttpRequest = request.try_into().map_err(|error| passing("request", &error))?;
+        let request: HttpRequest =
+            request.try_into().map_err(|error| passing("request", &error))?;
 
         let exchange = async {
-            let answer = self.connector().call(request).await.map_err(|error| passing(id, &error))?;
-            let answer: http::Response<SdkBody> = answer.try_into_http1x().map_err(|error| passing(id, &error))?;
+            let answer =
+                self.connector().call(request).await.map_err(|error| passing(id, &error))?;
+            let answer: http::Response<SdkBody> =
+                answer.try_into_http1x().map_err(|error| passing(id, &error))?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, largest).collect().await;
             let body = body.map_err(|error| passing(id, &error))?.to_bytes();
@@ -326,7 +380,10 @@ impl Aws {
 
 /// EventBridge took the call and not the event.
 pub fn not_taken(code: String) -> CallError {
-    let is_final = !matches!(code.as_str(), "" | "InternalFailure" | "InternalException" | "ThrottlingException");
+    let is_final = !matches!(
+        code.as_str(),
+        "" | "InternalFailure" | "InternalException" | "ThrottlingException"
+    );
     CallError { detail: format!("EventBridge did not take the event: {code}"), code, is_final }
 }
 

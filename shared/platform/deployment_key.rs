@@ -51,7 +51,9 @@ impl DeploymentKey {
                 Ok(text) if text.len() >= SHORTEST => return Ok(Key::new(text.into_bytes())),
                 Ok(_) => {
                     tracing::error!("the deployment's key has fewer than {SHORTEST} characters");
-                    return Err(Unavailable(format!("the deployment's key has fewer than {SHORTEST} characters")));
+                    return Err(Unavailable(format!(
+                        "the deployment's key has fewer than {SHORTEST} characters"
+                    )));
                 }
                 Err(error) => error,
             };

@@ -39,7 +39,9 @@ impl Variables {
     /// It is not set, or empty.
     pub fn text(&self, name: &'static str) -> Result<&str, ConfigError> {
         match self.0.get(name).map(String::as_str) {
-            None | Some("") => Err(ConfigError { name, problem: "is not set; infra/template.yaml sets it".into() }),
+            None | Some("") => {
+                Err(ConfigError { name, problem: "is not set; infra/template.yaml sets it".into() })
+            }
             Some(text) => Ok(text),
         }
     }
@@ -53,9 +55,13 @@ impl Variables {
     ///
     /// # Errors
     /// It is not set, or no `T`.
-    pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<T, ConfigError> {
+    pub fn parsed<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        name: &'static str,
+    ) -> Result<T, ConfigError> {
         let text = self.text(name)?;
-        text.parse().map_err(|error: T::Err| ConfigError { name, problem: format!("{text:?}: {error}") })
+        text.parse()
+            .map_err(|error: T::Err| ConfigError { name, problem: format!("{text:?}: {error}") })
     }
 
     /// The way to AWS of a deployed function. Lambda gives it its role's credentials in the environment, which outlive it
@@ -85,7 +91,12 @@ impl Variables {
     /// plain text log formats").
     pub fn log(&self) {
         let level = self.parsed("AWS_LAMBDA_LOG_LEVEL").unwrap_or(LevelFilter::INFO);
-        tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_max_level(level).init();
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_max_level(level)
+            .init();
     }
 }
 

@@ -30,8 +30,10 @@ impl ResolveDns for Resolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         let (reach, name) = (self.0, name.to_owned());
         DnsFuture::new(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(ResolveDnsError::new)?;
-            let permitted: Vec<_> = found.map(|address| address.ip()).filter(|&ip| reach.permits(ip)).collect();
+            let found =
+                tokio::net::lookup_host((name.as_str(), 0)).await.map_err(ResolveDnsError::new)?;
+            let permitted: Vec<_> =
+                found.map(|address| address.ip()).filter(|&ip| reach.permits(ip)).collect();
             if permitted.is_empty() {
                 return Err(ResolveDnsError::new(format!("{name} has no public address")));
             }
@@ -104,7 +106,11 @@ impl Outbound {
     ///
     /// # Errors
     /// The address may not be asked, or no whole answer came in time.
-    pub async fn send(&self, request: http::Request<String>, time: Duration) -> Result<Answer, NoAnswer> {
+    pub async fn send(
+        &self,
+        request: http::Request<String>,
+        time: Duration,
+    ) -> Result<Answer, NoAnswer> {
         let url = request.uri().to_string();
         // The query is ours; what a tenant named stands before it.
         self.reach.judge(url.split('?').next().unwrap_or_default()).map_err(NoAnswer::Forbidden)?;
@@ -114,12 +120,22 @@ impl Outbound {
             .try_into()
             .map_err(|error| NoAnswer::Forbidden(format!("the request cannot be sent: {error}")))?;
         let exchange = async {
-            let answer = self.connector.call(request).await.map_err(|error| NoAnswer::Broken(causes(&error)))?;
-            let answer = answer.try_into_http1x().map_err(|error| NoAnswer::Broken(causes(&error)))?;
+            let answer = self
+                .connector
+                .call(request)
+                .await
+                .map_err(|error| NoAnswer::Broken(causes(&error)))?;
+            let answer =
+                answer.try_into_http1x().map_err(|error| NoAnswer::Broken(causes(&error)))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| NoAnswer::Broken(format!("the answer broke off: {error}")))?;
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes().to_vec() })
+            let body =
+                body.map_err(|error| NoAnswer::Broken(format!("the answer broke off: {error}")))?;
+            Ok(Answer {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body: body.to_bytes().to_vec(),
+            })
         };
         match tokio::time::timeout(time, exchange).await {
             Ok(answer) => answer,
@@ -149,7 +165,10 @@ mod tests {
     fn what_an_answer_asks_is_read() {
         let with = |value: &'static str| Answer {
             status: 429,
-            headers: http::HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static(value))]),
+            headers: http::HeaderMap::from_iter([(
+                http::header::RETRY_AFTER,
+                http::HeaderValue::from_static(value),
+            )]),
             body: Vec::new(),
         };
         for (value, seconds) in [

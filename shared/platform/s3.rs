@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SessionTokenMode, SignableBody, SignableRequest, SignatureLocation,
-    SigningSettings, UriPathNormalizationMode,
+    PayloadChecksumKind, PercentEncodingMode, SessionTokenMode, SignableBody, SignableRequest,
+    SignatureLocation, SigningSettings, UriPathNormalizationMode,
 };
 use aws_types::SdkConfig;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -45,7 +45,8 @@ impl Bucket {
             Some(endpoint) => format!("{endpoint}/{name}"),
             None => {
                 let region = aws.region();
-                let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+                let suffix =
+                    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
                 format!("https://{name}.s3.{region}.{suffix}")
             }
         };
@@ -64,7 +65,13 @@ impl Bucket {
     ///
     /// # Errors
     /// It is not known to be stored.
-    pub async fn put(&self, key: &str, media_type: &str, body: Bytes, deadline: Deadline) -> Result<(), CallError> {
+    pub async fn put(
+        &self,
+        key: &str,
+        media_type: &str,
+        body: Bytes,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
         let sum = checksum(&body);
         let headers = [("content-type", media_type), ("x-amz-checksum-sha256", &sum)];
         self.call("PUT", &path_of(key), &headers, body, deadline).await.map(drop)
@@ -93,9 +100,16 @@ impl Bucket {
     ///
     /// # Errors
     /// It is not known to be begun.
-    pub async fn begin_upload(&self, key: &str, media_type: &str, deadline: Deadline) -> Result<String, CallError> {
+    pub async fn begin_upload(
+        &self,
+        key: &str,
+        media_type: &str,
+        deadline: Deadline,
+    ) -> Result<String, CallError> {
         let headers = [("content-type", media_type), ("x-amz-checksum-algorithm", "SHA256")];
-        let answer = self.call("POST", &format!("{}?uploads=", path_of(key)), &headers, Bytes::new(), deadline).await?;
+        let answer = self
+            .call("POST", &format!("{}?uploads=", path_of(key)), &headers, Bytes::new(), deadline)
+            .await?;
         let id = texts(&answer.body, "UploadId").into_iter().next();
         id.ok_or_else(|| passing("S3", &"the answer names no upload"))
     }
@@ -114,7 +128,8 @@ impl Bucket {
     ) -> Result<Part, CallError> {
         let sum = checksum(&body);
         let path = format!("{}?partNumber={number}&uploadId={}", path_of(key), coded(upload));
-        let answer = self.call("PUT", &path, &[("x-amz-checksum-sha256", &sum)], body, deadline).await?;
+        let answer =
+            self.call("PUT", &path, &[("x-amz-checksum-sha256", &sum)], body, deadline).await?;
         let etag = answer.headers.get("etag").and_then(|etag| etag.to_str().ok());
         let etag = etag.ok_or_else(|| passing("S3", &"the answer has no ETag"))?.to_owned();
         Ok(Part { etag, sha256: sum })
@@ -131,7 +146,9 @@ impl Bucket {
         parts: &[Part],
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let mut body = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">".to_owned();
+        let mut body =
+            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+                .to_owned();
         for (place, Part { etag, sha256 }) in parts.iter().enumerate() {
             let (number, etag) = (place + 1, etag.replace('"', "&quot;"));
             body.push_str(&format!(
@@ -155,9 +172,20 @@ impl Bucket {
     ///
     /// # Errors
     /// It is not known to be given up.
-    pub async fn abort_upload(&self, key: &str, upload: &str, deadline: Deadline) -> Result<(), CallError> {
+    pub async fn abort_upload(
+        &self,
+        key: &str,
+        upload: &str,
+        deadline: Deadline,
+    ) -> Result<(), CallError> {
         match self
-            .call("DELETE", &format!("{}?uploadId={}", path_of(key), coded(upload)), &[], Bytes::new(), deadline)
+            .call(
+                "DELETE",
+                &format!("{}?uploadId={}", path_of(key), coded(upload)),
+                &[],
+                Bytes::new(),
+                deadline,
+            )
             .await
         {
             Err(error) if error.code != "NoSuchUpload" => Err(error),
@@ -179,7 +207,11 @@ impl Bucket {
     ///
     /// # Errors
     /// They could not be listed.
-    pub async fn list_uploads(&self, prefix: &str, deadline: Deadline) -> Result<Vec<(String, String)>, CallError> {
+    pub async fn list_uploads(
+        &self,
+        prefix: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<(String, String)>, CallError> {
         let path = format!("/?prefix={}&uploads=", coded(prefix));
         let answer = self.call("GET", &path, &[], Bytes::new(), deadline).await?;
         Ok(texts(&answer.body, "Key").into_iter().zip(texts(&answer.body, "UploadId")).collect())
@@ -189,18 +221,30 @@ impl Bucket {
     ///
     /// # Errors
     /// It could not be signed.
-    pub async fn link(&self, key: &str, name: &str, valid_for: Duration) -> Result<String, CallError> {
+    pub async fn link(
+        &self,
+        key: &str,
+        name: &str,
+        valid_for: Duration,
+    ) -> Result<String, CallError> {
         let disposition = format!("attachment; filename=\"{name}\"");
-        let url = format!("{}{}?response-content-disposition={}", self.url, path_of(key), coded(&disposition));
+        let url = format!(
+            "{}{}?response-content-disposition={}",
+            self.url,
+            path_of(key),
+            coded(&disposition)
+        );
         let mut settings = settings();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(valid_for);
         settings.payload_checksum_kind = PayloadChecksumKind::NoHeader;
         settings.session_token_mode = SessionTokenMode::Include;
-        let signable = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::UnsignedPayload)
-            .map_err(|error| passing("signing", &error))?;
+        let signable =
+            SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::UnsignedPayload)
+                .map_err(|error| passing("signing", &error))?;
         let instructions = self.aws.signed(Service::S3, signable, settings).await?;
-        let mut request = http::Request::get(&url).body(()).map_err(|error| passing("request", &error))?;
+        let mut request =
+            http::Request::get(&url).body(()).map_err(|error| passing("request", &error))?;
         instructions.apply_to_request_http1x(&mut request);
         Ok(request.uri().to_string())
     }
@@ -223,7 +267,8 @@ impl Bucket {
         let mut pauses = Pauses::until(deadline);
         loop {
             let time = time.min(deadline.saturating_duration_since(Deadline::now()));
-            let call = Call { method, url: &url, headers, body: body.clone(), time, largest: LARGEST };
+            let call =
+                Call { method, url: &url, headers, body: body.clone(), time, largest: LARGEST };
             let failure = match self.aws.send(Service::S3, call, settings()).await {
                 Ok(answer) => match judged(answer, method) {
                     Ok(answer) => return Ok(answer),
@@ -244,7 +289,8 @@ impl Bucket {
 /// that it was done has to be said.
 fn judged(answer: Answer, method: &str) -> Result<Answer, CallError> {
     let status = answer.status;
-    let is_said = method != "POST" || root(&answer.body).is_some_and(|root| root.ends_with("MultipartUploadResult"));
+    let is_said = method != "POST"
+        || root(&answer.body).is_some_and(|root| root.ends_with("MultipartUploadResult"));
     if (200..=299).contains(&status) && is_said {
         return Ok(answer);
     }

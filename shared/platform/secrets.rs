@@ -71,16 +71,22 @@ impl Secret {
     /// The sentence that says why it is none for this tenant.
     fn read(text: &str, place: &SecretPlace<'_>, tenant: &Tenant) -> Result<Self, String> {
         // A secret may begin with a brace by chance; what is JSON was meant as such.
-        let is_object = text.trim_start().starts_with('{') && serde_json::from_str::<serde_json::Value>(text).is_ok();
+        let is_object = text.trim_start().starts_with('{')
+            && serde_json::from_str::<serde_json::Value>(text).is_ok();
         if !is_object {
             return Ok(Self { value: text.to_owned(), host: None });
         }
         let names = match place {
-            SecretPlace::SecretsManager(_) => "\"value\" and, if it is for one host alone, \"host\"",
-            SecretPlace::Environment(_) => "\"value\" and, if it is for one alone, \"tenant\" and \"host\"",
+            SecretPlace::SecretsManager(_) => {
+                "\"value\" and, if it is for one host alone, \"host\""
+            }
+            SecretPlace::Environment(_) => {
+                "\"value\" and, if it is for one alone, \"tenant\" and \"host\""
+            }
         };
         let wrong = || format!("holds a JSON object, which must have {names}, and nothing else");
-        let Bound { tenant: named, host, value } = serde_json::from_str(text).map_err(|_| wrong())?;
+        let Bound { tenant: named, host, value } =
+            serde_json::from_str(text).map_err(|_| wrong())?;
         match (named, place) {
             (Some(_), SecretPlace::SecretsManager(_)) => Err(wrong()),
             (Some(named), SecretPlace::Environment(_)) if named != tenant.as_str() => {
@@ -111,8 +117,9 @@ impl Secret {
         let host = self.host.as_deref()?;
         let uri: Option<http::Uri> = url.parse().ok();
         let authority = uri.as_ref().and_then(http::Uri::authority);
-        let is_its_own =
-            authority.is_some_and(|it| host.eq_ignore_ascii_case(it.host()) || host.eq_ignore_ascii_case(it.as_str()));
+        let is_its_own = authority.is_some_and(|it| {
+            host.eq_ignore_ascii_case(it.host()) || host.eq_ignore_ascii_case(it.as_str())
+        });
         (!is_its_own).then(|| "the secret is for another host than this request goes to".to_owned())
     }
 }
@@ -143,9 +150,19 @@ impl Secrets {
     ///
     /// # Errors
     /// A variable is missing.
-    pub fn new(variables: &Variables, aws: &SdkConfig, purpose: Purpose) -> Result<Self, ConfigError> {
+    pub fn new(
+        variables: &Variables,
+        aws: &SdkConfig,
+        purpose: Purpose,
+    ) -> Result<Self, ConfigError> {
         let prefix = variables.text("SECRET_PREFIX")?.to_owned();
-        Ok(Self { aws: Aws::new(aws), prefix, purpose, variables: variables.clone(), known: Mutex::default() })
+        Ok(Self {
+            aws: Aws::new(aws),
+            prefix,
+            purpose,
+            variables: variables.clone(),
+            known: Mutex::default(),
+        })
     }
 
     /// A tenant's secret of that name.
@@ -166,13 +183,20 @@ impl Secrets {
                     if error.is_final {
                         refused(detail)
                     } else {
-                        Failure { kind: "secret_unavailable", detail, is_refusal: false, retry_after: None }
+                        Failure {
+                            kind: "secret_unavailable",
+                            detail,
+                            is_refusal: false,
+                            retry_after: None,
+                        }
                     }
                 })?;
                 (text, path)
             }
             SecretPlace::Environment(name) => {
-                let missing = || refused(format!("the run was started without the environment variable {name}"));
+                let missing = || {
+                    refused(format!("the run was started without the environment variable {name}"))
+                };
                 (self.variables.optional(name).ok_or_else(missing)?.to_owned(), name.to_owned())
             }
         };
@@ -235,10 +259,25 @@ mod tests {
             (r#"{"value": "v"}"#, STORED, "https://a.example", Some("v")),
             (r#"{"host": "A.example", "value": "v"}"#, STORED, "https://a.example/x", Some("v")),
             (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://a.example:8443", Some("v")),
-            (r#"{"host": "a.example:8443", "value": "v"}"#, STORED, "https://a.example:8443", Some("v")),
+            (
+                r#"{"host": "a.example:8443", "value": "v"}"#,
+                STORED,
+                "https://a.example:8443",
+                Some("v"),
+            ),
             (r#"{"host": "a.example:8443", "value": "v"}"#, STORED, "https://a.example", None),
-            (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://a.example.evil.example", None),
-            (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://evil.example/a.example", None),
+            (
+                r#"{"host": "a.example", "value": "v"}"#,
+                STORED,
+                "https://a.example.evil.example",
+                None,
+            ),
+            (
+                r#"{"host": "a.example", "value": "v"}"#,
+                STORED,
+                "https://evil.example/a.example",
+                None,
+            ),
             (r#"{"host": "a.example", "value": "v"}"#, STORED, "https://xa.example", None),
             (r#"{"host": "a.example", "value": "v"}"#, STORED, "no address", None),
             (r#"{"tenant": "acme", "value": "v"}"#, VARIABLE, "https://a.example", Some("v")),

@@ -26,7 +26,10 @@ const NAME: char = 'n';
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn package(trail: &Trail<'_>, id: &str) -> Result<Option<access_package::Configured>, ReadError> {
+pub async fn package(
+    trail: &Trail<'_>,
+    id: &str,
+) -> Result<Option<access_package::Configured>, ReadError> {
     trail.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
 }
 
@@ -34,7 +37,10 @@ pub async fn package(trail: &Trail<'_>, id: &str) -> Result<Option<access_packag
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn package_named(trail: &Trail<'_>, name: &str) -> Result<Option<access_package::Configured>, ReadError> {
+pub async fn package_named(
+    trail: &Trail<'_>,
+    name: &str,
+) -> Result<Option<access_package::Configured>, ReadError> {
     let found = trail.document_known_as(Kind::Package, NAME, name).await?;
     found.map(read_package).transpose().map(Option::flatten)
 }
@@ -43,7 +49,10 @@ pub async fn package_named(trail: &Trail<'_>, name: &str) -> Result<Option<acces
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn package_of(trail: &Trail<'_>, target: &Party) -> Result<Option<access_package::Configured>, ReadError> {
+pub async fn package_of(
+    trail: &Trail<'_>,
+    target: &Party,
+) -> Result<Option<access_package::Configured>, ReadError> {
     let by_id = match &target.id {
         Some(id) => package(trail, id).await?,
         None => None,
@@ -65,11 +74,17 @@ pub async fn package_at(
     id: &str,
     version: u64,
 ) -> Result<Option<access_package::Configured>, ReadError> {
-    let told = EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+    let told =
+        EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
     if let Some(recorded) = trail.event(&told).await? {
         let new = recorded.event.details.and_then(|mut details| details.remove("new"));
-        let package: Option<Package> = new.map(serde_json::from_value).transpose().map_err(|_| damaged(id))?;
-        return Ok(package.map(|package| access_package::Configured { id: id.to_owned(), version, package }));
+        let package: Option<Package> =
+            new.map(serde_json::from_value).transpose().map_err(|_| damaged(id))?;
+        return Ok(package.map(|package| access_package::Configured {
+            id: id.to_owned(),
+            version,
+            package,
+        }));
     }
     // The version of now may be older than the trail.
     Ok(package(trail, id).await?.filter(|it| it.version == version))
@@ -86,7 +101,8 @@ pub async fn package_when(
 ) -> Result<Option<access_package::Configured>, ReadError> {
     let Some(now) = package(trail, id).await? else { return Ok(None) };
     for version in (1..=now.version).rev().take(MOST_VERSIONS) {
-        let told = EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+        let told =
+            EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
         if trail.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
             return package_at(trail, id, version).await;
         }
@@ -193,17 +209,26 @@ async fn every<T>(
 /// It is not as this service writes it.
 pub fn read_package(document: Document) -> Result<Option<access_package::Configured>, ReadError> {
     let package = document.read()?;
-    Ok(package.map(|package| access_package::Configured { version: document.generation, id: document.id, package }))
+    Ok(package.map(|package| access_package::Configured {
+        version: document.generation,
+        id: document.id,
+        package,
+    }))
 }
 
 /// A document as an organisation, unless it was deleted.
 ///
 /// # Errors
 /// It is not as this service writes it.
-pub fn read_organisation(document: Document) -> Result<Option<organisation::Configured>, ReadError> {
+pub fn read_organisation(
+    document: Document,
+) -> Result<Option<organisation::Configured>, ReadError> {
     let organisation = document.read()?;
-    let configured =
-        |organisation| organisation::Configured { version: document.generation, id: document.id.clone(), organisation };
+    let configured = |organisation| organisation::Configured {
+        version: document.generation,
+        id: document.id.clone(),
+        organisation,
+    };
     Ok(organisation.map(configured))
 }
 

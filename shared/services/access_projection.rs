@@ -145,7 +145,11 @@ pub async fn follow_in_a_while(trail: &Trail<'_>, events: &[Recorded]) -> Result
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn follow_finding(trail: &Trail<'_>, id: &str, events: Vec<Recorded>) -> Result<Option<Finding>, ReadError> {
+pub async fn follow_finding(
+    trail: &Trail<'_>,
+    id: &str,
+    events: Vec<Recorded>,
+) -> Result<Option<Finding>, ReadError> {
     Follower::of(trail).refresh_finding(id, events).await
 }
 
@@ -161,7 +165,10 @@ impl<'t> Follower<'t> {
     }
 
     /// What is kept. A rebuild computes anew what cannot be read, as if nothing were.
-    fn content<T: DeserializeOwned>(&self, kept: Option<&Projection>) -> Result<Option<T>, ReadError> {
+    fn content<T: DeserializeOwned>(
+        &self,
+        kept: Option<&Projection>,
+    ) -> Result<Option<T>, ReadError> {
         match kept.map(Projection::read).transpose() {
             Err(error @ ReadError::Damaged(_)) if self.is_silent => {
                 tracing::warn!(%error, "what is kept in {} is computed anew: {error}", self.trail.tenant);
@@ -176,14 +183,17 @@ impl<'t> Follower<'t> {
         let mut findings: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
         let (mut loose, mut uses) = (Vec::new(), Vec::new());
         self.know_since(&events).await?;
-        let is_computer = |it: &&Recorded| [log_on::LOG_ON, log_on::LOG_OFF].contains(&it.event.action.as_str());
+        let is_computer =
+            |it: &&Recorded| [log_on::LOG_ON, log_on::LOG_OFF].contains(&it.event.action.as_str());
         let computers: Vec<Recorded> = events.iter().filter(is_computer).cloned().collect();
         for recorded in events {
             let event = &recorded.event;
             if let Some(id) = finding::id_of(event) {
                 findings.entry(id.to_owned()).or_default().push(recorded.clone());
             }
-            if let Some(found) = out_of_band::out_of_band(&self.trail.tenant, event).filter(|_| !self.is_silent) {
+            if let Some(found) =
+                out_of_band::out_of_band(&self.trail.tenant, event).filter(|_| !self.is_silent)
+            {
                 let owners = self.owners_of(event.target.as_ref()).await?;
                 self.concern(event.id.as_str(), event, Some(found), &owners).await?;
             }
@@ -216,7 +226,9 @@ impl<'t> Follower<'t> {
         self.follow_log_ons(&computers).await?;
         let judged = uses.iter().map(|recorded| self.judge_use(recorded));
         stream::iter(judged).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
-        let refreshed = findings.into_iter().map(|(id, events)| async move { self.refresh_finding(&id, events).await });
+        let refreshed = findings
+            .into_iter()
+            .map(|(id, events)| async move { self.refresh_finding(&id, events).await });
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
         Ok(())
     }
@@ -224,14 +236,22 @@ impl<'t> Follower<'t> {
     /// Remembers since when anything is known: what occurred first of all that was recorded.
     async fn know_since(&self, events: &[Recorded]) -> Result<(), ReadError> {
         let told = events.iter().filter(|recorded| !recorded.event.id.is_services());
-        let Some(first) = told.map(|recorded| recorded.event.occurred_at).min() else { return Ok(()) };
+        let Some(first) = told.map(|recorded| recorded.event.occurred_at).min() else {
+            return Ok(());
+        };
         for _ in 0..TRIES {
             let before = self.trail.projection(Kind::Concern, FIRST).await?;
             let known: Option<Instant> = self.content(before.as_ref())?;
             if known.is_some_and(|known| known <= first) {
                 return Ok(());
             }
-            let kept = Kept { key: FIRST, content: &first, places: BTreeSet::new(), due: None, expires_at: None };
+            let kept = Kept {
+                key: FIRST,
+                content: &first,
+                places: BTreeSet::new(),
+                due: None,
+                expires_at: None,
+            };
             if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }

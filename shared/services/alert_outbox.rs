@@ -100,7 +100,8 @@ impl StoredAlert {
 
     /// The attributes that change.
     fn attributes(&self) -> Result<Vec<Attribute>, Damaged> {
-        let progress = serde_json::to_string(&self.progress).map_err(|_| Damaged::new(&self.alert.id, "progress"))?;
+        let progress = serde_json::to_string(&self.progress)
+            .map_err(|_| Damaged::new(&self.alert.id, "progress"))?;
         Ok(vec![("progress", text(&progress)), ("generation", number(self.generation))])
     }
 
@@ -113,7 +114,8 @@ impl StoredAlert {
     }
 
     fn item(&self, tenant: &Tenant) -> Result<Vec<Attribute>, Damaged> {
-        let content = serde_json::to_string(&self.alert).map_err(|_| Damaged::new(&self.alert.id, "alert"))?;
+        let content = serde_json::to_string(&self.alert)
+            .map_err(|_| Damaged::new(&self.alert.id, "alert"))?;
         let mut item = vec![
             ("pk", text(&keys::alerts(tenant))),
             ("sk", text(&self.alert.id)),
@@ -138,7 +140,9 @@ impl StoredAlert {
         Ok(Self {
             alert: alert.ok_or_else(|| damaged("alert"))?,
             progress: progress.ok_or_else(|| damaged("progress"))?,
-            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+            generation: take("generation")
+                .and_then(|it| it.parse().ok())
+                .ok_or_else(|| damaged("generation"))?,
         })
     }
 }
@@ -163,15 +167,20 @@ impl Lane {
         };
         let channel = take("sk").unwrap_or_default();
         let damaged = |attribute| Damaged::new(&channel, attribute);
-        let mut time = |name| take(name).and_then(|at| at.parse().ok()).ok_or_else(|| damaged(name));
+        let mut time =
+            |name| take(name).and_then(|at| at.parse().ok()).ok_or_else(|| damaged(name));
         let (due_at, woken_at) = (time("due_at")?, time("woken_at")?);
         Ok(Self {
-            tenant: take("pk").and_then(|pk| keys::tenant_of_alert_lanes(&pk)).ok_or_else(|| damaged("pk"))?,
+            tenant: take("pk")
+                .and_then(|pk| keys::tenant_of_alert_lanes(&pk))
+                .ok_or_else(|| damaged("pk"))?,
             due_at,
             woken_at,
             run: take("run").filter(|run| !run.is_empty()),
             failures: take("failures").and_then(|it| it.parse().ok()).unwrap_or(0),
-            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+            generation: take("generation")
+                .and_then(|it| it.parse().ok())
+                .ok_or_else(|| damaged("generation"))?,
             channel,
         })
     }
@@ -199,14 +208,19 @@ pub async fn queue_alerts(trail: &Trail<'_>, finding: &Recorded) -> Result<usize
 }
 
 /// The channels as they were before the change of settings that a finding is about. None of a finding about anything else.
-async fn channels_before(trail: &Trail<'_>, finding: &Recorded) -> Result<Option<Vec<Channel>>, ReadError> {
+async fn channels_before(
+    trail: &Trail<'_>,
+    finding: &Recorded,
+) -> Result<Option<Vec<Channel>>, ReadError> {
     let details = finding.event.details.as_ref();
     let detail = |name: &str| details.and_then(|details| details.get(name));
-    let is_weakening = detail("rule").and_then(Value::as_str).is_some_and(|rule| WEAKENINGS.contains(&rule));
+    let is_weakening =
+        detail("rule").and_then(Value::as_str).is_some_and(|rule| WEAKENINGS.contains(&rule));
     let change = detail("evidence").and_then(|evidence| EventId::new(evidence.get(0)?.as_str()?));
     let Some(change) = change.filter(|_| is_weakening) else { return Ok(None) };
     let change = trail.event(&change).await?;
-    let old = change.as_ref().and_then(|change| change.event.details.as_ref()?.get("old")?.get("alerts"));
+    let old =
+        change.as_ref().and_then(|change| change.event.details.as_ref()?.get("old")?.get("alerts"));
     Ok(old.and_then(|channels| Vec::deserialize(channels).ok()))
 }
 
@@ -216,14 +230,27 @@ async fn channels_before(trail: &Trail<'_>, finding: &Recorded) -> Result<Option
 /// # Errors
 /// The storage did not answer, or the saved search is damaged. Some may be queued; asking again is safe.
 pub async fn queue_report_alerts(trail: &Trail<'_>, ended: &Recorded) -> Result<usize, ReadError> {
-    let origin = ended.event.details.as_ref().and_then(|details| Origin::deserialize(details.get("saved")?).ok());
-    let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else { return Ok(0) };
-    let Some(Configured { saved, .. }) = saved_searches::saved(trail, &origin.id).await? else { return Ok(0) };
+    let origin = ended
+        .event
+        .details
+        .as_ref()
+        .and_then(|details| Origin::deserialize(details.get("saved")?).ok());
+    let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else {
+        return Ok(0);
+    };
+    let Some(Configured { saved, .. }) = saved_searches::saved(trail, &origin.id).await? else {
+        return Ok(0);
+    };
     let mut queued = 0;
     // One that was taken from the settings meanwhile is told nothing.
-    for channel in trail.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id)) {
+    for channel in
+        trail.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id))
+    {
         let alert = Alert::of_report(ended, &origin, channel, trail.now);
-        queued += usize::from(queue_alert(trail, &StoredAlert::new(alert, channel.way.kind()), Duration::ZERO).await?);
+        queued += usize::from(
+            queue_alert(trail, &StoredAlert::new(alert, channel.way.kind()), Duration::ZERO)
+                .await?,
+        );
     }
     Ok(queued)
 }
@@ -232,7 +259,11 @@ pub async fn queue_report_alerts(trail: &Trail<'_>, ended: &Recorded) -> Result<
 ///
 /// # Errors
 /// The storage did not answer. It may be queued or not.
-pub async fn queue_test_alert(trail: &Trail<'_>, channel: &Channel, asked_by: &str) -> Result<StoredAlert, ReadError> {
+pub async fn queue_test_alert(
+    trail: &Trail<'_>,
+    channel: &Channel,
+    asked_by: &str,
+) -> Result<StoredAlert, ReadError> {
     let alert = Alert::test(&trail.tenant, channel, asked_by, &random::event_id(), trail.now);
     let stored = StoredAlert::new(alert, channel.way.kind());
     queue_alert(trail, &stored, Duration::ZERO).await?;
@@ -241,7 +272,11 @@ pub async fn queue_test_alert(trail: &Trail<'_>, channel: &Channel, asked_by: &s
 
 /// Puts one into its channel's queue, to be sent after a while; whether it was not there. Where an attempt went unanswered that may not be
 /// known, and it counts as new.
-async fn queue_alert(trail: &Trail<'_>, stored: &StoredAlert, _gathers: Duration) -> Result<bool, ReadError> {
+async fn queue_alert(
+    trail: &Trail<'_>,
+    stored: &StoredAlert,
+    _gathers: Duration,
+) -> Result<bool, ReadError> {
     let mut is_repeated = false;
     let change = Change::Insert(stored.item(&trail.tenant)?);
     let is_new = trail.store.alone(change, trail.deadline, &mut is_repeated).await?;
@@ -271,13 +306,18 @@ async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Resul
                 woken_at: now,
                 generation: 1,
             },
-            Some(lane) => Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() },
+            Some(lane) => {
+                Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() }
+            }
         };
         if make_lane(trail.store, before.as_ref(), &next, trail.deadline).await? {
             return Ok(());
         }
         if !pauses.pause().await {
-            return Err(Unavailable(format!("the queue of channel {channel:?} changed all the time")).into());
+            return Err(Unavailable(format!(
+                "the queue of channel {channel:?} changed all the time"
+            ))
+            .into());
         }
     }
 }
@@ -287,7 +327,8 @@ async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Resul
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn lane(trail: &Trail<'_>, channel: &str) -> Result<Option<Lane>, ReadError> {
-    let item = trail.store.state_item(keys::alert_lanes(&trail.tenant), channel, trail.deadline).await?;
+    let item =
+        trail.store.state_item(keys::alert_lanes(&trail.tenant), channel, trail.deadline).await?;
     Ok(item.map(Lane::of).transpose()?)
 }
 
@@ -296,7 +337,11 @@ pub async fn lane(trail: &Trail<'_>, channel: &str) -> Result<Option<Lane>, Read
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn waiting_alerts(trail: &Trail<'_>, channel: &str, with_past: bool) -> Result<LaneAlerts, ReadError> {
+pub async fn waiting_alerts(
+    trail: &Trail<'_>,
+    channel: &str,
+    with_past: bool,
+) -> Result<LaneAlerts, ReadError> {
     let now = first_alerts(trail, keys::alerts_to(&trail.tenant, channel)).await?;
     if !with_past {
         return Ok(now);
@@ -329,7 +374,9 @@ async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, Re
             Ok(stored) if stored.progress.state == State::Waiting => waiting.push(stored),
             Ok(_) => left += 1,
             // One that cannot be read must not hold up the others.
-            Err(error) => tracing::error!(%error, "an alert of {} cannot be read: {error}", trail.tenant),
+            Err(error) => {
+                tracing::error!(%error, "an alert of {} cannot be read: {error}", trail.tenant)
+            }
         }
     }
     waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
@@ -349,8 +396,12 @@ pub async fn alert(trail: &Trail<'_>, id: &str) -> Result<Option<StoredAlert>, R
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn alerts(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<StoredAlert>, bool), ReadError> {
-    let (items, goes_on) = trail.state_page(keys::alerts(&trail.tenant), None, before, false).await?;
+pub async fn alerts(
+    trail: &Trail<'_>,
+    before: Option<&str>,
+) -> Result<(Vec<StoredAlert>, bool), ReadError> {
+    let (items, goes_on) =
+        trail.state_page(keys::alerts(&trail.tenant), None, before, false).await?;
     let alerts = items.into_iter().map(StoredAlert::of).collect::<Result<_, _>>()?;
     Ok((alerts, goes_on))
 }
@@ -397,14 +448,20 @@ pub async fn advance_alert(
 /// # Errors
 /// The storage did not answer.
 pub async fn lead_alerts(store: &Store, run: &str, deadline: Deadline) -> Result<(), ReadError> {
-    transaction::replace(store, keys::LEASES, keys::ALERTS_LEASE, deadline, |_| vec![("run", text(run))]).await
+    transaction::replace(store, keys::LEASES, keys::ALERTS_LEASE, deadline, |_| {
+        vec![("run", text(run))]
+    })
+    .await
 }
 
 /// The run that stays.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn alerts_leader(store: &Store, deadline: Deadline) -> Result<Option<String>, Unavailable> {
+pub async fn alerts_leader(
+    store: &Store,
+    deadline: Deadline,
+) -> Result<Option<String>, Unavailable> {
     let item = store.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
     Ok(match item.and_then(|mut item| item.remove("run")) {
         Some(AttributeValue::S(run)) => Some(run),
@@ -442,7 +499,12 @@ pub async fn move_old_alerts(store: &Store, deadline: Deadline) -> Result<usize,
         };
         if store.alone(change, deadline, &mut false).await? {
             moved += 1;
-            wake_lane(&store.trail(&tenant, now, deadline).await?, &stored.alert.channel, Duration::ZERO).await?;
+            wake_lane(
+                &store.trail(&tenant, now, deadline).await?,
+                &stored.alert.channel,
+                Duration::ZERO,
+            )
+            .await?;
         }
     }
     Ok(moved)
@@ -452,7 +514,11 @@ pub async fn move_old_alerts(store: &Store, deadline: Deadline) -> Result<usize,
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn due_lanes(store: &Store, until: Instant, deadline: Deadline) -> Result<Vec<Lane>, Unavailable> {
+pub async fn due_lanes(
+    store: &Store,
+    until: Instant,
+    deadline: Deadline,
+) -> Result<Vec<Lane>, Unavailable> {
     let page = store.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
     let read = |item| match Lane::of(item) {
         Ok(lane) => Some(lane),
@@ -477,7 +543,8 @@ pub async fn take_lane(
     mut next: impl FnMut(&mut Lane),
 ) -> Result<Option<Lane>, ReadError> {
     loop {
-        let item = store.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
+        let item =
+            store.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
         let Some(before) = item.map(Lane::of).transpose()? else { return Ok(None) };
         // Somebody has it, or has left it for a while.
         if before.run.as_deref() != Some(run) && store.clock.now() < before.due_at {
@@ -490,12 +557,21 @@ pub async fn take_lane(
             return Ok(Some(made));
         }
         if Deadline::now() >= deadline {
-            return Err(Unavailable(format!("the queue of channel {:?} changed all the time", lane.channel)).into());
+            return Err(Unavailable(format!(
+                "the queue of channel {:?} changed all the time",
+                lane.channel
+            ))
+            .into());
         }
     }
 }
 
-async fn make_lane(store: &Store, before: Option<&Lane>, next: &Lane, deadline: Deadline) -> Result<bool, Unavailable> {
+async fn make_lane(
+    store: &Store,
+    before: Option<&Lane>,
+    next: &Lane,
+    deadline: Deadline,
+) -> Result<bool, Unavailable> {
     let key = [keys::alert_lanes(&next.tenant), next.channel.clone()];
     let set = next.attributes();
     let change = match before {
@@ -503,7 +579,12 @@ async fn make_lane(store: &Store, before: Option<&Lane>, next: &Lane, deadline: 
             let [pk, sk] = &key;
             Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
         }
-        Some(before) => Change::Update { key, set, remove: &[], expected: ("generation", number(before.generation)) },
+        Some(before) => Change::Update {
+            key,
+            set,
+            remove: &[],
+            expected: ("generation", number(before.generation)),
+        },
     };
     store.alone(change, deadline, &mut false).await
 }

@@ -51,7 +51,10 @@ fn read(item: &Item) -> Result<StoredRow, Damaged> {
     let damaged = |name| Damaged::new(text("sk").map_or("", String::as_str), name);
     let row = text("content").and_then(|content| serde_json::from_str(content).ok());
     let version = text("version").cloned();
-    Ok(StoredRow { row: row.ok_or_else(|| damaged("content"))?, version: version.ok_or_else(|| damaged("version"))? })
+    Ok(StoredRow {
+        row: row.ok_or_else(|| damaged("content"))?,
+        version: version.ok_or_else(|| damaged("version"))?,
+    })
 }
 
 /// What an access adds to the days' figures.
@@ -70,7 +73,8 @@ pub async fn figure_changes(
     has: &Contribution,
 ) -> Result<Vec<Change>, ReadError> {
     let all: BTreeSet<&(i64, String)> = had.keys().chain(has.keys()).collect();
-    let changed: Vec<&(i64, String)> = all.into_iter().filter(|key| had.get(key) != has.get(key)).collect();
+    let changed: Vec<&(i64, String)> =
+        all.into_iter().filter(|key| had.get(key) != has.get(key)).collect();
     if changed.is_empty() {
         return Ok(Vec::new());
     }
@@ -86,7 +90,10 @@ pub async fn figure_changes(
     for wanted in wanted.collect::<Vec<_>>().chunks(shared_storage::get_events::KEYS) {
         for item in trail.store.items(&trail.store.state, wanted.to_vec(), trail.deadline).await? {
             let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-            there.insert([name("pk").unwrap_or_default(), name("sk").unwrap_or_default()], read(&item)?);
+            there.insert(
+                [name("pk").unwrap_or_default(), name("sk").unwrap_or_default()],
+                read(&item)?,
+            );
         }
     }
     let changes = changed.into_iter().filter_map(|key| {
@@ -105,7 +112,13 @@ pub async fn figure_changes(
 }
 
 /// What makes a row as it is to be; nothing where it is not there and need not be.
-fn row_change(trail: &Trail<'_>, day: i64, key: [String; 2], before: Option<&StoredRow>, row: Row) -> Option<Change> {
+fn row_change(
+    trail: &Trail<'_>,
+    day: i64,
+    key: [String; 2],
+    before: Option<&StoredRow>,
+    row: Row,
+) -> Option<Change> {
     let content = serde_json::to_string(&row).ok()?;
     let ends = Instant::of_day(day + 1).plus(trail.settings.kept_at(Instant::of_day(day)));
     let set = vec![
@@ -117,15 +130,28 @@ fn row_change(trail: &Trail<'_>, day: i64, key: [String; 2], before: Option<&Sto
         None if row.is_empty() => None,
         None => {
             let [pk, sk] = &key;
-            Some(Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect()))
+            Some(Change::Insert(
+                [("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect(),
+            ))
         }
-        Some(before) if row.is_empty() => Some(Change::Delete { key, expected: ("version", text(&before.version)) }),
-        Some(before) => Some(Change::Update { key, set, remove: &[], expected: ("version", text(&before.version)) }),
+        Some(before) if row.is_empty() => {
+            Some(Change::Delete { key, expected: ("version", text(&before.version)) })
+        }
+        Some(before) => Some(Change::Update {
+            key,
+            set,
+            remove: &[],
+            expected: ("version", text(&before.version)),
+        }),
     }
 }
 
 /// The rows of the days from one to another, both among them.
-pub async fn figures_between(trail: &Trail<'_>, first: i64, last: i64) -> Result<Vec<Row>, ReadError> {
+pub async fn figures_between(
+    trail: &Trail<'_>,
+    first: i64,
+    last: i64,
+) -> Result<Vec<Row>, ReadError> {
     let mut months: BTreeMap<String, [String; 2]> = BTreeMap::new();
     for day in first..=last {
         let [pk, prefix] = keys::day_rows(&trail.tenant, day);
@@ -133,7 +159,9 @@ pub async fn figures_between(trail: &Trail<'_>, first: i64, last: i64) -> Result
     }
     let mut rows = Vec::new();
     for (pk, [first, last]) in months {
-        rows.extend(stored_rows(trail, &pk, &first, &last).await?.into_values().map(|stored| stored.row));
+        rows.extend(
+            stored_rows(trail, &pk, &first, &last).await?.into_values().map(|stored| stored.row),
+        );
     }
     Ok(rows)
 }
@@ -181,7 +209,8 @@ pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError>
     let was_empty = stored.is_empty();
     let (mut figures, mut after) = (Figures::default(), None);
     loop {
-        let (page, next) = trail.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
+        let (page, next) =
+            trail.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
         for keys in keys.chunks(AT_A_TIME) {
             for access in trail.readable::<Access>(Kind::Access, keys).await? {
@@ -205,9 +234,10 @@ pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError>
         let change = match (&before, row) {
             (Some(before), Some(row)) if before.row.counts_as(&row) => None,
             (_, Some(row)) => row_change(trail, day, [pk.clone(), key], before.as_ref(), row),
-            (Some(before), None) => {
-                Some(Change::Delete { key: [pk.clone(), key], expected: ("version", text(&before.version)) })
-            }
+            (Some(before), None) => Some(Change::Delete {
+                key: [pk.clone(), key],
+                expected: ("version", text(&before.version)),
+            }),
             (None, None) => None,
         };
         if let Some(change) = change {
@@ -218,7 +248,10 @@ pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError>
         return Ok(0);
     }
     if corrected > 0 {
-        tracing::error!("{corrected} rows of the figures of {key} of {} were wrong and are corrected", trail.tenant);
+        tracing::error!(
+            "{corrected} rows of the figures of {key} of {} were wrong and are corrected",
+            trail.tenant
+        );
     }
     Ok(corrected)
 }

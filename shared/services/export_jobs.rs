@@ -74,7 +74,8 @@ pub enum Begun {
 /// Exports that people ask for which a tenant may have under way at a time.
 pub const EXPORTS: Places = Places { what: "exports", most: 10, are_shared: true };
 /// The same of those that schedules make, so that neither stand in the other's way.
-pub const SCHEDULED_EXPORTS: Places = Places { what: "scheduled_exports", most: 5, are_shared: false };
+pub const SCHEDULED_EXPORTS: Places =
+    Places { what: "scheduled_exports", most: 5, are_shared: false };
 /// Jobs read side by side.
 const AT_ONCE: usize = 5;
 
@@ -104,7 +105,8 @@ impl StoredJob {
 
     /// The attributes that change.
     fn attributes(&self) -> Result<Vec<Attribute>, Damaged> {
-        let progress = serde_json::to_string(&self.progress).map_err(|_| Damaged::new(&self.job.id, "progress"))?;
+        let progress = serde_json::to_string(&self.progress)
+            .map_err(|_| Damaged::new(&self.job.id, "progress"))?;
         let mut set = vec![("progress", text(&progress)), ("generation", number(self.generation))];
         set.extend(self.run.as_ref().map(|run| ("run", text(run))));
         if let Some(at) = self.due_at {
@@ -145,7 +147,9 @@ impl StoredJob {
             progress: progress.ok_or_else(|| damaged("progress"))?,
             run: take("run"),
             due_at: take("due_at").and_then(|at| at.parse().ok()),
-            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+            generation: take("generation")
+                .and_then(|it| it.parse().ok())
+                .ok_or_else(|| damaged("generation"))?,
         })
     }
 
@@ -171,7 +175,9 @@ pub async fn begin_export(
             Some(begun) => return Ok(begun),
             // The same key, given twice at the same time: the other call was quicker.
             None if pauses.pause().await => {}
-            None => return Err(Unavailable("a job was asked for again and again".to_owned()).into()),
+            None => {
+                return Err(Unavailable("a job was asked for again and again".to_owned()).into());
+            }
         }
     }
 }
@@ -189,7 +195,10 @@ pub async fn begin_export_with(
     let mut holders = under_way(trail, &taken, is_scheduled(job)).await?;
     // The key is read after the places: a call with the same key that took the last place meanwhile is seen by its key.
     if let Some(key) = key {
-        let item = trail.store.state_item(keys::export_keys(&trail.tenant), &key.name, trail.deadline).await?;
+        let item = trail
+            .store
+            .state_item(keys::export_keys(&trail.tenant), &key.name, trail.deadline)
+            .await?;
         if let Some(item) = item {
             let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
             if holds("digest") != Some(&key.digest) {
@@ -210,12 +219,19 @@ pub async fn begin_export_with(
     let [pk, kept_until] = [keys::exports(&trail.tenant), kept_until(trail)];
     let ttl = ("ttl", AttributeValue::N(kept_until));
     let content = serde_json::to_string(job).map_err(|_| Damaged::new(&job.id, "job"))?;
-    let mut item = vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
+    let mut item =
+        vec![("pk", text(&pk)), ("sk", text(&job.id)), ("job", text(&content)), ttl.clone()];
     item.extend(stored.attributes()?);
     let mut changes = vec![Change::Insert(item)];
     changes.extend(key.map(|JobKey { name, digest }| {
         let pk = keys::export_keys(&trail.tenant);
-        let named = [("pk", text(&pk)), ("sk", text(name)), ("job", text(&job.id)), ("digest", text(digest)), ttl];
+        let named = [
+            ("pk", text(&pk)),
+            ("sk", text(name)),
+            ("job", text(&job.id)),
+            ("digest", text(digest)),
+            ttl,
+        ];
         Change::Insert(named.into())
     }));
     changes.push(places.take(&trail.tenant, &taken, &holders)?);
@@ -226,7 +242,10 @@ pub async fn begin_export_with(
     // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
     event.reason = job.saved.as_ref().filter(|saved| saved.cause == Cause::Schedule).map(|saved| {
         let Origin { name, id, owner, .. } = saved;
-        format!("the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it", owner.shown())
+        format!(
+            "the schedule of the saved search \"{name}\" ({id}), saved by {}, asked for it",
+            owner.shown()
+        )
     });
     match trail.commit(vec![event], None, &job.recorded_by, changes).await? {
         Commit::Done(_) => Ok(Some(Begun::New(Box::new(stored)))),
@@ -235,8 +254,13 @@ pub async fn begin_export_with(
 }
 
 /// Of those that took a place, the jobs that are still under way.
-async fn under_way(trail: &Trail<'_>, taken: &Taken, are_scheduled: bool) -> Result<Vec<Holder>, ReadError> {
-    let is_under_way = |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
+async fn under_way(
+    trail: &Trail<'_>,
+    taken: &Taken,
+    are_scheduled: bool,
+) -> Result<Vec<Holder>, ReadError> {
+    let is_under_way =
+        |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
     if taken.is_new() {
         // Those that were begun before places were counted.
         let (jobs, _) = exports(trail, None).await?;
@@ -252,10 +276,22 @@ async fn under_way(trail: &Trail<'_>, taken: &Taken, are_scheduled: bool) -> Res
 }
 
 /// An event about a job. `about` tells it from others of that action about the same job.
-pub fn export_event(trail: &Trail<'_>, job: &Job, action: &'static str, about: &[&str], at: Instant) -> Event {
+pub fn export_event(
+    trail: &Trail<'_>,
+    job: &Job,
+    action: &'static str,
+    about: &[&str],
+    at: Instant,
+) -> Event {
     let about: Vec<_> = [job.id.as_str()].into_iter().chain(about.iter().copied()).collect();
     let id = EventId::of_service(&trail.tenant, action, &about);
-    let mut event = Event::of_service(id, &trail.tenant, action, at, shared_domain::trail::event::Actor::system());
+    let mut event = Event::of_service(
+        id,
+        &trail.tenant,
+        action,
+        at,
+        shared_domain::trail::event::Actor::system(),
+    );
     event.target = Some(Party {
         kind: Some("export".to_owned()),
         id: Some(job.id.clone()),
@@ -279,8 +315,12 @@ pub async fn export(trail: &Trail<'_>, id: &str) -> Result<Option<StoredJob>, Re
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn exports(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<StoredJob>, bool), ReadError> {
-    let (items, goes_on) = trail.state_page(keys::exports(&trail.tenant), None, before, false).await?;
+pub async fn exports(
+    trail: &Trail<'_>,
+    before: Option<&str>,
+) -> Result<(Vec<StoredJob>, bool), ReadError> {
+    let (items, goes_on) =
+        trail.state_page(keys::exports(&trail.tenant), None, before, false).await?;
     let jobs = items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
     Ok((jobs, goes_on))
 }
@@ -289,7 +329,11 @@ pub async fn exports(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<Sto
 ///
 /// # Errors
 /// The storage did not answer. It may be done or not.
-pub async fn advance_export(trail: &Trail<'_>, before: &StoredJob, next: Next) -> Result<Option<StoredJob>, ReadError> {
+pub async fn advance_export(
+    trail: &Trail<'_>,
+    before: &StoredJob,
+    next: Next,
+) -> Result<Option<StoredJob>, ReadError> {
     let next = before.becoming(next);
     let mut is_repeated = false;
     if trail.store.alone(next.update(&trail.tenant)?, trail.deadline, &mut is_repeated).await? {
@@ -328,7 +372,9 @@ pub fn kept_until(trail: &Trail<'_>) -> String {
 /// What the trail tells of a job: all that was asked for, in clear.
 fn asked(job: &Job) -> Map<String, Value> {
     match serde_json::to_value(&job.asked) {
-        Ok(Value::Object(asked)) => asked.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        Ok(Value::Object(asked)) => {
+            asked.into_iter().filter(|(_, value)| !value.is_null()).collect()
+        }
         Ok(_) | Err(_) => Map::new(),
     }
 }
@@ -348,7 +394,11 @@ pub struct Due {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn due_exports(store: &Store, until: Instant, deadline: tokio::time::Instant) -> Result<Vec<Due>, ReadError> {
+pub async fn due_exports(
+    store: &Store,
+    until: Instant,
+    deadline: tokio::time::Instant,
+) -> Result<Vec<Due>, ReadError> {
     let page = store.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
     let read = |item: Item| {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());

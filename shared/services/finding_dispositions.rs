@@ -28,8 +28,17 @@ fn called(by: &Caller, known: Option<&Person>) -> Vec<String> {
     let email = by.email.as_deref();
     // Some sources give what stands before the @ as a name.
     let local = email.and_then(|email| email.split_once('@')).map(|(local, _)| local);
-    let recorded = known.into_iter().flat_map(|it| it.name.as_deref().into_iter().chain(it.aliases().map(|it| it.1)));
-    let names = by.names.iter().map(String::as_str).chain([by.sub.as_str()]).chain(email).chain(local).chain(recorded);
+    let recorded = known
+        .into_iter()
+        .flat_map(|it| it.name.as_deref().into_iter().chain(it.aliases().map(|it| it.1)));
+    let names = by
+        .names
+        .iter()
+        .map(String::as_str)
+        .chain([by.sub.as_str()])
+        .chain(email)
+        .chain(local)
+        .chain(recorded);
     names.map(fold_identity).collect()
 }
 
@@ -49,12 +58,15 @@ pub async fn disposition_refusal(
     finding: &Finding,
     by: &Caller,
 ) -> Result<Option<Refusal>, ReadError> {
-    let mut concerned: Vec<Party> = finding.subject.iter().chain(&finding.account).cloned().collect();
+    let mut concerned: Vec<Party> =
+        finding.subject.iter().chain(&finding.account).cloned().collect();
     if let Some(id) = &finding.access
         && let Some(access) = trail.projection(Kind::Access, id).await?
     {
         let access: Access = access.read()?;
-        concerned.extend(access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(names::party));
+        concerned.extend(
+            access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(names::party),
+        );
         concerned.extend(access.subject.into_iter().chain(access.account));
     }
     let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];

@@ -14,7 +14,11 @@ use shared_storage::{Trail, insert_events::Insertion};
 
 /// Raises a finding for each event of `by` that was refused for an event of another sender, which comes with it. For each: whether the finding
 /// is in the trail.
-pub async fn raise_taken_ids(trail: &Trail<'_>, refused: Vec<(Event, Recorded)>, by: &RecordedBy) -> Vec<bool> {
+pub async fn raise_taken_ids(
+    trail: &Trail<'_>,
+    refused: Vec<(Event, Recorded)>,
+    by: &RecordedBy,
+) -> Vec<bool> {
     let findings = refused.iter().map(|(sent, there)| taken_id(trail, sent, there, by)).collect();
     let raised = trail.insert(findings, &recorder()).await;
     raised.iter().map(|insertion| !matches!(insertion, Insertion::Unavailable)).collect()
@@ -26,7 +30,8 @@ fn taken_id(trail: &Trail<'_>, sent: &Event, there: &Recorded, by: &RecordedBy) 
     let finding = checkpoints::finding_id(tenant, ID_TAKEN, &format!("{}#{}", sent.id, by.sub));
     let id = EventId::of_service(tenant, "finding.raised", &[&finding, "1"]);
     let mut event = Event::of_service(id, tenant, "finding.raised", trail.now, Actor::system());
-    event.target = Some(Party { kind: Some("finding".into()), id: Some(finding), ..Party::default() });
+    event.target =
+        Some(Party { kind: Some("finding".into()), id: Some(finding), ..Party::default() });
     event.reason = Some(format!(
         "{} sent {} under the id {}, which an event of {} has; what was sent is not in the trail",
         by.sub, sent.action, sent.id, there.recorded_by.sub

@@ -70,17 +70,26 @@ impl<'t> Rows<'t> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn of(trail: &'t Trail<'t>, query: Query, after: Option<String>) -> Result<Self, ReadError> {
+    pub async fn of(
+        trail: &'t Trail<'t>,
+        query: Query,
+        after: Option<String>,
+    ) -> Result<Self, ReadError> {
         let source = match query.report {
-            Report::Access | Report::Revocation | Report::Unused | Report::Unreviewed | Report::AccountHolder => {
-                Source::Accesses(Accesses::of(trail, &query, after).await?)
-            }
+            Report::Access
+            | Report::Revocation
+            | Report::Unused
+            | Report::Unreviewed
+            | Report::AccountHolder => Source::Accesses(Accesses::of(trail, &query, after).await?),
             Report::PackageUsers => Source::Accesses(Accesses::of(trail, &query, after).await?),
             Report::Requests => {
                 let id = query.id.clone().unwrap_or_default();
                 let name = ("by_session", "session_key");
-                let partitions =
-                    [keys::request(&trail.tenant, &id), keys::involved(&trail.tenant, Part::Id, &id)].into();
+                let partitions = [
+                    keys::request(&trail.tenant, &id),
+                    keys::involved(&trail.tenant, Part::Id, &id),
+                ]
+                .into();
                 Source::Events(heads(trail, name, partitions, &query, after))
             }
             Report::PackageActivity if query.package.is_some() => {
@@ -90,9 +99,10 @@ impl<'t> Rows<'t> {
                     Some(package) => [package.id.clone(), package.package.name.clone()],
                     // Nobody configured it here; who was given it says what else it is called.
                     None => match any_access_to(trail, &named).await? {
-                        Some(Party { id, name, .. }) => {
-                            [id.unwrap_or_else(|| named.clone()), name.unwrap_or_else(|| named.clone())]
-                        }
+                        Some(Party { id, name, .. }) => [
+                            id.unwrap_or_else(|| named.clone()),
+                            name.unwrap_or_else(|| named.clone()),
+                        ],
                         None => [named.clone(), named],
                     },
                 };
@@ -144,7 +154,8 @@ impl<'t> Rows<'t> {
             }
             Source::Events(heads) => match next_of(heads).await? {
                 Some(recorded) => {
-                    let place = Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
+                    let place =
+                        Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
                     let row = is_about(query, &recorded).then(|| event_row(&recorded));
                     self.ready.push_back((row, place.to_string()));
                     Ok(true)
@@ -153,13 +164,19 @@ impl<'t> Rows<'t> {
             },
             Source::Listed { is_over: true, .. } | Source::Whole { is_over: true, .. } => Ok(false),
             Source::Listed { list, after, is_over } => {
-                let (page, next) =
-                    trail.listed(Kind::Concern, list, query.range(), Order::Descending, after.as_deref()).await?;
+                let (page, next) = trail
+                    .listed(Kind::Concern, list, query.range(), Order::Descending, after.as_deref())
+                    .await?;
                 *is_over = next.is_none();
                 *after = next;
-                let ids: Vec<EventId> = page.iter().filter_map(|(_, key)| EventId::new(key)).collect();
-                let mut found: BTreeMap<EventId, Recorded> =
-                    trail.events_of(&ids).await?.into_iter().map(|it| (it.event.id.clone(), it)).collect();
+                let ids: Vec<EventId> =
+                    page.iter().filter_map(|(_, key)| EventId::new(key)).collect();
+                let mut found: BTreeMap<EventId, Recorded> = trail
+                    .events_of(&ids)
+                    .await?
+                    .into_iter()
+                    .map(|it| (it.event.id.clone(), it))
+                    .collect();
                 for (at, key) in page {
                     let recorded = EventId::new(&key).and_then(|id| found.remove(&id));
                     let row = recorded.filter(|it| is_about(query, it)).map(|it| event_row(&it));
@@ -170,7 +187,8 @@ impl<'t> Rows<'t> {
             Source::Whole { after, is_over } => {
                 *is_over = true;
                 let rows = whole(trail, query).await?;
-                let from = after.as_deref().and_then(|after| after.parse::<usize>().ok()).unwrap_or(0);
+                let from =
+                    after.as_deref().and_then(|after| after.parse::<usize>().ok()).unwrap_or(0);
                 let lines = rows.into_iter().enumerate().skip(from);
                 self.ready.extend(lines.map(|(number, row)| (Some(row), (number + 1).to_string())));
                 Ok(true)
@@ -191,8 +209,12 @@ async fn whole(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError
             let organisations = access_packages::organisations(trail).await?;
             Ok(organisations.iter().map(|it| json!(it)).collect())
         }
-        Report::UserPackages => user_packages(trail, query.person.as_deref().unwrap_or_default()).await,
-        Report::UserResources => user_resources(trail, query.person.as_deref().unwrap_or_default()).await,
+        Report::UserPackages => {
+            user_packages(trail, query.person.as_deref().unwrap_or_default()).await
+        }
+        Report::UserResources => {
+            user_resources(trail, query.person.as_deref().unwrap_or_default()).await
+        }
         Report::PackageActivity => active_packages(trail, query).await,
         Report::Demand => demand(trail, query).await,
         Report::ApprovalTimes => approval_times(trail, query).await,

@@ -155,11 +155,17 @@ pub async fn due_run(trail: &Trail<'_>, id: &str) -> Result<Option<DueRun>, Read
 ///
 /// # Errors
 /// The storage did not answer. It may be done or not; asking again is safe.
-pub async fn begin_due_run(trail: &Trail<'_>, due: &DueRun, origin: Origin, job: &Job) -> Result<DueBegun, ReadError> {
+pub async fn begin_due_run(
+    trail: &Trail<'_>,
+    due: &DueRun,
+    origin: Origin,
+    job: &Job,
+) -> Result<DueBegun, ReadError> {
     let run = Run { origin, export: Some(job.id.clone()), error: None };
     let with = vec![run_kept(trail, &run)?, forward(trail, due)];
     // Also where the schedule was set back, each time has one run.
-    let name = EventId::of_service(&trail.tenant, "saved.run", &[&due.id, &due.at.to_string()]).to_string();
+    let name = EventId::of_service(&trail.tenant, "saved.run", &[&due.id, &due.at.to_string()])
+        .to_string();
     let key = JobKey { digest: name.clone(), name };
     match export_jobs::begin_export_with(trail, job, Some(&key), trail.now, with).await? {
         Some(Begun::New(stored)) => Ok(DueBegun::New(stored)),
@@ -177,12 +183,26 @@ pub async fn begin_due_run(trail: &Trail<'_>, due: &DueRun, origin: Origin, job:
 ///
 /// # Errors
 /// The storage did not answer. It may be done or not; asking again is safe.
-pub async fn fail_due_run(trail: &Trail<'_>, due: &DueRun, origin: Origin, reason: &str) -> Result<(), ReadError> {
+pub async fn fail_due_run(
+    trail: &Trail<'_>,
+    due: &DueRun,
+    origin: Origin,
+    reason: &str,
+) -> Result<(), ReadError> {
     let about = ["saved", &due.id, &due.at.to_string()];
     let id = EventId::of_service(&trail.tenant, "export.failed", &about);
-    let mut event =
-        Event::of_service(id, &trail.tenant, "export.failed", trail.now, shared_domain::trail::event::Actor::system());
-    event.target = Some(Party { kind: Some("export".to_owned()), name: Some(origin.name.clone()), ..Party::default() });
+    let mut event = Event::of_service(
+        id,
+        &trail.tenant,
+        "export.failed",
+        trail.now,
+        shared_domain::trail::event::Actor::system(),
+    );
+    event.target = Some(Party {
+        kind: Some("export".to_owned()),
+        name: Some(origin.name.clone()),
+        ..Party::default()
+    });
     event.outcome = Outcome::Failure;
     event.reason = Some(reason[..reason.floor_char_boundary(TEXT_BYTES)].to_owned());
     event.details = Some([("saved".to_owned(), serde_json::json!(origin))].into_iter().collect());
@@ -207,7 +227,8 @@ pub async fn saved_runs(
     before: Option<&str>,
 ) -> Result<(Vec<(String, Run, Option<StoredJob>)>, bool), ReadError> {
     let pk = keys::saved_runs(&trail.tenant, id);
-    let start = before.map(|before| [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(before))].into());
+    let start =
+        before.map(|before| [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(before))].into());
     let call = trail
         .store
         .client

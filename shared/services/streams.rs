@@ -98,7 +98,9 @@ impl StoredStream {
             run: take("run"),
             due_at: take("due_at").and_then(|at| at.parse().ok()),
             queue: take("due"),
-            generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+            generation: take("generation")
+                .and_then(|it| it.parse().ok())
+                .ok_or_else(|| damaged("generation"))?,
             step: take("step").and_then(|step| step.parse().ok()).ok_or_else(|| damaged("step"))?,
             id,
         })
@@ -114,7 +116,9 @@ impl StoredStream {
     /// # Errors
     /// The filter is not what this version reads, which it was when the stream was configured.
     pub fn wants(&self) -> Result<Wants, ReadError> {
-        let Some(Stream { filter, include_service, .. }) = &self.stream else { return Ok(Wants::default()) };
+        let Some(Stream { filter, include_service, .. }) = &self.stream else {
+            return Ok(Wants::default());
+        };
         let filter = filter.as_deref().map(Filter::read).transpose();
         let filter = filter.map_err(|_| Damaged::new(&self.id, "content"))?;
         Ok(Wants { filter, words: None, include_service: *include_service })
@@ -123,7 +127,8 @@ impl StoredStream {
     /// Whether people asked for something that who knew it as `before` has not done: they changed it, or want a test.
     pub fn is_asked_for(&self, before: &Self) -> bool {
         let test = self.progress.test.as_ref();
-        self.generation != before.generation || test.is_some_and(|test| test.state == TestState::Waiting)
+        self.generation != before.generation
+            || test.is_some_and(|test| test.state == TestState::Waiting)
     }
 
     /// Whether it has a time of its own, before which nobody has to come: its target fails, or events gather for a file.
@@ -135,7 +140,9 @@ impl StoredStream {
         let Next { progress, run, due } = next;
         let (queue, due_at) = match due {
             Due::AsBefore => (self.queue.clone(), self.due_at),
-            Due::Awaited(at) => (Some(keys::documents_due(Kind::Stream, tenant, &self.id)), Some(at)),
+            Due::Awaited(at) => {
+                (Some(keys::documents_due(Kind::Stream, tenant, &self.id)), Some(at))
+            }
             Due::Rests(at) => (Some(keys::stream_rests(tenant, &self.id)), Some(at)),
             Due::Never => (None, None),
         };
@@ -148,7 +155,10 @@ impl StoredStream {
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn stream(trail: &Trail<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
-    let item = trail.store.state_item(keys::documents(Kind::Stream, &trail.tenant), id, trail.deadline).await?;
+    let item = trail
+        .store
+        .state_item(keys::documents(Kind::Stream, &trail.tenant), id, trail.deadline)
+        .await?;
     Ok(item.map(StoredStream::of).transpose()?)
 }
 
@@ -156,8 +166,12 @@ pub async fn stream(trail: &Trail<'_>, id: &str) -> Result<Option<StoredStream>,
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn streams(trail: &Trail<'_>, after: Option<&str>) -> Result<(Vec<StoredStream>, bool), ReadError> {
-    let (items, goes_on) = trail.state_page(keys::documents(Kind::Stream, &trail.tenant), None, after, true).await?;
+pub async fn streams(
+    trail: &Trail<'_>,
+    after: Option<&str>,
+) -> Result<(Vec<StoredStream>, bool), ReadError> {
+    let (items, goes_on) =
+        trail.state_page(keys::documents(Kind::Stream, &trail.tenant), None, after, true).await?;
     Ok((items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?, goes_on))
 }
 
@@ -165,7 +179,10 @@ pub async fn streams(trail: &Trail<'_>, after: Option<&str>) -> Result<(Vec<Stor
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn answered_stream(trail: &Trail<'_>, stored: &StoredStream) -> Result<Option<Answered>, ReadError> {
+pub async fn answered_stream(
+    trail: &Trail<'_>,
+    stored: &StoredStream,
+) -> Result<Option<Answered>, ReadError> {
     let Some(stream) = &stored.stream else { return Ok(None) };
     let progress = stored.progress.clone().of(stream);
     let oldest = trail.recorded_after(&progress.after(stream), &stored.wants()?).await?;
@@ -184,10 +201,14 @@ pub async fn streams_to_wake(trail: &Trail<'_>) -> Result<Vec<String>, ReadError
         for item in items {
             after = item.get("sk").and_then(|id| id.as_s().ok()).cloned();
             match StoredStream::of(item) {
-                Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(trail.now) => waking.push(it.id),
+                Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(trail.now) => {
+                    waking.push(it.id)
+                }
                 Ok(_) => {}
                 // One that cannot be read must not hold up the others.
-                Err(error) => tracing::error!(%error, "a stream of {} cannot be read: {error}", trail.tenant),
+                Err(error) => {
+                    tracing::error!(%error, "a stream of {} cannot be read: {error}", trail.tenant)
+                }
             }
         }
         if !goes_on {
@@ -212,7 +233,9 @@ pub async fn advance_stream(
     }
     // An attempt that looked like a failure may have done it.
     let there = if is_repeated { stream(trail, &next.id).await? } else { None };
-    let is_done = there.is_some_and(|it| (it.step, &it.run, &it.progress) == (next.step, &next.run, &next.progress));
+    let is_done = there.is_some_and(|it| {
+        (it.step, &it.run, &it.progress) == (next.step, &next.run, &next.progress)
+    });
     Ok(is_done.then_some(next))
 }
 
@@ -236,7 +259,10 @@ pub async fn tell_of_stream(
             Some(_) => {
                 next.progress.paused_at = None;
                 // Not by how much was sent, which a replay counts anew.
-                let why = match (&before.stream, before.progress.last_sent_at < next.progress.last_sent_at) {
+                let why = match (
+                    &before.stream,
+                    before.progress.last_sent_at < next.progress.last_sent_at,
+                ) {
                     (None, _) => "the stream was deleted",
                     (Some(_), true) => "the target takes what is sent",
                     (Some(_), false) => "what the target did not take is not to be sent any more",
@@ -254,7 +280,9 @@ pub async fn tell_of_stream(
                 return advance_stream(trail, before, next).await;
             }
             Commit::Taken(_) if pauses.pause().await => next.progress.paused_at = None,
-            Commit::Taken(_) => return Err(Unavailable("the trail was ahead all the time".to_owned()).into()),
+            Commit::Taken(_) => {
+                return Err(Unavailable("the trail was ahead all the time".to_owned()).into());
+            }
         }
     }
 }
@@ -270,7 +298,9 @@ pub async fn ask_for_stream_test(
 ) -> Result<Option<StoredStream>, ReadError> {
     let mut pauses = Pauses::until(trail.deadline);
     loop {
-        let Some(before) = stream(trail, id).await?.filter(|it| it.stream.is_some()) else { return Ok(None) };
+        let Some(before) = stream(trail, id).await?.filter(|it| it.stream.is_some()) else {
+            return Ok(None);
+        };
         let test = Test {
             state: TestState::Waiting,
             asked_by: asked_by.to_owned(),
@@ -289,8 +319,13 @@ pub async fn ask_for_stream_test(
 }
 
 /// What makes `next` of what stands there as `before`.
-fn step_of(trail: &Trail<'_>, before: &StoredStream, next: &StoredStream) -> Result<Change, Damaged> {
-    let progress = serde_json::to_string(&next.progress).map_err(|_| Damaged::new(&next.id, "progress"))?;
+fn step_of(
+    trail: &Trail<'_>,
+    before: &StoredStream,
+    next: &StoredStream,
+) -> Result<Change, Damaged> {
+    let progress =
+        serde_json::to_string(&next.progress).map_err(|_| Damaged::new(&next.id, "progress"))?;
     let mut set: Vec<Attribute> = vec![("progress", text(&progress)), ("step", number(next.step))];
     set.extend(next.run.as_ref().map(|run| ("run", text(run))));
     set.extend(next.queue.as_ref().map(|queue| ("due", text(queue))));
@@ -306,13 +341,19 @@ fn step_of(trail: &Trail<'_>, before: &StoredStream, next: &StoredStream) -> Res
         Some(_) => ("step", number(before.step)),
         None => ("generation", number(before.generation)),
     };
-    Ok(Change::Update { key: [keys::documents(Kind::Stream, &trail.tenant), next.id.clone()], set, remove, expected })
+    Ok(Change::Update {
+        key: [keys::documents(Kind::Stream, &trail.tenant), next.id.clone()],
+        set,
+        remove,
+        expected,
+    })
 }
 
 /// What the trail tells of a stream that is paused: that, and the finding by which somebody learns of it.
 fn paused(trail: &Trail<'_>, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
     let action = "stream.paused";
-    let id = EventId::of_service(&trail.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
+    let id =
+        EventId::of_service(&trail.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
     let mut event = Event::of_service(id, &trail.tenant, action, trail.now, Actor::system());
     event.target = Some(named(&stored.id));
     let error = progress.error.clone().unwrap_or_default();
@@ -322,20 +363,42 @@ fn paused(trail: &Trail<'_>, stored: &StoredStream, progress: &Progress) -> Vec<
         "place": progress.place.as_ref().map(|place| place.at),
     });
     event.details = details.as_object().cloned();
-    let why =
-        format!("nothing gets through to stream {}: {error}; its place is kept, and it is tried again", stored.id);
+    let why = format!(
+        "nothing gets through to stream {}: {error}; its place is kept, and it is tried again",
+        stored.id
+    );
     vec![event, stream_finding(trail, "finding.raised", stored, progress, &why)]
 }
 
-fn stream_finding(trail: &Trail<'_>, action: &str, stored: &StoredStream, progress: &Progress, why: &str) -> Event {
+fn stream_finding(
+    trail: &Trail<'_>,
+    action: &str,
+    stored: &StoredStream,
+    progress: &Progress,
+    why: &str,
+) -> Event {
     let finding = checkpoints::finding_id(&trail.tenant, stream::PAUSED, &stored.id);
-    let mut details = json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
+    let mut details =
+        json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
     if action == "finding.raised" {
-        let paused = EventId::of_service(&trail.tenant, "stream.paused", &[&stored.id, &progress.pauses.to_string()]);
+        let paused = EventId::of_service(
+            &trail.tenant,
+            "stream.paused",
+            &[&stored.id, &progress.pauses.to_string()],
+        );
         details["severity"] = json!(rules::rule_of(stream::PAUSED).map(|rule| rule.severity));
         details["evidence"] = json!([paused]);
     }
-    finding_event(&trail.tenant, trail.now, action, &finding, &[progress.pauses], why, details, |_| {})
+    finding_event(
+        &trail.tenant,
+        trail.now,
+        action,
+        &finding,
+        &[progress.pauses],
+        why,
+        details,
+        |_| {},
+    )
 }
 
 /// The streams that nobody was called for although it is time: they rested for long, or whoever worked on them died. Those that are awaited are

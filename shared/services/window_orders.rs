@@ -75,7 +75,9 @@ impl Meaning {
     /// Its filter cannot be read.
     pub fn of(scope: &OrderScope) -> Result<Self, String> {
         Ok(match scope {
-            OrderScope::Filter(text) => Self::Filter(Filter::read(text).map_err(|error| error.to_string())?),
+            OrderScope::Filter(text) => {
+                Self::Filter(Filter::read(text).map_err(|error| error.to_string())?)
+            }
             OrderScope::Application(id) => Self::Application(id.clone()),
         })
     }
@@ -99,7 +101,11 @@ fn number(number: u64) -> AttributeValue {
 }
 
 /// What is stored of how far an order is.
-fn attributes(progress: &OrderProgress, due_at: Option<Instant>, generation: u64) -> Vec<Attribute> {
+fn attributes(
+    progress: &OrderProgress,
+    due_at: Option<Instant>,
+    generation: u64,
+) -> Vec<Attribute> {
     let progress = serde_json::to_string(progress).unwrap_or_default();
     let mut set = vec![("progress", text(&progress)), ("generation", number(generation))];
     if let Some(at) = due_at {
@@ -122,7 +128,9 @@ fn stored(mut item: Item) -> Result<StoredOrder, Damaged> {
         order: order.ok_or_else(|| damaged("content"))?,
         progress: progress.ok_or_else(|| damaged("progress"))?,
         due_at: take("due_at").and_then(|at| at.parse().ok()),
-        generation: take("generation").and_then(|it| it.parse().ok()).ok_or_else(|| damaged("generation"))?,
+        generation: take("generation")
+            .and_then(|it| it.parse().ok())
+            .ok_or_else(|| damaged("generation"))?,
     })
 }
 
@@ -149,7 +157,8 @@ pub async fn store_order(trail: &Trail<'_>, order: &EndOrder) -> Result<(), Read
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn order(trail: &Trail<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {
-    let item = trail.store.state_item(keys::window_orders(&trail.tenant), id, trail.deadline).await?;
+    let item =
+        trail.store.state_item(keys::window_orders(&trail.tenant), id, trail.deadline).await?;
     Ok(item.map(stored).transpose()?)
 }
 
@@ -185,13 +194,19 @@ pub async fn advance_order(
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn open_page(trail: &Trail<'_>, live: &LiveWindows<'_>, before: Option<&str>) -> Result<OpenPage, ReadError> {
+pub async fn open_page(
+    trail: &Trail<'_>,
+    live: &LiveWindows<'_>,
+    before: Option<&str>,
+) -> Result<OpenPage, ReadError> {
     let (mut ids, found, goes_on) = live.read(before).await?;
     let mut windows = Vec::with_capacity(ids.len());
     for window in found {
         match window {
             Ok(window) => windows.push(window),
-            Err(error) => tracing::error!(%error, "an open window of {} cannot be read: {error}", trail.tenant),
+            Err(error) => {
+                tracing::error!(%error, "an open window of {} cannot be read: {error}", trail.tenant)
+            }
         }
     }
     windows.retain(|it| !it.window.is_closed());
@@ -237,7 +252,9 @@ async fn without_later(
     if until < trail.now {
         let asked: Vec<EventId> = events.iter().cloned().collect();
         for chunk in asked.chunks(KEYS) {
-            for later in trail.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at) {
+            for later in
+                trail.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at)
+            {
                 events.remove(&later.event.id);
             }
         }
@@ -249,10 +266,15 @@ async fn without_later(
 ///
 /// # Errors
 /// The storage did not answer, or an event is damaged.
-pub async fn windows_meant(trail: &Trail<'_>, meaning: &Meaning, windows: &[Stored]) -> Result<Vec<String>, ReadError> {
+pub async fn windows_meant(
+    trail: &Trail<'_>,
+    meaning: &Meaning,
+    windows: &[Stored],
+) -> Result<Vec<String>, ReadError> {
     let meant = events_meant(trail, meaning, None, windows).await?;
     let is_meant = |claim: &Claim| claim.may_end(trail.now) && meant.contains(&claim.event);
-    let windows = windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
+    let windows =
+        windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
     Ok(windows.map(|window| window.id.clone()).collect())
 }
 
@@ -261,11 +283,15 @@ pub async fn windows_meant(trail: &Trail<'_>, meaning: &Meaning, windows: &[Stor
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn bookings_meant(trail: &Trail<'_>, meaning: &Meaning) -> Result<Vec<EventId>, ReadError> {
+pub async fn bookings_meant(
+    trail: &Trail<'_>,
+    meaning: &Meaning,
+) -> Result<Vec<EventId>, ReadError> {
     let Meaning::Filter(filter) = meaning else { return Ok(Vec::new()) };
     let (mut meant, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (items, goes_on) = trail.state_page(keys::bookings(&trail.tenant), None, after.as_deref(), true).await?;
+        let (items, goes_on) =
+            trail.state_page(keys::bookings(&trail.tenant), None, after.as_deref(), true).await?;
         for mut item in items {
             let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
             let event = match item.remove("event") {
@@ -276,7 +302,9 @@ pub async fn bookings_meant(trail: &Trail<'_>, meaning: &Meaning) -> Result<Vec<
                 Ok(event) if filter.matches(&event) => meant.push(event.event.id),
                 Ok(_) => {}
                 // One that cannot be read must not hold up the others.
-                Err(error) => tracing::error!(%error, "a booking of {} cannot be read: {error}", trail.tenant),
+                Err(error) => {
+                    tracing::error!(%error, "a booking of {} cannot be read: {error}", trail.tenant)
+                }
             }
             after = Some(id);
         }
@@ -298,7 +326,8 @@ pub async fn end_windows(
     windows: &[Stored],
 ) -> Result<usize, ReadError> {
     let meant = events_meant(trail, meaning, Some(order.created_at), windows).await?;
-    let changed: Vec<_> = windows.iter().filter_map(|before| end(trail, order, &meant, before)).collect();
+    let changed: Vec<_> =
+        windows.iter().filter_map(|before| end(trail, order, &meant, before)).collect();
     let listed = listed_by(trail, order, changed.iter().map(|ending| &ending.after.id)).await?;
     let mut batches: Vec<(Vec<Ending<'_>>, usize)> = Vec::new();
     for ending in changed {
@@ -311,7 +340,8 @@ pub async fn end_windows(
             None => batches.push((vec![ending], size)),
         }
     }
-    let ends = batches.into_iter().map(|(batch, _)| end_batch(trail, order, &meant, &listed, batch));
+    let ends =
+        batches.into_iter().map(|(batch, _)| end_batch(trail, order, &meant, &listed, batch));
     let ended: Vec<usize> = stream::iter(ends).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(ended.into_iter().sum())
 }
@@ -326,7 +356,8 @@ async fn end_batch(
 ) -> Result<usize, ReadError> {
     let (mut events, mut changes) = (Vec::new(), Vec::new());
     for ending in &batch {
-        let (own_events, own_changes) = ending.written(trail, order, listed.contains(&ending.after.id), 1);
+        let (own_events, own_changes) =
+            ending.written(trail, order, listed.contains(&ending.after.id), 1);
         events.extend(own_events);
         changes.extend(own_changes);
     }
@@ -341,15 +372,30 @@ async fn end_batch(
 }
 
 /// What an order does to a window, if anything.
-fn end<'w>(trail: &Trail<'_>, order: &EndOrder, meant: &HashSet<EventId>, before: &'w Stored) -> Option<Ending<'w>> {
+fn end<'w>(
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    meant: &HashSet<EventId>,
+    before: &'w Stored,
+) -> Option<Ending<'w>> {
     let mut after = before.window.clone();
-    let told = after.end_own(|claim| meant.contains(&claim.event), &order.actor, Some(&order.reason), trail.now);
+    let told = after.end_own(
+        |claim| meant.contains(&claim.event),
+        &order.actor,
+        Some(&order.reason),
+        trail.now,
+    );
     let told: Vec<_> = told.into_iter().map(|told| told.for_order(&order.id)).collect();
     (!told.is_empty()).then_some(Ending { before, after, told })
 }
 
 /// Ends what an order means in one window, from what is there now; whether there was anything to end.
-async fn end_alone(trail: &Trail<'_>, order: &EndOrder, meant: &HashSet<EventId>, id: &str) -> Result<bool, ReadError> {
+async fn end_alone(
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    meant: &HashSet<EventId>,
+    id: &str,
+) -> Result<bool, ReadError> {
     let mut pauses = Pauses::until(trail.deadline);
     // How many generations of the window the trail tells of that its state does not have: it was restored from a backup.
     let mut ahead = 0;
@@ -364,7 +410,9 @@ async fn end_alone(trail: &Trail<'_>, order: &EndOrder, meant: &HashSet<EventId>
             Commit::Stale => {}
         }
         if !pauses.pause().await {
-            return Err(Unavailable(format!("window {id} was changed by others all the time")).into());
+            return Err(
+                Unavailable(format!("window {id} was changed by others all the time")).into()
+            );
         }
     }
 }
@@ -376,8 +424,10 @@ async fn listed_by(
     windows: impl Iterator<Item = &String>,
 ) -> Result<HashSet<String>, ReadError> {
     let pk = keys::windows_ended_by(&trail.tenant, &order.id);
-    let key = |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
-    let items = trail.store.items(&trail.store.state, windows.map(key).collect(), trail.deadline).await?;
+    let key =
+        |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
+    let items =
+        trail.store.items(&trail.store.state, windows.map(key).collect(), trail.deadline).await?;
     let id = |mut item: Item| match item.remove("sk") {
         Some(AttributeValue::S(id)) => Some(id),
         _ => None,
@@ -464,7 +514,11 @@ struct Ending<'w> {
 impl Ending<'_> {
     /// Most statements that it takes.
     fn size(&self, trail: &Trail<'_>) -> usize {
-        let step = Step { before: Some(self.before), after: &self.after, generation: self.before.generation + 1 };
+        let step = Step {
+            before: Some(self.before),
+            after: &self.after,
+            generation: self.before.generation + 1,
+        };
         step.changes(trail).len() + self.told.len() + 1
     }
 
@@ -478,7 +532,8 @@ impl Ending<'_> {
     ) -> (Vec<Event>, Vec<Change>) {
         let generation = self.before.generation + generations;
         let events = self.after.events(&trail.tenant, generation, self.told.clone());
-        let mut changes = Step { before: Some(self.before), after: &self.after, generation }.changes(trail);
+        let mut changes =
+            Step { before: Some(self.before), after: &self.after, generation }.changes(trail);
         if !is_listed {
             changes.push(Change::Insert(vec![
                 ("pk", text(&keys::windows_ended_by(&trail.tenant, &order.id))),
@@ -495,7 +550,11 @@ impl Ending<'_> {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn due_orders(store: &Store, until: Instant, deadline: Deadline) -> Result<Vec<DueOrder>, ReadError> {
+pub async fn due_orders(
+    store: &Store,
+    until: Instant,
+    deadline: Deadline,
+) -> Result<Vec<DueOrder>, ReadError> {
     let page = store.due_page(keys::WINDOW_ORDERS_DUE, until, None, None, deadline).await?;
     let read = |item: Item| {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());

@@ -17,10 +17,13 @@ mod step;
 mod target_application;
 
 pub use booking::{OpeningCause, open_booking};
-pub use due_queue::{DuePlace, due, due_bookings, lead, leader, remember, swept, swept_at, take_from, tenants};
+pub use due_queue::{
+    DuePlace, due, due_bookings, lead, leader, remember, swept, swept_at, take_from, tenants,
+};
 pub use live_windows::{LiveWindows, OF_A_LIST, has_all_listed, list_windows, live_windows};
 pub use lookup::{
-    open_window_of, open_windows, open_windows_called, open_windows_of, window, windows, windows_by_id, windows_of,
+    open_window_of, open_windows, open_windows_called, open_windows_of, window, windows,
+    windows_by_id, windows_of,
 };
 pub use recording::{Recording, record};
 pub use step::{STATEMENTS, Step, Stored, advance, change_window, merge};

@@ -70,18 +70,29 @@ impl Places {
     }
 
     /// What takes a place in the transaction that uses it. `holders` are kept in the item where nothing else says who has places.
-    pub fn take(&self, tenant: &Tenant, before: &Taken, holders: &[Holder]) -> Result<Change, Damaged> {
+    pub fn take(
+        &self,
+        tenant: &Tenant,
+        before: &Taken,
+        holders: &[Holder],
+    ) -> Result<Change, Damaged> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let number = |number: u64| AttributeValue::N(number.to_string());
         let (pk, sk) = (keys::places(tenant), self.what.to_owned());
-        let holders = serde_json::to_string(holders).map_err(|_| Damaged::new(self.what, "holders"))?;
+        let holders =
+            serde_json::to_string(holders).map_err(|_| Damaged::new(self.what, "holders"))?;
         let generation = before.generation.unwrap_or(0) + 1;
         let set = vec![("holders", text(&holders)), ("generation", number(generation))];
         Ok(match before.generation {
-            None => Change::Insert([("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect()),
-            Some(before) => {
-                Change::Update { key: [pk, sk], set, remove: &[], expected: ("generation", number(before)) }
-            }
+            None => Change::Insert(
+                [("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect(),
+            ),
+            Some(before) => Change::Update {
+                key: [pk, sk],
+                set,
+                remove: &[],
+                expected: ("generation", number(before)),
+            },
         })
     }
 }
@@ -89,8 +100,11 @@ impl Places {
 impl Trail<'_> {
     /// Who has places of a kind.
     pub async fn taken(&self, places: &Places) -> Result<Taken, ReadError> {
-        let item = self.store.state_item(keys::places(&self.tenant), places.what, self.deadline).await?;
-        let Some(mut item) = item else { return Ok(Taken { generation: None, holders: Vec::new() }) };
+        let item =
+            self.store.state_item(keys::places(&self.tenant), places.what, self.deadline).await?;
+        let Some(mut item) = item else {
+            return Ok(Taken { generation: None, holders: Vec::new() });
+        };
         let damaged = |attribute| Damaged::new(places.what, attribute);
         let generation = match item.remove("generation") {
             Some(AttributeValue::N(number)) => number.parse().ok(),
@@ -120,7 +134,10 @@ mod tests {
         assert_eq!(places.full(&of(&["ann"]), "ann"), None);
         assert_eq!(places.full(&of(&["ann", "ann"]), "ann"), Some(Full::Caller(2)));
         assert_eq!(places.full(&of(&["ann", "ann", "bob"]), "bob"), None);
-        assert_eq!(places.full(&of(&["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]), "f"), Some(Full::Tenant(10)));
+        assert_eq!(
+            places.full(&of(&["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"]), "f"),
+            Some(Full::Tenant(10))
+        );
         let alone = Places { are_shared: false, ..places };
         assert_eq!(alone.full(&of(&["ann"; 9]), "ann"), None);
         assert_eq!(Places { most: 3, ..places }.share(), 1);

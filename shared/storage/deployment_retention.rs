@@ -37,13 +37,19 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer, or the item is damaged.
-    pub async fn own_settings(&self, now: Instant, deadline: Deadline) -> Result<Settings, ReadError> {
+    pub async fn own_settings(
+        &self,
+        now: Instant,
+        deadline: Deadline,
+    ) -> Result<Settings, ReadError> {
         if let Some(known) = self.kept_settings.get() {
             return Ok(known.clone());
         }
         let item = self.state_item(keys::DEPLOYMENT.to_owned(), keys::RETENTION, deadline).await?;
         // Until `watch` has seen the template's value it may be new: a lower one must not count at once meanwhile.
-        let Some(before) = item.as_ref().map(read).transpose()? else { return Ok(self.settings.clone()) };
+        let Some(before) = item.as_ref().map(read).transpose()? else {
+            return Ok(self.settings.clone());
+        };
         let settings = self.settings.clone().instead_of(&before, now);
         if before.retention_days == settings.retention_days {
             return Ok(self.kept_settings.get_or_init(|| settings).clone());
@@ -62,7 +68,10 @@ impl Store {
         let now = self.clock.now();
         let item = self.state_item(keys::DEPLOYMENT.to_owned(), keys::RETENTION, deadline).await?;
         let before = item.as_ref().map(read).transpose()?;
-        if before.as_ref().is_none_or(|before| before.retention_days != self.settings.retention_days) {
+        if before
+            .as_ref()
+            .is_none_or(|before| before.retention_days != self.settings.retention_days)
+        {
             transaction::replace(self, keys::DEPLOYMENT, keys::RETENTION, deadline, |item| {
                 // Another run may have kept it meanwhile.
                 let before = item.and_then(|item| read(item).ok());
@@ -84,28 +93,53 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer.
     pub async fn record_shorter_retention(&self, by: &RecordedBy) -> Result<(), ReadError> {
-        let Some(settings) = self.store.kept_settings.get().filter(|_| !self.has_chosen) else { return Ok(()) };
-        let Some(earlier) = settings.earlier_retentions.last().filter(|earlier| self.now < earlier.until) else {
+        let Some(settings) = self.store.kept_settings.get().filter(|_| !self.has_chosen) else {
+            return Ok(());
+        };
+        let Some(earlier) =
+            settings.earlier_retentions.last().filter(|earlier| self.now < earlier.until)
+        else {
             return Ok(());
         };
         let before = Settings { retention_days: earlier.days, ..settings.clone() };
         let mut weakenings = settings.weakenings(&before).into_iter();
-        let Some((rule, why)) = weakenings.find(|(rule, _)| *rule == RETENTION_SHORTENED) else { return Ok(()) };
+        let Some((rule, why)) = weakenings.find(|(rule, _)| *rule == RETENTION_SHORTENED) else {
+            return Ok(());
+        };
         // From the change alone, so that whoever records it makes the same events.
         let (changed_at, since) = (earlier.until.minus(SHORTER_AFTER), earlier.until.to_string());
         let trail = &self.at(changed_at, self.deadline);
         let id = EventId::of_service(&self.tenant, "settings.changed", &["deployment", &since]);
-        let mut changed = Event::of_service(id.clone(), &self.tenant, "settings.changed", changed_at, Actor::system());
+        let mut changed = Event::of_service(
+            id.clone(),
+            &self.tenant,
+            "settings.changed",
+            changed_at,
+            Actor::system(),
+        );
         changed.reason = Some("the deployment's own retention was changed".to_owned());
         let details = json!({"old": {"retention_days": before.retention_days}, "new": {"retention_days": settings.retention_days}});
         changed.details = details.as_object().cloned();
-        let finding = checkpoints::finding_id(&self.tenant, rule, &["deployment", &since].join(" "));
+        let finding =
+            checkpoints::finding_id(&self.tenant, rule, &["deployment", &since].join(" "));
         let severity = rules::rule_of(rule).map(|rule| rule.severity);
         let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [id]});
-        let raised = finding_event(&trail.tenant, trail.now, "finding.raised", &finding, &[1], &why, details, |_| {});
+        let raised = finding_event(
+            &trail.tenant,
+            trail.now,
+            "finding.raised",
+            &finding,
+            &[1],
+            &why,
+            details,
+            |_| {},
+        );
         for insertion in self.insert(vec![changed, raised], by).await {
             if let Insertion::TooLarge(_) | Insertion::Unavailable = insertion {
-                return Err(Unavailable("the change of the retention was not confirmed".to_owned()).into());
+                return Err(Unavailable(
+                    "the change of the retention was not confirmed".to_owned(),
+                )
+                .into());
             }
         }
         Ok(())

@@ -82,9 +82,12 @@ impl Kind {
     fn shown(self, content: Value) -> Value {
         match self {
             Self::Stream => stream::without_address(content),
-            Self::Settings | Self::Person | Self::Application | Self::Package | Self::Organisation | Self::Saved => {
-                content
-            }
+            Self::Settings
+            | Self::Person
+            | Self::Application
+            | Self::Package
+            | Self::Organisation
+            | Self::Saved => content,
         }
     }
 }
@@ -202,7 +205,9 @@ impl Document {
         };
         let aliases = match item.remove("aliases") {
             None => Vec::new(),
-            Some(AttributeValue::L(list)) => list.into_iter().filter_map(|value| text(Some(value))).collect(),
+            Some(AttributeValue::L(list)) => {
+                list.into_iter().filter_map(|value| text(Some(value))).collect()
+            }
             Some(_) => return Err(damaged("aliases")),
         };
         // A deleted one keeps its place, so that its generations go on and no event of it is ever written twice.
@@ -221,7 +226,8 @@ impl Trail<'_> {
     /// # Errors
     /// The storage did not answer, or the item is damaged.
     pub async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, ReadError> {
-        let item = self.store.state_item(keys::documents(kind, &self.tenant), id, self.deadline).await?;
+        let item =
+            self.store.state_item(keys::documents(kind, &self.tenant), id, self.deadline).await?;
         Ok(item.map(Document::of).transpose()?)
     }
 
@@ -229,7 +235,12 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn document_known_as(&self, kind: Kind, alias: char, name: &str) -> Result<Option<Document>, ReadError> {
+    pub async fn document_known_as(
+        &self,
+        kind: Kind,
+        alias: char,
+        name: &str,
+    ) -> Result<Option<Document>, ReadError> {
         let alias = Alias { kind: alias, name: name.to_owned(), pointer: String::new() };
         match self.owner(kind, &alias).await? {
             Some(id) => self.document(kind, &id).await,
@@ -241,8 +252,13 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn documents(&self, kind: Kind, after: Option<&str>) -> Result<(Vec<Document>, bool), ReadError> {
-        let (items, goes_on) = self.state_page(keys::documents(kind, &self.tenant), None, after, true).await?;
+    pub async fn documents(
+        &self,
+        kind: Kind,
+        after: Option<&str>,
+    ) -> Result<(Vec<Document>, bool), ReadError> {
+        let (items, goes_on) =
+            self.state_page(keys::documents(kind, &self.tenant), None, after, true).await?;
         let documents = items.into_iter().map(Document::of).collect::<Result<_, _>>()?;
         Ok((documents, goes_on))
     }
@@ -277,7 +293,8 @@ impl Trail<'_> {
             let there = before.as_ref().map_or(0, |before| before.generation);
             let generation = told.max(there) + 1;
             let wanted = want(before.as_ref())?;
-            if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref() {
+            if before.as_ref().and_then(|before| before.content.as_ref()) == wanted.content.as_ref()
+            {
                 return Ok((Configured::Unchanged, there));
             }
             let had = before.as_ref().map(|before| before.aliases.as_slice()).unwrap_or_default();
@@ -307,7 +324,8 @@ impl Trail<'_> {
                 Commit::Taken(_) if pauses.pause().await => told = generation,
                 Commit::Stale if pauses.pause().await => {}
                 Commit::Taken(_) | Commit::Stale => {
-                    let failure = format!("{} {id:?} was changed by others all the time", kind.word());
+                    let failure =
+                        format!("{} {id:?} was changed by others all the time", kind.word());
                     return Err(ReadError::from(Unavailable(failure)).into());
                 }
             }
@@ -330,7 +348,10 @@ impl Trail<'_> {
 
     /// The id of the document with that name.
     async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
-        let item = self.store.state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline).await?;
+        let item = self
+            .store
+            .state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline)
+            .await?;
         Ok(match item.and_then(|mut item| item.remove("document")) {
             Some(AttributeValue::S(id)) => Some(id),
             _ => None,
@@ -375,14 +396,20 @@ impl Store {
         for shard in 0..keys::DUE_SHARDS {
             let mut start = None;
             loop {
-                let page = self.due_page(&queue(shard), until, None, start.take(), deadline).await?;
+                let page =
+                    self.due_page(&queue(shard), until, None, start.take(), deadline).await?;
                 for item in page.items {
                     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
                     let tenant = text("pk").and_then(|pk| keys::tenant_of_documents(pk, kind));
                     let at = text("due_at").and_then(|at| at.parse().ok());
                     match (tenant, text("sk"), at) {
-                        (Some(tenant), Some(id), Some(at)) => due.push(DueDocument { tenant, id: id.clone(), at }),
-                        _ => tracing::error!("an item in the queue of {}s cannot be read", kind.word()),
+                        (Some(tenant), Some(id), Some(at)) => {
+                            due.push(DueDocument { tenant, id: id.clone(), at })
+                        }
+                        _ => tracing::error!(
+                            "an item in the queue of {}s cannot be read",
+                            kind.word()
+                        ),
                     }
                 }
                 start = page.next;
@@ -426,13 +453,27 @@ impl Step<'_> {
             event
         });
         let finding = |(rule, why): &(&str, String)| {
-            let finding = checkpoints::finding_id(&trail.tenant, rule, &[kind.word(), id, &version].join(" "));
+            let finding = checkpoints::finding_id(
+                &trail.tenant,
+                rule,
+                &[kind.word(), id, &version].join(" "),
+            );
             let severity = rules::rule_of(rule).map(|rule| rule.severity);
-            let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
-            finding_event(&trail.tenant, trail.now, "finding.raised", &finding, &[1], why, details, |event| {
-                let Actor { id, name, email, .. } = by.actor();
-                event.subject = Some(Party { kind: Some("user".to_owned()), id, name, email });
-            })
+            let details =
+                json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
+            finding_event(
+                &trail.tenant,
+                trail.now,
+                "finding.raised",
+                &finding,
+                &[1],
+                why,
+                details,
+                |event| {
+                    let Actor { id, name, email, .. } = by.actor();
+                    event.subject = Some(Party { kind: Some("user".to_owned()), id, name, email });
+                },
+            )
         };
         let findings: Vec<_> = wanted.findings.iter().map(finding).collect();
         [changed].into_iter().chain(also).chain(findings).collect()
@@ -447,7 +488,8 @@ impl Step<'_> {
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let contents = [("old", old), ("new", wanted.content.clone())];
-        let contents = contents.map(|(word, content)| (word, content.map(|content| kind.shown(content))));
+        let contents =
+            contents.map(|(word, content)| (word, content.map(|content| kind.shown(content))));
         let told = [("version", Some(generation.into()))].into_iter().chain(contents);
         let told = told.filter_map(|(word, content)| Some((word.to_owned(), content?)));
         event.details = Some(told.collect::<Map<_, _>>());
@@ -463,7 +505,8 @@ impl Step<'_> {
         let (pk, alias_pk) = (keys::documents(kind, tenant), keys::aliases(kind, tenant));
         // In a fixed order, so that the same change is the same transaction.
         let has: BTreeSet<String> = aliases.iter().map(Alias::key).collect();
-        let had: BTreeSet<String> = before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
+        let had: BTreeSet<String> =
+            before.iter().flat_map(|before| before.aliases.iter().cloned()).collect();
         let mut set = vec![
             ("content", text(&content.as_ref().unwrap_or(&Value::Null).to_string())),
             ("generation", number(generation)),
@@ -496,12 +539,17 @@ impl Step<'_> {
                 Change::Update { key: [pk, id.to_owned()], set, remove, expected }
             }
         };
-        let added = has
-            .difference(&had)
-            .map(|alias| Change::Insert(vec![("pk", text(&alias_pk)), ("sk", text(alias)), ("document", text(id))]));
-        let removed = had
-            .difference(&has)
-            .map(|alias| Change::Delete { key: [alias_pk.clone(), alias.clone()], expected: ("document", text(id)) });
+        let added = has.difference(&had).map(|alias| {
+            Change::Insert(vec![
+                ("pk", text(&alias_pk)),
+                ("sk", text(alias)),
+                ("document", text(id)),
+            ])
+        });
+        let removed = had.difference(&has).map(|alias| Change::Delete {
+            key: [alias_pk.clone(), alias.clone()],
+            expected: ("document", text(id)),
+        });
         [document].into_iter().chain(added).chain(removed).collect()
     }
 }

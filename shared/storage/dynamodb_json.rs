@@ -15,7 +15,9 @@ use std::{
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::{
-        batch_get_item::{BatchGetItemError, BatchGetItemOutput, builders::BatchGetItemFluentBuilder},
+        batch_get_item::{
+            BatchGetItemError, BatchGetItemOutput, builders::BatchGetItemFluentBuilder,
+        },
         query::{QueryError, QueryOutput, builders::QueryFluentBuilder},
     },
     primitives::Blob,
@@ -63,12 +65,19 @@ pub async fn query(call: QueryFluentBuilder) -> Result<Page, SdkError<QueryError
 }
 
 /// Sends a read of many keys of one table and reads its items; with them the keys that were left undone.
-pub async fn batch_get(call: BatchGetItemFluentBuilder) -> Result<(Vec<Item>, Vec<Key>), SdkError<BatchGetItemError>> {
+pub async fn batch_get(
+    call: BatchGetItemFluentBuilder,
+) -> Result<(Vec<Item>, Vec<Key>), SdkError<BatchGetItemError>> {
     let reader = Reader::<Got>::new(|| Output::erase(BatchGetItemOutput::builder().build()));
     call.customize().interceptor(reader.clone()).send().await?;
     let got = reader.take()?;
     let items = got.responses.into_values().flatten().collect();
-    let undone = got.unprocessed_keys.into_values().flat_map(|table| table.keys).map(Item::into_key).collect();
+    let undone = got
+        .unprocessed_keys
+        .into_values()
+        .flat_map(|table| table.keys)
+        .map(Item::into_key)
+        .collect();
     Ok((items, undone))
 }
 
@@ -109,7 +118,11 @@ impl<Body> Reader<Body> {
 
     fn take<E, R>(&self) -> Result<Body, SdkError<E, R>> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
-        read.ok_or_else(|| SdkError::construction_failure("a success other than 200, which DynamoDB does not answer"))
+        read.ok_or_else(|| {
+            SdkError::construction_failure(
+                "a success other than 200, which DynamoDB does not answer",
+            )
+        })
     }
 }
 
@@ -151,7 +164,8 @@ impl<Body: DeserializeOwned + Send + 'static> DeserializeResponse for Reader<Bod
         _: &ConfigBag,
     ) -> Result<Output, OrchestratorError<Error>> {
         let body = response.body().bytes().unwrap_or_default();
-        let body = serde_json::from_slice(body).map_err(|error| OrchestratorError::response(error.into()))?;
+        let body = serde_json::from_slice(body)
+            .map_err(|error| OrchestratorError::response(error.into()))?;
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         Ok((self.empty)())
     }
@@ -200,7 +214,9 @@ impl<'de> Deserialize<'de> for Value {
                     Some(Type::Bool) => AttributeValue::Bool(map.next_value()?),
                     Some(Type::B) => {
                         let text: String = map.next_value()?;
-                        AttributeValue::B(Blob::new(BASE64_STANDARD.decode(text).map_err(A::Error::custom)?))
+                        AttributeValue::B(Blob::new(
+                            BASE64_STANDARD.decode(text).map_err(A::Error::custom)?,
+                        ))
                     }
                     Some(Type::L) => {
                         let list: Vec<Value> = map.next_value()?;
@@ -208,7 +224,9 @@ impl<'de> Deserialize<'de> for Value {
                     }
                     Some(Type::M) => {
                         let whole: HashMap<String, Value> = map.next_value()?;
-                        AttributeValue::M(whole.into_iter().map(|(name, Value(value))| (name, value)).collect())
+                        AttributeValue::M(
+                            whole.into_iter().map(|(name, Value(value))| (name, value)).collect(),
+                        )
                     }
                     // Written by somebody else; whoever wants this attribute will find it damaged.
                     Some(Type::Other) => {
@@ -253,8 +271,17 @@ mod tests {
             ("n".to_owned(), AttributeValue::N("12".into())),
             ("b".to_owned(), AttributeValue::B(Blob::new([0, 1, 2]))),
             ("f".to_owned(), AttributeValue::Bool(false)),
-            ("l".to_owned(), AttributeValue::L(vec![AttributeValue::S("x".into()), AttributeValue::S("y".into())])),
-            ("m".to_owned(), AttributeValue::M([("z".to_owned(), AttributeValue::S("y".into()))].into())),
+            (
+                "l".to_owned(),
+                AttributeValue::L(vec![
+                    AttributeValue::S("x".into()),
+                    AttributeValue::S("y".into()),
+                ]),
+            ),
+            (
+                "m".to_owned(),
+                AttributeValue::M([("z".to_owned(), AttributeValue::S("y".into()))].into()),
+            ),
             ("z".to_owned(), AttributeValue::Null(true)),
         ]));
         assert_eq!(body.items[0], item);

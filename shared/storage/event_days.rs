@@ -67,18 +67,20 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer. The events must not be stored.
-    pub async fn stamp<'e>(&self, events: impl Iterator<Item = &'e Event> + Clone) -> Result<Instant, Unavailable> {
+    pub async fn stamp<'e>(
+        &self,
+        events: impl Iterator<Item = &'e Event> + Clone,
+    ) -> Result<Instant, Unavailable> {
         loop {
             let today = self.store.clock.now().day_number();
             let markers = events.clone().flat_map(|event| {
                 let (lane, occurred) = (Lane::of(event), event.occurred_at.day_number());
-                [(DayIndex::Occurred, occurred), (DayIndex::Recorded, today)].map(|(index, day)| DayMarker {
-                    index,
-                    lane,
-                    day,
-                })
+                [(DayIndex::Occurred, occurred), (DayIndex::Recorded, today)]
+                    .map(|(index, day)| DayMarker { index, lane, day })
             });
-            self.store.mark(markers.map(|marker| marker.key(&self.tenant)).collect(), self.deadline).await?;
+            self.store
+                .mark(markers.map(|marker| marker.key(&self.tenant)).collect(), self.deadline)
+                .await?;
             // Marking may have taken until the next day.
             let at = self.store.clock.now();
             if at.day_number() == today {
@@ -96,7 +98,8 @@ impl Trail<'_> {
             let lane = Lane::of(&recorded.event);
             let occurred = (DayIndex::Occurred, recorded.event.occurred_at.day_number());
             let recorded = (DayIndex::Recorded, recorded.recorded_at.day_number());
-            [occurred, recorded].map(|(index, day)| DayMarker { index, lane, day }.key(&self.tenant))
+            [occurred, recorded]
+                .map(|(index, day)| DayMarker { index, lane, day }.key(&self.tenant))
         });
         self.store.mark(markers.collect(), self.deadline).await
     }
@@ -141,7 +144,11 @@ impl Trail<'_> {
 }
 
 impl Store {
-    async fn mark(&self, markers: BTreeSet<[String; 2]>, deadline: Deadline) -> Result<(), Unavailable> {
+    async fn mark(
+        &self,
+        markers: BTreeSet<[String; 2]>,
+        deadline: Deadline,
+    ) -> Result<(), Unavailable> {
         let new: Vec<_> = markers.into_iter().filter(|marker| !self.days.has(marker)).collect();
         let writes = new.iter().map(|[pk, sk]| async move {
             let item = vec![("pk", text(pk)), ("sk", text(sk))];
@@ -171,7 +178,11 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn mark_past_days(&self, until: Deadline, deadline: Deadline) -> Result<bool, ReadError> {
+    pub async fn mark_past_days(
+        &self,
+        until: Deadline,
+        deadline: Deadline,
+    ) -> Result<bool, ReadError> {
         if self.are_days_complete(deadline).await? {
             return Ok(true);
         }
@@ -192,9 +203,13 @@ impl Store {
             let page = retry(deadline, || call.clone().send()).await?;
             let mut markers = BTreeSet::new();
             for item in page.items() {
-                for (name, index) in [("day", DayIndex::Occurred), ("recorded_day", DayIndex::Recorded)] {
+                for (name, index) in
+                    [("day", DayIndex::Occurred), ("recorded_day", DayIndex::Recorded)]
+                {
                     let partition = item.get(name).and_then(|value| value.as_s().ok());
-                    markers.extend(partition.and_then(|partition| keys::marker_of_partition(partition, index)));
+                    markers.extend(
+                        partition.and_then(|partition| keys::marker_of_partition(partition, index)),
+                    );
                 }
             }
             self.mark(markers, deadline).await?;
@@ -203,10 +218,16 @@ impl Store {
             if is_done || Deadline::now() >= until {
                 let now = text(&self.clock.now().to_string());
                 let kept = place.clone();
-                transaction::replace(self, keys::DAYS, keys::DAYS_COMPLETE, deadline, |_| match kept.clone() {
-                    Some(place) => vec![("place", place)],
-                    None => vec![("at", now.clone())],
-                })
+                transaction::replace(
+                    self,
+                    keys::DAYS,
+                    keys::DAYS_COMPLETE,
+                    deadline,
+                    |_| match kept.clone() {
+                        Some(place) => vec![("place", place)],
+                        None => vec![("at", now.clone())],
+                    },
+                )
                 .await?;
                 self.days.are_complete.store(is_done, Ordering::Relaxed);
                 return Ok(is_done);

@@ -14,8 +14,8 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::{
         event::{
-            Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy, Recorded, RecordedBy,
-            Scope, Session, Ticket,
+            Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy,
+            Recorded, RecordedBy, Scope, Session, Ticket,
         },
         position::Position,
     },
@@ -133,8 +133,9 @@ pub fn attributes_of(
         ("account_key", THING, &event.account),
         ("target_key", THING, &event.target),
     ] {
-        let party_key =
-            party.as_ref().and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email));
+        let party_key = party
+            .as_ref()
+            .and_then(|party| keys::first_of(tenant, order, &party.id, &party.name, &party.email));
         out.maybe(key, party_key.map(in_lane));
     }
     let session_key = match session {
@@ -148,9 +149,12 @@ pub fn attributes_of(
     out.maybe(ACTOR.id, actor.id.clone());
     out.maybe(ACTOR.name, actor.name.clone());
     out.maybe(ACTOR.email, actor.email.clone());
-    for (names, party) in
-        [(SUBJECT, &event.subject), (ACCOUNT, &event.account), (TARGET, &event.target), (APPROVER, &event.approver)]
-    {
+    for (names, party) in [
+        (SUBJECT, &event.subject),
+        (ACCOUNT, &event.account),
+        (TARGET, &event.target),
+        (APPROVER, &event.approver),
+    ] {
         out.party(&names, party.as_ref());
     }
     if let Some(session) = session {
@@ -191,7 +195,10 @@ pub fn attributes_of(
         out.maybe("source_agent", source.user_agent.clone());
         out.maybe("source_client", source.client.clone());
     }
-    out.maybe("details", event.details.as_ref().map(|details| Value::Object(details.clone()).to_string()));
+    out.maybe(
+        "details",
+        event.details.as_ref().map(|details| Value::Object(details.clone()).to_string()),
+    );
 
     out.text("by_sub", recorded_by.sub.clone());
     out.maybe("by_client", recorded_by.client_id.clone());
@@ -221,7 +228,10 @@ impl Attributes {
 
     fn texts(&mut self, name: &'static str, texts: &[String]) {
         if !texts.is_empty() {
-            self.0.push((name, AttributeValue::L(texts.iter().cloned().map(AttributeValue::S).collect())));
+            self.0.push((
+                name,
+                AttributeValue::L(texts.iter().cloned().map(AttributeValue::S).collect()),
+            ));
         }
     }
 
@@ -248,7 +258,8 @@ pub fn key_of(row: &mut Item) -> Option<String> {
 /// # Errors
 /// As of [`read`].
 pub fn of_image(image: &Value) -> Result<Recorded, Damaged> {
-    let item: Item = serde_json::from_str(&image.to_string()).map_err(|_| Damaged::new("", "NewImage"))?;
+    let item: Item =
+        serde_json::from_str(&image.to_string()).map_err(|_| Damaged::new("", "NewImage"))?;
     read(item)
 }
 
@@ -274,14 +285,25 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
     let at: Position = item.required("at")?;
     let recorded: Position = item.required("recorded")?;
     let kind = item.text(ACTOR.kind);
-    let kind = item.sound(ACTOR.kind, ActorType::ALL.iter().find(|(word, _)| Some(*word) == kind.as_deref()))?.1;
-    let actor = Actor { kind, id: item.text(ACTOR.id), name: item.text(ACTOR.name), email: item.text(ACTOR.email) };
+    let kind = item
+        .sound(ACTOR.kind, ActorType::ALL.iter().find(|(word, _)| Some(*word) == kind.as_deref()))?
+        .1;
+    let actor = Actor {
+        kind,
+        id: item.text(ACTOR.id),
+        name: item.text(ACTOR.name),
+        email: item.text(ACTOR.email),
+    };
     let session = match item.text("session_id") {
         None => None,
         Some(id) => {
             let scope = item.text("session_scope");
-            let scope =
-                item.sound("session_scope", Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()))?.1;
+            let scope = item
+                .sound(
+                    "session_scope",
+                    Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()),
+                )?
+                .1;
             Some(Session {
                 id,
                 scope,
@@ -289,13 +311,19 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
                 username: item.text("session_username"),
                 starts_at: item.parsed("session_starts"),
                 ends_at: item.parsed("session_ends"),
-                approvals_needed: item.number("session_approvals").and_then(|count| u32::try_from(count).ok()),
+                approvals_needed: item
+                    .number("session_approvals")
+                    .and_then(|count| u32::try_from(count).ok()),
             })
         }
     };
     let ticket = match item.text("ticket_id") {
         None => None,
-        Some(id) => Some(Ticket { id, url: item.required("ticket_url")?, system: item.text("ticket_system") }),
+        Some(id) => Some(Ticket {
+            id,
+            url: item.required("ticket_url")?,
+            system: item.text("ticket_system"),
+        }),
     };
     let policy = match item.text("policy_id") {
         None => None,
@@ -344,15 +372,20 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
     };
     let opened = match item.text("opened_id") {
         None => None,
-        Some(id) => {
-            Some(Opened { id, starts_at: item.required("opened_from")?, ends_at: item.required("opened_until")? })
-        }
+        Some(id) => Some(Opened {
+            id,
+            starts_at: item.required("opened_from")?,
+            ends_at: item.required("opened_until")?,
+        }),
     };
     let ttl = item.number("ttl");
     Some(Recorded {
         event,
         recorded_at: recorded.at,
-        recorded_by: RecordedBy { sub: item.required("by_sub")?, client_id: item.text("by_client") },
+        recorded_by: RecordedBy {
+            sub: item.required("by_sub")?,
+            client_id: item.text("by_client"),
+        },
         digest: Digest(item.sound("digest", digest)?),
         opened,
         expires_at: Instant::from_millis(item.sound("ttl", ttl)?.saturating_mul(1000)),
@@ -408,7 +441,8 @@ impl Reader {
         match self.item.remove(name) {
             None => Vec::new(),
             Some(AttributeValue::L(list)) => {
-                let texts: Option<Vec<_>> = list.into_iter().map(|value| value.as_s().ok().cloned()).collect();
+                let texts: Option<Vec<_>> =
+                    list.into_iter().map(|value| value.as_s().ok().cloned()).collect();
                 self.sound(name, texts).unwrap_or_default()
             }
             Some(_) => self.sound(name, None).unwrap_or_default(),
@@ -437,7 +471,11 @@ mod tests {
     };
 
     fn item_of(recorded: &Recorded) -> Item {
-        attributes(recorded).into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>().into()
+        attributes(recorded)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect::<Vec<_>>()
+            .into()
     }
 
     proptest! {
@@ -466,7 +504,13 @@ mod tests {
     #[test]
     fn a_damaged_item_names_its_attribute() {
         let (id, tenant) = (EventId::new("e").unwrap(), Tenant::new("acme").unwrap());
-        let event = Event::of_service(id, &tenant, "user.logged_in", Instant::from_millis(0), Actor::system());
+        let event = Event::of_service(
+            id,
+            &tenant,
+            "user.logged_in",
+            Instant::from_millis(0),
+            Actor::system(),
+        );
         let good = item_of(&recorded(event, Instant::from_millis(1)));
         for name in ["pk", "at", "recorded", "action", "actor_type", "by_sub", "digest", "ttl"] {
             let mut item = good.clone();
@@ -489,8 +533,12 @@ mod tests {
             "actor": {"type": "user", "id": "5f0f3c1e-8f0b-4c55-9d1e-0c6f0a4b7d11", "email": "alex@nikpot.com"},
             "target": {"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"},
             "account": {"name": "msptech6913@NETORGFT11060369.onmicrosoft.com"}, "justification": "Reset MFA for a locked-out user"}"#;
-        let event =
-            shared_domain::trail::event_validation::read(json, &intake, shared_platform::random::event_id).unwrap();
+        let event = shared_domain::trail::event_validation::read(
+            json,
+            &intake,
+            shared_platform::random::event_id,
+        )
+        .unwrap();
         // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html: names and UTF-8 texts
         // count as they are, numbers take about a byte for two digits and one more, booleans one.
         let size: usize = attributes(&recorded(event, intake.now))

@@ -43,7 +43,8 @@ impl Wants {
     pub fn wants(&self, recorded: &Recorded) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.matches(recorded))
             && self.words.as_ref().is_none_or(|words| words.matches(recorded))
-            && (self.include_service || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
+            && (self.include_service
+                || !recorded.event.catalogued().is_some_and(|action| action.is_hidden()))
     }
 
     fn lanes(&self) -> &'static [Lane] {
@@ -99,7 +100,11 @@ impl FeedReader<'_> {
                 self.place = fed.place.clone();
                 return Ok(Some(fed));
             }
-            let goes_on = if self.is_past_late { self.read_recorded().await? } else { self.read_late().await? };
+            let goes_on = if self.is_past_late {
+                self.read_recorded().await?
+            } else {
+                self.read_late().await?
+            };
             if !goes_on {
                 return Ok(None);
             }
@@ -118,11 +123,18 @@ impl FeedReader<'_> {
         let ids: Vec<EventId> = entries.iter().map(|entry| entry.id.clone()).collect();
         let mut events: HashMap<EventId, Recorded> = match ids.is_empty() {
             true => HashMap::new(),
-            false => self.trail.events_of(&ids).await?.into_iter().map(|it| (it.event.id.clone(), it)).collect(),
+            false => self
+                .trail
+                .events_of(&ids)
+                .await?
+                .into_iter()
+                .map(|it| (it.event.id.clone(), it))
+                .collect(),
         };
         for entry in entries {
             place.late = Some(entry.number);
-            let is_hidden = |it: &Recorded| it.event.catalogued().is_some_and(|action| action.is_hidden());
+            let is_hidden =
+                |it: &Recorded| it.event.catalogued().is_some_and(|action| action.is_hidden());
             let event = events.remove(&entry.id).filter(|it| self.trail.shows(it));
             if let Some(recorded) = event.filter(|it| self.include_service || !is_hidden(it)) {
                 self.ready.push_back(Fed { recorded, is_late: true, place: place.clone() });
@@ -171,11 +183,17 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn feed(&self, after: &FeedPlace, wants: &Wants, pace: Pace) -> Result<FeedReader<'_>, ReadError> {
+    pub async fn feed(
+        &self,
+        after: &FeedPlace,
+        wants: &Wants,
+        pace: Pace,
+    ) -> Result<FeedReader<'_>, ReadError> {
         let end = self.feed_end();
         // Before anything is read: what it lets through is in the index or on the list by now.
         let end = end.min(self.passable(self.now).await?.plus(Duration::from_millis(1)));
-        let listing = self.list(Index::ByRecorded, since(&after.position, end), pace, wants.lanes());
+        let listing =
+            self.list(Index::ByRecorded, since(&after.position, end), pace, wants.lanes());
         let together = match pace {
             Pace::Items(count) => count.clamp(1, TOGETHER),
             Pace::Megabytes | Pace::All => TOGETHER,
@@ -196,7 +214,11 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn recorded_after(&self, after: &FeedPlace, wants: &Wants) -> Result<Option<Instant>, ReadError> {
+    pub async fn recorded_after(
+        &self,
+        after: &FeedPlace,
+        wants: &Wants,
+    ) -> Result<Option<Instant>, ReadError> {
         let late = match after.late {
             Some(late) => late,
             None => self.late_start(&after.position).await?,
@@ -206,12 +228,22 @@ impl Trail<'_> {
             return Ok(Some(event.first().map_or(self.now, |event| event.recorded_at)));
         }
         let end = self.now.plus(Duration::from_millis(1));
-        let mut events = self.list(Index::ByRecorded, since(&after.position, end), Pace::Items(1), wants.lanes());
+        let mut events = self.list(
+            Index::ByRecorded,
+            since(&after.position, end),
+            Pace::Items(1),
+            wants.lanes(),
+        );
         Ok(events.next().await?.map(|recorded| recorded.recorded_at))
     }
 }
 
 fn since(after: &Position, end: Instant) -> Range {
     // A clock that was set back must not make the feed repeat itself.
-    Range { since: after.at, until: end.max(after.at), order: Order::Ascending, after: Some(after.clone()) }
+    Range {
+        since: after.at,
+        until: end.max(after.at),
+        order: Order::Ascending,
+        after: Some(after.clone()),
+    }
 }

@@ -112,21 +112,26 @@ impl Trail<'_> {
             }
             // Another batch moved it, or an attempt that went unanswered did.
             if !pauses.pause().await {
-                return Err(Unavailable("the gate of the feed moved all the time".to_owned()).into());
+                return Err(
+                    Unavailable("the gate of the feed moved all the time".to_owned()).into()
+                );
             }
         }
     }
 
     /// The gate as it is stored, with its generation; none where nothing was seen yet.
     async fn gate(&self) -> Result<Option<(Gate, u64)>, ReadError> {
-        let item = self.store.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
+        let item =
+            self.store.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
         let read = |item: Item| {
             let time = |name: &str| item.get(name)?.as_s().ok()?.parse::<Instant>().ok();
             let (open, next) = (time("open_to")?, time("next_to")?);
             let gate = Gate { open, next, seen: time("seen_to")?, since: time("moved_at")? };
             Some((gate, item.get("generation")?.as_n().ok()?.parse().ok()?))
         };
-        Ok(item.map(|item| read(item).ok_or_else(|| Damaged::new(keys::GATE, "open_to"))).transpose()?)
+        Ok(item
+            .map(|item| read(item).ok_or_else(|| Damaged::new(keys::GATE, "open_to")))
+            .transpose()?)
     }
 }
 

@@ -42,10 +42,14 @@ impl Trail<'_> {
     }
 
     /// The events with those keys, by key; those that are not there are left out.
-    pub async fn events_by_key(&self, all: Vec<String>) -> Result<HashMap<String, Recorded>, ReadError> {
+    pub async fn events_by_key(
+        &self,
+        all: Vec<String>,
+    ) -> Result<HashMap<String, Recorded>, ReadError> {
         let mut found = HashMap::with_capacity(all.len());
         for chunk in all.chunks(KEYS) {
-            let key = |key: &String| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))]);
+            let key =
+                |key: &String| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))]);
             let keys = chunk.iter().map(key).collect();
             for item in self.store.items(&self.store.events, keys, self.deadline).await? {
                 let recorded = event_item::read(item)?;
@@ -58,7 +62,12 @@ impl Trail<'_> {
 
 impl Store {
     /// The items of a table with those keys, [`KEYS`] at most; those that are not there are left out.
-    pub async fn items(&self, table: &str, mut keys: Vec<Key>, deadline: Deadline) -> Result<Vec<Item>, Unavailable> {
+    pub async fn items(
+        &self,
+        table: &str,
+        mut keys: Vec<Key>,
+        deadline: Deadline,
+    ) -> Result<Vec<Item>, Unavailable> {
         let mut found = Vec::with_capacity(keys.len());
         let mut pauses = Pauses::until(deadline);
         while !keys.is_empty() {
@@ -70,7 +79,8 @@ impl Store {
                 .build()
                 .expect("keys are given");
             let call = self.client.batch_get_item().request_items(table, wanted);
-            let (items, undone) = retry(deadline, || dynamodb_json::batch_get(call.clone())).await?;
+            let (items, undone) =
+                retry(deadline, || dynamodb_json::batch_get(call.clone())).await?;
             found.extend(items);
             keys = undone;
             if !keys.is_empty() && !pauses.pause().await {

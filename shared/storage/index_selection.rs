@@ -59,7 +59,8 @@ pub fn plans(tenant: &Tenant, filter: Option<&Filter>) -> Vec<Plan> {
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
-    let indexes = INDEXES.iter().filter_map(|index| index.covering(tenant, terms)).chain([Index::ByTime]);
+    let indexes =
+        INDEXES.iter().filter_map(|index| index.covering(tenant, terms)).chain([Index::ByTime]);
     let (mut since, mut until): (Option<Instant>, Option<Instant>) = (None, None);
     for term in terms {
         let Filter::Compare(attribute, operator, Operand::Time(time)) = term else { continue };
@@ -114,7 +115,9 @@ impl Involved {
                 });
             }
             let is_ruled_out = terms.iter().any(|term| match term {
-                Filter::Not(inner) => matches!(&**inner, Filter::Present(attribute) if attribute.path == path),
+                Filter::Not(inner) => {
+                    matches!(&**inner, Filter::Present(attribute) if attribute.path == path)
+                }
                 _ => false,
             });
             if !is_ruled_out {

@@ -86,9 +86,9 @@ impl Trail<'_> {
                 let insertion = match &insertions[first] {
                     Insertion::Unavailable => Insertion::Unavailable,
                     Insertion::TooLarge(why) => Insertion::TooLarge(why.clone()),
-                    Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(_, there) => {
-                        judged(event, digest, there.clone())
-                    }
+                    Insertion::Created(there)
+                    | Insertion::Duplicate(there)
+                    | Insertion::Conflict(_, there) => judged(event, digest, there.clone()),
                 };
                 (place, insertion)
             })
@@ -111,7 +111,11 @@ impl Trail<'_> {
         }
     }
 
-    async fn insert_unique(&self, mut events: Vec<Pending>, recorded_by: &RecordedBy) -> Vec<Insertion> {
+    async fn insert_unique(
+        &self,
+        mut events: Vec<Pending>,
+        recorded_by: &RecordedBy,
+    ) -> Vec<Insertion> {
         // Of each the time of the attempt that stored it.
         let mut stored: Vec<Option<Instant>> = vec![None; events.len()];
         let mut existing = Vec::new();
@@ -119,8 +123,10 @@ impl Trail<'_> {
         let mut open: Vec<usize> = (0..events.len()).collect();
         let mut pauses = Pauses::until(self.deadline);
         while !open.is_empty() {
-            let calls: Vec<_> =
-                open.chunks(STATEMENTS).map(|chunk| self.attempt(&events, chunk, recorded_by)).collect();
+            let calls: Vec<_> = open
+                .chunks(STATEMENTS)
+                .map(|chunk| self.attempt(&events, chunk, recorded_by))
+                .collect();
             let attempts: Vec<_> = stream::iter(calls).buffered(CALLS).collect().await;
             let tried = std::mem::take(&mut open);
             for (chunk, (stamp, answers)) in tried.chunks(STATEMENTS).zip(attempts) {
@@ -148,7 +154,8 @@ impl Trail<'_> {
             Some(at) => Insertion::Created(self.recorded(event, digest, recorded_by, at)),
             None => match there.remove(&index) {
                 Some(there) => {
-                    let is_ours = unacknowledged.contains(&there.recorded_at) && there.recorded_by == *recorded_by;
+                    let is_ours = unacknowledged.contains(&there.recorded_at)
+                        && there.recorded_by == *recorded_by;
                     match judged(event, digest, there) {
                         Insertion::Duplicate(there) if is_ours => Insertion::Created(there),
                         judged => judged,
@@ -164,27 +171,40 @@ impl Trail<'_> {
     }
 
     /// One call for up to 25 events; the time they were stamped with, and an answer for each.
-    async fn attempt(&self, events: &[Pending], chunk: &[usize], recorded_by: &RecordedBy) -> (Instant, Vec<Answer>) {
+    async fn attempt(
+        &self,
+        events: &[Pending],
+        chunk: &[usize],
+        recorded_by: &RecordedBy,
+    ) -> (Instant, Vec<Answer>) {
         let at = match self.stamp(chunk.iter().map(|index| &events[*index].event)).await {
             Ok(at) => at,
             // Nothing was sent, so no event can be found with this time.
-            Err(_) => return (self.store.clock.now(), chunk.iter().map(|_| Answer::Retry).collect()),
+            Err(_) => {
+                return (self.store.clock.now(), chunk.iter().map(|_| Answer::Retry).collect());
+            }
         };
         let statement = |&index: &usize| -> Result<BatchStatementRequest, TooLarge> {
             let Pending { event, digest, .. } = &events[index];
-            let attributes = event_item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));
+            let attributes =
+                event_item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));
             item_size::check(&attributes)?;
             let (statement, parameters) = statement(&self.store.events, attributes);
-            let built = BatchStatementRequest::builder().statement(statement).set_parameters(Some(parameters)).build();
+            let built = BatchStatementRequest::builder()
+                .statement(statement)
+                .set_parameters(Some(parameters))
+                .build();
             // The builder refuses a request without a statement, and there is one.
             #[allow(clippy::expect_used)]
             Ok(built.expect("a statement is given"))
         };
-        let (mut statements, mut sent) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
+        let (mut statements, mut sent) =
+            (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
         for built in chunk.iter().map(statement) {
             sent.push(built.map(|statement| statements.push(statement)));
         }
-        let mut answers = if statements.is_empty() { Vec::new() } else { self.send(statements, at).await };
+        let mut answers =
+            if statements.is_empty() { Vec::new() } else { self.send(statements, at).await };
         // In the order of the events again, with those that were not sent among them.
         let mut answers = answers.drain(..);
         let answer = |sent: Result<(), TooLarge>| match sent {
@@ -197,7 +217,8 @@ impl Trail<'_> {
     /// Sends statements that were stamped with a time, and gives an answer for each.
     async fn send(&self, statements: Vec<BatchStatementRequest>, at: Instant) -> Vec<Answer> {
         let count = statements.len();
-        let call = self.store.client.batch_execute_statement().set_statements(Some(statements)).send();
+        let call =
+            self.store.client.batch_execute_statement().set_statements(Some(statements)).send();
         // Calls wait for each other, so the time may be over before one begins: then it times out at once.
         let until = self.deadline.min(Deadline::now() + self.store.attempt);
         let failure = match tokio::time::timeout_at(until, call).await {
@@ -212,9 +233,13 @@ impl Trail<'_> {
     /// What is there under the ids that are taken, by the place of who wanted it. One that is gone again has expired this moment;
     /// the caller may send it once more.
     async fn existing(&self, events: &[Pending], taken: &[usize]) -> HashMap<usize, Recorded> {
-        let key_of = |&index: &usize| keys::event(&events[index].event.tenant, &events[index].event.id);
+        let key_of =
+            |&index: &usize| keys::event(&events[index].event.tenant, &events[index].event.id);
         match self.events_by_key(taken.iter().map(key_of).collect()).await {
-            Ok(mut found) => taken.iter().filter_map(|index| Some((*index, found.remove(&key_of(index))?))).collect(),
+            Ok(mut found) => taken
+                .iter()
+                .filter_map(|index| Some((*index, found.remove(&key_of(index))?)))
+                .collect(),
             Err(error) => {
                 tracing::warn!(%error, "{} ids are taken, but what holds them could not be read: {error}", taken.len());
                 HashMap::new()
@@ -224,7 +249,10 @@ impl Trail<'_> {
 }
 
 /// The statement that puts an item into `table` if none has its key, and its parameters.
-pub fn statement(table: &str, attributes: Vec<(&'static str, AttributeValue)>) -> (String, Vec<AttributeValue>) {
+pub fn statement(
+    table: &str,
+    attributes: Vec<(&'static str, AttributeValue)>,
+) -> (String, Vec<AttributeValue>) {
     let mut statement = format!("INSERT INTO \"{table}\" VALUE {{");
     for (index, (name, _)) in attributes.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
@@ -247,7 +275,11 @@ impl Insertion {
 
 /// The same facts make a duplicate, anything else a conflict.
 fn judged(sent: Event, digest: Digest, there: Recorded) -> Insertion {
-    if digest == there.digest { Insertion::Duplicate(there) } else { Insertion::Conflict(Box::new(sent), there) }
+    if digest == there.digest {
+        Insertion::Duplicate(there)
+    } else {
+        Insertion::Conflict(Box::new(sent), there)
+    }
 }
 
 /// One answer a statement. A statement without one, or with an error that may pass, is tried again.
@@ -256,10 +288,14 @@ fn answers(output: BatchExecuteStatementOutput, statements: usize, at: Instant) 
     (0..statements)
         .map(|_| match responses.next().map(|response| response.error) {
             Some(None) => Answer::Inserted(at),
-            Some(Some(error)) if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) => Answer::Exists,
+            Some(Some(error)) if error.code == Some(BatchStatementErrorCodeEnum::DuplicateItem) => {
+                Answer::Exists
+            }
             Some(Some(error)) => {
-                let (code, message) =
-                    (error.code.as_ref().map_or("no code", |code| code.as_str()), error.message.unwrap_or_default());
+                let (code, message) = (
+                    error.code.as_ref().map_or("no code", |code| code.as_str()),
+                    error.message.unwrap_or_default(),
+                );
                 match error.code {
                     Some(
                         BatchStatementErrorCodeEnum::AccessDenied

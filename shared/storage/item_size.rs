@@ -10,8 +10,17 @@ pub const SORT_BYTES: usize = 1024;
 /// Most bytes of an item: 400 KB, and some room for how the engine counts.
 const ITEM_BYTES: usize = 400_000;
 
-const PARTITIONS: [&str; 9] =
-    ["pk", "day", "recorded_day", "actor_key", "subject_key", "account_key", "target_key", "session_key", "due"];
+const PARTITIONS: [&str; 9] = [
+    "pk",
+    "day",
+    "recorded_day",
+    "actor_key",
+    "subject_key",
+    "account_key",
+    "target_key",
+    "session_key",
+    "due",
+];
 const SORTS: [&str; 4] = ["sk", "at", "recorded", "due_at"];
 
 /// Something that no item can hold.
@@ -21,7 +30,9 @@ pub struct TooLarge(String);
 
 /// # Errors
 /// The attributes are no item that the engine takes.
-pub fn check<'a>(attributes: impl IntoIterator<Item = &'a (&'static str, AttributeValue)>) -> Result<(), TooLarge> {
+pub fn check<'a>(
+    attributes: impl IntoIterator<Item = &'a (&'static str, AttributeValue)>,
+) -> Result<(), TooLarge> {
     let mut bytes = 0;
     for (name, value) in attributes {
         let size = size(value);
@@ -74,7 +85,10 @@ mod tests {
             (vec![text("sk", 1025)], "1024 are the most"),
             (vec![text("account_key", 2049)], "2048 are the most"),
             (vec![text("content", 399_994)], "400000 are the most"),
-            (vec![("l", AttributeValue::L(vec![text("", 200_000).1, text("", 200_000).1]))], "400000 are the most"),
+            (
+                vec![("l", AttributeValue::L(vec![text("", 200_000).1, text("", 200_000).1]))],
+                "400000 are the most",
+            ),
         ] {
             assert!(check(&attributes).unwrap_err().to_string().contains(part), "{part}");
         }

@@ -78,7 +78,11 @@ pub enum Lane {
 impl Lane {
     /// The lane that an event stands in.
     pub fn of(event: &Event) -> Self {
-        if event.catalogued().is_some_and(|action| action.is_hidden()) { Self::Service } else { Self::Shown }
+        if event.catalogued().is_some_and(|action| action.is_hidden()) {
+            Self::Service
+        } else {
+            Self::Shown
+        }
     }
 }
 
@@ -129,7 +133,12 @@ impl DayMarker {
     /// The marker's key, which sorts by day within index and lane.
     pub fn key(self, tenant: &Tenant) -> [String; 2] {
         let partition = in_lane(&day(tenant, self.day), self.lane);
-        marker(tenant, self.index, partition.rsplit('#').next().unwrap_or_default(), &date(self.day))
+        marker(
+            tenant,
+            self.index,
+            partition.rsplit('#').next().unwrap_or_default(),
+            &date(self.day),
+        )
     }
 }
 
@@ -281,7 +290,8 @@ pub fn due(shard: u64) -> String {
 
 /// Which of them that is: a tenant's windows are spread over all.
 pub fn due_shard(window: &str) -> u64 {
-    window.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into())) % DUE_SHARDS
+    window.bytes().fold(0_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
+        % DUE_SHARDS
 }
 
 /// The partition of a tenant's projections of a kind.

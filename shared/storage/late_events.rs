@@ -82,8 +82,10 @@ impl Trail<'_> {
             let shown = self.shown_by_index(&waiting).await?;
             // After the index: a reader that gets past an event later finds it there. Their clocks may be a little ahead.
             let now = clock.now().plus(patience);
-            let may_be_passed = |at: Instant, passable: Instant| at <= passable && at.plus(self.feed_lag()) <= now;
-            let is_old = |it: &&Recorded| may_be_passed(it.recorded_at, Instant::from_millis(i64::MAX));
+            let may_be_passed =
+                |at: Instant, passable: Instant| at <= passable && at.plus(self.feed_lag()) <= now;
+            let is_old =
+                |it: &&Recorded| may_be_passed(it.recorded_at, Instant::from_millis(i64::MAX));
             let passable = match waiting.iter().any(is_old) {
                 true => self.passable(now).await?,
                 // The feed is not as far.
@@ -118,7 +120,10 @@ impl Trail<'_> {
         let mut partitions: BTreeMap<String, Vec<Position>> = BTreeMap::new();
         for it in taken {
             let day = keys::day(&self.tenant, it.recorded_at.day_number());
-            partitions.entry(keys::in_lane(&day, Lane::of(&it.event))).or_default().push(position_of(it));
+            partitions
+                .entry(keys::in_lane(&day, Lane::of(&it.event)))
+                .or_default()
+                .push(position_of(it));
         }
         let mut shown = BTreeSet::new();
         for (partition, mut positions) in partitions {
@@ -145,7 +150,9 @@ impl Trail<'_> {
                 .query()
                 .table_name(events)
                 .index_name("by_recorded")
-                .key_condition_expression("recorded_day = :day AND recorded BETWEEN :first AND :last")
+                .key_condition_expression(
+                    "recorded_day = :day AND recorded BETWEEN :first AND :last",
+                )
                 .expression_attribute_values(":day", text(partition))
                 .expression_attribute_values(":first", text(&first.to_string()))
                 .expression_attribute_values(":last", text(&last.to_string()))
@@ -166,8 +173,11 @@ impl Trail<'_> {
         loop {
             let positions: Vec<Position> = late.iter().copied().map(position_of).collect();
             let there = self.listed_among(&positions).await?;
-            let new: Vec<&Recorded> =
-                late.iter().copied().filter(|recorded| !there.contains(&position_of(recorded))).collect();
+            let new: Vec<&Recorded> = late
+                .iter()
+                .copied()
+                .filter(|recorded| !there.contains(&position_of(recorded)))
+                .collect();
             if new.is_empty() {
                 return Ok(0);
             }
@@ -195,7 +205,11 @@ impl Trail<'_> {
             changes.push(match last {
                 None => {
                     let [pk, sk] = key;
-                    Change::Insert(vec![("pk", text(&pk)), ("sk", text(&sk)), ("last", number(next))])
+                    Change::Insert(vec![
+                        ("pk", text(&pk)),
+                        ("sk", text(&sk)),
+                        ("last", number(next)),
+                    ])
                 }
                 Some(last) => Change::Update {
                     key,
@@ -209,16 +223,21 @@ impl Trail<'_> {
             }
             // Others put something on it at the same time, or an attempt that went unanswered had done it.
             if !pauses.pause().await {
-                return Err(Unavailable("the list of late events changed all the time".to_owned()).into());
+                return Err(
+                    Unavailable("the list of late events changed all the time".to_owned()).into()
+                );
             }
         }
     }
 
     /// The number of the last entry; none while there is no list.
     async fn last_late(&self) -> Result<Option<u64>, ReadError> {
-        let item = self.store.state_item(keys::late(&self.tenant), keys::LATE_HEAD, self.deadline).await?;
+        let item =
+            self.store.state_item(keys::late(&self.tenant), keys::LATE_HEAD, self.deadline).await?;
         let read = |item: Item| item.get("last")?.as_n().ok()?.parse().ok();
-        Ok(item.map(|item| read(item).ok_or_else(|| Damaged::new(keys::LATE_HEAD, "last"))).transpose()?)
+        Ok(item
+            .map(|item| read(item).ok_or_else(|| Damaged::new(keys::LATE_HEAD, "last")))
+            .transpose()?)
     }
 
     /// A page of the entries after a number; and whether there may be more.
@@ -238,15 +257,21 @@ impl Trail<'_> {
         let goes_on = page.next.is_some();
         let read = |item: &Item| {
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            Some(Entry { number: keys::read_late_entry(text("sk")?)?, id: EventId::new(text("id")?)? })
+            Some(Entry {
+                number: keys::read_late_entry(text("sk")?)?,
+                id: EventId::new(text("id")?)?,
+            })
         };
-        let entries = page.items.iter().map(|item| read(item).ok_or_else(|| Damaged::new("late", "id")));
+        let entries =
+            page.items.iter().map(|item| read(item).ok_or_else(|| Damaged::new("late", "id")));
         Ok((entries.collect::<Result<_, _>>()?, goes_on))
     }
 
     /// Those of the places, in order or not, whose events are on the list.
     pub async fn listed_among(&self, places: &[Position]) -> Result<BTreeSet<Position>, ReadError> {
-        let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) else { return Ok(BTreeSet::new()) };
+        let (Some(first), Some(last)) = (places.iter().min(), places.iter().max()) else {
+            return Ok(BTreeSet::new());
+        };
         let found = self.late_between(first, Some(last)).await?;
         Ok(found.into_iter().map(|(position, _)| position).collect())
     }
@@ -261,7 +286,11 @@ impl Trail<'_> {
     }
 
     /// Entries by when their events were recorded, from one place to another.
-    async fn late_between(&self, first: &Position, last: Option<&Position>) -> Result<Vec<(Position, u64)>, ReadError> {
+    async fn late_between(
+        &self,
+        first: &Position,
+        last: Option<&Position>,
+    ) -> Result<Vec<(Position, u64)>, ReadError> {
         let (pk, mut found, mut start) = (keys::late_recorded(&self.tenant), Vec::new(), None);
         // What stands behind every time.
         let last = last.map_or_else(|| "~".to_owned(), ToString::to_string);

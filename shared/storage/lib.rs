@@ -145,11 +145,17 @@ impl Store {
         let feed_lag = Duration::from_secs(variables.parsed("FEED_LAG_SECONDS")?);
         let zone = variables.text("ZONE")?.to_owned();
         time_zone::zone(&zone).map_err(|problem| ConfigError { name: "ZONE", problem })?;
-        let settings = Settings { retention_days: variables.parsed("RETENTION_DAYS")?, zone, ..Settings::default() };
+        let settings = Settings {
+            retention_days: variables.parsed("RETENTION_DAYS")?,
+            zone,
+            ..Settings::default()
+        };
         let config = aws_sdk_dynamodb::config::Builder::from(aws)
             // Every attempt of ours is stamped anew, so none may be repeated unseen.
             .retry_config(RetryConfig::disabled())
-            .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).build())
+            .timeout_config(
+                TimeoutConfig::builder().connect_timeout(Duration::from_secs(2)).build(),
+            )
             .build();
         Ok(Self {
             client: Client::from_conf(config),
@@ -186,9 +192,21 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer, or the settings are damaged.
-    pub async fn trail(&self, tenant: &Tenant, now: Instant, deadline: Deadline) -> Result<Trail<'_>, ReadError> {
+    pub async fn trail(
+        &self,
+        tenant: &Tenant,
+        now: Instant,
+        deadline: Deadline,
+    ) -> Result<Trail<'_>, ReadError> {
         let settings = self.settings.clone();
-        let mut trail = Trail { store: self, tenant: tenant.clone(), settings, has_chosen: false, now, deadline };
+        let mut trail = Trail {
+            store: self,
+            tenant: tenant.clone(),
+            settings,
+            has_chosen: false,
+            now,
+            deadline,
+        };
         let chosen = trail.document(Kind::Settings, Kind::Settings.word());
         let (chosen, own) = futures::join!(chosen, self.own_settings(now, deadline));
         match chosen?.map(|chosen| chosen.read()).transpose()?.flatten() {
@@ -265,9 +283,11 @@ impl Trail<'_> {
         forward: bool,
     ) -> Result<(Vec<event_item::Item>, bool), ReadError> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let start =
-            after.map(|after| std::collections::HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))]));
-        let condition = if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
+        let start = after.map(|after| {
+            std::collections::HashMap::from([("pk".into(), text(&pk)), ("sk".into(), text(after))])
+        });
+        let condition =
+            if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
         let call = self
             .store
             .client
@@ -300,18 +320,36 @@ impl Trail<'_> {
     /// Until when an event is kept that is recorded now, as the tenant chose.
     fn expiry(&self, event: &Event) -> Instant {
         // TTL counts whole seconds; the one that is begun is kept.
-        Instant::from_millis((event.occurred_at.plus(self.settings.kept_at(self.now)).seconds() + 1) * 1000)
+        Instant::from_millis(
+            (event.occurred_at.plus(self.settings.kept_at(self.now)).seconds() + 1) * 1000,
+        )
     }
 
     /// The event as it was recorded.
-    pub fn recorded(&self, event: Event, digest: Digest, recorded_by: &RecordedBy, recorded_at: Instant) -> Recorded {
+    pub fn recorded(
+        &self,
+        event: Event,
+        digest: Digest,
+        recorded_by: &RecordedBy,
+        recorded_at: Instant,
+    ) -> Recorded {
         let expires_at = self.expiry(&event);
-        Recorded { event, recorded_at, recorded_by: recorded_by.clone(), digest, opened: None, expires_at }
+        Recorded {
+            event,
+            recorded_at,
+            recorded_by: recorded_by.clone(),
+            digest,
+            opened: None,
+            expires_at,
+        }
     }
 }
 
 /// Runs `call` until it succeeds, fails for good or the time is over.
-pub async fn retry<T, E, R, Call>(deadline: Deadline, mut call: impl FnMut() -> Call) -> Result<T, Unavailable>
+pub async fn retry<T, E, R, Call>(
+    deadline: Deadline,
+    mut call: impl FnMut() -> Call,
+) -> Result<T, Unavailable>
 where
     Call: Future<Output = Result<T, SdkError<E, R>>>,
     SdkError<E, R>: std::error::Error + ProvideErrorMetadata,
@@ -338,7 +376,10 @@ where
 
 /// Whether a call is refused however often it is made: our fault, or a right that is missing.
 fn is_final(error: &impl ProvideErrorMetadata) -> bool {
-    matches!(error.code(), Some("ValidationException" | "AccessDeniedException" | "ResourceNotFoundException"))
+    matches!(
+        error.code(),
+        Some("ValidationException" | "AccessDeniedException" | "ResourceNotFoundException")
+    )
 }
 
 /// An SDK error with its causes, on one line.

@@ -141,7 +141,10 @@ enum Rest {
 impl Trail<'_> {
     /// Reads the tenant's events of `range` through `index`.
     pub fn list(&self, index: Index, range: Range, pace: Pace, lanes: &[Lane]) -> Listing<'_> {
-        let lanes = lanes.iter().map(|lane| self.list_lane(index.clone(), range.clone(), pace, *lane)).collect();
+        let lanes = lanes
+            .iter()
+            .map(|lane| self.list_lane(index.clone(), range.clone(), pace, *lane))
+            .collect();
         Listing { lanes, scanned: 0, position: None }
     }
 
@@ -157,11 +160,17 @@ impl Trail<'_> {
             }
         }
         let first = since.day_number();
-        let last = if since < until { Instant::from_millis(until.millis() - 1).day_number() } else { first - 1 };
+        let last = if since < until {
+            Instant::from_millis(until.millis() - 1).day_number()
+        } else {
+            first - 1
+        };
         let (mut partitions, mut days) = (VecDeque::new(), None);
         if first <= last {
             match &index {
-                Index::Involved { partition, .. } => partitions.push_back(keys::in_lane(partition, lane)),
+                Index::Involved { partition, .. } => {
+                    partitions.push_back(keys::in_lane(partition, lane))
+                }
                 Index::ByTime | Index::ByRecorded => days = Some((first, last)),
             }
         }
@@ -360,7 +369,10 @@ impl InLane<'_> {
                     Index::ByTime | Index::Involved { .. } => DayIndex::Occurred,
                 };
                 let limit = if self.days_read <= FEW_DAYS as usize { SOME_DAYS } else { MANY_DAYS };
-                let found = self.trail.days_with_events((index, self.lane), (first, last), self.order, limit).await?;
+                let found = self
+                    .trail
+                    .days_with_events((index, self.lane), (first, last), self.order, limit)
+                    .await?;
                 match found {
                     None => self.add_days((first..=last).collect()),
                     Some((days, goes_on)) => {
@@ -436,7 +448,8 @@ impl InLane<'_> {
                 Pace::Items(_) | Pace::Megabytes => None,
                 Pace::All => Some(ROWS_OF_ALL),
             });
-        let (deadline, pace, is_whole) = (self.trail.deadline, self.pace, self.index == Index::ByTime);
+        let (deadline, pace, is_whole) =
+            (self.trail.deadline, self.pace, self.index == Index::ByTime);
         let (sender, pages) = mpsc::channel(1);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut start = start;

@@ -58,7 +58,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review, Self::Later];
+    const ALL: [Self; 6] =
+        [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review, Self::Later];
 
     fn word(self) -> &'static str {
         match self {
@@ -99,7 +100,8 @@ pub struct Kept<'k, T> {
 impl<T: Serialize> Kept<'_, T> {
     /// Its content as it is written.
     fn written(&self) -> Result<String, Damaged> {
-        let written = serde_json::to_string(self.content).map_err(|_| Damaged::new(self.key, "content"))?;
+        let written =
+            serde_json::to_string(self.content).map_err(|_| Damaged::new(self.key, "content"))?;
         // What no item holds would be refused for ever, and hold up everything behind it.
         let places: usize = self.places.iter().map(|place| place.list.len() + 32).sum();
         if written.len() + places > MOST_BYTES {
@@ -215,14 +217,23 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn projections(&self, kind: Kind, wanted: &[String]) -> Result<Vec<Projection>, ReadError> {
+    pub async fn projections(
+        &self,
+        kind: Kind,
+        wanted: &[String],
+    ) -> Result<Vec<Projection>, ReadError> {
         let unique: BTreeSet<&String> = wanted.iter().collect();
         let unique: Vec<&String> = unique.into_iter().collect();
-        let reads: Vec<_> =
-            unique.chunks(crate::get_events::KEYS).map(|chunk| self.some_projections(kind, chunk)).collect();
+        let reads: Vec<_> = unique
+            .chunks(crate::get_events::KEYS)
+            .map(|chunk| self.some_projections(kind, chunk))
+            .collect();
         let found: Vec<Vec<Projection>> = stream::iter(reads).buffered(READS).try_collect().await?;
-        let mut found: HashMap<String, Projection> =
-            found.into_iter().flatten().map(|projection| (projection.key.clone(), projection)).collect();
+        let mut found: HashMap<String, Projection> = found
+            .into_iter()
+            .flatten()
+            .map(|projection| (projection.key.clone(), projection))
+            .collect();
         Ok(wanted.iter().filter_map(|key| found.remove(key)).collect())
     }
 
@@ -231,12 +242,21 @@ impl Trail<'_> {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn readable<T: DeserializeOwned>(&self, kind: Kind, wanted: &[String]) -> Result<Vec<T>, ReadError> {
+    pub async fn readable<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        wanted: &[String],
+    ) -> Result<Vec<T>, ReadError> {
         let unique: BTreeSet<&String> = wanted.iter().collect();
         let unique: Vec<&String> = unique.into_iter().collect();
-        let reads: Vec<_> = unique.chunks(crate::get_events::KEYS).map(|chunk| self.some_items(kind, chunk)).collect();
+        let reads: Vec<_> = unique
+            .chunks(crate::get_events::KEYS)
+            .map(|chunk| self.some_items(kind, chunk))
+            .collect();
         let found: Vec<Vec<Item>> = stream::iter(reads).buffered(READS).try_collect().await?;
-        let read = |item| Projection::of(item).map_err(ReadError::from).and_then(|projection| projection.read());
+        let read = |item| {
+            Projection::of(item).map_err(ReadError::from).and_then(|projection| projection.read())
+        };
         let sound = found.into_iter().flatten().filter_map(|item| match read(item) {
             Ok(content) => Some(content),
             Err(error) => {
@@ -247,15 +267,24 @@ impl Trail<'_> {
         Ok(sound.collect())
     }
 
-    async fn some_projections(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Projection>, ReadError> {
+    async fn some_projections(
+        &self,
+        kind: Kind,
+        wanted: &[&String],
+    ) -> Result<Vec<Projection>, ReadError> {
         let items = self.some_items(kind, wanted).await?;
         Ok(items.into_iter().map(Projection::of).collect::<Result<_, _>>()?)
     }
 
     async fn some_items(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Item>, ReadError> {
         let pk = keys::projections(kind.word(), &self.tenant);
-        let key = |sk: &&String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))]);
-        Ok(self.store.items(&self.store.state, wanted.iter().map(key).collect(), self.deadline).await?)
+        let key = |sk: &&String| {
+            HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))])
+        };
+        Ok(self
+            .store
+            .items(&self.store.state, wanted.iter().map(key).collect(), self.deadline)
+            .await?)
     }
 
     /// Keeps a projection as it is to be, where it is still as it was read; false where it is not.
@@ -285,13 +314,18 @@ impl Trail<'_> {
         let written = kept.written()?;
         let ttl = kept.expires_at.map(Instant::seconds);
         let is_same = |it: &Projection| {
-            it.content == written && it.places == kept.places && it.due == kept.due && it.ttl == ttl && !it.is_unsettled
+            it.content == written
+                && it.places == kept.places
+                && it.due == kept.due
+                && it.ttl == ttl
+                && !it.is_unsettled
         };
         if others.is_empty() && before.is_some_and(is_same) {
             return Ok(true);
         }
         let generation = before.map_or(0, |before| before.generation) + 1;
-        let (had, mut left) = before.map(|it| (it.places.clone(), it.left.clone())).unwrap_or_default();
+        let (had, mut left) =
+            before.map(|it| (it.places.clone(), it.left.clone())).unwrap_or_default();
         left.extend(had.iter().cloned());
         let left: BTreeSet<Place> = left.difference(&kept.places).cloned().collect();
         let is_unsettled = before.is_some_and(|before| before.is_unsettled);
@@ -309,7 +343,11 @@ impl Trail<'_> {
         let mut is_repeated = false;
         let is_done = match others.is_empty() {
             true => self.store.alone(change, self.deadline, &mut is_repeated).await?,
-            false => self.store.together([vec![change], others].concat(), self.deadline, &mut is_repeated).await?,
+            false => {
+                self.store
+                    .together([vec![change], others].concat(), self.deadline, &mut is_repeated)
+                    .await?
+            }
         };
         // An attempt that went unanswered may be what is there now; it is read again and found to be as wanted.
         if is_done && unsettled.is_some() {
@@ -320,9 +358,13 @@ impl Trail<'_> {
             // Somebody may have put it back there meanwhile, or for longer, before it was changed here.
             if let Some(now) = self.projection(kind, key).await? {
                 let is_moved = |place: &&Place| left.contains(place) || now.ttl != ttl;
-                self.write_places(kind, key, now.places.iter().filter(is_moved), now.ttl, true).await?;
+                self.write_places(kind, key, now.places.iter().filter(is_moved), now.ttl, true)
+                    .await?;
             }
-            let set = vec![("unsettled", AttributeValue::Bool(false)), ("left", places_value(&BTreeSet::new()))];
+            let set = vec![
+                ("unsettled", AttributeValue::Bool(false)),
+                ("left", places_value(&BTreeSet::new())),
+            ];
             let expected = ("generation", AttributeValue::N(generation.to_string()));
             let key = [keys::projections(kind.word(), &self.tenant), key.to_owned()];
             let settled = Change::Update { key, set, remove: &[], expected };
@@ -375,7 +417,9 @@ impl Trail<'_> {
             set.push(("due_at", text(&at.to_string())));
         }
         match before {
-            None => Change::Insert([("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect()),
+            None => Change::Insert(
+                [("pk", text(&pk)), ("sk", text(key))].into_iter().chain(set).collect(),
+            ),
             Some(before) => {
                 let expected = ("generation", number(before.generation));
                 Change::Update { key: [pk, (*key).to_owned()], set, remove, expected }
@@ -409,7 +453,10 @@ impl Trail<'_> {
     ) -> Result<(), ReadError> {
         let request = |place: &Place| {
             let pk = keys::list(kind.word(), &self.tenant, &place.list);
-            let attributes = [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(&format!("{}#{key}", place.at)))];
+            let attributes = [
+                ("pk".to_owned(), text(&pk)),
+                ("sk".to_owned(), text(&format!("{}#{key}", place.at))),
+            ];
             let mut attributes = HashMap::from(attributes);
             if let Some(ttl) = ttl {
                 attributes.insert("ttl".to_owned(), AttributeValue::N(ttl.to_string()));
@@ -417,10 +464,16 @@ impl Trail<'_> {
             // The builders refuse a request without what is given here.
             #[allow(clippy::expect_used)]
             if is_put {
-                let put = PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
+                let put = PutRequest::builder()
+                    .set_item(Some(attributes))
+                    .build()
+                    .expect("an item is given");
                 WriteRequest::builder().put_request(put).build()
             } else {
-                let delete = DeleteRequest::builder().set_key(Some(attributes)).build().expect("a key is given");
+                let delete = DeleteRequest::builder()
+                    .set_key(Some(attributes))
+                    .build()
+                    .expect("a key is given");
                 WriteRequest::builder().delete_request(delete).build()
             }
         };
@@ -436,9 +489,12 @@ impl Trail<'_> {
             while !left.is_empty() {
                 let call = client.batch_write_item().request_items(state, left);
                 let answer = retry(self.deadline, || call.clone().send()).await?;
-                left = answer.unprocessed_items.unwrap_or_default().remove(state).unwrap_or_default();
+                left =
+                    answer.unprocessed_items.unwrap_or_default().remove(state).unwrap_or_default();
                 if !left.is_empty() && !pauses.pause().await {
-                    return Err(Unavailable(format!("{} writes stayed unprocessed", left.len())).into());
+                    return Err(
+                        Unavailable(format!("{} writes stayed unprocessed", left.len())).into()
+                    );
                 }
             }
         }
@@ -460,7 +516,9 @@ impl Trail<'_> {
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
         let Store { client, state, .. } = self.store;
         let pk = keys::list(kind.word(), &self.tenant, list);
-        let start = after.map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
+        let start = after.map(|after| {
+            HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))])
+        });
         if since >= until {
             return Ok((Vec::new(), None));
         }
@@ -496,7 +554,12 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn postpone(&self, due: &Due, to: Option<Instant>, deadline: Deadline) -> Result<(), Unavailable> {
+    pub async fn postpone(
+        &self,
+        due: &Due,
+        to: Option<Instant>,
+        deadline: Deadline,
+    ) -> Result<(), Unavailable> {
         let pk = keys::projections(due.kind.word(), &due.tenant);
         let expected = ("due_at", text(&due.at.to_string()));
         if due.kind == Kind::Later && to.is_none() {
@@ -518,7 +581,11 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn due_projections(&self, until: Instant, deadline: Deadline) -> Result<Vec<Due>, Unavailable> {
+    pub async fn due_projections(
+        &self,
+        until: Instant,
+        deadline: Deadline,
+    ) -> Result<Vec<Due>, Unavailable> {
         let mut found = Vec::new();
         for shard in 0..keys::DUE_SHARDS {
             let (queue, mut start, mut first) = (keys::watch_due(shard), None, Vec::new());

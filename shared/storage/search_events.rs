@@ -18,12 +18,20 @@ impl Trail<'_> {
 
     /// Reads all that may hold what is looked for. Each event is still to be judged.
     pub fn search_all(&self, search: &Search) -> Listing<'_> {
-        self.search_at(&index_selection::plan(&self.tenant, search.filter.as_ref()), search, Pace::All)
+        self.search_at(
+            &index_selection::plan(&self.tenant, search.filter.as_ref()),
+            search,
+            Pace::All,
+        )
     }
 
     /// The same by a plan of the caller's choice.
     pub fn search_by(&self, plan: &Plan, search: &Search, count: usize) -> Listing<'_> {
-        let pace = if plan.is_exact && search.words.is_none() { Pace::Items(count) } else { Pace::Megabytes };
+        let pace = if plan.is_exact && search.words.is_none() {
+            Pace::Items(count)
+        } else {
+            Pace::Megabytes
+        };
         self.search_at(plan, search, pace)
     }
 
@@ -33,7 +41,8 @@ impl Trail<'_> {
             until: search.range.until.min(plan.until.unwrap_or(search.range.until)),
             ..search.range.clone()
         };
-        let lanes: &[Lane] = if search.include_service { &[Lane::Shown, Lane::Service] } else { &[Lane::Shown] };
+        let lanes: &[Lane] =
+            if search.include_service { &[Lane::Shown, Lane::Service] } else { &[Lane::Shown] };
         self.list(plan.index.clone(), range, pace, lanes)
     }
 }

@@ -73,7 +73,8 @@ impl Change {
         match self {
             Self::Insert(attributes) => item_size::check(attributes),
             Self::Update { key: [pk, sk], set, .. } => {
-                let key = [("pk", AttributeValue::S(pk.clone())), ("sk", AttributeValue::S(sk.clone()))];
+                let key =
+                    [("pk", AttributeValue::S(pk.clone())), ("sk", AttributeValue::S(sk.clone()))];
                 item_size::check(key.iter().chain(set))
             }
             // It only takes away.
@@ -145,33 +146,53 @@ impl Trail<'_> {
         for recorded in &records {
             item_size::check(&event_item::attributes(recorded))?;
         }
-        let changes: Vec<_> =
-            changes.into_iter().map(|change| parameterized(change.statement(&self.store.state))).collect();
+        let changes: Vec<_> = changes
+            .into_iter()
+            .map(|change| parameterized(change.statement(&self.store.state)))
+            .collect();
         let mut unacknowledged = Vec::new();
         let mut pauses = Pauses::until(self.deadline);
         loop {
             let at = self.stamp(records.iter().map(|recorded| &recorded.event)).await?;
             records.iter_mut().for_each(|recorded| recorded.recorded_at = at);
             let insertion = |recorded| {
-                parameterized(insert_events::statement(&self.store.events, event_item::attributes(recorded)))
+                parameterized(insert_events::statement(
+                    &self.store.events,
+                    event_item::attributes(recorded),
+                ))
             };
             let statements = records.iter().map(insertion).chain(changes.iter().cloned()).collect();
-            let call = self.store.client.execute_transaction().set_transact_statements(Some(statements)).send();
+            let call = self
+                .store
+                .client
+                .execute_transaction()
+                .set_transact_statements(Some(statements))
+                .send();
             let until = self.deadline.min(Deadline::now() + self.store.attempt);
             let failure = match tokio::time::timeout_at(until, call).await {
                 Ok(Ok(_)) => {
-                    return Ok(records.into_iter().next().map_or(Commit::Stale, |it| Commit::Done(Box::new(it))));
+                    return Ok(records
+                        .into_iter()
+                        .next()
+                        .map_or(Commit::Stale, |it| Commit::Done(Box::new(it))));
                 }
                 Ok(Err(error)) if is_unexpected(&error) => {
-                    let keys: Vec<_> = records.iter().map(|it| keys::event(&it.event.tenant, &it.event.id)).collect();
+                    let keys: Vec<_> = records
+                        .iter()
+                        .map(|it| keys::event(&it.event.tenant, &it.event.id))
+                        .collect();
                     let mut there = self.events_by_key(keys.clone()).await?;
                     for (recorded, key) in records.iter().zip(&keys) {
                         if let Some(there) = there.remove(key) {
                             // The attempt that looked like a failure had done it.
-                            let is_ours =
-                                there.digest == recorded.digest && unacknowledged.contains(&there.recorded_at);
+                            let is_ours = there.digest == recorded.digest
+                                && unacknowledged.contains(&there.recorded_at);
                             let there = Box::new(there);
-                            return Ok(if is_ours { Commit::Done(there) } else { Commit::Taken(there) });
+                            return Ok(if is_ours {
+                                Commit::Done(there)
+                            } else {
+                                Commit::Taken(there)
+                            });
                         }
                     }
                     return Ok(Commit::Stale);
@@ -182,7 +203,9 @@ impl Trail<'_> {
                     return Err(Unavailable(failure).into());
                 }
                 Ok(Err(error)) => described(&error),
-                Err(_) => format!("no answer within {:?} or the request's time", self.store.attempt),
+                Err(_) => {
+                    format!("no answer within {:?} or the request's time", self.store.attempt)
+                }
             };
             tracing::warn!(%failure, "a transaction was not acknowledged: {failure}");
             unacknowledged.push(at);
@@ -208,7 +231,10 @@ impl Store {
                 None => Ok(true),
             };
         }
-        let statements = changes.into_iter().map(|change| parameterized(change.statement(&self.state))).collect();
+        let statements = changes
+            .into_iter()
+            .map(|change| parameterized(change.statement(&self.state)))
+            .collect();
         let call = self.client.execute_transaction().set_transact_statements(Some(statements));
         let mut pauses = Pauses::until(deadline);
         loop {
@@ -234,9 +260,15 @@ impl Store {
 
     /// Makes one change of the state table by itself; false where what it expects is not so. `is_repeated` says whether an attempt
     /// went unanswered.
-    pub async fn alone(&self, change: Change, deadline: Deadline, is_repeated: &mut bool) -> Result<bool, Unavailable> {
+    pub async fn alone(
+        &self,
+        change: Change,
+        deadline: Deadline,
+        is_repeated: &mut bool,
+    ) -> Result<bool, Unavailable> {
         let (statement, parameters) = change.statement(&self.state);
-        let call = self.client.execute_statement().statement(statement).set_parameters(Some(parameters));
+        let call =
+            self.client.execute_statement().statement(statement).set_parameters(Some(parameters));
         let mut pauses = Pauses::until(deadline);
         loop {
             let until = deadline.min(Deadline::now() + self.attempt);
@@ -273,22 +305,29 @@ impl Store {
 
 /// Whether the transaction was not done because something else was found than it expected.
 fn is_unexpected(error: &SdkError<ExecuteTransactionError>) -> bool {
-    let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+    let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) =
+        error.as_service_error()
+    else {
         return false;
     };
     canceled.cancellation_reasons().iter().any(|reason| match reason.code() {
         Some("ConditionalCheckFailed" | "DuplicateItem") => true,
         // How DynamoDB Local says DuplicateItem.
-        Some("ValidationError") => reason.message().is_some_and(|message| message.starts_with(DUPLICATE_KEY)),
+        Some("ValidationError") => {
+            reason.message().is_some_and(|message| message.starts_with(DUPLICATE_KEY))
+        }
         _ => false,
     })
 }
 
 /// Whether the storage will not take it however often it is sent: our fault, or a right that is missing.
 fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
-    if let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) = error.as_service_error() {
+    if let Some(ExecuteTransactionError::TransactionCanceledException(canceled)) =
+        error.as_service_error()
+    {
         let mut codes = canceled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-        return codes.any(|code| matches!(code, "ValidationError" | "AccessDenied" | "ResourceNotFound"));
+        return codes
+            .any(|code| matches!(code, "ValidationError" | "AccessDenied" | "ResourceNotFound"));
     }
     super::is_final(error)
 }
@@ -305,11 +344,14 @@ pub async fn replace(
     let mut pauses = Pauses::until(deadline);
     loop {
         let item = store.state_item(pk.to_owned(), sk, deadline).await?;
-        let before: Option<u64> = item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
+        let before: Option<u64> =
+            item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
         let mut set = want(item.as_ref());
         set.push(("generation", number(before.unwrap_or(0) + 1)));
         let change = match before {
-            None => Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect()),
+            None => Change::Insert(
+                [("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect(),
+            ),
             Some(before) => Change::Update {
                 key: [pk.to_owned(), sk.to_owned()],
                 set,

@@ -38,7 +38,8 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
     }
     // All are asked for before the first of them ends.
     let now = shared::platform::clock::now();
-    let (lead, minute) = scale.of((Duration::from_secs(150), 60_000), (Duration::from_secs(3), 1000));
+    let (lead, minute) =
+        scale.of((Duration::from_secs(150), 60_000), (Duration::from_secs(3), 1000));
     let first = now.plus(lead);
     let event = |n: usize| {
         let ends_at = first.plus(Duration::from_millis((n * minute / windows) as u64));
@@ -52,7 +53,10 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         let answer = stack.post(&portal, "/v1/events", &list).await;
         assert_eq!(answer.body["created"], batch.len(), "{}", answer.text);
     }
-    assert!(shared::platform::clock::now() < first, "the windows were not all open when the first of them ended");
+    assert!(
+        shared::platform::clock::now() < first,
+        "the windows were not all open when the first of them ended"
+    );
 
     let last = first.plus(Duration::from_millis(minute as u64));
     let left = last.millis() - shared::platform::clock::now().millis();
@@ -60,8 +64,9 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
     let mut lateness = Vec::new();
     until("all are disabled", async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let is_left =
-            directories.iter().any(|it| (0..windows / count).any(|n| it.is_enabled(&format!("u-{n}")) == Some(true)));
+        let is_left = directories
+            .iter()
+            .any(|it| (0..windows / count).any(|n| it.is_enabled(&format!("u-{n}")) == Some(true)));
         (!is_left).then_some(())
     })
     .await;
@@ -77,7 +82,11 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
             for event in page["events"].as_array().unwrap() {
                 let details = &event["details"];
                 let at = |name: &str| {
-                    details[name].as_str().unwrap().parse::<shared::domain::time::timestamp::Instant>().unwrap()
+                    details[name]
+                        .as_str()
+                        .unwrap()
+                        .parse::<shared::domain::time::timestamp::Instant>()
+                        .unwrap()
                 };
                 assert!(at("actual_end") >= at("planned_end"), "early: {event}");
                 lateness.push(details["lateness_ms"].as_f64().unwrap() / 1000.0);
@@ -141,11 +150,19 @@ pub fn after_an_outage(scale: Scale, report: &mut Report) {
     let count = during.len();
     let told = |ends: Vec<Option<Duration>>| {
         let done: Vec<_> = ends.iter().flatten().collect();
-        let latest = done.iter().max().map_or("never".to_owned(), |latest| format!("{:.0} s", latest.as_secs_f64()));
+        let latest = done
+            .iter()
+            .max()
+            .map_or("never".to_owned(), |latest| format!("{:.0} s", latest.as_secs_f64()));
         format!("{} of {count}, the last {latest} after it is back", done.len())
     };
-    let ours = during.iter().map(|(planned, lateness)| Some((*planned + *lateness).saturating_sub(back))).collect();
-    let by = |pauses: &[u64]| during.iter().map(|(planned, _)| after(*planned, pauses)).collect::<Vec<_>>();
+    let ours = during
+        .iter()
+        .map(|(planned, lateness)| Some((*planned + *lateness).saturating_sub(back)))
+        .collect();
+    let by = |pauses: &[u64]| {
+        during.iter().map(|(planned, _)| after(*planned, pauses)).collect::<Vec<_>>()
+    };
     let others = format!("AWS TEAM {}; Vault {}", told(by(&team)), told(by(&vault)));
     let what = format!("directory down for {} h: disabled", lasts.as_secs() / 3600);
     report.beside(&what, told(ours), others, "all, none given up");

@@ -61,32 +61,52 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
         assert_eq!(read, count);
     };
     let four = async |_| {
-        let reads: Vec<usize> = stream::iter(days().map(|day| drain(&client, table, day))).buffered(4).collect().await;
+        let reads: Vec<usize> =
+            stream::iter(days().map(|day| drain(&client, table, day))).buffered(4).collect().await;
         assert_eq!(reads.iter().sum::<usize>(), count);
     };
     let (one, four) = in_turn(scale.of(5, 1), one, four).await;
     let what = format!("export of {count} events, end to end");
     report.compare(&what, shown(ours), format!("raw {}", shown(one)), one / ours, "≥ 1.0 x raw");
-    report.compare(&what, shown(ours), format!("raw, four days at a time {}", shown(four)), four / ours, "");
+    report.compare(
+        &what,
+        shown(ours),
+        format!("raw, four days at a time {}", shown(four)),
+        four / ours,
+        "",
+    );
     let boto3 = boto3(&stack, days().collect(), count).await;
-    report.compare(&what, shown(ours), format!("boto3 + csv {}", shown(boto3)), boto3 / ours, "≥ 20 x boto3 + csv");
+    report.compare(
+        &what,
+        shown(ours),
+        format!("boto3 + csv {}", shown(boto3)),
+        boto3 / ours,
+        "≥ 20 x boto3 + csv",
+    );
     stack.stop().await;
 }
 
 /// Seconds that boto3 takes to read the same and Python's csv to write it.
 async fn boto3(stack: &Stack, days: Vec<String>, count: usize) -> f64 {
-    let credentials = stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
+    let credentials =
+        stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
     let days: Vec<_> = days.iter().map(|day| keys::in_lane(day, keys::Lane::Shown)).collect();
     let mut python = Command::new(start::python());
     python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/export.py"));
-    python.args([stack.running.engine_url(), stack.running.table("EventsTable").unwrap(), &json!(days).to_string()]);
+    python.args([
+        stack.running.engine_url(),
+        stack.running.table("EventsTable").unwrap(),
+        &json!(days).to_string(),
+    ]);
     python
         .env("AWS_ACCESS_KEY_ID", credentials.access_key_id())
         .env("AWS_SECRET_ACCESS_KEY", credentials.secret_access_key());
     let output = tokio::task::spawn_blocking(move || python.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (rows, seconds) =
-        text.trim().split_once(' ').unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+    let (rows, seconds) = text
+        .trim()
+        .split_once(' ')
+        .unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
     assert_eq!(rows.parse::<usize>().unwrap(), count);
     seconds.parse().unwrap()
 }
@@ -98,12 +118,14 @@ pub async fn writer(scale: Scale, report: &mut Report) {
     let layout = Layout::new(&[], utc, now, now).unwrap();
     let mut table = Vec::new();
     for item in sample::items("acme", &sample::list("w", count)) {
-        let attributes: Vec<_> = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let attributes: Vec<_> =
+            item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let recorded: Recorded = event_item::read(attributes.into()).unwrap();
         layout.write_row(&recorded, &mut table);
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(table.as_slice());
-    let rows: Vec<Vec<String>> = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+    let rows: Vec<Vec<String>> =
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
     let bytes = table.len();
     let mut out = Vec::with_capacity(2 * bytes);
     let ours = async |_| {
@@ -118,7 +140,8 @@ pub async fn writer(scale: Scale, report: &mut Report) {
     let mut room = Vec::with_capacity(2 * bytes);
     let theirs = async |_| {
         room.clear();
-        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut room);
+        let mut writer =
+            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut room);
         rows.iter().for_each(|row| writer.write_record(row).unwrap());
         writer.flush().unwrap();
         drop(writer);
@@ -138,13 +161,16 @@ pub async fn writer(scale: Scale, report: &mut Report) {
 /// How much memory the worker takes for how many rows, as it is deployed.
 pub async fn memory(scale: Scale, report: &mut Report) {
     // Jobs are stored, and nobody in the stack works on them.
-    let functions =
-        Functions::all().add("export", export::Export::new, |function, event: LambdaEvent<Value>| async move {
+    let functions = Functions::all().add(
+        "export",
+        export::Export::new,
+        |function, event: LambdaEvent<Value>| async move {
             match event.payload.get("requestContext").is_some() {
                 true => export::handle(function, event).await,
                 false => Ok(Value::Null),
             }
-        });
+        },
+    );
     let stack = Stack::with(Options { functions, ..options() }).await;
     let auditor = stack.reader("acme");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -157,7 +183,8 @@ pub async fn memory(scale: Scale, report: &mut Report) {
             let begun = stack.post(&auditor, "/v1/exports", &json!({"jsonl": jsonl})).await;
             assert_eq!(begun.status, 202, "{}", begun.text);
             let id = begun.body["id"].as_str().unwrap();
-            let credentials = stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
+            let credentials =
+                stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
             let mut worker = Spawn::new(start::binary(scale, "export"));
             worker.envs([
                 ("EVENTS_TABLE", stack.running.table("EventsTable").unwrap()),
@@ -177,16 +204,22 @@ pub async fn memory(scale: Scale, report: &mut Report) {
             invoker.request().await;
             tokio::time::sleep(Duration::from_millis(1500)).await;
             let (begun, used) = (std::time::Instant::now(), start::cpu_seconds(&worker));
-            let answer = invoker.invoke(&json!({"export": {"tenant": "acme", "id": id}}).to_string()).await;
-            let (seconds, used) = (begun.elapsed().as_secs_f64(), start::cpu_seconds(&worker) - used);
+            let answer =
+                invoker.invoke(&json!({"export": {"tenant": "acme", "id": id}}).to_string()).await;
+            let (seconds, used) =
+                (begun.elapsed().as_secs_f64(), start::cpu_seconds(&worker) - used);
             assert!(answer.contains("Ready"), "{answer}");
-            let status = std::fs::read_to_string(format!("/proc/{}/status", worker.id().unwrap())).unwrap();
+            let status =
+                std::fs::read_to_string(format!("/proc/{}/status", worker.id().unwrap())).unwrap();
             let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
             let most: f64 = most.trim().trim_end_matches(" kB").parse().unwrap();
             worker.kill().await.unwrap();
             let job = stack.ended(&auditor, id).await;
             assert_eq!((&job["state"], &job["rows"]), (&json!("ready"), &json!(rows)), "{job}");
-            let what = format!("worker's memory at {rows} rows{}", if jsonl { ", with the twin" } else { "" });
+            let what = format!(
+                "worker's memory at {rows} rows{}",
+                if jsonl { ", with the twin" } else { "" }
+            );
             let megabytes = job["bytes"].as_f64().unwrap() / 1e6;
             report.note(
                 &what,
@@ -207,19 +240,29 @@ pub async fn memory(scale: Scale, report: &mut Report) {
 async fn add(stack: &Stack, from: usize, to: usize) {
     let portal = stack.writer("acme");
     let requests = (from..to).step_by(250).map(|start| {
-        let event = |n: usize| sample::event(&format!("m-{n}"), n, 60 + (n as u64 * 97) % (DAYS * 86_400));
+        let event =
+            |n: usize| sample::event(&format!("m-{n}"), n, 60 + (n as u64 * 97) % (DAYS * 86_400));
         let list = json!({"events": (start..to.min(start + 250)).map(event).collect::<Vec<_>>()});
         let portal = &portal;
         async move {
             let answer = stack.post(portal, "/v1/events", &list).await;
-            assert_eq!(answer.body["created"], list["events"].as_array().unwrap().len(), "{}", answer.text);
+            assert_eq!(
+                answer.body["created"],
+                list["events"].as_array().unwrap().len(),
+                "{}",
+                answer.text
+            );
         }
     });
     stream::iter(requests).buffer_unordered(4).collect::<Vec<()>>().await;
 }
 
 fn url_of_s3(aws: &SdkConfig) -> String {
-    let key =
-        ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().unwrap();
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .unwrap();
     aws.service_config().unwrap().load_config(key).unwrap()
 }

@@ -27,16 +27,26 @@ pub async fn events_and_tenants(scale: Scale, report: &mut Report) {
             let mut row = format!("ingest {rate:.0} events/s");
             for (what, path) in [
                 ("by time", "/v1/events?limit=100"),
-                ("by actor", "/v1/events?limit=100&filter=actor.email%20eq%20%22alex7%40nikpot.com%22"),
+                (
+                    "by actor",
+                    "/v1/events?limit=100&filter=actor.email%20eq%20%22alex7%40nikpot.com%22",
+                ),
                 ("feed", "/v1/feed?limit=100"),
             ] {
                 let mut times = Vec::new();
                 for _ in 0..scale.of(50, 1) {
-                    times.push(seconds(async { assert_eq!(stack.get(&auditor, path).await.status, 200) }).await);
+                    times.push(
+                        seconds(async { assert_eq!(stack.get(&auditor, path).await.status, 200) })
+                            .await,
+                    );
                 }
                 row.push_str(&format!(", {what} {}", shown(quantile(&mut times, 0.5))));
             }
-            report.note(&format!("{size} events of {tenants} tenants: pages of 100, p50"), row, "does not grow");
+            report.note(
+                &format!("{size} events of {tenants} tenants: pages of 100, p50"),
+                row,
+                "does not grow",
+            );
         }
         stack.stop().await;
     }
@@ -47,11 +57,20 @@ async fn grow(stack: &Stack, tenants: usize, from: usize, to: usize) {
     let batch = 250;
     let requests = (from..to).step_by(batch).enumerate().map(|(turn, start)| {
         let tenant = format!("t{}", turn % tenants);
-        let event = |n: usize| sample::event(&format!("g-{n}"), n, 60 + (n as u64 * 97) % (30 * 86_400));
+        let event =
+            |n: usize| sample::event(&format!("g-{n}"), n, 60 + (n as u64 * 97) % (30 * 86_400));
         let list = json!({"events": (start..to.min(start + batch)).map(event).collect::<Vec<_>>()});
         async move {
-            let answer = send(stack.request("POST", "/v1/events").bearer_auth(stack.writer(&tenant)).json(&list)).await;
-            assert_eq!(answer.body["created"], list["events"].as_array().unwrap().len(), "{}", answer.text);
+            let answer = send(
+                stack.request("POST", "/v1/events").bearer_auth(stack.writer(&tenant)).json(&list),
+            )
+            .await;
+            assert_eq!(
+                answer.body["created"],
+                list["events"].as_array().unwrap().len(),
+                "{}",
+                answer.text
+            );
         }
     });
     stream::iter(requests).buffer_unordered(4).collect::<Vec<()>>().await;

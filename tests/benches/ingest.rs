@@ -8,7 +8,10 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider},
 };
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
+    http::{
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+        http_client_fn,
+    },
     orchestrator::{HttpRequest, HttpResponse},
     runtime_components::RuntimeComponents,
 };
@@ -33,7 +36,11 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     let (rounds, batches) = scale.of((9, 20), (1, 1));
     let client = Client::new(stack.aws());
     let table = stack.running.table("EventsTable").unwrap();
-    let size = sample::items("acme", &sample::list("size", 1)).iter().map(|item| sample::size(item)).max().unwrap();
+    let size = sample::items("acme", &sample::list("size", 1))
+        .iter()
+        .map(|item| sample::size(item))
+        .max()
+        .unwrap();
     println!("items of {size} bytes");
 
     let lists = |name: &str, round: usize| -> Vec<Value> {
@@ -44,7 +51,10 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     let mut raws: Vec<_> = (0..=rounds)
         .map(|round| {
             let lists = lists("raw", round);
-            lists.iter().flat_map(|list| sample::batches(table, sample::items("raw", list))).collect::<Vec<_>>()
+            lists
+                .iter()
+                .flat_map(|list| sample::batches(table, sample::items("raw", list)))
+                .collect::<Vec<_>>()
         })
         .collect();
     let ours = async |round: usize| {
@@ -69,18 +79,29 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     };
     let (ours, raw) = in_turn(rounds, ours, raw).await;
     let rate = |seconds: f64| format!("{:.0} events/s", (batches * BATCH) as f64 / seconds);
-    report.compare("ingest, batches of 100 x 1 KB, end to end", rate(ours), rate(raw), raw / ours, "≥ 0.8 x raw");
+    report.compare(
+        "ingest, batches of 100 x 1 KB, end to end",
+        rate(ours),
+        rate(raw),
+        raw / ours,
+        "≥ 0.8 x raw",
+    );
     stack.stop().await;
 }
 
 /// The ingest function as Lambda runs it, with a network that takes no time.
 pub fn own_cpu(scale: Scale, report: &mut Report) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let variables = sample::VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let variables = sample::VARIABLES
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
     let aws = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(
+            "id", "secret", None,
+        )))
         .http_client(http_client_fn(|_: &HttpConnectorSettings, _: &RuntimeComponents| {
             SharedHttpConnector::new(Storing)
         }))
@@ -94,7 +115,8 @@ pub fn own_cpu(scale: Scale, report: &mut Report) {
         let begun = Instant::now();
         for _ in 0..times {
             // From the bytes that Lambda gives to those it takes.
-            let request: ApiGatewayV2httpRequest = serde_json::from_slice(event.as_bytes()).unwrap();
+            let request: ApiGatewayV2httpRequest =
+                serde_json::from_slice(event.as_bytes()).unwrap();
             let event = LambdaEvent::new(request, Context::default());
             let answer = runtime.block_on(ingest::handle(function.clone(), event)).unwrap();
             assert_eq!(answer.status_code, 200, "{:?}", answer.body);
@@ -134,7 +156,8 @@ fn boto3(scale: Scale, body: &Value) -> f64 {
         })
         .collect();
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), json!({"body": body.to_string(), "items": items}).to_string()).unwrap();
+    std::fs::write(file.path(), json!({"body": body.to_string(), "items": items}).to_string())
+        .unwrap();
     let output = Command::new(crate::start::python())
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/ingest.py"))
         .arg(file.path())
@@ -142,7 +165,9 @@ fn boto3(scale: Scale, body: &Value) -> f64 {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Storage that has stored everything at once.
@@ -151,15 +176,21 @@ struct Storing;
 
 impl HttpConnector for Storing {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let is_batch =
-            request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("BatchExecuteStatement"));
+        let is_batch = request
+            .headers()
+            .get("x-amz-target")
+            .is_some_and(|target| target.ends_with("BatchExecuteStatement"));
         let body = if is_batch {
             let one = r#"{"TableName":"events"}"#;
             format!(r#"{{"Responses":[{}]}}"#, vec![one; 25].join(","))
         } else {
             "{}".to_owned()
         };
-        let answer = http::Response::builder().status(200).header("content-type", "application/x-amz-json-1.0");
-        HttpConnectorFuture::ready(Ok(HttpResponse::try_from(answer.body(body.into()).unwrap()).unwrap()))
+        let answer = http::Response::builder()
+            .status(200)
+            .header("content-type", "application/x-amz-json-1.0");
+        HttpConnectorFuture::ready(Ok(
+            HttpResponse::try_from(answer.body(body.into()).unwrap()).unwrap()
+        ))
     }
 }

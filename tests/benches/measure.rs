@@ -57,7 +57,11 @@ pub async fn seconds(work: impl Future<Output = ()>) -> f64 {
 
 /// Does one and the other in turn, so that both see the same machine; the median seconds of each. The first round of each only
 /// warms up.
-pub async fn in_turn(rounds: usize, mut one: impl AsyncFnMut(usize), mut other: impl AsyncFnMut(usize)) -> (f64, f64) {
+pub async fn in_turn(
+    rounds: usize,
+    mut one: impl AsyncFnMut(usize),
+    mut other: impl AsyncFnMut(usize),
+) -> (f64, f64) {
     let (mut ones, mut others) = (Vec::new(), Vec::new());
     for round in 0..=rounds {
         ones.push(seconds(one(round)).await);

@@ -29,7 +29,9 @@ pub async fn fill(stack: &Stack, tenant: &str, count: usize, days: u64) {
     let portal = stack.writer(tenant);
     let all: Vec<usize> = (0..count).collect();
     for chunk in all.chunks(500) {
-        let event = |&n: &usize| sample::event(&format!("f-{n}"), n, 60 + n as u64 * days * 86_400 / count as u64);
+        let event = |&n: &usize| {
+            sample::event(&format!("f-{n}"), n, 60 + n as u64 * days * 86_400 / count as u64)
+        };
         let list = json!({"events": chunk.iter().map(event).collect::<Vec<_>>()});
         let answer = stack.post(&portal, "/v1/events", &list).await;
         assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
@@ -62,7 +64,12 @@ pub async fn by_each_index(scale: Scale, report: &mut Report) {
             "target.name eq \"entra 365 onmicrosoft 7\"",
             keys::involved(&tenant, Part::Name, "entra 365 onmicrosoft 7"),
         ),
-        ("session", "session_key", "session.id eq \"session-7\"", keys::involved(&tenant, Part::Id, "session-7")),
+        (
+            "session",
+            "session_key",
+            "session.id eq \"session-7\"",
+            keys::involved(&tenant, Part::Id, "session-7"),
+        ),
         ("time", "day", "", String::new()),
     ] {
         let ask = |cursor: Option<&str>| {
@@ -117,8 +124,15 @@ async fn read(request: RequestBuilder) {
 /// A query for keys and a read of what they name.
 async fn involved(client: &Client, table: &str, name: &str, key: &str, partition: &str) -> usize {
     let rows = query(client, table, &format!("by_{name}"), key, partition).await;
-    let keys = rows.into_iter().take(PAGE).map(|mut row| HashMap::from([("pk".to_owned(), row.remove("pk").unwrap())]));
-    let wanted = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true).build().unwrap();
+    let keys = rows
+        .into_iter()
+        .take(PAGE)
+        .map(|mut row| HashMap::from([("pk".to_owned(), row.remove("pk").unwrap())]));
+    let wanted = KeysAndAttributes::builder()
+        .set_keys(Some(keys.collect()))
+        .consistent_read(true)
+        .build()
+        .unwrap();
     let output = client.batch_get_item().request_items(table, wanted).send().await.unwrap();
     output.responses.unwrap().remove(table).unwrap().len()
 }
@@ -147,7 +161,10 @@ async fn query(
         .index_name(index)
         .key_condition_expression("#key = :partition")
         .expression_attribute_names("#key", key)
-        .expression_attribute_values(":partition", AttributeValue::S(keys::in_lane(partition, Lane::Shown)))
+        .expression_attribute_values(
+            ":partition",
+            AttributeValue::S(keys::in_lane(partition, Lane::Shown)),
+        )
         .scan_index_forward(false)
         .limit(101)
         .send()

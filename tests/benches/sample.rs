@@ -43,12 +43,23 @@ pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValu
         .unwrap()
         .iter()
         .map(|event| {
-            let event =
-                event_validation::read(&event.to_string(), &intake, shared::platform::random::event_id).unwrap();
+            let event = event_validation::read(
+                &event.to_string(),
+                &intake,
+                shared::platform::random::event_id,
+            )
+            .unwrap();
             let digest = event.digest();
             let expires_at = event.occurred_at.plus(intake.retention);
             let recorded_by = RecordedBy { sub: "portal".into(), client_id: None };
-            event_item::attributes(&Recorded { event, recorded_at: now, recorded_by, digest, opened: None, expires_at })
+            event_item::attributes(&Recorded {
+                event,
+                recorded_at: now,
+                recorded_by,
+                digest,
+                opened: None,
+                expires_at,
+            })
         })
         .collect()
 }
@@ -65,7 +76,10 @@ pub fn size(item: &[(&'static str, AttributeValue)]) -> usize {
 }
 
 /// The statements that insert `items`, 25 a batch.
-pub fn batches(table: &str, items: Vec<Vec<(&'static str, AttributeValue)>>) -> Vec<Vec<BatchStatementRequest>> {
+pub fn batches(
+    table: &str,
+    items: Vec<Vec<(&'static str, AttributeValue)>>,
+) -> Vec<Vec<BatchStatementRequest>> {
     let statements: Vec<_> = items
         .into_iter()
         .map(|item| {

@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// The functions that are deployed.
-const FUNCTIONS: [&str; 8] = ["disable", "export", "forward", "ingest", "manage", "portal", "query", "watch"];
+const FUNCTIONS: [&str; 8] =
+    ["disable", "export", "forward", "ingest", "manage", "portal", "query", "watch"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -33,8 +34,11 @@ pub fn python() -> PathBuf {
 /// The functions' binaries as they are deployed (for this machine's processor); a quick build where no figures are wanted.
 pub fn binary(scale: Scale, name: &str) -> PathBuf {
     if !scale.is_full {
-        let ours =
-            if name == "export" { env!("CARGO_BIN_EXE_lambda-export") } else { env!("CARGO_BIN_EXE_lambda-ingest") };
+        let ours = if name == "export" {
+            env!("CARGO_BIN_EXE_lambda-export")
+        } else {
+            env!("CARGO_BIN_EXE_lambda-ingest")
+        };
         return ours.into();
     }
     build();
@@ -44,7 +48,12 @@ pub fn binary(scale: Scale, name: &str) -> PathBuf {
 /// Builds in the functions' folder, whose cargo configuration is the one that `sam build` meets.
 fn build() {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root().join("functions/ingest")).args(["build", "--release", "--locked", "--target-dir"]);
+    cargo.current_dir(root().join("functions/ingest")).args([
+        "build",
+        "--release",
+        "--locked",
+        "--target-dir",
+    ]);
     cargo.arg(root().join("target/lambda"));
     for name in FUNCTIONS {
         cargo.args(["-p", name]);
@@ -65,7 +74,9 @@ pub async fn to_first_poll(scale: Scale, report: &mut Report) {
             let begun = Instant::now();
             let mut child = spawn(command, &api, "http://127.0.0.1:9");
             let mut invoker = Invoker::of(&listener, &mut child).await;
-            assert!(invoker.request().await.starts_with("GET /2018-06-01/runtime/invocation/next "));
+            assert!(
+                invoker.request().await.starts_with("GET /2018-06-01/runtime/invocation/next ")
+            );
             // The first only warms the machine's file cache.
             if round > 0 {
                 times.push(begun.elapsed().as_secs_f64());
@@ -85,9 +96,20 @@ pub async fn to_first_poll(scale: Scale, report: &mut Report) {
 
 pub async fn first_call_over_tls(scale: Scale, report: &mut Report) {
     let directory = tempfile::tempdir().unwrap();
-    let (key, certificate) = (directory.path().join("key.pem"), directory.path().join("certificate.pem"));
+    let (key, certificate) =
+        (directory.path().join("key.pem"), directory.path().join("certificate.pem"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
@@ -170,8 +192,11 @@ pub fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_ENDPOINT_URL", storage),
     ];
-    let own: Vec<_> =
-        command.as_std().get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+    let own: Vec<_> = command
+        .as_std()
+        .get_envs()
+        .map(|(name, value)| (name.to_owned(), value.unwrap().to_owned()))
+        .collect();
     command.envs(sample::VARIABLES).envs(variables).envs(own).kill_on_drop(true).spawn().unwrap()
 }
 
@@ -205,16 +230,21 @@ impl Invoker {
         loop {
             let text = String::from_utf8_lossy(&self.buffer).into_owned();
             if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head
-                    .lines()
-                    .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                let length = head.lines().find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+                });
                 let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-                if (is_chunked && body.ends_with("0\r\n\r\n")) || (!is_chunked && body.len() >= length.unwrap_or(0)) {
+                if (is_chunked && body.ends_with("0\r\n\r\n"))
+                    || (!is_chunked && body.len() >= length.unwrap_or(0))
+                {
                     self.buffer.clear();
                     return text;
                 }
             }
-            assert!(self.stream.read_buf(&mut self.buffer).await.unwrap() > 0, "the function ended");
+            assert!(
+                self.stream.read_buf(&mut self.buffer).await.unwrap() > 0,
+                "the function ended"
+            );
         }
     }
 

@@ -77,7 +77,8 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
     let stack = stack(without_watch()).await;
     let portal = stack.writer("acme");
     for first in (0..count).step_by(100) {
-        let answer = stack.post(&portal, "/v1/events", &sample::list(&format!("e{first}"), 100)).await;
+        let answer =
+            stack.post(&portal, "/v1/events", &sample::list(&format!("e{first}"), 100)).await;
         assert_eq!(answer.body["created"], 100, "{}", answer.text);
     }
     let reader = stack.reader("acme");
@@ -91,7 +92,10 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
         join_all(ids.iter().map(|id| put(&stack, id, &url, "oldest"))).await;
         let sent = || {
             let arrived = arrived.lock().unwrap();
-            arrived.values().map(|bodies| bodies.iter().map(|(_, body)| body.len()).sum::<usize>()).collect::<Vec<_>>()
+            arrived
+                .values()
+                .map(|bodies| bodies.iter().map(|(_, body)| body.len()).sum::<usize>())
+                .collect::<Vec<_>>()
         };
         // What arrived grows until nothing is left; the last arrival is when it ended.
         let all = async |id: &String| loop {
@@ -104,8 +108,14 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
         for id in &ids {
             all(id).await;
         }
-        let last =
-            arrived.lock().unwrap().values().filter_map(|bodies| bodies.last()).map(|(at, _)| *at).max().unwrap();
+        let last = arrived
+            .lock()
+            .unwrap()
+            .values()
+            .filter_map(|bodies| bodies.last())
+            .map(|(at, _)| *at)
+            .max()
+            .unwrap();
         let ours = last.duration_since(begun).as_secs_f64();
         assert_eq!(sent().len(), targets);
         let bodies: Vec<(String, Vec<Bytes>)> = {
@@ -129,7 +139,10 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
                 let (client, url) = (client.clone(), format!("{url}{path}"));
                 async move {
                     for body in bodies {
-                        let post = client.post(&url).header("content-type", "application/json").body(body.clone());
+                        let post = client
+                            .post(&url)
+                            .header("content-type", "application/json")
+                            .body(body.clone());
                         assert_eq!(post.send().await.unwrap().status(), 200);
                     }
                 }
@@ -168,7 +181,15 @@ pub async fn lag(scale: Scale, report: &mut Report) {
             let at = Instant::now();
             acknowledged.extend((0..10).map(|n| (format!("l{turn}-{n}"), at)));
         }
-        let received = || arrived.lock().unwrap().values().flatten().map(|(_, body)| events(body).len()).sum::<usize>();
+        let received = || {
+            arrived
+                .lock()
+                .unwrap()
+                .values()
+                .flatten()
+                .map(|(_, body)| events(body).len())
+                .sum::<usize>()
+        };
         while received() < acknowledged.len() * targets {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -50,7 +50,9 @@ pub async fn compare(stack: &Stack, scale: Scale, count: usize, days: u64) -> (f
     let raw = async |_| {
         let today = clock::now().day_number();
         // As many days side by side as ours reads at most where whole megabytes are read.
-        let reads = (today - days as i64 - 1..=today).rev().map(|day| drain(&client, table, keys::day(&tenant, day)));
+        let reads = (today - days as i64 - 1..=today)
+            .rev()
+            .map(|day| drain(&client, table, keys::day(&tenant, day)));
         let counts: Vec<usize> = stream::iter(reads).buffered(4).collect().await;
         assert!(counts.iter().sum::<usize>() >= count);
     };
@@ -65,7 +67,10 @@ pub async fn drain(client: &Client, table: &str, partition: String) -> usize {
         .index_name("by_time")
         .key_condition_expression("#key = :partition")
         .expression_attribute_names("#key", "day")
-        .expression_attribute_values(":partition", AttributeValue::S(keys::in_lane(&partition, Lane::Shown)))
+        .expression_attribute_values(
+            ":partition",
+            AttributeValue::S(keys::in_lane(&partition, Lane::Shown)),
+        )
         .scan_index_forward(false)
         .into_paginator()
         .send();

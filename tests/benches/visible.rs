@@ -23,6 +23,10 @@ pub async fn after_it_was_acknowledged(scale: Scale, report: &mut Report) {
         waits.push(acknowledged.elapsed().as_secs_f64());
     }
     let (half, most) = (quantile(&mut waits, 0.5), quantile(&mut waits, 1.0));
-    report.note("acknowledged → in a listing, p50 and most", format!("{}, {}", shown(half), shown(most)), "≤ 1 s");
+    report.note(
+        "acknowledged → in a listing, p50 and most",
+        format!("{}, {}", shown(half), shown(most)),
+        "≤ 1 s",
+    );
     stack.stop().await;
 }

@@ -50,7 +50,8 @@ fn access(n: usize) -> Vec<Value> {
             event["session"]["ends_at"] = json!(at(4000));
         }
         if name == "created" {
-            event["justification"] = json!("Correct a price that was wrong in the catalogue since the last import");
+            event["justification"] =
+                json!("Correct a price that was wrong in the catalogue since the last import");
         }
         if name == "granted" {
             event["window"] = json!(false);
@@ -112,8 +113,9 @@ async fn follow(stack: &Stack, side_by_side: usize) -> usize {
             batches.push(batch);
         }
         let is_end = batches.last().is_none_or(Vec::is_empty);
-        let following =
-            batches.into_iter().map(|batch| async { access_projection::follow(&trail, batch).await.unwrap() });
+        let following = batches
+            .into_iter()
+            .map(|batch| async { access_projection::follow(&trail, batch).await.unwrap() });
         stream::iter(following).buffer_unordered(side_by_side).collect::<Vec<()>>().await;
         if is_end {
             return count;
@@ -129,14 +131,18 @@ async fn count_days(stack: &Stack) {
         let at = now.minus(std::time::Duration::from_secs(day * 86_400));
         let key = at.to_string()[..10].to_owned();
         let due = Due { tenant: tenant.clone(), kind: Kind::Day, key, at: now };
-        let trail =
-            store.trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline()).await.unwrap();
+        let trail = store
+            .trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
+            .await
+            .unwrap();
         access_projection::look_again(&trail, &due).await.unwrap();
     }
 }
 
 pub async fn events_a_second(scale: Scale, report: &mut Report) {
-    for (side_by_side, what) in [(1, "one batch at a time"), (4, "four side by side, as the template has it")] {
+    for (side_by_side, what) in
+        [(1, "one batch at a time"), (4, "four side by side, as the template has it")]
+    {
         let stack = unwatched().await;
         record(&stack, 0..scale.of(3000, 60)).await;
         let begun = Instant::now();
@@ -167,14 +173,19 @@ pub async fn until_a_finding(scale: Scale, report: &mut Report) {
         waits.push(acknowledged.elapsed().as_secs_f64());
     }
     let (half, most) = (quantile(&mut waits, 0.5), quantile(&mut waits, 1.0));
-    report.note("acknowledged → finding, p50 and most", format!("{}, {}", shown(half), shown(most)), "≤ 2 s");
+    report.note(
+        "acknowledged → finding, p50 and most",
+        format!("{}, {}", shown(half), shown(most)),
+        "≤ 2 s",
+    );
     stack.stop().await;
 }
 
 /// Each report over many events; `REPORT_EVENTS` says how many.
 pub async fn reports(scale: Scale, report: &mut Report) {
     let asked = std::env::var("REPORT_EVENTS").ok().and_then(|text| text.parse().ok());
-    let accesses = asked.map_or(scale.of(1_000_000, 60 * EVENTS), |events: usize| events) / EVENTS / 60 * 60;
+    let accesses =
+        asked.map_or(scale.of(1_000_000, 60 * EVENTS), |events: usize| events) / EVENTS / 60 * 60;
     let stack = unwatched().await;
     record(&stack, 0..accesses).await;
     let begun = Instant::now();
@@ -186,7 +197,11 @@ pub async fn reports(scale: Scale, report: &mut Report) {
     let admin = stack.caller("acme", "it", "audit:read audit:admin");
     let package = json!({"name": "Sales", "resource_roles": [{"resource": {"name": "CRM"}, "role": "Reader"}], "policies": [{"id": "p", "requestors": {"all": true}}]});
     assert_eq!(stack.put(&admin, "/v1/packages/sales", &package).await.status, 201);
-    let quarter = format!("since={}&until={}", tests::seconds_ago(180 * 86_400), tests::seconds_ago(90 * 86_400));
+    let quarter = format!(
+        "since={}&until={}",
+        tests::seconds_ago(180 * 86_400),
+        tests::seconds_ago(90 * 86_400)
+    );
     let at = tests::seconds_ago(100 * 86_400);
     for path in [
         "access".to_owned(),

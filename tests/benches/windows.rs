@@ -42,12 +42,16 @@ async fn ask(stack: &Stack, count: usize, by: &str) {
 
 pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     let stack = Stack::start().await;
-    let (client, table) = (Client::new(stack.aws()), stack.running.table("StateTable").unwrap().to_owned());
+    let (client, table) =
+        (Client::new(stack.aws()), stack.running.table("StateTable").unwrap().to_owned());
     let tenant = Tenant::new("acme").unwrap();
     ask(&stack, scale.of(300, 5), "alex@nikpot.com").await;
     // Some of them are overdue, five minutes after their end.
     let store = tests::store(&stack);
-    let trail = store.trail(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600)).await.unwrap();
+    let trail = store
+        .trail(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600))
+        .await
+        .unwrap();
     let by = RecordedBy { sub: "bench".to_owned(), client_id: None };
     for id in windows::open_windows(&trail).await.unwrap().iter().take(scale.of(100, 2)) {
         let late = |window: &mut Window| {
@@ -58,8 +62,11 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     }
     windows::list_windows(&trail, &by).await.unwrap();
     // Closed windows as they are stored, older than all others.
-    let mut closed =
-        windows::window(&trail, &windows::open_windows(&trail).await.unwrap()[0]).await.unwrap().unwrap().window;
+    let mut closed = windows::window(&trail, &windows::open_windows(&trail).await.unwrap()[0])
+        .await
+        .unwrap()
+        .unwrap()
+        .window;
     closed.claims.iter_mut().for_each(|claim| claim.is_done = true);
     let content = serde_json::to_string(&closed).unwrap();
     let count = scale.of(1_000_000, 50);
@@ -76,7 +83,8 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     };
     stream::iter(numbers.chunks(25))
         .for_each_concurrent(8, |chunk| {
-            let call = client.batch_write_item().request_items(&table, chunk.iter().map(put).collect());
+            let call =
+                client.batch_write_item().request_items(&table, chunk.iter().map(put).collect());
             async move {
                 let answer = call.send().await.unwrap();
                 assert!(answer.unprocessed_items.is_none_or(|left| left.is_empty()));
@@ -85,12 +93,18 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
         .await;
 
     let auditor = stack.reader("acme");
-    for (state, list) in [("open", keys::live_windows(&tenant)), ("overdue", keys::overdue_windows(&tenant))] {
+    for (state, list) in
+        [("open", keys::live_windows(&tenant)), ("overdue", keys::overdue_windows(&tenant))]
+    {
         let (mut ours, mut raws) = (Vec::new(), Vec::new());
         for _ in 0..scale.of(150, 2) {
             let path = format!("/v1/windows?limit=100&state={state}");
-            ours.push(seconds(async { assert_eq!(stack.get(&auditor, &path).await.status, 200) }).await);
-            raws.push(seconds(async { assert!(raw(&client, &table, &list, &tenant).await > 0) }).await);
+            ours.push(
+                seconds(async { assert_eq!(stack.get(&auditor, &path).await.status, 200) }).await,
+            );
+            raws.push(
+                seconds(async { assert!(raw(&client, &table, &list, &tenant).await > 0) }).await,
+            );
         }
         let (ours, raw) = (quantile(&mut ours, 0.5), quantile(&mut raws, 0.5));
         let what = format!("a page of 100 {state} windows beside {count} closed ones, p50");
@@ -101,8 +115,11 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
 
 /// A page of a list and a read of the windows that it names, as the SDK does it.
 async fn raw(client: &Client, table: &str, list: &str, tenant: &Tenant) -> usize {
-    let call =
-        client.query().table_name(table).consistent_read(true).key_condition_expression("pk = :pk AND sk < :before");
+    let call = client
+        .query()
+        .table_name(table)
+        .consistent_read(true)
+        .key_condition_expression("pk = :pk AND sk < :before");
     let call = call
         .expression_attribute_values(":pk", AttributeValue::S(list.to_owned()))
         .expression_attribute_values(":before", AttributeValue::S("~".to_owned()));
@@ -114,7 +131,8 @@ async fn raw(client: &Client, table: &str, list: &str, tenant: &Tenant) -> usize
         ])
     };
     let wanted = page.items().iter().map(key).collect();
-    let wanted = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build().unwrap();
+    let wanted =
+        KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build().unwrap();
     let answer = client.batch_get_item().request_items(table, wanted).send().await.unwrap();
     answer.responses.unwrap_or_default().values().map(Vec::len).sum()
 }
@@ -134,12 +152,19 @@ pub async fn all_of_a_leaver(scale: Scale, report: &mut Report) {
     let path = answer.header("location").to_owned();
     until("all are ended", async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let order: Value = send(stack.request("GET", &path).query(&[("limit", "1")]).bearer_auth(&admin)).await.body;
+        let order: Value =
+            send(stack.request("GET", &path).query(&[("limit", "1")]).bearer_auth(&admin))
+                .await
+                .body;
         (order["state"] == "done" && order["ended"] == windows).then_some(())
     })
     .await;
     let took = begun.elapsed().as_secs_f64();
-    report.note(&format!("an order to end {windows} windows: answered with their number"), shown(answered), "");
+    report.note(
+        &format!("an order to end {windows} windows: answered with their number"),
+        shown(answered),
+        "",
+    );
     report.note("the same: all ended, and seen to be ended", shown(took), "≤ 60 s");
     stack.stop().await;
 }

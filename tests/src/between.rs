@@ -80,17 +80,26 @@ impl Between {
                 .body(Full::from(body.to_string()))
                 .expect("a response")
         };
-        if self.refused.lock().expect("a lock").as_ref().is_some_and(|refused| text.contains(refused)) {
+        if self
+            .refused
+            .lock()
+            .expect("a lock")
+            .as_ref()
+            .is_some_and(|refused| text.contains(refused))
+        {
             return error(500, "InternalServerError");
         }
         let mut engine = self.engine.subscribe();
-        let engine = engine.wait_for(Option::is_some).await.expect("an engine").clone().unwrap_or_default();
+        let engine =
+            engine.wait_for(Option::is_some).await.expect("an engine").clone().unwrap_or_default();
         let mut call = self.client.post(engine);
         // The host is signed, as everything else is.
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != "content-length") {
             call = call.header(name, value);
         }
-        let Ok(answer) = call.body(body).send().await else { return error(500, "InternalServerError") };
+        let Ok(answer) = call.body(body).send().await else {
+            return error(500, "InternalServerError");
+        };
         let mut response = Response::builder().status(answer.status());
         if let Some(kind) = answer.headers().get("content-type") {
             response = response.header("content-type", kind);

@@ -52,7 +52,13 @@ impl ScimServer {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let url = format!("http://127.0.0.1:{port}/v2");
         until("scim2-server answers", async || {
-            client.get(format!("{url}/Users")).bearer_auth(TOKEN).send().await.ok().filter(|it| it.status() == 200)
+            client
+                .get(format!("{url}/Users"))
+                .bearer_auth(TOKEN)
+                .send()
+                .await
+                .ok()
+                .filter(|it| it.status() == 200)
         })
         .await;
         Self { url, client, child }
@@ -62,7 +68,8 @@ impl ScimServer {
     pub async fn add(&self, name: &str) -> String {
         let user = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "active": true});
         let request = self.client.post(format!("{}/Users", self.url)).bearer_auth(TOKEN);
-        let request = request.header("content-type", "application/scim+json").body(user.to_string());
+        let request =
+            request.header("content-type", "application/scim+json").body(user.to_string());
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status(), 201);
         let body: Value = answer.json().await.expect("JSON");
@@ -71,7 +78,8 @@ impl ScimServer {
 
     /// Whether the server itself says that the account is active.
     pub async fn is_active(&self, id: &str) -> bool {
-        let answer = self.client.get(format!("{}/Users/{id}", self.url)).bearer_auth(TOKEN).send().await;
+        let answer =
+            self.client.get(format!("{}/Users/{id}", self.url)).bearer_auth(TOKEN).send().await;
         let body: Value = answer.expect("an answer").json().await.expect("JSON");
         body["active"].as_bool().unwrap_or_else(|| panic!("{body}"))
     }
@@ -134,14 +142,21 @@ impl Accounts {
     fn insert(&self, name: &str, is_guest: bool) -> String {
         let mut users = self.0.lock().expect("users");
         let id = format!("u-{}", users.len());
-        let user = User { name: name.to_owned(), mail: None, is_enabled: true, is_guest, is_hidden: false };
+        let user = User {
+            name: name.to_owned(),
+            mail: None,
+            is_enabled: true,
+            is_guest,
+            is_hidden: false,
+        };
         users.insert(id.clone(), user);
         id
     }
 
     /// Gives an account a mail address.
     pub fn mail(&self, id: &str, address: &str) {
-        self.0.lock().expect("users").get_mut(id).expect("an account").mail = Some(address.to_owned());
+        self.0.lock().expect("users").get_mut(id).expect("an account").mail =
+            Some(address.to_owned());
     }
 
     /// Gives an account another name. Its id stays.
@@ -177,20 +192,29 @@ impl Accounts {
     /// What it answers.
     pub fn answer(&self, method: &str, uri: &http::Uri, bearer: &str, body: &[u8]) -> (u16, Value) {
         let query: BTreeMap<String, String> =
-            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
         let json = serde_json::from_slice(body).unwrap_or_default();
         let path = uri.path();
         if path.ends_with("/oauth2/v2.0/token") {
-            let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+            let form: BTreeMap<String, String> =
+                form_urlencoded::parse(body).into_owned().collect();
             match form.get("client_secret").map(String::as_str) {
-                Some(TOKEN) => (200, json!({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})),
+                Some(TOKEN) => (
+                    200,
+                    json!({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}),
+                ),
                 _ => (
                     401,
                     json!({"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"}),
                 ),
             }
         } else if bearer != format!("Bearer {TOKEN}") {
-            (401, json!({"error": {"code": "InvalidAuthenticationToken", "message": "Access token is empty."}}))
+            (
+                401,
+                json!({"error": {"code": "InvalidAuthenticationToken", "message": "Access token is empty."}}),
+            )
         } else if let Some(path) = path.strip_prefix("/scim/Users") {
             self.scim(method, path, &query, &json)
         } else if let Some(path) = path.strip_prefix("/v1.0/users") {
@@ -200,7 +224,13 @@ impl Accounts {
         }
     }
 
-    fn scim(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
+    fn scim(
+        &self,
+        method: &str,
+        path: &str,
+        query: &BTreeMap<String, String>,
+        body: &Value,
+    ) -> (u16, Value) {
         let shown = |id: &String, user: &User| {
             let emails: Vec<_> = user.mail.iter().map(|mail| json!({ "value": mail })).collect();
             json!({"id": id, "userName": user.name, "emails": emails, "active": user.is_enabled})
@@ -208,8 +238,10 @@ impl Accounts {
         let mut users = self.0.lock().expect("users");
         let id = path.trim_start_matches('/').to_owned();
         if id.is_empty() {
-            let wanted = query.get("filter").and_then(|filter| filter.split_once(' ')).unwrap_or_default();
-            let (attribute, (operator, name)) = (wanted.0, wanted.1.split_once(' ').unwrap_or_default());
+            let wanted =
+                query.get("filter").and_then(|filter| filter.split_once(' ')).unwrap_or_default();
+            let (attribute, (operator, name)) =
+                (wanted.0, wanted.1.split_once(' ').unwrap_or_default());
             let name = name.trim_matches('"');
             let is_wanted = |user: &User| match (attribute, operator) {
                 ("emails.value", _) => user.mail.as_deref() == Some(name),
@@ -234,14 +266,22 @@ impl Accounts {
         (200, shown(&id, user))
     }
 
-    fn graph(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, Value) {
+    fn graph(
+        &self,
+        method: &str,
+        path: &str,
+        query: &BTreeMap<String, String>,
+        body: &Value,
+    ) -> (u16, Value) {
         let shown = |id: &String, user: &User| {
             let kind = if user.is_guest { "Guest" } else { "Member" };
             json!({"id": id, "userPrincipalName": user.name, "mail": user.mail, "mailNickname": user.nickname(),
                 "accountEnabled": user.is_enabled, "userType": kind})
         };
         let mut users = self.0.lock().expect("users");
-        let path = percent_encoding::percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
+        let path = percent_encoding::percent_decode_str(path.trim_start_matches('/'))
+            .decode_utf8_lossy()
+            .into_owned();
         if path.is_empty() {
             let filter = query.get("$filter").map(String::as_str).unwrap_or_default();
             let text = filter.split('\'').nth(1).unwrap_or_default();
@@ -364,13 +404,18 @@ impl Directory {
             place.and_then(|place| faults.remove(place)).map(|(_, fault)| fault)
         };
         if let Some(Fault::Status(status, after)) = fault {
-            let mut response = respond(status, &json!({"error": {"code": "Fault", "message": "as it was told"}}));
+            let mut response =
+                respond(status, &json!({"error": {"code": "Fault", "message": "as it was told"}}));
             if let Some(after) = after {
                 response.headers_mut().insert("retry-after", after.into());
             }
             return Some(response);
         }
-        let bearer = head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let bearer = head
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let before = self.accounts.0.lock().expect("users").clone();
         let (status, answer) = self.accounts.answer(head.method.as_str(), &head.uri, bearer, &body);
         match fault {

@@ -19,9 +19,17 @@ pub(crate) fn named_by_environment() -> Option<String> {
 /// Makes the tables there that the stack made in its own engine.
 pub(crate) async fn copy_tables(from: &Running, to: &SdkConfig) {
     let (from, to) = (Client::new(from.sdk_config()), Client::new(to));
-    let names = from.list_tables().send().await.expect("the tables").table_names.unwrap_or_default();
+    let names =
+        from.list_tables().send().await.expect("the tables").table_names.unwrap_or_default();
     for name in names {
-        let table = from.describe_table().table_name(&name).send().await.expect("a table").table.expect("a table");
+        let table = from
+            .describe_table()
+            .table_name(&name)
+            .send()
+            .await
+            .expect("a table")
+            .table
+            .expect("a table");
         let indexes = table.global_secondary_indexes.unwrap_or_default().into_iter().map(|index| {
             GlobalSecondaryIndex::builder()
                 .set_index_name(index.index_name)

@@ -54,7 +54,8 @@ pub struct Answer {
 impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
     }
 
     /// A header's text; empty if it is not there.
@@ -73,7 +74,11 @@ pub fn options() -> Options {
 pub fn without_watch() -> String {
     changed_watch(|watch| {
         let position = "StartingPosition: TRIM_HORIZON";
-        without_its_schedule(&watch.replacen(position, &format!("{position}\n            Enabled: false"), 1))
+        without_its_schedule(&watch.replacen(
+            position,
+            &format!("{position}\n            Enabled: false"),
+            1,
+        ))
     })
 }
 
@@ -99,9 +104,13 @@ impl Stack {
     }
 
     /// The project's own stack on a directory, with parameters of the template.
-    pub async fn start_in(directory: &Path, parameters: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub async fn start_in(
+        directory: &Path,
+        parameters: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
         let data = Data::Directory(directory.to_owned());
-        Self::with(Options { data, parameters: parameters.into_iter().collect(), ..options() }).await
+        Self::with(Options { data, parameters: parameters.into_iter().collect(), ..options() })
+            .await
     }
 
     /// Any stack.
@@ -112,7 +121,9 @@ impl Stack {
             // It is slow, and an attempt that is given up goes on there: short ones would only add to each other.
             options.parameters.insert("FeedLag".into(), "7".into());
         }
-        let running = local::start(options).await.unwrap_or_else(|error| panic!("the stack does not start: {error}"));
+        let running = local::start(options)
+            .await
+            .unwrap_or_else(|error| panic!("the stack does not start: {error}"));
         let aws = match &peer {
             Some(peer) => running.sdk_config_with("DynamoDB", peer),
             None => running.sdk_config().clone(),
@@ -237,13 +248,18 @@ impl Stack {
 
     /// What a link leads to, without any token.
     pub async fn fetch(&self, url: &Value) -> (StatusCode, HeaderMap, Vec<u8>) {
-        let answer = self.client.get(url.as_str().expect("a link")).send().await.expect("an answer");
+        let answer =
+            self.client.get(url.as_str().expect("a link")).send().await.expect("an answer");
         let (status, headers) = (answer.status(), answer.headers().clone());
         (status, headers, answer.bytes().await.expect("a body").to_vec())
     }
 
     /// The contents of an export's files, by name.
-    pub async fn files(&self, token: &str, job: &Value) -> std::collections::BTreeMap<String, Vec<u8>> {
+    pub async fn files(
+        &self,
+        token: &str,
+        job: &Value,
+    ) -> std::collections::BTreeMap<String, Vec<u8>> {
         let mut files = std::collections::BTreeMap::new();
         for file in self.links(token, job).await["files"].as_array().expect("files") {
             let (status, _, content) = self.fetch(&file["url"]).await;
@@ -270,7 +286,11 @@ pub async fn send(request: RequestBuilder) -> Answer {
 }
 
 /// The tenant's events with those ids as the store holds them, for looking at every one without an index.
-pub async fn recorded(stack: &Stack, tenant: &str, ids: &[String]) -> Vec<shared::domain::trail::event::Recorded> {
+pub async fn recorded(
+    stack: &Stack,
+    tenant: &str,
+    ids: &[String],
+) -> Vec<shared::domain::trail::event::Recorded> {
     let store = store(stack);
     let tenant = shared::domain::trail::event::Tenant::new(tenant).expect("a tenant");
     let mut events = Vec::with_capacity(ids.len());
@@ -293,12 +313,18 @@ pub async fn pass(stack: &Stack, seconds: u64) {
     let store = store(stack).by(Clock::new(move || clock::now().plus(ahead)));
     loop {
         let now = clock::now().plus(ahead);
-        let due = store.due_projections(now, shared::http::request::deadline()).await.expect("what is due");
+        let due = store
+            .due_projections(now, shared::http::request::deadline())
+            .await
+            .expect("what is due");
         if due.is_empty() {
             return;
         }
         for due in due {
-            let trail = store.trail(&due.tenant, now, shared::http::request::deadline()).await.expect("the trail");
+            let trail = store
+                .trail(&due.tenant, now, shared::http::request::deadline())
+                .await
+                .expect("the trail");
             access_projection::look_again(&trail, &due).await.expect("a look");
             store.postpone(&due, None, shared::http::request::deadline()).await.expect("an answer");
         }

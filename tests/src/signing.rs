@@ -4,7 +4,10 @@ use std::time::SystemTime;
 
 use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
 use aws_sigv4::{
-    http_request::{PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign},
+    http_request::{
+        PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+        sign,
+    },
     sign::v4,
 };
 use aws_types::SdkConfig;
@@ -40,13 +43,23 @@ impl Signed<'_> {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
         let identity = credentials.into();
-        let signing = v4::SigningParams::builder().identity(&identity).region("us-east-1").name(service);
         let signing =
-            signing.time(SystemTime::now()).settings(settings).build().expect("all that signing takes").into();
+            v4::SigningParams::builder().identity(&identity).region("us-east-1").name(service);
+        let signing = signing
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()
+            .expect("all that signing takes")
+            .into();
         let url = format!("http://{host}{path}");
-        let signable =
-            SignableRequest::new(method, &url, headers.iter().copied(), SignableBody::Bytes(body.as_bytes()));
-        let (instructions, _) = sign(signable.expect("a request"), &signing).expect("a signature").into_parts();
+        let signable = SignableRequest::new(
+            method,
+            &url,
+            headers.iter().copied(),
+            SignableBody::Bytes(body.as_bytes()),
+        );
+        let (instructions, _) =
+            sign(signable.expect("a request"), &signing).expect("a signature").into_parts();
         let method = method.parse().expect("a method");
         let mut request = client.request(method, format!("{endpoint}{path}")).header("host", host);
         for (name, value) in headers.into_iter().chain(instructions.headers()) {

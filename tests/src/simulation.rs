@@ -19,8 +19,8 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::{
     http::{
-        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
-        http_client_fn,
+        HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+        SharedHttpConnector, http_client_fn,
     },
     orchestrator::{HttpRequest, HttpResponse},
     result::ConnectorError,
@@ -182,9 +182,9 @@ impl World {
 
     fn fault(&self, per_mille: u32) -> Option<Fault> {
         self.chance(|chance| {
-            chance
-                .random_ratio(per_mille.min(1000), 1000)
-                .then(|| [Fault::Refused, Fault::Lost, Fault::Late, Fault::Hangs][chance.random_range(0..4)])
+            chance.random_ratio(per_mille.min(1000), 1000).then(|| {
+                [Fault::Refused, Fault::Lost, Fault::Late, Fault::Hangs][chance.random_range(0..4)]
+            })
         })
     }
 
@@ -193,7 +193,9 @@ impl World {
         macro_rules! call {
             ($method:ident) => {{
                 let request = serde_json::from_slice(body).expect("a request");
-                self.database.$method(request).map(|answer| serde_json::to_string(&answer).expect("JSON"))
+                self.database
+                    .$method(request)
+                    .map(|answer| serde_json::to_string(&answer).expect("JSON"))
             }};
         }
         let answer = match operation {
@@ -223,7 +225,9 @@ impl World {
     async fn trail(&self, store: &'static Store) -> Trail<'static> {
         let deadline = Deadline::now() + Duration::from_secs(20);
         loop {
-            if let Ok(trail) = store.trail(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400)).await
+            if let Ok(trail) = store
+                .trail(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400))
+                .await
             {
                 return trail.at(store.clock().now(), Deadline::now() + Duration::from_secs(20));
             }
@@ -257,11 +261,15 @@ impl Process {
     fn aws(self: &Arc<Self>) -> SdkConfig {
         let connector = SharedHttpConnector::new(StorageConnector(self.clone()));
         let client: SharedHttpClient =
-            http_client_fn(move |_: &HttpConnectorSettings, _: &RuntimeComponents| connector.clone());
+            http_client_fn(move |_: &HttpConnectorSettings, _: &RuntimeComponents| {
+                connector.clone()
+            });
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys("id", "secret", None)))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::from_keys(
+                "id", "secret", None,
+            )))
             .http_client(client)
             .build()
     }
@@ -273,7 +281,9 @@ impl Process {
 
     fn store(self: &Arc<Self>) -> Store {
         let process = self.clone();
-        Store::new(&variables(), &self.aws()).expect("a store").by(Clock::new(move || process.now()))
+        Store::new(&variables(), &self.aws())
+            .expect("a store")
+            .by(Clock::new(move || process.now()))
     }
 
     /// Counts a call; whether the process is killed before it, or after it.
@@ -305,7 +315,9 @@ fn broken() -> ConnectorError {
 }
 
 fn response(status: u16, body: String) -> HttpResponse {
-    let response = http::Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    let response = http::Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0");
     HttpResponse::try_from(response.body(body.into()).expect("a response")).expect("a response")
 }
 
@@ -436,7 +448,8 @@ async fn never_early(process: &Process, host: &str, path: &str) {
     let Some(number) = id.strip_prefix("u-").and_then(|number| number.parse().ok()) else { return };
     let trail = world.trail(world.truth()).await;
     let (now, accounts) = (process.now(), &world.directories[host]);
-    let long_ago = Window::id_of(&tenant(), &random::event_id(), now.minus(Duration::from_secs(120)));
+    let long_ago =
+        Window::id_of(&tenant(), &random::event_id(), now.minus(Duration::from_secs(120)));
     for open in windows_of(&trail, host, number).await {
         let goes_on = open.claims.iter().any(|claim| claim.goes_on(now));
         // Another window of the account counts as well, where the directory knows it by that window's key. One that has just opened may not
@@ -446,7 +459,9 @@ async fn never_early(process: &Process, host: &str, path: &str) {
             None => [accounts.name(id), Some(mail_address(number))].contains(&Some(open.key())),
         };
         if goes_on && (open.lease.is_some() || is_its_own && open.id[..15] < long_ago[..15]) {
-            world.violated(format!("{id} of {host} is disabled at {now} inside its window: {open:?}"));
+            world.violated(format!(
+                "{id} of {host} is disabled at {now} inside its window: {open:?}"
+            ));
         }
     }
 }
@@ -455,9 +470,13 @@ async fn never_early(process: &Process, host: &str, path: &str) {
 async fn windows_of(trail: &Trail<'_>, host: &str, number: usize) -> Vec<Window> {
     let names = [account_name(number), mail_address(number), format!("u-{number}")];
     let open = windows::open_windows_called(trail, &names).await.expect("the windows");
-    let directory: usize = host.trim_matches(|it: char| !it.is_ascii_digit()).parse().expect("a directory");
+    let directory: usize =
+        host.trim_matches(|it: char| !it.is_ascii_digit()).parse().expect("a directory");
     let keys = [format!("scim:{host}/scim"), format!("entra:{}", directory_id(directory))];
-    open.into_iter().map(|it| it.window).filter(|window| keys.contains(&window.directory_key)).collect()
+    open.into_iter()
+        .map(|it| it.window)
+        .filter(|window| keys.contains(&window.directory_key))
+        .collect()
 }
 
 /// Every account that is enabled has an open window.
@@ -470,7 +489,11 @@ async fn none_without_window(world: &World) {
             }
             if windows_of(&trail, &host(number), account).await.is_empty() {
                 let name = account_name(account);
-                world.violated(format!("{name} of {} is enabled at {} without a window", host(number), world.now()));
+                world.violated(format!(
+                    "{name} of {} is enabled at {} without a window",
+                    host(number),
+                    world.now()
+                ));
             }
         }
     }
@@ -521,13 +544,18 @@ fn tables() -> &'static [Value] {
 /// Runs a simulation to its end, and checks what has to hold.
 pub fn run(plan: Plan) -> Outcome {
     let tables = tables();
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     random::seed(plan.seed);
     tokio::task::LocalSet::new().block_on(&runtime, async move {
         let database = Database::memory().expect("a database");
         for table in tables {
-            database.create_table(serde_json::from_value(table.clone()).expect("a table")).expect("a table");
+            database
+                .create_table(serde_json::from_value(table.clone()).expect("a table"))
+                .expect("a table");
         }
         let directories: BTreeMap<String, Accounts> =
             (0..plan.directories).map(|number| (host(number), Accounts::default())).collect();
@@ -601,10 +629,15 @@ async fn configure(world: &Arc<World>) {
             }
         };
         let json = json!({"name": format!("app-{number}"), "window": "PT10M", "max_window": "P1D", "accounts": ["msp-*"], "directory": directory});
-        let application = Application::read(&json.to_string(), Place::OneMachine).expect("an application");
+        let application =
+            Application::read(&json.to_string(), Place::OneMachine).expect("an application");
         let wanted = Wanted {
             content: serde_json::to_value(&application).ok(),
-            aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: String::new() }],
+            aliases: vec![Alias {
+                kind: 'n',
+                name: application.name.clone(),
+                pointer: String::new(),
+            }],
             shown: Some(Party { id: Some(format!("app-{number}")), ..Party::default() }),
             ..Wanted::default()
         };
@@ -628,7 +661,9 @@ async fn simulate(world: &Arc<World>) -> Outcome {
                     () = wake.notified() => {}
                 }
                 let copies = match world.plan.has_trouble {
-                    true => world.chance(|chance| [0, 1, 1, 1, 1, 1, 1, 2][chance.random_range(0..8)]),
+                    true => {
+                        world.chance(|chance| [0, 1, 1, 1, 1, 1, 1, 2][chance.random_range(0..8)])
+                    }
                     false => 1,
                 };
                 for _ in 0..copies {
@@ -672,7 +707,10 @@ async fn simulate(world: &Arc<World>) -> Outcome {
     let store = portal.kept_store();
     while world.begun.elapsed() < world.plan.lasts {
         let pause = world.plan.pause.as_millis().max(1) as u64;
-        tokio::time::sleep(Duration::from_millis(world.chance(|chance| chance.random_range(0..pause * 2)))).await;
+        tokio::time::sleep(Duration::from_millis(
+            world.chance(|chance| chance.random_range(0..pause * 2)),
+        ))
+        .await;
         number += 1;
         match world.chance(|chance| chance.random_range(0..11)) {
             0 => change(world, store, &wake, true).await,
@@ -700,9 +738,10 @@ async fn simulate(world: &Arc<World>) -> Outcome {
     let trail = world.trail(world.truth()).await;
     loop {
         let trail = trail.at(world.now(), Deadline::now() + Duration::from_secs(20));
-        let open = windows::windows_of(&trail, &windows::open_windows(&trail).await.expect("the windows"))
-            .await
-            .expect("the windows");
+        let open =
+            windows::windows_of(&trail, &windows::open_windows(&trail).await.expect("the windows"))
+                .await
+                .expect("the windows");
         let Some(last) = open.iter().filter_map(Window::ends_at).max() else { break };
         let overdue = world.now().millis() - last.millis();
         assert!(overdue < 600_000, "seed {}: given up: {open:?}", world.plan.seed);
@@ -737,7 +776,9 @@ async fn change_weather(world: &World) {
             (Duration::from_secs(chance.random_range(30..900)), back)
         };
         // A directory that is back knows no account at first. Ten minutes of that would be proof that they are gone.
-        let empties = back.filter(|_| Deadline::now() >= may_be_empty_at).and_then(|host| world.directories.get(&host));
+        let empties = back
+            .filter(|_| Deadline::now() >= may_be_empty_at)
+            .and_then(|host| world.directories.get(&host));
         if let Some(accounts) = empties {
             let all = || (0..world.plan.accounts).map(|account| format!("u-{account}"));
             all().for_each(|id| accounts.hide(&id, true));
@@ -757,16 +798,22 @@ async fn change_weather(world: &World) {
 async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
     let process = Process::new(world);
     if world.plan.has_trouble {
-        let late = world.chance(|chance| if chance.random_ratio(1, 5) { chance.random_range(0..90) } else { 0 });
+        let late =
+            world.chance(
+                |chance| if chance.random_ratio(1, 5) { chance.random_range(0..90) } else { 0 },
+            );
         tokio::time::sleep(Duration::from_secs(late)).await;
         let skew = world.chance(|chance| chance.random_range(-2_000..2_000));
         process.skew.store(skew, Ordering::Relaxed);
         if world.chance(|chance| chance.random_ratio(1, 4)) {
-            process.calls_left.store(world.chance(|chance| chance.random_range(1..200)), Ordering::Relaxed);
+            process
+                .calls_left
+                .store(world.chance(|chance| chance.random_range(1..200)), Ordering::Relaxed);
         }
         // The clock is set right, or wrong, in the middle of it.
         let stepping = Arc::downgrade(&process);
-        let (after, to) = world.chance(|chance| (chance.random_range(1..150), chance.random_range(-5_000..5_000)));
+        let (after, to) = world
+            .chance(|chance| (chance.random_range(1..150), chance.random_range(-5_000..5_000)));
         tokio::task::spawn_local(async move {
             tokio::time::sleep(Duration::from_secs(after)).await;
             if let Some(process) = stepping.upgrade() {
@@ -774,9 +821,12 @@ async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
             }
         });
     }
-    let outbound = Outbound::through(Reach::Public, SharedHttpConnector::new(DirectoryConnector(process.clone())));
-    let function =
-        disable::Disable::over(process.store(), outbound, &variables(), &process.aws()).expect("the function");
+    let outbound = Outbound::through(
+        Reach::Public,
+        SharedHttpConnector::new(DirectoryConnector(process.clone())),
+    );
+    let function = disable::Disable::over(process.store(), outbound, &variables(), &process.aws())
+        .expect("the function");
     tokio::select! {
         done = disable::run::run(&function) => {
             // The storage did not answer: the next run will find it answering.
@@ -796,18 +846,23 @@ fn recorder() -> RecordedBy {
 
 /// Asks for an account, and enables it when that is accepted, as a portal does.
 async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) -> bool {
-    let (directory, account, lasts, starts_in, backdated, in_session, names) = world.chance(|chance| {
-        (
-            chance.random_range(0..world.plan.directories),
-            chance.random_range(0..world.plan.accounts),
-            chance.random_range(1..1200),
-            if chance.random_ratio(1, 6) { chance.random_range(1..600) } else { 0 },
-            // Already over when it comes, some of them: then they are late from the start.
-            if world.plan.has_trouble && chance.random_ratio(1, 6) { chance.random_range(1..1500) } else { 0 },
-            chance.random_ratio(1, 3),
-            if world.plan.has_trouble { chance.random_range(0..8) } else { 7 },
-        )
-    });
+    let (directory, account, lasts, starts_in, backdated, in_session, names) =
+        world.chance(|chance| {
+            (
+                chance.random_range(0..world.plan.directories),
+                chance.random_range(0..world.plan.accounts),
+                chance.random_range(1..1200),
+                if chance.random_ratio(1, 6) { chance.random_range(1..600) } else { 0 },
+                // Already over when it comes, some of them: then they are late from the start.
+                if world.plan.has_trouble && chance.random_ratio(1, 6) {
+                    chance.random_range(1..1500)
+                } else {
+                    0
+                },
+                chance.random_ratio(1, 3),
+                if world.plan.has_trouble { chance.random_range(0..8) } else { 7 },
+            )
+        });
     let (name, mail) = (account_name(account), mail_address(account));
     // The first of its names decides which account is meant: the address, else the name, else the id.
     let named = match names {
@@ -830,16 +885,24 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
     }
     let (window, claim) = loop {
         let trail = world.trail(store).await;
-        let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
-        let read = event_validation::read(&event.to_string(), &intake, random::event_id).expect("an event");
-        let (recording, _) = windows::record(&trail, read, &recorder(), Place::OneMachine, false).await;
+        let intake = Intake {
+            tenant: &tenant(),
+            now: trail.now,
+            retention: trail.settings.retention_at(trail.now),
+        };
+        let read = event_validation::read(&event.to_string(), &intake, random::event_id)
+            .expect("an event");
+        let (recording, _) =
+            windows::record(&trail, read, &recorder(), Place::OneMachine, false).await;
         match recording {
             Recording::Judged(insertion) => match *insertion {
                 Insertion::Created(recorded) | Insertion::Duplicate(recorded) => {
                     break (recorded.opened.expect("a window").id, recorded.event.id);
                 }
                 Insertion::Unavailable => continue,
-                Insertion::Conflict(..) => panic!("seed {}: a conflict with itself", world.plan.seed),
+                Insertion::Conflict(..) => {
+                    panic!("seed {}: a conflict with itself", world.plan.seed)
+                }
                 Insertion::TooLarge(why) => panic!("seed {}: {why}", world.plan.seed),
             },
             Recording::Refused(errors) => panic!("seed {}: {errors:?}", world.plan.seed),
@@ -851,7 +914,9 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
     if was_canceled {
         world.state.lock().expect("state").outcome.ended_before += 1;
         if goes_on(world, window.clone(), &claim).await {
-            world.violated(format!("{claim} opened a window that goes on, though its session had ended"));
+            world.violated(format!(
+                "{claim} opened a window that goes on, though its session had ended"
+            ));
         }
     }
     let world = world.clone();
@@ -872,7 +937,8 @@ async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: u
 async fn goes_on(world: &World, mut window: String, claim: &EventId) -> bool {
     let trail = world.trail(world.truth()).await;
     loop {
-        let there = windows::window(&trail, &window).await.expect("an answer").expect("a window").window;
+        let there =
+            windows::window(&trail, &window).await.expect("an answer").expect("a window").window;
         if there.claims.iter().any(|it| it.event == *claim && it.goes_on(world.now())) {
             return true;
         }
@@ -909,7 +975,8 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
     if open.is_empty() {
         return;
     }
-    let (which, more) = world.chance(|chance| (chance.random_range(0..open.len()), chance.random_range(1..900)));
+    let (which, more) =
+        world.chance(|chance| (chance.random_range(0..open.len()), chance.random_range(1..900)));
     let now = trail.now;
     let decide = |window: &mut Window| -> Result<Vec<Told>, shared::storage::ReadError> {
         Ok(match extend {
@@ -932,8 +999,9 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
 /// Cancels a session, of one of the last requests, or of one that is still to come: its end is told before it.
 async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) {
     // Some ends overtake the request of their session.
-    let (back, is_ahead) =
-        world.chance(|chance| (chance.random_range(1..20), world.plan.has_trouble && chance.random_ratio(1, 3)));
+    let (back, is_ahead) = world.chance(|chance| {
+        (chance.random_range(1..20), world.plan.has_trouble && chance.random_ratio(1, 3))
+    });
     let session = if is_ahead { number + back % 4 + 1 } else { number.saturating_sub(back) };
     let session = format!("s-{session}");
     let at = world.now().plus(Duration::from_secs(if is_ahead { 200 } else { 0 }));
@@ -942,8 +1010,13 @@ async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number
         "actor": {"type": "user", "email": "alex@nikpot.com"}, "session": {"id": session, "scope": "session"}
     });
     let trail = world.trail(store).await;
-    let intake = Intake { tenant: &tenant(), now: trail.now, retention: trail.settings.retention_at(trail.now) };
-    let read = event_validation::read(&event.to_string(), &intake, random::event_id).expect("an event");
+    let intake = Intake {
+        tenant: &tenant(),
+        now: trail.now,
+        retention: trail.settings.retention_at(trail.now),
+    };
+    let read =
+        event_validation::read(&event.to_string(), &intake, random::event_id).expect("an event");
     let (recording, _) = windows::record(&trail, read, &recorder(), Place::OneMachine, false).await;
     if let Recording::Judged(insertion) = recording
         && matches!(*insertion, Insertion::Created(_) | Insertion::Duplicate(_))
@@ -969,7 +1042,10 @@ async fn check(world: &Arc<World>) -> Outcome {
             );
         }
     }
-    let trail = world.trail(world.truth()).await.at(world.now(), Deadline::now() + Duration::from_secs(3600));
+    let trail = world
+        .trail(world.truth())
+        .await
+        .at(world.now(), Deadline::now() + Duration::from_secs(3600));
     let range = Range {
         since: world.base.minus(Duration::from_secs(86_400)),
         until: world.now().plus(Duration::from_secs(86_400)),
@@ -989,30 +1065,47 @@ async fn check(world: &Arc<World>) -> Outcome {
     );
     while let Some(recorded) = listing.next().await.expect("the trail") {
         let event = &recorded.event;
-        let detail =
-            |name: &str| event.details.as_ref().and_then(|details| details.get(name)).cloned().unwrap_or_default();
+        let detail = |name: &str| {
+            event
+                .details
+                .as_ref()
+                .and_then(|details| details.get(name))
+                .cloned()
+                .unwrap_or_default()
+        };
         let text = |name: &str| detail(name).as_str().unwrap_or_default().to_owned();
         match event.action.as_str() {
             "entra.account.requested" => {
                 asked.insert(event.id.to_string());
             }
-            "window.opened" => assert!(opened.insert(text("event")), "seed {seed}: opened twice: {event:?}"),
+            "window.opened" => {
+                assert!(opened.insert(text("event")), "seed {seed}: opened twice: {event:?}")
+            }
             "entra.account.disabled" => {
                 let end = (text("window"), text("planned_end"));
                 assert!(ends.insert(end), "seed {seed}: one end told twice: {event:?}");
             }
             "revocation.verified" => {
-                let (planned, actual): (Instant, Instant) =
-                    (text("planned_end").parse().expect("a time"), text("actual_end").parse().expect("a time"));
+                let (planned, actual): (Instant, Instant) = (
+                    text("planned_end").parse().expect("a time"),
+                    text("actual_end").parse().expect("a time"),
+                );
                 assert!(actual >= planned, "seed {seed}: early: {event:?}");
-                assert_eq!(detail("gone"), json!(false), "seed {seed}: nobody removed an account: {event:?}");
+                assert_eq!(
+                    detail("gone"),
+                    json!(false),
+                    "seed {seed}: nobody removed an account: {event:?}"
+                );
                 // Requests that name the account differently each have their own event about one end.
                 if !verified.insert((text("window"), text("planned_end"))) {
                     continue;
                 }
                 outcome.disabled += 1;
-                let lateness = Duration::from_millis(detail("lateness_ms").as_u64().unwrap_or_default());
-                let planned = Duration::from_millis(u64::try_from(planned.millis() - world.base.millis()).unwrap_or(0));
+                let lateness =
+                    Duration::from_millis(detail("lateness_ms").as_u64().unwrap_or_default());
+                let planned = Duration::from_millis(
+                    u64::try_from(planned.millis() - world.base.millis()).unwrap_or(0),
+                );
                 outcome.lateness.push((text("directory"), planned, lateness));
                 *settled.entry(text("window")).or_insert(0) += 1;
             }
@@ -1027,7 +1120,9 @@ async fn check(world: &Arc<World>) -> Outcome {
                 );
             }
             "window.merged" => outcome.merged += 1,
-            "finding.raised" if text("rule") == shared::domain::windows::resolution::NAMES_DISAGREE => {
+            "finding.raised"
+                if text("rule") == shared::domain::windows::resolution::NAMES_DISAGREE =>
+            {
                 outcome.disagreements += 1
             }
             "revocation.covered" => outcome.covered += 1,
@@ -1039,7 +1134,8 @@ async fn check(world: &Arc<World>) -> Outcome {
     assert_eq!(ends.len(), outcome.disabled, "seed {seed}: disabled and verified, once an end");
     let (mut before, mut windows) = (None::<String>, 0);
     loop {
-        let (page, goes_on) = windows::windows(&trail, before.as_deref()).await.expect("the windows");
+        let (page, goes_on) =
+            windows::windows(&trail, before.as_deref()).await.expect("the windows");
         for window in &page {
             windows += 1;
             assert!(window.is_closed(), "seed {seed}: {window:?}");

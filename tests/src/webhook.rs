@@ -59,7 +59,8 @@ impl Webhooks {
     pub async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let webhooks = Arc::new(Self { url, replies: Mutex::default(), received: Mutex::default() });
+        let webhooks =
+            Arc::new(Self { url, replies: Mutex::default(), received: Mutex::default() });
         let serving = webhooks.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -76,7 +77,10 @@ impl Webhooks {
 
     /// Answers the next requests to a path so, one after the other; the last one for good.
     pub fn reply(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
-        self.replies.lock().expect("replies").insert(path.to_owned(), replies.into_iter().collect());
+        self.replies
+            .lock()
+            .expect("replies")
+            .insert(path.to_owned(), replies.into_iter().collect());
     }
 
     /// What came to a path.
@@ -89,7 +93,11 @@ impl Webhooks {
         let at = Instant::now();
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        let content_type = head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = head
+            .headers
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let received = Received {
             at,
             content_type: content_type.to_owned(),

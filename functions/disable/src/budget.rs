@@ -47,7 +47,12 @@ impl Budget {
     ///
     /// # Errors
     /// The storage did not answer.
-    pub async fn take(&self, client: &str, tenant: &str, writes: u32) -> Result<Result<(), Duration>, Failure> {
+    pub async fn take(
+        &self,
+        client: &str,
+        tenant: &str,
+        writes: u32,
+    ) -> Result<Result<(), Duration>, Failure> {
         let mut taken = self.taken.lock().await;
         let (client, tenant) = (client.to_ascii_lowercase(), tenant.to_ascii_lowercase());
         let key = format!("entra:{client}#{tenant}");
@@ -60,15 +65,27 @@ impl Budget {
                 is_refusal: false,
                 retry_after: None,
             };
-            let of_tenant =
-                windows::take_from(&self.store, &key, OF_TENANT.size, OF_TENANT.per_second, TAKEN, deadline)
-                    .await
-                    .map_err(unavailable)?;
+            let of_tenant = windows::take_from(
+                &self.store,
+                &key,
+                OF_TENANT.size,
+                OF_TENANT.per_second,
+                TAKEN,
+                deadline,
+            )
+            .await
+            .map_err(unavailable)?;
             let of_client = format!("entra:{client}");
-            let of_client =
-                windows::take_from(&self.store, &of_client, OF_CLIENT.size, OF_CLIENT.per_second, of_tenant, deadline)
-                    .await
-                    .map_err(unavailable)?;
+            let of_client = windows::take_from(
+                &self.store,
+                &of_client,
+                OF_CLIENT.size,
+                OF_CLIENT.per_second,
+                of_tenant,
+                deadline,
+            )
+            .await
+            .map_err(unavailable)?;
             *left += of_client;
         }
         if *left < writes {

@@ -115,10 +115,18 @@ impl Account {
 
 impl Directories {
     /// The way to a directory. None where its accounts are disabled by somebody else.
-    pub fn connect<'d>(&'d self, tenant: &'d Tenant, directory: &'d Directory) -> Option<Connection<'d>> {
+    pub fn connect<'d>(
+        &'d self,
+        tenant: &'d Tenant,
+        directory: &'d Directory,
+    ) -> Option<Connection<'d>> {
         match directory {
-            Directory::Entra(entra) => Some(Connection::Entra(entra::Connection::new(self, tenant, entra))),
-            Directory::Scim(scim) => Some(Connection::Scim(scim::Connection::new(self, tenant, scim))),
+            Directory::Entra(entra) => {
+                Some(Connection::Entra(entra::Connection::new(self, tenant, entra)))
+            }
+            Directory::Scim(scim) => {
+                Some(Connection::Scim(scim::Connection::new(self, tenant, scim)))
+            }
             Directory::External => None,
         }
     }
@@ -184,7 +192,11 @@ impl Connection<'_> {
     ///
     /// # Errors
     /// The directory did not say.
-    pub async fn list(&self, prefix: &str, from: Option<String>) -> Result<(Vec<Account>, Option<String>), Failure> {
+    pub async fn list(
+        &self,
+        prefix: &str,
+        from: Option<String>,
+    ) -> Result<(Vec<Account>, Option<String>), Failure> {
         match self {
             Self::Entra(entra) => entra.list(prefix, from).await,
             Self::Scim(scim) => scim.list(prefix, from).await,
@@ -208,13 +220,15 @@ async fn send(
     headers: &[(&str, &str)],
     body: String,
 ) -> Result<Answer, Failure> {
-    let mut request = http::Request::builder().method(method).uri(url).header("accept", "application/json");
+    let mut request =
+        http::Request::builder().method(method).uri(url).header("accept", "application/json");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     // A secret with a line break in it, or an address that is none.
-    let request =
-        request.body(body).map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
+    let request = request
+        .body(body)
+        .map_err(|error| refusal("configuration", format!("no request can be made: {error}")))?;
     outbound.send(request, TIME).await.map_err(|error| match error {
         NoAnswer::Forbidden(detail) => refusal("address", detail),
         NoAnswer::Broken(detail) => passing("unavailable", detail),
@@ -225,11 +239,19 @@ async fn send(
 fn failure(answer: &Answer) -> Failure {
     let said = said(answer);
     match answer.status {
-        401 => refusal("unauthorized", format!("the directory does not take this service's credentials: {said}")),
-        403 => refusal("forbidden", format!("the directory does not let this service disable the account: {said}")),
+        401 => refusal(
+            "unauthorized",
+            format!("the directory does not take this service's credentials: {said}"),
+        ),
+        403 => refusal(
+            "forbidden",
+            format!("the directory does not let this service disable the account: {said}"),
+        ),
         429 => Failure { retry_after: retry_after(answer), ..passing("throttled", said) },
         // 404 from something in front of the directory, which is away.
-        404 | 408 | 500..=599 => Failure { retry_after: retry_after(answer), ..passing("unavailable", said) },
+        404 | 408 | 500..=599 => {
+            Failure { retry_after: retry_after(answer), ..passing("unavailable", said) }
+        }
         _ => refusal("refused", said),
     }
 }
@@ -248,11 +270,20 @@ fn passing(kind: &'static str, detail: String) -> Failure {
 fn said(answer: &Answer) -> String {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
-    let words = ["/error/code", "/error/message", "/error", "/error_description", "/scimType", "/detail"];
+    let words =
+        ["/error/code", "/error/message", "/error", "/error_description", "/scimType", "/detail"];
     let words: Vec<_> = words.into_iter().filter_map(text).collect();
-    let words: String =
-        words.join(": ").chars().map(|char| if char.is_control() { ' ' } else { char }).take(TOLD).collect();
-    if words.is_empty() { format!("status {}", answer.status) } else { format!("status {}: {words}", answer.status) }
+    let words: String = words
+        .join(": ")
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(TOLD)
+        .collect();
+    if words.is_empty() {
+        format!("status {}", answer.status)
+    } else {
+        format!("status {}: {words}", answer.status)
+    }
 }
 
 /// How long it asks to be left alone.
@@ -264,7 +295,10 @@ fn retry_after(answer: &Answer) -> Option<Duration> {
 fn only(mut found: Vec<Account>, name: &str) -> Result<Option<Account>, Failure> {
     if found.len() > 1 {
         let count = found.len();
-        return Err(refusal("ambiguous", format!("the directory has {count} accounts that {name:?} may mean")));
+        return Err(refusal(
+            "ambiguous",
+            format!("the directory has {count} accounts that {name:?} may mean"),
+        ));
     }
     Ok(found.pop())
 }
@@ -275,7 +309,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_the_directorys_words() {
-        let answer = |status, body: &str| Answer { status, headers: http::HeaderMap::new(), body: body.into() };
+        let answer = |status, body: &str| Answer {
+            status,
+            headers: http::HeaderMap::new(),
+            body: body.into(),
+        };
         for (status, body, is_refusal, part) in [
             (
                 403,
@@ -294,7 +332,10 @@ mod tests {
             (429, "", false, "status 429"),
         ] {
             let failure = failure(&answer(status, body));
-            assert!(failure.is_refusal == is_refusal && failure.detail.contains(part), "{failure:?}");
+            assert!(
+                failure.is_refusal == is_refusal && failure.detail.contains(part),
+                "{failure:?}"
+            );
         }
     }
 }

@@ -102,7 +102,12 @@ impl From<ReadError> for Stop {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Stored) -> Result<Outcome, ReadError> {
+pub async fn end(
+    function: &Disable,
+    trail: &Trail<'_>,
+    run: &str,
+    stored: Stored,
+) -> Result<Outcome, ReadError> {
     let now = function.store.clock().now();
     let trail = &trail.at(now, Deadline::now() + STORAGE);
     let by = recorder();
@@ -126,11 +131,20 @@ pub async fn end(function: &Disable, trail: &Trail<'_>, run: &str, stored: Store
 }
 
 /// Disables the account of a window that has ended, with the credentials of each application whose requests hold it, until some work.
-async fn disable(function: &Disable, trail: &Trail<'_>, run: &str, mut stored: Stored) -> Result<Outcome, ReadError> {
+async fn disable(
+    function: &Disable,
+    trail: &Trail<'_>,
+    run: &str,
+    mut stored: Stored,
+) -> Result<Outcome, ReadError> {
     // First of all, which account it is.
     while stored.window.resolve_at().is_some() {
         match resolve::settle(function, trail, &stored).await? {
-            Ok(Some(settled)) if settled.window.due(function.store.clock().now()) == Due::Disable => stored = settled,
+            Ok(Some(settled))
+                if settled.window.due(function.store.clock().now()) == Due::Disable =>
+            {
+                stored = settled
+            }
             Ok(_) => return Ok(Outcome::Passed),
             Err(failure) => {
                 let held = Held { function, trail, run, stored, was_turned_off: false };
@@ -177,21 +191,38 @@ async fn disable(function: &Disable, trail: &Trail<'_>, run: &str, mut stored: S
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn panicked(function: &Disable, trail: &Trail<'_>, run: &str, window: &str) -> Result<Outcome, ReadError> {
-    let detail = "this service panicked over what the directory answered; its log says where".to_owned();
+pub async fn panicked(
+    function: &Disable,
+    trail: &Trail<'_>,
+    run: &str,
+    window: &str,
+) -> Result<Outcome, ReadError> {
+    let detail =
+        "this service panicked over what the directory answered; its log says where".to_owned();
     let failure = Failure { kind: "panicked", detail, is_refusal: false, retry_after: None };
     let trail = &trail.at(function.store.clock().now(), Deadline::now() + STORAGE);
-    let Some(stored) = windows::window(trail, window).await? else { return Ok(Outcome::Failed(failure)) };
-    let is_others = stored.window.lease.as_ref().is_some_and(|lease| lease.run != run && trail.now < lease.until);
+    let Some(stored) = windows::window(trail, window).await? else {
+        return Ok(Outcome::Failed(failure));
+    };
+    let is_others = stored
+        .window
+        .lease
+        .as_ref()
+        .is_some_and(|lease| lease.run != run && trail.now < lease.until);
     match stored.window.due(trail.now) {
         Due::Disable if !is_others => {
             let is_unresolved = stored.window.resolve_at().is_some();
-            Held { function, trail, run, stored, was_turned_off: false }.postpone(failure, is_unresolved).await
+            Held { function, trail, run, stored, was_turned_off: false }
+                .postpone(failure, is_unresolved)
+                .await
         }
         Due::Resolve => resolve::postpone(function, trail, &stored, failure).await,
-        Due::Disable | Due::Later(_) | Due::Nothing | Due::Covered | Due::Overdue | Due::Confirmation(_) => {
-            Ok(Outcome::Failed(failure))
-        }
+        Due::Disable
+        | Due::Later(_)
+        | Due::Nothing
+        | Due::Covered
+        | Due::Overdue
+        | Due::Confirmation(_) => Ok(Outcome::Failed(failure)),
     }
 }
 
@@ -226,7 +257,9 @@ impl Held<'_> {
         }
         let mut after = self.stored.window.clone();
         after.claim(self.run, self.now().plus(LEASE));
-        let Some(stored) = windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await? else {
+        let Some(stored) =
+            windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?
+        else {
             return Ok(false);
         };
         self.stored = stored;
@@ -235,21 +268,33 @@ impl Held<'_> {
 
     /// Turns the account off, and looks whether it is.
     async fn disable(&mut self, connection: &Connection<'_>) -> Result<Disabled, Stop> {
-        let Some(id) = self.stored.window.resolved.as_ref().map(|account| account.id.clone()) else {
+        let Some(id) = self.stored.window.resolved.as_ref().map(|account| account.id.clone())
+        else {
             return Err(Stop::Lost);
         };
         let Some(account) = connection.account(&id).await? else { return Err(Stop::Missing) };
         self.join_others(&account).await?;
         self.keep().await?;
         // Nothing that is sent may arrive when somebody else has the window.
-        let left = self.stored.window.lease.as_ref().map_or(0, |lease| lease.until.millis() - self.now().millis());
+        let left = self
+            .stored
+            .window
+            .lease
+            .as_ref()
+            .map_or(0, |lease| lease.until.millis() - self.now().millis());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         self.was_turned_off = true;
         match tokio::time::timeout(left, connection.turn_off(&account)).await {
             Ok(done) => done?,
             Err(_) => {
                 let detail = format!("the directory did not answer within {left:?}");
-                return Err(Failure { kind: "unavailable", detail, is_refusal: false, retry_after: None }.into());
+                return Err(Failure {
+                    kind: "unavailable",
+                    detail,
+                    is_refusal: false,
+                    retry_after: None,
+                }
+                .into());
             }
         }
         self.is_off(connection, &account).await
@@ -270,7 +315,11 @@ impl Held<'_> {
     }
 
     /// Asks until the account reads as disabled.
-    async fn is_off(&mut self, connection: &Connection<'_>, account: &Account) -> Result<Disabled, Stop> {
+    async fn is_off(
+        &mut self,
+        connection: &Connection<'_>,
+        account: &Account,
+    ) -> Result<Disabled, Stop> {
         for pause in READ_BACK {
             sleep(Duration::from_secs(pause)).await;
             if pause > 1 {
@@ -278,11 +327,14 @@ impl Held<'_> {
             }
             match connection.is_enabled(account).await? {
                 Some(true) => {}
-                Some(false) => return Ok(if account.is_enabled { Disabled::Now } else { Disabled::Before }),
+                Some(false) => {
+                    return Ok(if account.is_enabled { Disabled::Now } else { Disabled::Before });
+                }
                 None => return Err(Stop::Missing),
             }
         }
-        let detail = "the directory took the change, but the account still reads as enabled".to_owned();
+        let detail =
+            "the directory took the change, but the account still reads as enabled".to_owned();
         Err(Failure { kind: "not_disabled", detail, is_refusal: false, retry_after: None }.into())
     }
 
@@ -290,17 +342,21 @@ impl Held<'_> {
     async fn keep(&mut self) -> Result<(), Stop> {
         let now = self.now();
         // A request that was to begin later may have begun.
-        if !self.was_turned_off && self.stored.window.claims.iter().any(|claim| claim.goes_on(now)) {
+        if !self.was_turned_off && self.stored.window.claims.iter().any(|claim| claim.goes_on(now))
+        {
             let mut after = self.stored.window.clone();
             after.leave(None);
             windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?;
             return Err(Stop::Lost);
         }
-        let is_short = self.stored.window.lease.as_ref().is_none_or(|lease| lease.until <= now.plus(LEFT));
+        let is_short =
+            self.stored.window.lease.as_ref().is_none_or(|lease| lease.until <= now.plus(LEFT));
         if is_short {
             let mut after = self.stored.window.clone();
             after.claim(self.run, now.plus(LEASE));
-            let kept = windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?;
+            let kept =
+                windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder())
+                    .await?;
             self.stored = kept.ok_or(Stop::Lost)?;
             return Ok(());
         }
@@ -312,10 +368,12 @@ impl Held<'_> {
     async fn close(self, how: &Disabled) -> Result<Outcome, ReadError> {
         let now = self.now();
         let mut after = self.stored.window.clone();
-        let lateness =
-            Duration::from_millis(u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0));
+        let lateness = Duration::from_millis(
+            u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0),
+        );
         let told = after.disabled(how, now);
-        if windows::advance(&self.trail(), &self.stored, after, told, &recorder()).await?.is_some() {
+        if windows::advance(&self.trail(), &self.stored, after, told, &recorder()).await?.is_some()
+        {
             return Ok(Outcome::Disabled(lateness));
         }
         self.tell_if_inside().await
@@ -326,8 +384,10 @@ impl Held<'_> {
     async fn tell_if_inside(self) -> Result<Outcome, ReadError> {
         if self.was_turned_off {
             let now = self.now();
-            let decide = |window: &mut Window| -> Result<_, ReadError> { Ok(window.disabled_inside(now)) };
-            windows::change_window(&self.trail(), &self.stored.window.id, &recorder(), decide).await?;
+            let decide =
+                |window: &mut Window| -> Result<_, ReadError> { Ok(window.disabled_inside(now)) };
+            windows::change_window(&self.trail(), &self.stored.window.id, &recorder(), decide)
+                .await?;
         }
         Ok(Outcome::Passed)
     }
@@ -338,7 +398,14 @@ impl Held<'_> {
         let mut after = self.stored.window.clone();
         after.miss(now);
         if after.is_gone(self.function.gone_after, now) {
-            return match resolve::is_replaced(self.function, &self.trail(), &self.stored, connection).await? {
+            return match resolve::is_replaced(
+                self.function,
+                &self.trail(),
+                &self.stored,
+                connection,
+            )
+            .await?
+            {
                 Ok(true) => Ok(Outcome::Passed),
                 Ok(false) => self.close(&Disabled::Gone).await,
                 Err(failure) => self.postpone(failure, false).await,
@@ -401,7 +468,8 @@ mod tests {
         let window = |id: &str, resolved: Option<&str>, merged_into: Option<&str>| {
             let named = Party { name: Some("msp".to_owned()), ..Party::default() };
             let resolved = resolved.map(|id| account(id).resolved(Instant::from_millis(0)));
-            let window = Window::new(id.to_owned(), "d".to_owned(), Directory::External, None, named);
+            let window =
+                Window::new(id.to_owned(), "d".to_owned(), Directory::External, None, named);
             Window { resolved, merged_into: merged_into.map(str::to_owned), ..window }
         };
         let (own, one) = (window("a", Some("u"), None), account("u"));

@@ -55,7 +55,12 @@ impl Disable {
     ///
     /// # Errors
     /// A variable is missing or unusable.
-    pub fn over(store: Store, outbound: Outbound, variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
+    pub fn over(
+        store: Store,
+        outbound: Outbound,
+        variables: &Variables,
+        aws: &SdkConfig,
+    ) -> Result<Self, ConfigError> {
         let directories = Directories {
             outbound,
             secrets: Secrets::new(variables, aws, Purpose::Directory)?,

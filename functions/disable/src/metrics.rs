@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn every_metric_has_a_figure_at_the_root() {
         let line = line(&Summary { failed: 3, looked: true, ..Summary::default() }, UNIX_EPOCH);
-        let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().cloned().unwrap_or_default();
+        let metrics =
+            line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().cloned().unwrap_or_default();
         assert_eq!(metrics.len(), 7);
         for metric in metrics {
             assert!(line[metric["Name"].as_str().unwrap_or_default()].is_number(), "{metric}");

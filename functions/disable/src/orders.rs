@@ -39,7 +39,9 @@ pub async fn carry_out(
     let (now, deadline) = (store.clock().now(), Deadline::now() + PAGE);
     let trail = store.trail(&due.tenant, now, deadline).await?;
     // It is done, or another run took it up since it was seen in the queue.
-    let Some(order) = window_orders::order(&trail, &due.id).await?.filter(|it| it.due_at.is_some_and(|at| at <= now))
+    let Some(order) = window_orders::order(&trail, &due.id)
+        .await?
+        .filter(|it| it.due_at.is_some_and(|at| at <= now))
     else {
         return Ok(());
     };
@@ -55,7 +57,9 @@ pub async fn carry_out(
         }
     };
     progress.take_up(run, now);
-    let Some(mut held) = window_orders::advance_order(&trail, &order, progress, Some(now.plus(LEASE))).await? else {
+    let Some(mut held) =
+        window_orders::advance_order(&trail, &order, progress, Some(now.plus(LEASE))).await?
+    else {
         return Ok(());
     };
     // Pages are read from the lists: all windows have to be in them.
@@ -65,7 +69,14 @@ pub async fn carry_out(
         if held.progress.place.is_none() {
             // What is booked has no window yet. Opened now, it is in the list that this pass reads.
             for event in window_orders::bookings_meant(&trail, &meaning).await? {
-                windows::open_booking(&trail, &event, &end::recorder(), function.place, OpeningCause::Order).await?;
+                windows::open_booking(
+                    &trail,
+                    &event,
+                    &end::recorder(),
+                    function.place,
+                    OpeningCause::Order,
+                )
+                .await?;
             }
         }
         let page = window_orders::open_page(
@@ -74,10 +85,12 @@ pub async fn carry_out(
             held.progress.place.as_deref(),
         )
         .await?;
-        let ended = window_orders::end_windows(&trail, &held.order, &meaning, &page.windows).await?;
+        let ended =
+            window_orders::end_windows(&trail, &held.order, &meaning, &page.windows).await?;
         let mut progress = held.progress.clone();
         let now = store.clock().now();
-        let due_at = match progress.after_page(&held.order, ended, page.next, trail.feed_lag(), now) {
+        let due_at = match progress.after_page(&held.order, ended, page.next, trail.feed_lag(), now)
+        {
             AfterPage::Done => None,
             AfterPage::PassAt(at) => Some(at),
             AfterPage::Next if stops.get() || Deadline::now() >= until => {

@@ -79,7 +79,8 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
         match accounts(function, tenant, &application).await {
             Ok(accounts) => {
                 let trail = trail.at(store.clock().now(), Deadline::now() + STORAGE);
-                let windows = windows::windows_of(&trail, &windows::open_windows(&trail).await?).await?;
+                let windows =
+                    windows::windows_of(&trail, &windows::open_windows(&trail).await?).await?;
                 let mut found = BTreeSet::new();
                 for account in accounts {
                     looked_at += 1;
@@ -100,7 +101,9 @@ pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError
             }
         }
     }
-    tracing::info!("{tenant}: {looked_at} accounts were compared with the open windows, {findings} findings");
+    tracing::info!(
+        "{tenant}: {looked_at} accounts were compared with the open windows, {findings} findings"
+    );
     Ok(json!({"accounts": looked_at, "findings": findings, "failures": failures}))
 }
 
@@ -110,7 +113,9 @@ async fn accounts(
     tenant: &Tenant,
     Configured { application, .. }: &Configured,
 ) -> Result<Vec<Account>, Failure> {
-    let Some(connection) = function.directories.connect(tenant, &application.directory) else { return Ok(Vec::new()) };
+    let Some(connection) = function.directories.connect(tenant, &application.directory) else {
+        return Ok(Vec::new());
+    };
     let mut found: BTreeMap<String, Account> = BTreeMap::new();
     for pattern in &application.accounts {
         let prefix = pattern.split('*').next().unwrap_or_default();
@@ -129,11 +134,17 @@ async fn accounts(
 }
 
 /// Whether the directory still says of an account what it said when it was listed.
-async fn is_still_so(function: &Disable, tenant: &Tenant, application: &Configured, account: &Account) -> bool {
+async fn is_still_so(
+    function: &Disable,
+    tenant: &Tenant,
+    application: &Configured,
+    account: &Account,
+) -> bool {
     match function.directories.connect(tenant, &application.application.directory) {
-        Some(connection) => {
-            connection.is_enabled(account).await.is_ok_and(|is_enabled| is_enabled == Some(account.is_enabled))
-        }
+        Some(connection) => connection
+            .is_enabled(account)
+            .await
+            .is_ok_and(|is_enabled| is_enabled == Some(account.is_enabled)),
         None => false,
     }
 }
@@ -185,12 +196,16 @@ async fn raise(
     let directory = application.application.directory.key().unwrap_or_default();
     let finding = EventId::of_service(&trail.tenant, "finding", &[rule, &directory, &account.id]);
     let finding = format!("{rule}:{finding}");
-    let known: Option<Finding> = trail.projection(Kind::Finding, &finding).await?.map(|it| it.read()).transpose()?;
-    let is_settled = known.as_ref().is_some_and(|known| match (known.state, known.dispositions.last()) {
-        (State::Open, _) => true,
-        (State::Dispositioned, Some(last)) => matches!(last.disposition, Verdict::Accepted | Verdict::FalsePositive),
-        _ => false,
-    });
+    let known: Option<Finding> =
+        trail.projection(Kind::Finding, &finding).await?.map(|it| it.read()).transpose()?;
+    let is_settled =
+        known.as_ref().is_some_and(|known| match (known.state, known.dispositions.last()) {
+            (State::Open, _) => true,
+            (State::Dispositioned, Some(last)) => {
+                matches!(last.disposition, Verdict::Accepted | Verdict::FalsePositive)
+            }
+            _ => false,
+        });
     if is_settled {
         return Ok(finding);
     }
@@ -200,18 +215,27 @@ async fn raise(
         "rule": rule, "severity": severity, "owners": application.application.owners, "application": application.id,
         "directory": directory, "evidence": [], "round": round,
     });
-    let party = Party { id: Some(account.id.clone()), name: Some(account.name.clone()), ..Party::default() };
+    let party = Party {
+        id: Some(account.id.clone()),
+        name: Some(account.name.clone()),
+        ..Party::default()
+    };
     tell(trail, "finding.raised", &finding, round, why, Some(party), details).await?;
     Ok(finding)
 }
 
 /// Withdraws what was found in an application's directory and is not so any more.
-async fn withdraw(trail: &Trail<'_>, application: &Configured, found: &BTreeSet<String>) -> Result<(), ReadError> {
+async fn withdraw(
+    trail: &Trail<'_>,
+    application: &Configured,
+    found: &BTreeSet<String>,
+) -> Result<(), ReadError> {
     let always = [Instant::from_millis(0), trail.now.plus(Duration::from_secs(86_400))];
     let mut after = None;
     loop {
         let open = State::Open.as_str();
-        let (page, next) = trail.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
+        let (page, next) =
+            trail.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
         for projection in trail.projections(Kind::Finding, &keys).await? {
             let finding: Finding = projection.read()?;
@@ -221,7 +245,16 @@ async fn withdraw(trail: &Trail<'_>, application: &Configured, found: &BTreeSet<
             if is_its_own && !found.contains(&finding.id) {
                 let details = json!({"rule": finding.rule, "round": finding.raised, "application": application.id});
                 let why = "the directory does not say so any more";
-                tell(trail, "finding.withdrawn", &finding.id, finding.raised, why, finding.account, details).await?;
+                tell(
+                    trail,
+                    "finding.withdrawn",
+                    &finding.id,
+                    finding.raised,
+                    why,
+                    finding.account,
+                    details,
+                )
+                .await?;
             }
         }
         after = next;
@@ -243,7 +276,11 @@ async fn tell(
     let id = EventId::of_service(&trail.tenant, action, &[finding, &round.to_string()]);
     let mut event = Event::of_service(id, &trail.tenant, action, trail.now, Actor::system());
     event.account = account;
-    event.target = Some(Party { kind: Some("finding".into()), id: Some(finding.to_owned()), ..Party::default() });
+    event.target = Some(Party {
+        kind: Some("finding".into()),
+        id: Some(finding.to_owned()),
+        ..Party::default()
+    });
     event.reason = Some(why.to_owned());
     event.details = details.as_object().cloned();
     Ok(trail.insert_own(event, &recorder()).await?)

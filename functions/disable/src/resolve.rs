@@ -62,7 +62,10 @@ impl Applications {
     pub async fn of(trail: &Trail<'_>, window: &Window) -> Result<Self, ReadError> {
         let opener = window.application.as_ref().map(|application| application.id.as_str());
         let mut ids: Vec<&str> = Vec::new();
-        for id in opener.into_iter().chain(window.claims.iter().filter_map(|claim| claim.application.as_deref())) {
+        for id in opener
+            .into_iter()
+            .chain(window.claims.iter().filter_map(|claim| claim.application.as_deref()))
+        {
             if !ids.contains(&id) && ids.len() < MOST_APPLICATIONS {
                 ids.push(id);
             }
@@ -70,7 +73,8 @@ impl Applications {
         let mut applications = Self { directories: Vec::new(), patterns: Vec::new() };
         for id in ids {
             let read = trail.document(Kind::Application, id).await;
-            let read = read.and_then(|it| Ok(it.map(|it| it.read::<Application>()).transpose()?.flatten()));
+            let read = read
+                .and_then(|it| Ok(it.map(|it| it.read::<Application>()).transpose()?.flatten()));
             let application = match read {
                 Ok(Some(application)) => application,
                 Ok(None) => continue,
@@ -90,7 +94,9 @@ impl Applications {
         }
         if applications.directories.is_empty() {
             applications.directories.push(window.directory.clone());
-            applications.patterns.extend(window.application.iter().flat_map(|it| it.accounts.clone()));
+            applications
+                .patterns
+                .extend(window.application.iter().flat_map(|it| it.accounts.clone()));
         }
         Ok(applications)
     }
@@ -98,7 +104,10 @@ impl Applications {
     /// Whether one of an account's names is among those that may be disabled.
     pub fn allow(&self, account: &Account) -> bool {
         let names = [Some(&account.name), account.mail.as_ref(), Some(&account.id)];
-        names.into_iter().flatten().any(|name| self.patterns.iter().any(|pattern| is_like(pattern, name)))
+        names
+            .into_iter()
+            .flatten()
+            .any(|name| self.patterns.iter().any(|pattern| is_like(pattern, name)))
     }
 }
 
@@ -106,7 +115,11 @@ impl Applications {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn resolve(function: &Disable, trail: &Trail<'_>, stored: Stored) -> Result<Outcome, ReadError> {
+pub async fn resolve(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: Stored,
+) -> Result<Outcome, ReadError> {
     let now = function.store.clock().now();
     let trail = &trail.at(now, Deadline::now() + STORAGE);
     if stored.window.due(now) != Due::Resolve {
@@ -154,7 +167,9 @@ pub async fn settle(
     let applications = Applications::of(trail, window).await?;
     let mut failed = None;
     for directory in &applications.directories {
-        let Some(connection) = function.directories.connect(&trail.tenant, directory) else { return Ok(Ok(None)) };
+        let Some(connection) = function.directories.connect(&trail.tenant, directory) else {
+            return Ok(Ok(None));
+        };
         let finding = find(&connection, window, &applications, function.store.clock().now());
         match tokio::time::timeout(LOOKUPS, finding).await {
             Ok(Ok(Found { parted: Some((place, account)), .. })) => {
@@ -167,7 +182,12 @@ pub async fn settle(
             Ok(Err(failure)) => return Ok(Err(failure)),
             Err(_) => {
                 let detail = format!("the directory did not answer within {LOOKUPS:?}");
-                return Ok(Err(Failure { kind: "unavailable", detail, is_refusal: false, retry_after: None }));
+                return Ok(Err(Failure {
+                    kind: "unavailable",
+                    detail,
+                    is_refusal: false,
+                    retry_after: None,
+                }));
             }
         }
     }
@@ -199,28 +219,42 @@ async fn find(
                     "the directory's account of this name, {:?}, matches no account pattern of the application",
                     found.name
                 );
-                return Err(Failure { kind: "not_its_own", detail, is_refusal: true, retry_after: None });
+                return Err(Failure {
+                    kind: "not_its_own",
+                    detail,
+                    is_refusal: true,
+                    retry_after: None,
+                });
             }
             found.resolved(now)
         }
     };
     let first = window.resolved.is_none().then_some((0, &window.account)).into_iter();
-    let later = window.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done && !claim.is_looked_up);
-    let later = later.filter_map(|(place, claim)| Some((place, claim.account.as_ref()?))).take(REQUESTS);
+    let later =
+        window.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done && !claim.is_looked_up);
+    let later =
+        later.filter_map(|(place, claim)| Some((place, claim.account.as_ref()?))).take(REQUESTS);
     let looked_up: Vec<usize> = later.clone().map(|(place, _)| place).collect();
     let mut foreign = Vec::new();
     for (claim, party) in first.chain(later) {
         for name in Name::all(party) {
-            let known = names.iter().find(|(known, _)| *known == name).map(|(_, found)| found.clone());
+            let known =
+                names.iter().find(|(known, _)| *known == name).map(|(_, found)| found.clone());
             let found = match known {
                 Some(found) => found,
                 None => other(connection, name).await?,
             };
-            let is_key = Name::all(party).next() == Some(name) && fold_identity(name.text()) == window.key();
+            let is_key =
+                Name::all(party).next() == Some(name) && fold_identity(name.text()) == window.key();
             if let Some(found) = found.as_ref().filter(|found| found.id != account.id) {
                 if is_key && window.resolved.is_some() && applications.allow(found) {
                     let parted = Some((claim, found.resolved(now)));
-                    return Ok(Found { account, looked_up: Vec::new(), foreign: Vec::new(), parted });
+                    return Ok(Found {
+                        account,
+                        looked_up: Vec::new(),
+                        foreign: Vec::new(),
+                        parted,
+                    });
                 }
                 let (name, account) = (name.text().to_owned(), found.name.clone());
                 foreign.push(ForeignName { claim, name, account });
@@ -246,7 +280,11 @@ async fn not_found(connection: &Connection<'_>, account: &Party) -> Failure {
     let mut detail = format!("the directory knows no account {key:?}");
     for name in names {
         if let Ok(Some(found)) = connection.look_up(name).await {
-            detail.push_str(&format!("; {:?} means {:?}, which is left alone", name.text(), found.name));
+            detail.push_str(&format!(
+                "; {:?} means {:?}, which is left alone",
+                name.text(),
+                found.name
+            ));
         }
     }
     Failure { kind: NOT_FOUND, detail, is_refusal: false, retry_after: None }
@@ -296,7 +334,8 @@ async fn part(
         }
     };
     let told = after.part(place, &mut other_after, &account, now);
-    windows::merge(&trail, (stored, &after), (other.as_ref(), &other_after), told, &recorder()).await?;
+    windows::merge(&trail, (stored, &after), (other.as_ref(), &other_after), told, &recorder())
+        .await?;
     Ok(())
 }
 
@@ -317,7 +356,9 @@ pub async fn is_replaced(
         None => Ok(None),
     };
     let account = match found {
-        Ok(Some(account)) if applications.allow(&account) => account.resolved(function.store.clock().now()),
+        Ok(Some(account)) if applications.allow(&account) => {
+            account.resolved(function.store.clock().now())
+        }
         Ok(_) => return Ok(Ok(false)),
         Err(failure) => return Ok(Err(failure)),
     };
@@ -329,7 +370,11 @@ pub async fn is_replaced(
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn go_on_merging(function: &Disable, trail: &Trail<'_>, stored: Stored) -> Result<Outcome, ReadError> {
+pub async fn go_on_merging(
+    function: &Disable,
+    trail: &Trail<'_>,
+    stored: Stored,
+) -> Result<Outcome, ReadError> {
     let Some(older) = &stored.window.merged_into else { return Ok(Outcome::Passed) };
     move_on(function, trail, &stored, older).await?;
     Ok(Outcome::Noted { is_overdue: false })
@@ -348,7 +393,14 @@ pub async fn become_one(
     if after.id < other_after.id || other_after.merged_into.is_some() {
         let (mut after, mut told) = (after, told);
         let moved = other_after.hand_over(&mut after, &mut told, MOVED, now);
-        return windows::merge(trail, (other, &other_after), (Some(stored), &after), (moved, told), &by).await;
+        return windows::merge(
+            trail,
+            (other, &other_after),
+            (Some(stored), &after),
+            (moved, told),
+            &by,
+        )
+        .await;
     }
     let mut after = after;
     if other_after.resolved.is_none() {
@@ -381,8 +433,14 @@ async fn move_on(
             let mut older_after = older.window.clone();
             let mut folded = Vec::new();
             let moved = after.hand_over(&mut older_after, &mut folded, MOVED, now);
-            windows::merge(&trail, (stored, &after), (Some(&older), &older_after), (moved, folded), &recorder())
-                .await?;
+            windows::merge(
+                &trail,
+                (stored, &after),
+                (Some(&older), &older_after),
+                (moved, folded),
+                &recorder(),
+            )
+            .await?;
             Ok(None)
         }
         // The rest stays here.

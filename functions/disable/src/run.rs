@@ -170,7 +170,8 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
         }
         // Where nothing ends soon there is no next look, only what is under way.
         let next_look = (ends_soon && !is_looking).then_some(looks_at);
-        let wakes_at = wakes_at(&lanes, store.clock().now(), next_look).min(until.max(Deadline::now()));
+        let wakes_at =
+            wakes_at(&lanes, store.clock().now(), next_look).min(until.max(Deadline::now()));
         let done = tokio::select! {
             Some(done) = work.next(), if !work.is_empty() => done,
             () = tokio::time::sleep_until(wakes_at), if goes_on => continue,
@@ -197,8 +198,11 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                     let key = format!("{} {}", order.tenant, order.id);
                     let has_room = ordered.len() < ORDERS && goes_on && leads;
                     if has_room && order.at <= store.clock().now() && ordered.insert(key) {
-                        let carrying_out = orders::carry_out(function, &run, order.clone(), until, &stops);
-                        work.push(async move { Done::Ordered(order, carrying_out.await) }.boxed_local());
+                        let carrying_out =
+                            orders::carry_out(function, &run, order.clone(), until, &stops);
+                        work.push(
+                            async move { Done::Ordered(order, carrying_out.await) }.boxed_local(),
+                        );
                     }
                 }
                 ends_soon = found.ends_soon || !known.is_empty() || !ordered.is_empty();
@@ -234,7 +238,11 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
             }
             Done::Ended { lane, id, outcome } => {
                 known.remove(&id);
-                let id = [TELLS, RESOLVES, MOVES].iter().find_map(|it| id.strip_suffix(it)).unwrap_or(&id).to_owned();
+                let id = [TELLS, RESOLVES, MOVES]
+                    .iter()
+                    .find_map(|it| id.strip_suffix(it))
+                    .unwrap_or(&id)
+                    .to_owned();
                 let now = store.clock().now();
                 if let Some(lane) = lanes.get_mut(&lane) {
                     lane.at_work -= 1;
@@ -268,7 +276,10 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
 /// Sees to it that the lists of a tenant's windows name those, too, that were stored before there were lists.
 async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
     let listing = async {
-        let trail = function.store.trail(&tenant, function.store.clock().now(), Deadline::now() + LASTS).await?;
+        let trail = function
+            .store
+            .trail(&tenant, function.store.clock().now(), Deadline::now() + LASTS)
+            .await?;
         windows::list_windows(&trail, &end::recorder()).await
     };
     let listed = listing.await;
@@ -285,7 +296,12 @@ async fn end_one<'f>(
     let known = trails.borrow().get(tenant.as_str()).cloned();
     let trail = match known {
         Some(trail) => Ok(trail),
-        None => function.store.trail(&tenant, function.store.clock().now(), Deadline::now() + READING).await,
+        None => {
+            function
+                .store
+                .trail(&tenant, function.store.clock().now(), Deadline::now() + READING)
+                .await
+        }
     };
     let outcome = match trail {
         Ok(trail) => {
@@ -318,7 +334,14 @@ async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
     for (tenant, event) in windows::due_bookings(store, now, Deadline::now() + READING).await? {
         let opened = async {
             let trail = store.trail(&tenant, now, Deadline::now() + READING).await?;
-            windows::open_booking(&trail, &event, &end::recorder(), function.place, OpeningCause::Booking).await
+            windows::open_booking(
+                &trail,
+                &event,
+                &end::recorder(),
+                function.place,
+                OpeningCause::Booking,
+            )
+            .await
         };
         if let Err(error) = opened.await {
             tracing::warn!(%error, "the window of {event} could not be opened: {error}");
@@ -334,7 +357,9 @@ fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, next_look: Option<Dead
         Some(lane.rests_until.map_or(due_at, |until| until.max(due_at)))
     });
     // A millisecond more than what is left of the current one.
-    let wait = next.min().map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));
+    let wait = next
+        .min()
+        .map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));
     let next = wait.map(|wait| Deadline::now() + wait.max(Duration::from_millis(1)));
     let looks_at = next_look.unwrap_or_else(|| Deadline::now() + READING);
     next.map_or(looks_at, |next| next.min(looks_at))
@@ -372,15 +397,21 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
     }
     let soon = store.clock().now().plus(AHEAD);
     let orders = window_orders::due_orders(store, soon, deadline).await?;
-    let ends_soon = !due.is_empty() || !orders.is_empty() || is_any_due(function, soon, deadline).await?;
+    let ends_soon =
+        !due.is_empty() || !orders.is_empty() || is_any_due(function, soon, deadline).await?;
     due.sort_by_key(|(_, stored)| stored.window.due_at());
     Ok(Look { due, orders, leads, ends_soon })
 }
 
 /// Whether a window is due until then.
-async fn is_any_due(function: &Disable, until: Instant, deadline: Deadline) -> Result<bool, ReadError> {
+async fn is_any_due(
+    function: &Disable,
+    until: Instant,
+    deadline: Deadline,
+) -> Result<bool, ReadError> {
     let store = &function.store;
-    let shards = (0..DUE_SHARDS).map(|shard| windows::due(store, shard, until, None, Some(1), deadline));
+    let shards =
+        (0..DUE_SHARDS).map(|shard| windows::due(store, shard, until, None, Some(1), deadline));
     for page in futures::future::join_all(shards).await {
         // One that cannot be read is passed over, and others may stand behind it.
         let (found, next) = page?;
@@ -405,8 +436,13 @@ fn enqueue(
         Due::Disable | Due::Resolve if stored.window.merged_into.is_some() => {
             (format!("{tenant}{MOVES}"), format!("{}{MOVES}", stored.window.id))
         }
-        Due::Disable | Due::Later(_) | Due::Nothing => (lane_of(&tenant, &stored), stored.window.id.clone()),
-        Due::Resolve => (format!("{}{RESOLVES}", lane_of(&tenant, &stored)), format!("{}{RESOLVES}", stored.window.id)),
+        Due::Disable | Due::Later(_) | Due::Nothing => {
+            (lane_of(&tenant, &stored), stored.window.id.clone())
+        }
+        Due::Resolve => (
+            format!("{}{RESOLVES}", lane_of(&tenant, &stored)),
+            format!("{}{RESOLVES}", stored.window.id),
+        ),
         Due::Covered | Due::Overdue | Due::Confirmation(_) => {
             (format!("{tenant}{TELLS}"), format!("{}{TELLS}", stored.window.id))
         }
@@ -454,16 +490,25 @@ impl Lane {
                 self.rests_until = None;
             }
             Ok(Outcome::Failed(failure) | Outcome::Unresolved(failure))
-                if !failure.is_about_account() && !["forbidden", "refused"].contains(&failure.kind) =>
+                if !failure.is_about_account()
+                    && !["forbidden", "refused"].contains(&failure.kind) =>
             {
                 self.width = 1;
-                let longest = LONGEST_PAUSE.min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
+                let longest = LONGEST_PAUSE
+                    .min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
                 self.failures += 1;
-                let rest = (longest / 2 + random::up_to(longest / 2)).max(failure.retry_after.unwrap_or_default());
+                let rest = (longest / 2 + random::up_to(longest / 2))
+                    .max(failure.retry_after.unwrap_or_default());
                 self.rests_until = Some(now.plus(rest));
             }
             Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
-            Ok(Outcome::Failed(_) | Outcome::Unresolved(_) | Outcome::Noted { .. } | Outcome::Passed) | Err(_) => {}
+            Ok(
+                Outcome::Failed(_)
+                | Outcome::Unresolved(_)
+                | Outcome::Noted { .. }
+                | Outcome::Passed,
+            )
+            | Err(_) => {}
         }
     }
 }
@@ -473,7 +518,8 @@ impl Summary {
         match outcome {
             Ok(Outcome::Disabled(lateness)) => {
                 self.disabled += 1;
-                self.lateness_ms = self.lateness_ms.max(u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX));
+                self.lateness_ms =
+                    self.lateness_ms.max(u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX));
             }
             Ok(Outcome::Failed(failure)) => {
                 self.failed += 1;
@@ -485,7 +531,12 @@ impl Summary {
             Ok(Outcome::Unresolved(failure)) => {
                 tracing::warn!(window = id, %failure, "window {id}: its account was not found: {}: {failure}", failure.kind);
             }
-            Ok(Outcome::Noted { is_overdue: false } | Outcome::Resolved | Outcome::Paced(_) | Outcome::Passed) => {}
+            Ok(
+                Outcome::Noted { is_overdue: false }
+                | Outcome::Resolved
+                | Outcome::Paced(_)
+                | Outcome::Passed,
+            ) => {}
             Err(error) => {
                 self.failed += 1;
                 tracing::warn!(window = id, %error, "window {id}: the storage failed: {error}");
@@ -503,6 +554,9 @@ mod tests {
         let (lanes, now) = (BTreeMap::new(), Instant::from_millis(0));
         let past = Deadline::now();
         assert_eq!(wakes_at(&lanes, now, Some(past)), past);
-        assert!(wakes_at(&lanes, now, None) > past + READING / 2, "what is under way is waited for");
+        assert!(
+            wakes_at(&lanes, now, None) > past + READING / 2,
+            "what is under way is waited for"
+        );
     }
 }

@@ -36,7 +36,10 @@ const LINK: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// What is wrong with it, as a problem. One that is refused is on record.
-pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn answer(
+    function: &Export,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
     let now = function.store.clock().now();
     let tenant = authorization::tenant(&caller, request)?;
@@ -46,7 +49,10 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
         if route.starts_with("POST") {
             let reason = format!("FORBIDDEN: {route} without the permission audit:read");
             let is_of_export = route.starts_with("POST /v1/exports/");
-            let id = request.path_parameters.get("id").filter(|id| is_of_export && id.len() <= NAME_BYTES);
+            let id = request
+                .path_parameters
+                .get("id")
+                .filter(|id| is_of_export && id.len() <= NAME_BYTES);
             refused(&trail, request, &caller, id.cloned(), &reason, None).await;
         }
         return Err(problem);
@@ -65,7 +71,9 @@ pub async fn answer(function: &Export, request: &ApiGatewayV2httpRequest) -> Res
         "POST /v1/exports/{id}/links" => links(function, &trail, request, &caller).await,
         "POST /v1/exports/{id}/cancel" => cancel(function, &trail, request, &caller).await,
         "POST /v1/saved/{id}/runs" => saved::run(function, &trail, request, &caller).await,
-        _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
+        _ => Err(Problem::internal(&format!(
+            "no handler for route {route:?}, which the template sends here"
+        ))),
     }
 }
 
@@ -80,7 +88,8 @@ async fn refused(
 ) {
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
     let id = EventId::of_service(&trail.tenant, "export.failed", &["refused", about]);
-    let mut event = Event::of_service(id, &trail.tenant, "export.failed", trail.now, caller.actor());
+    let mut event =
+        Event::of_service(id, &trail.tenant, "export.failed", trail.now, caller.actor());
     let name = asked.map(|asked| asked.file_name.clone());
     let name = name.or_else(|| export.is_none().then(|| "(new)".to_owned()));
     event.target = Some(Party { kind: Some("export".to_owned()), id: export, name, email: None });
@@ -111,12 +120,22 @@ async fn create(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let key = IdempotencyKey::read(request)?;
-    let mut members = if request::body(request)?.is_empty() { Map::new() } else { request::json_members(request)? };
+    let mut members = if request::body(request)?.is_empty() {
+        Map::new()
+    } else {
+        request::json_members(request)?
+    };
     // As it was sent: what defaults come to may change until it is sent again.
-    let digest = Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
+    let digest =
+        Digest(Sha256::digest(Value::Object(members.clone()).to_string()).into()).to_string();
     let (columns, report) = (members.remove("columns"), members.remove("report"));
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns", "report"]).collect();
-    let asked = export_request::read_export(trail, &Parameters::from_members(members, &known)?, columns, report)?;
+    let asked = export_request::read_export(
+        trail,
+        &Parameters::from_members(members, &known)?,
+        columns,
+        report,
+    )?;
 
     let recorded_by = caller.recorded_by();
     // The same request again finds the job that it asked for, however many are under way by now.
@@ -159,8 +178,12 @@ pub(crate) async fn no_place(
     full: Full,
 ) -> Problem {
     let reason = match full {
-        Full::Tenant(most) => format!("{most} exports are under way, which is the most for a tenant"),
-        Full::Caller(most) => format!("{most} of your exports are under way, which is the most for one caller"),
+        Full::Tenant(most) => {
+            format!("{most} exports are under way, which is the most for a tenant")
+        }
+        Full::Caller(most) => {
+            format!("{most} of your exports are under way, which is the most for one caller")
+        }
     };
     refused(trail, request, caller, None, &reason, Some(asked)).await;
     let detail = format!("{reason}; wait until one is ready, or cancel one");
@@ -216,30 +239,37 @@ async fn links(
     let state = export_job::shown_state(&progress, trail.now.plus(Duration::from_secs(1)));
     let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
         return Err(match state {
-            State::Expired => {
-                Problem::gone("the files of this export have expired and are deleted; ask for the export anew")
-            }
-            State::Failed | State::Canceled => {
-                Problem::conflict(format!("this export is {}; ask for it anew", state.as_str()), Vec::new())
-            }
-            State::Queued | State::Running | State::Ready => {
-                Problem::conflict(format!("this export is {}; ask again when it is ready", state.as_str()), Vec::new())
-            }
+            State::Expired => Problem::gone(
+                "the files of this export have expired and are deleted; ask for the export anew",
+            ),
+            State::Failed | State::Canceled => Problem::conflict(
+                format!("this export is {}; ask for it anew", state.as_str()),
+                Vec::new(),
+            ),
+            State::Queued | State::Running | State::Ready => Problem::conflict(
+                format!("this export is {}; ask again when it is ready", state.as_str()),
+                Vec::new(),
+            ),
         });
     };
 
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
-    let mut event = export_jobs::export_event(trail, &job, "export.link_minted", &[about], trail.now);
+    let mut event =
+        export_jobs::export_event(trail, &job, "export.link_minted", &[about], trail.now);
     event.actor = caller.actor();
     let expires_at = trail.now.plus(LINK).min(progress.expires_at.unwrap_or(trail.now));
     let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
-    event.details.get_or_insert_default().extend(told.map(|(name, value)| (name.to_owned(), value)));
+    event
+        .details
+        .get_or_insert_default()
+        .extend(told.map(|(name, value)| (name.to_owned(), value)));
     trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "links were not given because that could not be put on record: {error}");
         Problem::unavailable("that you get links could not be put on record, so there are none; ask again")
     })?;
 
-    let valid_for = Duration::from_millis(u64::try_from(expires_at.millis() - trail.now.millis()).unwrap_or(0));
+    let valid_for =
+        Duration::from_millis(u64::try_from(expires_at.millis() - trail.now.millis()).unwrap_or(0));
     let link = async |key: &str, name: &str| {
         let link = function.bucket.link(key, name, valid_for).await;
         link.map_err(|error| {
@@ -294,14 +324,23 @@ async fn cancel(
         let canceled = Next { progress, run: None, due_at };
         let mut event = export_jobs::export_event(trail, job, "export.canceled", &[], trail.now);
         event.actor = caller.actor();
-        match export_jobs::conclude_export(trail, &stored, canceled, event, &caller.recorded_by()).await? {
+        match export_jobs::conclude_export(trail, &stored, canceled, event, &caller.recorded_by())
+            .await?
+        {
             Some(canceled) => {
                 function.call_worker("", &trail.tenant, &canceled.job.id).await;
-                return Ok(request::json(200, &export_job::answered(&canceled.job, &canceled.progress, trail.now)));
+                return Ok(request::json(
+                    200,
+                    &export_job::answered(&canceled.job, &canceled.progress, trail.now),
+                ));
             }
             // A run said how far it is in the same moment.
             None if tokio::time::Instant::now() < trail.deadline => {}
-            None => return Err(Problem::unavailable("the export changed all the time; cancel it again")),
+            None => {
+                return Err(Problem::unavailable(
+                    "the export changed all the time; cancel it again",
+                ));
+            }
         }
     }
 }

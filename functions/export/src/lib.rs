@@ -104,12 +104,14 @@ pub async fn handle(function: Arc<Export>, event: LambdaEvent<Value>) -> Result<
     if payload.get("requestContext").is_some() {
         let request: ApiGatewayV2httpRequest = serde_json::from_value(payload)?;
         // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-        let answer = shared::http::request::answer(Box::pin(api::answer(&function, &request)).await);
+        let answer =
+            shared::http::request::answer(Box::pin(api::answer(&function, &request)).await);
         return Ok(serde_json::to_value(answer)?);
     }
     let end = end_of(&context);
     if let Some(export) = payload.get("export") {
-        let tenant = export["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
+        let tenant =
+            export["tenant"].as_str().and_then(Tenant::new).ok_or("the event names no tenant")?;
         let id = export["id"].as_str().ok_or("the event names no export")?;
         let outcome = Box::pin(work::work(&function, &tenant, id, end)).await?;
         if outcome == work::Outcome::Suspended {

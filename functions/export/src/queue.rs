@@ -25,8 +25,10 @@ pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usi
     let last = clock.now().plus(AHEAD);
     let (mut called, mut begun, mut full) = (HashSet::new(), HashSet::new(), HashSet::new());
     loop {
-        let due = export_jobs::due_exports(&function.store, last, until.max(Deadline::now())).await?;
-        let saved = function.store.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
+        let due =
+            export_jobs::due_exports(&function.store, last, until.max(Deadline::now())).await?;
+        let saved =
+            function.store.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for due in saved.iter().filter(|due| due.at <= now) {
             // Once a minute each: the index follows the table, and what was missed is made up for a few at a time.
@@ -45,7 +47,8 @@ pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usi
         // A run that works on a job puts it off again and again, and then nothing is to be done here.
         let times = due.iter().map(|job| job.at).chain(saved.iter().map(|due| due.at));
         let Some(next) = times.filter(|at| *at > now).min() else { return Ok(called.len()) };
-        let pause = Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0)).max(PAUSE);
+        let pause = Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0))
+            .max(PAUSE);
         if Deadline::now() + pause >= until {
             return Ok(called.len());
         }

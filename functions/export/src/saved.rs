@@ -46,18 +46,21 @@ pub async fn run(
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
     let saved = saved_searches::saved(trail, id).await?.ok_or_else(missing)?.saved;
-    let asked =
-        saved_search_request::export_at(&saved, trail, trail.now, Cause::Asked).map_err(|problem| {
-            match problem.status {
-                400 => Problem::conflict(
-                    format!("what is saved cannot be asked for any more: {}", problem.detail),
-                    Vec::new(),
-                ),
-                _ => problem,
-            }
-        })?;
+    let asked = saved_search_request::export_at(&saved, trail, trail.now, Cause::Asked).map_err(
+        |problem| match problem.status {
+            400 => Problem::conflict(
+                format!("what is saved cannot be asked for any more: {}", problem.detail),
+                Vec::new(),
+            ),
+            _ => problem,
+        },
+    )?;
     let origin = saved.origin(id, Some(&asked), trail.now, Cause::Asked);
-    let job = Job { created_by: caller.actor(), recorded_by: caller.recorded_by(), ..job(trail, asked, &origin) };
+    let job = Job {
+        created_by: caller.actor(),
+        recorded_by: caller.recorded_by(),
+        ..job(trail, asked, &origin)
+    };
     let stored = match saved_searches::begin_run(trail, origin.clone(), &job).await? {
         Ok(stored) => stored,
         Err(full) => return Err(no_place(trail, request, caller, &job.asked, full).await),
@@ -69,7 +72,12 @@ pub async fn run(
 
 /// Begins the runs of a saved search whose time has come, the first first. What goes wrong is logged and holds up no other: the next minute
 /// finds it again. Whether the tenant has room for more: what is due stays so until it has.
-pub async fn begin_due(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> bool {
+pub async fn begin_due(
+    function: &Export,
+    own_name: &str,
+    due: &DueDocument,
+    end: Deadline,
+) -> bool {
     for _ in 0..AT_ONCE {
         match begin_first(function, own_name, due, end).await {
             Ok(First::Begun) => {}
@@ -94,7 +102,12 @@ enum First {
 }
 
 /// Begins the first run that is due.
-async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: Deadline) -> Result<First, ReadError> {
+async fn begin_first(
+    function: &Export,
+    own_name: &str,
+    due: &DueDocument,
+    end: Deadline,
+) -> Result<First, ReadError> {
     let now = function.store.clock().now();
     let trail = function.store.trail(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
     let Some(due) = saved_searches::due_run(&trail, &due.id).await? else { return Ok(First::None) };
@@ -104,7 +117,9 @@ async fn begin_first(function: &Export, own_name: &str, due: &DueDocument, end: 
             let origin = saved.origin(id, Some(&asked), *at, Cause::Schedule);
             let job = job(&trail, asked, &origin);
             match saved_searches::begin_due_run(&trail, &due, origin, &job).await? {
-                DueBegun::New(stored) => function.call_worker(own_name, &trail.tenant, &stored.job.id).await,
+                DueBegun::New(stored) => {
+                    function.call_worker(own_name, &trail.tenant, &stored.job.id).await
+                }
                 DueBegun::Before => {}
                 DueBegun::Full => return Ok(First::NoRoom),
             }

@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 use shared::{
     domain::{
         exports::export_job::{
-            self, Form, Job, Line, Manifest, Open, Output, Place, Profile, Progress, Sheet, State, Upload,
+            self, Form, Job, Line, Manifest, Open, Output, Place, Profile, Progress, Sheet, State,
+            Upload,
         },
         json::object_reader::TEXT_BYTES,
         time::timestamp::Instant,
@@ -107,7 +108,11 @@ impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
         tracing::warn!(%error, "S3 failed an export: {error}");
         // Whatever S3 refuses may be a right that is missing, which somebody can give.
-        Self::Fault(if error.code.is_empty() { "S3 did not answer".to_owned() } else { error.detail })
+        Self::Fault(if error.code.is_empty() {
+            "S3 did not answer".to_owned()
+        } else {
+            error.detail
+        })
     }
 }
 
@@ -115,12 +120,18 @@ impl From<CallError> for Stop {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn work(function: &Export, tenant: &Tenant, id: &str, end: Deadline) -> Result<Outcome, ReadError> {
+pub async fn work(
+    function: &Export,
+    tenant: &Tenant,
+    id: &str,
+    end: Deadline,
+) -> Result<Outcome, ReadError> {
     let now = function.store.clock().now();
     let trail = function.store.trail(tenant, now, end).await?;
     let Some(stored) = export_jobs::export(&trail, id).await? else { return Ok(Outcome::Nothing) };
     // What has ended has its time; what is to be done is done for as soon as nobody has it.
-    let is_early = !stored.progress.state.is_under_way() && stored.due_at.is_some_and(|due_at| now < due_at);
+    let is_early =
+        !stored.progress.state.is_under_way() && stored.due_at.is_some_and(|due_at| now < due_at);
     if stored.is_held(now) || is_early || stored.due_at.is_none() {
         return Ok(Outcome::Nothing);
     }
@@ -145,7 +156,9 @@ pub async fn work(function: &Export, tenant: &Tenant, id: &str, end: Deadline) -
         Err(Stop::Lost) => Ok(Outcome::Lost),
         Err(Stop::Suspended) => Ok(Outcome::Suspended),
         Err(Stop::Delayed) => Ok(Outcome::Delayed),
-        Err(Stop::Fault(reason)) if run.stored.progress.tries < MAX_TRIES => run.delay(reason).await,
+        Err(Stop::Fault(reason)) if run.stored.progress.tries < MAX_TRIES => {
+            run.delay(reason).await
+        }
         Err(Stop::Fault(reason) | Stop::Final(reason)) => run.fail(&job, reason).await,
     }
 }
@@ -236,7 +249,9 @@ impl<'r> Run<'r> {
         // Until the indexes hold the snapshot there is nothing to renew for.
         let due_at = now.max(settled_at(function, trail, &stored.job)).plus(function.limits.lease);
         let claimed = Next { progress, run: Some(name.clone()), due_at: Some(due_at) };
-        let Some(stored) = export_jobs::advance_export(trail, &stored, claimed).await? else { return Ok(None) };
+        let Some(stored) = export_jobs::advance_export(trail, &stored, claimed).await? else {
+            return Ok(None);
+        };
         let renew_at = Deadline::now() + function.limits.lease / 3;
         let end = end - TIME_TO_SAY.min(end.saturating_duration_since(Deadline::now()) / 6);
         Ok(Some((Self { function, trail, name, stored, renew_at, stop_at, end }, given_up)))
@@ -268,7 +283,8 @@ impl<'r> Run<'r> {
             let mut progress = self.stored.progress.clone();
             progress.tries = 0;
             let next = Next { progress, run: None, due_at: Some(function.store.clock().now()) };
-            let is_ours = export_jobs::advance_export(self.trail, &self.stored, next).await?.is_some();
+            let is_ours =
+                export_jobs::advance_export(self.trail, &self.stored, next).await?.is_some();
             return Err(if is_ours { Stop::Suspended } else { Stop::Lost });
         }
         sleep_until(settled_at).await;
@@ -276,7 +292,9 @@ impl<'r> Run<'r> {
 
         let mut files = self.resume(job).await?;
         let mut source = match &job.asked.report {
-            Some(query) => Source::Report(Rows::of(&reader, query.clone(), files.place.after_row.clone()).await?),
+            Some(query) => Source::Report(
+                Rows::of(&reader, query.clone(), files.place.after_row.clone()).await?,
+            ),
             None => {
                 let search = job.search(files.place.after.clone()).map_err(Stop::Final)?;
                 let listing = reader.search_all(&search);
@@ -319,8 +337,8 @@ impl<'r> Run<'r> {
                     self.upload(job, &mut files, place).await?;
                 }
             }
-            let is_full =
-                files.rows >= function.limits.rows || files.open.iter_mut().any(|file| file.length() >= LARGEST_FILE);
+            let is_full = files.rows >= function.limits.rows
+                || files.open.iter_mut().any(|file| file.length() >= LARGEST_FILE);
             if is_full {
                 self.complete(job, &mut files).await?;
             }
@@ -369,7 +387,8 @@ impl<'r> Run<'r> {
     async fn renew(&mut self, files: &mut Files, range: (Instant, Instant)) -> Result<(), Stop> {
         let mut progress = self.stored.progress.clone();
         progress.rows = files.place.rows() + files.rows;
-        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
+        progress.bytes =
+            files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
         if let Some(after) = &files.place.after {
             let (since, until) = (range.0.millis(), range.1.millis());
             let done = (until - after.at.millis()).saturating_mul(1000) / (until - since).max(1);
@@ -393,7 +412,11 @@ impl<'r> Run<'r> {
 
     /// The key of something that this run alone writes.
     fn key(&self, name: &str) -> String {
-        format!("{}{}/{name}", export_job::prefix(&self.trail.tenant, &self.stored.job.id), self.name)
+        format!(
+            "{}{}/{name}",
+            export_job::prefix(&self.trail.tenant, &self.stored.job.id),
+            self.name
+        )
     }
 
     /// The files that were put down, to be gone on with.
@@ -440,7 +463,8 @@ impl<'r> Run<'r> {
         let mut complete = Vec::new();
         for file in std::mem::take(&mut files.open) {
             let (number, form) = (files.number(file.form()), file.form());
-            let (name, key) = (job.file_name(number, form), self.key(&format!("{number}.{}", job.ending(form))));
+            let (name, key) =
+                (job.file_name(number, form), self.key(&format!("{number}.{}", job.ending(form))));
             complete.push(self.held(file.complete(bucket, key, name, files.rows, end)).await??);
         }
         files.place.files.extend(complete);
@@ -459,7 +483,8 @@ impl<'r> Run<'r> {
         let mut outputs = Vec::new();
         let mut progress = self.stored.progress.clone();
         progress.rows = files.place.rows() + files.rows;
-        progress.bytes = files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
+        progress.bytes =
+            files.place.bytes() + files.open.iter_mut().map(Writing::length).sum::<u64>();
         for (number, file) in std::mem::take(&mut files.open).into_iter().enumerate() {
             let rest = self.key(&format!("rest-{number}"));
             outputs.push(self.held(file.put_down(bucket, rest, end)).await??);
@@ -476,14 +501,17 @@ impl<'r> Run<'r> {
         if !outputs.is_empty() {
             let (begun_after, begun_after_row) = (files.begun_after, files.begun_after_row);
             let rows = files.rows;
-            progress.place.open = Some(Open { begun_after, begun_after_row, rows, is_settled: true, outputs });
+            progress.place.open =
+                Some(Open { begun_after, begun_after_row, rows, is_settled: true, outputs });
         }
         let now = self.function.store.clock().now();
         progress.reason = fault.clone();
         if has_moved {
             progress.tries = 0;
         } else if progress.tries >= MAX_TRIES {
-            return Err(Stop::Final(fault.unwrap_or_else(|| "run after run came to its end without a row".to_owned())));
+            return Err(Stop::Final(
+                fault.unwrap_or_else(|| "run after run came to its end without a row".to_owned()),
+            ));
         }
         let pause = if fault.is_some() { pause(progress.tries) } else { Duration::ZERO };
         let next = Next { progress, run: None, due_at: Some(now.plus(pause)) };
@@ -502,7 +530,8 @@ impl<'r> Run<'r> {
         let place = self.stored.progress.place.clone();
         let manifest = export_job::manifest(&self.trail.tenant, job, &place, sheet).to_string();
         let key = self.key("manifest.json");
-        let sha256 = shared::domain::trail::event::Digest(Sha256::digest(&manifest).into()).to_string();
+        let sha256 =
+            shared::domain::trail::event::Digest(Sha256::digest(&manifest).into()).to_string();
         self.held(bucket.put(&key, "application/json", manifest.into(), end)).await??;
 
         let now = self.function.store.clock().now();
@@ -518,9 +547,18 @@ impl<'r> Run<'r> {
         let next = Next { progress, run: None, due_at: Some(now) };
         let mut event = export_jobs::export_event(self.trail, job, "export.ready", &[], now);
         let files = place.files.len();
-        let told = told.into_iter().chain([("rows", json!(rows)), ("bytes", json!(bytes)), ("files", json!(files))]);
-        event.details.get_or_insert_default().extend(told.map(|(name, value)| (name.to_owned(), value)));
-        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by).await? {
+        let told = told.into_iter().chain([
+            ("rows", json!(rows)),
+            ("bytes", json!(bytes)),
+            ("files", json!(files)),
+        ]);
+        event
+            .details
+            .get_or_insert_default()
+            .extend(told.map(|(name, value)| (name.to_owned(), value)));
+        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by)
+            .await?
+        {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
         }
@@ -552,7 +590,9 @@ impl<'r> Run<'r> {
         event.outcome = Went::Failure;
         let end = reason.floor_char_boundary(TEXT_BYTES);
         event.reason = Some(reason[..end].to_owned());
-        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by).await? {
+        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by)
+            .await?
+        {
             Some(failed) => {
                 tidy(self.function, self.trail, failed).await?;
                 Ok(Outcome::Failed)
@@ -592,7 +632,9 @@ impl Files {
             }
             sheet.write_head(out);
         };
-        table.map_or(Ok(()), |table| table.write(scratch, head)).map_err(|error| Stop::Fault(error.to_string()))
+        table
+            .map_or(Ok(()), |table| table.write(scratch, head))
+            .map_err(|error| Stop::Fault(error.to_string()))
     }
 
     /// Adds a row to the open files.
@@ -623,7 +665,8 @@ impl Files {
             Output { form: file.form(), upload, rest: None, bytes: 0, hash: None }
         };
         let outputs = self.open.iter().map(output).collect();
-        let (begun_after, begun_after_row) = (self.begun_after.clone(), self.begun_after_row.clone());
+        let (begun_after, begun_after_row) =
+            (self.begun_after.clone(), self.begun_after_row.clone());
         let open = Open { begun_after, begun_after_row, rows: 0, is_settled: false, outputs };
         Place { open: Some(open), ..self.place.clone() }
     }
@@ -649,14 +692,23 @@ async fn give_up(function: &Export, job: &str, key: &str, upload: &str, deadline
 }
 
 /// Deletes what is not needed of a job that has ended: all but its files while they are kept, and all of it after that.
-async fn tidy(function: &Export, trail: &Trail<'_>, stored: StoredJob) -> Result<Outcome, ReadError> {
+async fn tidy(
+    function: &Export,
+    trail: &Trail<'_>,
+    stored: StoredJob,
+) -> Result<Outcome, ReadError> {
     let now = function.store.clock().now();
     let (bucket, job) = (&function.bucket, &stored.job);
     let is_kept = export_job::shown_state(&stored.progress, now) == State::Ready;
     let prefix = export_job::prefix(&trail.tenant, &job.id);
     let mut progress = stored.progress.clone();
-    let uploads =
-        progress.place.open.take().into_iter().flat_map(|open| open.outputs).filter_map(|output| output.upload);
+    let uploads = progress
+        .place
+        .open
+        .take()
+        .into_iter()
+        .flat_map(|open| open.outputs)
+        .filter_map(|output| output.upload);
     for Upload { key, id, .. } in uploads {
         give_up(function, &job.id, &key, &id, trail.deadline).await;
     }

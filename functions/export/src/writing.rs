@@ -49,7 +49,11 @@ impl Gathered {
     fn new(is_gzip: bool, rest: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(PART + ROOM);
         bytes.extend_from_slice(rest);
-        if is_gzip { Self::Gzip(Box::new(GzEncoder::new(bytes, Compression::default()))) } else { Self::Plain(bytes) }
+        if is_gzip {
+            Self::Gzip(Box::new(GzEncoder::new(bytes, Compression::default())))
+        } else {
+            Self::Plain(bytes)
+        }
     }
 
     fn bytes(&mut self) -> &mut Vec<u8> {
@@ -74,7 +78,14 @@ impl Writing {
     pub fn resume(output: Output, is_gzip: bool, rest: &[u8]) -> Result<Self, String> {
         let Output { form, upload, bytes, hash, .. } = output;
         let hash = hash.as_deref().and_then(hash_of).ok_or("the state of a hash cannot be read")?;
-        Ok(Self { form, gathered: Gathered::new(is_gzip, rest), hash, bytes, upload, pending: None })
+        Ok(Self {
+            form,
+            gathered: Gathered::new(is_gzip, rest),
+            hash,
+            bytes,
+            upload,
+            pending: None,
+        })
     }
 
     /// Its form.
@@ -101,7 +112,11 @@ impl Writing {
     ///
     /// # Errors
     /// The encoder's, which has none in memory.
-    pub fn write(&mut self, scratch: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    pub fn write(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<()> {
         match &mut self.gathered {
             Gathered::Plain(bytes) => write(bytes),
             Gathered::Gzip(encoder) => {
@@ -117,7 +132,12 @@ impl Writing {
     ///
     /// # Errors
     /// S3 did not begin it.
-    pub async fn begin_upload(&mut self, bucket: &Bucket, key: String, end: Deadline) -> Result<(), CallError> {
+    pub async fn begin_upload(
+        &mut self,
+        bucket: &Bucket,
+        key: String,
+        end: Deadline,
+    ) -> Result<(), CallError> {
         let id = bucket.begin_upload(&key, self.media_type(), end).await?;
         self.upload = Some(Upload { key, id, parts: Vec::new() });
         Ok(())
@@ -134,8 +154,9 @@ impl Writing {
         self.hash.update(&part);
         self.bytes += part.len() as u64;
         let (bucket, key, id, number) = (bucket.clone(), key.clone(), id.clone(), parts.len() + 1);
-        self.pending =
-            Some(tokio::spawn(async move { bucket.upload_part(&key, &id, number, Bytes::from(part), end).await }));
+        self.pending = Some(tokio::spawn(async move {
+            bucket.upload_part(&key, &id, number, Bytes::from(part), end).await
+        }));
         Ok(())
     }
 
@@ -191,7 +212,9 @@ impl Writing {
                     self.hand_over(bucket, end).await?;
                 }
                 self.wait().await?;
-                let Some(Upload { key, id, parts }) = self.upload else { return Err(broken(&"it has no upload")) };
+                let Some(Upload { key, id, parts }) = self.upload else {
+                    return Err(broken(&"it has no upload"));
+                };
                 bucket.complete_upload(&key, &id, &parts, end).await?;
                 key
             }
@@ -204,7 +227,12 @@ impl Writing {
     ///
     /// # Errors
     /// S3 did not take it.
-    pub async fn put_down(mut self, bucket: &Bucket, rest: String, end: Deadline) -> Result<Output, CallError> {
+    pub async fn put_down(
+        mut self,
+        bucket: &Bucket,
+        rest: String,
+        end: Deadline,
+    ) -> Result<Output, CallError> {
         self.end_member().map_err(|error| broken(&error))?;
         let is_part = self.upload.is_some() && self.gathered.bytes().len() >= SMALLEST_PART;
         if is_part {
@@ -220,7 +248,13 @@ impl Writing {
             }
         };
         let hash = self.hash.serialize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Output { form: self.form, upload: self.upload, rest, bytes: self.bytes, hash: Some(hash) })
+        Ok(Output {
+            form: self.form,
+            upload: self.upload,
+            rest,
+            bytes: self.bytes,
+            hash: Some(hash),
+        })
     }
 
     fn media_type(&self) -> &'static str {
@@ -238,14 +272,19 @@ fn hash_of(hex: &str) -> Option<Sha256> {
         .map(|digit| char::from(digit).to_digit(16))
         .map(|it| it.map(|it| it as u8))
         .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
     let state = SerializedState::<Sha256>::try_from(bytes.as_slice()).ok()?;
     Sha256::deserialize(&state).ok()
 }
 
 /// It cannot be, and is tried again like anything else.
 fn broken(error: &dyn std::fmt::Display) -> CallError {
-    CallError { detail: format!("the file could not be written: {error}"), code: String::new(), is_final: false }
+    CallError {
+        detail: format!("the file could not be written: {error}"),
+        code: String::new(),
+        is_final: false,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    shared::platform::lambda::serve(|variables| forward::Forward::new(variables, &variables.aws()?), forward::handle)
-        .await
+    shared::platform::lambda::serve(
+        |variables| forward::Forward::new(variables, &variables.aws()?),
+        forward::handle,
+    )
+    .await
 }

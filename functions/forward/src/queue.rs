@@ -23,12 +23,16 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
     let last = clock.now().plus(AHEAD);
     let mut called = HashSet::new();
-    for stream in streams::streams_that_rested(&function.store, clock.now(), until.max(Deadline::now())).await? {
+    for stream in
+        streams::streams_that_rested(&function.store, clock.now(), until.max(Deadline::now()))
+            .await?
+    {
         function.call(own_name, &stream.tenant, &stream.id).await;
         called.insert((stream.tenant, stream.id, stream.at));
     }
     loop {
-        let due = function.store.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
+        let due =
+            function.store.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for stream in due.iter().filter(|stream| stream.at <= now) {
             if called.insert((stream.tenant.clone(), stream.id.clone(), stream.at)) {
@@ -39,7 +43,8 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
         let Some(next) = due.iter().map(|stream| stream.at).filter(|at| *at > now).min() else {
             return Ok(called.len());
         };
-        let pause = Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0)).max(PAUSE);
+        let pause = Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0))
+            .max(PAUSE);
         if Deadline::now() + pause >= until {
             return Ok(called.len());
         }

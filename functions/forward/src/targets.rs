@@ -85,9 +85,10 @@ impl Targets {
         now: Instant,
     ) -> Result<(), NotTaken> {
         match target {
-            Target::Https { url, secrets } => {
-                self.post(tenant, url, secrets, batch.body(tenant, id), now).await.map_err(NotTaken::from)
-            }
+            Target::Https { url, secrets } => self
+                .post(tenant, url, secrets, batch.body(tenant, id), now)
+                .await
+                .map_err(NotTaken::from),
             Target::S3 => {
                 let key = stream::file_key(tenant, id, batch).unwrap_or_default();
                 self.store(&key, batch.lines().as_bytes()).await.map_err(NotTaken::from)
@@ -129,7 +130,9 @@ impl Targets {
     ) -> Result<(), Refusal> {
         let body = stream::test_body(tenant, id, asked_by);
         match target {
-            Target::Https { url, secrets } => self.post(tenant, url, secrets, body.to_string(), now).await,
+            Target::Https { url, secrets } => {
+                self.post(tenant, url, secrets, body.to_string(), now).await
+            }
             Target::S3 => {
                 let name = stream::message_id(format!("{now}{body}").as_bytes());
                 let key = format!("{}/test/{name}.jsonl.gz", stream::folder(tenant, id));
@@ -153,7 +156,8 @@ impl Targets {
     ) -> Result<(), Refusal> {
         let mut keys = Vec::with_capacity(secrets.len());
         for name in secrets {
-            let secret = self.secrets.read(tenant, name).await.map_err(|failure| refused(failure.detail))?;
+            let secret =
+                self.secrets.read(tenant, name).await.map_err(|failure| refused(failure.detail))?;
             let value = secret.for_url(url).map_err(|failure| refused(failure.detail))?;
             let key = stream::signing_key(value).map_err(|detail| {
                 // What is wrong with it may have been put right.
@@ -171,7 +175,8 @@ impl Targets {
             .header("webhook-timestamp", now.seconds())
             .header("webhook-signature", signature)
             .body(body);
-        let request = request.map_err(|error| refused(format!("the address cannot be asked: {error}")))?;
+        let request =
+            request.map_err(|error| refused(format!("the address cannot be asked: {error}")))?;
         let answer = self.outbound.send(request, POST).await.map_err(|error| match error {
             NoAnswer::Forbidden(detail) => refused(format!("the address is refused: {detail}")),
             NoAnswer::Broken(detail) => refused(format!("the target gave no answer: {detail}")),
@@ -184,7 +189,8 @@ impl Targets {
             // It may be signed by a secret that was replaced.
             secrets.iter().for_each(|name| self.secrets.forget(tenant, name));
         }
-        let redirected = if (300..=399).contains(&status) { ", and redirects are not followed" } else { "" };
+        let redirected =
+            if (300..=399).contains(&status) { ", and redirects are not followed" } else { "" };
         Err(Refusal {
             error: format!("the target answered {status}{redirected}"),
             retry_after: answer.retry_after(),
@@ -197,7 +203,10 @@ impl Targets {
         let mut file = GzEncoder::new(Vec::with_capacity(lines.len() / 8), Compression::default());
         let file = file.write_all(lines).and_then(|()| file.finish());
         let file = file.map_err(|error| refused(format!("the file cannot be made: {error}")))?;
-        let stored = self.bucket.put(key, "application/gzip", Bytes::from(file), Deadline::now() + FILE).await;
+        let stored = self
+            .bucket
+            .put(key, "application/gzip", Bytes::from(file), Deadline::now() + FILE)
+            .await;
         stored.map_err(of_aws)
     }
 }

@@ -111,7 +111,9 @@ pub async fn work(
         let known = stored.clone();
         let begun = Deadline::now();
         if stored.progress.test.as_ref().is_some_and(|test| test.state == TestState::Waiting) {
-            let Some(tested) = run.test(&trail, stored, &stream).await? else { return Ok(Outcome::Nothing) };
+            let Some(tested) = run.test(&trail, stored, &stream).await? else {
+                return Ok(Outcome::Nothing);
+            };
             stored = tested;
         }
         let is_file = stream.target == Target::S3;
@@ -140,7 +142,9 @@ pub async fn work(
                                 let wait = run.until(at.plus(trail.feed_lag())).unwrap_or_default();
                                 Then::GoOn(wait.min(LONGEST_BETWEEN_LOOKS).max(between))
                             }
-                            None if !is_file && quiet_since.elapsed() < trail.feed_lag() + STAYS => {
+                            None if !is_file
+                                && quiet_since.elapsed() < trail.feed_lag() + STAYS =>
+                            {
                                 Then::GoOn(LONGEST_BETWEEN_LOOKS)
                             }
                             // After something was sent somebody looks sooner: an index may follow the table by more than usual.
@@ -163,7 +167,9 @@ pub async fn work(
             Then::GoOn(pause) => (pause, Outcome::Unfinished),
             Then::Leave(pause, outcome) => (pause, outcome),
         };
-        let left = run.keep(&trail, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause)).await?;
+        let left = run
+            .keep(&trail, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause))
+            .await?;
         if left.is_none() || outcome == Outcome::Unfinished {
             return Ok(outcome);
         }
@@ -202,19 +208,29 @@ impl Run<'_> {
     }
 
     /// Takes the stream, unless somebody else has it. One that has its time is taken then, or when somebody asked for that.
-    async fn claim(&self, trail: &Trail<'_>, is_asked: bool) -> Result<Option<StoredStream>, ReadError> {
+    async fn claim(
+        &self,
+        trail: &Trail<'_>,
+        is_asked: bool,
+    ) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
         let Some(stored) = streams::stream(&trail, self.id).await? else { return Ok(None) };
         // One that was deleted, and taken out of the queue.
         if stored.stream.is_none() && stored.due_at.is_none() {
             return Ok(None);
         }
-        let is_early = stored.has_its_time() && stored.due_at.is_some_and(|due_at| trail.now < due_at) && !is_asked;
+        let is_early = stored.has_its_time()
+            && stored.due_at.is_some_and(|due_at| trail.now < due_at)
+            && !is_asked;
         if stored.is_held(trail.now) || is_early {
             return Ok(None);
         }
         let progress = Progress { gathers: false, ..stored.progress.clone() };
-        let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(self.function.lease)) };
+        let next = Next {
+            progress,
+            run: Some(self.run.clone()),
+            due: Due::Rests(trail.now.plus(self.function.lease)),
+        };
         streams::advance_stream(&trail, &stored, next).await
     }
 
@@ -226,7 +242,9 @@ impl Run<'_> {
         known: &StoredStream,
         was_through: bool,
     ) -> Result<Option<StoredStream>, ReadError> {
-        let Some(there) = streams::stream(&self.now(trail), self.id).await? else { return Ok(None) };
+        let Some(there) = streams::stream(&self.now(trail), self.id).await? else {
+            return Ok(None);
+        };
         let is_wanted = match &there.stream {
             _ if there.is_asked_for(known) => true,
             Some(stream) if was_through => self.oldest(trail, &there, stream).await?.is_some(),
@@ -236,16 +254,29 @@ impl Run<'_> {
     }
 
     /// The stream as it is now, if this run still has it, and for how long it has it made longer where that is soon over.
-    async fn again(&self, trail: &Trail<'_>, before: StoredStream) -> Result<Option<StoredStream>, ReadError> {
+    async fn again(
+        &self,
+        trail: &Trail<'_>,
+        before: StoredStream,
+    ) -> Result<Option<StoredStream>, ReadError> {
         let trail = self.now(trail);
         let there = streams::stream(&trail, &before.id).await?;
-        let there = there.filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now));
+        let there = there
+            .filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now));
         let Some(there) = there else { return Ok(None) };
-        if there.due_at.and_then(|due_at| self.until(due_at)).is_some_and(|rest| rest > self.function.lease / 2) {
+        if there
+            .due_at
+            .and_then(|due_at| self.until(due_at))
+            .is_some_and(|rest| rest > self.function.lease / 2)
+        {
             return Ok(Some(there));
         }
         let progress = there.progress.clone();
-        let next = Next { progress, run: Some(self.run.clone()), due: Due::Rests(trail.now.plus(self.function.lease)) };
+        let next = Next {
+            progress,
+            run: Some(self.run.clone()),
+            due: Due::Rests(trail.now.plus(self.function.lease)),
+        };
         streams::advance_stream(&trail, &there, next).await
     }
 
@@ -262,7 +293,9 @@ impl Run<'_> {
             let mut progress = stored.progress.clone();
             change(&mut progress);
             let (run, due) = match until {
-                Until::Lease => (Some(self.run.clone()), Due::Rests(trail.now.plus(self.function.lease))),
+                Until::Lease => {
+                    (Some(self.run.clone()), Due::Rests(trail.now.plus(self.function.lease)))
+                }
                 // Who looks which streams are due stays for what is due soon, and comes by each minute anyway.
                 Until::Then(pause) if pause < SOON => (None, Due::Awaited(trail.now.plus(pause))),
                 Until::Then(pause) => (None, Due::Rests(trail.now.plus(pause))),
@@ -270,7 +303,9 @@ impl Run<'_> {
             };
             let next = Next { progress, run, due };
             let is_to_be_told = match until {
-                Until::Lease | Until::Then(_) => next.progress.is_to_be_paused() || next.progress.goes_on_again(),
+                Until::Lease | Until::Then(_) => {
+                    next.progress.is_to_be_paused() || next.progress.goes_on_again()
+                }
                 Until::Never => next.progress.paused_at.is_some(),
             };
             let kept = match is_to_be_told {
@@ -327,14 +362,20 @@ impl Run<'_> {
     ) -> Result<Option<StoredStream>, ReadError> {
         let Some(asked) = stored.progress.test.clone() else { return Ok(Some(stored)) };
         let Forward { targets, store, .. } = self.function;
-        let said = targets.test(self.tenant, self.id, &stream.target, &asked.asked_by, store.clock().now()).await;
+        let said = targets
+            .test(self.tenant, self.id, &stream.target, &asked.asked_by, store.clock().now())
+            .await;
         let now = store.clock().now();
         let change = |progress: &mut Progress| {
             // One that was asked for meanwhile is another.
-            if let Some(test) = progress.test.as_mut().filter(|test| test.asked_at == asked.asked_at) {
+            if let Some(test) =
+                progress.test.as_mut().filter(|test| test.asked_at == asked.asked_at)
+            {
                 match &said {
                     Ok(()) => (test.state, test.sent_at) = (TestState::Sent, Some(now)),
-                    Err(refusal) => (test.state, test.error) = (TestState::Failed, Some(refusal.error.clone())),
+                    Err(refusal) => {
+                        (test.state, test.error) = (TestState::Failed, Some(refusal.error.clone()))
+                    }
                 }
             }
         };
@@ -380,7 +421,13 @@ impl Run<'_> {
             let (sent, following) = match batch.events.is_empty() {
                 true => (Ok(()), reader.gather().await),
                 false => {
-                    let sending = self.function.targets.send(self.tenant, self.id, &stream.target, &batch, now);
+                    let sending = self.function.targets.send(
+                        self.tenant,
+                        self.id,
+                        &stream.target,
+                        &batch,
+                        now,
+                    );
                     tokio::join!(sending, reader.gather())
                 }
             };
@@ -468,7 +515,8 @@ impl Reader<'_> {
             } else {
                 let (at, json) = (recorded.recorded_at, self.shape.written(recorded, *is_late));
                 // A file holds events of one day.
-                let is_of_day = batch.events.first().is_none_or(|it| it.at.day_number() == at.day_number());
+                let is_of_day =
+                    batch.events.first().is_none_or(|it| it.at.day_number() == at.day_number());
                 if !is_of_day || !batch.has_room(json.len(), self.limits) {
                     self.carried = Some(fed);
                     return Ok(batch);

@@ -91,13 +91,19 @@ pub async fn import(
     caller: &Caller,
     objects: &[&str],
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let intake = Intake { tenant: &trail.tenant, now: trail.now, retention: trail.settings.retention_at(trail.now) };
+    let intake = Intake {
+        tenant: &trail.tenant,
+        now: trail.now,
+        retention: trail.settings.retention_at(trail.now),
+    };
     let mut imported: Vec<_> = (0..objects.len()).map(Imported::new).collect();
     let (mut events, mut documents) = (Vec::new(), Vec::new());
     for (index, object) in objects.iter().enumerate() {
         match entra::read(object, &intake) {
             Ok(Told::Events(told)) => events.extend(told.into_iter().map(|event| (index, event))),
-            Ok(document @ (Told::Package(_) | Told::Organisation(_))) => documents.push((index, document)),
+            Ok(document @ (Told::Package(_) | Told::Organisation(_))) => {
+                documents.push((index, document))
+            }
             Err(errors) => imported[index].end(Status::Invalid, errors),
         }
     }
@@ -107,7 +113,9 @@ pub async fn import(
     let (places, events): (Vec<_>, Vec<_>) = events.into_iter().unzip();
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let is_same = |sent: &Event, stored: &Event| !entra::contradicts(sent, stored);
-    let outcomes = crate::store(function, trail, events, &caller.recorded_by(), Sender::Machine, is_same).await?;
+    let outcomes =
+        crate::store(function, trail, events, &caller.recorded_by(), Sender::Machine, is_same)
+            .await?;
     for ((index, id), outcome) in places.into_iter().zip(ids).zip(outcomes) {
         let status = match outcome {
             Outcome::Created(_) => Status::Created,
@@ -118,8 +126,9 @@ pub async fn import(
         };
         let entry = &mut imported[index];
         // What is wrong with an event that was made of the object is no single place in it.
-        let of_event =
-            |error: &FieldError| FieldError::new("", format!("event {id}: {} {}", error.pointer, error.detail));
+        let of_event = |error: &FieldError| {
+            FieldError::new("", format!("event {id}: {} {}", error.pointer, error.detail))
+        };
         entry.end(status, outcome.errors().iter().map(of_event));
         entry.id.get_or_insert_with(|| id.as_str().to_owned());
         entry.ids.push(id);
@@ -133,14 +142,22 @@ pub async fn import(
                 entry.version = Some(version);
             }
             // Packages and organisations are not counted.
-            Ok((Configured::Unchanged | Configured::Full(_), version)) => entry.version = Some(version),
+            Ok((Configured::Unchanged | Configured::Full(_), version)) => {
+                entry.version = Some(version)
+            }
             Ok((Configured::Taken(alias, other), _)) => {
-                let detail =
-                    format!("{:?} is the name of the package {other:?}; rename or delete that one first", alias.name);
+                let detail = format!(
+                    "{:?} is the name of the package {other:?}; rename or delete that one first",
+                    alias.name
+                );
                 entry.end(Status::Conflict, [FieldError::new("/displayName", detail)]);
             }
-            Err(NotConfigured::Reserved) if objects.len() == 1 => return Err(Problem::forbidden(reserved(&id))),
-            Err(NotConfigured::Reserved) => entry.end(Status::Invalid, [FieldError::new("", reserved(&id))]),
+            Err(NotConfigured::Reserved) if objects.len() == 1 => {
+                return Err(Problem::forbidden(reserved(&id)));
+            }
+            Err(NotConfigured::Reserved) => {
+                entry.end(Status::Invalid, [FieldError::new("", reserved(&id))])
+            }
             Err(NotConfigured::Read(ReadError::TooLarge(why))) => {
                 entry.end(Status::Invalid, [FieldError::new("", why.to_string())]);
             }
@@ -177,7 +194,11 @@ fn reserved(id: &str) -> String {
 type OfDocument = (usize, String, Result<(Configured, u64), NotConfigured>);
 
 /// Configures what the objects say, those of one id one after the other.
-async fn configure(trail: &Trail<'_>, caller: &Caller, documents: Vec<(usize, Told)>) -> Vec<OfDocument> {
+async fn configure(
+    trail: &Trail<'_>,
+    caller: &Caller,
+    documents: Vec<(usize, Told)>,
+) -> Vec<OfDocument> {
     let mut by_id: HashMap<(bool, String), Vec<(usize, Told)>> = HashMap::new();
     for (index, told) in documents {
         let key = match &told {
@@ -193,12 +214,15 @@ async fn configure(trail: &Trail<'_>, caller: &Caller, documents: Vec<(usize, To
         for (index, told) in documents {
             let result = match &told {
                 Told::Package(package) => {
-                    let want = |there, is_reserved| allowed(there, is_reserved && !is_admin, |it| package.onto(it));
+                    let want = |there, is_reserved| {
+                        allowed(there, is_reserved && !is_admin, |it| package.onto(it))
+                    };
                     access_packages::configure_package(trail, &id, caller, true, want).await
                 }
                 Told::Organisation(organisation) => {
-                    let want =
-                        |there, is_reserved| allowed(there, is_reserved && !is_admin, |it| organisation.onto(it));
+                    let want = |there, is_reserved| {
+                        allowed(there, is_reserved && !is_admin, |it| organisation.onto(it))
+                    };
                     access_packages::configure_organisation(trail, &id, caller, true, want).await
                 }
                 Told::Events(_) => continue,
@@ -240,7 +264,11 @@ fn answer(mut imported: Vec<Imported>) -> ApiGatewayV2httpResponse {
         entry.errors = space.for_errors(&entry.errors).into_owned();
     }
     let count = |status| imported.iter().filter(|entry| entry.status == status).count();
-    let (created, duplicate, conflict) = (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
+    let (created, duplicate, conflict) =
+        (count(Status::Created), count(Status::Duplicate), count(Status::Conflict));
     let (invalid, unavailable) = (count(Status::Invalid), count(Status::Unavailable));
-    request::json(200, &Answer { created, duplicate, conflict, invalid, unavailable, results: &imported })
+    request::json(
+        200,
+        &Answer { created, duplicate, conflict, invalid, unavailable, results: &imported },
+    )
 }

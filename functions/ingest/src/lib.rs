@@ -108,7 +108,9 @@ async fn post_events(
     let bytes = request::body(request)?;
     if let Some(format) = parameters.get("format") {
         if format != "entra" {
-            return Err(Problem::bad_request(format!("\"format\": {format:?} must be entra, or left out")));
+            return Err(Problem::bad_request(format!(
+                "\"format\": {format:?} must be entra, or left out"
+            )));
         }
         authorization::require(&caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), &bytes)?;
@@ -153,8 +155,10 @@ async fn post_events(
     let differs = |_: &Event, _: &Event| false;
     let stored = store(function, &trail, events, &caller.recorded_by(), sender, differs).await?;
     let mut stored = stored.into_iter();
-    let outcomes =
-        outcomes.into_iter().map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost())).collect();
+    let outcomes = outcomes
+        .into_iter()
+        .map(|outcome| outcome.or_else(|| stored.next()).unwrap_or(Outcome::lost()))
+        .collect();
     Ok(match body {
         Body::One(_) => outcome::answer_one(outcomes)?,
         Body::Many(_) => outcome::answer_many(&outcomes),
@@ -175,10 +179,16 @@ fn read_events(
         Body::Many(texts) => texts,
     };
     let default_id = |index| match (key, secret) {
-        (Some(key), Some(secret)) => EventId::of_request(secret, tenant, &caller.sub, key.as_str(), index),
+        (Some(key), Some(secret)) => {
+            EventId::of_request(secret, tenant, &caller.sub, key.as_str(), index)
+        }
         _ => random::event_id(),
     };
-    texts.iter().enumerate().map(|(index, text)| event_validation::read(text, &intake, || default_id(index))).collect()
+    texts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| event_validation::read(text, &intake, || default_id(index)))
+        .collect()
 }
 
 /// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored each in one transaction
@@ -197,15 +207,20 @@ async fn store(
     // Logging off ends windows of some applications only, and is as frequent as logging on.
     let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
     let ends_on_log_off = is_logged_off
-        && windows::applications(trail).await?.iter().any(|application| application.application.end_on_log_off);
+        && windows::applications(trail)
+            .await?
+            .iter()
+            .any(|application| application.application.end_on_log_off);
     let has_effect = |event: &Event| match effect::effect(event) {
         None => false,
         Some(Effect::LogsOff) => ends_on_log_off,
         Some(_) => true,
     };
     // Of an id that comes twice the first is written, so whatever shares one goes the same way.
-    let alone: HashSet<EventId> = events.iter().filter(|event| has_effect(event)).map(|it| it.id.clone()).collect();
-    let (mut places, mut batch, mut outcomes) = (Vec::new(), Vec::new(), Vec::with_capacity(events.len()));
+    let alone: HashSet<EventId> =
+        events.iter().filter(|event| has_effect(event)).map(|it| it.id.clone()).collect();
+    let (mut places, mut batch, mut outcomes) =
+        (Vec::new(), Vec::new(), Vec::with_capacity(events.len()));
     let mut sequence = Vec::new();
     for (place, event) in events.into_iter().enumerate() {
         outcomes.push(Outcome::lost());
@@ -256,7 +271,9 @@ async fn store(
             taken.into_iter().map(|(place, sent, there)| (place, (sent, there))).unzip();
         let ids: Vec<_> = refused.iter().map(|(sent, _)| sent.id.clone()).collect();
         let raised = id_conflicts::raise_taken_ids(trail, refused, by).await;
-        for ((place, id), _) in places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised) {
+        for ((place, id), _) in
+            places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised)
+        {
             outcomes[place] = Outcome::Unavailable(Some(id));
         }
     }
@@ -271,9 +288,15 @@ fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
     let mut sequences: Vec<(HashSet<String>, Vec<Placed>)> = Vec::new();
     for (place, event) in events {
         let session = event.session.iter().map(|session| format!("session {}", session.id));
-        let parties = [Some(account_names::account_of(&event)), event.account.clone(), event.subject.clone()];
-        let accounts = parties.iter().flatten().flat_map(account_names::names).map(|name| format!("account {name}"));
-        let mut keys: HashSet<String> = session.chain(accounts).chain([format!("id {}", event.id)]).collect();
+        let parties =
+            [Some(account_names::account_of(&event)), event.account.clone(), event.subject.clone()];
+        let accounts = parties
+            .iter()
+            .flatten()
+            .flat_map(account_names::names)
+            .map(|name| format!("account {name}"));
+        let mut keys: HashSet<String> =
+            session.chain(accounts).chain([format!("id {}", event.id)]).collect();
         let mut together = Vec::new();
         let (related, others): (Vec<_>, Vec<_>) =
             sequences.into_iter().partition(|(known, _)| !known.is_disjoint(&keys));
@@ -314,19 +337,32 @@ fn of_device(
 ) -> Result<Vec<Result<Event, Vec<FieldError>>>, Problem> {
     let refused = |event: &Event| {
         if !event.is_of_device() {
-            let actions: Vec<_> = ACTIONS.iter().filter(|it| it.is_device).map(|it| it.name).collect();
-            return Some(format!("your token has audit:self, which is for {} alone", actions.join(", ")));
+            let actions: Vec<_> =
+                ACTIONS.iter().filter(|it| it.is_device).map(|it| it.name).collect();
+            return Some(format!(
+                "your token has audit:self, which is for {} alone",
+                actions.join(", ")
+            ));
         }
         let whose = "your token has audit:self, so the actor must be a user with your own id or e-mail (both, where both are given; a name only beside the e-mail)";
         if !caller.is_actor_of(event) {
             return Some(whose.to_owned());
         }
         let is_own = event.subject.as_ref().is_none_or(|subject| caller.is(subject));
-        (!is_own).then(|| format!("{whose}; a subject, where there is one, must be the same person, without a name"))
+        (!is_own).then(|| {
+            format!(
+                "{whose}; a subject, where there is one, must be the same person, without a name"
+            )
+        })
     };
-    let first = events.iter().enumerate().find_map(|(index, event)| Some((index, refused(event.as_ref().ok()?)?)));
+    let first = events
+        .iter()
+        .enumerate()
+        .find_map(|(index, event)| Some((index, refused(event.as_ref().ok()?)?)));
     if let Some((index, why)) = first {
-        return Err(Problem::forbidden(format!("event {index}: {why}; nothing of this request was stored")));
+        return Err(Problem::forbidden(format!(
+            "event {index}: {why}; nothing of this request was stored"
+        )));
     }
     let own = |event: Event| {
         let id = EventId::of_device(secret, tenant, &caller.sub, &event.id);

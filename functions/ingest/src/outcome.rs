@@ -36,15 +36,23 @@ impl Outcome {
         match insertion {
             Insertion::Created(recorded) => Self::Created(Box::new(recorded)),
             Insertion::Duplicate(recorded) => Self::Duplicate(Box::new(recorded)),
-            Insertion::Conflict(sent, there) if is_same(&sent, &there.event) => Self::Duplicate(Box::new(there)),
-            Insertion::Conflict(sent, there) => Self::Conflict(id, differences(&sent, &there.event)),
+            Insertion::Conflict(sent, there) if is_same(&sent, &there.event) => {
+                Self::Duplicate(Box::new(there))
+            }
+            Insertion::Conflict(sent, there) => {
+                Self::Conflict(id, differences(&sent, &there.event))
+            }
             Insertion::TooLarge(why) => Self::Invalid(vec![FieldError::new("", why)]),
             Insertion::Unavailable => Self::Unavailable(Some(id)),
         }
     }
 
     /// The outcome of an event that may open or end windows.
-    pub fn of_recording(recording: Recording, id: EventId, is_same: impl Fn(&Event, &Event) -> bool) -> Self {
+    pub fn of_recording(
+        recording: Recording,
+        id: EventId,
+        is_same: impl Fn(&Event, &Event) -> bool,
+    ) -> Self {
         match recording {
             Recording::Judged(insertion) => Self::of(*insertion, id, is_same),
             Recording::Refused(errors) => Self::Invalid(errors),
@@ -96,7 +104,10 @@ fn differences(sent: &Event, stored: &Event) -> Vec<FieldError> {
     let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
     let mut pointers = Vec::new();
     compare("", &facts(sent), &facts(stored), &mut pointers);
-    pointers.into_iter().map(|pointer| FieldError::new(pointer, "differs from the stored event with this id")).collect()
+    pointers
+        .into_iter()
+        .map(|pointer| FieldError::new(pointer, "differs from the stored event with this id"))
+        .collect()
 }
 
 fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
@@ -104,8 +115,14 @@ fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
         (Value::Object(a), Value::Object(b)) => {
             let only_b = b.keys().filter(|key| !a.contains_key(*key));
             for key in a.keys().chain(only_b) {
-                let (a, b) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
-                compare(&shared::domain::json::strict_json::pointer_to(pointer, key), a, b, pointers);
+                let (a, b) =
+                    (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
+                compare(
+                    &shared::domain::json::strict_json::pointer_to(pointer, key),
+                    a,
+                    b,
+                    pointers,
+                );
             }
         }
         (a, b) if a != b => pointers.push(pointer.to_owned()),
@@ -122,12 +139,21 @@ pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Pr
         Outcome::Created(recorded) => Ok(request::json(201, &recorded)),
         Outcome::Duplicate(recorded) => Ok(request::json(200, &recorded)),
         Outcome::Conflict(id, errors) => {
-            let detail = format!("another event has the id {id}; the trail keeps that one. A new event needs a new id");
+            let detail = format!(
+                "another event has the id {id}; the trail keeps that one. A new event needs a new id"
+            );
             Err(Problem::conflict(detail, errors))
         }
         Outcome::Invalid(errors) => {
-            let places = if errors.len() == 1 { "1 place".to_owned() } else { format!("{} places", errors.len()) };
-            Err(Problem::invalid(format!("the event was not stored: it is wrong in {places}"), errors))
+            let places = if errors.len() == 1 {
+                "1 place".to_owned()
+            } else {
+                format!("{} places", errors.len())
+            };
+            Err(Problem::invalid(
+                format!("the event was not stored: it is wrong in {places}"),
+                errors,
+            ))
         }
         Outcome::Unavailable(_) => Err(Problem::unavailable(
             "the storage did not confirm the event; send it again with the same id or Idempotency-Key, it is then stored once",
@@ -147,12 +173,15 @@ pub struct Space {
 impl Space {
     /// The errors of one, as far as there is space for them.
     pub fn for_errors<'e>(&mut self, errors: &'e [FieldError]) -> Cow<'e, [FieldError]> {
-        let size = |error: &FieldError| 40 + request::escaped_len(&error.pointer) + request::escaped_len(&error.detail);
+        let size = |error: &FieldError| {
+            40 + request::escaped_len(&error.pointer) + request::escaped_len(&error.detail)
+        };
         self.taken += errors.iter().map(size).sum::<usize>();
         if errors.is_empty() || self.taken <= MAX_ERROR_BYTES {
             return Cow::Borrowed(errors);
         }
-        let detail = "errors are left out, as the answer would be too long; send this one alone to see them";
+        let detail =
+            "errors are left out, as the answer would be too long; send this one alone to see them";
         Cow::Owned(vec![FieldError::new("", detail)])
     }
 }

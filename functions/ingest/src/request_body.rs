@@ -37,7 +37,10 @@ impl<'b> Body<'b> {
         };
         match &body {
             Self::Many(events) if events.len() > MAX_EVENTS => {
-                let detail = format!("the request holds {} events; {MAX_EVENTS} are the most, split it", events.len());
+                let detail = format!(
+                    "the request holds {} events; {MAX_EVENTS} are the most, split it",
+                    events.len()
+                );
                 Err(Problem::too_large(detail))
             }
             _ => Ok(body),
@@ -47,17 +50,25 @@ impl<'b> Body<'b> {
     fn of_json(text: &'b str) -> Result<Self, Problem> {
         let whole = whole(text)?;
         if !whole.get().starts_with('{') {
-            return Err(Problem::bad_request("the body must be a JSON object: one event, or {\"events\": [...]}"));
+            return Err(Problem::bad_request(
+                "the body must be a JSON object: one event, or {\"events\": [...]}",
+            ));
         }
         // An outermost key that cannot be read can only be part of a single event.
         match serde_json::Deserializer::from_str(text).deserialize_map(Outside("events")) {
             Err(_) | Ok(Found { lists: 0, .. }) => Ok(Self::One(whole.get())),
-            Ok(Found { lists: 2.., .. }) => Err(Problem::bad_request("\"events\" is given twice; give it once")),
-            Ok(Found { other: Some(other), .. }) => {
-                Err(Problem::bad_request(format!("unknown field {other:?} beside \"events\"; a list stands alone")))
+            Ok(Found { lists: 2.., .. }) => {
+                Err(Problem::bad_request("\"events\" is given twice; give it once"))
             }
-            Ok(Found { entries: None, .. }) => Err(Problem::bad_request("\"events\" must be a list of events")),
-            Ok(Found { entries: Some(events), .. }) => Ok(Self::Many(events.into_iter().map(RawValue::get).collect())),
+            Ok(Found { other: Some(other), .. }) => Err(Problem::bad_request(format!(
+                "unknown field {other:?} beside \"events\"; a list stands alone"
+            ))),
+            Ok(Found { entries: None, .. }) => {
+                Err(Problem::bad_request("\"events\" must be a list of events"))
+            }
+            Ok(Found { entries: Some(events), .. }) => {
+                Ok(Self::Many(events.into_iter().map(RawValue::get).collect()))
+            }
         }
     }
 }
@@ -75,7 +86,9 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
             let raw = |list: Vec<&'b RawValue>| list.into_iter().map(RawValue::get).collect();
             match whole.get().as_bytes().first() {
                 Some(b'[') => serde_json::from_str(whole.get()).map(raw).unwrap_or_default(),
-                Some(b'{') => match serde_json::Deserializer::from_str(whole.get()).deserialize_map(Outside("value")) {
+                Some(b'{') => match serde_json::Deserializer::from_str(whole.get())
+                    .deserialize_map(Outside("value"))
+                {
                     Err(_) | Ok(Found { lists: 0, .. }) => vec![whole.get()],
                     Ok(Found { lists: 2.., .. }) => {
                         return Err(Problem::bad_request("\"value\" is given twice; give it once"));
@@ -94,7 +107,10 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
         }
     };
     if objects.len() > MAX_OBJECTS {
-        let detail = format!("the request holds {} objects; {MAX_OBJECTS} are the most, split it", objects.len());
+        let detail = format!(
+            "the request holds {} objects; {MAX_OBJECTS} are the most, split it",
+            objects.len()
+        );
         return Err(Problem::too_large(detail));
     }
     Ok(objects)
@@ -108,21 +124,33 @@ enum Text<'b> {
 
 fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Problem> {
     if bytes.len() > MAX_BODY_BYTES {
-        let detail =
-            format!("the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it", bytes.len());
+        let detail = format!(
+            "the body is {} bytes long; 4 MiB ({MAX_BODY_BYTES} bytes) are the most, split it",
+            bytes.len()
+        );
         return Err(Problem::too_large(detail));
     }
     let text = || {
         std::str::from_utf8(bytes).map_err(|error| {
-            Problem::bad_request(format!("the body is not UTF-8: byte {} cannot be read", error.valid_up_to()))
+            Problem::bad_request(format!(
+                "the body is not UTF-8: byte {} cannot be read",
+                error.valid_up_to()
+            ))
         })
     };
     match media_type {
         Some(JSON) => Ok(Text::Json(text()?)),
-        Some(NDJSON) => Ok(Text::Lines(text()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect())),
+        Some(NDJSON) => Ok(Text::Lines(
+            text()?.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
+        )),
         other => {
-            let given = other.map_or_else(|| "there is none".to_owned(), |other| format!("{other:?} is not taken"));
-            Err(Problem::unsupported_media_type(format!("Content-Type must be {JSON} or {NDJSON}; {given}")))
+            let given = other.map_or_else(
+                || "there is none".to_owned(),
+                |other| format!("{other:?} is not taken"),
+            );
+            Err(Problem::unsupported_media_type(format!(
+                "Content-Type must be {JSON} or {NDJSON}; {given}"
+            )))
         }
     }
 }
@@ -132,7 +160,8 @@ fn whole(text: &str) -> Result<&RawValue, Problem> {
     if text.starts_with('\u{feff}') {
         return Err(Problem::bad_request("the body starts with a byte order mark; leave it out"));
     }
-    serde_json::from_str(text).map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
 }
 
 /// What stands outside the entries of a JSON body.
@@ -197,7 +226,12 @@ mod tests {
 
     #[test]
     fn faults_of_an_event_are_left_to_the_event() {
-        for event in [r#"{"a": 1, "a": 2}"#, r#"{"a": "\ud800"}"#, r#"{"\ud800": 1}"#, r#"{"a": 9007199254740993}"#] {
+        for event in [
+            r#"{"a": 1, "a": 2}"#,
+            r#"{"a": "\ud800"}"#,
+            r#"{"\ud800": 1}"#,
+            r#"{"a": 9007199254740993}"#,
+        ] {
             assert_eq!(json(event).unwrap(), Body::One(event));
             let list = format!(r#"{{"events": [{event}]}}"#);
             assert_eq!(json(&list).unwrap(), Body::Many(vec![event]));
@@ -223,19 +257,29 @@ mod tests {
             assert_eq!(status, 400, "{body}");
             assert!(detail.contains(part), "{body}: {detail}");
         }
-        assert!(Body::read(Some(JSON), b"{\"a\": \"\xff\"}").unwrap_err().detail.contains("byte 7"));
+        assert!(
+            Body::read(Some(JSON), b"{\"a\": \"\xff\"}").unwrap_err().detail.contains("byte 7")
+        );
     }
 
     #[test]
     fn finds_the_objects_of_microsoft_graph() {
-        let found = |body: &'static str| objects(Some(JSON), body.as_bytes()).map_err(|problem| problem.status);
+        let found = |body: &'static str| {
+            objects(Some(JSON), body.as_bytes()).map_err(|problem| problem.status)
+        };
         assert_eq!(found(r#" {"id": "a"} "#), Ok(vec![r#"{"id": "a"}"#]));
         assert_eq!(found(r#"[{"id": "a"}, 5]"#), Ok(vec![r#"{"id": "a"}"#, "5"]));
-        assert_eq!(found(r#"{"@odata.context": "x", "value": [{}], "@odata.nextLink": "y"}"#), Ok(vec!["{}"]));
+        assert_eq!(
+            found(r#"{"@odata.context": "x", "value": [{}], "@odata.nextLink": "y"}"#),
+            Ok(vec!["{}"])
+        );
         assert_eq!(objects(Some(NDJSON), b"{}\n\n{\"a\": 1}"), Ok(vec!["{}", "{\"a\": 1}"]));
-        for (body, status) in
-            [("5", 400), ("[", 400), (r#"{"value": {}}"#, 400), (r#"{"value": [], "value": []}"#, 400)]
-        {
+        for (body, status) in [
+            ("5", 400),
+            ("[", 400),
+            (r#"{"value": {}}"#, 400),
+            (r#"{"value": [], "value": []}"#, 400),
+        ] {
             assert_eq!(found(body), Err(status), "{body}");
         }
         let many = format!("[{}]", vec!["{}"; MAX_OBJECTS + 1].join(","));
@@ -245,7 +289,10 @@ mod tests {
 
     #[test]
     fn too_much_is_413_and_other_types_are_415() {
-        assert_eq!(Body::read(Some(JSON), &vec![b' '; MAX_BODY_BYTES + 1]).unwrap_err().status, 413);
+        assert_eq!(
+            Body::read(Some(JSON), &vec![b' '; MAX_BODY_BYTES + 1]).unwrap_err().status,
+            413
+        );
         let lines = "{}\n".repeat(MAX_EVENTS + 1);
         assert_eq!(Body::read(Some(NDJSON), lines.as_bytes()).unwrap_err().status, 413);
         for media_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {

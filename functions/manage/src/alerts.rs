@@ -41,7 +41,10 @@ pub async fn test(
             true => "none is configured yet: PUT /v1/settings {\"alerts\": [...]}".to_owned(),
             false => format!("there are {}", known.join(", ")),
         };
-        return Err(refused(vec![FieldError::new("/channel", format!("{wanted:?} is no channel; {known}"))]));
+        return Err(refused(vec![FieldError::new(
+            "/channel",
+            format!("{wanted:?} is no channel; {known}"),
+        )]));
     };
     let queued = alert_outbox::queue_test_alert(trail, channel, &caller.actor().shown()).await?;
     if let Err(error) = aws.invoke(watch, &json!({"alerts": true})).await {

@@ -50,23 +50,40 @@ pub async fn put(
     if let Some((pointer, secret, url)) = application.directory.secret()
         && let Some(detail) = foresight.refuses(&trail.tenant, secret, Some(url))
     {
-        return Err(Problem::invalid("the application was not stored", vec![FieldError::new(pointer, detail)]));
+        return Err(Problem::invalid(
+            "the application was not stored",
+            vec![FieldError::new(pointer, detail)],
+        ));
     }
     let wanted = Wanted {
-        content: Some(serde_json::to_value(&application).map_err(|error| Problem::internal(&error))?),
-        aliases: vec![Alias { kind: 'n', name: application.name.clone(), pointer: "/name".to_owned() }],
+        content: Some(
+            serde_json::to_value(&application).map_err(|error| Problem::internal(&error))?,
+        ),
+        aliases: vec![Alias {
+            kind: 'n',
+            name: application.name.clone(),
+            pointer: "/name".to_owned(),
+        }],
         shown: shown(id, Some(application.name.clone())),
         ..Wanted::default()
     };
     // First, so that its directory is compared with its windows from the first one on.
     shared::services::windows::remember(store, &trail.tenant, trail.deadline).await?;
-    let status = match trail.configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
+    let status = match trail
+        .configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone()))
+        .await?
+    {
         Configured::Created => 201,
         // Applications are not counted.
         Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
-            let detail = format!("{name:?} is the name of the application {other:?}; rename or delete that one first");
-            return Err(Problem::conflict("another application has this name", vec![FieldError::new(pointer, detail)]));
+            let detail = format!(
+                "{name:?} is the name of the application {other:?}; rename or delete that one first"
+            );
+            return Err(Problem::conflict(
+                "another application has this name",
+                vec![FieldError::new(pointer, detail)],
+            ));
         }
     };
     Ok(request::json(status, &application::Configured { id: id.to_owned(), application }))

@@ -29,15 +29,17 @@ pub async fn disposition(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let said = Said::read(&request::json_body(request)?);
-    let said = said.map_err(|errors| Problem::invalid("the finding was not dispositioned", errors))?;
+    let said =
+        said.map_err(|errors| Problem::invalid("the finding was not dispositioned", errors))?;
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
     for _ in 0..TRIES {
         // With whatever the trail tells of it by now, which the projection may not know yet.
-        let finding: Finding = match access_projection::follow_finding(trail, id, Vec::new()).await? {
-            Some(finding) => finding,
-            None => trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
-        };
+        let finding: Finding =
+            match access_projection::follow_finding(trail, id, Vec::new()).await? {
+                Some(finding) => finding,
+                None => trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
+            };
         if finding.state == State::Withdrawn {
             let detail = "the finding was withdrawn: what was missing came late, and nothing is left to be said of it";
             return Err(Problem::conflict(detail, Vec::new()));
@@ -63,16 +65,20 @@ pub async fn disposition(
         let number = finding.dispositions.len() + 1;
         let about = [id.as_str(), &finding.raised.to_string(), &number.to_string()];
         let event_id = EventId::of_service(&trail.tenant, "finding.dispositioned", &about);
-        let mut event = Event::of_service(event_id, &trail.tenant, "finding.dispositioned", trail.now, by);
-        event.target = Some(Party { kind: Some("finding".into()), id: Some(id.clone()), ..Party::default() });
+        let mut event =
+            Event::of_service(event_id, &trail.tenant, "finding.dispositioned", trail.now, by);
+        event.target =
+            Some(Party { kind: Some("finding".into()), id: Some(id.clone()), ..Party::default() });
         event.reason = Some(said.reason.clone());
         event.subject = finding.subject.clone();
         event.account = finding.account.clone();
         event.request_id = finding.request_id.clone();
         event.session = finding.session.clone().map(Session::named);
-        let word = Verdict::ALL.iter().find(|(_, verdict)| *verdict == said.disposition).map(|(word, _)| *word);
-        let mut details =
-            json!({"rule": finding.rule, "round": finding.raised, "update": finding.updates, "disposition": word});
+        let word = Verdict::ALL
+            .iter()
+            .find(|(_, verdict)| *verdict == said.disposition)
+            .map(|(word, _)| *word);
+        let mut details = json!({"rule": finding.rule, "round": finding.raised, "update": finding.updates, "disposition": word});
         if let Some(owner) = &said.owner {
             details["owner"] = owner.as_str().into();
         }
@@ -89,19 +95,33 @@ pub async fn disposition(
             Some(Insertion::Conflict(_, theirs)) => {
                 access_projection::follow_finding(trail, id, vec![theirs]).await?;
             }
-            _ => return Err(ReadError::from(Unavailable("the disposition was not confirmed".to_owned())).into()),
+            _ => {
+                return Err(ReadError::from(Unavailable(
+                    "the disposition was not confirmed".to_owned(),
+                ))
+                .into());
+            }
         }
     }
-    Err(ReadError::from(Unavailable(format!("finding {id:?} was dispositioned by others all the time"))).into())
+    Err(ReadError::from(Unavailable(format!(
+        "finding {id:?} was dispositioned by others all the time"
+    )))
+    .into())
 }
 
 /// `POST /v1/projections/rebuild`: has all that is computed from the tenant's events computed anew, in the background.
 ///
 /// # Errors
 /// 503.
-pub async fn rebuild(trail: &Trail<'_>, aws: &Aws, watch: &str) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn rebuild(
+    trail: &Trail<'_>,
+    aws: &Aws,
+    watch: &str,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let event = json!({"rebuild": {"tenant": trail.tenant}});
-    aws.invoke(watch, &event).await.map_err(|error| ReadError::from(Unavailable(error.to_string())))?;
+    aws.invoke(watch, &event)
+        .await
+        .map_err(|error| ReadError::from(Unavailable(error.to_string())))?;
     let how = "accesses, findings and figures are being computed anew from the first event on; nothing is told twice";
     Ok(request::json(202, &json!({ "detail": how })))
 }

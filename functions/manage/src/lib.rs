@@ -89,20 +89,26 @@ pub async fn handle(
     Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 
-async fn answer(function: &Manage, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn answer(
+    function: &Manage,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (now, deadline) = (clock::now(), request::deadline());
     let caller = function.access.caller(request)?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    let is_operating =
-        ["POST /v1/windows/", "POST /v1/findings/", "POST /v1/reviews"].iter().any(|those| route.starts_with(those));
+    let is_operating = ["POST /v1/windows/", "POST /v1/findings/", "POST /v1/reviews"]
+        .iter()
+        .any(|those| route.starts_with(those));
     // Whoever may read may save what they read again and again; whose it is decides who may change it.
-    let is_saving = ["PUT /v1/saved/", "DELETE /v1/saved/"].iter().any(|those| route.starts_with(those));
+    let is_saving =
+        ["PUT /v1/saved/", "DELETE /v1/saved/"].iter().any(|those| route.starts_with(those));
     let permission = match (is_operating, is_saving) {
         (true, _) => Permission::Operate,
         (false, true) => Permission::Read,
         (false, false) => Permission::Admin,
     };
-    let trail = function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
+    let trail =
+        function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
     let answered = match authorization::require(&caller, permission) {
         Ok(()) => change(function, &trail, request, &caller, route).await,
         Err(refused) => Err(refused),
@@ -125,9 +131,15 @@ async fn change(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let sweep = &function.sweep;
-    let sender = streams::Sender { aws: &function.aws, forward: &function.forward, foresight: &function.foresight };
+    let sender = streams::Sender {
+        aws: &function.aws,
+        forward: &function.forward,
+        foresight: &function.foresight,
+    };
     match route {
-        "PUT /v1/settings" => settings::put(trail, request, caller, function.place, &function.foresight).await,
+        "PUT /v1/settings" => {
+            settings::put(trail, request, caller, function.place, &function.foresight).await
+        }
         "PUT /v1/people/{id}" => people::put(trail, request, caller).await,
         "PUT /v1/applications/{id}" => {
             let configuring = applications::Configuring {
@@ -148,18 +160,26 @@ async fn change(
         "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(trail, request, caller).await,
         "PUT /v1/saved/{id}" => saved::put(trail, request, caller).await,
         "DELETE /v1/saved/{id}" => saved::delete(trail, request, caller).await,
-        "POST /v1/projections/rebuild" => findings::rebuild(trail, &function.aws, &function.watch).await,
+        "POST /v1/projections/rebuild" => {
+            findings::rebuild(trail, &function.aws, &function.watch).await
+        }
         "POST /v1/windows/{id}/extend" => windows::extend(trail, request, caller, sweep).await,
         "POST /v1/windows/{id}/end" => windows::end(trail, request, caller, sweep).await,
         "POST /v1/windows/{id}/retry" => windows::retry(trail, request, caller, sweep).await,
         "POST /v1/windows/{id}/close" => windows::close(trail, request, caller).await,
         "POST /v1/windows/end" => windows::end_by_filter(trail, request, caller, sweep).await,
-        "POST /v1/alerts/test" => alerts::test(trail, request, caller, &function.aws, &function.watch).await,
-        "PUT /v1/streams/{id}" => streams::put(trail, request, caller, function.place, &sender).await,
+        "POST /v1/alerts/test" => {
+            alerts::test(trail, request, caller, &function.aws, &function.watch).await
+        }
+        "PUT /v1/streams/{id}" => {
+            streams::put(trail, request, caller, function.place, &sender).await
+        }
         "DELETE /v1/streams/{id}" => streams::delete(trail, request, caller, &sender).await,
         "POST /v1/streams/{id}/replay" => streams::replay(trail, request, caller, &sender).await,
         "POST /v1/streams/{id}/test" => streams::test(trail, request, caller, &sender).await,
         "POST /v1/windows/reconcile" => windows::reconcile(trail, sweep).await,
-        _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
+        _ => Err(Problem::internal(&format!(
+            "no handler for route {route:?}, which the template sends here"
+        ))),
     }
 }

@@ -24,10 +24,14 @@ pub async fn put(
     let organisation = Organisation::read(&request::json_body(request)?)
         .map_err(|errors| Problem::invalid("the organisation was not stored", errors))?;
     let want = |_: Option<Organisation>, _| Ok::<_, Problem>(Some(organisation.clone()));
-    let (configured, version) = access_packages::configure_organisation(trail, id, caller, false, want).await?;
+    let (configured, version) =
+        access_packages::configure_organisation(trail, id, caller, false, want).await?;
     // Organisations have no name that another could have.
     let status = if configured == Configured::Created { 201 } else { 200 };
-    Ok(request::json(status, &organisation::Configured { id: id.to_owned(), version, organisation }))
+    Ok(request::json(
+        status,
+        &organisation::Configured { id: id.to_owned(), version, organisation },
+    ))
 }
 
 /// `DELETE /v1/organisations/{id}`: takes the organisation away.

@@ -30,14 +30,20 @@ pub async fn put(
     let package = Package::read(&request::json_body(request)?).map_err(refused)?;
     review::check_policy_ids(id, &package).map_err(|error| refused(vec![error]))?;
     let want = |_: Option<Package>, _| Ok::<_, Problem>(Some(package.clone()));
-    let (configured, version) = access_packages::configure_package(trail, id, caller, false, want).await?;
+    let (configured, version) =
+        access_packages::configure_package(trail, id, caller, false, want).await?;
     let status = match configured {
         Configured::Created => 201,
         // Packages are not counted.
         Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
-            let detail = format!("{name:?} is the name of the package {other:?}; rename or delete that one first");
-            return Err(Problem::conflict("another package has this name", vec![FieldError::new(pointer, detail)]));
+            let detail = format!(
+                "{name:?} is the name of the package {other:?}; rename or delete that one first"
+            );
+            return Err(Problem::conflict(
+                "another package has this name",
+                vec![FieldError::new(pointer, detail)],
+            ));
         }
     };
     Ok(request::json(status, &access_package::Configured { id: id.to_owned(), version, package }))

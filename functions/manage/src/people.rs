@@ -29,7 +29,8 @@ pub async fn put(
     let id = request::configured_id(request)?;
     let person = Person::read(&request::json_body(request)?)
         .map_err(|errors| Problem::invalid("the person was not stored", errors))?;
-    let alias = |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
+    let alias =
+        |(kind, name, pointer): (_, &str, _)| Alias { kind, name: name.to_owned(), pointer };
     let wanted = Wanted {
         content: Some(serde_json::to_value(&person).map_err(|error| Problem::internal(&error))?),
         aliases: person.aliases().map(alias).collect(),
@@ -41,12 +42,16 @@ pub async fn put(
         }),
         ..Wanted::default()
     };
-    let status = match trail.configure(Kind::Person, id, caller, |_| Ok::<_, Problem>(wanted.clone())).await? {
+    let status = match trail
+        .configure(Kind::Person, id, caller, |_| Ok::<_, Problem>(wanted.clone()))
+        .await?
+    {
         Configured::Created => 201,
         // People are not counted.
         Configured::Changed | Configured::Unchanged | Configured::Full(_) => 200,
         Configured::Taken(Alias { name, pointer, .. }, other) => {
-            let detail = format!("{name:?} belongs to the person {other:?}; take it away there first");
+            let detail =
+                format!("{name:?} belongs to the person {other:?}; take it away there first");
             return Err(Problem::conflict(
                 "another person has this id or address",
                 vec![FieldError::new(pointer, detail)],

@@ -38,7 +38,10 @@ pub async fn open(
     let id = id.unwrap_or_else(|| random::event_id().to_string());
     // One that was opened in time and asked for again later is there.
     if is_late && reviews::review(trail, &id).await?.is_none() {
-        return Err(refused(vec![FieldError::new("/due_at", "is over; a review is due some time after it is opened")]));
+        return Err(refused(vec![FieldError::new(
+            "/due_at",
+            "is over; a review is due some time after it is opened",
+        )]));
     }
     let review = Review::new(id, asked, review::sent(&body), caller, trail.now);
     let (status, mut review) = match reviews::open_review(trail, review).await? {
@@ -67,8 +70,13 @@ pub async fn open(
 }
 
 /// The review that the request's address names, where the caller may review.
-async fn reviewed(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest, caller: &Caller) -> Result<Review, Problem> {
-    let id = request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
+async fn reviewed(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+) -> Result<Review, Problem> {
+    let id =
+        request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
     let review = reviews::review(trail, id).await?.ok_or_else(missing)?;
     match reviews::no_reviewer(trail, &review, caller).await? {
         Some(why) => Err(Problem::forbidden(why)),
@@ -96,7 +104,10 @@ pub async fn decide(
     match review.stage {
         Stage::Open => {}
         Stage::Opening => {
-            return Err(Problem::conflict("the items of the review are still being gathered", Vec::new()));
+            return Err(Problem::conflict(
+                "the items of the review are still being gathered",
+                Vec::new(),
+            ));
         }
         Stage::SignedOff => {
             let detail = "the review is signed off: nothing in it changes any more";
@@ -106,8 +117,9 @@ pub async fn decide(
     let Some(decisions) = members.remove("decisions") else {
         return one(trail, &review, &body, caller).await;
     };
-    let refused =
-        |pointer: &str, detail: String| Problem::invalid("nothing was decided", vec![FieldError::new(pointer, detail)]);
+    let refused = |pointer: &str, detail: String| {
+        Problem::invalid("nothing was decided", vec![FieldError::new(pointer, detail)])
+    };
     if let Some(other) = members.keys().next() {
         return Err(refused(&format!("/{other}"), "is no known field beside decisions".to_owned()));
     }
@@ -130,7 +142,9 @@ async fn one(
     let refused = |errors| Problem::invalid("the item was not decided", errors);
     let said = Said::read(body).map_err(refused)?;
     let mut outcomes =
-        reviews::decide_review(trail, &review.id, caller, std::slice::from_ref(&said)).await?.ok_or_else(missing)?;
+        reviews::decide_review(trail, &review.id, caller, std::slice::from_ref(&said))
+            .await?
+            .ok_or_else(missing)?;
     match outcomes.pop() {
         Some(Outcome::Decided(item) | Outcome::Unchanged(item)) => {
             Ok(request::json(200, &json!({"item": item.id, "decision": item.decided})))
@@ -159,21 +173,29 @@ async fn several(
         let said = Said::read(&decision.to_string())?;
         match named.insert(said.item.clone()) {
             true => Ok(said),
-            false => Err(vec![FieldError::new("/item", "is decided by another entry of this request")]),
+            false => {
+                Err(vec![FieldError::new("/item", "is decided by another entry of this request")])
+            }
         }
     };
     let read: Vec<Result<Said, Vec<FieldError>>> = decisions.iter().map(read).collect();
     let said: Vec<Said> = read.iter().filter_map(|said| said.as_ref().ok().cloned()).collect();
-    let mut outcomes = reviews::decide_review(trail, &review.id, caller, &said).await?.ok_or_else(missing)?.into_iter();
+    let mut outcomes = reviews::decide_review(trail, &review.id, caller, &said)
+        .await?
+        .ok_or_else(missing)?
+        .into_iter();
     let mut results = Vec::with_capacity(read.len());
-    let mut counts = json!({"decided": 0, "unchanged": 0, "refused": 0, "invalid": 0, "unavailable": 0});
+    let mut counts =
+        json!({"decided": 0, "unchanged": 0, "refused": 0, "invalid": 0, "unavailable": 0});
     for (index, read) in read.into_iter().enumerate() {
         let (status, mut result) = match read {
             Err(errors) => ("invalid", json!({ "errors": errors })),
             Ok(said) => {
                 let (status, mut result) = match outcomes.next() {
                     Some(Outcome::Decided(item)) => ("decided", json!({"decision": item.decided})),
-                    Some(Outcome::Unchanged(item)) => ("unchanged", json!({"decision": item.decided})),
+                    Some(Outcome::Unchanged(item)) => {
+                        ("unchanged", json!({"decision": item.decided}))
+                    }
                     Some(Outcome::Refused(why)) => ("refused", json!({ "detail": why })),
                     Some(Outcome::Missing) => {
                         ("invalid", json!({"errors": [FieldError::new("/item", not_in_it(&said))]}))
@@ -204,16 +226,27 @@ pub async fn sign_off(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     // There need not be anything to say.
-    let body = if request::body(request)?.is_empty() { "{}".to_owned() } else { request::json_body(request)? };
+    let body = if request::body(request)?.is_empty() {
+        "{}".to_owned()
+    } else {
+        request::json_body(request)?
+    };
     let reason = review::read_sign_off(&body);
-    let reason = reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
+    let reason =
+        reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
     let review = reviewed(trail, request, caller).await?;
     let conflict = |detail: String| Err(Problem::conflict(detail, Vec::new()));
-    match reviews::sign_off_review(trail, &review.id, caller, reason.as_deref()).await?.ok_or_else(missing)? {
+    match reviews::sign_off_review(trail, &review.id, caller, reason.as_deref())
+        .await?
+        .ok_or_else(missing)?
+    {
         Ended::Now(review) => Ok(request::json(200, &review.answered(trail.now))),
         // The same again, as after an answer that was lost.
         Ended::Before(review)
-            if review.signed_off.as_ref().is_some_and(|it| it.by == caller.actor() && it.reason == reason) =>
+            if review
+                .signed_off
+                .as_ref()
+                .is_some_and(|it| it.by == caller.actor() && it.reason == reason) =>
         {
             Ok(request::json(200, &review.answered(trail.now)))
         }

@@ -24,7 +24,9 @@ fn no_place(full: Full) -> Problem {
     let why = match full {
         Full::Tenant(most) => format!("{most} searches are saved, and {most} are the most"),
         Full::Caller(most) => {
-            format!("you saved {most} of the {MOST_SAVED} searches a tenant may have, which is the most for one caller")
+            format!(
+                "you saved {most} of the {MOST_SAVED} searches a tenant may have, which is the most for one caller"
+            )
         }
     };
     Problem::conflict(format!("{why}; delete one that nobody needs"), Vec::new())
@@ -40,7 +42,11 @@ pub async fn put(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
-    let read = saved_search_request::read_saved_search(trail, request::json_members(request)?, caller.actor())?;
+    let read = saved_search_request::read_saved_search(
+        trail,
+        request::json_members(request)?,
+        caller.actor(),
+    )?;
     let mut answer = None;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Saved> = there.map(Document::read).transpose()?.flatten();

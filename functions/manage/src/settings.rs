@@ -45,7 +45,8 @@ pub async fn put(
     let mut first: Option<Settings> = None;
     // Two at a time that name different things both take effect: what is not named is read anew.
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
-        let before: Settings = there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
+        let before: Settings =
+            there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
         settings = before.changed_by(&json, place, trail.now).map_err(refused)?;
         let errors: Vec<_> = settings
@@ -55,19 +56,27 @@ pub async fn put(
             .filter_map(|(at, channel)| {
                 let detail = foresight.refuses(&trail.tenant, channel.way.address()?, None)?;
                 // One that is as it was is nobody's mistake of today.
-                (!before.alerts.contains(channel)).then(|| FieldError::new(format!("/alerts/{at}/url"), detail))
+                (!before.alerts.contains(channel))
+                    .then(|| FieldError::new(format!("/alerts/{at}/url"), detail))
             })
             .collect();
         if !errors.is_empty() {
             return Err(refused(errors));
         }
         let (findings, hold) = (settings.weakenings(&before), settings.hold_change(&before));
-        let unconfigured = serde_json::to_value(&before).map_err(|error| Problem::internal(&error))?;
+        let unconfigured =
+            serde_json::to_value(&before).map_err(|error| Problem::internal(&error))?;
         first.get_or_insert(before);
         // A choice that is the service's own today is still a choice: tomorrow the service's own may be another.
         let content = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
         let also = hold.map(|(why, details)| ("hold.changed", why, details));
-        Ok(Wanted { content: Some(content), unconfigured: Some(unconfigured), findings, also, ..Wanted::default() })
+        Ok(Wanted {
+            content: Some(content),
+            unconfigured: Some(unconfigured),
+            findings,
+            also,
+            ..Wanted::default()
+        })
     };
     trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));

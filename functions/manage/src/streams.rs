@@ -47,7 +47,9 @@ fn no_place(full: Full) -> Problem {
     let why = match full {
         Full::Tenant(most) => format!("there are {most} streams, which is the most"),
         Full::Caller(most) => {
-            format!("you made {most} of the {MOST_STREAMS} streams a tenant may have, which is the most for one caller")
+            format!(
+                "you made {most} of the {MOST_STREAMS} streams a tenant may have, which is the most for one caller"
+            )
         }
     };
     Problem::conflict(format!("{why}; delete one that is not needed any more"), Vec::new())
@@ -58,7 +60,11 @@ fn missing() -> Problem {
 }
 
 /// The stream as it is now.
-async fn answer(trail: &Trail<'_>, id: &str, status: u16) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn answer(
+    trail: &Trail<'_>,
+    id: &str,
+    status: u16,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let stored = streams::stream(trail, id).await?.ok_or_else(missing)?;
     Ok(request::json(status, &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?))
 }
@@ -76,13 +82,17 @@ pub async fn put(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let refused = |errors| Problem::invalid("the stream was not stored", errors);
-    let asked = Asked::read(&request::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
+    let asked =
+        Asked::read(&request::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
     let errors: Vec<_> = asked
         .target()
         .secrets()
         .into_iter()
         .filter_map(|(pointer, secret, url)| {
-            Some(FieldError::new(pointer, sender.foresight.refuses(&trail.tenant, secret, Some(url))?))
+            Some(FieldError::new(
+                pointer,
+                sender.foresight.refuses(&trail.tenant, secret, Some(url))?,
+            ))
         })
         .collect();
     if !errors.is_empty() {
@@ -94,7 +104,9 @@ pub async fn put(
         let stream = asked.clone().stream(before.as_ref(), trail.now, oldest);
         let stream = stream.map_err(|detail| refused(vec![FieldError::new("/from", detail)]))?;
         Ok(Wanted {
-            content: Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?),
+            content: Some(
+                serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?,
+            ),
             shown: Some(named(id)),
             // One that is there is due when it was, or is being worked on.
             due: if before.is_some() && there.is_some_and(|it| it.due_at.is_some()) {
@@ -157,8 +169,10 @@ pub async fn replay(
         let before = before.ok_or_else(missing)?;
         // Twice at the same moment is once.
         let replays = before.replays + u32::from(before.begun_at != trail.now);
-        let stream = Stream { from: from.at(trail.now, oldest), begun_at: trail.now, replays, ..before };
-        let content = Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?);
+        let stream =
+            Stream { from: from.at(trail.now, oldest), begun_at: trail.now, replays, ..before };
+        let content =
+            Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?);
         Ok(Wanted { content, shown: Some(named(id)), ..Wanted::default() })
     };
     trail.configure(Kind::Stream, id, caller, want).await?;

@@ -62,7 +62,8 @@ pub async fn extend(
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
-    let Extension { until, reason, actor } = Extension::read(&request::json_body(request)?).map_err(invalid)?;
+    let Extension { until, reason, actor } =
+        Extension::read(&request::json_body(request)?).map_err(invalid)?;
     let actor = authorization::acting_as(caller, actor)?;
     // The window where it is done: the requests of one that has begun to give them up are in two.
     let mut extended_in: Option<String> = None;
@@ -75,7 +76,9 @@ pub async fn extend(
         let is_meant = |claim: &Claim| meant.is(claim);
         let (ends_at, pointer) = match &until {
             Until::At(at) => (*at, "/ends_at"),
-            Until::FromStart(length) => (window.lasting(is_meant, length.duration(), now), "/duration"),
+            Until::FromStart(length) => {
+                (window.lasting(is_meant, length.duration(), now), "/duration")
+            }
         };
         match window.extend(is_meant, ends_at, actor.clone(), reason.clone(), now) {
             Ok(told) => {
@@ -102,7 +105,8 @@ pub async fn end(
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
+    let Ending { reason, actor, .. } =
+        order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
     let actor = authorization::acting_as(caller, actor)?;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
         let is_meant = |claim: &Claim| meant.is(claim);
@@ -126,7 +130,8 @@ pub async fn retry(
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not tried", errors))?;
+    let Ending { reason, actor, .. } =
+        order.map_err(|errors| Problem::invalid("the window was not tried", errors))?;
     let actor = authorization::acting_as(caller, actor)?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
         if window.merged_into.is_some() {
@@ -149,7 +154,8 @@ pub async fn close(
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } = order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
+    let Ending { reason, actor, .. } =
+        order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
     let actor = authorization::acting_as(caller, actor)?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
@@ -159,7 +165,9 @@ pub async fn close(
     let (mut id, mut seen) = (id.to_owned(), HashSet::new());
     // More requests than one transaction takes are closed in several.
     loop {
-        let window = windows::change_window(trail, &id, &caller.recorded_by(), decide).await?.ok_or_else(missing)?;
+        let window = windows::change_window(trail, &id, &caller.recorded_by(), decide)
+            .await?
+            .ok_or_else(missing)?;
         if window.is_closed() {
             seen.insert(id);
             match next(&window, &seen) {
@@ -188,7 +196,9 @@ async fn change(
     let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
     let window = loop {
         let change = |window: &mut Window| decide(window, &meant);
-        let window = windows::change_window(trail, &id, &caller.recorded_by(), change).await?.ok_or_else(missing)?;
+        let window = windows::change_window(trail, &id, &caller.recorded_by(), change)
+            .await?
+            .ok_or_else(missing)?;
         if let Meant::All = meant {
             meant = Meant::Moved(window.claims.iter().map(|claim| claim.event.clone()).collect());
         }
@@ -215,7 +225,8 @@ pub async fn end_by_filter(
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, true);
-    let Ending { filter, reason, actor } = order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
+    let Ending { filter, reason, actor } =
+        order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
     let actor = authorization::acting_as(caller, actor)?;
     let scope = OrderScope::Filter(filter);
@@ -233,7 +244,8 @@ pub async fn end_by_filter(
 async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Problem> {
     let meaning = Meaning::of(scope).map_err(Problem::bad_request)?;
     let until = Deadline::now() + COUNTING;
-    let (live, mut meant, mut place) = (windows::live_windows(trail, true, true), HashSet::new(), None::<String>);
+    let (live, mut meant, mut place) =
+        (windows::live_windows(trail, true, true), HashSet::new(), None::<String>);
     let booked = window_orders::bookings_meant(trail, &meaning).await?.len();
     loop {
         let page = window_orders::open_page(trail, &live, place.as_deref()).await?;
@@ -275,7 +287,10 @@ pub async fn order_to_end(
 ///
 /// # Errors
 /// 503 where it could not be begun.
-pub async fn reconcile(trail: &Trail<'_>, sweep: &Sweep) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn reconcile(
+    trail: &Trail<'_>,
+    sweep: &Sweep,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     sweep.wake(&json!({"reconcile": trail.tenant})).await.map_err(|error| {
         tracing::warn!(%error, "a reconciliation was not begun: {error}");
         Problem::unavailable("the reconciliation could not be begun; send the request again")

@@ -55,15 +55,22 @@ impl Portal {
             name: "PORTAL_CONNECT",
             problem: "holds more than origins and spaces".into(),
         })?;
-        Ok(Self { is_served: variables.parsed("PORTAL_MODE")?, deployment: deployment.to_string(), policy })
+        Ok(Self {
+            is_served: variables.parsed("PORTAL_MODE")?,
+            deployment: deployment.to_string(),
+            policy,
+        })
     }
 }
 
 /// What the page may load and reach: its own origin alone, and whoever signs people in. Scripts are files, but for the map of their names.
 fn policy(issuer: &str, elsewhere: &str) -> String {
-    let page =
-        Files::get("index.html").map(|file| String::from_utf8_lossy(&file.data).into_owned()).unwrap_or_default();
-    let map = page.split_once(r#"<script type="importmap">"#).and_then(|(_, rest)| rest.split_once("</script>"));
+    let page = Files::get("index.html")
+        .map(|file| String::from_utf8_lossy(&file.data).into_owned())
+        .unwrap_or_default();
+    let map = page
+        .split_once(r#"<script type="importmap">"#)
+        .and_then(|(_, rest)| rest.split_once("</script>"));
     let map = BASE64_STANDARD.encode(Sha256::digest(map.map_or("", |(map, _)| map)));
     let origin = issuer.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
     format!(
@@ -83,7 +90,10 @@ pub async fn handle(
     Ok(request::answer(answer(&function, &event.payload)))
 }
 
-fn answer(function: &Portal, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+fn answer(
+    function: &Portal,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     if !function.is_served {
         return Err(Problem::not_found(
             "this deployment serves no audit page (PortalMode is false); its API is below /v1/",
@@ -105,11 +115,14 @@ fn answer(function: &Portal, request: &ApiGatewayV2httpRequest) -> Result<ApiGat
         return Ok(response);
     }
     response.status_code = 200;
-    let accepted = request.headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    let accepted =
+        request.headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|codings| codings.split(',').any(|coding| coding.trim() == "gzip")) {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        let zipped =
-            gzip.write_all(&content).and_then(|()| gzip.finish()).map_err(|error| Problem::internal(&error))?;
+        let zipped = gzip
+            .write_all(&content)
+            .and_then(|()| gzip.finish())
+            .map_err(|error| Problem::internal(&error))?;
         response.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response.is_base64_encoded = true;
         response.body = Some(Body::Binary(zipped));
@@ -135,7 +148,10 @@ fn headers(function: &Portal, name: &str, hash: &[u8; 32]) -> HeaderMap {
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (header::HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),
+        (
+            header::HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=()",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -165,7 +181,10 @@ mod tests {
         let names: Vec<_> = Files::iter().collect();
         let licences = Files::get("vendor/LICENSES.txt").unwrap();
         let licences = String::from_utf8(licences.data.into_owned()).unwrap();
-        for name in names.iter().filter_map(|name| name.strip_prefix("vendor/")).filter(|name| *name != "LICENSES.txt")
+        for name in names
+            .iter()
+            .filter_map(|name| name.strip_prefix("vendor/"))
+            .filter(|name| *name != "LICENSES.txt")
         {
             assert!(licences.contains(&format!("\n{name}: ")), "{name} has no licence");
         }

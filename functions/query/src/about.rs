@@ -55,7 +55,12 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
             category: action.category,
             state: action.state,
             request_status: action.request_status,
-            sentences: action.variants.iter().map(|(_, sentence)| *sentence).chain([action.sentence]).collect(),
+            sentences: action
+                .variants
+                .iter()
+                .map(|(_, sentence)| *sentence)
+                .chain([action.sentence])
+                .collect(),
             failed_sentence: action.failed,
             required: {
                 let mut required: Vec<_> = message_template::required(action.sentence)

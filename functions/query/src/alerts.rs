@@ -18,11 +18,19 @@ use shared::{
 ///
 /// # Errors
 /// 404, 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    let missing = || Problem::not_found("no alert with this id is in the tenant's outbox; they are kept for 30 days");
+    let missing = || {
+        Problem::not_found(
+            "no alert with this id is in the tenant's outbox; they are kept for 30 days",
+        )
+    };
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let StoredAlert { alert, progress, .. } = alert_outbox::alert(trail, id).await?.ok_or_else(missing)?;
+    let StoredAlert { alert, progress, .. } =
+        alert_outbox::alert(trail, id).await?.ok_or_else(missing)?;
     Ok(request::json(200, &alert::answered(alert, progress)))
 }
 
@@ -38,7 +46,9 @@ pub async fn list(
     let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
     let state = parameters.read_as("state", |text| {
         let known = State::ALL.iter().find(|(word, _)| *word == text).map(|(_, state)| *state);
-        known.ok_or_else(|| format!("{text:?} must be one of {}", State::ALL.map(|(word, _)| word).join(", ")))
+        known.ok_or_else(|| {
+            format!("{text:?} must be one of {}", State::ALL.map(|(word, _)| word).join(", "))
+        })
     })?;
     let read = async |before: Option<&str>| {
         let (alerts, goes_on) = alert_outbox::alerts(trail, before).await?;

@@ -63,21 +63,32 @@ pub async fn calendar(
     let since = if parameters.get("since").is_some() { asked.since } else { trail.now };
     let until = if parameters.get("until").is_some() { asked.until } else { since.plus(USUAL) };
     if until <= since {
-        return Err(Problem::bad_request(format!("\"until\" ({until}) must be after \"since\" ({since})")));
+        return Err(Problem::bad_request(format!(
+            "\"until\" ({until}) must be after \"since\" ({since})"
+        )));
     }
     if until > since.plus(LONGEST) {
-        return Err(Problem::bad_request("a calendar shows 366 days at most; ask for a shorter range"));
+        return Err(Problem::bad_request(
+            "a calendar shows 366 days at most; ask for a shorter range",
+        ));
     }
     let mut entries = reviews(trail, since, until).await?;
     for Configured { id, saved, next_run_at } in saved_searches::all_saved(trail).await? {
         let runs = next_run_at.into_iter().flat_map(|next| runs(&saved, next, since, until));
         // One more than there may be is enough to know.
         let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());
-        let entry = |at| Entry { at, kind: Kind::Run, id: id.clone(), name: saved.name.clone(), overdue: false };
+        let entry = |at| Entry {
+            at,
+            kind: Kind::Run,
+            id: id.clone(),
+            name: saved.name.clone(),
+            overdue: false,
+        };
         entries.extend(runs.take(room).map(entry));
     }
     if entries.len() > MOST_ENTRIES {
-        let detail = format!("more than {MOST_ENTRIES} entries are in this range; ask for a shorter one");
+        let detail =
+            format!("more than {MOST_ENTRIES} entries are in this range; ask for a shorter one");
         return Err(Problem::bad_request(detail));
     }
     entries.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
@@ -91,7 +102,10 @@ async fn reviews(trail: &Trail<'_>, since: Instant, until: Instant) -> Result<Ve
         let (reviews, goes_on) = reviews::reviews(trail, after.as_deref()).await?;
         after = reviews.last().map(|(place, _)| place.clone());
         for review in reviews.into_iter().filter_map(|(_, review)| review) {
-            let due = review.asked.due_at.filter(|due| review.stage == Stage::Open && since <= *due && *due < until);
+            let due = review
+                .asked
+                .due_at
+                .filter(|due| review.stage == Stage::Open && since <= *due && *due < until);
             entries.extend(due.map(|at| Entry {
                 at,
                 kind: Kind::Review,
@@ -107,8 +121,17 @@ async fn reviews(trail: &Trail<'_>, since: Instant, until: Instant) -> Result<Ve
 }
 
 /// The runs that a schedule will make within a range, `next` being the first that it makes at all.
-fn runs(saved: &Saved, next: Instant, since: Instant, until: Instant) -> impl Iterator<Item = Instant> {
+fn runs(
+    saved: &Saved,
+    next: Instant,
+    since: Instant,
+    until: Instant,
+) -> impl Iterator<Item = Instant> {
     // From the range on, however far that is ahead.
-    let first = if next < since { saved.next_run(Instant::from_millis(since.millis() - 1)) } else { Some(next) };
+    let first = if next < since {
+        saved.next_run(Instant::from_millis(since.millis() - 1))
+    } else {
+        Some(next)
+    };
     std::iter::successors(first, |at| saved.next_run(*at)).take_while(move |at| *at < until)
 }

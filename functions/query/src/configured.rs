@@ -31,7 +31,10 @@ use shared::{
 ///
 /// # Errors
 /// 400 for any parameter.
-pub fn settings(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub fn settings(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Answer<'s> {
         #[serde(flatten)]
@@ -40,7 +43,10 @@ pub fn settings(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<
         hold: Option<Hold>,
     }
     Parameters::read(request, &[])?;
-    Ok(request::json(200, &Answer { settings: &trail.settings, hold: trail.settings.hold(trail.now) }))
+    Ok(request::json(
+        200,
+        &Answer { settings: &trail.settings, hold: trail.settings.hold(trail.now) },
+    ))
 }
 
 /// A kind of document, as it is answered.
@@ -130,7 +136,10 @@ impl Answered for saved_search::Configured {
 ///
 /// # Errors
 /// 404, 503.
-pub async fn person(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn person(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<Known>(trail, request, "no person with this id is configured in the tenant").await
 }
 
@@ -142,7 +151,8 @@ pub async fn application(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<Configured>(trail, request, "no application with this id is configured in the tenant").await
+    one::<Configured>(trail, request, "no application with this id is configured in the tenant")
+        .await
 }
 
 /// `GET /v1/packages/{id}`: one access package, with the version it has.
@@ -153,7 +163,12 @@ pub async fn package(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<access_package::Configured>(trail, request, "no package with this id is configured in the tenant").await
+    one::<access_package::Configured>(
+        trail,
+        request,
+        "no package with this id is configured in the tenant",
+    )
+    .await
 }
 
 /// `GET /v1/organisations/{id}`: one organisation.
@@ -164,15 +179,24 @@ pub async fn organisation(
     trail: &Trail<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<organisation::Configured>(trail, request, "no organisation with this id is configured in the tenant").await
+    one::<organisation::Configured>(
+        trail,
+        request,
+        "no organisation with this id is configured in the tenant",
+    )
+    .await
 }
 
 /// `GET /v1/saved/{id}`: one saved search.
 ///
 /// # Errors
 /// 404, 503.
-pub async fn saved(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<saved_search::Configured>(trail, request, "no saved search with this id is in the tenant").await
+pub async fn saved(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    one::<saved_search::Configured>(trail, request, "no saved search with this id is in the tenant")
+        .await
 }
 
 async fn one<T: Answered>(
@@ -256,14 +280,18 @@ async fn list<T: Answered>(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["q", "limit", "cursor"])?;
     let words = parameters.read_as("q", FreeText::read)?;
-    let is_wanted = |found: &T| words.as_ref().is_none_or(|words| words.are_in(found.searchable().into_iter()));
+    let is_wanted =
+        |found: &T| words.as_ref().is_none_or(|words| words.are_in(found.searchable().into_iter()));
     let read = async |after: Option<&str>| {
         let (documents, goes_on) = trail.documents(T::KIND, after).await?;
         let read = |document: Document| {
             let id = document.id.clone();
             Ok((id, T::read(document)?.filter(is_wanted)))
         };
-        Ok::<_, Problem>((documents.into_iter().map(read).collect::<Result<_, Problem>>()?, goes_on))
+        Ok::<_, Problem>((
+            documents.into_iter().map(read).collect::<Result<_, Problem>>()?,
+            goes_on,
+        ))
     };
     pagination::list(trail, reader, &parameters, T::LIST, read).await
 }

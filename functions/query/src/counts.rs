@@ -24,7 +24,8 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-const PARAMETERS: [&str; 8] = ["since", "until", "filter", "q", "cursor", "tz", "include_service", "by"];
+const PARAMETERS: [&str; 8] =
+    ["since", "until", "filter", "q", "cursor", "tz", "include_service", "by"];
 
 /// How long one answer is worked at. Who waits for a chart wants to see it grow.
 const TIME: Duration = Duration::from_secs(3);
@@ -51,7 +52,9 @@ impl Unit {
     fn start(self, at: Instant, zone: &TimeZone) -> Instant {
         let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return at };
         let offset = i64::from(zone.to_offset(timestamp).seconds()) * 1000;
-        let floor = |unit: i64| Instant::from_millis((at.millis() + offset).div_euclid(unit) * unit - offset);
+        let floor = |unit: i64| {
+            Instant::from_millis((at.millis() + offset).div_euclid(unit) * unit - offset)
+        };
         match self {
             Self::Minute => floor(60_000),
             Self::Hour => floor(3_600_000),
@@ -78,8 +81,10 @@ pub async fn counts(
     let binding = Binding::new(&trail.tenant, reader, "counts", &parameters.identity(&["cursor"]));
     let search = search_parameters::search(trail, &parameters, Some(&binding))?;
     let unit = parameters.read_as("by", Unit::read)?;
-    let unit = unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone)).map_err(Problem::bad_request)?;
+    let unit =
+        unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone))
+        .map_err(Problem::bad_request)?;
     let answer = count(trail, &search, unit, &zone, &binding);
     read_audit::on_record(trail, reader.caller, Question::of_events(&parameters), answer).await
 }
@@ -111,7 +116,8 @@ async fn count(
             *counts.entry(unit.start(recorded.event.occurred_at, zone)).or_default() += 1;
         }
     };
-    let counts: Vec<_> = counts.into_iter().rev().map(|(from, events)| Count { from, events }).collect();
+    let counts: Vec<_> =
+        counts.into_iter().rev().map(|(from, events)| Count { from, events }).collect();
     let next = next.map(|position| binding.cursor(&position));
     Ok(request::json(200, &json!({"counts": counts, "next": next, "scanned": events.scanned})))
 }

@@ -19,7 +19,8 @@ use tokio::time::Instant as Deadline;
 
 use crate::page::Page;
 
-const PARAMETERS: [&str; 9] = ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
+const PARAMETERS: [&str; 9] =
+    ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
 
 /// `GET /v1/events`: the tenant's events of a range of time that meet a filter, a page at a time.
 ///
@@ -54,8 +55,17 @@ struct Asked<'k> {
 }
 
 impl<'k> Asked<'k> {
-    fn read(trail: &Trail<'_>, reader: &Reader<'k>, parameters: &Parameters) -> Result<Self, Problem> {
-        let binding = Binding::new(&trail.tenant, reader, "events", &parameters.identity(&["limit", "cursor"]));
+    fn read(
+        trail: &Trail<'_>,
+        reader: &Reader<'k>,
+        parameters: &Parameters,
+    ) -> Result<Self, Problem> {
+        let binding = Binding::new(
+            &trail.tenant,
+            reader,
+            "events",
+            &parameters.identity(&["limit", "cursor"]),
+        );
         let search = search_parameters::search(trail, parameters, Some(&binding))?;
         Ok(Self { search, limit: limit(parameters)?, binding })
     }
@@ -67,7 +77,13 @@ async fn answer(
     parameters: &Parameters,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let asked = Asked::read(trail, reader, parameters)?;
-    read_audit::on_record(trail, reader.caller, Question::of_events(parameters), page(trail, &asked)).await
+    read_audit::on_record(
+        trail,
+        reader.caller,
+        Question::of_events(parameters),
+        page(trail, &asked),
+    )
+    .await
 }
 
 /// Reads one page.
@@ -90,7 +106,10 @@ async fn page(trail: &Trail<'_>, asked: &Asked<'_>) -> Result<ApiGatewayV2httpRe
         if !search.wants(&recorded) {
             continue;
         }
-        if !page.push(&recorded, Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() })? {
+        if !page.push(
+            &recorded,
+            Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() },
+        )? {
             break page.last();
         }
     };
@@ -102,9 +121,13 @@ async fn page(trail: &Trail<'_>, asked: &Asked<'_>) -> Result<ApiGatewayV2httpRe
 ///
 /// # Errors
 /// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
-    let id = request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;
+    let id =
+        request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;
     trail.event(&id).await?.map(|recorded| request::json(200, &recorded)).ok_or_else(missing)
 }

@@ -37,9 +37,11 @@ pub async fn feed(
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["after", "filter", "q", "include_service", "shape", "limit"])?;
+    let parameters =
+        Parameters::read(request, &["after", "filter", "q", "include_service", "shape", "limit"])?;
     let wants = Wants {
-        filter: parameters.read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
+        filter: parameters
+            .read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
         words: parameters.read_as("q", FreeText::read)?,
         include_service: parameters.flag("include_service")?.unwrap_or(false),
     };
@@ -49,15 +51,19 @@ pub async fn feed(
         _ => Err(format!("{text:?} must be native or ocsf")),
     })?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
+    let binding =
+        Binding::new(&trail.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
     let end = trail.feed_end();
     let after = match parameters.get("after") {
         None => FeedPlace { position: Position::before(trail.oldest()), late: Some(0) },
         Some("now") => Position::before(end).into(),
         Some(cursor) => binding.position(cursor)?,
     };
-    let question =
-        Question { action: "audit.followed", of: None, parameters: parameters.identity(&["after", "limit"]) };
+    let question = Question {
+        action: "audit.followed",
+        of: None,
+        parameters: parameters.identity(&["after", "limit"]),
+    };
     let page = page(trail, after, &wants, shape.unwrap_or(Shape::Native), limit, &binding);
     read_audit::on_record(trail, reader.caller, question, page).await
 }

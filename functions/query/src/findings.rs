@@ -36,7 +36,10 @@ const AT_A_TIME: usize = 100;
 ///
 /// # Errors
 /// 400 for any parameter.
-pub fn rules(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub fn rules(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     Ok(request::json(200, &json!({"checkpoints": RULES, "thresholds": trail.settings.thresholds})))
 }
@@ -45,7 +48,10 @@ pub fn rules(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<Api
 ///
 /// # Errors
 /// 404, 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
@@ -82,9 +88,11 @@ pub async fn list(
         "cursor",
     ];
     let parameters = Parameters::read(request, &known)?;
-    let state = parameters.read_as("state", |text| match State::ALL.iter().find(|(word, _)| *word == text) {
-        Some((_, state)) => Ok(*state),
-        None => Err(format!("{text:?} must be one of open, withdrawn, dispositioned")),
+    let state = parameters.read_as("state", |text| {
+        match State::ALL.iter().find(|(word, _)| *word == text) {
+            Some((_, state)) => Ok(*state),
+            None => Err(format!("{text:?} must be one of open, withdrawn, dispositioned")),
+        }
     })?;
     parameters.read_as("rule", |text| match RULES.iter().any(|rule| rule.name == text) {
         true => Ok(()),
@@ -99,8 +107,10 @@ pub async fn list(
     })?;
     let owned = parameters.flag("owned")?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
-    let mut after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+    let binding =
+        Binding::new(&trail.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
+    let mut after: Option<String> =
+        parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
     let range = search_parameters::range(trail, &parameters, None)?;
     let bounds = [range.since, range.until].map(|it| {
         let (first, last) = (0, 253_402_300_799_999);
@@ -111,7 +121,9 @@ pub async fn list(
         None => None,
     };
     let is = |name: &str, value: Option<&str>| {
-        parameters.get(name).is_none_or(|asked| value.is_some_and(|value| fold(value) == fold(asked)))
+        parameters
+            .get(name)
+            .is_none_or(|asked| value.is_some_and(|value| fold(value) == fold(asked)))
     };
     let is_wanted = |finding: &Finding| {
         let named = |name: &str, party: &Option<shared::domain::trail::event::Party>| {
@@ -138,16 +150,27 @@ pub async fn list(
         let list = state.map_or(ALL, State::as_str);
         let (mut page, mut bytes) = (Vec::new(), 0);
         let goes_on = 'pages: loop {
-            let (places, next) = trail.listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref()).await?;
+            let (places, next) = trail
+                .listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref())
+                .await?;
             for chunk in places.chunks(AT_A_TIME) {
                 let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
-                let mut found: std::collections::HashMap<_, _> =
-                    trail.projections(Kind::Finding, &keys).await?.into_iter().map(|it| (it.key.clone(), it)).collect();
+                let mut found: std::collections::HashMap<_, _> = trail
+                    .projections(Kind::Finding, &keys)
+                    .await?
+                    .into_iter()
+                    .map(|it| (it.key.clone(), it))
+                    .collect();
                 for (at, key) in chunk {
-                    let finding = found.remove(key).map(|projection| projection.read::<Finding>()).transpose()?;
+                    let finding = found
+                        .remove(key)
+                        .map(|projection| projection.read::<Finding>())
+                        .transpose()?;
                     // A place may be one that it has left.
-                    if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it)) {
-                        let text = serde_json::to_string(&finding).map_err(|error| Problem::internal(&error))?;
+                    if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it))
+                    {
+                        let text = serde_json::to_string(&finding)
+                            .map_err(|error| Problem::internal(&error))?;
                         bytes += request::escaped_len(&text) + 1;
                         if page.len() == limit || bytes > MAX_ANSWER_BYTES {
                             break 'pages true;
@@ -168,5 +191,6 @@ pub async fn list(
         let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
         Ok(request::json(200, &json!({ "findings": page, "next": next })))
     };
-    read_audit::on_record(trail, reader.caller, Question::of_list("findings", &parameters), page).await
+    read_audit::on_record(trail, reader.caller, Question::of_list("findings", &parameters), page)
+        .await
 }

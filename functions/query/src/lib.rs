@@ -69,7 +69,10 @@ pub async fn handle(
     Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 
-async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn answer(
+    function: &Query,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
     authorization::require(&caller, Permission::Read)?;
     let (now, deadline) = (clock::now(), request::deadline());
@@ -82,7 +85,8 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         }
         _ => {}
     }
-    let trail = function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
+    let trail =
+        function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
     let key = function.key.read(deadline).await.map_err(ReadError::from)?;
     let reader = &Reader { caller: &caller, key };
     match route {
@@ -103,7 +107,9 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/packages/{id}" => configured::package(&trail, request).await,
         "GET /v1/organisations" => configured::organisations(&trail, request, reader).await,
         "GET /v1/organisations/{id}" => configured::organisation(&trail, request).await,
-        "GET /v1/reports/{report}" | "GET /v1/reports/requests/{id}" => reports::one(&trail, request, reader).await,
+        "GET /v1/reports/{report}" | "GET /v1/reports/requests/{id}" => {
+            reports::one(&trail, request, reader).await
+        }
         "GET /v1/checkpoints" => findings::rules(&trail, request),
         "GET /v1/findings" => findings::list(&trail, request, reader).await,
         "GET /v1/findings/{id}" => findings::one(&trail, request).await,
@@ -121,6 +127,8 @@ async fn answer(function: &Query, request: &ApiGatewayV2httpRequest) -> Result<A
         "GET /v1/streams/{id}" => streams::one(&trail, request, reader).await,
         "GET /v1/alerts" => alerts::list(&trail, request, reader).await,
         "GET /v1/alerts/{id}" => alerts::one(&trail, request).await,
-        _ => Err(Problem::internal(&format!("no handler for route {route:?}, which the template sends here"))),
+        _ => Err(Problem::internal(&format!(
+            "no handler for route {route:?}, which the template sends here"
+        ))),
     }
 }

@@ -51,8 +51,9 @@ pub async fn one(
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let name = request.path_parameters.get("report").map_or("requests", String::as_str);
-    let described = Report::named(name)
-        .filter(|it| it.report != Report::Requests || !request.path_parameters.contains_key("report"));
+    let described = Report::named(name).filter(|it| {
+        it.report != Report::Requests || !request.path_parameters.contains_key("report")
+    });
     let described = described.ok_or_else(|| {
         let names: Vec<_> = REPORTS.iter().map(|it| it.name).collect();
         Problem::not_found(format!(
@@ -60,19 +61,28 @@ pub async fn one(
             names.join(", ")
         ))
     })?;
-    let mut known: Vec<&str> = described.takes.iter().copied().filter(|name| *name != "id").collect();
+    let mut known: Vec<&str> =
+        described.takes.iter().copied().filter(|name| *name != "id").collect();
     known.extend(["tz", "limit", "cursor"]);
     let mut parameters = Parameters::read(request, &known)?;
     if let Some(id) = request.path_parameters.get("id") {
-        let missing = || Problem::not_found("there is no request with this id in the tenant's trail");
-        parameters.set("id", Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?);
+        let missing =
+            || Problem::not_found("there is no request with this id in the tenant's trail");
+        parameters
+            .set("id", Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?);
     }
     let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let query = report_request::read_query(described, &parameters, &zone)?;
     let limit = limit(&parameters)?;
-    let binding = Binding::new(&trail.tenant, reader, described.name, &parameters.identity(&["limit", "cursor"]));
-    let after: Option<String> = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
+    let binding = Binding::new(
+        &trail.tenant,
+        reader,
+        described.name,
+        &parameters.identity(&["limit", "cursor"]),
+    );
+    let after: Option<String> =
+        parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
     let question = Question {
         action: "report.run",
         of: Some(("report", described.name)),
@@ -112,7 +122,8 @@ async fn page(
         return Err(Problem::not_found("there is no request with this id in the tenant's trail"));
     }
     let next = last.filter(|_| !is_end).map(|place| binding.cursor(&place));
-    let mut answer = json!({"report": described.name, "as_of": trail.now, "rows": page, "next": next});
+    let mut answer =
+        json!({"report": described.name, "as_of": trail.now, "rows": page, "next": next});
     if let Some(note) = described.note {
         answer["note"] = note.into();
     }

@@ -18,7 +18,8 @@ fn missing() -> Problem {
 }
 
 async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<Review, Problem> {
-    let id = request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
+    let id =
+        request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
     reviews::review(trail, id).await?.ok_or_else(missing)
 }
 
@@ -26,7 +27,10 @@ async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<R
 ///
 /// # Errors
 /// 404, 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     Ok(request::json(200, &named(trail, request).await?.answered(trail.now)))
 }
@@ -48,7 +52,9 @@ pub async fn list(
     let is_wanted = |review: &Review| state.is_none_or(|state| review.state(trail.now) == state);
     let read = async |after: Option<&str>| {
         let (reviews, goes_on) = reviews::reviews(trail, after).await?;
-        let answered = |review: Option<Review>| review.filter(is_wanted).map(|review| review.answered(trail.now));
+        let answered = |review: Option<Review>| {
+            review.filter(is_wanted).map(|review| review.answered(trail.now))
+        };
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
     };
@@ -73,9 +79,12 @@ pub async fn items(
     let read = async |after: Option<&str>| {
         let (items, goes_on) = reviews::review_items(trail, &review, after).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-        let is_wanted = |item: &review::Item| is_decided.is_none_or(|decided| item.decided.is_some() == decided);
+        let is_wanted = |item: &review::Item| {
+            is_decided.is_none_or(|decided| item.decided.is_some() == decided)
+        };
         let wanted: Vec<_> = items.into_iter().filter(is_wanted).collect();
-        let mut shown = wanted.iter().zip(reviews::shown_items(trail, &review, &wanted).await?).peekable();
+        let mut shown =
+            wanted.iter().zip(reviews::shown_items(trail, &review, &wanted).await?).peekable();
         let read = ids.into_iter().map(|id| {
             let answer = shown.next_if(|(item, _)| item.id == id).map(|(_, answer)| answer);
             (id, answer)

@@ -30,10 +30,11 @@ pub async fn list(
     saved_searches::saved(trail, id).await?.ok_or_else(missing)?;
     // A cursor is good for the saved search that it is of.
     parameters.set("saved", id);
-    let answered = |(place, run, stored): (String, Run, Option<StoredJob>)| -> (String, Option<Value>) {
-        let export = stored.as_ref().map(|stored| (&stored.job, &stored.progress));
-        (place, Some(run.answered(export, trail.now)))
-    };
+    let answered =
+        |(place, run, stored): (String, Run, Option<StoredJob>)| -> (String, Option<Value>) {
+            let export = stored.as_ref().map(|stored| (&stored.job, &stored.progress));
+            (place, Some(run.answered(export, trail.now)))
+        };
     let read = async |before: Option<&str>| {
         let (runs, goes_on) = saved_searches::saved_runs(trail, id, before).await?;
         Ok::<_, Problem>((runs.into_iter().map(answered).collect(), goes_on))

@@ -44,10 +44,17 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// 404 where this tenant's trail tells nothing of it; 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
-    let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?;
+    let id = request
+        .path_parameters
+        .get("id")
+        .filter(|id| id.len() <= NAME_BYTES)
+        .ok_or_else(missing)?;
     let session = session(trail, id).await?;
     session.map(|session| request::json(200, &session)).ok_or_else(missing)
 }
@@ -63,10 +70,12 @@ pub async fn list(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
     let limit = limit(&parameters)?.min(MOST);
-    let binding = Binding::new(&trail.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
+    let binding =
+        Binding::new(&trail.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
     let range = Range { order: Order::Descending, ..range(trail, &parameters, Some(&binding))? };
     let page = page(trail, range, limit, &binding);
-    read_audit::on_record(trail, reader.caller, Question::of_list("sessions", &parameters), page).await
+    read_audit::on_record(trail, reader.caller, Question::of_list("sessions", &parameters), page)
+        .await
 }
 
 /// A page of them.
@@ -94,7 +103,9 @@ async fn page(
         let Some(recorded) = events.next().await? else { break None };
         let position = Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
         let is_request = recorded.event.action == "session.created";
-        if let Some(session) = recorded.event.session.filter(|session| is_request && session.scope == Scope::Session) {
+        if let Some(session) =
+            recorded.event.session.filter(|session| is_request && session.scope == Scope::Session)
+        {
             if !ids.contains(&session.id) {
                 ids.push(session.id);
             }
@@ -102,7 +113,8 @@ async fn page(
         }
     };
     let sessions: Vec<_> = ids.iter().map(|id| session(trail, id)).collect();
-    let sessions: Vec<Option<Session>> = stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
+    let sessions: Vec<Option<Session>> =
+        stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
     let sessions: Vec<Session> = sessions.into_iter().flatten().collect();
     let next = next.map(|position| binding.cursor(&position));
     Ok(request::json(200, &json!({ "sessions": sessions, "next": next })))

@@ -32,8 +32,9 @@ pub async fn list(
         let (streams, goes_on) = streams::streams(trail, after).await?;
         let mut read = Vec::with_capacity(streams.len());
         for stored in streams {
-            let answered =
-                streams::answered_stream(trail, &stored).await?.map(|answered| shown(reader.caller, &answered));
+            let answered = streams::answered_stream(trail, &stored)
+                .await?
+                .map(|answered| shown(reader.caller, &answered));
             read.push((stored.id, answered.transpose()?));
         }
         Ok::<_, Problem>((read, goes_on))
@@ -56,7 +57,10 @@ pub async fn one(
     let stored = streams::stream(trail, id).await?.ok_or_else(missing)?;
     Ok(request::json(
         200,
-        &shown(reader.caller, &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?)?,
+        &shown(
+            reader.caller,
+            &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?,
+        )?,
     ))
 }
 

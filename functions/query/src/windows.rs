@@ -31,7 +31,10 @@ const CLOSED: &str = STATES[4];
 ///
 /// # Errors
 /// 404, 503.
-pub async fn one(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn one(
+    trail: &Trail<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
@@ -49,7 +52,8 @@ pub async fn list(
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let parameters = Parameters::read(request, &["state", "account", "application", "limit", "cursor"])?;
+    let parameters =
+        Parameters::read(request, &["state", "account", "application", "limit", "cursor"])?;
     let states = parameters.read_as("state", |text| {
         let known = |text: &str| {
             let state = STATES.iter().find(|state| **state == text).copied();
@@ -62,7 +66,9 @@ pub async fn list(
     let is_wanted = |window: &Window| {
         states.as_ref().is_none_or(|states| states.contains(&window.state(trail.now)))
             && account.as_ref().is_none_or(|account| window.is_called(account))
-            && application.is_none_or(|id| window.application.as_ref().is_some_and(|application| application.id == id))
+            && application.is_none_or(|id| {
+                window.application.as_ref().is_some_and(|application| application.id == id)
+            })
     };
     let answered = |window: &Window| is_wanted(window).then(|| window.answered(trail.now));
     let asked = pagination::Asked::read(trail, reader, &parameters, "windows")?;
@@ -73,9 +79,14 @@ pub async fn list(
                 let mut windows = windows::open_windows_of(trail, &named).await?;
                 windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
                 let read = async |before: Option<&str>| {
-                    let rest =
-                        windows.iter().map(|it| &it.window).filter(|it| before.is_none_or(|id| it.id.as_str() < id));
-                    Ok::<_, Problem>((rest.map(|window| (window.id.clone(), answered(window))).collect(), false))
+                    let rest = windows
+                        .iter()
+                        .map(|it| &it.window)
+                        .filter(|it| before.is_none_or(|id| it.id.as_str() < id));
+                    Ok::<_, Problem>((
+                        rest.map(|window| (window.id.clone(), answered(window))).collect(),
+                        false,
+                    ))
                 };
                 asked.answer(trail, read).await
             }
@@ -84,7 +95,9 @@ pub async fn list(
                 let live = windows::live_windows(trail, states.contains(&OVERDUE), has_others);
                 let read = async |before: Option<&str>| {
                     let (page, goes_on) = live.page(before).await?;
-                    let read = |(id, window): (String, Option<Window>)| (id, window.as_ref().and_then(answered));
+                    let read = |(id, window): (String, Option<Window>)| {
+                        (id, window.as_ref().and_then(answered))
+                    };
                     Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
                 };
                 asked.answer(trail, read).await
@@ -99,7 +112,8 @@ pub async fn list(
             }
         }
     };
-    read_audit::on_record(trail, reader.caller, Question::of_list("windows", &parameters), page).await
+    read_audit::on_record(trail, reader.caller, Question::of_list("windows", &parameters), page)
+        .await
 }
 
 /// `GET /v1/windows/orders/{id}`: an order to end windows: how far it is, and the windows that it ended so far, as they are now.
@@ -117,13 +131,16 @@ pub async fn order(
     let stored = window_orders::order(trail, id).await?.ok_or_else(missing)?;
     let read = async |after: Option<&str>| {
         let (page, goes_on) = window_orders::ended_by(trail, id, after).await?;
-        let read = |(id, window): (String, Option<Window>)| (id, window.map(|window| window.answered(trail.now)));
+        let read = |(id, window): (String, Option<Window>)| {
+            (id, window.map(|window| window.answered(trail.now)))
+        };
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
     let word = format!("windows of {id}");
     let page = pagination::Asked::read(trail, reader, &parameters, &word)?.page(trail, read);
     let (windows, next) =
-        read_audit::on_record(trail, reader.caller, Question::of_order(id, &parameters), page).await?;
+        read_audit::on_record(trail, reader.caller, Question::of_order(id, &parameters), page)
+            .await?;
     let mut answer = stored.order.answered(&stored.progress);
     answer["ended"] = json!(window_orders::count_ended_by(trail, id).await?);
     answer["windows"] = json!(windows);

@@ -138,9 +138,15 @@ pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadEr
     run(function, end, false).await
 }
 
-async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<Summary, ReadError> {
+async fn run(
+    function: &Watch,
+    end: Deadline,
+    mut is_expecting: bool,
+) -> Result<Summary, ReadError> {
     let (run, clock) = (format!("{:016x}", random::number()), function.store.clock());
-    let last = end.checked_sub(UNDER_WAY).map_or_else(Deadline::now, |last| last.min(Deadline::now() + AHEAD));
+    let last = end
+        .checked_sub(UNDER_WAY)
+        .map_or_else(Deadline::now, |last| last.min(Deadline::now() + AHEAD));
     let leads = Cell::new(None);
     let looking = || look(function, &run, leads.get()).map(Done::Looked).boxed_local();
     let mut work = FuturesUnordered::<LocalBoxFuture<'_, Done>>::from_iter([looking()]);
@@ -174,7 +180,9 @@ async fn run(function: &Watch, end: Deadline, mut is_expecting: bool) -> Result<
                 waiting = found.free;
                 waiting.retain(|name, _| is_leading && !at_work.contains(name));
                 let (now, begun) = (clock.now(), Deadline::now());
-                let wait = |at: Instant| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0));
+                let wait = |at: Instant| {
+                    Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0))
+                };
                 let next = found.next.map(wait).filter(|wait| begun + *wait < last);
                 let next = next.filter(|_| is_leading);
                 let next = next.map(|wait| wait.clamp(PAUSE, LOOKS));
@@ -228,20 +236,38 @@ async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, 
             alert_outbox::lead_alerts(store, run, deadline).await?;
             Some(true)
         }
-        Some(_) => Some(alert_outbox::alerts_leader(store, deadline).await?.as_deref() == Some(run)),
+        Some(_) => {
+            Some(alert_outbox::alerts_leader(store, deadline).await?.as_deref() == Some(run))
+        }
     };
-    let (free, later): (Vec<Lane>, Vec<Lane>) = lanes.into_iter().partition(|lane| lane.due_at <= now);
+    let (free, later): (Vec<Lane>, Vec<Lane>) =
+        lanes.into_iter().partition(|lane| lane.due_at <= now);
     let name = |lane: Lane| ((lane.tenant.to_string(), lane.channel.clone()), lane);
-    Ok(Look { free: free.into_iter().map(name).collect(), next: later.iter().map(|lane| lane.due_at).min(), leads })
+    Ok(Look {
+        free: free.into_iter().map(name).collect(),
+        next: later.iter().map(|lane| lane.due_at).min(),
+        leads,
+    })
 }
 
 /// Sends what waits in a lane, one message after the other, until one does not get through: then the others wait as long as it does.
-async fn work_on(function: &Watch, run: &str, name: Name, lane: Lane, goes_on: impl Fn() -> bool) -> Done {
+async fn work_on(
+    function: &Watch,
+    run: &str,
+    name: Name,
+    lane: Lane,
+    goes_on: impl Fn() -> bool,
+) -> Done {
     let worked = send_from(function, run, lane, goes_on).await;
     Done::Worked(name, worked)
 }
 
-async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -> bool) -> Result<Summary, ReadError> {
+async fn send_from(
+    function: &Watch,
+    run: &str,
+    lane: Lane,
+    goes_on: impl Fn() -> bool,
+) -> Result<Summary, ReadError> {
     let (store, clock, mut summary) = (&function.store, function.store.clock(), Summary::default());
     let deadline = || Deadline::now() + STORING;
     let hold = |lane: &mut Lane| {
@@ -257,17 +283,22 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
     // How long alerts are left alone that go to the channel as it was: it may be gone, and holds up nothing that goes to the channel as it is.
     let mut rest_of_past = None;
     while rest.is_none() && goes_on() {
-        let waiting =
-            alert_outbox::waiting_alerts(&trail.at(clock.now(), deadline()), &lane.channel, rest_of_past.is_none())
-                .await?;
+        let waiting = alert_outbox::waiting_alerts(
+            &trail.at(clock.now(), deadline()),
+            &lane.channel,
+            rest_of_past.is_none(),
+        )
+        .await?;
         let LaneAlerts { waiting, is_index_empty } = waiting;
-        let is_passed_over = |it: &&StoredAlert| rest_of_past.is_some() && it.alert.as_it_was.is_some();
+        let is_passed_over =
+            |it: &&StoredAlert| rest_of_past.is_some() && it.alert.as_it_was.is_some();
         let Some(first) = waiting.iter().find(|it| !is_passed_over(it)) else {
             has_ended = Some(is_index_empty);
             break;
         };
         let Some(channel) = first.alert.as_it_was.as_deref().or(channel) else {
-            let lost: Vec<&StoredAlert> = waiting.iter().filter(|it| it.alert.as_it_was.is_none()).collect();
+            let lost: Vec<&StoredAlert> =
+                waiting.iter().filter(|it| it.alert.as_it_was.is_none()).collect();
             tracing::info!(
                 "{} alerts were taken back: channel {} is not among the settings any more",
                 lost.len(),
@@ -281,7 +312,9 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
             continue;
         };
         let kind = channel.way.kind();
-        let is_told = |it: &&StoredAlert| it.alert.id == first.alert.id || first.alert.goes_with(&it.alert, kind);
+        let is_told = |it: &&StoredAlert| {
+            it.alert.id == first.alert.id || first.alert.goes_with(&it.alert, kind)
+        };
         let told: Vec<&StoredAlert> = waiting.iter().filter(is_told).collect();
         let alerts: Vec<&Alert> = told.iter().map(|stored| &stored.alert).collect();
         let Some(message) = Alert::grouped(&lane.tenant, &alerts) else { break };
@@ -296,7 +329,8 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
             Ok(()) => stored.progress.sent(kind, now),
             Err(refusal) => stored.progress.refused(&stored.alert, refusal, now),
         };
-        let writes = told.iter().map(|stored| alert_outbox::advance_alert(&trail, stored, became(stored)));
+        let writes =
+            told.iter().map(|stored| alert_outbox::advance_alert(&trail, stored, became(stored)));
         stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
         match &sent {
             Ok(()) => {
@@ -317,7 +351,8 @@ async fn send_from(function: &Watch, run: &str, lane: Lane, goes_on: impl Fn() -
                 } else {
                     tracing::warn!(%error, "alert {id} to {channel} will be tried again: {error}{more}");
                     if first.alert.as_it_was.is_some() {
-                        rest_of_past = Some(refusal.pause(first.progress.attempts + 1, random::up_to));
+                        rest_of_past =
+                            Some(refusal.pause(first.progress.attempts + 1, random::up_to));
                     } else {
                         failures += 1;
                         rest = Some(refusal.pause(failures, random::up_to));
@@ -355,7 +390,11 @@ impl Ways {
     ///
     /// # Errors
     /// A variable is missing.
-    pub fn new(variables: &Variables, aws: &SdkConfig, outbound: Outbound) -> Result<Self, ConfigError> {
+    pub fn new(
+        variables: &Variables,
+        aws: &SdkConfig,
+        outbound: Outbound,
+    ) -> Result<Self, ConfigError> {
         Ok(Self {
             outbound,
             secrets: Secrets::new(variables, aws, Purpose::Webhook)?,
@@ -372,7 +411,11 @@ impl Ways {
         match &channel.way {
             Way::Slack { url } => self.post(tenant, url, &slack::for_slack(alert, link)).await,
             Way::Teams { url } => self.post(tenant, url, &teams::for_teams(alert, link)).await,
-            Way::Sns => Ok(self.aws.publish(&self.topic, &sns::for_sns(tenant, alert, link)).await.map_err(of_aws)?),
+            Way::Sns => Ok(self
+                .aws
+                .publish(&self.topic, &sns::for_sns(tenant, alert, link))
+                .await
+                .map_err(of_aws)?),
             Way::EventBridge => Ok(self
                 .aws
                 .put_event(&self.bus, &eventbridge::for_eventbridge(tenant, alert, link))
@@ -404,14 +447,19 @@ impl Ways {
 
     async fn post_to(&self, address: &str, body: &Value) -> Result<(), Refusal> {
         let address = address.trim();
-        let request = http::Request::post(address).header("content-type", "application/json").body(body.to_string());
-        let request = request.map_err(|_| refusal("the secret does not hold the address of a webhook".to_owned()))?;
+        let request = http::Request::post(address)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        let request = request
+            .map_err(|_| refusal("the secret does not hold the address of a webhook".to_owned()))?;
         let hidden = Hidden::of(request.uri());
         let answer = self.outbound.send(request, WEBHOOK).await.map_err(|error| match error {
             NoAnswer::Forbidden(detail) => {
                 refusal(format!("the webhook's address is refused: {}", hidden.from(&detail)))
             }
-            NoAnswer::Broken(detail) => passing(format!("the webhook gave no answer: {}", hidden.from(&detail))),
+            NoAnswer::Broken(detail) => {
+                passing(format!("the webhook gave no answer: {}", hidden.from(&detail)))
+            }
         })?;
         let status = answer.status;
         let said = said(&answer.body).map_or_else(String::new, |word| format!(", {word}"));
@@ -421,7 +469,9 @@ impl Ways {
                 retry_after: answer.retry_after(),
                 ..passing(format!("the webhook answered {status}{}", hidden.from(&said)))
             }),
-            300..=399 => Err(refusal(format!("the webhook answered {status}, and redirects are not followed"))),
+            300..=399 => Err(refusal(format!(
+                "the webhook answered {status}, and redirects are not followed"
+            ))),
             _ => Err(refusal(format!("the webhook answered {status}{}", hidden.from(&said)))),
         }
     }
@@ -432,7 +482,11 @@ struct Hidden(Vec<String>);
 
 impl Hidden {
     fn of(uri: &http::Uri) -> Self {
-        let parts = [uri.path_and_query().map(|it| it.as_str()), uri.authority().map(|it| it.as_str()), uri.host()];
+        let parts = [
+            uri.path_and_query().map(|it| it.as_str()),
+            uri.authority().map(|it| it.as_str()),
+            uri.host(),
+        ];
         let parts = parts.into_iter().flatten().filter(|part| part.len() > 1).map(str::to_owned);
         Self([uri.to_string()].into_iter().chain(parts).collect())
     }
@@ -446,8 +500,8 @@ impl Hidden {
 /// What a webhook says is wrong, if it says it in one word as Slack does (`no_service`). Other answers may hold anything.
 fn said(body: &[u8]) -> Option<&str> {
     let word = std::str::from_utf8(body).ok()?.trim();
-    let is_word =
-        (1..=LONGEST_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_word = (1..=LONGEST_WORD).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     is_word.then_some(word)
 }
 
@@ -473,7 +527,8 @@ mod tests {
 
     #[test]
     fn a_webhooks_address_is_never_told() {
-        let hidden = Hidden::of(&"https://hooks.slack.com:8443/services/T0/B0/x?sig=y".parse().unwrap());
+        let hidden =
+            Hidden::of(&"https://hooks.slack.com:8443/services/T0/B0/x?sig=y".parse().unwrap());
         for text in [
             "hooks.slack.com did not answer within 10s",
             "cannot POST /services/T0/B0/x?sig=y",
@@ -481,7 +536,10 @@ mod tests {
             "hooks.slack.com:8443: connection refused",
         ] {
             let told = hidden.from(text);
-            assert!(!told.contains("slack") && !told.contains("T0") && !told.contains("8443"), "{told}");
+            assert!(
+                !told.contains("slack") && !told.contains("T0") && !told.contains("8443"),
+                "{told}"
+            );
             assert!(told.contains("(its address)"), "{told}");
         }
         // One that is only a host hides no slash.

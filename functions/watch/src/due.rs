@@ -77,11 +77,15 @@ async fn run_for(
         let is_any = !tenants.is_empty();
         let looks = tenants.into_values().map(|due| look_for_tenant(function, due, end));
         let done: Vec<Vec<Due>> = stream::iter(looks).buffer_unordered(TENANTS).collect().await;
-        looked_at.extend(done.into_iter().flatten().map(|due| (due.tenant, due.kind, due.key, due.at)));
+        looked_at
+            .extend(done.into_iter().flatten().map(|due| (due.tenant, due.kind, due.key, due.at)));
         let next = later.iter().map(|due| due.at).min();
         let pause = match next {
             _ if is_any => PAUSE,
-            Some(next) => Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0)).max(PAUSE),
+            Some(next) => {
+                Duration::from_millis(u64::try_from(next.millis() - now.millis()).unwrap_or(0))
+                    .max(PAUSE)
+            }
             None if std::mem::take(&mut is_expecting) => INDEX_LAG,
             None => return Ok(looked_at.len()),
         };

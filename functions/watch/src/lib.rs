@@ -81,7 +81,9 @@ impl Watch {
 
     /// Marks the days of events that an older version stored, so that listings pass over the others.
     async fn mark_past_days(&self, end: Deadline) {
-        if let Err(error) = self.store.mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5)).await {
+        if let Err(error) =
+            self.store.mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5)).await
+        {
             tracing::warn!(%error, "the days that have events are not all marked, the next run goes on: {error}");
         }
     }
@@ -98,7 +100,9 @@ impl Watch {
         match alert_outbox::move_old_alerts(&self.store, Deadline::now() + MOVING).await {
             Ok(0) => {}
             Ok(moved) => {
-                tracing::info!("{moved} alerts that an older version queued are in the queues of their channels")
+                tracing::info!(
+                    "{moved} alerts that an older version queued are in the queues of their channels"
+                )
             }
             Err(error) => {
                 tracing::warn!(%error, "alerts of an older version are not all moved, the next run goes on: {error}")
@@ -127,7 +131,8 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
     // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
         let taking = Box::pin(records::take(&function, records, end));
-        let (queued, ()) = tokio::join!(taking, Box::pin(records::wake_streams(&function, records)));
+        let (queued, ()) =
+            tokio::join!(taking, Box::pin(records::wake_streams(&function, records)));
         let taken = queued?;
         if taken.late > 0 {
             // Streams that were called before are at rest again, or do not know yet.
@@ -156,7 +161,8 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
         function.move_old_alerts().await;
         alerts::send_due(&function, end).await
     };
-    let (looked_at, alerts, ()) = tokio::join!(looking, Box::pin(sending), Box::pin(function.mark_past_days(end)));
+    let (looked_at, alerts, ()) =
+        tokio::join!(looking, Box::pin(sending), Box::pin(function.mark_past_days(end)));
     Ok(json!({"looked_at": looked_at?, "alerts": alerts?}))
 }
 

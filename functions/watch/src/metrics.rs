@@ -39,7 +39,8 @@ fn say(place: Place, figures: &[(&str, usize)]) {
 
 fn line(figures: &[(&str, usize)], now: SystemTime) -> Value {
     let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let metrics: Vec<Value> = figures.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+    let metrics: Vec<Value> =
+        figures.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
     let mut line = json!({
         "_aws": {
             "Timestamp": u64::try_from(millis).unwrap_or_default(),
@@ -64,6 +65,9 @@ mod tests {
     fn every_metric_has_a_figure_at_the_root() {
         let line = line(&[("LateEvents", 3), ("PutOff", 0)], UNIX_EPOCH);
         assert_eq!((&line["LateEvents"], &line["PutOff"]), (&json!(3), &json!(0)));
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().map(Vec::len), Some(2));
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().map(Vec::len),
+            Some(2)
+        );
     }
 }

@@ -49,20 +49,29 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The storage did not answer; the batch is to be delivered again.
-pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<Outcome, Unavailable> {
+pub async fn take(
+    function: &Watch,
+    records: &[Value],
+    end: Deadline,
+) -> Result<Outcome, Unavailable> {
     let mut events: HashMap<Tenant, Vec<Recorded>> = HashMap::new();
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
         match event_item::of_image(&record["dynamodb"]["NewImage"]) {
             Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
             // It stays what it is however often it is delivered, and must not hold up what comes after it.
-            Err(error) => function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?,
+            Err(error) => {
+                function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?
+            }
         }
     }
     let deadline = end - MARGIN;
     let last = |events: &Vec<Recorded>| events.iter().map(|it| it.recorded_at).max();
-    let reached: Vec<(Tenant, Instant)> =
-        events.iter().filter_map(|(tenant, events)| Some((tenant.clone(), last(events)?))).collect();
-    let taking = events.into_iter().map(|(tenant, events)| take_from(function, tenant, events, deadline));
+    let reached: Vec<(Tenant, Instant)> = events
+        .iter()
+        .filter_map(|(tenant, events)| Some((tenant.clone(), last(events)?)))
+        .collect();
+    let taking =
+        events.into_iter().map(|(tenant, events)| take_from(function, tenant, events, deadline));
     // All of them, before one that the storage did not answer has the batch delivered again.
     let outcomes: Vec<_> = stream::iter(taking).buffer_unordered(AT_ONCE).collect().await;
     let mut all = Outcome::default();
@@ -80,7 +89,12 @@ pub async fn take(function: &Watch, records: &[Value], end: Deadline) -> Result<
 }
 
 /// Lets the readers of a tenant's feed pass what was seen.
-async fn let_pass(function: &Watch, tenant: Tenant, to: Instant, deadline: Deadline) -> Result<(), Unavailable> {
+async fn let_pass(
+    function: &Watch,
+    tenant: Tenant,
+    to: Instant,
+    deadline: Deadline,
+) -> Result<(), Unavailable> {
     let passed = async {
         let trail = function.store.trail(&tenant, function.store.clock().now(), deadline).await?;
         trail.let_pass(to).await
@@ -109,7 +123,10 @@ async fn take_from(
         }
     };
     let is_told = |it: &&Recorded| {
-        matches!(it.event.action.as_str(), "finding.raised" | "finding.updated" | "export.ready" | "export.failed")
+        matches!(
+            it.event.action.as_str(),
+            "finding.raised" | "finding.updated" | "export.ready" | "export.failed"
+        )
     };
     let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
     let mut outcome = Outcome::default();
@@ -129,7 +146,10 @@ async fn take_from(
     match followed {
         Ok(followed) => followed?,
         Err(_) => {
-            tracing::warn!("{} events of {tenant} take longer than its share of a batch and are put off", events.len());
+            tracing::warn!(
+                "{} events of {tenant} take longer than its share of a batch and are put off",
+                events.len()
+            );
             outcome.put_off = events.len();
             match access_projection::follow_in_a_while(&trail, &events).await {
                 Ok(()) => {}
@@ -140,7 +160,9 @@ async fn take_from(
     }
     for event in told {
         let alerts = match event.event.action.as_str() {
-            "finding.raised" | "finding.updated" => alert_outbox::queue_alerts(&trail, &event).await,
+            "finding.raised" | "finding.updated" => {
+                alert_outbox::queue_alerts(&trail, &event).await
+            }
             _ => alert_outbox::queue_report_alerts(&trail, &event).await,
         };
         match alerts {
@@ -155,7 +177,8 @@ async fn take_from(
 /// Has the streams sent that wait for what is recorded, of all tenants that a batch has events of. Whoever is not called here is by the schedule some
 /// minutes later, so it takes a few seconds at most, beside the batch.
 pub async fn wake_streams(function: &Watch, records: &[Value]) {
-    let tenant = |record: &Value| Some(keys::read_event(record["dynamodb"]["Keys"]["pk"]["S"].as_str()?)?.0);
+    let tenant =
+        |record: &Value| Some(keys::read_event(record["dynamodb"]["Keys"]["pk"]["S"].as_str()?)?.0);
     let tenants: HashSet<Tenant> = records.iter().filter_map(tenant).collect();
     let wake = async |tenant: Tenant| {
         let (now, deadline) = (function.store.clock().now(), Deadline::now() + WAKING);
@@ -177,7 +200,11 @@ pub async fn wake_streams(function: &Watch, records: &[Value]) {
 }
 
 /// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.
-pub(crate) async fn follow(function: &Watch, trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), Unavailable> {
+pub(crate) async fn follow(
+    function: &Watch,
+    trail: &Trail<'_>,
+    events: Vec<Recorded>,
+) -> Result<(), Unavailable> {
     match access_projection::follow(trail, events.clone()).await {
         Ok(()) => return Ok(()),
         Err(ReadError::Unavailable(error)) => return Err(error),
@@ -201,6 +228,8 @@ impl Watch {
         tracing::error!(%error, "{what} of the trail's stream cannot be followed and is put aside: {error}");
         let message = json!({"put_aside": what, "reason": error.to_string()});
         let sent = self.aws.send_message(&self.dead_letters, &message).await;
-        sent.map_err(|error| Unavailable(format!("the queue of what is put aside did not take it: {error}")))
+        sent.map_err(|error| {
+            Unavailable(format!("the queue of what is put aside did not take it: {error}"))
+        })
     }
 }

@@ -38,7 +38,11 @@ impl Authorizer {
     }
 
     /// The claims of the request's token, if it may come in.
-    pub(crate) async fn check(&self, headers: &HeaderMap, scopes: &[String]) -> Result<Claims, Refusal> {
+    pub(crate) async fn check(
+        &self,
+        headers: &HeaderMap,
+        scopes: &[String],
+    ) -> Result<Claims, Refusal> {
         let token = token(headers)?;
         let claims = self.verified(token).await?;
         let now = since_epoch(SystemTime::now()).as_secs_f64();
@@ -51,14 +55,17 @@ impl Authorizer {
 
     /// The claims, once algorithm, key and signature are right.
     async fn verified(&self, token: &str) -> Result<Claims, Refusal> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid("the token cannot be decoded"))?;
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| Refusal::Invalid("the token cannot be decoded"))?;
         // Only what is named here: an algorithm taken from the token would let its sender choose how it is checked.
         if header.alg != Algorithm::RS256 {
             return Err(Refusal::Invalid("signing method is invalid: it has to be RS256"));
         }
         // RFC 7515, 4.1.11: who does not understand what is critical must refuse it, and we understand nothing of the sort.
         if header.crit.is_some() {
-            return Err(Refusal::Invalid("the token has critical header fields that are not understood"));
+            return Err(Refusal::Invalid(
+                "the token has critical header fields that are not understood",
+            ));
         }
         let kid = header.kid.ok_or(Refusal::Invalid("the token has no kid"))?;
         let key = self.keys.find(&kid).await.map_err(Refusal::Invalid)?;
@@ -92,10 +99,13 @@ fn check_claims(claims: &Claims, expected: &Jwt, now: f64) -> Result<(), &'stati
     if claims.get("iss").and_then(Value::as_str) != Some(&expected.issuer) {
         return Err("the token's issuer is invalid");
     }
-    let ours =
-        |audience: &Value| audience.as_str().is_some_and(|text| expected.audiences.iter().any(|ours| ours == text));
+    let ours = |audience: &Value| {
+        audience.as_str().is_some_and(|text| expected.audiences.iter().any(|ours| ours == text))
+    };
     let meant_for_us = match (claims.get("aud"), claims.get("client_id")) {
-        (Some(Value::Array(audiences)), _) => audiences.iter().all(Value::is_string) && audiences.iter().any(ours),
+        (Some(Value::Array(audiences)), _) => {
+            audiences.iter().all(Value::is_string) && audiences.iter().any(ours)
+        }
         (Some(audience), _) => ours(audience),
         (None, Some(client)) => ours(client),
         (None, None) => false,
@@ -124,7 +134,9 @@ pub(crate) fn granted(claims: &Claims) -> Vec<String> {
     for claim in [claims.get("scope"), claims.get("scp")].into_iter().flatten() {
         match claim {
             Value::String(text) => scopes.extend(text.split_whitespace().map(str::to_owned)),
-            Value::Array(items) => scopes.extend(items.iter().filter_map(Value::as_str).map(str::to_owned)),
+            Value::Array(items) => {
+                scopes.extend(items.iter().filter_map(Value::as_str).map(str::to_owned))
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {}
         }
     }

@@ -52,7 +52,8 @@ impl LoadServiceConfig for Elsewhere {
 
 /// The same configuration with another engine, or something in between, in the place of a service: `DynamoDB`, `S3`.
 pub(crate) fn with(aws: &SdkConfig, service: &str, url: &str) -> SdkConfig {
-    let elsewhere = Elsewhere { service: service.to_owned(), url: url.to_owned(), rest: aws.clone() };
+    let elsewhere =
+        Elsewhere { service: service.to_owned(), url: url.to_owned(), rest: aws.clone() };
     aws.to_builder().service_config(elsewhere).build()
 }
 

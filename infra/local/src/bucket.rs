@@ -9,7 +9,10 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Extensions, HeaderMap, Method, Response, Uri};
-use s3s::{Body, S3Request, S3Response, S3Result, auth::SimpleAuth, route::S3Route, service::S3ServiceBuilder};
+use s3s::{
+    Body, S3Request, S3Response, S3Result, auth::SimpleAuth, route::S3Route,
+    service::S3ServiceBuilder,
+};
 use s3s_fs::FileSystem;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -52,7 +55,8 @@ impl Files {
 /// Removes what the server leaves that is killed at its work: of an upload there are its own file, its parts and its attributes, which name the
 /// key; where one of the first and the last is gone, nothing leads to the rest. Attributes of a file outlive it too.
 fn remove_orphans(root: &Path) -> io::Result<()> {
-    let names = fs::read_dir(root)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names =
+        fs::read_dir(root)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let names: Vec<String> = names.collect::<io::Result<_>>()?;
     let uploads: HashSet<&str> = names.iter().filter_map(|name| upload_of(name)).collect();
     let named: HashSet<String> = names.iter().filter_map(|name| attributes_of(name)?.2).collect();
@@ -98,7 +102,8 @@ pub(crate) fn serve(
     secret_key: &str,
     stop: Stop,
 ) -> Result<(), StartError> {
-    let system = FileSystem::new(files.path()).map_err(|error| StartError::Bucket(format!("{error:?}")))?;
+    let system =
+        FileSystem::new(files.path()).map_err(|error| StartError::Bucket(format!("{error:?}")))?;
     let mut builder = S3ServiceBuilder::new(system);
     builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
     builder.set_route(Uploads(files.path().to_owned()));
@@ -134,7 +139,10 @@ impl Uploads {
         for entry in fs::read_dir(&self.0)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             let Some((of, key, Some(id))) = attributes_of(&name) else { continue };
-            if of == bucket && key.starts_with(prefix) && self.0.join(format!(".upload-{id}.json")).exists() {
+            if of == bucket
+                && key.starts_with(prefix)
+                && self.0.join(format!(".upload-{id}.json")).exists()
+            {
                 found.push((key, id));
             }
         }
@@ -146,22 +154,37 @@ impl Uploads {
 impl S3Route for Uploads {
     fn is_match(&self, method: &Method, uri: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
         let is_bucket = !uri.path().trim_matches('/').contains('/');
-        let mut names =
-            uri.query().unwrap_or_default().split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        let mut names = uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .map(|pair| pair.split('=').next().unwrap_or_default());
         method == Method::GET && is_bucket && names.any(|name| name == "uploads")
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let pairs = request.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        let prefix = pairs.filter(|(name, _)| *name == "prefix").map(|(_, value)| value).next().unwrap_or_default();
+        let pairs = request
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='));
+        let prefix = pairs
+            .filter(|(name, _)| *name == "prefix")
+            .map(|(_, value)| value)
+            .next()
+            .unwrap_or_default();
         let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8_lossy();
         let bucket = request.uri.path().trim_matches('/');
         let uploads = self.under_way(bucket, &prefix).map_err(s3s::S3Error::internal_error)?;
         // Keys and ids of ours hold nothing that XML would have to escape.
-        let uploads =
-            uploads.iter().map(|(key, id)| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"));
-        let answer =
-            format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", uploads.collect::<String>());
+        let uploads = uploads
+            .iter()
+            .map(|(key, id)| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"));
+        let answer = format!(
+            "<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>",
+            uploads.collect::<String>()
+        );
         Ok(S3Response::new(Body::from(answer)))
     }
 }

@@ -21,7 +21,8 @@ pub async fn run() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stack = crate::start(arguments.options()?).await?;
     if arguments.demo {
         demo::load(&stack).await?;
@@ -67,7 +68,10 @@ impl Arguments {
     fn options(&self) -> io::Result<Options> {
         let path = self.template.clone().unwrap_or_else(default_template);
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            let problem = format!("the template {}: {error}. Name another with --template FILE", path.display());
+            let problem = format!(
+                "the template {}: {error}. Name another with --template FILE",
+                path.display()
+            );
             io::Error::new(error.kind(), problem)
         })?;
         Ok(Options {
@@ -75,7 +79,9 @@ impl Arguments {
             port: self.port,
             data: if self.memory { Data::Memory } else { Data::Directory(self.data.clone()) },
             parameters: self.parameters.iter().cloned().collect(),
-            secrets: std::env::vars().filter(|(name, _)| name.starts_with(SECRET_VARIABLE)).collect(),
+            secrets: std::env::vars()
+                .filter(|(name, _)| name.starts_with(SECRET_VARIABLE))
+                .collect(),
             issuer: self.issuer.clone(),
             ..Options::new(text, Functions::all())
         })
@@ -85,7 +91,11 @@ impl Arguments {
 /// The one in the current directory, else the one of the checkout this was built from.
 fn default_template() -> PathBuf {
     let here = PathBuf::from("infra/template.yaml");
-    if here.exists() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml") }
+    if here.exists() {
+        here
+    } else {
+        Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("template.yaml")
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -98,10 +108,18 @@ fn greet(stack: &Running) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "ready {}", stack.url())?;
     let day = 24 * 60 * 60;
-    let caller = TokenRequest { tenant: Some(demo::TENANT.into()), expires_in: Some(day), ..TokenRequest::default() };
+    let caller = TokenRequest {
+        tenant: Some(demo::TENANT.into()),
+        expires_in: Some(day),
+        ..TokenRequest::default()
+    };
     let email = Some("auditor@acme.example".into());
     let auditor = TokenRequest { email, scope: Some("audit:read".into()), ..caller.clone() };
-    let portal = TokenRequest { client_id: Some("portal".into()), scope: Some("audit:write".into()), ..caller };
+    let portal = TokenRequest {
+        client_id: Some("portal".into()),
+        scope: Some("audit:write".into()),
+        ..caller
+    };
     for (name, request) in [("AUDITOR", auditor), ("PORTAL", portal)] {
         // With another issuer the tokens are to be had there.
         if let Ok(token) = stack.token(&request) {

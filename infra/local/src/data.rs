@@ -45,7 +45,8 @@ impl Store {
         let Data::Directory(path) = data else { return Ok(Self::Memory) };
         let failed = |error| DataError::File { path: path.clone(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let lock = private(&path.join("lock"), OpenOptions::new().create(true).truncate(false)).map_err(failed)?;
+        let lock = private(&path.join("lock"), OpenOptions::new().create(true).truncate(false))
+            .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self::Directory { path: path.clone(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DataError::Locked(path.clone())),
@@ -76,7 +77,8 @@ impl Store {
         let Some(path) = self.file(name) else { return Ok(()) };
         let written = path.with_added_extension("new");
         let write = || {
-            private(&written, OpenOptions::new().create(true).truncate(true))?.write_all(content)?;
+            private(&written, OpenOptions::new().create(true).truncate(true))?
+                .write_all(content)?;
             fs::rename(&written, &path)
         };
         write().map_err(|error| DataError::File { path: path.clone(), error })

@@ -53,17 +53,22 @@ pub async fn load(stack: &Running) -> Result<(), DemoError> {
         stored(send(stack, &admin, Method::PUT, &path, body.to_string()).await)?;
     }
     for batch in week::batches(now).iter().chain([&week::just_now(now)]) {
-        let text =
-            stored(send(stack, &portal, Method::POST, "/v1/events", json!({"events": batch}).to_string()).await)?;
+        let text = stored(
+            send(stack, &portal, Method::POST, "/v1/events", json!({"events": batch}).to_string())
+                .await,
+        )?;
         let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        let is_stored = |result: &Value| matches!(result["status"].as_str(), Some("created" | "duplicate"));
+        let is_stored =
+            |result: &Value| matches!(result["status"].as_str(), Some("created" | "duplicate"));
         let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
         if results.len() != batch.len() || !results.iter().all(is_stored) {
             return Err(DemoError::NotStored(text));
         }
     }
     followed(stack, &admin).await?;
-    stored(send(stack, &admin, Method::POST, "/v1/reviews", company::review(now).to_string()).await)?;
+    stored(
+        send(stack, &admin, Method::POST, "/v1/reviews", company::review(now).to_string()).await,
+    )?;
     Ok(())
 }
 
@@ -82,7 +87,9 @@ async fn followed(stack: &Running, token: &str) -> Result<(), DemoError> {
 }
 
 /// The answer's text where the API took what it was sent.
-fn stored(answer: Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>>) -> Result<String, DemoError> {
+fn stored(
+    answer: Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>>,
+) -> Result<String, DemoError> {
     match answer.map_err(DemoError::Http)? {
         (status, text) if status.is_success() => Ok(text),
         (status, text) => Err(DemoError::NotStored(format!("{status}: {text}"))),

@@ -55,12 +55,16 @@ impl Drop for Threads {
 
 impl Engine {
     /// Opens the database, makes the tables that are missing, and listens on a free loopback port.
-    pub(crate) async fn start(store: &Store, tables: &[Table], gate: Arc<Gate>) -> Result<Self, StartError> {
+    pub(crate) async fn start(
+        store: &Store,
+        tables: &[Table],
+        gate: Arc<Gate>,
+    ) -> Result<Self, StartError> {
         let file = store.file(FILE);
         let path = match &file {
-            Some(path) => {
-                path.to_str().ok_or_else(|| StartError::Engine("the data directory's name is not UTF-8".into()))?
-            }
+            Some(path) => path.to_str().ok_or_else(|| {
+                StartError::Engine("the data directory's name is not UTF-8".into())
+            })?,
             // A name for the memory, as it is opened twice: see `index_stream_records`.
             None => &format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4()),
         };
@@ -69,7 +73,11 @@ impl Engine {
         for table in tables {
             prepare(&database, table)?;
         }
-        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("dynamodb").enable_all().build();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("dynamodb")
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(engine_error)?;
         let serving = Stop::default();
         let (served, stop) = (database.clone(), serving.clone());
@@ -99,7 +107,9 @@ impl Engine {
                 let swept = tokio::task::spawn_blocking(move || {
                     let swept = database.sweep_ttl().map_err(|error| error.to_string())?;
                     match file {
-                        Some(file) => trim_stream_records(&file).map_err(|error| error.to_string())?,
+                        Some(file) => {
+                            trim_stream_records(&file).map_err(|error| error.to_string())?
+                        }
                         None => 0,
                     };
                     Ok::<_, String>(swept)
@@ -169,13 +179,18 @@ fn prepare(database: &Database, table: &Table) -> Result<(), StartError> {
             let existing = serde_json::to_value(existing.table).map_err(engine_error)?;
             let differences = differences(&table.request, &existing);
             if !differences.is_empty() {
-                return Err(StartError::Drift { table: table.logical.clone(), differences: differences.join("; ") });
+                return Err(StartError::Drift {
+                    table: table.logical.clone(),
+                    differences: differences.join("; "),
+                });
             }
-            let protected = table.request["DeletionProtectionEnabled"].as_bool().unwrap_or_default();
+            let protected =
+                table.request["DeletionProtectionEnabled"].as_bool().unwrap_or_default();
             if existing["DeletionProtectionEnabled"].as_bool().unwrap_or_default() != protected {
-                let request: UpdateTableRequest =
-                    serde_json::from_value(json!({"TableName": table.name, "DeletionProtectionEnabled": protected}))
-                        .map_err(engine_error)?;
+                let request: UpdateTableRequest = serde_json::from_value(
+                    json!({"TableName": table.name, "DeletionProtectionEnabled": protected}),
+                )
+                .map_err(engine_error)?;
                 database.update_table(request).map_err(engine_error)?;
             }
         }
@@ -193,9 +208,11 @@ fn prepare(database: &Database, table: &Table) -> Result<(), StartError> {
 /// Gives the table the template's TTL attribute, or none.
 fn set_ttl(database: &Database, table: &Table) -> Result<(), StartError> {
     let set = |attribute: &str, enabled: bool| -> Result<(), StartError> {
-        let specification = TimeToLiveSpecification { attribute_name: attribute.to_owned(), enabled };
+        let specification =
+            TimeToLiveSpecification { attribute_name: attribute.to_owned(), enabled };
         let table_name = table.name.clone();
-        let request = UpdateTimeToLiveRequest { table_name, time_to_live_specification: specification };
+        let request =
+            UpdateTimeToLiveRequest { table_name, time_to_live_specification: specification };
         database.update_time_to_live(request).map(drop).map_err(engine_error)
     };
     let request = DescribeTimeToLiveRequest { table_name: table.name.clone() };
@@ -217,17 +234,29 @@ fn differences(wanted: &Value, existing: &Value) -> Vec<String> {
     let mut compare = |what: String, wanted: Option<&Value>, existing: Option<&Value>| {
         if wanted != existing {
             let show = |value: Option<&Value>| value.map_or("none".to_owned(), Value::to_string);
-            found.push(format!("{what} is {} there and {} in the template", show(existing), show(wanted)));
+            found.push(format!(
+                "{what} is {} there and {} in the template",
+                show(existing),
+                show(wanted)
+            ));
         }
     };
     compare("the key".into(), wanted.get("KeySchema"), existing.get("KeySchema"));
     let (wanted_types, existing_types) = (attribute_types(wanted), attribute_types(existing));
-    for name in wanted_types.keys().chain(existing_types.keys().filter(|name| !wanted_types.contains_key(*name))) {
-        compare(format!("the type of attribute {name}"), wanted_types.get(name), existing_types.get(name));
+    for name in wanted_types
+        .keys()
+        .chain(existing_types.keys().filter(|name| !wanted_types.contains_key(*name)))
+    {
+        compare(
+            format!("the type of attribute {name}"),
+            wanted_types.get(name),
+            existing_types.get(name),
+        );
     }
     for kind in ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"] {
         let (wanted, existing) = (indexes(wanted, kind), indexes(existing, kind));
-        for name in wanted.keys().chain(existing.keys().filter(|name| !wanted.contains_key(*name))) {
+        for name in wanted.keys().chain(existing.keys().filter(|name| !wanted.contains_key(*name)))
+        {
             compare(format!("the index {name}"), wanted.get(name), existing.get(name));
         }
     }
@@ -239,14 +268,20 @@ fn differences(wanted: &Value, existing: &Value) -> Vec<String> {
 fn attribute_types(table: &Value) -> BTreeMap<String, Value> {
     let definitions = table["AttributeDefinitions"].as_array().into_iter().flatten();
     definitions
-        .map(|item| (item["AttributeName"].as_str().unwrap_or_default().to_owned(), item["AttributeType"].clone()))
+        .map(|item| {
+            (
+                item["AttributeName"].as_str().unwrap_or_default().to_owned(),
+                item["AttributeType"].clone(),
+            )
+        })
         .collect()
 }
 
 /// Indexes by name: what makes one another index.
 fn indexes(table: &Value, kind: &str) -> BTreeMap<String, Value> {
     let shape = |index: &Value| {
-        let mut projected = index["Projection"]["NonKeyAttributes"].as_array().cloned().unwrap_or_default();
+        let mut projected =
+            index["Projection"]["NonKeyAttributes"].as_array().cloned().unwrap_or_default();
         projected.sort_by_key(Value::to_string);
         json!({
             "KeySchema": index["KeySchema"],
@@ -255,5 +290,7 @@ fn indexes(table: &Value, kind: &str) -> BTreeMap<String, Value> {
         })
     };
     let indexes = table[kind].as_array().into_iter().flatten();
-    indexes.map(|index| (index["IndexName"].as_str().unwrap_or_default().to_owned(), shape(index))).collect()
+    indexes
+        .map(|index| (index["IndexName"].as_str().unwrap_or_default().to_owned(), shape(index)))
+        .collect()
 }

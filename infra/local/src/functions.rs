@@ -30,7 +30,8 @@ impl Functions {
         functions = functions.add("forward", forward::Forward::new, forward::handle);
         functions = functions.add("ingest", ingest::Ingest::new, ingest::handle);
         functions = functions.add("manage", manage::Manage::new, manage::handle);
-        functions = functions.add("portal", |variables, _| portal::Portal::new(variables), portal::handle);
+        functions =
+            functions.add("portal", |variables, _| portal::Portal::new(variables), portal::handle);
         functions = functions.add("query", query::Query::new, query::handle);
         functions = functions.add("watch", watch::Watch::new, watch::handle);
         functions
@@ -76,7 +77,8 @@ impl Functions {
     pub fn through(mut self, service: &str, url: &str) -> Self {
         for build in self.0.values_mut() {
             let (service, url, make) = (service.to_owned(), url.to_owned(), build.clone());
-            *build = Arc::new(move |variables, aws| make(variables, &aws::with(aws, &service, &url)));
+            *build =
+                Arc::new(move |variables, aws| make(variables, &aws::with(aws, &service, &url)));
         }
         self
     }

@@ -36,10 +36,15 @@ impl Gate {
     }
 
     /// Reads a request of `largest` bytes at most.
-    pub(crate) async fn admit(&self, request: Request<Incoming>, largest: usize) -> Result<(Parts, Bytes), Closed> {
+    pub(crate) async fn admit(
+        &self,
+        request: Request<Incoming>,
+        largest: usize,
+    ) -> Result<(Parts, Bytes), Closed> {
         let (head, body) = request.into_parts();
         is_from_here(&head.uri, &head.headers).map_err(Closed::Refused)?;
-        let body = Limited::new(body, largest).collect().await.map_err(|_| Closed::TooLarge)?.to_bytes();
+        let body =
+            Limited::new(body, largest).collect().await.map_err(|_| Closed::TooLarge)?.to_bytes();
         match self.is_signed(&head, &body) {
             Some(true) => Ok((head, body)),
             Some(false) | None => Err(Closed::Refused("not signed with this run's key")),
@@ -50,15 +55,20 @@ impl Gate {
     /// is not judged: the key never leaves this machine, and a simulation has a clock of its own.
     fn is_signed(&self, head: &Parts, body: &[u8]) -> Option<bool> {
         // Of two with one name it would not be clear which of them counts.
-        let header =
-            |name: &str| match (head.headers.get_all(name).iter().next(), head.headers.get_all(name).iter().nth(1)) {
-                (Some(value), None) => value.to_str().ok(),
-                _ => None,
-            };
+        let header = |name: &str| match (
+            head.headers.get_all(name).iter().next(),
+            head.headers.get_all(name).iter().nth(1),
+        ) {
+            (Some(value), None) => value.to_str().ok(),
+            _ => None,
+        };
         let parts = header("authorization")?.strip_prefix(ALGORITHM)?;
-        let part = |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let part = |name: &str| {
+            parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+        };
         let mut scope = part("Credential")?.split('/');
-        let (access, _day, region, service) = (scope.next()?, scope.next()?, scope.next()?, scope.next()?);
+        let (access, _day, region, service) =
+            (scope.next()?, scope.next()?, scope.next()?, scope.next()?);
         let signed = part("SignedHeaders")?.split(';').map(|name| Some((name, header(name)?)));
         let signed: Vec<_> = signed.collect::<Option<_>>()?;
         let time = DateTime::strptime("%Y%m%dT%H%M%SZ", header("x-amz-date")?).ok()?;
@@ -79,10 +89,16 @@ impl Gate {
             .into();
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let url = format!("http://{}{path}", header("host")?);
-        let request =
-            SignableRequest::new(head.method.as_str(), &url, signed.into_iter(), SignableBody::Bytes(body)).ok()?;
+        let request = SignableRequest::new(
+            head.method.as_str(),
+            &url,
+            signed.into_iter(),
+            SignableBody::Bytes(body),
+        )
+        .ok()?;
         let (_, signature) = sign(request, &signing).ok()?.into_parts();
-        let is_signature = verify_slices_are_equal(signature.as_bytes(), part("Signature")?.as_bytes()).is_ok();
+        let is_signature =
+            verify_slices_are_equal(signature.as_bytes(), part("Signature")?.as_bytes()).is_ok();
         Some(is_signature && access == self.0.access_key_id())
     }
 }

@@ -69,7 +69,8 @@ impl Gateway {
             let Some(function) = lambda.function(&planned.name) else { continue };
             for route in &planned.routes {
                 let bucket = api.throttle.map(|limit| Bucket::new(limit, now));
-                routes.push(Route::new(route.clone(), Target { function: function.clone(), bucket }));
+                routes
+                    .push(Route::new(route.clone(), Target { function: function.clone(), bucket }));
             }
         }
         let routes = Routes::new(routes);
@@ -111,11 +112,14 @@ impl Gateway {
         }
         let path = request.uri.path();
         if let Some(issuer) = &self.issuer
-            && let Some(below) = path.strip_prefix(DEVELOPMENT).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+            && let Some(below) = path
+                .strip_prefix(DEVELOPMENT)
+                .filter(|rest| rest.is_empty() || rest.starts_with('/'))
         {
             return self.develop(issuer, &request, below, &body.unwrap_or_default());
         }
-        let (route, path_parameters) = self.routes.find(request.method.as_str(), path).ok_or(Refused::NO_ROUTE)?;
+        let (route, path_parameters) =
+            self.routes.find(request.method.as_str(), path).ok_or(Refused::NO_ROUTE)?;
         if route.to.bucket.as_ref().is_some_and(|bucket| !bucket.take(Instant::now())) {
             return Err(Refused::TOO_MANY);
         }
@@ -133,16 +137,25 @@ impl Gateway {
         };
         let event = event::event(&request, &body, about);
         // A text of JSON grows when it is put into JSON, but never more than sixfold: small ones need not be measured.
-        if body.len() > invoke::LARGEST_EVENT / 8 && invoke::length(&event) > invoke::LARGEST_EVENT {
+        if body.len() > invoke::LARGEST_EVENT / 8 && invoke::length(&event) > invoke::LARGEST_EVENT
+        {
             return Err(Refused::BODY_TOO_LARGE);
         }
-        let answer = match tokio::time::timeout(route.plan.timeout, self.lambda.run(&route.to.function, event)).await {
+        let answer = match tokio::time::timeout(
+            route.plan.timeout,
+            self.lambda.run(&route.to.function, event),
+        )
+        .await
+        {
             Err(_) => return Err(Refused::TIMED_OUT),
             Ok(Err(_)) => return Err(Refused::FAILED),
             Ok(Ok(answer)) => answer,
         };
         event::response(answer).map_err(|problem| {
-            tracing::error!("{}: the answer is no HTTP response: {problem}", route.to.function.name);
+            tracing::error!(
+                "{}: the answer is no HTTP response: {problem}",
+                route.to.function.name
+            );
             Refused::FAILED
         })
     }
@@ -152,14 +165,18 @@ impl Gateway {
         route: &Route<Target>,
         headers: &HeaderMap,
     ) -> Result<Option<(authorizer::Claims, Option<Vec<String>>)>, Refused> {
-        let Some(authorizer) = route.plan.authorizer.as_ref().and_then(|name| self.authorizers.get(name)) else {
+        let Some(authorizer) =
+            route.plan.authorizer.as_ref().and_then(|name| self.authorizers.get(name))
+        else {
             return Ok(None);
         };
         let wanted = &route.plan.scopes;
         match authorizer.check(headers, wanted).await {
             Ok(claims) => {
-                let matching =
-                    authorizer::granted(&claims).into_iter().filter(|scope| wanted.contains(scope)).collect();
+                let matching = authorizer::granted(&claims)
+                    .into_iter()
+                    .filter(|scope| wanted.contains(scope))
+                    .collect();
                 Ok(Some((claims, (!wanted.is_empty()).then_some(matching))))
             }
             Err(refusal) => {
@@ -181,10 +198,15 @@ impl Gateway {
         // This machine has two names, and the page may be opened by either.
         let own = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{}", self.port));
         if origin.is_some_and(|origin| !own.iter().any(|own| origin == own.as_str())) {
-            return Ok(issuer::refuse("invalid_request", "tokens are not given to pages of another origin"));
+            return Ok(issuer::refuse(
+                "invalid_request",
+                "tokens are not given to pages of another origin",
+            ));
         }
         let mut answer = issuer.answer(request, path, body);
-        answer.headers_mut().extend(origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())));
+        answer
+            .headers_mut()
+            .extend(origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())));
         Ok(answer)
     }
 }
@@ -197,7 +219,8 @@ struct Refused {
 }
 
 impl Refused {
-    const BODY_TOO_LARGE: Self = Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    const BODY_TOO_LARGE: Self =
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     const BROKEN: Self = Self::new(StatusCode::BAD_REQUEST, "Bad Request");
     const FAILED: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
     /// A page of another site whose name was made to lead here (DNS rebinding) shows itself by that name.
@@ -219,11 +242,15 @@ impl Refused {
             Refusal::Invalid(problem) => (
                 StatusCode::UNAUTHORIZED,
                 "Unauthorized",
-                format!("Bearer scope=\"{scope}\" error=\"invalid_token\" error_description=\"{problem}\""),
+                format!(
+                    "Bearer scope=\"{scope}\" error=\"invalid_token\" error_description=\"{problem}\""
+                ),
             ),
-            Refusal::Scope => {
-                (StatusCode::FORBIDDEN, "Forbidden", format!("Bearer scope=\"{scope}\" error=\"insufficient_scope\""))
-            }
+            Refusal::Scope => (
+                StatusCode::FORBIDDEN,
+                "Forbidden",
+                format!("Bearer scope=\"{scope}\" error=\"insufficient_scope\""),
+            ),
         };
         Self { status, message, authenticate: Some(authenticate) }
     }
@@ -233,7 +260,9 @@ impl From<Refused> for Response<Full<Bytes>> {
     fn from(refused: Refused) -> Self {
         let mut response = Self::new(Full::from(json!({"message": refused.message}).to_string()));
         *response.status_mut() = refused.status;
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(Ok(value)) = refused.authenticate.map(HeaderValue::try_from) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
         }
@@ -259,6 +288,11 @@ async fn read(mut body: Incoming) -> Result<Option<Bytes>, Refused> {
 /// The request line and the headers. AWS counts the headers' values; their names are counted here too, so that nothing
 /// passes here that would be refused there.
 fn head_length(request: &Parts) -> usize {
-    let line = request.method.as_str().len() + request.uri.path_and_query().map_or(0, |path| path.as_str().len());
-    line + request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    let line = request.method.as_str().len()
+        + request.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    line + request
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum::<usize>()
 }

@@ -26,7 +26,8 @@ pub(crate) fn serve<Answer, Content>(
     answer: impl Fn(Request<Incoming>, SocketAddr) -> Answer + Clone + Send + 'static,
 ) where
     Answer: Future<Output = Response<Content>> + Send + 'static,
-    Content: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    Content:
+        Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let tasks = stop.tasks.clone();
     tasks.spawn(async move {

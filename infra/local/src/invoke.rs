@@ -84,7 +84,8 @@ impl Lambda {
                     functions.names()
                 ))
             })?;
-            let handler = handler.map_err(|error| StartError::Function { name: planned.name.clone(), error })?;
+            let handler = handler
+                .map_err(|error| StartError::Function { name: planned.name.clone(), error })?;
             let function = Function {
                 name: planned.name.clone(),
                 arn: planned.arn.clone(),
@@ -104,7 +105,11 @@ impl Lambda {
     }
 
     /// Runs a function and waits for its answer. The run goes on if the caller stops waiting, as it does on AWS.
-    pub(crate) async fn run(&self, function: &Arc<Function>, event: Value) -> Result<Value, Failure> {
+    pub(crate) async fn run(
+        &self,
+        function: &Arc<Function>,
+        event: Value,
+    ) -> Result<Value, Failure> {
         self.run_until(function, event, self.stop.now.clone()).await
     }
 
@@ -149,17 +154,23 @@ impl Lambda {
         // Each invocation has a thread to itself, as each instance on AWS does: one that is busy holds up no other.
         let answer = match self.stop.tasks.spawn_blocking(work).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure { kind: "Runtime.Panicked", message: "the handler panicked".into() }),
+            Err(_) => {
+                Err(Failure { kind: "Runtime.Panicked", message: "the handler panicked".into() })
+            }
         };
         let answer = answer.and_then(|answer| match length(&answer) {
             0..=LARGEST_ANSWER => Ok(answer),
             length => Err(Failure {
                 kind: "Function.ResponseSizeTooLarge",
-                message: format!("Response payload size ({length} bytes) exceeded {LARGEST_ANSWER} bytes"),
+                message: format!(
+                    "Response payload size ({length} bytes) exceeded {LARGEST_ANSWER} bytes"
+                ),
             }),
         });
         if let Err(failure) = &answer {
-            span.in_scope(|| tracing::error!("{}: the invocation failed: {failure}", function.name));
+            span.in_scope(|| {
+                tracing::error!("{}: the invocation failed: {failure}", function.name)
+            });
         }
         answer
     }
@@ -230,18 +241,29 @@ pub(crate) fn serve(lambda: Arc<Lambda>, listener: TcpListener, gate: Arc<Gate>)
     });
 }
 
-async fn answer(lambda: &Arc<Lambda>, gate: &Gate, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    lambda: &Arc<Lambda>,
+    gate: &Gate,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let too_large = |largest: usize| {
-        let message = format!("Request must be smaller than {largest} bytes for the InvokeFunction operation");
+        let message = format!(
+            "Request must be smaller than {largest} bytes for the InvokeFunction operation"
+        );
         refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message)
     };
     let (head, body) = match gate.admit(request, LARGEST_EVENT).await {
         Ok(admitted) => admitted,
-        Err(Closed::Refused(message)) => return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", message),
+        Err(Closed::Refused(message)) => {
+            return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", message);
+        }
         Err(Closed::TooLarge) => return too_large(LARGEST_EVENT),
     };
-    let name =
-        head.uri.path().strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.strip_suffix("/invocations"));
+    let name = head
+        .uri
+        .path()
+        .strip_prefix("/2015-03-31/functions/")
+        .and_then(|rest| rest.strip_suffix("/invocations"));
     let Some(name) = name.filter(|_| head.method == http::Method::POST) else {
         let message = "the one-machine runner has no such service: of Lambda it knows Invoke only";
         return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
@@ -255,7 +277,11 @@ async fn answer(lambda: &Arc<Lambda>, gate: &Gate, request: Request<Incoming>) -
         None | Some(Ok("RequestResponse")) => false,
         Some(Ok("Event")) => true,
         Some(_) => {
-            return refusal(StatusCode::BAD_REQUEST, "InvalidParameterValueException", "unknown invocation type");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "InvalidParameterValueException",
+                "unknown invocation type",
+            );
         }
     };
     if asynchronous && body.len() > LARGEST_ASYNC_EVENT {
@@ -274,7 +300,9 @@ async fn answer(lambda: &Arc<Lambda>, gate: &Gate, request: Request<Incoming>) -
         return respond(StatusCode::ACCEPTED, &[], String::new());
     }
     match lambda.run(&function, event).await {
-        Ok(answer) => respond(StatusCode::OK, &[("x-amz-executed-version", "$LATEST")], answer.to_string()),
+        Ok(answer) => {
+            respond(StatusCode::OK, &[("x-amz-executed-version", "$LATEST")], answer.to_string())
+        }
         Err(failure) => {
             let payload = json!({"errorType": failure.kind, "errorMessage": failure.message});
             respond(StatusCode::OK, &[("x-amz-function-error", "Unhandled")], payload.to_string())
@@ -287,7 +315,11 @@ fn refusal(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes
     respond(status, &[("x-amzn-errortype", kind)], body.to_string())
 }
 
-pub(crate) fn respond(status: StatusCode, headers: &[(&'static str, &str)], body: String) -> Response<Full<Bytes>> {
+pub(crate) fn respond(
+    status: StatusCode,
+    headers: &[(&'static str, &str)],
+    body: String,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     for (name, value) in headers {

@@ -78,7 +78,9 @@ impl Issuer {
         let kept = store.read(KEY_FILE)?;
         let key = match kept {
             Some(der) => KeyPair::from_pkcs8(&der).map_err(|error| {
-                StartError::Issuer(format!("{KEY_FILE} in the data directory is no RSA key: {error}"))
+                StartError::Issuer(format!(
+                    "{KEY_FILE} in the data directory is no RSA key: {error}"
+                ))
             }),
             None => {
                 let failed = |_| StartError::Issuer("no RSA key could be made".into());
@@ -127,7 +129,10 @@ impl Issuer {
         match (&request.tenant, &request.tenants) {
             (Some(tenant), None) => set("tenant", checked_tenant(tenant)?.into()),
             (None, Some(tenants)) if !tenants.is_empty() => {
-                let tenants = tenants.iter().map(|tenant| checked_tenant(tenant)).collect::<Result<Vec<_>, _>>()?;
+                let tenants = tenants
+                    .iter()
+                    .map(|tenant| checked_tenant(tenant))
+                    .collect::<Result<Vec<_>, _>>()?;
                 set("tenant", tenants.into());
             }
             _ => return Err("give either tenant, a text, or tenants, a list".into()),
@@ -163,7 +168,10 @@ impl Issuer {
 
     /// Answers what is asked below `/dev`.
     pub(crate) fn answer(&self, request: &Parts, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
-        let form = request.headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(FORM));
+        let form = request
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(FORM));
         match (&request.method, path) {
             (&Method::GET, "/.well-known/openid-configuration") => respond(
                 StatusCode::OK,
@@ -194,7 +202,8 @@ impl Issuer {
     }
 
     fn token(&self, body: &[u8]) -> Result<TokenAnswer, String> {
-        let request: TokenRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let request: TokenRequest =
+            serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let access_token = self.mint(&request)?;
         Ok(TokenAnswer { access_token, token_type: "Bearer", expires_in: lifetime(&request)? })
     }

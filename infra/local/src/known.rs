@@ -102,7 +102,10 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
 
 /// Properties of a function's events that the runner honours.
 pub(crate) const EVENTS: &[(&str, &[&str])] = &[
-    (HTTP_API_EVENT, &["ApiId", "Auth", "Method", "Path", "PayloadFormatVersion", "TimeoutInMillis"]),
+    (
+        HTTP_API_EVENT,
+        &["ApiId", "Auth", "Method", "Path", "PayloadFormatVersion", "TimeoutInMillis"],
+    ),
     (SCHEDULE_EVENT, &["Enabled", "Input", "Schedule", "State"]),
     (SCHEDULE_V2_EVENT, &["Input", "ScheduleExpression", "State"]),
     (
@@ -136,7 +139,8 @@ pub(crate) const TYPES_PASSED_OVER: &[&str] = &[
 /// Sections of a template, and what stands beside a resource's properties, that are passed over.
 pub(crate) const SECTIONS_PASSED_OVER: &[&str] =
     &["AWSTemplateFormatVersion", "Description", "Metadata", "Outputs", "Transform"];
-pub(crate) const ATTRIBUTES_PASSED_OVER: &[&str] = &["DeletionPolicy", "DependsOn", "UpdateReplacePolicy"];
+pub(crate) const ATTRIBUTES_PASSED_OVER: &[&str] =
+    &["DeletionPolicy", "DependsOn", "UpdateReplacePolicy"];
 
 /// Values that parameters take on one machine, before the template's own defaults.
 pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[

@@ -121,7 +121,9 @@ pub enum StartError {
         differences: String,
     },
     /// The port is taken.
-    #[error("127.0.0.1:{port} cannot be listened on ({error}). Choose another with --port, or 0 for any free one")]
+    #[error(
+        "127.0.0.1:{port} cannot be listened on ({error}). Choose another with --port, or 0 for any free one"
+    )]
     Port {
         /// The port.
         port: u16,
@@ -172,7 +174,10 @@ pub struct Running {
 /// Nothing was started; the error says what to do.
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let listener = listen(options.port).await?;
-    let port = listener.local_addr().map_err(|error| StartError::Port { port: options.port, error })?.port();
+    let port = listener
+        .local_addr()
+        .map_err(|error| StartError::Port { port: options.port, error })?
+        .port();
     let url = format!("http://127.0.0.1:{port}");
     let development = format!("{url}/dev");
 
@@ -209,7 +214,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         secrets: secrets_url,
     };
     let aws = aws::config(endpoints, &keys);
-    let lambda = Lambda::new(&plan.functions, &options.functions, &aws, options.minute, stop.clone())?;
+    let lambda =
+        Lambda::new(&plan.functions, &options.functions, &aws, options.minute, stop.clone())?;
     let gateway = gateway(&plan, port, &lambda, &issuer)?;
 
     bucket::serve(&files, bucket_listener, &keys.access, &keys.secret, stop.clone())?;
@@ -224,10 +230,17 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     for planned in &plan.functions {
         let Some(function) = lambda.function(&planned.name) else { continue };
         for schedule in &planned.schedules {
-            schedule::start(schedule.clone(), function.clone(), lambda.clone(), options.minute, &stop);
+            schedule::start(
+                schedule.clone(),
+                function.clone(),
+                lambda.clone(),
+                options.minute,
+                &stop,
+            );
         }
         for stream in &planned.streams {
-            let table = plan.tables.iter().find(|table| table.stream_arn.as_deref() == Some(&stream.arn));
+            let table =
+                plan.tables.iter().find(|table| table.stream_arn.as_deref() == Some(&stream.arn));
             let Some(table) = table else { continue };
             let reader = stream::Reader {
                 stream: stream.clone(),
@@ -259,7 +272,11 @@ async fn listen_anywhere() -> Result<(TcpListener, String), StartError> {
 /// The audience of development tokens: the first that the template's authorizers take.
 fn audience(plan: &Plan) -> String {
     let authorizers = plan.api.iter().flat_map(|api| api.authorizers.values());
-    authorizers.flat_map(|jwt| &jwt.audiences).next().cloned().unwrap_or_else(|| "jit-audit".to_owned())
+    authorizers
+        .flat_map(|jwt| &jwt.audiences)
+        .next()
+        .cloned()
+        .unwrap_or_else(|| "jit-audit".to_owned())
 }
 
 fn gateway(
@@ -273,7 +290,8 @@ fn gateway(
     for (name, jwt) in &api.authorizers {
         let keys = match issuer {
             Some(issuer) if issuer.url == jwt.issuer => Keys::own(&issuer.jwks()),
-            _ => Keys::fetched(jwt.issuer.clone()).map_err(|error| StartError::Issuer(error.to_string()))?,
+            _ => Keys::fetched(jwt.issuer.clone())
+                .map_err(|error| StartError::Issuer(error.to_string()))?,
         };
         authorizers.insert(name.clone(), Authorizer::new(jwt.clone(), keys));
     }

@@ -150,9 +150,15 @@ pub(crate) struct Machine<'m> {
 
 impl Plan {
     /// Reads a template.
-    pub(crate) fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Self, TemplateError> {
+    pub(crate) fn read(
+        file: &str,
+        text: &str,
+        machine: &Machine<'_>,
+    ) -> Result<Self, TemplateError> {
         let template = At::parse(file, text)?;
-        let sections = [known::SECTIONS_PASSED_OVER, &["Conditions", "Globals", "Parameters", "Resources"]].concat();
+        let sections =
+            [known::SECTIONS_PASSED_OVER, &["Conditions", "Globals", "Parameters", "Resources"]]
+                .concat();
         template.entries_of(&sections)?;
         let resources = template.need("Resources")?;
         let scope = scope(&template, &resources, machine)?;
@@ -179,7 +185,9 @@ impl Plan {
         let mut functions = Vec::new();
         for (name, resource) in resources.entries()? {
             let kind = resource.need("Type")?;
-            let beside = [known::ATTRIBUTES_PASSED_OVER, &["Condition", "Metadata", "Properties", "Type"]].concat();
+            let beside =
+                [known::ATTRIBUTES_PASSED_OVER, &["Condition", "Metadata", "Properties", "Type"]]
+                    .concat();
             resource.entries_of(&beside)?;
             if let Some(condition) = resource.get("Condition")
                 && !scope.holds(&condition, condition.text()?)?
@@ -325,7 +333,11 @@ fn properties(
     Ok(found)
 }
 
-fn resource_properties(scope: &Scope, resource: &At, kind: &str) -> Result<BTreeMap<String, At>, TemplateError> {
+fn resource_properties(
+    scope: &Scope,
+    resource: &At,
+    kind: &str,
+) -> Result<BTreeMap<String, At>, TemplateError> {
     match resource.get("Properties") {
         Some(part) => properties(scope, &part, kind, known::BUILT),
         None => Ok(BTreeMap::new()),
@@ -335,11 +347,19 @@ fn resource_properties(scope: &Scope, resource: &At, kind: &str) -> Result<BTree
 fn api(scope: &Scope, resource: &At) -> Result<Api, TemplateError> {
     let properties = resource_properties(scope, resource, known::HTTP_API)?;
     let id = resource_name(resource);
-    let mut api = Api { id, authorizers: BTreeMap::new(), default_authorizer: None, throttle: None };
+    let mut api =
+        Api { id, authorizers: BTreeMap::new(), default_authorizer: None, throttle: None };
     if let Some(settings) = properties.get("DefaultRouteSettings") {
-        settings.entries_of(&["DetailedMetricsEnabled", "ThrottlingBurstLimit", "ThrottlingRateLimit"])?;
+        settings.entries_of(&[
+            "DetailedMetricsEnabled",
+            "ThrottlingBurstLimit",
+            "ThrottlingRateLimit",
+        ])?;
         let limit = |name| settings.need(name)?.parsed::<f64>("a number");
-        api.throttle = Some(Throttle { rate: limit("ThrottlingRateLimit")?, burst: limit("ThrottlingBurstLimit")? });
+        api.throttle = Some(Throttle {
+            rate: limit("ThrottlingRateLimit")?,
+            burst: limit("ThrottlingBurstLimit")?,
+        });
     }
     let Some(auth) = properties.get("Auth") else { return Ok(api) };
     auth.entries_of(&["Authorizers", "DefaultAuthorizer"])?;
@@ -347,11 +367,14 @@ fn api(scope: &Scope, resource: &At) -> Result<Api, TemplateError> {
         authorizer.entries_of(&["IdentitySource", "JwtConfiguration"])?;
         let source = authorizer.need("IdentitySource")?;
         if source.text()? != "$request.header.Authorization" {
-            return Err(source.error("the runner reads tokens from $request.header.Authorization only"));
+            return Err(
+                source.error("the runner reads tokens from $request.header.Authorization only")
+            );
         }
         let jwt = authorizer.need("JwtConfiguration")?;
         jwt.entries_of(&["audience", "issuer"])?;
-        let (issuer, audiences) = (jwt.need("issuer")?.text()?.to_owned(), jwt.need("audience")?.texts()?);
+        let (issuer, audiences) =
+            (jwt.need("issuer")?.text()?.to_owned(), jwt.need("audience")?.texts()?);
         api.authorizers.insert(name, Jwt { issuer, audiences });
     }
     if let Some(default) = auth.get("DefaultAuthorizer") {
@@ -376,7 +399,9 @@ fn known_authorizer(api: &Api, at: &At) -> Result<String, TemplateError> {
 fn table(scope: &Scope, logical: &str, resource: &At) -> Result<Table, TemplateError> {
     let properties = resource_properties(scope, resource, known::TABLE)?;
     let name = format!("{STACK}-{logical}");
-    let need = |name: &str| properties.get(name).ok_or_else(|| resource.error(format!("{name} is missing")));
+    let need = |name: &str| {
+        properties.get(name).ok_or_else(|| resource.error(format!("{name} is missing")))
+    };
     let mut request = json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
@@ -388,7 +413,8 @@ fn table(scope: &Scope, logical: &str, resource: &At) -> Result<Table, TemplateE
     }
     for kind in ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"] {
         if let Some(indexes) = properties.get(kind) {
-            request[kind] = indexes.items()?.iter().map(index).collect::<Result<Vec<_>, _>>()?.into();
+            request[kind] =
+                indexes.items()?.iter().map(index).collect::<Result<Vec<_>, _>>()?.into();
         }
     }
     let mut stream = None;
@@ -410,21 +436,31 @@ fn table(scope: &Scope, logical: &str, resource: &At) -> Result<Table, TemplateE
 
 fn secret(scope: &Scope, logical: &str, resource: &At) -> Result<Secret, TemplateError> {
     let properties = resource_properties(scope, resource, known::SECRET)?;
-    let generated = properties
-        .get("GenerateSecretString")
-        .ok_or_else(|| resource.error("GenerateSecretString is missing: the runner has no other secrets"))?;
+    let generated = properties.get("GenerateSecretString").ok_or_else(|| {
+        resource.error("GenerateSecretString is missing: the runner has no other secrets")
+    })?;
     generated.entries_of(&["ExcludePunctuation", "PasswordLength"])?;
     let plain = generated.need("ExcludePunctuation")?;
     if !plain.boolean()? {
         return Err(plain.error("the runner generates letters and digits only"));
     }
     let length = generated.need("PasswordLength")?.parsed("a whole number")?;
-    Ok(Secret { logical: logical.to_owned(), arn: secret_arn(&format!("{STACK}-{logical}")), length })
+    Ok(Secret {
+        logical: logical.to_owned(),
+        arn: secret_arn(&format!("{STACK}-{logical}")),
+        length,
+    })
 }
 
 fn index(index: &At) -> Result<Value, TemplateError> {
     // Throughput is billing: every table is on demand here.
-    index.entries_of(&["IndexName", "KeySchema", "OnDemandThroughput", "Projection", "ProvisionedThroughput"])?;
+    index.entries_of(&[
+        "IndexName",
+        "KeySchema",
+        "OnDemandThroughput",
+        "Projection",
+        "ProvisionedThroughput",
+    ])?;
     let projection = index.need("Projection")?;
     projection.entries_of(&["NonKeyAttributes", "ProjectionType"])?;
     let mut projected = json!({"ProjectionType": projection.need("ProjectionType")?.text()?});
@@ -466,7 +502,9 @@ fn function(
         name,
         binary: binary(resource, property("CodeUri"))?,
         // Lambda's own default.
-        timeout: Duration::from_secs(property("Timeout").map_or(Ok(3), |at| at.parsed("whole seconds"))?),
+        timeout: Duration::from_secs(
+            property("Timeout").map_or(Ok(3), |at| at.parsed("whole seconds"))?,
+        ),
         retries: 2,
         variables: BTreeMap::new(),
         routes: Vec::new(),
@@ -482,7 +520,11 @@ fn function(
     }
     if let Some(config) = property("EventInvokeConfig") {
         // Where failures go and how long they may wait: here they are logged, and end with the process.
-        config.entries_of(&["DestinationConfig", "MaximumEventAgeInSeconds", "MaximumRetryAttempts"])?;
+        config.entries_of(&[
+            "DestinationConfig",
+            "MaximumEventAgeInSeconds",
+            "MaximumRetryAttempts",
+        ])?;
         if let Some(retries) = config.get("MaximumRetryAttempts") {
             function.retries = retries.parsed("0, 1 or 2")?;
         }
@@ -496,17 +538,31 @@ fn function(
         let properties = |kind| properties(scope, &part, kind, known::EVENTS);
         match kind.text()? {
             known::HTTP_API_EVENT => {
-                let api = plan.api.as_ref().ok_or_else(|| event.error("the template has no HTTP API"))?;
+                let api =
+                    plan.api.as_ref().ok_or_else(|| event.error("the template has no HTTP API"))?;
                 function.routes.push(route(api, &part, &properties(known::HTTP_API_EVENT)?)?);
             }
             known::SCHEDULE_EVENT => {
-                function.schedules.extend(schedule(&part, name, &properties(known::SCHEDULE_EVENT)?)?);
+                function.schedules.extend(schedule(
+                    &part,
+                    name,
+                    &properties(known::SCHEDULE_EVENT)?,
+                )?);
             }
             known::SCHEDULE_V2_EVENT => {
-                function.schedules.extend(schedule_v2(&part, name, &properties(known::SCHEDULE_V2_EVENT)?)?);
+                function.schedules.extend(schedule_v2(
+                    &part,
+                    name,
+                    &properties(known::SCHEDULE_V2_EVENT)?,
+                )?);
             }
             known::STREAM_EVENT => {
-                function.streams.extend(stream(&part, name, &properties(known::STREAM_EVENT)?, plan)?);
+                function.streams.extend(stream(
+                    &part,
+                    name,
+                    &properties(known::STREAM_EVENT)?,
+                    plan,
+                )?);
             }
             other => return Err(kind.error(format!("{other}: {UNKNOWN}"))),
         }
@@ -516,22 +572,32 @@ fn function(
 
 /// The binary that `sam build` puts into the function's package.
 fn binary(resource: &At, code: Option<&At>) -> Result<String, TemplateError> {
-    let named = resource.get("Metadata").and_then(|at| at.get("BuildProperties")).and_then(|at| at.get("Binary"));
+    let named = resource
+        .get("Metadata")
+        .and_then(|at| at.get("BuildProperties"))
+        .and_then(|at| at.get("Binary"));
     match (named, code) {
         (Some(name), _) => Ok(name.text()?.to_owned()),
-        (None, Some(folder)) => {
-            Ok(folder.text()?.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned())
-        }
-        (None, None) => {
-            Err(resource.error("has neither Metadata.BuildProperties.Binary nor CodeUri, so it has no code"))
-        }
+        (None, Some(folder)) => Ok(folder
+            .text()?
+            .trim_end_matches('/')
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned()),
+        (None, None) => Err(resource
+            .error("has neither Metadata.BuildProperties.Binary nor CodeUri, so it has no code")),
     }
 }
 
 fn route(api: &Api, part: &At, properties: &BTreeMap<String, At>) -> Result<Route, TemplateError> {
     let text = |name: &str| properties.get(name).map(|at| at.text().map(str::to_owned)).transpose();
     match properties.get("ApiId") {
-        None => return Err(part.error("ApiId is missing: name the HTTP API, as the runner makes no implicit one")),
+        None => {
+            return Err(part.error(
+                "ApiId is missing: name the HTTP API, as the runner makes no implicit one",
+            ));
+        }
         Some(id) if id.text()? != api.id => return Err(id.error("is not the template's HTTP API")),
         Some(_) => {}
     }
@@ -544,7 +610,11 @@ fn route(api: &Api, part: &At, properties: &BTreeMap<String, At>) -> Result<Rout
         (None, None) => (String::new(), "$default".to_owned()),
         (None, Some(path)) if path == "$default" => (String::new(), path),
         (Some(method), Some(path)) if path.starts_with('/') => (method.to_uppercase(), path),
-        _ => return Err(part.error("needs a Method and a Path that starts with /, or neither for $default")),
+        _ => {
+            return Err(
+                part.error("needs a Method and a Path that starts with /, or neither for $default")
+            );
+        }
     };
     let method = if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" { "ANY".to_owned() } else { method };
     let mut route = Route {
@@ -556,7 +626,8 @@ fn route(api: &Api, part: &At, properties: &BTreeMap<String, At>) -> Result<Rout
         timeout: Duration::from_secs(30),
     };
     if let Some(millis) = properties.get("TimeoutInMillis") {
-        route.timeout = route.timeout.min(Duration::from_millis(millis.parsed("whole milliseconds")?));
+        route.timeout =
+            route.timeout.min(Duration::from_millis(millis.parsed("whole milliseconds")?));
     }
     if let Some(auth) = properties.get("Auth") {
         auth.entries_of(&["AuthorizationScopes", "Authorizer"])?;
@@ -572,7 +643,11 @@ fn route(api: &Api, part: &At, properties: &BTreeMap<String, At>) -> Result<Rout
     Ok(route)
 }
 
-fn schedule(part: &At, name: String, properties: &BTreeMap<String, At>) -> Result<Option<Schedule>, TemplateError> {
+fn schedule(
+    part: &At,
+    name: String,
+    properties: &BTreeMap<String, At>,
+) -> Result<Option<Schedule>, TemplateError> {
     let input = match given_input(properties)? {
         Some(value) => ScheduleInput::Given(value),
         None => ScheduleInput::Rule,
@@ -580,11 +655,17 @@ fn schedule(part: &At, name: String, properties: &BTreeMap<String, At>) -> Resul
     enabled_schedule(part, name, properties, "Schedule", input)
 }
 
-fn schedule_v2(part: &At, name: String, properties: &BTreeMap<String, At>) -> Result<Option<Schedule>, TemplateError> {
+fn schedule_v2(
+    part: &At,
+    name: String,
+    properties: &BTreeMap<String, At>,
+) -> Result<Option<Schedule>, TemplateError> {
     if let Some(at) = properties.get("Input")
         && at.text()?.contains("<aws.scheduler.")
     {
-        return Err(at.error("the runner does not fill in <aws.scheduler.…> in an Input; leave it out"));
+        return Err(
+            at.error("the runner does not fill in <aws.scheduler.…> in an Input; leave it out")
+        );
     }
     let input = match given_input(properties)? {
         Some(value) => ScheduleInput::Given(value),
@@ -595,7 +676,9 @@ fn schedule_v2(part: &At, name: String, properties: &BTreeMap<String, At>) -> Re
 
 fn given_input(properties: &BTreeMap<String, At>) -> Result<Option<Value>, TemplateError> {
     let Some(at) = properties.get("Input") else { return Ok(None) };
-    serde_json::from_str(at.text()?).map(Some).map_err(|error| at.error(format!("is not JSON: {error}")))
+    serde_json::from_str(at.text()?)
+        .map(Some)
+        .map_err(|error| at.error(format!("is not JSON: {error}")))
 }
 
 fn enabled_schedule(
@@ -605,7 +688,8 @@ fn enabled_schedule(
     expression: &str,
     input: ScheduleInput,
 ) -> Result<Option<Schedule>, TemplateError> {
-    let at = properties.get(expression).ok_or_else(|| part.error(format!("{expression} is missing")))?;
+    let at =
+        properties.get(expression).ok_or_else(|| part.error(format!("{expression} is missing")))?;
     let minutes = rate(at)?;
     let enabled = match (properties.get("Enabled"), properties.get("State")) {
         (Some(at), _) => at.boolean()?,
@@ -622,18 +706,22 @@ fn enabled_schedule(
 /// The minutes of `rate(5 minutes)`. EventBridge wants the singular for 1 and the plural for all else, and so do we.
 fn rate(at: &At) -> Result<u32, TemplateError> {
     let text = at.text()?;
-    let inner =
-        text.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')')).and_then(|rest| rest.split_once(' '));
+    let inner = text
+        .strip_prefix("rate(")
+        .and_then(|rest| rest.strip_suffix(')'))
+        .and_then(|rest| rest.split_once(' '));
     let minutes = match inner {
-        Some((number, unit)) => number.parse::<u32>().ok().and_then(|number| match (number, unit) {
-            (1, "minute") => Some(1),
-            (1, "hour") => Some(60),
-            (1, "day") => Some(24 * 60),
-            (2.., "minutes") => Some(number),
-            (2.., "hours") => number.checked_mul(60),
-            (2.., "days") => number.checked_mul(24 * 60),
-            _ => None,
-        }),
+        Some((number, unit)) => {
+            number.parse::<u32>().ok().and_then(|number| match (number, unit) {
+                (1, "minute") => Some(1),
+                (1, "hour") => Some(60),
+                (1, "day") => Some(24 * 60),
+                (2.., "minutes") => Some(number),
+                (2.., "hours") => number.checked_mul(60),
+                (2.., "days") => number.checked_mul(24 * 60),
+                _ => None,
+            })
+        }
         None => None,
     };
     minutes.ok_or_else(|| {
@@ -643,12 +731,18 @@ fn rate(at: &At) -> Result<u32, TemplateError> {
     })
 }
 
-fn stream(part: &At, name: String, found: &BTreeMap<String, At>, plan: &Plan) -> Result<Option<Stream>, TemplateError> {
+fn stream(
+    part: &At,
+    name: String,
+    found: &BTreeMap<String, At>,
+    plan: &Plan,
+) -> Result<Option<Stream>, TemplateError> {
     let need = |name: &str| found.get(name).ok_or_else(|| part.error(format!("{name} is missing")));
     let stream = need("Stream")?;
     let arn = stream.text()?.to_owned();
     if !plan.tables.iter().any(|table| table.stream_arn.as_deref() == Some(&arn)) {
-        return Err(stream.error("is not the StreamArn of a table with a StreamSpecification in this template"));
+        return Err(stream
+            .error("is not the StreamArn of a table with a StreamSpecification in this template"));
     }
     let position = need("StartingPosition")?;
     let from_start = match position.text()? {
@@ -666,7 +760,9 @@ fn stream(part: &At, name: String, found: &BTreeMap<String, At>, plan: &Plan) ->
         }
     }
     let boolean = |name: &str, default| found.get(name).map_or(Ok(default), At::boolean);
-    let number = |name: &str, default: i64| found.get(name).map_or(Ok(default), |at| at.parsed("a whole number"));
+    let number = |name: &str, default: i64| {
+        found.get(name).map_or(Ok(default), |at| at.parsed("a whole number"))
+    };
     // A stream keeps its records for a day; -1 stands for no limit of one's own.
     let oldest = u64::try_from(number("MaximumRecordAgeInSeconds", -1)?).unwrap_or(24 * 60 * 60);
     let stream = Stream {
@@ -674,7 +770,9 @@ fn stream(part: &At, name: String, found: &BTreeMap<String, At>, plan: &Plan) ->
         arn,
         from_start,
         batch: usize::try_from(number("BatchSize", 100)?).unwrap_or(100).clamp(1, 10_000),
-        window: Duration::from_secs(u64::try_from(number("MaximumBatchingWindowInSeconds", 0)?).unwrap_or(0)),
+        window: Duration::from_secs(
+            u64::try_from(number("MaximumBatchingWindowInSeconds", 0)?).unwrap_or(0),
+        ),
         retries: u32::try_from(number("MaximumRetryAttempts", -1)?).ok(),
         oldest: Duration::from_secs(oldest),
         bisect: boolean("BisectBatchOnFunctionError", false)?,

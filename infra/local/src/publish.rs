@@ -64,7 +64,13 @@ fn invalid(message: impl Into<String>) -> Refused {
 }
 
 /// Serves both to the functions, which sign with this run's key.
-pub(crate) fn serve(topics: Vec<String>, printer: Printer, listener: TcpListener, gate: Arc<Gate>, stop: Stop) {
+pub(crate) fn serve(
+    topics: Vec<String>,
+    printer: Printer,
+    listener: TcpListener,
+    gate: Arc<Gate>,
+    stop: Stop,
+) {
     let shared = Arc::new((topics, printer, gate));
     http_server::serve(listener, stop, move |request, _| {
         let shared = shared.clone();
@@ -81,11 +87,22 @@ async fn answer(
     gate: &Gate,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let body = gate.admit(request, LARGEST_BODY).await.map(|(_, body)| body).map_err(|closed| match closed {
-        Closed::Refused(message) => Refused(StatusCode::FORBIDDEN, "AccessDeniedException", message.to_owned()),
-        Closed::TooLarge => invalid(format!("the request is larger than {LARGEST_BODY} bytes")),
-    });
+    let target = request
+        .headers()
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let body =
+        gate.admit(request, LARGEST_BODY).await.map(|(_, body)| body).map_err(
+            |closed| match closed {
+                Closed::Refused(message) => {
+                    Refused(StatusCode::FORBIDDEN, "AccessDeniedException", message.to_owned())
+                }
+                Closed::TooLarge => {
+                    invalid(format!("the request is larger than {LARGEST_BODY} bytes"))
+                }
+            },
+        );
     let is_json = target.is_some();
     let answered = body.and_then(|body| match target.as_deref() {
         Some("AWSEvents.PutEvents") => put_events(printer, &body),
@@ -98,15 +115,23 @@ async fn answer(
         None => publish(topics, printer, &body),
     });
     match (answered, is_json) {
-        (Ok(answer), true) => respond(StatusCode::OK, &[("content-type", "application/x-amz-json-1.1")], answer),
+        (Ok(answer), true) => {
+            respond(StatusCode::OK, &[("content-type", "application/x-amz-json-1.1")], answer)
+        }
         (Ok(answer), false) => respond(StatusCode::OK, &[("content-type", "text/xml")], answer),
         (Err(Refused(status, code, message)), true) => {
             respond(status, &[], json!({"__type": code, "message": message}).to_string())
         }
         (Err(Refused(status, code, message)), false) => {
             let message = message.replace('&', "&amp;").replace('<', "&lt;");
-            let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
-            respond(status, &[("content-type", "text/xml")], format!("<ErrorResponse>{error}</ErrorResponse>"))
+            let error = format!(
+                "<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            );
+            respond(
+                status,
+                &[("content-type", "text/xml")],
+                format!("<ErrorResponse>{error}</ErrorResponse>"),
+            )
         }
     }
 }
@@ -116,7 +141,8 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
     let text = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     if (text("Action"), text("Version")) != ("Publish", "2010-03-31") {
-        let message = "the one-machine runner has no such service: of SNS it knows Publish only".to_owned();
+        let message =
+            "the one-machine runner has no such service: of SNS it knows Publish only".to_owned();
         return Err(Refused(StatusCode::NOT_IMPLEMENTED, "InvalidAction", message));
     }
     let (topic, subject, message) = (text("TopicArn"), text("Subject"), text("Message"));
@@ -124,7 +150,9 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
         return Err(Refused(StatusCode::NOT_FOUND, "NotFound", "Topic does not exist".to_owned()));
     }
     if form.contains_key("Subject")
-        && (subject.is_empty() || subject.chars().count() >= 100 || subject.chars().any(char::is_control))
+        && (subject.is_empty()
+            || subject.chars().count() >= 100
+            || subject.chars().any(char::is_control))
     {
         return Err(invalid("Invalid parameter: Subject"));
     }
@@ -133,9 +161,12 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     for place in 1.. {
         let entry = format!("MessageAttributes.entry.{place}");
         let Some(name) = form.get(&format!("{entry}.Name")) else { break };
-        let (kind, value) = (text(&format!("{entry}.Value.DataType")), text(&format!("{entry}.Value.StringValue")));
+        let (kind, value) =
+            (text(&format!("{entry}.Value.DataType")), text(&format!("{entry}.Value.StringValue")));
         if name.is_empty() || kind != "String" || value.is_empty() {
-            return Err(invalid(format!("The message attribute '{name}' must be a String that is not empty.")));
+            return Err(invalid(format!(
+                "The message attribute '{name}' must be a String that is not empty."
+            )));
         }
         bytes += name.len() + kind.len() + value.len();
         attributes.insert(name, value);
@@ -143,7 +174,8 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     if message.is_empty() || bytes > LARGEST {
         return Err(invalid("Invalid parameter: Message is empty or too long"));
     }
-    let told = json!({"sns": topic, "subject": subject, "message": message, "attributes": attributes});
+    let told =
+        json!({"sns": topic, "subject": subject, "message": message, "attributes": attributes});
     (printer.0)(&format!("alert {told}"));
     let id = Uuid::new_v4();
     Ok(format!(
@@ -155,7 +187,9 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
 fn send_message(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty());
-    let (Some(queue), Some(message)) = (text("QueueUrl"), text("MessageBody").filter(|it| it.len() <= LARGEST)) else {
+    let (Some(queue), Some(message)) =
+        (text("QueueUrl"), text("MessageBody").filter(|it| it.len() <= LARGEST))
+    else {
         return Err(invalid("QueueUrl and a MessageBody of at most 256 KB are required"));
     };
     let shown: Value = serde_json::from_str(message).unwrap_or_else(|_| message.into());
@@ -165,9 +199,15 @@ fn send_message(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
 
 /// EventBridge's PutEvents.
 fn put_events(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|_| Refused(StatusCode::BAD_REQUEST, "SerializationException", "the body is not JSON".to_owned()))?;
-    let entries = body["Entries"].as_array().filter(|entries| (1..=MOST_ENTRIES).contains(&entries.len()));
+    let body: Value = serde_json::from_slice(body).map_err(|_| {
+        Refused(
+            StatusCode::BAD_REQUEST,
+            "SerializationException",
+            "the body is not JSON".to_owned(),
+        )
+    })?;
+    let entries =
+        body["Entries"].as_array().filter(|entries| (1..=MOST_ENTRIES).contains(&entries.len()));
     let entries = entries.ok_or_else(|| {
         let message = format!("1 to {MOST_ENTRIES} entries can be put at a time");
         Refused(StatusCode::BAD_REQUEST, "ValidationException", message)
@@ -188,7 +228,9 @@ fn put_events(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
 fn event(entry: &Value) -> Result<Value, (&'static str, &'static str)> {
     let text = |name: &str| entry[name].as_str().filter(|text| !text.is_empty());
     let bus = text("EventBusName").unwrap_or("default");
-    let (Some(source), Some(kind), Some(detail)) = (text("Source"), text("DetailType"), text("Detail")) else {
+    let (Some(source), Some(kind), Some(detail)) =
+        (text("Source"), text("DetailType"), text("Detail"))
+    else {
         return Err(("InvalidArgument", "Source, DetailType and Detail are required."));
     };
     let of_bus = |char: char| char.is_ascii_alphanumeric() || ".-_/:".contains(char);

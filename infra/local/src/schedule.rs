@@ -13,7 +13,13 @@ use crate::{
 };
 
 /// Starts one schedule. A run that is not over when the next is due does not hold that up, as on AWS.
-pub(crate) fn start(schedule: Schedule, function: Arc<Function>, lambda: Arc<Lambda>, minute: Duration, stop: &Stop) {
+pub(crate) fn start(
+    schedule: Schedule,
+    function: Arc<Function>,
+    lambda: Arc<Lambda>,
+    minute: Duration,
+    stop: &Stop,
+) {
     let soon = stop.soon.clone();
     stop.tasks.spawn(async move {
         let mut ticks = tokio::time::interval(minute * schedule.minutes);
@@ -31,9 +37,11 @@ pub(crate) fn start(schedule: Schedule, function: Arc<Function>, lambda: Arc<Lam
 fn event(schedule: &Schedule) -> Value {
     let (source, resource, detail) = match &schedule.input {
         ScheduleInput::Given(input) => return input.clone(),
-        ScheduleInput::Rule => {
-            ("aws.events", format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", schedule.name), json!({}))
-        }
+        ScheduleInput::Rule => (
+            "aws.events",
+            format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", schedule.name),
+            json!({}),
+        ),
         // Scheduler writes its empty detail as a text.
         ScheduleInput::Scheduler => (
             "aws.scheduler",

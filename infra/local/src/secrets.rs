@@ -22,11 +22,17 @@ use crate::{
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// The text of each secret by its ARN. One that the data directory has stays as it is.
-pub(crate) fn generate(store: &Store, secrets: &[Secret]) -> Result<BTreeMap<String, String>, DataError> {
+pub(crate) fn generate(
+    store: &Store,
+    secrets: &[Secret],
+) -> Result<BTreeMap<String, String>, DataError> {
     let mut texts = BTreeMap::new();
     for secret in secrets {
         let file = format!("secret-{}", secret.logical);
-        let kept = store.read(&file)?.and_then(|text| String::from_utf8(text).ok()).filter(|text| !text.is_empty());
+        let kept = store
+            .read(&file)?
+            .and_then(|text| String::from_utf8(text).ok())
+            .filter(|text| !text.is_empty());
         let text = match kept {
             Some(text) => text,
             None => {
@@ -51,7 +57,12 @@ fn random(length: usize) -> String {
 }
 
 /// Serves them to the functions, which sign with this run's key.
-pub(crate) fn serve(secrets: BTreeMap<String, String>, listener: TcpListener, gate: Arc<Gate>, stop: Stop) {
+pub(crate) fn serve(
+    secrets: BTreeMap<String, String>,
+    listener: TcpListener,
+    gate: Arc<Gate>,
+    stop: Stop,
+) {
     let shared = Arc::new((secrets, gate));
     http_server::serve(listener, stop, move |request, _| {
         let shared = shared.clone();
@@ -59,18 +70,32 @@ pub(crate) fn serve(secrets: BTreeMap<String, String>, listener: TcpListener, ga
     });
 }
 
-async fn answer(secrets: &BTreeMap<String, String>, gate: &Gate, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    secrets: &BTreeMap<String, String>,
+    gate: &Gate,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let refusal = |status, code: &str, message: &str| {
         respond(status, &[], json!({"__type": code, "Message": message}).to_string())
     };
     let (head, body) = match gate.admit(request, LARGEST_BODY).await {
         Ok(admitted) => admitted,
-        Err(Closed::Refused(message)) => return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", message),
+        Err(Closed::Refused(message)) => {
+            return refusal(StatusCode::FORBIDDEN, "AccessDeniedException", message);
+        }
         Err(Closed::TooLarge) => {
-            return refusal(StatusCode::BAD_REQUEST, "InvalidParameterException", "the request is too large");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "InvalidParameterException",
+                "the request is too large",
+            );
         }
     };
-    if head.headers.get("x-amz-target").is_none_or(|target| target != "secretsmanager.GetSecretValue") {
+    if head
+        .headers
+        .get("x-amz-target")
+        .is_none_or(|target| target != "secretsmanager.GetSecretValue")
+    {
         let message = "the one-machine runner has no such service: of Secrets Manager it knows GetSecretValue only";
         return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
     }
@@ -78,7 +103,11 @@ async fn answer(secrets: &BTreeMap<String, String>, gate: &Gate, request: Reques
     match body["SecretId"].as_str().and_then(|id| secrets.get_key_value(id)) {
         Some((arn, text)) => {
             let answer = json!({"ARN": arn, "Name": arn, "SecretString": text});
-            respond(StatusCode::OK, &[("content-type", "application/x-amz-json-1.1")], answer.to_string())
+            respond(
+                StatusCode::OK,
+                &[("content-type", "application/x-amz-json-1.1")],
+                answer.to_string(),
+            )
         }
         None => {
             let message = "Secrets Manager can't find the specified secret.";

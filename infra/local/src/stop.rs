@@ -24,7 +24,10 @@ impl Stop {
         self.soon.cancel();
         self.tasks.close();
         if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
-            tracing::warn!("something still runs {} seconds after the end was asked for: cut off", PATIENCE.as_secs());
+            tracing::warn!(
+                "something still runs {} seconds after the end was asked for: cut off",
+                PATIENCE.as_secs()
+            );
             self.now.cancel();
             self.tasks.wait().await;
         }

@@ -88,14 +88,17 @@ impl Reader {
         let mut since = Instant::now();
         while !self.stop.soon.is_cancelled() {
             // Records that already wait here are read past, and their place is kept only once they are handled.
-            let read = self.records(position.clone(), self.stream.batch - waiting.len().min(self.stream.batch)).await?;
+            let read = self
+                .records(position.clone(), self.stream.batch - waiting.len().min(self.stream.batch))
+                .await?;
             let idle = read.0.is_empty();
             position = read.1;
             if waiting.is_empty() {
                 since = Instant::now();
             }
             waiting.extend(read.0);
-            let full = waiting.len() >= self.stream.batch || total(&waiting) > invoke::LARGEST_EVENT / 2;
+            let full =
+                waiting.len() >= self.stream.batch || total(&waiting) > invoke::LARGEST_EVENT / 2;
             if !waiting.is_empty() && (full || since.elapsed() >= self.stream.window) {
                 while let Some(batch) = next_batch(&mut waiting, self.stream.batch) {
                     self.hand_over(batch).await?;
@@ -126,11 +129,18 @@ impl Reader {
         let kept = self.store.read(&self.place_file())?;
         let kept = kept.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
         let table_name = Some(self.table.clone());
-        let streams = self.database.list_streams(ListStreamsRequest { table_name, ..ListStreamsRequest::default() })?;
-        let stream_arn = streams.streams.into_iter().next().map(|stream| stream.stream_arn).unwrap_or_default();
-        let request = DescribeStreamRequest { stream_arn: stream_arn.clone(), ..DescribeStreamRequest::default() };
+        let streams = self
+            .database
+            .list_streams(ListStreamsRequest { table_name, ..ListStreamsRequest::default() })?;
+        let stream_arn =
+            streams.streams.into_iter().next().map(|stream| stream.stream_arn).unwrap_or_default();
+        let request = DescribeStreamRequest {
+            stream_arn: stream_arn.clone(),
+            ..DescribeStreamRequest::default()
+        };
         let shards = self.database.describe_stream(request)?.stream_description.shards;
-        let shard = shards.into_iter().next().ok_or_else(|| ReadError::Engine("it has no shard".into()))?;
+        let shard =
+            shards.into_iter().next().ok_or_else(|| ReadError::Engine("it has no shard".into()))?;
         let (kind, sequence_number) = match (kept, self.stream.from_start) {
             (Some(kept), _) => ("AFTER_SEQUENCE_NUMBER", Some(kept)),
             (None, true) => ("TRIM_HORIZON", None),
@@ -153,13 +163,23 @@ impl Reader {
     }
 
     /// The next records and the iterator after them.
-    async fn records(&self, iterator: String, limit: usize) -> Result<(Vec<Event>, String), ReadError> {
+    async fn records(
+        &self,
+        iterator: String,
+        limit: usize,
+    ) -> Result<(Vec<Event>, String), ReadError> {
         let (database, arn) = (self.database.clone(), self.stream.arn.clone());
         let read = tokio::task::spawn_blocking(move || {
-            let request = GetRecordsRequest { shard_iterator: iterator.clone(), limit: Some(limit.clamp(1, 1000)) };
+            let request = GetRecordsRequest {
+                shard_iterator: iterator.clone(),
+                limit: Some(limit.clamp(1, 1000)),
+            };
             let response = database.get_records(request)?;
-            let events =
-                response.records.into_iter().map(|record| event(record, &arn)).collect::<Result<Vec<_>, _>>()?;
+            let events = response
+                .records
+                .into_iter()
+                .map(|record| event(record, &arn))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok((events, response.next_shard_iterator.unwrap_or(iterator)))
         });
         read.await.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
@@ -184,12 +204,17 @@ impl Reader {
             let now = since_epoch(SystemTime::now()).as_secs_f64();
             let oldest = self.stream.oldest.as_secs_f64();
             let worn_out = self.stream.retries.is_some_and(|retries| attempt > retries);
-            let kept = left.iter().position(|event| now - event.created <= oldest).unwrap_or(left.len());
-            let given_up = if worn_out && !(self.stream.bisect && left.len() > 1) { left.len() } else { kept };
+            let kept =
+                left.iter().position(|event| now - event.created <= oldest).unwrap_or(left.len());
+            let given_up =
+                if worn_out && !(self.stream.bisect && left.len() > 1) { left.len() } else { kept };
             if given_up > 0 {
                 let remaining = left.split_off(given_up);
                 let (first, last) = (&left[0].sequence, &left[given_up - 1].sequence);
-                tracing::error!("{}: {given_up} records ({first} to {last}) were given up", self.stream.name);
+                tracing::error!(
+                    "{}: {given_up} records ({first} to {last}) were given up",
+                    self.stream.name
+                );
                 self.store.write(&self.place_file(), last.as_bytes())?;
                 (attempt, left) = (0, remaining);
             }
@@ -212,7 +237,9 @@ impl Reader {
     async fn try_part(&self, part: &[Event]) -> usize {
         let records: Vec<&Value> = part.iter().map(|event| &event.json).collect();
         match self.lambda.run(&self.function, json!({"Records": records})).await {
-            Ok(answer) if self.stream.reports_failures => first_failure(part, &answer).unwrap_or(part.len()),
+            Ok(answer) if self.stream.reports_failures => {
+                first_failure(part, &answer).unwrap_or(part.len())
+            }
             Ok(_) => part.len(),
             Err(_) => 0,
         }
@@ -251,7 +278,8 @@ fn next_batch(waiting: &mut Vec<Event>, most: usize) -> Option<Vec<Event>> {
 fn event(record: Record, arn: &str) -> Result<Event, ReadError> {
     let sequence = record.dynamodb.sequence_number.clone();
     let created = record.dynamodb.approximate_creation_date_time;
-    let mut json = serde_json::to_value(record).map_err(|error| ReadError::Engine(error.to_string()))?;
+    let mut json =
+        serde_json::to_value(record).map_err(|error| ReadError::Engine(error.to_string()))?;
     // The engine's own region, and no ARN: AWS's events name the template's stream.
     json["awsRegion"] = REGION.into();
     json["eventSourceARN"] = arn.into();

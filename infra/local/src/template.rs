@@ -52,11 +52,17 @@ impl At {
 
     pub(crate) fn error(&self, problem: impl Into<String>) -> TemplateError {
         let path = if self.path.is_empty() { "(the template)".into() } else { self.path.clone() };
-        TemplateError { file: self.file.to_string(), line: self.node.line, path, problem: problem.into() }
+        TemplateError {
+            file: self.file.to_string(),
+            line: self.node.line,
+            path,
+            problem: problem.into(),
+        }
     }
 
     fn child(&self, step: &str, node: &Node) -> Self {
-        let path = if self.path.is_empty() { step.to_owned() } else { format!("{}.{step}", self.path) };
+        let path =
+            if self.path.is_empty() { step.to_owned() } else { format!("{}.{step}", self.path) };
         Self { file: self.file.clone(), path, node: node.clone() }
     }
 
@@ -72,7 +78,9 @@ impl At {
 
     pub(crate) fn get(&self, key: &str) -> Option<Self> {
         match &self.node.value {
-            Value::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| self.child(key, node)),
+            Value::Map(entries) => {
+                entries.iter().find(|(name, _)| name == key).map(|(_, node)| self.child(key, node))
+            }
             Value::Null | Value::Text(_) | Value::List(_) | Value::Call(..) => None,
         }
     }
@@ -83,9 +91,13 @@ impl At {
 
     pub(crate) fn entries(&self) -> Result<Vec<(String, Self)>, TemplateError> {
         match &self.node.value {
-            Value::Map(entries) => Ok(entries.iter().map(|(key, node)| (key.clone(), self.child(key, node))).collect()),
+            Value::Map(entries) => {
+                Ok(entries.iter().map(|(key, node)| (key.clone(), self.child(key, node))).collect())
+            }
             Value::Null => Ok(Vec::new()),
-            Value::Text(_) | Value::List(_) | Value::Call(..) => Err(self.error("has to be a mapping")),
+            Value::Text(_) | Value::List(_) | Value::Call(..) => {
+                Err(self.error("has to be a mapping"))
+            }
         }
     }
 
@@ -100,17 +112,23 @@ impl At {
 
     pub(crate) fn items(&self) -> Result<Vec<Self>, TemplateError> {
         match &self.node.value {
-            Value::List(items) => {
-                Ok(items.iter().enumerate().map(|(index, node)| self.child(&index.to_string(), node)).collect())
+            Value::List(items) => Ok(items
+                .iter()
+                .enumerate()
+                .map(|(index, node)| self.child(&index.to_string(), node))
+                .collect()),
+            Value::Null | Value::Text(_) | Value::Map(_) | Value::Call(..) => {
+                Err(self.error("has to be a list"))
             }
-            Value::Null | Value::Text(_) | Value::Map(_) | Value::Call(..) => Err(self.error("has to be a list")),
         }
     }
 
     pub(crate) fn text(&self) -> Result<&str, TemplateError> {
         match &self.node.value {
             Value::Text(text) => Ok(text),
-            Value::Null | Value::List(_) | Value::Map(_) | Value::Call(..) => Err(self.error("has to be a text")),
+            Value::Null | Value::List(_) | Value::Map(_) | Value::Call(..) => {
+                Err(self.error("has to be a text"))
+            }
         }
     }
 
@@ -138,7 +156,10 @@ struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "what is not named here has no place in a template")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not named here has no place in a template"
+)]
 impl<'t> Reader<'t> {
     fn error(&self, line: usize, problem: impl Into<String>) -> TemplateError {
         let (file, path) = (self.file.to_owned(), "YAML".to_owned());
@@ -167,13 +188,17 @@ impl<'t> Reader<'t> {
     fn node(&mut self, event: Event<'t>, span: Span) -> Result<Node, TemplateError> {
         let line = span.start.line();
         let (tag, value) = match event {
-            Event::Scalar(text, ScalarStyle::Plain, _, tag) if matches!(&*text, "" | "~" | "null") => {
+            Event::Scalar(text, ScalarStyle::Plain, _, tag)
+                if matches!(&*text, "" | "~" | "null") =>
+            {
                 (tag, Value::Null)
             }
             Event::Scalar(text, _, _, tag) => (tag, Value::Text(text.into_owned())),
             Event::SequenceStart(_, tag) => (tag, self.list()?),
             Event::MappingStart(_, tag) => (tag, self.map()?),
-            other => return Err(self.error(line, format!("{other:?} has no meaning in a template"))),
+            other => {
+                return Err(self.error(line, format!("{other:?} has no meaning in a template")));
+            }
         };
         Ok(match tag {
             Some(tag) => Node { line, value: self.call(&tag, Node { line, value })? },
@@ -185,7 +210,10 @@ impl<'t> Reader<'t> {
     fn call(&self, tag: &Tag, argument: Node) -> Result<Value, TemplateError> {
         match tag.handle.as_str() {
             "!" => Ok(Value::Call(tag.suffix.clone(), Box::new(argument))),
-            _ => Err(self.error(argument.line, format!("tag {tag}: only CloudFormation's functions are known"))),
+            _ => Err(self.error(
+                argument.line,
+                format!("tag {tag}: only CloudFormation's functions are known"),
+            )),
         }
     }
 

@@ -26,7 +26,9 @@ pub enum Key {
 impl Key {
     /// The access that an event says it belongs to. Uses and ends of accounts mostly do not say it.
     pub fn of(event: &Event) -> Option<Self> {
-        let text = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        let text = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+        };
         let is_finding = event.id.is_services() && is_afterthought(event);
         if is_finding && let Some(access) = text("access") {
             return access.parse().ok();

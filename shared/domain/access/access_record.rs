@@ -298,14 +298,16 @@ impl Access {
         let times = [self.asked_at, self.granted_at, self.starts_at];
         let first = times.into_iter().flatten().min().unwrap_or(self.recorded_until);
         let last = match self.standing {
-            Standing::Ended => {
-                [self.ended_at, self.ends_at.filter(|_| self.ended_at.is_none())].into_iter().flatten().max()
-            }
+            Standing::Ended => [self.ended_at, self.ends_at.filter(|_| self.ended_at.is_none())]
+                .into_iter()
+                .flatten()
+                .max(),
             Standing::Active => None,
             Standing::Requested | Standing::Approved => self.ends_at,
             // What was never given touches the time in which it was decided.
             Standing::Denied | Standing::TimedOut | Standing::Canceled | Standing::Failed => {
-                let last = self.decisions.iter().map(|decision| decision.at).max().max(self.closed_at);
+                let last =
+                    self.decisions.iter().map(|decision| decision.at).max().max(self.closed_at);
                 Some(last.unwrap_or(first).max(first))
             }
         };

@@ -25,7 +25,10 @@ impl Access {
             (Some(own), Some(other)) => is_one(own, &other),
             _ => false,
         };
-        if self.kind != Kind::Package || !has_begun || !(is_named || (is_same_holder && is_same_package)) {
+        if self.kind != Kind::Package
+            || !has_begun
+            || !(is_named || (is_same_holder && is_same_package))
+        {
             return false;
         }
         match event.action.as_str() {
@@ -59,7 +62,9 @@ pub(super) fn planned_end(event: &Event) -> Option<Instant> {
         Some(AskedWindow::None | AskedWindow::Duration(_)) | None => None,
     };
     let schedule = event.details.as_ref().and_then(|details| details.get("schedule"));
-    let kept = schedule.and_then(|schedule| schedule["ends_at"].as_str()).and_then(|text| text.parse().ok());
+    let kept = schedule
+        .and_then(|schedule| schedule["ends_at"].as_str())
+        .and_then(|text| text.parse().ok());
     event.session.as_ref().and_then(|session| session.ends_at).or(asked).or(kept)
 }
 
@@ -72,7 +77,8 @@ pub(super) fn told_assignment(event: &Event) -> Option<String> {
 /// Which of three causes one activity stands for: expired, canceled by its user, removed by an administrator.
 pub(super) fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
     let reason = event.reason.as_deref().map(fold).unwrap_or_default();
-    let is_holder = event.subject.as_ref().is_some_and(|subject| is_same(subject, &party(&event.actor)));
+    let is_holder =
+        event.subject.as_ref().is_some_and(|subject| is_same(subject, &party(&event.actor)));
     match () {
         () if reason.contains("expire") => EndCause::Expired,
         () if reason.contains("cancel") => EndCause::Canceled,

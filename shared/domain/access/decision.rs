@@ -53,7 +53,10 @@ impl Access {
             by: event.actor.clone(),
             at: event.occurred_at,
             reason: event.reason.clone().or_else(|| event.justification.clone()),
-            roles: session.filter(|it| it.scope == Scope::Role).map(|it| it.roles.clone()).unwrap_or_default(),
+            roles: session
+                .filter(|it| it.scope == Scope::Role)
+                .map(|it| it.roles.clone())
+                .unwrap_or_default(),
             policy: event.policy.clone(),
             event: event.id.clone(),
         });

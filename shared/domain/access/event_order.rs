@@ -19,7 +19,8 @@ pub fn order_of(recorded: &Recorded) -> (Instant, u8, Instant, &EventId) {
         _ => 5,
     };
     // A role's decision comes before what it means for the whole session.
-    let is_whole = recorded.event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+    let is_whole =
+        recorded.event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
     let step = step * 2 + u8::from(step == 2 && is_whole);
     (recorded.event.occurred_at, step, recorded.recorded_at, &recorded.event.id)
 }

@@ -101,7 +101,8 @@ impl Access {
 
     pub(super) fn end_session(&mut self, recorded: &Recorded, cause: EndCause) {
         let event = &recorded.event;
-        let is_whole = event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
+        let is_whole =
+            event.session.as_ref().is_some_and(|session| session.scope == Scope::Session);
         if is_whole && self.granted_at.is_some() {
             self.end_cause = Some(cause);
             self.end(event.occurred_at, cause, Proof::Source, &event.id);

@@ -68,5 +68,8 @@ pub fn thin_out(events: &mut Vec<Recorded>, own: Option<&Key>) -> LeftOut {
         numbers[class] += 1;
         is_kept
     });
-    LeftOut { uses: !left_out(0).is_empty(), steps: !left_out(1).is_empty() || !left_out(2).is_empty() }
+    LeftOut {
+        uses: !left_out(0).is_empty(),
+        steps: !left_out(1).is_empty() || !left_out(2).is_empty(),
+    }
 }

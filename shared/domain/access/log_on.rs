@@ -37,10 +37,15 @@ pub enum Explained {
 
 impl Access {
     /// The access that a log-on is, with the log-off that ends it and what explains it, as far as they are known.
-    pub fn of_log_on(recorded: &Recorded, left: Option<&Recorded>, explained: Option<Explained>) -> Self {
+    pub fn of_log_on(
+        recorded: &Recorded,
+        left: Option<&Recorded>,
+        explained: Option<Explained>,
+    ) -> Self {
         let event = &recorded.event;
         let key = Key::LogOn(event.id.clone());
-        let mut access = Self::empty(&key, Kind::Computer, LeftOut::default(), recorded.recorded_at);
+        let mut access =
+            Self::empty(&key, Kind::Computer, LeftOut::default(), recorded.recorded_at);
         let at = event.occurred_at;
         access.standing = Standing::Active;
         access.session = event.session.as_ref().map(|session| session.id.clone());
@@ -50,7 +55,8 @@ impl Access {
         access.target = event.target.clone();
         access.justification = event.justification.clone();
         access.ticket = event.ticket.clone();
-        (access.granted_at, access.first_used_at, access.last_used_at) = (Some(at), Some(at), Some(at));
+        (access.granted_at, access.first_used_at, access.last_used_at) =
+            (Some(at), Some(at), Some(at));
         access.uses = 1;
         access.explained = explained;
         access.events.push(event.id.clone());

@@ -74,8 +74,15 @@ pub fn same_person(a: &Party, b: &Party) -> Option<bool> {
     }
     // Some sources give the address, or what stands before its @, as a name or an id.
     let called = |party: &Party| -> Vec<String> {
-        let names = [&party.id, &party.name, &party.email].into_iter().flatten().map(|name| fold_identity(name));
-        let local = party.email.as_ref().and_then(|email| email.split_once('@')).map(|(local, _)| fold_identity(local));
+        let names = [&party.id, &party.name, &party.email]
+            .into_iter()
+            .flatten()
+            .map(|name| fold_identity(name));
+        let local = party
+            .email
+            .as_ref()
+            .and_then(|email| email.split_once('@'))
+            .map(|(local, _)| fold_identity(local));
         names.chain(local).collect()
     };
     let others = called(b);

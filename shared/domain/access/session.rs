@@ -145,7 +145,8 @@ impl Story {
             return;
         }
         self.target = self.target.take().or_else(|| event.target.clone());
-        self.opened = recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
+        self.opened =
+            recorded.opened.as_ref().map(|opened| opened.id.clone()).or(self.opened.take());
         if session.scope == Scope::Session {
             // A session that is extended or renamed is told so by a later row.
             self.starts_at = session.starts_at.or(self.starts_at);
@@ -159,20 +160,28 @@ impl Story {
         }
         for role in &session.roles {
             if !self.roles.iter().any(|known| known.role == *role) {
-                self.roles.push(Role { role: role.clone(), state: State::Created, decisions: Vec::new() });
+                self.roles.push(Role {
+                    role: role.clone(),
+                    state: State::Created,
+                    decisions: Vec::new(),
+                });
             }
         }
     }
 
     /// Follows one event; false where it does not fit what was told before.
     fn take_step(&mut self, recorded: &Recorded) -> bool {
-        let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else { return true };
+        let (Some(session), Some(step)) = (&recorded.event.session, recorded.state()) else {
+            return true;
+        };
         // What was tried and failed changed nothing.
         if recorded.event.outcome == crate::trail::event::Outcome::Failure {
             return true;
         }
         match (session.scope, step) {
-            (Scope::Role, State::Approved | State::Denied) => self.decide(recorded, &session.roles, step),
+            (Scope::Role, State::Approved | State::Denied) => {
+                self.decide(recorded, &session.roles, step)
+            }
             (Scope::Role, _) => true,
             (Scope::Session, State::Created) => self.enter(step, |state| state.is_none()),
             (Scope::Session, State::Approved) => {
@@ -190,20 +199,26 @@ impl Story {
             // A role's denial has made it DENIED already; the session's own row says it once more.
             (Scope::Session, State::Denied) => {
                 self.state == Some(State::Denied)
-                    || self.enter(step, |state| matches!(state, None | Some(State::Created | State::Approved)))
+                    || self.enter(step, |state| {
+                        matches!(state, None | Some(State::Created | State::Approved))
+                    })
             }
-            (Scope::Session, State::Granted) => self.enter(step, |state| state == Some(State::Approved)),
+            (Scope::Session, State::Granted) => {
+                self.enter(step, |state| state == Some(State::Approved))
+            }
             // Nobody decided until its planned end: a source may say that in either word.
-            (Scope::Session, State::TimedOut) => {
-                self.enter(step, |state| matches!(state, None | Some(State::Created | State::TimedOut)))
-            }
-            (Scope::Session, State::Expired) if matches!(self.state, Some(State::Created | State::TimedOut)) => {
+            (Scope::Session, State::TimedOut) => self.enter(step, |state| {
+                matches!(state, None | Some(State::Created | State::TimedOut))
+            }),
+            (Scope::Session, State::Expired)
+                if matches!(self.state, Some(State::Created | State::TimedOut)) =>
+            {
                 let is_over = self.ends_at.is_some_and(|ends| ends <= recorded.event.occurred_at);
                 is_over && self.enter(State::TimedOut, |_| true)
             }
-            (Scope::Session, State::Canceled | State::Terminated) => {
-                self.enter(step, |state| matches!(state, Some(State::Created | State::Approved | State::Granted)))
-            }
+            (Scope::Session, State::Canceled | State::Terminated) => self.enter(step, |state| {
+                matches!(state, Some(State::Created | State::Approved | State::Granted))
+            }),
             (Scope::Session, State::Expired) => {
                 self.enter(step, |state| matches!(state, Some(State::Approved | State::Granted)))
             }
@@ -279,7 +294,11 @@ mod tests {
         let start: Instant = "2026-11-22T10:00:00Z".parse().unwrap();
         let tenant = Tenant::new("acme").unwrap();
         let day = std::time::Duration::from_secs(86_400);
-        let intake = event_validation::Intake { tenant: &tenant, now: start.plus(day), retention: day * 400 };
+        let intake = event_validation::Intake {
+            tenant: &tenant,
+            now: start.plus(day),
+            retention: day * 400,
+        };
         rows.iter()
             .enumerate()
             .map(|(minute, (action, actor, session))| {
@@ -326,7 +345,11 @@ mod tests {
             vec![("expired", "System", whole()), ("timed_out", "System", whole())],
         ] {
             let story = story(&[vec![("created", "Mark", asked(ends_at))], rows.clone()].concat());
-            assert_eq!((story.state, misfits(&story)), (Some(State::TimedOut), Vec::new()), "{rows:?}");
+            assert_eq!(
+                (story.state, misfits(&story)),
+                (Some(State::TimedOut), Vec::new()),
+                "{rows:?}"
+            );
         }
         // It can not have expired before its end, nor time out when it was decided.
         let early = story(&[("created", "Mark", asked(later)), ("expired", "System", whole())]);
@@ -341,8 +364,14 @@ mod tests {
         // Without any event, the time alone says so.
         let undecided = story(&[("created", "Mark", asked(ends_at))]);
         let at = |text: &str| undecided.state_at(text.parse().unwrap());
-        assert_eq!((at("2026-11-22T10:00:29Z"), at(ends_at)), (Some(State::Created), Some(State::TimedOut)));
-        assert_eq!(decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()), Some(State::Approved));
+        assert_eq!(
+            (at("2026-11-22T10:00:29Z"), at(ends_at)),
+            (Some(State::Created), Some(State::TimedOut))
+        );
+        assert_eq!(
+            decided.state_at("2026-12-22T10:00:00Z".parse().unwrap()),
+            Some(State::Approved)
+        );
     }
 
     #[test]
@@ -367,7 +396,11 @@ mod tests {
             (6, Canceled, "mark_68"),
         ] {
             let story = story(&rows[..count]);
-            assert_eq!((story.state, story.username.as_str()), (Some(state), username), "after {count}");
+            assert_eq!(
+                (story.state, story.username.as_str()),
+                (Some(state), username),
+                "after {count}"
+            );
             assert_eq!(misfits(&story), Vec::<&str>::new());
         }
         let story = story(&rows);
@@ -375,8 +408,11 @@ mod tests {
             (story.requester.as_deref(), story.justification.as_deref()),
             (Some("Mark"), Some("Correct a price"))
         );
-        let decided: Vec<_> =
-            story.roles.iter().map(|role| (role.role.as_str(), role.decisions[0].by.as_str())).collect();
+        let decided: Vec<_> = story
+            .roles
+            .iter()
+            .map(|role| (role.role.as_str(), role.decisions[0].by.as_str()))
+            .collect();
         assert_eq!(decided, [("role1", "john"), ("role3", "admin")]);
     }
 
@@ -390,7 +426,8 @@ mod tests {
             ("granted", "System", whole()),
         ]);
         assert_eq!(story.state, Some(State::Denied));
-        let roles: Vec<_> = story.roles.iter().map(|role| (role.role.as_str(), role.state)).collect();
+        let roles: Vec<_> =
+            story.roles.iter().map(|role| (role.role.as_str(), role.state)).collect();
         assert_eq!(roles, [("role1", State::Denied), ("role3", State::Approved)]);
         assert_eq!(story.roles[0].decisions[0].reason.as_deref(), Some("not needed"));
         assert_eq!(misfits(&story), ["e-3"], "granted after a denial");
@@ -398,15 +435,25 @@ mod tests {
 
     #[test]
     fn approvals_are_counted_by_person_and_may_be_none() {
-        let needs = |count: u32| json!({"scope": "session", "roles": ["a"], "approvals_needed": count});
-        let twice =
-            story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "john", role("a"))]);
+        let needs =
+            |count: u32| json!({"scope": "session", "roles": ["a"], "approvals_needed": count});
+        let twice = story(&[
+            ("created", "Mark", needs(2)),
+            ("approved", "john", role("a")),
+            ("approved", "john", role("a")),
+        ]);
         assert_eq!(twice.state, Some(State::Created), "one person approving twice is one approval");
-        let two =
-            story(&[("created", "Mark", needs(2)), ("approved", "john", role("a")), ("approved", "ann", role("a"))]);
+        let two = story(&[
+            ("created", "Mark", needs(2)),
+            ("approved", "john", role("a")),
+            ("approved", "ann", role("a")),
+        ]);
         assert_eq!(two.state, Some(State::Approved));
-        let none =
-            story(&[("created", "Mark", needs(0)), ("approved", "System", needs(0)), ("granted", "System", needs(0))]);
+        let none = story(&[
+            ("created", "Mark", needs(0)),
+            ("approved", "System", needs(0)),
+            ("granted", "System", needs(0)),
+        ]);
         assert_eq!((none.state, misfits(&none)), (Some(State::Granted), vec![]));
         assert_eq!(none.roles[0].decisions[0].by, "System");
     }

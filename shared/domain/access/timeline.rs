@@ -55,9 +55,11 @@ impl Access {
             events.into_iter().partition(|recorded| Key::of(&recorded.event).as_ref() == Some(key));
         // Somebody who goes on using it does not put off what is missing.
         let told = || own.iter().filter(|recorded| !is_afterthought(&recorded.event));
-        let steps = told().filter(|it| !it.event.is_of_device()).map(|recorded| recorded.recorded_at).max();
+        let steps =
+            told().filter(|it| !it.event.is_of_device()).map(|recorded| recorded.recorded_at).max();
         let recorded_until = steps.or_else(|| told().map(|recorded| recorded.recorded_at).max())?;
-        let has = |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
+        let has =
+            |prefix: &str| own.iter().any(|recorded| recorded.event.action.starts_with(prefix));
         // A removal or an extension that is told under a request of its own is about an assignment that has another.
         let is_step = |recorded: &Recorded| {
             let action = recorded.event.action.as_str();
@@ -154,13 +156,15 @@ impl Access {
             self.request_id = self.request_id.take().or_else(|| request.request_id.clone());
             self.requester = request.requester.clone();
             self.roles.clone_from(&request.roles);
-            self.justification = self.justification.take().or_else(|| request.justification.clone());
+            self.justification =
+                self.justification.take().or_else(|| request.justification.clone());
             self.ticket = self.ticket.take().or_else(|| request.ticket.clone());
             self.decisions.clone_from(&request.decisions);
         }
         if self.ended_at.is_none() {
             let longest = (at.plus(LOG_ON_LASTS), EndCause::NoLogOff);
-            let of_request = request.and_then(Self::until).filter(|until| *until > at && *until < longest.0);
+            let of_request =
+                request.and_then(Self::until).filter(|until| *until > at && *until < longest.0);
             let (end, cause) = of_request.map_or(longest, |until| (until, EndCause::SessionEnded));
             if end <= now {
                 self.end_log_on(end, cause);
@@ -218,14 +222,23 @@ impl Access {
         }
         let asks = matches!(
             event.action.as_str(),
-            "session.created" | "entitlement.requested" | "entitlement.directly_assigned" | "entra.account.requested"
+            "session.created"
+                | "entitlement.requested"
+                | "entitlement.directly_assigned"
+                | "entra.account.requested"
         );
         let is_role = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
         let begins = matches!(event.action.as_str(), "session.granted" | "entitlement.fulfilled");
         if let Some(session) = &event.session {
             self.session.get_or_insert_with(|| session.id.clone());
-            self.roles
-                .extend(session.roles.iter().filter(|role| !self.roles.contains(role)).cloned().collect::<Vec<_>>());
+            self.roles.extend(
+                session
+                    .roles
+                    .iter()
+                    .filter(|role| !self.roles.contains(role))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
             if !is_role && event.outcome == Outcome::Success {
                 self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
                 self.starts_at = session.starts_at.or(self.starts_at);
@@ -259,9 +272,12 @@ impl Access {
             self.account = self.account.take().or_else(|| event.account.clone());
         }
         if begins && self.account.is_none() {
-            self.account = Some(account_names::account_of(event)).filter(|account| *account != Party::default());
+            self.account = Some(account_names::account_of(event))
+                .filter(|account| *account != Party::default());
         }
-        let told = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        let told = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+        };
         if event.action == "window.opened" {
             self.window = self.window.take().or_else(|| told("window").map(str::to_owned));
             self.is_external = told("directory").map(|directory| directory.starts_with("external"));
@@ -271,7 +287,8 @@ impl Access {
         }
         if event.action.starts_with("entitlement.") {
             let kept = event.details.as_ref().and_then(|details| details.get("policy"));
-            let text = |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
+            let text =
+                |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
             let told = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
             let kept = text("id").map(|id| (id, None, text("name")));
             if let Some((id, version, name)) = told.or(kept) {
@@ -287,7 +304,9 @@ impl Access {
     }
 
     fn take_afterthought(&mut self, event: &Event) {
-        let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        let detail = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+        };
         if event.action == "review.decided"
             && let (Some(review), Some(decision)) =
                 (event.target.as_ref().and_then(|target| target.id.clone()), detail("decision"))
@@ -297,7 +316,8 @@ impl Access {
             return;
         }
         let Some(id) = event.target.as_ref().and_then(|target| target.id.as_ref()) else { return };
-        let round = event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
+        let round =
+            event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
         let round = round.and_then(|round| u32::try_from(round).ok()).unwrap_or(1);
         let rounds = self.findings.entry(id.clone()).or_default();
         if event.action == "finding.withdrawn" {
@@ -318,11 +338,17 @@ impl Access {
         let event = &recorded.event;
         let at = event.occurred_at;
         let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name));
-        let time = |name: &str| detail(name).and_then(Value::as_str).and_then(|text| text.parse::<Instant>().ok());
+        let time = |name: &str| {
+            detail(name).and_then(Value::as_str).and_then(|text| text.parse::<Instant>().ok())
+        };
         let failed = event.outcome == Outcome::Failure;
         match event.action.as_str() {
-            "entra.account.requested" if failed => self.standing = self.standing.max(Standing::Failed),
-            "entitlement.failed" => self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved),
+            "entra.account.requested" if failed => {
+                self.standing = self.standing.max(Standing::Failed)
+            }
+            "entitlement.failed" => {
+                self.fits(recorded, Standing::Failed, |it| it <= Standing::Approved)
+            }
             // What was tried and failed changed nothing.
             _ if failed && event.action != "revocation.failed" => {}
             "entra.account.requested" => {
@@ -344,10 +370,14 @@ impl Access {
                 self.fits(recorded, Standing::Denied, |it| it <= Standing::Denied);
             }
             "entitlement.timed_out" => {
-                self.fits(recorded, Standing::TimedOut, |it| it <= Standing::Requested || it == Standing::TimedOut);
+                self.fits(recorded, Standing::TimedOut, |it| {
+                    it <= Standing::Requested || it == Standing::TimedOut
+                });
             }
             "entitlement.canceled" => {
-                self.fits(recorded, Standing::Canceled, |it| it <= Standing::Approved || it == Standing::Canceled);
+                self.fits(recorded, Standing::Canceled, |it| {
+                    it <= Standing::Approved || it == Standing::Canceled
+                });
             }
             // Its own sentence: approved, or needs no approval.
             "entitlement.ready" => {
@@ -355,7 +385,9 @@ impl Access {
                 self.fits(recorded, Standing::Approved, |it| it <= Standing::Approved);
             }
             "entitlement.fulfilled" => {
-                let fits = |it| it <= Standing::Approved || it == Standing::Active || it == Standing::Failed;
+                let fits = |it| {
+                    it <= Standing::Approved || it == Standing::Active || it == Standing::Failed
+                };
                 self.fits(recorded, Standing::Active, fits);
                 self.granted_at.get_or_insert(at);
                 self.starts_at.get_or_insert(at);
@@ -397,8 +429,15 @@ impl Access {
             "window.extended" => self.ends_at = time("new_end").or(self.ends_at),
             "window.ended" => {
                 self.ends_at = time("new_end").or(self.ends_at);
-                let by_itself = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &party(&event.actor)));
-                self.end_cause.get_or_insert(if by_itself { EndCause::Canceled } else { EndCause::Terminated });
+                let by_itself = self
+                    .requester
+                    .as_ref()
+                    .is_some_and(|it| is_same(&party(it), &party(&event.actor)));
+                self.end_cause.get_or_insert(if by_itself {
+                    EndCause::Canceled
+                } else {
+                    EndCause::Terminated
+                });
             }
             // A person's word: it is over, and nothing proves it.
             end_changes::CLOSED_BY_HAND => {
@@ -420,7 +459,9 @@ impl Access {
 
     /// Takes a step of a package's request, or notes that it does not fit.
     fn fits(&mut self, recorded: &Recorded, to: Standing, may: impl FnOnce(Standing) -> bool) {
-        let is_final = |standing| !matches!(standing, Standing::Requested | Standing::Approved | Standing::Active);
+        let is_final = |standing| {
+            !matches!(standing, Standing::Requested | Standing::Approved | Standing::Active)
+        };
         if may(self.standing) {
             // What was tried again and worked has not failed.
             self.standing = if to == Standing::Active { to } else { self.standing.max(to) };
@@ -448,19 +489,27 @@ impl Access {
             Some(State::TimedOut) => Standing::TimedOut,
             Some(State::Granted) if self.ended_at.is_some() => Standing::Ended,
             Some(State::Granted) => Standing::Active,
-            Some(State::Canceled | State::Expired | State::Terminated) if self.granted_at.is_none() => {
+            Some(State::Canceled | State::Expired | State::Terminated)
+                if self.granted_at.is_none() =>
+            {
                 Standing::Canceled
             }
             // Where the account is in a directory of ours, it goes on until that says that it is off.
-            Some(State::Canceled | State::Expired | State::Terminated) if self.ended_at.is_none() => Standing::Active,
+            Some(State::Canceled | State::Expired | State::Terminated)
+                if self.ended_at.is_none() =>
+            {
+                Standing::Active
+            }
             Some(State::Canceled | State::Expired | State::Terminated) => Standing::Ended,
         };
         // Granted without what has to come before is granted all the same.
         if self.standing < Standing::Denied && self.granted_at.is_some() {
-            self.standing = if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
+            self.standing =
+                if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
         }
         self.needs_no_approval |= self.approvals_needed == 0;
-        let approvals = self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
+        let approvals =
+            self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
         // When as many different people as are needed had approved.
         let complete = |those: Vec<&Decision>| {
             let mut approvers: Vec<(Instant, Party)> = Vec::new();
@@ -477,13 +526,19 @@ impl Access {
             complete(approvals.filter(|decision| decision.roles.is_empty()).collect())
         } else {
             let of_role = |role: &crate::access::session::Role| {
-                complete(approvals.clone().filter(|decision| decision.roles.contains(&role.role)).collect())
+                complete(
+                    approvals
+                        .clone()
+                        .filter(|decision| decision.roles.contains(&role.role))
+                        .collect(),
+                )
             };
             let times: Option<Vec<Instant>> = story.roles.iter().map(of_role).collect();
             times.and_then(|times| times.into_iter().max())
         };
         if matches!(self.standing, Standing::Denied | Standing::Canceled | Standing::TimedOut) {
-            self.closed_at = story.timeline.iter().filter(|step| step.fits).map(|step| step.occurred_at).max();
+            self.closed_at =
+                story.timeline.iter().filter(|step| step.fits).map(|step| step.occurred_at).max();
         }
         let misfits = story.timeline.iter().filter(|step| !step.fits);
         self.misfits.extend(misfits.map(|step| Misfit { event: step.event.clone() }));
@@ -503,7 +558,9 @@ impl Access {
         if !self.is_account(event) {
             return false;
         }
-        let told = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+        let told = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+        };
         match event.action.as_str() {
             "entra.account.disabled" if !event.id.is_services() => {
                 if has_begun && self.ended_at.is_none() && self.is_external != Some(false) {
@@ -516,7 +573,10 @@ impl Access {
             "revocation.verified" => {
                 let end = told("actual_end").and_then(|text| text.parse().ok()).unwrap_or(at);
                 let is_its_own = self.window.is_some() && told("window") == self.window.as_deref();
-                if is_its_own && self.ended_at.is_none() && self.ends_at.is_some_and(|ends| ends <= end) {
+                if is_its_own
+                    && self.ended_at.is_none()
+                    && self.ends_at.is_some_and(|ends| ends <= end)
+                {
                     self.verify(event, end);
                     return true;
                 }
@@ -562,7 +622,8 @@ impl Access {
         self.roles.truncate(MOST_ROLES);
         self.misfits.truncate(FIRST_STEPS + LAST_STEPS);
         if self.subject.is_none() {
-            self.subject = self.requester.as_ref().filter(|it| it.kind != ActorType::System).map(party);
+            self.subject =
+                self.requester.as_ref().filter(|it| it.kind != ActorType::System).map(party);
         }
         if let (Some(ended), Some(planned)) = (self.ended_at, self.ends_at) {
             self.lateness_ms = Some((ended.millis() - planned.millis()).max(0));
@@ -572,5 +633,8 @@ impl Access {
 
 /// What an event that asks for nothing says of the thing accessed. A decision may name the request it is about instead.
 pub(super) fn of_it(event: &Event) -> Option<Party> {
-    event.target.clone().filter(|target| !is_use(event) && target.kind.as_deref() != Some("request"))
+    event
+        .target
+        .clone()
+        .filter(|target| !is_use(event) && target.kind.as_deref() != Some("request"))
 }

@@ -95,8 +95,11 @@ impl Alert {
         let rule = if rules.len() == 1 { worst.rule.clone() } else { GROUP_RULE.to_owned() };
         let mut rules: Vec<(&str, usize)> = rules.into_iter().collect();
         rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let listed: Vec<String> = rules.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
-        let severity = worst.severity.map_or_else(String::new, |severity| format!(", {} at most", severity.as_str()));
+        let listed: Vec<String> =
+            rules.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
+        let severity = worst
+            .severity
+            .map_or_else(String::new, |severity| format!(", {} at most", severity.as_str()));
         let first: Vec<&str> = std::iter::once(worst)
             .chain(alerts.iter().copied().filter(|alert| alert.id != worst.id))
             .take(GROUP_SENTENCES)
@@ -106,18 +109,27 @@ impl Alert {
             0 => String::new(),
             more => format!(" And {more} more."),
         };
-        let head =
-            escaped(&format!("{} findings in the trail of {tenant}{severity}: {}.", alerts.len(), listed.join(", ")));
+        let head = escaped(&format!(
+            "{} findings in the trail of {tenant}{severity}: {}.",
+            alerts.len(),
+            listed.join(", ")
+        ));
         let sentence = shortened(format!("{head} {}{more}", first.join(" ")));
         Some(Self { count: alerts.len(), finding: None, rule, sentence, ..worst.clone() })
     }
 
     /// What the channels that want it are told of a finding; nothing where the event raises none, and reopens none that somebody had settled.
     /// `now` is when they are queued. Of what weakens the trail `channels` are those that there were before.
-    pub fn of_finding(recorded: &Recorded, channels: &[Channel], now: Instant) -> Vec<(Self, Kind)> {
+    pub fn of_finding(
+        recorded: &Recorded,
+        channels: &[Channel],
+        now: Instant,
+    ) -> Vec<(Self, Kind)> {
         let event = &recorded.event;
         let reopens = event.details.as_ref().and_then(|details| details.get("reopens")?.as_bool());
-        if event.action != "finding.raised" && !(event.action == "finding.updated" && reopens == Some(true)) {
+        if event.action != "finding.raised"
+            && !(event.action == "finding.updated" && reopens == Some(true))
+        {
             return Vec::new();
         }
         let detail = |name: &str| event.details.as_ref()?.get(name)?.as_str();
@@ -127,7 +139,8 @@ impl Alert {
         let is_weakening = settings::WEAKENINGS.contains(&rule);
         // What weakens the trail is told to every channel there was, and whatever it wanted to be told: else who takes a channel away, or has it want
         // nothing, would do so in silence.
-        let wanting = channels.iter().filter(|channel| is_weakening || channel.wants(rule, severity));
+        let wanting =
+            channels.iter().filter(|channel| is_weakening || channel.wants(rule, severity));
         let alert = |channel: &Channel| Self {
             id: id(&event.tenant, recorded.recorded_at, &event.id, &channel.id),
             channel: channel.id.clone(),
@@ -146,7 +159,12 @@ impl Alert {
     }
 
     /// What a channel is told of the end of an export that a schedule asked for.
-    pub fn of_report(recorded: &Recorded, origin: &Origin, channel: &Channel, now: Instant) -> Self {
+    pub fn of_report(
+        recorded: &Recorded,
+        origin: &Origin,
+        channel: &Channel,
+        now: Instant,
+    ) -> Self {
         let event = &recorded.event;
         Self {
             id: id(&event.tenant, recorded.recorded_at, &event.id, &channel.id),
@@ -154,7 +172,8 @@ impl Alert {
             finding: None,
             export: event.target.as_ref().and_then(|target| target.id.clone()),
             event: Some(event.id.clone()),
-            rule: if event.outcome == Outcome::Failure { FAILED_RULE } else { READY_RULE }.to_owned(),
+            rule: if event.outcome == Outcome::Failure { FAILED_RULE } else { READY_RULE }
+                .to_owned(),
             severity: None,
             sentence: of_report(event, origin),
             occurred_at: event.occurred_at,
@@ -165,7 +184,13 @@ impl Alert {
     }
 
     /// A test of a channel that somebody asked for.
-    pub fn test(tenant: &Tenant, channel: &Channel, asked_by: &str, test: &EventId, now: Instant) -> Self {
+    pub fn test(
+        tenant: &Tenant,
+        channel: &Channel,
+        asked_by: &str,
+        test: &EventId,
+        now: Instant,
+    ) -> Self {
         let sentence = format!(
             "Test message of Jit Audit to channel {} of {tenant}, asked for by {}. Nothing is wrong.",
             channel.id,
@@ -232,8 +257,12 @@ fn id(tenant: &Tenant, at: Instant, event: &EventId, channel: &str) -> String {
 }
 
 /// Characters that stand for themselves in a link (RFC 3986, section 2.3); a colon may too, and rules are easier to read so.
-const CODED: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+const CODED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
 
 fn coded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, CODED).to_string()
@@ -278,7 +307,20 @@ pub fn answered(alert: Alert, progress: Progress) -> Answered {
         count: _,
     } = alert;
     let Progress { kind, state, attempts, error, sent_at } = progress;
-    Answered { id, channel, kind, finding, export, rule, severity, state, attempts, error, queued_at, sent_at }
+    Answered {
+        id,
+        channel,
+        kind,
+        finding,
+        export,
+        rule,
+        severity,
+        state,
+        attempts,
+        error,
+        queued_at,
+        sent_at,
+    }
 }
 
 #[cfg(test)]

@@ -20,18 +20,25 @@ pub(super) const LONGEST_SENTENCE: usize = 3000;
 pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) -> String {
     let detail = |name: &str| event.details.as_ref()?.get(name)?.as_str();
     let shown = |party: &Option<Party>| party.as_ref().map(|party| party.shown().to_owned());
-    let person = event.subject.as_ref().map(|subject| subject.email.as_deref().unwrap_or(subject.shown()).to_owned());
+    let person = event
+        .subject
+        .as_ref()
+        .map(|subject| subject.email.as_deref().unwrap_or(subject.shown()).to_owned());
     let facts = [
         ("account", shown(&event.account)),
         ("for", person),
         ("application", detail("application").map(str::to_owned)),
         ("session", event.session.as_ref().map(|session| session.id.clone())),
     ];
-    let facts: Vec<_> = facts.into_iter().filter_map(|(word, fact)| Some(format!("{word} {}", fact?))).collect();
+    let facts: Vec<_> =
+        facts.into_iter().filter_map(|(word, fact)| Some(format!("{word} {}", fact?))).collect();
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
     let severity = severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
     let why = event.reason.as_deref().unwrap_or("an auditor has to look at it");
-    shortened(escaped(&format!("Finding {rule}{severity}, in the trail of {}: {why}{facts}.", event.tenant)))
+    shortened(escaped(&format!(
+        "Finding {rule}{severity}, in the trail of {}: {why}{facts}.",
+        event.tenant
+    )))
 }
 
 /// What there is to say of a report.
@@ -50,7 +57,11 @@ pub(super) fn of_report(event: &Event, origin: &Origin) -> String {
             format!("could not be made: {}", reason.trim_end_matches('.'))
         }
         Some(_) | None => {
-            let rows = event.details.as_ref().and_then(|details| details.get("rows")?.as_u64()).unwrap_or(0);
+            let rows = event
+                .details
+                .as_ref()
+                .and_then(|details| details.get("rows")?.as_u64())
+                .unwrap_or(0);
             format!("is ready: {} {}", grouped(rows), if rows == 1 { "row" } else { "rows" })
         }
     };
@@ -75,7 +86,8 @@ pub(super) fn shortened(text: String) -> String {
 }
 
 pub(super) fn title(alert: &Alert) -> String {
-    let severity = alert.severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
+    let severity =
+        alert.severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
     match alert.about() {
         About::Finding(_) => escaped(&format!("Jit Audit: finding {}{severity}", alert.rule)),
         About::Findings => format!("Jit Audit: {} findings{severity}", alert.count),

@@ -64,7 +64,13 @@ impl Progress {
     /// After a try that worked.
     #[must_use]
     pub fn sent(&self, kind: Kind, now: Instant) -> Self {
-        Self { kind, state: State::Sent, attempts: self.attempts + 1, error: None, sent_at: Some(now) }
+        Self {
+            kind,
+            state: State::Sent,
+            attempts: self.attempts + 1,
+            error: None,
+            sent_at: Some(now),
+        }
     }
 
     /// After a try that did not: it waits for the next, or is given up.
@@ -100,6 +106,7 @@ impl Refusal {
 
 /// The pause after so many tries: 5 s, twice as long each time, a quarter of an hour at most.
 fn longest_pause(attempts: u32) -> Duration {
-    let doubled = Duration::from_secs(5).saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(16)));
+    let doubled = Duration::from_secs(5)
+        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(16)));
     doubled.min(Duration::from_secs(900))
 }

@@ -238,7 +238,9 @@ impl<'p> Somebody<'p> {
             let mut comparable = self.names().filter(|name| Sort::of(name) == sort).peekable();
             match comparable.peek() {
                 None => Verdict::Unknown,
-                Some(_) => comparable.any(|name| fold_identity(name) == fold_identity(listed)).into(),
+                Some(_) => {
+                    comparable.any(|name| fold_identity(name) == fold_identity(listed)).into()
+                }
             }
         }))
     }
@@ -247,9 +249,10 @@ impl<'p> Somebody<'p> {
     fn is_in(&self, groups: &[String]) -> Verdict {
         match self.person.map(|known| &known.person.groups) {
             _ if groups.is_empty() => Verdict::No,
-            Some(own) if !own.is_empty() => {
-                own.iter().any(|own| groups.iter().any(|group| fold_identity(group) == fold_identity(own))).into()
-            }
+            Some(own) if !own.is_empty() => own
+                .iter()
+                .any(|own| groups.iter().any(|group| fold_identity(group) == fold_identity(own)))
+                .into(),
             _ => Verdict::Unknown,
         }
     }
@@ -264,12 +267,19 @@ impl<'p> Somebody<'p> {
         if addresses.peek().is_none() {
             return Verdict::Unknown;
         }
-        Verdict::any(addresses.map(|address| organisation.has(address).map_or(Verdict::Unknown, Verdict::from)))
+        Verdict::any(
+            addresses
+                .map(|address| organisation.has(address).map_or(Verdict::Unknown, Verdict::from)),
+        )
     }
 }
 
 /// An id or an address says who it is; a name that is shown does so only where there is nothing else.
-fn identifying<'p>(id: &'p Option<String>, email: &'p Option<String>, name: &'p Option<String>) -> Vec<&'p str> {
+fn identifying<'p>(
+    id: &'p Option<String>,
+    email: &'p Option<String>,
+    name: &'p Option<String>,
+) -> Vec<&'p str> {
     let sure: Vec<_> = [id, email].into_iter().flatten().map(String::as_str).collect();
     if sure.is_empty() { name.iter().map(String::as_str).collect() } else { sure }
 }
@@ -303,7 +313,8 @@ impl Package {
             let description = fields.text("description", TEXT_BYTES);
             let catalog = fields.text("catalog", NAME_BYTES);
             let owners = fields.any_texts("owners", MOST_OWNERS);
-            let resource_roles = fields.objects("resource_roles", MOST_RESOURCE_ROLES, ResourceRole::read);
+            let resource_roles =
+                fields.objects("resource_roles", MOST_RESOURCE_ROLES, ResourceRole::read);
             let policies = fields.objects("policies", MOST_POLICIES, Policy::read);
             for (place, policy) in policies.iter().enumerate() {
                 if policies[..place].iter().any(|other| other.id == policy.id) {
@@ -316,10 +327,17 @@ impl Package {
     }
 
     /// Whether a person may ask for it. Of somebody without a record only policies for everybody say something.
-    pub fn may_request(&self, person: Option<&Known>, organisations: &[organisation::Configured]) -> CanRequest<'_> {
+    pub fn may_request(
+        &self,
+        person: Option<&Known>,
+        organisations: &[organisation::Configured],
+    ) -> CanRequest<'_> {
         let somebody = person.map(Somebody::known).unwrap_or_default();
-        let verdicts: Vec<_> =
-            self.policies.iter().map(|policy| (policy, policy.requestors.allow(&somebody, organisations))).collect();
+        let verdicts: Vec<_> = self
+            .policies
+            .iter()
+            .map(|policy| (policy, policy.requestors.allow(&somebody, organisations)))
+            .collect();
         match Verdict::any(verdicts.iter().map(|(_, verdict)| *verdict)) {
             Verdict::Yes => {
                 let allowing = verdicts.into_iter().filter(|(_, verdict)| *verdict == Verdict::Yes);
@@ -338,7 +356,8 @@ impl Package {
     /// All that a person who types looks for.
     pub fn searchable(&self) -> impl Iterator<Item = &str> {
         let texts = [Some(&self.name), self.description.as_ref(), self.catalog.as_ref()];
-        let roles = self.resource_roles.iter().flat_map(|it| [it.resource.name.as_str(), it.role.as_str()]);
+        let roles =
+            self.resource_roles.iter().flat_map(|it| [it.resource.name.as_str(), it.role.as_str()]);
         texts.into_iter().flatten().chain(&self.owners).map(String::as_str).chain(roles)
     }
 }
@@ -346,7 +365,8 @@ impl Package {
 impl ResourceRole {
     fn read(mut fields: Fields<'_>) -> Option<Self> {
         let resource = fields.required_object("resource").and_then(|mut fields| {
-            let (id, name) = (fields.text("id", NAME_BYTES), fields.required_text("name", NAME_BYTES));
+            let (id, name) =
+                (fields.text("id", NAME_BYTES), fields.required_text("name", NAME_BYTES));
             let kind = fields.text("type", NAME_BYTES);
             fields.refuse_others();
             Some(Resource { id, name: name?, kind })
@@ -367,7 +387,9 @@ impl Policy {
                 users: fields.any_texts("users", MOST_NAMED),
                 groups: fields.any_texts("groups", MOST_NAMED),
                 organisations: fields.any_texts("organisations", MOST_NAMED),
-                configured_organisations: fields.flag("configured_organisations").unwrap_or_default(),
+                configured_organisations: fields
+                    .flag("configured_organisations")
+                    .unwrap_or_default(),
             };
             fields.refuse_others();
             requestors
@@ -384,17 +406,21 @@ impl Policy {
             fields.refuse_others();
             approvers
         });
-        let duration = fields.text("duration", NAME_BYTES).and_then(|text| match text.parse::<Length>() {
-            Ok(length) if length.duration() <= LONGEST => Some(length),
-            Ok(_) => {
-                fields.fault("duration", format!("must be P{}D at most", LONGEST.as_secs() / 86_400));
-                None
-            }
-            Err(error) => {
-                fields.fault("duration", error);
-                None
-            }
-        });
+        let duration =
+            fields.text("duration", NAME_BYTES).and_then(|text| match text.parse::<Length>() {
+                Ok(length) if length.duration() <= LONGEST => Some(length),
+                Ok(_) => {
+                    fields.fault(
+                        "duration",
+                        format!("must be P{}D at most", LONGEST.as_secs() / 86_400),
+                    );
+                    None
+                }
+                Err(error) => {
+                    fields.fault("duration", error);
+                    None
+                }
+            });
         fields.refuse_others();
         let approvers = approvers.unwrap_or_default();
         Some(Self { id: id?, name, requestors: requestors?, approvals_needed, approvers, duration })
@@ -411,7 +437,8 @@ impl Policy {
         if self.approvers == Approvers::default() {
             return Verdict::Unknown;
         }
-        let is_manager = || match requester.person.and_then(|known| known.person.manager.as_deref()) {
+        let is_manager = || match requester.person.and_then(|known| known.person.manager.as_deref())
+        {
             Some(manager) => somebody.is_among([manager]),
             None => Verdict::Unknown,
         };
@@ -440,19 +467,30 @@ fn is_sponsor(
 }
 
 impl Requestors {
-    fn allow(&self, somebody: &Somebody<'_>, organisations: &[organisation::Configured]) -> Verdict {
-        let Self { all, members, users, groups, organisations: named, configured_organisations } = self;
-        let of_organisation =
-            |id: &String| match organisations.iter().find(|it| fold_identity(&it.id) == fold_identity(id)) {
-                Some(it) => somebody.belongs_to(&it.organisation),
-                None => Verdict::Unknown,
-            };
-        let configured = organisations.iter().filter(|it| it.organisation.state == organisation::State::Configured);
+    fn allow(
+        &self,
+        somebody: &Somebody<'_>,
+        organisations: &[organisation::Configured],
+    ) -> Verdict {
+        let Self { all, members, users, groups, organisations: named, configured_organisations } =
+            self;
+        let of_organisation = |id: &String| match organisations
+            .iter()
+            .find(|it| fold_identity(&it.id) == fold_identity(id))
+        {
+            Some(it) => somebody.belongs_to(&it.organisation),
+            None => Verdict::Unknown,
+        };
+        let configured = organisations
+            .iter()
+            .filter(|it| it.organisation.state == organisation::State::Configured);
         let mut addresses = somebody.addresses().peekable();
         let is_member = match addresses.peek() {
             None => Verdict::Unknown,
             // How a directory marks a guest's name.
-            Some(_) => Verdict::from(!addresses.any(|address| fold_identity(address).contains("#ext#"))),
+            Some(_) => {
+                Verdict::from(!addresses.any(|address| fold_identity(address).contains("#ext#")))
+            }
         };
         Verdict::any([
             Verdict::from(*all),
@@ -495,7 +533,10 @@ mod tests {
                 "fabrikam",
                 json!({"name": "Fabrikam", "state": "configured", "domains": ["fabrikam.example"], "internal_sponsors": ["sam@acme.example"]}),
             ),
-            organisation("wingtip", json!({"name": "Wingtip", "state": "proposed", "domains": ["wingtip.example"]})),
+            organisation(
+                "wingtip",
+                json!({"name": "Wingtip", "state": "proposed", "domains": ["wingtip.example"]}),
+            ),
         ]
     }
 
@@ -503,7 +544,9 @@ mod tests {
     fn a_package_is_read_back() {
         let json = r#"{"name":"Sales","description":"CRM","catalog":"General","owners":["it@acme.example"],"resource_roles":[{"resource":{"id":"7b56","name":"CRM","type":"AadApplication"},"role":"Reader"}],"policies":[{"id":"p","name":"Staff","requestors":{"groups":["sales"]},"approvals_needed":1,"approvers":{"manager":true},"duration":"P365D"}]}"#;
         assert_eq!(serde_json::to_string(&Package::read(json).unwrap()).unwrap(), json);
-        let least = Package::read(r#"{"name": "Sales", "policies": [{"id": "p", "requestors": {}}]}"#).unwrap();
+        let least =
+            Package::read(r#"{"name": "Sales", "policies": [{"id": "p", "requestors": {}}]}"#)
+                .unwrap();
         assert_eq!(least.policies[0].approvals_needed, 1);
     }
 
@@ -527,14 +570,26 @@ mod tests {
             ),
             (policy(json!({"requestors": {}})), "/policies/0/id", "required"),
             (policy(json!({"id": "p"})), "/policies/0/requestors", "required"),
-            (policy(json!({"id": "p", "requestors": {"all": 1}})), "/policies/0/requestors/all", "true or false"),
+            (
+                policy(json!({"id": "p", "requestors": {"all": 1}})),
+                "/policies/0/requestors/all",
+                "true or false",
+            ),
             (
                 policy(json!({"id": "p", "requestors": {}, "approvals_needed": 51})),
                 "/policies/0/approvals_needed",
                 "0 to 50",
             ),
-            (policy(json!({"id": "p", "requestors": {}, "duration": "P1Y"})), "/policies/0/duration", "ISO 8601"),
-            (policy(json!({"id": "p", "requestors": {}, "duration": "P4000D"})), "/policies/0/duration", "at most"),
+            (
+                policy(json!({"id": "p", "requestors": {}, "duration": "P1Y"})),
+                "/policies/0/duration",
+                "ISO 8601",
+            ),
+            (
+                policy(json!({"id": "p", "requestors": {}, "duration": "P4000D"})),
+                "/policies/0/duration",
+                "at most",
+            ),
             (
                 policy(json!({"id": "p", "requestors": {}, "approvers": {"boss": true}})),
                 "/policies/0/approvers/boss",
@@ -547,7 +602,12 @@ mod tests {
             ),
         ] {
             let errors = Package::read(&json.to_string()).unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
     }
 
@@ -555,9 +615,13 @@ mod tests {
     fn who_may_ask_is_yes_no_or_unknown() {
         use Verdict::{No, Unknown, Yes};
         const ID: &str = "46184453-e63b-4f20-86c2-c557ed5d5df9";
-        let alex = person("alex", json!({"emails": ["Alex@acme.example"], "object_ids": [ID], "groups": ["Sales"]}));
+        let alex = person(
+            "alex",
+            json!({"emails": ["Alex@acme.example"], "object_ids": [ID], "groups": ["Sales"]}),
+        );
         let silent = person("kim", json!({"emails": ["kim@fabrikam.example"]}));
-        let guest = person("guest", json!({"upns": ["lee_wingtip.example#EXT#@acme.onmicrosoft.com"]}));
+        let guest =
+            person("guest", json!({"upns": ["lee_wingtip.example#EXT#@acme.onmicrosoft.com"]}));
         for (requestors, of_alex, of_silent, of_guest, of_nobody) in [
             (json!({"all": true}), Yes, Yes, Yes, Yes),
             (json!({"members": true}), Yes, Yes, No, Unknown),
@@ -575,9 +639,12 @@ mod tests {
             (json!({}), No, No, No, No),
         ] {
             let package = package(json!([{"id": "p", "requestors": requestors}]));
-            for (person, expected) in
-                [(Some(&alex), of_alex), (Some(&silent), of_silent), (Some(&guest), of_guest), (None, of_nobody)]
-            {
+            for (person, expected) in [
+                (Some(&alex), of_alex),
+                (Some(&silent), of_silent),
+                (Some(&guest), of_guest),
+                (None, of_nobody),
+            ] {
                 let said = match package.may_request(person, &organisations()) {
                     CanRequest::Yes { policies } => {
                         assert_eq!(policies.len(), 1);
@@ -600,7 +667,10 @@ mod tests {
         ]));
         let alex = person("alex", json!({"emails": ["alex@acme.example"]}));
         let CanRequest::Yes { policies } = package.may_request(Some(&alex), &[]) else { panic!() };
-        assert_eq!(policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>(), ["staff", "all"]);
+        assert_eq!(
+            policies.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>(),
+            ["staff", "all"]
+        );
         assert_eq!(package.policy("sales"), Some(&package.policies[1]));
     }
 
@@ -608,15 +678,19 @@ mod tests {
     fn who_approves_is_yes_no_or_unknown() {
         use Verdict::{No, Unknown, Yes};
         let policy = |approvers: Value| {
-            package(json!([{"id": "p", "requestors": {}, "approvers": approvers}])).policies.remove(0)
+            package(json!([{"id": "p", "requestors": {}, "approvers": approvers}]))
+                .policies
+                .remove(0)
         };
         let sam = person("sam", json!({"emails": ["sam@acme.example"], "groups": ["managers"]}));
         let kim = person("kim", json!({"emails": ["kim@acme.example"]}));
         let alex = person("alex", json!({"emails": ["alex@acme.example"], "manager": "sam"}));
         let stranger = Party { email: Some("jo@acme.example".to_owned()), ..Party::default() };
         let guest = Party { email: Some("lee@fabrikam.example".to_owned()), ..Party::default() };
-        let (sam, kim, alex) = (Somebody::known(&sam), Somebody::known(&kim), Somebody::known(&alex));
-        let (stranger, guest) = (Somebody::of_party(&stranger, None), Somebody::of_party(&guest, None));
+        let (sam, kim, alex) =
+            (Somebody::known(&sam), Somebody::known(&kim), Somebody::known(&alex));
+        let (stranger, guest) =
+            (Somebody::of_party(&stranger, None), Somebody::of_party(&guest, None));
         for (approvers, by_sam, by_kim, by_stranger) in [
             (json!({"users": ["SAM@acme.example"]}), Yes, No, No),
             (json!({"users": ["sam"]}), Yes, No, Unknown),
@@ -627,14 +701,26 @@ mod tests {
         ] {
             let policy = policy(approvers.clone());
             for (somebody, expected) in [(&sam, by_sam), (&kim, by_kim), (&stranger, by_stranger)] {
-                assert_eq!(policy.approves(somebody, &alex, &organisations()), expected, "{approvers}");
+                assert_eq!(
+                    policy.approves(somebody, &alex, &organisations()),
+                    expected,
+                    "{approvers}"
+                );
             }
         }
         let manager = policy(json!({"manager": true}));
-        assert_eq!(manager.approves(&sam, &stranger, &[]), Unknown, "nobody says who manages a stranger");
+        assert_eq!(
+            manager.approves(&sam, &stranger, &[]),
+            Unknown,
+            "nobody says who manages a stranger"
+        );
         let sponsors = policy(json!({"sponsors": true}));
         assert_eq!(sponsors.approves(&sam, &guest, &organisations()), Yes);
         assert_eq!(sponsors.approves(&kim, &guest, &organisations()), No);
-        assert_eq!(sponsors.approves(&sam, &alex, &organisations()), No, "whoever asks is of no organisation");
+        assert_eq!(
+            sponsors.approves(&sam, &alex, &organisations()),
+            No,
+            "whoever asks is of no organisation"
+        );
     }
 }

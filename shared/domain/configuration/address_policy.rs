@@ -23,10 +23,15 @@ impl Reach {
     /// The sentence that says what is wrong with it.
     pub fn judge(self, url: &str) -> Result<(), String> {
         // Judged on the text: a parser drops a fragment, and a host before an `@` is a password.
-        if url.contains(['#', '?', '@', '\\']) || url.chars().any(|char| char.is_whitespace() || char.is_control()) {
-            return Err("must be scheme, host and path alone: no user, query, fragment or space".to_owned());
+        if url.contains(['#', '?', '@', '\\'])
+            || url.chars().any(|char| char.is_whitespace() || char.is_control())
+        {
+            return Err(
+                "must be scheme, host and path alone: no user, query, fragment or space".to_owned()
+            );
         }
-        let uri: http::Uri = url.parse().map_err(|_| "must be a URL like https://idp.example/scim/v2".to_owned())?;
+        let uri: http::Uri =
+            url.parse().map_err(|_| "must be a URL like https://idp.example/scim/v2".to_owned())?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or("names no host")?;
         let literal = literal(host);
         let is_here = match literal {
@@ -67,7 +72,9 @@ fn is_public(address: IpAddr) -> bool {
             };
             match segments {
                 // IPv4-mapped, and what NAT64 (RFC 6052) and 6to4 (RFC 3056) carry.
-                [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low),
+                [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                    embedded(high, low)
+                }
                 [0x2002, high, low, ..] => embedded(high, low),
                 // Protocol assignments, Teredo among them, and documentation.
                 [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
@@ -148,7 +155,12 @@ mod tests {
 
     #[test]
     fn one_machine_reaches_itself_as_well() {
-        for url in ["http://127.0.0.1:8080/scim", "http://localhost/x", "http://[::1]:1/", "https://idp.example"] {
+        for url in [
+            "http://127.0.0.1:8080/scim",
+            "http://localhost/x",
+            "http://[::1]:1/",
+            "https://idp.example",
+        ] {
             assert_eq!(Reach::Loopback.judge(url), Ok(()), "{url}");
         }
         for url in ["http://idp.example", "http://10.0.0.1/", "https://192.168.0.1/"] {

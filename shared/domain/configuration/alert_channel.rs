@@ -89,8 +89,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 4] =
-        [("slack", Self::Slack), ("teams", Self::Teams), ("sns", Self::Sns), ("eventbridge", Self::EventBridge)];
+    const ALL: [(&'static str, Self); 4] = [
+        ("slack", Self::Slack),
+        ("teams", Self::Teams),
+        ("sns", Self::Sns),
+        ("eventbridge", Self::EventBridge),
+    ];
 }
 
 impl Channel {
@@ -101,7 +105,10 @@ impl Channel {
             return None;
         };
         if list.len() > MOST_CHANNELS {
-            fields.fault("alerts", format!("has {} entries; {MOST_CHANNELS} are the most", list.len()));
+            fields.fault(
+                "alerts",
+                format!("has {} entries; {MOST_CHANNELS} are the most", list.len()),
+            );
             return None;
         }
         let mut channels: Vec<Self> = Vec::with_capacity(list.len());
@@ -114,7 +121,10 @@ impl Channel {
             };
             let Some(channel) = Self::read(fields.inner(&key, members), place) else { continue };
             if channels.iter().any(|other| other.id == channel.id) {
-                fields.fault(&format!("{key}/id"), format!("{:?} is the id of another channel", channel.id));
+                fields.fault(
+                    &format!("{key}/id"),
+                    format!("{:?} is the id of another channel", channel.id),
+                );
             }
             channels.push(channel);
         }
@@ -142,8 +152,7 @@ impl Channel {
             // The star alone is all rules, as leaving them out is.
             let name = rule.strip_suffix('*').unwrap_or(rule);
             if rule != "*" && !is_word(name, b"_.") {
-                let detail =
-                    "must be the name of a rule, like revocation.overdue, or how names begin and a star: approval.*";
+                let detail = "must be the name of a rule, like revocation.overdue, or how names begin and a star: approval.*";
                 fields.fault(&format!("rules/{place_in_list}"), detail);
             } else if !RULES.iter().any(|known| names(rule, known.name)) {
                 let known: Vec<_> = RULES.iter().map(|known| known.name).collect();
@@ -161,8 +170,10 @@ impl Channel {
 
     /// Whether it is to be told of a finding of that rule. One whose severity nobody can read is told: it may be the worst.
     pub fn wants(&self, rule: &str, severity: Option<Severity>) -> bool {
-        let is_named = self.rules.is_empty() || self.rules.iter().any(|pattern| names(pattern, rule));
-        is_named && severity.is_none_or(|severity| self.severity.is_none_or(|least| severity >= least))
+        let is_named =
+            self.rules.is_empty() || self.rules.iter().any(|pattern| names(pattern, rule));
+        is_named
+            && severity.is_none_or(|severity| self.severity.is_none_or(|least| severity >= least))
     }
 }
 
@@ -178,12 +189,14 @@ impl Channel {
         }
         // A pattern of its own is covered by one that names all that it names.
         let covers = |pattern: &String| {
-            now.rules
-                .iter()
-                .any(|other| names(other, pattern.trim_end_matches('*')) && (other == pattern || other.ends_with('*')))
+            now.rules.iter().any(|other| {
+                names(other, pattern.trim_end_matches('*'))
+                    && (other == pattern || other.ends_with('*'))
+            })
         };
         let names_all = now.rules.is_empty() || now.rules.iter().any(|pattern| pattern == "*");
-        let is_told_less = now.severity > *severity || !names_all && (rules.is_empty() || !rules.iter().all(covers));
+        let is_told_less = now.severity > *severity
+            || !names_all && (rules.is_empty() || !rules.iter().all(covers));
         is_told_less.then(|| format!("channel {id} is told less"))
     }
 }

@@ -138,8 +138,11 @@ const GRAPH_URLS: [&str; 4] = [
     "https://microsoftgraph.chinacloudapi.cn",
 ];
 /// Where each issues tokens.
-const LOGIN_URLS: [&str; 3] =
-    ["https://login.microsoftonline.com", "https://login.microsoftonline.us", "https://login.chinacloudapi.cn"];
+const LOGIN_URLS: [&str; 3] = [
+    "https://login.microsoftonline.com",
+    "https://login.microsoftonline.us",
+    "https://login.chinacloudapi.cn",
+];
 
 /// How environment variables that hold secrets begin.
 pub const SECRET_VARIABLE: &str = "JIT_AUDIT_SECRET_";
@@ -166,7 +169,9 @@ impl SecretName {
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
         };
         let name = match place {
-            Place::Deployed => text.strip_prefix(SECRETS_MANAGER).filter(|name| is_word(name, b"_+=.@-")),
+            Place::Deployed => {
+                text.strip_prefix(SECRETS_MANAGER).filter(|name| is_word(name, b"_+=.@-"))
+            }
             Place::OneMachine => text
                 .strip_prefix(ENVIRONMENT)
                 .and_then(|name| name.strip_prefix(SECRET_VARIABLE))
@@ -240,7 +245,9 @@ impl Application {
             let end_on_log_off = fields.flag("end_on_log_off").unwrap_or_default();
             let disable_for = read_disable_for(&mut fields);
             let owners = fields.texts("owners", MOST_OWNERS);
-            let directory = fields.required_object("directory").and_then(|fields| Directory::read(fields, place));
+            let directory = fields
+                .required_object("directory")
+                .and_then(|fields| Directory::read(fields, place));
             fields.refuse_others();
             // The defaults: four hours, and twelve at most or as many as are usual.
             let default = |text: &str| text.parse::<Length>().ok();
@@ -253,7 +260,10 @@ impl Application {
                 fields.fault("max_window", "is shorter than window");
             }
             let directory = directory?;
-            if accounts.is_empty() && directory != Directory::External && !fields.has_fault_at("/accounts") {
+            if accounts.is_empty()
+                && directory != Directory::External
+                && !fields.has_fault_at("/accounts")
+            {
                 fields.fault(
                     "accounts",
                     "is required: the patterns of the accounts that may be disabled, like \"msptech*\"; no other account ever is",
@@ -317,7 +327,10 @@ fn length(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<Le
     };
     let shortest = place.shortest_window();
     if !(shortest..=LONGEST).contains(&length.duration()) {
-        fields.fault(key, format!("must be from PT{}S to P{}D", shortest.as_secs(), LONGEST.as_secs() / 86_400));
+        fields.fault(
+            key,
+            format!("must be from PT{}S to P{}D", shortest.as_secs(), LONGEST.as_secs() / 86_400),
+        );
     }
     Some(length)
 }
@@ -353,14 +366,17 @@ impl Directory {
                     let id = fields.required_text(key, NAME_BYTES)?;
                     let is_id = id.len() == 36 && uuid::Uuid::try_parse(&id).is_ok();
                     if !is_id {
-                        fields.fault(key, "must be an id like 72f988bf-86f1-41af-91ab-2d7cd011db47");
+                        fields
+                            .fault(key, "must be an id like 72f988bf-86f1-41af-91ab-2d7cd011db47");
                     }
                     is_id.then(|| id.to_ascii_lowercase())
                 };
                 let (tenant_id, client_id) = (id("tenant_id"), id("client_id"));
                 let client_secret = secret(&mut fields, "client_secret", place);
                 let mut url_or = |key, clouds: &[&str]| {
-                    let Some(url) = fields.text(key, NAME_BYTES) else { return Some(clouds[0].to_owned()) };
+                    let Some(url) = fields.text(key, NAME_BYTES) else {
+                        return Some(clouds[0].to_owned());
+                    };
                     let url = checked_url(&mut fields, key, url, place)?;
                     // A token for one of them must not go anywhere else.
                     if place == Place::Deployed && !clouds.contains(&url.as_str()) {
@@ -396,7 +412,9 @@ impl Directory {
     /// The secret that it is signed in to with: where its name stands in the application, the name, and the address that it is sent to.
     pub fn secret(&self) -> Option<(&'static str, &SecretName, &str)> {
         match self {
-            Self::Entra(entra) => Some(("/directory/client_secret", &entra.client_secret, &entra.login_url)),
+            Self::Entra(entra) => {
+                Some(("/directory/client_secret", &entra.client_secret, &entra.login_url))
+            }
             Self::Scim(scim) => Some(("/directory/token", &scim.token, &scim.base_url)),
             Self::External => None,
         }
@@ -406,7 +424,9 @@ impl Directory {
     /// It holds no `#`. None of `external`, where every target has accounts of its own.
     pub fn key(&self) -> Option<String> {
         match self {
-            Self::Entra(Entra { tenant_id, .. }) => Some(format!("entra:{}", tenant_id.to_ascii_lowercase())),
+            Self::Entra(Entra { tenant_id, .. }) => {
+                Some(format!("entra:{}", tenant_id.to_ascii_lowercase()))
+            }
             Self::Scim(Scim { base_url, .. }) => {
                 let (scheme, place) = base_url.split_once("://").unwrap_or(("", base_url));
                 let (host, path) = place.split_once('/').unwrap_or((place, ""));
@@ -425,7 +445,12 @@ fn secret(fields: &mut Fields<'_>, key: &'static str, place: Place) -> Option<Se
     SecretName::read(&text, place).map_err(|detail| fields.fault(key, detail)).ok()
 }
 
-fn checked_url(fields: &mut Fields<'_>, key: &'static str, url: String, place: Place) -> Option<String> {
+fn checked_url(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    url: String,
+    place: Place,
+) -> Option<String> {
     match place.reach().judge(&url) {
         Ok(()) => Some(url.trim_end_matches('/').to_owned()),
         Err(detail) => {
@@ -455,7 +480,10 @@ mod tests {
             (application.window.to_string(), application.max_window.to_string()),
             ("PT4H".into(), "PT12H".into())
         );
-        assert_eq!(application.directory.key().unwrap(), "entra:72f988bf-86f1-41af-91ab-2d7cd011db47");
+        assert_eq!(
+            application.directory.key().unwrap(),
+            "entra:72f988bf-86f1-41af-91ab-2d7cd011db47"
+        );
         let Directory::Entra(entra) = &application.directory else { panic!("{application:?}") };
         assert_eq!(entra.graph_url, "https://graph.microsoft.com");
         let stored = serde_json::to_string(&application).unwrap();
@@ -481,9 +509,24 @@ mod tests {
                 "/directory/graph_url",
                 "one of https://graph.microsoft.com",
             ),
-            ("/directory/client_secret", json!("hunter2"), "/directory/client_secret", "never given"),
-            ("/directory/client_secret", json!("env:JIT_AUDIT_SECRET_X"), "/directory/client_secret", "secretsmanager"),
-            ("/directory/client_secret", json!("secretsmanager:../x"), "/directory/client_secret", "secretsmanager"),
+            (
+                "/directory/client_secret",
+                json!("hunter2"),
+                "/directory/client_secret",
+                "never given",
+            ),
+            (
+                "/directory/client_secret",
+                json!("env:JIT_AUDIT_SECRET_X"),
+                "/directory/client_secret",
+                "secretsmanager",
+            ),
+            (
+                "/directory/client_secret",
+                json!("secretsmanager:../x"),
+                "/directory/client_secret",
+                "secretsmanager",
+            ),
             ("/directory/graph_url", json!("http://10.0.0.1"), "/directory/graph_url", "https"),
             ("/directory/token", json!("x"), "/directory/token", "no known field"),
         ] {
@@ -496,9 +539,14 @@ mod tests {
                 continue;
             }
             let errors = read.unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == at && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1 && errors[0].pointer == at && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
-        let errors = Application::read(r#"{"name": "x", "directory": {"kind": "scim"}}"#, Place::Deployed).unwrap_err();
+        let errors =
+            Application::read(r#"{"name": "x", "directory": {"kind": "scim"}}"#, Place::Deployed)
+                .unwrap_err();
         let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/directory/base_url", "/directory/token"]);
     }
@@ -520,7 +568,10 @@ mod tests {
             Application::read(&json.to_string(), Place::Deployed)
         };
         let usual = Application::read(&entra().to_string(), Place::Deployed).unwrap();
-        assert_eq!(usual.disable_for, [OpeningEvent::AccountRequested, OpeningEvent::SessionGranted]);
+        assert_eq!(
+            usual.disable_for,
+            [OpeningEvent::AccountRequested, OpeningEvent::SessionGranted]
+        );
         assert_eq!(
             with(json!(["session.granted", "session.granted"])).unwrap().disable_for,
             [OpeningEvent::SessionGranted]

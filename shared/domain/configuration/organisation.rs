@@ -62,7 +62,8 @@ pub enum State {
 
 impl State {
     /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 2] = [("configured", Self::Configured), ("proposed", Self::Proposed)];
+    pub const ALL: [(&'static str, Self); 2] =
+        [("configured", Self::Configured), ("proposed", Self::Proposed)];
 }
 
 /// An organisation with its id and version, as answered.
@@ -90,7 +91,10 @@ impl Organisation {
             let domains = fields.any_texts("domains", MOST_DOMAINS);
             for (place, domain) in domains.iter().enumerate() {
                 if !is_domain(domain) {
-                    fields.fault(&format!("domains/{place}"), "must be a domain, like fabrikam.example");
+                    fields.fault(
+                        &format!("domains/{place}"),
+                        "must be a domain, like fabrikam.example",
+                    );
                 }
             }
             let sources = fields.take("identity_sources");
@@ -101,19 +105,26 @@ impl Organisation {
                     for (place, source) in list.into_iter().enumerate() {
                         match source {
                             Value::Object(source) => sources.push(source),
-                            _ => fields.fault(&format!("identity_sources/{place}"), "must be a JSON object"),
+                            _ => fields.fault(
+                                &format!("identity_sources/{place}"),
+                                "must be a JSON object",
+                            ),
                         }
                     }
                     sources
                 }
                 Some(_) => {
-                    fields.fault("identity_sources", format!("must be a list of at most {MOST_SOURCES} JSON objects"));
+                    fields.fault(
+                        "identity_sources",
+                        format!("must be a list of at most {MOST_SOURCES} JSON objects"),
+                    );
                     Vec::new()
                 }
             };
             let internal_sponsors = fields.any_texts("internal_sponsors", MOST_SPONSORS);
             let external_sponsors = fields.any_texts("external_sponsors", MOST_SPONSORS);
-            let (created_at, modified_at) = (fields.instant("created_at"), fields.instant("modified_at"));
+            let (created_at, modified_at) =
+                (fields.instant("created_at"), fields.instant("modified_at"));
             fields.refuse_others();
             Some(Self {
                 name: name?,
@@ -132,7 +143,11 @@ impl Organisation {
     /// Whether an address is one of its people's; none where nothing says which domains it has.
     pub fn has(&self, address: &str) -> Option<bool> {
         let domain = home_domain(address)?;
-        if self.domains.is_empty() { None } else { Some(self.domains.iter().any(|own| fold_identity(own) == domain)) }
+        if self.domains.is_empty() {
+            None
+        } else {
+            Some(self.domains.iter().any(|own| fold_identity(own) == domain))
+        }
     }
 
     /// All who vouch for it.
@@ -150,7 +165,9 @@ impl Organisation {
 /// Whether a text can be a domain: labels with dots between them.
 pub fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
-        !label.is_empty() && label.chars().all(|char| char.is_alphanumeric() || char == '-') && !label.starts_with('-')
+        !label.is_empty()
+            && label.chars().all(|char| char.is_alphanumeric() || char == '-')
+            && !label.starts_with('-')
     };
     text.contains('.') && text.split('.').all(is_label)
 }
@@ -183,21 +200,48 @@ mod tests {
             (r#"{"state": "configured"}"#, "/name", "required"),
             (r#"{"name": "x"}"#, "/state", "required"),
             (r#"{"name": "x", "state": "gone"}"#, "/state", "\"configured\", \"proposed\""),
-            (r#"{"name": "x", "state": "proposed", "domains": ["a@b.example"]}"#, "/domains/0", "domain"),
-            (r#"{"name": "x", "state": "proposed", "domain": ["b.example"]}"#, "/domain", "domains"),
-            (r#"{"name": "x", "state": "proposed", "identity_sources": {}}"#, "/identity_sources", "list"),
-            (r#"{"name": "x", "state": "proposed", "identity_sources": [1]}"#, "/identity_sources/0", "object"),
-            (r#"{"name": "x", "state": "proposed", "created_at": "2020"}"#, "/created_at", "RFC 3339"),
+            (
+                r#"{"name": "x", "state": "proposed", "domains": ["a@b.example"]}"#,
+                "/domains/0",
+                "domain",
+            ),
+            (
+                r#"{"name": "x", "state": "proposed", "domain": ["b.example"]}"#,
+                "/domain",
+                "domains",
+            ),
+            (
+                r#"{"name": "x", "state": "proposed", "identity_sources": {}}"#,
+                "/identity_sources",
+                "list",
+            ),
+            (
+                r#"{"name": "x", "state": "proposed", "identity_sources": [1]}"#,
+                "/identity_sources/0",
+                "object",
+            ),
+            (
+                r#"{"name": "x", "state": "proposed", "created_at": "2020"}"#,
+                "/created_at",
+                "RFC 3339",
+            ),
         ] {
             let errors = Organisation::read(json).unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
     }
 
     #[test]
     fn an_address_belongs_to_the_organisation_of_its_domain() {
-        let organisation =
-            Organisation::read(r#"{"name": "F", "state": "configured", "domains": ["Fabrikam.example"]}"#).unwrap();
+        let organisation = Organisation::read(
+            r#"{"name": "F", "state": "configured", "domains": ["Fabrikam.example"]}"#,
+        )
+        .unwrap();
         for (address, has) in [
             ("alex@fabrikam.EXAMPLE", Some(true)),
             ("alex_w_fabrikam.example#EXT#@acme.onmicrosoft.com", Some(true)),

@@ -36,7 +36,8 @@ pub const THRESHOLDS_LOOSENED: &str = "thresholds.loosened";
 /// A channel was taken away, leads elsewhere or is told less.
 pub const ALERTS_WEAKENED: &str = "alerts.weakened";
 /// All of them. Every channel that there was before is told, whatever it wanted to be told.
-pub const WEAKENINGS: [&str; 4] = [RETENTION_SHORTENED, HOLD_LIFTED, THRESHOLDS_LOOSENED, ALERTS_WEAKENED];
+pub const WEAKENINGS: [&str; 4] =
+    [RETENTION_SHORTENED, HOLD_LIFTED, THRESHOLDS_LOOSENED, ALERTS_WEAKENED];
 
 /// A tenant's settings; the service's own, from the template, where it never chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +138,11 @@ impl EarlierRetention {
 impl Settings {
     /// How long events are kept that are recorded `at` a time, legal holds apart: how old one may be that is sent then.
     pub fn retention_at(&self, at: Instant) -> Duration {
-        let earlier = self.earlier_retentions.iter().filter(|earlier| at < earlier.until).map(|earlier| earlier.days);
+        let earlier = self
+            .earlier_retentions
+            .iter()
+            .filter(|earlier| at < earlier.until)
+            .map(|earlier| earlier.days);
         days(earlier.fold(self.retention_days, u32::max))
     }
 
@@ -164,7 +169,9 @@ impl Settings {
         // Whatever is recorded from then on is held.
         let held_from = placed_at.plus(SETTLED);
         // Of what was recorded before that is there which is not past its retention, the shortest there is where it was once shorter.
-        let kept = now.minus(days(self.retention_days)).max(self.longer_since.unwrap_or(Instant::from_millis(0)));
+        let kept = now
+            .minus(days(self.retention_days))
+            .max(self.longer_since.unwrap_or(Instant::from_millis(0)));
         let surely_kept = now.minus(days(self.retention_days.min(MIN_RETENTION_DAYS)));
         let complete_from = held_from.min(kept).min(surely_kept);
         Some(Hold {
@@ -182,7 +189,12 @@ impl Settings {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn changed_by(&self, json: &str, place: Place, now: Instant) -> Result<Self, Vec<FieldError>> {
+    pub fn changed_by(
+        &self,
+        json: &str,
+        place: Place,
+        now: Instant,
+    ) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let mut changed = self.clone();
             let Thresholds {
@@ -255,7 +267,8 @@ impl Settings {
         }
         // Those that a later and longer one covers, or of which nothing is left, say nothing.
         let mut longest = self.retention_days;
-        self.earlier_retentions.sort_by_key(|earlier| std::cmp::Reverse((earlier.until, earlier.days)));
+        self.earlier_retentions
+            .sort_by_key(|earlier| std::cmp::Reverse((earlier.until, earlier.days)));
         self.earlier_retentions.retain(|earlier| {
             let says_something = earlier.days > longest && earlier.lasts(now);
             longest = longest.max(earlier.days);
@@ -283,11 +296,16 @@ impl Settings {
         }
         let loosened: Vec<_> = self.thresholds.loosened(&before.thresholds);
         if !loosened.is_empty() {
-            found.push((THRESHOLDS_LOOSENED, format!("thresholds were loosened: {}", loosened.join(", "))));
+            found.push((
+                THRESHOLDS_LOOSENED,
+                format!("thresholds were loosened: {}", loosened.join(", ")),
+            ));
         }
-        let weakened: Vec<_> = before.alerts.iter().filter_map(|channel| channel.weakened_in(&self.alerts)).collect();
+        let weakened: Vec<_> =
+            before.alerts.iter().filter_map(|channel| channel.weakened_in(&self.alerts)).collect();
         if !weakened.is_empty() {
-            found.push((ALERTS_WEAKENED, format!("alerting was weakened: {}", weakened.join(", "))));
+            found
+                .push((ALERTS_WEAKENED, format!("alerting was weakened: {}", weakened.join(", "))));
         }
         found
     }
@@ -327,7 +345,9 @@ impl Settings {
 fn read_hold(fields: &mut Fields<'_>, now: Instant) -> Option<Option<Instant>> {
     let at = match fields.take("hold_since")? {
         serde_json::Value::Null => return Some(None),
-        serde_json::Value::String(text) => text.parse::<Instant>().map_err(|error| error.to_string()),
+        serde_json::Value::String(text) => {
+            text.parse::<Instant>().map_err(|error| error.to_string())
+        }
         _ => Err("must be a time, or null to lift the hold".to_owned()),
     };
     let range = now.minus(days(HELD_DAYS))..=now.plus(AHEAD);
@@ -366,7 +386,9 @@ impl Thresholds {
                 if *greater_is_looser { now > then } else { now < then }
             },
         );
-        loosened.map(|((name, then, _), (_, now, _))| format!("{name} from {then} to {now}")).collect()
+        loosened
+            .map(|((name, then, _), (_, now, _))| format!("{name} from {then} to {now}"))
+            .collect()
     }
 }
 
@@ -390,7 +412,11 @@ mod tests {
     #[test]
     fn what_is_left_out_stays() {
         let changed = settings()
-            .changed_by(r#"{"retention_days": 93, "thresholds": {"approval_times": 5}}"#, Place::Deployed, day(0))
+            .changed_by(
+                r#"{"retention_days": 93, "thresholds": {"approval_times": 5}}"#,
+                Place::Deployed,
+                day(0),
+            )
             .unwrap();
         assert_eq!((changed.retention_days, changed.zone.as_str()), (93, "UTC"));
         assert_eq!(changed.thresholds, Thresholds { approval_times: 5, ..Thresholds::default() });
@@ -399,13 +425,25 @@ mod tests {
 
     #[test]
     fn a_list_that_is_named_replaces_the_list() {
-        let json = r#"{"alerts": [{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}]}"#;
+        let json =
+            r#"{"alerts": [{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}]}"#;
         let with = settings().changed_by(json, Place::Deployed, day(0)).unwrap();
-        assert_eq!(with.changed_by(r#"{"zone": "Asia/Tokyo"}"#, Place::Deployed, day(0)).unwrap().alerts, with.alerts);
-        let fewer =
-            with.changed_by(r#"{"alerts": [{"id": "bus", "kind": "eventbridge"}]}"#, Place::Deployed, day(0)).unwrap();
+        assert_eq!(
+            with.changed_by(r#"{"zone": "Asia/Tokyo"}"#, Place::Deployed, day(0)).unwrap().alerts,
+            with.alerts
+        );
+        let fewer = with
+            .changed_by(
+                r#"{"alerts": [{"id": "bus", "kind": "eventbridge"}]}"#,
+                Place::Deployed,
+                day(0),
+            )
+            .unwrap();
         assert_eq!(fewer.alerts, with.alerts[1..]);
-        assert_eq!(with.changed_by(r#"{"alerts": []}"#, Place::Deployed, day(0)).unwrap(), settings());
+        assert_eq!(
+            with.changed_by(r#"{"alerts": []}"#, Place::Deployed, day(0)).unwrap(),
+            settings()
+        );
         let stored = serde_json::to_string(&with).unwrap();
         assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), with);
     }
@@ -420,12 +458,21 @@ mod tests {
             (r#"{"zone": null}"#, "/zone", "null"),
             (r#"{"thresholds": {"approvals": 1}}"#, "/thresholds/approvals", "approval"),
             (r#"{"thresholds": 5}"#, "/thresholds", "object"),
-            (r#"{"alerts": [{"id": "a", "kind": "sns", "severity": "bad"}]}"#, "/alerts/0/severity", "critical"),
+            (
+                r#"{"alerts": [{"id": "a", "kind": "sns", "severity": "bad"}]}"#,
+                "/alerts/0/severity",
+                "critical",
+            ),
             (r#"{"retention": 400}"#, "/retention", "retention_days"),
             (r#"[]"#, "", "object"),
         ] {
             let errors = settings().changed_by(json, Place::Deployed, day(0)).unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
     }
 
@@ -474,7 +521,10 @@ mod tests {
         let json = format!(r#"{{"hold_since": "{}"}}"#, day(-10));
         let held = changed(&settings(), &json, day(0));
         let in_days = |duration: Duration| duration.as_secs() / 86_400;
-        assert_eq!((in_days(held.kept_at(day(0))), in_days(held.retention_at(day(0)))), (3653, 400));
+        assert_eq!(
+            (in_days(held.kept_at(day(0))), in_days(held.retention_at(day(0)))),
+            (3653, 400)
+        );
         let hold = held.hold(day(5)).unwrap();
         assert_eq!((hold.since, hold.placed_at, hold.complete_until), (day(-10), day(0), day(5)));
         assert!(hold.is_complete && hold.complete_from == day(5 - 400), "{hold:?}");
@@ -495,7 +545,12 @@ mod tests {
         assert_eq!(lifted.weakenings(&held)[0].0, HOLD_LIFTED);
         assert!(lifted.hold_change(&held).unwrap().0.contains("lifted"));
         assert_eq!((held.hold_change(&held), held.weakenings(&longer)), (None, Vec::new()));
-        for wrong in [format!("\"{}\"", day(1)), format!("\"{}\"", day(-3660)), "5".to_owned(), "\"x\"".to_owned()] {
+        for wrong in [
+            format!("\"{}\"", day(1)),
+            format!("\"{}\"", day(-3660)),
+            "5".to_owned(),
+            "\"x\"".to_owned(),
+        ] {
             let json = format!(r#"{{"hold_since": {wrong}}}"#);
             let errors = settings().changed_by(&json, Place::OneMachine, day(0)).unwrap_err();
             assert!(errors.len() == 1 && errors[0].pointer == "/hold_since", "{wrong}: {errors:?}");
@@ -506,14 +561,25 @@ mod tests {
     fn what_weakens_the_trail_is_found_and_what_strengthens_it_is_not() {
         let channel = r#"{"id": "ops", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_A", "severity": "high", "rules": ["approval.*", "use.outside_window"]}"#;
         let before = changed(&settings(), &format!(r#"{{"alerts": [{channel}]}}"#), day(0));
-        let with = |replaced: &str, by: &str| format!(r#"{{"alerts": [{}]}}"#, channel.replace(replaced, by));
+        let with = |replaced: &str, by: &str| {
+            format!(r#"{{"alerts": [{}]}}"#, channel.replace(replaced, by))
+        };
         for (json, rules) in [
             (r#"{"retention_days": 93}"#.to_owned(), vec![RETENTION_SHORTENED]),
             (r#"{"retention_days": 500}"#.to_owned(), vec![]),
-            (r#"{"thresholds": {"revocation_seconds": 600}}"#.to_owned(), vec![THRESHOLDS_LOOSENED]),
+            (
+                r#"{"thresholds": {"revocation_seconds": 600}}"#.to_owned(),
+                vec![THRESHOLDS_LOOSENED],
+            ),
             (r#"{"thresholds": {"revocation_seconds": 60}}"#.to_owned(), vec![]),
-            (r#"{"thresholds": {"justification_characters": 1}}"#.to_owned(), vec![THRESHOLDS_LOOSENED]),
-            (r#"{"thresholds": {"approval_times": 4, "approval_days": 60}}"#.to_owned(), vec![THRESHOLDS_LOOSENED]),
+            (
+                r#"{"thresholds": {"justification_characters": 1}}"#.to_owned(),
+                vec![THRESHOLDS_LOOSENED],
+            ),
+            (
+                r#"{"thresholds": {"approval_times": 4, "approval_days": 60}}"#.to_owned(),
+                vec![THRESHOLDS_LOOSENED],
+            ),
             (r#"{"thresholds": {"approval_seconds": 60, "approval_days": 60}}"#.to_owned(), vec![]),
             (r#"{"alerts": []}"#.to_owned(), vec![ALERTS_WEAKENED]),
             (with("ops", "other"), vec![ALERTS_WEAKENED]),
@@ -526,17 +592,25 @@ mod tests {
             (with(r#", "rules": ["approval.*", "use.outside_window"]"#, ""), vec![]),
             (with("use.outside_window", "use.*"), vec![]),
             (with("\"use.outside_window\"", "\"approval.missing\""), vec![ALERTS_WEAKENED]),
-            (r#"{"retention_days": 93, "alerts": []}"#.to_owned(), vec![RETENTION_SHORTENED, ALERTS_WEAKENED]),
+            (
+                r#"{"retention_days": 93, "alerts": []}"#.to_owned(),
+                vec![RETENTION_SHORTENED, ALERTS_WEAKENED],
+            ),
         ] {
             let found = changed(&before, &json, day(1)).weakenings(&before);
-            assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), rules, "{json}: {found:?}");
+            assert_eq!(
+                found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(),
+                rules,
+                "{json}: {found:?}"
+            );
         }
         assert!(WEAKENINGS.iter().all(|rule| crate::findings::rules::rule_of(rule).is_some()));
     }
 
     #[test]
     fn what_an_older_version_stored_is_read() {
-        let stored: Settings = serde_json::from_str(r#"{"retention_days": 400, "zone": "UTC"}"#).unwrap();
+        let stored: Settings =
+            serde_json::from_str(r#"{"retention_days": 400, "zone": "UTC"}"#).unwrap();
         assert_eq!(stored, settings());
     }
 }

@@ -108,14 +108,24 @@ mod tests {
     fn every_activity_is_named_once_and_is_an_action() {
         for (place, Activity { name, action, .. }) in ACTIVITIES.iter().enumerate() {
             assert!(actions::find(action).is_some(), "{action}");
-            assert!(ACTIVITIES[..place].iter().all(|other| fold(other.name) != fold(name)), "{name}");
+            assert!(
+                ACTIVITIES[..place].iter().all(|other| fold(other.name) != fold(name)),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn every_label_of_an_entitlement_is_an_activity_of_it() {
-        for action in actions::ACTIONS.iter().filter(|action| action.name.starts_with("entitlement.")) {
-            assert_eq!(find(action.label).map(|it| it.action), Some(action.name), "{}", action.label);
+        for action in
+            actions::ACTIONS.iter().filter(|action| action.name.starts_with("entitlement."))
+        {
+            assert_eq!(
+                find(action.label).map(|it| it.action),
+                Some(action.name),
+                "{}",
+                action.label
+            );
         }
         assert_eq!(
             find(" ready to fulfill access package assignment request. ").map(|it| it.action),

@@ -12,7 +12,8 @@ use crate::entra::{
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let request = object.required_text(&["id"])?;
     let stages = object.list(&["stages", "steps"])?;
-    let stages = stages.ok_or_else(|| object.wrong("stages", "is required: export with $expand=stages"))?;
+    let stages =
+        stages.ok_or_else(|| object.wrong("stages", "is required: export with $expand=stages"))?;
     let mut drafts = Vec::new();
     for stage in &stages {
         // A stage that nobody has reviewed tells of no decision, and of no approver.
@@ -24,20 +25,33 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         let id = stage.required_text(&["id"])?;
         let event = event_id(intake.tenant, "approval", &[request, id]);
         let mut draft = Draft::new(event, action, stage, &["reviewedDateTime"])?;
-        let reviewer = reviewer(stage)?.ok_or_else(|| stage.wrong("reviewedBy", "is required: it says who decided"))?;
+        let reviewer = reviewer(stage)?
+            .ok_or_else(|| stage.wrong("reviewedBy", "is required: it says who decided"))?;
         draft.set_from("actor", Some(reviewer), stage.place("reviewedBy"));
         // The approval names no package. Its request does, under the same id.
-        draft.set_from("target", party(Some("request"), Some(request), None, None), object.place("id"));
+        draft.set_from(
+            "target",
+            party(Some("request"), Some(request), None, None),
+            object.place("id"),
+        );
         draft.set_from("request_id", Some(request.into()), object.place("id"));
         let reason = stage.text(&["justification"])?.map(long_text);
         draft.set_from("reason", reason.map(Value::from), stage.place("justification"));
         let told = [("id", Some(id)), ("name", stage.text(&["displayName"])?)];
         let told: Map<String, Value> = told
             .into_iter()
-            .filter_map(|(key, text)| Some((key.to_owned(), crate::entra::graph::name(text?).into())))
+            .filter_map(|(key, text)| {
+                Some((key.to_owned(), crate::entra::graph::name(text?).into()))
+            })
             .collect();
         draft.detail("stage", Some(Value::Object(told)));
-        draft.keep(stage.only(&["id", "reviewedBy", "reviewedDateTime", "reviewResult", "justification"]));
+        draft.keep(stage.only(&[
+            "id",
+            "reviewedBy",
+            "reviewedDateTime",
+            "reviewResult",
+            "justification",
+        ]));
         drafts.push(draft);
     }
     Ok(drafts)

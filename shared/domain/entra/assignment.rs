@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{json::strict_json::FieldError, time::timestamp::Instant, trail::event_validation::Intake};
+use crate::{
+    json::strict_json::FieldError, time::timestamp::Instant, trail::event_validation::Intake,
+};
 
 use crate::entra::{
     activities::EXPIRED,
@@ -17,12 +19,15 @@ const EARLY: &str = "ended before its planned end";
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let id = object.required_text(&["id"])?;
     let state = object.required_text(&["state", "assignmentState"])?.to_ascii_lowercase();
-    let expand = |name| object.wrong(name, "is required: export with $expand=accessPackage,target,assignmentPolicy");
+    let expand = |name| {
+        object.wrong(name, "is required: export with $expand=accessPackage,target,assignmentPolicy")
+    };
     let package = package_of(object)?.ok_or_else(|| expand("accessPackage"))?;
     let target = target_of(object)?.ok_or_else(|| expand("target"))?;
     let schedule = Schedule::read(object)?;
     let ends_at = schedule.ends_at(None);
-    let expired_at = object.text(&["expiredDateTime"])?.and_then(|text| text.parse::<Instant>().ok());
+    let expired_at =
+        object.text(&["expiredDateTime"])?.and_then(|text| text.parse::<Instant>().ok());
     let is_partial = state == "partiallydelivered";
     let is_expired = state == "expired";
     let mut drafts = Vec::new();
@@ -35,7 +40,10 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         draft.detail("schedule", schedule.told(ends_at));
         let mut kept: Map<String, Value> = object.only(members);
         kept.extend(object.object(&["target"])?.map(|target| {
-            ("target".to_owned(), target.only(&["id", "objectId", "displayName", "email", "principalName"]).into())
+            (
+                "target".to_owned(),
+                target.only(&["id", "objectId", "displayName", "email", "principalName"]).into(),
+            )
         }));
         draft.keep(kept);
         Ok::<_, FieldError>(draft)
@@ -44,14 +52,21 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
     // Of one that is over only its end is known where it does not say when it began.
     if state == "delivered" || is_partial || (is_expired && schedule.starts_at.is_some()) {
         if schedule.starts_at.is_none() {
-            return Err(object.wrong("schedule", "is required: its startDateTime says since when the access is there"));
+            return Err(object.wrong(
+                "schedule",
+                "is required: its startDateTime says since when the access is there",
+            ));
         }
         // An assignment can be given another end, and then is told anew.
         let until = ends_at.map_or_else(|| "open".to_owned(), |at| at.millis().to_string());
         let event = event_id(intake.tenant, "assignment", &[id, "until", &until]);
         let inner = object.object(&["schedule"])?.unwrap_or_else(|| object.clone());
         let mut given = Draft::new(event, "entitlement.fulfilled", &inner, &["startDateTime"])?;
-        let window = if is_expired { Some(json!(false)) } else { window(schedule.starts_at, ends_at, intake.now) };
+        let window = if is_expired {
+            Some(json!(false))
+        } else {
+            window(schedule.starts_at, ends_at, intake.now)
+        };
         given.set_from("window", window, object.place("schedule"));
         if is_partial {
             given.detail("partial", Some(true.into()));
@@ -66,7 +81,10 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         let mut ended = Draft::new(event, "entitlement.removed", object, &["expiredDateTime"])?;
         let is_early = ends_at.zip(expired_at).is_some_and(|(planned, at)| at < planned);
         ended.set("reason", Some(if is_early { EARLY } else { EXPIRED }.into()));
-        drafts.push(finish(ended, &["id", "accessPackageId", "assignmentPolicyId", "targetId", "expiredDateTime"])?);
+        drafts.push(finish(
+            ended,
+            &["id", "accessPackageId", "assignmentPolicyId", "targetId", "expiredDateTime"],
+        )?);
     }
     Ok(drafts)
 }

@@ -24,11 +24,15 @@ const ANY: Activity = Activity { name: "", action: "directory.activity", says: S
 /// tells its changes from others by the first one's name.
 const OF_PACKAGES: [(&str, &str); 2] = [
     ("Azure AD Identity Governance - User Management", "ec245c98-4a90-40c2-955a-88b727d97151"),
-    ("Azure AD Identity Governance - Entitlement Management", "810dcf14-1858-4bf2-8134-4c369fa3235b"),
+    (
+        "Azure AD Identity Governance - Entitlement Management",
+        "810dcf14-1858-4bf2-8134-4c369fa3235b",
+    ),
 ];
 
 /// Keys of `additionalDetails` that name a request.
-const REQUEST_KEYS: [&str; 3] = ["RequestId", "AssignmentRequestId", "AccessPackageAssignmentRequestId"];
+const REQUEST_KEYS: [&str; 3] =
+    ["RequestId", "AssignmentRequestId", "AccessPackageAssignmentRequestId"];
 
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
     let name = object.required_text(&["activityDisplayName"])?;
@@ -84,7 +88,8 @@ impl Told {
 impl<'v> Record<'v> {
     fn read(object: &'v Object<'v>) -> Result<Self, FieldError> {
         let initiator = object.object(&["initiatedBy"])?;
-        let of = |name: &str| initiator.as_ref().map_or(Ok(None), |initiator| initiator.object(&[name]));
+        let of =
+            |name: &str| initiator.as_ref().map_or(Ok(None), |initiator| initiator.object(&[name]));
         let mut additional = Vec::new();
         for pair in object.list(&["additionalDetails"])?.unwrap_or_default() {
             additional.extend(pair.text(&["key"])?.zip(pair.text(&["value"])?));
@@ -99,7 +104,12 @@ impl<'v> Record<'v> {
         })
     }
 
-    fn draft(&self, activity: &Activity, name: &str, intake: &Intake<'_>) -> Result<Told, FieldError> {
+    fn draft(
+        &self,
+        activity: &Activity,
+        name: &str,
+        intake: &Intake<'_>,
+    ) -> Result<Told, FieldError> {
         let object = self.object;
         let action = activity.action;
         let id = event_id(intake.tenant, "audit", &[self.id]);
@@ -112,7 +122,9 @@ impl<'v> Record<'v> {
         // Of an assignment that was fulfilled the log names the recipient as the one who did it.
         let is_recipient = action == "entitlement.fulfilled";
         let actor = match &initiator {
-            Some(user) if !(is_recipient && named.as_ref().is_none_or(|named| is_same(named, user))) => {
+            Some(user)
+                if !(is_recipient && named.as_ref().is_none_or(|named| is_same(named, user))) =>
+            {
                 Some(typed("user", user.clone()))
             }
             _ => self.app()?,
@@ -130,12 +142,14 @@ impl<'v> Record<'v> {
             "entitlement.approver_added" => None,
             "entitlement.fulfilled" => named.clone().or(initiator.clone()),
             "application.role_assignment.changed" => self.assigned()?.or(named.clone()),
-            "entitlement.removed" if activity.says == Says::Cause(CANCELED) => named.clone().or(initiator.clone()),
+            "entitlement.removed" if activity.says == Says::Cause(CANCELED) => {
+                named.clone().or(initiator.clone())
+            }
             // Who asks for themselves is no subject of it.
             "entitlement.requested" => named.clone().filter(|named| !is_same(named, &actor)),
-            "directory.activity" => {
-                named.clone().filter(|named| target.as_ref().is_none_or(|target| !is_same(named, target)))
-            }
+            "directory.activity" => named
+                .clone()
+                .filter(|named| target.as_ref().is_none_or(|target| !is_same(named, target))),
             _ => named.clone(),
         };
         if action == "entitlement.approver_added" {
@@ -145,7 +159,11 @@ impl<'v> Record<'v> {
         draft.set_from("actor", Some(actor), object.place("initiatedBy"));
         draft.set_from("subject", subject.clone(), object.place("targetResources"));
         draft.set_from("target", target.clone(), object.place("targetResources"));
-        draft.set_from("request_id", self.request_id()?.map(Value::from), object.place("targetResources"));
+        draft.set_from(
+            "request_id",
+            self.request_id()?.map(Value::from),
+            object.place("targetResources"),
+        );
         let ip = self.user.as_ref().map_or(Ok(None), |user| user.text(&["ipAddress"]))?;
         draft.set("source", ip.map(|ip| json!({"ip": crate::entra::graph::name(ip)})));
         Ok(Told { draft, subject, target })
@@ -181,15 +199,23 @@ impl<'v> Record<'v> {
         };
         draft.set("outcome", failed.then(|| "failure".into()));
         draft.set_from("reason", reason.map(Value::from), object.place("resultReason"));
-        if let Some(policy) = self.target_of(&["AccessPackageAssignmentPolicy", "AssignmentPolicy", "Policy"])? {
-            draft.detail("policy", party(None, policy.id(&["id"])?, policy.text(&["displayName"])?, None));
+        if let Some(policy) =
+            self.target_of(&["AccessPackageAssignmentPolicy", "AssignmentPolicy", "Policy"])?
+        {
+            draft.detail(
+                "policy",
+                party(None, policy.id(&["id"])?, policy.text(&["displayName"])?, None),
+            );
         }
         match activity.says {
             Says::Partly => draft.detail("partial", Some(true.into())),
             Says::Change(change) => {
                 draft.detail("change", Some(change.into()));
                 draft.detail("via_package", Some(self.is_by_package()?.into()));
-                draft.detail("role", self.changed(&["AppRole.DisplayName", "AppRole.Value"])?.map(Value::from));
+                draft.detail(
+                    "role",
+                    self.changed(&["AppRole.DisplayName", "AppRole.Value"])?.map(Value::from),
+                );
             }
             Says::Nothing | Says::Cause(_) | Says::CauseByInitiator => {}
         }
@@ -216,8 +242,12 @@ impl<'v> Record<'v> {
         let is_its_own = match &self.app {
             None => false,
             Some(app) => match (app.id(&["appId"])?, app.text(&["displayName"])?) {
-                (Some(id), _) => OF_PACKAGES.iter().any(|(_, known)| known.eq_ignore_ascii_case(id)),
-                (None, Some(name)) => OF_PACKAGES.iter().any(|(known, _)| fold(known) == fold(name)),
+                (Some(id), _) => {
+                    OF_PACKAGES.iter().any(|(_, known)| known.eq_ignore_ascii_case(id))
+                }
+                (None, Some(name)) => {
+                    OF_PACKAGES.iter().any(|(known, _)| fold(known) == fold(name))
+                }
                 (None, None) => false,
             },
         };
@@ -248,7 +278,9 @@ impl<'v> Record<'v> {
         if action == "application.role_assignment.changed" {
             // Whose roles were changed: the target that the changes stand at.
             let changed = |target: &&Object<'v>| {
-                target.list(&["modifiedProperties"]).is_ok_and(|list| list.is_some_and(|list| !list.is_empty()))
+                target
+                    .list(&["modifiedProperties"])
+                    .is_ok_and(|list| list.is_some_and(|list| !list.is_empty()))
             };
             let application = match self.target_of(&["ServicePrincipal", "Application", "App"])? {
                 Some(application) => Some(application),
@@ -258,7 +290,9 @@ impl<'v> Record<'v> {
         }
         if action.starts_with("entitlement.") {
             // A step of the approval does not name the package, only the request.
-            return Ok(self.request_id()?.and_then(|id| party(Some("request"), Some(id), None, None)));
+            return Ok(self
+                .request_id()?
+                .and_then(|id| party(Some("request"), Some(id), None, None)));
         }
         for target in &self.targets {
             let kind = target.text(&["type"])?.unwrap_or("object");
@@ -290,8 +324,11 @@ impl<'v> Record<'v> {
         for name in names {
             for target in &self.targets {
                 for property in target.list(&["modifiedProperties"])?.unwrap_or_default() {
-                    if property.text(&["displayName"])?.is_some_and(|known| known.eq_ignore_ascii_case(name))
-                        && let Some(value) = property.text(&["newValue"])?.or(property.text(&["oldValue"])?)
+                    if property
+                        .text(&["displayName"])?
+                        .is_some_and(|known| known.eq_ignore_ascii_case(name))
+                        && let Some(value) =
+                            property.text(&["newValue"])?.or(property.text(&["oldValue"])?)
                         && !value.trim_matches('"').is_empty()
                     {
                         return Ok(Some(value.trim_matches('"').to_owned()));
@@ -308,7 +345,8 @@ impl<'v> Record<'v> {
         if id.is_some() || upn.is_some() {
             return Ok(party(None, id.as_deref(), None, upn.as_deref()));
         }
-        let (id, name) = (self.changed(&["Group.ObjectID"])?, self.changed(&["Group.DisplayName"])?);
+        let (id, name) =
+            (self.changed(&["Group.ObjectID"])?, self.changed(&["Group.DisplayName"])?);
         Ok(party(Some("group"), id.as_deref(), name.as_deref(), None))
     }
 }

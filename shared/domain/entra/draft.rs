@@ -28,7 +28,12 @@ impl Draft {
     ///
     /// # Errors
     /// The object does not say when.
-    pub fn new(id: EventId, action: &str, object: &Object<'_>, at: &[&str]) -> Result<Self, FieldError> {
+    pub fn new(
+        id: EventId,
+        action: &str,
+        object: &Object<'_>,
+        at: &[&str],
+    ) -> Result<Self, FieldError> {
         let occurred_at = object.required_text(at)?;
         let place = object.member(at).map_or_else(String::new, |(key, _)| object.place(key));
         let mut draft = Self {
@@ -76,11 +81,14 @@ impl Draft {
             if !left_out.is_empty() {
                 details.insert("graph_left_out".to_owned(), json!(left_out));
             }
-            if serde_json::to_string(&details).map_or(0, |json| json.len()) <= MAX_DETAILS_BYTES || graph.is_empty() {
+            if serde_json::to_string(&details).map_or(0, |json| json.len()) <= MAX_DETAILS_BYTES
+                || graph.is_empty()
+            {
                 self.details = details;
                 return;
             }
-            let largest = graph.iter().max_by_key(|(_, value)| size(value)).map(|(key, _)| key.clone());
+            let largest =
+                graph.iter().max_by_key(|(_, value)| size(value)).map(|(key, _)| key.clone());
             if let Some(largest) = largest {
                 graph.remove(&largest);
                 // A name that is itself too long to be told would keep everything else out.
@@ -100,7 +108,8 @@ impl Draft {
             errors
                 .into_iter()
                 .map(|FieldError { pointer, detail }| {
-                    let member = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
+                    let member =
+                        pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
                     match self.origins.iter().rev().find(|(known, _)| *known == member) {
                         Some((_, place)) => FieldError::new(place.clone(), detail),
                         None => FieldError::new("", format!("gives no event: {pointer} {detail}")),

@@ -44,7 +44,10 @@ impl<'v> Object<'v> {
     /// The first of these members that says something, with the name it has here.
     pub fn member(&self, names: &[&str]) -> Option<(&'v str, &'v Value)> {
         names.iter().find_map(|name| {
-            let found = self.members.iter().find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null());
+            let found = self
+                .members
+                .iter()
+                .find(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null());
             found.map(|(key, value)| (key.as_str(), value))
         })
     }
@@ -80,7 +83,9 @@ impl<'v> Object<'v> {
     /// An object in it.
     pub fn object(&self, names: &[&str]) -> Result<Option<Self>, FieldError> {
         let read = |(key, value): (&str, &'v Value)| match value {
-            Value::Object(members) => Ok(Some(Self { members, pointer: pointer_to(&self.pointer, key) })),
+            Value::Object(members) => {
+                Ok(Some(Self { members, pointer: pointer_to(&self.pointer, key) }))
+            }
             _ => Err(self.wrong(key, "must be a JSON object")),
         };
         self.member(names).map_or(Ok(None), read)
@@ -89,7 +94,9 @@ impl<'v> Object<'v> {
     /// A list of objects in it; none where it says nothing of it.
     pub fn list(&self, names: &[&str]) -> Result<Option<Vec<Self>>, FieldError> {
         let Some((key, value)) = self.member(names) else { return Ok(None) };
-        let Value::Array(list) = value else { return Err(self.wrong(key, "must be a list of JSON objects")) };
+        let Value::Array(list) = value else {
+            return Err(self.wrong(key, "must be a list of JSON objects"));
+        };
         let at = pointer_to(&self.pointer, key);
         let read = |(index, value): (usize, &'v Value)| match value {
             Value::Object(members) => Ok(Self { members, pointer: format!("{at}/{index}") }),
@@ -109,22 +116,27 @@ impl<'v> Object<'v> {
 
     /// These of its members, as they are.
     pub fn only(&self, names: &[&str]) -> Map<String, Value> {
-        let kept = self
-            .members
-            .iter()
-            .filter(|(key, value)| !value.is_null() && names.iter().any(|name| key.eq_ignore_ascii_case(name)));
+        let kept = self.members.iter().filter(|(key, value)| {
+            !value.is_null() && names.iter().any(|name| key.eq_ignore_ascii_case(name))
+        });
         kept.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
 /// Somebody or something as an event names it; none where nothing names it.
-pub fn party(kind: Option<&str>, id: Option<&str>, name: Option<&str>, email: Option<&str>) -> Option<Value> {
+pub fn party(
+    kind: Option<&str>,
+    id: Option<&str>,
+    name: Option<&str>,
+    email: Option<&str>,
+) -> Option<Value> {
     if id.is_none() && name.is_none() && email.is_none() {
         return None;
     }
     let members = [("type", kind), ("id", id), ("name", name), ("email", email)];
-    let given =
-        members.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(shortened(text?, NAME_BYTES)))));
+    let given = members
+        .into_iter()
+        .filter_map(|(key, text)| Some((key.to_owned(), json!(shortened(text?, NAME_BYTES)))));
     Some(Value::Object(given.collect()))
 }
 

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    configuration::organisation::{MOST_DOMAINS, MOST_SOURCES, MOST_SPONSORS, Organisation, State, is_domain},
+    configuration::organisation::{
+        MOST_DOMAINS, MOST_SOURCES, MOST_SPONSORS, Organisation, State, is_domain,
+    },
     json::{object_reader::NAME_BYTES, strict_json::FieldError},
     time::timestamp::Instant,
 };
@@ -37,7 +39,9 @@ impl Told {
             // A tenant of Entra says its id alone; which domains it has is known to its own directory.
             if let Some(domain) = source.text(&["domainName"])? {
                 if !is_domain(domain) {
-                    return Err(source.wrong("domainName", "must be a domain, like fabrikam.example"));
+                    return Err(
+                        source.wrong("domainName", "must be a domain, like fabrikam.example")
+                    );
                 }
                 domains.push(name(domain));
             }
@@ -49,7 +53,8 @@ impl Told {
             name: name(object.required_text(&["displayName"])?),
             description: object.text(&["description"])?.map(long_text),
             state: state(object)?,
-            identity_sources: sources.map(|sources| sources.into_iter().map(|it| it.members.clone()).collect()),
+            identity_sources: sources
+                .map(|sources| sources.into_iter().map(|it| it.members.clone()).collect()),
             domains,
             internal_sponsors: sponsors(object, "internalSponsors")?,
             external_sponsors: sponsors(object, "externalSponsors")?,
@@ -59,15 +64,27 @@ impl Told {
         let many = [
             (told.identity_sources.as_ref().map_or(0, Vec::len), MOST_SOURCES, "identitySources"),
             (told.domains.len(), MOST_DOMAINS, "identitySources"),
-            (told.internal_sponsors.as_ref().map_or(0, Vec::len), MOST_SPONSORS, "internalSponsors"),
-            (told.external_sponsors.as_ref().map_or(0, Vec::len), MOST_SPONSORS, "externalSponsors"),
+            (
+                told.internal_sponsors.as_ref().map_or(0, Vec::len),
+                MOST_SPONSORS,
+                "internalSponsors",
+            ),
+            (
+                told.external_sponsors.as_ref().map_or(0, Vec::len),
+                MOST_SPONSORS,
+                "externalSponsors",
+            ),
         ];
-        if let Some((count, most, member)) = many.into_iter().find(|(count, most, _)| count > most) {
+        if let Some((count, most, member)) = many.into_iter().find(|(count, most, _)| count > most)
+        {
             return Err(object.wrong(member, format!("has {count} entries; {most} are the most")));
         }
         let bytes = serde_json::to_string(&told.onto(None)).map_or(0, |json| json.len());
         if bytes > MAX_BYTES {
-            return Err(FieldError::new("", format!("is an organisation of {bytes} bytes; {MAX_BYTES} are the most")));
+            return Err(FieldError::new(
+                "",
+                format!("is an organisation of {bytes} bytes; {MAX_BYTES} are the most"),
+            ));
         }
         Ok(told)
     }
@@ -104,8 +121,12 @@ impl Told {
 pub fn document_id(object: &Object<'_>) -> Result<String, FieldError> {
     let id = object.required_text(&["id"])?;
     if id.len() > NAME_BYTES || id.chars().any(char::is_control) || id.trim() != id {
-        return Err(object
-            .wrong("id", format!("must be 1 to {NAME_BYTES} bytes without control characters or spaces around it")));
+        return Err(object.wrong(
+            "id",
+            format!(
+                "must be 1 to {NAME_BYTES} bytes without control characters or spaces around it"
+            ),
+        ));
     }
     Ok(id.to_owned())
 }
@@ -113,12 +134,16 @@ pub fn document_id(object: &Object<'_>) -> Result<String, FieldError> {
 fn state(object: &Object<'_>) -> Result<Option<State>, FieldError> {
     let Some(word) = object.text(&["state"])? else { return Ok(None) };
     let known = State::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
-    known.map(|(_, state)| Some(*state)).ok_or_else(|| object.wrong("state", "must be configured or proposed"))
+    known
+        .map(|(_, state)| Some(*state))
+        .ok_or_else(|| object.wrong("state", "must be configured or proposed"))
 }
 
 fn time(object: &Object<'_>, member: &'static str) -> Result<Option<Instant>, FieldError> {
     let Some(text) = object.text(&[member])? else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: crate::time::timestamp::NoInstant| object.wrong(member, error.to_string()))
+    text.parse()
+        .map(Some)
+        .map_err(|error: crate::time::timestamp::NoInstant| object.wrong(member, error.to_string()))
 }
 
 /// Sponsors by their ids in the directory: people, and groups of them.

@@ -2,8 +2,8 @@
 
 use crate::{
     configuration::access_package::{
-        Approvers, MOST_APPROVALS, MOST_NAMED, MOST_POLICIES, MOST_RESOURCE_ROLES, Package, Policy, Requestors,
-        Resource, ResourceRole,
+        Approvers, MOST_APPROVALS, MOST_NAMED, MOST_POLICIES, MOST_RESOURCE_ROLES, Package, Policy,
+        Requestors, Resource, ResourceRole,
     },
     json::strict_json::FieldError,
     reviews::review,
@@ -41,7 +41,10 @@ impl Told {
         review::check_policy_ids(&told.id, &package)?;
         let bytes = serde_json::to_string(&package).map_or(0, |json| json.len());
         if bytes > MAX_BYTES {
-            return Err(FieldError::new("", format!("is a package of {bytes} bytes; {MAX_BYTES} are the most")));
+            return Err(FieldError::new(
+                "",
+                format!("is a package of {bytes} bytes; {MAX_BYTES} are the most"),
+            ));
         }
         Ok(told)
     }
@@ -74,9 +77,16 @@ fn catalog(object: &Object<'_>) -> Result<Option<String>, FieldError> {
     Ok(named.or(object.text(&["catalogId"])?).map(name))
 }
 
-fn bounded<T>(object: &Object<'_>, member: &str, list: Vec<T>, most: usize) -> Result<Vec<T>, FieldError> {
+fn bounded<T>(
+    object: &Object<'_>,
+    member: &str,
+    list: Vec<T>,
+    most: usize,
+) -> Result<Vec<T>, FieldError> {
     if list.len() > most {
-        return Err(object.wrong(member, format!("has {} entries; {most} are the most", list.len())));
+        return Err(
+            object.wrong(member, format!("has {} entries; {most} are the most", list.len()))
+        );
     }
     Ok(list)
 }
@@ -90,7 +100,12 @@ fn resource_roles(object: &Object<'_>) -> Result<Option<Vec<ResourceRole>>, Fiel
 }
 
 fn resource_role(pair: &Object<'_>) -> Result<ResourceRole, FieldError> {
-    let unexpanded = || pair.wrong("role", "is required: export with $expand=resourceRoleScopes($expand=role,scope)");
+    let unexpanded = || {
+        pair.wrong(
+            "role",
+            "is required: export with $expand=resourceRoleScopes($expand=role,scope)",
+        )
+    };
     let role = pair.object(&["role", "accessPackageResourceRole"])?.ok_or_else(unexpanded)?;
     let scope = pair.object(&["scope", "accessPackageResourceScope"])?;
     let resource = match role.object(&["resource", "accessPackageResource"])? {
@@ -121,7 +136,10 @@ fn resource_role(pair: &Object<'_>) -> Result<ResourceRole, FieldError> {
         found.name = found.id.clone().ok_or_else(|| pair.wrong("scope", "names no resource"))?;
     }
     found.kind = found.kind.or(role.text(&["originSystem"])?.map(name));
-    Ok(ResourceRole { resource: found, role: name(role.required_text(&["displayName", "originId"])?) })
+    Ok(ResourceRole {
+        resource: found,
+        role: name(role.required_text(&["displayName", "originId"])?),
+    })
 }
 
 fn policies(object: &Object<'_>) -> Result<Option<Vec<Policy>>, FieldError> {
@@ -141,7 +159,8 @@ fn policy(object: &Object<'_>) -> Result<Policy, FieldError> {
         let is_required = settings.flag(&["isApprovalRequiredForAdd", "isApprovalRequired"])?;
         if is_required.unwrap_or(!stages.is_empty()) {
             // Each stage is over with one approval.
-            approvals_needed = u32::try_from(stages.len()).unwrap_or(u32::MAX).clamp(1, MOST_APPROVALS);
+            approvals_needed =
+                u32::try_from(stages.len()).unwrap_or(u32::MAX).clamp(1, MOST_APPROVALS);
             for stage in &stages {
                 let lists = [
                     "primaryApprovers",
@@ -159,9 +178,10 @@ fn policy(object: &Object<'_>) -> Result<Policy, FieldError> {
     }
     for (count, what) in [(approvers.users.len(), "users"), (approvers.groups.len(), "groups")] {
         if count > MOST_NAMED {
-            return Err(
-                object.wrong("requestApprovalSettings", format!("names {count} {what}; {MOST_NAMED} are the most"))
-            );
+            return Err(object.wrong(
+                "requestApprovalSettings",
+                format!("names {count} {what}; {MOST_NAMED} are the most"),
+            ));
         }
     }
     Ok(Policy {
@@ -209,12 +229,17 @@ fn requestors(object: &Object<'_>) -> Result<Requestors, FieldError> {
     let (scope, targets) = match object.text(&["allowedTargetScope"])? {
         Some(scope) => (Some(scope), object.list(&["specificAllowedTargets"])?),
         None => match &settings {
-            Some(settings) => (settings.text(&["scopeType"])?, settings.list(&["allowedRequestors"])?),
+            Some(settings) => {
+                (settings.text(&["scopeType"])?, settings.list(&["allowedRequestors"])?)
+            }
             None => (None, None),
         },
     };
     match scope.unwrap_or_default().to_ascii_lowercase().as_str() {
-        "alldirectoryusers" | "allexistingdirectorysubjects" | "allexternalusers" | "allexternalsubjects" => {
+        "alldirectoryusers"
+        | "allexistingdirectorysubjects"
+        | "allexternalusers"
+        | "allexternalsubjects" => {
             requestors.all = true;
         }
         "allmemberusers" | "allexistingdirectorymemberusers" => requestors.members = true,
@@ -227,17 +252,19 @@ fn requestors(object: &Object<'_>) -> Result<Requestors, FieldError> {
         let (list, id) = match subject_type(&subject)?.as_str() {
             "singleuser" => (&mut requestors.users, subject.required_text(&["userId", "id"])?),
             "groupmembers" => (&mut requestors.groups, subject.required_text(&["groupId", "id"])?),
-            "connectedorganizationmembers" => {
-                (&mut requestors.organisations, subject.required_text(&["connectedOrganizationId", "id"])?)
-            }
+            "connectedorganizationmembers" => (
+                &mut requestors.organisations,
+                subject.required_text(&["connectedOrganizationId", "id"])?,
+            ),
             // A rule by which the directory assigns by itself lets nobody ask.
             _ => continue,
         };
         list.push(name(id));
         if list.len() > MOST_NAMED {
-            return Err(
-                object.wrong("specificAllowedTargets", format!("names more than {MOST_NAMED} of a kind, the most"))
-            );
+            return Err(object.wrong(
+                "specificAllowedTargets",
+                format!("names more than {MOST_NAMED} of a kind, the most"),
+            ));
         }
     }
     Ok(requestors)
@@ -247,11 +274,13 @@ fn duration(object: &Object<'_>) -> Result<Option<Length>, FieldError> {
     if let Some(expiration) = object.object(&["expiration"])?
         && let Some(text) = expiration.text(&["duration"])?
     {
-        return text
-            .parse()
-            .map(Some)
-            .map_err(|error: crate::time::duration::NoLength| expiration.wrong("duration", error.to_string()));
+        return text.parse().map(Some).map_err(|error: crate::time::duration::NoLength| {
+            expiration.wrong("duration", error.to_string())
+        });
     }
-    let days = object.member(&["durationInDays"]).and_then(|(_, days)| days.as_u64()).filter(|days| *days > 0);
+    let days = object
+        .member(&["durationInDays"])
+        .and_then(|(_, days)| days.as_u64())
+        .filter(|days| *days > 0);
     Ok(days.and_then(|days| format!("P{days}D").parse().ok()))
 }

@@ -136,7 +136,13 @@ impl<'v> Request<'v> {
         })
     }
 
-    fn draft(&self, step: &str, action: &str, at: &[&str], intake: &Intake<'_>) -> Result<Draft, FieldError> {
+    fn draft(
+        &self,
+        step: &str,
+        action: &str,
+        at: &[&str],
+        intake: &Intake<'_>,
+    ) -> Result<Draft, FieldError> {
         let event = event_id(intake.tenant, "request", &[self.id, step]);
         let mut draft = Draft::new(event, action, self.object, at)?;
         draft.set_from("target", Some(self.package.clone()), self.object.place("accessPackage"));
@@ -157,9 +163,16 @@ impl<'v> Request<'v> {
         let subject = (*by != By::Themselves).then(|| requestor.clone());
         made.set_from("subject", subject, object.place("requestor"));
         let justification = object.text(&["justification"])?.map(long_text);
-        made.set_from("justification", justification.map(Value::from), object.place("justification"));
+        made.set_from(
+            "justification",
+            justification.map(Value::from),
+            object.place("justification"),
+        );
         made.detail("schedule", schedule.told(None));
-        made.keep(kept(object, &["id", "createdDateTime", "requestType", "justification", "answers", "schedule"])?);
+        made.keep(kept(
+            object,
+            &["id", "createdDateTime", "requestType", "justification", "answers", "schedule"],
+        )?);
         Ok(made)
     }
 
@@ -168,10 +181,14 @@ impl<'v> Request<'v> {
         let Self { object, by, asked, requestor, schedule, .. } = self;
         let completed = object.text(&COMPLETED)?.and_then(|text| text.parse::<Instant>().ok());
         // It may be tried again, and fail again.
-        let failed = completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
+        let failed =
+            completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
         let (step, action) = match (asked, end) {
             (Asked::Removal, End::Delivered) => ("removed", "entitlement.removed"),
-            (Asked::Removal, End::PartlyDelivered | End::Denied | End::TimedOut | End::Canceled | End::Failed) => {
+            (
+                Asked::Removal,
+                End::PartlyDelivered | End::Denied | End::TimedOut | End::Canceled | End::Failed,
+            ) => {
                 return Ok(None);
             }
             (Asked::Access, End::Delivered) => ("fulfilled", "entitlement.fulfilled"),
@@ -200,14 +217,26 @@ impl<'v> Request<'v> {
         }
         if action == "entitlement.fulfilled" {
             let ends_at = schedule.ends_at(completed);
-            ended.set_from("window", window(completed, ends_at, intake.now), object.place("schedule"));
+            ended.set_from(
+                "window",
+                window(completed, ends_at, intake.now),
+                object.place("schedule"),
+            );
             ended.detail("schedule", schedule.told(ends_at));
         }
         if let Some(assignment) = &self.assignment {
             ended.detail("assignment_id", assignment.id(&["id"])?.map(Value::from));
             ended.detail("policy", policy_of(assignment)?);
         }
-        let members = ["id", "requestType", "state", "requestState", "schedule", "completedDateTime", "completedDate"];
+        let members = [
+            "id",
+            "requestType",
+            "state",
+            "requestState",
+            "schedule",
+            "completedDateTime",
+            "completedDate",
+        ];
         ended.keep(kept(object, &members)?);
         Ok(Some(ended))
     }
@@ -216,7 +245,8 @@ impl<'v> Request<'v> {
 /// How it ended, as its state and status say; none while it goes on.
 fn end(object: &Object<'_>) -> Result<Option<End>, FieldError> {
     let state = object.required_text(&["state", "requestState"])?.to_ascii_lowercase();
-    let status = object.text(&["status", "requestStatus"])?.unwrap_or_default().to_ascii_lowercase();
+    let status =
+        object.text(&["status", "requestStatus"])?.unwrap_or_default().to_ascii_lowercase();
     let is_timeout = ["timedout", "timeout", "expired"].iter().any(|word| {
         let squeezed = |text: &str| text.replace([' ', '_', '-'], "").contains(word);
         squeezed(&state) || squeezed(&status)
@@ -239,7 +269,10 @@ fn package(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value
             return Ok(package);
         }
     }
-    Err(object.wrong("accessPackage", "is required: export with $expand=accessPackage,requestor,assignment"))
+    Err(object.wrong(
+        "accessPackage",
+        "is required: export with $expand=accessPackage,requestor,assignment",
+    ))
 }
 
 /// The package of an object that belongs to one.
@@ -258,18 +291,23 @@ pub fn package_of(object: &Object<'_>) -> Result<Option<Value>, FieldError> {
 
 /// Who has or gets access.
 fn requestor(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value, FieldError> {
-    if let Some(requestor) = object.object(&["requestor"])?.map(|it| it.party()).transpose()?.flatten() {
+    if let Some(requestor) =
+        object.object(&["requestor"])?.map(|it| it.party()).transpose()?.flatten()
+    {
         return Ok(requestor);
     }
     if let Some(target) = assignment.map(target_of).transpose()?.flatten() {
         return Ok(target);
     }
-    Err(object.wrong("requestor", "is required: export with $expand=accessPackage,requestor,assignment"))
+    Err(object
+        .wrong("requestor", "is required: export with $expand=accessPackage,requestor,assignment"))
 }
 
 /// Who an assignment is for.
 pub fn target_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
-    if let Some(target) = assignment.object(&["target"])?.map(|it| it.party()).transpose()?.flatten() {
+    if let Some(target) =
+        assignment.object(&["target"])?.map(|it| it.party()).transpose()?.flatten()
+    {
         return Ok(Some(target));
     }
     Ok(party(None, assignment.id(&["targetId"])?, None, None))
@@ -290,7 +328,10 @@ pub fn policy_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
 }
 
 /// These members with who asked and for what, as far as they do not change.
-fn kept(object: &Object<'_>, members: &[&str]) -> Result<serde_json::Map<String, Value>, FieldError> {
+fn kept(
+    object: &Object<'_>,
+    members: &[&str],
+) -> Result<serde_json::Map<String, Value>, FieldError> {
     let mut kept = object.only(members);
     let inner = [
         (

@@ -16,7 +16,11 @@ const NOW: &str = "2026-11-22T12:00:00.000Z";
 
 fn told(object: &Value) -> Result<Told, Vec<FieldError>> {
     let tenant = Tenant::new("acme").unwrap();
-    let intake = Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
+    let intake = Intake {
+        tenant: &tenant,
+        now: NOW.parse().unwrap(),
+        retention: Duration::from_secs(400 * 86_400),
+    };
     read(&object.to_string(), &intake)
 }
 
@@ -57,13 +61,17 @@ fn with(mut object: Value, more: Value) -> Value {
 /// The object must be refused at that place.
 fn refused(object: &Value, pointer: &str, part: &str) {
     let errors = told(object).expect_err(&object.to_string());
-    assert!(errors.iter().any(|error| error.pointer == pointer && error.detail.contains(part)), "{object}: {errors:?}");
+    assert!(
+        errors.iter().any(|error| error.pointer == pointer && error.detail.contains(part)),
+        "{object}: {errors:?}"
+    );
 }
 
 fn detail<'e>(event: &'e Event, pointer: &str) -> &'e Value {
     static NONE: Value = Value::Null;
-    let (first, rest) =
-        pointer.split_once('/').map_or((pointer, String::new()), |(first, rest)| (first, format!("/{rest}")));
+    let (first, rest) = pointer
+        .split_once('/')
+        .map_or((pointer, String::new()), |(first, rest)| (first, format!("/{rest}")));
     event.details.as_ref().and_then(|details| details.get(first)?.pointer(&rest)).unwrap_or(&NONE)
 }
 
@@ -75,7 +83,10 @@ fn a_record_of_the_audit_log_is_an_event() {
         (event.action.as_str(), event.occurred_at.to_string().as_str()),
         ("entitlement.requested", "2026-10-01T08:20:02.721Z")
     );
-    assert_eq!(event.message(), "audry@wingtiptoysonline.com requested access package Access package for testing.");
+    assert_eq!(
+        event.message(),
+        "audry@wingtiptoysonline.com requested access package Access package for testing."
+    );
     assert_eq!(event.request_id.as_deref(), Some("7999249e-249e-7999-9e24-99799e249979"));
     assert_eq!(
         serde_json::to_value(&event.target).unwrap(),
@@ -91,17 +102,30 @@ fn a_record_of_the_audit_log_is_an_event() {
 
 #[test]
 fn the_recipient_is_the_subject_of_what_was_fulfilled() {
-    for activity in ["Fulfill access package assignment", "Fulfill access package assignment request"] {
+    for activity in
+        ["Fulfill access package assignment", "Fulfill access package assignment request"]
+    {
         let object = with(audits()[0].clone(), json!({"activityDisplayName": activity}));
         let event = event(&object);
-        assert_eq!(event.message(), "System assigned access package Access package for testing to Audry Oliver.");
-        assert_eq!(event.subject.as_ref().and_then(|it| it.email.as_deref()), Some("audry@wingtiptoysonline.com"));
+        assert_eq!(
+            event.message(),
+            "System assigned access package Access package for testing to Audry Oliver."
+        );
+        assert_eq!(
+            event.subject.as_ref().and_then(|it| it.email.as_deref()),
+            Some("audry@wingtiptoysonline.com")
+        );
         assert_eq!(event.actor.kind, ActorType::System);
     }
     // Where the record names the recipient, whoever else it names did it.
-    let mut object = with(audits()[0].clone(), json!({"activityDisplayName": "Fulfill access package assignment"}));
+    let mut object = with(
+        audits()[0].clone(),
+        json!({"activityDisplayName": "Fulfill access package assignment"}),
+    );
     let targets = object["targetResources"].as_array_mut().unwrap();
-    targets.push(json!({"id": "u-2", "type": "User", "userPrincipalName": "bob@wingtiptoysonline.com"}));
+    targets.push(
+        json!({"id": "u-2", "type": "User", "userPrincipalName": "bob@wingtiptoysonline.com"}),
+    );
     let event = event(&object);
     assert_eq!(
         event.message(),
@@ -113,7 +137,10 @@ fn the_recipient_is_the_subject_of_what_was_fulfilled() {
 fn a_failure_says_why() {
     let denied = json!({"result": "failure", "resultReason": "The package is gone"});
     let denied = event(&with(audits()[0].clone(), denied));
-    assert_eq!((denied.outcome, denied.reason.as_deref()), (Outcome::Failure, Some("The package is gone")));
+    assert_eq!(
+        (denied.outcome, denied.reason.as_deref()),
+        (Outcome::Failure, Some("The package is gone"))
+    );
     let silent = event(&with(audits()[0].clone(), json!({"result": "timeout"})));
     assert_eq!(silent.outcome, Outcome::Failure);
     assert!(silent.reason.unwrap().contains("timeout"));
@@ -123,7 +150,10 @@ fn a_failure_says_why() {
 fn a_removal_says_its_cause() {
     let user = |upn: &str| json!({"user": {"id": upn, "userPrincipalName": upn}});
     let removal = |activity: &str, initiator: Value| {
-        let mut object = with(audits()[0].clone(), json!({"activityDisplayName": activity, "initiatedBy": initiator}));
+        let mut object = with(
+            audits()[0].clone(),
+            json!({"activityDisplayName": activity, "initiatedBy": initiator}),
+        );
         let targets = object["targetResources"].as_array_mut().unwrap();
         targets.push(json!({"id": "audry@w.example", "type": "User", "userPrincipalName": "audry@w.example"}));
         let event = event(&object);
@@ -135,7 +165,10 @@ fn a_removal_says_its_cause() {
     assert_eq!(removal(PLAIN, user("admin@w.example")), "removed by an administrator");
     assert_eq!(removal(PLAIN, json!({"app": {"displayName": "x"}})), "expired");
     assert_eq!(
-        removal("Administrator directly removes user access package assignment", user("admin@w.example")),
+        removal(
+            "Administrator directly removes user access package assignment",
+            user("admin@w.example")
+        ),
         "removed by an administrator"
     );
     assert_eq!(
@@ -183,13 +216,19 @@ fn a_changed_application_role_says_whether_a_package_did_it() {
         out_of_band.message(),
         "admin@wingtiptoysonline.com changed a role assignment of application AWS Gateway API for bob@wingtiptoysonline.com."
     );
-    assert_eq!(out_of_band.subject.as_ref().and_then(|it| it.email.as_deref()), Some("bob@wingtiptoysonline.com"));
+    assert_eq!(
+        out_of_band.subject.as_ref().and_then(|it| it.email.as_deref()),
+        Some("bob@wingtiptoysonline.com")
+    );
     assert_eq!(
         (detail(&out_of_band, "via_package"), detail(&out_of_band, "role")),
         (&json!(false), &json!("Operator"))
     );
     for (app, via_package) in [
-        (json!({"displayName": "Azure AD Identity Governance - User Management", "appId": null}), true),
+        (
+            json!({"displayName": "Azure AD Identity Governance - User Management", "appId": null}),
+            true,
+        ),
         (json!({"displayName": "Azure AD Identity Governance - Entitlement Management"}), true),
         (json!({"displayName": "x", "appId": "810DCF14-1858-4bf2-8134-4c369fa3235b"}), true),
         // Anybody can give an application that name.
@@ -210,23 +249,33 @@ fn a_changed_application_role_says_whether_a_package_did_it() {
 fn an_unknown_activity_is_kept_whole() {
     let event = event(&audits()[2]);
     assert_eq!(event.message(), "Self-service Group Management did: GroupLifecyclePolicies_Get.");
-    assert_eq!((event.action.as_str(), detail(&event, "category")), ("directory.activity", &json!("GroupManagement")));
+    assert_eq!(
+        (event.action.as_str(), detail(&event, "category")),
+        ("directory.activity", &json!("GroupManagement"))
+    );
     assert_eq!(detail(&event, "graph"), &audits()[2]);
 }
 
 #[test]
 fn what_details_cannot_hold_is_left_out_by_its_size_and_named() {
-    let large = with(audits()[2].clone(), json!({"additionalDetails": [{"key": "k", "value": "x".repeat(40_000)}]}));
+    let large = with(
+        audits()[2].clone(),
+        json!({"additionalDetails": [{"key": "k", "value": "x".repeat(40_000)}]}),
+    );
     let event = event(&large);
     assert_eq!(detail(&event, "graph_left_out"), &json!(["additionalDetails"]));
     assert_eq!(detail(&event, "graph/correlationId"), "b662f17a-4e4d-4e1c-9248-cdec180024b2");
-    assert!(serde_json::to_string(&event.details).unwrap().len() <= crate::trail::event_validation::MAX_DETAILS_BYTES);
+    assert!(
+        serde_json::to_string(&event.details).unwrap().len()
+            <= crate::trail::event_validation::MAX_DETAILS_BYTES
+    );
 }
 
 #[test]
 fn a_delivered_request_was_made_and_fulfilled() {
     let steps = events(&request());
-    let told: Vec<_> = steps.iter().map(|event| (event.action.as_str(), event.occurred_at.to_string())).collect();
+    let told: Vec<_> =
+        steps.iter().map(|event| (event.action.as_str(), event.occurred_at.to_string())).collect();
     assert_eq!(
         told,
         [
@@ -243,17 +292,26 @@ fn a_delivered_request_was_made_and_fulfilled() {
         fulfilled.subject.as_ref().and_then(|it| it.id.as_deref()),
         Some("728309ae-1a37-4937-9afe-e35d964db09b")
     );
-    assert_eq!(fulfilled.window, Some(AskedWindow::Until("2027-10-02T08:25:11.623Z".parse().unwrap())));
+    assert_eq!(
+        fulfilled.window,
+        Some(AskedWindow::Until("2027-10-02T08:25:11.623Z".parse().unwrap()))
+    );
     assert_eq!(detail(fulfilled, "schedule/ends_at"), "2027-10-02T08:25:11.623Z");
     assert_eq!(detail(fulfilled, "assignment_id"), "2a353749-3749-2a35-4937-352a4937352a");
     assert_eq!(detail(fulfilled, "policy/name"), "All Users");
-    assert!(steps.iter().all(|event| event.request_id.as_deref() == Some("7999249e-249e-7999-9e24-99799e249979")));
+    assert!(
+        steps.iter().all(
+            |event| event.request_id.as_deref() == Some("7999249e-249e-7999-9e24-99799e249979")
+        )
+    );
 }
 
 #[test]
 fn a_request_ends_as_its_state_says() {
-    let ends = |object: Value| events(&object).pop().map(|event| (event.action, event.reason)).unwrap();
-    let state = |state: &str, status: &str| with(request(), json!({"state": state, "status": status}));
+    let ends =
+        |object: Value| events(&object).pop().map(|event| (event.action, event.reason)).unwrap();
+    let state =
+        |state: &str, status: &str| with(request(), json!({"state": state, "status": status}));
     for (object, action) in [
         (state("submitted", "Submitted"), "entitlement.requested"),
         (state("pendingApproval", "PendingApproval"), "entitlement.requested"),
@@ -269,7 +327,10 @@ fn a_request_ends_as_its_state_says() {
     ] {
         assert_eq!(ends(object.clone()).0, action, "{object}");
     }
-    assert_eq!(ends(state("deliveryFailed", "The site is locked")).1.as_deref(), Some("The site is locked"));
+    assert_eq!(
+        ends(state("deliveryFailed", "The site is locked")).1.as_deref(),
+        Some("The site is locked")
+    );
     let of_type = |kind: &str| with(request(), json!({"requestType": kind}));
     let direct = events(&of_type("adminAdd"));
     assert_eq!(
@@ -281,7 +342,11 @@ fn a_request_ends_as_its_state_says() {
         ("AdminRemove", "removed by an administrator"),
         ("systemRemove", "removed by entitlement management"),
     ] {
-        assert_eq!(ends(of_type(kind)), ("entitlement.removed".to_owned(), Some(reason.to_owned())), "{kind}");
+        assert_eq!(
+            ends(of_type(kind)),
+            ("entitlement.removed".to_owned(), Some(reason.to_owned())),
+            "{kind}"
+        );
         assert_eq!(events(&of_type(kind)).len(), 1);
         assert!(events(&with(of_type(kind), json!({"state": "delivering"}))).is_empty());
     }
@@ -305,26 +370,49 @@ fn a_request_that_moved_on_tells_the_same_of_what_it_told() {
 fn only_what_is_said_otherwise_contradicts() {
     let stored = &events(&request())[1];
     let again = |object: Value| contradicts(&events(&object)[1], stored);
-    let requestor = |more: Value| with(request(), json!({"requestor": with(request()["requestor"].clone(), more)}));
+    let requestor = |more: Value| {
+        with(request(), json!({"requestor": with(request()["requestor"].clone(), more)}))
+    };
     assert!(!again(request()));
-    assert!(!again(requestor(json!({"displayName": "Audry Smith", "principalName": "smith@w.example"}))), "renamed");
+    assert!(
+        !again(requestor(
+            json!({"displayName": "Audry Smith", "principalName": "smith@w.example"})
+        )),
+        "renamed"
+    );
     assert!(!again(with(request(), json!({"assignment": null}))), "not expanded");
     let short = json!({"expiration": {"duration": "P365D", "type": "afterDuration"}});
     assert!(!again(with(request(), json!({"schedule": short}))), "what is null elsewhere left out");
-    assert!(!again(with(request(), json!({"requestType": "UserAdd", "state": "Delivered"}))), "beta's words");
-    assert!(!again(with(request(), json!({"completedDateTime": "2026-10-02T08:25:11.6230000Z"}))), "beta's times");
+    assert!(
+        !again(with(request(), json!({"requestType": "UserAdd", "state": "Delivered"}))),
+        "beta's words"
+    );
+    assert!(
+        !again(with(request(), json!({"completedDateTime": "2026-10-02T08:25:11.6230000Z"}))),
+        "beta's times"
+    );
     assert!(again(requestor(json!({"objectId": "another"}))), "somebody else");
-    assert!(again(with(request(), json!({"completedDateTime": "2026-10-03T00:00:00Z"}))), "another time");
+    assert!(
+        again(with(request(), json!({"completedDateTime": "2026-10-03T00:00:00Z"}))),
+        "another time"
+    );
 }
 
 #[test]
 fn history_opens_no_window() {
-    let over = json!({"expiration": {"endDateTime": "2026-10-10T00:00:00Z", "type": "afterDateTime"}});
-    assert_eq!(events(&with(request(), json!({"schedule": over})))[1].window, Some(AskedWindow::None));
+    let over =
+        json!({"expiration": {"endDateTime": "2026-10-10T00:00:00Z", "type": "afterDateTime"}});
+    assert_eq!(
+        events(&with(request(), json!({"schedule": over})))[1].window,
+        Some(AskedWindow::None)
+    );
     let endless = json!({"expiration": {"type": "noExpiration"}});
     assert_eq!(events(&with(request(), json!({"schedule": endless})))[1].window, None);
     let far = json!({"expiration": {"endDateTime": "2099-10-10T00:00:00Z"}});
-    assert_eq!(events(&with(request(), json!({"schedule": far})))[1].window, Some(AskedWindow::None));
+    assert_eq!(
+        events(&with(request(), json!({"schedule": far})))[1].window,
+        Some(AskedWindow::None)
+    );
 }
 
 #[test]
@@ -333,14 +421,20 @@ fn a_request_of_beta_is_told_too() {
     let event = event(&object);
     assert_eq!(event.message(), "displayname@example.com requested access package Sales.");
     assert_eq!(event.justification.as_deref(), Some("Need access"));
-    let delivered = with(object, json!({"requestState": "Delivered", "completedDate": "2026-10-26T22:55:11.623Z"}));
+    let delivered = with(
+        object,
+        json!({"requestState": "Delivered", "completedDate": "2026-10-26T22:55:11.623Z"}),
+    );
     assert_eq!(events(&delivered)[1].action, "entitlement.fulfilled");
 }
 
 #[test]
 fn an_assignment_says_since_when_and_until_when() {
     let given = event(&assignment());
-    assert_eq!(given.message(), "System assigned access package Access package for testing to Audry Oliver.");
+    assert_eq!(
+        given.message(),
+        "System assigned access package Access package for testing to Audry Oliver."
+    );
     assert_eq!(given.occurred_at.to_string(), "2026-10-02T08:25:11.623Z");
     assert_eq!(given.window, Some(AskedWindow::Until("2027-10-02T08:25:11.623Z".parse().unwrap())));
     // Extended: the same assignment until another time, and no conflict with what was told.
@@ -348,14 +442,23 @@ fn an_assignment_says_since_when_and_until_when() {
     extended["schedule"]["expiration"]["endDateTime"] = "2028-10-02T08:25:11.623Z".into();
     assert_ne!(event(&extended).id, given.id);
     assert!(events(&with(assignment(), json!({"state": "delivering"}))).is_empty());
-    let over = events(&with(assignment(), json!({"state": "expired", "expiredDateTime": "2026-11-01T00:00:00Z"})));
+    let over = events(&with(
+        assignment(),
+        json!({"state": "expired", "expiredDateTime": "2026-11-01T00:00:00Z"}),
+    ));
     assert_eq!(over[0].id, given.id);
-    assert_eq!((over[0].window.clone(), over[1].action.as_str()), (Some(AskedWindow::None), "entitlement.removed"));
+    assert_eq!(
+        (over[0].window.clone(), over[1].action.as_str()),
+        (Some(AskedWindow::None), "entitlement.removed")
+    );
     assert_eq!(over[1].reason.as_deref(), Some("ended before its planned end"));
     assert!(!contradicts(&over[0], &given));
     // Beta's says less.
     let removed = event(&fixture(include_str!("fixtures/assignment_beta.json")));
-    assert_eq!((removed.action.as_str(), removed.reason.as_deref()), ("entitlement.removed", Some("expired")));
+    assert_eq!(
+        (removed.action.as_str(), removed.reason.as_deref()),
+        ("entitlement.removed", Some("expired"))
+    );
     assert_eq!(detail(&removed, "policy/id"), "63ebd106-8116-40e7-a0ab-01ae475d11bb");
 }
 
@@ -367,7 +470,10 @@ fn an_approval_says_who_decided_and_why() {
     assert_eq!(decided.actor.email.as_deref(), Some("sam@wingtiptoysonline.com"));
     assert_eq!(decided.reason.as_deref(), Some("She closes the quarter"));
     assert_eq!(decided.request_id.as_deref(), Some("7999249e-249e-7999-9e24-99799e249979"));
-    assert_eq!(detail(&decided, "stage"), &json!({"id": "d4fa4045-4716-436d-aec5-57b0a713f095", "name": "Manager"}));
+    assert_eq!(
+        detail(&decided, "stage"),
+        &json!({"id": "d4fa4045-4716-436d-aec5-57b0a713f095", "name": "Manager"})
+    );
     // Beta: steps, and a list of reviewers.
     let mut stage = object["stages"][0].clone();
     stage["reviewedBy"] = json!([{"id": "u-sam", "displayName": "Sam"}]);
@@ -383,7 +489,9 @@ fn an_approval_says_who_decided_and_why() {
 
 #[test]
 fn a_package_is_told_with_its_policies_and_roles() {
-    let Ok(Told::Package(told)) = told(&fixture(include_str!("fixtures/package.json"))) else { panic!() };
+    let Ok(Told::Package(told)) = told(&fixture(include_str!("fixtures/package.json"))) else {
+        panic!()
+    };
     let package = told.onto(None);
     assert_eq!(
         (told.id.as_str(), package.name.as_str()),
@@ -394,9 +502,15 @@ fn a_package_is_told_with_its_policies_and_roles() {
         json!([{"resource": {"id": "7b56ede0-9b58-40bd-b11e-b3d18fc32698", "name": "Sales team", "type": "AadGroup"}, "role": "Owner"}])
     );
     let [all, external, direct] = package.policies.as_slice() else { panic!() };
-    assert!(all.requestors.all && all.approvals_needed == 0 && all.duration.as_ref().unwrap().to_string() == "P365D");
     assert!(
-        external.requestors.configured_organisations && external.approvals_needed == 2 && external.duration.is_none()
+        all.requestors.all
+            && all.approvals_needed == 0
+            && all.duration.as_ref().unwrap().to_string() == "P365D"
+    );
+    assert!(
+        external.requestors.configured_organisations
+            && external.approvals_needed == 2
+            && external.duration.is_none()
     );
     assert_eq!(
         serde_json::to_value(&external.approvers).unwrap(),
@@ -420,13 +534,18 @@ fn what_an_export_does_not_expand_stays_as_it_is() {
     let bare = json!({"id": whole["id"], "displayName": "Renamed", "isHidden": false, "description": null});
     let Ok(Told::Package(bare)) = told(&bare) else { panic!() };
     let package = bare.onto(Some(all.onto(None)));
-    assert_eq!((package.name.as_str(), package.policies.len(), package.resource_roles.len()), ("Renamed", 3, 1));
+    assert_eq!(
+        (package.name.as_str(), package.policies.len(), package.resource_roles.len()),
+        ("Renamed", 3, 1)
+    );
     assert_eq!(package.description.as_deref(), Some("Sample access package"));
 }
 
 #[test]
 fn a_package_of_beta_is_told_too() {
-    let Ok(Told::Package(told)) = told(&fixture(include_str!("fixtures/package_beta.json"))) else { panic!() };
+    let Ok(Told::Package(told)) = told(&fixture(include_str!("fixtures/package_beta.json"))) else {
+        panic!()
+    };
     assert_eq!(
         serde_json::to_value(told.onto(None)).unwrap(),
         json!({
@@ -454,7 +573,10 @@ fn a_connected_organization_is_told() {
     let bare = json!({"@odata.type": "#microsoft.graph.connectedOrganization", "id": "x", "displayName": "W", "state": "proposed"});
     let Ok(Told::Organisation(bare)) = told(&bare) else { panic!() };
     let after = bare.onto(Some(organisation.clone()));
-    assert_eq!((after.internal_sponsors, after.domains), (organisation.internal_sponsors, organisation.domains));
+    assert_eq!(
+        (after.internal_sponsors, after.domains),
+        (organisation.internal_sponsors, organisation.domains)
+    );
     assert_eq!(after.state, crate::configuration::organisation::State::Proposed);
 }
 
@@ -462,20 +584,40 @@ fn a_connected_organization_is_told() {
 fn what_is_wrong_is_named_where_it_stands_in_the_object() {
     refused(&json!([]), "", "object");
     refused(&json!({"id": "x", "displayName": "y"}), "", "@odata.type");
-    refused(&json!({"@odata.type": "#microsoft.graph.user", "id": "x"}), "/@odata.type", "directoryAudit");
+    refused(
+        &json!({"@odata.type": "#microsoft.graph.user", "id": "x"}),
+        "/@odata.type",
+        "directoryAudit",
+    );
     refused(&json!({"id": "s", "reviewResult": "Approved"}), "", "$expand=stages");
     let audit = audits()[0].clone();
     refused(&with(audit.clone(), json!({"id": null})), "/id", "required");
-    refused(&with(audit.clone(), json!({"activityDateTime": "yesterday"})), "/activityDateTime", "RFC 3339");
-    refused(&with(audit.clone(), json!({"activityDateTime": "2019-01-01T00:00:00Z"})), "/activityDateTime", "400 days");
-    refused(&with(audit.clone(), json!({"activityDisplayName": 7})), "/activityDisplayName", "string");
+    refused(
+        &with(audit.clone(), json!({"activityDateTime": "yesterday"})),
+        "/activityDateTime",
+        "RFC 3339",
+    );
+    refused(
+        &with(audit.clone(), json!({"activityDateTime": "2019-01-01T00:00:00Z"})),
+        "/activityDateTime",
+        "400 days",
+    );
+    refused(
+        &with(audit.clone(), json!({"activityDisplayName": 7})),
+        "/activityDisplayName",
+        "string",
+    );
     refused(&with(audit.clone(), json!({"targetResources": {}})), "/targetResources", "list");
     refused(&with(audit, json!({"targetResources": [1]})), "/targetResources/0", "object");
     refused(&with(request(), json!({"accessPackage": null})), "/accessPackage", "$expand");
     refused(&with(request(), json!({"requestor": null})), "/requestor", "$expand");
     refused(&with(request(), json!({"requestType": "teleport"})), "/requestType", "userAdd");
     refused(&with(request(), json!({"completedDateTime": null})), "/completedDateTime", "required");
-    refused(&with(request(), json!({"createdDateTime": "2031-01-01T00:00:00Z"})), "/createdDateTime", "future");
+    refused(
+        &with(request(), json!({"createdDateTime": "2031-01-01T00:00:00Z"})),
+        "/createdDateTime",
+        "future",
+    );
     refused(&with(assignment(), json!({"schedule": null})), "/schedule", "since when");
     let mut approval = fixture(include_str!("fixtures/approval.json"));
     approval["stages"][0]["reviewedBy"] = Value::Null;
@@ -508,7 +650,9 @@ fn places(at: &str, value: &Value, places: &mut Vec<String>) {
         Value::Object(members) => {
             members.iter().map(|(key, value)| (strict_json::pointer_to(at, key), value)).collect()
         }
-        Value::Array(list) => list.iter().enumerate().map(|(index, value)| (format!("{at}/{index}"), value)).collect(),
+        Value::Array(list) => {
+            list.iter().enumerate().map(|(index, value)| (format!("{at}/{index}"), value)).collect()
+        }
         _ => Vec::new(),
     };
     for (place, value) in inner {
@@ -546,7 +690,9 @@ fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
     for object in &objects {
         let mut all = Vec::new();
         places("", object, &mut all);
-        for (place, value) in all.iter().flat_map(|place| values.iter().map(move |value| (place, value))) {
+        for (place, value) in
+            all.iter().flat_map(|place| values.iter().map(move |value| (place, value)))
+        {
             let mut changed = object.clone();
             *changed.pointer_mut(place).unwrap() = value.clone();
             let Err(errors) = told(&changed) else { continue };
@@ -567,6 +713,8 @@ fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
 #[test]
 fn an_id_that_no_event_can_have_is_replaced_by_one_made_of_it() {
     let id = |graph: &str| event(&with(audits()[0].clone(), json!({"id": graph}))).id.to_string();
-    assert!(id("a b").starts_with("entra_audit_") && id("a b") == id("a b") && id("a b") != id("a c"));
+    assert!(
+        id("a b").starts_with("entra_audit_") && id("a b") == id("a b") && id("a b") != id("a c")
+    );
     assert_eq!(id("a.b").len(), id(&"x".repeat(300)).len());
 }

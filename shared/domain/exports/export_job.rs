@@ -110,7 +110,8 @@ impl Job {
 
     /// The first moment that is read and the first that is not, whether named or not.
     pub fn range(&self) -> (Instant, Instant) {
-        let oldest = self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
+        let oldest =
+            self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
         let newest = self.snapshot.plus(crate::trail::event_validation::MAX_AHEAD);
         if let Some(Query { since, until, at, .. }) = &self.asked.report {
             let (since, until) = (at.or(*since).unwrap_or(oldest), at.or(*until).unwrap_or(newest));
@@ -389,7 +390,9 @@ fn shown<S: Serializer>(position: &Option<Position>, serializer: S) -> Result<S:
     position.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
-fn read_position<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+fn read_position<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Position>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     let read = |text: String| text.parse().map_err(|()| serde::de::Error::custom("no position"));
     text.map(read).transpose()
@@ -491,8 +494,11 @@ pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
     let Job { id, snapshot, created_by, asked, saved, .. } = job;
     let Progress { reason, started_at, ended_at, expires_at, rows, bytes, place, .. } = progress;
     let state = shown_state(progress, now);
-    let done =
-        if state == State::Ready || state == State::Expired { 1.0 } else { f64::from(progress.thousandths) / 1000.0 };
+    let done = if state == State::Ready || state == State::Expired {
+        1.0
+    } else {
+        f64::from(progress.thousandths) / 1000.0
+    };
     let mut answer = json!({
         "id": id, "state": state, "rows": rows, "progress": done, "bytes": bytes, "snapshot": snapshot, "created_at": snapshot,
         "created_by": created_by,
@@ -533,7 +539,9 @@ pub fn described(file: &File) -> Value {
 
 fn merge(into: &mut Value, from: Value) {
     if let (Value::Object(into), Value::Object(from)) = (into, from) {
-        let is_said = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
+        let is_said = |value: &Value| {
+            !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
+        };
         into.extend(from.into_iter().filter(|(_, value)| is_said(value)));
     }
 }
@@ -554,7 +562,10 @@ pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, sheet: &Sheet) -> Val
         Sheet::Events(_) => EVENTS_NOTE.to_owned(),
         Sheet::Report(_) => {
             let more = job.asked.report.as_ref().and_then(|query| query.report.described().note);
-            more.map_or_else(|| REPORT_NOTE.to_owned(), |more| format!("{REPORT_NOTE} Of this report: {more}."))
+            more.map_or_else(
+                || REPORT_NOTE.to_owned(),
+                |more| format!("{REPORT_NOTE} Of this report: {more}."),
+            )
         }
     };
     let mut manifest = json!({

@@ -106,7 +106,8 @@ impl Saved {
     /// Whether what is asked may have an end.
     pub fn takes_until(&self) -> bool {
         let Some(report) = self.asked.get("report") else { return true };
-        Report::named(report["name"].as_str().unwrap_or_default()).is_some_and(|it| it.takes.contains(&"until"))
+        Report::named(report["name"].as_str().unwrap_or_default())
+            .is_some_and(|it| it.takes.contains(&"until"))
     }
 
     /// The run that asks for that.
@@ -165,6 +166,9 @@ impl Run {
             ("export", export.map(|(job, progress)| answered(job, progress, now))),
             ("error", self.error.as_ref().map(|error| json!(error))),
         ];
-        told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
+        told.into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect::<Map<_, _>>()
+            .into()
     }
 }

@@ -14,20 +14,28 @@ impl Asking<'_> {
     /// Approved by whom it is for, or by somebody who may not.
     pub(super) fn approvers(&mut self) {
         let access = self.access;
-        let asked: Vec<Party> = access.requester.iter().map(names::party).chain(access.subject.clone()).collect();
-        let approved =
-            |decision: &&Decision| decision.verdict == Verdict::Approved && decision.by.kind != ActorType::System;
+        let asked: Vec<Party> =
+            access.requester.iter().map(names::party).chain(access.subject.clone()).collect();
+        let approved = |decision: &&Decision| {
+            decision.verdict == Verdict::Approved && decision.by.kind != ActorType::System
+        };
         for decision in access.decisions.iter().filter(approved) {
             let by = names::party(&decision.by);
             if asked.iter().any(|party| self.context.people.is_same(party, &by)) {
-                let why = format!("{} approved what was requested by or for the same person", decision.by.shown());
+                let why = format!(
+                    "{} approved what was requested by or for the same person",
+                    decision.by.shown()
+                );
                 self.found("approval.by_requester", "", why, vec![decision.event.clone()]);
                 break;
             }
         }
         let strangers = self.context.strangers;
-        if let Some(decision) = access.decisions.iter().filter(approved).find(|it| strangers.contains(&it.event)) {
-            let why = format!("{} is not among the approvers that the policy names", decision.by.shown());
+        if let Some(decision) =
+            access.decisions.iter().filter(approved).find(|it| strangers.contains(&it.event))
+        {
+            let why =
+                format!("{} is not among the approvers that the policy names", decision.by.shown());
             self.found("approval.not_among_approvers", "", why, vec![decision.event.clone()]);
         }
     }
@@ -51,7 +59,12 @@ impl Asking<'_> {
             let grants = ["session.granted", "entitlement.fulfilled"];
             let evidence = self.own().filter(|it| grants.contains(&it.event.action.as_str()));
             let evidence = evidence.map(|recorded| recorded.event.id.clone()).take(1).collect();
-            self.found("approval.missing", "", "it was granted without the approvals it needs".to_owned(), evidence);
+            self.found(
+                "approval.missing",
+                "",
+                "it was granted without the approvals it needs".to_owned(),
+                evidence,
+            );
         }
     }
 }

@@ -68,7 +68,9 @@ pub(super) fn shortened<'e>(evidence: impl IntoIterator<Item = &'e EventId>) -> 
 /// Whether very much evidence differs from other in what came last alone.
 pub fn is_later(evidence: &[EventId], than: &[EventId]) -> bool {
     let is_shortened = |it: &[EventId]| it.len() == FIRST_EVIDENCE + LAST_EVIDENCE;
-    is_shortened(evidence) && is_shortened(than) && evidence[..FIRST_EVIDENCE] == than[..FIRST_EVIDENCE]
+    is_shortened(evidence)
+        && is_shortened(than)
+        && evidence[..FIRST_EVIDENCE] == than[..FIRST_EVIDENCE]
 }
 
 /// How often something was, as a sentence says it.
@@ -83,8 +85,14 @@ pub fn finding_id(tenant: &Tenant, rule: &str, about: &str) -> String {
 }
 
 /// Asks every rule about an access.
-pub fn check(tenant: &Tenant, access: &Access, events: &[Recorded], context: &Context<'_>) -> Checked {
-    let quiet = access.recorded_until.plus(Duration::from_secs(context.thresholds.absence_seconds.into()));
+pub fn check(
+    tenant: &Tenant,
+    access: &Access,
+    events: &[Recorded],
+    context: &Context<'_>,
+) -> Checked {
+    let quiet =
+        access.recorded_until.plus(Duration::from_secs(context.thresholds.absence_seconds.into()));
     let mut asking = Asking { tenant, access, events, context, quiet, checked: Checked::default() };
     asking.justification();
     asking.approvers();
@@ -106,7 +114,13 @@ pub(super) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    pub(super) fn found(&mut self, rule: &'static str, about: &str, why: String, evidence: Vec<EventId>) {
+    pub(super) fn found(
+        &mut self,
+        rule: &'static str,
+        about: &str,
+        why: String,
+        evidence: Vec<EventId>,
+    ) {
         let about = if about.is_empty() { &self.access.id } else { about };
         let id = finding_id(self.tenant, rule, about);
         self.checked.found.push(Found { id, rule, why, evidence });
@@ -137,6 +151,9 @@ impl Asking<'_> {
 
     /// The access's events, in the order they occurred.
     pub(super) fn own(&self) -> impl Iterator<Item = &Recorded> {
-        self.access.events.iter().filter_map(|id| self.events.iter().find(|recorded| recorded.event.id == *id))
+        self.access
+            .events
+            .iter()
+            .filter_map(|id| self.events.iter().find(|recorded| recorded.event.id == *id))
     }
 }

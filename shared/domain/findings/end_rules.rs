@@ -19,7 +19,8 @@ impl Asking<'_> {
         if access.end_cause == Some(evidence::EndCause::Covered) {
             return;
         }
-        let limit = planned.plus(Duration::from_secs(self.context.thresholds.revocation_seconds.into()));
+        let limit =
+            planned.plus(Duration::from_secs(self.context.thresholds.revocation_seconds.into()));
         // Where there is a window, the function that ends it comes first.
         let patience = if access.window.is_some() { SWEEP_FIRST } else { Duration::ZERO };
         let missing = limit.plus(patience);
@@ -38,9 +39,13 @@ impl Asking<'_> {
                 (REVOCATION_OVERDUE, format!("it is not known to be gone since its end, {planned}"))
             }
             None if !self.is_time(REMOVAL_UNCONFIRMED, missing) => return,
-            None => (REMOVAL_UNCONFIRMED, format!("nobody confirmed that it is gone since its end, {planned}")),
+            None => (
+                REMOVAL_UNCONFIRMED,
+                format!("nobody confirmed that it is gone since its end, {planned}"),
+            ),
         };
-        let evidence: Vec<_> = access.verified.iter().map(|verified| verified.event.clone()).collect();
+        let evidence: Vec<_> =
+            access.verified.iter().map(|verified| verified.event.clone()).collect();
         let evidence = if evidence.is_empty() { self.asking_events() } else { evidence };
         // What the function that ends windows has told of this one's is the same finding.
         let told = access.window.as_ref().map(|window| format!("{rule}:{window}"));
@@ -54,8 +59,14 @@ impl Asking<'_> {
     pub(super) fn steps(&mut self) {
         let misfits = &self.access.misfits;
         if !misfits.is_empty() && self.is_time("session.misfit", self.access.recorded_until) {
-            let why = format!("{} of its steps may not follow what was told before them", misfits.len());
-            self.found("session.misfit", "", why, shortened(misfits.iter().map(|misfit| &misfit.event)));
+            let why =
+                format!("{} of its steps may not follow what was told before them", misfits.len());
+            self.found(
+                "session.misfit",
+                "",
+                why,
+                shortened(misfits.iter().map(|misfit| &misfit.event)),
+            );
         }
     }
 }

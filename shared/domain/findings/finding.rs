@@ -31,8 +31,11 @@ pub enum State {
 
 impl State {
     /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("open", Self::Open), ("withdrawn", Self::Withdrawn), ("dispositioned", Self::Dispositioned)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("open", Self::Open),
+        ("withdrawn", Self::Withdrawn),
+        ("dispositioned", Self::Dispositioned),
+    ];
 
     /// As written.
     pub fn as_str(self) -> &'static str {
@@ -165,12 +168,17 @@ pub fn update_of(event: &Event) -> Option<u32> {
 
 /// The evidence that an event about a finding names.
 pub fn evidence_of(event: &Event) -> Vec<EventId> {
-    let named = event.details.as_ref().and_then(|details| details.get("evidence")).and_then(Value::as_array);
+    let named = event
+        .details
+        .as_ref()
+        .and_then(|details| details.get("evidence"))
+        .and_then(Value::as_array);
     named.into_iter().flatten().filter_map(|id| EventId::new(id.as_str()?)).collect()
 }
 
 fn number(event: &Event, name: &str) -> Option<u32> {
-    let number = event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_u64);
+    let number =
+        event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_u64);
     number.and_then(|number| u32::try_from(number).ok())
 }
 
@@ -183,18 +191,23 @@ impl Finding {
     /// The finding as its events tell it, in any order. None where it was never raised.
     pub fn of(id: &str, mut events: Vec<Recorded>) -> Option<Self> {
         events.retain(|recorded| id_of(&recorded.event) == Some(id));
-        events.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
+        events.sort_by(|a, b| {
+            (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id))
+        });
         events.dedup_by(|a, b| a.event.id == b.event.id);
-        let raised = || events.iter().map(|it| &it.event).filter(|event| event.action == "finding.raised");
+        let raised =
+            || events.iter().map(|it| &it.event).filter(|event| event.action == "finding.raised");
         raised().next()?;
         // What is said last in the last round counts.
         let version = |event: &Event| Some((round_of(event), update_of(event)?));
         let versions = || events.iter().filter_map(|it| Some((version(&it.event)?, &it.event)));
-        let (current, last) = versions().max_by_key(|(version, event)| (*version, event.occurred_at))?;
+        let (current, last) =
+            versions().max_by_key(|(version, event)| (*version, event.occurred_at))?;
         let detail = |name: &str| last.details.as_ref().and_then(|details| details.get(name));
         let text = |name: &str| detail(name).and_then(Value::as_str).map(str::to_owned);
         let list = |name: &str| detail(name).and_then(Value::as_array).cloned().unwrap_or_default();
-        let withdrawn = events.iter().map(|it| &it.event).filter(|event| event.action == "finding.withdrawn");
+        let withdrawn =
+            events.iter().map(|it| &it.event).filter(|event| event.action == "finding.withdrawn");
         let withdrawn = withdrawn.map(|event| (round_of(event), event.occurred_at)).max();
         let rounds = (round_of(last), withdrawn.map_or(0, |(round, _)| round));
         let dispositions: Vec<((u32, u32), Disposition)> =
@@ -203,22 +216,30 @@ impl Finding {
         let evidence = evidence_of(last);
         // A disposition holds for the evidence it was given for, and for less.
         let covers = |given: (u32, u32)| {
-            let known = versions().find(|(version, _)| *version == given).map(|(_, event)| evidence_of(event));
-            given >= current || known.is_some_and(|known| evidence.iter().all(|id| known.contains(id)))
+            let known = versions()
+                .find(|(version, _)| *version == given)
+                .map(|(_, event)| evidence_of(event));
+            given >= current
+                || known.is_some_and(|known| evidence.iter().all(|id| known.contains(id)))
         };
         let settled = dispositions.last().filter(|((round, update), last)| {
-            *round >= rounds.0 && covers((*round, *update)) && last.disposition != Verdict::Investigating
+            *round >= rounds.0
+                && covers((*round, *update))
+                && last.disposition != Verdict::Investigating
         });
         let state = match (is_open, settled) {
             (false, _) => State::Withdrawn,
             (true, Some(_)) => State::Dispositioned,
             (true, None) => State::Open,
         };
-        let owner = dispositions.iter().rev().find_map(|(_, disposition)| disposition.owner.clone());
-        let owners: Vec<String> = list("owners").iter().filter_map(|owner| owner.as_str().map(str::to_owned)).collect();
+        let owner =
+            dispositions.iter().rev().find_map(|(_, disposition)| disposition.owner.clone());
+        let owners: Vec<String> =
+            list("owners").iter().filter_map(|owner| owner.as_str().map(str::to_owned)).collect();
         Some(Self {
             id: id.to_owned(),
-            rule: text("rule").unwrap_or_else(|| id.split(':').next().unwrap_or_default().to_owned()),
+            rule: text("rule")
+                .unwrap_or_else(|| id.split(':').next().unwrap_or_default().to_owned()),
             severity: text("severity").unwrap_or_else(|| "medium".to_owned()),
             state,
             reason: last.reason.clone(),
@@ -259,7 +280,9 @@ fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
     if event.action != "finding.dispositioned" {
         return None;
     }
-    let detail = |name: &str| event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str);
+    let detail = |name: &str| {
+        event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+    };
     let said = detail("disposition")?;
     let disposition = Disposition {
         disposition: Verdict::ALL.iter().find(|(word, _)| *word == said)?.1,
@@ -317,24 +340,40 @@ mod tests {
         let at = Instant::from_millis(1_795_307_160_000 + minute * 60_000);
         let id = EventId::of_service(&tenant, action, &[&details.to_string()]);
         let mut event = Event::of_service(id, &tenant, action, at, Actor::system());
-        event.target = Some(Party { kind: Some("finding".into()), id: Some(ID.to_owned()), ..Party::default() });
+        event.target = Some(Party {
+            kind: Some("finding".into()),
+            id: Some(ID.to_owned()),
+            ..Party::default()
+        });
         event.details = details.as_object().cloned();
         event.reason = Some("as told".to_owned());
         recorded(event, at)
     }
 
     fn raised(round: u32, evidence: &[&str]) -> Recorded {
-        event("finding.raised", i64::from(round) * 100, json!({"round": round, "evidence": evidence}))
+        event(
+            "finding.raised",
+            i64::from(round) * 100,
+            json!({"round": round, "evidence": evidence}),
+        )
     }
 
     fn updated(round: u32, update: u32, evidence: &[&str]) -> Recorded {
         let minute = i64::from(round) * 100 + i64::from(update) * 10;
-        event("finding.updated", minute, json!({"round": round, "update": update, "evidence": evidence}))
+        event(
+            "finding.updated",
+            minute,
+            json!({"round": round, "update": update, "evidence": evidence}),
+        )
     }
 
     fn accepted(round: u32, update: u32) -> Recorded {
         let minute = i64::from(round) * 100 + i64::from(update) * 10 + 1;
-        event("finding.dispositioned", minute, json!({"round": round, "update": update, "disposition": "accepted"}))
+        event(
+            "finding.dispositioned",
+            minute,
+            json!({"round": round, "update": update, "disposition": "accepted"}),
+        )
     }
 
     #[test]
@@ -344,8 +383,14 @@ mod tests {
         let with = |more: Vec<Recorded>| [begun(), more].concat();
         assert_eq!(state(begun()), State::Dispositioned);
         assert_eq!(state(with(vec![updated(1, 1, &["a", "b"])])), State::Open);
-        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"]), accepted(1, 1)])), State::Dispositioned);
-        assert_eq!(state(with(vec![updated(1, 1, &["a", "b"]), updated(1, 2, &["a"])])), State::Dispositioned);
+        assert_eq!(
+            state(with(vec![updated(1, 1, &["a", "b"]), accepted(1, 1)])),
+            State::Dispositioned
+        );
+        assert_eq!(
+            state(with(vec![updated(1, 1, &["a", "b"]), updated(1, 2, &["a"])])),
+            State::Dispositioned
+        );
         // It says nothing of what is raised anew.
         let withdrawn = event("finding.withdrawn", 190, json!({"round": 1}));
         assert_eq!(state(with(vec![withdrawn.clone()])), State::Withdrawn);
@@ -354,11 +399,15 @@ mod tests {
 
     #[test]
     fn of_very_many_events_the_first_and_the_last_are_named() {
-        let events: Vec<Recorded> =
-            std::iter::once(raised(1, &["a"])).chain((1..500).map(|n| updated(1, n, &["a"]))).collect();
+        let events: Vec<Recorded> = std::iter::once(raised(1, &["a"]))
+            .chain((1..500).map(|n| updated(1, n, &["a"])))
+            .collect();
         let finding = Finding::of(ID, events.clone()).unwrap();
         assert_eq!((finding.events.len(), finding.updates), (300, 499));
-        assert_eq!([&finding.events[0], &finding.events[299]], [&events[0].event.id, &events[499].event.id]);
+        assert_eq!(
+            [&finding.events[0], &finding.events[299]],
+            [&events[0].event.id, &events[499].event.id]
+        );
     }
 
     proptest! {

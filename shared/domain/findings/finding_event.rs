@@ -21,10 +21,15 @@ pub fn finding_event(
     about: impl FnOnce(&mut Event),
 ) -> Event {
     let version: Vec<String> = version.iter().map(ToString::to_string).collect();
-    let parts: Vec<&str> = [finding].into_iter().chain(version.iter().map(String::as_str)).collect();
+    let parts: Vec<&str> =
+        [finding].into_iter().chain(version.iter().map(String::as_str)).collect();
     let id = EventId::of_service(tenant, action, &parts);
     let mut event = Event::of_service(id, tenant, action, now, Actor::system());
-    event.target = Some(Party { kind: Some("finding".into()), id: Some(finding.to_owned()), ..Party::default() });
+    event.target = Some(Party {
+        kind: Some("finding".into()),
+        id: Some(finding.to_owned()),
+        ..Party::default()
+    });
     event.reason = Some(why.to_owned());
     event.details = details.as_object().cloned();
     about(&mut event);

@@ -30,8 +30,9 @@ pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decisi
         let is_hasty = decision.verdict == Verdict::Approved
             && decision.by.kind != ActorType::System
             && (0..least).contains(&took);
-        let is_known =
-            found.iter().any(|(other, _)| names::is_same(&names::party(&other.by), &names::party(&decision.by)));
+        let is_known = found.iter().any(|(other, _)| {
+            names::is_same(&names::party(&other.by), &names::party(&decision.by))
+        });
         if is_hasty && !is_known {
             found.push((decision, Hasty { at: decision.at, event: decision.event.clone() }));
         }
@@ -40,13 +41,18 @@ pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decisi
 }
 
 /// What an approver's hasty approvals, in order, come to in one month: the last of so many within so many days.
-pub fn too_hasty(approvals: &[Hasty], month: &str, thresholds: &Thresholds) -> Option<Vec<EventId>> {
+pub fn too_hasty(
+    approvals: &[Hasty],
+    month: &str,
+    thresholds: &Thresholds,
+) -> Option<Vec<EventId>> {
     let times = thresholds.approval_times as usize;
     let within = i64::from(thresholds.approval_days) * 86_400_000;
     let mut evidence = std::collections::BTreeSet::new();
     for group in approvals.windows(times.max(1)) {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        if last.at.to_string().starts_with(month) && last.at.millis() - first.at.millis() <= within {
+        if last.at.to_string().starts_with(month) && last.at.millis() - first.at.millis() <= within
+        {
             evidence.extend(group.iter().cloned());
         }
     }

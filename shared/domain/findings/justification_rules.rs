@@ -15,8 +15,9 @@ impl Asking<'_> {
         match &access.justification {
             Some(text) if text.trim().chars().count() < least => {
                 let count = text.trim().chars().count();
-                let why =
-                    format!("the justification is too short to say something: {count} of at least {least} characters");
+                let why = format!(
+                    "the justification is too short to say something: {count} of at least {least} characters"
+                );
                 let evidence = evidence();
                 self.found("justification.insufficient", "", why, evidence);
             }
@@ -32,8 +33,12 @@ impl Asking<'_> {
     }
 
     pub(super) fn asking_events(&self) -> Vec<EventId> {
-        let asks =
-            ["session.created", "entitlement.requested", "entitlement.directly_assigned", "entra.account.requested"];
+        let asks = [
+            "session.created",
+            "entitlement.requested",
+            "entitlement.directly_assigned",
+            "entra.account.requested",
+        ];
         let is_asking = |recorded: &&Recorded| asks.contains(&recorded.event.action.as_str());
         self.own().filter(is_asking).map(|recorded| recorded.event.id.clone()).collect()
     }

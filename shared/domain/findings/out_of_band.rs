@@ -15,7 +15,10 @@ pub fn out_of_band(tenant: &Tenant, event: &Event) -> Option<Found> {
     is_one.then(|| Found {
         id: finding_id(tenant, rule, event.id.as_str()),
         rule,
-        why: format!("{} changed a role assignment outside of access packages", event.actor.shown()),
+        why: format!(
+            "{} changed a role assignment outside of access packages",
+            event.actor.shown()
+        ),
         evidence: vec![event.id.clone()],
     })
 }

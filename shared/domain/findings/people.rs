@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::{access::names, identity::person::Known, text::case_folding::fold_identity, trail::event::Party};
+use crate::{
+    access::names, identity::person::Known, text::case_folding::fold_identity, trail::event::Party,
+};
 
 /// The people that a tenant knows, by the names that events have for them.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +14,9 @@ impl People {
     /// The person behind somebody.
     pub fn find(&self, party: &Party) -> Option<&Known> {
         let names = [('e', &party.email), ('i', &party.id), ('s', &party.name)];
-        names.into_iter().find_map(|(kind, name)| self.0.get(&alias(kind, name.as_deref()?)).map(|known| &**known))
+        names.into_iter().find_map(|(kind, name)| {
+            self.0.get(&alias(kind, name.as_deref()?)).map(|known| &**known)
+        })
     }
 
     /// Whether two are one: the same person, or the same by their own names.

@@ -33,8 +33,12 @@ pub enum Severity {
 
 impl Severity {
     /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High), ("critical", Self::Critical)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("low", Self::Low),
+        ("medium", Self::Medium),
+        ("high", Self::High),
+        ("critical", Self::Critical),
+    ];
 
     /// As written.
     pub fn as_str(self) -> &'static str {
@@ -73,7 +77,11 @@ const fn rule(name: &'static str, severity: Severity, asks: &'static str) -> Rul
 pub const RULES: &[Rule] = &[
     rule("justification.insufficient", Medium, "Was the request properly justified?"),
     rule("approval.by_requester", High, "Did somebody else than the requester approve it?"),
-    rule("approval.not_among_approvers", High, "Is the approver among those that the policy names?"),
+    rule(
+        "approval.not_among_approvers",
+        High,
+        "Is the approver among those that the policy names?",
+    ),
     rule("approval.missing", High, "Was it approved before it was granted?"),
     rule("approval.hasty", Medium, "Do approvers take the time to read what they approve?"),
     rule("use.outside_window", High, "Was it used inside its window only?"),
@@ -81,7 +89,11 @@ pub const RULES: &[Rule] = &[
     rule("use.other_target", Medium, "Was it used for what was requested?"),
     rule(REVOCATION_OVERDUE, High, "Was it gone in time after its end?"),
     rule(REMOVAL_UNCONFIRMED, High, "Is its removal confirmed?"),
-    rule("role_change.out_of_band", High, "Do role assignments change through access packages only?"),
+    rule(
+        "role_change.out_of_band",
+        High,
+        "Do role assignments change through access packages only?",
+    ),
     rule("session.misfit", Low, "Does each step follow from those before it?"),
     rule("revocation.refused", Critical, "May the service disable the accounts it has to?"),
     rule(NAMES_DISAGREE, Critical, "Do all names in a request mean one account?"),
@@ -89,7 +101,11 @@ pub const RULES: &[Rule] = &[
     rule(CLOSED_BY_HAND, High, "Is each window closed by proof that its account is disabled?"),
     rule("account.gone", Medium, "Does the directory know the accounts that are asked for?"),
     rule("account.disabled_inside_window", Medium, "Are accounts enabled inside their windows?"),
-    rule("account.enabled_without_window", Critical, "Are accounts disabled outside their windows?"),
+    rule(
+        "account.enabled_without_window",
+        Critical,
+        "Are accounts disabled outside their windows?",
+    ),
     rule("account.outside_patterns", High, "Does each account belong to its application?"),
     rule("account.without_application", High, "Is the application of each account configured?"),
     rule(WINDOW_CUT, Medium, "Is access given for no longer than its application allows?"),

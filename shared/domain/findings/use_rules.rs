@@ -17,8 +17,11 @@ use crate::{
 
 /// Whether a use is by somebody else than the person who holds the access. Where that cannot be said, it is not.
 pub fn is_by_another(access: &Access, event: &Event, people: &People) -> bool {
-    let Some(holder) = access.subject.as_ref().filter(|holder| **holder != Party::default()) else { return false };
-    event.actor.kind != ActorType::System && people.compare(holder, &names::party(&event.actor)) == Some(false)
+    let Some(holder) = access.subject.as_ref().filter(|holder| **holder != Party::default()) else {
+        return false;
+    };
+    event.actor.kind != ActorType::System
+        && people.compare(holder, &names::party(&event.actor)) == Some(false)
 }
 
 /// The uses of an access that its own request does not explain: by another person, or at another target. A log-off uses nothing.
@@ -27,7 +30,8 @@ pub fn doubtful<'e>(
     events: &'e [Recorded],
     people: &'e People,
 ) -> impl Iterator<Item = &'e Recorded> {
-    let is_doubtful = |event: &Event| is_by_another(access, event, people) || access.is_elsewhere(event);
+    let is_doubtful =
+        |event: &Event| is_by_another(access, event, people) || access.is_elsewhere(event);
     let used: HashSet<&EventId> = access.events.iter().collect();
     let is_ours = access.kind != Kind::Package;
     events.iter().filter(move |recorded| {
@@ -43,7 +47,11 @@ pub fn doubtful<'e>(
 impl Asking<'_> {
     /// Those uses for whose explanation it has been waited long enough: each for a while after it was recorded and, until the rule has found
     /// anything, until the access is quiet.
-    fn ripe<'e>(&mut self, rule: &str, uses: impl IntoIterator<Item = &'e Recorded>) -> Vec<&'e Event> {
+    fn ripe<'e>(
+        &mut self,
+        rule: &str,
+        uses: impl IntoIterator<Item = &'e Recorded>,
+    ) -> Vec<&'e Event> {
         let absence = Duration::from_secs(self.context.thresholds.absence_seconds.into());
         let told = self.open(rule).map(|rounds| rounds.evidence.clone());
         let quiet = if told.is_some() { Instant::from_millis(0) } else { self.quiet };
@@ -64,10 +72,17 @@ impl Asking<'_> {
         let mut uses: Vec<&Recorded> = self
             .events
             .iter()
-            .filter(|it| kept_events::is_use(&it.event) && own.contains(&it.event.id) && access.is_named_by(&it.event))
+            .filter(|it| {
+                kept_events::is_use(&it.event)
+                    && own.contains(&it.event.id)
+                    && access.is_named_by(&it.event)
+            })
             .collect();
-        uses.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
-        let is_outside = |it: &&Recorded| access.until().is_some() && !access.holds(it.event.occurred_at);
+        uses.sort_by(|a, b| {
+            (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id))
+        });
+        let is_outside =
+            |it: &&Recorded| access.until().is_some() && !access.holds(it.event.occurred_at);
         let outside = self.ripe("use.outside_window", uses.into_iter().filter(is_outside));
         if let Some(first) = outside.first() {
             let until = access.until().map(|until| until.to_string()).unwrap_or_default();
@@ -76,32 +91,57 @@ impl Asking<'_> {
                 times(outside.len()),
                 first.occurred_at
             );
-            self.found("use.outside_window", "", why, shortened(outside.iter().map(|event| &event.id)));
+            self.found(
+                "use.outside_window",
+                "",
+                why,
+                shortened(outside.iter().map(|event| &event.id)),
+            );
         }
         let people = self.context.people;
         let excused = self.context.excused;
-        let mut doubtful: Vec<&Recorded> =
-            doubtful(access, self.events, people).filter(|it| !excused.contains(&it.event.id)).collect();
-        doubtful.sort_by(|a, b| (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id)));
-        let by_another = doubtful.iter().copied().filter(|it| is_by_another(access, &it.event, people));
+        let mut doubtful: Vec<&Recorded> = doubtful(access, self.events, people)
+            .filter(|it| !excused.contains(&it.event.id))
+            .collect();
+        doubtful.sort_by(|a, b| {
+            (a.event.occurred_at, &a.event.id).cmp(&(b.event.occurred_at, &b.event.id))
+        });
+        let by_another =
+            doubtful.iter().copied().filter(|it| is_by_another(access, &it.event, people));
         let by_another = self.ripe("use.by_other_person", by_another.collect::<Vec<_>>());
         if let Some(first) = by_another.first() {
-            let holder =
-                access.subject.as_ref().map(|it| it.email.as_deref().unwrap_or(it.shown())).unwrap_or_default();
+            let holder = access
+                .subject
+                .as_ref()
+                .map(|it| it.email.as_deref().unwrap_or(it.shown()))
+                .unwrap_or_default();
             let why = format!(
                 "it was used {} by somebody else than {holder}, who holds it; first by {} at {}",
                 times(by_another.len()),
                 first.actor.shown(),
                 first.occurred_at
             );
-            self.found("use.by_other_person", "", why, shortened(by_another.iter().map(|event| &event.id)));
+            self.found(
+                "use.by_other_person",
+                "",
+                why,
+                shortened(by_another.iter().map(|event| &event.id)),
+            );
         }
         let elsewhere = doubtful.iter().copied().filter(|it| access.is_elsewhere(&it.event));
         let elsewhere = self.ripe("use.other_target", elsewhere.collect::<Vec<_>>());
         if let Some(last) = elsewhere.last() {
             let target = last.target.as_ref().map(Party::shown).unwrap_or_default();
-            let why = format!("it was used {} for what was not requested; last for {target:?}", times(elsewhere.len()));
-            self.found("use.other_target", "", why, shortened(elsewhere.iter().map(|event| &event.id)));
+            let why = format!(
+                "it was used {} for what was not requested; last for {target:?}",
+                times(elsewhere.len())
+            );
+            self.found(
+                "use.other_target",
+                "",
+                why,
+                shortened(elsewhere.iter().map(|event| &event.id)),
+            );
         }
     }
 }

@@ -67,10 +67,13 @@ impl Caller {
         if name.is_some() && email.is_none() {
             return false;
         }
-        let is_own_address =
-            |address: &String| self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address));
+        let is_own_address = |address: &String| {
+            self.email.as_ref().is_some_and(|own| fold_identity(own) == fold_identity(address))
+        };
         // Sentences show an id that reads like an address as one, so it has to be the verified address.
-        let own_id = id.as_ref().map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
+        let own_id = id
+            .as_ref()
+            .map(|id| if is_like_address(id) { is_own_address(id) } else { *id == self.sub });
         let own_email = email.as_ref().map(is_own_address);
         matches!((own_id, own_email), (Some(true), None | Some(true)) | (None, Some(true)))
     }

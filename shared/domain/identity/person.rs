@@ -92,7 +92,9 @@ impl Person {
         ]
         .into_iter()
         .flat_map(|(field, kind, list)| {
-            list.iter().enumerate().map(move |(place, alias)| (kind, alias.as_str(), format!("/{field}/{place}")))
+            list.iter()
+                .enumerate()
+                .map(move |(place, alias)| (kind, alias.as_str(), format!("/{field}/{place}")))
         })
     }
 
@@ -128,7 +130,12 @@ mod tests {
             (r#"{"emails": [""]}"#, "/emails/0", "empty"),
         ] {
             let errors = Person::read(json).unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
     }
 }

@@ -56,7 +56,13 @@ fn read_with<T>(
     otherwise: &'static str,
     read: impl FnOnce(Fields<'_>) -> Option<T>,
 ) -> Result<T, Vec<FieldError>> {
-    let read = read(Fields { members, pointer: String::new(), known: Vec::new(), otherwise, errors: &mut errors });
+    let read = read(Fields {
+        members,
+        pointer: String::new(),
+        known: Vec::new(),
+        otherwise,
+        errors: &mut errors,
+    });
     match read {
         Some(read) if errors.is_empty() => Ok(read),
         _ => Err(bounded(errors)),
@@ -107,9 +113,12 @@ impl<'e> Fields<'e> {
 
     /// Whether a place, or one inside or around it, is known to be wrong: then it is not said again in other words.
     pub fn has_fault_at(&self, pointer: &str) -> bool {
-        let within = |a: &str, b: &str| a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'));
+        let within = |a: &str, b: &str| {
+            a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'))
+        };
         self.errors.iter().any(|error| {
-            !error.pointer.is_empty() && (within(&error.pointer, pointer) || within(pointer, &error.pointer))
+            !error.pointer.is_empty()
+                && (within(&error.pointer, pointer) || within(pointer, &error.pointer))
         })
     }
 
@@ -130,7 +139,11 @@ impl<'e> Fields<'e> {
     }
 
     /// What `read` makes of a member that has to be there.
-    pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
         if !self.members.contains_key(key) {
             self.known.push(key);
             self.fault(key, "is required");
@@ -158,12 +171,14 @@ impl<'e> Fields<'e> {
     pub fn checked_text(&mut self, path: &str, text: String, longest: usize) -> Option<String> {
         match text.len() {
             0 => self.fault(path, "is empty; leave it out when there is none"),
-            _ if text.chars().all(is_invisible) => {
-                self.fault(path, "shows nothing: it is made of spaces; leave it out when there is none")
-            }
-            bytes if bytes > longest => {
-                self.fault(path, format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most"))
-            }
+            _ if text.chars().all(is_invisible) => self.fault(
+                path,
+                "shows nothing: it is made of spaces; leave it out when there is none",
+            ),
+            bytes if bytes > longest => self.fault(
+                path,
+                format!("is {bytes} bytes long; {longest} bytes of UTF-8 are the most"),
+            ),
             _ => return Some(text),
         }
         None
@@ -194,7 +209,15 @@ impl<'e> Fields<'e> {
             }
         };
         if !range.contains(&list.len()) {
-            self.fault(key, format!("has {} entries; {} to {} may be given", list.len(), range.start(), range.end()));
+            self.fault(
+                key,
+                format!(
+                    "has {} entries; {} to {} may be given",
+                    list.len(),
+                    range.start(),
+                    range.end()
+                ),
+            );
             return Vec::new();
         }
         let mut texts = Vec::with_capacity(list.len());
@@ -209,7 +232,12 @@ impl<'e> Fields<'e> {
     }
 
     /// A list of at most `most` objects, each read by `read`; empty where there is none. One that is wrong is left out.
-    pub fn objects<T>(&mut self, key: &'static str, most: usize, read: impl Fn(Fields<'_>) -> Option<T>) -> Vec<T> {
+    pub fn objects<T>(
+        &mut self,
+        key: &'static str,
+        most: usize,
+        read: impl Fn(Fields<'_>) -> Option<T>,
+    ) -> Vec<T> {
         let list = match self.take(key) {
             None => return Vec::new(),
             Some(Value::Array(list)) => list,
@@ -228,7 +256,13 @@ impl<'e> Fields<'e> {
                 Value::Object(members) => {
                     let pointer = format!("{}/{index}", pointer_to(&self.pointer, key));
                     let (otherwise, errors) = (self.otherwise, &mut *self.errors);
-                    objects.extend(read(Fields { members, pointer, known: Vec::new(), otherwise, errors }));
+                    objects.extend(read(Fields {
+                        members,
+                        pointer,
+                        known: Vec::new(),
+                        otherwise,
+                        errors,
+                    }));
                 }
                 _ => self.fault(&format!("{key}/{index}"), "must be a JSON object"),
             }
@@ -248,7 +282,11 @@ impl<'e> Fields<'e> {
     }
 
     /// One of `words`, which has to be there.
-    pub fn required_word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    pub fn required_word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
         self.required(key, |fields| fields.word(key, words))
     }
 
@@ -261,9 +299,15 @@ impl<'e> Fields<'e> {
     /// A whole number within `range`.
     pub fn whole(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.take(key)?;
-        let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|it| range.contains(it));
+        let number = value
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|it| range.contains(it));
         if number.is_none() {
-            self.fault(key, format!("must be a whole number from {} to {}", range.start(), range.end()));
+            self.fault(
+                key,
+                format!("must be a whole number from {} to {}", range.start(), range.end()),
+            );
         }
         number
     }
@@ -311,8 +355,10 @@ impl<'e> Fields<'e> {
                 continue;
             }
             let key: String = key.chars().take(100).collect();
-            let hint = actions::nearest_of(&key, known.iter().copied())
-                .map_or_else(|| self.otherwise.to_owned(), |near| format!("; did you mean {near:?}?"));
+            let hint = actions::nearest_of(&key, known.iter().copied()).map_or_else(
+                || self.otherwise.to_owned(),
+                |near| format!("; did you mean {near:?}?"),
+            );
             let pointer = pointer_to(&self.pointer, &key);
             self.errors.push(FieldError::new(pointer, format!("is no known field{hint}")));
         }

@@ -50,12 +50,15 @@ pub fn read(json: &str) -> (Option<Value>, Vec<FieldError>) {
     let faults = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let seed = Strict { faults: &faults, pointer: String::new(), depth: 0 };
-    let read = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let read =
+        seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     let mut faults = faults.into_inner();
     match read {
         Ok(value) => (Some(value), faults),
         Err(error) => {
-            let detail = if error.to_string().contains("surrogate") || error.to_string().contains("hex escape") {
+            let detail = if error.to_string().contains("surrogate")
+                || error.to_string().contains("hex escape")
+            {
                 format!(
                     "a \\u escape stands for half a character (a lone surrogate); send the whole character: {error}"
                 )
@@ -95,14 +98,20 @@ impl Strict<'_> {
     fn may_open(&self) -> bool {
         let fits = self.depth < MAX_DEPTH;
         if !fits {
-            self.fault(&self.pointer, "is nested too deep: 32 levels of objects and arrays are the most");
+            self.fault(
+                &self.pointer,
+                "is nested too deep: 32 levels of objects and arrays are the most",
+            );
         }
         fits
     }
 
     fn number(&self, safe: bool, number: Number) -> Value {
         if !safe {
-            self.fault(&self.pointer, "is beyond ±(2^53 - 1), where many readers lose digits; send it as a string");
+            self.fault(
+                &self.pointer,
+                "is beyond ±(2^53 - 1), where many readers lose digits; send it as a string",
+            );
         }
         Value::Number(number)
     }
@@ -202,7 +211,10 @@ mod tests {
 
     fn check(json: &str, pointer: &str, part: &str) {
         let faults = faults(json);
-        assert!(faults.iter().any(|(at, detail)| at == pointer && detail.contains(part)), "{json}: {faults:?}");
+        assert!(
+            faults.iter().any(|(at, detail)| at == pointer && detail.contains(part)),
+            "{json}: {faults:?}"
+        );
     }
 
     #[test]

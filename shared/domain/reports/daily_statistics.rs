@@ -106,18 +106,24 @@ impl Counted {
         }
         let requester = access.requester.as_ref().map(names::party).unwrap_or_default();
         let requester = requester.email.clone().unwrap_or_else(|| requester.shown().to_owned());
-        let people: Vec<_> = access.decisions.iter().filter(|it| it.by.kind != ActorType::System).collect();
+        let people: Vec<_> =
+            access.decisions.iter().filter(|it| it.by.kind != ActorType::System).collect();
         // A session's own row repeats what its last role came to.
         let has_roles = people.iter().any(|decision| !decision.roles.is_empty());
-        for decision in people.into_iter().filter(|decision| !has_roles || !decision.roles.is_empty()) {
+        for decision in
+            people.into_iter().filter(|decision| !has_roles || !decision.roles.is_empty())
+        {
             let approver = decision.by.shown().into_owned();
-            let row = self.approvals.entry((fold(&approver), fold(&requester))).or_insert_with(|| Approvals {
-                approver,
-                requester: requester.clone(),
-                took_ms: Vec::new(),
-                decisions: 0,
-                denied: 0,
-            });
+            let row =
+                self.approvals.entry((fold(&approver), fold(&requester))).or_insert_with(|| {
+                    Approvals {
+                        approver,
+                        requester: requester.clone(),
+                        took_ms: Vec::new(),
+                        decisions: 0,
+                        denied: 0,
+                    }
+                });
             if row.took_ms.len() < MOST_TIMES {
                 row.took_ms.push((decision.at.millis() - asked.millis()).max(0));
             }
@@ -128,8 +134,10 @@ impl Counted {
     }
 
     fn rows(self) -> BTreeMap<String, Row> {
-        let demand = self.demand.into_iter().map(|(key, row)| (row_key("d", &key), Row::Demand(row)));
-        let approvals = self.approvals.into_iter().map(|(key, row)| (row_key("a", &key), Row::Approvals(row)));
+        let demand =
+            self.demand.into_iter().map(|(key, row)| (row_key("d", &key), Row::Demand(row)));
+        let approvals =
+            self.approvals.into_iter().map(|(key, row)| (row_key("a", &key), Row::Approvals(row)));
         demand.chain(approvals).collect()
     }
 }
@@ -148,7 +156,11 @@ fn row_key(kind: &str, (a, b): &(String, String)) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let hex = hash.finalize().iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hex = hash
+        .finalize()
+        .iter()
+        .take(16)
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("{kind}{hex}")
 }
 
@@ -164,7 +176,9 @@ impl Row {
                 ..row
             }),
             (Self::Approvals(mut row), Self::Approvals(other)) => {
-                row.took_ms.extend(other.took_ms.iter().take(MOST_TIMES - row.took_ms.len().min(MOST_TIMES)));
+                row.took_ms.extend(
+                    other.took_ms.iter().take(MOST_TIMES - row.took_ms.len().min(MOST_TIMES)),
+                );
                 row.took_ms.sort_unstable();
                 Self::Approvals(Approvals {
                     decisions: row.decisions.saturating_add(other.decisions),
@@ -213,7 +227,9 @@ impl Row {
     /// Whether both say the same but for how names are written.
     pub fn counts_as(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Demand(a), Self::Demand(b)) => (a.requests, a.granted, a.used) == (b.requests, b.granted, b.used),
+            (Self::Demand(a), Self::Demand(b)) => {
+                (a.requests, a.granted, a.used) == (b.requests, b.granted, b.used)
+            }
             (Self::Approvals(a), Self::Approvals(b)) => {
                 (a.decisions, a.denied, &a.took_ms) == (b.decisions, b.denied, &b.took_ms)
             }

@@ -273,7 +273,12 @@ impl Table {
     ///
     /// # Errors
     /// A sentence: no such column, or one that is named twice.
-    pub fn new(report: Report, names: &[String], zone: TimeZone, range: [Instant; 2]) -> Result<Self, String> {
+    pub fn new(
+        report: Report,
+        names: &[String],
+        zone: TimeZone,
+        range: [Instant; 2],
+    ) -> Result<Self, String> {
         let all = report.described().columns;
         let mut columns: Vec<&'static Column> = Vec::new();
         for name in names {
@@ -355,14 +360,22 @@ impl Table {
     /// Each decision: what, by whom, when, about which roles, and why.
     fn decisions(&self, value: &Value) -> String {
         let one = |decision: &Value| {
-            let mut text =
-                format!("{} by {}", decision["verdict"].as_str().unwrap_or_default(), shown_of(&decision["by"]));
+            let mut text = format!(
+                "{} by {}",
+                decision["verdict"].as_str().unwrap_or_default(),
+                shown_of(&decision["by"])
+            );
             if let Some(at) = decision["at"].as_str().and_then(|text| text.parse().ok()) {
                 let mut written = Vec::new();
                 self.zoned.write(at, &mut written);
                 text.push_str(&format!(" at {}", String::from_utf8_lossy(&written)));
             }
-            let roles: Vec<_> = decision["roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let roles: Vec<_> = decision["roles"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
             if !roles.is_empty() {
                 text.push_str(&format!(" ({})", roles.join(", ")));
             }
@@ -388,8 +401,12 @@ fn shown_of(value: &Value) -> String {
     let text = |name: &str| value[name].as_str();
     match text("type") {
         Some("system") => "System".to_owned(),
-        Some("user" | "service") => text("email").or(text("name")).or(text("id")).unwrap_or_default().to_owned(),
-        Some("scm") => format!("{} (scm)", text("name").or(text("id")).or(text("email")).unwrap_or_default()),
+        Some("user" | "service") => {
+            text("email").or(text("name")).or(text("id")).unwrap_or_default().to_owned()
+        }
+        Some("scm") => {
+            format!("{} (scm)", text("name").or(text("id")).or(text("email")).unwrap_or_default())
+        }
         _ => text("name").or(text("id")).or(text("email")).unwrap_or_default().to_owned(),
     }
 }
@@ -402,7 +419,11 @@ mod tests {
     fn each_report_is_described_once() {
         for described in REPORTS {
             assert_eq!(described.report.described().name, described.name);
-            assert!(described.needs.iter().all(|needed| described.takes.contains(needed)), "{}", described.name);
+            assert!(
+                described.needs.iter().all(|needed| described.takes.contains(needed)),
+                "{}",
+                described.name
+            );
         }
         assert_eq!(REPORTS.len(), 14);
     }

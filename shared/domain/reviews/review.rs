@@ -140,22 +140,26 @@ impl Asked {
                 fields.fault("id", "must be 1 to 64 of A-Z a-z 0-9 _ -");
             }
             let name = fields.required_text("name", NAME_BYTES);
-            let of = fields.required_word("of", &[("sessions", Of::Sessions), ("policies", Of::Policies)]);
+            let of = fields
+                .required_word("of", &[("sessions", Of::Sessions), ("policies", Of::Policies)]);
             let zone = match fields.text("tz", NAME_BYTES) {
                 Some(tz) => time_zone::zone(&tz).map_err(|detail| fields.fault("tz", detail)).ok(),
                 None => time_zone::zone(zone).ok(),
             };
             // Where the zone is wrong it is said once, and what else is wrong with the times.
             let zone = zone.unwrap_or(TimeZone::UTC);
-            let since = fields.required("since", |fields| time(fields, "since", &zone, Bound::Since));
-            let until = fields.required("until", |fields| time(fields, "until", &zone, Bound::Until));
+            let since =
+                fields.required("since", |fields| time(fields, "since", &zone, Bound::Since));
+            let until =
+                fields.required("until", |fields| time(fields, "until", &zone, Bound::Until));
             if let (Some(since), Some(until)) = (since, until)
                 && until <= since
             {
                 fields.fault("until", format!("({until}) must be after since ({since})"));
             }
             let due_at = time(&mut fields, "due_at", &zone, Bound::Until);
-            let [target, person, account] = ["target", "person", "account"].map(|name| fields.text(name, NAME_BYTES));
+            let [target, person, account] =
+                ["target", "person", "account"].map(|name| fields.text(name, NAME_BYTES));
             if of == Some(Of::Policies) {
                 for (name, value) in [("person", &person), ("account", &account)] {
                     if value.is_some() {
@@ -172,7 +176,10 @@ impl Asked {
             let reviewers = fields.texts("reviewers", MOST_REVIEWERS);
             fields.refuse_others();
             let (name, of, since, until) = (name?, of?, since?, until?);
-            Some((id, Self { name, of, since, until, target, person, account, sample, due_at, reviewers }))
+            Some((
+                id,
+                Self { name, of, since, until, target, person, account, sample, due_at, reviewers },
+            ))
         })
     }
 }
@@ -185,12 +192,19 @@ pub fn sent(json: &str) -> String {
 
 /// Whether a review may have that id.
 pub fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
-fn time(fields: &mut Fields<'_>, key: &'static str, zone: &TimeZone, bound: Bound) -> Option<Instant> {
+fn time(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    zone: &TimeZone,
+    bound: Bound,
+) -> Option<Instant> {
     let text = fields.text(key, NAME_BYTES)?;
-    let at = time_zone::typed(&text, zone, bound).map_err(|detail| fields.fault(key, detail)).ok()?;
+    let at =
+        time_zone::typed(&text, zone, bound).map_err(|detail| fields.fault(key, detail)).ok()?;
     // The ends of time, as many write them, are those that can be written.
     Some(Instant::from_millis(at.millis().clamp(0, 253_402_300_799_999)))
 }
@@ -348,7 +362,10 @@ impl Review {
 
     /// Whether somebody is among those who review, by any name of theirs. Where nobody is named, whoever may operate is.
     pub fn is_for(&self, reviewer: &Party, people: &People) -> bool {
-        let known = people.find(reviewer).into_iter().flat_map(|known| known.person.aliases().map(|(_, name, _)| name));
+        let known = people
+            .find(reviewer)
+            .into_iter()
+            .flat_map(|known| known.person.aliases().map(|(_, name, _)| name));
         let id = reviewer.id.as_ref().filter(|id| !is_like_address(id));
         let own = [id, reviewer.email.as_ref()].into_iter().flatten().map(String::as_str);
         let names: Vec<_> = known.chain(own).map(fold_identity).collect();
@@ -413,7 +430,12 @@ impl Item {
     pub fn of_package(package: &access_package::Configured) -> impl Iterator<Item = Self> {
         package.package.policies.iter().map(|policy| {
             let (name, version) = (package.package.name.clone(), package.version);
-            let what = What::Policy { package: package.id.clone(), name, version, policy: Box::new(policy.clone()) };
+            let what = What::Policy {
+                package: package.id.clone(),
+                name,
+                version,
+                policy: Box::new(policy.clone()),
+            };
             Self { id: policy_id(&package.id, &policy.id), what, decided: None }
         })
     }
@@ -430,7 +452,8 @@ pub fn check_policy_ids(id: &str, package: &Package) -> Result<(), FieldError> {
     match package.policies.iter().position(long) {
         None => Ok(()),
         Some(place) => {
-            let detail = "is too long beside the package's id: together they name the policy in reviews";
+            let detail =
+                "is too long beside the package's id: together they name the policy in reviews";
             Err(FieldError::new(format!("/policies/{place}/id"), detail))
         }
     }
@@ -450,7 +473,9 @@ fn hex(bytes: &[u8]) -> String {
 /// The items of a sample, whatever order all of them come in, by their ids. [`METHOD`] says how.
 pub fn sampled(mut items: Vec<Item>, sample: Option<&Sample>) -> Vec<Item> {
     if let Some(Sample { size, seed }) = sample {
-        items.sort_by_cached_key(|item| <[u8; 32]>::from(Sha256::digest(format!("{seed}\n{}", item.id))));
+        items.sort_by_cached_key(|item| {
+            <[u8; 32]>::from(Sha256::digest(format!("{seed}\n{}", item.id)))
+        });
         items.truncate(*size as usize);
     }
     items.sort_by(|a, b| a.id.cmp(&b.id));
@@ -464,7 +489,8 @@ pub fn items_hash(items: &[Item]) -> String {
 
 /// The hash of items with their decisions, in the order of their ids. None where one is not decided.
 pub fn decisions_hash(items: &[Item]) -> Option<String> {
-    let line = |item: &Item| item.decided.as_ref().map(|it| json!([item.id, it.decision, it.event]));
+    let line =
+        |item: &Item| item.decided.as_ref().map(|it| json!([item.id, it.decision, it.event]));
     let lines: Option<Vec<Value>> = items.iter().map(line).collect();
     Some(hash_of(lines?.into_iter()))
 }
@@ -485,7 +511,9 @@ pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Opt
         }
         Access { requester: Some(requester), .. } if is_actor(requester) => Some("asked for it"),
         Access { subject: Some(subject), .. } if is(subject) => Some("is whom it is for"),
-        Access { account: Some(account), .. } if is(account) => Some("is whom its account belongs to"),
+        Access { account: Some(account), .. } if is(account) => {
+            Some("is whom its account belongs to")
+        }
         _ => None,
     }
 }
@@ -617,11 +645,15 @@ mod tests {
 
     #[test]
     fn a_review_is_by_somebody_who_had_no_part_in_it() {
-        let person =
-            Person { emails: vec!["john@acme.example".into(), "john.admin@acme.example".into()], ..Person::default() };
+        let person = Person {
+            emails: vec!["john@acme.example".into(), "john.admin@acme.example".into()],
+            ..Person::default()
+        };
         let john = Arc::new(Known { id: "john".into(), person });
         let people = People(
-            ["john@acme.example", "john.admin@acme.example"].map(|name| (alias('e', name), john.clone())).into(),
+            ["john@acme.example", "john.admin@acme.example"]
+                .map(|name| (alias('e', name), john.clone()))
+                .into(),
         );
         let named = |id: &str, email: &str| Party {
             id: Some(id.to_owned()).filter(|id| !id.is_empty()),
@@ -658,9 +690,18 @@ mod tests {
             },
         };
         let ann = Somebody::known(&known);
-        assert!(part_in_policy(&policy(json!({"users": ["Ann@acme.example"]})), &ann, &[]).is_some());
+        assert!(
+            part_in_policy(&policy(json!({"users": ["Ann@acme.example"]})), &ann, &[]).is_some()
+        );
         assert!(part_in_policy(&policy(json!({"groups": ["leads"]})), &ann, &[]).is_some());
-        assert_eq!(part_in_policy(&policy(json!({"users": ["john@acme.example"], "manager": true})), &ann, &[]), None);
+        assert_eq!(
+            part_in_policy(
+                &policy(json!({"users": ["john@acme.example"], "manager": true})),
+                &ann,
+                &[]
+            ),
+            None
+        );
         assert_eq!(part_in_policy(&policy(json!({})), &ann, &[]), None);
     }
 
@@ -668,7 +709,9 @@ mod tests {
     fn a_reviewed_access_has_changed_when_something_else_is_told_of_it() {
         let was = told_of(&access());
         let mut thought = access();
-        thought.findings.insert("f".into(), access_record::Rounds { raised: 1, ..Default::default() });
+        thought
+            .findings
+            .insert("f".into(), access_record::Rounds { raised: 1, ..Default::default() });
         thought.events.push(EventId::fresh(Instant::from_millis(0), [7; 10]));
         assert_eq!(told_of(&thought), was);
         assert_ne!(told_of(&Access { uses: 1, ..access() }), was);
@@ -679,10 +722,15 @@ mod tests {
         let json = r#"{"id": "q3", "name": "Q3", "of": "sessions", "since": "2026-07-01", "until": "2026-10-01", "tz": "Europe/Paris",
             "sample": {"size": 25, "seed": "2026-Q3"}, "due_at": "2026-11-01", "reviewers": ["ann@acme.example"]}"#;
         let (id, asked) = Asked::read(json, "UTC").unwrap();
-        assert_eq!((id.as_deref(), asked.since.to_string().as_str()), (Some("q3"), "2026-06-30T22:00:00.000Z"));
+        assert_eq!(
+            (id.as_deref(), asked.since.to_string().as_str()),
+            (Some("q3"), "2026-06-30T22:00:00.000Z")
+        );
         assert_eq!(asked.sample.unwrap().size, 25);
         let with = |more: &str| {
-            format!(r#"{{"name": "Q3", "of": "policies", "since": "2026-07-01", "until": "2026-10-01"{more}}}"#)
+            format!(
+                r#"{{"name": "Q3", "of": "policies", "since": "2026-07-01", "until": "2026-10-01"{more}}}"#
+            )
         };
         assert!(Asked::read(&with(""), "UTC").is_ok());
         for (json, pointer, part) in [
@@ -694,21 +742,37 @@ mod tests {
             (with(r#", "due_at": "soon""#), "/due_at", "no time"),
             (with(r#", "reviewer": "x""#), "/reviewer", "reviewers"),
             (
-                r#"{"name": "Q3", "of": "sessions", "since": "2026-07-01", "until": "2026-07-01"}"#.into(),
+                r#"{"name": "Q3", "of": "sessions", "since": "2026-07-01", "until": "2026-07-01"}"#
+                    .into(),
                 "/until",
                 "after",
             ),
-            (r#"{"name": "Q3", "of": "all", "since": "2026-07-01", "until": "2026-08-01"}"#.into(), "/of", "policies"),
-            (r#"{"name": "Q3", "of": "sessions", "since": "2026-07-01"}"#.into(), "/until", "required"),
+            (
+                r#"{"name": "Q3", "of": "all", "since": "2026-07-01", "until": "2026-08-01"}"#
+                    .into(),
+                "/of",
+                "policies",
+            ),
+            (
+                r#"{"name": "Q3", "of": "sessions", "since": "2026-07-01"}"#.into(),
+                "/until",
+                "required",
+            ),
         ] {
             let errors = Asked::read(&json, "UTC").unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
     }
 
     #[test]
     fn a_review_decision_needs_its_reason() {
-        let said = Said::read(r#"{"item": "s:1", "decision": "revoke", "reason": "He left"}"#).unwrap();
+        let said =
+            Said::read(r#"{"item": "s:1", "decision": "revoke", "reason": "He left"}"#).unwrap();
         assert_eq!(said.decision, Decision::Revoke);
         for (json, pointer) in [
             (r#"{"item": "s:1", "decision": "revoke"}"#, "/reason"),

@@ -136,7 +136,8 @@ impl Asked {
     /// Everything that is wrong with it.
     pub fn read(json: &str, place: Place, zone: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
-            let target = fields.required_object("target").and_then(|fields| read_target(fields, place));
+            let target =
+                fields.required_object("target").and_then(|fields| read_target(fields, place));
             let shape = fields.word("shape", &[("native", Shape::Native), ("ocsf", Shape::Ocsf)]);
             let filter = fields.text("filter", usize::MAX);
             if let Some(Err(error)) = filter.as_deref().map(Filter::read) {
@@ -145,7 +146,13 @@ impl Asked {
             let include_service = fields.flag("include_service").unwrap_or(false);
             let from = read_from(&mut fields, zone);
             fields.refuse_others();
-            Some(Self { target: target?, shape: shape.unwrap_or(Shape::Native), filter, include_service, from })
+            Some(Self {
+                target: target?,
+                shape: shape.unwrap_or(Shape::Native),
+                filter,
+                include_service,
+                from,
+            })
         })
     }
 
@@ -153,7 +160,12 @@ impl Asked {
     ///
     /// # Errors
     /// A sentence: one that is there keeps its place.
-    pub fn stream(self, before: Option<&Stream>, now: Instant, oldest: Instant) -> Result<Stream, String> {
+    pub fn stream(
+        self,
+        before: Option<&Stream>,
+        now: Instant,
+        oldest: Instant,
+    ) -> Result<Stream, String> {
         let Self { target, shape, filter, include_service, from } = self;
         let at = from.map(|from| from.at(now, oldest));
         let (from, begun_at, replays) = match before {
@@ -197,9 +209,12 @@ fn read_from(fields: &mut Fields<'_>, zone: &str) -> Option<From> {
     let read = match text.as_str() {
         "now" => Ok(From::Now),
         "oldest" => Ok(From::Oldest),
-        other => time_zone::zone(zone).and_then(|zone| time_zone::typed(other, &zone, Bound::Since)).map(From::At),
+        other => time_zone::zone(zone)
+            .and_then(|zone| time_zone::typed(other, &zone, Bound::Since))
+            .map(From::At),
     };
-    read.map_err(|detail| fields.fault("from", format!("must be now, oldest or a time: {detail}"))).ok()
+    read.map_err(|detail| fields.fault("from", format!("must be now, oldest or a time: {detail}")))
+        .ok()
 }
 
 fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target> {
@@ -211,11 +226,14 @@ fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target> {
             if let Some(Err(detail)) = url.as_deref().map(|url| place.reach().judge(url)) {
                 fields.fault("url", detail);
             }
-            let names = fields.required("secrets", |fields| Some(fields.texts("secrets", MOST_SECRETS)));
+            let names =
+                fields.required("secrets", |fields| Some(fields.texts("secrets", MOST_SECRETS)));
             let mut secrets = Vec::new();
             for (at, name) in names.iter().flatten().enumerate() {
                 match SecretName::read(name, place) {
-                    Ok(name) if secrets.contains(&name) => fields.fault(&format!("secrets/{at}"), "is named twice"),
+                    Ok(name) if secrets.contains(&name) => {
+                        fields.fault(&format!("secrets/{at}"), "is named twice")
+                    }
                     Ok(name) => secrets.push(name),
                     Err(detail) => fields.fault(&format!("secrets/{at}"), detail),
                 }
@@ -270,7 +288,10 @@ pub fn without_address(mut stream: Value) -> Value {
         && let Some((host, path)) = place.split_once('/')
         && !path.is_empty()
     {
-        let hash = Sha256::digest(place).iter().take(4).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let hash = Sha256::digest(place)
+            .iter()
+            .take(4)
+            .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         stream["target"]["url"] = format!("{scheme}://{host}/… ({hash})").into();
     }
     stream
@@ -335,7 +356,8 @@ pub struct Batch {
 impl Batch {
     /// Whether one more of that length fits.
     pub fn has_room(&self, length: usize, limits: Limits) -> bool {
-        self.events.is_empty() || (self.events.len() < limits.events && self.bytes + length <= limits.bytes)
+        self.events.is_empty()
+            || (self.events.len() < limits.events && self.bytes + length <= limits.bytes)
     }
 
     /// Takes one.
@@ -349,7 +371,11 @@ impl Batch {
     pub fn body(&self, tenant: &Tenant, stream: &str) -> String {
         let mut body = String::with_capacity(self.bytes + self.events.len() + 200);
         // Writing to a string does not fail.
-        let _ = write!(body, "{{\"stream\":{},\"tenant\":\"{tenant}\",\"events\":[", Value::from(stream));
+        let _ = write!(
+            body,
+            "{{\"stream\":{},\"tenant\":\"{tenant}\",\"events\":[",
+            Value::from(stream)
+        );
         for (place, event) in self.events.iter().enumerate() {
             if place > 0 {
                 body.push(',');
@@ -391,7 +417,8 @@ pub fn message_id(body: &[u8]) -> String {
 /// # Errors
 /// A sentence that says nothing of the secret.
 pub fn signing_key(secret: &str) -> Result<Vec<u8>, String> {
-    let key = secret.trim().strip_prefix("whsec_").and_then(|text| BASE64_STANDARD.decode(text).ok());
+    let key =
+        secret.trim().strip_prefix("whsec_").and_then(|text| BASE64_STANDARD.decode(text).ok());
     key.filter(|key| (24..=64).contains(&key.len())).ok_or_else(|| {
         "does not hold whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)".to_owned()
     })
@@ -417,7 +444,12 @@ pub fn file_key(tenant: &Tenant, stream: &str, batch: &Batch) -> Option<String> 
     let at = batch.events.first()?.at.to_string();
     let moment = at.replace([':', '-', '.'], "");
     let hash = message_id(batch.lines().as_bytes());
-    Some(format!("{}/day={}/{moment}-{}.jsonl.gz", folder(tenant, stream), at.get(..10)?, hash.get(4..20)?))
+    Some(format!(
+        "{}/day={}/{moment}-{}.jsonl.gz",
+        folder(tenant, stream),
+        at.get(..10)?,
+        hash.get(4..20)?
+    ))
 }
 
 /// Where the files of a stream are.
@@ -507,14 +539,19 @@ mod position {
     use super::Position;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(place: &Option<Position>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(
+        place: &Option<Position>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match place {
             Some(place) => serializer.collect_str(place),
             None => serializer.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Position>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Position>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         let read = |text: String| text.parse().map_err(|()| serde::de::Error::custom("no place"));
         text.map(read).transpose()
@@ -569,7 +606,8 @@ impl Progress {
             self.last_sent_at = Some(now);
             self.relieved();
             // What was too large once may have been somebody's mistake in between: batches grow again, slowly.
-            self.most = self.most.map(|most| if count >= most { most + most / 32 + 1 } else { most });
+            self.most =
+                self.most.map(|most| if count >= most { most + most / 32 + 1 } else { most });
         }
     }
 
@@ -592,7 +630,8 @@ impl Progress {
 
     /// How long to wait for the next try after that. `jitter` shortens a pause by up to its half.
     pub fn pause(&self, refusal: &Refusal, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
-        let doubled = Duration::from_secs(2_u64.saturating_pow(self.attempts.saturating_sub(1).min(16)));
+        let doubled =
+            Duration::from_secs(2_u64.saturating_pow(self.attempts.saturating_sub(1).min(16)));
         let pause = doubled.min(LONGEST_PAUSE);
         let pause = pause - jitter(pause / 2);
         pause.max(refusal.retry_after.unwrap_or_default().min(LONGEST_ASKED))
@@ -658,7 +697,17 @@ impl Answered {
         oldest: Option<Instant>,
         now: Instant,
     ) -> Self {
-        let Progress { place, sent, last_sent_at, attempts, error, failing_since, paused_at, test, .. } = progress;
+        let Progress {
+            place,
+            sent,
+            last_sent_at,
+            attempts,
+            error,
+            failing_since,
+            paused_at,
+            test,
+            ..
+        } = progress;
         Self {
             id: id.to_owned(),
             stream: stream.clone(),
@@ -748,15 +797,23 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_there_keeps_its_place() {
-        let new = |json: &str, before: Option<&Stream>| asked(json).unwrap().stream(before, at(10), at(-1000));
+        let new = |json: &str, before: Option<&Stream>| {
+            asked(json).unwrap().stream(before, at(10), at(-1000))
+        };
         let first = new(r#"{"target": {"kind": "s3"}}"#, None).unwrap();
         assert_eq!((first.from, first.begun_at), (at(10), at(10)));
         let changed = asked(r#"{"target": {"kind": "eventbridge"}, "from": "now"}"#).unwrap();
         let changed = changed.stream(Some(&first), at(99), at(0)).unwrap();
-        assert_eq!((changed.from, changed.begun_at, changed.target), (at(10), at(10), Target::EventBridge));
+        assert_eq!(
+            (changed.from, changed.begun_at, changed.target),
+            (at(10), at(10), Target::EventBridge)
+        );
         let other = new(r#"{"target": {"kind": "s3"}, "from": "2026-01-01"}"#, Some(&first));
         assert!(other.unwrap_err().contains("replay"));
-        assert_eq!(new(r#"{"target": {"kind": "s3"}, "from": "oldest"}"#, None).unwrap().from, at(-1000));
+        assert_eq!(
+            new(r#"{"target": {"kind": "s3"}, "from": "oldest"}"#, None).unwrap().from,
+            at(-1000)
+        );
     }
 
     #[test]
@@ -767,8 +824,12 @@ mod tests {
         progress.took(3, Some(FeedPlace { position: position(5), late: Some(7) }), at(6));
         progress.took(0, Some(position(4).into()), at(7));
         let place = FeedPlace { position: position(5), late: Some(7) };
-        assert_eq!((progress.after(&stream), progress.sent, progress.last_sent_at), (place, 3, Some(at(6))));
-        let stored: Progress = serde_json::from_str(&serde_json::to_string(&progress).unwrap()).unwrap();
+        assert_eq!(
+            (progress.after(&stream), progress.sent, progress.last_sent_at),
+            (place, 3, Some(at(6)))
+        );
+        let stored: Progress =
+            serde_json::from_str(&serde_json::to_string(&progress).unwrap()).unwrap();
         assert_eq!(stored, progress);
         assert_eq!(progress.clone().of(&stream), progress);
         let replayed = Stream { from: at(2), begun_at: at(50), replays: 1, ..stream };
@@ -788,7 +849,8 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         assert_eq!((progress.failing_since, progress.attempts), (Some(at(0)), 12));
-        let busy = Refusal { retry_after: Some(Duration::from_secs(900)), is_too_large: true, ..refusal };
+        let busy =
+            Refusal { retry_after: Some(Duration::from_secs(900)), is_too_large: true, ..refusal };
         progress.refused(&busy, 9, at(20));
         assert_eq!(progress.pause(&busy, |most| most), Duration::from_secs(900));
         assert_eq!(progress.most, Some(4));
@@ -798,7 +860,11 @@ mod tests {
         assert_eq!(progress.most, Some(4));
         progress.took(4, Some(position(2).into()), at(31));
         assert_eq!(progress.most, Some(5));
-        assert!(progress.goes_on_again() && progress.error.is_none() && progress.failing_since.is_none());
+        assert!(
+            progress.goes_on_again()
+                && progress.error.is_none()
+                && progress.failing_since.is_none()
+        );
     }
 
     #[test]
@@ -808,12 +874,19 @@ mod tests {
         let body = r#"{"test": 2432232314}"#;
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(
-            signature(std::slice::from_ref(&key), "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body),
+            signature(
+                std::slice::from_ref(&key),
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                1_614_265_330,
+                body
+            ),
             expected
         );
-        let two = signature(&[vec![1; 24], key], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
+        let two =
+            signature(&[vec![1; 24], key], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
         assert!(two.ends_with(&format!(" {expected}")), "{two}");
-        for wrong in ["", "secret", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for wrong in ["", "secret", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]
+        {
             assert!(signing_key(wrong).is_err(), "{wrong}");
         }
     }
@@ -825,11 +898,17 @@ mod tests {
         assert_eq!(file_key(&tenant, "lake", &batch), None);
         batch.push(sent(0, "{}"));
         let key = file_key(&tenant, "lake", &batch).unwrap();
-        assert!(key.starts_with("tenant=acme/stream=lake/day=2026-11-22/20261122T002607000Z-"), "{key}");
+        assert!(
+            key.starts_with("tenant=acme/stream=lake/day=2026-11-22/20261122T002607000Z-"),
+            "{key}"
+        );
         assert!(key.ends_with(".jsonl.gz"));
         batch.push(sent(1, "{}"));
         assert_ne!(file_key(&tenant, "lake", &batch).unwrap(), key);
-        assert_eq!(batch.body(&tenant, "a\"b"), r#"{"stream":"a\"b","tenant":"acme","events":[{},{}]}"#);
+        assert_eq!(
+            batch.body(&tenant, "a\"b"),
+            r#"{"stream":"a\"b","tenant":"acme","events":[{},{}]}"#
+        );
         let strange = folder(&tenant, "../x y");
         assert!(strange.starts_with("tenant=acme/stream=msg_"), "{strange}");
     }

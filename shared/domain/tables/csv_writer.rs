@@ -81,7 +81,9 @@ fn rewritten(cell: &str) -> String {
                     guarded.push('\'');
                 }
             }
-            control if control.is_control() => guarded.push_str(&format!("\\u{:04X}", u32::from(control))),
+            control if control.is_control() => {
+                guarded.push_str(&format!("\\u{:04X}", u32::from(control)))
+            }
             other => guarded.push(other),
         }
     }
@@ -91,7 +93,9 @@ fn rewritten(cell: &str) -> String {
 /// Whether a cell has a byte after which a formula can begin, or one of a control character: beyond ASCII these begin with 0xC2.
 #[inline]
 fn has_special(cell: &[u8]) -> bool {
-    let is_special = |byte: u8| (byte < 0x20) | (byte == b';') | (byte == b'|') | (byte == 0x7f) | (byte == 0xc2);
+    let is_special = |byte: u8| {
+        (byte < 0x20) | (byte == b';') | (byte == b'|') | (byte == 0x7f) | (byte == 0xc2)
+    };
     // Processors compare as many in one step.
     let (chunks, rest) = cell.as_chunks::<8>();
     let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | is_special(*byte));
@@ -104,7 +108,8 @@ fn begins_formula(cell: &str) -> bool {
     // Most cells begin with a letter or a digit.
     let may_begin = |byte: &u8| !byte.is_ascii_alphanumeric();
     cell.as_bytes().first().is_some_and(may_begin)
-        && first_visible(cell, |_| false).is_some_and(|first| is_sign(first) || matches!(first, '\t' | '\r' | '\n'))
+        && first_visible(cell, |_| false)
+            .is_some_and(|first| is_sign(first) || matches!(first, '\t' | '\r' | '\n'))
 }
 
 /// Whether a program that splits where `rest` begins may take it for a formula. Such a program reads the quotes of a cell as its own.
@@ -119,7 +124,10 @@ fn first_visible(text: &str, skip: impl Fn(char) -> bool) -> Option<char> {
 
 /// Whether a formula can begin with it: the four signs, their full-width forms and their small forms.
 const fn is_sign(character: char) -> bool {
-    matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫')
+    matches!(
+        character,
+        '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫'
+    )
 }
 
 /// Blanks, and what is not shown at all (Unicode's `White_Space` and `Default_Ignorable_Code_Point`, the marks of interlinear annotations and

@@ -45,15 +45,27 @@ impl std::fmt::Debug for Column {
     }
 }
 
-const fn time(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<Instant>) -> Column {
+const fn time(
+    name: &'static str,
+    paths: &'static [&'static str],
+    cell: fn(&Recorded) -> Option<Instant>,
+) -> Column {
     Column { name, paths, cell: Cell::Time(cell) }
 }
 
-const fn text(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<&str>) -> Column {
+const fn text(
+    name: &'static str,
+    paths: &'static [&'static str],
+    cell: fn(&Recorded) -> Option<&str>,
+) -> Column {
     Column { name, paths, cell: Cell::Text(cell) }
 }
 
-const fn made(name: &'static str, paths: &'static [&'static str], cell: fn(&Recorded) -> Option<String>) -> Column {
+const fn made(
+    name: &'static str,
+    paths: &'static [&'static str],
+    cell: fn(&Recorded) -> Option<String>,
+) -> Column {
     Column { name, paths, cell: Cell::Made(cell) }
 }
 
@@ -107,7 +119,8 @@ pub const COLUMNS: &[Column] = &[
 
 /// The roles that a row about a session is about, or those given or taken.
 fn roles(recorded: &Recorded) -> Option<String> {
-    let of_session = recorded.event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
+    let of_session =
+        recorded.event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
     let roles = if of_session.is_empty() { &recorded.event.roles } else { of_session };
     (!roles.is_empty()).then(|| roles.join(", "))
 }
@@ -163,7 +176,12 @@ impl Layout {
     ///
     /// # Errors
     /// A sentence: no such column, or one that is named twice.
-    pub fn new(names: &[String], zone: TimeZone, since: Instant, until: Instant) -> Result<Self, String> {
+    pub fn new(
+        names: &[String],
+        zone: TimeZone,
+        since: Instant,
+        until: Instant,
+    ) -> Result<Self, String> {
         let mut columns: Vec<&'static Column> = Vec::new();
         for name in names {
             let Some(column) = COLUMNS.iter().find(|column| column.name == name) else {
@@ -324,9 +342,16 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             Layout::new(&names, zone("UTC").unwrap(), at, at).map(|layout| layout.names())
         };
-        assert_eq!(layout(&["Message", "Log Timestamp"]).unwrap(), ["Message", "Log Timestamp (UTC)"]);
+        assert_eq!(
+            layout(&["Message", "Log Timestamp"]).unwrap(),
+            ["Message", "Log Timestamp (UTC)"]
+        );
         assert_eq!(layout(&[]).unwrap().len(), 35);
-        assert!(layout(&["message"]).unwrap_err().contains("there is no column \"message\"; there are Event ID, Log"));
+        assert!(
+            layout(&["message"])
+                .unwrap_err()
+                .contains("there is no column \"message\"; there are Event ID, Log")
+        );
         assert!(layout(&["Message", "Message"]).unwrap_err().contains("twice"));
     }
 }

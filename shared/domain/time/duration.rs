@@ -14,7 +14,9 @@ pub struct Length {
 
 /// A text that is no such length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be an ISO 8601 duration of days, hours, minutes and seconds, longer than zero, like PT4H or P1DT30M")]
+#[error(
+    "must be an ISO 8601 duration of days, hours, minutes and seconds, longer than zero, like PT4H or P1DT30M"
+)]
 pub struct NoLength;
 
 impl Length {
@@ -30,11 +32,13 @@ impl FromStr for Length {
     /// Days and clock units only: how long a month is depends on when it starts.
     fn from_str(text: &str) -> Result<Self, NoLength> {
         let span: jiff::Span = text.parse().map_err(|_| NoLength)?;
-        let has_calendar_units = span.get_years() != 0 || span.get_months() != 0 || span.get_weeks() != 0;
+        let has_calendar_units =
+            span.get_years() != 0 || span.get_months() != 0 || span.get_weeks() != 0;
         if !text.starts_with('P') || !span.is_positive() || has_calendar_units {
             return Err(NoLength);
         }
-        let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| NoLength)?;
+        let duration =
+            span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| NoLength)?;
         Ok(Self { text: text.to_owned(), duration: duration.unsigned_abs() })
     }
 }
@@ -64,11 +68,18 @@ mod tests {
 
     #[test]
     fn days_and_clock_units_are_read() {
-        for (text, seconds) in
-            [("PT4H", 14_400), ("P1DT30M", 88_200), ("PT1S", 1), ("PT90M", 5400), ("P30D", 2_592_000)]
-        {
+        for (text, seconds) in [
+            ("PT4H", 14_400),
+            ("P1DT30M", 88_200),
+            ("PT1S", 1),
+            ("PT90M", 5400),
+            ("P30D", 2_592_000),
+        ] {
             let length: Length = text.parse().unwrap();
-            assert_eq!((length.duration(), length.to_string().as_str()), (Duration::from_secs(seconds), text));
+            assert_eq!(
+                (length.duration(), length.to_string().as_str()),
+                (Duration::from_secs(seconds), text)
+            );
         }
         for text in ["4h", "PT", "PT0S", "-PT4H", "P1M", "P1W", "P1Y", "", "PT99999999999999H"] {
             assert_eq!(text.parse::<Length>(), Err(NoLength), "{text}");

@@ -48,8 +48,12 @@ pub enum Period {
 }
 
 impl Period {
-    const ALL: [(&'static str, Self); 4] =
-        [("week", Self::Week), ("month", Self::Month), ("quarter", Self::Quarter), ("year", Self::Year)];
+    const ALL: [(&'static str, Self); 4] = [
+        ("week", Self::Week),
+        ("month", Self::Month),
+        ("quarter", Self::Quarter),
+        ("year", Self::Year),
+    ];
 
     fn word(self) -> &'static str {
         match self {
@@ -63,7 +67,9 @@ impl Period {
     /// The first day of the one that holds a day.
     fn first(self, day: Date) -> Date {
         match self {
-            Self::Week => day.saturating_sub(Span::new().days(day.weekday().to_monday_zero_offset())),
+            Self::Week => {
+                day.saturating_sub(Span::new().days(day.weekday().to_monday_zero_offset()))
+            }
             Self::Month => day.first_of_month(),
             Self::Quarter => {
                 let months = (day.month() - 1) % 3;
@@ -91,16 +97,21 @@ impl RelativeRange {
         let begin = |day: Date| midnight(day, zone);
         match self {
             Self::Today => (begin(today), None),
-            Self::Yesterday => (begin(today.saturating_sub(Span::new().days(1))), Some(begin(today))),
+            Self::Yesterday => {
+                (begin(today.saturating_sub(Span::new().days(1))), Some(begin(today)))
+            }
             Self::This(period) => (begin(period.first(today)), None),
             Self::Last(period) => {
                 let this = period.first(today);
                 (begin(this.saturating_sub(period.length())), Some(begin(this)))
             }
-            Self::LastHours(hours) => {
-                (Instant::from_millis(now.millis().saturating_sub(i64::from(hours) * 3_600_000)), Some(now))
+            Self::LastHours(hours) => (
+                Instant::from_millis(now.millis().saturating_sub(i64::from(hours) * 3_600_000)),
+                Some(now),
+            ),
+            Self::LastDays(days) => {
+                (at(local.datetime().saturating_sub(Span::new().days(days)), zone), Some(now))
             }
-            Self::LastDays(days) => (at(local.datetime().saturating_sub(Span::new().days(days)), zone), Some(now)),
         }
     }
 }
@@ -130,7 +141,9 @@ impl FromStr for RelativeRange {
 
     fn from_str(text: &str) -> Result<Self, NoRange> {
         let words: Vec<&str> = text.split(' ').collect();
-        let period = |word: &str| Period::ALL.iter().find(|(known, _)| *known == word).map(|(_, period)| *period);
+        let period = |word: &str| {
+            Period::ALL.iter().find(|(known, _)| *known == word).map(|(_, period)| *period)
+        };
         let number = |word: &str| {
             let is_plain = word.bytes().all(|byte| byte.is_ascii_digit()) && !word.starts_with('0');
             word.parse().ok().filter(|number| is_plain && (1..=MOST).contains(number))
@@ -297,15 +310,20 @@ impl Schedule {
             Month,
             Quarter,
         }
-        const WORDS: [(&str, Word); 4] =
-            [("day", Word::Day), ("week", Word::Week), ("month", Word::Month), ("quarter", Word::Quarter)];
+        const WORDS: [(&str, Word); 4] = [
+            ("day", Word::Day),
+            ("week", Word::Week),
+            ("month", Word::Month),
+            ("quarter", Word::Quarter),
+        ];
         let mut schedule = fields.object(key)?;
         let every = schedule.required_word("every", &WORDS);
         let at = match schedule.text("at", WORD_BYTES) {
             None => Some(TimeOfDay::MORNING),
-            Some(text) => {
-                text.parse().map_err(|error: NoTimeOfDay| schedule.fault("at", format!("{text:?} {error}"))).ok()
-            }
+            Some(text) => text
+                .parse()
+                .map_err(|error: NoTimeOfDay| schedule.fault("at", format!("{text:?} {error}")))
+                .ok(),
         };
         let on = schedule.word("on", &Weekday::ALL);
         let every = match (every, on) {
@@ -356,7 +374,9 @@ impl Every {
 /// A moment as clocks in a zone show it.
 fn local(instant: Instant, zone: &TimeZone) -> Zoned {
     // An instant is always one that the calendar knows.
-    Timestamp::from_millisecond(instant.millis()).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
+    Timestamp::from_millisecond(instant.millis())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_zoned(zone.clone())
 }
 
 /// The first moment of a day.
@@ -386,7 +406,10 @@ mod tests {
     use serde_json::json;
 
     fn range(text: &str, now: &str, name: &str) -> (String, Option<String>) {
-        let (since, until) = text.parse::<RelativeRange>().unwrap().resolve(now.parse().unwrap(), &zone(name).unwrap());
+        let (since, until) = text
+            .parse::<RelativeRange>()
+            .unwrap()
+            .resolve(now.parse().unwrap(), &zone(name).unwrap());
         (since.to_string(), until.map(|until| until.to_string()))
     }
 
@@ -401,11 +424,26 @@ mod tests {
             ("this week", "UTC", "2026-03-30T00:00:00.000Z", None),
             ("last week", "UTC", "2026-03-23T00:00:00.000Z", Some("2026-03-30T00:00:00.000Z")),
             // An hour shorter than others: clocks went forward.
-            ("last week", "Europe/Paris", "2026-03-22T23:00:00.000Z", Some("2026-03-29T22:00:00.000Z")),
+            (
+                "last week",
+                "Europe/Paris",
+                "2026-03-22T23:00:00.000Z",
+                Some("2026-03-29T22:00:00.000Z"),
+            ),
             ("this month", "UTC", "2026-04-01T00:00:00.000Z", None),
-            ("last month", "Asia/Kolkata", "2026-02-28T18:30:00.000Z", Some("2026-03-31T18:30:00.000Z")),
+            (
+                "last month",
+                "Asia/Kolkata",
+                "2026-02-28T18:30:00.000Z",
+                Some("2026-03-31T18:30:00.000Z"),
+            ),
             ("this quarter", "UTC", "2026-04-01T00:00:00.000Z", None),
-            ("last quarter", "Europe/Paris", "2025-12-31T23:00:00.000Z", Some("2026-03-31T22:00:00.000Z")),
+            (
+                "last quarter",
+                "Europe/Paris",
+                "2025-12-31T23:00:00.000Z",
+                Some("2026-03-31T22:00:00.000Z"),
+            ),
             ("this year", "Europe/Paris", "2025-12-31T23:00:00.000Z", None),
             ("last year", "UTC", "2025-01-01T00:00:00.000Z", Some("2026-01-01T00:00:00.000Z")),
             ("last 24 hours", "Europe/Paris", "2026-03-31T22:30:00.000Z", Some(now)),
@@ -414,15 +452,26 @@ mod tests {
             ("last 7 days", "Europe/Paris", "2026-03-25T23:30:00.000Z", Some(now)),
             ("last 3653 days", "UTC", "2016-03-31T22:30:00.000Z", Some(now)),
         ] {
-            assert_eq!(range(text, now, name), (since.to_owned(), until.map(str::to_owned)), "{text} in {name}");
+            assert_eq!(
+                range(text, now, name),
+                (since.to_owned(), until.map(str::to_owned)),
+                "{text} in {name}"
+            );
         }
         // Midnight did not exist in São Paulo on that day.
         let now = "2018-11-04T12:00:00.000Z";
         assert_eq!(range("today", now, "America/Sao_Paulo").0, "2018-11-04T03:00:00.000Z");
         // Every calendar's first and last days.
-        let quarters = [("2026-01-01", "2025-10-01"), ("2026-12-31", "2026-07-01"), ("2026-05-05", "2026-01-01")];
+        let quarters = [
+            ("2026-01-01", "2025-10-01"),
+            ("2026-12-31", "2026-07-01"),
+            ("2026-05-05", "2026-01-01"),
+        ];
         for (now, since) in quarters {
-            assert_eq!(range("last quarter", &format!("{now}T00:00:00Z"), "UTC").0, format!("{since}T00:00:00.000Z"));
+            assert_eq!(
+                range("last quarter", &format!("{now}T00:00:00Z"), "UTC").0,
+                format!("{since}T00:00:00.000Z")
+            );
         }
     }
 
@@ -463,7 +512,9 @@ mod tests {
         }
     }
 
-    fn schedule(json: serde_json::Value) -> Result<Option<Schedule>, Vec<crate::json::strict_json::FieldError>> {
+    fn schedule(
+        json: serde_json::Value,
+    ) -> Result<Option<Schedule>, Vec<crate::json::strict_json::FieldError>> {
         read_object(&json!({ "schedule": json }).to_string(), "", |mut fields| {
             Some(Schedule::read(&mut fields, "schedule"))
         })
@@ -486,7 +537,12 @@ mod tests {
             "2026-11-22T05:59:59.999Z",
             &["2026-11-22T06:00:00.000Z", "2026-11-23T06:00:00.000Z"],
         );
-        check(json!({"every": "week"}), "UTC", "2026-11-22T00:00:00Z", &["2026-11-23T06:00:00.000Z"]);
+        check(
+            json!({"every": "week"}),
+            "UTC",
+            "2026-11-22T00:00:00Z",
+            &["2026-11-23T06:00:00.000Z"],
+        );
         check(
             json!({"every": "week", "on": "friday", "at": "23:30"}),
             "America/New_York",
@@ -585,7 +641,9 @@ mod tests {
         ] {
             let errors = schedule(json.clone()).unwrap_err();
             assert!(
-                errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part),
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
                 "{json}: {errors:?}"
             );
         }
@@ -598,7 +656,8 @@ mod tests {
             Just(Every::Month),
             Just(Every::Quarter),
         ];
-        (every, 0..24_i8, 0..60_i8).prop_map(|(every, hour, minute)| Schedule { every, at: TimeOfDay { hour, minute } })
+        (every, 0..24_i8, 0..60_i8)
+            .prop_map(|(every, hour, minute)| Schedule { every, at: TimeOfDay { hour, minute } })
     }
 
     const ZONES: [&str; 8] = [

@@ -22,7 +22,8 @@ pub enum Bound {
 /// # Errors
 /// A sentence: there is no such zone.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name).map_err(|_| format!("{name:?} is no IANA time zone; write one like Europe/Paris or UTC"))
+    TimeZone::get(name)
+        .map_err(|_| format!("{name:?} is no IANA time zone; write one like Europe/Paris or UTC"))
 }
 
 /// Reads a time as typed: RFC 3339 with offset; a date and time without one, in `zone`; or a date alone, its first moment
@@ -35,7 +36,9 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
         return Ok(instant);
     }
     // "For ever" and "since ever", as many write them, are further than an instant goes: as a bound they mean its end.
-    if text.starts_with("9999-12-3") && text.get(..10).is_some_and(|date| date.parse::<Date>().is_ok()) {
+    if text.starts_with("9999-12-3")
+        && text.get(..10).is_some_and(|date| date.parse::<Date>().is_ok())
+    {
         return Ok(Instant::from_millis(i64::MAX));
     }
     if text.starts_with("0001-01-01") || text.starts_with("0000-") {
@@ -54,7 +57,10 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
         return Err(unreadable());
     }
     if let (10, Ok(date)) = (text.len(), text.parse::<Date>()) {
-        let start = date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()).map_err(|_| unreadable())?;
+        let start = date
+            .to_zoned(zone.clone())
+            .and_then(|zoned| zoned.start_of_day())
+            .map_err(|_| unreadable())?;
         return Ok(start.timestamp().into());
     }
     // 2026-11-22T00:26 is the shortest: jiff would also read a date alone as midnight, which may not exist.
@@ -91,14 +97,21 @@ mod tests {
         let read = typed(text, &zone(name).unwrap(), bound).map(|instant| instant.to_string());
         match (&read, expected) {
             (Ok(read), Ok(expected)) => assert_eq!(read, expected, "{text} in {name}"),
-            (Err(read), Err(expected)) => assert!(read.contains(expected), "{text} in {name}: {read}"),
+            (Err(read), Err(expected)) => {
+                assert!(read.contains(expected), "{text} in {name}: {read}")
+            }
             (read, expected) => panic!("{text} in {name}: {read:?}, not {expected:?}"),
         }
     }
 
     #[test]
     fn an_offset_wins_over_the_zone() {
-        check("2026-06-01T12:00:00+02:00", "Asia/Kolkata", Bound::Since, Ok("2026-06-01T10:00:00.000Z"));
+        check(
+            "2026-06-01T12:00:00+02:00",
+            "Asia/Kolkata",
+            Bound::Since,
+            Ok("2026-06-01T10:00:00.000Z"),
+        );
     }
 
     #[test]
@@ -125,7 +138,12 @@ mod tests {
 
     #[test]
     fn a_time_that_does_not_exist_is_refused() {
-        check("2026-03-29T02:30:00", "Europe/Paris", Bound::Since, Err("does not exist in Europe/Paris"));
+        check(
+            "2026-03-29T02:30:00",
+            "Europe/Paris",
+            Bound::Since,
+            Err("does not exist in Europe/Paris"),
+        );
     }
 
     #[test]
@@ -143,7 +161,12 @@ mod tests {
 
     #[test]
     fn for_ever_is_as_far_as_time_goes() {
-        for text in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+01:00", "9999-12-30T23:00:00"] {
+        for text in [
+            "9999-12-31",
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.999+01:00",
+            "9999-12-30T23:00:00",
+        ] {
             check(text, "Europe/Paris", Bound::Until, Ok("9999-12-30T22:00:00.000Z"));
         }
         for text in ["0001-01-01", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00"] {

@@ -31,12 +31,16 @@ impl Instant {
 
     /// `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
-        Self::from_millis(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(
+            self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// `duration` earlier.
     pub fn minus(self, duration: Duration) -> Self {
-        Self::from_millis(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+        Self::from_millis(
+            self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// The number of its UTC day, counted from 1970-01-01.
@@ -85,13 +89,19 @@ impl FromStr for Instant {
         let timestamp: Timestamp = text.parse().map_err(|_| NoInstant)?;
         let instant = Self::from(timestamp);
         // The offset may carry it out of the years that 24 characters can show.
-        if instant.0 == *SHOWABLE.start() || instant.0 == *SHOWABLE.end() { Err(NoInstant) } else { Ok(instant) }
+        if instant.0 == *SHOWABLE.start() || instant.0 == *SHOWABLE.end() {
+            Err(NoInstant)
+        } else {
+            Ok(instant)
+        }
     }
 }
 
 /// jiff reads more than RFC 3339 allows (no seconds, basic format, zone annotations), so the shape is checked first.
 fn has_rfc3339_shape(text: &[u8]) -> bool {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't', rest @ ..] = text else { return false };
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't', rest @ ..] = text else {
+        return false;
+    };
     let [h1, h2, b':', n1, n2, b':', s1, s2, rest @ ..] = rest else { return false };
     let fraction = match rest {
         [b'.', rest @ ..] => rest.iter().take_while(|byte| byte.is_ascii_digit()).count() + 1,
@@ -109,7 +119,9 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
     fraction != 1
         && fraction <= 10
         && offset
-        && [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2].iter().all(|byte| byte.is_ascii_digit())
+        && [y1, y2, y3, y4, m1, m2, d1, d2, h1, h2, n1, n2, s1, s2]
+            .iter()
+            .all(|byte| byte.is_ascii_digit())
 }
 
 impl Serialize for Instant {
@@ -185,7 +197,10 @@ mod tests {
         for millis in [i64::MIN, i64::MAX, *SHOWABLE.start(), *SHOWABLE.end()] {
             assert_eq!(Instant::from_millis(millis).to_string().len(), 24);
         }
-        assert_eq!("9999-12-30T21:59:59.999Z".parse::<Instant>().unwrap().to_string(), "9999-12-30T21:59:59.999Z");
+        assert_eq!(
+            "9999-12-30T21:59:59.999Z".parse::<Instant>().unwrap().to_string(),
+            "9999-12-30T21:59:59.999Z"
+        );
     }
 
     proptest! {

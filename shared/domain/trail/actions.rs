@@ -134,7 +134,10 @@ pub fn find(name: &str) -> Option<&'static Action> {
 
 /// The known name that `name` was most likely meant to be, if one is near.
 pub fn nearest(name: &str) -> Option<&'static str> {
-    nearest_of(name, ACTIONS.iter().filter(|action| action.writer != Writer::Service).map(|action| action.name))
+    nearest_of(
+        name,
+        ACTIONS.iter().filter(|action| action.writer != Writer::Service).map(|action| action.name),
+    )
 }
 
 /// The one of `known` that `word` was most likely meant to be, if one is near.
@@ -155,7 +158,9 @@ pub fn nearest_of<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> O
 impl Action {
     /// Whether the event is hidden unless `include_service` is asked for: the service's own, but for what it did to access.
     pub fn is_hidden(&self) -> bool {
-        self.writer == Writer::Service && !self.name.starts_with("window.") && !self.name.starts_with("revocation.")
+        self.writer == Writer::Service
+            && !self.name.starts_with("window.")
+            && !self.name.starts_with("revocation.")
     }
 }
 
@@ -253,8 +258,16 @@ const fn package(
     Action { writer: Writer::CallersAndSystem, request_status: Some(request_status), ..row }
 }
 
-const fn service(name: &'static str, ocsf: Ocsf, label: &'static str, sentence: &'static str) -> Action {
-    Action { writer: Writer::Service, ..action(name, ocsf, label, Source::Users, Category::Audit, sentence, "") }
+const fn service(
+    name: &'static str,
+    ocsf: Ocsf,
+    label: &'static str,
+    sentence: &'static str,
+) -> Action {
+    Action {
+        writer: Writer::Service,
+        ..action(name, ocsf, label, Source::Users, Category::Audit, sentence, "")
+    }
 }
 
 use Category::{EntitlementManagement, UserManagement};
@@ -397,7 +410,9 @@ mod tests {
     fn names_are_unique_and_nothing_is_empty() {
         let names: HashSet<_> = ACTIONS.iter().map(|action| action.name).collect();
         assert_eq!(names.len(), ACTIONS.len());
-        assert!(ACTIONS.iter().all(|action| !action.label.is_empty() && !action.sentence.is_empty()));
+        assert!(
+            ACTIONS.iter().all(|action| !action.label.is_empty() && !action.sentence.is_empty())
+        );
     }
 
     #[test]
@@ -421,10 +436,21 @@ mod tests {
     fn every_action_of_callers_has_a_sentence_for_the_attempt_that_failed() {
         for action in ACTIONS {
             let has_one = !action.failed.is_empty();
-            assert_eq!(has_one, action.writer != Writer::Service && !action.always_fails, "{}", action.name);
-            let says_so =
-                ["fail", "could not", "did not"].iter().any(|word| action.failed.to_lowercase().contains(word));
-            assert!(!has_one || says_so && action.failed.contains("{reason}"), "{}: {}", action.name, action.failed);
+            assert_eq!(
+                has_one,
+                action.writer != Writer::Service && !action.always_fails,
+                "{}",
+                action.name
+            );
+            let says_so = ["fail", "could not", "did not"]
+                .iter()
+                .any(|word| action.failed.to_lowercase().contains(word));
+            assert!(
+                !has_one || says_so && action.failed.contains("{reason}"),
+                "{}: {}",
+                action.name,
+                action.failed
+            );
             // What is required of a success is at most what is required of the attempt, the reason apart.
             let needed: HashSet<_> = message_template::required(action.sentence).collect();
             for field in message_template::required(action.failed) {
@@ -435,7 +461,8 @@ mod tests {
 
     #[test]
     fn devices_write_uses_alone() {
-        let names: Vec<_> = ACTIONS.iter().filter(|action| action.is_device).map(|action| action.name).collect();
+        let names: Vec<_> =
+            ACTIONS.iter().filter(|action| action.is_device).map(|action| action.name).collect();
         assert_eq!(
             names,
             [

@@ -7,8 +7,8 @@ use proptest::{collection::vec, option::of, prelude::*};
 use crate::{
     time::timestamp::Instant,
     trail::event::{
-        Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Recorded, RecordedBy, Scope,
-        Session, Tenant, Ticket,
+        Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Recorded,
+        RecordedBy, Scope, Session, Tenant, Ticket,
     },
 };
 
@@ -39,8 +39,8 @@ fn actor() -> impl Strategy<Value = Actor> {
 }
 
 fn session() -> impl Strategy<Value = Session> {
-    (text(), 0usize..2, vec(text(), 0..3), of(text()), of(instant()), of(instant()), of(0u32..1000)).prop_map(
-        |(id, scope, roles, username, starts_at, ends_at, approvals_needed)| Session {
+    (text(), 0usize..2, vec(text(), 0..3), of(text()), of(instant()), of(instant()), of(0u32..1000))
+        .prop_map(|(id, scope, roles, username, starts_at, ends_at, approvals_needed)| Session {
             id,
             scope: Scope::ALL[scope].1,
             roles,
@@ -48,20 +48,33 @@ fn session() -> impl Strategy<Value = Session> {
             starts_at,
             ends_at,
             approvals_needed,
-        },
-    )
+        })
 }
 
 fn window() -> impl Strategy<Value = AskedWindow> {
-    prop_oneof![Just(AskedWindow::None), text().prop_map(AskedWindow::Duration), instant().prop_map(AskedWindow::Until)]
+    prop_oneof![
+        Just(AskedWindow::None),
+        text().prop_map(AskedWindow::Duration),
+        instant().prop_map(AskedWindow::Until)
+    ]
 }
 
 pub fn events() -> impl Strategy<Value = Event> {
     let who = (actor(), of(party()), of(party()), of(party()), of(party()), of(session()));
-    let why =
-        (of(text()), of(text()), of(text()), of((text(), text(), of(text()))), of((text(), text())), vec(text(), 0..3));
-    let rest =
-        (any::<bool>(), of(window()), of((of(text()), of(text()), of(text()))), of(vec((text(), any::<i32>()), 0..3)));
+    let why = (
+        of(text()),
+        of(text()),
+        of(text()),
+        of((text(), text(), of(text()))),
+        of((text(), text())),
+        vec(text(), 0..3),
+    );
+    let rest = (
+        any::<bool>(),
+        of(window()),
+        of((of(text()), of(text()), of(text()))),
+        of(vec((text(), any::<i32>()), 0..3)),
+    );
     ("[a-zA-Z0-9_-]{1,64}", "[a-zA-Z0-9_-]{1,128}", text(), instant(), who, why, rest).prop_map(
         |(tenant, id, action, occurred_at, who, why, rest)| Event {
             tenant: Tenant::new(&tenant).unwrap(),
@@ -83,7 +96,9 @@ pub fn events() -> impl Strategy<Value = Event> {
             outcome: if rest.0 { Outcome::Failure } else { Outcome::Success },
             window: rest.1,
             source: rest.2.map(|(ip, user_agent, client)| Origin { ip, user_agent, client }),
-            details: rest.3.map(|members| members.into_iter().map(|(key, value)| (key, value.into())).collect()),
+            details: rest.3.map(|members| {
+                members.into_iter().map(|(key, value)| (key, value.into())).collect()
+            }),
         },
     )
 }

@@ -58,14 +58,28 @@ impl EventId {
 
     /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again. The deployment's
     /// key makes it, so nobody can compute it and send another event under it first.
-    pub fn of_request(secret: &Key, tenant: &Tenant, subject: &str, key: &str, index: usize) -> Self {
-        Self::under(secret, "jit-audit/request-event-id/v2", &[tenant.as_str(), subject, key, &index.to_string()])
+    pub fn of_request(
+        secret: &Key,
+        tenant: &Tenant,
+        subject: &str,
+        key: &str,
+        index: usize,
+    ) -> Self {
+        Self::under(
+            secret,
+            "jit-audit/request-event-id/v2",
+            &[tenant.as_str(), subject, key, &index.to_string()],
+        )
     }
 
     /// The id under which an event of a device is stored, made of the one that the device gave it. Each device's person has a namespace of
     /// their own, so none can take an id that another sender uses.
     pub fn of_device(secret: &Key, tenant: &Tenant, subject: &str, given: &Self) -> Self {
-        Self::under(secret, "jit-audit/device-event-id/v1", &[tenant.as_str(), subject, given.as_str()])
+        Self::under(
+            secret,
+            "jit-audit/device-event-id/v1",
+            &[tenant.as_str(), subject, given.as_str()],
+        )
     }
 
     fn under(secret: &Key, label: &str, parts: &[&str]) -> Self {
@@ -80,7 +94,8 @@ impl EventId {
 
     /// The id of one of the service's own events, made from what it is about, so that a retry writes it once.
     pub fn of_service(tenant: &Tenant, action: &str, about: &[&str]) -> Self {
-        let parts: Vec<_> = [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
+        let parts: Vec<_> =
+            [tenant.as_str(), action].into_iter().chain(about.iter().copied()).collect();
         Self(format!("sys_{}", hashed("jit-audit/service-event-id/v1", &parts)))
     }
 
@@ -101,8 +116,11 @@ impl EventId {
 
     /// The prefix, where it has one that callers may not use, in any case: an id that only looks like one of those misleads people.
     pub fn reserved_prefix(&self) -> Option<&'static str> {
-        let begins =
-            |prefix: &&str| self.0.get(..prefix.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix));
+        let begins = |prefix: &&str| {
+            self.0
+                .get(..prefix.len())
+                .is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
+        };
         ["sys_", "entra_"].into_iter().find(begins)
     }
 }
@@ -212,8 +230,12 @@ pub enum ActorType {
 
 impl ActorType {
     /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("user", Self::User), ("system", Self::System), ("scm", Self::Scm), ("service", Self::Service)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("user", Self::User),
+        ("system", Self::System),
+        ("scm", Self::Scm),
+        ("service", Self::Service),
+    ];
 
     /// As written.
     pub fn as_str(self) -> &'static str {
@@ -241,7 +263,9 @@ impl Actor {
                 let name = first([&self.name, &self.id, &self.email]);
                 format!("{name} (scm)").into()
             }
-            ActorType::User | ActorType::Service => first([&self.email, &self.name, &self.id]).into(),
+            ActorType::User | ActorType::Service => {
+                first([&self.email, &self.name, &self.id]).into()
+            }
         }
     }
 }
@@ -301,7 +325,8 @@ pub struct Session {
 impl Session {
     /// A session of which only the id is told.
     pub fn named(id: String) -> Self {
-        let (roles, username, starts_at, ends_at, approvals_needed) = (Vec::new(), None, None, None, None);
+        let (roles, username, starts_at, ends_at, approvals_needed) =
+            (Vec::new(), None, None, None, None);
         Self { id, scope: Scope::Session, roles, username, starts_at, ends_at, approvals_needed }
     }
 }
@@ -366,7 +391,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 2] = [("success", Self::Success), ("failure", Self::Failure)];
+    pub const ALL: [(&'static str, Self); 2] =
+        [("success", Self::Success), ("failure", Self::Failure)];
 }
 
 /// The window a caller asked for.
@@ -460,7 +486,13 @@ struct Body<'e> {
 
 impl Event {
     /// One of the service's own events, with nothing yet but what every event has.
-    pub fn of_service(id: EventId, tenant: &Tenant, action: &str, occurred_at: Instant, actor: Actor) -> Self {
+    pub fn of_service(
+        id: EventId,
+        tenant: &Tenant,
+        action: &str,
+        occurred_at: Instant,
+        actor: Actor,
+    ) -> Self {
         Self {
             id,
             tenant: tenant.clone(),
@@ -659,12 +691,18 @@ impl Recorded {
 
     /// The state that its request or session entered by it. None where the attempt failed.
     pub fn state(&self) -> Option<State> {
-        self.event.catalogued().filter(|action| self.took_place(action)).and_then(|action| action.state)
+        self.event
+            .catalogued()
+            .filter(|action| self.took_place(action))
+            .and_then(|action| action.state)
     }
 
     /// The status that its request entered by it, as Microsoft Entra's entitlement management words it. None where the attempt failed.
     pub fn request_status(&self) -> Option<&'static str> {
-        self.event.catalogued().filter(|action| self.took_place(action)).and_then(|action| action.request_status)
+        self.event
+            .catalogued()
+            .filter(|action| self.took_place(action))
+            .and_then(|action| action.request_status)
     }
 
     fn took_place(&self, action: &Action) -> bool {
@@ -675,7 +713,9 @@ impl Recorded {
     pub fn session_username(&self) -> Option<&str> {
         let session = self.event.session.as_ref()?;
         match (&session.username, self.state()) {
-            (None, Some(State::Created | State::Approved | State::Denied)) if session.scope == Scope::Session => {
+            (None, Some(State::Created | State::Approved | State::Denied))
+                if session.scope == Scope::Session =>
+            {
                 Some(USERNAME_TBD)
             }
             (username, _) => username.as_deref(),

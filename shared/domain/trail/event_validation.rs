@@ -13,8 +13,8 @@ use crate::{
     trail::{
         actions::{self, Action, Writer, message_template},
         event::{
-            Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Scope, Session, Tenant,
-            Ticket, USERNAME_TBD,
+            Actor, ActorType, AskedWindow, Event, EventId, Origin, Outcome, Party, Policy, Scope,
+            Session, Tenant, Ticket, USERNAME_TBD,
         },
     },
 };
@@ -43,10 +43,16 @@ pub struct Intake<'a> {
 ///
 /// # Errors
 /// Everything that is wrong with it, each with its pointer.
-pub fn read(json: &str, intake: &Intake<'_>, default_id: impl FnOnce() -> EventId) -> Result<Event, Vec<FieldError>> {
+pub fn read(
+    json: &str,
+    intake: &Intake<'_>,
+    default_id: impl FnOnce() -> EventId,
+) -> Result<Event, Vec<FieldError>> {
     if json.len() > MAX_EVENT_BYTES {
-        let detail =
-            format!("is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event", json.len());
+        let detail = format!(
+            "is {} bytes long; 64 KiB ({MAX_EVENT_BYTES} bytes) are the most for one event",
+            json.len()
+        );
         return Err(vec![FieldError::new("", detail)]);
     }
     object_reader::read_object(json, "; put what has no field of its own into details", |fields| {
@@ -56,13 +62,21 @@ pub fn read(json: &str, intake: &Intake<'_>, default_id: impl FnOnce() -> EventI
 
 /// None where the action is not known, so that nothing more can be said. A member that is missing or wrong is among the
 /// errors, and something harmless stands in for it so that the rest can still be judged.
-fn read_members(mut fields: Fields<'_>, intake: &Intake<'_>, default_id: impl FnOnce() -> EventId) -> Option<Event> {
+fn read_members(
+    mut fields: Fields<'_>,
+    intake: &Intake<'_>,
+    default_id: impl FnOnce() -> EventId,
+) -> Option<Event> {
     let action = read_action(&mut fields);
-    let id = fields.text("id", 128).and_then(|text| checked_id(&text, &mut fields)).unwrap_or_else(default_id);
+    let id = fields
+        .text("id", 128)
+        .and_then(|text| checked_id(&text, &mut fields))
+        .unwrap_or_else(default_id);
     let occurred_at = read_occurred_at(&mut fields, intake).unwrap_or(intake.now);
     let actor = fields.required_object("actor").and_then(read_actor);
     let mut party = |key| fields.object(key).and_then(read_party);
-    let (subject, account, target, approver) = (party("subject"), party("account"), party("target"), party("approver"));
+    let (subject, account, target, approver) =
+        (party("subject"), party("account"), party("target"), party("approver"));
     let session = fields.object("session").and_then(read_session);
     let request_id = fields.text("request_id", NAME_BYTES);
     let justification = fields.text("justification", TEXT_BYTES);
@@ -93,7 +107,11 @@ fn read_members(mut fields: Fields<'_>, intake: &Intake<'_>, default_id: impl Fn
         approver,
         policy,
         roles,
-        outcome: outcome.unwrap_or(if action.always_fails { Outcome::Failure } else { Outcome::Success }),
+        outcome: outcome.unwrap_or(if action.always_fails {
+            Outcome::Failure
+        } else {
+            Outcome::Success
+        }),
         window,
         source,
         details,
@@ -114,7 +132,8 @@ fn read_action(fields: &mut Fields<'_>) -> Option<&'static Action> {
         }
         Some(action) => Some(action),
         None => {
-            let hint = actions::nearest(&name).map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
+            let hint = actions::nearest(&name)
+                .map_or_else(String::new, |near| format!(" Did you mean {near:?}?"));
             fields.fault(
                 "action",
                 format!("{name:?} is no known action.{hint} GET /v1/actions (with audit:read) lists them all"),
@@ -133,7 +152,10 @@ fn checked_id(text: &str, fields: &mut Fields<'_>) -> Option<EventId> {
                 } else {
                     "records imported from Microsoft Entra"
                 };
-                fields.fault("id", format!("starts with {prefix:?}, in whatever case: that is kept for {whose}"));
+                fields.fault(
+                    "id",
+                    format!("starts with {prefix:?}, in whatever case: that is kept for {whose}"),
+                );
             }
             None => return Some(id),
         },
@@ -155,7 +177,9 @@ fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Inst
     if instant > now.plus(MAX_AHEAD) {
         fields.fault(
             "occurred_at",
-            format!("is more than 5 minutes in the future: here it is {now}; check the sender's clock"),
+            format!(
+                "is more than 5 minutes in the future: here it is {now}; check the sender's clock"
+            ),
         );
     } else if instant < now.minus(*retention) {
         let (days, oldest) = (retention.as_secs() / 86_400, now.minus(*retention));
@@ -173,7 +197,9 @@ pub fn read_actor(mut fields: Fields<'_>) -> Option<Actor> {
     let (id, name, email) = fields.identity();
     match kind {
         Some(ActorType::System) if id.is_some() || name.is_some() || email.is_some() => {
-            fields.fault_here("has id, name or email, which an actor of type \"system\" has not; leave them out");
+            fields.fault_here(
+                "has id, name or email, which an actor of type \"system\" has not; leave them out",
+            );
         }
         Some(ActorType::User | ActorType::Scm | ActorType::Service)
             if id.is_none() && name.is_none() && email.is_none() && fields.is_sound() =>
@@ -208,7 +234,10 @@ fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     if scope == Some(Scope::Role) {
         for (key, given) in [("starts_at", starts_at), ("ends_at", ends_at)] {
             if given.is_some() {
-                fields.fault(key, "belongs to the whole session; leave it out of a row with scope \"role\"");
+                fields.fault(
+                    key,
+                    "belongs to the whole session; leave it out of a row with scope \"role\"",
+                );
             }
         }
     }
@@ -280,7 +309,10 @@ fn read_details(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
     };
     let bytes = serde_json::to_string(&details).map_or(0, |json| json.len());
     if bytes > MAX_DETAILS_BYTES {
-        fields.fault("details", format!("is {bytes} bytes long; 32 KiB ({MAX_DETAILS_BYTES} bytes) are the most"));
+        fields.fault(
+            "details",
+            format!("is {bytes} bytes long; 32 KiB ({MAX_DETAILS_BYTES} bytes) are the most"),
+        );
     }
     Some(details)
 }
@@ -292,7 +324,8 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
         fields.fault("actor/type", format!("\"system\" is not taken from callers for {name}"));
     }
     let needed = message_template::fitting(action, event);
-    for field in message_template::required(needed).chain(message_template::required(action.label)) {
+    for field in message_template::required(needed).chain(message_template::required(action.label))
+    {
         let pointer = message_template::pointer(field);
         if message_template::value(field, event).is_none() && !fields.has_fault_at(&pointer) {
             let kind = if field.starts_with("details.") { ", a text or a number" } else { "" };
@@ -308,15 +341,26 @@ fn check_against_catalogue(event: &Event, action: &Action, fields: &mut Fields<'
         );
     }
     if event.window.is_some() && !action.opens_window {
-        fields.fault("window", format!("belongs to actions that open a window, which {name} does not; leave it out"));
+        fields.fault(
+            "window",
+            format!("belongs to actions that open a window, which {name} does not; leave it out"),
+        );
     }
-    if event.window.is_some() && event.session.as_ref().is_some_and(|session| session.scope == Scope::Role) {
-        fields.fault("window", "belongs to the whole session; leave it out of a row with scope \"role\"");
+    if event.window.is_some()
+        && event.session.as_ref().is_some_and(|session| session.scope == Scope::Role)
+    {
+        fields.fault(
+            "window",
+            "belongs to the whole session; leave it out of a row with scope \"role\"",
+        );
     }
     if action.always_fails && event.outcome != Outcome::Failure {
         fields.fault("outcome", format!("can only be \"failure\" for {name}"));
     }
-    if event.outcome == Outcome::Failure && event.reason.is_none() && !fields.has_fault_at("/reason") {
+    if event.outcome == Outcome::Failure
+        && event.reason.is_none()
+        && !fields.has_fault_at("/reason")
+    {
         fields.fault("reason", "is required where the outcome is \"failure\"");
     }
 }
@@ -331,10 +375,14 @@ mod tests {
 
     fn read_value(event: &Value) -> Result<Event, Vec<(String, String)>> {
         let tenant = Tenant::new("acme").unwrap();
-        let intake =
-            Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
-        read(&event.to_string(), &intake, || EventId::new("given").unwrap())
-            .map_err(|errors| errors.into_iter().map(|error| (error.pointer, error.detail)).collect())
+        let intake = Intake {
+            tenant: &tenant,
+            now: NOW.parse().unwrap(),
+            retention: Duration::from_secs(400 * 86_400),
+        };
+        read(&event.to_string(), &intake, || EventId::new("given").unwrap()).map_err(|errors| {
+            errors.into_iter().map(|error| (error.pointer, error.detail)).collect()
+        })
     }
 
     fn accessed() -> Value {
@@ -360,22 +408,32 @@ mod tests {
     fn refused(event: Value, expected: &[(&str, &str)]) {
         let errors = read_value(&event).expect_err(&event.to_string());
         let fits = errors.len() == expected.len()
-            && expected
-                .iter()
-                .all(|(at, part)| errors.iter().any(|(pointer, detail)| pointer == at && detail.contains(part)));
+            && expected.iter().all(|(at, part)| {
+                errors.iter().any(|(pointer, detail)| pointer == at && detail.contains(part))
+            });
         assert!(fits, "{event}\n  gave {errors:?}\n  not  {expected:?}");
     }
 
     #[test]
     fn a_good_event_is_read() {
         let event = read_value(&accessed()).unwrap();
-        assert_eq!(event.message(), "alex@nikpot.com logged into the Desktop W11 with account MSP-ALEX.");
+        assert_eq!(
+            event.message(),
+            "alex@nikpot.com logged into the Desktop W11 with account MSP-ALEX."
+        );
         assert_eq!(read_value(&with(accessed(), "/id", Value::Null)).unwrap().id.as_str(), "given");
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        refused(json!({}), &[("/action", "is required"), ("/occurred_at", "is required"), ("/actor", "is required")]);
+        refused(
+            json!({}),
+            &[
+                ("/action", "is required"),
+                ("/occurred_at", "is required"),
+                ("/actor", "is required"),
+            ],
+        );
         refused(
             json!({"action": "computer.accessed"}),
             &[
@@ -385,7 +443,10 @@ mod tests {
                 ("/account", "is required for computer.accessed"),
             ],
         );
-        refused(with(accessed(), "/actor", json!({"email": "a@b"})), &[("/actor/type", "is required")]);
+        refused(
+            with(accessed(), "/actor", json!({"email": "a@b"})),
+            &[("/actor/type", "is required")],
+        );
         refused(
             with(accessed(), "/actor", json!({"type": "user"})),
             &[("/actor", "at least one of id, name and email")],
@@ -425,7 +486,12 @@ mod tests {
             ("/id", json!("x".repeat(129)), "/id", "128 bytes"),
             ("/id", json!(7), "/id", "must be a string"),
             ("/action", json!("window.opened"), "/action", "this service alone"),
-            ("/occurred_at", json!("2026-11-22T12:05:00.001Z"), "/occurred_at", "here it is 2026-11-22T12:00:00.000Z"),
+            (
+                "/occurred_at",
+                json!("2026-11-22T12:05:00.001Z"),
+                "/occurred_at",
+                "here it is 2026-11-22T12:00:00.000Z",
+            ),
             ("/occurred_at", json!("2025-10-18T11:59:59.999Z"), "/occurred_at", "400 days"),
             ("/occurred_at", json!(1763771167), "/occurred_at", "must be a string"),
             ("/actor/email", json!(long), "/actor/email", "256 bytes"),
@@ -452,7 +518,10 @@ mod tests {
                 "{event}: {errors:?}"
             );
         }
-        refused(with(accessed(), "/details", json!({"x": "y".repeat(64 * 1024)})), &[("", "64 KiB")]);
+        refused(
+            with(accessed(), "/details", json!({"x": "y".repeat(64 * 1024)})),
+            &[("", "64 KiB")],
+        );
         refused(json!([]), &[("", "must be a JSON object")]);
     }
 
@@ -476,7 +545,10 @@ mod tests {
         read_value(&session(json!({"id": "68", "scope": "role", "roles": ["role1"]}))).unwrap();
         refused(
             session(json!({"id": "68", "scope": "role", "starts_at": NOW})),
-            &[("/session/starts_at", "whole session"), ("/session/roles", "is required for session.approved")],
+            &[
+                ("/session/starts_at", "whole session"),
+                ("/session/roles", "is required for session.approved"),
+            ],
         );
         refused(
             session(json!({"id": "68", "scope": "session", "starts_at": NOW, "ends_at": NOW})),
@@ -487,10 +559,13 @@ mod tests {
             &[("/session/id", "is required"), ("/session/scope", "must be one of")],
         );
         refused(
-            session(json!({"id": "68", "scope": "session", "roles": vec!["r"; 51], "approvals_needed": -1})),
+            session(
+                json!({"id": "68", "scope": "session", "roles": vec!["r"; 51], "approvals_needed": -1}),
+            ),
             &[("/session/roles", "51 entries"), ("/session/approvals_needed", "whole number")],
         );
-        let tbd = read_value(&session(json!({"id": "68", "scope": "session", "username": "TBD"}))).unwrap();
+        let tbd = read_value(&session(json!({"id": "68", "scope": "session", "username": "TBD"})))
+            .unwrap();
         assert_eq!(tbd, read_value(&session(json!({"id": "68", "scope": "session"}))).unwrap());
     }
 
@@ -502,21 +577,29 @@ mod tests {
                 "target": {"name": "Entra"}, "account": {"name": "msptech"}, "window": window
             })
         };
-        for window in
-            [json!(false), json!({"duration": "PT4H"}), json!({"duration": "P1DT30M"}), json!({"ends_at": NOW})]
-        {
+        for window in [
+            json!(false),
+            json!({"duration": "PT4H"}),
+            json!({"duration": "P1DT30M"}),
+            json!({"ends_at": NOW}),
+        ] {
             let event = read_value(&requested(window.clone())).unwrap();
             assert_eq!(
                 serde_json::to_value(event.window).unwrap(),
                 with(json!({"w": window}), "/x", Value::Null)["w"].clone()
             );
         }
-        for window in [json!(true), json!({}), json!("PT4H"), json!({"duration": "PT4H", "ends_at": NOW})] {
+        for window in
+            [json!(true), json!({}), json!("PT4H"), json!({"duration": "PT4H", "ends_at": NOW})]
+        {
             refused(requested(window), &[("/window", "must be {\"duration\"")]);
         }
         for duration in ["4h", "PT", "PT0S", "-PT4H", "P1M", "P1W", "P1Y", ""] {
             let event = requested(json!({"duration": duration}));
-            assert!(read_value(&event).unwrap_err().iter().any(|(at, _)| at == "/window/duration"), "{duration}");
+            assert!(
+                read_value(&event).unwrap_err().iter().any(|(at, _)| at == "/window/duration"),
+                "{duration}"
+            );
         }
     }
 
@@ -524,15 +607,21 @@ mod tests {
     fn the_actor_system_is_taken_for_some_actions_only() {
         let added = json!({"action": "user.added", "occurred_at": NOW, "actor": {"type": "system"}, "subject": {"email": "a@b"}});
         assert_eq!(read_value(&added).unwrap().actor.shown(), "System");
-        refused(with(accessed(), "/actor", json!({"type": "system"})), &[("/actor/type", "not taken from callers")]);
+        refused(
+            with(accessed(), "/actor", json!({"type": "system"})),
+            &[("/actor/type", "not taken from callers")],
+        );
     }
 
     #[test]
     fn one_digest_for_the_same_facts_however_they_are_written() {
         let digest = |text: &str| {
             let tenant = Tenant::new("acme").unwrap();
-            let intake =
-                Intake { tenant: &tenant, now: NOW.parse().unwrap(), retention: Duration::from_secs(400 * 86_400) };
+            let intake = Intake {
+                tenant: &tenant,
+                now: NOW.parse().unwrap(),
+                retention: Duration::from_secs(400 * 86_400),
+            };
             read(text, &intake, || EventId::new("given").unwrap()).unwrap().digest()
         };
         let base = digest(

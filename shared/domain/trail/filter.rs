@@ -95,8 +95,12 @@ impl Filter {
             Self::Compare(attribute, operator, operand) => match attribute.find(event) {
                 Found::Absent => *operator == Operator::Ne,
                 Found::Text(text) => compare_text(&text, *operator, operand),
-                Found::Texts(texts) => texts.iter().any(|text| compare_text(text, *operator, operand)),
-                Found::Time(time) => matches!(operand, Operand::Time(operand) if compare(&time, *operator, operand)),
+                Found::Texts(texts) => {
+                    texts.iter().any(|text| compare_text(text, *operator, operand))
+                }
+                Found::Time(time) => {
+                    matches!(operand, Operand::Time(operand) if compare(&time, *operator, operand))
+                }
                 Found::Number(number) => {
                     matches!(operand, Operand::Number(operand) if compare(&number, *operator, operand))
                 }
@@ -142,12 +146,18 @@ impl FreeText {
     /// # Errors
     /// A sentence: there is none, or too many.
     pub fn read(text: &str) -> Result<Self, String> {
-        let words: Vec<_> =
-            text.split_whitespace().map(|word| memmem::Finder::new(fold(word).as_bytes()).into_owned()).collect();
+        let words: Vec<_> = text
+            .split_whitespace()
+            .map(|word| memmem::Finder::new(fold(word).as_bytes()).into_owned())
+            .collect();
         match words.len() {
             0 => Err("holds no word to look for; leave it out to see everything".to_owned()),
-            _ if text.len() > MAX_BYTES => Err(format!("is {} bytes long; {MAX_BYTES} are the most", text.len())),
-            count if count > MAX_TERMS => Err(format!("holds {count} words; {MAX_TERMS} are the most")),
+            _ if text.len() > MAX_BYTES => {
+                Err(format!("is {} bytes long; {MAX_BYTES} are the most", text.len()))
+            }
+            count if count > MAX_TERMS => {
+                Err(format!("holds {count} words; {MAX_TERMS} are the most"))
+            }
             _ => Ok(Self(words)),
         }
     }
@@ -220,9 +230,18 @@ mod tests {
     #[test]
     fn and_binds_closer_than_or_and_words_ignore_case() {
         let read = |text: &str| Filter::read(text).unwrap();
-        assert_eq!(read("id pr or reason pr and roles pr"), read("id pr OR (REASON PR AND Roles pr)"));
-        assert_ne!(read("id pr or reason pr and roles pr"), read("(id pr or reason pr) and roles pr"));
-        assert_eq!(read("not(id pr)and\treason\nEQ\"STRASSE\""), read("not (id pr) and reason eq \"straße\""));
+        assert_eq!(
+            read("id pr or reason pr and roles pr"),
+            read("id pr OR (REASON PR AND Roles pr)")
+        );
+        assert_ne!(
+            read("id pr or reason pr and roles pr"),
+            read("(id pr or reason pr) and roles pr")
+        );
+        assert_eq!(
+            read("not(id pr)and\treason\nEQ\"STRASSE\""),
+            read("not (id pr) and reason eq \"straße\"")
+        );
         assert_eq!(read(r#"reason eq "\u0041\"\\""#), read(r#"reason eq "a\"\\""#));
     }
 
@@ -236,7 +255,9 @@ mod tests {
             Filter::Present(attribute) => at(attribute.path).is_some(),
             Filter::Compare(attribute, operator, operand) => match at(attribute.path) {
                 None => *operator == Operator::Ne,
-                Some(Value::Array(list)) => list.iter().any(|value| one_by_json(value, *operator, operand)),
+                Some(Value::Array(list)) => {
+                    list.iter().any(|value| one_by_json(value, *operator, operand))
+                }
                 Some(value) => one_by_json(value, *operator, operand),
             },
         }
@@ -253,7 +274,9 @@ mod tests {
                     _ => text.cmp(operand),
                 }
             }
-            Operand::Time(operand) => value.as_str().unwrap().parse::<Instant>().unwrap().cmp(operand),
+            Operand::Time(operand) => {
+                value.as_str().unwrap().parse::<Instant>().unwrap().cmp(operand)
+            }
             Operand::Number(operand) => value.as_i64().unwrap().cmp(operand),
         };
         match operator {
@@ -268,22 +291,31 @@ mod tests {
     }
 
     /// A comparison as text, whose operand is often taken from the event itself, in another case.
-    fn term(answer: &Value, choice: (prop::sample::Index, prop::sample::Index, String, bool)) -> String {
+    fn term(
+        answer: &Value,
+        choice: (prop::sample::Index, prop::sample::Index, String, bool),
+    ) -> String {
         let (attribute, operator, word, own) = choice;
         let attribute = attribute.get(ATTRIBUTES);
         let found = attribute.path.split('.').try_fold(answer, |value, member| value.get(member));
         let operators: &[&str] = match attribute.kind {
             Kind::Object => &["pr"],
-            Kind::Text | Kind::Texts => &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"],
+            Kind::Text | Kind::Texts => {
+                &["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr"]
+            }
             Kind::Time | Kind::Number => &["eq", "ne", "gt", "ge", "lt", "le", "pr"],
         };
         let operator = operator.get(operators);
         if *operator == "pr" {
             return format!("{} pr", attribute.path);
         }
-        let own = found.filter(|_| own).map(|found| found.as_array().map_or(found, |list| &list[0]).clone());
+        let own = found
+            .filter(|_| own)
+            .map(|found| found.as_array().map_or(found, |list| &list[0]).clone());
         let operand = match (attribute.kind, own) {
-            (Kind::Text | Kind::Texts, Some(Value::String(text))) => Value::String(text.to_uppercase()),
+            (Kind::Text | Kind::Texts, Some(Value::String(text))) => {
+                Value::String(text.to_uppercase())
+            }
             (_, Some(value)) => value,
             (Kind::Time, None) => "2026-11-22T00:00:00+01:00".into(),
             (Kind::Number, None) => 3.into(),
@@ -293,11 +325,18 @@ mod tests {
     }
 
     fn filters(answer: Value) -> impl Strategy<Value = String> {
-        let choice = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "[a-z]{0,2}", any::<bool>());
+        let choice = (
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>(),
+            "[a-z]{0,2}",
+            any::<bool>(),
+        );
         choice.prop_map(move |choice| term(&answer, choice)).prop_recursive(4, 16, 3, |inner| {
             prop_oneof![
-                prop::collection::vec(inner.clone(), 2..4).prop_map(|all| format!("({})", all.join(") and ("))),
-                prop::collection::vec(inner.clone(), 2..4).prop_map(|any| format!("({})", any.join(" or "))),
+                prop::collection::vec(inner.clone(), 2..4)
+                    .prop_map(|all| format!("({})", all.join(") and ("))),
+                prop::collection::vec(inner.clone(), 2..4)
+                    .prop_map(|any| format!("({})", any.join(" or "))),
                 inner.prop_map(|one| format!("not ({one})")),
             ]
         })

@@ -40,7 +40,10 @@ pub fn ocsf(recorded: &Recorded) -> Value {
     set("status_detail", event.reason.as_deref().map(Value::from));
     if class != Class::DetectionFinding {
         set("actor", Some(json!({"user": user_of(&event.actor)})));
-        set("src_endpoint", event.source.as_ref().and_then(|source| Some(json!({"ip": source.ip.as_ref()?}))));
+        set(
+            "src_endpoint",
+            event.source.as_ref().and_then(|source| Some(json!({"ip": source.ip.as_ref()?}))),
+        );
     }
     let session = event.session.as_ref().map(|session| json!({"uid": session.id}));
     match class {
@@ -63,7 +66,10 @@ pub fn ocsf(recorded: &Recorded) -> Value {
         }
         Class::DetectionFinding => {
             let finding = event.target.as_ref().map_or(event.id.as_str(), Party::shown);
-            set("finding_info", Some(json!({"uid": finding, "title": event.reason.as_deref().unwrap_or(finding)})));
+            set(
+                "finding_info",
+                Some(json!({"uid": finding, "title": event.reason.as_deref().unwrap_or(finding)})),
+            );
         }
     }
     told
@@ -74,14 +80,19 @@ fn activity(action: &Action, event: &Event) -> u8 {
     let provisioned = event.details.as_ref().and_then(|details| details.get("provisioned"));
     match action.ocsf.activity {
         // An account that was there is enabled.
-        1 if action.ocsf.class == Class::AccountChange && provisioned == Some(&Value::Bool(false)) => 2,
+        1 if action.ocsf.class == Class::AccountChange
+            && provisioned == Some(&Value::Bool(false)) =>
+        {
+            2
+        }
         activity => activity,
     }
 }
 
 /// Informational, but for what failed and for findings, which say how bad they are.
 fn severity(event: &Event) -> u8 {
-    let said = event.details.as_ref().and_then(|details| details.get("severity")).and_then(Value::as_str);
+    let said =
+        event.details.as_ref().and_then(|details| details.get("severity")).and_then(Value::as_str);
     match (said, event.outcome) {
         (Some("low"), _) => 2,
         (Some("medium"), _) => 3,
@@ -119,9 +130,14 @@ fn affected(event: &Event) -> Value {
 
 /// The roles given or taken; of a package or a whole session without roles, what it is called.
 fn privileges(event: &Event) -> Vec<String> {
-    let of_session = event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
+    let of_session =
+        event.session.as_ref().map(|session| session.roles.as_slice()).unwrap_or_default();
     let roles = if event.roles.is_empty() { of_session } else { &event.roles };
-    let all = event.target.as_ref().map(Party::shown).or(event.session.as_ref().map(|session| session.id.as_str()));
+    let all = event
+        .target
+        .as_ref()
+        .map(Party::shown)
+        .or(event.session.as_ref().map(|session| session.id.as_str()));
     match roles {
         [] => vec![all.unwrap_or(&event.action).to_owned()],
         roles => roles.to_vec(),
@@ -150,8 +166,10 @@ fn named(party: &Party) -> Value {
 }
 
 fn fill<const N: usize>(value: &mut Value, parts: [(&str, &Option<String>); N]) {
-    let told: Map<String, Value> =
-        parts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into()))).collect();
+    let told: Map<String, Value> = parts
+        .into_iter()
+        .filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?.into())))
+        .collect();
     if let Value::Object(value) = value {
         value.extend(told);
     }

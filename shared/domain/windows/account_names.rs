@@ -23,7 +23,8 @@ pub fn key_of(account: &Party) -> String {
 /// The account that a request asks for: in a session its generated user, in a package its recipient where none is named.
 pub fn account_of(event: &Event) -> Party {
     let named = |name: &String| Party { name: Some(name.clone()), ..Party::default() };
-    let of_session = || event.session.as_ref().map(|it| named(it.username.as_ref().unwrap_or(&it.id)));
+    let of_session =
+        || event.session.as_ref().map(|it| named(it.username.as_ref().unwrap_or(&it.id)));
     let of_package = || event.subject.clone().filter(|_| event.action == "entitlement.fulfilled");
     event.account.clone().or_else(of_package).or_else(of_session).unwrap_or_default()
 }

@@ -71,20 +71,30 @@ pub struct Claim {
 impl Claim {
     /// What the event asks for, cut to what is allowed; and how the event asks for something else. A request for an account is refused
     /// for that. What has happened is stored all the same.
-    pub fn of(event: &Event, application: Option<&Configured>, place: Place, now: Instant) -> (Self, Vec<FieldError>) {
+    pub fn of(
+        event: &Event,
+        application: Option<&Configured>,
+        place: Place,
+        now: Instant,
+    ) -> (Self, Vec<FieldError>) {
         let session = event.session.as_ref();
         let starts_at = session.and_then(|session| session.starts_at).unwrap_or(event.occurred_at);
         let id = application.map(|it| it.id.clone());
         let application = application.map(|it| &it.application);
-        let (ends_at, pointer) = match (&event.window, session.and_then(|session| session.ends_at)) {
+        let (ends_at, pointer) = match (&event.window, session.and_then(|session| session.ends_at))
+        {
             (Some(AskedWindow::Duration(text)), _) => {
                 let length = text.parse::<Length>();
-                (length.map_or(starts_at, |length| starts_at.plus(length.duration())), "/window/duration")
+                (
+                    length.map_or(starts_at, |length| starts_at.plus(length.duration())),
+                    "/window/duration",
+                )
             }
             (Some(AskedWindow::Until(at)), _) => (*at, "/window/ends_at"),
             (_, Some(at)) => (at, "/session/ends_at"),
             (_, None) => {
-                let usual = application.map_or(Duration::from_secs(4 * 3600), |it| it.window.duration());
+                let usual =
+                    application.map_or(Duration::from_secs(4 * 3600), |it| it.window.duration());
                 (starts_at.plus(usual), "/window")
             }
         };
@@ -93,8 +103,10 @@ impl Claim {
         let is_account = event.action == "entra.account.requested";
         let shortest = place.shortest_window();
         if is_account && ends_at < starts_at.plus(shortest) {
-            let detail =
-                format!("the window would end less than {} s after its start, {starts_at}", shortest.as_secs());
+            let detail = format!(
+                "the window would end less than {} s after its start, {starts_at}",
+                shortest.as_secs()
+            );
             errors.push(FieldError::new(pointer, detail));
         }
         // A session that was over before it was said to be granted.
@@ -103,18 +115,25 @@ impl Claim {
             let detail = format!("ends at {ends_at}; ten years from now is the farthest");
             errors.push(FieldError::new(pointer, detail));
         }
-        let latest = application.map(|application| starts_at.plus(application.max_window.duration()));
+        let latest =
+            application.map(|application| starts_at.plus(application.max_window.duration()));
         if let (Some(latest), Some(application)) = (latest, application)
             && ends_at > latest
         {
             let (name, most) = (&application.name, &application.max_window);
-            let detail = format!("is more than {name:?} allows: {most} from its start, until {latest}");
+            let detail =
+                format!("is more than {name:?} allows: {most} from its start, until {latest}");
             errors.push(FieldError::new(pointer, detail));
         }
         let farthest = now.max(starts_at).plus(FARTHEST);
         let allowed_end = ends_at.min(latest.unwrap_or(farthest)).min(farthest);
         let actor = &event.actor;
-        let actor = Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() };
+        let actor = Party {
+            kind: None,
+            id: actor.id.clone(),
+            name: actor.name.clone(),
+            email: actor.email.clone(),
+        };
         let claim = Self {
             event: event.id.clone(),
             account: None,

@@ -33,7 +33,8 @@ impl Window {
     /// that leaves the shortest time between its claims, then one of the same names, application, session and person, then the one that ends first.
     /// The claim that went into the other is done, and the trail records that the other covers it.
     pub(super) fn fold(&mut self, now: Instant) -> Option<Told> {
-        let places: Vec<usize> = (0..self.claims.len()).filter(|place| !self.claims[*place].is_done).collect();
+        let places: Vec<usize> =
+            (0..self.claims.len()).filter(|place| !self.claims[*place].is_done).collect();
         let cost = |from: usize, into: usize| {
             let (from, into) = (&self.claims[from], &self.claims[into]);
             let gap = (into.starts_at.millis() - from.ends_at.millis()).max(0);
@@ -45,10 +46,13 @@ impl Window {
             );
             (gap, differs, from.ends_at)
         };
-        let ends_first =
-            |from: usize, into: usize| (self.claims[from].ends_at, from) < (self.claims[into].ends_at, into);
+        let ends_first = |from: usize, into: usize| {
+            (self.claims[from].ends_at, from) < (self.claims[into].ends_at, into)
+        };
         let pairs = places.iter().flat_map(|from| places.iter().map(|into| (*from, *into)));
-        let (from, into) = pairs.filter(|(from, into)| ends_first(*from, *into)).min_by_key(|(a, b)| cost(*a, *b))?;
+        let (from, into) = pairs
+            .filter(|(from, into)| ends_first(*from, *into))
+            .min_by_key(|(a, b)| cost(*a, *b))?;
         let folded = self.claims[from].clone();
         self.claims[from].is_done = true;
         let claim = &mut self.claims[into];
@@ -58,7 +62,8 @@ impl Window {
         let is_others = folded.session != claim.session
             || folded.subject != claim.subject
             || folded.application != claim.application;
-        let others_until = [claim.others_until, folded.others_until, is_others.then_some(folded.ends_at)];
+        let others_until =
+            [claim.others_until, folded.others_until, is_others.then_some(folded.ends_at)];
         claim.others_until = others_until.into_iter().flatten().max();
         let details = [
             ("planned_end", json!(folded.ends_at)),

@@ -26,8 +26,8 @@ impl Disabling {
         let Some(application) = application else {
             return if is_request { Self::WithoutApplication } else { Self::Elsewhere };
         };
-        let is_meant =
-            OpeningEvent::named(&event.action).is_some_and(|opening| application.disable_for.contains(&opening));
+        let is_meant = OpeningEvent::named(&event.action)
+            .is_some_and(|opening| application.disable_for.contains(&opening));
         if application.directory == Directory::External || !is_meant {
             return Self::Elsewhere;
         }
@@ -49,7 +49,12 @@ fn names_other_account(event: &Event) -> bool {
     let actor = &event.actor;
     let people = [
         event.subject.clone(),
-        Some(Party { kind: None, id: actor.id.clone(), name: actor.name.clone(), email: actor.email.clone() }),
+        Some(Party {
+            kind: None,
+            id: actor.id.clone(),
+            name: actor.name.clone(),
+            email: actor.email.clone(),
+        }),
     ];
     let own: Vec<String> = people.iter().flatten().flat_map(names).collect();
     !names(&account_of(event)).any(|name| own.contains(&name))

@@ -80,7 +80,8 @@ impl Window {
         let lease = self.lease.as_ref().map(|lease| lease.until);
         // However long a directory wants to be left alone, that the end is overdue is told in time.
         let told_by = if self.is_next_overdue() { None } else { Some(next.plus(OVERDUE_AFTER)) };
-        let not_before = self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
+        let not_before =
+            self.not_before.map(|until| told_by.map_or(until, |told_by| until.min(told_by)));
         let end = not_before.map_or(next, |until| until.max(next));
         let at = self.resolve_at().map_or(end, |resolve_at| resolve_at.min(end));
         Some(lease.map_or(at, |until| until.max(at)))
@@ -95,13 +96,15 @@ impl Window {
     /// The claim that the end which is worked on belongs to, by its place.
     pub(super) fn ending(&self, now: Instant) -> usize {
         let over = self.claims.iter().enumerate().filter(|(_, claim)| claim.is_over(now));
-        over.max_by_key(|(_, claim)| claim.ends_at).map_or(self.claims.len() - 1, |(place, _)| place)
+        over.max_by_key(|(_, claim)| claim.ends_at)
+            .map_or(self.claims.len() - 1, |(place, _)| place)
     }
 
     /// The state it is shown in, one of [`STATES`].
     pub fn state(&self, now: Instant) -> &'static str {
         let is_claimed = self.lease.as_ref().is_some_and(|lease| now < lease.until);
-        let is_to_begin = self.claims.iter().filter(|claim| !claim.is_done).all(|claim| now < claim.starts_at);
+        let is_to_begin =
+            self.claims.iter().filter(|claim| !claim.is_done).all(|claim| now < claim.starts_at);
         let [scheduled, open, claimed, overdue, closed] = STATES;
         match (self.is_closed(), self.is_overdue) {
             (true, _) => closed,

@@ -27,7 +27,8 @@ pub fn effect(event: &Event) -> Option<Effect> {
         _ if event.window == Some(AskedWindow::None) => None,
         "entra.account.requested" => Some(Effect::Opens),
         "session.granted" | "entitlement.fulfilled" => {
-            let has_end = event.window.is_some() || event.session.as_ref().is_some_and(|it| it.ends_at.is_some());
+            let has_end = event.window.is_some()
+                || event.session.as_ref().is_some_and(|it| it.ends_at.is_some());
             has_end.then_some(Effect::Opens)
         }
         "session.canceled" | "session.terminated" | "session.expired" | "session.denied" => {

@@ -52,7 +52,8 @@ impl Window {
             return Ok(None);
         }
         if ends_at < before {
-            let detail = format!("{ends_at} is before its end, {before}; to end it earlier, use end");
+            let detail =
+                format!("{ends_at} is before its end, {before}; to end it earlier, use end");
             return Err(NotExtended::Wrong(detail));
         }
         if ends_at > now.plus(FARTHEST) {
@@ -60,7 +61,8 @@ impl Window {
             return Err(NotExtended::Wrong(detail));
         }
         if let Some(latest) = claim.latest.filter(|latest| ends_at > *latest) {
-            let detail = format!("{ends_at} is later than the application allows from its start: {latest}");
+            let detail =
+                format!("{ends_at} is later than the application allows from its start: {latest}");
             return Err(NotExtended::Wrong(detail));
         }
         self.claims[place].ends_at = ends_at;
@@ -70,7 +72,12 @@ impl Window {
     }
 
     /// When the last of the claims that `which` says would end if it lasted so long.
-    pub fn lasting(&self, which: impl Fn(&Claim) -> bool, length: Duration, now: Instant) -> Instant {
+    pub fn lasting(
+        &self,
+        which: impl Fn(&Claim) -> bool,
+        length: Duration,
+        now: Instant,
+    ) -> Instant {
         self.last_claim(which, now).map_or(now, |place| self.claims[place].starts_at).plus(length)
     }
 
@@ -116,7 +123,14 @@ impl Window {
             // One that was to begin later never does.
             claim.starts_at = claim.starts_at.min(end);
             let details = [("old_end", json!(before)), ("new_end", json!(end))];
-            told.push(self.told("window.ended", by.clone(), now, place, reason.map(str::to_owned), details));
+            told.push(self.told(
+                "window.ended",
+                by.clone(),
+                now,
+                place,
+                reason.map(str::to_owned),
+                details,
+            ));
         }
         if !told.is_empty() {
             self.begin_anew(now);
@@ -170,7 +184,8 @@ impl Window {
         if !self.is_external() {
             return self.end(which, by, Some("its portal says that the account is disabled"), now);
         }
-        let planned = self.claims.iter().filter(|claim| !claim.is_done && which(claim)).map(|it| it.ends_at);
+        let planned =
+            self.claims.iter().filter(|claim| !claim.is_done && which(claim)).map(|it| it.ends_at);
         if let Some(planned) = planned.max() {
             for claim in self.claims.iter_mut().filter(|claim| which(claim)) {
                 claim.ends_at = claim.ends_at.min(now);
@@ -183,7 +198,13 @@ impl Window {
 
     /// A person says that the account is disabled: up to `most` of its open requests end, and with the last of them the window is closed.
     /// Nothing proves what the person says, and so it is a finding.
-    pub fn close_by_hand(&mut self, by: &Actor, reason: &str, most: usize, now: Instant) -> Vec<Told> {
+    pub fn close_by_hand(
+        &mut self,
+        by: &Actor,
+        reason: &str,
+        most: usize,
+        now: Instant,
+    ) -> Vec<Told> {
         let planned = self.planned_end(now);
         let mut told = Vec::new();
         for place in self.open_places(most) {
@@ -192,7 +213,11 @@ impl Window {
             claim.ends_at = before.min(now);
             claim.starts_at = claim.starts_at.min(now);
             claim.is_done = true;
-            let details = [("old_end", json!(before)), ("new_end", json!(claim.ends_at)), ("verified", json!(false))];
+            let details = [
+                ("old_end", json!(before)),
+                ("new_end", json!(claim.ends_at)),
+                ("verified", json!(false)),
+            ];
             let reason = Some(reason.to_owned());
             told.push(self.told(CLOSED_BY_HAND, by.clone(), now, place, reason, details));
         }
@@ -200,7 +225,10 @@ impl Window {
             let claim = last.claim;
             self.close(now, planned);
             self.is_closed_by_hand = true;
-            let why = format!("{} closed the window without proof that the account is disabled: {reason}", by.shown());
+            let why = format!(
+                "{} closed the window without proof that the account is disabled: {reason}",
+                by.shown()
+            );
             told.push(self.finding(CLOSED_BY_HAND, "high", &why, now, claim));
         }
         self.lease = None;
@@ -212,7 +240,12 @@ impl Window {
     ///
     /// # Errors
     /// There is nothing to try; why, for a person.
-    pub fn retry(&mut self, by: &Actor, reason: &str, now: Instant) -> Result<Option<Told>, String> {
+    pub fn retry(
+        &mut self,
+        by: &Actor,
+        reason: &str,
+        now: Instant,
+    ) -> Result<Option<Told>, String> {
         let open = self.claims.iter().filter(|claim| !claim.is_done);
         let Some(next) = open.map(|claim| claim.ends_at).min() else {
             return Err("the window is closed; its account needs no other try".to_owned());
@@ -226,17 +259,28 @@ impl Window {
         if now < next {
             return Err(format!("the window is not due before {next}; to end it earlier, use end"));
         }
-        let going = self.claims.iter().filter(|claim| claim.goes_on(now)).map(|claim| claim.ends_at).max();
+        let going =
+            self.claims.iter().filter(|claim| claim.goes_on(now)).map(|claim| claim.ends_at).max();
         if let Some(until) = going {
-            return Err(format!("another request keeps the account enabled until {until}; to end it earlier, use end"));
+            return Err(format!(
+                "another request keeps the account enabled until {until}; to end it earlier, use end"
+            ));
         }
         if self.lease.as_ref().is_some_and(|lease| now < lease.until) {
             return Ok(None);
         }
         self.leave(Some(now));
         self.resolution.not_before = Some(now);
-        let details = [("planned_end", json!(self.planned_end(now))), ("attempts", json!(self.attempts))];
+        let details =
+            [("planned_end", json!(self.planned_end(now))), ("attempts", json!(self.attempts))];
         let place = self.ending(now);
-        Ok(Some(self.told("window.retried", by.clone(), now, place, Some(reason.to_owned()), details)))
+        Ok(Some(self.told(
+            "window.retried",
+            by.clone(),
+            now,
+            place,
+            Some(reason.to_owned()),
+            details,
+        )))
     }
 }

@@ -23,7 +23,13 @@ impl Window {
 
     /// Gives up to `most` of its open requests to an older window of the same account. Without requests it is closed. What the older one tells is
     /// added to what it tells in this step already.
-    pub fn hand_over(&mut self, into: &mut Self, into_told: &mut Vec<Told>, most: usize, now: Instant) -> Vec<Told> {
+    pub fn hand_over(
+        &mut self,
+        into: &mut Self,
+        into_told: &mut Vec<Told>,
+        most: usize,
+        now: Instant,
+    ) -> Vec<Told> {
         self.merged_into = Some(into.id.clone());
         let mut told = Vec::new();
         let places = self.open_places(most);
@@ -70,12 +76,17 @@ impl Window {
         let mut finding = self.finding(NAMES_DISAGREE, "critical", &why, now, place);
         finding.details.insert("round".to_owned(), json!(self.resolution.disagreements));
         let details = [("merged_into", json!(into.id))];
-        let told = vec![self.told("window.merged", Actor::system(), now, place, None, details), finding];
+        let told =
+            vec![self.told("window.merged", Actor::system(), now, place, None, details), finding];
         let mut claim = self.claims[place].clone();
         self.claims[place].is_done = true;
         if self.is_closed() {
-            let others =
-                self.claims.iter_mut().enumerate().filter(|(other, _)| *other != place).map(|(_, claim)| claim);
+            let others = self
+                .claims
+                .iter_mut()
+                .enumerate()
+                .filter(|(other, _)| *other != place)
+                .map(|(_, claim)| claim);
             if let Some(last) = others.max_by_key(|claim| claim.ends_at) {
                 last.is_done = false;
             }

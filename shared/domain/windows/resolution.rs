@@ -94,8 +94,10 @@ pub struct ForeignName {
 impl Window {
     /// When the directory has to be asked which account its names mean. None where that is known.
     pub fn resolve_at(&self) -> Option<Instant> {
-        let is_new = |claim: &Claim| !claim.is_done && claim.account.is_some() && !claim.is_looked_up;
-        let is_wanted = self.merged_into.is_some() || self.resolved.is_none() || self.claims.iter().any(is_new);
+        let is_new =
+            |claim: &Claim| !claim.is_done && claim.account.is_some() && !claim.is_looked_up;
+        let is_wanted =
+            self.merged_into.is_some() || self.resolved.is_none() || self.claims.iter().any(is_new);
         let is_wanted = is_wanted && !self.is_external() && !self.is_closed();
         is_wanted.then(|| self.resolution.not_before.unwrap_or(Instant::from_millis(0)))
     }
@@ -114,7 +116,14 @@ impl Window {
         if self.resolution.is_raised {
             let why = "the directory has found the account";
             let details = [("rule", json!(UNRESOLVED)), ("round", json!(self.resolution.raised))];
-            let withdrawn = self.told("finding.withdrawn", Actor::system(), now, place, Some(why.to_owned()), details);
+            let withdrawn = self.told(
+                "finding.withdrawn",
+                Actor::system(),
+                now,
+                place,
+                Some(why.to_owned()),
+                details,
+            );
             told.push(Told { target: Some(self.finding_target(UNRESOLVED)), ..withdrawn });
         }
         let Resolution { raised, mut disagreements, .. } = self.resolution;
@@ -135,7 +144,8 @@ impl Window {
         }
         if !foreign.is_empty() {
             disagreements += 1;
-            let others: Vec<_> = foreign.iter().map(|it| format!("{:?} means {:?}", it.name, it.account)).collect();
+            let others: Vec<_> =
+                foreign.iter().map(|it| format!("{:?} means {:?}", it.name, it.account)).collect();
             let why = format!(
                 "the names in a request mean different accounts: this window covers {:?}, but {}; no other account is disabled",
                 account.name,
@@ -157,7 +167,8 @@ impl Window {
             }
         }
         self.resolved = Some(account);
-        self.resolution = Resolution { raised, disagreements, not_before: Some(now), ..Resolution::default() };
+        self.resolution =
+            Resolution { raised, disagreements, not_before: Some(now), ..Resolution::default() };
         told
     }
 
@@ -172,7 +183,8 @@ impl Window {
         resolution.not_before = Some(again_at);
         resolution.failing = Some(reason.clone());
         if failure.is_about_account() {
-            let is_early = failure.kind == NOT_FOUND && resolution.misses < MISSED_TRIES && !is_over;
+            let is_early =
+                failure.kind == NOT_FOUND && resolution.misses < MISSED_TRIES && !is_over;
             if resolution.is_raised || is_early {
                 return Vec::new();
             }

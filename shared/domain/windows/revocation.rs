@@ -73,7 +73,9 @@ impl Failure {
 impl Window {
     /// Claims have ended while others go on: they are over, and nothing is disabled. Some are covered at a time; the rest stays due.
     pub fn cover(&mut self, now: Instant) -> Vec<Told> {
-        let Some(by) = self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at) else {
+        let Some(by) =
+            self.claims.iter().filter(|claim| claim.goes_on(now)).max_by_key(|claim| claim.ends_at)
+        else {
             return Vec::new();
         };
         let (covered_by, until) = (by.event.clone(), by.ends_at);
@@ -83,8 +85,11 @@ impl Window {
         for place in over {
             self.claims[place].is_done = true;
             let planned = self.claims[place].ends_at;
-            let details =
-                [("planned_end", json!(planned)), ("covered_by", json!(covered_by)), ("covered_until", json!(until))];
+            let details = [
+                ("planned_end", json!(planned)),
+                ("covered_by", json!(covered_by)),
+                ("covered_until", json!(until)),
+            ];
             told.push(self.told("revocation.covered", Actor::system(), now, place, None, details));
         }
         self.begin_anew(now);
@@ -94,9 +99,12 @@ impl Window {
     /// Its end is overdue: the trail tells it, once.
     pub fn overdue(&mut self, now: Instant) -> Vec<Told> {
         // One that ended only now is not: it is told by itself if nothing comes of it either.
-        let is_late = |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(OVERDUE_AFTER) <= now;
+        let is_late =
+            |claim: &Claim| claim.is_over(now) && claim.ends_at.plus(OVERDUE_AFTER) <= now;
         let late = self.claims.iter().enumerate().filter(|(_, claim)| is_late(claim));
-        let late = late.max_by_key(|(_, claim)| claim.ends_at).map(|(place, claim)| (place, claim.ends_at));
+        let late = late
+            .max_by_key(|(_, claim)| claim.ends_at)
+            .map(|(place, claim)| (place, claim.ends_at));
         let (place, planned) = late.unwrap_or_else(|| (self.ending(now), self.planned_end(now)));
         self.is_overdue = true;
         self.overdue_end = Some(planned);
@@ -106,7 +114,14 @@ impl Window {
             (None, true) => "the portal has not said that it disabled the account".to_owned(),
             (None, false) => "it was not come to yet".to_owned(),
         };
-        let overdue = self.told("revocation.overdue", Actor::system(), now, place, Some(why.clone()), details);
+        let overdue = self.told(
+            "revocation.overdue",
+            Actor::system(),
+            now,
+            place,
+            Some(why.clone()),
+            details,
+        );
         // Nobody but the portal could disable it, so what is missing is its word.
         let rule = if self.is_external() { REMOVAL_UNCONFIRMED } else { REVOCATION_OVERDUE };
         vec![overdue, self.finding(rule, "high", &why, now, place)]
@@ -126,8 +141,16 @@ impl Window {
             || self.failing.as_deref().is_some_and(|last| last.split(':').next() == Some(failure.kind));
         if !is_recorded {
             let place = self.ending(now);
-            let details = [("attempts", json!(self.attempts)), ("planned_end", json!(self.planned_end(now)))];
-            told.push(self.told("revocation.failed", Actor::system(), now, place, Some(reason.clone()), details));
+            let details =
+                [("attempts", json!(self.attempts)), ("planned_end", json!(self.planned_end(now)))];
+            told.push(self.told(
+                "revocation.failed",
+                Actor::system(),
+                now,
+                place,
+                Some(reason.clone()),
+                details,
+            ));
             let is_raised = self.resolution.refusals.iter().any(|kind| kind == failure.kind);
             if failure.is_refusal && !is_raised {
                 told.push(self.finding("revocation.refused", "critical", &reason, now, place));
@@ -141,10 +164,11 @@ impl Window {
     /// The account is off, though a request came meanwhile that keeps its window open.
     pub fn disabled_inside(&mut self, now: Instant) -> Vec<Told> {
         let going = self.claims.iter().enumerate().filter(|(_, claim)| claim.goes_on(now));
-        let Some((place, _)) = going.max_by_key(|(_, claim)| claim.ends_at) else { return Vec::new() };
+        let Some((place, _)) = going.max_by_key(|(_, claim)| claim.ends_at) else {
+            return Vec::new();
+        };
         self.leave(None);
-        let why =
-            "the account was disabled for an earlier end while a new request kept its window open; enable it again";
+        let why = "the account was disabled for an earlier end while a new request kept its window open; enable it again";
         vec![self.finding("account.disabled_inside_window", "medium", why, now, place)]
     }
 
@@ -156,7 +180,10 @@ impl Window {
         // Requests that named the account otherwise cannot be found by what is told of this one.
         let mut others: Vec<usize> = Vec::new();
         for (other, claim) in self.claims.iter().enumerate() {
-            let is_told = [place].iter().chain(&others).any(|told| self.account_of(*told) == self.account_of(other));
+            let is_told = [place]
+                .iter()
+                .chain(&others)
+                .any(|told| self.account_of(*told) == self.account_of(other));
             if claim.is_over(now) && !is_told && others.len() < MOST_OTHERS_TOLD {
                 others.push(other);
             }
@@ -178,10 +205,24 @@ impl Window {
         };
         let mut told = Vec::new();
         if *how != Disabled::Gone {
-            told.push(self.told("entra.account.disabled", Actor::system(), now, place, None, details()));
+            told.push(self.told(
+                "entra.account.disabled",
+                Actor::system(),
+                now,
+                place,
+                None,
+                details(),
+            ));
         }
         for place in [place].into_iter().chain(others) {
-            told.push(self.told("revocation.verified", Actor::system(), now, place, None, details()));
+            told.push(self.told(
+                "revocation.verified",
+                Actor::system(),
+                now,
+                place,
+                None,
+                details(),
+            ));
         }
         if *how != Disabled::Gone {
             told.extend(self.disabled_inside(now));

@@ -164,7 +164,8 @@ impl Window {
     /// The id of the window that an event opens at `now`: ids sort by when they were opened.
     pub fn id_of(tenant: &Tenant, event: &EventId, now: Instant) -> String {
         let hash = EventId::of_service(tenant, "window", &[event.as_str()]);
-        let at: String = now.to_string()[..19].chars().filter(char::is_ascii_alphanumeric).collect();
+        let at: String =
+            now.to_string()[..19].chars().filter(char::is_ascii_alphanumeric).collect();
         format!("{at}-{}", hash.as_str().rsplit('-').next().unwrap_or_default())
     }
 
@@ -177,12 +178,22 @@ impl Window {
     /// bounded, as each is an item of the transaction that closes the window.
     pub fn other_names(&self) -> Vec<String> {
         let key = self.key();
-        let resolved = self.resolved.iter().flat_map(|it| [&it.id, &it.name].into_iter().chain(&it.other_names));
-        let of_claims = self.claims.iter().filter(|claim| !claim.is_done).filter_map(|claim| claim.account.as_ref());
-        let all = names(&self.account).chain(resolved.map(|name| fold_identity(name))).chain(of_claims.flat_map(names));
+        let resolved = self
+            .resolved
+            .iter()
+            .flat_map(|it| [&it.id, &it.name].into_iter().chain(&it.other_names));
+        let of_claims = self
+            .claims
+            .iter()
+            .filter(|claim| !claim.is_done)
+            .filter_map(|claim| claim.account.as_ref());
+        let all = names(&self.account)
+            .chain(resolved.map(|name| fold_identity(name)))
+            .chain(of_claims.flat_map(names));
         let mut other_names: Vec<String> = Vec::new();
         for name in all {
-            let is_known = name == key || other_names.contains(&name) || self.foreign_names.contains(&name);
+            let is_known =
+                name == key || other_names.contains(&name) || self.foreign_names.contains(&name);
             if !is_known && other_names.len() < MOST_OTHER_NAMES {
                 other_names.push(name);
             }
@@ -192,7 +203,8 @@ impl Window {
 
     /// Whether its account is called so.
     pub fn is_called(&self, name: &str) -> bool {
-        (self.key() == name && !self.is_key_lost) || self.other_names().iter().any(|other| other == name)
+        (self.key() == name && !self.is_key_lost)
+            || self.other_names().iter().any(|other| other == name)
     }
 
     /// Whether nothing is to be done for it any more.
@@ -217,7 +229,8 @@ impl Window {
 
     /// Its sessions.
     pub fn sessions(&self) -> Vec<&str> {
-        let mut sessions: Vec<_> = self.claims.iter().filter_map(|claim| claim.session.as_deref()).collect();
+        let mut sessions: Vec<_> =
+            self.claims.iter().filter_map(|claim| claim.session.as_deref()).collect();
         sessions.dedup();
         sessions
     }
@@ -271,8 +284,14 @@ impl Window {
 
     /// Of the claims that `which` says and that have not ended, the one that ends last, by its place.
     pub(super) fn last_claim(&self, which: impl Fn(&Claim) -> bool, now: Instant) -> Option<usize> {
-        let open = self.claims.iter().enumerate().filter(|(_, claim)| !claim.is_done && now < claim.ends_at);
-        open.filter(|(_, claim)| which(claim)).max_by_key(|(_, claim)| claim.ends_at).map(|(place, _)| place)
+        let open = self
+            .claims
+            .iter()
+            .enumerate()
+            .filter(|(_, claim)| !claim.is_done && now < claim.ends_at);
+        open.filter(|(_, claim)| which(claim))
+            .max_by_key(|(_, claim)| claim.ends_at)
+            .map(|(place, _)| place)
     }
 
     /// The places of its open requests, `most` at most.

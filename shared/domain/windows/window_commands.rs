@@ -59,7 +59,9 @@ impl Extension {
         object_reader::read_object(json, "", |mut fields| {
             let ends_at = fields.instant("ends_at");
             let duration = fields.text("duration", NAME_BYTES);
-            let duration = duration.and_then(|text| text.parse().map_err(|error| fields.fault("duration", error)).ok());
+            let duration = duration.and_then(|text| {
+                text.parse().map_err(|error| fields.fault("duration", error)).ok()
+            });
             let (reason, actor) = reason_and_actor(&mut fields);
             fields.refuse_others();
             let until = match (ends_at, duration) {
@@ -86,11 +88,13 @@ impl Ending {
     pub fn read(json: &str, by_filter: bool) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let filter = match by_filter {
-                true => fields.required_text("filter", 4096).and_then(|text| match Filter::read(&text) {
-                    Ok(_) => Some(text),
-                    Err(error) => {
-                        fields.fault("filter", error);
-                        None
+                true => fields.required_text("filter", 4096).and_then(|text| {
+                    match Filter::read(&text) {
+                        Ok(_) => Some(text),
+                        Err(error) => {
+                            fields.fault("filter", error);
+                            None
+                        }
                     }
                 }),
                 false => None,
@@ -215,7 +219,8 @@ impl OrderProgress {
         let began_at = self.pass_began_at.take().unwrap_or(now);
         self.run = None;
         let settled_at = order.created_at.plus(settles);
-        let is_last = !std::mem::take(&mut self.has_ended) || began_at >= order.created_at.plus(LONGEST_REPEATED);
+        let is_last = !std::mem::take(&mut self.has_ended)
+            || began_at >= order.created_at.plus(LONGEST_REPEATED);
         if is_last && began_at >= settled_at {
             self.state = OrderState::Done;
             self.done_at = Some(now);
@@ -255,15 +260,15 @@ mod tests {
     fn orders_are_read() {
         let extension = Extension::read(r#"{"duration": "PT6H", "reason": "goes on"}"#).unwrap();
         assert_eq!(extension.until, Until::FromStart("PT6H".parse().unwrap()));
-        let json =
-            r#"{"filter": "subject.email eq \"a@b\"", "reason": "left", "actor": {"type": "service", "id": "hr"}}"#;
+        let json = r#"{"filter": "subject.email eq \"a@b\"", "reason": "left", "actor": {"type": "service", "id": "hr"}}"#;
         let ending = Ending::read(json, true).unwrap();
         assert_eq!(ending.actor.unwrap().shown(), "hr");
     }
 
     #[test]
     fn an_order_is_done_by_a_pass_that_finds_nothing_when_all_has_landed() {
-        let at = |seconds| Instant::from_millis(1_800_000_000_000).plus(Duration::from_secs(seconds));
+        let at =
+            |seconds| Instant::from_millis(1_800_000_000_000).plus(Duration::from_secs(seconds));
         let order = EndOrder {
             id: "o".to_owned(),
             scope: OrderScope::Application("app".to_owned()),
@@ -276,15 +281,24 @@ mod tests {
         let settles = Duration::from_secs(10);
         let mut progress = OrderProgress::default();
         progress.take_up("one", at(0));
-        assert_eq!(progress.after_page(&order, 5, Some("a".to_owned()), settles, at(1)), AfterPage::Next);
+        assert_eq!(
+            progress.after_page(&order, 5, Some("a".to_owned()), settles, at(1)),
+            AfterPage::Next
+        );
         assert_eq!(progress.after_page(&order, 0, None, settles, at(2)), AfterPage::PassAt(at(10)));
         // Something opened meanwhile: there is another pass.
         progress.take_up("one", at(10));
-        assert_eq!(progress.after_page(&order, 1, None, settles, at(11)), AfterPage::PassAt(at(11)));
+        assert_eq!(
+            progress.after_page(&order, 1, None, settles, at(11)),
+            AfterPage::PassAt(at(11))
+        );
         // A run that was killed may have ended what it did not say.
         progress.take_up("one", at(11));
         progress.take_up("two", at(41));
-        assert_eq!(progress.after_page(&order, 0, None, settles, at(42)), AfterPage::PassAt(at(42)));
+        assert_eq!(
+            progress.after_page(&order, 0, None, settles, at(42)),
+            AfterPage::PassAt(at(42))
+        );
         progress.take_up("two", at(42));
         assert_eq!(progress.after_page(&order, 0, None, settles, at(43)), AfterPage::Done);
         assert_eq!((progress.state, progress.done_at), (OrderState::Done, Some(at(43))));
@@ -298,16 +312,30 @@ mod tests {
     fn wrong_orders_are_named() {
         for (json, pointer, part) in [
             (r#"{"reason": "x"}"#, "", "either ends_at"),
-            (r#"{"reason": "x", "duration": "PT1H", "ends_at": "2026-11-22T00:00:00Z"}"#, "", "either ends_at"),
+            (
+                r#"{"reason": "x", "duration": "PT1H", "ends_at": "2026-11-22T00:00:00Z"}"#,
+                "",
+                "either ends_at",
+            ),
             (r#"{"reason": "x", "duration": "1h"}"#, "/duration", "ISO 8601"),
             (r#"{"duration": "PT1H"}"#, "/reason", "required"),
-            (r#"{"duration": "PT1H", "reason": "x", "actor": {"type": "user"}}"#, "/actor", "at least one"),
+            (
+                r#"{"duration": "PT1H", "reason": "x", "actor": {"type": "user"}}"#,
+                "/actor",
+                "at least one",
+            ),
             (r#"{"duration": "PT1H", "reason": "x", "until": 1}"#, "/until", "no known field"),
         ] {
             let errors = Extension::read(json).unwrap_err();
-            assert!(errors.len() == 1 && errors[0].pointer == pointer && errors[0].detail.contains(part), "{errors:?}");
+            assert!(
+                errors.len() == 1
+                    && errors[0].pointer == pointer
+                    && errors[0].detail.contains(part),
+                "{errors:?}"
+            );
         }
-        for (json, pointer) in [(r#"{"reason": "x"}"#, "/filter"), (r#"{"reason": "x", "filter": "a eq"}"#, "/filter")]
+        for (json, pointer) in
+            [(r#"{"reason": "x"}"#, "/filter"), (r#"{"reason": "x", "filter": "a eq"}"#, "/filter")]
         {
             assert_eq!(Ending::read(json, true).unwrap_err()[0].pointer, pointer);
         }

@@ -35,21 +35,38 @@ impl Told {
 
 impl Window {
     /// Something an auditor must look at.
-    pub fn finding(&self, rule: &'static str, severity: &str, why: &str, now: Instant, claim: usize) -> Told {
-        let owners = self.application.as_ref().map(|application| application.owners.clone()).unwrap_or_default();
-        let evidence: Vec<_> = self.claims.get(claim).map(|claim| &claim.event).into_iter().collect();
+    pub fn finding(
+        &self,
+        rule: &'static str,
+        severity: &str,
+        why: &str,
+        now: Instant,
+        claim: usize,
+    ) -> Told {
+        let owners = self
+            .application
+            .as_ref()
+            .map(|application| application.owners.clone())
+            .unwrap_or_default();
+        let evidence: Vec<_> =
+            self.claims.get(claim).map(|claim| &claim.event).into_iter().collect();
         let details = [
             ("rule", json!(rule)),
             ("severity", json!(severity)),
             ("owners", json!(owners)),
             ("evidence", json!(evidence)),
         ];
-        let told = self.told("finding.raised", Actor::system(), now, claim, Some(why.to_owned()), details);
+        let told =
+            self.told("finding.raised", Actor::system(), now, claim, Some(why.to_owned()), details);
         Told { target: Some(self.finding_target(rule)), ..told }
     }
 
     pub(super) fn finding_target(&self, rule: &str) -> Party {
-        Party { kind: Some("finding".into()), id: Some(format!("{rule}:{}", self.id)), ..Party::default() }
+        Party {
+            kind: Some("finding".into()),
+            id: Some(format!("{rule}:{}", self.id)),
+            ..Party::default()
+        }
     }
 
     /// The account as one of its requests names it.
@@ -92,7 +109,8 @@ impl Window {
             let mut event = Event::of_service(id, tenant, told.action, occurred_at, told.actor);
             event.account = Some(self.account_of(told.claim).clone());
             if let Some(claim) = self.claims.get(told.claim) {
-                event.subject = Some(claim.subject.clone()).filter(|subject| *subject != Party::default());
+                event.subject =
+                    Some(claim.subject.clone()).filter(|subject| *subject != Party::default());
                 event.target = claim.target.clone();
                 event.request_id = claim.request_id.clone();
                 event.session = claim.session.clone().map(Session::named);

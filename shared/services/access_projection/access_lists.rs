@@ -65,8 +65,12 @@ impl<'t> Follower<'t> {
 
     /// The accesses that an event about their account may change: those that hold it, of a use; those that it may end.
     pub(super) async fn of_account(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
-        let facets: Vec<String> =
-            event.account.iter().flat_map(names::names).map(|name| facet("account", &name)).collect();
+        let facets: Vec<String> = event
+            .account
+            .iter()
+            .flat_map(names::names)
+            .map(|name| facet("account", &name))
+            .collect();
         let mut keys = Vec::new();
         if kept_events::is_use(event) {
             self.search(&facets, event.occurred_at, |access| {
@@ -79,7 +83,9 @@ impl<'t> Follower<'t> {
         let window = event.details.as_ref().and_then(|details| details.get("window")?.as_str());
         let may_end = |access: &&Access| {
             // A read-back names the window that it ended.
-            event.action != "revocation.verified" || access.window.is_none() || access.window.as_deref() == window
+            event.action != "revocation.verified"
+                || access.window.is_none()
+                || access.window.as_deref() == window
         };
         let found = self.around(facets, event.occurred_at).await?;
         Ok(found.iter().filter(may_end).filter_map(|access| access.id.parse().ok()).collect())
@@ -87,13 +93,22 @@ impl<'t> Follower<'t> {
 
     /// The assignments that an event about one may be about: by its own id, or of its holder to its package.
     pub(super) async fn of_package(&self, event: &Event) -> Result<Vec<Key>, ReadError> {
-        let mut facets: Vec<String> =
-            event.subject.iter().flat_map(names::person_names).map(|name| facet("person", &name)).collect();
-        let named = event.details.as_ref().and_then(|details| details.get("assignment_id")?.as_str());
+        let mut facets: Vec<String> = event
+            .subject
+            .iter()
+            .flat_map(names::person_names)
+            .map(|name| facet("person", &name))
+            .collect();
+        let named =
+            event.details.as_ref().and_then(|details| details.get("assignment_id")?.as_str());
         facets.extend(named.map(|assignment| facet("assignment", assignment)));
         let found = self.around(facets, event.occurred_at).await?;
         let is_one = |access: &&Access| {
-            let is_target = access.target.as_ref().zip(event.target.as_ref()).is_some_and(|(a, b)| names::is_one(a, b));
+            let is_target = access
+                .target
+                .as_ref()
+                .zip(event.target.as_ref())
+                .is_some_and(|(a, b)| names::is_one(a, b));
             access.kind == AccessKind::Package
                 && (is_target || access.assignment.as_deref() == named && named.is_some())
         };
@@ -107,7 +122,9 @@ impl<'t> Follower<'t> {
         after: Option<&str>,
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
         let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
-        self.trail.listed(Kind::Access, list, [since.max(first), until.min(last)], order, after).await
+        self.trail
+            .listed(Kind::Access, list, [since.max(first), until.min(last)], order, after)
+            .await
     }
 
     /// The accesses in those lists that may touch a moment, those that are over by then and not known to be gone among them. Of very many the
@@ -130,20 +147,25 @@ impl<'t> Follower<'t> {
         for facet in facets {
             let next = to.plus(Duration::from_millis(1));
             let first = Instant::from_millis(0);
-            for (is_long, [since, until], most) in
-                [(false, [from.minus(LOOK_BACK), next], MOST_AROUND), (true, [first, from.minus(LOOK_BACK)], MOST_LONG)]
-            {
+            for (is_long, [since, until], most) in [
+                (false, [from.minus(LOOK_BACK), next], MOST_AROUND),
+                (true, [first, from.minus(LOOK_BACK)], MOST_LONG),
+            ] {
                 let range = Range { since, until, order: Order::Descending, after: None };
                 let (page, _) = self.listed_at(&list_of(&facet, is_long), range, None).await?;
                 if page.len() > most {
-                    tracing::warn!("more than {most} accesses are around one event; the nearest are looked at");
+                    tracing::warn!(
+                        "more than {most} accesses are around one event; the nearest are looked at"
+                    );
                 }
                 found.extend(page.into_iter().take(most).map(|(_, key)| key));
             }
         }
         let found: Vec<String> = found.into_iter().collect();
         let mut read: Vec<Access> = self.trail.readable(Kind::Access, &found).await?;
-        read.retain(|access| access.verified.is_none() || access.until().is_none_or(|until| from <= until));
+        read.retain(|access| {
+            access.verified.is_none() || access.until().is_none_or(|until| from <= until)
+        });
         Ok(read)
     }
 
@@ -158,16 +180,20 @@ impl<'t> Follower<'t> {
         // A source may tell a little late that an access began.
         let next = at.plus(timeline::TOLERANCE + Duration::from_millis(1));
         let (mut searched, mut looked_at) = (0, BTreeSet::new());
-        for (is_long, [since, until]) in
-            [(false, [at.minus(LOOK_BACK), next]), (true, [Instant::from_millis(0), at.minus(LOOK_BACK)])]
-        {
+        for (is_long, [since, until]) in [
+            (false, [at.minus(LOOK_BACK), next]),
+            (true, [Instant::from_millis(0), at.minus(LOOK_BACK)]),
+        ] {
             for facet in facets {
                 let (list, mut after) = (list_of(facet, is_long), None);
                 loop {
                     let range = Range { since, until, order: Order::Descending, after: None };
                     let (page, next) = self.listed_at(&list, range, after.as_deref()).await?;
-                    let keys: Vec<String> =
-                        page.into_iter().map(|(_, key)| key).filter(|key| looked_at.insert(key.clone())).collect();
+                    let keys: Vec<String> = page
+                        .into_iter()
+                        .map(|(_, key)| key)
+                        .filter(|key| looked_at.insert(key.clone()))
+                        .collect();
                     for keys in keys.chunks(AT_A_TIME) {
                         let accesses: Vec<Access> = self.trail.readable(Kind::Access, keys).await?;
                         if accesses.iter().any(&mut is_it) {

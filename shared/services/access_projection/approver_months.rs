@@ -34,7 +34,9 @@ impl<'t> Follower<'t> {
         }
         let trail = self.trail;
         let thresholds = &trail.settings.thresholds;
-        let Ok(first) = format!("{month}-01T00:00:00.000Z").parse::<Instant>() else { return Ok(()) };
+        let Ok(first) = format!("{month}-01T00:00:00.000Z").parse::<Instant>() else {
+            return Ok(());
+        };
         let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
         let rule = "approval.hasty";
         let about = format!("{name} {month}");
@@ -50,7 +52,8 @@ impl<'t> Follower<'t> {
             };
             let (page, _) = self.listed_at(&facet("hasty", name), range, None).await?;
             // A place says when; of very many the first say enough.
-            let keys: Vec<String> = page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
+            let keys: Vec<String> =
+                page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
             let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
             let mut first_hasty: Option<Hasty> = None;
             for access in trail.readable::<Access>(Kind::Access, &keys).await? {
@@ -68,23 +71,27 @@ impl<'t> Follower<'t> {
                 }
             }
             let approvals: Vec<Hasty> = approvals.into_iter().collect();
-            let shown = approver.as_ref().map(|it| it.email.clone().unwrap_or_else(|| it.shown().to_owned()));
-            let found = hasty_approvals::too_hasty(&approvals, month, thresholds).map(|mut evidence| {
-                let why = format!(
-                    "{} approved {} times within {} s of the request in {} days",
-                    shown.unwrap_or_default(),
-                    evidence.len(),
-                    thresholds.approval_seconds,
-                    thresholds.approval_days
-                );
-                evidence.truncate(MOST_EVIDENCE);
-                Found { id: id.clone(), rule, why, evidence }
-            });
+            let shown = approver
+                .as_ref()
+                .map(|it| it.email.clone().unwrap_or_else(|| it.shown().to_owned()));
+            let found =
+                hasty_approvals::too_hasty(&approvals, month, thresholds).map(|mut evidence| {
+                    let why = format!(
+                        "{} approved {} times within {} s of the request in {} days",
+                        shown.unwrap_or_default(),
+                        evidence.len(),
+                        thresholds.approval_seconds,
+                        thresholds.approval_days
+                    );
+                    evidence.truncate(MOST_EVIDENCE);
+                    Found { id: id.clone(), rule, why, evidence }
+                });
             // Approvals that a raised finding names may be of accesses that a rebuild has not reached. Following those judges again.
             if !self.are_followed(&id, found.as_ref()).await? {
                 return Ok(());
             }
-            let mut event = Event::of_service(EventId::last(), &trail.tenant, rule, first, Actor::system());
+            let mut event =
+                Event::of_service(EventId::last(), &trail.tenant, rule, first, Actor::system());
             event.subject = approver;
             if self.settle(&key, before.as_ref(), &event, found, &id, &owners).await? {
                 return Ok(());

@@ -77,8 +77,13 @@ impl<'t> Follower<'t> {
             return Ok(true);
         }
         let mut concern = known.unwrap_or_else(|| Concern::about(id.to_owned()));
-        let there: Option<Finding> =
-            self.trail.projection(Kind::Finding, id).await?.as_ref().map(Projection::read).transpose()?;
+        let there: Option<Finding> = self
+            .trail
+            .projection(Kind::Finding, id)
+            .await?
+            .as_ref()
+            .map(Projection::read)
+            .transpose()?;
         if let Some(there) = &there {
             if (there.raised, there.updates) > (concern.raised, concern.updates) {
                 (concern.raised, concern.updates) = (there.raised, there.updates);
@@ -101,8 +106,11 @@ impl<'t> Follower<'t> {
         match (&found, concern.raised > concern.withdrawn) {
             (Some(found), false) => {
                 (concern.raised, concern.updates) = (concern.raised + 1, 0);
-                let told = self.tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)]).await?;
-                concern.evidence = told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                let told = self
+                    .tell(vec![self.raised(found, concern.raised, owners.to_vec(), about)])
+                    .await?;
+                concern.evidence =
+                    told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
                 due = (found.rule == "use.outside_window").then(|| self.trail.now.plus(INDEXED));
             }
             (Some(found), true) if found.evidence != concern.evidence => {
@@ -110,7 +118,8 @@ impl<'t> Follower<'t> {
                 let version = [concern.raised, concern.updates];
                 let event = self.updated(found, version, owners.to_vec(), there.as_ref(), about);
                 let told = self.tell(vec![event]).await?;
-                concern.evidence = told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
+                concern.evidence =
+                    told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
             }
             (None, true) => {
                 concern.withdrawn = concern.raised;
@@ -120,11 +129,20 @@ impl<'t> Follower<'t> {
         }
         // What was told before under the same id may name other evidence; then it is updated.
         let is_told = found.as_ref().is_none_or(|found| found.evidence == concern.evidence);
-        let is_role_change = found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
-        let place = is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
-        let expires_at = Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)));
+        let is_role_change =
+            found.as_ref().is_some_and(|found| found.rule == "role_change.out_of_band");
+        let place =
+            is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
+        let expires_at =
+            Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)));
         let places = before.map(|before| before.places().clone()).unwrap_or_default();
-        let kept = Kept { key, content: &concern, places: places.into_iter().chain(place).collect(), due, expires_at };
+        let kept = Kept {
+            key,
+            content: &concern,
+            places: places.into_iter().chain(place).collect(),
+            due,
+            expires_at,
+        };
         Ok(self.trail.keep(Kind::Concern, before, kept).await? && is_told)
     }
 

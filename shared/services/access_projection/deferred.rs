@@ -19,8 +19,15 @@ pub(super) struct Later {
 
 impl<'t> Follower<'t> {
     /// Puts events down that are to be followed in a while.
-    pub(super) async fn put_down(&self, about: &str, events: &[Recorded], wait: Duration) -> Result<(), ReadError> {
-        let Some(first) = events.iter().map(|recorded| &recorded.event.id).min() else { return Ok(()) };
+    pub(super) async fn put_down(
+        &self,
+        about: &str,
+        events: &[Recorded],
+        wait: Duration,
+    ) -> Result<(), ReadError> {
+        let Some(first) = events.iter().map(|recorded| &recorded.event.id).min() else {
+            return Ok(());
+        };
         let (trail, now) = (self.trail, self.trail.store.clock.now());
         let key = format!("{first} {about}");
         for _ in 0..TRIES {
@@ -35,7 +42,8 @@ impl<'t> Follower<'t> {
             let due = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
             let due = Some(due.unwrap_or(now.plus(wait)));
             let expires_at = Some(now.plus(trail.settings.kept_at(now)));
-            let kept = Kept { key: &key, content: &later, places: BTreeSet::new(), due, expires_at };
+            let kept =
+                Kept { key: &key, content: &later, places: BTreeSet::new(), due, expires_at };
             if trail.keep(Kind::Later, before.as_ref(), kept).await? {
                 return Ok(());
             }

@@ -62,8 +62,10 @@ impl<'t> Follower<'t> {
             changed.map(|recorded| (recorded.clone(), has.contains(&recorded.event.id))).collect();
         // Whose it is decides which of several accesses explains a log-on.
         let is_same = was.is_some_and(|was| was.subject == is.subject);
-        let log_ons = had.union(&has).filter(|id| !is_same || had.contains(*id) != has.contains(*id));
-        let log_ons = log_ons.filter_map(|id| known.get(id)).filter(|it| it.event.action == log_on::LOG_ON);
+        let log_ons =
+            had.union(&has).filter(|id| !is_same || had.contains(*id) != has.contains(*id));
+        let log_ons =
+            log_ons.filter_map(|id| known.get(id)).filter(|it| it.event.action == log_on::LOG_ON);
         let log_ons = self.unexplained(is, log_ons.cloned().collect(), &has).await?;
         if has_moved {
             let codes = self.codes_of(was, is).await?;
@@ -77,7 +79,10 @@ impl<'t> Follower<'t> {
                 .collect()
         };
         let (had, has) = (was.map(&hasty).unwrap_or_default(), hasty(is));
-        let changed = had.iter().filter(|it| !has.contains(it)).chain(has.iter().filter(|it| !had.contains(it)));
+        let changed = had
+            .iter()
+            .filter(|it| !has.contains(it))
+            .chain(has.iter().filter(|it| !had.contains(it)));
         let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
         let mut approvers = BTreeSet::new();
         for (approver, hasty) in changed {
@@ -90,18 +95,27 @@ impl<'t> Follower<'t> {
     }
 
     /// Puts down what is to be done for others, so that it is done by whoever comes next where this run ends before it is.
-    pub(super) async fn announce(&self, was: Option<&Access>, is: &Access, others: &Others) -> Result<(), ReadError> {
+    pub(super) async fn announce(
+        &self,
+        was: Option<&Access>,
+        is: &Access,
+        others: &Others,
+    ) -> Result<(), ReadError> {
         let soon = self.trail.store.clock.now().plus(SOON);
         // A rebuild mends rows of figures too.
         if self.is_silent || was != Some(is) {
             let wait = if self.is_silent { REBUILT } else { RECOUNT };
-            let days: BTreeSet<i64> =
-                was.map(|was| was.at().day_number()).into_iter().chain([is.at().day_number()]).collect();
+            let days: BTreeSet<i64> = was
+                .map(|was| was.at().day_number())
+                .into_iter()
+                .chain([is.at().day_number()])
+                .collect();
             for day in days {
                 recount_day(self.trail, day, wait).await?;
             }
         }
-        let ids: Vec<String> = others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
+        let ids: Vec<String> =
+            others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
         let there = self.trail.projections(Kind::Concern, &ids).await?;
         for (recorded, is_held) in &others.uses {
             let id = recorded.event.id.as_str();
@@ -118,9 +132,10 @@ impl<'t> Follower<'t> {
             self.put_off(&format!("{HASTY}{month} {name}"), soon).await?;
         }
         // The assignment's own access learns that another tells of it.
-        let doubled = is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
-        if let Some(doubled) =
-            doubled.filter(|it| *it != is.id && was.is_none_or(|was| was.assignment != is.assignment))
+        let doubled =
+            is.assignment.as_ref().map(|it| Key::Request(format!("assignment:{it}")).to_string());
+        if let Some(doubled) = doubled
+            .filter(|it| *it != is.id && was.is_none_or(|was| was.assignment != is.assignment))
         {
             self.look_soon(&doubled, soon).await?;
         }
@@ -128,15 +143,31 @@ impl<'t> Follower<'t> {
     }
 
     /// Other accesses of the account may have uses that this one explains, now or no more.
-    async fn announce_to_sharers(&self, was: Option<&Access>, is: &Access, soon: Instant) -> Result<(), ReadError> {
+    async fn announce_to_sharers(
+        &self,
+        was: Option<&Access>,
+        is: &Access,
+        soon: Instant,
+    ) -> Result<(), ReadError> {
         let explains = |access: &Access| {
-            (access.granted_at, access.until(), access.account.clone(), access.subject.clone(), access.targets.clone())
+            (
+                access.granted_at,
+                access.until(),
+                access.account.clone(),
+                access.subject.clone(),
+                access.targets.clone(),
+            )
         };
         let has_changed = was.is_none_or(|was| explains(was) != explains(is));
-        let Some(begun) = is.granted_at.filter(|_| has_changed && is.uses > 0) else { return Ok(()) };
-        let last = [is.last_used_at, was.and_then(|was| was.last_used_at)].into_iter().flatten().max();
-        let range = [is.first_used_at.unwrap_or(begun).min(begun), last.unwrap_or(begun).max(begun)];
-        let uses: HashSet<&EventId> = is.events.iter().chain(was.iter().flat_map(|was| &was.events)).collect();
+        let Some(begun) = is.granted_at.filter(|_| has_changed && is.uses > 0) else {
+            return Ok(());
+        };
+        let last =
+            [is.last_used_at, was.and_then(|was| was.last_used_at)].into_iter().flatten().max();
+        let range =
+            [is.first_used_at.unwrap_or(begun).min(begun), last.unwrap_or(begun).max(begun)];
+        let uses: HashSet<&EventId> =
+            is.events.iter().chain(was.iter().flat_map(|was| &was.events)).collect();
         for other in self.others_of_account(is, range).await? {
             if other.events.iter().any(|id| uses.contains(id)) {
                 self.look_soon(&other.id, soon).await?;
@@ -148,7 +179,9 @@ impl<'t> Follower<'t> {
     /// Has an access looked at again soon, where it is there.
     async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
         for _ in 0..TRIES {
-            let Some(before) = self.trail.projection(Kind::Access, key).await? else { return Ok(()) };
+            let Some(before) = self.trail.projection(Kind::Access, key).await? else {
+                return Ok(());
+            };
             // One whose time has come is perhaps being looked at: it may have seen too little.
             let now = self.trail.store.clock.now();
             if before.due.is_some_and(|due| now < due && due <= soon) {
@@ -157,7 +190,13 @@ impl<'t> Follower<'t> {
             // What a rebuild cannot read it computes anew.
             let Some(access) = self.content::<Access>(Some(&before))? else { return Ok(()) };
             let expires_at = self.expiry_of(&access);
-            let kept = Kept { key, content: &access, places: before.places().clone(), due: Some(soon), expires_at };
+            let kept = Kept {
+                key,
+                content: &access,
+                places: before.places().clone(),
+                due: Some(soon),
+                expires_at,
+            };
             if self.trail.keep(Kind::Access, Some(&before), kept).await? {
                 return Ok(());
             }
@@ -178,7 +217,8 @@ async fn recount_day(trail: &Trail<'_>, day: i64, wait: Duration) -> Result<(), 
         }
         let expires_at = Some(now.plus(trail.settings.kept_at(now)));
         let due = Some(now.plus(wait));
-        let kept = Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
+        let kept =
+            Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
         if trail.keep(Kind::Day, before.as_ref(), kept).await? {
             return Ok(());
         }

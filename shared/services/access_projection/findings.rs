@@ -48,7 +48,13 @@ impl<'t> Follower<'t> {
         let doubtful: Vec<&Recorded> = use_rules::doubtful(access, events, &people).collect();
         let excused = self.excused(access, &doubtful).await?;
         let thresholds = &trail.settings.thresholds;
-        let context = Context { thresholds, people: &people, strangers: &strangers, excused: &excused, now: trail.now };
+        let context = Context {
+            thresholds,
+            people: &people,
+            strangers: &strangers,
+            excused: &excused,
+            now: trail.now,
+        };
         let checked = match is_double || self.is_silent {
             true => Checked::default(),
             false => checkpoints::check(&trail.tenant, access, events, &context),
@@ -66,7 +72,8 @@ impl<'t> Follower<'t> {
             let there = self.refresh_finding(&found.id, Vec::new()).await?;
             // What the trail tells already, and nobody has told the access yet.
             if let Some(there) = &there
-                && (there.raised, there.updates, there.withdrawn) > (rounds.raised, rounds.updates, rounds.withdrawn)
+                && (there.raised, there.updates, there.withdrawn)
+                    > (rounds.raised, rounds.updates, rounds.withdrawn)
             {
                 known.extend(trail.events_of(&there.events).await?);
                 continue;
@@ -85,14 +92,21 @@ impl<'t> Follower<'t> {
             let about = |event: &mut Event| about_access(event, access, application);
             told.push(match rounds.is_open() {
                 false => self.raised(found, rounds.raised + 1, owners, about),
-                true => self.updated(found, [rounds.raised, rounds.updates + 1], owners, there.as_ref(), about),
+                true => self.updated(
+                    found,
+                    [rounds.raised, rounds.updates + 1],
+                    owners,
+                    there.as_ref(),
+                    about,
+                ),
             });
         }
         for id in access.open_findings().filter(|_| !self.is_silent) {
             // A use may name the session too; whether its finding stands is judged with the use.
             let is_ours = ABOUT_ACCESS.iter().any(|rule| {
                 let of_window = access.window.as_ref().map(|window| format!("{rule}:{window}"));
-                of_window.as_deref() == Some(id) || checkpoints::finding_id(&trail.tenant, rule, &access.id) == id
+                of_window.as_deref() == Some(id)
+                    || checkpoints::finding_id(&trail.tenant, rule, &access.id) == id
             });
             if is_ours && !checked.found.iter().any(|found| found.id == id) {
                 let round = access.findings.get(id).map_or(1, |rounds| rounds.raised);
@@ -101,12 +115,18 @@ impl<'t> Follower<'t> {
         }
         known.extend(self.tell(told).await?);
         // An access has only what is said of it; anything else would be asked for again and again.
-        known.retain(|recorded| Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id));
+        known.retain(|recorded| {
+            Key::of(&recorded.event).is_some_and(|key| key.to_string() == access.id)
+        });
         Ok((known, again))
     }
 
     /// The uses, of those that an access's own request does not explain, that another access of the account explains.
-    async fn excused(&self, access: &Access, doubtful: &[&Recorded]) -> Result<HashSet<EventId>, ReadError> {
+    async fn excused(
+        &self,
+        access: &Access,
+        doubtful: &[&Recorded],
+    ) -> Result<HashSet<EventId>, ReadError> {
         let mut excused = HashSet::new();
         let times = || doubtful.iter().map(|recorded| recorded.event.occurred_at);
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(excused) };
@@ -115,7 +135,8 @@ impl<'t> Follower<'t> {
             return Ok(excused);
         }
         let parties = doubtful.iter().map(|recorded| names::party(&recorded.event.actor));
-        let parties: Vec<Party> = parties.chain(others.iter().filter_map(|other| other.subject.clone())).collect();
+        let parties: Vec<Party> =
+            parties.chain(others.iter().filter_map(|other| other.subject.clone())).collect();
         let people = self.people_behind(&parties).await?;
         for event in doubtful.iter().map(|recorded| &recorded.event) {
             let fits = |other: &Access| {
@@ -153,7 +174,8 @@ impl<'t> Follower<'t> {
         about: impl FnOnce(&mut Event),
     ) -> Event {
         let is_settled = there.is_some_and(|there| there.state == finding::State::Dispositioned);
-        let is_more = there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
+        let is_more =
+            there.is_some_and(|there| found.evidence.iter().any(|id| !there.evidence.contains(id)));
         let details = json!({"round": round, "update": update, "reopens": is_settled && is_more});
         self.found_event("finding.updated", found, &[round, update], owners, details, about)
     }
@@ -197,7 +219,9 @@ impl<'t> Follower<'t> {
         }
         let told = self.trail.insert(events, &recorder()).await;
         let recorded = told.into_iter().map(|insertion| match insertion {
-            Insertion::Created(there) | Insertion::Duplicate(there) | Insertion::Conflict(_, there) => Ok(there),
+            Insertion::Created(there)
+            | Insertion::Duplicate(there)
+            | Insertion::Conflict(_, there) => Ok(there),
             Insertion::TooLarge(_) | Insertion::Unavailable => {
                 Err(Unavailable("an event about a finding was not confirmed".to_owned()).into())
             }
@@ -206,9 +230,15 @@ impl<'t> Follower<'t> {
     }
 
     /// Whether the accesses of all evidence that an open finding names, and that was not found now, are known.
-    pub(super) async fn are_followed(&self, finding: &str, found: Option<&Found>) -> Result<bool, ReadError> {
+    pub(super) async fn are_followed(
+        &self,
+        finding: &str,
+        found: Option<&Found>,
+    ) -> Result<bool, ReadError> {
         let there = self.trail.projection(Kind::Finding, finding).await?;
-        let Some(there) = there.as_ref().map(Projection::read::<Finding>).transpose()? else { return Ok(true) };
+        let Some(there) = there.as_ref().map(Projection::read::<Finding>).transpose()? else {
+            return Ok(true);
+        };
         if there.raised <= there.withdrawn {
             return Ok(true);
         }
@@ -224,7 +254,11 @@ impl<'t> Follower<'t> {
     }
 
     /// Computes a finding anew from its events.
-    pub(super) async fn refresh_finding(&self, id: &str, new: Vec<Recorded>) -> Result<Option<Finding>, ReadError> {
+    pub(super) async fn refresh_finding(
+        &self,
+        id: &str,
+        new: Vec<Recorded>,
+    ) -> Result<Option<Finding>, ReadError> {
         let trail = self.trail;
         let mut known: HashMap<EventId, Recorded> =
             new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
@@ -236,10 +270,13 @@ impl<'t> Follower<'t> {
             let before = trail.projection(Kind::Finding, id).await?;
             let was: Option<Finding> = self.content(before.as_ref())?;
             self.read_all(was.iter().flat_map(|was| &was.events), &mut known).await?;
-            let Some(finding) = Finding::of(id, known.values().cloned().collect()) else { return Ok(None) };
+            let Some(finding) = Finding::of(id, known.values().cloned().collect()) else {
+                return Ok(None);
+            };
             let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
             let places = [place(ALL), place(finding.state.as_str())].into();
-            let expires_at = Some(finding.raised_at.plus(trail.settings.kept_at(finding.raised_at)));
+            let expires_at =
+                Some(finding.raised_at.plus(trail.settings.kept_at(finding.raised_at)));
             let kept = Kept { key: id, content: &finding, places, due: None, expires_at };
             if trail.keep(Kind::Finding, before.as_ref(), kept).await? {
                 return Ok(Some(finding));

@@ -33,7 +33,11 @@ const MOST_LAST: usize = 2000;
 
 impl<'t> Follower<'t> {
     /// All that the trail tells of the access by its own key.
-    pub(super) async fn gather(&self, key: &Key, known: &mut HashMap<EventId, Recorded>) -> Result<(), ReadError> {
+    pub(super) async fn gather(
+        &self,
+        key: &Key,
+        known: &mut HashMap<EventId, Recorded>,
+    ) -> Result<(), ReadError> {
         let tenant = &self.trail.tenant;
         let partition = match key {
             Key::Session(id) => keys::involved(tenant, KeyPart::Id, id),
@@ -57,7 +61,8 @@ impl<'t> Follower<'t> {
             (Some(verified), Some(until)) => verified.at.max(until).plus(Duration::from_millis(1)),
             _ => always().until,
         };
-        let range = Range { since: begun.min(access.at()), until, order: Order::Ascending, after: None };
+        let range =
+            Range { since: begun.min(access.at()), until, order: Order::Ascending, after: None };
         let is_package = access.kind == AccessKind::Package;
         let own = key;
         let (name, key, party) = match is_package {
@@ -77,7 +82,11 @@ impl<'t> Follower<'t> {
 
     /// The partitions that events which name somebody or something may stand in.
     fn partitions_of(&self, party: &Party) -> Vec<String> {
-        let parts = [(KeyPart::Name, &party.name), (KeyPart::Id, &party.id), (KeyPart::Email, &party.email)];
+        let parts = [
+            (KeyPart::Name, &party.name),
+            (KeyPart::Id, &party.id),
+            (KeyPart::Email, &party.email),
+        ];
         let partition = |(part, name): (KeyPart, &Option<String>)| {
             name.as_ref().map(|name| keys::involved(&self.trail.tenant, part, name))
         };
@@ -94,7 +103,12 @@ impl<'t> Follower<'t> {
     ) -> Result<(), ReadError> {
         for (order, most) in [(Order::Ascending, MOST_FIRST), (Order::Descending, MOST_LAST)] {
             let range = Range { order, ..range.clone() };
-            let mut events = self.trail.list(index.clone(), range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
+            let mut events = self.trail.list(
+                index.clone(),
+                range,
+                Pace::Items(100),
+                &[Lane::Shown, Lane::Service],
+            );
             let (mut read, mut count) = (Vec::new(), 0);
             let is_whole = loop {
                 let Some(recorded) = events.next().await? else { break true };
@@ -115,7 +129,9 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
         }
-        tracing::warn!("more than {MOST_FIRST} events stand in one partition; those in the middle were not looked at");
+        tracing::warn!(
+            "more than {MOST_FIRST} events stand in one partition; those in the middle were not looked at"
+        );
         Ok(())
     }
 
@@ -125,7 +141,8 @@ impl<'t> Follower<'t> {
         ids: impl IntoIterator<Item = &EventId>,
         known: &mut HashMap<EventId, Recorded>,
     ) -> Result<(), ReadError> {
-        let missing: Vec<EventId> = ids.into_iter().filter(|id| !known.contains_key(id)).cloned().collect();
+        let missing: Vec<EventId> =
+            ids.into_iter().filter(|id| !known.contains_key(id)).cloned().collect();
         if !missing.is_empty() {
             let found = self.trail.events_of(&missing).await?;
             known.extend(found.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
@@ -147,8 +164,12 @@ impl<'t> Follower<'t> {
             let access = self.content(Some(&projection))?;
             accesses.extend(access.map(|access| (projection.key, access)));
         }
-        let covers = |access: &Access, event: &Event| access.is_account(event) && access.holds(event.occurred_at);
-        let covered = named.into_iter().filter(|(key, event)| accesses.get(key).is_some_and(|it| covers(it, event)));
+        let covers = |access: &Access, event: &Event| {
+            access.is_account(event) && access.holds(event.occurred_at)
+        };
+        let covered = named
+            .into_iter()
+            .filter(|(key, event)| accesses.get(key).is_some_and(|it| covers(it, event)));
         Ok(covered.map(|(_, event)| event.id.clone()).collect())
     }
 

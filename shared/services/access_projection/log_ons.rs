@@ -36,16 +36,26 @@ impl<'t> Follower<'t> {
     /// second sees the other.
     pub(super) async fn follow_log_ons(&self, events: &[Recorded]) -> Result<(), ReadError> {
         let succeeded = || events.iter().filter(|it| it.event.outcome == Outcome::Success);
-        let on = succeeded().filter(|it| it.event.action == log_on::LOG_ON).map(|it| self.refresh_log_on(it));
+        let on = succeeded()
+            .filter(|it| it.event.action == log_on::LOG_ON)
+            .map(|it| self.refresh_log_on(it));
         stream::iter(on).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
-        let off = succeeded().filter(|it| it.event.action == log_on::LOG_OFF).map(|it| self.follow_log_off(&it.event));
+        let off = succeeded()
+            .filter(|it| it.event.action == log_on::LOG_OFF)
+            .map(|it| self.follow_log_off(&it.event));
         stream::iter(off).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 
-    pub(super) async fn refresh_log_ons(&self, ids: impl IntoIterator<Item = EventId>) -> Result<(), ReadError> {
+    pub(super) async fn refresh_log_ons(
+        &self,
+        ids: impl IntoIterator<Item = EventId>,
+    ) -> Result<(), ReadError> {
         let ids: Vec<EventId> = ids.into_iter().collect();
         let found = self.trail.events_of(&ids).await?;
-        let refreshed = found.iter().filter(|it| it.event.action == log_on::LOG_ON).map(|it| self.refresh_log_on(it));
+        let refreshed = found
+            .iter()
+            .filter(|it| it.event.action == log_on::LOG_ON)
+            .map(|it| self.refresh_log_on(it));
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 
@@ -64,7 +74,9 @@ impl<'t> Follower<'t> {
             let lists = log_on_facets(&access).into_iter().map(|facet| log_ons_of(&facet));
             let lists = lists.chain(self.desks(event).into_iter().map(|desk| format!("on {desk}")));
             let places = lists.map(|list| Place { list, at: event.occurred_at }).collect();
-            let expires_at = Some(event.occurred_at.plus(LOG_ON_LASTS + trail.settings.kept_at(event.occurred_at)));
+            let expires_at = Some(
+                event.occurred_at.plus(LOG_ON_LASTS + trail.settings.kept_at(event.occurred_at)),
+            );
             let kept = Kept { key: &key, content: &access, places, due: None, expires_at };
             if trail.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
                 return Ok(());
@@ -81,8 +93,9 @@ impl<'t> Follower<'t> {
         let mut desks = Vec::new();
         for person in &people {
             for account in &accounts {
-                let desk =
-                    |target: &String| EventId::of_service(&self.trail.tenant, "desk", &[person, account, target]);
+                let desk = |target: &String| {
+                    EventId::of_service(&self.trail.tenant, "desk", &[person, account, target])
+                };
                 desks.extend(targets.iter().map(desk).map(|desk| desk.to_string()));
             }
         }
@@ -93,7 +106,12 @@ impl<'t> Follower<'t> {
     async fn log_off_after(&self, event: &Event) -> Result<Option<Recorded>, ReadError> {
         let (at, mut first) = (event.occurred_at, None);
         for desk in self.desks(event) {
-            let range = Range { since: at, until: at.plus(LOG_ON_LASTS), order: Order::Ascending, after: None };
+            let range = Range {
+                since: at,
+                until: at.plus(LOG_ON_LASTS),
+                order: Order::Ascending,
+                after: None,
+            };
             let (page, _) = self.listed_at(&format!("off {desk}"), range, None).await?;
             first = page.into_iter().take(1).chain(first).min();
         }
@@ -110,7 +128,12 @@ impl<'t> Follower<'t> {
         self.trail.put_into_lists(Kind::Access, event.id.as_str(), places, expires_at).await?;
         let mut ids = BTreeSet::new();
         for desk in desks {
-            let range = Range { since: at.minus(LOG_ON_LASTS), until: at, order: Order::Descending, after: None };
+            let range = Range {
+                since: at.minus(LOG_ON_LASTS),
+                until: at,
+                order: Order::Descending,
+                after: None,
+            };
             let (before, _) = self.listed_at(&format!("off {desk}"), range.clone(), None).await?;
             let since = before.into_iter().map(|(before, _)| before).find(|before| *before < at);
             let until = at.plus(Duration::from_millis(1));
@@ -132,12 +155,15 @@ impl<'t> Follower<'t> {
         let named = named.filter(|it| it.account.is_none() || it.is_account(event));
         let actor = names::party(&event.actor);
         // The usual case.
-        if let Some(named) = named.as_ref().filter(|it| it.kind != AccessKind::Package && it.holds(event.occurred_at))
+        if let Some(named) = named
+            .as_ref()
+            .filter(|it| it.kind != AccessKind::Package && it.holds(event.occurred_at))
             && named.subject.as_ref().is_some_and(|it| names::same_person(it, &actor) == Some(true))
         {
             return Ok(Some(Explained::Access(named.id.clone())));
         }
-        let accounts = event.account.iter().flat_map(names::names).map(|name| facet("account", &name));
+        let accounts =
+            event.account.iter().flat_map(names::names).map(|name| facet("account", &name));
         let around = self.around(accounts, event.occurred_at).await?;
         let holds = |it: &Access| it.kind != AccessKind::Package && it.holds(event.occurred_at);
         let candidates: Vec<(bool, Access)> = named
@@ -146,8 +172,11 @@ impl<'t> Follower<'t> {
             .chain(around.into_iter().map(|it| (false, it)))
             .filter(|(_, it)| holds(it))
             .collect();
-        let parties: Vec<Party> =
-            candidates.iter().filter_map(|(_, it)| it.subject.clone()).chain([actor.clone()]).collect();
+        let parties: Vec<Party> = candidates
+            .iter()
+            .filter_map(|(_, it)| it.subject.clone())
+            .chain([actor.clone()])
+            .collect();
         let people = match candidates.is_empty() {
             true => People::default(),
             false => self.people_behind(&parties).await?,
@@ -156,23 +185,36 @@ impl<'t> Follower<'t> {
             let is_same = it.subject.as_ref().and_then(|subject| people.compare(subject, &actor));
             (*is_named, is_same == Some(true), it.granted_at, it.id.clone())
         };
-        let candidates = candidates.iter().filter(|(_, it)| !use_rules::is_by_another(it, event, &people));
+        let candidates =
+            candidates.iter().filter(|(_, it)| !use_rules::is_by_another(it, event, &people));
         if let Some((_, best)) = candidates.max_by_key(|it| rank(it)) {
             return Ok(Some(Explained::Access(best.id.clone())));
         }
-        let range = [event.occurred_at.minus(LOG_ON_LASTS), event.occurred_at.plus(Duration::from_millis(1))];
+        let range = [
+            event.occurred_at.minus(LOG_ON_LASTS),
+            event.occurred_at.plus(Duration::from_millis(1)),
+        ];
         let mut codes = BTreeSet::new();
         for name in names::person_names(&actor) {
             let list = facet(CODES, &name);
-            let (page, _) = self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            let (page, _) =
+                self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
             codes.extend(page.into_iter().take(MOST_LONG));
         }
-        let ids: Vec<EventId> = codes.into_iter().filter_map(|(_, key)| EventId::new(&key)).collect();
+        let ids: Vec<EventId> =
+            codes.into_iter().filter_map(|(_, key)| EventId::new(&key)).collect();
         let is_its_desktop = |code: &&Recorded| {
-            code.event.target.as_ref().zip(event.target.as_ref()).is_some_and(|(a, b)| names::is_one(a, b))
+            code.event
+                .target
+                .as_ref()
+                .zip(event.target.as_ref())
+                .is_some_and(|(a, b)| names::is_one(a, b))
         };
         let codes = self.trail.events_of(&ids).await?;
-        let last = codes.iter().filter(is_its_desktop).max_by_key(|it| (it.event.occurred_at, it.event.id.clone()));
+        let last = codes
+            .iter()
+            .filter(is_its_desktop)
+            .max_by_key(|it| (it.event.occurred_at, it.event.id.clone()));
         Ok(last.map(|code| Explained::OfflineCode(code.event.id.clone())))
     }
 
@@ -183,11 +225,15 @@ impl<'t> Follower<'t> {
         mut log_ons: Vec<Recorded>,
         held: &BTreeSet<EventId>,
     ) -> Result<Vec<Recorded>, ReadError> {
-        let keys: Vec<String> = log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
+        let keys: Vec<String> =
+            log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
         let mut said = HashMap::new();
         for projection in self.trail.projections(Kind::Access, &keys).await? {
             let Some(log_on) = self.content::<Access>(Some(&projection))? else { continue };
-            said.insert(log_on.id.clone(), log_on.explained == Some(Explained::Access(access.id.clone())));
+            said.insert(
+                log_on.id.clone(),
+                log_on.explained == Some(Explained::Access(access.id.clone())),
+            );
         }
         log_ons.retain(|it| {
             let key = Key::LogOn(it.event.id.clone()).to_string();
@@ -202,7 +248,12 @@ impl<'t> Follower<'t> {
         let mut ids = BTreeSet::new();
         for name in names::person_names(&names::party(&event.actor)) {
             let list = log_ons_of(&facet("person", &name));
-            let range = Range { since: at, until: at.plus(LOG_ON_LASTS), order: Order::Ascending, after: None };
+            let range = Range {
+                since: at,
+                until: at.plus(LOG_ON_LASTS),
+                order: Order::Ascending,
+                after: None,
+            };
             let (page, _) = self.listed_at(&list, range, None).await?;
             ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| log_on_of(&key)));
         }
@@ -220,9 +271,11 @@ fn log_on_of(key: &str) -> Option<EventId> {
 
 /// What reports find a log-on by.
 fn log_on_facets(access: &Access) -> BTreeSet<String> {
-    let people = access.subject.iter().flat_map(names::person_names).map(|name| facet("person", &name));
+    let people =
+        access.subject.iter().flat_map(names::person_names).map(|name| facet("person", &name));
     let things = [("account", &access.account), ("target", &access.target)].into_iter();
-    let things =
-        things.flat_map(|(kind, party)| party.iter().flat_map(names::names).map(move |name| facet(kind, &name)));
+    let things = things.flat_map(|(kind, party)| {
+        party.iter().flat_map(names::names).map(move |name| facet(kind, &name))
+    });
     [ALL.to_owned()].into_iter().chain(people).chain(things).collect()
 }

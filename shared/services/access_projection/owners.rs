@@ -38,7 +38,10 @@ impl<'t> Follower<'t> {
     }
 
     /// The id of the application that a target is.
-    pub(super) async fn application_of(&self, target: Option<&Party>) -> Result<Option<String>, ReadError> {
+    pub(super) async fn application_of(
+        &self,
+        target: Option<&Party>,
+    ) -> Result<Option<String>, ReadError> {
         let Some(target) = target else { return Ok(None) };
         let is_it = |it: &&Configured| {
             target.id.as_ref() == Some(&it.id)
@@ -50,7 +53,8 @@ impl<'t> Follower<'t> {
     pub(super) async fn owners_of_account(&self, event: &Event) -> Result<Vec<String>, ReadError> {
         let names = event.account.as_ref().map(names::names).unwrap_or_default();
         let applications = self.applications().await?;
-        let owner = applications.iter().find(|it| names.iter().any(|name| it.application.owns(name)));
+        let owner =
+            applications.iter().find(|it| names.iter().any(|name| it.application.owns(name)));
         Ok(owner.map(|it| it.application.owners.clone()).unwrap_or_default())
     }
 }

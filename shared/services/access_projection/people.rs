@@ -17,11 +17,21 @@ use crate::access_packages;
 
 impl<'t> Follower<'t> {
     /// Everybody that an access names, and everybody else who used it, as far as they are known.
-    pub(super) async fn people_of(&self, access: &Access, events: &[Recorded]) -> Result<People, ReadError> {
+    pub(super) async fn people_of(
+        &self,
+        access: &Access,
+        events: &[Recorded],
+    ) -> Result<People, ReadError> {
         let mut parties = names::involved(access);
-        let users = events.iter().filter(|it| kept_events::is_use(&it.event)).map(|it| names::party(&it.event.actor));
+        let users = events
+            .iter()
+            .filter(|it| kept_events::is_use(&it.event))
+            .map(|it| names::party(&it.event.actor));
         for user in users {
-            let is_holder = access.subject.as_ref().is_some_and(|it| names::same_person(it, &user) == Some(true));
+            let is_holder = access
+                .subject
+                .as_ref()
+                .is_some_and(|it| names::same_person(it, &user) == Some(true));
             if !is_holder && !parties.contains(&user) {
                 parties.push(user);
             }
@@ -76,18 +86,32 @@ impl<'t> Follower<'t> {
     }
 
     /// Decisions whose approver is known not to be among those that the policy names, in the version that it was made under.
-    pub(super) async fn strangers(&self, access: &Access, people: &People) -> Result<Vec<EventId>, ReadError> {
+    pub(super) async fn strangers(
+        &self,
+        access: &Access,
+        people: &People,
+    ) -> Result<Vec<EventId>, ReadError> {
         let mut strangers = Vec::new();
         let Some(target) = &access.target else { return Ok(strangers) };
         let under = |decision: &Decision| {
-            let own = decision.policy.as_ref().map(|policy| (policy.id.clone(), Some(policy.version.clone())));
-            own.or_else(|| access.policy.as_ref().map(|policy| (policy.id.clone(), policy.version.clone())))
+            let own = decision
+                .policy
+                .as_ref()
+                .map(|policy| (policy.id.clone(), Some(policy.version.clone())));
+            own.or_else(|| {
+                access.policy.as_ref().map(|policy| (policy.id.clone(), policy.version.clone()))
+            })
         };
         if !access.decisions.iter().any(|decision| under(decision).is_some()) {
             return Ok(strangers);
         }
-        let Some(now) = access_packages::package_of(self.trail, target).await? else { return Ok(strangers) };
-        let organisations = self.organisations.get_or_try_init(|| access_packages::organisations(self.trail)).await?;
+        let Some(now) = access_packages::package_of(self.trail, target).await? else {
+            return Ok(strangers);
+        };
+        let organisations = self
+            .organisations
+            .get_or_try_init(|| access_packages::organisations(self.trail))
+            .await?;
         let requester = access.requester.as_ref().map(names::party).unwrap_or_default();
         let requester = Somebody::of_party(&requester, people.find(&requester));
         for decision in &access.decisions {
@@ -97,10 +121,13 @@ impl<'t> Follower<'t> {
                 // A source that knows no version of ours means the one that was in force.
                 None => access_packages::package_when(self.trail, &now.id, decision.at).await?,
             };
-            let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else { continue };
+            let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else {
+                continue;
+            };
             let known = people.find(&names::party(&decision.by));
             let approver = Somebody::of_actor(&decision.by, known);
-            if policy.approves(&approver, &requester, organisations) == access_package::Verdict::No {
+            if policy.approves(&approver, &requester, organisations) == access_package::Verdict::No
+            {
                 strangers.push(decision.event.clone());
             }
         }

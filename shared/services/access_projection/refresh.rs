@@ -41,8 +41,13 @@ pub(super) enum Refreshed {
 }
 
 impl<'t> Follower<'t> {
-    pub(super) async fn refresh_all(&self, accesses: BTreeMap<Key, Vec<Recorded>>) -> Result<(), ReadError> {
-        let refreshed = accesses.into_iter().map(|(key, events)| async move { self.bring_up(&key, events).await });
+    pub(super) async fn refresh_all(
+        &self,
+        accesses: BTreeMap<Key, Vec<Recorded>>,
+    ) -> Result<(), ReadError> {
+        let refreshed = accesses
+            .into_iter()
+            .map(|(key, events)| async move { self.bring_up(&key, events).await });
         stream::iter(refreshed).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await.map(drop)
     }
 
@@ -73,7 +78,9 @@ impl<'t> Follower<'t> {
     async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
         let (trail, key) = (self.trail, key.to_string());
         for _ in 0..TRIES {
-            let Some(before) = trail.projection(Kind::Access, &key).await? else { return Ok(false) };
+            let Some(before) = trail.projection(Kind::Access, &key).await? else {
+                return Ok(false);
+            };
             let Some(mut access) = self.content::<Access>(Some(&before))? else { return Ok(false) };
             let steps = access.events.len().saturating_sub(access.uses as usize);
             let is_use = |recorded: &Recorded| kept_events::is_use(&recorded.event);
@@ -90,7 +97,13 @@ impl<'t> Follower<'t> {
             let due = trail.now.plus(SETTLED);
             let due = Some(before.due.map_or(due, |before| before.min(due)));
             let expires_at = self.expiry_of(&access);
-            let kept = Kept { key: &key, content: &access, places: before.places().clone(), due, expires_at };
+            let kept = Kept {
+                key: &key,
+                content: &access,
+                places: before.places().clone(),
+                due,
+                expires_at,
+            };
             if trail.keep(Kind::Access, Some(&before), kept).await? {
                 return Ok(true);
             }
@@ -100,7 +113,11 @@ impl<'t> Follower<'t> {
     }
 
     /// Computes an access anew, tells what the rules find now or find no more, and keeps it.
-    pub(super) async fn refresh(&self, key: &Key, new: Vec<Recorded>) -> Result<Refreshed, ReadError> {
+    pub(super) async fn refresh(
+        &self,
+        key: &Key,
+        new: Vec<Recorded>,
+    ) -> Result<Refreshed, ReadError> {
         let trail = self.trail;
         let text = key.to_string();
         let is_look = new.is_empty();
@@ -114,21 +131,28 @@ impl<'t> Follower<'t> {
             if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
                 self.gather(key, &mut known).await?;
             }
-            self.read_all(was.iter().flat_map(|was| was.events.iter().chain(&was.pending)), &mut known).await?;
+            self.read_all(
+                was.iter().flat_map(|was| was.events.iter().chain(&was.pending)),
+                &mut known,
+            )
+            .await?;
             let mut covered = self.covered_by_others(key, &known).await?;
             let computed = |known: &HashMap<EventId, Recorded>, covered: &HashSet<EventId>| {
                 let events = known.values().filter(|it| !covered.contains(&it.event.id));
                 let events: Vec<Recorded> = events.cloned().collect();
                 let mut access = match &was {
                     // Its first events are past their retention; what they came to is known, and goes on from there.
-                    Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => was.continued(key, events),
+                    Some(was) if was.events.iter().any(|id| !known.contains_key(id)) => {
+                        was.continued(key, events)
+                    }
                     _ => Access::of(key, events)?,
                 };
                 was.iter().for_each(|was| access.remember(was));
                 Some(access)
             };
             let Some(mut access) = computed(&known, &covered) else { return Ok(Refreshed::Done) };
-            let bounds = |access: &Access| (access.granted_at, access.until(), access.account.clone());
+            let bounds =
+                |access: &Access| (access.granted_at, access.until(), access.account.clone());
             let has_moved = was.as_ref().is_none_or(|was| bounds(was) != bounds(&access));
             // Once more when it is quiet: an index may not have named what had come just before it.
             if (has_moved || is_look) && self.gather_others(&access, key, &mut known).await? {
@@ -146,12 +170,15 @@ impl<'t> Follower<'t> {
                 if told.is_empty() {
                     break;
                 }
-                known.extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
+                known
+                    .extend(told.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
                 access = computed(&known, &covered).unwrap_or(access);
             }
-            let (places, mut due) = if is_double { Default::default() } else { self.places(&access, again).await? };
+            let (places, mut due) =
+                if is_double { Default::default() } else { self.places(&access, again).await? };
             let quiet = access.recorded_until.plus(INDEXED);
-            let quiet = Some(quiet).filter(|quiet| access.granted_at.is_some() && trail.now < *quiet);
+            let quiet =
+                Some(quiet).filter(|quiet| access.granted_at.is_some() && trail.now < *quiet);
             // A look that somebody else has planned meanwhile is for what this one may not have seen.
             let now = trail.store.clock.now();
             let planned = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
@@ -162,7 +189,8 @@ impl<'t> Follower<'t> {
             let expires_at = self.expiry_of(&access);
             let kept = Kept { key: &text, content: &access, places, due, expires_at };
             // An access that is told twice stands in no list and is counted once.
-            let had = was.as_ref().filter(|_| before.as_ref().is_some_and(|it| !it.places().is_empty()));
+            let had =
+                was.as_ref().filter(|_| before.as_ref().is_some_and(|it| !it.places().is_empty()));
             let had = had.map(contribution_of).unwrap_or_default();
             let has = if is_double { Contribution::new() } else { contribution_of(&access) };
             if self.keep_counted(before.as_ref(), &kept, [&had, &has]).await? {
@@ -217,19 +245,22 @@ impl<'t> Follower<'t> {
     ) -> Result<(BTreeSet<Place>, Option<Instant>), ReadError> {
         let at = access.at();
         let requester = access.requester.as_ref().map(names::party);
-        let people = [&requester, &access.subject].into_iter().flatten().flat_map(names::person_names);
+        let people =
+            [&requester, &access.subject].into_iter().flatten().flat_map(names::person_names);
         let things = [("account", &access.account), ("target", &access.target)];
-        let things = things
-            .into_iter()
-            .flat_map(|(kind, party)| party.iter().flat_map(names::names).map(move |name| facet(kind, &name)));
+        let things = things.into_iter().flat_map(|(kind, party)| {
+            party.iter().flat_map(names::names).map(move |name| facet(kind, &name))
+        });
         let assignment = access.assignment.iter().map(|assignment| facet("assignment", assignment));
         let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
         facets.extend(people.map(|name| facet("person", &name)).chain(things).chain(assignment));
         let (_, last) = access.span();
         let lasts_until = last.unwrap_or(self.trail.now).max(at);
-        let is_long = lasts_until.millis() - at.millis() > i64::try_from(LONG.as_millis()).unwrap_or(i64::MAX);
+        let is_long = lasts_until.millis() - at.millis()
+            > i64::try_from(LONG.as_millis()).unwrap_or(i64::MAX);
         let place = |list: String| Place { list, at };
-        let mut places: BTreeSet<Place> = facets.iter().map(|it| place(list_of(it, false))).collect();
+        let mut places: BTreeSet<Place> =
+            facets.iter().map(|it| place(list_of(it, false))).collect();
         let mut due = again;
         if is_long {
             places.extend(facets.iter().map(|it| place(list_of(it, true))));

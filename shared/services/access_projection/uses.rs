@@ -62,15 +62,21 @@ impl<'t> Follower<'t> {
             let is_held = self.is_held(event).await?;
             let rule = "use.outside_window";
             let id = checkpoints::finding_id(&self.trail.tenant, rule, key);
-            let who =
-                event.account.as_ref().map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
+            let who = event
+                .account
+                .as_ref()
+                .map_or_else(|| event.actor.shown().into_owned(), |it| it.shown().to_owned());
             let found = (is_held == Held::No).then(|| Found {
                 id: id.clone(),
                 rule,
-                why: format!("{who} was used at {}, inside no window that was requested", event.occurred_at),
+                why: format!(
+                    "{who} was used at {}, inside no window that was requested",
+                    event.occurred_at
+                ),
                 evidence: vec![event.id.clone()],
             });
-            let absence = Duration::from_secs(self.trail.settings.thresholds.absence_seconds.into());
+            let absence =
+                Duration::from_secs(self.trail.settings.thresholds.absence_seconds.into());
             let quiet = recorded.recorded_at.plus(absence);
             // Its request may be on its way.
             if found.is_some() && self.trail.now < quiet {
@@ -100,14 +106,17 @@ impl<'t> Follower<'t> {
             }
         }
         let facets: Vec<String> = match &event.account {
-            Some(account) => names::names(account).iter().map(|name| facet("account", name)).collect(),
+            Some(account) => {
+                names::names(account).iter().map(|name| facet("account", name)).collect()
+            }
             None => {
                 let names = names::person_names(&names::party(&event.actor));
                 names.iter().map(|name| facet("person", name)).collect()
             }
         };
         // A package gives no account for a while.
-        let is_it = |access: &Access| access.kind != AccessKind::Package && access.holds(event.occurred_at);
+        let is_it =
+            |access: &Access| access.kind != AccessKind::Package && access.holds(event.occurred_at);
         self.search(&facets, event.occurred_at, is_it).await
     }
 
@@ -118,7 +127,9 @@ impl<'t> Follower<'t> {
         }
         let Some(id) = EventId::new(key) else { return Ok(()) };
         let found = self.trail.events_of(std::slice::from_ref(&id)).await?;
-        let Some(recorded) = found.first().filter(|it| kept_events::is_use(&it.event)) else { return Ok(()) };
+        let Some(recorded) = found.first().filter(|it| kept_events::is_use(&it.event)) else {
+            return Ok(());
+        };
         // An access that came at the same time may not have found it.
         for key in self.of_account(&recorded.event).await? {
             self.bring_up(&key, vec![recorded.clone()]).await?;
@@ -139,7 +150,8 @@ impl<'t> Follower<'t> {
                 for name in names::person_names(&names::party(&event.actor)) {
                     let range = Range { order: Order::Descending, ..always() };
                     let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
-                    let keys: Vec<String> = page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
+                    let keys: Vec<String> =
+                        page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
                     let accesses: Vec<Access> = self.trail.readable(Kind::Access, &keys).await?;
                     if accesses.iter().any(|access| access.kind == AccessKind::Account) {
                         return Ok(true);
@@ -153,8 +165,14 @@ impl<'t> Follower<'t> {
 
     /// The offline codes of an access's person: they name a person alone. Of a new access all, as it makes its person one who counts; else those
     /// in the time that it takes or took.
-    pub(super) async fn codes_of(&self, was: Option<&Access>, is: &Access) -> Result<Vec<Recorded>, ReadError> {
-        let (Some(subject), Some(begun)) = (&is.subject, is.granted_at) else { return Ok(Vec::new()) };
+    pub(super) async fn codes_of(
+        &self,
+        was: Option<&Access>,
+        is: &Access,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        let (Some(subject), Some(begun)) = (&is.subject, is.granted_at) else {
+            return Ok(Vec::new());
+        };
         if is.kind == AccessKind::Package {
             return Ok(Vec::new());
         }
@@ -169,8 +187,11 @@ impl<'t> Follower<'t> {
         let mut ids = BTreeSet::new();
         for name in names::person_names(subject) {
             let list = facet(CODES, &name);
-            let (page, _) = self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
-            ids.extend(page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| EventId::new(&key)));
+            let (page, _) =
+                self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+            ids.extend(
+                page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| EventId::new(&key)),
+            );
         }
         self.trail.events_of(&ids.into_iter().collect::<Vec<_>>()).await
     }
@@ -189,7 +210,9 @@ impl<'t> Follower<'t> {
             content: &Concern::about(finding),
             places: names.iter().map(place).collect(),
             due: None,
-            expires_at: Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at))),
+            expires_at: Some(
+                event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)),
+            ),
         };
         // Where somebody else was quicker, it is remembered.
         self.trail.keep(Kind::Concern, None, kept).await.map(drop)

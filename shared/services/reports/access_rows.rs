@@ -45,7 +45,11 @@ struct Places {
 
 impl Accesses {
     /// Of the lists that a query is answered by: the narrowest that holds all.
-    pub(super) async fn of(trail: &Trail<'_>, query: &Query, after: Option<String>) -> Result<Self, ReadError> {
+    pub(super) async fn of(
+        trail: &Trail<'_>,
+        query: &Query,
+        after: Option<String>,
+    ) -> Result<Self, ReadError> {
         let facets: Vec<String> = match query {
             Query { account: Some(account), .. } => vec![facet("account", account)],
             Query { person: Some(person), .. } => {
@@ -53,10 +57,14 @@ impl Accesses {
                 names.iter().map(|name| facet("person", name)).collect()
             }
             Query { target: Some(target), .. } => vec![facet("target", target)],
-            Query { package: Some(package), .. } => match access_packages::package_of(trail, &either(package)).await? {
-                Some(found) => vec![facet("target", &found.id), facet("target", &found.package.name)],
-                None => vec![facet("target", package)],
-            },
+            Query { package: Some(package), .. } => {
+                match access_packages::package_of(trail, &either(package)).await? {
+                    Some(found) => {
+                        vec![facet("target", &found.id), facet("target", &found.package.name)]
+                    }
+                    None => vec![facet("target", package)],
+                }
+            }
             _ => vec![ALL.to_owned()],
         };
         let [since, until] = match (query.at, query.report) {
@@ -82,7 +90,10 @@ impl Accesses {
     }
 
     /// Some accesses, the newest first, each with its place; none at the end.
-    pub(super) async fn read(&mut self, trail: &Trail<'_>) -> Result<Option<Vec<(Access, String)>>, ReadError> {
+    pub(super) async fn read(
+        &mut self,
+        trail: &Trail<'_>,
+    ) -> Result<Option<Vec<(Access, String)>>, ReadError> {
         let mut places: Vec<(Instant, String)> = Vec::with_capacity(AT_A_TIME);
         while places.len() < AT_A_TIME {
             let mut first: Option<(Instant, String)> = None;
@@ -125,7 +136,10 @@ impl Accesses {
     }
 }
 
-async fn accesses_of(trail: &Trail<'_>, keys: &[String]) -> Result<BTreeMap<String, Access>, ReadError> {
+async fn accesses_of(
+    trail: &Trail<'_>,
+    keys: &[String],
+) -> Result<BTreeMap<String, Access>, ReadError> {
     let mut found = BTreeMap::new();
     for projection in trail.projections(Kind::Access, keys).await? {
         found.insert(projection.key.clone(), projection.read::<Access>()?);
@@ -134,18 +148,31 @@ async fn accesses_of(trail: &Trail<'_>, keys: &[String]) -> Result<BTreeMap<Stri
 }
 
 impl Places {
-    async fn peek(&mut self, trail: &Trail<'_>, after: Option<&str>) -> Result<Option<&(Instant, String)>, ReadError> {
+    async fn peek(
+        &mut self,
+        trail: &Trail<'_>,
+        after: Option<&str>,
+    ) -> Result<Option<&(Instant, String)>, ReadError> {
         while self.ready.is_empty() {
             let Some((list, [since, until])) = self.ranges.last().cloned() else { return Ok(None) };
             // What an earlier page gave out is not even read.
-            let until = match after.and_then(|after| after.split_once('#')?.0.parse::<Instant>().ok()) {
-                Some(at) => until.min(at.plus(Duration::from_millis(1))),
-                None => until,
+            let until =
+                match after.and_then(|after| after.split_once('#')?.0.parse::<Instant>().ok()) {
+                    Some(at) => until.min(at.plus(Duration::from_millis(1))),
+                    None => until,
+                };
+            let (page, next) = trail
+                .listed(
+                    Kind::Access,
+                    &list,
+                    [since, until],
+                    Order::Descending,
+                    self.next.as_deref(),
+                )
+                .await?;
+            let is_beyond = |(at, key): &(Instant, String)| {
+                after.is_none_or(|after| format!("{at}#{key}").as_str() < after)
             };
-            let (page, next) =
-                trail.listed(Kind::Access, &list, [since, until], Order::Descending, self.next.as_deref()).await?;
-            let is_beyond =
-                |(at, key): &(Instant, String)| after.is_none_or(|after| format!("{at}#{key}").as_str() < after);
             self.ready.extend(page.into_iter().filter(is_beyond));
             if next.is_none() {
                 self.ranges.pop();
@@ -160,35 +187,52 @@ impl Places {
 fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access) -> bool {
     let (first, last) = access.span();
     // What is past its retention never shows.
-    if access.known_until().is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first))) {
+    if access
+        .known_until()
+        .is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first)))
+    {
         return false;
     }
     let is_thing = |party: &Option<Party>, name: &str| {
         let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
         names.map(|it| fold(it)).any(|it| it == fold(name))
     };
-    let overlaps = |[since, until]: [Instant; 2]| first < until && last.is_none_or(|last| last >= since);
+    let overlaps =
+        |[since, until]: [Instant; 2]| first < until && last.is_none_or(|last| last >= since);
     // A package gives rights, of which nobody tells that they are used.
     let has_uses = access.kind != AccessKind::Package;
     let is_wanted = match query.report {
         Report::AccountHolder => query.at.is_some_and(|at| access.is_held(at)),
-        Report::PackageUsers => access.kind == AccessKind::Package && is_assigned(access, trail.now),
+        Report::PackageUsers => {
+            access.kind == AccessKind::Package && is_assigned(access, trail.now)
+        }
         Report::Revocation => {
-            let is_over = access.ends_at.is_some_and(|ends| ends <= trail.now) || access.ended_at.is_some();
-            access.granted_at.is_some() && access.ends_at.is_some() && is_over && overlaps(query.range())
+            let is_over =
+                access.ends_at.is_some_and(|ends| ends <= trail.now) || access.ended_at.is_some();
+            access.granted_at.is_some()
+                && access.ends_at.is_some()
+                && is_over
+                && overlaps(query.range())
         }
         Report::Unused => {
             let is_over = access.standing == Standing::Ended;
-            access.granted_at.is_some() && has_uses && is_over && access.uses == 0 && overlaps(query.range())
+            access.granted_at.is_some()
+                && has_uses
+                && is_over
+                && access.uses == 0
+                && overlaps(query.range())
         }
-        Report::Unreviewed => access.granted_at.is_some() && access.reviews.is_empty() && overlaps(query.range()),
+        Report::Unreviewed => {
+            access.granted_at.is_some() && access.reviews.is_empty() && overlaps(query.range())
+        }
         _ => overlaps(query.range()),
     };
     let requester = access.requester.as_ref().map(names::party);
     let people = [&requester, &access.subject];
     let is_asked = query.account.as_ref().is_none_or(|account| is_thing(&access.account, account))
         && query.target.as_ref().is_none_or(|target| is_thing(&access.target, target))
-        && (query.person.is_none() || people.into_iter().flatten().any(|party| is_named(party, names)));
+        && (query.person.is_none()
+            || people.into_iter().flatten().any(|party| is_named(party, names)));
     is_wanted && is_asked
 }
 
@@ -229,8 +273,15 @@ fn held_by(access: &Access, at: Instant) -> &'static str {
 pub fn row_of(access: &Access) -> Value {
     let mut row = serde_json::to_value(access).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        for ours in ["misfits", "is_external", "recorded_until", "needs_no_approval", "pending", "closed_at", "targets"]
-        {
+        for ours in [
+            "misfits",
+            "is_external",
+            "recorded_until",
+            "needs_no_approval",
+            "pending",
+            "closed_at",
+            "targets",
+        ] {
             row.remove(ours);
         }
         row.extend(access.request_in_words().map(|words| ("request".to_owned(), json!(words))));
@@ -243,7 +294,11 @@ pub fn row_of(access: &Access) -> Value {
 }
 
 /// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
-pub async fn each_access(trail: &Trail<'_>, query: &Query, mut take: impl FnMut(&Access)) -> Result<(), ReadError> {
+pub async fn each_access(
+    trail: &Trail<'_>,
+    query: &Query,
+    mut take: impl FnMut(&Access),
+) -> Result<(), ReadError> {
     let names = match &query.person {
         Some(person) => names_of(trail, person).await?,
         None => Vec::new(),
@@ -252,7 +307,9 @@ pub async fn each_access(trail: &Trail<'_>, query: &Query, mut take: impl FnMut(
     while let Some(read) = lists.read(trail).await? {
         read.iter()
             // A log-on is looked at with what explains it.
-            .filter(|(access, _)| access.kind != AccessKind::Computer && is_meant(trail, query, &names, access))
+            .filter(|(access, _)| {
+                access.kind != AccessKind::Computer && is_meant(trail, query, &names, access)
+            })
             .for_each(|(access, _)| take(access));
     }
     Ok(())
@@ -273,7 +330,11 @@ fn is_assigned(access: &Access, at: Instant) -> bool {
 }
 
 /// What an assignment gives: all resource roles of the package as it is now.
-async fn add_package(trail: &Trail<'_>, access: &Access, row: &mut Map<String, Value>) -> Result<(), ReadError> {
+async fn add_package(
+    trail: &Trail<'_>,
+    access: &Access,
+    row: &mut Map<String, Value>,
+) -> Result<(), ReadError> {
     let package = match &access.target {
         Some(target) => access_packages::package_of(trail, target).await?,
         None => None,
@@ -288,9 +349,12 @@ async fn add_package(trail: &Trail<'_>, access: &Access, row: &mut Map<String, V
     let roles = package.as_ref().map(|it| json!(it.package.resource_roles)).unwrap_or_default();
     row.insert("resource_roles".to_owned(), roles);
     let decided = access.decisions.iter().rev().find_map(|decision| decision.policy.clone());
-    let policy = decided.map(|policy| json!(policy)).or_else(|| access.policy.as_ref().map(|policy| json!(policy)));
+    let policy = decided
+        .map(|policy| json!(policy))
+        .or_else(|| access.policy.as_ref().map(|policy| json!(policy)));
     let id = policy.as_ref().and_then(|policy| policy["id"].as_str());
-    let details = package.as_ref().zip(id).and_then(|(it, id)| it.package.policy(id).map(|it| json!(it)));
+    let details =
+        package.as_ref().zip(id).and_then(|(it, id)| it.package.policy(id).map(|it| json!(it)));
     row.insert("policy".to_owned(), json!(policy));
     row.insert("policy_details".to_owned(), details.unwrap_or_default());
     Ok(())

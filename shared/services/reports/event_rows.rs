@@ -29,9 +29,13 @@ pub(super) struct Head<'t> {
 }
 
 /// How an access to something of that name calls it.
-pub(super) async fn any_access_to(trail: &Trail<'_>, name: &str) -> Result<Option<Party>, ReadError> {
+pub(super) async fn any_access_to(
+    trail: &Trail<'_>,
+    name: &str,
+) -> Result<Option<Party>, ReadError> {
     let range = none().range();
-    let (page, _) = trail.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
+    let (page, _) =
+        trail.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
     let keys: Vec<String> = page.into_iter().take(1).map(|(_, key)| key).collect();
     let found = trail.projections(Kind::Access, &keys).await?;
     Ok(found.first().map(|it| it.read::<Access>()).transpose()?.and_then(|access| access.target))
@@ -65,7 +69,8 @@ pub(super) async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, 
         head.is_begun = true;
         head.next = head.listing.next().await?;
     }
-    let position = |head: &Head<'_>| head.next.as_ref().map(|it| (it.event.occurred_at, it.event.id.clone()));
+    let position =
+        |head: &Head<'_>| head.next.as_ref().map(|it| (it.event.occurred_at, it.event.id.clone()));
     let places: Vec<_> = heads.iter().map(position).collect();
     let first = places.iter().enumerate().filter_map(|(place, at)| Some((at.clone()?, place)));
     // All of them go one way.
@@ -95,11 +100,13 @@ pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
         // What the service did about its window is no step of the request.
         Report::Requests => {
             let id = query.id.as_deref().unwrap_or_default();
-            let is_its_own =
-                event.request_id.as_deref() == Some(id) || event.session.as_ref().is_some_and(|it| it.id == id);
+            let is_its_own = event.request_id.as_deref() == Some(id)
+                || event.session.as_ref().is_some_and(|it| it.id == id);
             is_its_own && !event.id.is_services()
         }
-        Report::RoleChanges => query.target.as_ref().is_none_or(|target| is_named(&event.target, target)),
+        Report::RoleChanges => {
+            query.target.as_ref().is_none_or(|target| is_named(&event.target, target))
+        }
         _ => !event.id.is_services() && event.action != "application.role_assignment.changed",
     }
 }

@@ -34,8 +34,11 @@ async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Va
     while let Some(read) = accesses.read(trail).await? {
         for (access, _) in read {
             // The list holds what somebody asked for others too.
-            let is_theirs = access.subject.as_ref().is_some_and(|subject| is_named(subject, &names));
-            if is_theirs && let Some(Value::Object(row)) = access_row(trail, &query, &names, &access).await? {
+            let is_theirs =
+                access.subject.as_ref().is_some_and(|subject| is_named(subject, &names));
+            if is_theirs
+                && let Some(Value::Object(row)) = access_row(trail, &query, &names, &access).await?
+            {
                 found.push(row);
             }
         }
@@ -48,19 +51,27 @@ pub(super) async fn user_packages(trail: &Trail<'_>, name: &str) -> Result<Vec<V
     let organisations = access_packages::organisations(trail).await?;
     let mut assigned: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for row in assignments(trail, name).await? {
-        let id =
-            row.get("package").and_then(|it| it["id"].as_str().or_else(|| it["name"].as_str())).unwrap_or_default();
+        let id = row
+            .get("package")
+            .and_then(|it| it["id"].as_str().or_else(|| it["name"].as_str()))
+            .unwrap_or_default();
         assigned.insert(id.to_owned(), row);
     }
     let mut rows = Vec::new();
-    for access_package::Configured { id, version, package } in access_packages::packages(trail).await? {
-        let (can_request, policies): (_, Vec<&str>) = match package.may_request(known.as_ref(), &organisations) {
-            CanRequest::Yes { policies } => ("yes", policies.iter().map(|policy| policy.id.as_str()).collect()),
-            CanRequest::No => ("no", Vec::new()),
-            CanRequest::Unknown => ("unknown", Vec::new()),
-        };
+    for access_package::Configured { id, version, package } in
+        access_packages::packages(trail).await?
+    {
+        let (can_request, policies): (_, Vec<&str>) =
+            match package.may_request(known.as_ref(), &organisations) {
+                CanRequest::Yes { policies } => {
+                    ("yes", policies.iter().map(|policy| policy.id.as_str()).collect())
+                }
+                CanRequest::No => ("no", Vec::new()),
+                CanRequest::Unknown => ("unknown", Vec::new()),
+            };
         let holds = assigned.remove(&id);
-        let member = |name: &str| holds.as_ref().and_then(|row| row.get(name)).cloned().unwrap_or_default();
+        let member =
+            |name: &str| holds.as_ref().and_then(|row| row.get(name)).cloned().unwrap_or_default();
         rows.push(json!({
             "package": {"id": id, "name": package.name, "version": version},
             "can_request": can_request, "policies_open": policies,
@@ -118,14 +129,20 @@ pub(super) async fn user_resources(trail: &Trail<'_>, name: &str) -> Result<Vec<
 }
 
 /// The packages that something happened to in a range.
-pub(super) async fn active_packages(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
+pub(super) async fn active_packages(
+    trail: &Trail<'_>,
+    query: &Query,
+) -> Result<Vec<Value>, ReadError> {
     let [since, until] = query.range();
     let mut found: BTreeMap<String, (Party, u64, Instant)> = BTreeMap::new();
     let mut accesses = Accesses::of(trail, query, None).await?;
     while let Some(read) = accesses.read(trail).await? {
-        for (access, _) in read.into_iter().filter(|(access, _)| access.kind == AccessKind::Package) {
+        for (access, _) in read.into_iter().filter(|(access, _)| access.kind == AccessKind::Package)
+        {
             let Some(target) = access.target.clone() else { continue };
-            let times = [access.asked_at, access.granted_at, access.ended_at, access.closed_at].into_iter().flatten();
+            let times = [access.asked_at, access.granted_at, access.ended_at, access.closed_at]
+                .into_iter()
+                .flatten();
             let times = times.chain(access.decisions.iter().map(|decision| decision.at));
             let Some(last) = times.filter(|at| (since..until).contains(at)).max() else { continue };
             let key = fold(target.id.as_deref().unwrap_or_else(|| target.shown()));

@@ -11,8 +11,10 @@ use shared_storage::{ReadError, Trail, documents::Kind as DocumentKind};
 /// All names of a person by which events may name them, by any of them. The name to show is none, as others may have it too.
 pub async fn names_of(trail: &Trail<'_>, name: &str) -> Result<Vec<String>, ReadError> {
     let known = person(trail, name).await?;
-    let aliases = known.iter().flat_map(|it| it.person.aliases().map(|(_, name, _)| name.to_owned()));
-    let mut names: Vec<String> = aliases.chain([name.to_owned()]).map(|name| fold_identity(&name)).collect();
+    let aliases =
+        known.iter().flat_map(|it| it.person.aliases().map(|(_, name, _)| name.to_owned()));
+    let mut names: Vec<String> =
+        aliases.chain([name.to_owned()]).map(|name| fold_identity(&name)).collect();
     names.sort();
     names.dedup();
     Ok(names)
@@ -25,7 +27,8 @@ pub fn is_named(party: &Party, names: &[String]) -> bool {
 
 /// The person of a name: their own id, an address, an id in a directory, a name in a source-code manager.
 pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, ReadError> {
-    let mut found = trail.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());
+    let mut found =
+        trail.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());
     for kind in ['e', 'i', 's'] {
         if found.is_none() {
             found = trail.document_known_as(DocumentKind::Person, kind, name).await?;

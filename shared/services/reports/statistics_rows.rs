@@ -24,11 +24,15 @@ use super::{
 use crate::daily_totals;
 
 /// The figures of the days of a range.
-async fn figures_of(trail: &Trail<'_>, query: &Query) -> Result<Vec<daily_statistics::Row>, ReadError> {
+async fn figures_of(
+    trail: &Trail<'_>,
+    query: &Query,
+) -> Result<Vec<daily_statistics::Row>, ReadError> {
     let [since, until] = query.range();
     let oldest = trail.oldest().day_number();
     let first = since.day_number().max(oldest);
-    let last = Instant::from_millis(until.millis() - 1).day_number().min(trail.now.day_number() + 1);
+    let last =
+        Instant::from_millis(until.millis() - 1).day_number().min(trail.now.day_number() + 1);
     daily_totals::figures_between(trail, first, last).await
 }
 
@@ -60,8 +64,9 @@ pub(super) async fn demand(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value
             let sum = |of: fn(&Demand) -> u32| pairs.iter().map(of).sum::<u32>();
             let requests = sum(|pair| pair.requests);
             let repeated = pairs.iter().filter(|pair| pair.requests > 1).take(MOST_REPEATED);
-            let repeated: Vec<_> =
-                repeated.map(|pair| json!({"person": pair.person, "requests": pair.requests})).collect();
+            let repeated: Vec<_> = repeated
+                .map(|pair| json!({"person": pair.person, "requests": pair.requests}))
+                .collect();
             let row = json!({
                 "target": pairs[0].target, "target_id": pairs[0].target_id, "requests": requests,
                 "granted": sum(|pair| pair.granted), "used": sum(|pair| pair.used), "people": pairs.len(), "repeated": repeated,
@@ -74,7 +79,10 @@ pub(super) async fn demand(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-pub(super) async fn approval_times(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
+pub(super) async fn approval_times(
+    trail: &Trail<'_>,
+    query: &Query,
+) -> Result<Vec<Value>, ReadError> {
     struct Group {
         name: Option<String>,
         took: Vec<i64>,
@@ -91,18 +99,23 @@ pub(super) async fn approval_times(trail: &Trail<'_>, query: &Query) -> Result<V
     // Teams as the people's records say now, not as they said on the day.
     let mut teams: BTreeMap<String, Option<String>> = BTreeMap::new();
     if !by_approver {
-        let requesters: BTreeSet<String> = approvals.iter().map(|row| row.requester.clone()).collect();
+        let requesters: BTreeSet<String> =
+            approvals.iter().map(|row| row.requester.clone()).collect();
         let asked = requesters.into_iter().map(|requester| async move {
             let known = person(trail, &requester).await?;
             Ok::<_, ReadError>((requester, known.and_then(|known| known.person.team)))
         });
-        teams.extend(stream::iter(asked).buffer_unordered(PEOPLE_AT_ONCE).try_collect::<Vec<_>>().await?);
+        teams.extend(
+            stream::iter(asked).buffer_unordered(PEOPLE_AT_ONCE).try_collect::<Vec<_>>().await?,
+        );
     }
     let mut groups: BTreeMap<Option<String>, Group> = BTreeMap::new();
     for Approvals { approver, requester, took_ms, decisions, denied } in approvals {
-        let name = if by_approver { Some(approver) } else { teams.get(&requester).cloned().flatten() };
+        let name =
+            if by_approver { Some(approver) } else { teams.get(&requester).cloned().flatten() };
         let key = name.as_deref().map(fold);
-        let group = groups.entry(key).or_insert(Group { name, took: Vec::new(), decisions: 0, denied: 0 });
+        let group =
+            groups.entry(key).or_insert(Group { name, took: Vec::new(), decisions: 0, denied: 0 });
         group.took.extend(took_ms);
         group.decisions += decisions;
         group.denied += denied;
@@ -127,7 +140,10 @@ pub(super) async fn approval_times(trail: &Trail<'_>, query: &Query) -> Result<V
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn revocation_summary(trail: &Trail<'_>, query: &Query) -> Result<Option<Value>, ReadError> {
+pub async fn revocation_summary(
+    trail: &Trail<'_>,
+    query: &Query,
+) -> Result<Option<Value>, ReadError> {
     let mut rows = Rows::of(trail, query.clone(), None).await?;
     let (mut ended, mut verified, mut not_gone, mut all) = (0, 0, 0, Vec::new());
     while let Some((row, _)) = rows.next().await? {

@@ -49,7 +49,8 @@ pub enum Opened {
 /// The storage did not answer. It may be stored or not; asking again by the same id is safe.
 pub async fn open_review(trail: &Trail<'_>, review: Review) -> Result<Opened, ReadError> {
     let due = Some(trail.now.plus(GATHERING));
-    let kept = Kept { key: &review.id, content: &review, places: places(&review), due, expires_at: None };
+    let kept =
+        Kept { key: &review.id, content: &review, places: places(&review), due, expires_at: None };
     let there = stored_review(trail, &review.id).await?;
     if there.is_none() && trail.keep(Kind::Review, None, kept).await? {
         return Ok(Opened::New(Box::new(review)));
@@ -86,9 +87,13 @@ pub async fn fill_review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, 
         if review.stage != Stage::Opening {
             return Ok(Step::None(review));
         }
-        let mut event = review_event(trail, &review, "review.opened", generation, review.opened_by.clone());
-        let told =
-            [("items", json!(fixed.items)), ("found", json!(fixed.found)), ("items_sha256", json!(fixed.sha256))];
+        let mut event =
+            review_event(trail, &review, "review.opened", generation, review.opened_by.clone());
+        let told = [
+            ("items", json!(fixed.items)),
+            ("found", json!(fixed.found)),
+            ("items_sha256", json!(fixed.sha256)),
+        ];
         let mut details = match serde_json::to_value(&review.asked) {
             Ok(Value::Object(asked)) => asked,
             _ => Map::new(),
@@ -117,14 +122,18 @@ async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadE
                 account: account.clone(),
                 ..reports::none()
             };
-            reports::each_access(trail, &query, |access| items.push(Item::of_access(access))).await?;
+            reports::each_access(trail, &query, |access| items.push(Item::of_access(access)))
+                .await?;
         }
         Of::Policies => {
             let is_meant = |it: &access_package::Configured| {
                 let names = [&it.id, &it.package.name];
-                target.as_ref().is_none_or(|target| names.iter().any(|name| fold(name) == fold(target)))
+                target
+                    .as_ref()
+                    .is_none_or(|target| names.iter().any(|name| fold(name) == fold(target)))
             };
-            for package in access_packages::packages(trail).await?.iter().filter(|it| is_meant(it)) {
+            for package in access_packages::packages(trail).await?.iter().filter(|it| is_meant(it))
+            {
                 items.extend(Item::of_package(package));
             }
         }
@@ -132,7 +141,12 @@ async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadE
     Ok(items)
 }
 
-async fn write_items(trail: &Trail<'_>, review: &str, place: &str, items: &[Item]) -> Result<(), ReadError> {
+async fn write_items(
+    trail: &Trail<'_>,
+    review: &str,
+    place: &str,
+    items: &[Item],
+) -> Result<(), ReadError> {
     let pk = keys::review_items(&trail.tenant, review, place);
     let mut requests = Vec::with_capacity(items.len());
     for item in items {
@@ -146,7 +160,8 @@ async fn write_items(trail: &Trail<'_>, review: &str, place: &str, items: &[Item
         let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
         // The builder refuses a request without an item, and there is one.
         #[allow(clippy::expect_used)]
-        let put = PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
+        let put =
+            PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
         requests.push(WriteRequest::builder().put_request(put).build());
     }
     trail.write_all(&requests).await

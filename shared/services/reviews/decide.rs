@@ -17,7 +17,9 @@ use shared_domain::{
     trail::event::{Actor, Event, EventId, Party, Session},
 };
 
-use shared_storage::{ReadError, Trail, event_item::Damaged, keys, projections::Projection, transaction::Change};
+use shared_storage::{
+    ReadError, Trail, event_item::Damaged, keys, projections::Projection, transaction::Change,
+};
 
 use super::{
     create::TOGETHER,
@@ -49,7 +51,11 @@ pub enum Outcome {
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn no_reviewer(trail: &Trail<'_>, review: &Review, by: &Caller) -> Result<Option<String>, ReadError> {
+pub async fn no_reviewer(
+    trail: &Trail<'_>,
+    review: &Review,
+    by: &Caller,
+) -> Result<Option<String>, ReadError> {
     let reviewer = names::party(&by.actor());
     let people = Follower::of(trail).people_behind(std::slice::from_ref(&reviewer)).await?;
     // Who is known by a token's sub alone cannot be told from those who approved, whom events name by their addresses.
@@ -100,18 +106,24 @@ async fn decide_together(
             (stage, _) => {
                 let why = match stage {
                     Stage::SignedOff => "the review is signed off: nothing in it changes any more",
-                    Stage::Opening | Stage::Open => "the items of the review are still being gathered",
+                    Stage::Opening | Stage::Open => {
+                        "the items of the review are still being gathered"
+                    }
                 };
-                return Ok(Step::None(said.iter().map(|_| Outcome::Refused(why.to_owned())).collect()));
+                return Ok(Step::None(
+                    said.iter().map(|_| Outcome::Refused(why.to_owned())).collect(),
+                ));
             }
         };
         let pk = keys::review_items(&trail.tenant, id, &fixed.place);
         let reads = said.iter().map(|said| review_item(trail, &pk, &said.item));
-        let items: Vec<Option<(Item, Projection)>> = stream::iter(reads).buffered(READS).try_collect().await?;
+        let items: Vec<Option<(Item, Projection)>> =
+            stream::iter(reads).buffered(READS).try_collect().await?;
         let reviewer = by.actor();
         let known: Vec<&Item> = items.iter().flatten().map(|(item, _)| item).collect();
         let judge = Judge::of(trail, follower, [&reviewer], &known).await?;
-        let (mut outcomes, mut events, mut changes) = (Vec::with_capacity(said.len()), Vec::new(), Vec::new());
+        let (mut outcomes, mut events, mut changes) =
+            (Vec::with_capacity(said.len()), Vec::new(), Vec::new());
         for (said, found) in said.iter().zip(items) {
             let Some((mut item, stored)) = found else {
                 outcomes.push(Outcome::Missing);
@@ -119,7 +131,8 @@ async fn decide_together(
             };
             // The same said again, as after an answer that was lost, is said once.
             if let Some(last) = &item.decided
-                && (last.decision, &last.reason, &last.by) == (said.decision, &said.reason, &reviewer)
+                && (last.decision, &last.reason, &last.by)
+                    == (said.decision, &said.reason, &reviewer)
             {
                 outcomes.push(Outcome::Unchanged(Box::new(item)));
                 continue;
@@ -128,7 +141,15 @@ async fn decide_together(
                 outcomes.push(Outcome::Refused(why));
                 continue;
             }
-            let event = decision_event(trail, &review, &item, said, generation, by, judge.accesses.get(&item.id));
+            let event = decision_event(
+                trail,
+                &review,
+                &item,
+                said,
+                generation,
+                by,
+                judge.accesses.get(&item.id),
+            );
             let decided = Decided {
                 decision: said.decision,
                 reason: said.reason.clone(),
@@ -138,7 +159,8 @@ async fn decide_together(
             };
             review.count(item.decided.as_ref().map(|it| it.decision), said.decision);
             item.decided = Some(decided);
-            let content = serde_json::to_string(&item).map_err(|_| Damaged::new(&item.id, "content"))?;
+            let content =
+                serde_json::to_string(&item).map_err(|_| Damaged::new(&item.id, "content"))?;
             let number = |number: u64| AttributeValue::N(number.to_string());
             changes.push(Change::Update {
                 key: [pk.clone(), item.id.clone()],
@@ -157,7 +179,11 @@ async fn decide_together(
     .await
 }
 
-async fn review_item(trail: &Trail<'_>, pk: &str, id: &str) -> Result<Option<(Item, Projection)>, ReadError> {
+async fn review_item(
+    trail: &Trail<'_>,
+    pk: &str,
+    id: &str,
+) -> Result<Option<(Item, Projection)>, ReadError> {
     let found = trail.store.state_item(pk.to_owned(), id, trail.deadline).await?;
     let Some(stored) = found.map(Projection::of).transpose()? else { return Ok(None) };
     Ok(Some((stored.read()?, stored)))
@@ -247,9 +273,13 @@ impl Judge {
                 // As it was when the review was opened, and as it is now.
                 let now = self.policies.get(package).and_then(|now| now.package.policy(&policy.id));
                 let mut both = [Some(&**policy), now].into_iter().flatten();
-                both.find_map(|policy| review::part_in_policy(policy, &reviewer, &self.organisations))
+                both.find_map(|policy| {
+                    review::part_in_policy(policy, &reviewer, &self.organisations)
+                })
             }
         };
-        part.map(|part| format!("{} {part}, and nobody reviews what they had a part in", by.shown()))
+        part.map(|part| {
+            format!("{} {part}, and nobody reviews what they had a part in", by.shown())
+        })
     }
 }

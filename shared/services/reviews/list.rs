@@ -84,7 +84,8 @@ pub(super) async fn items_after(
     most: Option<i32>,
 ) -> Result<(Vec<Item>, bool), ReadError> {
     let pk = keys::review_items(&trail.tenant, review, &fixed.place);
-    let start = after.map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
+    let start = after
+        .map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
     let call = trail
         .store
         .client
@@ -105,16 +106,26 @@ pub(super) async fn items_after(
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn shown_items(trail: &Trail<'_>, review: &Review, items: &[Item]) -> Result<Vec<Value>, ReadError> {
+pub async fn shown_items(
+    trail: &Trail<'_>,
+    review: &Review,
+    items: &[Item],
+) -> Result<Vec<Value>, ReadError> {
     let accesses = accesses_of(trail, items.iter()).await?;
-    let has_changed = |item: &Item, access: &Access| item.what != What::Access(review::told_of(access));
+    let has_changed =
+        |item: &Item, access: &Access| item.what != What::Access(review::told_of(access));
     let late = match &review.signed_off {
         Some(signed_off) => {
             // What nothing more is told of has no event that came late.
-            let changed = items.iter().filter_map(|item| accesses.get(&item.id).filter(|it| has_changed(item, it)));
-            let ids: Vec<EventId> = changed.flat_map(|access| access.events.iter().cloned()).collect();
+            let changed = items
+                .iter()
+                .filter_map(|item| accesses.get(&item.id).filter(|it| has_changed(item, it)));
+            let ids: Vec<EventId> =
+                changed.flat_map(|access| access.events.iter().cloned()).collect();
             let events = trail.events_of(&ids).await?.into_iter();
-            let is_late = |it: &Recorded| it.recorded_at > signed_off.at && !kept_events::is_afterthought(&it.event);
+            let is_late = |it: &Recorded| {
+                it.recorded_at > signed_off.at && !kept_events::is_afterthought(&it.event)
+            };
             events.filter(is_late).map(|it| (it.event.id.clone(), it)).collect()
         }
         None => HashMap::new(),
@@ -127,8 +138,14 @@ pub async fn shown_items(trail: &Trail<'_>, review: &Review, items: &[Item]) -> 
             What::Access(_) => {
                 let access = accesses.get(&item.id);
                 answer["access"] = access.map(reports::row_of).unwrap_or_default();
-                answer["changed_since_opened"] = access.is_none_or(|access| has_changed(item, access)).into();
-                access.iter().flat_map(|it| &it.events).filter_map(|id| late.get(id)).map(arrival).collect()
+                answer["changed_since_opened"] =
+                    access.is_none_or(|access| has_changed(item, access)).into();
+                access
+                    .iter()
+                    .flat_map(|it| &it.events)
+                    .filter_map(|id| late.get(id))
+                    .map(arrival)
+                    .collect()
             }
             What::Policy { package, name, version, policy } => {
                 let now = match packages.get(package) {
@@ -143,12 +160,15 @@ pub async fn shown_items(trail: &Trail<'_>, review: &Review, items: &[Item]) -> 
                 let (number, now) = (now.0, now.1.as_ref());
                 let is_now = now.and_then(|now| now.package.policy(&policy.id));
                 let shown_name = now.map_or(name, |now| &now.package.name);
-                answer["package"] = json!({"id": package, "name": shown_name, "version": now.map(|it| it.version)});
+                answer["package"] =
+                    json!({"id": package, "name": shown_name, "version": now.map(|it| it.version)});
                 answer["policy"] = json!(is_now);
                 answer["opened"] = json!({"version": version, "policy": policy});
                 answer["changed_since_opened"] = (is_now != Some(&**policy)).into();
                 match &review.signed_off {
-                    Some(signed_off) => versions_after(trail, package, *version, number, signed_off.at).await?,
+                    Some(signed_off) => {
+                        versions_after(trail, package, *version, number, signed_off.at).await?
+                    }
                     None => Vec::new(),
                 }
             }
@@ -170,8 +190,13 @@ async fn versions_after(
     after: Instant,
 ) -> Result<Vec<Value>, ReadError> {
     let first = (since + 1).max(now.saturating_sub(MOST_VERSIONS));
-    let event =
-        |version: u64| EventId::of_service(&trail.tenant, DocumentKind::Package.action(), &[id, &version.to_string()]);
+    let event = |version: u64| {
+        EventId::of_service(
+            &trail.tenant,
+            DocumentKind::Package.action(),
+            &[id, &version.to_string()],
+        )
+    };
     let events: Vec<EventId> = (first..=now).map(event).collect();
     let mut told = trail.events_of(&events).await?;
     told.retain(|recorded| recorded.recorded_at > after);
@@ -184,8 +209,10 @@ pub(super) async fn accesses_of(
     trail: &Trail<'_>,
     items: impl Iterator<Item = &Item>,
 ) -> Result<HashMap<String, Access>, ReadError> {
-    let ids: Vec<String> =
-        items.filter(|item| matches!(item.what, What::Access(_))).map(|item| item.id.clone()).collect();
+    let ids: Vec<String> = items
+        .filter(|item| matches!(item.what, What::Access(_)))
+        .map(|item| item.id.clone())
+        .collect();
     let mut found = HashMap::new();
     for projection in trail.projections(Kind::Access, &ids).await? {
         found.insert(projection.key.clone(), projection.read()?);

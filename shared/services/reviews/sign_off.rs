@@ -100,12 +100,15 @@ pub async fn sign_off_review(
 
 /// Looks at a review whose time has come: items are still to be gathered, or it is overdue.
 pub async fn look_at_review(trail: &Trail<'_>, id: &str) -> Result<(), ReadError> {
-    let Some(Stored { review, projection }) = stored_review(trail, id).await? else { return Ok(()) };
+    let Some(Stored { review, projection }) = stored_review(trail, id).await? else {
+        return Ok(());
+    };
     match review.stage {
         Stage::Opening => {
             // Whoever looks meanwhile finds that somebody is at it.
             let due = Some(trail.now.plus(GATHERING_AGAIN));
-            let kept = Kept { key: id, content: &review, places: places(&review), due, expires_at: None };
+            let kept =
+                Kept { key: id, content: &review, places: places(&review), due, expires_at: None };
             if trail.keep(Kind::Review, Some(&projection), kept).await? {
                 fill_review(trail, id).await?;
             }
@@ -122,10 +125,18 @@ async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadErro
     let told = trail.events_of(std::slice::from_ref(&id)).await?;
     if let Some(at) = told.first().map(|recorded| recorded.event.occurred_at) {
         // The trail knows it, and the state, restored from a backup, does not.
-        let Some(Stored { mut review, projection }) = stored_review(trail, &review.id).await? else { return Ok(()) };
+        let Some(Stored { mut review, projection }) = stored_review(trail, &review.id).await?
+        else {
+            return Ok(());
+        };
         review.overdue_at = Some(at);
-        let kept =
-            Kept { key: &review.id, content: &review, places: places(&review), due: due(&review), expires_at: None };
+        let kept = Kept {
+            key: &review.id,
+            content: &review,
+            places: places(&review),
+            due: due(&review),
+            expires_at: None,
+        };
         return trail.keep(Kind::Review, Some(&projection), kept).await.map(drop);
     }
     let step = async |mut review: Review, _| {
@@ -133,7 +144,13 @@ async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadErro
             return Ok(Step::None(()));
         }
         let undecided = review.undecided();
-        let mut event = Event::of_service(id.clone(), &trail.tenant, "review.overdue", trail.now, Actor::system());
+        let mut event = Event::of_service(
+            id.clone(),
+            &trail.tenant,
+            "review.overdue",
+            trail.now,
+            Actor::system(),
+        );
         event.target = Some(named(&review));
         let details = json!({"due_at": review.asked.due_at, "undecided": undecided});
         event.details = details.as_object().cloned();
@@ -150,13 +167,24 @@ async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadErro
         let details = json!({"severity": severity, "owners": owners, "evidence": [id]});
         let finding = overdue_finding(trail, "finding.raised", &review, &why, details);
         review.overdue_at = Some(trail.now);
-        Ok(Step::To { review: Box::new(review), events: vec![event, finding], changes: Vec::new(), then: () })
+        Ok(Step::To {
+            review: Box::new(review),
+            events: vec![event, finding],
+            changes: Vec::new(),
+            then: (),
+        })
     };
     step_review(trail, &review.id, &crate::access_projection::recorder(), step).await.map(drop)
 }
 
 /// What is told of the finding that a review is overdue.
-fn overdue_finding(trail: &Trail<'_>, action: &str, review: &Review, why: &str, details: Value) -> Event {
+fn overdue_finding(
+    trail: &Trail<'_>,
+    action: &str,
+    review: &Review,
+    why: &str,
+    details: Value,
+) -> Event {
     let finding = checkpoints::finding_id(&trail.tenant, review::OVERDUE, &review.id);
     let mut all = json!({"rule": review::OVERDUE, "round": 1, "review": review.id});
     if let (Some(all), Value::Object(details)) = (all.as_object_mut(), details) {

@@ -50,7 +50,10 @@ pub(super) fn named(review: &Review) -> Party {
     }
 }
 
-pub(super) async fn stored_review(trail: &Trail<'_>, id: &str) -> Result<Option<Stored>, ReadError> {
+pub(super) async fn stored_review(
+    trail: &Trail<'_>,
+    id: &str,
+) -> Result<Option<Stored>, ReadError> {
     let Some(projection) = trail.projection(Kind::Review, id).await? else { return Ok(None) };
     Ok(Some(Stored { review: projection.read()?, projection }))
 }
@@ -66,27 +69,44 @@ pub(super) async fn step_review<T>(
     // The last generation that the trail is known to tell of. Where the state was restored from a backup, the trail is ahead of it.
     let mut told = 0;
     loop {
-        let Some(Stored { review, projection }) = stored_review(trail, id).await? else { return Ok(None) };
+        let Some(Stored { review, projection }) = stored_review(trail, id).await? else {
+            return Ok(None);
+        };
         let generation = told.max(projection.generation) + 1;
         let (review, events, mut changes, then) = match step(review, generation).await? {
             Step::None(then) => return Ok(Some(then)),
             Step::To { review, events, changes, then } => (review, events, changes, then),
         };
-        let kept = Kept { key: id, content: &*review, places: places(&review), due: due(&review), expires_at: None };
+        let kept = Kept {
+            key: id,
+            content: &*review,
+            places: places(&review),
+            due: due(&review),
+            expires_at: None,
+        };
         changes.push(trail.becoming(Kind::Review, Some(&projection), &kept, generation)?);
         match trail.commit(events, None, by, changes).await? {
             Commit::Done(_) => return Ok(Some(then)),
             Commit::Taken(_) if pauses.pause().await => told = generation,
             Commit::Stale if pauses.pause().await => {}
             Commit::Taken(_) | Commit::Stale => {
-                return Err(Unavailable(format!("review {id:?} was changed by others all the time")).into());
+                return Err(Unavailable(format!(
+                    "review {id:?} was changed by others all the time"
+                ))
+                .into());
             }
         }
     }
 }
 
 /// An event about a review. Its id is made of the generation that the review has by then.
-pub(super) fn review_event(trail: &Trail<'_>, review: &Review, action: &str, generation: u64, by: Actor) -> Event {
+pub(super) fn review_event(
+    trail: &Trail<'_>,
+    review: &Review,
+    action: &str,
+    generation: u64,
+    by: Actor,
+) -> Event {
     let id = EventId::of_service(&trail.tenant, action, &[&review.id, &generation.to_string()]);
     let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by);
     event.target = Some(named(review));

@@ -35,7 +35,12 @@ pub enum OpeningCause {
 }
 
 /// Remembers an event whose window opens at a time. It is kept whole, as its retention may end before.
-pub(super) fn booking(trail: &Trail<'_>, event: &Event, by: &RecordedBy, opens_at: Instant) -> Change {
+pub(super) fn booking(
+    trail: &Trail<'_>,
+    event: &Event,
+    by: &RecordedBy,
+    opens_at: Instant,
+) -> Change {
     let recorded = trail.recorded(event.clone(), event.digest(), by, trail.now);
     let attributes = event_item::attributes(&recorded).into_iter();
     let whole = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
@@ -65,7 +70,9 @@ pub async fn open_booking(
     let mut told_of = 0;
     loop {
         let [pk, sk] = key.clone();
-        let Some(mut booking) = trail.store.state_item(pk, &sk, trail.deadline).await? else { return Ok(None) };
+        let Some(mut booking) = trail.store.state_item(pk, &sk, trail.deadline).await? else {
+            return Ok(None);
+        };
         let Some(AttributeValue::M(whole)) = booking.remove("event") else {
             return Err(Damaged::new(id.as_str(), "event").into());
         };
@@ -77,7 +84,8 @@ pub async fn open_booking(
             changes.push(session_end_change(trail, &session.id, &known, None));
             session_end = known.end;
         }
-        let (before, window, told) = match opening(trail, &event, place, session_end, cause).await? {
+        let (before, window, told) = match opening(trail, &event, place, session_end, cause).await?
+        {
             Opening::Now(step, _) => *step,
             Opening::Later(_) | Opening::Refused(_) => return Ok(None),
             Opening::Never => {
@@ -89,22 +97,33 @@ pub async fn open_booking(
         let step = Step { before: before.as_ref(), after: &window, generation };
         changes.extend(step.changes(trail));
         changes.push(done);
-        match trail.commit(window.events(&trail.tenant, generation, told), None, by, changes).await? {
+        match trail
+            .commit(window.events(&trail.tenant, generation, told), None, by, changes)
+            .await?
+        {
             Commit::Done(_) => return Ok(Some(window)),
             Commit::Taken(_) => told_of = generation,
             Commit::Stale => {}
         }
         if !pauses.pause().await {
-            return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
+            return Err(
+                Unavailable("windows were changed by others all the time".to_owned()).into()
+            );
         }
     }
 }
 
 /// The open window that an item names.
-pub(super) async fn open_window(trail: &Trail<'_>, pointer: &str) -> Result<Option<Stored>, ReadError> {
+pub(super) async fn open_window(
+    trail: &Trail<'_>,
+    pointer: &str,
+) -> Result<Option<Stored>, ReadError> {
     let mut pauses = Pauses::until(trail.deadline);
     loop {
-        let open = trail.store.state_item(keys::open_windows(&trail.tenant), pointer, trail.deadline).await?;
+        let open = trail
+            .store
+            .state_item(keys::open_windows(&trail.tenant), pointer, trail.deadline)
+            .await?;
         let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) else {
             return Ok(None);
         };
@@ -114,7 +133,10 @@ pub(super) async fn open_window(trail: &Trail<'_>, pointer: &str) -> Result<Opti
         }
         // It was closed between the two reads.
         if !pauses.pause().await {
-            return Err(Unavailable("the account's window is being closed all the time".to_owned()).into());
+            return Err(Unavailable(
+                "the account's window is being closed all the time".to_owned(),
+            )
+            .into());
         }
     }
 }

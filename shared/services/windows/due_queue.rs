@@ -45,7 +45,8 @@ pub async fn tenants(store: &Store, deadline: Deadline) -> Result<Vec<Tenant>, R
     loop {
         let call = call.clone().set_exclusive_start_key(start.take());
         let page = retry(deadline, || dynamodb_json::query(call.clone())).await?;
-        tenants.extend(page.items.iter().filter_map(|item| Tenant::new(item.get("sk")?.as_s().ok()?)));
+        tenants
+            .extend(page.items.iter().filter_map(|item| Tenant::new(item.get("sk")?.as_s().ok()?)));
         start = page.next;
         if start.is_none() {
             return Ok(tenants);
@@ -77,7 +78,9 @@ pub async fn due(
             (Some(tenant), Ok(window)) => due.push((tenant, window)),
             (None, _) => tracing::error!("an item in the queue of what is due has no tenant"),
             // One that cannot be read must not hold up the others.
-            (_, Err(error)) => tracing::error!(%error, "a window that is due cannot be read: {error}"),
+            (_, Err(error)) => {
+                tracing::error!(%error, "a window that is due cannot be read: {error}")
+            }
         }
     }
     Ok((due, page.next.map(DuePlace)))
@@ -94,7 +97,9 @@ pub async fn due_bookings(
 ) -> Result<Vec<(Tenant, EventId)>, ReadError> {
     let page = store.due_page(keys::BOOKINGS_DUE, now, None, None, deadline).await?;
     let read = |mut item: Item| {
-        let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) = (item.remove("pk"), item.remove("sk")) else {
+        let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) =
+            (item.remove("pk"), item.remove("sk"))
+        else {
             return None;
         };
         Some((keys::tenant_of_bookings(&pk)?, EventId::new(&sk)?))
@@ -128,7 +133,10 @@ pub async fn leader(store: &Store, deadline: Deadline) -> Result<Option<String>,
 /// The storage did not answer.
 pub async fn swept(store: &Store, deadline: Deadline) -> Result<(), ReadError> {
     let now = store.clock.now();
-    transaction::replace(store, keys::LEASES, "swept", deadline, |_| vec![("at", text(&now.to_string()))]).await
+    transaction::replace(store, keys::LEASES, "swept", deadline, |_| {
+        vec![("at", text(&now.to_string()))]
+    })
+    .await
 }
 
 /// When a run last saw what is due, if ever one did.

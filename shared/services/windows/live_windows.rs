@@ -55,7 +55,8 @@ pub async fn list_windows(trail: &Trail<'_>, by: &RecordedBy) -> Result<(), Read
     for list in [keys::live_windows(&trail.tenant), keys::overdue_windows(&trail.tenant)] {
         listed.extend(pointed(trail, list, None).await?);
     }
-    let ids: BTreeSet<String> = open_windows(trail).await?.into_iter().filter(|id| !listed.contains(id)).collect();
+    let ids: BTreeSet<String> =
+        open_windows(trail).await?.into_iter().filter(|id| !listed.contains(id)).collect();
     let ids: Vec<String> = ids.into_iter().collect();
     for chunk in ids.chunks(OF_A_LIST) {
         let trail = &trail.at(trail.store.clock.now(), Deadline::now() + FOR_A_CHUNK);
@@ -70,12 +71,15 @@ pub async fn list_windows(trail: &Trail<'_>, by: &RecordedBy) -> Result<(), Read
         let unlisted = readable.filter(|it| !it.window.is_closed() && !it.is_listed);
         // Where somebody else makes a step of it meanwhile, that step lists it.
         stream::iter(unlisted)
-            .map(|it| async move { advance(trail, &it, it.window.clone(), Vec::new(), by).await.map(drop) })
+            .map(|it| async move {
+                advance(trail, &it, it.window.clone(), Vec::new(), by).await.map(drop)
+            })
             .buffer_unordered(READ_AT_ONCE)
             .try_collect::<()>()
             .await?;
     }
-    let complete = vec![("pk", text(&keys::live_windows(&trail.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
+    let complete =
+        vec![("pk", text(&keys::live_windows(&trail.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
     trail.store.alone(Change::Insert(complete), Deadline::now() + FOR_A_CHUNK, &mut false).await?;
     Ok(())
 }
@@ -104,14 +108,19 @@ impl LiveWindows<'_> {
     ///
     /// # Errors
     /// The storage did not answer, or an item is damaged.
-    pub async fn page(&self, before: Option<&str>) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
+    pub async fn page(
+        &self,
+        before: Option<&str>,
+    ) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
         let (ids, windows, goes_on) = self.read(before).await?;
         let mut found = HashMap::with_capacity(ids.len());
         for window in windows {
             let window = window?.window;
             found.insert(window.id.clone(), window);
         }
-        let is_in = |window: &Window| !window.is_closed() && if window.is_overdue { self.overdue } else { self.others };
+        let is_in = |window: &Window| {
+            !window.is_closed() && if window.is_overdue { self.overdue } else { self.others }
+        };
         let windows = ids.into_iter().map(|id| {
             let window = found.remove(&id).filter(is_in);
             (id, window)
@@ -128,7 +137,8 @@ impl LiveWindows<'_> {
     ) -> Result<(Vec<String>, Vec<Result<Stored, Damaged>>, bool), ReadError> {
         let (ids, goes_on) = match self.unlisted.get() {
             None => {
-                let (is_complete, listed) = futures::try_join!(has_all_listed(self.trail), self.ids(before))?;
+                let (is_complete, listed) =
+                    futures::try_join!(has_all_listed(self.trail), self.ids(before))?;
                 let unlisted = if is_complete { None } else { Some(self.all_ids().await?) };
                 match self.unlisted.get_or_init(|| unlisted) {
                     Some(ids) => page_of(ids, before),
@@ -153,8 +163,10 @@ impl LiveWindows<'_> {
     /// The ids of a page of the lists.
     async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
         let tenant = &self.trail.tenant;
-        let lists =
-            [self.overdue.then(|| keys::overdue_windows(tenant)), self.others.then(|| keys::live_windows(tenant))];
+        let lists = [
+            self.overdue.then(|| keys::overdue_windows(tenant)),
+            self.others.then(|| keys::live_windows(tenant)),
+        ];
         let lists = lists.into_iter().flatten().map(|list| self.ids_in(list, before));
         let (mut ids, mut goes_on) = (Vec::new(), false);
         for (page, has_more) in futures::future::try_join_all(lists).await? {
@@ -170,7 +182,11 @@ impl LiveWindows<'_> {
     }
 
     /// The ids of a page of one list.
-    async fn ids_in(&self, list: String, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
+    async fn ids_in(
+        &self,
+        list: String,
+        before: Option<&str>,
+    ) -> Result<(Vec<String>, bool), ReadError> {
         let Trail { store, deadline, .. } = self.trail;
         let call = store
             .client

@@ -32,27 +32,46 @@ pub async fn window(trail: &Trail<'_>, id: &str) -> Result<Option<Stored>, ReadE
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn windows_by_id(trail: &Trail<'_>, ids: &[String]) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
+pub async fn windows_by_id(
+    trail: &Trail<'_>,
+    ids: &[String],
+) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
     let pk = keys::windows(&trail.tenant);
-    let key = |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
+    let key =
+        |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
     // A call that names a key twice is refused.
     let ids: BTreeSet<&String> = ids.iter().collect();
     let keys = ids.into_iter().map(key).collect();
-    Ok(trail.store.items(&trail.store.state, keys, trail.deadline).await?.into_iter().map(stored).collect())
+    Ok(trail
+        .store
+        .items(&trail.store.state, keys, trail.deadline)
+        .await?
+        .into_iter()
+        .map(stored)
+        .collect())
 }
 
 /// Windows, the newest first, from `before` on; and whether there may be more.
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn windows(trail: &Trail<'_>, before: Option<&str>) -> Result<(Vec<Window>, bool), ReadError> {
-    let (items, goes_on) = trail.state_page(keys::windows(&trail.tenant), None, before, false).await?;
-    let windows = items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
+pub async fn windows(
+    trail: &Trail<'_>,
+    before: Option<&str>,
+) -> Result<(Vec<Window>, bool), ReadError> {
+    let (items, goes_on) =
+        trail.state_page(keys::windows(&trail.tenant), None, before, false).await?;
+    let windows =
+        items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
     Ok((windows, goes_on))
 }
 
 /// The ids of the windows that pointers name, all whose keys begin with `prefix`.
-pub(super) async fn pointed(trail: &Trail<'_>, pk: String, prefix: Option<&str>) -> Result<Vec<String>, ReadError> {
+pub(super) async fn pointed(
+    trail: &Trail<'_>,
+    pk: String,
+    prefix: Option<&str>,
+) -> Result<Vec<String>, ReadError> {
     let (mut ids, mut after) = (Vec::new(), None::<String>);
     loop {
         let (items, goes_on) = trail.state_page(pk.clone(), prefix, after.as_deref(), true).await?;
@@ -94,10 +113,15 @@ pub async fn open_windows_of(trail: &Trail<'_>, account: &Party) -> Result<Vec<S
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn open_windows_called(trail: &Trail<'_>, names: &[String]) -> Result<Vec<Stored>, ReadError> {
+pub async fn open_windows_called(
+    trail: &Trail<'_>,
+    names: &[String],
+) -> Result<Vec<Stored>, ReadError> {
     let mut ids = Vec::new();
     for name in names {
-        ids.extend(pointed(trail, keys::open_windows(&trail.tenant), Some(&keys::account(name))).await?);
+        ids.extend(
+            pointed(trail, keys::open_windows(&trail.tenant), Some(&keys::account(name))).await?,
+        );
     }
     let mut windows = open_among(trail, ids).await?;
     // A key may begin like another account's.
@@ -106,8 +130,12 @@ pub async fn open_windows_called(trail: &Trail<'_>, names: &[String]) -> Result<
 }
 
 /// The open windows of a session.
-pub(super) async fn open_windows_of_session(trail: &Trail<'_>, session: &str) -> Result<Vec<Stored>, ReadError> {
-    let ids = pointed(trail, keys::session_windows(&trail.tenant), Some(&keys::session(session))).await?;
+pub(super) async fn open_windows_of_session(
+    trail: &Trail<'_>,
+    session: &str,
+) -> Result<Vec<Stored>, ReadError> {
+    let ids =
+        pointed(trail, keys::session_windows(&trail.tenant), Some(&keys::session(session))).await?;
     let mut windows = open_among(trail, ids).await?;
     windows.retain(|it| it.window.sessions().contains(&session));
     Ok(windows)
@@ -128,7 +156,11 @@ pub async fn open_windows(trail: &Trail<'_>) -> Result<Vec<String>, ReadError> {
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn open_window_of(trail: &Trail<'_>, resolved: &str, directory: &str) -> Result<Option<Stored>, ReadError> {
+pub async fn open_window_of(
+    trail: &Trail<'_>,
+    resolved: &str,
+    directory: &str,
+) -> Result<Option<Stored>, ReadError> {
     open_window(trail, &resolved_key(resolved, directory)).await
 }
 

@@ -88,7 +88,8 @@ fn is_same(a: Option<&Party>, b: Option<&Party>) -> bool {
 /// Whether a target is an application, by its id or name.
 fn is_application(target: Option<&Party>, id: &str, name: &str) -> bool {
     target.is_some_and(|target| {
-        target.id.as_deref() == Some(id) || account_names::names(target).any(|target| target == fold_identity(name))
+        target.id.as_deref() == Some(id)
+            || account_names::names(target).any(|target| target == fold_identity(name))
     })
 }
 
@@ -104,7 +105,9 @@ pub async fn record(
     let id = event.id.clone();
     match try_record(trail, event, by, place, is_device).await {
         Ok(recorded) => recorded,
-        Err(ReadError::TooLarge(why)) => (Recording::Refused(vec![FieldError::new("", why.to_string())]), Vec::new()),
+        Err(ReadError::TooLarge(why)) => {
+            (Recording::Refused(vec![FieldError::new("", why.to_string())]), Vec::new())
+        }
         Err(error) => {
             tracing::warn!(%error, "event {id} was not recorded: {error}");
             (Recording::Judged(Box::new(Insertion::Unavailable)), Vec::new())
@@ -130,32 +133,41 @@ async fn try_record(
         }
         let effect = effect::effect(&event);
         // Read before the windows of the session are: whoever opens or ends one meanwhile changes it.
-        let session = event.session.as_ref().filter(|_| matches!(effect, Some(Effect::Opens | Effect::EndsSession)));
+        let session = event
+            .session
+            .as_ref()
+            .filter(|_| matches!(effect, Some(Effect::Opens | Effect::EndsSession)));
         let session_end = match session {
             Some(session) => Some(session_end(trail, &session.id).await?),
             None => None,
         };
         let mut changes = Vec::new();
         if let (Some(session), Some(known)) = (session, &session_end) {
-            let end = (effect == Some(Effect::EndsSession)).then(|| (event.occurred_at, event.actor.clone()));
+            let end = (effect == Some(Effect::EndsSession))
+                .then(|| (event.occurred_at, event.actor.clone()));
             changes.push(session_end_change(trail, &session.id, known, end));
         }
         let known_end = session_end.and_then(|it| it.end);
         let (steps, opened) = match effect {
-            Some(Effect::Opens) => match opening(trail, &event, place, known_end, OpeningCause::Event).await? {
-                Opening::Now(step, opened) => (vec![*step], Some(opened)),
-                Opening::Later(at) => {
-                    changes.push(booking(trail, &event, by, at));
-                    (Vec::new(), None)
+            Some(Effect::Opens) => {
+                match opening(trail, &event, place, known_end, OpeningCause::Event).await? {
+                    Opening::Now(step, opened) => (vec![*step], Some(opened)),
+                    Opening::Later(at) => {
+                        changes.push(booking(trail, &event, by, at));
+                        (Vec::new(), None)
+                    }
+                    Opening::Never => (Vec::new(), None),
+                    Opening::Refused(errors) => {
+                        return Ok((Recording::Refused(errors), Vec::new()));
+                    }
                 }
-                Opening::Never => (Vec::new(), None),
-                Opening::Refused(errors) => return Ok((Recording::Refused(errors), Vec::new())),
-            },
+            }
             Some(effect) => (endings(trail, &event, effect, is_device).await?, None),
             None => (Vec::new(), None),
         };
         if steps.is_empty() && changes.is_empty() {
-            let insertion = trail.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
+            let insertion =
+                trail.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
             return Ok((Recording::Judged(Box::new(insertion)), Vec::new()));
         }
         let mut events = vec![event.clone()];
@@ -182,9 +194,12 @@ async fn try_record(
             continue;
         }
         if is_stale {
-            return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
+            return Err(
+                Unavailable("windows were changed by others all the time".to_owned()).into()
+            );
         }
-        let highest = steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
+        let highest =
+            steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
         match trail.commit(events, opened, by, changes).await? {
             Commit::Done(recorded) => {
                 let windows = steps.into_iter().map(|(_, after, _)| after).collect();
@@ -199,7 +214,9 @@ async fn try_record(
             }
             Commit::Stale if pauses.pause().await => {}
             Commit::Taken(_) | Commit::Stale => {
-                return Err(Unavailable("windows were changed by others all the time".to_owned()).into());
+                return Err(
+                    Unavailable("windows were changed by others all the time".to_owned()).into()
+                );
             }
         }
     }
@@ -231,7 +248,8 @@ pub(super) async fn opening(
         }
     }
     // Clocks differ, so an end that seems to be a little older than its request counts too.
-    let session_end = session_end.filter(|(at, _)| at.plus(event_validation::MAX_AHEAD) >= event.occurred_at);
+    let session_end =
+        session_end.filter(|(at, _)| at.plus(event_validation::MAX_AHEAD) >= event.occurred_at);
     let session_end = session_end.map(|(at, by)| EarlierEnd { at, by, is_disabled: false });
     let opens_at = claim.starts_at.minus(OPENS_AHEAD);
     if opens_at > trail.now && cause != OpeningCause::Order {
@@ -305,7 +323,10 @@ pub(super) async fn opening(
     }
     if let Some(asked) = window.claims[place].asked_end {
         let reasons: Vec<_> = excess.iter().map(|error| error.detail.as_str()).collect();
-        let why = format!("the window that was asked for, until {asked}, was cut: it {}", reasons.join("; it "));
+        let why = format!(
+            "the window that was asked for, until {asked}, was cut: it {}",
+            reasons.join("; it ")
+        );
         told.push(window.finding(WINDOW_CUT, "medium", &why, trail.now, place));
     }
     Ok(Opening::Now(Box::new((before, window, told)), opened))
@@ -320,22 +341,37 @@ async fn earlier_end(
 ) -> Result<Option<EarlierEnd>, ReadError> {
     let account = account_names::account_of(event);
     let (action, index, party) = match event.action.as_str() {
-        "entra.account.requested" => ("entra.account.disabled", ("by_account", "account_key"), Some(account.clone())),
-        "entitlement.fulfilled" => ("entitlement.removed", ("by_subject", "subject_key"), event.subject.clone()),
+        "entra.account.requested" => {
+            ("entra.account.disabled", ("by_account", "account_key"), Some(account.clone()))
+        }
+        "entitlement.fulfilled" => {
+            ("entitlement.removed", ("by_subject", "subject_key"), event.subject.clone())
+        }
         _ => return Ok(None),
     };
     let Some(party) = party else { return Ok(None) };
-    let parts = [(keys::Part::Name, &party.name), (keys::Part::Id, &party.id), (keys::Part::Email, &party.email)];
+    let parts = [
+        (keys::Part::Name, &party.name),
+        (keys::Part::Id, &party.id),
+        (keys::Part::Email, &party.email),
+    ];
     // That the account was disabled before this request begins is the end of another one.
-    let since =
-        if action == "entra.account.disabled" { claim.starts_at } else { claim.starts_at.min(event.occurred_at) };
+    let since = if action == "entra.account.disabled" {
+        claim.starts_at
+    } else {
+        claim.starts_at.min(event.occurred_at)
+    };
     let mut last: Option<EarlierEnd> = None;
     for (part, value) in parts {
         let Some(value) = value else { continue };
         let partition = keys::involved(&trail.tenant, part, value);
         let index = Index::Involved { name: index.0, key: index.1, partition };
-        let range =
-            Range { since, until: trail.now.plus(event_validation::MAX_AHEAD), order: Order::Descending, after: None };
+        let range = Range {
+            since,
+            until: trail.now.plus(event_validation::MAX_AHEAD),
+            order: Order::Descending,
+            after: None,
+        };
         let mut events = trail.list(index, range, Pace::Items(100), &[Lane::Shown]);
         for _ in 0..MOST_LOOKED_THROUGH {
             let Some(recorded) = events.next().await? else { break };
@@ -344,9 +380,11 @@ async fn earlier_end(
                 && other.outcome == Outcome::Success
                 && !other.id.is_services()
                 && (is_same(other.target.as_ref(), event.target.as_ref())
-                    || application
-                        .is_some_and(|it| is_application(other.target.as_ref(), &it.id, &it.application.name)))
-                && (action == "entra.account.disabled" || is_same(other.subject.as_ref(), event.subject.as_ref()));
+                    || application.is_some_and(|it| {
+                        is_application(other.target.as_ref(), &it.id, &it.application.name)
+                    }))
+                && (action == "entra.account.disabled"
+                    || is_same(other.subject.as_ref(), event.subject.as_ref()));
             if is_end && last.as_ref().is_none_or(|last| last.at < other.occurred_at) {
                 let is_disabled = action == "entra.account.disabled";
                 last = Some(EarlierEnd { at: other.occurred_at, by: other.actor, is_disabled });
@@ -386,11 +424,14 @@ async fn requester(trail: &Trail<'_>, event: &Event) -> Result<Option<Party>, Re
 
 /// What is known of a session's end.
 pub(super) async fn session_end(trail: &Trail<'_>, session: &str) -> Result<SessionEnd, ReadError> {
-    let item = trail.store.state_item(keys::session_ends(&trail.tenant), session, trail.deadline).await?;
+    let item =
+        trail.store.state_item(keys::session_ends(&trail.tenant), session, trail.deadline).await?;
     let text = |name| item.as_ref().and_then(|item| item.get(name)?.as_s().ok());
     let end = text("ended_at").zip(text("ended_by"));
     Ok(SessionEnd {
-        generation: item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok()),
+        generation: item
+            .as_ref()
+            .and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok()),
         end: end.and_then(|(at, by)| Some((at.parse().ok()?, serde_json::from_str(by).ok()?))),
     })
 }
@@ -412,8 +453,15 @@ pub(super) fn session_end_change(
     set.push(("ttl", AttributeValue::N(kept_until.to_string())));
     let (pk, sk) = (keys::session_ends(&trail.tenant), session.to_owned());
     match known.generation {
-        None => Change::Insert([("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect()),
-        Some(before) => Change::Update { key: [pk, sk], set, remove: &[], expected: ("generation", number(before)) },
+        None => {
+            Change::Insert([("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect())
+        }
+        Some(before) => Change::Update {
+            key: [pk, sk],
+            set,
+            remove: &[],
+            expected: ("generation", number(before)),
+        },
     }
 }
 
@@ -434,7 +482,11 @@ async fn endings(
         (Effect::EndsSession, Some(session)) => open_windows_of_session(trail, session).await?,
         (Effect::EndsSession | Effect::Opens, _) => Vec::new(),
         (Effect::RemovesPackage, _) => {
-            open_windows_of(trail, event.account.as_ref().or(event.subject.as_ref()).unwrap_or(&nobody)).await?
+            open_windows_of(
+                trail,
+                event.account.as_ref().or(event.subject.as_ref()).unwrap_or(&nobody),
+            )
+            .await?
         }
         (Effect::Disables | Effect::LogsOff, _) => {
             open_windows_of(trail, event.account.as_ref().unwrap_or(&nobody)).await?
@@ -446,22 +498,29 @@ async fn endings(
         // A removal of now ends what is scheduled too. One that is told late has nothing to do with what began after it.
         let is_late = at.plus(event_validation::MAX_AHEAD) < now;
         let of_package = |claim: &Claim| {
-            claim.ends_with_session && (claim.starts_at <= at || !is_late) && is_same(claim.target.as_ref(), target)
+            claim.ends_with_session
+                && (claim.starts_at <= at || !is_late)
+                && is_same(claim.target.as_ref(), target)
         };
         let told = match effect {
             Effect::Opens => Vec::new(),
             Effect::EndsSession => {
-                let is_its_own = |claim: &Claim| session.is_some_and(|session| claim.ends_with(session));
+                let is_its_own =
+                    |claim: &Claim| session.is_some_and(|session| claim.ends_with(session));
                 window.end_with_source(is_its_own, by, at, now)
             }
             Effect::RemovesPackage => window.end_with_source(of_package, by, at, now),
             Effect::Disables => {
-                let is_meant = window.claims.iter().any(|claim| is_same(claim.target.as_ref(), target))
-                    || window
-                        .application
-                        .as_ref()
-                        .is_some_and(|application| is_application(target, &application.id, &application.name));
-                if is_meant { window.end_as_disabled(|claim| claim.starts_at <= at, by, at, now) } else { Vec::new() }
+                let is_meant =
+                    window.claims.iter().any(|claim| is_same(claim.target.as_ref(), target))
+                        || window.application.as_ref().is_some_and(|application| {
+                            is_application(target, &application.id, &application.name)
+                        });
+                if is_meant {
+                    window.end_as_disabled(|claim| claim.starts_at <= at, by, at, now)
+                } else {
+                    Vec::new()
+                }
             }
             Effect::LogsOff => window.end_own(
                 |claim| {

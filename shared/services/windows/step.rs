@@ -79,9 +79,16 @@ impl Step<'_> {
         match before {
             None => {
                 let [pk, sk] = &key;
-                Change::Insert([("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect())
+                Change::Insert(
+                    [("pk", text(pk)), ("sk", text(sk))].into_iter().chain(set).collect(),
+                )
             }
-            Some(before) => Change::Update { key, set, remove, expected: ("generation", number(before.generation)) },
+            Some(before) => Change::Update {
+                key,
+                set,
+                remove,
+                expected: ("generation", number(before.generation)),
+            },
         }
     }
 }
@@ -90,24 +97,27 @@ impl Step<'_> {
 pub(super) fn changes(trail: &Trail<'_>, steps: &[Step<'_>]) -> Vec<Change> {
     let (mut had, mut has) = (BTreeMap::new(), BTreeMap::new());
     for step in steps {
-        had.extend(
-            step.before
-                .into_iter()
-                .flat_map(|before| pointers(&trail.tenant, &before.window, before.window.layout, before.is_listed)),
-        );
+        had.extend(step.before.into_iter().flat_map(|before| {
+            pointers(&trail.tenant, &before.window, before.window.layout, before.is_listed)
+        }));
         has.extend(pointers(&trail.tenant, step.after, LAYOUT, true));
     }
     let named = |window: &str| ("window", text(window));
     let key = |(pk, sk): &(String, String)| [pk.clone(), sk.clone()];
-    let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).map(|(pointer, window)| {
-        let (pk, sk) = pointer;
-        match had.get(pointer) {
-            None => Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named(window)]),
-            Some(before) => {
-                Change::Update { key: key(pointer), set: vec![named(window)], remove: &[], expected: named(before) }
+    let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).map(
+        |(pointer, window)| {
+            let (pk, sk) = pointer;
+            match had.get(pointer) {
+                None => Change::Insert(vec![("pk", text(pk)), ("sk", text(sk)), named(window)]),
+                Some(before) => Change::Update {
+                    key: key(pointer),
+                    set: vec![named(window)],
+                    remove: &[],
+                    expected: named(before),
+                },
             }
-        }
-    });
+        },
+    );
     let removed = had
         .iter()
         .filter(|(pointer, _)| !has.contains_key(*pointer))
@@ -139,13 +149,20 @@ pub(super) fn pointers(
         let resolved = window.resolved.as_ref().filter(|_| window.merged_into.is_none());
         found.extend(resolved.map(|account| (pk.clone(), resolved_key(&account.id, directory))));
         let others = window.other_names().into_iter();
-        found.extend(others.map(|name| (pk.clone(), format!("{}#{}", open_key(&name, directory), window.id))));
+        found.extend(
+            others
+                .map(|name| (pk.clone(), format!("{}#{}", open_key(&name, directory), window.id))),
+        );
     }
     let is_of_layout = |claim: &&Claim| layout == 0 || !claim.is_done;
-    let sessions = window.claims.iter().filter(is_of_layout).filter_map(|claim| claim.session.as_deref());
-    let session = |session| (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id));
+    let sessions =
+        window.claims.iter().filter(is_of_layout).filter_map(|claim| claim.session.as_deref());
+    let session = |session| {
+        (keys::session_windows(tenant), format!("{}{}", keys::session(session), window.id))
+    };
     found.extend(sessions.map(session));
-    let list = if window.is_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
+    let list =
+        if window.is_overdue { keys::overdue_windows(tenant) } else { keys::live_windows(tenant) };
     found.extend(is_listed.then(|| (list, window.id.clone())));
     found.into_iter().map(|pointer| (pointer, window.id.clone())).collect()
 }
@@ -227,7 +244,9 @@ pub async fn advance(
             return Ok(advance_alone(trail, changes, &step).await?.then_some(step));
         }
         match trail.commit(events, None, by, changes).await? {
-            Commit::Done(_) => return Ok(Some(Stored { window: after, generation, is_listed: true })),
+            Commit::Done(_) => {
+                return Ok(Some(Stored { window: after, generation, is_listed: true }));
+            }
             Commit::Stale => return Ok(None),
             // Either somebody made this very step, and then the window says so; or the state was restored from a backup, and
             // the trail's generations are passed over.
@@ -258,7 +277,8 @@ pub async fn merge(
             let generation = before.map_or(0, |before| before.generation) + passed_over;
             Step { before, after, generation }
         });
-        let mut events = from_step.after.events(&trail.tenant, from_step.generation, told.0.clone());
+        let mut events =
+            from_step.after.events(&trail.tenant, from_step.generation, told.0.clone());
         events.extend(into_step.after.events(&trail.tenant, into_step.generation, told.1.clone()));
         match trail.commit(events, None, by, changes(trail, &[from_step, into_step])).await? {
             Commit::Done(_) => return Ok(true),
@@ -273,7 +293,11 @@ pub async fn merge(
 }
 
 /// Makes a step of which the trail tells nothing.
-async fn advance_alone(trail: &Trail<'_>, changes: Vec<Change>, step: &Stored) -> Result<bool, ReadError> {
+async fn advance_alone(
+    trail: &Trail<'_>,
+    changes: Vec<Change>,
+    step: &Stored,
+) -> Result<bool, ReadError> {
     let mut is_repeated = false;
     if trail.store.together(changes, trail.deadline, &mut is_repeated).await? {
         return Ok(true);

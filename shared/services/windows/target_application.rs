@@ -17,7 +17,8 @@ pub async fn applications(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadErro
         for document in documents {
             after = Some(document.id.clone());
             let application: Option<Application> = document.read()?;
-            found.extend(application.map(|application| Configured { id: document.id, application }));
+            found
+                .extend(application.map(|application| Configured { id: document.id, application }));
         }
         if !goes_on {
             return Ok(found);
@@ -29,7 +30,10 @@ pub async fn applications(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadErro
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn application_of(trail: &Trail<'_>, target: &Party) -> Result<Option<Configured>, ReadError> {
+pub async fn application_of(
+    trail: &Trail<'_>,
+    target: &Party,
+) -> Result<Option<Configured>, ReadError> {
     let by_id = match &target.id {
         Some(id) => trail.document(Kind::Application, id).await?.filter(|it| it.content.is_some()),
         None => None,

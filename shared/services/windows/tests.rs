@@ -18,7 +18,8 @@ use super::step::{STATEMENTS, open_key, pointers};
 /// As many statements as a step takes: its events, the window's item, and the items that say which window is open.
 fn statements(before: &Window, after: &Window, told: usize, is_listed: bool) -> usize {
     let tenant = Tenant::new("acme").unwrap();
-    let had: BTreeMap<_, _> = pointers(&tenant, before, before.layout, is_listed).into_iter().collect();
+    let had: BTreeMap<_, _> =
+        pointers(&tenant, before, before.layout, is_listed).into_iter().collect();
     let has: BTreeMap<_, _> = pointers(&tenant, after, LAYOUT, true).into_iter().collect();
     let set = has.iter().filter(|(pointer, window)| had.get(*pointer) != Some(*window)).count();
     let removed = had.keys().filter(|pointer| !has.contains_key(*pointer)).count();
@@ -31,7 +32,8 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
     const MOST: usize = 64;
     let (by, now) = (Actor::system(), "2030-01-01T00:30:00Z".parse::<Instant>().unwrap());
     let later = now.plus(std::time::Duration::from_secs(7200));
-    let scim = serde_json::json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"});
+    let scim =
+        serde_json::json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"});
     let scim: Directory = serde_json::from_value(scim).unwrap();
     let largest = |directory: &Directory, layout| {
         let account = Party {
@@ -40,7 +42,8 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
             id: Some("17".to_owned()),
             ..Party::default()
         };
-        let mut window = Window::new("w".to_owned(), "d".to_owned(), directory.clone(), None, account);
+        let mut window =
+            Window::new("w".to_owned(), "d".to_owned(), directory.clone(), None, account);
         window.layout = layout;
         window.resolved = (layout > 0).then(|| resolution::ResolvedAccount {
             id: "u".to_owned(),
@@ -109,7 +112,8 @@ fn no_step_of_the_largest_window_takes_more_than_one_transaction() {
 #[test]
 fn the_items_of_an_earlier_version_are_found_as_it_wrote_them() {
     let account = Party { name: Some("\u{17f}am".to_owned()), ..Party::default() };
-    let mut window = Window::new("w".to_owned(), "d".to_owned(), Directory::External, None, account);
+    let mut window =
+        Window::new("w".to_owned(), "d".to_owned(), Directory::External, None, account);
     let request = serde_json::json!({"event": "r-1", "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-01T01:00:00Z", "subject": {}});
     window.claims.push(serde_json::from_value(request).unwrap());
     let tenant = Tenant::new("acme").unwrap();

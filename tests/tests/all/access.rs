@@ -48,32 +48,58 @@ async fn permissions_come_from_scopes_and_roles() {
 #[tokio::test]
 async fn a_token_for_several_tenants_names_one() {
     let stack = Stack::start().await;
-    let provider = stack.minted(json!({"tenants": ["acme", "bolt"], "sub": "msp", "scope": "audit:read audit:write"}));
+    let provider = stack.minted(
+        json!({"tenants": ["acme", "bolt"], "sub": "msp", "scope": "audit:read audit:write"}),
+    );
     let event = login(json!({"type": "user", "name": "x"}));
     let without = stack.post(&provider, "/v1/events", &event).await;
     assert_eq!(without.status.as_u16(), 400);
     assert!(without.body["detail"].as_str().unwrap().contains("Audit-Tenant"));
     assert_eq!(
-        send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "bolt").json(&event))
-            .await
-            .body["tenant"],
+        send(
+            stack
+                .request("POST", "/v1/events")
+                .bearer_auth(&provider)
+                .header("Audit-Tenant", "bolt")
+                .json(&event)
+        )
+        .await
+        .body["tenant"],
         "bolt"
     );
     assert_eq!(
-        send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "cargo").json(&event))
-            .await
-            .status,
+        send(
+            stack
+                .request("POST", "/v1/events")
+                .bearer_auth(&provider)
+                .header("Audit-Tenant", "cargo")
+                .json(&event)
+        )
+        .await
+        .status,
         404
     );
     assert_eq!(
-        send(stack.request("POST", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", "ACME").json(&event))
-            .await
-            .status,
+        send(
+            stack
+                .request("POST", "/v1/events")
+                .bearer_auth(&provider)
+                .header("Audit-Tenant", "ACME")
+                .json(&event)
+        )
+        .await
+        .status,
         404
     );
     for (tenant, count) in [("acme", 0), ("bolt", 1)] {
-        let listed =
-            send(stack.request("GET", "/v1/events").bearer_auth(&provider).header("Audit-Tenant", tenant)).await.body;
+        let listed = send(
+            stack
+                .request("GET", "/v1/events")
+                .bearer_auth(&provider)
+                .header("Audit-Tenant", tenant),
+        )
+        .await
+        .body;
         assert_eq!(listed["events"].as_array().unwrap().len(), count, "{tenant}");
     }
     let me = stack.get(&provider, "/v1/me").await.body;
@@ -81,11 +107,19 @@ async fn a_token_for_several_tenants_names_one() {
     // One tenant need not be named, but a foreign one is not found.
     let single = stack.reader("acme");
     assert_eq!(
-        send(stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "acme")).await.status,
+        send(
+            stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "acme")
+        )
+        .await
+        .status,
         200
     );
     assert_eq!(
-        send(stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "bolt")).await.status,
+        send(
+            stack.request("GET", "/v1/events").bearer_auth(&single).header("Audit-Tenant", "bolt")
+        )
+        .await
+        .status,
         404
     );
 }
@@ -93,8 +127,9 @@ async fn a_token_for_several_tenants_names_one() {
 #[tokio::test]
 async fn a_phone_writes_events_of_its_own_user_only() {
     let stack = Stack::start().await;
-    let phone =
-        stack.minted(json!({"tenant": "acme", "sub": "u-1", "email": "Alex@Nikpot.com", "scope": "audit:self"}));
+    let phone = stack.minted(
+        json!({"tenant": "acme", "sub": "u-1", "email": "Alex@Nikpot.com", "scope": "audit:self"}),
+    );
     for (actor, status) in [
         (json!({"type": "user", "email": "alex@nikpot.com"}), 201),
         (json!({"type": "user", "id": "u-1"}), 201),
@@ -119,7 +154,8 @@ async fn a_phone_writes_events_of_its_own_user_only() {
         event
     };
     let foreign = login(json!({"type": "user", "id": "u-2"}));
-    let refused = stack.post(&phone, "/v1/events", &json!({"events": [own("own-1"), foreign]})).await;
+    let refused =
+        stack.post(&phone, "/v1/events", &json!({"events": [own("own-1"), foreign]})).await;
     assert_eq!(refused.status.as_u16(), 403);
     assert!(refused.body["detail"].as_str().unwrap().contains("event 1"));
     let auditor = stack.reader("acme");
@@ -128,7 +164,8 @@ async fn a_phone_writes_events_of_its_own_user_only() {
         stack.get(&auditor, path).await.body["events"].as_array().unwrap().len()
     };
     assert_eq!(stored().await, 2);
-    let taken = stack.post(&phone, "/v1/events", &json!({"events": [own("own-1"), {"action": "x"}]})).await;
+    let taken =
+        stack.post(&phone, "/v1/events", &json!({"events": [own("own-1"), {"action": "x"}]})).await;
     assert_eq!((&taken.body["created"], &taken.body["invalid"]), (&json!(1), &json!(1)));
     assert_eq!(stored().await, 3);
     assert_eq!(stack.get(&phone, "/v1/events").await.status, 403);
@@ -164,8 +201,9 @@ const OF_DEVICES: [&str; 6] = [
 #[tokio::test]
 async fn a_phone_writes_the_actions_of_devices_alone() {
     let stack = Stack::start().await;
-    let phone =
-        stack.minted(json!({"tenant": "acme", "sub": "u-1", "email": "cy@acme.example", "scope": "audit:self"}));
+    let phone = stack.minted(
+        json!({"tenant": "acme", "sub": "u-1", "email": "cy@acme.example", "scope": "audit:self"}),
+    );
     let me = json!({"type": "user", "id": "u-1", "email": "cy@acme.example"});
     let actions = stack.get(&stack.reader("acme"), "/v1/actions").await.body;
     for row in actions["actions"].as_array().unwrap() {
@@ -232,8 +270,9 @@ async fn what_a_phone_writes_changes_no_session_and_no_window_but_its_own_person
     assert_eq!(stack.post(&portal, "/v1/events", &created).await.status, 201);
 
     // The phone of cy, whose display name is ann's in one of the events.
-    let phone =
-        stack.minted(json!({"tenant": "acme", "sub": "u-cy", "email": "cy@acme.example", "scope": "audit:self"}));
+    let phone = stack.minted(
+        json!({"tenant": "acme", "sub": "u-cy", "email": "cy@acme.example", "scope": "audit:self"}),
+    );
     let claim = json!({
         "action": "computer.accessed", "occurred_at": seconds_ago(4), "actor": {"type": "user", "id": "u-cy"}, "account": {"name": "msp-ann"},
         "target": {"name": "W11"}, "justification": "mine", "request_id": "r-9",
@@ -246,7 +285,10 @@ async fn what_a_phone_writes_changes_no_session_and_no_window_but_its_own_person
         (&json!(end), &json!("TBD"), &json!(1)),
         "{told}"
     );
-    assert_eq!((told["roles"].as_array().unwrap().len(), &told["justification"]), (1, &json!("the index is broken")));
+    assert_eq!(
+        (told["roles"].as_array().unwrap().len(), &told["justification"]),
+        (1, &json!("the index is broken"))
+    );
     until("the access is known, with the use", async || {
         let rows = stack.get(&admin, "/v1/reports/access").await.body;
         let row = rows["rows"].as_array()?.iter().find(|row| row["session"] == "68").cloned()?;
@@ -257,19 +299,24 @@ async fn what_a_phone_writes_changes_no_session_and_no_window_but_its_own_person
 
     // Logging off ends the own person's access alone, whoever's account is named.
     let left = |account: &str, actor: Value| json!({"action": "computer.left", "occurred_at": seconds_ago(1), "actor": actor, "account": {"name": account}, "target": {"name": "W11"}});
-    for actor in
-        [json!({"type": "user", "id": "u-cy"}), json!({"type": "user", "email": "cy@acme.example", "name": "Cy"})]
-    {
+    for actor in [
+        json!({"type": "user", "id": "u-cy"}),
+        json!({"type": "user", "email": "cy@acme.example", "name": "Cy"}),
+    ] {
         assert_eq!(stack.post(&phone, "/v1/events", &left("msp-ann", actor)).await.status, 201);
     }
     assert_eq!(
-        stack.post(&phone, "/v1/events", &left("msp-cy", json!({"type": "user", "id": "u-cy"}))).await.status,
+        stack
+            .post(&phone, "/v1/events", &left("msp-cy", json!({"type": "user", "id": "u-cy"})))
+            .await
+            .status,
         201
     );
     let state = async |window: &Value| {
         stack.get(&admin, &format!("/v1/windows/{}", window["id"].as_str().unwrap())).await.body["state"].clone()
     };
-    until("cy's window is closed", async || (state(&windows[1]).await == "closed").then_some(())).await;
+    until("cy's window is closed", async || (state(&windows[1]).await == "closed").then_some(()))
+        .await;
     assert_eq!(state(&windows[0]).await, "open");
     stack.stop().await;
 }
@@ -278,7 +325,8 @@ async fn what_a_phone_writes_changes_no_session_and_no_window_but_its_own_person
 async fn ids_of_phones_are_their_own_and_taken_ids_are_findings() {
     let stack = Stack::start().await;
     let auditor = stack.reader("acme");
-    let phone = |sub: &str| stack.minted(json!({"tenant": "acme", "sub": sub, "scope": "audit:self"}));
+    let phone =
+        |sub: &str| stack.minted(json!({"tenant": "acme", "sub": sub, "scope": "audit:self"}));
     let own = |sub: &str, id: &str| {
         let mut event = login(json!({"type": "user", "id": sub}));
         event["id"] = json!(id);
@@ -287,7 +335,11 @@ async fn ids_of_phones_are_their_own_and_taken_ids_are_findings() {
     // Reserved beginnings, in any case, of phones and machines alike.
     for id in ["sys_1", "SYS_1", "entra_audit_1", "Entra_Audit_1", "ENTRA_"] {
         let refused = stack.post(&stack.writer("acme"), "/v1/events", &own("x", id)).await;
-        assert_eq!((refused.status.as_u16(), &refused.body["errors"][0]["pointer"]), (422, &json!("/id")), "{id}");
+        assert_eq!(
+            (refused.status.as_u16(), &refused.body["errors"][0]["pointer"]),
+            (422, &json!("/id")),
+            "{id}"
+        );
     }
     // Two phones and a machine use one id, and each has its event stored once.
     let event = own("u-1", "e-1");
@@ -295,7 +347,10 @@ async fn ids_of_phones_are_their_own_and_taken_ids_are_findings() {
     let again = stack.post(&phone("u-1"), "/v1/events", &event).await;
     let second = stack.post(&phone("u-2"), "/v1/events", &own("u-2", "e-1")).await;
     let machine = stack.post(&stack.writer("acme"), "/v1/events", &own("u-3", "e-1")).await;
-    assert_eq!([&first, &again, &second, &machine].map(|answer| answer.status.as_u16()), [201, 200, 201, 201]);
+    assert_eq!(
+        [&first, &again, &second, &machine].map(|answer| answer.status.as_u16()),
+        [201, 200, 201, 201]
+    );
     assert_eq!(first.body["id"], again.body["id"]);
     assert_eq!(machine.body["id"], "e-1");
     assert!(first.body["id"] != "e-1" && first.body["id"] != second.body["id"]);
@@ -313,10 +368,16 @@ async fn ids_of_phones_are_their_own_and_taken_ids_are_findings() {
         assert!(answer.status == 409 || answer.body["conflict"] == 1, "{}", answer.text);
     }
     let query = json!({"filter": "action eq \"finding.raised\"", "include_service": true});
-    let raised = stack.post(&auditor, "/v1/events/search", &query).await.body["events"].as_array().unwrap().clone();
+    let raised = stack.post(&auditor, "/v1/events/search", &query).await.body["events"]
+        .as_array()
+        .unwrap()
+        .clone();
     assert_eq!(raised.len(), 1, "{raised:#?}");
     let details = &raised[0]["details"];
-    assert_eq!((&details["rule"], &details["evidence"]), (&json!("event.id_taken"), &json!(["e-1"])));
+    assert_eq!(
+        (&details["rule"], &details["evidence"]),
+        (&json!("event.id_taken"), &json!(["e-1"]))
+    );
     assert_eq!(
         (&details["sender"]["sub"], &details["taken_by"]["sub"]),
         (&json!("agent"), &json!("portal@acme.example"))
@@ -345,9 +406,15 @@ async fn nobody_can_compute_the_id_of_an_idempotency_key() {
     // Two deployments derive different ids of the same tenant, caller and key: what makes them is a secret of each.
     for _ in 0..2 {
         let stack = Stack::start().await;
-        let portal = stack.minted(json!({"tenant": "acme", "sub": "portal", "scope": "audit:write"}));
-        let request =
-            || stack.request("POST", "/v1/events").bearer_auth(&portal).header("Idempotency-Key", "k-1").json(&event);
+        let portal =
+            stack.minted(json!({"tenant": "acme", "sub": "portal", "scope": "audit:write"}));
+        let request = || {
+            stack
+                .request("POST", "/v1/events")
+                .bearer_auth(&portal)
+                .header("Idempotency-Key", "k-1")
+                .json(&event)
+        };
         let (first, again) = (send(request()).await, send(request()).await);
         assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 200));
         assert_eq!(first.body["id"], again.body["id"]);
@@ -368,7 +435,10 @@ async fn commands_are_done_in_the_callers_own_name_unless_a_machine_says_for_who
         "id": "r-1", "action": "entra.account.requested", "occurred_at": seconds_ago(5), "actor": {"type": "user", "email": "ann@acme.example"},
         "target": {"name": "App"}, "account": {"name": "msp-ann"},
     });
-    let window = stack.post(&portal, "/v1/events", &asked).await.body["window"]["id"].as_str().unwrap().to_owned();
+    let window = stack.post(&portal, "/v1/events", &asked).await.body["window"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let colleague = json!({"type": "user", "email": "colleague@acme.example"});
     let call = async |token: &str, path: &str, actor: Value| {
         let mut body = json!({"reason": "because"});
@@ -380,7 +450,11 @@ async fn commands_are_done_in_the_callers_own_name_unless_a_machine_says_for_who
         if !actor.is_null() {
             body["actor"] = actor;
         }
-        let path = if path == "all" { "/v1/windows/end".to_owned() } else { format!("/v1/windows/{window}/{path}") };
+        let path = if path == "all" {
+            "/v1/windows/end".to_owned()
+        } else {
+            format!("/v1/windows/{window}/{path}")
+        };
         stack.post(token, &path, &body).await.status.as_u16()
     };
     for path in ["extend", "end", "close", "all"] {
@@ -391,7 +465,10 @@ async fn commands_are_done_in_the_callers_own_name_unless_a_machine_says_for_who
     assert_eq!(call(&machine, "extend", colleague).await, 200);
     assert_eq!(call(&person, "end", Value::Null).await, 200);
     let query = json!({"filter": "action sw \"window.e\"", "order": "asc"});
-    let told = stack.post(&auditor, "/v1/events/search", &query).await.body["events"].as_array().unwrap().clone();
+    let told = stack.post(&auditor, "/v1/events/search", &query).await.body["events"]
+        .as_array()
+        .unwrap()
+        .clone();
     let by: Vec<_> = told.iter().map(|event| event["actor"]["email"].as_str().unwrap()).collect();
     assert_eq!(by, ["colleague@acme.example", "mallory@acme.example"]);
     stack.stop().await;
@@ -413,11 +490,17 @@ async fn a_refused_operate_or_admin_call_is_on_record_with_its_callers_name() {
     let forger = stack.caller("acme", "forger", "audit:operate");
     let forged = json!({"reason": "x", "duration": "PT2H", "actor": {"type": "user", "email": "ann@acme.example"}});
     assert_eq!(stack.post(&forger, "/v1/windows/w-1/extend", &forged).await.status, 403);
-    let query = json!({"filter": "action eq \"access.refused\"", "include_service": true, "order": "asc"});
-    let told = stack.post(&auditor, "/v1/events/search", &query).await.body["events"].as_array().unwrap().clone();
+    let query =
+        json!({"filter": "action eq \"access.refused\"", "include_service": true, "order": "asc"});
+    let told = stack.post(&auditor, "/v1/events/search", &query).await.body["events"]
+        .as_array()
+        .unwrap()
+        .clone();
     let mut calls: Vec<_> = told
         .iter()
-        .map(|event| (event["actor"]["email"].as_str().unwrap(), event["target"]["name"].as_str().unwrap()))
+        .map(|event| {
+            (event["actor"]["email"].as_str().unwrap(), event["target"]["name"].as_str().unwrap())
+        })
         .collect();
     calls.sort_unstable();
     assert_eq!(
@@ -430,7 +513,10 @@ async fn a_refused_operate_or_admin_call_is_on_record_with_its_callers_name() {
         ]
     );
     for event in &told {
-        assert_eq!((&event["outcome"], &event["recorded_by"]["sub"]), (&json!("failure"), &event["actor"]["id"]));
+        assert_eq!(
+            (&event["outcome"], &event["recorded_by"]["sub"]),
+            (&json!("failure"), &event["actor"]["id"])
+        );
         let message = event["message"].as_str().unwrap();
         assert!(message.contains("was refused") && message.contains("your token"), "{message}");
     }
@@ -444,8 +530,7 @@ async fn a_refused_operate_or_admin_call_is_on_record_with_its_callers_name() {
 async fn an_address_that_is_not_verified_is_nobodys() {
     let stack = Stack::start().await;
     let token = |more: Value| {
-        let mut claims =
-            json!({"tenant": "acme", "sub": "u-1", "email": "alex@nikpot.com", "scope": "audit:self audit:read"});
+        let mut claims = json!({"tenant": "acme", "sub": "u-1", "email": "alex@nikpot.com", "scope": "audit:self audit:read"});
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         stack.minted(claims)
     };
@@ -461,10 +546,13 @@ async fn an_address_that_is_not_verified_is_nobodys() {
         assert_eq!(stack.get(&token, "/v1/me").await.body["email"], address, "{more}");
         assert_eq!(stack.post(&token, "/v1/events", &by_address).await.status, status, "{more}");
     }
-    let named = stack.minted(json!({"tenant": "acme", "sub": "boss@nikpot.com", "scope": "audit:self"}));
+    let named =
+        stack.minted(json!({"tenant": "acme", "sub": "boss@nikpot.com", "scope": "audit:self"}));
     let by_id = login(json!({"type": "user", "id": "boss@nikpot.com"}));
     assert_eq!(stack.post(&named, "/v1/events", &by_id).await.status, 403);
-    let like = stack.minted(json!({"tenant": "acme", "sub": "u-2", "email": "ſam@nikpot.com", "scope": "audit:self"}));
+    let like = stack.minted(
+        json!({"tenant": "acme", "sub": "u-2", "email": "ſam@nikpot.com", "scope": "audit:self"}),
+    );
     let as_sam = login(json!({"type": "user", "email": "sam@nikpot.com"}));
     assert_eq!(stack.post(&like, "/v1/events", &as_sam).await.status, 403);
     stack.stop().await;
@@ -474,7 +562,9 @@ async fn an_address_that_is_not_verified_is_nobodys() {
 async fn a_deployment_names_the_claim_that_verifies_addresses() {
     let parameters = [("EmailVerifiedClaim".to_owned(), "email_verified".to_owned())].into();
     let stack = Stack::with(local::Options { parameters, ..tests::options() }).await;
-    for (more, address) in [(json!({}), Value::Null), (json!({"email_verified": true}), json!("a@acme.example"))] {
+    for (more, address) in
+        [(json!({}), Value::Null), (json!({"email_verified": true}), json!("a@acme.example"))]
+    {
         let mut claims = json!({"tenant": "acme", "sub": "u-1", "email": "a@acme.example", "scope": "audit:read"});
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         assert_eq!(stack.get(&stack.minted(claims), "/v1/me").await.body["email"], address);
@@ -485,8 +575,11 @@ async fn a_deployment_names_the_claim_that_verifies_addresses() {
 #[tokio::test]
 async fn the_trail_remembers_who_sent_an_event() {
     let stack = Stack::start().await;
-    let portal = stack.minted(json!({"tenant": "acme", "sub": "portal-7", "client_id": "web", "scope": "audit:write"}));
-    let posted = stack.post(&portal, "/v1/events", &login(json!({"type": "user", "name": "x"}))).await;
+    let portal = stack.minted(
+        json!({"tenant": "acme", "sub": "portal-7", "client_id": "web", "scope": "audit:write"}),
+    );
+    let posted =
+        stack.post(&portal, "/v1/events", &login(json!({"type": "user", "name": "x"}))).await;
     assert_eq!(posted.body["recorded_by"], json!({"sub": "portal-7", "client_id": "web"}));
 }
 

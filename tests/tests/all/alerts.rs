@@ -47,14 +47,16 @@ impl World {
         options.secrets.insert("JIT_AUDIT_SECRET_NONE".into(), "not an address".into());
         let printed = Arc::<Mutex<Vec<String>>>::default();
         let lines = printed.clone();
-        options.printer = local::Printer::new(move |line| lines.lock().unwrap().push(line.to_owned()));
+        options.printer =
+            local::Printer::new(move |line| lines.lock().unwrap().push(line.to_owned()));
         let stack = Stack::with(options).await;
         let admin = stack.admin("acme");
         Self { stack, webhooks, admin, printed }
     }
 
     async fn configure(&self, channels: Value) {
-        let answer = self.stack.put(&self.admin, "/v1/settings", &json!({ "alerts": channels })).await;
+        let answer =
+            self.stack.put(&self.admin, "/v1/settings", &json!({ "alerts": channels })).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
@@ -66,7 +68,10 @@ impl World {
     async fn tested(&self, channel: &str) -> String {
         let answer = self.test(channel).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
-        assert_eq!(answer.header("location"), format!("/v1/alerts/{}", answer.body["id"].as_str().unwrap()));
+        assert_eq!(
+            answer.header("location"),
+            format!("/v1/alerts/{}", answer.body["id"].as_str().unwrap())
+        );
         answer.body["id"].as_str().unwrap().to_owned()
     }
 
@@ -78,8 +83,10 @@ impl World {
     }
 
     async fn until(&self, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        until(format!("alert {id} is as expected"), async || Some(self.alert(id).await).filter(|alert| is_so(alert)))
-            .await
+        until(format!("alert {id} is as expected"), async || {
+            Some(self.alert(id).await).filter(|alert| is_so(alert))
+        })
+        .await
     }
 
     async fn until_state(&self, id: &str, state: &str) -> Value {
@@ -104,15 +111,20 @@ impl World {
         assert_eq!(posted.status, 201, "{}", posted.text);
         let query = json!({"filter": "action eq \"finding.raised\"", "include_service": true});
         let found = self.stack.post(&self.admin, "/v1/events/search", &query).await;
-        let id = found.body["events"][0]["id"].as_str().unwrap_or_else(|| panic!("{}", found.text)).to_owned();
+        let id = found.body["events"][0]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}", found.text))
+            .to_owned();
         recorded(&self.stack, "acme", &[id]).await.remove(0)
     }
 
     /// Queues what is told of a finding, as whoever reads the stream does; how many alerts are new.
     async fn queue(&self, finding: &Recorded) -> usize {
         let (store, tenant) = (store(&self.stack), Tenant::new("acme").unwrap());
-        let trail =
-            store.trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline()).await.unwrap();
+        let trail = store
+            .trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
+            .await
+            .unwrap();
         alert_outbox::queue_alerts(&trail, finding).await.unwrap()
     }
 
@@ -124,7 +136,9 @@ impl World {
     /// What was printed, by its first member.
     fn printed(&self, via: &str) -> Vec<Value> {
         let lines = self.printed.lock().unwrap();
-        let told = lines.iter().map(|line| serde_json::from_str(line.strip_prefix("alert ").unwrap()).unwrap());
+        let told = lines
+            .iter()
+            .map(|line| serde_json::from_str(line.strip_prefix("alert ").unwrap()).unwrap());
         told.filter(|told: &Value| told.get(via).is_some()).collect()
     }
 }
@@ -146,18 +160,27 @@ fn channel(id: &str, kind: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_of_each_kind_is_told_of_a_test() {
     let world = World::start().await;
-    let (topic, bus) = (json!({"id": "topic", "kind": "sns"}), json!({"id": "bus", "kind": "eventbridge"}));
+    let (topic, bus) =
+        (json!({"id": "topic", "kind": "sns"}), json!({"id": "bus", "kind": "eventbridge"}));
     world.configure(json!([channel("a", "slack"), channel("b", "teams"), topic, bus])).await;
     let settings = world.stack.get(&world.admin, "/v1/settings").await;
     assert_eq!(settings.body["alerts"][0], channel("a", "slack"));
     assert_untold(&settings.text);
 
     let mut ids = Vec::new();
-    for (channel, kind) in [("a", "slack"), ("b", "teams"), ("topic", "sns"), ("bus", "eventbridge")] {
+    for (channel, kind) in
+        [("a", "slack"), ("b", "teams"), ("topic", "sns"), ("bus", "eventbridge")]
+    {
         let id = world.tested(channel).await;
         let sent = world.until_state(&id, "sent").await;
-        assert_eq!((&sent["kind"], &sent["channel"], &sent["attempts"]), (&json!(kind), &json!(channel), &json!(1)));
-        assert_eq!((&sent["rule"], sent.get("finding"), sent.get("error")), (&json!("alert.test"), None, None));
+        assert_eq!(
+            (&sent["kind"], &sent["channel"], &sent["attempts"]),
+            (&json!(kind), &json!(channel), &json!(1))
+        );
+        assert_eq!(
+            (&sent["rule"], sent.get("finding"), sent.get("error")),
+            (&json!("alert.test"), None, None)
+        );
         assert!(sent["sent_at"].as_str() >= sent["queued_at"].as_str(), "{sent}");
         ids.push(id);
     }
@@ -175,24 +198,41 @@ async fn a_channel_of_each_kind_is_told_of_a_test() {
     assert_eq!((teams.len(), &card["body"][1]["inlines"][0]["text"]), (1, &json!(said("b"))));
     assert_eq!(card["actions"][0]["url"], json!(link));
     let sns = world.printed("sns");
-    assert_eq!((sns.len(), &sns[0]["sns"]), (1, &json!("arn:aws:sns:us-east-1:000000000000:jit-audit-AlertTopic")));
+    assert_eq!(
+        (sns.len(), &sns[0]["sns"]),
+        (1, &json!("arn:aws:sns:us-east-1:000000000000:jit-audit-AlertTopic"))
+    );
     assert_eq!(sns[0]["message"], format!("{}\n{link}", said("topic")));
     assert_eq!(sns[0]["attributes"], json!({"tenant": "acme", "rule": "alert.test"}));
     let bus = world.printed("eventbridge");
-    assert_eq!((bus.len(), &bus[0]["source"], &bus[0]["eventbridge"]), (1, &json!("jit-audit"), &json!("default")));
-    assert_eq!((&bus[0]["detail-type"], &bus[0]["detail"]["tenant"]), (&json!("Test message"), &json!("acme")));
+    assert_eq!(
+        (bus.len(), &bus[0]["source"], &bus[0]["eventbridge"]),
+        (1, &json!("jit-audit"), &json!("default"))
+    );
+    assert_eq!(
+        (&bus[0]["detail-type"], &bus[0]["detail"]["tenant"]),
+        (&json!("Test message"), &json!("acme"))
+    );
     assert_eq!(bus[0]["detail"]["alert"], json!(ids[3]));
 
     // The newest first, a page at a time; another tenant sees nothing of it.
     let list = async |path: &str| world.stack.get(&world.stack.reader("acme"), path).await;
     let all = list("/v1/alerts").await;
     assert_untold(&all.text);
-    let listed: Vec<_> = all.body["alerts"].as_array().unwrap().iter().map(|alert| alert["id"].clone()).collect();
+    let listed: Vec<_> =
+        all.body["alerts"].as_array().unwrap().iter().map(|alert| alert["id"].clone()).collect();
     ids.reverse();
-    assert_eq!((listed, &all.body["next"]), (ids.iter().map(|id| json!(id)).collect(), &Value::Null));
+    assert_eq!(
+        (listed, &all.body["next"]),
+        (ids.iter().map(|id| json!(id)).collect(), &Value::Null)
+    );
     let first = list("/v1/alerts?limit=3").await;
-    let rest = list(&format!("/v1/alerts?limit=3&cursor={}", first.body["next"].as_str().unwrap())).await;
-    assert_eq!((first.body["alerts"].as_array().unwrap().len(), &rest.body["alerts"][0]["id"]), (3, &json!(ids[3])));
+    let rest =
+        list(&format!("/v1/alerts?limit=3&cursor={}", first.body["next"].as_str().unwrap())).await;
+    assert_eq!(
+        (first.body["alerts"].as_array().unwrap().len(), &rest.body["alerts"][0]["id"]),
+        (3, &json!(ids[3]))
+    );
     assert_eq!(list("/v1/alerts?state=failed").await.body["alerts"], json!([]));
     let wrong = list("/v1/alerts?state=lost").await;
     assert!(wrong.status == 400 && wrong.text.contains("waiting, sent, failed"), "{}", wrong.text);
@@ -220,7 +260,8 @@ async fn a_finding_is_told_once_to_each_channel_that_wants_it() {
     assert_eq!(world.queue(&finding).await, 0);
     world.wake().await;
     let told = until("both are told", async || {
-        let alerts = world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
+        let alerts =
+            world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
         (alerts.as_array().unwrap().len() == 2).then_some(alerts)
     })
     .await;
@@ -247,7 +288,9 @@ async fn what_does_not_get_through_is_tried_again_or_given_up() {
     let world = World::start().await;
     world.configure(json!(["a", "b", "c", "d"].map(|id| channel(id, "slack")))).await;
     world.reply("a", [Reply::status(500), Reply::status(503), Reply::status(200)]);
-    let asks = |seconds: u64| Reply::Status(429, Some(("retry-after", seconds.to_string())), "rate_limited");
+    let asks = |seconds: u64| {
+        Reply::Status(429, Some(("retry-after", seconds.to_string())), "rate_limited")
+    };
     world.reply("b", [asks(8), Reply::status(200)]);
     world.reply("c", [Reply::Status(404, None, "no_service")]);
     let elsewhere = format!("{}{}", world.webhooks.url, "/elsewhere");
@@ -256,9 +299,14 @@ async fn what_does_not_get_through_is_tried_again_or_given_up() {
     for channel in ["a", "b", "c", "d"] {
         ids.push(world.tested(channel).await);
     }
-    for (id, said) in [(&ids[2], "404, no_service"), (&ids[3], "302, and redirects are not followed")] {
+    for (id, said) in
+        [(&ids[2], "404, no_service"), (&ids[3], "302, and redirects are not followed")]
+    {
         let failed = world.until_state(id, "failed").await;
-        assert!(failed["error"].as_str().unwrap().contains(said) && failed["attempts"] == 1, "{failed}");
+        assert!(
+            failed["error"].as_str().unwrap().contains(said) && failed["attempts"] == 1,
+            "{failed}"
+        );
         assert!(failed.get("sent_at").is_none(), "{failed}");
     }
     assert_eq!(world.webhooks.received("/elsewhere").len(), 0);
@@ -291,12 +339,20 @@ async fn a_channel_that_hangs_holds_up_no_other_and_what_waits_for_it_comes_thro
     let fast = world.tested("b").await;
     world.until_state(&fast, "sent").await;
     assert_eq!(world.alert(&slow[0]).await["state"], "waiting");
-    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}: the other channel waited for it", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "{:?}: the other channel waited for it",
+        begun.elapsed()
+    );
     for id in &slow {
         world.until_state(id, "sent").await;
     }
     let first = world.alert(&slow[0]).await;
-    assert_eq!(first["attempts"].as_u64().unwrap() + 2, world.received("a").len() as u64, "{first}");
+    assert_eq!(
+        first["attempts"].as_u64().unwrap() + 2,
+        world.received("a").len() as u64,
+        "{first}"
+    );
     world.stack.stop().await;
 }
 
@@ -310,12 +366,16 @@ async fn a_hundred_findings_of_one_request_are_a_few_messages() {
             "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "Nobody's"}, "account": {"name": format!("msp-{number}")}})
     };
     let events: Vec<Value> = (0..100).map(event).collect();
-    let posted = world.stack.post(&world.stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+    let posted = world
+        .stack
+        .post(&world.stack.writer("acme"), "/v1/events", &json!({ "events": events }))
+        .await;
     assert_eq!(posted.body["created"], 100, "{}", posted.text);
     until("all are told", async || {
         let (mut told, mut cursor) = (0, String::new());
         loop {
-            let page = world.stack.get(&world.admin, &format!("/v1/alerts?state=sent{cursor}")).await.body;
+            let page =
+                world.stack.get(&world.admin, &format!("/v1/alerts?state=sent{cursor}")).await.body;
             told += page["alerts"].as_array().unwrap().len();
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -326,15 +386,22 @@ async fn a_hundred_findings_of_one_request_are_a_few_messages() {
     })
     .await;
     // As many as batches of the stream and two seconds make, and each of them says how many it tells of.
-    let texts: Vec<String> =
-        world.received("a").iter().map(|received| received.body["text"].as_str().unwrap().to_owned()).collect();
+    let texts: Vec<String> = world
+        .received("a")
+        .iter()
+        .map(|received| received.body["text"].as_str().unwrap().to_owned())
+        .collect();
     assert!(texts.len() <= 50, "{} messages", texts.len());
     let counted = |text: &String| {
-        text.split_once(" findings in the trail of acme").map_or(1, |(count, _)| count.parse().unwrap())
+        text.split_once(" findings in the trail of acme")
+            .map_or(1, |(count, _)| count.parse().unwrap())
     };
     assert_eq!(texts.iter().map(counted).sum::<usize>(), 100, "{texts:?}");
     assert!(
-        texts.iter().any(|text| text.contains("account.without_application") && text.ends_with("/#/findings")),
+        texts
+            .iter()
+            .any(|text| text.contains("account.without_application")
+                && text.ends_with("/#/findings")),
         "{texts:?}"
     );
     assert!(world.received("b").len() <= 50);
@@ -362,7 +429,8 @@ async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_
 
 /// More wait for the old one than are read at a time.
 #[tokio::test(flavor = "multi_thread")]
-async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told_and_nothing_is_lost() {
+async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told_and_nothing_is_lost()
+ {
     let world = World::start().await;
     world.reply("a", [Reply::status(503)]);
     world.configure(json!([channel("a", "slack")])).await;
@@ -376,7 +444,11 @@ async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told
     let waiting = async || {
         let (mut waiting, mut cursor) = (0, String::new());
         loop {
-            let page = world.stack.get(&world.admin, &format!("/v1/alerts?state=waiting{cursor}")).await.body;
+            let page = world
+                .stack
+                .get(&world.admin, &format!("/v1/alerts?state=waiting{cursor}"))
+                .await
+                .body;
             waiting += page["alerts"].as_array().unwrap().len();
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -393,11 +465,15 @@ async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told
     until("all of them are sent", async || (waiting().await == 0).then_some(())).await;
     let counted = |received: &tests::webhook::Received| {
         let text = received.body["text"].as_str().unwrap();
-        text.split_once(" findings in the trail of acme").map_or(1, |(count, _)| count.parse().unwrap())
+        text.split_once(" findings in the trail of acme")
+            .map_or(1, |(count, _)| count.parse().unwrap())
     };
     // One try may have been under way when the channel came back.
     let told: Vec<usize> = world.received("a").iter().skip(refused).map(counted).collect();
-    assert!(told.iter().sum::<usize>() >= 121 && told.iter().all(|count| *count <= 100), "{told:?}");
+    assert!(
+        told.iter().sum::<usize>() >= 121 && told.iter().all(|count| *count <= 100),
+        "{told:?}"
+    );
     assert_eq!(world.received("b").len(), 1);
     world.stack.stop().await;
 }
@@ -414,12 +490,18 @@ async fn an_alert_that_an_older_version_queued_is_sent() {
     let change = aws_sdk_dynamodb::Client::new(world.stack.aws()).update_item();
     let change = change.table_name(world.stack.running.table("StateTable").unwrap());
     let change = change.key("pk", text("alert#acme")).key("sk", text(&id));
-    let change = change.update_expression("SET due = :due").expression_attribute_values(":due", text("alerts"));
+    let change = change
+        .update_expression("SET due = :due")
+        .expression_attribute_values(":due", text("alerts"));
     change.send().await.unwrap();
-    alert_outbox::move_old_alerts(&store(&world.stack), shared::http::request::deadline()).await.unwrap();
+    alert_outbox::move_old_alerts(&store(&world.stack), shared::http::request::deadline())
+        .await
+        .unwrap();
     world.until_state(&id, "sent").await;
     assert_eq!(
-        alert_outbox::move_old_alerts(&store(&world.stack), shared::http::request::deadline()).await.unwrap(),
+        alert_outbox::move_old_alerts(&store(&world.stack), shared::http::request::deadline())
+            .await
+            .unwrap(),
         0
     );
     world.stack.stop().await;
@@ -444,7 +526,13 @@ async fn runs_that_overlap_send_each_alert_once() {
 async fn a_channel_that_asks_to_be_left_alone_is_however_much_is_found_meanwhile() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
-    world.reply("a", [Reply::Status(429, Some(("retry-after", "7".to_owned())), "rate_limited"), Reply::status(200)]);
+    world.reply(
+        "a",
+        [
+            Reply::Status(429, Some(("retry-after", "7".to_owned())), "rate_limited"),
+            Reply::status(200),
+        ],
+    );
     let mut ids = vec![world.tested("a").await];
     world.until(&ids[0], |alert| alert["attempts"] == 1).await;
     for _ in 0..5 {
@@ -456,7 +544,11 @@ async fn a_channel_that_asks_to_be_left_alone_is_however_much_is_found_meanwhile
         world.until_state(id, "sent").await;
     }
     let received = world.received("a");
-    assert!(received[1].at - received[0].at >= Duration::from_secs(7), "{:?}", received[1].at - received[0].at);
+    assert!(
+        received[1].at - received[0].at >= Duration::from_secs(7),
+        "{:?}",
+        received[1].at - received[0].at
+    );
     assert_eq!(received.len(), 7, "the one that was refused twice, the others once");
     world.stack.stop().await;
 }
@@ -464,8 +556,7 @@ async fn a_channel_that_asks_to_be_left_alone_is_however_much_is_found_meanwhile
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_channel_is_said_without_its_address() {
     let world = World::start().await;
-    let named =
-        |id: &str, secret: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{secret}")});
+    let named = |id: &str, secret: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{secret}")});
     world
         .configure(json!([
             named("missing", "NOBODY_SET"),
@@ -482,7 +573,10 @@ async fn what_is_wrong_with_a_channel_is_said_without_its_address() {
     ] {
         let id = world.tested(channel).await;
         let alert = world.until(&id, |alert| alert["attempts"] == 1).await;
-        assert!(alert["error"].as_str().unwrap().contains(said) && alert["state"] == state, "{alert}");
+        assert!(
+            alert["error"].as_str().unwrap().contains(said) && alert["state"] == state,
+            "{alert}"
+        );
     }
     // One that is taken away while something waits for it.
     world.reply("a", [Reply::status(500)]);
@@ -504,10 +598,14 @@ async fn wrong_channels_and_tests_are_refused() {
             "/alerts/0/url",
         ),
         (json!([{"id": "a", "kind": "slack", "url": "secretsmanager:slack"}]), "/alerts/0/url"),
-        (json!([{"id": "a", "kind": "sns", "topic": "arn:aws:sns:us-east-1:1:x"}]), "/alerts/0/topic"),
+        (
+            json!([{"id": "a", "kind": "sns", "topic": "arn:aws:sns:us-east-1:1:x"}]),
+            "/alerts/0/topic",
+        ),
         (json!([{"id": "a", "kind": "sns"}, {"id": "a", "kind": "sns"}]), "/alerts/1/id"),
     ] {
-        let answer = world.stack.put(&world.admin, "/v1/settings", &json!({ "alerts": alerts })).await;
+        let answer =
+            world.stack.put(&world.admin, "/v1/settings", &json!({ "alerts": alerts })).await;
         assert_eq!(
             (answer.status.as_u16(), &answer.body["errors"][0]["pointer"]),
             (422, &json!(pointer)),
@@ -518,13 +616,27 @@ async fn wrong_channels_and_tests_are_refused() {
     }
     assert_eq!(world.stack.get(&world.admin, "/v1/settings").await.body["alerts"], json!([]));
     let answer = world.test("ops").await;
-    assert!(answer.status == 422 && answer.text.contains("none is configured yet"), "{}", answer.text);
-    world.configure(json!([{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}])).await;
+    assert!(
+        answer.status == 422 && answer.text.contains("none is configured yet"),
+        "{}",
+        answer.text
+    );
+    world
+        .configure(json!([{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}]))
+        .await;
     let answer = world.test("ops").await;
-    assert!(answer.status == 422 && answer.text.contains("there are topic, bus"), "{}", answer.text);
+    assert!(
+        answer.status == 422 && answer.text.contains("there are topic, bus"),
+        "{}",
+        answer.text
+    );
     assert_eq!(answer.body["errors"][0]["pointer"], "/channel");
     for body in [json!({}), json!({"channel": 1}), json!({"channel": "topic", "text": "x"})] {
-        assert_eq!(world.stack.post(&world.admin, "/v1/alerts/test", &body).await.status, 422, "{body}");
+        assert_eq!(
+            world.stack.post(&world.admin, "/v1/alerts/test", &body).await.status,
+            422,
+            "{body}"
+        );
     }
     let reader = world.stack.reader("acme");
     let body = json!({"channel": "topic"});
@@ -598,18 +710,25 @@ async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
     let topic = moto.run(SUBSCRIBER, &["subscribe"]).await;
     assert_eq!(topic.trim(), "arn:aws:sns:us-east-1:000000000000:jit-audit-AlertTopic");
 
-    let world = World::over(local::Functions::all().through("SNS", &moto.url).through("EventBridge", &moto.url)).await;
-    world.configure(json!([{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}])).await;
+    let world = World::over(
+        local::Functions::all().through("SNS", &moto.url).through("EventBridge", &moto.url),
+    )
+    .await;
+    world
+        .configure(json!([{"id": "topic", "kind": "sns"}, {"id": "bus", "kind": "eventbridge"}]))
+        .await;
     let finding = world.finding("Zoë <!channel>\n&\u{1F600}").await;
     world.queue(&finding).await;
     world.wake().await;
     until("both are told", async || {
-        let sent = world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
+        let sent =
+            world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
         (sent.as_array().unwrap().len() == 2).then_some(())
     })
     .await;
     let messages = moto.run(SUBSCRIBER, &["read"]).await;
-    let messages: Vec<Value> = messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let messages: Vec<Value> =
+        messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages.iter().all(|message| message["queue"] == "acme"), "{messages:?}");
     let of = |kind: &str| &messages.iter().find(|it| it["message"].get(kind).is_some()).unwrap()["message"];
@@ -626,9 +745,18 @@ async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
         json!({"tenant": attribute("acme"), "rule": attribute("account.without_application"), "severity": attribute("high")})
     );
     let event = of("detail-type");
-    assert_eq!((&event["detail-type"], &event["source"]), (&json!("Finding raised"), &json!("jit-audit")));
-    assert_eq!((&event["detail"]["message"], &event["detail"]["link"]), (&json!(sentence), &json!(link)));
-    assert_eq!((&event["detail"]["finding"], &event["detail"]["event"]), (&json!(id), &json!(finding.event.id)));
+    assert_eq!(
+        (&event["detail-type"], &event["source"]),
+        (&json!("Finding raised"), &json!("jit-audit"))
+    );
+    assert_eq!(
+        (&event["detail"]["message"], &event["detail"]["link"]),
+        (&json!(sentence), &json!(link))
+    );
+    assert_eq!(
+        (&event["detail"]["finding"], &event["detail"]["event"]),
+        (&json!(id), &json!(finding.event.id))
+    );
     // What was told elsewhere was not told here.
     assert_eq!(world.printed.lock().unwrap().len(), 0);
     world.stack.stop().await;
@@ -667,12 +795,17 @@ async fn a_webhook_that_was_replaced_is_found_by_its_secret() {
         .unwrap();
     // Nobody has put it there yet; that of another tenant or for another purpose is none.
     let hook = |channel: &str| format!("{}{}\n", world.webhooks.url, address(channel));
-    for other in ["jit-audit/bolt/webhook/hook", "jit-audit/acme/directory/hook", "jit-audit/acme/hook"] {
+    for other in
+        ["jit-audit/bolt/webhook/hook", "jit-audit/acme/directory/hook", "jit-audit/acme/hook"]
+    {
         moto.run(SECRET, &[other, &hook("d")]).await;
     }
     let early = world.tested("ops").await;
     let waiting = world.until(&early, |alert| alert["attempts"] != 0).await;
-    assert!(waiting["error"].as_str().unwrap().contains("secret jit-audit/acme/webhook/hook"), "{waiting}");
+    assert!(
+        waiting["error"].as_str().unwrap().contains("secret jit-audit/acme/webhook/hook"),
+        "{waiting}"
+    );
     moto.run(SECRET, &["jit-audit/acme/webhook/hook", &hook("a")]).await;
     world.until_state(&early, "sent").await;
 

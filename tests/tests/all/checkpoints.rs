@@ -22,7 +22,8 @@ impl World {
 
     /// Posts events, which all have to be created.
     async fn told(&self, events: &[Value]) {
-        let answer = self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
+        let answer =
+            self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
         let last = events.last().unwrap()["id"].as_str().unwrap().to_owned();
         // A marker may come in the same batch, and be known before what comes last in it; the next one is not.
@@ -38,8 +39,14 @@ impl World {
         let answer = self.stack.post(&self.portal, "/v1/events", &marker).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         until(format!("{after} is followed"), async || {
-            let rows = self.stack.get(&self.admin, "/v1/reports/access?target=marker&limit=1000").await;
-            rows.body["rows"].as_array().unwrap().iter().any(|row| row["session"] == id).then_some(())
+            let rows =
+                self.stack.get(&self.admin, "/v1/reports/access?target=marker&limit=1000").await;
+            rows.body["rows"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|row| row["session"] == id)
+                .then_some(())
         })
         .await;
     }
@@ -60,8 +67,12 @@ impl World {
 
     /// The findings of a rule in a state, by session, request or account.
     async fn findings(&self, rule: &str, state: &str) -> Vec<String> {
-        let answer = self.stack.get(&self.admin, &format!("/v1/findings?rule={rule}&state={state}&limit=1000")).await;
-        let findings = answer.body["findings"].as_array().unwrap_or_else(|| panic!("{}", answer.text));
+        let answer = self
+            .stack
+            .get(&self.admin, &format!("/v1/findings?rule={rule}&state={state}&limit=1000"))
+            .await;
+        let findings =
+            answer.body["findings"].as_array().unwrap_or_else(|| panic!("{}", answer.text));
         let about = |finding: &Value| {
             let names = [
                 &finding["session"],
@@ -88,7 +99,8 @@ fn user(name: &str) -> Value {
 }
 
 fn of(id: &str, action: &str, ago: u64, actor: Value, more: Value) -> Value {
-    let mut event = json!({"id": id, "action": action, "occurred_at": seconds_ago(ago), "actor": actor});
+    let mut event =
+        json!({"id": id, "action": action, "occurred_at": seconds_ago(ago), "actor": actor});
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     event
 }
@@ -152,7 +164,15 @@ async fn s5_were_requests_properly_justified() {
     world.quiet().await;
     world.check("justification.insufficient", &["late", "nine", "none"], &[]).await;
     // The portal tells it with the next row.
-    world.told(&[session("late", "approved", 10, user("john"), json!({"justification": "Correct a price"}))]).await;
+    world
+        .told(&[session(
+            "late",
+            "approved",
+            10,
+            user("john"),
+            json!({"justification": "Correct a price"}),
+        )])
+        .await;
     world.settled().await;
     world.check("justification.insufficient", &["nine", "none"], &["late"]).await;
 }
@@ -168,10 +188,28 @@ async fn an_approver_approves_their_own_request() {
         session("own", "approved", 800, user("mark"), json!({})),
         session("second-account", "created", 900, user("mark"), json!({})),
         session("second-account", "approved", 800, user("mark.admin"), json!({})),
-        session("for-john", "created", 900, user("mark"), json!({"subject": {"email": "john@acme.example"}})),
+        session(
+            "for-john",
+            "created",
+            900,
+            user("mark"),
+            json!({"subject": {"email": "john@acme.example"}}),
+        ),
         session("for-john", "approved", 800, user("john"), json!({})),
-        session("automatic", "created", 900, user("mark"), json!({"session": {"approvals_needed": 0}})),
-        session("automatic", "approved", 899, json!({"type": "system"}), json!({"session": {"approvals_needed": 0}})),
+        session(
+            "automatic",
+            "created",
+            900,
+            user("mark"),
+            json!({"session": {"approvals_needed": 0}}),
+        ),
+        session(
+            "automatic",
+            "approved",
+            899,
+            json!({"type": "system"}),
+            json!({"session": {"approvals_needed": 0}}),
+        ),
     ]);
     world.told(&events).await;
     world.settled().await;
@@ -213,8 +251,12 @@ async fn an_approver_is_not_among_those_the_policy_names() {
             ),
         ]
     };
-    let cases =
-        [asked("then", "john", "1"), asked("now", "john", "2"), asked("ann", "ann", "2"), asked("other", "eve", "1")];
+    let cases = [
+        asked("then", "john", "1"),
+        asked("now", "john", "2"),
+        asked("ann", "ann", "2"),
+        asked("other", "eve", "1"),
+    ];
     world.told(&cases.concat()).await;
     world.settled().await;
     world.check("approval.not_among_approvers", &["now", "other"], &[]).await;
@@ -246,7 +288,10 @@ async fn it_is_granted_without_approval() {
 async fn it_is_used_outside_its_window() {
     let world = World::start().await;
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "owners": ["desk@acme.example"], "directory": {"kind": "external"}});
-    assert_eq!(world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status, 201);
+    assert_eq!(
+        world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status,
+        201
+    );
     let used = |id: &str, account: &str, ago: u64| {
         of(
             id,
@@ -273,7 +318,13 @@ async fn it_is_used_outside_its_window() {
             used("late-1", "msp-late", 2900),
             // Nobody configured whose account that is.
             used("foreign-1", "somebody", 2900),
-            of("code-1", "computer.offline_code.retrieved", 9000, user("alex"), json!({"target": {"name": "W11"}})),
+            of(
+                "code-1",
+                "computer.offline_code.retrieved",
+                9000,
+                user("alex"),
+                json!({"target": {"name": "W11"}}),
+            ),
         ])
         .await;
     world.settled().await;
@@ -281,16 +332,23 @@ async fn it_is_used_outside_its_window() {
     world.quiet().await;
     // Offline codes too: alex was given accounts, and none then.
     world.check("use.outside_window", &["alex@acme.example", "msp-late", "msp-out"], &[]).await;
-    let finding =
-        world.stack.get(&world.admin, "/v1/findings?rule=use.outside_window&account=msp-out").await.body["findings"][0]
-            .clone();
-    assert_eq!((&finding["owners"], &finding["evidence"]), (&json!(["desk@acme.example"]), &json!(["out-1"])));
+    let finding = world
+        .stack
+        .get(&world.admin, "/v1/findings?rule=use.outside_window&account=msp-out")
+        .await
+        .body["findings"][0]
+        .clone();
+    assert_eq!(
+        (&finding["owners"], &finding["evidence"]),
+        (&json!(["desk@acme.example"]), &json!(["out-1"]))
+    );
     world.told(&[asked("late-2", "msp-late", 3000)]).await;
     world.settled().await;
     world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late"]).await;
 
     // A session with an end.
-    let bounded = json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
+    let bounded =
+        json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
     let begun = |id: &str| {
         vec![
             session(id, "created", 2000, user("mark"), bounded.clone()),
@@ -310,14 +368,21 @@ async fn it_is_used_outside_its_window() {
     };
     world
         .told(
-            &[begun("s-in"), vec![login("l-1", "s-in", 1000)], begun("s-out"), vec![login("l-2", "s-out", 999)]]
-                .concat(),
+            &[
+                begun("s-in"),
+                vec![login("l-1", "s-in", 1000)],
+                begun("s-out"),
+                vec![login("l-2", "s-out", 999)],
+            ]
+            .concat(),
         )
         .await;
     world.settled().await;
     world.check("use.outside_window", &["alex@acme.example", "msp-out"], &["msp-late"]).await;
     world.quiet().await;
-    world.check("use.outside_window", &["alex@acme.example", "msp-out", "s-out"], &["msp-late"]).await;
+    world
+        .check("use.outside_window", &["alex@acme.example", "msp-out", "s-out"], &["msp-late"])
+        .await;
 
     // Denied, and used all the same; asked for and used before it is known to be granted.
     let denied = session("s-denied", "denied", 1950, user("john"), json!({"reason": "No"}));
@@ -333,12 +398,20 @@ async fn it_is_used_outside_its_window() {
         .await;
     world.quiet().await;
     world
-        .check("use.outside_window", &["alex@acme.example", "msp-out", "s-denied", "s-late", "s-out"], &["msp-late"])
+        .check(
+            "use.outside_window",
+            &["alex@acme.example", "msp-out", "s-denied", "s-late", "s-out"],
+            &["msp-late"],
+        )
         .await;
     world.told(&begun("s-late")[1..]).await;
     world.settled().await;
     world
-        .check("use.outside_window", &["alex@acme.example", "msp-out", "s-denied", "s-out"], &["msp-late", "s-late"])
+        .check(
+            "use.outside_window",
+            &["alex@acme.example", "msp-out", "s-denied", "s-out"],
+            &["msp-late", "s-late"],
+        )
         .await;
 
     // A session that somebody names does not excuse the use of an account that it was not for.
@@ -349,10 +422,19 @@ async fn it_is_used_outside_its_window() {
         user("mark"),
         json!({"session": {"id": "s-in", "scope": "session", "username": "mark_1"}, "account": {"name": "msp-stolen"}, "target": {"name": "W11"}}),
     );
-    let named = session("s-in", "granted", 1899, json!({"type": "system"}), json!({"session": {"username": "mark_1"}}));
+    let named = session(
+        "s-in",
+        "granted",
+        1899,
+        json!({"type": "system"}),
+        json!({"session": {"username": "mark_1"}}),
+    );
     world.told(&[named, foreign]).await;
     world.quiet().await;
-    let stolen = world.stack.get(&world.admin, "/v1/findings?rule=use.outside_window&account=msp-stolen").await;
+    let stolen = world
+        .stack
+        .get(&world.admin, "/v1/findings?rule=use.outside_window&account=msp-stolen")
+        .await;
     assert_eq!(stolen.body["findings"][0]["state"], "open", "{}", stolen.text);
 }
 
@@ -369,15 +451,16 @@ async fn s5_was_access_only_used_for_its_intended_purpose() {
         )
     };
     let asked = |id: &str| session(id, "created", 900, user("mark"), json!({}));
-    world.told(&[asked("same"), login("same", "PRICES"), asked("other"), login("other", "salaries")]).await;
+    world
+        .told(&[asked("same"), login("same", "PRICES"), asked("other"), login("other", "salaries")])
+        .await;
     world.settled().await;
     world.check("use.other_target", &[], &[]).await;
     // A role row that names it may be on its way.
     world.quiet().await;
     world.check("use.other_target", &["other"], &[]).await;
     // A role row tells that it was requested after all.
-    let role =
-        json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
+    let role = json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
     world.told(&[session("other", "approved", 850, user("john"), role)]).await;
     world.settled().await;
     world.check("use.other_target", &[], &["other"]).await;
@@ -386,7 +469,8 @@ async fn s5_was_access_only_used_for_its_intended_purpose() {
 #[tokio::test]
 async fn it_is_not_revoked_within_five_minutes() {
     let world = World::start().await;
-    let planned = json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
+    let planned =
+        json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
     let begun = |id: &str| {
         [
             session(id, "created", 2000, user("mark"), planned.clone()),
@@ -394,11 +478,17 @@ async fn it_is_not_revoked_within_five_minutes() {
             session(id, "granted", 1900, json!({"type": "system"}), planned.clone()),
         ]
     };
-    let ended = |id: &str, ago: u64| session(id, "expired", ago, json!({"type": "system"}), json!({}));
+    let ended =
+        |id: &str, ago: u64| session(id, "expired", ago, json!({"type": "system"}), json!({}));
     world
         .told(
-            &[begun("in-time").to_vec(), vec![ended("in-time", 700)], begun("late").to_vec(), vec![ended("late", 699)]]
-                .concat(),
+            &[
+                begun("in-time").to_vec(),
+                vec![ended("in-time", 700)],
+                begun("late").to_vec(),
+                vec![ended("late", 699)],
+            ]
+            .concat(),
         )
         .await;
     world.told(&[begun("unconfirmed"), begun("said-late")].concat()).await;
@@ -437,8 +527,10 @@ async fn a_role_changes_outside_of_packages() {
     world.told(&[changed("around", false), changed("by-package", true)]).await;
     world.settled().await;
     world.check("role_change.out_of_band", &["around@acme.example"], &[]).await;
-    let finding =
-        world.stack.get(&world.admin, "/v1/findings?rule=role_change.out_of_band&owner=crm@acme.example").await;
+    let finding = world
+        .stack
+        .get(&world.admin, "/v1/findings?rule=role_change.out_of_band&owner=crm@acme.example")
+        .await;
     assert_eq!(finding.body["findings"][0]["severity"], "high", "{}", finding.text);
 }
 
@@ -516,24 +608,27 @@ async fn removal_is_not_confirmed() {
 async fn a_portals_word_is_no_proof_where_the_account_is_in_a_directory_of_ours() {
     let world = World::start().await;
     // Nobody listens there.
-    let directory =
-        json!({"kind": "scim", "base_url": "http://127.0.0.1:9/scim/v2", "token": "env:JIT_AUDIT_SECRET_DIRECTORY"});
-    let application =
-        json!({"name": "App", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": directory});
-    assert_eq!(world.stack.put(&world.admin, "/v1/applications/app", &application).await.status, 201);
+    let directory = json!({"kind": "scim", "base_url": "http://127.0.0.1:9/scim/v2", "token": "env:JIT_AUDIT_SECRET_DIRECTORY"});
+    let application = json!({"name": "App", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": directory});
+    assert_eq!(
+        world.stack.put(&world.admin, "/v1/applications/app", &application).await.status,
+        201
+    );
     let about = |more: Value| {
-        let mut about =
-            json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"id": "app", "name": "App"}});
+        let mut about = json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"id": "app", "name": "App"}});
         about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         about
     };
-    let asked = about(json!({"justification": "Reset MFA for a user", "window": {"duration": "PT1H"}}));
+    let asked =
+        about(json!({"justification": "Reset MFA for a user", "window": {"duration": "PT1H"}}));
     world.told(&[of("a-1", "entra.account.requested", 3700, user("alex"), asked)]).await;
     world.told(&[of("a-2", "entra.account.disabled", 60, user("alex"), about(json!({})))]).await;
     pass(&world.stack, 340).await;
     world.settled().await;
     world.check("revocation.overdue", &["r-1"], &[]).await;
-    let row = world.stack.get(&world.admin, "/v1/reports/access?account=msp-1").await.body["rows"][0].clone();
+    let row = world.stack.get(&world.admin, "/v1/reports/access?account=msp-1").await.body["rows"]
+        [0]
+    .clone();
     assert_eq!((row["state"].as_str(), row.get("verified")), (Some("active"), None), "{row}");
     assert!(row["exposure_ms"].as_i64().unwrap() > 0, "{row}");
 }
@@ -548,14 +643,24 @@ async fn a_finding_is_dispositioned_with_a_reason() {
         ])
         .await;
     world.settled().await;
-    let finding = world.stack.get(&world.admin, "/v1/findings?session=own").await.body["findings"][0].clone();
+    let finding =
+        world.stack.get(&world.admin, "/v1/findings?session=own").await.body["findings"][0].clone();
     let path = format!("/v1/findings/{}", finding["id"].as_str().unwrap());
     let reader = world.stack.reader("acme");
-    let say = async |token: &str, body: Value| world.stack.post(token, &format!("{path}/disposition"), &body).await;
-    assert_eq!(say(&reader, json!({"disposition": "accepted", "reason": "It was a drill"})).await.status, 403);
+    let say = async |token: &str, body: Value| {
+        world.stack.post(token, &format!("{path}/disposition"), &body).await
+    };
+    assert_eq!(
+        say(&reader, json!({"disposition": "accepted", "reason": "It was a drill"})).await.status,
+        403
+    );
     let wrong = say(&world.admin, json!({"disposition": "fine"})).await;
     assert_eq!(wrong.status, 422);
-    assert!(wrong.text.contains("/disposition") && wrong.text.contains("/reason"), "{}", wrong.text);
+    assert!(
+        wrong.text.contains("/disposition") && wrong.text.contains("/reason"),
+        "{}",
+        wrong.text
+    );
     let taken = say(
         &world.admin,
         json!({"disposition": "investigating", "reason": "Asking mark", "owner": "ann@acme.example"}),
@@ -570,7 +675,10 @@ async fn a_finding_is_dispositioned_with_a_reason() {
     for (owned, count) in [("true", 1), ("false", 0)] {
         let listed = world
             .stack
-            .get(&reader, &format!("/v1/findings?session=own&rule=approval.by_requester&owned={owned}"))
+            .get(
+                &reader,
+                &format!("/v1/findings?session=own&rule=approval.by_requester&owned={owned}"),
+            )
             .await;
         assert_eq!(listed.body["findings"].as_array().unwrap().len(), count, "{}", listed.text);
     }
@@ -578,7 +686,11 @@ async fn a_finding_is_dispositioned_with_a_reason() {
     for _ in 0..2 {
         let said = say(&world.admin, accepted.clone()).await;
         assert_eq!(said.body["state"], "dispositioned", "{}", said.text);
-        assert_eq!(said.body["dispositions"].as_array().unwrap().len(), 2, "the same said twice is said once");
+        assert_eq!(
+            said.body["dispositions"].as_array().unwrap().len(),
+            2,
+            "the same said twice is said once"
+        );
     }
     let there = world.stack.get(&reader, &path).await.body;
     assert_eq!(there["dispositions"][1]["by"]["email"], "it@acme.example");
@@ -592,8 +704,7 @@ async fn a_finding_is_dispositioned_with_a_reason() {
 #[tokio::test]
 async fn nobody_dispositions_a_finding_about_themselves() {
     let world = World::start().await;
-    let mark =
-        json!({"name": "Mark", "emails": ["mark@acme.example", "mark.t@acme.example"], "object_ids": ["oid-mark"]});
+    let mark = json!({"name": "Mark", "emails": ["mark@acme.example", "mark.t@acme.example"], "object_ids": ["oid-mark"]});
     assert_eq!(world.stack.put(&world.admin, "/v1/people/mark", &mark).await.status, 201);
     world
         .told(&[
@@ -602,7 +713,8 @@ async fn nobody_dispositions_a_finding_about_themselves() {
         ])
         .await;
     world.settled().await;
-    let finding = world.stack.get(&world.admin, "/v1/findings?session=own").await.body["findings"][0].clone();
+    let finding =
+        world.stack.get(&world.admin, "/v1/findings?session=own").await.body["findings"][0].clone();
     let path = format!("/v1/findings/{}/disposition", finding["id"].as_str().unwrap());
     let minted = |claims: Value| {
         let mut claims = claims;
@@ -638,19 +750,30 @@ async fn nobody_dispositions_a_finding_about_themselves_where_only_a_name_is_kno
     let world = World::start().await;
     let named = |name: &str| json!({"type": "user", "name": name});
     for (id, name) in [("full", "Mark Tester"), ("short", "mark")] {
-        let told =
-            [session(id, "created", 900, named(name), json!({})), session(id, "approved", 800, named(name), json!({}))];
+        let told = [
+            session(id, "created", 900, named(name), json!({})),
+            session(id, "approved", 800, named(name), json!({})),
+        ];
         world.told(&told).await;
     }
     world.settled().await;
     let said = json!({"disposition": "accepted", "reason": "It was a drill"});
     let say = async |id: &str, mut claims: Value| {
         let findings = world.stack.get(&world.admin, &format!("/v1/findings?session={id}")).await;
-        let finding =
-            findings.body["findings"][0]["id"].as_str().unwrap_or_else(|| panic!("{}", findings.text)).to_owned();
+        let finding = findings.body["findings"][0]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}", findings.text))
+            .to_owned();
         claims["tenant"] = json!("acme");
         claims["scope"] = json!("audit:read audit:operate");
-        world.stack.post(&world.stack.minted(claims), &format!("/v1/findings/{finding}/disposition"), &said).await
+        world
+            .stack
+            .post(
+                &world.stack.minted(claims),
+                &format!("/v1/findings/{finding}/disposition"),
+                &said,
+            )
+            .await
     };
     for (id, claims) in [
         ("full", json!({"name": "mark tester", "email": "m.t@acme.example", "sub": "s-1"})),
@@ -666,23 +789,32 @@ async fn nobody_dispositions_a_finding_about_themselves_where_only_a_name_is_kno
     assert_eq!(world.stack.put(&world.admin, "/v1/people/m", &known).await.status, 201);
     assert_eq!(say("full", json!({"email": "m.t@acme.example", "sub": "s-1"})).await.status, 409);
     for id in ["full", "short"] {
-        let answer = say(id, json!({"name": "Ann", "email": "ann@acme.example", "sub": "s-2"})).await;
+        let answer =
+            say(id, json!({"name": "Ann", "email": "ann@acme.example", "sub": "s-2"})).await;
         assert_eq!(answer.body["state"], "dispositioned", "{}", answer.text);
     }
 }
 
 /// Everything that was ever told of findings, as its action and the rule.
 async fn told_of_findings(world: &World) -> Vec<(String, String)> {
-    let search = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
-    let events = world.stack.post(&world.admin, "/v1/events/search", &search).await.body["events"].clone();
+    let search =
+        json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
+    let events =
+        world.stack.post(&world.admin, "/v1/events/search", &search).await.body["events"].clone();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    events.as_array().unwrap().iter().map(|it| (text(&it["action"]), text(&it["details"]["rule"]))).collect()
+    events
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (text(&it["action"]), text(&it["details"]["rule"])))
+        .collect()
 }
 
 /// A session that was begun with an account, until an hour from now.
 fn holding(id: &str, name: &str, account: &str) -> Vec<Value> {
     let times = json!({"starts_at": seconds_ago(2000), "ends_at": tests::seconds_ahead(3600)});
-    let begun = json!({"starts_at": times["starts_at"], "ends_at": times["ends_at"], "username": account});
+    let begun =
+        json!({"starts_at": times["starts_at"], "ends_at": times["ends_at"], "username": account});
     vec![
         session(id, "created", 2100, user(name), json!({"session": times})),
         session(id, "approved", 2050, user("john"), json!({})),
@@ -739,11 +871,21 @@ async fn another_person_uses_the_account() {
     for (session, evidence) in
         [("s-2", "cy-names-her-session"), ("s-3", "cy-names-nothing"), ("s-4", "cy-names-his-own")]
     {
-        let finding = world.stack.get(&world.admin, &format!("/v1/findings?rule={rule}&session={session}")).await;
+        let finding = world
+            .stack
+            .get(&world.admin, &format!("/v1/findings?rule={rule}&session={session}"))
+            .await;
         let finding = &finding.body["findings"][0];
-        assert_eq!((&finding["evidence"], &finding["severity"]), (&json!([evidence]), &json!("high")), "{finding}");
+        assert_eq!(
+            (&finding["evidence"], &finding["severity"]),
+            (&json!([evidence]), &json!("high")),
+            "{finding}"
+        );
         let reason = finding["reason"].as_str().unwrap();
-        assert!(reason.contains("cy@acme.example") && reason.contains("ann@acme.example"), "{reason}");
+        assert!(
+            reason.contains("cy@acme.example") && reason.contains("ann@acme.example"),
+            "{reason}"
+        );
     }
     // Cy held that account too, as is told late.
     world.told(&holding("s-7", "cy", "db_ann_3")).await;
@@ -757,11 +899,17 @@ async fn an_account_is_used_at_another_target_than_was_granted() {
     let elsewhere = json!({"target": {"type": "database", "name": "salaries"}});
     let mut events = holding("s-1", "ann", "db_1");
     events.extend(holding("s-2", "ann", "db_2"));
-    events.extend([use_of("same", "ann", "db_1", 900, json!({})), use_of("other", "ann", "db_2", 900, elsewhere)]);
+    events.extend([
+        use_of("same", "ann", "db_1", 900, json!({})),
+        use_of("other", "ann", "db_2", 900, elsewhere),
+    ]);
     world.told(&events).await;
     world.quiet().await;
     world.check("use.other_target", &["s-2"], &[]).await;
-    let finding = world.stack.get(&world.admin, "/v1/findings?rule=use.other_target").await.body["findings"][0].clone();
+    let finding =
+        world.stack.get(&world.admin, "/v1/findings?rule=use.other_target").await.body["findings"]
+            [0]
+        .clone();
     assert_eq!(finding["evidence"], json!(["other"]), "{finding}");
 }
 
@@ -773,32 +921,56 @@ async fn a_finding_follows_its_evidence_and_a_disposition_holds_for_what_it_was_
     events.push(use_of("innocent", "ann", "db_1", 900, at("prices (copy)")));
     world.told(&events).await;
     world.quiet().await;
-    let listed =
-        async || world.stack.get(&world.admin, "/v1/findings?rule=use.other_target").await.body["findings"][0].clone();
+    let listed = async || {
+        world.stack.get(&world.admin, "/v1/findings?rule=use.other_target").await.body["findings"]
+            [0]
+        .clone()
+    };
     let first = listed().await;
-    assert_eq!((&first["evidence"], &first["state"]), (&json!(["innocent"]), &json!("open")), "{first}");
+    assert_eq!(
+        (&first["evidence"], &first["state"]),
+        (&json!(["innocent"]), &json!("open")),
+        "{first}"
+    );
     let path = format!("/v1/findings/{}/disposition", first["id"].as_str().unwrap());
     let accepted = json!({"disposition": "accepted", "reason": "The copy is meant", "updates": first["updates"]});
-    assert_eq!(world.stack.post(&world.admin, &path, &accepted).await.body["state"], "dispositioned");
+    assert_eq!(
+        world.stack.post(&world.admin, &path, &accepted).await.body["state"],
+        "dispositioned"
+    );
     world.told(&[use_of("guilty", "ann", "db_1", 800, at("salaries"))]).await;
     world.quiet().await;
     let second = listed().await;
-    assert_eq!((&second["evidence"], &second["state"]), (&json!(["innocent", "guilty"]), &json!("open")), "{second}");
-    assert!(second["updated_at"].is_string() && second["reason"].as_str().unwrap().contains("2 times"), "{second}");
+    assert_eq!(
+        (&second["evidence"], &second["state"]),
+        (&json!(["innocent", "guilty"]), &json!("open")),
+        "{second}"
+    );
+    assert!(
+        second["updated_at"].is_string() && second["reason"].as_str().unwrap().contains("2 times"),
+        "{second}"
+    );
     let rule = "use.other_target".to_owned();
     let updated = ("finding.updated".to_owned(), rule.clone());
     assert_eq!(told_of_findings(&world).await.iter().filter(|it| **it == updated).count(), 1);
     // Who still has the old evidence before them says nothing of the new.
     assert_eq!(world.stack.post(&world.admin, &path, &accepted).await.status, 409);
-    let resolved = json!({"disposition": "resolved", "reason": "Talked to ann", "updates": second["updates"]});
-    assert_eq!(world.stack.post(&world.admin, &path, &resolved).await.body["state"], "dispositioned");
+    let resolved =
+        json!({"disposition": "resolved", "reason": "Talked to ann", "updates": second["updates"]});
+    assert_eq!(
+        world.stack.post(&world.admin, &path, &resolved).await.body["state"],
+        "dispositioned"
+    );
     // Less evidence needs no new word.
-    let role =
-        json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
+    let role = json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
     world.told(&[session("s-1", "approved", 2040, user("john"), role)]).await;
     world.quiet().await;
     let third = listed().await;
-    assert_eq!((&third["evidence"], &third["state"]), (&json!(["innocent"]), &json!("dispositioned")), "{third}");
+    assert_eq!(
+        (&third["evidence"], &third["state"]),
+        (&json!(["innocent"]), &json!("dispositioned")),
+        "{third}"
+    );
 }
 
 #[tokio::test]
@@ -806,7 +978,10 @@ async fn what_is_told_in_another_order_than_it_happened_raises_nothing() {
     let world = World::start().await;
     // A use overtakes its grant, by name and by account alone. Somebody has to answer for uses of these accounts.
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["db_*"], "directory": {"kind": "external"}});
-    assert_eq!(world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status, 201);
+    assert_eq!(
+        world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status,
+        201
+    );
     let mut steps = holding("s-1", "ann", "db_1");
     let grant = steps.pop().unwrap();
     world.told(&steps).await;

@@ -118,14 +118,22 @@ async fn start_service(folder: &Path) -> (Group, String) {
     for line in block.text.lines() {
         match line.split_once("export ").and_then(|(_, variable)| variable.split_once('=')) {
             Some((name, value)) => command.env(name, value),
-            None => command.args(line.strip_prefix("cargo run --release -p local -- ").expect("the start").split(' ')),
+            None => command.args(
+                line.strip_prefix("cargo run --release -p local -- ")
+                    .expect("the start")
+                    .split(' '),
+            ),
         };
     }
     let out = folder.join("service.out");
     let mut service = start(command, &out, &folder.join("service.err"));
     let url = until("the service is ready", async || {
         let said = fs::read_to_string(&out).unwrap();
-        assert!(service.0.try_wait().unwrap().is_none(), "{}", fs::read_to_string(folder.join("service.err")).unwrap());
+        assert!(
+            service.0.try_wait().unwrap().is_none(),
+            "{}",
+            fs::read_to_string(folder.join("service.err")).unwrap()
+        );
         said.contains("export PORTAL=")
             .then(|| said.lines().find_map(|line| line.strip_prefix("ready ")).unwrap().into())
     })
@@ -143,7 +151,11 @@ async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
     let (name, out, err) = (path.replace('/', "-"), home.join("out"), home.join("err"));
     fs::write(home.join(&name), script(&blocks)).unwrap();
     let mut bash = Command::new("bash");
-    bash.arg(&name).current_dir(home).env("HOME", home).env("AUDIT", url).env("no_proxy", "127.0.0.1");
+    bash.arg(&name)
+        .current_dir(home)
+        .env("HOME", home)
+        .env("AUDIT", url)
+        .env("no_proxy", "127.0.0.1");
     let mut bash = start(bash, &out, &err);
     let status = loop {
         match bash.0.try_wait().unwrap() {
@@ -152,18 +164,31 @@ async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
         }
     };
     drop(bash);
-    let [out, err] = [out, err].map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
-    let end = |text: &str| text[text.floor_char_boundary(text.len().saturating_sub(2000))..].to_owned();
+    let [out, err] =
+        [out, err].map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned());
+    let end =
+        |text: &str| text[text.floor_char_boundary(text.len().saturating_sub(2000))..].to_owned();
     if !status.success() {
         return Err(format!("{path}: {status}\n{}\n{}", end(&err), end(&out)));
     }
     // What the document says is printed, in order; `…` stands for anything.
     let mut rest = out.as_str();
     for block in blocks.iter().filter(|block| block.language == "text") {
-        for shown in block.text.lines().flat_map(|line| line.split('…')).filter(|shown| !shown.trim().is_empty()) {
+        for shown in block
+            .text
+            .lines()
+            .flat_map(|line| line.split('…'))
+            .filter(|shown| !shown.trim().is_empty())
+        {
             rest = match rest.split_once(shown) {
                 Some((_, rest)) => rest,
-                None => return Err(format!("{path}, line {}: {shown} is not printed, but\n{}", block.line, end(rest))),
+                None => {
+                    return Err(format!(
+                        "{path}, line {}: {shown} is not printed, but\n{}",
+                        block.line,
+                        end(rest)
+                    ));
+                }
             };
         }
     }
@@ -192,16 +217,25 @@ async fn every_command_of_the_documents_works_as_pasted() {
 #[test]
 fn commands_that_no_test_runs_are_marked() {
     for path in documents() {
-        for block in blocks(&read(&path)).iter().filter(|block| is_command(block) && !block.mark.is_empty()) {
-            assert!(NOT_RUN.contains(&block.mark.as_str()), "{path}, line {}: {:?}", block.line, block.mark);
+        for block in
+            blocks(&read(&path)).iter().filter(|block| is_command(block) && !block.mark.is_empty())
+        {
+            assert!(
+                NOT_RUN.contains(&block.mark.as_str()),
+                "{path}, line {}: {:?}",
+                block.line,
+                block.mark
+            );
         }
     }
 }
 
 /// The anchors of a document's headings, as GitHub makes them.
 fn anchors(document: &str) -> BTreeSet<String> {
-    let headings =
-        document.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let headings = document
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim());
     let kept = |heading: &str| -> String {
         let lower = heading.to_lowercase();
         lower
@@ -217,7 +251,9 @@ fn anchors(document: &str) -> BTreeSet<String> {
 fn every_link_of_the_documents_leads_somewhere() {
     for path in documents() {
         let text = read(&path);
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+        for link in
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link)
+        {
             if link.starts_with("http") {
                 continue;
             }
@@ -227,7 +263,8 @@ fn every_link_of_the_documents_leads_somewhere() {
                 _ => root().join(&path).parent().unwrap().join(file),
             };
             assert!(target.exists(), "{path}: {link}");
-            let is_there = anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).contains(anchor);
+            let is_there = anchor.is_empty()
+                || anchors(&fs::read_to_string(&target).unwrap()).contains(anchor);
             assert!(is_there, "{path}: {link}");
         }
     }
@@ -257,13 +294,17 @@ fn the_documents_name_files_and_tests_that_exist() {
     let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     for path in documents() {
         let text = read(&path);
-        let prose = text.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
+        let prose =
+            text.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
         for code in prose {
             if code.ends_with(".rs") && !code.contains(['*', '<']) {
-                let is_there = files.iter().any(|file| format!("/{file}").ends_with(&format!("/{code}")));
+                let is_there =
+                    files.iter().any(|file| format!("/{file}").ends_with(&format!("/{code}")));
                 assert!(is_there, "{path}: there is no {code}");
             }
-            let is_folder = ["shared/", "functions/", "infra/", "tests/"].iter().any(|top| code.starts_with(top));
+            let is_folder = ["shared/", "functions/", "infra/", "tests/"]
+                .iter()
+                .any(|top| code.starts_with(top));
             assert!(
                 !is_folder || code.contains(['*', '<']) || root().join(code).exists(),
                 "{path}: there is no {code}"

@@ -12,7 +12,8 @@ fn fixture(text: &str) -> Value {
 
 /// The page of Graph's documentation, moved to days that a trail keeps.
 fn audits() -> Value {
-    let mut page = fixture(include_str!("../../../shared/domain/entra/fixtures/directory_audits.json"));
+    let mut page =
+        fixture(include_str!("../../../shared/domain/entra/fixtures/directory_audits.json"));
     for (place, record) in page["value"].as_array_mut().unwrap().iter_mut().enumerate() {
         record["activityDateTime"] = seconds_ago(86_400 - place as u64).into();
     }
@@ -71,7 +72,12 @@ async fn every_activity_of_the_source_document_is_its_action() {
     const USERS: &str = "UserManagement";
     // Category, activity and request status as the document prints them; the rest is said in its sentences.
     let rows = [
-        (ENTITLEMENTS, "User requests access package assignment", "Request received", "entitlement.requested"),
+        (
+            ENTITLEMENTS,
+            "User requests access package assignment",
+            "Request received",
+            "entitlement.requested",
+        ),
         (
             ENTITLEMENTS,
             "Administrator directly assigns user to access package",
@@ -84,17 +90,42 @@ async fn every_activity_of_the_source_document_is_its_action() {
             "Request doesn't require approval",
             "entitlement.auto_approved",
         ),
-        (USERS, "Create request approval", "Request requires approval", "entitlement.approval_created"),
-        (USERS, "Add approver to request approval", "Request requires approval", "entitlement.approver_added"),
-        (ENTITLEMENTS, "Approve access package assignment request", "Request approved", "entitlement.approved"),
+        (
+            USERS,
+            "Create request approval",
+            "Request requires approval",
+            "entitlement.approval_created",
+        ),
+        (
+            USERS,
+            "Add approver to request approval",
+            "Request requires approval",
+            "entitlement.approver_added",
+        ),
+        (
+            ENTITLEMENTS,
+            "Approve access package assignment request",
+            "Request approved",
+            "entitlement.approved",
+        ),
         (
             ENTITLEMENTS,
             "Ready to fulfill access package assignment request",
             "Request approved, or doesn't require approval",
             "entitlement.ready",
         ),
-        (ENTITLEMENTS, "Fulfill access package assignment", "Request fulfilled", "entitlement.fulfilled"),
-        (ENTITLEMENTS, "Deny access package assignment request", "Request denied", "entitlement.denied"),
+        (
+            ENTITLEMENTS,
+            "Fulfill access package assignment",
+            "Request fulfilled",
+            "entitlement.fulfilled",
+        ),
+        (
+            ENTITLEMENTS,
+            "Deny access package assignment request",
+            "Request denied",
+            "entitlement.denied",
+        ),
         (
             ENTITLEMENTS,
             "Access package assignment request timed out (no approver action taken)",
@@ -108,12 +139,17 @@ async fn every_activity_of_the_source_document_is_its_action() {
     let records: Vec<_> = rows
         .iter()
         .enumerate()
-        .map(|(place, (category, activity, ..))| record(&format!("row-{place}"), category, activity, user("audry")))
+        .map(|(place, (category, activity, ..))| {
+            record(&format!("row-{place}"), category, activity, user("audry"))
+        })
         .collect();
     let answer = stack.post(&writer, IMPORT, &json!(records)).await;
     assert_eq!(counts(&answer), [rows.len() as u64, 0, 0, 0], "{}", answer.text);
     for (place, (category, activity, status, action)) in rows.into_iter().enumerate() {
-        let event = stack.get(&stack.reader("acme"), &format!("/v1/events/entra_audit_row-{place}")).await.body;
+        let event = stack
+            .get(&stack.reader("acme"), &format!("/v1/events/entra_audit_row-{place}"))
+            .await
+            .body;
         assert_eq!(
             [
                 &event["category"],
@@ -125,11 +161,16 @@ async fn every_activity_of_the_source_document_is_its_action() {
             [category, activity, status, action, activity],
             "{event}"
         );
-        assert_eq!((&event["request_id"], &event["target"]["id"]), (&json!(REQUEST), &json!("114d3459")), "{event}");
+        assert_eq!(
+            (&event["request_id"], &event["target"]["id"]),
+            (&json!(REQUEST), &json!("114d3459")),
+            "{event}"
+        );
         assert_eq!(event["details"]["graph"], records[place]);
     }
     // The recipient is named as the one who did it, and is the subject here.
-    let [fulfilled] = found(&stack, "action eq \"entitlement.fulfilled\"").await.try_into().unwrap();
+    let [fulfilled] =
+        found(&stack, "action eq \"entitlement.fulfilled\"").await.try_into().unwrap();
     assert_eq!(fulfilled["message"], "System assigned access package Sales to Audry Oliver.");
     stack.stop().await;
 }
@@ -150,7 +191,8 @@ async fn the_status_of_a_request_is_determined_from_its_records() {
         .into_iter()
         .enumerate()
         .map(|(place, (activity, by))| {
-            let mut record = record(&format!("step-{place}"), "EntitlementManagement", activity, by);
+            let mut record =
+                record(&format!("step-{place}"), "EntitlementManagement", activity, by);
             record["activityDateTime"] = seconds_ago(1000 - place as u64).into();
             record
         })
@@ -160,7 +202,8 @@ async fn the_status_of_a_request_is_determined_from_its_records() {
     let answer = stack.post(&stack.writer("acme"), IMPORT, &json!({"value": page})).await;
     assert_eq!(counts(&answer), [7, 0, 0, 0], "{}", answer.text);
     let story = found(&stack, &format!("request_id eq {REQUEST:?}")).await;
-    let told: Vec<_> = story.iter().map(|event| event["request_status"].as_str().unwrap()).collect();
+    let told: Vec<_> =
+        story.iter().map(|event| event["request_status"].as_str().unwrap()).collect();
     assert_eq!(
         told,
         [
@@ -173,7 +216,10 @@ async fn the_status_of_a_request_is_determined_from_its_records() {
             "Access removed"
         ]
     );
-    assert_eq!(story[3]["message"], "sam@acme.example approved the request for access package Sales of Audry Oliver.");
+    assert_eq!(
+        story[3]["message"],
+        "sam@acme.example approved the request for access package Sales of Audry Oliver."
+    );
     assert_eq!(story[6]["reason"], "removed by an administrator");
     stack.stop().await;
 }
@@ -196,9 +242,15 @@ async fn a_page_is_imported_once_however_often_it_is_sent() {
     assert_eq!(counts(&alone), [0, 1, 0, 0], "{}", alone.text);
     // Unknown activities are kept whole.
     let [unknown] = found(&stack, "action eq \"directory.activity\"").await.try_into().unwrap();
-    assert_eq!(unknown["message"], "Self-service Group Management did: GroupLifecyclePolicies_Get.");
+    assert_eq!(
+        unknown["message"],
+        "Self-service Group Management did: GroupLifecyclePolicies_Get."
+    );
     assert_eq!(unknown["details"]["graph"], page["value"][2]);
-    let [changed] = found(&stack, "action eq \"application.role_assignment.changed\"").await.try_into().unwrap();
+    let [changed] = found(&stack, "action eq \"application.role_assignment.changed\"")
+        .await
+        .try_into()
+        .unwrap();
     assert_eq!(changed["details"]["via_package"], false);
     // Nobody else's.
     let other = stack.get(&stack.reader("bolt"), "/v1/events").await;
@@ -217,11 +269,16 @@ async fn a_request_that_moved_on_adds_only_what_is_new() {
     let stack = Stack::start().await;
     let writer = stack.writer("acme");
     let created = seconds_ago(7200);
-    let pending =
-        request("pendingApproval", json!({"createdDateTime": created, "schedule": until(&seconds_ahead(86_400))}));
+    let pending = request(
+        "pendingApproval",
+        json!({"createdDateTime": created, "schedule": until(&seconds_ahead(86_400))}),
+    );
     let first = stack.post(&writer, IMPORT, &pending).await;
     assert_eq!(counts(&first), [1, 0, 0, 0], "{}", first.text);
-    assert_eq!(first.body["results"][0]["ids"], json!([format!("entra_request_{REQUEST}_requested")]));
+    assert_eq!(
+        first.body["results"][0]["ids"],
+        json!([format!("entra_request_{REQUEST}_requested")])
+    );
 
     let mut delivered = pending.clone();
     delivered["state"] = "delivered".into();
@@ -236,15 +293,22 @@ async fn a_request_that_moved_on_adds_only_what_is_new() {
     // The page before comes again, as from a slower exporter.
     assert_eq!(counts(&stack.post(&writer, IMPORT, &pending).await), [0, 1, 0, 0]);
 
-    let story = found(&stack, &format!("request_id eq {REQUEST:?} and action sw \"entitlement\"")).await;
+    let story =
+        found(&stack, &format!("request_id eq {REQUEST:?} and action sw \"entitlement\"")).await;
     assert_eq!(story.len(), 2);
     assert_eq!(story[0]["justification"], "Quarterly numbers");
     // It has an end to come: a window watches over it, until the package is taken away.
     let window = story[1]["window"]["id"].as_str().unwrap().to_owned();
-    let state = async || stack.get(&stack.reader("acme"), &format!("/v1/windows/{window}")).await.body["state"].clone();
+    let state = async || {
+        stack.get(&stack.reader("acme"), &format!("/v1/windows/{window}")).await.body["state"]
+            .clone()
+    };
     assert_eq!(state().await, "open");
     let removal = |id: &str, seconds| {
-        request("delivered", json!({"id": id, "requestType": "adminRemove", "completedDateTime": seconds_ago(seconds)}))
+        request(
+            "delivered",
+            json!({"id": id, "requestType": "adminRemove", "completedDateTime": seconds_ago(seconds)}),
+        )
     };
     // What was removed before has nothing to do with it.
     assert_eq!(counts(&stack.post(&writer, IMPORT, &removal("r-old", 3600)).await), [1, 0, 0, 0]);
@@ -274,8 +338,11 @@ async fn history_is_imported_whatever_its_windows_would_be() {
     // The newest first, as one page may hold them.
     let answer = stack.post(&writer, IMPORT, &json!([expired, approval, over])).await;
     assert_eq!(counts(&answer), [3, 0, 0, 0], "{}", answer.text);
-    let told: Vec<_> =
-        found(&stack, "action sw \"entitlement\"").await.iter().map(|event| event["action"].clone()).collect();
+    let told: Vec<_> = found(&stack, "action sw \"entitlement\"")
+        .await
+        .iter()
+        .map(|event| event["action"].clone())
+        .collect();
     assert_eq!(
         told,
         [
@@ -288,7 +355,10 @@ async fn history_is_imported_whatever_its_windows_would_be() {
     );
     assert_eq!(stack.get(&stack.reader("acme"), "/v1/windows").await.body["windows"], json!([]));
     let [approved] = found(&stack, "action eq \"entitlement.approved\"").await.try_into().unwrap();
-    assert_eq!((&approved["actor"]["email"], &approved["reason"]), (&json!("sam@acme.example"), &json!("She may")));
+    assert_eq!(
+        (&approved["actor"]["email"], &approved["reason"]),
+        (&json!("sam@acme.example"), &json!("She may"))
+    );
     stack.stop().await;
 }
 
@@ -296,7 +366,8 @@ async fn history_is_imported_whatever_its_windows_would_be() {
 async fn a_bad_object_never_sinks_the_good_ones() {
     let stack = Stack::start().await;
     let writer = stack.writer("acme");
-    let mut bad = record("bad", "EntitlementManagement", "Extend access package assignment", user("sam"));
+    let mut bad =
+        record("bad", "EntitlementManagement", "Extend access package assignment", user("sam"));
     bad["activityDateTime"] = "soon".into();
     let nothing_yet = json!({"id": "r-2", "stages": [{"id": "s", "reviewResult": "NotReviewed", "reviewedBy": null}]});
     let objects = json!([
@@ -310,8 +381,10 @@ async fn a_bad_object_never_sinks_the_good_ones() {
     let answer = stack.post(&writer, IMPORT, &objects).await;
     assert_eq!(counts(&answer), [1, 1, 0, 4], "{}", answer.text);
     let results = answer.body["results"].as_array().unwrap();
-    let told: Vec<_> =
-        results.iter().map(|it| (it["status"].as_str().unwrap(), it["errors"][0]["pointer"].as_str())).collect();
+    let told: Vec<_> = results
+        .iter()
+        .map(|it| (it["status"].as_str().unwrap(), it["errors"][0]["pointer"].as_str()))
+        .collect();
     assert_eq!(
         told,
         [
@@ -334,7 +407,8 @@ async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
     let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
     let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
     let beta = fixture(include_str!("../../../shared/domain/entra/fixtures/package_beta.json"));
-    let organisation = fixture(include_str!("../../../shared/domain/entra/fixtures/organisation.json"));
+    let organisation =
+        fixture(include_str!("../../../shared/domain/entra/fixtures/organisation.json"));
     let page = json!({"@odata.count": 3, "value": [package, beta, organisation]});
     let first = stack.post(&writer, IMPORT, &page).await;
     assert_eq!(counts(&first), [3, 0, 0, 0], "{}", first.text);
@@ -345,17 +419,30 @@ async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
     assert_eq!(counts(&stack.post(&writer, IMPORT, &page).await), [0, 3, 0, 0]);
 
     let there = stack.get(&reader, "/v1/packages/114d3459-3459-114d-5934-4d1159344d11").await.body;
-    assert_eq!((&there["version"], &there["policies"][0]["requestors"]), (&json!(1), &json!({"all": true})));
-    let there = stack.get(&reader, "/v1/organisations/04e7fa5f-fa5f-04e7-5ffa-e7045ffae704").await.body;
-    assert_eq!((&there["name"], &there["domains"]), (&json!("Wingtip Toys"), &json!(["wingtiptoys.example"])));
+    assert_eq!(
+        (&there["version"], &there["policies"][0]["requestors"]),
+        (&json!(1), &json!({"all": true}))
+    );
+    let there =
+        stack.get(&reader, "/v1/organisations/04e7fa5f-fa5f-04e7-5ffa-e7045ffae704").await.body;
+    assert_eq!(
+        (&there["name"], &there["domains"]),
+        (&json!("Wingtip Toys"), &json!(["wingtiptoys.example"]))
+    );
     // What Graph does not say stays; what it says is a version.
     let renamed = json!({"id": package["id"], "displayName": "Renamed", "isHidden": false});
     let answer = stack.post(&writer, IMPORT, &renamed).await;
     assert_eq!((counts(&answer), &answer.body["results"][0]["version"]), ([1, 0, 0, 0], &json!(2)));
     let there = stack.get(&reader, "/v1/packages/114d3459-3459-114d-5934-4d1159344d11").await.body;
-    assert_eq!((&there["name"], there["policies"].as_array().unwrap().len()), (&json!("Renamed"), 3));
+    assert_eq!(
+        (&there["name"], there["policies"].as_array().unwrap().len()),
+        (&json!("Renamed"), 3)
+    );
     let changes = found(&stack, "action eq \"package.configured\"").await;
-    assert_eq!(changes.iter().filter(|event| event["actor"]["email"] == "portal@acme.example").count(), 3);
+    assert_eq!(
+        changes.iter().filter(|event| event["actor"]["email"] == "portal@acme.example").count(),
+        3
+    );
     // Two packages cannot share a name.
     let taken = json!({"id": "another", "displayName": "RENAMED", "isHidden": false});
     let answer = stack.post(&writer, IMPORT, &taken).await;
@@ -371,7 +458,8 @@ async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_
     let (writer, reader, admin) = (stack.writer("acme"), stack.reader("acme"), stack.admin("acme"));
     let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
     let id = package["id"].as_str().unwrap();
-    let organisation = fixture(include_str!("../../../shared/domain/entra/fixtures/organisation.json"));
+    let organisation =
+        fixture(include_str!("../../../shared/domain/entra/fixtures/organisation.json"));
     let path = format!("/v1/packages/{id}");
     assert_eq!(counts(&stack.post(&writer, IMPORT, &package).await), [1, 0, 0, 0]);
     let renamed = |name: &str| json!({"id": id, "displayName": name, "isHidden": false});
@@ -383,14 +471,21 @@ async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_
     assert_eq!(stack.put(&admin, &path, &own).await.status, 200);
     for body in [&package, &renamed("Sold")] {
         let refused = stack.post(&writer, IMPORT, body).await;
-        assert!(refused.status == 403 && refused.text.contains("configured by hand"), "{}", refused.text);
+        assert!(
+            refused.status == 403 && refused.text.contains("configured by hand"),
+            "{}",
+            refused.text
+        );
         assert!(refused.text.contains(id), "{}", refused.text);
     }
     // Who tried is on record, once an hour.
     let query = json!({"filter": "action eq \"access.refused\"", "include_service": true});
     let told = stack.post(&reader, "/v1/events/search", &query).await.body["events"].clone();
     assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
-    assert_eq!((&told[0]["target"]["name"], &told[0]["outcome"]), (&json!("POST /v1/events"), &json!("failure")));
+    assert_eq!(
+        (&told[0]["target"]["name"], &told[0]["outcome"]),
+        (&json!("POST /v1/events"), &json!("failure"))
+    );
     assert!(told[0]["reason"].as_str().unwrap().contains("configured by hand"), "{told}");
     assert_eq!(told[0]["actor"]["id"], told[0]["recorded_by"]["sub"]);
     assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
@@ -404,9 +499,15 @@ async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_
     // What has happened is stored, whatever package comes with it.
     let with_event = json!({"value": [audits()["value"][0], package]});
     let answer = stack.post(&writer, IMPORT, &with_event).await;
-    let statuses: Vec<_> = answer.body["results"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect();
+    let statuses: Vec<_> =
+        answer.body["results"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect();
     assert_eq!(statuses, ["created", "invalid"], "{}", answer.text);
-    assert!(answer.body["results"][1]["errors"][0]["detail"].as_str().unwrap().contains("configured by hand"));
+    assert!(
+        answer.body["results"][1]["errors"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("configured by hand")
+    );
     assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
 
     // An administrator may import over it, and it stays what was configured by hand.
@@ -416,7 +517,8 @@ async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_
 
     // Organisations decide who approves, too.
     let place = format!("/v1/organisations/{}", organisation["id"].as_str().unwrap());
-    let configured = json!({"name": "Wingtip", "state": "configured", "domains": ["wingtip.example"]});
+    let configured =
+        json!({"name": "Wingtip", "state": "configured", "domains": ["wingtip.example"]});
     assert_eq!(stack.put(&admin, &place, &configured).await.status, 201);
     assert_eq!(stack.post(&writer, IMPORT, &organisation).await.status, 403);
     // What an administrator took away comes back by an administrator alone.
@@ -447,10 +549,21 @@ async fn only_machines_that_may_write_import_and_no_more_than_a_page() {
         let answer = stack.post(&writer, path, &body).await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
-    let text = stack.request("POST", IMPORT).bearer_auth(&writer).header("Content-Type", "text/csv").body("x");
+    let text = stack
+        .request("POST", IMPORT)
+        .bearer_auth(&writer)
+        .header("Content-Type", "text/csv")
+        .body("x");
     assert_eq!(tests::send(text).await.status, 415);
     let thousand: Vec<_> = (0..1000)
-        .map(|place| record(&format!("t-{place}"), "EntitlementManagement", "Create access package", user("sam")))
+        .map(|place| {
+            record(
+                &format!("t-{place}"),
+                "EntitlementManagement",
+                "Create access package",
+                user("sam"),
+            )
+        })
         .collect();
     let answer = stack.post(&writer, IMPORT, &json!({"value": thousand})).await;
     assert_eq!(counts(&answer), [1000, 0, 0, 0]);

@@ -25,7 +25,8 @@ fn login(id: &str, at: &str, email: &str) -> Value {
 
 async fn write(stack: &Stack, tenant: &str, events: &[Value]) {
     for events in events.chunks(250) {
-        let posted = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": events })).await;
+        let posted =
+            stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": events })).await;
         assert_eq!(posted.body["created"], events.len(), "{}", posted.text);
     }
 }
@@ -40,7 +41,13 @@ async fn listed(stack: &Stack, token: &str, query: &Value) -> Vec<String> {
             body["cursor"] = cursor;
         }
         let page = stack.post(token, "/v1/events/search", &body).await.body;
-        ids.extend(page["events"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+        ids.extend(
+            page["events"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| it["id"].as_str().unwrap().to_owned()),
+        );
         cursor = page["next"].clone();
         if cursor.is_null() {
             return ids;
@@ -74,9 +81,12 @@ async fn told(stack: &Stack, token: &str) -> Vec<(String, Value)> {
 async fn what_is_listed_is_what_is_exported() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
-    let mut events: Vec<_> =
-        (0..30).map(|n| login(&format!("e-{n:02}"), &seconds_ago(60 * n), "Zoë@acme.example")).collect();
-    events.extend((0..5).map(|n| login(&format!("other-{n}"), &seconds_ago(60 * n + 30), "x@acme.example")));
+    let mut events: Vec<_> = (0..30)
+        .map(|n| login(&format!("e-{n:02}"), &seconds_ago(60 * n), "Zoë@acme.example"))
+        .collect();
+    events.extend(
+        (0..5).map(|n| login(&format!("other-{n}"), &seconds_ago(60 * n + 30), "x@acme.example")),
+    );
     write(&stack, "acme", &events).await;
     write(&stack, "globex", &[login("foreign", &seconds_ago(5), "zoë@acme.example")]).await;
 
@@ -146,7 +156,8 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
         .iter()
         .enumerate()
         .map(|(n, text)| {
-            let mut event = login(&format!("nasty-{n:02}"), &seconds_ago(100 + n as u64), "a@acme.example");
+            let mut event =
+                login(&format!("nasty-{n:02}"), &seconds_ago(100 + n as u64), "a@acme.example");
             event["justification"] = json!(text);
             event["actor"]["name"] = json!(text);
             event
@@ -161,7 +172,9 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
         "approver": {"name": "admin"}, "policy": {"id": "p", "version": "3"}, "source": {"ip": "198.51.100.7"}, "details": {"a": "=1\n2", "b": [1.5, null]}
     }));
     write(&stack, "acme", &events).await;
-    let job = stack.exported(&token, &json!({"jsonl": true, "filter": "id sw \"nasty\" or id eq \"whole\""})).await;
+    let job = stack
+        .exported(&token, &json!({"jsonl": true, "filter": "id sw \"nasty\" or id eq \"whole\""}))
+        .await;
     let files = stack.files(&token, &job).await;
 
     let directory = tempfile::tempdir().unwrap();
@@ -171,12 +184,21 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
     assert_eq!(rows.len(), 1 + events.len());
     assert!(rows.iter().all(|row| row.len() == 35));
     let column = |name: &str| {
-        rows[0].iter().position(|other| other == name).unwrap_or_else(|| panic!("no {name} in {:?}", rows[0]))
+        rows[0]
+            .iter()
+            .position(|other| other == name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", rows[0]))
     };
     for row in &rows[1..] {
         for cell in row {
-            assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']), "{cell:?}");
-            assert!(!cell.chars().any(|it| it.is_control() && !matches!(it, '\t' | '\r' | '\n')), "{cell:?}");
+            assert!(
+                !cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']),
+                "{cell:?}"
+            );
+            assert!(
+                !cell.chars().any(|it| it.is_control() && !matches!(it, '\t' | '\r' | '\n')),
+                "{cell:?}"
+            );
         }
     }
     for (row, text) in rows[1..].iter().zip(nasty) {
@@ -250,9 +272,14 @@ async fn the_file_opens_in_libreoffice() {
     write(&stack, "acme", &[event]).await;
     let token = stack.reader("acme");
     for profile in ["plain", "excel"] {
-        let job =
-            stack.exported(&token, &json!({"profile": profile, "file_name": profile, "tz": "Europe/Paris"})).await;
-        let content = stack.files(&token, &job).await.remove(&format!("{profile}-0001.csv")).unwrap();
+        let job = stack
+            .exported(
+                &token,
+                &json!({"profile": profile, "file_name": profile, "tz": "Europe/Paris"}),
+            )
+            .await;
+        let content =
+            stack.files(&token, &job).await.remove(&format!("{profile}-0001.csv")).unwrap();
         assert_eq!(content.starts_with(b"\xef\xbb\xbf"), profile == "excel");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("in.csv");
@@ -269,7 +296,12 @@ async fn the_file_opens_in_libreoffice() {
         let back = directory.path().join("back");
         let output = Command::new("soffice")
             .arg(format!("-env:UserInstallation=file://{}/profile", directory.path().display()))
-            .args(["--headless", "--convert-to", "csv:Text - txt - csv (StarCalc):44,34,76,1", "--outdir"])
+            .args([
+                "--headless",
+                "--convert-to",
+                "csv:Text - txt - csv (StarCalc):44,34,76,1",
+                "--outdir",
+            ])
             .args([&back, &directory.path().join("in.xlsx")])
             .output()
             .await
@@ -277,7 +309,8 @@ async fn the_file_opens_in_libreoffice() {
         assert!(output.status.success(), "{output:?}");
         let converted = std::fs::read(back.join("in.csv")).unwrap();
         let strip = |bytes: &[u8]| bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).to_vec();
-        let ((head, before), (head_after, after)) = (records(&strip(&content)), records(&strip(&converted)));
+        let ((head, before), (head_after, after)) =
+            (records(&strip(&content)), records(&strip(&converted)));
         assert_eq!(head, head_after);
         assert_eq!(before.len(), after.len());
         assert_eq!(before.len(), job["rows"].as_u64().unwrap() as usize);
@@ -285,7 +318,11 @@ async fn the_file_opens_in_libreoffice() {
         for (before, after) in before.iter().zip(&after) {
             for (place, (a, b)) in before.iter().zip(after).enumerate() {
                 // A bare number is a number to it, which it may write in another way.
-                assert!(lines(a) == lines(b) || a.parse::<f64>().is_ok(), "{}: {a:?} became {b:?}", head[place]);
+                assert!(
+                    lines(a) == lines(b) || a.parse::<f64>().is_ok(),
+                    "{}: {a:?} became {b:?}",
+                    head[place]
+                );
             }
         }
         let row = before.iter().find(|row| row[0] == "hostile").unwrap();
@@ -297,8 +334,12 @@ async fn the_file_opens_in_libreoffice() {
 async fn times_are_in_the_zone_that_the_head_names() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
-    let instants = ["2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z", "2026-10-20T12:00:00.123Z"];
-    let events: Vec<_> = instants.iter().map(|at| login(&at.replace([':', '.'], "-"), at, "a@acme.example")).collect();
+    let instants =
+        ["2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z", "2026-10-20T12:00:00.123Z"];
+    let events: Vec<_> = instants
+        .iter()
+        .map(|at| login(&at.replace([':', '.'], "-"), at, "a@acme.example"))
+        .collect();
     write(&stack, "acme", &events).await;
     let cells = async |asked: Value| {
         let job = stack.exported(&token, &asked).await;
@@ -310,8 +351,12 @@ async fn times_are_in_the_zone_that_the_head_names() {
         (
             october("Europe/Paris"),
             "Log Timestamp (Europe/Paris)",
-            ["2026-10-25T02:30:00.000+01:00", "2026-10-25T02:30:00.000+02:00", "2026-10-20T14:00:00.123+02:00"]
-                .as_slice(),
+            [
+                "2026-10-25T02:30:00.000+01:00",
+                "2026-10-25T02:30:00.000+02:00",
+                "2026-10-20T14:00:00.123+02:00",
+            ]
+            .as_slice(),
         ),
         (
             json!({"tz": "Europe/Paris", "since": "2026-10-01", "until": "2026-10-25T03:00:00+02:00"}),
@@ -326,12 +371,20 @@ async fn times_are_in_the_zone_that_the_head_names() {
         (
             october("Asia/Kolkata"),
             "Log Timestamp (UTC +5:30)",
-            &["2026-10-25T07:00:00.000+05:30", "2026-10-25T06:00:00.000+05:30", "2026-10-20T17:30:00.123+05:30"],
+            &[
+                "2026-10-25T07:00:00.000+05:30",
+                "2026-10-25T06:00:00.000+05:30",
+                "2026-10-20T17:30:00.123+05:30",
+            ],
         ),
         (
             october("UTC"),
             "Log Timestamp (UTC)",
-            &["2026-10-25T01:30:00.000+00:00", "2026-10-25T00:30:00.000+00:00", "2026-10-20T12:00:00.123+00:00"],
+            &[
+                "2026-10-25T01:30:00.000+00:00",
+                "2026-10-25T00:30:00.000+00:00",
+                "2026-10-20T12:00:00.123+00:00",
+            ],
         ),
     ] {
         assert_eq!(
@@ -341,7 +394,8 @@ async fn times_are_in_the_zone_that_the_head_names() {
         );
     }
     // The tenant's own zone where none is named.
-    let changed = stack.put(&stack.admin("acme"), "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
+    let changed =
+        stack.put(&stack.admin("acme"), "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     assert_eq!(cells(json!({})).await.0, "Log Timestamp (UTC +5:30)");
 }
@@ -352,8 +406,9 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
     let parameters = [("ExportRows".into(), "100".into())].into();
     let stack = Stack::with(Options { template, parameters, ..options() }).await;
     let token = stack.reader("acme");
-    let events: Vec<_> =
-        (0..250).map(|n| login(&format!("e-{n:03}"), &seconds_ago(1000 - n), "a@acme.example")).collect();
+    let events: Vec<_> = (0..250)
+        .map(|n| login(&format!("e-{n:03}"), &seconds_ago(1000 - n), "a@acme.example"))
+        .collect();
     write(&stack, "acme", &events).await;
     for gzip in [false, true] {
         let asked = json!({"gzip": gzip, "jsonl": true, "tz": "Europe/Paris", "columns": ["Event ID", "Log Timestamp"], "since": "2026-01-01"});
@@ -368,21 +423,41 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
                 [("csv", "text/csv; charset=utf-8"), ("jsonl", "application/jsonl; charset=utf-8")]
             {
                 let name = format!("audit-trail-{n:04}.{ending}{coding}");
-                let file = links["files"].as_array().unwrap().iter().find(|file| file["name"] == *name).unwrap();
+                let file = links["files"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .find(|file| file["name"] == *name)
+                    .unwrap();
                 assert_eq!(file["rows"], rows);
                 let (status, headers, content) = stack.fetch(&file["url"]).await;
-                assert_eq!((status.as_u16(), content.len() as u64), (200, file["bytes"].as_u64().unwrap()));
-                assert_eq!(headers["content-disposition"], format!("attachment; filename=\"{name}\""));
-                assert_eq!(headers["content-type"], if gzip { "application/gzip" } else { media_type });
+                assert_eq!(
+                    (status.as_u16(), content.len() as u64),
+                    (200, file["bytes"].as_u64().unwrap())
+                );
+                assert_eq!(
+                    headers["content-disposition"],
+                    format!("attachment; filename=\"{name}\"")
+                );
+                assert_eq!(
+                    headers["content-type"],
+                    if gzip { "application/gzip" } else { media_type }
+                );
                 std::fs::write(directory.path().join(&name), &content).unwrap();
                 let mut plain = Vec::new();
                 match gzip {
-                    true => flate2::read::MultiGzDecoder::new(content.as_slice()).read_to_end(&mut plain).unwrap(),
+                    true => flate2::read::MultiGzDecoder::new(content.as_slice())
+                        .read_to_end(&mut plain)
+                        .unwrap(),
                     false => plain.write(content),
                 };
                 if ending == "csv" {
                     let (head, cells) = records(&plain);
-                    assert_eq!(head, ["Event ID", "Log Timestamp (Europe/Paris)"], "every file has the head");
+                    assert_eq!(
+                        head,
+                        ["Event ID", "Log Timestamp (Europe/Paris)"],
+                        "every file has the head"
+                    );
                     ids.extend(cells.into_iter().map(|row| row[0].clone()));
                 } else {
                     assert_eq!(plain.iter().filter(|byte| **byte == b'\n').count(), rows);
@@ -393,10 +468,20 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         let (_, _, manifest) = stack.fetch(&links["manifest"]["url"]).await;
         std::fs::write(directory.path().join("audit-trail-manifest.json"), &manifest).unwrap();
         // The trail says what the manifest is.
-        let sum =
-            shared::domain::trail::event::Digest(<sha2::Sha256 as sha2::Digest>::digest(&manifest).into()).to_string();
-        let ready = told(&stack, &token).await.into_iter().rfind(|(action, _)| action == "export.ready").unwrap().1;
-        assert_eq!((&ready["details"]["manifest_sha256"], &links["manifest"]["sha256"]), (&json!(sum), &json!(sum)));
+        let sum = shared::domain::trail::event::Digest(
+            <sha2::Sha256 as sha2::Digest>::digest(&manifest).into(),
+        )
+        .to_string();
+        let ready = told(&stack, &token)
+            .await
+            .into_iter()
+            .rfind(|(action, _)| action == "export.ready")
+            .unwrap()
+            .1;
+        assert_eq!(
+            (&ready["details"]["manifest_sha256"], &links["manifest"]["sha256"]),
+            (&json!(sum), &json!(sum))
+        );
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();
         for (name, value) in manifest.as_object().unwrap() {
             assert_eq!(links["manifest"][name], *value, "the answer and the file say the same");
@@ -409,10 +494,16 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         let check = async || {
             let mut python = Command::new("python3");
             python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/verify_export.py"));
-            let output = python.arg("audit-trail-manifest.json").current_dir(directory.path()).output().await.unwrap();
+            let output = python
+                .arg("audit-trail-manifest.json")
+                .current_dir(directory.path())
+                .output()
+                .await
+                .unwrap();
             (
                 output.status.success(),
-                String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr),
+                String::from_utf8(output.stdout).unwrap()
+                    + &String::from_utf8_lossy(&output.stderr),
             )
         };
         let (is_good, said) = check().await;
@@ -423,7 +514,10 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         content[40] ^= 1;
         std::fs::write(&path, content).unwrap();
         let (is_good, said) = check().await;
-        assert!(!is_good && said.contains(&format!("audit-trail-0002.csv{coding}: DIFFERENT")), "{said}");
+        assert!(
+            !is_good && said.contains(&format!("audit-trail-0002.csv{coding}: DIFFERENT")),
+            "{said}"
+        );
         std::fs::remove_file(&path).unwrap();
         assert!(!check().await.0);
     }
@@ -475,26 +569,44 @@ async fn a_repeated_request_is_one_export() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let ask = async |token: &str, key: &str, asked: Value| {
-        tests::send(stack.request("POST", "/v1/exports").bearer_auth(token).header("Idempotency-Key", key).json(&asked))
-            .await
+        tests::send(
+            stack
+                .request("POST", "/v1/exports")
+                .bearer_auth(token)
+                .header("Idempotency-Key", key)
+                .json(&asked),
+        )
+        .await
     };
     let first = ask(&token, "k1", json!({"q": "a", "jsonl": true})).await;
     assert_eq!(first.status, 202, "{}", first.text);
-    assert_eq!(first.header("location"), format!("/v1/exports/{}", first.body["id"].as_str().unwrap()));
+    assert_eq!(
+        first.header("location"),
+        format!("/v1/exports/{}", first.body["id"].as_str().unwrap())
+    );
     stack.ended(&token, first.body["id"].as_str().unwrap()).await;
     let again = ask(&token, "k1", json!({"jsonl": true, "q": "a"})).await;
     assert_eq!((again.status.as_u16(), &again.body["id"]), (202, &first.body["id"]));
     assert_eq!(again.body["state"], "ready", "as it is by now");
     assert_eq!(ask(&token, "k1", json!({"q": "b"})).await.status, 409);
     // What the defaults come to has changed meanwhile; what was sent has not.
-    let changed = stack.put(&stack.admin("acme"), "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
+    let changed =
+        stack.put(&stack.admin("acme"), "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
-    assert_eq!(ask(&token, "k1", json!({"q": "a", "jsonl": true})).await.body["id"], first.body["id"]);
+    assert_eq!(
+        ask(&token, "k1", json!({"q": "a", "jsonl": true})).await.body["id"],
+        first.body["id"]
+    );
     assert_eq!(ask(&token, "k,1", json!({})).await.status, 400);
-    for (token, key) in
-        [(stack.caller("acme", "colleague", "audit:read"), "k1"), (stack.reader("globex"), "k1"), (token.clone(), "k2")]
-    {
-        assert_ne!(ask(&token, key, json!({"q": "a", "jsonl": true})).await.body["id"], first.body["id"]);
+    for (token, key) in [
+        (stack.caller("acme", "colleague", "audit:read"), "k1"),
+        (stack.reader("globex"), "k1"),
+        (token.clone(), "k2"),
+    ] {
+        assert_ne!(
+            ask(&token, key, json!({"q": "a", "jsonl": true})).await.body["id"],
+            first.body["id"]
+        );
     }
     // Two at a time.
     let (a, b) = tokio::join!(ask(&token, "k3", json!({})), ask(&token, "k3", json!({})));
@@ -505,7 +617,13 @@ async fn a_repeated_request_is_one_export() {
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = stack.get(&token, &format!("/v1/exports?limit=3{cursor}")).await.body;
-        seen.extend(page["exports"].as_array().unwrap().iter().map(|job| job["snapshot"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page["exports"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|job| job["snapshot"].as_str().unwrap().to_owned()),
+        );
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -548,8 +666,14 @@ async fn everything_about_an_export_is_on_record_refusals_too() {
         ]
     );
     assert_eq!(told[0].1["message"], "auditor@acme.example requested an export. Export: quarter");
-    assert_eq!((&told[0].1["details"]["q"], &told[0].1["details"]["tz"]), (&json!("x"), &json!("UTC")));
-    assert_eq!((&told[1].1["actor"]["type"], &told[1].1["details"]["rows"]), (&json!("system"), &json!(0)));
+    assert_eq!(
+        (&told[0].1["details"]["q"], &told[0].1["details"]["tz"]),
+        (&json!("x"), &json!("UTC"))
+    );
+    assert_eq!(
+        (&told[1].1["actor"]["type"], &told[1].1["details"]["rows"]),
+        (&json!("system"), &json!(0))
+    );
     assert_eq!(told[3].1["actor"]["email"], "colleague@acme.example");
     for (_, refused) in &told[4..] {
         assert_eq!(
@@ -571,7 +695,11 @@ async fn everything_about_an_export_is_on_record_refusals_too() {
 
 /// The worker, which counts how often it put work down. If `seconds` are given, a run has that many of them and the next twice as
 /// many: enough in the end on any machine.
-fn counted(suspended: &Arc<AtomicUsize>, clock: Option<Clock>, seconds: Option<Arc<AtomicU64>>) -> Functions {
+fn counted(
+    suspended: &Arc<AtomicUsize>,
+    clock: Option<Clock>,
+    seconds: Option<Arc<AtomicU64>>,
+) -> Functions {
     let suspended = suspended.clone();
     let make = move |variables: &_, aws: &_| {
         let export = export::Export::new(variables, aws)?;
@@ -602,10 +730,13 @@ fn counted(suspended: &Arc<AtomicUsize>, clock: Option<Clock>, seconds: Option<A
 fn bulky(count: usize) -> Vec<Value> {
     (0..count)
         .map(|n| {
-            let mut event = login(&format!("bulky-{n:05}"), &seconds_ago(90_000 - n as u64), "a@acme.example");
+            let mut event =
+                login(&format!("bulky-{n:05}"), &seconds_ago(90_000 - n as u64), "a@acme.example");
             // Nothing that a compressor would make small.
             let text: String = (0..2000)
-                .map(|at| format!("{:04x}", (n * 2654435761 + at * 40503 + (n ^ at) * 65537) & 0xffff))
+                .map(|at| {
+                    format!("{:04x}", (n * 2654435761 + at * 40503 + (n ^ at) * 65537) & 0xffff)
+                })
                 .collect();
             event["details"] = json!({"n": n, "text": text});
             event
@@ -627,13 +758,17 @@ async fn an_export_goes_on_in_run_after_run_when_time_is_short() {
     for gzip in [false, true] {
         let before = suspended.load(Ordering::Relaxed);
         seconds.store(2, Ordering::Relaxed);
-        let job = stack.exported(&token, &json!({"jsonl": true, "gzip": gzip, "file_name": name})).await;
+        let job =
+            stack.exported(&token, &json!({"jsonl": true, "gzip": gzip, "file_name": name})).await;
         assert_eq!(job["state"], "ready", "{job}");
         let files = stack.files(&token, &job).await;
         for (file, name) in job["files"].as_array().unwrap().iter().zip(files.keys()) {
             let sum = shared::domain::trail::event::Digest(
-                sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &files[name]))
-                    .into(),
+                sha2::Digest::finalize(sha2::Digest::chain_update(
+                    <sha2::Sha256 as sha2::Digest>::new(),
+                    &files[name],
+                ))
+                .into(),
             );
             assert_eq!(file["sha256"], sum.to_string(), "{name}");
         }
@@ -641,17 +776,22 @@ async fn an_export_goes_on_in_run_after_run_when_time_is_short() {
             false => content.clone(),
             true => {
                 let mut plain = Vec::new();
-                flate2::read::MultiGzDecoder::new(content.as_slice()).read_to_end(&mut plain).unwrap();
+                flate2::read::MultiGzDecoder::new(content.as_slice())
+                    .read_to_end(&mut plain)
+                    .unwrap();
                 plain
             }
         });
         let (_, rows) = records(&plain.next().unwrap());
         let ids: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
-        let expected: Vec<_> = events.iter().rev().map(|event| event["id"].as_str().unwrap()).collect();
+        let expected: Vec<_> =
+            events.iter().rev().map(|event| event["id"].as_str().unwrap()).collect();
         assert_eq!(ids, expected, "gzip {gzip}");
         let twin = String::from_utf8(plain.next().unwrap()).unwrap();
         assert!(
-            twin.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).eq(expected),
+            twin.lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())
+                .eq(expected),
             "gzip {gzip}"
         );
         let runs = suspended.load(Ordering::Relaxed) - before;
@@ -680,9 +820,11 @@ async fn left_behind(stack: &Stack, files: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_canceled_export_leaves_nothing() {
     // Long enough to be canceled: nothing is read until the indexes have had their time.
-    let parameters =
-        [("IndexLag", "20"), ("ExportLease", "2")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let stack = Stack::with(Options { parameters, minute: Duration::from_secs(1), ..options() }).await;
+    let parameters = [("IndexLag", "20"), ("ExportLease", "2")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let stack =
+        Stack::with(Options { parameters, minute: Duration::from_secs(1), ..options() }).await;
     let token = stack.reader("acme");
     write(&stack, "acme", &bulky(10)).await;
     let mut ids = Vec::new();
@@ -701,7 +843,11 @@ async fn a_canceled_export_leaves_nothing() {
     );
     for id in &ids {
         let links = stack.call(&token, &format!("/v1/exports/{id}/links")).await;
-        assert!(links.status == 409 && links.text.contains("ask again when it is ready"), "{}", links.text);
+        assert!(
+            links.status == 409 && links.text.contains("ask again when it is ready"),
+            "{}",
+            links.text
+        );
         for _ in 0..2 {
             let canceled = stack.call(&token, &format!("/v1/exports/{id}/cancel")).await;
             assert_eq!(
@@ -714,10 +860,17 @@ async fn a_canceled_export_leaves_nothing() {
     }
     assert_eq!(stack.ended(&token, &ids[0]).await["state"], "canceled");
     let links = stack.call(&token, &format!("/v1/exports/{}/links", ids[0])).await;
-    assert!(links.status == 409 && links.text.contains("canceled; ask for it anew"), "{}", links.text);
+    assert!(
+        links.status == 409 && links.text.contains("canceled; ask for it anew"),
+        "{}",
+        links.text
+    );
     let told = told(&stack, &token).await;
     let count = |name: &str| told.iter().filter(|(action, _)| action == name).count();
-    assert_eq!((count("export.requested"), count("export.canceled"), count("export.ready")), (10, 10, 0));
+    assert_eq!(
+        (count("export.requested"), count("export.canceled"), count("export.ready")),
+        (10, 10, 0)
+    );
     assert_eq!(count("export.failed"), 1, "one too many");
     let bucket = shared::platform::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
@@ -747,12 +900,18 @@ async fn an_export_that_cannot_be_whole_fails_and_says_why() {
     let job = stack.exported(&token, &json!({})).await;
     assert_eq!(job["state"], "failed");
     assert!(job["reason"].as_str().unwrap().contains("acme#broken"), "{job}");
-    let links = stack.call(&token, &format!("/v1/exports/{}/links", job["id"].as_str().unwrap())).await;
-    assert!(links.status == 409 && links.text.contains("failed; ask for it anew"), "{}", links.text);
+    let links =
+        stack.call(&token, &format!("/v1/exports/{}/links", job["id"].as_str().unwrap())).await;
+    assert!(
+        links.status == 409 && links.text.contains("failed; ask for it anew"),
+        "{}",
+        links.text
+    );
     engine.delete_item().table_name(table).key("pk", text("acme#broken")).send().await.unwrap();
     let told = told(&stack, &token).await;
     assert!(
-        told.iter().any(|(action, event)| action == "export.failed" && event["reason"] == job["reason"]),
+        told.iter()
+            .any(|(action, event)| action == "export.failed" && event["reason"] == job["reason"]),
         "{told:?}"
     );
     assert_eq!(left_behind(&stack, 0).await, Vec::<String>::new());
@@ -762,10 +921,12 @@ async fn an_export_that_cannot_be_whole_fails_and_says_why() {
 async fn files_expire_and_are_deleted() {
     let ahead = Arc::new(AtomicI64::new(0));
     let reading = ahead.clone();
-    let clock =
-        Clock::new(move || clock::now().plus(Duration::from_secs(reading.load(Ordering::Relaxed).unsigned_abs())));
+    let clock = Clock::new(move || {
+        clock::now().plus(Duration::from_secs(reading.load(Ordering::Relaxed).unsigned_abs()))
+    });
     let functions = counted(&Arc::default(), Some(clock), None);
-    let stack = Stack::with(Options { functions, minute: Duration::from_millis(300), ..options() }).await;
+    let stack =
+        Stack::with(Options { functions, minute: Duration::from_millis(300), ..options() }).await;
     let token = stack.reader("acme");
     write(&stack, "acme", &bulky(5)).await;
     let job = stack.exported(&token, &json!({})).await;
@@ -774,7 +935,11 @@ async fn files_expire_and_are_deleted() {
     ahead.store(7 * 86_400 + 60, Ordering::Relaxed);
     assert_eq!(stack.get(&token, &path).await.body["state"], "expired");
     let links = stack.call(&token, &format!("{path}/links")).await;
-    assert!(links.status == 410 && links.text.contains("ask for the export anew"), "{}", links.text);
+    assert!(
+        links.status == 410 && links.text.contains("ask for the export anew"),
+        "{}",
+        links.text
+    );
     assert_eq!(left_behind(&stack, 0).await, Vec::<String>::new());
     assert_eq!(stack.get(&token, &path).await.body["rows"], 5, "what it was stays on record");
 }
@@ -789,19 +954,26 @@ async fn an_export_is_of_its_moment_while_events_are_written() {
     let chunks = (0..count).step_by(250).map(|from| {
         let stack = stack.clone();
         let events: Vec<_> = (from..count.min(from + 250))
-            .map(|n| login(&format!("before-{n}"), &seconds_ago(100 + n % 2_000_000), "a@acme.example"))
+            .map(|n| {
+                login(&format!("before-{n}"), &seconds_ago(100 + n % 2_000_000), "a@acme.example")
+            })
             .collect();
         async move { write(&stack, "acme", &events).await }
     });
-    futures::StreamExt::collect::<Vec<()>>(futures::StreamExt::buffer_unordered(futures::stream::iter(chunks), 4))
-        .await;
+    futures::StreamExt::collect::<Vec<()>>(futures::StreamExt::buffer_unordered(
+        futures::stream::iter(chunks),
+        4,
+    ))
+    .await;
     let is_over = Arc::new(AtomicBool::new(false));
     let writing = {
         let (stack, is_over) = (stack.clone(), is_over.clone());
         tokio::spawn(async move {
             for round in 0.. {
                 // Among and before those that are there.
-                let late = |n: u64| login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example");
+                let late = |n: u64| {
+                    login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example")
+                };
                 write(&stack, "acme", &(0..25).map(late).collect::<Vec<_>>()).await;
                 if is_over.load(Ordering::Relaxed) {
                     break;
@@ -816,10 +988,12 @@ async fn an_export_is_of_its_moment_while_events_are_written() {
     is_over.store(true, Ordering::Relaxed);
     writing.await.unwrap();
     for job in jobs {
-        let by_then = json!({"filter": format!("recorded_at le \"{}\"", job["snapshot"].as_str().unwrap())});
+        let by_then =
+            json!({"filter": format!("recorded_at le \"{}\"", job["snapshot"].as_str().unwrap())});
         let expected = listed(&stack, &token, &by_then).await;
         let files = stack.files(&token, &job).await;
-        let ids: Vec<_> = files.values().flat_map(|file| records(file).1).map(|row| row[0].clone()).collect();
+        let ids: Vec<_> =
+            files.values().flat_map(|file| records(file).1).map(|row| row[0].clone()).collect();
         // Not `assert_eq!`, which would print a million ids.
         assert!(ids == expected, "{} rows, {} expected", ids.len(), expected.len());
         assert_eq!(job["rows"], expected.len());
@@ -843,8 +1017,11 @@ async fn breaking_way() -> (String, Arc<std::sync::OnceLock<String>>, [Arc<Atomi
             let Ok((mut client, _)) = listener.accept().await else { return };
             let (there, broken, damaged) = (there.clone(), broken.clone(), damaged.clone());
             tokio::spawn(async move {
-                let mut server =
-                    tokio::net::TcpStream::connect(there.get().unwrap().trim_start_matches("http://")).await.unwrap();
+                let mut server = tokio::net::TcpStream::connect(
+                    there.get().unwrap().trim_start_matches("http://"),
+                )
+                .await
+                .unwrap();
                 let (mut up, mut down) = ([0; 65536], [0; 65536]);
                 let mut sent = 0;
                 // How much goes there before it breaks, and whether anything comes back until then.
@@ -908,7 +1085,10 @@ async fn a_way_to_s3_that_breaks_and_damages_again_and_again_loses_nothing() {
             })
             .await;
             let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
-            assert_eq!(file["sha256"], shared::domain::trail::event::Digest(sum.into()).to_string());
+            assert_eq!(
+                file["sha256"],
+                shared::domain::trail::event::Digest(sum.into()).to_string()
+            );
         }
     }
     let (broken, damaged) = (broken.load(Ordering::Relaxed), damaged.load(Ordering::Relaxed));

@@ -73,7 +73,8 @@ impl Proxy {
     async fn stack(self: &Arc<Self>) -> Stack {
         let functions = Functions::all().through("DynamoDB", &self.url);
         // What follows the trail by itself would meet the faults that are planned for requests.
-        let stack = Stack::with(local::Options { functions, template: without_watch(), ..options() }).await;
+        let stack =
+            Stack::with(local::Options { functions, template: without_watch(), ..options() }).await;
         let credentials = credentials(stack.running.sdk_config()).await;
         self.engine.set((stack.running.engine_url().to_owned(), credentials)).unwrap();
         stack
@@ -119,10 +120,12 @@ impl Proxy {
                 // So have the markers of days, which only the first event of a day writes, and the deployment's retention, which is
                 // read with the settings until it is kept.
                 let others = ["\"lease\"", "\"tenants\"", "\"days#", "\"days\"", "\"deployment\""];
-                let is_of_schedule = body["IndexName"] == "due" || others.iter().any(|part| text.contains(part));
+                let is_of_schedule =
+                    body["IndexName"] == "due" || others.iter().any(|part| text.contains(part));
                 let mut plan = self.plan.lock().unwrap();
                 let afterwards = plan.1;
-                if is_of_schedule || (is_of_settings && !self.settings_too.load(Ordering::Relaxed)) {
+                if is_of_schedule || (is_of_settings && !self.settings_too.load(Ordering::Relaxed))
+                {
                     None
                 } else {
                     plan.0.pop_front().or(afterwards)
@@ -131,9 +134,20 @@ impl Proxy {
             let forward = async |body: &Value| {
                 // Signed anew, as the body may be another.
                 let (engine, credentials) = self.engine.get().unwrap().clone();
-                let headers = vec![("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.0")];
+                let headers = vec![
+                    ("x-amz-target", target.as_str()),
+                    ("content-type", "application/x-amz-json-1.0"),
+                ];
                 let (path, body) = ("/".to_owned(), body.to_string());
-                let call = Signed { service: "dynamodb", method: "POST", host: None, path, headers, body, credentials };
+                let call = Signed {
+                    service: "dynamodb",
+                    method: "POST",
+                    host: None,
+                    path,
+                    headers,
+                    body,
+                    credentials,
+                };
                 let answer = call.request(&client, &engine).send().await.unwrap();
                 (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
             };
@@ -151,10 +165,17 @@ impl Proxy {
                     let statements = body["Statements"].as_array().unwrap();
                     let done: Vec<_> = statements.iter().step_by(2).cloned().collect();
                     let (status, answer) = forward(&json!({ "Statements": done })).await;
-                    let throttled = json!({"Error": {"Code": "ThrottlingError", "Message": "by plan"}});
+                    let throttled =
+                        json!({"Error": {"Code": "ThrottlingError", "Message": "by plan"}});
                     let mut responses = answer["Responses"].as_array().unwrap().iter().cloned();
                     let all: Vec<_> = (0..statements.len())
-                        .map(|place| if place % 2 == 0 { responses.next().unwrap() } else { throttled.clone() })
+                        .map(|place| {
+                            if place % 2 == 0 {
+                                responses.next().unwrap()
+                            } else {
+                                throttled.clone()
+                            }
+                        })
                         .collect();
                     (status, json!({ "Responses": all }))
                 }
@@ -212,7 +233,12 @@ async fn an_outage_is_said_to_be_one_and_nothing_is_acknowledged() {
         stack.get(&auditor, "/v1/events/f-000"),
     );
     for answer in [&posted, &listed, &read] {
-        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"), "{}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("retry-after")),
+            (503, "2"),
+            "{}",
+            answer.text
+        );
     }
     assert_eq!((list.status.as_u16(), &list.body["unavailable"]), (200, &json!(30)));
     assert!(
@@ -248,7 +274,9 @@ async fn a_change_whose_answer_was_lost_is_made_once() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let admin = stack.admin("acme");
-    for (place, fault) in [Fault::HangUp, Fault::Throttle, Fault::ServerError].into_iter().enumerate() {
+    for (place, fault) in
+        [Fault::HangUp, Fault::Throttle, Fault::ServerError].into_iter().enumerate()
+    {
         // First the person is read, then their address, then all is written.
         proxy.fail(&[fault, fault, fault, fault], None);
         let body = json!({"emails": [format!("p{place}@acme.example")]});
@@ -258,8 +286,11 @@ async fn a_change_whose_answer_was_lost_is_made_once() {
         assert_eq!(again.status, 200, "{}", again.text);
     }
     let events = stack.get(&admin, "/v1/events?include_service=true&q=configured").await;
-    let changes =
-        events.body["events"].as_array().unwrap().iter().filter(|event| event["action"] == "person.configured");
+    let changes = events.body["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["action"] == "person.configured");
     assert_eq!(changes.count(), 3, "{}", events.text);
     stack.stop().await;
 }
@@ -337,25 +368,48 @@ async fn a_listing_reads_only_the_days_that_have_events() {
     let stack = proxy.stack().await;
     stack.mark_past_days().await;
     let (admin, writer, reader) = (stack.admin("acme"), stack.writer("acme"), stack.reader("acme"));
-    assert_eq!(stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await.status, 200);
+    assert_eq!(
+        stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await.status,
+        200
+    );
     let event = |id: &str, days: u64| json!({"id": id, "action": "user.logged_in", "occurred_at": seconds_ago(days * 86_400), "actor": {"type": "user", "name": "x"}});
     let ages = [0, 1, 40, 41, 1500, 3000, 3652];
     for days in ages {
-        assert_eq!(stack.post(&writer, "/v1/events", &event(&format!("e{days}"), days)).await.status, 201);
+        assert_eq!(
+            stack.post(&writer, "/v1/events", &event(&format!("e{days}"), days)).await.status,
+            201
+        );
     }
-    for (order, expected) in [("desc", "e0 e1 e40 e41 e1500 e3000 e3652"), ("asc", "e3652 e3000 e1500 e41 e40 e1 e0")] {
+    for (order, expected) in
+        [("desc", "e0 e1 e40 e41 e1500 e3000 e3652"), ("asc", "e3652 e3000 e1500 e41 e40 e1 e0")]
+    {
         let before = proxy.days_read.load(Ordering::Relaxed);
         let answer = stack.get(&reader, &format!("/v1/events?order={order}")).await;
         let read = proxy.days_read.load(Ordering::Relaxed) - before;
-        let ids: Vec<_> =
-            answer.body["events"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+        let ids: Vec<_> = answer.body["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap())
+            .collect();
         assert_eq!(ids.join(" "), expected);
-        assert!(answer.body["next"].is_null() && read <= ages.len() + 4, "{read} reads: {}", answer.text);
+        assert!(
+            answer.body["next"].is_null() && read <= ages.len() + 4,
+            "{read} reads: {}",
+            answer.text
+        );
         // Pages of one event pass over what lies between them, too.
         let (mut ids, mut next) = (Vec::new(), String::new());
         loop {
-            let page = stack.get(&reader, &format!("/v1/events?order={order}&limit=1{next}")).await.body;
-            ids.extend(page["events"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+            let page =
+                stack.get(&reader, &format!("/v1/events?order={order}&limit=1{next}")).await.body;
+            ids.extend(
+                page["events"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|it| it["id"].as_str().unwrap().to_owned()),
+            );
             let Some(cursor) = page["next"].as_str() else { break };
             next = format!("&cursor={cursor}");
         }
@@ -380,8 +434,13 @@ async fn events_from_before_days_were_marked_are_listed() {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let state = stack.running.table("StateTable").unwrap();
     let items = client.scan().table_name(state).send().await.unwrap().items.unwrap();
-    let markers: Vec<_> = items.into_iter().filter(|item| item["pk"].as_s().unwrap() == "days#acme").collect();
-    assert_eq!(markers.len(), 4, "three days on which something occurred, one on which it was recorded");
+    let markers: Vec<_> =
+        items.into_iter().filter(|item| item["pk"].as_s().unwrap() == "days#acme").collect();
+    assert_eq!(
+        markers.len(),
+        4,
+        "three days on which something occurred, one on which it was recorded"
+    );
     for mut marker in markers {
         marker.retain(|name, _| name == "pk" || name == "sk");
         client.delete_item().table_name(state).set_key(Some(marker)).send().await.unwrap();

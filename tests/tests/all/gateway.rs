@@ -50,7 +50,9 @@ Resources:
             "$default" => String::new(),
             method => format!(", Method: {method}, Path: \"{path}\""),
         };
-        template += &format!("        Route{index}: {{Type: HttpApi, Properties: {{ApiId: !Ref Api{route}}}}}\n");
+        template += &format!(
+            "        Route{index}: {{Type: HttpApi, Properties: {{ApiId: !Ref Api{route}}}}}\n"
+        );
     }
     template
 }
@@ -117,7 +119,8 @@ async fn what_no_route_takes_is_not_found() {
 async fn the_event_is_shaped_as_in_the_documentation() {
     let api = "{Auth: {Authorizers: {Jwt: {IdentitySource: $request.header.Authorization, JwtConfiguration: \
                {issuer: !Ref Issuer, audience: [ours]}}}}}";
-    let mut template = "Parameters: {Issuer: {Type: String}}".to_owned() + &template(&[("$default", "")], "", api);
+    let mut template =
+        "Parameters: {Issuer: {Type: String}}".to_owned() + &template(&[("$default", "")], "", api);
     template = template.replace(
         "ApiId: !Ref Api",
         "ApiId: !Ref Api, Auth: {Authorizer: Jwt, AuthorizationScopes: [scope1, scope2, scope3]}",
@@ -125,7 +128,9 @@ async fn the_event_is_shaped_as_in_the_documentation() {
     let functions = Functions::default().add(
         "echo",
         |_, _| Ok(()),
-        |_, event: LambdaEvent<Value>| async move { Ok(json!({"statusCode": 200, "body": event.payload.to_string()})) },
+        |_, event: LambdaEvent<Value>| async move {
+            Ok(json!({"statusCode": 200, "body": event.payload.to_string()}))
+        },
     );
     let stack = Stack::with(Options::new(template, functions)).await;
     let token = stack.token(&TokenRequest {
@@ -162,7 +167,10 @@ async fn the_event_is_shaped_as_in_the_documentation() {
     assert_eq!(context.remove("requestId").unwrap().as_str().unwrap().len(), 36);
     let claims = context["authorizer"]["jwt"]["claims"].as_object_mut().unwrap();
     for name in ["exp", "iat"] {
-        assert!(claims.remove(name).unwrap().as_str().unwrap().parse::<u64>().is_ok(), "a number is a text of digits");
+        assert!(
+            claims.remove(name).unwrap().as_str().unwrap().parse::<u64>().is_ok(),
+            "a number is a text of digits"
+        );
     }
     assert_eq!(
         event,
@@ -246,7 +254,8 @@ async fn a_body_comes_as_text_or_as_base64_by_its_content_type() {
         let event = send(request).await.json();
         assert_eq!(event["isBase64Encoded"], encoded, "{kind:?}");
         let sent = event["body"].as_str().unwrap();
-        let sent = if encoded { BASE64_STANDARD.decode(sent).unwrap() } else { sent.as_bytes().to_vec() };
+        let sent =
+            if encoded { BASE64_STANDARD.decode(sent).unwrap() } else { sent.as_bytes().to_vec() };
         assert_eq!(sent, body, "{kind:?}");
     }
     let event = call(&stack, "POST", "/").await.json();
@@ -273,15 +282,19 @@ async fn query_parameters_are_decoded_and_joined() {
 
 #[tokio::test]
 async fn a_functions_answer_becomes_the_response() {
-    let stack =
-        answering(&[("POST", "/")], "", |event| Ok(serde_json::from_str(event["body"].as_str().unwrap_or_default())?))
-            .await;
+    let stack = answering(&[("POST", "/")], "", |event| {
+        Ok(serde_json::from_str(event["body"].as_str().unwrap_or_default())?)
+    })
+    .await;
     let cases = [
         (
             json!({"statusCode": 201, "headers": {"X-One": "1", "Content-Type": "text/csv"}, "cookies": ["a=b", "c=d"], "body": "x"}),
             (201, "text/csv", "x"),
         ),
-        (json!({"statusCode": 200, "body": "aGk=", "isBase64Encoded": true}), (200, "text/plain; charset=utf-8", "hi")),
+        (
+            json!({"statusCode": 200, "body": "aGk=", "isBase64Encoded": true}),
+            (200, "text/plain; charset=utf-8", "hi"),
+        ),
         (json!({"statusCode": 204}), (204, "text/plain; charset=utf-8", "")),
         (json!({"message": "hi"}), (200, "application/json", r#"{"message":"hi"}"#)),
         (json!("hi"), (200, "application/json", "hi")),
@@ -290,10 +303,17 @@ async fn a_functions_answer_becomes_the_response() {
     ];
     for (answer, (status, kind, body)) in cases {
         let response = send(stack.request("POST", "/").json(&answer)).await;
-        assert_eq!((response.status.as_u16(), response.header("content-type")), (status, kind), "{answer}");
+        assert_eq!(
+            (response.status.as_u16(), response.header("content-type")),
+            (status, kind),
+            "{answer}"
+        );
         assert_eq!(response.text, body, "{answer}");
         if answer.get("cookies").is_some() {
-            assert_eq!(response.headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=b", "c=d"]);
+            assert_eq!(
+                response.headers.get_all("set-cookie").iter().collect::<Vec<_>>(),
+                ["a=b", "c=d"]
+            );
             assert_eq!(response.header("x-one"), "1");
         }
         assert_eq!(response.header("apigw-requestid").len(), 36);
@@ -315,26 +335,38 @@ async fn a_functions_answer_becomes_the_response() {
 #[tokio::test]
 async fn what_is_too_large_is_refused() {
     let stack = answering(&[("POST", "/")], "", |event| {
-        let length: usize = event["queryStringParameters"]["answer"].as_str().unwrap_or("0").parse()?;
+        let length: usize =
+            event["queryStringParameters"]["answer"].as_str().unwrap_or("0").parse()?;
         Ok(json!({"statusCode": 200, "body": "x".repeat(length)}))
     })
     .await;
     let post = async |path: &str, kind: &str, length: usize| {
-        send(stack.request("POST", path).header("content-type", kind).body("x".repeat(length))).await
+        send(stack.request("POST", path).header("content-type", kind).body("x".repeat(length)))
+            .await
     };
     let mega = 1024 * 1024;
     assert_eq!(post("/", "text/plain", 6 * mega - 2048).await.status, StatusCode::OK);
     assert_refused(&post("/", "text/plain", 6 * mega).await, 413, "Request Entity Too Large");
     // In base64 it grows by a third.
     assert_eq!(post("/", "application/x-ndjson", 4 * mega).await.status, StatusCode::OK);
-    assert_refused(&post("/", "application/x-ndjson", 5 * mega).await, 413, "Request Entity Too Large");
+    assert_refused(
+        &post("/", "application/x-ndjson", 5 * mega).await,
+        413,
+        "Request Entity Too Large",
+    );
     assert_refused(&post("/", "text/plain", 11 * mega).await, 413, "Request Entity Too Large");
 
     let answer = post(&format!("/?answer={}", 6 * mega - 2048), "text/plain", 0).await;
     assert_eq!((answer.status, answer.text.len()), (StatusCode::OK, 6 * mega - 2048));
-    assert_refused(&post(&format!("/?answer={}", 6 * mega + 200), "text/plain", 0).await, 500, "Internal Server Error");
+    assert_refused(
+        &post(&format!("/?answer={}", 6 * mega + 200), "text/plain", 0).await,
+        500,
+        "Internal Server Error",
+    );
 
-    let header = async |length: usize| send(stack.request("POST", "/").header("x-long", "x".repeat(length))).await;
+    let header = async |length: usize| {
+        send(stack.request("POST", "/").header("x-long", "x".repeat(length))).await
+    };
     assert_eq!(header(9_000).await.status, StatusCode::OK);
     assert_refused(&header(10_241).await, 431, "Request Header Fields Too Large");
     let long = format!("/?a={}", "x".repeat(10_241));
@@ -359,18 +391,25 @@ async fn a_function_that_fails_panics_or_hangs_is_500_and_the_next_request_is_an
     let stack = Stack::with(Options::new(template(&[("$default", "")], "", "{}"), functions)).await;
     for path in ["/error", "/panic", "/hang"] {
         assert_refused(&call(&stack, "GET", path).await, 500, "Internal Server Error");
-        assert_eq!(call(&stack, "GET", "/").await.json(), json!({"left": true, "id": 36}), "after {path}");
+        assert_eq!(
+            call(&stack, "GET", "/").await.json(),
+            json!({"left": true, "id": 36}),
+            "after {path}"
+        );
     }
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn a_function_that_takes_longer_than_the_gateway_waits_is_503() {
-    let functions = Functions::default().add(
-        "echo",
-        |_, _| Ok(()),
-        |_, _: LambdaEvent<Value>| async move { std::future::pending::<Result<Value, Error>>().await },
-    );
+    let functions =
+        Functions::default().add(
+            "echo",
+            |_, _| Ok(()),
+            |_, _: LambdaEvent<Value>| async move {
+                std::future::pending::<Result<Value, Error>>().await
+            },
+        );
     let route = "ApiId: !Ref Api, TimeoutInMillis: 50";
     let template = template(&[("$default", "")], "", "{}").replace("ApiId: !Ref Api", route);
     let stack = Stack::with(Options::new(template, functions)).await;
@@ -380,10 +419,15 @@ async fn a_function_that_takes_longer_than_the_gateway_waits_is_503() {
 
 #[tokio::test]
 async fn more_requests_than_the_template_allows_are_too_many() {
-    let functions =
-        Functions::default().add("echo", |_, _| Ok(()), |_, _: LambdaEvent<Value>| async move { Ok(json!({})) });
+    let functions = Functions::default().add(
+        "echo",
+        |_, _| Ok(()),
+        |_, _: LambdaEvent<Value>| async move { Ok(json!({})) },
+    );
     let api = "{DefaultRouteSettings: {ThrottlingRateLimit: 0.0001, ThrottlingBurstLimit: 3}}";
-    let stack = Stack::with(Options::new(template(&[("GET", "/a"), ("GET", "/b")], "", api), functions)).await;
+    let stack =
+        Stack::with(Options::new(template(&[("GET", "/a"), ("GET", "/b")], "", api), functions))
+            .await;
     for path in ["/a", "/a", "/a"] {
         assert_eq!(call(&stack, "GET", path).await.status, StatusCode::OK);
     }

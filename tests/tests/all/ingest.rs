@@ -12,11 +12,23 @@ fn login(id: &str) -> Value {
 }
 
 async fn post_text(stack: &Stack, token: &str, content_type: &str, body: String) -> Answer {
-    send(stack.request("POST", "/v1/events").bearer_auth(token).header("content-type", content_type).body(body)).await
+    send(
+        stack
+            .request("POST", "/v1/events")
+            .bearer_auth(token)
+            .header("content-type", content_type)
+            .body(body),
+    )
+    .await
 }
 
 fn statuses(answer: &Value) -> Vec<&str> {
-    answer["results"].as_array().unwrap().iter().map(|result| result["status"].as_str().unwrap()).collect()
+    answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| result["status"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -33,8 +45,12 @@ async fn one_event_is_created_then_a_duplicate_then_a_conflict() {
     other["actor"]["email"] = json!("b@acme.example");
     other["details"] = json!({"x": 1});
     let conflict = stack.post(&portal, "/v1/events", &other).await;
-    assert_eq!((conflict.status.as_u16(), conflict.header("content-type")), (409, "application/problem+json"));
-    let pointers: Vec<_> = conflict.body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
+    assert_eq!(
+        (conflict.status.as_u16(), conflict.header("content-type")),
+        (409, "application/problem+json")
+    );
+    let pointers: Vec<_> =
+        conflict.body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
     assert_eq!(pointers, [&json!("/actor/email"), &json!("/details")]);
     // What the stored event says is not told to a caller who may only write.
     assert!(!conflict.text.contains("a@acme.example"));
@@ -59,15 +75,26 @@ async fn a_list_says_of_each_what_became_of_it() {
     let twice = login("twice");
     let mut twice_other = twice.clone();
     twice_other["reason"] = json!("differs");
-    let events =
-        json!([login("new"), same, other, {"action": "user.loged_in"}, twice, twice, twice_other, 5, {"events": []}]);
+    let events = json!([login("new"), same, other, {"action": "user.loged_in"}, twice, twice, twice_other, 5, {"events": []}]);
     let answer = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
     assert_eq!(answer.status.as_u16(), 200);
     assert_eq!(
         statuses(&answer.body),
-        ["created", "duplicate", "conflict", "invalid", "created", "duplicate", "conflict", "invalid", "invalid"]
+        [
+            "created",
+            "duplicate",
+            "conflict",
+            "invalid",
+            "created",
+            "duplicate",
+            "conflict",
+            "invalid",
+            "invalid"
+        ]
     );
-    for (word, count) in [("created", 2), ("duplicate", 2), ("conflict", 2), ("invalid", 3), ("unavailable", 0)] {
+    for (word, count) in
+        [("created", 2), ("duplicate", 2), ("conflict", 2), ("invalid", 3), ("unavailable", 0)]
+    {
         assert_eq!(answer.body[word], count, "{word}");
     }
     let results = &answer.body["results"];
@@ -118,7 +145,13 @@ async fn what_loses_digits_or_characters_is_422_and_invalid_in_a_list() {
             "{bad}: {}",
             one.body
         );
-        let many = post_text(&stack, &portal, "application/json", format!(r#"{{"events":[{bad},{good}]}}"#)).await;
+        let many = post_text(
+            &stack,
+            &portal,
+            "application/json",
+            format!(r#"{{"events":[{bad},{good}]}}"#),
+        )
+        .await;
         assert_eq!(statuses(&many.body)[0], "invalid", "{bad}");
         assert_ne!(statuses(&many.body)[1], "invalid");
     }
@@ -129,7 +162,8 @@ async fn what_is_wrong_outside_the_events_refuses_the_request() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let good = login("g").to_string();
-    let many = json!({"events": (0..501).map(|n| login(&format!("m-{n}"))).collect::<Vec<_>>()}).to_string();
+    let many = json!({"events": (0..501).map(|n| login(&format!("m-{n}"))).collect::<Vec<_>>()})
+        .to_string();
     let long = format!("{good}{}", " ".repeat(4 * 1024 * 1024));
     for (content_type, body, status) in [
         ("application/json", "{".to_owned(), 400),
@@ -165,8 +199,14 @@ async fn an_idempotency_key_gives_events_without_id_the_same_id_again() {
     let send = |token: String, key: &'static str, body: Value| {
         let stack = &stack;
         async move {
-            send(stack.request("POST", "/v1/events").bearer_auth(&token).header("Idempotency-Key", key).json(&body))
-                .await
+            send(
+                stack
+                    .request("POST", "/v1/events")
+                    .bearer_auth(&token)
+                    .header("Idempotency-Key", key)
+                    .json(&body),
+            )
+            .await
         }
     };
     let first = send(portal.clone(), "k-1", list.clone()).await.body;
@@ -178,9 +218,13 @@ async fn an_idempotency_key_gives_events_without_id_the_same_id_again() {
     assert_eq!(statuses(&other), ["created", "created"]);
     let mut changed = list.clone();
     changed["events"][1]["reason"] = json!("changed");
-    assert_eq!(statuses(&send(portal.clone(), "k-1", changed).await.body), ["duplicate", "conflict"]);
+    assert_eq!(
+        statuses(&send(portal.clone(), "k-1", changed).await.body),
+        ["duplicate", "conflict"]
+    );
     // Another caller's key of the same text is another key.
-    let colleague = stack.minted(json!({"tenant": "acme", "sub": "second-portal", "scope": "audit:write"}));
+    let colleague =
+        stack.minted(json!({"tenant": "acme", "sub": "second-portal", "scope": "audit:write"}));
     assert_eq!(statuses(&send(colleague, "k-1", list.clone()).await.body), ["created", "created"]);
     assert_eq!(send(portal.clone(), " ", list).await.status, 400);
     // Without a key every event is a new one.
@@ -196,16 +240,23 @@ async fn times_are_kept_in_utc_and_bounded() {
     let portal = stack.writer("acme");
     let mut event = login("zone");
     let utc = seconds_ago(3600);
-    let in_kolkata: jiff::Zoned = utc.parse::<jiff::Timestamp>().unwrap().in_tz("Asia/Kolkata").unwrap();
+    let in_kolkata: jiff::Zoned =
+        utc.parse::<jiff::Timestamp>().unwrap().in_tz("Asia/Kolkata").unwrap();
     event["occurred_at"] = json!(in_kolkata.strftime("%Y-%m-%dT%H:%M:%S.5%:z").to_string());
     let answer = stack.post(&portal, "/v1/events", &event).await;
     assert_eq!(answer.body["occurred_at"], utc.replace(".000Z", ".500Z"), "{}", answer.text);
-    for (at, part) in [(seconds_ahead(301 + 60), "in the future"), (seconds_ago(401 * 86_400), "400 days")] {
+    for (at, part) in
+        [(seconds_ahead(301 + 60), "in the future"), (seconds_ago(401 * 86_400), "400 days")]
+    {
         event["id"] = json!("bounds");
         event["occurred_at"] = json!(at);
         let answer = stack.post(&portal, "/v1/events", &event).await;
         assert_eq!(answer.status.as_u16(), 422);
-        assert!(answer.body["errors"][0]["detail"].as_str().unwrap().contains(part), "{}", answer.body);
+        assert!(
+            answer.body["errors"][0]["detail"].as_str().unwrap().contains(part),
+            "{}",
+            answer.body
+        );
     }
 }
 
@@ -219,7 +270,8 @@ async fn a_hostile_event_sinks_no_good_one_however_much_is_wrong_with_it() {
             + r#"","actor":{"type":"user","name":"a"}"#,
         login("good"),
     );
-    let long_key = format!(r#"{head},"details":{{"{}":[{}0]}}}}"#, "x".repeat(20_000), "1e20,".repeat(7_000));
+    let long_key =
+        format!(r#"{head},"details":{{"{}":[{}0]}}}}"#, "x".repeat(20_000), "1e20,".repeat(7_000));
     let unknown: Vec<_> = (0..5_000).map(|n| format!(r#""k{n}":0"#)).collect();
     let unknown = format!("{head},{}}}", unknown.join(","));
     let far = json!({"action": "session.created", "occurred_at": seconds_ago(9), "actor": {"type": "user", "name": "a"}, "session": {"id": "1", "scope": "session", "ends_at": "9999-12-30T23:00:00Z"}});
@@ -246,11 +298,17 @@ async fn a_hostile_event_sinks_no_good_one_however_much_is_wrong_with_it() {
         let answer = post_text(&stack, &portal, "application/x-ndjson", body).await;
         assert_eq!(answer.status, 200);
         let said = statuses(&answer.body);
-        assert!(matches!(said[0], "created" | "duplicate") && said[1..].iter().all(|word| *word == "invalid"));
+        assert!(
+            matches!(said[0], "created" | "duplicate")
+                && said[1..].iter().all(|word| *word == "invalid")
+        );
         assert!(answer.text.len() < 5 * 1024 * 1024, "{}", answer.text.len());
     }
     let far = stack.post(&portal, "/v1/events", &far).await;
-    assert_eq!((far.status.as_u16(), &far.body["errors"][0]["pointer"]), (422, &json!("/session/ends_at")));
+    assert_eq!(
+        (far.status.as_u16(), &far.body["errors"][0]["pointer"]),
+        (422, &json!("/session/ends_at"))
+    );
     let auditor = stack.reader("acme");
     for query in ["until=9999-12-31", "since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z"] {
         let listed = stack.get(&auditor, &format!("/v1/events?{query}")).await;
@@ -271,9 +329,11 @@ async fn many_callers_that_send_the_same_events_store_each_once() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let list = json!({"events": (0..60).map(|n| login(&format!("race-{n}"))).collect::<Vec<_>>()});
-    let answers = futures::future::join_all((0..8).map(|_| stack.post(&portal, "/v1/events", &list))).await;
+    let answers =
+        futures::future::join_all((0..8).map(|_| stack.post(&portal, "/v1/events", &list))).await;
     let created: u64 = answers.iter().map(|answer| answer.body["created"].as_u64().unwrap()).sum();
-    let duplicate: u64 = answers.iter().map(|answer| answer.body["duplicate"].as_u64().unwrap()).sum();
+    let duplicate: u64 =
+        answers.iter().map(|answer| answer.body["duplicate"].as_u64().unwrap()).sum();
     assert_eq!((created, duplicate), (60, 7 * 60));
 }
 
@@ -282,7 +342,8 @@ async fn a_failed_attempt_reads_as_failed_wherever_it_is_told() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let ann = json!({"type": "user", "email": "ann@acme.example"});
-    let actions = stack.get(&auditor, "/v1/actions").await.body["actions"].as_array().unwrap().clone();
+    let actions =
+        stack.get(&auditor, "/v1/actions").await.body["actions"].as_array().unwrap().clone();
     let (mut said, mut tried) = (BTreeMap::new(), 0);
     for row in actions.iter().filter(|row| row["written_by"] != "service") {
         let action = row["action"].as_str().unwrap();
@@ -303,8 +364,15 @@ async fn a_failed_attempt_reads_as_failed_wherever_it_is_told() {
             failed.text
         );
         let message = failed.body["message"].as_str().unwrap().to_owned();
-        let is_plain = ["fail", "could not", "did not"].iter().any(|word| message.to_lowercase().contains(word));
-        assert!(is_plain && message.contains("the directory said no") && done.body["message"] != message, "{message}");
+        let is_plain = ["fail", "could not", "did not"]
+            .iter()
+            .any(|word| message.to_lowercase().contains(word));
+        assert!(
+            is_plain
+                && message.contains("the directory said no")
+                && done.body["message"] != message,
+            "{message}"
+        );
         // It entered no state: only an action that is a failure by its nature has a status.
         let statuses = (failed.body.get("state"), failed.body.get("request_status"));
         let is_by_nature = action == "entitlement.failed";
@@ -315,7 +383,8 @@ async fn a_failed_attempt_reads_as_failed_wherever_it_is_told() {
     assert!(tried > 40);
 
     // The same sentence in the listing, to collectors, and in a file.
-    let found = stack.get(&auditor, "/v1/events?filter=outcome%20eq%20%22failure%22&limit=1000").await.body;
+    let found =
+        stack.get(&auditor, "/v1/events?filter=outcome%20eq%20%22failure%22&limit=1000").await.body;
     for event in found["events"].as_array().unwrap() {
         let id = event["id"].as_str().unwrap();
         assert!(id.starts_with("done-") || event["message"] == json!(said[id]), "{event}");

@@ -8,12 +8,25 @@ use tests::{Answer, Stack, seconds_ago, send};
 
 /// Operations in all; `ISOLATION_OPERATIONS=1000000 cargo test --profile bench -p tests isolation` does a million.
 fn operations() -> usize {
-    std::env::var("ISOLATION_OPERATIONS").map_or(2_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
+    std::env::var("ISOLATION_OPERATIONS")
+        .map_or(2_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
 }
 
 /// Ids, names and addresses that look like keys, tenants, paths and cursors.
-const HOSTILE: [&str; 12] =
-    ["a", "A", "bolt", "acme", "acme-x", "acme_x", "-", "--", "0", "2026-11-22", "e_i_n", "AQAAAAAAAAAAAAAAAAAA"];
+const HOSTILE: [&str; 12] = [
+    "a",
+    "A",
+    "bolt",
+    "acme",
+    "acme-x",
+    "acme_x",
+    "-",
+    "--",
+    "0",
+    "2026-11-22",
+    "e_i_n",
+    "AQAAAAAAAAAAAAAAAAAA",
+];
 const HOSTILE_TEXTS: [&str; 12] = [
     "acme#x",
     "bolt#x",
@@ -103,12 +116,25 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             let body = if list { json!({"events": [event, event]}) } else { event };
             stack.post(&tenant.writer, "/v1/events", &body).await
         }
-        Operation::One { id } => stack.get(&tenant.reader, &format!("/v1/events/{}", HOSTILE[id])).await,
+        Operation::One { id } => {
+            stack.get(&tenant.reader, &format!("/v1/events/{}", HOSTILE[id])).await
+        }
         Operation::List { text, by, foreign_cursor } => {
-            let path = ["actor.email", "subject.email", "account.name", "target.name", "session.id", "message"][by];
+            let path = [
+                "actor.email",
+                "subject.email",
+                "account.name",
+                "target.name",
+                "session.id",
+                "message",
+            ][by];
             let operator = if path == "message" { "co" } else { "eq" };
             let filter = format!("{path} {operator} {}", Value::from(HOSTILE_TEXTS[text]));
-            let mut request = get("/v1/events").query(&[("limit", "2"), ("include_service", "true"), ("order", "asc")]);
+            let mut request = get("/v1/events").query(&[
+                ("limit", "2"),
+                ("include_service", "true"),
+                ("order", "asc"),
+            ]);
             let cursor = foreign(0).filter(|_| foreign_cursor);
             match &cursor {
                 Some(cursor) => request = request.query(&[("cursor", cursor)]),
@@ -116,7 +142,11 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
                 None => {}
             }
             let answer = send(request).await;
-            assert!(cursor.is_none() || answer.status == 400, "a foreign cursor was taken: {}", answer.text);
+            assert!(
+                cursor.is_none() || answer.status == 400,
+                "a foreign cursor was taken: {}",
+                answer.text
+            );
             answer
         }
         Operation::Feed { foreign_cursor } => {
@@ -126,11 +156,16 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
                 request = request.query(&[("after", cursor)]);
             }
             let answer = send(request).await;
-            assert!(cursor.is_none() || answer.status == 400, "a foreign cursor was taken: {}", answer.text);
+            assert!(
+                cursor.is_none() || answer.status == 400,
+                "a foreign cursor was taken: {}",
+                answer.text
+            );
             answer
         }
         Operation::Session { text } => {
-            let id: String = HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let id: String =
+                HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
             stack.get(&tenant.reader, &format!("/v1/sessions/{id}")).await
         }
         Operation::Configure { id, text } => {
@@ -140,7 +175,9 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
         }
         Operation::Application { id, text } => {
             let application = json!({"name": HOSTILE_TEXTS[text], "owners": [format!("secret of {}", tenant.name)], "directory": {"kind": "external"}});
-            stack.put(&tenant.admin, &format!("/v1/applications/{}", HOSTILE[id]), &application).await
+            stack
+                .put(&tenant.admin, &format!("/v1/applications/{}", HOSTILE[id]), &application)
+                .await
         }
         Operation::Ask { id, text } => {
             let text = HOSTILE_TEXTS[text];
@@ -152,18 +189,26 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             stack.post(&tenant.writer, "/v1/events", &event).await
         }
         Operation::Windows { text } => {
-            send(get("/v1/windows").query(&[("account", HOSTILE_TEXTS[text]), ("limit", "3")])).await
+            send(get("/v1/windows").query(&[("account", HOSTILE_TEXTS[text]), ("limit", "3")]))
+                .await
         }
-        Operation::Applications { text } => send(get("/v1/applications").query(&[("q", HOSTILE_TEXTS[text])])).await,
+        Operation::Applications { text } => {
+            send(get("/v1/applications").query(&[("q", HOSTILE_TEXTS[text])])).await
+        }
         Operation::Save { id, text } => {
             let saved = json!({"name": format!("secret of {}", tenant.name), "q": HOSTILE_TEXTS[text], "schedule": {"every": "day"}});
             stack.put(&tenant.reader, &format!("/v1/saved/{}", HOSTILE[id]), &saved).await
         }
         Operation::Saved { text } => {
-            let id: String = HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let id: String =
+                HOSTILE_TEXTS[text].bytes().map(|byte| format!("%{byte:02X}")).collect();
             for path in [format!("/v1/saved/{id}/runs"), "/v1/calendar".to_owned()] {
                 let answer = stack.get(&tenant.reader, &path).await;
-                assert!(!answer.text.contains(&format!("secret of {}", tenant.other)), "{path}: {}", answer.text);
+                assert!(
+                    !answer.text.contains(&format!("secret of {}", tenant.other)),
+                    "{path}: {}",
+                    answer.text
+                );
             }
             stack.get(&tenant.reader, "/v1/saved").await
         }
@@ -173,12 +218,18 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             stack.put(&tenant.admin, &format!("/v1/streams/{}", HOSTILE[id]), &stream).await
         }
         Operation::Streams => stack.get(&tenant.reader, "/v1/streams").await,
-        Operation::Person { id } => stack.get(&tenant.reader, &format!("/v1/people/{}", HOSTILE[id])).await,
-        Operation::People { text } => send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await,
+        Operation::Person { id } => {
+            stack.get(&tenant.reader, &format!("/v1/people/{}", HOSTILE[id])).await
+        }
+        Operation::People { text } => {
+            send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await
+        }
         Operation::Settings { days } => {
             // Each keeps to days of its own, so that one of the other's would show.
             let own = if tenant.name == "acme" { [101, 303] } else { [202, 404] };
-            let answer = stack.put(&tenant.admin, "/v1/settings", &json!({"retention_days": own[days]})).await;
+            let answer = stack
+                .put(&tenant.admin, "/v1/settings", &json!({"retention_days": own[days]}))
+                .await;
             let me = stack.get(&tenant.reader, "/v1/me").await;
             assert!(own.contains(&me.body["retention_days"].as_u64().unwrap()), "{}", me.text);
             answer
@@ -207,7 +258,8 @@ async fn no_answer_to_one_tenant_holds_anything_of_another() {
     let tenants = [tenant("acme", "bolt"), tenant("bolt", "acme")];
     let mut runner = TestRunner::deterministic();
     let strategy = (any::<bool>(), operation());
-    let drawn: Vec<_> = (0..operations()).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
+    let drawn: Vec<_> =
+        (0..operations()).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
     let workers = drawn.chunks(drawn.len().div_ceil(8)).map(|chunk| {
         let (stack, tenants, chunk) = (stack.clone(), tenants.clone(), chunk.to_vec());
         tokio::spawn(async move {
@@ -216,12 +268,23 @@ async fn no_answer_to_one_tenant_holds_anything_of_another() {
                 let answer = run(&stack, mine, peer, &operation).await;
                 assert!(answer.status.as_u16() < 500, "{operation:?}: {}", answer.text);
                 let leaked = format!("secret of {}", peer.name);
-                assert!(!answer.text.contains(&leaked), "{} got, by {operation:?}: {}", mine.name, answer.text);
-                for event in answer.body["events"].as_array().into_iter().flatten().chain([&answer.body]) {
-                    assert!(event["tenant"].is_null() || event["tenant"] == mine.name, "{operation:?}: {event}");
+                assert!(
+                    !answer.text.contains(&leaked),
+                    "{} got, by {operation:?}: {}",
+                    mine.name,
+                    answer.text
+                );
+                for event in
+                    answer.body["events"].as_array().into_iter().flatten().chain([&answer.body])
+                {
+                    assert!(
+                        event["tenant"].is_null() || event["tenant"] == mine.name,
+                        "{operation:?}: {event}"
+                    );
                 }
                 let kind = usize::from(matches!(operation, Operation::Feed { .. }));
-                let is_of_events = matches!(operation, Operation::Feed { .. } | Operation::List { .. });
+                let is_of_events =
+                    matches!(operation, Operation::Feed { .. } | Operation::List { .. });
                 if let Some(next) = answer.body["next"].as_str().filter(|_| is_of_events) {
                     mine.cursors.lock().unwrap()[kind] = Some(next.to_owned());
                 }

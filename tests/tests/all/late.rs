@@ -28,7 +28,8 @@ impl<'s> Collector<'s> {
 
     /// Reads on; how many came.
     async fn read(&mut self) -> usize {
-        let after = self.cursor.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
+        let after =
+            self.cursor.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let answer = self.stack.get(&self.token, &format!("/v1/feed?limit=3{after}")).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         self.cursor = Some(answer.body["next"].as_str().unwrap().to_owned());
@@ -58,7 +59,8 @@ impl<'s> Collector<'s> {
     }
 
     fn assert_once(&self, ids: &[String], is_late: impl Fn(&str) -> bool) {
-        let expected: BTreeMap<String, Vec<bool>> = ids.iter().map(|id| (id.clone(), vec![is_late(id)])).collect();
+        let expected: BTreeMap<String, Vec<bool>> =
+            ids.iter().map(|id| (id.clone(), vec![is_late(id)])).collect();
         assert_eq!(self.came, expected);
     }
 }
@@ -69,7 +71,8 @@ async fn write(stack: &Stack, ids: &[String]) {
             "actor": {"type": "user", "email": "alex@acme.example"}, "account": {"name": "msp-1"}})
     };
     let events: Vec<Value> = ids.iter().map(event).collect();
-    let answer = stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+    let answer =
+        stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
     assert_eq!(answer.body["created"], ids.len(), "{}", answer.text);
 }
 
@@ -90,9 +93,10 @@ fn received(receiver: &Webhooks) -> BTreeMap<String, Vec<bool>> {
 }
 
 async fn stream(stack: &Stack, receiver: &Arc<Webhooks>) {
-    let target =
-        json!({"kind": "https", "url": format!("{}/siem", receiver.url), "secrets": [format!("env:{}", SECRET.0)]});
-    let made = stack.put(&stack.admin("acme"), "/v1/streams/siem", &json!({"target": target, "from": "oldest"})).await;
+    let target = json!({"kind": "https", "url": format!("{}/siem", receiver.url), "secrets": [format!("env:{}", SECRET.0)]});
+    let made = stack
+        .put(&stack.admin("acme"), "/v1/streams/siem", &json!({"target": target, "from": "oldest"}))
+        .await;
     assert_eq!(made.status, 201, "{}", made.text);
 }
 
@@ -126,7 +130,8 @@ async fn what_the_index_shows_late_comes_once_and_says_so() {
     let mut other = Collector::new(&stack);
     other.drain(&all).await;
     other.assert_once(&all, is_hidden);
-    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(())).await;
+    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(()))
+        .await;
     assert_eq!(received(&receiver), collector.came);
     let now = stack.get(&stack.reader("acme"), "/v1/feed?after=now").await.body;
     assert_eq!(now["events"], json!([]));
@@ -162,7 +167,8 @@ async fn what_the_index_shows_late_while_nobody_watches_is_not_passed() {
     let all = [before, hidden, after, last].concat();
     collector.drain(&all).await;
     collector.assert_once(&all, |_| false);
-    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(())).await;
+    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(()))
+        .await;
     assert_eq!(received(&receiver), collector.came);
     stack.stop().await;
 }
@@ -195,7 +201,8 @@ async fn what_a_slow_clock_stamped_in_the_past_comes_once_and_says_so() {
     let all = [first, names("slow", 3), last].concat();
     collector.drain(&all).await;
     collector.assert_once(&all, |id| id.starts_with("slow"));
-    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(())).await;
+    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(()))
+        .await;
     assert_eq!(received(&receiver), collector.came);
     stack.stop().await;
 }

@@ -42,8 +42,12 @@ async fn what_no_item_can_hold_is_refused_for_good_and_never_to_be_sent_again() 
         assigned("near", 30)
     ]);
     let listed = stack.post(&portal, "/v1/events", &json!({ "events": events })).await;
-    let statuses: Vec<_> =
-        listed.body["results"].as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap()).collect();
+    let statuses: Vec<_> = listed.body["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["status"].as_str().unwrap())
+        .collect();
     assert_eq!(statuses, ["invalid", "created", "invalid", "created"], "{}", listed.text);
     // Asking for what no key can be finds nothing.
     let auditor = stack.reader("acme");
@@ -51,8 +55,14 @@ async fn what_no_item_can_hold_is_refused_for_good_and_never_to_be_sent_again() 
     // A review names an item by package and policy.
     let policy = json!({"id": "%".repeat(256), "requestors": {"all": true}, "approvals_needed": 0, "approvers": {}});
     let package = json!({"name": "Percent", "policies": [policy]});
-    let answer = stack.put(&stack.admin("acme"), &format!("/v1/packages/{}", "%25".repeat(256)), &package).await;
-    assert!(answer.status == 422 && answer.body["errors"][0]["pointer"] == "/policies/0/id", "{}", answer.text);
+    let answer = stack
+        .put(&stack.admin("acme"), &format!("/v1/packages/{}", "%25".repeat(256)), &package)
+        .await;
+    assert!(
+        answer.status == 422 && answer.body["errors"][0]["pointer"] == "/policies/0/id",
+        "{}",
+        answer.text
+    );
     stack.stop().await;
 }
 
@@ -60,9 +70,14 @@ async fn what_no_item_can_hold_is_refused_for_good_and_never_to_be_sent_again() 
 async fn an_offset_that_no_clock_has_is_refused() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
-    for (offset, is_one) in
-        [("+23:59", true), ("-23:59", true), ("+24:00", false), ("-24:00", false), ("+25:59", false), ("-25:59", false)]
-    {
+    for (offset, is_one) in [
+        ("+23:59", true),
+        ("-23:59", true),
+        ("+24:00", false),
+        ("-24:00", false),
+        ("+25:59", false),
+        ("-25:59", false),
+    ] {
         let mut event = request("x", "msp-1", "x");
         event["id"] = json!(format!("at{}", offset.replace(['+', ':'], "_")));
         event["window"] = json!(false);
@@ -77,16 +92,29 @@ async fn an_offset_that_no_clock_has_is_refused() {
 }
 
 /// How the callers of a tenant fared who all asked at the same time, each several times: for each how often they were let.
-async fn race(names: &[String], times: usize, ask: impl AsyncFn(String, usize) -> Answer) -> (Vec<usize>, Vec<Answer>) {
+async fn race(
+    names: &[String],
+    times: usize,
+    ask: impl AsyncFn(String, usize) -> Answer,
+) -> (Vec<usize>, Vec<Answer>) {
     let asked = names.iter().flat_map(|name| (0..times).map(move |time| (name.clone(), time)));
     let answers: Vec<(String, Answer)> =
         stream::iter(asked.map(async |(name, time)| (name.clone(), ask(name, time).await)))
             .buffer_unordered(8)
             .collect()
             .await;
-    let let_in = |name: &String| answers.iter().filter(|(it, answer)| it == name && answer.status.is_success()).count();
+    let let_in = |name: &String| {
+        answers.iter().filter(|(it, answer)| it == name && answer.status.is_success()).count()
+    };
     let counts = names.iter().map(let_in).collect();
-    (counts, answers.into_iter().map(|(_, answer)| answer).filter(|answer| !answer.status.is_success()).collect())
+    (
+        counts,
+        answers
+            .into_iter()
+            .map(|(_, answer)| answer)
+            .filter(|answer| !answer.status.is_success())
+            .collect(),
+    )
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -102,13 +130,25 @@ async fn streams_stay_within_their_number_and_a_caller_within_a_fifth() {
         stack.put(&admin, &format!("/v1/streams/{name}-{time}"), &target).await
     })
     .await;
-    assert!(counts.iter().sum::<usize>() == 25 && counts.iter().all(|count| *count <= 5), "{counts:?}");
+    assert!(
+        counts.iter().sum::<usize>() == 25 && counts.iter().all(|count| *count <= 5),
+        "{counts:?}"
+    );
     assert!(refused.iter().all(|answer| answer.status == 409), "{refused:?}");
-    assert!(refused.iter().any(|answer| answer.text.contains("25 streams, which is the most")), "{refused:?}");
-    assert!(refused.iter().any(|answer| answer.text.contains("5 of the 25 streams")), "{refused:?}");
+    assert!(
+        refused.iter().any(|answer| answer.text.contains("25 streams, which is the most")),
+        "{refused:?}"
+    );
+    assert!(
+        refused.iter().any(|answer| answer.text.contains("5 of the 25 streams")),
+        "{refused:?}"
+    );
     // A place that is given up is free, also for another; what is there may be changed by anybody.
     let admin = stack.caller("acme", "other", "audit:admin audit:read");
-    let listed = stack.get(&admin, "/v1/streams").await.body["streams"][0]["id"].as_str().unwrap().to_owned();
+    let listed = stack.get(&admin, "/v1/streams").await.body["streams"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(stack.put(&admin, &format!("/v1/streams/{listed}"), &target).await.status, 200);
     assert_eq!(stack.put(&admin, "/v1/streams/more", &target).await.status, 409);
     assert_eq!(stack.delete(&admin, &format!("/v1/streams/{listed}")).await.status, 204);
@@ -127,7 +167,10 @@ async fn a_caller_saves_a_fifth_of_the_searches_that_a_tenant_may_have() {
     })
     .await;
     assert_eq!(counts, [40, 40]);
-    assert!(refused.iter().all(|it| it.status == 409 && it.text.contains("40 of the 200 searches")), "{refused:?}");
+    assert!(
+        refused.iter().all(|it| it.status == 409 && it.text.contains("40 of the 200 searches")),
+        "{refused:?}"
+    );
     stack.stop().await;
 }
 
@@ -140,15 +183,27 @@ async fn exports_under_way_stay_within_their_number_and_a_caller_within_a_fifth(
         stack.post(&stack.caller("acme", &name, "audit:read"), "/v1/exports", &json!({})).await
     })
     .await;
-    assert!(counts.iter().sum::<usize>() == 10 && counts.iter().all(|count| *count <= 2), "{counts:?}");
-    let (of_caller, of_tenant): (Vec<_>, Vec<_>) = refused.iter().partition(|answer| answer.status == 409);
-    assert!(of_caller.iter().all(|it| it.text.contains("2 of your exports are under way")), "{of_caller:?}");
+    assert!(
+        counts.iter().sum::<usize>() == 10 && counts.iter().all(|count| *count <= 2),
+        "{counts:?}"
+    );
+    let (of_caller, of_tenant): (Vec<_>, Vec<_>) =
+        refused.iter().partition(|answer| answer.status == 409);
+    assert!(
+        of_caller.iter().all(|it| it.text.contains("2 of your exports are under way")),
+        "{of_caller:?}"
+    );
     let is_full = |it: &&Answer| it.status == 429 && it.text.contains("10 exports are under way");
     assert!(!of_tenant.is_empty() && of_tenant.iter().all(is_full), "{of_tenant:?}");
     // One that ended gives its place back.
     let auditor = stack.reader("acme");
     let there = stack.get(&auditor, "/v1/exports").await.body["exports"].clone();
-    let there: Vec<_> = there.as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect();
+    let there: Vec<_> = there
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| job["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(there.len(), 10);
     assert_eq!(stack.call(&auditor, &format!("/v1/exports/{}/cancel", there[3])).await.status, 200);
     assert_eq!(stack.post(&auditor, "/v1/exports", &json!({})).await.status, 202);

@@ -7,12 +7,16 @@ use tests::{Answer, Stack, seconds_ago};
 
 /// The changes of that action, the oldest first, as (who, old, new).
 async fn changes(stack: &Stack, token: &str, action: &str) -> Vec<(Value, Value, Value)> {
-    let query =
-        json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc", "limit": 1000});
+    let query = json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc", "limit": 1000});
     let answer = stack.post(token, "/v1/events/search", &query).await;
-    let events = answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
+    let events =
+        answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
     let told = |event: Value| {
-        (event["actor"]["email"].clone(), event["details"]["old"].clone(), event["details"]["new"].clone())
+        (
+            event["actor"]["email"].clone(),
+            event["details"]["old"].clone(),
+            event["details"]["new"].clone(),
+        )
     };
     events.into_iter().map(told).collect()
 }
@@ -36,9 +40,14 @@ async fn a_tenants_settings_take_effect_and_are_on_record() {
     assert_eq!(stack.post(&writer, "/v1/events", &event("old", 100)).await.status, 201);
 
     for (token, status) in [(&reader, 403), (&writer, 403)] {
-        assert_eq!(stack.put(token, "/v1/settings", &json!({"retention_days": 93})).await.status, status);
+        assert_eq!(
+            stack.put(token, "/v1/settings", &json!({"retention_days": 93})).await.status,
+            status
+        );
     }
-    let answer = stack.put(&admin, "/v1/settings", &json!({"retention_days": 93, "zone": "Europe/Paris"})).await;
+    let answer = stack
+        .put(&admin, "/v1/settings", &json!({"retention_days": 93, "zone": "Europe/Paris"}))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     // A shorter retention waits a week, and what was stored stays: `weakening` has the rest.
     assert!(answer.body["notice"].as_str().unwrap().contains("keeps the end"), "{}", answer.text);
@@ -82,7 +91,12 @@ async fn times_without_offset_are_read_in_the_tenants_zone() {
     stack.put(&admin, "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
     let ids = async |query: &str| {
         let answer = stack.get(&admin, &format!("/v1/events?since={today}{query}")).await;
-        answer.body["events"].as_array().unwrap().iter().map(|event| event["id"].clone()).collect::<Vec<_>>()
+        answer.body["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["id"].clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(ids("").await, ["after"]);
     assert_eq!(ids("&tz=UTC").await, Vec::<Value>::new());
@@ -146,10 +160,22 @@ async fn a_person_is_one_human_behind_several_ids() {
     assert_eq!(stack.get(&admin, "/v1/people/other").await.status, 404);
 
     // Once given up, it can be had.
-    assert_eq!(stack.put(&admin, "/v1/people/alex", &json!({"emails": ["alex@nikpot.com"]})).await.status, 200);
-    assert_eq!(stack.put(&admin, "/v1/people/other", &json!({"scm_names": ["alexn"]})).await.status, 201);
+    assert_eq!(
+        stack.put(&admin, "/v1/people/alex", &json!({"emails": ["alex@nikpot.com"]})).await.status,
+        200
+    );
+    assert_eq!(
+        stack.put(&admin, "/v1/people/other", &json!({"scm_names": ["alexn"]})).await.status,
+        201
+    );
     // And another tenant's people are others.
-    assert_eq!(stack.put(&stack.admin("bolt"), "/v1/people/alex", &json!({"scm_names": ["alexn"]})).await.status, 201);
+    assert_eq!(
+        stack
+            .put(&stack.admin("bolt"), "/v1/people/alex", &json!({"scm_names": ["alexn"]}))
+            .await
+            .status,
+        201
+    );
     assert_eq!(stack.get(&stack.reader("bolt"), "/v1/people/other").await.status, 404);
 
     let told = changes(&stack, &admin, "person.configured").await;
@@ -170,13 +196,18 @@ async fn people_are_found_by_what_is_typed_and_listed_in_pages() {
     let admin = stack.admin("acme");
     for place in 0..7 {
         let team = if place % 2 == 0 { "Größe" } else { "Ops" };
-        let person =
-            json!({"name": format!("Person {place}"), "emails": [format!("p{place}@acme.example")], "team": team});
-        assert_eq!(stack.put(&admin, &format!("/v1/people/{}", 6 - place), &person).await.status, 201);
+        let person = json!({"name": format!("Person {place}"), "emails": [format!("p{place}@acme.example")], "team": team});
+        assert_eq!(
+            stack.put(&admin, &format!("/v1/people/{}", 6 - place), &person).await.status,
+            201
+        );
     }
     let all = stack.get(&admin, "/v1/people").await;
     assert_eq!(names(&all), ["0", "1", "2", "3", "4", "5", "6"]);
-    assert_eq!(names(&stack.get(&admin, "/v1/people?q=GRÖSSE%20person").await), ["0", "2", "4", "6"]);
+    assert_eq!(
+        names(&stack.get(&admin, "/v1/people?q=GRÖSSE%20person").await),
+        ["0", "2", "4", "6"]
+    );
     assert_eq!(names(&stack.get(&admin, "/v1/people?q=p3@").await), ["3"]);
     assert_eq!(names(&stack.get(&admin, "/v1/people?q=nobody").await), Vec::<&str>::new());
 
@@ -191,7 +222,8 @@ async fn people_are_found_by_what_is_typed_and_listed_in_pages() {
         }
     }
     assert_eq!(seen, ["0", "1", "2", "3", "4", "5", "6"]);
-    let cursor = stack.get(&admin, "/v1/people?limit=1").await.body["next"].as_str().unwrap().to_owned();
+    let cursor =
+        stack.get(&admin, "/v1/people?limit=1").await.body["next"].as_str().unwrap().to_owned();
     for path in [
         format!("/v1/people?cursor={cursor}&q=x"),
         "/v1/people?cursor=x".into(),
@@ -200,7 +232,10 @@ async fn people_are_found_by_what_is_typed_and_listed_in_pages() {
     ] {
         assert_eq!(stack.get(&admin, &path).await.status, 400, "{path}");
     }
-    assert_eq!(stack.get(&stack.reader("bolt"), &format!("/v1/people?cursor={cursor}")).await.status, 400);
+    assert_eq!(
+        stack.get(&stack.reader("bolt"), &format!("/v1/people?cursor={cursor}")).await.status,
+        400
+    );
     stack.stop().await;
 }
 
@@ -212,7 +247,9 @@ async fn changes_at_the_same_time_follow_each_other() {
     let admin = &admin;
     // Each wants the same person to be different.
     let puts = (0..8).map(|place| async move {
-        stack.put(admin, "/v1/people/p", &json!({"emails": [format!("p{place}@acme.example")]})).await
+        stack
+            .put(admin, "/v1/people/p", &json!({"emails": [format!("p{place}@acme.example")]}))
+            .await
     });
     for answer in join_all(puts).await {
         assert!(matches!(answer.status.as_u16(), 200 | 201), "{}", answer.text);
@@ -226,18 +263,30 @@ async fn changes_at_the_same_time_follow_each_other() {
     }
 
     // Two that change different settings do not undo each other.
-    let changes =
-        [json!({"zone": "Asia/Tokyo"}), json!({"retention_days": 200}), json!({"thresholds": {"approval_days": 7}})];
-    for answer in join_all(changes.iter().map(|change| stack.put(admin, "/v1/settings", change))).await {
+    let changes = [
+        json!({"zone": "Asia/Tokyo"}),
+        json!({"retention_days": 200}),
+        json!({"thresholds": {"approval_days": 7}}),
+    ];
+    for answer in
+        join_all(changes.iter().map(|change| stack.put(admin, "/v1/settings", change))).await
+    {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
     let settings = stack.get(admin, "/v1/settings").await.body;
-    assert_eq!((&settings["zone"], &settings["retention_days"]), (&json!("Asia/Tokyo"), &json!(200)));
+    assert_eq!(
+        (&settings["zone"], &settings["retention_days"]),
+        (&json!("Asia/Tokyo"), &json!(200))
+    );
     assert_eq!(settings["thresholds"]["approval_days"], 7);
 
     // Each wants to be the one with an address.
     let puts = (0..8).map(|place| async move {
-        stack.put(admin, &format!("/v1/people/q{place}"), &json!({"emails": ["q@acme.example"]})).await.status.as_u16()
+        stack
+            .put(admin, &format!("/v1/people/q{place}"), &json!({"emails": ["q@acme.example"]}))
+            .await
+            .status
+            .as_u16()
     });
     let mut statuses = join_all(puts).await;
     statuses.sort_unstable();
@@ -256,7 +305,10 @@ async fn what_no_key_can_hold_is_not_there() {
     let filter = json!({"filter": format!("actor.email eq \"{long}\"")});
     let found = stack.post(&admin, "/v1/events/search", &filter).await;
     assert!(found.status == 200 && found.body["events"] == json!([]), "{}", found.text);
-    assert_eq!(stack.put(&admin, &format!("/v1/people/{long}"), &json!({"emails": ["a@b"]})).await.status, 400);
+    assert_eq!(
+        stack.put(&admin, &format!("/v1/people/{long}"), &json!({"emails": ["a@b"]})).await.status,
+        400
+    );
     let much = json!({"emails": vec![0; 40_000]});
     assert_eq!(stack.put(&admin, "/v1/people/p", &much).await.status, 413);
     stack.stop().await;
@@ -294,7 +346,10 @@ async fn state_that_was_restored_from_a_backup_can_be_changed_again() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     for days in [100, 200, 300] {
-        assert_eq!(stack.put(&admin, "/v1/settings", &json!({"retention_days": days})).await.status, 200);
+        assert_eq!(
+            stack.put(&admin, "/v1/settings", &json!({"retention_days": days})).await.status,
+            200
+        );
     }
     // As it was after the first change; the trail goes on telling of all three.
     let text = |text: &str| AttributeValue::S(text.to_owned());

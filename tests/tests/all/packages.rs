@@ -38,7 +38,8 @@ fn with(content: &Value, more: Value) -> Value {
 
 /// The events of that action, the oldest first.
 async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
-    let query = json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc"});
+    let query =
+        json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc"});
     let answer = stack.post(token, "/v1/events/search", &query).await;
     answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
 }
@@ -46,7 +47,10 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
 /// The package as it was at a version, as a checkpoint or report asks for it.
 async fn package_at(stack: &Stack, version: u64) -> Option<access_package::Package> {
     let store = store(stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline()).await.unwrap();
+    let trail = store
+        .trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
+        .await
+        .unwrap();
     access_packages::package_at(&trail, "sales", version).await.unwrap().map(|it| it.package)
 }
 
@@ -78,20 +82,31 @@ async fn a_package_has_versions_that_can_be_read_later() {
     assert!(back.status == 201 && back.body["version"] == 4, "{}", back.text);
 
     let events = told(&stack, &admin, "package.configured").await;
-    let versions: Vec<_> = events.iter().map(|event| event["details"]["version"].as_u64().unwrap()).collect();
+    let versions: Vec<_> =
+        events.iter().map(|event| event["details"]["version"].as_u64().unwrap()).collect();
     assert_eq!(versions, [1, 2, 3, 4]);
     assert_eq!((&events[1]["details"]["old"], &events[1]["details"]["new"]), (&sales(), &renamed));
     assert_eq!(events[0]["message"], "admin@acme.example configured access package Sales.");
-    assert_eq!(events[2]["target"], json!({"type": "package", "id": "sales", "name": "Sales and marketing"}));
+    assert_eq!(
+        events[2]["target"],
+        json!({"type": "package", "id": "sales", "name": "Sales and marketing"})
+    );
 
     // As it is now, by what an event may call it.
     let store = store(&stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline()).await.unwrap();
-    for (id, name, is_there) in
-        [(Some("sales"), None, true), (Some("7b56"), Some("SALES"), true), (None, Some("Marketing"), false)]
-    {
+    let trail = store
+        .trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
+        .await
+        .unwrap();
+    for (id, name, is_there) in [
+        (Some("sales"), None, true),
+        (Some("7b56"), Some("SALES"), true),
+        (None, Some("Marketing"), false),
+    ] {
         let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
-        let found = access_packages::package_of(&trail, &Party { id, name, ..Party::default() }).await.unwrap();
+        let found = access_packages::package_of(&trail, &Party { id, name, ..Party::default() })
+            .await
+            .unwrap();
         assert_eq!(found.is_some_and(|it| it.id == "sales" && it.version == 4), is_there);
     }
     assert_eq!(
@@ -115,7 +130,8 @@ async fn two_packages_cannot_share_a_name() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     assert_eq!(stack.put(&admin, "/v1/packages/sales", &sales()).await.status, 201);
-    let taken = stack.put(&admin, "/v1/packages/other", &with(&sales(), json!({"name": "SALES"}))).await;
+    let taken =
+        stack.put(&admin, "/v1/packages/other", &with(&sales(), json!({"name": "SALES"}))).await;
     assert!(taken.status == 409 && taken.body["errors"][0]["pointer"] == "/name", "{}", taken.text);
     assert!(taken.text.contains("sales"), "{}", taken.text);
     // Another tenant's is another's, and nobody else sees this one.
@@ -136,8 +152,14 @@ async fn an_organisation_is_configured_and_taken_away() {
     let created = stack.put(&admin, "/v1/organisations/fabrikam", &fabrikam()).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let whole = with(&fabrikam(), json!({"id": "fabrikam", "version": 1}));
-    assert_eq!((&created.body, &stack.get(&admin, "/v1/organisations/fabrikam").await.body), (&whole, &whole));
-    assert_eq!(stack.get(&admin, "/v1/organisations?q=SAM").await.body["organisations"], json!([whole]));
+    assert_eq!(
+        (&created.body, &stack.get(&admin, "/v1/organisations/fabrikam").await.body),
+        (&whole, &whole)
+    );
+    assert_eq!(
+        stack.get(&admin, "/v1/organisations?q=SAM").await.body["organisations"],
+        json!([whole])
+    );
     let proposed = with(&fabrikam(), json!({"state": "proposed"}));
     let changed = stack.put(&admin, "/v1/organisations/fabrikam", &proposed).await;
     assert!(changed.status == 200 && changed.body["version"] == 2, "{}", changed.text);
@@ -151,12 +173,17 @@ async fn an_organisation_is_configured_and_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_package_or_an_organisation_is_named_and_only_administrators_change_them() {
+async fn what_is_wrong_with_a_package_or_an_organisation_is_named_and_only_administrators_change_them()
+ {
     let stack = Stack::start().await;
     let (admin, reader, writer) = (stack.admin("acme"), stack.reader("acme"), stack.writer("acme"));
     for (path, body, pointer) in [
         ("/v1/packages/p", json!({}), "/name"),
-        ("/v1/packages/p", json!({"name": "x", "policies": [{"id": "p"}]}), "/policies/0/requestors"),
+        (
+            "/v1/packages/p",
+            json!({"name": "x", "policies": [{"id": "p"}]}),
+            "/policies/0/requestors",
+        ),
         (
             "/v1/packages/p",
             json!({"name": "x", "resource_roles": [{"resource": {"name": "r"}}]}),
@@ -164,10 +191,18 @@ async fn what_is_wrong_with_a_package_or_an_organisation_is_named_and_only_admin
         ),
         ("/v1/packages/p", json!({"name": "x", "version": 7}), "/version"),
         ("/v1/organisations/o", json!({"name": "x"}), "/state"),
-        ("/v1/organisations/o", json!({"name": "x", "state": "configured", "domains": ["@"]}), "/domains/0"),
+        (
+            "/v1/organisations/o",
+            json!({"name": "x", "state": "configured", "domains": ["@"]}),
+            "/domains/0",
+        ),
     ] {
         let answer = stack.put(&admin, path, &body).await;
-        assert!(answer.status == 422 && answer.body["errors"][0]["pointer"] == pointer, "{body}: {}", answer.text);
+        assert!(
+            answer.status == 422 && answer.body["errors"][0]["pointer"] == pointer,
+            "{body}: {}",
+            answer.text
+        );
     }
     for (path, body) in [("/v1/packages/p", sales()), ("/v1/organisations/o", fabrikam())] {
         for token in [&reader, &writer] {

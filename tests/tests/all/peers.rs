@@ -10,7 +10,8 @@ use tests::{Stack, options, seconds_ago, until};
 use tokio::process::Command;
 
 pub(crate) fn peer(path: &str) -> PathBuf {
-    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/peers").join(path);
+    let peer =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/peers").join(path);
     assert!(peer.exists(), "{} is missing: tests/run installs it", peer.display());
     peer
 }
@@ -55,13 +56,21 @@ async fn an_auditor_can_recompute_every_digest() {
         "id": "digest-s", "action": "session.created", "occurred_at": seconds_ago(50), "actor": {"type": "user", "name": "Mark"},
         "session": {"id": "68", "scope": "session", "roles": ["b", "a"], "username": "TBD", "approvals_needed": 0}, "ticket": {"id": "1", "url": "u"}
     }));
-    let posted = stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+    let posted =
+        stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
     assert_eq!(posted.body["created"], 4, "{}", posted.text);
     let listed = stack.get(&stack.reader("acme"), "/v1/events").await.text;
 
     let recompute = async |mut command: Command| {
-        let mut python = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut python.stdin.take().unwrap(), listed.as_bytes()).await.unwrap();
+        let mut python = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut python.stdin.take().unwrap(), listed.as_bytes())
+            .await
+            .unwrap();
         let output = python.wait_with_output().await.unwrap();
         assert!(
             output.status.success(),
@@ -101,7 +110,8 @@ async fn tokens_of_another_issuer_are_taken() {
     .await;
     let url = discovery["issuer"].as_str().unwrap().to_owned();
     // Its tokens say neither tenant nor role, but who they are for: the claims' names are parameters.
-    let parameters = [("TenantClaim", "sub"), ("RoleClaim", "sub"), ("RoleMap", r#"{"johndoe": ["read"]}"#)];
+    let parameters =
+        [("TenantClaim", "sub"), ("RoleClaim", "sub"), ("RoleMap", r#"{"johndoe": ["read"]}"#)];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let stack = Stack::with(local::Options { issuer: Some(url), parameters, ..options() }).await;
     for (client_id, status) in [("jit-audit", 200), ("somebody-else", 401)] {
@@ -111,16 +121,22 @@ async fn tokens_of_another_issuer_are_taken() {
             ("redirect_uri", "https://x.example"),
             ("client_id", client_id),
         ];
-        let answer = client.post(format!("http://127.0.0.1:{free}/token")).form(&form).send().await.unwrap();
+        let answer =
+            client.post(format!("http://127.0.0.1:{free}/token")).form(&form).send().await.unwrap();
         let tokens: Value = answer.json().await.unwrap();
         let answer = stack.get(tokens["id_token"].as_str().unwrap(), "/v1/me").await;
         assert_eq!(answer.status, status, "{client_id}: {}", answer.text);
         if status == 200 {
-            assert_eq!((&answer.body["tenant"], &answer.body["permissions"]), (&json!("johndoe"), &json!(["read"])));
+            assert_eq!(
+                (&answer.body["tenant"], &answer.body["permissions"]),
+                (&json!("johndoe"), &json!(["read"]))
+            );
         }
     }
-    let dev =
-        tests::send(stack.request("POST", "/dev/token").json(&json!({"tenant": "acme", "scope": "audit:read"}))).await;
+    let dev = tests::send(
+        stack.request("POST", "/dev/token").json(&json!({"tenant": "acme", "scope": "audit:read"})),
+    )
+    .await;
     assert_eq!(dev.status, 404, "no development issuer stands beside a real one");
     issuer.kill().await.unwrap();
 }
@@ -174,15 +190,24 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
                 stream.read_buf(&mut bytes).await.unwrap();
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let headers: Vec<_> = head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
-                let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length")).unwrap().1;
+                let headers: Vec<_> =
+                    head.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
+                let length = headers
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                    .unwrap()
+                    .1;
                 if body.len() < length.parse().unwrap() {
                     continue;
                 }
                 let path = head.split(' ').nth(1).unwrap();
-                let sent = json!({"url": format!("{url}{path}"), "headers": headers, "body": body}).to_string();
+                let sent = json!({"url": format!("{url}{path}"), "headers": headers, "body": body})
+                    .to_string();
                 let answer = r#"{"SecretString":"s3cret","FailedEntryCount":0}"#;
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", answer.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    answer.len()
+                );
                 stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
                 break sent;
             }
@@ -206,7 +231,11 @@ async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
         python.stdin.take().unwrap().write_all(sent.as_bytes()).await.unwrap();
         let output = python.wait_with_output().await.unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.starts_with("True "), "{call}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            said.starts_with("True "),
+            "{call}: {said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert!(said.contains("x-amz-security-token") && said.contains("host"), "{said}");
     }
 }
@@ -220,7 +249,10 @@ async fn exports_work_on_seaweedfs() {
     let stack = Stack::with(local::Options { functions, ..options() }).await;
     let aws = stack.running.sdk_config_with("S3", &url);
     let provider = aws.credentials_provider().unwrap();
-    let credentials = aws_credential_types::provider::ProvideCredentials::provide_credentials(&provider).await.unwrap();
+    let credentials =
+        aws_credential_types::provider::ProvideCredentials::provide_credentials(&provider)
+            .await
+            .unwrap();
     let identity = json!({"name": "functions", "actions": ["Admin", "Read", "Write", "List"],
         "credentials": [{"accessKey": credentials.access_key_id(), "secretKey": credentials.secret_access_key()}]});
     let config = directory.path().join("s3.json");
@@ -228,7 +260,13 @@ async fn exports_work_on_seaweedfs() {
     // It opens some ten ports, each of which has to be free.
     let mut weed = Command::new(peer("python/bin/weed"));
     weed.arg("server").arg(format!("-dir={}", directory.path().display()));
-    weed.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=20", "-master.volumeSizeLimitMB=64"]);
+    weed.args([
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3",
+        "-volume.max=20",
+        "-master.volumeSizeLimitMB=64",
+    ]);
     weed.arg(format!("-s3.port={port}")).arg(format!("-s3.config={}", config.display()));
     for name in [
         "master.port",
@@ -241,7 +279,8 @@ async fn exports_work_on_seaweedfs() {
     ] {
         weed.arg(format!("-{name}={}", tests::free_port()));
     }
-    let mut weed = weed.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    let mut weed =
+        weed.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
     let bucket = shared::platform::s3::Bucket::new(&aws, &stack.running.buckets()[0]);
     let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     until("there is a bucket", async || bucket.create(soon()).await.ok()).await;
@@ -253,7 +292,8 @@ async fn exports_work_on_seaweedfs() {
         })
         .collect();
     for events in events.chunks(300) {
-        let posted = stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+        let posted =
+            stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
         assert_eq!(posted.body["created"], events.len(), "{}", posted.text);
     }
     let token = stack.reader("acme");
@@ -292,9 +332,13 @@ async fn exports_work_on_seaweedfs() {
     assert_eq!(bucket.get("tenant=acme/day=1/x.gz", soon()).await.unwrap(), "y");
     assert_eq!(bucket.list("tenant=acme/", soon()).await.unwrap(), ["tenant=acme/day=1/x.gz"]);
     bucket.put("acme/short", "text/plain", "x".into(), soon()).await.unwrap();
-    let short = bucket.link("acme/short", "short.txt", std::time::Duration::from_secs(2)).await.unwrap();
+    let short =
+        bucket.link("acme/short", "short.txt", std::time::Duration::from_secs(2)).await.unwrap();
     assert_eq!(stack.fetch(&json!(short)).await.0, 200);
-    until("the link has expired", async || (stack.fetch(&json!(short)).await.0 == 403).then_some(())).await;
+    until("the link has expired", async || {
+        (stack.fetch(&json!(short)).await.0 == 403).then_some(())
+    })
+    .await;
     until("what is not needed is deleted", async || {
         let keys = bucket.list("acme/", soon()).await.unwrap();
         let uploads = bucket.list_uploads("acme/", soon()).await.unwrap();
@@ -347,18 +391,24 @@ fn every_action_is_an_event_of_ocsf() {
     let bare = json!({"action": "user.logged_in", "occurred_at": now, "actor": {"type": "user", "id": "7"}});
     let mut events = Vec::new();
     for body in [rich, bare] {
-        let intake = shared::domain::trail::event_validation::Intake { tenant: &tenant, now, retention };
+        let intake =
+            shared::domain::trail::event_validation::Intake { tenant: &tenant, now, retention };
         let id = || shared::domain::trail::event::EventId::new("e-1").unwrap();
-        let event = shared::domain::trail::event_validation::read(&body.to_string(), &intake, id).unwrap();
+        let event =
+            shared::domain::trail::event_validation::read(&body.to_string(), &intake, id).unwrap();
         for action in ACTIONS {
             let mut event = event.clone();
             event.action = action.name.to_owned();
             if action.name.starts_with("roles.") {
                 event.roles = vec!["a".to_owned()];
             }
-            let recorded_by = shared::domain::trail::event::RecordedBy { sub: "portal".to_owned(), client_id: None };
+            let recorded_by = shared::domain::trail::event::RecordedBy {
+                sub: "portal".to_owned(),
+                client_id: None,
+            };
             let (digest, opened) = (event.digest(), None);
-            let recorded = Recorded { event, recorded_at: now, recorded_by, digest, opened, expires_at: now };
+            let recorded =
+                Recorded { event, recorded_at: now, recorded_by, digest, opened, expires_at: now };
             events.push(shared::domain::trail::ocsf::ocsf(&recorded));
         }
     }
@@ -370,7 +420,10 @@ fn every_action_is_an_event_of_ocsf() {
         .spawn()
         .unwrap();
     // Where it ends before it has read everything, what it says is worth more.
-    let _ = std::io::Write::write_all(&mut python.stdin.take().unwrap(), &serde_json::to_vec(&events).unwrap());
+    let _ = std::io::Write::write_all(
+        &mut python.stdin.take().unwrap(),
+        &serde_json::to_vec(&events).unwrap(),
+    );
     let output = python.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2 * ACTIONS.len());

@@ -128,22 +128,31 @@ fn every_route_of_the_template_says_who_may_call_it() {
     let rows: BTreeMap<_, _> = ROUTES.iter().copied().collect();
     assert_eq!(rows.len(), ROUTES.len(), "a route has two rows");
     let routes = template_routes();
-    let without: Vec<_> = routes.iter().filter(|route| !rows.contains_key(route.as_str())).collect();
+    let without: Vec<_> =
+        routes.iter().filter(|route| !rows.contains_key(route.as_str())).collect();
     assert!(without.is_empty(), "these routes need a row in ROUTES: {without:?}");
-    let gone: Vec<_> = rows.keys().filter(|row| !routes.iter().any(|route| route == *row)).collect();
+    let gone: Vec<_> =
+        rows.keys().filter(|row| !routes.iter().any(|route| route == *row)).collect();
     assert!(gone.is_empty(), "the template has no such routes: {gone:?}");
 }
 
 async fn call(stack: &Stack, route: &str, token: Option<&str>, tenant: Option<&str>) -> Answer {
     let (method, path) = route.split_once(' ').unwrap();
-    let path: Vec<_> = path.split('/').map(|step| if step.starts_with('{') { "none-such" } else { step }).collect();
+    let path: Vec<_> = path
+        .split('/')
+        .map(|step| if step.starts_with('{') { "none-such" } else { step })
+        .collect();
     let method: Method = method.parse().unwrap();
     let request = stack.request(method.as_str(), &path.join("/"));
     // Nothing that is wanted is in the body, so a caller who may call changes nothing.
-    let request =
-        if method == Method::GET || method == Method::DELETE { request } else { request.json(&json!({"none": 1})) };
+    let request = if method == Method::GET || method == Method::DELETE {
+        request
+    } else {
+        request.json(&json!({"none": 1}))
+    };
     let request = token.into_iter().fold(request, |request, token| request.bearer_auth(token));
-    send(tenant.into_iter().fold(request, |request, tenant| request.header("Audit-Tenant", tenant))).await
+    send(tenant.into_iter().fold(request, |request, tenant| request.header("Audit-Tenant", tenant)))
+        .await
 }
 
 #[tokio::test]
@@ -171,17 +180,24 @@ async fn who_may_call_which_route() {
         for (permission, token) in &callers {
             let answer = call(&stack, route, Some(token), None).await;
             let is_refused = answer.status == 403 && answer.text.contains("lacks the permission");
-            let is_let_in = !matches!(answer.status.as_u16(), 401 | 403) && answer.status.as_u16() < 500;
+            let is_let_in =
+                !matches!(answer.status.as_u16(), 401 | 403) && answer.status.as_u16() < 500;
             let is_right = if needs.contains(permission) { is_let_in } else { is_refused };
             if !is_right {
-                wrong.push(format!("{route}: with audit:{permission} {} {}", answer.status, answer.text));
+                wrong.push(format!(
+                    "{route}: with audit:{permission} {} {}",
+                    answer.status, answer.text
+                ));
             }
         }
         // A tenant that is not among the token's is not found, whatever the caller may do in its own.
         let other = call(&stack, route, Some(&stranger), Some("acme")).await;
         let knows_no_tenant = *route == "GET /v1/actions" || *route == "GET /v1/reports";
         if other.status != 404 && !knows_no_tenant {
-            wrong.push(format!("{route}: with another tenant's token {} {}", other.status, other.text));
+            wrong.push(format!(
+                "{route}: with another tenant's token {} {}",
+                other.status, other.text
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -83,9 +83,14 @@ async fn somebody_signs_in_to_the_page_by_another_issuer() {
     let mut lines = tokio::io::BufReader::new(issuer.stdout.take().unwrap());
     let mut url = String::new();
     tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut url).await.unwrap();
-    let parameters = [("PortalClientId", "the-page"), ("PortalScope", "openid email audit"), ("Audience", "the-page")];
+    let parameters = [
+        ("PortalClientId", "the-page"),
+        ("PortalScope", "openid email audit"),
+        ("Audience", "the-page"),
+    ];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let stack = Stack::with(Options { issuer: Some(url.trim().to_owned()), parameters, ..options() }).await;
+    let stack =
+        Stack::with(Options { issuer: Some(url.trim().to_owned()), parameters, ..options() }).await;
     in_the_browser(&stack, "issuer.test.mjs").await;
     issuer.kill().await.unwrap();
 }
@@ -107,7 +112,8 @@ async fn the_page_is_served_without_a_token_and_reaches_nothing_elsewhere() {
     }
     assert!(!policy.contains("unsafe"), "{policy}");
     // The one origin beside the page's own is the issuer's.
-    let connect = policy.split("; ").find(|directive| directive.starts_with("connect-src")).unwrap();
+    let connect =
+        policy.split("; ").find(|directive| directive.starts_with("connect-src")).unwrap();
     assert_eq!(connect.trim(), format!("connect-src 'self' {}", stack.running.url()));
     assert_eq!(page.headers[header::REFERRER_POLICY], "no-referrer");
     assert_eq!(page.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
@@ -118,22 +124,35 @@ async fn the_page_is_served_without_a_token_and_reaches_nothing_elsewhere() {
         (200, "text/javascript; charset=utf-8")
     );
     let tag = script.headers[header::ETAG].clone();
-    let again = send(stack.request("GET", "/page/main.js").header(header::IF_NONE_MATCH, tag)).await;
+    let again =
+        send(stack.request("GET", "/page/main.js").header(header::IF_NONE_MATCH, tag)).await;
     assert_eq!((again.status.as_u16(), again.text.as_str()), (304, ""));
-    let zipped =
-        stack.request("GET", "/page/main.js").header(header::ACCEPT_ENCODING, "gzip, br").send().await.unwrap();
+    let zipped = stack
+        .request("GET", "/page/main.js")
+        .header(header::ACCEPT_ENCODING, "gzip, br")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(zipped.headers()[header::CONTENT_ENCODING], "gzip");
     let zipped = zipped.bytes().await.unwrap();
     let mut unzipped = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(zipped.as_ref()), &mut unzipped).unwrap();
+    std::io::Read::read_to_string(
+        &mut flate2::read::GzDecoder::new(zipped.as_ref()),
+        &mut unzipped,
+    )
+    .unwrap();
     assert_eq!(unzipped, script.text);
 
     let deployment = send(stack.request("GET", "/page/deployment.json")).await.body;
     assert_eq!(deployment["issuer"], json!(format!("{}/dev", stack.running.url())));
     assert_eq!(deployment["columns"].as_array().unwrap().len(), 35);
-    for missing in
-        ["/page/nothing.js", "/page/../Cargo.toml", "/page/%2e%2e/Cargo.toml", "/page/%2Fetc%2Fpasswd", "/other"]
-    {
+    for missing in [
+        "/page/nothing.js",
+        "/page/../Cargo.toml",
+        "/page/%2e%2e/Cargo.toml",
+        "/page/%2Fetc%2Fpasswd",
+        "/other",
+    ] {
         assert_eq!(send(stack.request("GET", missing)).await.status, 404, "{missing}");
     }
 }
@@ -188,10 +207,19 @@ async fn the_development_issuer_gives_codes_to_this_machines_page_alone() {
             .finish()
     };
     // RFC 7636, appendix B.
-    let (verifier, challenge) =
-        ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
-    for elsewhere in ["https://elsewhere.example/", &format!("{url}.elsewhere.example/"), &format!("{url}/other")] {
-        let answer = send(stack.request("GET", &format!("/dev/authorize?{}", request(elsewhere, challenge)))).await;
+    let (verifier, challenge) = (
+        "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+    );
+    for elsewhere in [
+        "https://elsewhere.example/",
+        &format!("{url}.elsewhere.example/"),
+        &format!("{url}/other"),
+    ] {
+        let answer = send(
+            stack.request("GET", &format!("/dev/authorize?{}", request(elsewhere, challenge))),
+        )
+        .await;
         assert_eq!(answer.status, 400, "{elsewhere}: {}", answer.text);
     }
     let home = format!("{url}/");
@@ -199,7 +227,11 @@ async fn the_development_issuer_gives_codes_to_this_machines_page_alone() {
     let choice = send(stack.request("GET", &format!("/dev/authorize?{asked}"))).await;
     assert!(choice.text.contains("Ann Auditor"), "{}", choice.text);
 
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .unwrap();
     let code = async || {
         let form = [("request", asked.as_str()), ("person", "auditor@acme.example")];
         let sent = client.post(format!("{url}/dev/authorize")).form(&form).send().await.unwrap();
@@ -224,8 +256,15 @@ async fn the_development_issuer_gives_codes_to_this_machines_page_alone() {
     let tokens = redeem(&good, verifier, "page").await;
     assert_eq!(tokens.status, 200, "{}", tokens.text);
     let me = stack.get(tokens.body["access_token"].as_str().unwrap(), "/v1/me").await.body;
-    assert_eq!((me["email"].as_str(), &me["permissions"]), (Some("auditor@acme.example"), &json!(["read"])));
-    assert_eq!(redeem(&good, verifier, "page").await.body["error"], "invalid_grant", "a code is good once");
+    assert_eq!(
+        (me["email"].as_str(), &me["permissions"]),
+        (Some("auditor@acme.example"), &json!(["read"]))
+    );
+    assert_eq!(
+        redeem(&good, verifier, "page").await.body["error"],
+        "invalid_grant",
+        "a code is good once"
+    );
     assert_eq!(redeem(&code().await, "another", "page").await.body["error"], "invalid_grant");
     assert_eq!(redeem(&code().await, verifier, "other").await.body["error"], "invalid_grant");
 }

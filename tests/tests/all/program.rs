@@ -52,11 +52,16 @@ impl Program {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = BTreeMap::new();
         while said.len() < 3 {
-            let line = lines.next_line().await.unwrap().expect("the program ends before it is ready");
-            let (name, value) = line.trim_start_matches("export ").split_once([' ', '=']).expect("a line with a value");
+            let line =
+                lines.next_line().await.unwrap().expect("the program ends before it is ready");
+            let (name, value) = line
+                .trim_start_matches("export ")
+                .split_once([' ', '='])
+                .expect("a line with a value");
             said.insert(name.to_owned(), value.to_owned());
         }
-        let mut take = |name: &str| said.remove(name).unwrap_or_else(|| panic!("no line for {name}"));
+        let mut take =
+            |name: &str| said.remove(name).unwrap_or_else(|| panic!("no line for {name}"));
         Self { child, url: take("ready"), portal: take("PORTAL"), auditor: take("AUDITOR") }
     }
 
@@ -71,7 +76,8 @@ impl Program {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        send(reqwest::Client::new().get(format!("{}{path}", self.url)).bearer_auth(&self.auditor)).await
+        send(reqwest::Client::new().get(format!("{}{path}", self.url)).bearer_auth(&self.auditor))
+            .await
     }
 }
 
@@ -124,17 +130,28 @@ async fn alerts_are_printed_and_no_webhooks_address_is() {
     })
     .await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let admin = json!({"tenant": "acme", "email": "it@acme.example", "scope": "audit:read audit:admin"});
-    let token = send(client.post(format!("{url}/dev/token")).json(&admin)).await.body["access_token"].clone();
+    let admin =
+        json!({"tenant": "acme", "email": "it@acme.example", "scope": "audit:read audit:admin"});
+    let token =
+        send(client.post(format!("{url}/dev/token")).json(&admin)).await.body["access_token"]
+            .clone();
     let token = token.as_str().unwrap();
-    let slack =
-        |id: &str, secret: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{secret}")});
-    let channels = json!([slack("hook", "HOOK"), slack("gone", "GONE"), {"id": "topic", "kind": "sns"}]);
-    let put = client.put(format!("{url}/v1/settings")).bearer_auth(token).json(&json!({ "alerts": channels }));
+    let slack = |id: &str, secret: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{secret}")});
+    let channels =
+        json!([slack("hook", "HOOK"), slack("gone", "GONE"), {"id": "topic", "kind": "sns"}]);
+    let put = client
+        .put(format!("{url}/v1/settings"))
+        .bearer_auth(token)
+        .json(&json!({ "alerts": channels }));
     assert_eq!(send(put).await.status, 200);
     let mut told = Vec::new();
-    for (channel, state, attempts) in [("hook", "failed", 2), ("gone", "waiting", 1), ("topic", "sent", 1)] {
-        let test = client.post(format!("{url}/v1/alerts/test")).bearer_auth(token).json(&json!({ "channel": channel }));
+    for (channel, state, attempts) in
+        [("hook", "failed", 2), ("gone", "waiting", 1), ("topic", "sent", 1)]
+    {
+        let test = client
+            .post(format!("{url}/v1/alerts/test"))
+            .bearer_auth(token)
+            .json(&json!({ "channel": channel }));
         let location = send(test).await.header("location").to_owned();
         let alert = until(format!("the alert to {channel} is {state}"), async || {
             let alert = send(client.get(format!("{url}{location}")).bearer_auth(token)).await;
@@ -145,10 +162,14 @@ async fn alerts_are_printed_and_no_webhooks_address_is() {
     }
     child.kill().await.unwrap();
     let (out, err) = (read("out"), read("err"));
-    let line = out.lines().find_map(|line| line.strip_prefix("alert ")).unwrap_or_else(|| panic!("{out}"));
+    let line =
+        out.lines().find_map(|line| line.strip_prefix("alert ")).unwrap_or_else(|| panic!("{out}"));
     let line: Value = serde_json::from_str(line).unwrap();
     assert!(
-        line["message"].as_str().unwrap().starts_with("Test message of Jit Audit to channel topic of acme"),
+        line["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Test message of Jit Audit to channel topic of acme"),
         "{line}"
     );
     assert!(err.contains("to hook was given up: the webhook answered 404"), "{err}");
@@ -173,12 +194,19 @@ async fn kill_9_between_claim_and_disable_ends_every_window_once() {
         "kind": "scim", "base_url": format!("{}/scim", directory.url), "token": "env:JIT_AUDIT_SECRET_DIRECTORY"}});
     let client = reqwest::Client::new();
     assert_eq!(program.put("/v1/applications/app", &application).await.status, 201);
-    directory.fail([("PATCH", Fault::Hang), ("GET /scim/Users/", Fault::Hang), ("GET /scim/Users", Fault::Hang)]);
+    directory.fail([
+        ("PATCH", Fault::Hang),
+        ("GET /scim/Users/", Fault::Hang),
+        ("GET /scim/Users", Fault::Hang),
+    ]);
     let mut windows = Vec::new();
     for name in names {
         let event = json!({"id": name, "action": "entra.account.requested", "occurred_at": seconds_ago(0), "window": {"duration": "PT3S"},
             "actor": {"type": "user", "email": "a@acme.example"}, "target": {"name": "App"}, "account": {"name": name}});
-        let post = client.post(format!("{}/v1/events", program.url)).bearer_auth(&program.portal).json(&event);
+        let post = client
+            .post(format!("{}/v1/events", program.url))
+            .bearer_auth(&program.portal)
+            .json(&event);
         let answer = send(post).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         windows.push(answer.body["window"]["id"].as_str().unwrap().to_owned());
@@ -197,9 +225,14 @@ async fn kill_9_between_claim_and_disable_ends_every_window_once() {
     }
     assert_eq!(accounts.each_ref().map(|id| directory.is_enabled(id)), [Some(false); 3]);
     for action in ["entra.account.disabled", "revocation.verified"] {
-        let listed = program.get(&format!("/v1/events?filter=action%20eq%20%22{action}%22")).await.body;
-        let mut told: Vec<_> =
-            listed["events"].as_array().unwrap().iter().map(|it| it["account"]["name"].as_str().unwrap()).collect();
+        let listed =
+            program.get(&format!("/v1/events?filter=action%20eq%20%22{action}%22")).await.body;
+        let mut told: Vec<_> = listed["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["account"]["name"].as_str().unwrap())
+            .collect();
         told.sort_unstable();
         assert_eq!(told, names, "{action}, once each");
     }
@@ -219,7 +252,12 @@ async fn kill_9_in_the_middle_of_a_stream_sends_nothing_but_what_was_under_way_a
         assert_eq!(answer.body["created"], 40, "{}", answer.text);
     }
     let ids = |events: &Value| -> Vec<String> {
-        events["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+        events["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     let (mut feed, mut after) = (Vec::new(), String::new());
     while feed.len() < 2000 {
@@ -227,10 +265,14 @@ async fn kill_9_in_the_middle_of_a_stream_sends_nothing_but_what_was_under_way_a
         feed.extend(ids(&page));
         after = format!("&after={}", page["next"].as_str().unwrap());
     }
-    let target =
-        json!({"kind": "https", "url": format!("{}/siem", receiver.url), "secrets": ["env:JIT_AUDIT_SECRET_SIEM"]});
-    assert_eq!(program.put("/v1/streams/siem", &json!({"target": target, "from": "oldest"})).await.status, 201);
-    let batches = || receiver.received("/siem").iter().map(|received| ids(&received.body)).collect::<Vec<_>>();
+    let target = json!({"kind": "https", "url": format!("{}/siem", receiver.url), "secrets": ["env:JIT_AUDIT_SECRET_SIEM"]});
+    assert_eq!(
+        program.put("/v1/streams/siem", &json!({"target": target, "from": "oldest"})).await.status,
+        201
+    );
+    let batches = || {
+        receiver.received("/siem").iter().map(|received| ids(&received.body)).collect::<Vec<_>>()
+    };
     until("the third batch is under way", async || (batches().len() == 3).then_some(())).await;
     program.child.kill().await.unwrap();
 
@@ -242,8 +284,12 @@ async fn kill_9_in_the_middle_of_a_stream_sends_nothing_but_what_was_under_way_a
     })
     .await;
     let batches = batches();
-    let taken: Vec<_> =
-        batches.iter().enumerate().filter(|(place, _)| *place != 2).flat_map(|(_, ids)| ids.clone()).collect();
+    let taken: Vec<_> = batches
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| *place != 2)
+        .flat_map(|(_, ids)| ids.clone())
+        .collect();
     assert_eq!(taken, feed, "in order, and each once but for the batch that nobody heard of");
     assert_eq!(batches[2], feed[1000..1500]);
 }
@@ -264,11 +310,16 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
                     let mut stored = Vec::new();
                     for number in 0.. {
                         let events = batch(round * 1000 + writer * 200 + number);
-                        let request = client.post(&url).bearer_auth(&portal).json(&json!({ "events": events }));
+                        let request = client
+                            .post(&url)
+                            .bearer_auth(&portal)
+                            .json(&json!({ "events": events }));
                         // The connection breaks when the program is killed: whatever was not answered is not acknowledged.
                         let Ok(response) = request.send().await else { break };
                         let Ok(answer) = response.json::<Value>().await else { break };
-                        for (event, result) in events.into_iter().zip(answer["results"].as_array().unwrap()) {
+                        for (event, result) in
+                            events.into_iter().zip(answer["results"].as_array().unwrap())
+                        {
                             if result["status"] == "created" {
                                 stored.push(event);
                             }
@@ -280,7 +331,10 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
             })
             .collect();
         // Killed while requests are under way, as soon as some are acknowledged.
-        until("something is acknowledged", async || (answered.load(Ordering::Relaxed) > 0).then_some(())).await;
+        until("something is acknowledged", async || {
+            (answered.load(Ordering::Relaxed) > 0).then_some(())
+        })
+        .await;
         program.child.kill().await.unwrap();
         for writer in writers {
             for event in writer.await.unwrap() {
@@ -307,7 +361,10 @@ async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
     }
     for (id, event) in &acknowledged {
         let there = listed.get(id).unwrap_or_else(|| panic!("{id} was acknowledged and is lost"));
-        assert_eq!((&there["occurred_at"], &there["actor"]), (&event["occurred_at"], &event["actor"]));
+        assert_eq!(
+            (&there["occurred_at"], &there["actor"]),
+            (&event["occurred_at"], &event["actor"])
+        );
     }
 }
 
@@ -346,7 +403,10 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
         .collect();
     for events in events.chunks(300) {
         let post = client.post(format!("{}/v1/events", program.url)).bearer_auth(&program.portal);
-        assert_eq!(send(post.json(&json!({ "events": events }))).await.body["created"], events.len());
+        assert_eq!(
+            send(post.json(&json!({ "events": events }))).await.body["created"],
+            events.len()
+        );
     }
     let post = client.post(format!("{}/v1/exports", program.url)).bearer_auth(&program.auditor);
     let begun = send(post.json(&json!({"jsonl": true}))).await;
@@ -372,7 +432,8 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
         let before: HashSet<String> = kept(&root).into_iter().collect();
         let begun = std::time::Instant::now();
         loop {
-            let new = kept(&root).iter().filter(|it| it.contains(name) && !before.contains(*it)).count();
+            let new =
+                kept(&root).iter().filter(|it| it.contains(name) && !before.contains(*it)).count();
             let has_worker = || async { program.get(&path).await.body["state"] == "running" };
             if new >= count && (point != "its worker has it" || has_worker().await) {
                 reached += 1;
@@ -395,9 +456,13 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
     })
     .await;
     assert_eq!(job["rows"], 1500);
-    let links = send(client.post(format!("{}{path}/links", program.url)).bearer_auth(&program.auditor)).await.body;
+    let links =
+        send(client.post(format!("{}{path}/links", program.url)).bearer_auth(&program.auditor))
+            .await
+            .body;
     for file in links["files"].as_array().unwrap() {
-        let content = client.get(file["url"].as_str().unwrap()).send().await.unwrap().bytes().await.unwrap();
+        let content =
+            client.get(file["url"].as_str().unwrap()).send().await.unwrap().bytes().await.unwrap();
         let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
         assert_eq!(file["sha256"], shared::domain::trail::event::Digest(sum.into()).to_string());
         let ids: Vec<String> = match file["format"].as_str().unwrap() {
@@ -408,7 +473,9 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
             _ => String::from_utf8(content.to_vec())
                 .unwrap()
                 .lines()
-                .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
+                .map(|line| {
+                    serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned()
+                })
                 .collect(),
         };
         assert_eq!(ids, (0..1500).rev().map(|n| format!("row-{n:04}")).collect::<Vec<_>>());
@@ -420,8 +487,15 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
         (files == 3 && of_uploads == 0).then_some(())
     })
     .await;
-    let told = program.get("/v1/events?include_service=true&filter=action%20sw%20%22export.%22").await.body;
-    let told: Vec<_> =
-        told["events"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
+    let told = program
+        .get("/v1/events?include_service=true&filter=action%20sw%20%22export.%22")
+        .await
+        .body;
+    let told: Vec<_> = told["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["action"].as_str().unwrap())
+        .collect();
     assert_eq!(told, ["export.link_minted", "export.ready", "export.requested"]);
 }

@@ -15,12 +15,18 @@ fn login(id: &str, ago: u64) -> Value {
 }
 
 fn ids(answer: &Value) -> Vec<String> {
-    answer["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    answer["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn fill(stack: &Stack, tenant: &str, events: Vec<Value>) {
     for chunk in events.chunks(500) {
-        let answer = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": chunk })).await;
+        let answer =
+            stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": chunk })).await;
         assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
     }
 }
@@ -30,8 +36,17 @@ async fn kept_retention(stack: &Stack, days: u64) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     until(format!("{days} days are kept"), async || {
-        let get = client.get_item().table_name(stack.running.table("StateTable").unwrap()).consistent_read(true);
-        let item = get.key("pk", text("deployment")).key("sk", text("retention")).send().await.unwrap().item?;
+        let get = client
+            .get_item()
+            .table_name(stack.running.table("StateTable").unwrap())
+            .consistent_read(true);
+        let item = get
+            .key("pk", text("deployment"))
+            .key("sk", text("retention"))
+            .send()
+            .await
+            .unwrap()
+            .item?;
         let content: Value = serde_json::from_str(item["content"].as_s().unwrap()).unwrap();
         (content["retention_days"] == days).then_some(())
     })
@@ -67,7 +82,12 @@ async fn a_year_is_listed_in_either_order_page_by_page() {
     }));
     let mut expected: Vec<_> = sent
         .iter()
-        .map(|event| (event["occurred_at"].as_str().unwrap().to_owned(), event["id"].as_str().unwrap().to_owned()))
+        .map(|event| {
+            (
+                event["occurred_at"].as_str().unwrap().to_owned(),
+                event["id"].as_str().unwrap().to_owned(),
+            )
+        })
         .collect();
     fill(&stack, "acme", sent).await;
     fill(&stack, "other", vec![login("foreign", 50)]).await;
@@ -79,7 +99,11 @@ async fn a_year_is_listed_in_either_order_page_by_page() {
         let asc = pages(&stack, &auditor, &format!("order=asc&limit={limit}")).await;
         assert!(asc.iter().rev().skip(1).all(|page| page.len() == limit));
         assert_eq!(asc.concat(), ascending, "asc by {limit}");
-        assert_eq!(pages(&stack, &auditor, &format!("limit={limit}")).await.concat(), descending, "desc by {limit}");
+        assert_eq!(
+            pages(&stack, &auditor, &format!("limit={limit}")).await.concat(),
+            descending,
+            "desc by {limit}"
+        );
     }
     assert_eq!(pages(&stack, &auditor, "limit=419").await.len(), 1, "a full last page has no next");
 }
@@ -110,7 +134,10 @@ async fn since_is_inclusive_and_until_is_not() {
         let at = |index: usize| listed["events"][index]["occurred_at"].as_str().unwrap().to_owned();
         (at(1), at(3))
     };
-    let answer = stack.get(&auditor, &format!("/v1/events?since={second}&until={fourth}&order=asc")).await.body;
+    let answer = stack
+        .get(&auditor, &format!("/v1/events?since={second}&until={fourth}&order=asc"))
+        .await
+        .body;
     assert_eq!(ids(&answer), ["e-2", "e-3"]);
     assert_eq!(answer["next"], Value::Null);
     assert_eq!(answer["scanned"], 2);
@@ -121,7 +148,8 @@ async fn wrong_parameters_are_refused_with_a_remedy() {
     let stack = Stack::start().await;
     fill(&stack, "acme", (0..3).map(|n| login(&format!("e-{n}"), 100 + n)).collect()).await;
     let auditor = stack.reader("acme");
-    let cursor = stack.get(&auditor, "/v1/events?limit=1").await.body["next"].as_str().unwrap().to_owned();
+    let cursor =
+        stack.get(&auditor, "/v1/events?limit=1").await.body["next"].as_str().unwrap().to_owned();
     for (query, part) in [
         ("limit=abc".to_owned(), "1 to 1000"),
         ("limit=0".to_owned(), "1 to 1000"),
@@ -148,7 +176,10 @@ async fn wrong_parameters_are_refused_with_a_remedy() {
     // A cursor of another tenant's is another query's, and the limit may change.
     let foreign = stack.get(&stack.reader("other"), &format!("/v1/events?cursor={cursor}")).await;
     assert_eq!(foreign.status.as_u16(), 400);
-    assert_eq!(stack.get(&auditor, &format!("/v1/events?limit=7&cursor={cursor}")).await.status, 200);
+    assert_eq!(
+        stack.get(&auditor, &format!("/v1/events?limit=7&cursor={cursor}")).await.status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -156,9 +187,14 @@ async fn the_zone_counts_for_times_without_offset() {
     let stack = Stack::start().await;
     let auditor = stack.reader("acme");
     fill(&stack, "acme", vec![login("now", 0)]).await;
-    let at = stack.get(&auditor, "/v1/events/now").await.body["occurred_at"].as_str().unwrap().to_owned();
+    let at = stack.get(&auditor, "/v1/events/now").await.body["occurred_at"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let local = at.trim_end_matches('Z');
-    let count = async |query: String| ids(&stack.get(&auditor, &format!("/v1/events?{query}")).await.body).len();
+    let count = async |query: String| {
+        ids(&stack.get(&auditor, &format!("/v1/events?{query}")).await.body).len()
+    };
     assert_eq!(count(format!("since={local}")).await, 1);
     // The same clock reading in Kolkata was five and a half hours ago, in New York it is still to come.
     assert_eq!(count(format!("until={local}&tz=Asia/Kolkata")).await, 0);
@@ -190,9 +226,15 @@ async fn another_tenants_event_is_not_found() {
     let stack = Stack::start().await;
     fill(&stack, "acme", vec![login("mine", 10)]).await;
     assert_eq!(stack.get(&stack.reader("acme"), "/v1/events/mine").await.status, 200);
-    for path in ["/v1/events/mine", "/v1/events/acme%23mine", "/v1/events/..%2Facme", "/v1/events/%00"] {
+    for path in
+        ["/v1/events/mine", "/v1/events/acme%23mine", "/v1/events/..%2Facme", "/v1/events/%00"]
+    {
         let answer = stack.get(&stack.reader("other"), path).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["title"]), (404, &json!("Not Found")), "{path}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["title"]),
+            (404, &json!("Not Found")),
+            "{path}"
+        );
     }
     assert_eq!(stack.get(&stack.reader("acme"), "/v1/events/mine?x=1").await.status, 400);
 }
@@ -217,20 +259,31 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_fin
     kept_retention(&stack, 100).await;
     fill(&stack, "acme", vec![login("next", 10)]).await;
     let finding = until("the shorter retention is a finding", async || {
-        let found = stack.get(&auditor, "/v1/findings?rule=retention.shortened").await.body["findings"].clone();
+        let found =
+            stack.get(&auditor, "/v1/findings?rule=retention.shortened").await.body["findings"]
+                .clone();
         found.as_array().filter(|found| !found.is_empty()).map(|found| found[0].clone())
     })
     .await;
-    assert!(finding["reason"].as_str().unwrap_or_default().contains("from 400 to 100 days"), "{finding}");
+    assert!(
+        finding["reason"].as_str().unwrap_or_default().contains("from 400 to 100 days"),
+        "{finding}"
+    );
     let settings = stack.get(&auditor, "/v1/settings").await.body;
-    assert_eq!((&settings["retention_days"], &settings["earlier_retentions"][0]["days"]), (&json!(100), &json!(400)));
+    assert_eq!(
+        (&settings["retention_days"], &settings["earlier_retentions"][0]["days"]),
+        (&json!(100), &json!(400))
+    );
     // Another start with the same one changes nothing.
     stack.stop().await;
     let stack = Stack::start_in(directory.path(), days(100)).await;
     let auditor = stack.reader("acme");
     fill(&stack, "acme", vec![login("last", 5)]).await;
     assert_eq!(stack.get(&auditor, "/v1/settings").await.body, settings);
-    assert_eq!(ids(&stack.get(&auditor, "/v1/events").await.body), ["last", "next", "young", "short", "old", "late"]);
+    assert_eq!(
+        ids(&stack.get(&auditor, "/v1/events").await.body),
+        ["last", "next", "young", "short", "old", "late"]
+    );
     let count = async |action: &str| {
         let query = json!({"filter": format!("action eq \"{action}\""), "include_service": true});
         ids(&stack.post(&auditor, "/v1/events/search", &query).await.body).len()
@@ -251,8 +304,12 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_fin
 async fn the_catalogue_is_answered() {
     let stack = Stack::start().await;
     let actions = stack.get(&stack.reader("acme"), "/v1/actions").await.body;
-    let requested =
-        actions["actions"].as_array().unwrap().iter().find(|row| row["action"] == "entra.account.requested").unwrap();
+    let requested = actions["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["action"] == "entra.account.requested")
+        .unwrap();
     assert_eq!(requested["required"], json!(["/account", "/actor", "/target"]));
     assert_eq!(requested["category"], "JIT for Entra");
     assert_eq!(requested["opens_window"], true);

@@ -17,12 +17,15 @@ async fn fill(stack: &Stack) {
         events.push(json!({"id": format!("a-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(60), "actor": user("mark"),
             "account": {"name": format!("msp-{number}")}, "target": {"name": "Entra"}, "justification": "Reset a password"}));
     }
-    let answer = stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+    let answer =
+        stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
     assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
     let auditor = stack.caller("acme", "setup", "audit:read");
     until("there are findings and rows", async || {
-        let findings = stack.get(&auditor, "/v1/findings").await.body["findings"].as_array().unwrap().len();
-        let rows = stack.get(&auditor, "/v1/reports/access").await.body["rows"].as_array().unwrap().len();
+        let findings =
+            stack.get(&auditor, "/v1/findings").await.body["findings"].as_array().unwrap().len();
+        let rows =
+            stack.get(&auditor, "/v1/reports/access").await.body["rows"].as_array().unwrap().len();
         (findings >= 3 && rows >= 6).then_some(())
     })
     .await;
@@ -43,10 +46,13 @@ async fn records(stack: &Stack, reader: &str) -> BTreeMap<(String, String, Strin
     let asked = json!({"include_service": true, "limit": 1000, "filter": format!(
         "(action eq \"audit.searched\" or action eq \"audit.followed\" or action eq \"report.run\") and actor.email eq \"{reader}@acme.example\""
     )});
-    let found = stack.post(&stack.caller("acme", "inspector", "audit:read"), "/v1/events/search", &asked).await;
+    let found = stack
+        .post(&stack.caller("acme", "inspector", "audit:read"), "/v1/events/search", &asked)
+        .await;
     let mut records = BTreeMap::new();
     for event in found.body["events"].as_array().unwrap_or_else(|| panic!("{}", found.text)) {
-        let asked = format!("{} {}", event["target"]["id"].as_str().unwrap_or("-"), event["details"]);
+        let asked =
+            format!("{} {}", event["target"]["id"].as_str().unwrap_or("-"), event["details"]);
         let key = (
             event["action"].as_str().unwrap().to_owned(),
             asked,
@@ -81,7 +87,8 @@ async fn every_way_to_read_leaves_one_record_an_hour_for_each_caller_and_questio
     }
     let by_ann = records(&stack, "ann").await;
     assert!(by_ann.values().all(|count| *count == 1), "{by_ann:?}");
-    let mut questions: Vec<_> = by_ann.keys().map(|(action, asked, _)| format!("{action} {asked}")).collect();
+    let mut questions: Vec<_> =
+        by_ann.keys().map(|(action, asked, _)| format!("{action} {asked}")).collect();
     questions.sort();
     questions.dedup();
     let mut expected = vec![
@@ -100,12 +107,14 @@ async fn every_way_to_read_leaves_one_record_an_hour_for_each_caller_and_questio
     for (path, ..) in WAYS {
         assert_eq!(stack.get(&bob, path).await.status, 200);
     }
-    let mut actions: Vec<_> = records(&stack, "bob").await.into_keys().map(|(action, ..)| action).collect();
+    let mut actions: Vec<_> =
+        records(&stack, "bob").await.into_keys().map(|(action, ..)| action).collect();
     actions.sort();
     actions.dedup();
     assert_eq!(actions, ["audit.followed", "audit.searched", "report.run"]);
     let told = json!({"include_service": true, "filter": "action eq \"audit.searched\" and target.id eq \"windows\""});
-    let told = stack.post(&bob, "/v1/events/search", &told).await.body["events"][0]["message"].clone();
+    let told =
+        stack.post(&bob, "/v1/events/search", &told).await.body["events"][0]["message"].clone();
     assert!(told.as_str().unwrap().ends_with("searched the trail: windows."), "{told}");
     stack.stop().await;
 }
@@ -114,8 +123,10 @@ async fn every_way_to_read_leaves_one_record_an_hour_for_each_caller_and_questio
 async fn who_looks_at_what_an_order_ended_is_on_record() {
     let stack = Stack::start().await;
     fill(&stack).await;
-    let order = json!({"filter": "actor.email eq \"mark@acme.example\"", "reason": "left the company"});
-    let order = stack.post(&stack.caller("acme", "it", "audit:operate"), "/v1/windows/end", &order).await;
+    let order =
+        json!({"filter": "actor.email eq \"mark@acme.example\"", "reason": "left the company"});
+    let order =
+        stack.post(&stack.caller("acme", "it", "audit:operate"), "/v1/windows/end", &order).await;
     assert_eq!(order.status, 202, "{}", order.text);
     let id = order.body["id"].as_str().unwrap();
     let ann = stack.caller("acme", "ann", "audit:read");
@@ -126,7 +137,9 @@ async fn who_looks_at_what_an_order_ended_is_on_record() {
     let by_ann = records(&stack, "ann").await;
     assert!(!by_ann.is_empty() && by_ann.values().all(|count| *count == 1), "{by_ann:?}");
     assert!(
-        by_ann.keys().all(|(action, asked, _)| action == "audit.searched" && *asked == format!("{id} null")),
+        by_ann
+            .keys()
+            .all(|(action, asked, _)| action == "audit.searched" && *asked == format!("{id} null")),
         "{by_ann:?}"
     );
     stack.stop().await;
@@ -135,9 +148,15 @@ async fn who_looks_at_what_an_order_ended_is_on_record() {
 /// A cursor as somebody makes it who knows how cursors look, and not the key.
 fn made_up(position: &str) -> Vec<String> {
     let sum = Sha256::digest(position.as_bytes());
-    let with =
-        |version: u8, sums: &[u8]| BASE64_URL_SAFE_NO_PAD.encode([&[version], sums, position.as_bytes()].concat());
-    vec![with(1, &[&sum[..9], &sum[..6]].concat()), with(2, &sum[..16]), with(2, &[0; 16]), with(2, &[])]
+    let with = |version: u8, sums: &[u8]| {
+        BASE64_URL_SAFE_NO_PAD.encode([&[version], sums, position.as_bytes()].concat())
+    };
+    vec![
+        with(1, &[&sum[..9], &sum[..6]].concat()),
+        with(2, &sum[..16]),
+        with(2, &[0; 16]),
+        with(2, &[]),
+    ]
 }
 
 /// A cursor of the first format, which took no key to make.
@@ -155,7 +174,8 @@ fn of_the_first_format(tenant: &str, list: &str, position: &str) -> String {
 async fn a_cursor_that_was_not_given_to_its_caller_is_no_way_in() {
     let stack = Stack::start().await;
     fill(&stack).await;
-    let (ann, bob) = (stack.caller("acme", "ann", "audit:read"), stack.caller("acme", "bob", "audit:read"));
+    let (ann, bob) =
+        (stack.caller("acme", "ann", "audit:read"), stack.caller("acme", "bob", "audit:read"));
     let now = seconds_ago(0);
     let lists = [
         "/v1/exports?limit=1",
@@ -164,7 +184,8 @@ async fn a_cursor_that_was_not_given_to_its_caller_is_no_way_in() {
         "/v1/alerts?limit=1",
         "/v1/streams?limit=1",
     ];
-    let ways = WAYS.iter().map(|(path, next, _)| (*path, *next)).chain(lists.map(|path| (path, "cursor")));
+    let ways =
+        WAYS.iter().map(|(path, next, _)| (*path, *next)).chain(lists.map(|path| (path, "cursor")));
     for (path, next) in ways {
         for position in [
             format!("{now}#a-1"),
@@ -180,9 +201,13 @@ async fn a_cursor_that_was_not_given_to_its_caller_is_no_way_in() {
             }
         }
     }
-    for (list, next) in
-        [("events", "cursor"), ("feed", "after"), ("windows", "cursor"), ("findings", "cursor"), ("sessions", "cursor")]
-    {
+    for (list, next) in [
+        ("events", "cursor"),
+        ("feed", "after"),
+        ("windows", "cursor"),
+        ("findings", "cursor"),
+        ("sessions", "cursor"),
+    ] {
         let cursor = of_the_first_format("acme", list, "2999-01-01T00:00:00.000Z#z");
         let answer = stack.get(&bob, &format!("/v1/{list}?{next}={cursor}")).await;
         assert_eq!(answer.status, 400, "{list}: {}", answer.text);
@@ -196,16 +221,27 @@ async fn a_cursor_that_was_not_given_to_its_caller_is_no_way_in() {
         assert_eq!(page.status, 200, "{path}: {}", page.text);
         // Another caller, another tenant, another question.
         let elsewhere = stack.caller("bolt", "ann", "audit:read");
-        let other =
-            onward.replacen('?', if path.contains("q=") { "?include_service=true&" } else { "?tz=Asia/Tokyo&" }, 1);
+        let other = onward.replacen(
+            '?',
+            if path.contains("q=") { "?include_service=true&" } else { "?tz=Asia/Tokyo&" },
+            1,
+        );
         let asked = [(&bob, &onward), (&elsewhere, &onward)];
         for (token, path) in asked {
             let refused = stack.get(token, path).await;
-            assert!(refused.status == 400 && refused.text.contains("cursor"), "{path}: {}", refused.text);
+            assert!(
+                refused.status == 400 && refused.text.contains("cursor"),
+                "{path}: {}",
+                refused.text
+            );
         }
         if !path.contains("windows") {
             let refused = stack.get(&ann, &other).await;
-            assert!(refused.status == 400 && refused.text.contains("cursor"), "{other}: {}", refused.text);
+            assert!(
+                refused.status == 400 && refused.text.contains("cursor"),
+                "{other}: {}",
+                refused.text
+            );
         }
     }
     assert_eq!(records(&stack, "bob").await, BTreeMap::new());

@@ -23,7 +23,8 @@ impl World {
     }
 
     async fn told(&self, events: &[Value]) {
-        let answer = self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
+        let answer =
+            self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
     }
 
@@ -63,9 +64,11 @@ impl World {
         assert_eq!(job["state"], "ready", "{job}");
         let files = self.stack.files(&self.admin, &job).await;
         let (_, file) = files.iter().find(|(name, _)| name.ends_with(".csv")).unwrap();
-        let mut reader = csv::Reader::from_reader(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
+        let mut reader =
+            csv::Reader::from_reader(file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file));
         let head = reader.headers().unwrap().iter().map(str::to_owned).collect();
-        let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+        let rows =
+            reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
         (head, rows)
     }
 }
@@ -100,7 +103,13 @@ fn assigned(id: &str, package: &str, name: &str, days: u64) -> Vec<Value> {
             user(name),
             about(json!({"justification": "Prepare the quarterly offer"})),
         ),
-        of(&format!("{id}-2"), "entitlement.approval_created", ago(1), json!({"type": "system"}), about(json!({}))),
+        of(
+            &format!("{id}-2"),
+            "entitlement.approval_created",
+            ago(1),
+            json!({"type": "system"}),
+            about(json!({})),
+        ),
         of(
             &format!("{id}-3"),
             "entitlement.approved",
@@ -108,7 +117,13 @@ fn assigned(id: &str, package: &str, name: &str, days: u64) -> Vec<Value> {
             user("john"),
             about(json!({"reason": "Works on it", "policy": {"id": "initial", "version": "1"}})),
         ),
-        of(&format!("{id}-4"), "entitlement.ready", ago(601), json!({"type": "system"}), about(json!({}))),
+        of(
+            &format!("{id}-4"),
+            "entitlement.ready",
+            ago(601),
+            json!({"type": "system"}),
+            about(json!({})),
+        ),
         of(
             &format!("{id}-5"),
             "entitlement.fulfilled",
@@ -130,12 +145,19 @@ fn package(name: &str, resources: &[(&str, &str)], requestors: Value) -> Value {
 async fn with_packages() -> World {
     let world = World::start().await;
     world
-        .put("/v1/packages/sales", package("sales", &[("crm", "Reader"), ("mail", "Member")], json!({"all": true})))
+        .put(
+            "/v1/packages/sales",
+            package("sales", &[("crm", "Reader"), ("mail", "Member")], json!({"all": true})),
+        )
         .await;
     world
         .put(
             "/v1/packages/finance",
-            package("finance", &[("crm", "Reader"), ("ledger", "Writer")], json!({"users": ["ann@acme.example"]})),
+            package(
+                "finance",
+                &[("crm", "Reader"), ("ledger", "Writer")],
+                json!({"users": ["ann@acme.example"]}),
+            ),
         )
         .await;
     world
@@ -164,7 +186,8 @@ async fn s4_users_assigned_to_an_access_package() {
     world.rows("access?person=eve@acme.example", 1).await;
     for package in ["sales", "SALES"] {
         let rows = world.rows(&format!("package-users?package={package}"), 2).await;
-        let users: Vec<_> = rows.iter().map(|row| row["subject"]["name"].as_str().unwrap()).collect();
+        let users: Vec<_> =
+            rows.iter().map(|row| row["subject"]["name"].as_str().unwrap()).collect();
         assert_eq!(users, ["ann", "mark"]);
         assert_eq!(
             rows[0]["resource_roles"].as_array().unwrap().len(),
@@ -178,7 +201,10 @@ async fn s4_users_assigned_to_an_access_package() {
     let asked = json!({"report": {"name": "package-users", "package": "sales"}, "file_name": "assignments"});
     let (head, rows) = world.table(asked).await;
     assert_eq!(head[..4], ["User", "Email", "Object ID", "Package ID"]);
-    assert_eq!(rows.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(), ["ann@acme.example", "mark@acme.example"]);
+    assert_eq!(
+        rows.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(),
+        ["ann@acme.example", "mark@acme.example"]
+    );
 }
 
 #[tokio::test]
@@ -187,17 +213,30 @@ async fn s4_access_packages_for_a_user_can_request_and_assigned() {
     world.told(&assigned("r-1", "sales", "mark", 3)).await;
     world.rows("package-users?package=sales", 1).await;
     let report = world.report("user-packages?person=mark@acme.example").await;
-    assert!(report["note"].as_str().unwrap().contains("access obtained outside packages is not in it"));
+    assert!(
+        report["note"].as_str().unwrap().contains("access obtained outside packages is not in it")
+    );
     let rows = report["rows"].as_array().unwrap();
     let row = |id: &str| rows.iter().find(|row| row["package"]["id"] == id).unwrap();
-    assert_eq!((&row("sales")["can_request"], &row("sales")["assigned"]), (&json!("yes"), &json!(true)));
-    assert_eq!((&row("finance")["can_request"], &row("finance")["assigned"]), (&json!("no"), &json!(false)));
+    assert_eq!(
+        (&row("sales")["can_request"], &row("sales")["assigned"]),
+        (&json!("yes"), &json!(true))
+    );
+    assert_eq!(
+        (&row("finance")["can_request"], &row("finance")["assigned"]),
+        (&json!("no"), &json!(false))
+    );
     // More than one resource role or policy: the entry opens.
     assert_eq!(row("sales")["resource_roles"][1]["resource"]["id"], "mail");
     assert_eq!(row("sales")["policies"][0]["id"], "initial");
     // Nobody said who eve is.
-    let unknown = world.report("user-packages?person=eve@acme.example").await["rows"].as_array().unwrap().clone();
-    let of = |id: &str| unknown.iter().find(|row| row["package"]["id"] == id).unwrap()["can_request"].clone();
+    let unknown = world.report("user-packages?person=eve@acme.example").await["rows"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let of = |id: &str| {
+        unknown.iter().find(|row| row["package"]["id"] == id).unwrap()["can_request"].clone()
+    };
     assert_eq!((of("sales"), of("finance")), (json!("yes"), json!("unknown")));
 }
 
@@ -209,14 +248,28 @@ async fn s4_resource_assignments_for_a_user_by_several_packages() {
     world.rows("package-users?package=finance", 1).await;
     let rows = world.rows("user-resources?person=oid-mark", 3).await;
     let row = |id: &str| rows.iter().find(|row| row["resource"]["id"] == id).unwrap();
-    let origins: Vec<_> =
-        row("crm")["origins"].as_array().unwrap().iter().map(|it| it["package"]["id"].clone()).collect();
+    let origins: Vec<_> = row("crm")["origins"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["package"]["id"].clone())
+        .collect();
     assert_eq!(origins.len(), 2, "the same resource by two packages opens to each: {}", row("crm"));
     assert!(row("ledger")["starts_at"].is_string() && row("ledger")["ends_at"].is_string());
     assert_eq!(row("ledger")["origins"][0]["policy"]["id"], "initial");
-    let (head, rows) = world.table(json!({"report": {"name": "user-resources", "person": "mark@acme.example"}})).await;
-    let crm: Vec<_> = rows.iter().filter(|row| row[0] == "crm").map(|row| (row[3].as_str(), row[5].as_str())).collect();
-    assert_eq!(crm, [("finance", "initial"), ("sales", "initial")], "each origin is a row of its own: {head:?}");
+    let (head, rows) = world
+        .table(json!({"report": {"name": "user-resources", "person": "mark@acme.example"}}))
+        .await;
+    let crm: Vec<_> = rows
+        .iter()
+        .filter(|row| row[0] == "crm")
+        .map(|row| (row[3].as_str(), row[5].as_str()))
+        .collect();
+    assert_eq!(
+        crm,
+        [("finance", "initial"), ("sales", "initial")],
+        "each origin is a row of its own: {head:?}"
+    );
     assert_eq!(
         world.report("user-resources?person=mark@acme.example").await["note"],
         "access obtained outside packages is not in it"
@@ -231,15 +284,27 @@ async fn s4_determine_the_status_of_a_users_request() {
     let status: Vec<_> = rows
         .iter()
         .map(|row| {
-            (row["category"].as_str().unwrap(), row["label"].as_str().unwrap(), row["request_status"].as_str().unwrap())
+            (
+                row["category"].as_str().unwrap(),
+                row["label"].as_str().unwrap(),
+                row["request_status"].as_str().unwrap(),
+            )
         })
         .collect();
     assert_eq!(
         status,
         [
-            ("EntitlementManagement", "User requests access package assignment", "Request received"),
+            (
+                "EntitlementManagement",
+                "User requests access package assignment",
+                "Request received"
+            ),
             ("UserManagement", "Create request approval", "Request requires approval"),
-            ("EntitlementManagement", "Approve access package assignment request", "Request approved"),
+            (
+                "EntitlementManagement",
+                "Approve access package assignment request",
+                "Request approved"
+            ),
             (
                 "EntitlementManagement",
                 "Ready to fulfill access package assignment request",
@@ -256,11 +321,22 @@ async fn shows(actions: &[&str], expected: [&str; 3]) -> World {
     let world = World::start().await;
     for (number, action) in actions.iter().enumerate() {
         let about = json!({"request_id": "r-1", "target": {"type": "package", "id": "sales", "name": "Sales"}, "subject": subject("mark"), "reason": "expired"});
-        world.told(&[of(&format!("r-1-{number}"), action, seconds_ago(90 - number as u64), user("john"), about)]).await;
+        world
+            .told(&[of(
+                &format!("r-1-{number}"),
+                action,
+                seconds_ago(90 - number as u64),
+                user("john"),
+                about,
+            )])
+            .await;
     }
     let told = world.rows("requests/r-1", actions.len()).await;
     let last = told.last().unwrap();
-    assert_eq!(["category", "label", "request_status"].map(|name| last[name].as_str().unwrap()), expected);
+    assert_eq!(
+        ["category", "label", "request_status"].map(|name| last[name].as_str().unwrap()),
+        expected
+    );
     world
 }
 
@@ -350,9 +426,10 @@ async fn s4_remove_access_package_assignment_tells_which_of_three_causes() {
     let removed = ["EntitlementManagement", "Remove access package assignment", "Access removed"];
     // Only what was given can be removed.
     let world = shows(&["entitlement.fulfilled", "entitlement.removed"], removed).await;
-    let row =
-        until("it is over", async || world.rows("access", 1).await.into_iter().find(|row| row["state"] == "ended"))
-            .await;
+    let row = until("it is over", async || {
+        world.rows("access", 1).await.into_iter().find(|row| row["state"] == "ended")
+    })
+    .await;
     assert_eq!(row["end_cause"], "expired", "{row}");
 }
 
@@ -367,7 +444,8 @@ async fn s4_download_the_list_of_connected_organisations() {
         )
         .await;
     assert_eq!(world.rows("organisations", 2).await[0]["domains"], json!(["contoso.example"]));
-    let (head, rows) = world.table(json!({"report": {"name": "organisations"}, "profile": "excel"})).await;
+    let (head, rows) =
+        world.table(json!({"report": {"name": "organisations"}, "profile": "excel"})).await;
     assert_eq!(head[..3], ["ID", "Name", "Description"]);
     assert_eq!(rows[1][1], "'=Fabrikam", "the guard of exports");
 }
@@ -380,12 +458,17 @@ async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
     world.told(&assigned("r-3", "finance", "ann", 200)[..1]).await;
     world.rows("access", 3).await;
     // The packages to choose from are those with activity in the range.
-    let names =
-        |rows: Vec<Value>| rows.iter().map(|row| row["package"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |rows: Vec<Value>| {
+        rows.iter().map(|row| row["package"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(names(world.rows("package-activity?since=all", 2).await), ["finance", "sales"]);
     let since = seconds_ago(3 * 86_400);
     let in_range = format!("package-activity?since={since}&until={}", seconds_ago(0));
-    assert_eq!(names(world.rows(&in_range, 1).await), ["sales"], "a request that goes on is no activity");
+    assert_eq!(
+        names(world.rows(&in_range, 1).await),
+        ["sales"],
+        "a request that goes on is no activity"
+    );
     let all = world.rows("package-activity?package=sales&since=all", 10).await;
     let row = &all[0];
     assert_eq!(
@@ -394,14 +477,23 @@ async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
     );
     let asked = all.iter().find(|row| row["id"] == "r-2-1").unwrap();
     assert_eq!(
-        (asked["actor"]["id"].as_str(), asked["actor"]["email"].as_str(), asked["actor"]["name"].as_str()),
+        (
+            asked["actor"]["id"].as_str(),
+            asked["actor"]["email"].as_str(),
+            asked["actor"]["name"].as_str()
+        ),
         (Some("oid-ann"), Some("ann@acme.example"), Some("ann"))
     );
-    assert_eq!(world.rows(&format!("package-activity?package=sales&since={since}"), 5).await.len(), 5);
+    assert_eq!(
+        world.rows(&format!("package-activity?package=sales&since={since}"), 5).await.len(),
+        5
+    );
     // Page by page it is the same.
     let (mut paged, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = world.report(&format!("package-activity?package=sales&since=all&limit=3{cursor}")).await;
+        let page = world
+            .report(&format!("package-activity?package=sales&since=all&limit=3{cursor}"))
+            .await;
         paged.extend(page["rows"].as_array().unwrap().clone());
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -423,21 +515,38 @@ async fn s4_application_role_assignments_that_no_package_made() {
             json!({"target": {"id": application, "name": application.to_uppercase()}, "subject": subject("mark"), "details": {"via_package": via, "role": "Owner"}}),
         )
     };
-    world.told(&[changed("c-1", "crm", false), changed("c-2", "crm", true), changed("c-3", "mail", false)]).await;
+    world
+        .told(&[
+            changed("c-1", "crm", false),
+            changed("c-2", "crm", true),
+            changed("c-3", "mail", false),
+        ])
+        .await;
     let rows = world.rows("role-changes", 2).await;
-    assert_eq!(rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(), ["c-3", "c-1"]);
+    assert_eq!(
+        rows.iter().map(|row| row["id"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["c-3", "c-1"]
+    );
     assert_eq!(world.rows("role-changes?target=crm", 1).await[0]["details"]["role"], "Owner");
     let first = world.report("role-changes?limit=1").await;
-    let second = world.report(&format!("role-changes?limit=1&cursor={}", first["next"].as_str().unwrap())).await;
+    let second = world
+        .report(&format!("role-changes?limit=1&cursor={}", first["next"].as_str().unwrap()))
+        .await;
     assert_eq!((&first["rows"][0], &second["rows"][0]), (&rows[0], &rows[1]));
 }
 
 /// A session asked for by somebody, decided after some seconds, used or not, ended in time.
-fn session(id: &str, name: &str, target: &str, ago: u64, decided_after: u64, is_used: bool) -> Vec<Value> {
+fn session(
+    id: &str,
+    name: &str,
+    target: &str,
+    ago: u64,
+    decided_after: u64,
+    is_used: bool,
+) -> Vec<Value> {
     let at = |seconds: u64| seconds_ago(ago - seconds);
     let about = |more: Value| {
-        let mut about =
-            json!({"session": {"id": id, "scope": "session"}, "target": {"type": "database", "name": target}});
+        let mut about = json!({"session": {"id": id, "scope": "session"}, "target": {"type": "database", "name": target}});
         for (name, value) in more.as_object().unwrap() {
             match (name.as_str(), value) {
                 ("session", Value::Object(members)) => {
@@ -448,7 +557,8 @@ fn session(id: &str, name: &str, target: &str, ago: u64, decided_after: u64, is_
         }
         about
     };
-    let times = json!({"session": {"starts_at": at(decided_after), "ends_at": at(decided_after + 3600)}});
+    let times =
+        json!({"session": {"starts_at": at(decided_after), "ends_at": at(decided_after + 3600)}});
     let mut granted = about(times.clone());
     granted["window"] = json!(false);
     let mut events = vec![
@@ -468,7 +578,13 @@ fn session(id: &str, name: &str, target: &str, ago: u64, decided_after: u64, is_
             user("john"),
             about(json!({"reason": "On call"})),
         ),
-        of(&format!("{id}-3"), "session.granted", at(decided_after + 1), json!({"type": "system"}), granted),
+        of(
+            &format!("{id}-3"),
+            "session.granted",
+            at(decided_after + 1),
+            json!({"type": "system"}),
+            granted,
+        ),
         of(
             &format!("{id}-5"),
             "session.expired",
@@ -530,7 +646,11 @@ async fn s5_who_accessed_what_when_and_why() {
     let run = json!({"filter": "action eq \"report.run\"", "include_service": true});
     let run = world.stack.post(&world.admin, "/v1/events/search", &run).await;
     assert!(
-        run.body["events"].as_array().unwrap().iter().any(|event| event["details"]["person"] == "oid-mark"),
+        run.body["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|event| event["details"]["person"] == "oid-mark"),
         "{}",
         run.text
     );
@@ -560,11 +680,15 @@ async fn s5_who_held_the_account_at_that_moment() {
     let held = |ago: u64| format!("account-holder?account=msp-1&at={}", seconds_ago(ago));
     let rows = world.rows(&held(6000), 3).await;
     let shown = |row: &Value| ["subject", "held_by"].map(|name| row[name].clone());
-    let holders: Vec<_> = rows.iter().map(shown).map(|[subject, by]| (subject["name"].clone(), by)).collect();
+    let holders: Vec<_> =
+        rows.iter().map(shown).map(|[subject, by]| (subject["name"].clone(), by)).collect();
     let expected = [("ann", "window"), ("mark", "log_on"), ("mark", "window")];
     assert_eq!(json!(holders), json!(expected), "both windows cover it, and the log-on goes on");
     let rows = world.rows(&held(8500), 1).await;
-    assert_eq!((rows[0]["uses"].as_u64(), rows[0]["justification"].as_str()), (Some(1), Some("Reset MFA for a user")));
+    assert_eq!(
+        (rows[0]["uses"].as_u64(), rows[0]["justification"].as_str()),
+        (Some(1), Some("Reset MFA for a user"))
+    );
     assert_eq!(world.rows(&held(9100), 0).await.len(), 0);
     let missing = world.stack.get(&world.admin, "/v1/reports/account-holder?account=msp-1").await;
     assert!(missing.status == 400 && missing.text.contains("\\\"at\\\""), "{}", missing.text);
@@ -573,11 +697,28 @@ async fn s5_who_held_the_account_at_that_moment() {
 #[tokio::test]
 async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_some_teams() {
     let world = World::start().await;
-    world.put("/v1/people/mark", json!({"name": "Mark", "emails": ["mark@acme.example"], "team": "Sales"})).await;
-    world.put("/v1/people/ann", json!({"name": "Ann", "emails": ["ann@acme.example"], "team": "Finance"})).await;
+    world
+        .put(
+            "/v1/people/mark",
+            json!({"name": "Mark", "emails": ["mark@acme.example"], "team": "Sales"}),
+        )
+        .await;
+    world
+        .put(
+            "/v1/people/ann",
+            json!({"name": "Ann", "emails": ["ann@acme.example"], "team": "Finance"}),
+        )
+        .await;
     let mut events = Vec::new();
     for number in 0..3 {
-        events.extend(session(&format!("s-{number}"), "mark", "prices", 400_000 + number * 90_000, 100, true));
+        events.extend(session(
+            &format!("s-{number}"),
+            "mark",
+            "prices",
+            400_000 + number * 90_000,
+            100,
+            true,
+        ));
     }
     events.extend(session("s-4", "ann", "prices", 90_000, 400, false));
     events.extend(session("s-5", "ann", "salaries", 80_000, 600, false));
@@ -592,11 +733,17 @@ async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_s
     );
     assert_eq!(rows[0]["repeated"], json!([{"person": "mark@acme.example", "requests": 3}]));
     let pairs = world.rows("demand?by=pair", 3).await;
-    assert_eq!((pairs[0]["person"].as_str(), pairs[0]["used"].as_u64()), (Some("mark@acme.example"), Some(3)));
+    assert_eq!(
+        (pairs[0]["person"].as_str(), pairs[0]["used"].as_u64()),
+        (Some("mark@acme.example"), Some(3))
+    );
     let teams = world.rows("approval-times", 2).await;
     let of = |team: &str| teams.iter().find(|row| row["team"] == team).unwrap();
     assert_eq!((&of("Sales")["p50_ms"], &of("Sales")["decisions"]), (&json!(100_000), &json!(3)));
-    assert_eq!((&of("Finance")["p50_ms"], &of("Finance")["max_ms"]), (&json!(400_000), &json!(600_000)));
+    assert_eq!(
+        (&of("Finance")["p50_ms"], &of("Finance")["max_ms"]),
+        (&json!(400_000), &json!(600_000))
+    );
     let approvers = world.rows("approval-times?by=approver", 1).await;
     assert_eq!(
         (approvers[0]["approver"].as_str(), approvers[0]["decisions"].as_u64()),
@@ -633,10 +780,17 @@ async fn s5_was_access_promptly_revoked() {
     pass(&world.stack, 200).await;
     let report = world.report("revocation").await;
     let summary = &report["summary"];
-    assert_eq!((&summary["ended"], &summary["verified"], &summary["late"]), (&json!(2), &json!(2), &json!(1)));
+    assert_eq!(
+        (&summary["ended"], &summary["verified"], &summary["late"]),
+        (&json!(2), &json!(2), &json!(1))
+    );
     assert_eq!(summary["residual_exposure_ms"], 61_000);
-    let lateness: Vec<_> =
-        report["rows"].as_array().unwrap().iter().map(|row| row["lateness_ms"].as_i64().unwrap()).collect();
+    let lateness: Vec<_> = report["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["lateness_ms"].as_i64().unwrap())
+        .collect();
     assert_eq!(lateness.iter().sum::<i64>(), 61_000);
     assert_eq!(world.rows("unreviewed", 2).await.len(), 2, "temporary does not mean safe");
 }
@@ -648,7 +802,9 @@ async fn an_auditors_quarter() {
     for number in 0..30 {
         let target = if number % 3 == 0 { "salaries" } else { "prices" };
         let name = if number % 2 == 0 { "mark" } else { "ann" };
-        world.told(&session(&format!("s-{number}"), name, target, (number + 1) * 200_000, 300, true)).await;
+        world
+            .told(&session(&format!("s-{number}"), name, target, (number + 1) * 200_000, 300, true))
+            .await;
     }
     // Each is used once, which is a log-on.
     world.rows("access?limit=1000", 60).await;
@@ -660,7 +816,11 @@ async fn an_auditors_quarter() {
         all.clone().into_iter().partition(|row| row.contains(&"computer".to_owned()));
     assert_eq!((log_ons.len(), rows.len()), (20, 20));
     let cell = |row: &[String], name: &str| {
-        row[head.iter().position(|head| head == name).unwrap_or_else(|| panic!("{name} in {head:?}"))].clone()
+        row[head
+            .iter()
+            .position(|head| head == name)
+            .unwrap_or_else(|| panic!("{name} in {head:?}"))]
+        .clone()
     };
     for row in &rows {
         assert_eq!(
@@ -669,7 +829,8 @@ async fn an_auditors_quarter() {
         );
         let decisions = cell(row, "Decisions");
         assert!(
-            decisions.starts_with("approved by john@acme.example at 20") && decisions.ends_with("+05:30: On call"),
+            decisions.starts_with("approved by john@acme.example at 20")
+                && decisions.ends_with("+05:30: On call"),
             "{decisions}"
         );
         assert!(cell(row, "Granted (UTC +5:30)").ends_with("+05:30"));
@@ -685,7 +846,10 @@ async fn an_auditors_quarter() {
     }
     let shown = world.rows(&format!("access?target=prices&since={since}&limit=1000"), 40).await;
     let ids: Vec<_> = all.iter().map(|row| cell(row, "Access ID")).collect();
-    assert_eq!(ids, shown.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
+    assert_eq!(
+        ids,
+        shown.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    );
     let job = world.stack.exported(&world.admin, &asked).await;
     let manifest = world.stack.links(&world.admin, &job).await["manifest"].clone();
     assert_eq!(manifest["report"]["target"], "prices", "{manifest}");
@@ -694,7 +858,11 @@ async fn an_auditors_quarter() {
     assert!(wrong.status == 400 && wrong.text.contains("inside"), "{}", wrong.text);
     let unknown = world
         .stack
-        .post(&world.admin, "/v1/exports", &json!({"report": {"name": "access", "account_name": "x"}}))
+        .post(
+            &world.admin,
+            "/v1/exports",
+            &json!({"report": {"name": "access", "account_name": "x"}}),
+        )
         .await;
     assert!(unknown.status == 400 && unknown.text.contains("account_name"), "{}", unknown.text);
 }
@@ -713,7 +881,10 @@ async fn people_of_one_name_are_two() {
     world.told(&named("john-2")).await;
     world.rows("package-users?package=sales", 2).await;
     assert_eq!(
-        world.rows("user-resources?person=john-1@acme.example", 2).await[0]["origins"].as_array().unwrap().len(),
+        world.rows("user-resources?person=john-1@acme.example", 2).await[0]["origins"]
+            .as_array()
+            .unwrap()
+            .len(),
         1
     );
     assert_eq!(world.rows("access?person=john-2@acme.example", 1).await[0]["request_id"], "john-2");
@@ -733,8 +904,12 @@ async fn an_account_that_several_had_is_told_of_the_one_who_is_asked_about() {
     };
     world.told(&[asked("a-1", "mark", 9000), asked("a-2", "ann", 7000)]).await;
     world.rows("access?account=shared", 2).await;
-    assert_eq!(world.rows("access?account=shared&person=ann@acme.example", 1).await[0]["session"], "a-2");
-    let summary = world.report("revocation?account=shared&person=ann@acme.example").await["summary"].clone();
+    assert_eq!(
+        world.rows("access?account=shared&person=ann@acme.example", 1).await[0]["session"],
+        "a-2"
+    );
+    let summary =
+        world.report("revocation?account=shared&person=ann@acme.example").await["summary"].clone();
     assert_eq!(
         (&summary["not_gone"], &summary["ended"]),
         (&json!(1), &json!(0)),
@@ -770,7 +945,12 @@ async fn an_import_that_tells_of_an_assignment_twice_is_one_access_with_its_poli
         "justification": "Quarterly numbers", "accessPackage": package, "requestor": target, "assignment": {"id": "as-1", "assignmentPolicy": policy}, "schedule": schedule});
     for object in [assignment, request] {
         let answer = world.stack.post(&world.portal, "/v1/events?format=entra", &object).await;
-        assert_eq!((answer.status.as_u16(), answer.body["created"].as_u64()), (200, Some(1)), "{}", answer.text);
+        assert_eq!(
+            (answer.status.as_u16(), answer.body["created"].as_u64()),
+            (200, Some(1)),
+            "{}",
+            answer.text
+        );
         world.rows("access", 1).await;
     }
     let row = until("the access is that of the request", async || {
@@ -792,19 +972,32 @@ async fn an_answer_says_since_when_anything_is_known() {
     world.requested("access", 1).await;
     let known = world.report("access").await["known_since"].clone();
     assert_eq!(known, world.requested("access", 1).await[0]["asked_at"]);
-    let before = world.report(&format!("account-holder?account=u&at={}", seconds_ago(400_000))).await;
+    let before =
+        world.report(&format!("account-holder?account=u&at={}", seconds_ago(400_000))).await;
     assert_eq!(before["rows"], json!([]));
-    assert!(before["note"].as_str().unwrap().contains("before the first imported record"), "{before}");
-    assert!(world.report(&format!("access?since={}", seconds_ago(80_000))).await.get("note").is_none());
+    assert!(
+        before["note"].as_str().unwrap().contains("before the first imported record"),
+        "{before}"
+    );
+    assert!(
+        world.report(&format!("access?since={}", seconds_ago(80_000))).await.get("note").is_none()
+    );
 }
 
 #[tokio::test]
 async fn who_was_logged_on_with_the_account_at_that_moment() {
     let world = World::start().await;
     let now = shared::platform::clock::now();
-    let minutes_ago = |minutes: u64| now.minus(std::time::Duration::from_secs(minutes * 60)).to_string();
-    let computer = |id: &str, step: &str, name: &str, account: &str, desktop: &str, minutes: u64| {
-        let more = json!({"account": {"name": account}, "target": {"type": "desktop", "name": desktop}});
+    let minutes_ago =
+        |minutes: u64| now.minus(std::time::Duration::from_secs(minutes * 60)).to_string();
+    let computer = |id: &str,
+                    step: &str,
+                    name: &str,
+                    account: &str,
+                    desktop: &str,
+                    minutes: u64| {
+        let more =
+            json!({"account": {"name": account}, "target": {"type": "desktop", "name": desktop}});
         of(id, &format!("computer.{step}"), minutes_ago(minutes), user(name), more)
     };
     let (on, off) = (minutes_ago(129), minutes_ago(80));
@@ -833,15 +1026,32 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
     })
     .await;
     assert_eq!(rows[0]["id"], row["id"]);
-    let shown = ["kind", "state", "granted_at", "ended_at", "end_cause", "held_by"].map(|name| row[name].clone());
-    assert_eq!(json!(shown), json!(["computer", "ended", on, off, "logged_off", "log_on"]), "{row}");
-    assert_eq!((&row["subject"]["name"], &row["target"]["name"]), (&json!("alex"), &json!("W11-7")), "{row}");
-    assert_eq!((&row["request"], &row["events"]), (&json!("no request known"), &json!(["on", "off"])), "{row}");
+    let shown = ["kind", "state", "granted_at", "ended_at", "end_cause", "held_by"]
+        .map(|name| row[name].clone());
+    assert_eq!(
+        json!(shown),
+        json!(["computer", "ended", on, off, "logged_off", "log_on"]),
+        "{row}"
+    );
+    assert_eq!(
+        (&row["subject"]["name"], &row["target"]["name"]),
+        (&json!("alex"), &json!("W11-7")),
+        "{row}"
+    );
+    assert_eq!(
+        (&row["request"], &row["events"]),
+        (&json!("no request known"), &json!(["on", "off"])),
+        "{row}"
+    );
     holders("MSP-ALEX", 79, 0).await;
     holders("MSP-ALEX", 130, 0).await;
     // Twelve hours, and said as such.
     let row = holders("MSP-BOB", 60 * 13, 1).await.remove(0);
-    assert_eq!((&row["end_cause"], &row["state"]), (&json!("no_log_off_in_12_hours"), &json!("ended")), "{row}");
+    assert_eq!(
+        (&row["end_cause"], &row["state"]),
+        (&json!("no_log_off_in_12_hours"), &json!("ended")),
+        "{row}"
+    );
     let row = holders("MSP-BOB", 10, 1).await.remove(0);
     assert_eq!((&row["state"], &row["ended_at"]), (&json!("active"), &Value::Null), "{row}");
     holders("MSP-BOB", 60, 0).await;
@@ -860,7 +1070,8 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
 async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
     let world = World::start().await;
     let computer = |id: &str, name: &str, account: &str, ago: u64| {
-        let more = json!({"account": {"name": account}, "target": {"type": "desktop", "name": "W11"}});
+        let more =
+            json!({"account": {"name": account}, "target": {"type": "desktop", "name": "W11"}});
         of(id, "computer.accessed", seconds_ago(ago), user(name), more)
     };
     let asked = |id: &str, account: &str| {
@@ -873,7 +1084,10 @@ async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
     };
     let row = async |account: &str, request: &str| {
         until(format!("{account} is explained by {request}"), async || {
-            let rows = world.report(&format!("access?account={account}")).await["rows"].as_array().unwrap().clone();
+            let rows = world.report(&format!("access?account={account}")).await["rows"]
+                .as_array()
+                .unwrap()
+                .clone();
             rows.into_iter().find(|row| row["kind"] == "computer" && row["request"] == request)
         })
         .await
@@ -887,13 +1101,33 @@ async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
         "{first}"
     );
     // No log-off: it ends with what explains it.
-    let request = world.rows("access?account=msp-1", 2).await.into_iter().find(|row| row["kind"] == "account").unwrap();
-    assert_eq!((&first["end_cause"], &first["ended_at"]), (&json!("session_ended"), &request["ends_at"]), "{first}");
+    let request = world
+        .rows("access?account=msp-1", 2)
+        .await
+        .into_iter()
+        .find(|row| row["kind"] == "account")
+        .unwrap();
+    assert_eq!(
+        (&first["end_cause"], &first["ended_at"]),
+        (&json!("session_ended"), &request["ends_at"]),
+        "{first}"
+    );
     // The request, and the code, come after the log-on.
-    world.told(&[computer("on-2", "alex", "msp-2", 8000), computer("on-3", "bob", "local-admin", 8000)]).await;
+    world
+        .told(&[
+            computer("on-2", "alex", "msp-2", 8000),
+            computer("on-3", "bob", "local-admin", 8000),
+        ])
+        .await;
     row("msp-2", "no request known").await;
     row("local-admin", "no request known").await;
-    world.told(&[asked("r-2", "msp-2"), code("code", "bob", 8600), code("code-of-another", "cy", 8100)]).await;
+    world
+        .told(&[
+            asked("r-2", "msp-2"),
+            code("code", "bob", 8600),
+            code("code-of-another", "cy", 8100),
+        ])
+        .await;
     row("msp-2", "request r-2").await;
     let by_code = row("local-admin", "offline code code").await;
     assert_eq!(by_code["state"], "active", "{by_code}");
@@ -902,17 +1136,23 @@ async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
 #[tokio::test]
 async fn access_that_outlives_its_window_is_held() {
     let world = World::start().await;
-    let about = json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"name": "Elsewhere"}});
-    let mut asked = of("asked", "entra.account.requested", seconds_ago(4600), user("alex"), about.clone());
+    let about =
+        json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"name": "Elsewhere"}});
+    let mut asked =
+        of("asked", "entra.account.requested", seconds_ago(4600), user("alex"), about.clone());
     asked["justification"] = json!("Reset MFA for a user");
     asked["window"] = json!({"duration": "PT1H"});
     world.told(&[asked]).await;
-    let at = |ago: u64| format!("account-holder?account=msp-1&at={}", seconds_ago(ago).replace(':', "%3A"));
+    let at = |ago: u64| {
+        format!("account-holder?account=msp-1&at={}", seconds_ago(ago).replace(':', "%3A"))
+    };
     let row = world.rows(&at(600), 1).await.remove(0);
     assert_eq!((&row["held_by"], &row["state"]), (&json!("overdue"), &json!("active")), "{row}");
     assert_eq!(world.rows(&at(1200), 1).await[0]["held_by"], "window");
     world.rows(&at(4700), 0).await;
-    world.told(&[of("gone", "entra.account.disabled", seconds_ago(300), user("alex"), about)]).await;
+    world
+        .told(&[of("gone", "entra.account.disabled", seconds_ago(300), user("alex"), about)])
+        .await;
     world.rows(&at(200), 0).await;
     world.rows(&at(600), 1).await;
 }

@@ -33,7 +33,8 @@ impl World {
     /// The window once the directory has said which account it covers.
     async fn until_resolved(&self, id: &Value) -> Value {
         until("the account is found", async || {
-            Some(self.window(id).await).filter(|it| it["resolved"].is_object() || it["merged_into"].is_string())
+            Some(self.window(id).await)
+                .filter(|it| it["resolved"].is_object() || it["merged_into"].is_string())
         })
         .await
     }
@@ -51,7 +52,8 @@ impl World {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_mean_another_account_never_have_that_one_disabled() {
     let (world, directory) = with_scim().await;
-    let (old, one, two) = (directory.add("msp-old"), directory.add("msp-1"), directory.add("msp-2"));
+    let (old, one, two) =
+        (directory.add("msp-old"), directory.add("msp-1"), directory.add("msp-2"));
     // Within one request.
     let first = world.ask("r-1", "", named(json!({"name": "msp-1", "id": old}))).await;
     let finding = world.until_found("account.names_disagree").await;
@@ -66,8 +68,10 @@ async fn names_that_mean_another_account_never_have_that_one_disabled() {
     world.until_resolved(&second["id"]).await;
     let third = world.ask("r-3", "", named(json!({"name": "MSP-2", "id": old}))).await;
     assert_eq!(third["id"], second["id"]);
-    until("that is a finding too", async || (world.findings("account.names_disagree").await.len() == 2).then_some(()))
-        .await;
+    until("that is a finding too", async || {
+        (world.findings("account.names_disagree").await.len() == 2).then_some(())
+    })
+    .await;
     for window in [&first, &second] {
         world.operate(&window["id"], "end").await;
         world.until_state(&window["id"], "closed").await;
@@ -76,8 +80,10 @@ async fn names_that_mean_another_account_never_have_that_one_disabled() {
     assert_eq!(enabled, [Some(true), Some(false), Some(false)]);
     // What is reported about the other account ends nothing here.
     let fourth = world.ask("r-4", "", named(json!({"name": "msp-1", "id": old}))).await;
-    until("it is found again", async || (world.findings("account.names_disagree").await.len() == 3).then_some(()))
-        .await;
+    until("it is found again", async || {
+        (world.findings("account.names_disagree").await.len() == 3).then_some(())
+    })
+    .await;
     let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
         "target": {"id": "app"}, "account": {"id": old}});
     world.stack.post(&world.stack.writer("acme"), "/v1/events", &disabled).await;
@@ -98,7 +104,11 @@ async fn an_account_that_is_renamed_inside_its_window_is_disabled_all_the_same()
         // Who asks for that name now means the other account, which gets a window of its own.
         let second = world.ask("r-2", "msp-1", json!({})).await;
         let moved = until("the request moved", async || {
-            world.search("action eq \"window.merged\"").await.pop().map(|event| event["details"]["merged_into"].clone())
+            world
+                .search("action eq \"window.merged\"")
+                .await
+                .pop()
+                .map(|event| event["details"]["merged_into"].clone())
         })
         .await;
         assert_eq!(second["id"], window["id"]);
@@ -107,7 +117,10 @@ async fn an_account_that_is_renamed_inside_its_window_is_disabled_all_the_same()
         assert_eq!(third["id"], moved, "by the name it is that one's from now on");
         world.operate(&window["id"], "end").await;
         world.until_state(&window["id"], "closed").await;
-        assert_eq!((directory.is_enabled(&account), directory.is_enabled(&other)), (Some(false), Some(true)));
+        assert_eq!(
+            (directory.is_enabled(&account), directory.is_enabled(&other)),
+            (Some(false), Some(true))
+        );
         let told = world.told().await;
         let verified = told.iter().find(|event| event["action"] == "revocation.verified").unwrap();
         assert_eq!(verified["details"]["gone"], false);
@@ -163,22 +176,34 @@ async fn an_account_is_gone_by_answers_over_a_while_and_one_that_was_never_found
     let told = world.told().await;
     let verified = told.iter().find(|event| event["action"] == "revocation.verified").unwrap();
     assert_eq!(verified["details"]["gone"], true);
-    assert_eq!(verified["message"], "Account msp-1 is gone from application App: nothing is left to disable.");
+    assert_eq!(
+        verified["message"],
+        "Account msp-1 is gone from application App: nothing is left to disable."
+    );
     assert_eq!(world.findings("account.gone").await.len(), 1);
 
     let finding = world.until_found("account.unresolved").await;
-    assert_eq!((&finding["details"]["severity"], &finding["details"]["window"]), (&json!("high"), &never["id"]));
+    assert_eq!(
+        (&finding["details"]["severity"], &finding["details"]["window"]),
+        (&json!("high"), &never["id"])
+    );
     let shown = until("it is tried on", async || {
         Some(world.window(&never["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(3))
     })
     .await;
-    assert!(shown["state"] != "closed" && shown["failing"].as_str().unwrap().contains("msp-9"), "{shown}");
+    assert!(
+        shown["state"] != "closed" && shown["failing"].as_str().unwrap().contains("msp-9"),
+        "{shown}"
+    );
     // It turns up after all.
     let account = directory.add("msp-9");
     world.until_state(&never["id"], "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
     let withdrawn = world.search("action eq \"finding.withdrawn\"").await;
-    assert!(withdrawn.iter().any(|event| event["target"]["id"] == finding["target"]["id"]), "{withdrawn:?}");
+    assert!(
+        withdrawn.iter().any(|event| event["target"]["id"] == finding["target"]["id"]),
+        "{withdrawn:?}"
+    );
     world.stack.stop().await;
 }
 
@@ -203,9 +228,13 @@ async fn an_account_that_takes_the_place_of_a_deleted_one_is_disabled() {
 async fn patterns_count_as_they_are_now() {
     let (world, directory) = with_entra().await;
     let other = directory.add("msp-2@contoso.com");
-    let window = world.ask("r-1", "", named(json!({"name": "msp-9@contoso.com", "id": other}))).await;
+    let window =
+        world.ask("r-1", "", named(json!({"name": "msp-9@contoso.com", "id": other}))).await;
     let finding = world.until_found("account.unresolved").await;
-    assert!(finding["reason"].as_str().unwrap().contains("msp-2@contoso.com"), "what the id means: {finding}");
+    assert!(
+        finding["reason"].as_str().unwrap().contains("msp-2@contoso.com"),
+        "what the id means: {finding}"
+    );
     world.operate(&window["id"], "end").await;
 
     // A name that the request gives is allowed, the account that it finds is not, until the patterns are mended.
@@ -225,7 +254,10 @@ async fn patterns_count_as_they_are_now() {
     world.until_resolved(&late["id"]).await;
     world.operate(&late["id"], "end").await;
     world.until_state(&late["id"], "closed").await;
-    assert_eq!((directory.is_enabled(&third), directory.is_enabled(&other)), (Some(false), Some(true)));
+    assert_eq!(
+        (directory.is_enabled(&third), directory.is_enabled(&other)),
+        (Some(false), Some(true))
+    );
     world.stack.stop().await;
 }
 
@@ -234,7 +266,11 @@ async fn a_person_closes_what_cannot_be_proven_and_is_on_record() {
     let (world, _directory) = with_scim().await;
     let window = world.ask("r-1", "msp-9", lasting("PT1S")).await;
     let nowhere = world
-        .ask("r-2", "msp-8", json!({"target": {"name": "Unknown"}, "session": {"id": "7", "scope": "session"}}))
+        .ask(
+            "r-2",
+            "msp-8",
+            json!({"target": {"name": "Unknown"}, "session": {"id": "7", "scope": "session"}}),
+        )
         .await;
     let path = format!("/v1/windows/{}/close", window["id"].as_str().unwrap());
     let post = async |token: &str, body: Value| world.stack.post(token, &path, &body).await;
@@ -247,7 +283,12 @@ async fn a_person_closes_what_cannot_be_proven_and_is_on_record() {
     for window in [&window, &nowhere] {
         let path = format!("/v1/windows/{}/close", window["id"].as_str().unwrap());
         let closed = world.stack.post(&world.admin, &path, &reason).await;
-        assert_eq!((closed.status.as_u16(), &closed.body["state"]), (200, &json!("closed")), "{}", closed.text);
+        assert_eq!(
+            (closed.status.as_u16(), &closed.body["state"]),
+            (200, &json!("closed")),
+            "{}",
+            closed.text
+        );
         assert_eq!(closed.body["closed_by_hand"], true);
         assert_eq!(
             world.stack.post(&world.admin, &path, &reason).await.body,
@@ -256,17 +297,20 @@ async fn a_person_closes_what_cannot_be_proven_and_is_on_record() {
         );
     }
     let told = world.told().await;
-    let closed: Vec<_> = told.iter().filter(|event| event["action"] == "window.closed_by_hand").collect();
+    let closed: Vec<_> =
+        told.iter().filter(|event| event["action"] == "window.closed_by_hand").collect();
     assert_eq!(closed.len(), 2);
     assert_eq!(closed[0]["actor"]["email"], "it@acme.example");
     assert_eq!(closed[0]["reason"], "disabled by hand in the directory");
     assert_eq!(world.findings("window.closed_by_hand").await.len(), 2);
     assert!(told.iter().all(|event| event["action"] != "revocation.verified"));
     // Its access is over, and nothing says that this was verified.
-    let path = format!("/v1/reports/revocation?since={}&until={}", seconds_ago(3600), seconds_ahead(3600));
+    let path =
+        format!("/v1/reports/revocation?since={}&until={}", seconds_ago(3600), seconds_ahead(3600));
     let row = until("the access is over", async || {
         let report = world.stack.get(&world.admin, &path).await;
-        let rows = report.body["rows"].as_array().unwrap_or_else(|| panic!("{}", report.text)).clone();
+        let rows =
+            report.body["rows"].as_array().unwrap_or_else(|| panic!("{}", report.text)).clone();
         rows.into_iter().find(|row| row["id"] == "e:r-1" && row["ended_at"].is_string())
     })
     .await;
@@ -300,7 +344,8 @@ async fn the_credentials_of_every_application_with_a_request_are_tried() {
 async fn windows_of_one_account_by_different_names_become_one() {
     for is_entra in [false, true] {
         let (world, directory) = if is_entra { with_entra().await } else { with_scim().await };
-        let place = if is_entra { entra(&directory.url) } else { scim(&format!("{}/scim", directory.url)) };
+        let place =
+            if is_entra { entra(&directory.url) } else { scim(&format!("{}/scim", directory.url)) };
         world.configure(place, json!({"accounts": ["msp*", "u-*"]})).await;
         let account = directory.add("msp-1");
         directory.accounts.mail(&account, "msp-1@acme.example");
@@ -311,7 +356,10 @@ async fn windows_of_one_account_by_different_names_become_one() {
         let long = world.ask("r-2", "", by_both).await;
         let third = world.ask("r-3", "", named(json!({"id": account}))).await;
         until("all are being looked up", async || {
-            let lookups = directory.log().into_iter().filter(|line| line.contains("/Users") || line.contains("/users"));
+            let lookups = directory
+                .log()
+                .into_iter()
+                .filter(|line| line.contains("/Users") || line.contains("/users"));
             (lookups.count() >= if is_entra { 0 } else { 3 }).then_some(())
         })
         .await;
@@ -319,7 +367,9 @@ async fn windows_of_one_account_by_different_names_become_one() {
         let one = until("they are one", async || {
             for opened in [&short, &long, &third] {
                 let window = world.window(&opened["id"]).await;
-                if window["merged_into"].is_null() && window["claims"].as_array().unwrap().len() == 3 {
+                if window["merged_into"].is_null()
+                    && window["claims"].as_array().unwrap().len() == 3
+                {
                     return Some(window);
                 }
             }
@@ -335,7 +385,10 @@ async fn windows_of_one_account_by_different_names_become_one() {
         // The first two end; the third request goes on.
         let canceled = json!({"action": "session.canceled", "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"},
             "session": {"id": "s-2", "scope": "session"}});
-        assert_eq!(world.stack.post(&world.stack.writer("acme"), "/v1/events", &canceled).await.status, 201);
+        assert_eq!(
+            world.stack.post(&world.stack.writer("acme"), "/v1/events", &canceled).await.status,
+            201
+        );
         let covered = until("its end is covered", async || {
             world.told().await.into_iter().find(|event| event["action"] == "revocation.covered")
         })
@@ -386,12 +439,17 @@ async fn a_window_that_an_earlier_version_opened_ends_too() {
     directory.hold(true);
     let window = world.ask("r-1", "", named(json!({"name": "msp-1", "id": account}))).await;
     let id = window["id"].as_str().unwrap();
-    let (client, table) =
-        (aws_sdk_dynamodb::Client::new(world.stack.aws()), world.stack.running.table("StateTable").unwrap());
+    let (client, table) = (
+        aws_sdk_dynamodb::Client::new(world.stack.aws()),
+        world.stack.running.table("StateTable").unwrap(),
+    );
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let key = |pk: &str, sk: &str| [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into_iter().collect();
+    let key = |pk: &str, sk: &str| {
+        [("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))].into_iter().collect()
+    };
     let own: std::collections::HashMap<_, _> = key("window#acme", id);
-    let mut item = client.get_item().table_name(table).set_key(Some(own)).send().await.unwrap().item.unwrap();
+    let mut item =
+        client.get_item().table_name(table).set_key(Some(own)).send().await.unwrap().item.unwrap();
     let mut content: Value = serde_json::from_str(item["content"].as_s().unwrap()).unwrap();
     for new in ["layout", "resolution", "is_closed_by_hand"] {
         assert!(content.as_object_mut().unwrap().remove(new).is_some());
@@ -402,7 +460,8 @@ async fn a_window_that_an_earlier_version_opened_ends_too() {
     let place = format!("#scim:{}/scim", directory.url.trim_start_matches("http://"));
     let new = key("window_open#acme", &format!("{account}{place}#{id}"));
     client.delete_item().table_name(table).set_key(Some(new)).send().await.unwrap();
-    let mut old: std::collections::HashMap<_, _> = key("window_open#acme", &format!("{account}{place}"));
+    let mut old: std::collections::HashMap<_, _> =
+        key("window_open#acme", &format!("{account}{place}"));
     old.insert("window".to_owned(), text(id));
     client.put_item().table_name(table).set_item(Some(old)).send().await.unwrap();
     directory.hold(false);
@@ -410,7 +469,8 @@ async fn a_window_that_an_earlier_version_opened_ends_too() {
     world.until_state(&window["id"], "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
     let open = client.query().table_name(table).key_condition_expression("pk = :pk");
-    let open = open.expression_attribute_values(":pk", text("window_open#acme")).send().await.unwrap();
+    let open =
+        open.expression_attribute_values(":pk", text("window_open#acme")).send().await.unwrap();
     assert_eq!(open.items(), [], "nothing says any more that it is open");
     world.stack.stop().await;
 }
@@ -418,7 +478,9 @@ async fn a_window_that_an_earlier_version_opened_ends_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_of_a_window_whose_requests_moved_is_done_where_they_are() {
     let (world, directory) = with_scim().await;
-    world.configure(scim(&format!("{}/scim", directory.url)), json!({"accounts": ["msp*", "u-*"]})).await;
+    world
+        .configure(scim(&format!("{}/scim", directory.url)), json!({"accounts": ["msp*", "u-*"]}))
+        .await;
     let account = directory.add("msp-1");
     let asked = [
         ("r-1", world.ask("r-1", "msp-1", json!({})).await),
@@ -437,13 +499,22 @@ async fn what_is_said_of_a_window_whose_requests_moved_is_done_where_they_are() 
     let (event, younger) = moved;
     let end_of = |window: &Value, event: &str| {
         let claims = window["claims"].as_array().unwrap().iter();
-        claims.filter(|claim| claim["event"] == event).map(|claim| claim["ends_at"].clone()).collect::<Vec<_>>()
+        claims
+            .filter(|claim| claim["event"] == event)
+            .map(|claim| claim["ends_at"].clone())
+            .collect::<Vec<_>>()
     };
     let other = if event == "r-1" { "r-2" } else { "r-1" };
     let before = world.window(&older).await;
     let path = format!("/v1/windows/{}/extend", younger.as_str().unwrap());
-    let extended = world.stack.post(&world.admin, &path, &json!({"duration": "PT2H", "reason": "slow"})).await;
-    assert_eq!((extended.status.as_u16(), &extended.body["id"]), (200, &older), "{}", extended.text);
+    let extended =
+        world.stack.post(&world.admin, &path, &json!({"duration": "PT2H", "reason": "slow"})).await;
+    assert_eq!(
+        (extended.status.as_u16(), &extended.body["id"]),
+        (200, &older),
+        "{}",
+        extended.text
+    );
     assert_ne!(end_of(&extended.body, event), end_of(&before, event));
     assert_eq!(end_of(&extended.body, other), end_of(&before, other));
 
@@ -452,7 +523,10 @@ async fn what_is_said_of_a_window_whose_requests_moved_is_done_where_they_are() 
     let told = world.search("action eq \"window.ended\"").await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(end_of(&ended.body, other), end_of(&before, other));
-    assert_eq!((directory.is_enabled(&account), &ended.body["state"]), (Some(true), &json!("open")));
+    assert_eq!(
+        (directory.is_enabled(&account), &ended.body["state"]),
+        (Some(true), &json!("open"))
+    );
 
     let closed = world.operate(&younger, "close").await;
     assert_eq!((closed.status.as_u16(), &closed.body["id"]), (200, &older), "{}", closed.text);

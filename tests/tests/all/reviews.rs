@@ -38,14 +38,18 @@ impl World {
 
     /// Posts events, and waits until the accesses of these sessions are known by as many events.
     async fn told(&self, events: &[Value]) {
-        let answer = self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
+        let answer =
+            self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
         until("the events are followed", async || {
             let mut rows = self.rows("access").await;
             // A log-on is an access of its own as well, and known a little earlier.
             rows.retain(|row| row["kind"] != "computer");
-            let known: BTreeSet<&str> =
-                rows.iter().flat_map(|row| row["events"].as_array().unwrap()).map(|id| id.as_str().unwrap()).collect();
+            let known: BTreeSet<&str> = rows
+                .iter()
+                .flat_map(|row| row["events"].as_array().unwrap())
+                .map(|id| id.as_str().unwrap())
+                .collect();
             events.iter().all(|event| known.contains(event["id"].as_str().unwrap())).then_some(())
         })
         .await;
@@ -53,12 +57,19 @@ impl World {
 
     /// The rows of a report about the price database.
     async fn rows(&self, report: &str) -> Vec<Value> {
-        let answer = self.stack.get(&self.admin, &format!("/v1/reports/{report}?target=prices&limit=1000")).await;
+        let answer = self
+            .stack
+            .get(&self.admin, &format!("/v1/reports/{report}?target=prices&limit=1000"))
+            .await;
         answer.body["rows"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
     }
 
     async fn sessions_in(&self, report: &str) -> BTreeSet<String> {
-        self.rows(report).await.iter().map(|row| row["session"].as_str().unwrap().to_owned()).collect()
+        self.rows(report)
+            .await
+            .iter()
+            .map(|row| row["session"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     async fn open(&self, more: Value) -> Answer {
@@ -82,12 +93,15 @@ impl World {
     }
 
     async fn sign_off(&self, token: &str, id: &str) -> Answer {
-        self.stack.post(token, &format!("/v1/reviews/{id}/sign-off"), &json!({"reason": "Done"})).await
+        self.stack
+            .post(token, &format!("/v1/reviews/{id}/sign-off"), &json!({"reason": "Done"}))
+            .await
     }
 
     /// What the trail tells by that action, the oldest first.
     async fn events(&self, filter: &str) -> Vec<Value> {
-        let query = json!({"filter": filter, "include_service": true, "order": "asc", "limit": 1000});
+        let query =
+            json!({"filter": filter, "include_service": true, "order": "asc", "limit": 1000});
         let answer = self.stack.post(&self.ann, "/v1/events/search", &query).await;
         answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
     }
@@ -145,30 +159,48 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     assert_eq!(world.sessions_in("unreviewed").await, sessions.map(str::to_owned).into());
 
     let opened = world.open(json!({"due_at": seconds_ahead(86_400)})).await;
-    assert_eq!((opened.status.as_u16(), opened.header("location")), (201, "/v1/reviews/q3"), "{}", opened.text);
+    assert_eq!(
+        (opened.status.as_u16(), opened.header("location")),
+        (201, "/v1/reviews/q3"),
+        "{}",
+        opened.text
+    );
     assert_eq!(opened.body["progress"], json!({"items": 3, "decided": 0, "by_decision": {}}));
     assert_eq!(world.review("q3").await, opened.body);
     assert_eq!(opened.body["opened_by"]["email"], "it@acme.example");
     // Sent again it is the same; anything else is not.
     let asked = quarterly(json!({"due_at": opened.body["due_at"], "since": opened.body["since"]}));
-    let first = stack.post(&world.admin, "/v1/reviews", &quarterly(json!({"id": "q4", "since": "2026-01-01"}))).await;
-    let again = stack.post(&world.admin, "/v1/reviews", &quarterly(json!({"id": "q4", "since": "2026-01-01"}))).await;
-    assert_eq!((first.status.as_u16(), again.status.as_u16(), &again.body), (201, 200, &first.body));
+    let first = stack
+        .post(&world.admin, "/v1/reviews", &quarterly(json!({"id": "q4", "since": "2026-01-01"})))
+        .await;
+    let again = stack
+        .post(&world.admin, "/v1/reviews", &quarterly(json!({"id": "q4", "since": "2026-01-01"})))
+        .await;
+    assert_eq!(
+        (first.status.as_u16(), again.status.as_u16(), &again.body),
+        (201, 200, &first.body)
+    );
     let mut other = asked.clone();
     other["name"] = "Another".into();
     assert_eq!(stack.post(&world.admin, "/v1/reviews", &other).await.status, 409);
     let listed = stack.get(ann, "/v1/reviews?state=open").await.body;
-    let listed: Vec<_> = listed["reviews"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    let listed: Vec<_> =
+        listed["reviews"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
     assert_eq!(listed, ["q4", "q3"]);
 
     let items = world.items("q3").await;
     assert_eq!(ids(&items), ["s:s-1", "s:s-2", "s:s-3"]);
     assert_eq!(items[0]["access"]["justification"], "Correct a price");
-    assert_eq!((&items[0]["decision"], &items[0]["changed_since_opened"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&items[0]["decision"], &items[0]["changed_since_opened"]),
+        (&Value::Null, &json!(false))
+    );
     assert_eq!(opened.body["items_sha256"], lines_hash(items.iter().map(|it| json!([it["item"]]))));
 
     // Nobody reviews what they had a part in, by whichever address.
-    for (name, part) in [("john", "decided the request"), ("john.admin", "decided"), ("mark", "asked for it")] {
+    for (name, part) in
+        [("john", "decided the request"), ("john.admin", "decided"), ("mark", "asked for it")]
+    {
         let token = stack.caller("acme", name, OPERATOR);
         let refused = world.decide(&token, "q3", "s:s-1", "appropriate").await;
         assert!(refused.status == 409 && refused.text.contains(part), "{name}: {}", refused.text);
@@ -180,10 +212,17 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     let without = stack.post(ann, path, &json!({"item": "s:s-1", "decision": "appropriate"})).await;
     assert!(without.status == 422 && without.text.contains("/reason"), "{}", without.text);
     let outside = world.decide(ann, "q3", "s:s-9", "appropriate").await;
-    assert!(outside.status == 422 && outside.text.contains("no item of this review"), "{}", outside.text);
+    assert!(
+        outside.status == 422 && outside.text.contains("no item of this review"),
+        "{}",
+        outside.text
+    );
 
     let decided = world.decide(ann, "q3", "s:s-1", "unclear").await;
-    assert_eq!((decided.status.as_u16(), &decided.body["decision"]["decision"]), (200, &json!("unclear")));
+    assert_eq!(
+        (decided.status.as_u16(), &decided.body["decision"]["decision"]),
+        (200, &json!("unclear"))
+    );
     let early = world.sign_off(ann, "q3").await;
     assert!(early.status == 409 && early.text.contains("not decided yet: 2"), "{}", early.text);
     // Several, each for itself; the first is changed, and the last is said twice.
@@ -196,9 +235,18 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
         said("s:s-2", "appropriate"),
     ];
     let answer = stack.post(ann, path, &json!({ "decisions": list })).await;
-    let statuses: Vec<_> =
-        answer.body["results"].as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap()).collect();
-    assert_eq!(statuses, ["decided", "decided", "invalid", "invalid", "invalid"], "{}", answer.text);
+    let statuses: Vec<_> = answer.body["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        statuses,
+        ["decided", "decided", "invalid", "invalid", "invalid"],
+        "{}",
+        answer.text
+    );
     assert_eq!((&answer.body["decided"], &answer.body["invalid"]), (&json!(2), &json!(3)));
     let again = stack.post(ann, path, &json!({"decisions": [list[1]]})).await;
     assert_eq!(again.body["unchanged"], 1, "{}", again.text);
@@ -207,11 +255,18 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     assert_eq!(world.decide(ann, "q3", "s:s-3", "inappropriate").await.status, 200);
 
     let signed = world.sign_off(ann, "q3").await;
-    assert_eq!((signed.status.as_u16(), &signed.body["state"]), (200, &json!("signed_off")), "{}", signed.text);
+    assert_eq!(
+        (signed.status.as_u16(), &signed.body["state"]),
+        (200, &json!("signed_off")),
+        "{}",
+        signed.text
+    );
     let counts = json!({"appropriate": 1, "inappropriate": 1, "revoke": 1});
     assert_eq!(signed.body["progress"], json!({"items": 3, "decided": 3, "by_decision": counts}));
     let items = world.items("q3").await;
-    let lines = items.iter().map(|it| json!([it["item"], it["decision"]["decision"], it["decision"]["event"]]));
+    let lines = items
+        .iter()
+        .map(|it| json!([it["item"], it["decision"]["decision"], it["decision"]["event"]]));
     assert_eq!(signed.body["signed_off"]["sha256"], lines_hash(lines));
     // The same again is the same; nothing changes any more.
     assert_eq!(world.sign_off(ann, "q3").await.body, signed.body);
@@ -219,7 +274,10 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     let late = world.decide(ann, "q3", "s:s-1", "revoke").await;
     assert!(late.status == 409 && late.text.contains("signed off"), "{}", late.text);
     assert_eq!(world.review("q3").await, signed.body);
-    assert_eq!(stack.get(ann, "/v1/reviews?state=signed_off").await.body["reviews"], json!([signed.body]));
+    assert_eq!(
+        stack.get(ann, "/v1/reviews?state=signed_off").await.body["reviews"],
+        json!([signed.body])
+    );
 
     // What the trail tells of it.
     let told = world.events("action sw \"review.\" and target.id eq \"q3\"").await;
@@ -228,7 +286,10 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     assert_eq!((actions[0], *actions.last().unwrap()), ("review.opened", "review.signed_off"));
     let last = told.last().unwrap();
     assert_eq!(last["details"]["decisions"], counts);
-    assert_eq!((&last["details"]["sha256"], &last["reason"]), (&signed.body["signed_off"]["sha256"], &json!("Done")));
+    assert_eq!(
+        (&last["details"]["sha256"], &last["reason"]),
+        (&signed.body["signed_off"]["sha256"], &json!("Done"))
+    );
     // A decision stands in its session's story.
     let story = world.events("session.id eq \"s-2\" and action eq \"review.decided\"").await;
     assert_eq!((story.len(), &story[0]["subject"]["email"]), (1, &json!("mark@acme.example")));
@@ -236,11 +297,20 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
         (&story[0]["actor"]["email"], &story[0]["reason"]),
         (&json!("ann@acme.example"), &json!("As the ticket says"))
     );
-    until("the decisions are followed", async || world.rows("unreviewed").await.is_empty().then_some(())).await;
+    until("the decisions are followed", async || {
+        world.rows("unreviewed").await.is_empty().then_some(())
+    })
+    .await;
     let rows = world.rows("access").await;
     let row = rows.iter().find(|row| row["session"] == "s-2").unwrap();
-    assert_eq!((&row["reviews"][0]["review"], &row["reviews"][0]["decision"]), (&json!("q3"), &json!("revoke")));
-    assert!(world.items("q3").await.iter().all(|it| it["changed_since_opened"] == false), "decisions are no change");
+    assert_eq!(
+        (&row["reviews"][0]["review"], &row["reviews"][0]["decision"]),
+        (&json!("q3"), &json!("revoke"))
+    );
+    assert!(
+        world.items("q3").await.iter().all(|it| it["changed_since_opened"] == false),
+        "decisions are no change"
+    );
 
     // What comes late is listed as arrived after sign-off.
     let mut late = session("s-1").remove(3);
@@ -250,7 +320,10 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     late["account"] = json!({"name": "prices-admin"});
     world.told(&[late]).await;
     let items = world.items("q3").await;
-    assert_eq!((&items[0]["changed_since_opened"], &items[1]["changed_since_opened"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&items[0]["changed_since_opened"], &items[1]["changed_since_opened"]),
+        (&json!(true), &json!(false))
+    );
     let arrived = items[0]["arrived_after_sign_off"].as_array().unwrap();
     assert_eq!(
         (arrived.len(), &arrived[0]["event"], &arrived[0]["action"]),
@@ -273,7 +346,10 @@ async fn a_review_is_for_its_reviewers_and_its_tenant() {
         assert_eq!(world.decide(token, "q3", "s:s-1", "appropriate").await.status, status);
         assert_eq!(world.sign_off(token, "q3").await.status, status);
     }
-    assert_eq!(stack.get(&stack.caller("acme", "bob", "audit:operate"), "/v1/reviews").await.status, 403);
+    assert_eq!(
+        stack.get(&stack.caller("acme", "bob", "audit:operate"), "/v1/reviews").await.status,
+        403
+    );
     let foreign = stack.caller("bolt", "ann", OPERATOR);
     for path in ["/v1/reviews/q3", "/v1/reviews/q3/items"] {
         assert_eq!(stack.get(&foreign, path).await.status, 404);
@@ -287,7 +363,8 @@ async fn a_review_is_for_its_reviewers_and_its_tenant() {
     // By another address of the same person.
     let person = json!({"emails": ["ann@acme.example", "ann.admin@acme.example"]});
     assert_eq!(stack.put(&world.admin, "/v1/people/ann", &person).await.status, 201);
-    let other = world.decide(&stack.caller("acme", "ann.admin", OPERATOR), "q3", "s:s-1", "revoke").await;
+    let other =
+        world.decide(&stack.caller("acme", "ann.admin", OPERATOR), "q3", "s:s-1", "revoke").await;
     assert_eq!(other.status, 200, "{}", other.text);
     let wrong = world.open(json!({"id": "late", "due_at": "2020-01-01"})).await;
     assert!(wrong.status == 422 && wrong.text.contains("/due_at"), "{}", wrong.text);
@@ -299,9 +376,16 @@ async fn a_sample_of_the_same_seed_is_the_same_for_everybody() {
     let sessions: Vec<String> = (0..12).map(|number| format!("s-{number}")).collect();
     world.told(&sessions.iter().flat_map(|id| session(id)).collect::<Vec<_>>()).await;
     let mut drawn = Vec::new();
-    for (id, seed, size) in [("a", "2026-Q3", 5), ("b", "2026-Q3", 5), ("c", "2026-Q4", 5), ("d", "2026-Q3", 50)] {
+    for (id, seed, size) in
+        [("a", "2026-Q3", 5), ("b", "2026-Q3", 5), ("c", "2026-Q4", 5), ("d", "2026-Q3", 50)]
+    {
         let opened = world.open(json!({"id": id, "sample": {"size": size, "seed": seed}})).await;
-        assert_eq!((opened.status.as_u16(), &opened.body["found"]), (201, &json!(12)), "{}", opened.text);
+        assert_eq!(
+            (opened.status.as_u16(), &opened.body["found"]),
+            (201, &json!(12)),
+            "{}",
+            opened.text
+        );
         assert!(opened.body["sample"]["method"].as_str().unwrap().contains("SHA-256"));
         drawn.push(ids(&world.items(id).await).into_iter().map(str::to_owned).collect::<Vec<_>>());
     }
@@ -324,7 +408,8 @@ async fn a_review_that_is_overdue_is_told_once_until_its_sign_off() {
     let world = World::start().await;
     let stack = &world.stack;
     world.told(&session("s-1")).await;
-    let opened = world.open(json!({"due_at": seconds_ahead(120), "reviewers": ["ann@acme.example"]})).await;
+    let opened =
+        world.open(json!({"due_at": seconds_ahead(120), "reviewers": ["ann@acme.example"]})).await;
     assert_eq!(opened.status, 201, "{}", opened.text);
     let findings = async |state: &str| {
         let path = format!("/v1/findings?rule=review.overdue&state={state}");
@@ -336,7 +421,10 @@ async fn a_review_that_is_overdue_is_told_once_until_its_sign_off() {
     pass(stack, 130).await;
     assert_eq!(world.events("action eq \"review.overdue\"").await.len(), 1);
     let raised = until("a finding is raised", async || findings("open").await.pop()).await;
-    assert_eq!((&raised["owners"], &raised["severity"]), (&json!(["ann@acme.example"]), &json!("medium")));
+    assert_eq!(
+        (&raised["owners"], &raised["severity"]),
+        (&json!(["ann@acme.example"]), &json!("medium"))
+    );
     assert!(raised["reason"].as_str().unwrap().contains("not decided: 1"), "{raised}");
     assert_eq!(world.events("action eq \"finding.raised\"").await.len(), 1);
     assert!(world.review("q3").await["overdue_at"].is_string());
@@ -363,9 +451,13 @@ async fn policies_are_reviewed_in_their_versions() {
     let stack = &world.stack;
     let policy = |id: &str, approver: &str| json!({"id": id, "requestors": {"all": true}, "approvers": {"users": [format!("{approver}@acme.example")]}, "approvals_needed": 1});
     let package = |name: &str, policies: Value| json!({"name": name, "policies": policies});
-    let put = async |id: &str, content: Value| stack.put(&world.admin, &format!("/v1/packages/{id}"), &content).await;
+    let put = async |id: &str, content: Value| {
+        stack.put(&world.admin, &format!("/v1/packages/{id}"), &content).await
+    };
     assert_eq!(
-        put("sales", package("Sales", json!([policy("staff", "john"), policy("guests", "ann")]))).await.status,
+        put("sales", package("Sales", json!([policy("staff", "john"), policy("guests", "ann")])))
+            .await
+            .status,
         201
     );
     assert_eq!(put("it", package("IT", json!([policy("staff", "john")]))).await.status, 201);
@@ -386,21 +478,34 @@ async fn policies_are_reviewed_in_their_versions() {
 
     // Ann approves by one of them.
     let refused = world.decide(&world.ann, "q3", "sales/guests", "appropriate").await;
-    assert!(refused.status == 409 && refused.text.contains("among the approvers"), "{}", refused.text);
-    for (token, item) in [(&world.ann, "it/staff"), (&world.ann, "sales/staff"), (&world.admin, "sales/guests")] {
+    assert!(
+        refused.status == 409 && refused.text.contains("among the approvers"),
+        "{}",
+        refused.text
+    );
+    for (token, item) in
+        [(&world.ann, "it/staff"), (&world.ann, "sales/staff"), (&world.admin, "sales/guests")]
+    {
         let decided = world.decide(token, "q3", item, "appropriate").await;
         assert_eq!(decided.status, 200, "{}", decided.text);
     }
     let told = world.events("action eq \"review.decided\"").await;
     let about = told.iter().find(|event| event["details"]["item"] == "sales/staff").unwrap();
-    assert_eq!((&about["details"]["version"], &about["details"]["policy"]), (&json!(1), &json!("staff")));
+    assert_eq!(
+        (&about["details"]["version"], &about["details"]["policy"]),
+        (&json!(1), &json!("staff"))
+    );
 
     // Another policy of the package changes: this one did not.
     put("sales", package("Sales", json!([policy("staff", "john"), policy("guests", "eve")]))).await;
     let items = world.items("q3").await;
-    let changed: Vec<_> = items.iter().map(|item| item["changed_since_opened"].as_bool().unwrap()).collect();
+    let changed: Vec<_> =
+        items.iter().map(|item| item["changed_since_opened"].as_bool().unwrap()).collect();
     assert_eq!(changed, [false, true, false]);
-    assert_eq!((&items[1]["package"]["version"], &items[1]["opened"]["version"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&items[1]["package"]["version"], &items[1]["opened"]["version"]),
+        (&json!(2), &json!(1))
+    );
     assert_eq!(world.sign_off(&world.ann, "q3").await.status, 200);
     assert_eq!(world.items("q3").await[2]["arrived_after_sign_off"], json!([]));
     put("sales", package("Sales", json!([]))).await;
@@ -422,7 +527,9 @@ async fn keep_accesses(stack: &Stack, count: usize) {
             "asked_at": now, "events": [], "recorded_until": now,
         }))
         .unwrap();
-        let places = [ALL, "target:prices"].map(|list| Place { list: list.to_owned(), at: access.at() }).into();
+        let places = [ALL, "target:prices"]
+            .map(|list| Place { list: list.to_owned(), at: access.at() })
+            .into();
         let kept = Kept { key: &access.id, content: &access, places, due: None, expires_at: None };
         assert!(trail.at(now, request::deadline()).keep(Kind::Access, None, kept).await.unwrap());
     }
@@ -435,10 +542,16 @@ async fn a_review_of_many_is_decided_page_by_page() {
     let stack = &world.stack;
     keep_accesses(stack, MANY).await;
     let opened = world.open(json!({})).await;
-    assert_eq!((opened.status.as_u16(), &opened.body["progress"]["items"]), (201, &json!(MANY)), "{}", opened.text);
+    assert_eq!(
+        (opened.status.as_u16(), &opened.body["progress"]["items"]),
+        (201, &json!(MANY)),
+        "{}",
+        opened.text
+    );
     let (mut cursor, mut seen) = (String::new(), BTreeSet::new());
     loop {
-        let page = stack.get(&world.ann, &format!("/v1/reviews/q3/items?limit=150{cursor}")).await.body;
+        let page =
+            stack.get(&world.ann, &format!("/v1/reviews/q3/items?limit=150{cursor}")).await.body;
         let items = page["items"].as_array().unwrap();
         seen.extend(ids(items).into_iter().map(str::to_owned));
         let decisions: Vec<Value> = items
@@ -446,7 +559,9 @@ async fn a_review_of_many_is_decided_page_by_page() {
             .map(|item| json!({"item": item["item"], "decision": "appropriate", "reason": "Looked at"}))
             .collect();
         if !decisions.is_empty() {
-            let answer = stack.post(&world.ann, "/v1/reviews/q3/decisions", &json!({ "decisions": decisions })).await;
+            let answer = stack
+                .post(&world.ann, "/v1/reviews/q3/decisions", &json!({ "decisions": decisions }))
+                .await;
             assert_eq!(answer.body["decided"], decisions.len(), "{}", answer.text);
         }
         match page["next"].as_str() {
@@ -467,7 +582,8 @@ async fn reviewers_at_the_same_time_follow_each_other() {
     keep_accesses(stack, 12).await;
     assert_eq!(world.open(json!({})).await.status, 201);
     let bob = stack.caller("acme", "bob", OPERATOR);
-    let said: Vec<(&String, usize)> = (0..12).flat_map(|number| [(&world.ann, number), (&bob, number)]).collect();
+    let said: Vec<(&String, usize)> =
+        (0..12).flat_map(|number| [(&world.ann, number), (&bob, number)]).collect();
     let both = said.iter().map(async |(token, number)| {
         let decided = world.decide(token, "q3", &format!("s:many-{number}"), "appropriate").await;
         assert_eq!(decided.status, 200, "{}", decided.text);
@@ -479,7 +595,10 @@ async fn reviewers_at_the_same_time_follow_each_other() {
     assert_eq!(told.len(), 24);
     for item in world.items("q3").await {
         let event = &item["decision"]["event"];
-        assert!(told.iter().any(|it| it["id"] == *event && it["details"]["item"] == item["item"]), "{item}");
+        assert!(
+            told.iter().any(|it| it["id"] == *event && it["details"]["item"] == item["item"]),
+            "{item}"
+        );
     }
 }
 
@@ -489,7 +608,10 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     let stack = &world.stack;
     keep_accesses(stack, 30).await;
     let store = store(stack);
-    let trail = store.trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline()).await.unwrap();
+    let trail = store
+        .trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
+        .await
+        .unwrap();
     let json = quarterly(json!({})).to_string();
     let (_, asked) = Asked::read(&json, "UTC").unwrap();
     let caller = Caller {
@@ -501,7 +623,13 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
         names: Vec::new(),
         client_id: None,
     };
-    let review = Review::new("q3".into(), asked, shared::domain::reviews::review::sent(&json), &caller, clock::now());
+    let review = Review::new(
+        "q3".into(),
+        asked,
+        shared::domain::reviews::review::sent(&json),
+        &caller,
+        clock::now(),
+    );
     assert!(matches!(reviews::open_review(&trail, review).await.unwrap(), Opened::New(_)));
     assert_eq!(world.review("q3").await["state"], "opening");
     assert_eq!(world.decide(&world.ann, "q3", "s:many-1", "appropriate").await.status, 409);
@@ -510,7 +638,8 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     pass(stack, 60).await;
     // Whoever is late with it leaves it as it is.
     let late = trail.at(clock::now(), request::deadline());
-    let (one, other) = tokio::join!(reviews::fill_review(&late, "q3"), reviews::fill_review(&late, "q3"));
+    let (one, other) =
+        tokio::join!(reviews::fill_review(&late, "q3"), reviews::fill_review(&late, "q3"));
     assert_eq!(one.unwrap(), other.unwrap());
     let review = world.review("q3").await;
     assert_eq!((&review["state"], &review["progress"]["items"]), (&json!("open"), &json!(30)));
@@ -539,9 +668,15 @@ async fn two_that_gather_the_items_of_a_review_open_it_once() {
     keep_accesses(&world.stack, 60).await;
     // The caller's answer was lost, and they send it again and again.
     let asked = quarterly(json!({}));
-    let opened = futures::future::join_all((0..5).map(|_| world.stack.post(&world.admin, "/v1/reviews", &asked))).await;
+    let opened = futures::future::join_all(
+        (0..5).map(|_| world.stack.post(&world.admin, "/v1/reviews", &asked)),
+    )
+    .await;
     assert_eq!(opened.iter().filter(|answer| answer.status == 201).count(), 1);
-    assert!(opened.iter().all(|answer| answer.body["items_sha256"] == opened[0].body["items_sha256"]), "{opened:?}");
+    assert!(
+        opened.iter().all(|answer| answer.body["items_sha256"] == opened[0].body["items_sha256"]),
+        "{opened:?}"
+    );
     assert_eq!(world.items("q3").await.len(), 60);
     assert_eq!(world.events("action eq \"review.opened\"").await.len(), 1);
     let listed = world.stack.get(&world.ann, "/v1/reviews").await.body;

@@ -34,7 +34,10 @@ impl Calls {
 
     /// Waits until there are so many.
     async fn reach(&self, count: usize) -> Vec<Value> {
-        until(format!("there are {count} calls"), async || Some(self.all()).filter(|calls| calls.len() >= count)).await
+        until(format!("there are {count} calls"), async || {
+            Some(self.all()).filter(|calls| calls.len() >= count)
+        })
+        .await
     }
 }
 
@@ -78,7 +81,12 @@ async fn the_projects_template_runs() {
         let ttl = client.describe_time_to_live().table_name(name).send().await.unwrap();
         assert_eq!(ttl.time_to_live_description.unwrap().attribute_name.as_deref(), Some("ttl"));
     }
-    let events = client.describe_table().table_name(stack.running.table("EventsTable").unwrap()).send().await.unwrap();
+    let events = client
+        .describe_table()
+        .table_name(stack.running.table("EventsTable").unwrap())
+        .send()
+        .await
+        .unwrap();
     let events = events.table.unwrap();
     let indexes: BTreeSet<_> =
         events.global_secondary_indexes().iter().filter_map(|index| index.index_name()).collect();
@@ -105,9 +113,12 @@ fn listening() -> Vec<String> {
     let sockets: BTreeSet<String> = fs::read_dir("/proc/self/fd")
         .unwrap()
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
-        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .filter_map(|link| {
+            Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
         .collect();
-    let tables = ["tcp", "tcp6", "udp", "udp6"].map(|table| fs::read_to_string(format!("/proc/self/net/{table}")));
+    let tables = ["tcp", "tcp6", "udp", "udp6"]
+        .map(|table| fs::read_to_string(format!("/proc/self/net/{table}")));
     let mut found = Vec::new();
     for table in tables.into_iter().flatten() {
         for line in table.lines().skip(1) {
@@ -184,7 +195,8 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
         assert_eq!(taken.status, expected, "{id}: {}", taken.text);
 
         let guessed = Credentials::from_keys(real.access_key_id(), "a guess", None);
-        let foreign = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", real.secret_access_key(), None);
+        let foreign =
+            Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", real.secret_access_key(), None);
         let port = endpoint.rsplit(':').next().unwrap();
         let rebound = format!("evil.example:{port}");
         let url = format!("{endpoint}{path}");
@@ -199,7 +211,10 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
         let day = "20261122T000000Z";
         for (what, request) in [
             ("no signature", unsigned()),
-            ("a made-up signature", unsigned().header("authorization", made_up).header("x-amz-date", day)),
+            (
+                "a made-up signature",
+                unsigned().header("authorization", made_up).header("x-amz-date", day),
+            ),
             ("a signature by a guessed secret", signed(None, &guessed)),
             ("another access key", signed(None, &foreign)),
             ("another host", signed(Some(&rebound), &real)),
@@ -211,7 +226,9 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
             assert_eq!(answer.header("access-control-allow-origin"), "", "{id}, {what}");
         }
         // A page asks first whether it may.
-        let preflight = client.request(reqwest::Method::OPTIONS, &endpoint).header("origin", "https://evil.example");
+        let preflight = client
+            .request(reqwest::Method::OPTIONS, &endpoint)
+            .header("origin", "https://evil.example");
         let preflight = send(preflight.header("access-control-request-method", "POST")).await;
         assert_eq!(preflight.status, StatusCode::FORBIDDEN, "{id}");
         assert_eq!(preflight.header("access-control-allow-origin"), "", "{id}");
@@ -224,8 +241,13 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
         }
     }
     // Nor does the issuer mint tokens for a page whose name was made to lead here, or for one of another origin.
-    for (name, value, status) in [("host", "evil.example", 403), ("origin", "https://evil.example", 400)] {
-        let request = stack.request("POST", "/dev/token").header(name, value).json(&json!({"tenant": "acme"}));
+    for (name, value, status) in
+        [("host", "evil.example", 403), ("origin", "https://evil.example", 400)]
+    {
+        let request = stack
+            .request("POST", "/dev/token")
+            .header(name, value)
+            .json(&json!({"tenant": "acme"}));
         let answer = send(request).await;
         assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
         assert_eq!(answer.header("access-control-allow-origin"), "");
@@ -310,7 +332,9 @@ Resources:
         let functions = Functions::default().add(
             "probe",
             move |variables, _| {
-                let found = names.iter().filter_map(|name| Some((*name, variables.text(name).ok()?.to_owned())));
+                let found = names
+                    .iter()
+                    .filter_map(|name| Some((*name, variables.text(name).ok()?.to_owned())));
                 *noted.lock().unwrap() = found.collect();
                 Ok(())
             },
@@ -340,8 +364,10 @@ Resources:
     assert_eq!(environment(BTreeMap::new()).await, by_default);
 
     let given = [("Stage", "live"), ("Days", "9"), ("Names", "c"), ("FeedLag", "3")];
-    let given = environment(given.map(|(name, value)| (name.to_owned(), value.to_owned())).into()).await;
-    let changed = [("SHARED", "live"), ("SUB_OWN", "live-9"), ("JOIN", "c"), ("IF", "live"), ("LAG", "3")];
+    let given =
+        environment(given.map(|(name, value)| (name.to_owned(), value.to_owned())).into()).await;
+    let changed =
+        [("SHARED", "live"), ("SUB_OWN", "live-9"), ("JOIN", "c"), ("IF", "live"), ("LAG", "3")];
     for (name, value) in changed {
         assert_eq!(given[name], value, "{name}");
     }
@@ -370,17 +396,33 @@ async fn what_the_runner_does_not_know_is_named_with_its_place_and_a_remedy() {
         ),
         (
             "Resources:\n  Api:\n    Type: AWS::Serverless::HttpApi\n    Properties:\n      CorsConfiguration: true",
-            &["template.yaml:5", "Resources.Api.Properties.CorsConfiguration", "Take it out, or teach the runner"],
+            &[
+                "template.yaml:5",
+                "Resources.Api.Properties.CorsConfiguration",
+                "Take it out, or teach the runner",
+            ],
         ),
-        ("Resources: {Api: {Type: AWS::Serverless::HttpApi, CreationPolicy: {}}}", &["Resources.Api.CreationPolicy"]),
+        (
+            "Resources: {Api: {Type: AWS::Serverless::HttpApi, CreationPolicy: {}}}",
+            &["Resources.Api.CreationPolicy"],
+        ),
         ("Globals: {HttpApi: {}}\nResources: {}", &["Globals.HttpApi"]),
         ("Globals: {Function: {Layers: []}}\nResources: {}", &["Globals.Function.Layers"]),
         ("Rules: {}\nResources: {}", &["Rules"]),
         ("Parameters: {}", &["Resources is missing"]),
-        ("Parameters: {A: {Type: AWS::EC2::VPC::Id, Default: x}}\nResources: {}", &["Parameters.A.Type"]),
+        (
+            "Parameters: {A: {Type: AWS::EC2::VPC::Id, Default: x}}\nResources: {}",
+            &["Parameters.A.Type"],
+        ),
         ("Parameters: {A: {Type: String}}\nResources: {}", &["Parameters.A", "--set A="]),
-        ("Parameters: {A: {Type: Number, Default: x}}\nResources: {}", &["Parameters.A", "has to be a number"]),
-        ("Parameters: {A: {Type: String, Default: x, AllowedPattern: y}}\nResources: {}", &["AllowedPattern"]),
+        (
+            "Parameters: {A: {Type: Number, Default: x}}\nResources: {}",
+            &["Parameters.A", "has to be a number"],
+        ),
+        (
+            "Parameters: {A: {Type: String, Default: x, AllowedPattern: y}}\nResources: {}",
+            &["AllowedPattern"],
+        ),
         (
             "Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: known, Environment: {Variables: {A: !Select [0, [a]]}}}}}",
             &["Resources.F.Properties.Environment.Variables.A", "function Select", "intrinsics.rs"],
@@ -425,7 +467,10 @@ async fn what_the_runner_does_not_know_is_named_with_its_place_and_a_remedy() {
             "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {KeySchema: [{AttributeName: a, KeyType: HASH}], AttributeDefinitions: [{AttributeName: b, AttributeType: S}]}}}",
             &["T: ", "AttributeDefinitions"],
         ),
-        ("Resources: {A: {Type: AWS::SNS::Topic}, A: {Type: AWS::SNS::Topic}}", &["template.yaml:1", "A stands twice"]),
+        (
+            "Resources: {A: {Type: AWS::SNS::Topic}, A: {Type: AWS::SNS::Topic}}",
+            &["template.yaml:1", "A stands twice"],
+        ),
         ("Resources: {", &["template.yaml:"]),
         ("", &["template.yaml:", "empty"]),
     ];
@@ -464,7 +509,8 @@ async fn a_port_that_is_taken_is_named() {
 #[tokio::test]
 async fn a_data_directory_serves_one_stack_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
-    let on_directory = || Options { data: Data::Directory(directory.path().join("data")), ..options() };
+    let on_directory =
+        || Options { data: Data::Directory(directory.path().join("data")), ..options() };
     let stack = Stack::with(on_directory()).await;
     let error = refused(on_directory()).await.to_string();
     assert!(error.contains("another stack runs") && error.contains("--data"), "{error}");
@@ -475,14 +521,14 @@ async fn a_data_directory_serves_one_stack_at_a_time() {
 #[tokio::test]
 async fn a_data_directory_of_another_template_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let template =
-        |table: &str| format!("Resources: {{Things: {{Type: AWS::DynamoDB::Table, Properties: {{{table}}}}}}}");
+    let template = |table: &str| {
+        format!("Resources: {{Things: {{Type: AWS::DynamoDB::Table, Properties: {{{table}}}}}}}")
+    };
     let start = |table: &str| {
         let data = Data::Directory(directory.path().to_owned());
         Options { data, ..Options::new(template(table), Functions::default()) }
     };
-    let key =
-        "AttributeDefinitions: [{AttributeName: a, AttributeType: S}], KeySchema: [{AttributeName: a, KeyType: HASH}]";
+    let key = "AttributeDefinitions: [{AttributeName: a, AttributeType: S}], KeySchema: [{AttributeName: a, KeyType: HASH}]";
     let indexed = "AttributeDefinitions: [{AttributeName: a, AttributeType: S}, {AttributeName: b, AttributeType: S}], \
                    KeySchema: [{AttributeName: a, KeyType: HASH}], \
                    GlobalSecondaryIndexes: [{IndexName: by_b, KeySchema: [{AttributeName: b, KeyType: HASH}], Projection: \
@@ -493,25 +539,43 @@ async fn a_data_directory_of_another_template_is_refused() {
         (indexed.replace("ALL", "KEYS_ONLY"), "the index by_b is"),
         (indexed.replace("by_b", "by_c"), "the index by_c is none there"),
         (
-            indexed.replace("AttributeName: a, AttributeType: S", "AttributeName: a, AttributeType: N"),
+            indexed.replace(
+                "AttributeName: a, AttributeType: S",
+                "AttributeName: a, AttributeType: N",
+            ),
             "the type of attribute a",
         ),
-        (format!("{indexed}, StreamSpecification: {{StreamViewType: NEW_IMAGE}}"), "the stream is none there"),
+        (
+            format!("{indexed}, StreamSpecification: {{StreamViewType: NEW_IMAGE}}"),
+            "the stream is none there",
+        ),
     ] {
         let error = refused(start(&table)).await.to_string();
-        assert!(error.contains("Things") && error.contains(difference) && error.contains("--data"), "{error}");
+        assert!(
+            error.contains("Things") && error.contains(difference) && error.contains("--data"),
+            "{error}"
+        );
     }
     // What can be changed in place is.
     let ttl = format!(
         "{indexed}, TimeToLiveSpecification: {{AttributeName: gone, Enabled: true}}, DeletionProtectionEnabled: true"
     );
-    for (table, attribute) in
-        [(ttl.as_str(), Some("gone")), (&ttl.replace("gone", "late"), Some("late")), (indexed, None)]
-    {
+    for (table, attribute) in [
+        (ttl.as_str(), Some("gone")),
+        (&ttl.replace("gone", "late"), Some("late")),
+        (indexed, None),
+    ] {
         let stack = Stack::with(start(table)).await;
-        let (client, name) = (Client::new(stack.running.sdk_config()), stack.running.table("Things").unwrap());
-        let found =
-            client.describe_time_to_live().table_name(name).send().await.unwrap().time_to_live_description.unwrap();
+        let (client, name) =
+            (Client::new(stack.running.sdk_config()), stack.running.table("Things").unwrap());
+        let found = client
+            .describe_time_to_live()
+            .table_name(name)
+            .send()
+            .await
+            .unwrap()
+            .time_to_live_description
+            .unwrap();
         assert_eq!(found.attribute_name.as_deref(), attribute);
         let found = client.describe_table().table_name(name).send().await.unwrap().table.unwrap();
         assert_eq!(found.deletion_protection_enabled, Some(attribute.is_some()));
@@ -537,7 +601,8 @@ Resources:
       TimeToLiveSpecification: {AttributeName: ttl, Enabled: true}
 ";
     let stack = Stack::with(quick(template, Functions::default())).await;
-    let (client, table) = (Client::new(stack.running.sdk_config()), stack.running.table("Things").unwrap());
+    let (client, table) =
+        (Client::new(stack.running.sdk_config()), stack.running.table("Things").unwrap());
     for (id, ttl) in [("old", epoch_seconds() - 10), ("young", epoch_seconds() + 1000)] {
         let put = client.put_item().table_name(table).item("id", AttributeValue::S(id.into()));
         put.item("ttl", AttributeValue::N(ttl.to_string())).send().await.unwrap();
@@ -570,8 +635,13 @@ Resources:
         OffToo: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(1 minute), State: DISABLED, Input: '"off"'}}
 "#;
     let calls = Calls::default();
-    let stack = Stack::with(quick(template, noting(Functions::default(), "tick", &calls, |_, _| Ok(json!({}))))).await;
-    let rules = |calls: &[Value]| calls.iter().filter(|call| call["source"] == "aws.events").count();
+    let stack = Stack::with(quick(
+        template,
+        noting(Functions::default(), "tick", &calls, |_, _| Ok(json!({}))),
+    ))
+    .await;
+    let rules =
+        |calls: &[Value]| calls.iter().filter(|call| call["source"] == "aws.events").count();
     let seen = until("the rule has fired five times", async || {
         let seen = calls.all();
         (rules(&seen) >= 5 && seen.len() >= 8).then_some(seen)
@@ -581,7 +651,11 @@ Resources:
 
     assert!(!seen.contains(&json!("off")), "what is disabled does not fire");
     for once in [json!({"from": "rule"}), json!({"from": "scheduler"})] {
-        assert_eq!(seen.iter().filter(|call| **call == once).count(), 1, "{once}: at start, and not again for long");
+        assert_eq!(
+            seen.iter().filter(|call| **call == once).count(),
+            1,
+            "{once}: at start, and not again for long"
+        );
     }
     let mut rule = seen.iter().find(|call| call["source"] == "aws.events").unwrap().clone();
     let time = rule["time"].take();
@@ -624,7 +698,8 @@ fn stream_template(more: &str) -> String {
 }
 
 async fn put(stack: &Stack, ids: impl IntoIterator<Item = String>) {
-    let (client, table) = (Client::new(stack.running.sdk_config()), stack.running.table("Things").unwrap());
+    let (client, table) =
+        (Client::new(stack.running.sdk_config()), stack.running.table("Things").unwrap());
     for id in ids {
         client.put_item().table_name(table).item("id", AttributeValue::S(id)).send().await.unwrap();
     }
@@ -633,7 +708,10 @@ async fn put(stack: &Stack, ids: impl IntoIterator<Item = String>) {
 /// The ids of a batch's records.
 fn ids(batch: &Value) -> Vec<String> {
     let records = batch["Records"].as_array().unwrap();
-    records.iter().map(|record| record["dynamodb"]["Keys"]["id"]["S"].as_str().unwrap().to_owned()).collect()
+    records
+        .iter()
+        .map(|record| record["dynamodb"]["Keys"]["id"]["S"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn all_ids(batches: &[Value]) -> Vec<String> {
@@ -690,20 +768,25 @@ async fn a_stream_goes_on_after_a_restart_where_it_was() {
         Stack::with(Options { data, ..quick(stream_template(""), functions) }).await
     };
     let before = Calls::default();
-    let functions =
-        noting(Functions::default(), "watch", &before, |batch, _| match ids(batch).contains(&"007".into()) {
+    let functions = noting(Functions::default(), "watch", &before, |batch, _| {
+        match ids(batch).contains(&"007".into()) {
             true => Err("not this one".into()),
             false => Ok(json!({})),
-        });
+        }
+    });
     let stack = start(functions).await;
     put(&stack, named(0..20)).await;
-    until("the seventh was tried", async || all_ids(&before.all()).contains(&"007".into()).then_some(())).await;
+    until("the seventh was tried", async || {
+        all_ids(&before.all()).contains(&"007".into()).then_some(())
+    })
+    .await;
     stack.stop().await;
 
     let after = Calls::default();
     let stack = start(noting(Functions::default(), "watch", &after, |_, _| Ok(json!({})))).await;
     put(&stack, named(20..25)).await;
-    until("the rest came", async || all_ids(&after.all()).contains(&"024".into()).then_some(())).await;
+    until("the rest came", async || all_ids(&after.all()).contains(&"024".into()).then_some(()))
+        .await;
     let rest = all_ids(&after.all());
     let first: usize = rest[0].parse().unwrap();
     // The batch that failed begins at most two records earlier; what succeeded before it does not come again.
@@ -721,7 +804,8 @@ async fn a_batch_that_fails_is_tried_until_it_works_and_nothing_passes_it() {
     });
     let stack = Stack::with(quick(stream_template(""), functions)).await;
     put(&stack, named(0..6)).await;
-    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(())).await;
+    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(()))
+        .await;
     let batches = calls.all();
     assert!(batches[0] == batches[1] && batches[1] == batches[2], "the same batch three times");
     assert_eq!(all_ids(&batches[2..]), named(0..6));
@@ -741,29 +825,37 @@ async fn a_function_can_report_the_records_that_failed() {
             _ => Ok(json!({"batchItemFailures": []})),
         }
     });
-    let more = ", FunctionResponseTypes: [ReportBatchItemFailures], MaximumBatchingWindowInSeconds: 1";
+    let more =
+        ", FunctionResponseTypes: [ReportBatchItemFailures], MaximumBatchingWindowInSeconds: 1";
     let stack = Stack::with(quick(stream_template(more), functions)).await;
     put(&stack, named(0..6)).await;
-    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(())).await;
+    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(()))
+        .await;
     let batches: Vec<Vec<String>> = calls.all().iter().map(ids).collect();
     let of_first = batches.iter().flatten().filter(|id| *id == "000").count();
     let of_second = batches.iter().flatten().filter(|id| *id == "001").count();
-    assert_eq!((of_first, of_second), (1, 4), "what was done before the failure is not done again: {batches:?}");
+    assert_eq!(
+        (of_first, of_second),
+        (1, 4),
+        "what was done before the failure is not done again: {batches:?}"
+    );
     stack.stop().await;
 }
 
 #[tokio::test]
 async fn poison_is_parted_from_the_rest_and_given_up() {
     let calls = Calls::default();
-    let functions =
-        noting(Functions::default(), "watch", &calls, |batch, _| match ids(batch).contains(&"001".into()) {
+    let functions = noting(Functions::default(), "watch", &calls, |batch, _| {
+        match ids(batch).contains(&"001".into()) {
             true => Err("poison".into()),
             false => Ok(json!({})),
-        });
+        }
+    });
     let more = ", BisectBatchOnFunctionError: true, MaximumRetryAttempts: 1, MaximumBatchingWindowInSeconds: 1";
     let stack = Stack::with(quick(stream_template(more), functions)).await;
     put(&stack, named(0..6)).await;
-    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(())).await;
+    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(()))
+        .await;
     let succeeded: Vec<String> =
         calls.all().iter().map(ids).filter(|ids| !ids.contains(&"001".into())).flatten().collect();
     assert_eq!(succeeded, ["000", "002", "003", "004", "005"]);
@@ -774,13 +866,17 @@ async fn poison_is_parted_from_the_rest_and_given_up() {
 
 /// Where a service of the stack answers.
 fn endpoint(stack: &Stack, service: &str) -> String {
-    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url");
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url");
     stack.running.sdk_config().service_config().unwrap().load_config(key.build().unwrap()).unwrap()
 }
 
 /// Calls Lambda's Invoke API as the SDK would.
 async fn invoke(stack: &Stack, function: &str, kind: Option<&str>, payload: &Value) -> Answer {
-    invoke_signed_by(stack, credentials(stack.running.sdk_config()).await, function, kind, payload).await
+    invoke_signed_by(stack, credentials(stack.running.sdk_config()).await, function, kind, payload)
+        .await
 }
 
 async fn invoke_signed_by(
@@ -799,7 +895,11 @@ async fn invoke_signed_by(
         body: payload.to_string(),
         credentials,
     };
-    send(signed.request(&reqwest::Client::builder().no_proxy().build().unwrap(), &endpoint(stack, "Lambda"))).await
+    send(signed.request(
+        &reqwest::Client::builder().no_proxy().build().unwrap(),
+        &endpoint(stack, "Lambda"),
+    ))
+    .await
 }
 
 const WORKERS: &str = "
@@ -812,7 +912,8 @@ Resources:
 #[tokio::test]
 async fn functions_can_be_invoked_and_what_fails_in_the_background_is_tried_twice_more() {
     let (steady, shaky, once) = (Calls::default(), Calls::default(), Calls::default());
-    let mut functions = noting(Functions::default(), "steady", &steady, |event, _| Ok(json!({"got": event})));
+    let mut functions =
+        noting(Functions::default(), "steady", &steady, |event, _| Ok(json!({"got": event})));
     functions = noting(functions, "shaky", &shaky, |_, _| Err("always".into()));
     functions = noting(functions, "once", &once, |_, _| panic!("always"));
     let stack = Stack::with(quick(WORKERS, functions)).await;
@@ -825,14 +926,26 @@ async fn functions_can_be_invoked_and_what_fails_in_the_background_is_tried_twic
     assert_eq!(steady.reach(2).await[1], json!({"a": 2}));
 
     let answer = invoke(&stack, "jit-audit-Shaky", Some("RequestResponse"), &json!({})).await;
-    assert_eq!((answer.status, answer.header("x-amz-function-error")), (StatusCode::OK, "Unhandled"));
+    assert_eq!(
+        (answer.status, answer.header("x-amz-function-error")),
+        (StatusCode::OK, "Unhandled")
+    );
     assert_eq!(answer.json()["errorMessage"], "always");
 
-    assert_eq!(invoke(&stack, "jit-audit-Once", Some("Event"), &json!({})).await.status, StatusCode::ACCEPTED);
-    assert_eq!(invoke(&stack, "jit-audit-Shaky", Some("Event"), &json!({})).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        invoke(&stack, "jit-audit-Once", Some("Event"), &json!({})).await.status,
+        StatusCode::ACCEPTED
+    );
+    assert_eq!(
+        invoke(&stack, "jit-audit-Shaky", Some("Event"), &json!({})).await.status,
+        StatusCode::ACCEPTED
+    );
     shaky.reach(1 + 3).await;
     // A second round shows that the first has ended, and that `Once` was not tried again while it went on.
-    assert_eq!(invoke(&stack, "jit-audit-Shaky", Some("Event"), &json!({})).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        invoke(&stack, "jit-audit-Shaky", Some("Event"), &json!({})).await.status,
+        StatusCode::ACCEPTED
+    );
     shaky.reach(1 + 3 + 3).await;
     assert_eq!((shaky.all().len(), once.all().len()), (7, 1));
     stack.stop().await;
@@ -859,7 +972,10 @@ async fn wrong_invocations_are_refused() {
     // Another program on this machine, which does not have this run's key.
     let other = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", "secret", None);
     let foreign = invoke_signed_by(&stack, other, "jit-audit-Steady", None, &json!({})).await;
-    assert_eq!((foreign.status, foreign.header("x-amzn-errortype")), (StatusCode::FORBIDDEN, "AccessDeniedException"));
+    assert_eq!(
+        (foreign.status, foreign.header("x-amzn-errortype")),
+        (StatusCode::FORBIDDEN, "AccessDeniedException")
+    );
     assert!(steady.all().is_empty());
     stack.stop().await;
 }
@@ -874,11 +990,20 @@ async fn the_deployments_key_is_generated_once_and_read_from_secrets_manager() {
         let stack = Stack::start_in(directory.path(), []).await;
         let arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:jit-audit-DeploymentKey";
         let variables = [("DEPLOYMENT_KEY".to_owned(), arn.to_owned())].into_iter().collect();
-        let key = shared::platform::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
-        let mac = key.read(shared::http::request::deadline()).await.unwrap().mac("test", &[b"part"]);
-        let variables = [("DEPLOYMENT_KEY".to_owned(), format!("{arn}-other"))].into_iter().collect();
-        let other =
-            shared::platform::deployment_key::DeploymentKey::new(&variables, stack.running.sdk_config()).unwrap();
+        let key = shared::platform::deployment_key::DeploymentKey::new(
+            &variables,
+            stack.running.sdk_config(),
+        )
+        .unwrap();
+        let mac =
+            key.read(shared::http::request::deadline()).await.unwrap().mac("test", &[b"part"]);
+        let variables =
+            [("DEPLOYMENT_KEY".to_owned(), format!("{arn}-other"))].into_iter().collect();
+        let other = shared::platform::deployment_key::DeploymentKey::new(
+            &variables,
+            stack.running.sdk_config(),
+        )
+        .unwrap();
         assert!(other.read(shared::http::request::deadline()).await.is_err());
         stack.stop().await;
         mac

@@ -47,7 +47,9 @@ impl World {
     async fn start() -> Self {
         let ahead = Arc::<AtomicU64>::default();
         let clock = clock(&ahead);
-        let make = move |variables: &_, aws: &_| Ok(export::Export::new(variables, aws)?.by(clock.clone()));
+        let make = move |variables: &_, aws: &_| {
+            Ok(export::Export::new(variables, aws)?.by(clock.clone()))
+        };
         let functions = Functions::all().add("export", make, export::handle);
         let webhooks = Webhooks::start().await;
         let mut options = Options { functions, ..options() };
@@ -65,7 +67,10 @@ impl World {
     async fn channels(&self, ids: &[&str]) {
         let channel = |id: &&str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{}", id.to_uppercase())});
         let channels: Vec<_> = ids.iter().map(channel).collect();
-        let answer = self.stack.put(&self.stack.admin("acme"), "/v1/settings", &json!({ "alerts": channels })).await;
+        let answer = self
+            .stack
+            .put(&self.stack.admin("acme"), "/v1/settings", &json!({ "alerts": channels }))
+            .await;
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
@@ -82,11 +87,14 @@ impl World {
     /// The runs of a saved search, the oldest first, once there are so many and all have ended.
     async fn runs(&self, id: &str, count: usize) -> Vec<Value> {
         until(format!("{count} runs of {id} have ended"), async || {
-            let runs = self.get(&format!("/v1/saved/{id}/runs")).await["runs"].as_array().unwrap().clone();
+            let runs =
+                self.get(&format!("/v1/saved/{id}/runs")).await["runs"].as_array().unwrap().clone();
             let has_ended = |run: &Value| {
-                run.get("error").is_some() || !matches!(run["export"]["state"].as_str(), Some("queued" | "running"))
+                run.get("error").is_some()
+                    || !matches!(run["export"]["state"].as_str(), Some("queued" | "running"))
             };
-            (runs.len() == count && runs.iter().all(has_ended)).then(|| runs.into_iter().rev().collect())
+            (runs.len() == count && runs.iter().all(has_ended))
+                .then(|| runs.into_iter().rev().collect())
         })
         .await
     }
@@ -108,7 +116,9 @@ impl World {
     async fn told(&self, channel: &str, count: usize) -> Vec<String> {
         until(format!("channel {channel} is told {count} times"), async || {
             let received = self.webhooks.received(&format!("/{channel}"));
-            let text = |received: tests::webhook::Received| received.body["text"].as_str().unwrap().to_owned();
+            let text = |received: tests::webhook::Received| {
+                received.body["text"].as_str().unwrap().to_owned()
+            };
             assert!(received.len() <= count, "told too often: {received:?}");
             (received.len() == count).then(|| received.into_iter().map(text).collect())
         })
@@ -118,7 +128,10 @@ impl World {
     async fn write(&self, events: &[(&str, String)]) {
         let event = |(id, at): &(&str, String)| json!({"id": id, "action": "user.logged_in", "occurred_at": at, "actor": {"type": "user", "email": "kim@acme.example"}});
         let events: Vec<_> = events.iter().map(event).collect();
-        let posted = self.stack.post(&self.stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
+        let posted = self
+            .stack
+            .post(&self.stack.writer("acme"), "/v1/events", &json!({ "events": events }))
+            .await;
         assert_eq!(posted.body["created"], events.len(), "{}", posted.text);
     }
 
@@ -171,7 +184,10 @@ fn daily() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
     let world = World::start().await;
-    let zone = world.stack.put(&world.stack.admin("acme"), "/v1/settings", &json!({"zone": "Europe/Paris"})).await;
+    let zone = world
+        .stack
+        .put(&world.stack.admin("acme"), "/v1/settings", &json!({"zone": "Europe/Paris"}))
+        .await;
     assert_eq!(zone.status, 200, "{}", zone.text);
     let body = json!({
         "name": "Quarterly access", "report": {"name": "access", "target": "prices"}, "range": "last quarter",
@@ -197,17 +213,30 @@ async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
 
     // Without a schedule it never runs by itself; the zone is the one that the tenant had.
     let plain = world.put("plain", json!({"name": "Kim's logins", "q": "kim"})).await;
-    assert_eq!((plain.status.as_u16(), plain.body.get("next_run_at")), (201, None), "{}", plain.text);
+    assert_eq!(
+        (plain.status.as_u16(), plain.body.get("next_run_at")),
+        (201, None),
+        "{}",
+        plain.text
+    );
     assert_eq!(plain.body["tz"], "Europe/Paris");
     let listed = async |path: &str| {
         let page = world.get(path).await;
-        page["saved"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        page["saved"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(listed("/v1/saved").await, ["plain", "quarterly"]);
     assert_eq!(listed("/v1/saved?q=ACCESS").await, ["quarterly"]);
     assert_eq!(listed("/v1/saved?q=plain").await, ["plain"]);
     let first = world.get("/v1/saved?limit=1").await;
-    assert_eq!(listed(&format!("/v1/saved?limit=1&cursor={}", first["next"].as_str().unwrap())).await, ["quarterly"]);
+    assert_eq!(
+        listed(&format!("/v1/saved?limit=1&cursor={}", first["next"].as_str().unwrap())).await,
+        ["quarterly"]
+    );
 
     // Others look at it; an administrator may change it, and it stays its owner's.
     let kim = world.stack.caller("acme", "kim", "audit:read");
@@ -218,8 +247,14 @@ async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
     assert_eq!(world.stack.delete(&kim, "/v1/saved/quarterly").await.status, 403);
     let mut changed = body;
     changed["name"] = "Access, by quarter".into();
-    let by_admin = world.stack.put(&world.stack.admin("acme"), "/v1/saved/quarterly", &changed).await;
-    assert_eq!((by_admin.status.as_u16(), &by_admin.body["owner"]), (200, &expected["owner"]), "{}", by_admin.text);
+    let by_admin =
+        world.stack.put(&world.stack.admin("acme"), "/v1/saved/quarterly", &changed).await;
+    assert_eq!(
+        (by_admin.status.as_u16(), &by_admin.body["owner"]),
+        (200, &expected["owner"]),
+        "{}",
+        by_admin.text
+    );
     assert_eq!(by_admin.body["next_run_at"], expected["next_run_at"]);
     let mut plan = changed.clone();
     plan.as_object_mut().unwrap().remove("recipients");
@@ -234,7 +269,10 @@ async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
     assert_eq!(world.stack.get(&bolt, "/v1/saved/quarterly/runs").await.status, 404);
     assert_eq!(world.stack.call(&bolt, "/v1/saved/quarterly/runs").await.status, 404);
     assert_eq!(world.stack.delete(&bolt, "/v1/saved/quarterly").await.status, 404);
-    assert_eq!(world.stack.put(&bolt, "/v1/saved/quarterly", &json!({"name": "x"})).await.status, 201);
+    assert_eq!(
+        world.stack.put(&bolt, "/v1/saved/quarterly", &json!({"name": "x"})).await.status,
+        201
+    );
     assert_eq!(world.stack.get(&bolt, "/v1/calendar").await.body, json!({"entries": []}));
     let writer = world.stack.writer("acme");
     assert_eq!(world.stack.put(&writer, "/v1/saved/x", &json!({"name": "x"})).await.status, 403);
@@ -253,7 +291,10 @@ async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
     assert_eq!(told[4]["details"]["old"]["name"], "Access, by quarter");
     assert_eq!(told[4]["details"].get("new"), None);
     // Whoever comes next may have the id.
-    assert_eq!(world.stack.put(&kim, "/v1/saved/quarterly", &json!({"name": "x"})).await.status, 201);
+    assert_eq!(
+        world.stack.put(&kim, "/v1/saved/quarterly", &json!({"name": "x"})).await.status,
+        201
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +316,11 @@ async fn what_is_wrong_with_a_saved_search_is_named() {
             "/range",
             "of the report",
         ),
-        (with(json!({"range": "today", "report": {"name": "organisations"}})), "/range", "takes no range"),
+        (
+            with(json!({"range": "today", "report": {"name": "organisations"}})),
+            "/range",
+            "takes no range",
+        ),
         (
             with(json!({"range": "this month", "schedule": {"every": "month", "at": "00:00"}})),
             "/range",
@@ -285,8 +330,16 @@ async fn what_is_wrong_with_a_saved_search_is_named() {
         (with(json!({"schedule": {"every": "day", "at": "25:00"}})), "/schedule/at", "23:59"),
         (with(json!({"schedule": {"every": "month", "on": "monday"}})), "/schedule/on", "week"),
         (with(json!({"recipients": ["a"]})), "/recipients", "\"schedule\""),
-        (with(json!({"schedule": {"every": "day"}, "recipients": ["a", "ops"]})), "/recipients/1", "there are a, b"),
-        (with(json!({"schedule": {"every": "day"}, "recipients": ["a", "a"]})), "/recipients/1", "twice"),
+        (
+            with(json!({"schedule": {"every": "day"}, "recipients": ["a", "ops"]})),
+            "/recipients/1",
+            "there are a, b",
+        ),
+        (
+            with(json!({"schedule": {"every": "day"}, "recipients": ["a", "a"]})),
+            "/recipients/1",
+            "twice",
+        ),
     ] {
         let answer = world.put("x", body.clone()).await;
         let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
@@ -300,7 +353,8 @@ async fn what_is_wrong_with_a_saved_search_is_named() {
         );
     }
     world.channels(&[]).await;
-    let none = world.put("x", with(json!({"schedule": {"every": "day"}, "recipients": ["a"]}))).await;
+    let none =
+        world.put("x", with(json!({"schedule": {"every": "day"}, "recipients": ["a"]}))).await;
     assert!(none.status == 422 && none.text.contains("none is configured yet"), "{}", none.text);
     for (body, part) in [
         (with(json!({"filter": "actor eq"})), "filter"),
@@ -338,9 +392,16 @@ async fn a_tenant_has_two_hundred_at_most() {
     let first: Vec<_> = futures::stream::iter(0..200).map(put).buffer_unordered(16).collect().await;
     assert!(first.iter().all(|answer| answer.status == 201));
     let more = world.put("more", json!({"name": "x"})).await;
-    assert!(more.status == 409 && more.text.contains("200 are the most; delete one"), "{}", more.text);
+    assert!(
+        more.status == 409 && more.text.contains("200 are the most; delete one"),
+        "{}",
+        more.text
+    );
     let own = world.stack.caller("acme", "caller-2", "audit:read");
-    assert_eq!(world.stack.put(&own, "/v1/saved/s-7", &json!({"name": "Changed"})).await.status, 200);
+    assert_eq!(
+        world.stack.put(&own, "/v1/saved/s-7", &json!({"name": "Changed"})).await.status,
+        200
+    );
     assert_eq!(world.stack.delete(&own, "/v1/saved/s-7").await.status, 204);
     assert_eq!(world.put("more", json!({"name": "x"})).await.status, 201);
 }
@@ -348,7 +409,13 @@ async fn a_tenant_has_two_hundred_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_on_demand_holds_what_its_range_holds_then() {
     let world = World::start().await;
-    world.write(&[("old", seconds_ago(3 * 3600)), ("new", seconds_ago(1800)), ("newer", seconds_ago(600))]).await;
+    world
+        .write(&[
+            ("old", seconds_ago(3 * 3600)),
+            ("new", seconds_ago(1800)),
+            ("newer", seconds_ago(600)),
+        ])
+        .await;
     let saved = json!({
         "name": "Logins", "filter": "action eq \"user.logged_in\"", "range": "last 2 hours", "columns": ["Event ID"],
         "file_name": "logins", "schedule": {"every": "day"}, "recipients": ["a"]
@@ -360,11 +427,16 @@ async fn a_run_on_demand_holds_what_its_range_holds_then() {
     let export = run.body["export"]["id"].as_str().unwrap();
     assert_eq!(run.header("location"), format!("/v1/exports/{export}"));
     assert_eq!(run.body["until"], run.body["at"]);
-    let [since, until]: [Instant; 2] = ["since", "until"].map(|name| run.body[name].as_str().unwrap().parse().unwrap());
+    let [since, until]: [Instant; 2] =
+        ["since", "until"].map(|name| run.body[name].as_str().unwrap().parse().unwrap());
     assert_eq!(until.millis() - since.millis(), 2 * 3_600_000);
 
     let job = world.stack.ended(&world.ann, export).await;
-    assert_eq!((&job["state"], &job["created_by"]["email"]), (&json!("ready"), &json!("kim@acme.example")), "{job}");
+    assert_eq!(
+        (&job["state"], &job["created_by"]["email"]),
+        (&json!("ready"), &json!("kim@acme.example")),
+        "{job}"
+    );
     assert_eq!((&job["saved"]["id"], &job["saved"]["cause"]), (&json!("logins"), &json!("asked")));
     assert_eq!(world.ids(&job).await, ["newer", "new"]);
     let runs = world.runs("logins", 1).await;
@@ -392,7 +464,9 @@ async fn a_run_on_demand_holds_what_its_range_holds_then() {
     let runs = world.runs("all", 2).await;
     let page = world.get("/v1/saved/all/runs?limit=1").await;
     assert_eq!(page["runs"], json!([runs[1]]));
-    let rest = world.get(&format!("/v1/saved/all/runs?limit=1&cursor={}", page["next"].as_str().unwrap())).await;
+    let rest = world
+        .get(&format!("/v1/saved/all/runs?limit=1&cursor={}", page["next"].as_str().unwrap()))
+        .await;
     assert_eq!((&rest["runs"], &rest["next"]), (&json!([runs[0]]), &Value::Null));
 
     // Who asked for what is on record, and whoever asked is the only one who knows.
@@ -415,8 +489,15 @@ async fn runs_on_demand_count_among_the_exports_under_way() {
         assert_eq!(stack.call(&token, "/v1/saved/x/runs").await.status, 202);
     }
     let more = stack.call(&token, "/v1/saved/x/runs").await;
-    assert!(more.status == 409 && more.text.contains("2 of your exports are under way"), "{}", more.text);
-    assert_eq!(stack.get(&token, "/v1/saved/x/runs").await.body["runs"].as_array().unwrap().len(), 2);
+    assert!(
+        more.status == 409 && more.text.contains("2 of your exports are under way"),
+        "{}",
+        more.text
+    );
+    assert_eq!(
+        stack.get(&token, "/v1/saved/x/runs").await.body["runs"].as_array().unwrap().len(),
+        2
+    );
     // Those that others asked for count too.
     for number in 0..8 {
         let other = stack.caller("acme", &format!("other-{}", number / 2), "audit:read");
@@ -453,7 +534,13 @@ async fn a_schedule_makes_each_run_once_with_its_own_range_and_tells_its_recipie
         );
         assert_eq!((&run["cause"], &run["export"]["state"]), (&json!("schedule"), &json!("ready")));
         assert_eq!(run["export"]["created_by"]["type"], "system");
-        assert_eq!(world.stack.get(&world.ann, "/v1/exports").await.body["exports"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            world.stack.get(&world.ann, "/v1/exports").await.body["exports"]
+                .as_array()
+                .unwrap()
+                .len(),
+            3
+        );
     }
     assert_eq!(world.ids(&runs[0]["export"]).await, ["today"]);
     assert_eq!(world.ids(&runs[1]["export"]).await, Vec::<String>::new());
@@ -517,12 +604,17 @@ async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_a
     let world = World::start().await;
     // Without a range, and of a report: each run ends at the moment that it is for.
     let schedule = json!({"every": "day", "at": "06:00"});
-    let next = world.put("all", json!({"name": "All", "schedule": schedule})).await.body["next_run_at"].clone();
+    let next =
+        world.put("all", json!({"name": "All", "schedule": schedule})).await.body["next_run_at"]
+            .clone();
     let report = json!({"name": "Demand", "report": {"name": "demand"}, "schedule": schedule});
     assert_eq!(world.put("demand", report).await.status, 201);
     assert_eq!(
         world
-            .put("who", json!({"name": "Who", "report": {"name": "organisations"}, "schedule": schedule}))
+            .put(
+                "who",
+                json!({"name": "Who", "report": {"name": "organisations"}, "schedule": schedule})
+            )
             .await
             .status,
         201
@@ -535,7 +627,11 @@ async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_a
         }
     }
     assert!(
-        world.runs("who", 2).await.iter().all(|run| run.get("until").is_none() && run["export"]["state"] == "ready")
+        world
+            .runs("who", 2)
+            .await
+            .iter()
+            .all(|run| run.get("until").is_none() && run["export"]["state"] == "ready")
     );
     world.stack.stop().await;
 }
@@ -544,7 +640,8 @@ async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_a
 async fn begin(world: &World, due: &DueRun) -> bool {
     let store = store(&world.stack).by(clock(&world.ahead));
     let trail = store.trail(&acme(), store.clock().now(), request::deadline()).await.unwrap();
-    let asked = saved_search_request::export_at(&due.saved, &trail, due.at, Cause::Schedule).unwrap();
+    let asked =
+        saved_search_request::export_at(&due.saved, &trail, due.at, Cause::Schedule).unwrap();
     let origin = due.saved.origin(&due.id, Some(&asked), due.at, Cause::Schedule);
     let job = Job {
         id: random::event_id().to_string(),
@@ -555,7 +652,10 @@ async fn begin(world: &World, due: &DueRun) -> bool {
         asked,
         saved: Some(origin.clone()),
     };
-    matches!(saved_searches::begin_due_run(&trail, due, origin, &job).await.unwrap(), DueBegun::New(_))
+    matches!(
+        saved_searches::begin_due_run(&trail, due, origin, &job).await.unwrap(),
+        DueBegun::New(_)
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -582,13 +682,18 @@ async fn a_time_has_one_run_whoever_is_killed_in_between() {
     // Set back as a backup would set it: the time had its run, and is passed over.
     let engine = aws_sdk_dynamodb::Client::new(world.stack.aws());
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let key = |call: aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder| {
-        call.table_name(world.stack.running.table("StateTable").unwrap())
-            .key("pk", text("saved#acme"))
-            .key("sk", text("logins"))
-    };
+    let key =
+        |call: aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder| {
+            call.table_name(world.stack.running.table("StateTable").unwrap())
+                .key("pk", text("saved#acme"))
+                .key("sk", text("logins"))
+        };
     let back = engine.update_item().update_expression("SET due_at = :at");
-    key(back).expression_attribute_values(":at", text(next.as_str().unwrap())).send().await.unwrap();
+    key(back)
+        .expression_attribute_values(":at", text(next.as_str().unwrap()))
+        .send()
+        .await
+        .unwrap();
     world.tick().await;
     until("the schedule is put forward", async || {
         (world.get("/v1/saved/logins").await["next_run_at"] != next).then_some(())
@@ -652,16 +757,28 @@ async fn a_run_that_comes_to_nothing_is_told_and_holds_up_no_other() {
     let day = yesterday[..10].to_owned();
     assert!(told.starts_with(&format!("Report \"Broken\" of acme for {day} to ")), "{told}");
     assert!(told.contains("could not be made: ") && told.contains("acme#broken"), "{told}");
-    assert!(told.ends_with(&format!("{page}?export={}", broken["export"]["id"].as_str().unwrap())), "{told}");
+    assert!(
+        told.ends_with(&format!("{page}?export={}", broken["export"]["id"].as_str().unwrap())),
+        "{told}"
+    );
     let told = world.told("b", 1).await.remove(0);
-    assert!(told.starts_with("Report \"Gone\" of acme could not be made: ") && told.ends_with(&page), "{told}");
+    assert!(
+        told.starts_with("Report \"Gone\" of acme could not be made: ") && told.ends_with(&page),
+        "{told}"
+    );
     let table = world.stack.running.table("EventsTable").unwrap();
     engine.delete_item().table_name(table).key("pk", text("acme#broken")).send().await.unwrap();
     let failed = world.events("export.failed").await;
     assert_eq!(failed.len(), 2);
-    assert!(failed.iter().any(|event| event["details"]["saved"]["id"] == "gone" && event["actor"]["type"] == "system"));
+    assert!(failed.iter().any(
+        |event| event["details"]["saved"]["id"] == "gone" && event["actor"]["type"] == "system"
+    ));
     let asked = world.stack.call(&world.ann, "/v1/saved/gone/runs").await;
-    assert!(asked.status == 409 && asked.text.contains("cannot be asked for any more"), "{}", asked.text);
+    assert!(
+        asked.status == 409 && asked.text.contains("cannot be asked for any more"),
+        "{}",
+        asked.text
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -681,14 +798,18 @@ async fn the_calendar_shows_reviews_and_runs() {
     review("later", seconds_ahead(5 * DAY)).await;
     review("far", seconds_ahead(90 * DAY)).await;
     review("done", seconds_ahead(6 * DAY)).await;
-    let answer = world.stack.post(&operator, "/v1/reviews/done/sign-off", &json!({"reason": "nothing in it"})).await;
+    let answer = world
+        .stack
+        .post(&operator, "/v1/reviews/done/sign-off", &json!({"reason": "nothing in it"}))
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let weekly = json!({"name": "Weekly", "tz": "America/New_York", "schedule": {"every": "week", "on": "friday", "at": "17:30"}});
     let next = world.put("weekly", weekly).await.body["next_run_at"].clone();
     assert_eq!(world.put("never", json!({"name": "Never"})).await.status, 201);
 
-    let entries =
-        async |query: &str| world.get(&format!("/v1/calendar{query}")).await["entries"].as_array().unwrap().clone();
+    let entries = async |query: &str| {
+        world.get(&format!("/v1/calendar{query}")).await["entries"].as_array().unwrap().clone()
+    };
     let of = |entries: &[Value], kind: &str| {
         let kind = entries.iter().filter(|entry| entry["kind"] == kind);
         kind.map(|entry| entry["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -706,12 +827,20 @@ async fn the_calendar_shows_reviews_and_runs() {
         found.into_iter().find(|entry| entry["id"] == "soon" && entry["overdue"] == true)
     })
     .await;
-    assert_eq!(overdue, json!({"at": soon, "kind": "review", "id": "soon", "name": "Review soon", "overdue": true}));
+    assert_eq!(
+        overdue,
+        json!({"at": soon, "kind": "review", "id": "soon", "name": "Review soon", "overdue": true})
+    );
     assert_eq!(of(&entries("").await, "review"), ["later"]);
 
     // Far ahead, by the clocks of the schedule's zone.
     let found = entries("?since=2030-07-05&until=2030-07-06T12:00&tz=America/New_York").await;
-    assert_eq!(found, [json!({"at": "2030-07-05T21:30:00.000Z", "kind": "run", "id": "weekly", "name": "Weekly"})]);
+    assert_eq!(
+        found,
+        [
+            json!({"at": "2030-07-05T21:30:00.000Z", "kind": "run", "id": "weekly", "name": "Weekly"})
+        ]
+    );
     let found = entries("?since=2030-07-05T21:30:00Z&until=2030-07-12T21:30:00Z").await;
     assert_eq!(found.len(), 1, "the end is not in it");
     let year = entries(&format!("?until={}", seconds_ahead(366 * DAY - 60))).await;

@@ -26,12 +26,18 @@ use shared::{
 use tests::{Answer, Stack, seconds_ago, send, until};
 
 fn ids(answer: &Value) -> Vec<String> {
-    answer["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    answer["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn fill(stack: &Stack, tenant: &str, events: &[Value]) {
     for chunk in events.chunks(500) {
-        let answer = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": chunk })).await;
+        let answer =
+            stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": chunk })).await;
         assert_eq!(answer.body["created"], chunk.len(), "{}", answer.text);
     }
 }
@@ -119,7 +125,8 @@ fn filters() -> impl Strategy<Value = String> {
         let (since, until) = (seconds_ago(a.max(b) * 86_400), seconds_ago(a.min(b) * 86_400));
         format!("occurred_at ge \"{since}\" and occurred_at lt \"{until}\"")
     });
-    let term = prop_oneof![8 => prop::sample::select(&TERMS[..]).prop_map(str::to_owned), 1 => days];
+    let term =
+        prop_oneof![8 => prop::sample::select(&TERMS[..]).prop_map(str::to_owned), 1 => days];
     term.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             3 => prop::collection::vec(inner.clone(), 2..4).prop_map(|all| all.iter().map(|one| format!("({one})")).collect::<Vec<_>>().join(" and ")),
@@ -131,7 +138,8 @@ fn filters() -> impl Strategy<Value = String> {
 
 /// Events of the trail that filters are tried on; `TRAIL_EVENTS=100000 cargo test --profile bench -p tests any_filter` takes more.
 fn trail_events() -> u64 {
-    std::env::var("TRAIL_EVENTS").map_or(400, |count| count.parse().expect("TRAIL_EVENTS: a number"))
+    std::env::var("TRAIL_EVENTS")
+        .map_or(400, |count| count.parse().expect("TRAIL_EVENTS: a number"))
 }
 
 /// The filters that the guide to the API shows.
@@ -148,8 +156,10 @@ async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_g
     let guide = include_str!("../../../docs/api.md").replace("\\\"", "\"");
     assert!(SHOWN.iter().all(|filter| guide.contains(filter)));
     let auditor = stack.reader("acme");
-    let all: Vec<String> = trail(count).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
-    let everything: Vec<shared::domain::trail::event::Recorded> = tests::recorded(&stack, "acme", &all).await;
+    let all: Vec<String> =
+        trail(count).iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let everything: Vec<shared::domain::trail::event::Recorded> =
+        tests::recorded(&stack, "acme", &all).await;
     assert_eq!(everything.len(), all.len());
 
     let mut runner = TestRunner::new(Config::default());
@@ -160,8 +170,11 @@ async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_g
         let filter = Filter::read(&text).unwrap();
         for order in [Order::Descending, Order::Ascending] {
             // Listed newest first, as the trail was made.
-            let mut expected: Vec<_> =
-                everything.iter().filter(|event| filter.matches(event)).map(|event| event.event.id.as_str()).collect();
+            let mut expected: Vec<_> = everything
+                .iter()
+                .filter(|event| filter.matches(event))
+                .map(|event| event.event.id.as_str())
+                .collect();
             if order == Order::Ascending {
                 expected.reverse();
             }
@@ -182,7 +195,13 @@ async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_g
 }
 
 /// The ids of all pages.
-async fn listed(stack: &Stack, token: &str, filter: &str, order: Order, limit: usize) -> Vec<String> {
+async fn listed(
+    stack: &Stack,
+    token: &str,
+    filter: &str,
+    order: Order,
+    limit: usize,
+) -> Vec<String> {
     let order = if order == Order::Descending { "desc" } else { "asc" };
     let mut found = Vec::new();
     let since = seconds_ago((days(trail_events()) + 1) * 86_400);
@@ -200,7 +219,13 @@ async fn listed(stack: &Stack, token: &str, filter: &str, order: Order, limit: u
 }
 
 /// The ids found by one plan, read a page at a time.
-async fn found_by(stack: &Stack, plan: &Plan, filter: &Filter, order: Order, limit: usize) -> Vec<String> {
+async fn found_by(
+    stack: &Stack,
+    plan: &Plan,
+    filter: &Filter,
+    order: Order,
+    limit: usize,
+) -> Vec<String> {
     let store = tests::store(stack);
     let always = Range {
         since: seconds_ago((days(trail_events()) + 1) * 86_400).parse().unwrap(),
@@ -208,11 +233,14 @@ async fn found_by(stack: &Stack, plan: &Plan, filter: &Filter, order: Order, lim
         order,
         after: None,
     };
-    let mut search = Search { range: always, filter: Some(filter.clone()), words: None, include_service: false };
+    let mut search =
+        Search { range: always, filter: Some(filter.clone()), words: None, include_service: false };
     let mut found = Vec::new();
     loop {
-        let trail =
-            store.trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline()).await.unwrap();
+        let trail = store
+            .trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline())
+            .await
+            .unwrap();
         let mut events = trail.search_by(plan, &search, limit);
         let before = found.len();
         while found.len() < before + limit {
@@ -249,8 +277,13 @@ async fn free_text_looks_where_a_person_would() {
         ("e-6", vec!["e-6"]),
         ("nowhere", vec![]),
     ] {
-        let answer =
-            send(stack.request("GET", "/v1/events").query(&[("q", q), ("order", "asc")]).bearer_auth(&auditor)).await;
+        let answer = send(
+            stack
+                .request("GET", "/v1/events")
+                .query(&[("q", q), ("order", "asc")])
+                .bearer_auth(&auditor),
+        )
+        .await;
         assert_eq!(ids(&answer.body), found, "{q}: {}", answer.text);
     }
     let both = search(&stack, &auditor, json!({"q": "große", "filter": "reason pr"})).await.body;
@@ -288,19 +321,25 @@ async fn who_searched_for_what_is_on_record_once_a_search() {
     let stack = Stack::start().await;
     fill(&stack, "acme", &trail(30)).await;
     let auditor = stack.reader("acme");
-    let first = search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10})).await.body;
+    let first =
+        search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10})).await.body;
     let cursor = &first["next"];
-    search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10, "cursor": cursor})).await;
+    search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10, "cursor": cursor}))
+        .await;
     let plain = stack.get(&auditor, "/v1/events?limit=1000").await.body;
     assert_eq!(ids(&plain).len(), 30, "hidden unless asked for");
     let with = stack
-        .get(&auditor, "/v1/events?limit=1000&include_service=true&filter=action%20eq%20%22audit.searched%22")
+        .get(
+            &auditor,
+            "/v1/events?limit=1000&include_service=true&filter=action%20eq%20%22audit.searched%22",
+        )
         .await
         .body;
     let searches = with["events"].as_array().unwrap();
     // The search, the plain listing; the second page is the same search, and this one may or may not see itself.
     assert!((2..=3).contains(&searches.len()), "{with}");
-    let searched = searches.iter().find(|event| event["details"]["filter"] == "actor.email pr").unwrap();
+    let searched =
+        searches.iter().find(|event| event["details"]["filter"] == "actor.email pr").unwrap();
     assert_eq!(searched["actor"]["email"], "auditor@acme.example");
     assert_eq!(searched["message"], "auditor@acme.example searched the trail.");
     assert!(searched["id"].as_str().unwrap().starts_with("sys_"));
@@ -345,7 +384,10 @@ async fn the_feed_gives_every_event_once_in_the_order_recorded_under_concurrent_
                 }
                 seen.push(event["id"].as_str().unwrap().to_owned());
             }
-            after = format!("&after={}", page.body["next"].as_str().expect("the feed always gives next"));
+            after = format!(
+                "&after={}",
+                page.body["next"].as_str().expect("the feed always gives next")
+            );
             (seen.len() >= total).then_some(())
         })
         .await;
@@ -361,13 +403,21 @@ async fn the_feed_starts_from_here_keeps_its_filter_and_refuses_foreign_cursors(
     let stack = Stack::start().await;
     fill(&stack, "acme", &trail(20)).await;
     let auditor = stack.reader("acme");
-    let from_here = stack.get(&auditor, "/v1/feed?after=now&filter=outcome%20eq%20%22failure%22").await.body;
+    let from_here =
+        stack.get(&auditor, "/v1/feed?after=now&filter=outcome%20eq%20%22failure%22").await.body;
     assert_eq!(from_here["events"], json!([]));
     let next = from_here["next"].as_str().unwrap();
-    assert_eq!(stack.get(&auditor, &format!("/v1/feed?after={next}")).await.status, 400, "without its filter");
+    assert_eq!(
+        stack.get(&auditor, &format!("/v1/feed?after={next}")).await.status,
+        400,
+        "without its filter"
+    );
     assert_eq!(
         stack
-            .get(&stack.reader("other"), &format!("/v1/feed?after={next}&filter=outcome%20eq%20%22failure%22"))
+            .get(
+                &stack.reader("other"),
+                &format!("/v1/feed?after={next}&filter=outcome%20eq%20%22failure%22")
+            )
             .await
             .status,
         400
@@ -380,10 +430,14 @@ async fn the_feed_starts_from_here_keeps_its_filter_and_refuses_foreign_cursors(
     let mut after = next.to_owned();
     let mut seen = Vec::new();
     until("the later failure comes", async || {
-        let page =
-            stack.get(&auditor, &format!("/v1/feed?after={after}&filter=outcome%20eq%20%22failure%22")).await.body;
+        let page = stack
+            .get(&auditor, &format!("/v1/feed?after={after}&filter=outcome%20eq%20%22failure%22"))
+            .await
+            .body;
         after = page["next"].as_str().unwrap().to_owned();
-        assert!(page["events"].as_array().unwrap().iter().all(|event| event["outcome"] == "failure"));
+        assert!(
+            page["events"].as_array().unwrap().iter().all(|event| event["outcome"] == "failure")
+        );
         seen.extend(ids(&page));
         seen.contains(&"later".to_owned()).then_some(())
     })
@@ -398,7 +452,8 @@ async fn counted(stack: &Stack, token: &str, mut body: Value) -> BTreeMap<String
         let answer = stack.post(token, "/v1/events/counts", &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         for count in answer.body["counts"].as_array().unwrap() {
-            *counts.entry(count["from"].as_str().unwrap().to_owned()).or_default() += count["events"].as_u64().unwrap();
+            *counts.entry(count["from"].as_str().unwrap().to_owned()).or_default() +=
+                count["events"].as_u64().unwrap();
         }
         match answer.body["next"].as_str() {
             Some(next) => body["cursor"] = json!(next),
@@ -441,11 +496,17 @@ async fn counts_are_of_what_the_listing_shows() {
         }
     }
     // Who counts is on record like who looks.
-    let noted =
-        search(&stack, &token, json!({"filter": "action eq \"audit.searched\"", "include_service": true})).await;
+    let noted = search(
+        &stack,
+        &token,
+        json!({"filter": "action eq \"audit.searched\"", "include_service": true}),
+    )
+    .await;
     let details = noted.body["events"].as_array().unwrap().iter().map(|event| &event["details"]);
-    let by_day: BTreeSet<String> =
-        details.filter(|details| details["by"] == "day").map(|details| details.to_string()).collect();
+    let by_day: BTreeSet<String> = details
+        .filter(|details| details["by"] == "day")
+        .map(|details| details.to_string())
+        .collect();
     assert_eq!(by_day.len(), 4, "{}", noted.text);
     for (body, said) in [
         (json!({}), "\"by\" is missing"),
@@ -476,13 +537,25 @@ async fn the_feed_takes_words_and_the_services_own_events_too() {
     // The same events in the shape that collectors of many sources read, with nothing lost.
     let shaped = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000&shape=ocsf").await.body;
     let native = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000&shape=native").await.body;
-    let unmapped: Vec<_> = shaped["events"].as_array().unwrap().iter().map(|event| event["unmapped"].clone()).collect();
+    let unmapped: Vec<_> = shaped["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["unmapped"].clone())
+        .collect();
     assert_eq!(json!(unmapped), native["events"]);
-    assert!(shaped["events"].as_array().unwrap().iter().all(|event| event["metadata"]["version"] == "1.8.0"));
+    assert!(
+        shaped["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|event| event["metadata"]["version"] == "1.8.0")
+    );
     assert_eq!(stack.get(&token, "/v1/feed?shape=leef").await.status, 400);
     // The search above is on record, for who asks for that too.
     let path = "/v1/feed?filter=action%20eq%20%22audit.searched%22";
     let own = async |more: &str| ids(&stack.get(&token, &format!("{path}{more}")).await.body).len();
-    until("the feed has it", async || (own("&include_service=true").await == 1).then_some(())).await;
+    until("the feed has it", async || (own("&include_service=true").await == 1).then_some(()))
+        .await;
     assert_eq!(own("").await, 0);
 }

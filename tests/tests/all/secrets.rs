@@ -46,7 +46,11 @@ async fn a_secret_serves_its_tenant_and_its_host_alone() {
         let entra = json!({"kind": "entra", "tenant_id": "72f988bf-86f1-41af-91ab-2d7cd011db47", "graph_url": directory.url, "login_url": directory.url,
             "client_id": "6731de76-14a6-49ae-97bc-6eba6914391e", "client_secret": format!("env:JIT_AUDIT_SECRET_{secret}")});
         let answer = stack
-            .put(admin, "/v1/applications/app", &json!({"name": "App", "accounts": ["msp*"], "directory": entra}))
+            .put(
+                admin,
+                "/v1/applications/app",
+                &json!({"name": "App", "accounts": ["msp*"], "directory": entra}),
+            )
             .await;
         assert_eq!(
             (answer.status.as_u16(), &answer.body["errors"][0]["pointer"]),
@@ -64,7 +68,8 @@ async fn a_secret_serves_its_tenant_and_its_host_alone() {
         );
         assert!(!answer.text.contains(TOKEN));
     }
-    let channels = json!({"alerts": [{"id": "ops", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_HOOK"}]});
+    let channels =
+        json!({"alerts": [{"id": "ops", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_HOOK"}]});
     let answer = stack.put(&bolt, "/v1/settings", &channels).await;
     assert_eq!(
         (answer.status.as_u16(), &answer.body["errors"][0]["pointer"]),
@@ -75,9 +80,18 @@ async fn a_secret_serves_its_tenant_and_its_host_alone() {
     assert_eq!(stack.put(&acme, "/v1/settings", &channels).await.status, 200);
 
     // Where it belongs it is used.
-    assert_eq!(stack.put(&acme, "/v1/applications/app", &application(&directory.url, "ACME")).await.status, 201);
-    assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &request("msp-1")).await.status, 201);
-    until("the account is disabled", async || (directory.is_enabled(&account) == Some(false)).then_some(())).await;
+    assert_eq!(
+        stack.put(&acme, "/v1/applications/app", &application(&directory.url, "ACME")).await.status,
+        201
+    );
+    assert_eq!(
+        stack.post(&stack.writer("acme"), "/v1/events", &request("msp-1")).await.status,
+        201
+    );
+    until("the account is disabled", async || {
+        (directory.is_enabled(&account) == Some(false)).then_some(())
+    })
+    .await;
     stack.stop().await;
 }
 
@@ -102,7 +116,10 @@ async fn a_secret_that_belongs_elsewhere_by_now_is_not_sent() {
     ] {
         let before = directory.log().len();
         let stack = Stack::with(kept(secret)).await;
-        assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &request(account)).await.status, 201);
+        assert_eq!(
+            stack.post(&stack.writer("acme"), "/v1/events", &request(account)).await.status,
+            201
+        );
         let query = json!({"filter": format!("action eq \"finding.raised\" and account.name eq \"{account}\""), "include_service": true});
         let reader = stack.reader("acme");
         let finding = until("it is refused", async || {
@@ -124,23 +141,43 @@ async fn a_streams_address_is_shown_to_administrators_alone() {
     let url = "http://127.0.0.1:9/services/collector/T0KEN-that-lets-everybody-in";
     let stream = |url: &str| json!({"target": {"kind": "https", "url": url, "secrets": ["env:JIT_AUDIT_SECRET_SIEM"]}});
     let answer = stack.put(&admin, "/v1/streams/siem", &stream(url)).await;
-    assert_eq!((answer.status.as_u16(), answer.body["target"]["url"].as_str()), (201, Some(url)), "{}", answer.text);
-    assert_eq!(stack.put(&admin, "/v1/streams/siem", &stream(&format!("{url}2"))).await.status, 200);
-    assert_eq!(stack.put(&admin, "/v1/streams/bare", &stream("http://127.0.0.1:9")).await.status, 201);
+    assert_eq!(
+        (answer.status.as_u16(), answer.body["target"]["url"].as_str()),
+        (201, Some(url)),
+        "{}",
+        answer.text
+    );
+    assert_eq!(
+        stack.put(&admin, "/v1/streams/siem", &stream(&format!("{url}2"))).await.status,
+        200
+    );
+    assert_eq!(
+        stack.put(&admin, "/v1/streams/bare", &stream("http://127.0.0.1:9")).await.status,
+        201
+    );
     for path in ["/v1/streams", "/v1/streams/siem"] {
         assert!(stack.get(&admin, path).await.text.contains("T0KEN"), "{path}");
         let seen = stack.get(&reader, path).await;
         assert!(
-            seen.status == 200 && !seen.text.contains("T0KEN") && seen.text.contains("http://127.0.0.1:9/…"),
+            seen.status == 200
+                && !seen.text.contains("T0KEN")
+                && seen.text.contains("http://127.0.0.1:9/…"),
             "{path}: {}",
             seen.text
         );
     }
-    assert_eq!(stack.get(&reader, "/v1/streams/bare").await.body["target"]["url"], "http://127.0.0.1:9");
+    assert_eq!(
+        stack.get(&reader, "/v1/streams/bare").await.body["target"]["url"],
+        "http://127.0.0.1:9"
+    );
     // Nor by the trail, which everybody keeps who may read it; that it changed is seen.
     let query = json!({"filter": "action eq \"stream.configured\" and target.id eq \"siem\"", "include_service": true, "order": "asc"});
     let told = stack.post(&admin, "/v1/events/search", &query).await;
-    assert!(told.body["events"].as_array().unwrap().len() == 2 && !told.text.contains("T0KEN"), "{}", told.text);
+    assert!(
+        told.body["events"].as_array().unwrap().len() == 2 && !told.text.contains("T0KEN"),
+        "{}",
+        told.text
+    );
     let details = &told.body["events"][1]["details"];
     assert_ne!(details["old"]["target"]["url"], details["new"]["target"]["url"], "{details}");
     stack.stop().await;

@@ -19,10 +19,13 @@ fn plan(seed: u64) -> Plan {
 /// Never early, nothing stays enabled, one event an end, nothing given up: whatever throttles, breaks, is killed, late or doubled.
 #[test]
 fn every_window_ends_once_whatever_goes_wrong() {
-    let wanted: u64 = std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
-    let first: u64 = std::env::var("SIMULATION_SEED").map_or(1, |text| text.parse().expect("a number"));
+    let wanted: u64 =
+        std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
+    let first: u64 =
+        std::env::var("SIMULATION_SEED").map_or(1, |text| text.parse().expect("a number"));
     let (mut steps, mut seed) = (0, first);
-    let (mut ends, mut killed, mut overdue, mut panicked, mut merged, mut ended_before) = (0, 0, 0, 0, 0, 0);
+    let (mut ends, mut killed, mut overdue, mut panicked, mut merged, mut ended_before) =
+        (0, 0, 0, 0, 0, 0);
     let (mut disagreements, mut renamed, mut emptied) = (0, 0, 0);
     // One seed alone may have none of a kind of trouble.
     while steps < wanted || seed < first + 2 {
@@ -45,7 +48,9 @@ fn every_window_ends_once_whatever_goes_wrong() {
          {ended_before} requests after their session's end",
         seed - first
     );
-    assert!([ends, killed, panicked, merged, renamed, disagreements].iter().all(|count| *count > 0));
+    assert!(
+        [ends, killed, panicked, merged, renamed, disagreements].iter().all(|count| *count > 0)
+    );
 }
 
 /// While one directory is down, the others' windows end on the second, and its own as soon as it is back.

@@ -96,7 +96,11 @@ fn audit_logs_of_a_security_product() -> Vec<Example> {
             "Export SBOM failure",
             "Failure exporting artifact. ID: '01JE19R1NNYJ7JW9VJGZCD13S9', Reason: FORBIDDEN",
         ),
-        (json!({"action": "user.logged_in", "actor": admin}), "User logged in", "User logged in to the application"),
+        (
+            json!({"action": "user.logged_in", "actor": admin}),
+            "User logged in",
+            "User logged in to the application",
+        ),
         (
             json!({"action": "user.removed", "actor": admin, "subject": subject}),
             "Removed user user@example.com from account",
@@ -117,9 +121,21 @@ fn audit_logs_of_a_security_product() -> Vec<Example> {
             "Added user",
             "Added user user@example.com to tenant",
         ),
-        (json!({"action": "api_key.created", "actor": admin}), "Created API key", "Created new API key on the product"),
-        (json!({"action": "api_key.deleted", "actor": admin}), "Deleted API key", "Deleted API key from the product"),
-        (json!({"action": "profile.updated", "actor": admin}), "Updated profile", "User updated profile details"),
+        (
+            json!({"action": "api_key.created", "actor": admin}),
+            "Created API key",
+            "Created new API key on the product",
+        ),
+        (
+            json!({"action": "api_key.deleted", "actor": admin}),
+            "Deleted API key",
+            "Deleted API key from the product",
+        ),
+        (
+            json!({"action": "profile.updated", "actor": admin}),
+            "Updated profile",
+            "User updated profile details",
+        ),
     ]
 }
 
@@ -134,14 +150,24 @@ async fn every_example_reads_as_in_its_document() {
         event["occurred_at"] = json!(tests::seconds_ago(1000 - index as u64));
         let posted = stack.post(&portal, "/v1/events", &event).await;
         assert_eq!(posted.status.as_u16(), 201, "{event}: {}", posted.body);
-        assert_eq!((&posted.body["label"], &posted.body["message"]), (&json!(label), &json!(message)));
+        assert_eq!(
+            (&posted.body["label"], &posted.body["message"]),
+            (&json!(label), &json!(message))
+        );
         let read = stack.get(&auditor, &format!("/v1/events/example-{index}")).await;
         assert_eq!(read.body, posted.body);
     }
     // Without what the service itself tells of the windows that two of them opened.
-    let listed = stack.get(&auditor, "/v1/events?order=asc&filter=not%20(action%20sw%20%22window.%22)").await.body;
-    let told: Vec<_> =
-        listed["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
+    let listed = stack
+        .get(&auditor, "/v1/events?order=asc&filter=not%20(action%20sw%20%22window.%22)")
+        .await
+        .body;
+    let told: Vec<_> = listed["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["message"].as_str().unwrap())
+        .collect();
     assert_eq!(told, examples.iter().map(|(_, _, message)| *message).collect::<Vec<_>>());
 }
 
@@ -209,10 +235,17 @@ async fn session_68_is_listed_as_its_manual_tells() {
         (&session["state"], &session["username"], &session["requester"]),
         (&json!("CANCELED"), &json!("mark_68"), &json!("Mark"))
     );
-    let decided: Vec<_> =
-        session["roles"].as_array().unwrap().iter().map(|role| (&role["role"], &role["decisions"][0]["by"])).collect();
+    let decided: Vec<_> = session["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| (&role["role"], &role["decisions"][0]["by"]))
+        .collect();
     assert_eq!(decided, [(&json!("role1"), &json!("john")), (&json!("role3"), &json!("admin"))]);
-    assert_eq!((&session["window"]["state"], &session["window"]["directory"]), (&json!("closed"), &json!("external")));
+    assert_eq!(
+        (&session["window"]["state"], &session["window"]["directory"]),
+        (&json!("closed"), &json!("external"))
+    );
     // The six rows, and that a window opened and ended with it.
     assert_eq!(session["timeline"].as_array().unwrap().len(), 6 + 2);
     let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
@@ -228,7 +261,12 @@ async fn entitlement_activities_are_worded_as_microsoft_does() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     for (action, category, label, status) in [
-        ("requested", "EntitlementManagement", "User requests access package assignment", "Request received"),
+        (
+            "requested",
+            "EntitlementManagement",
+            "User requests access package assignment",
+            "Request received",
+        ),
         (
             "directly_assigned",
             "EntitlementManagement",
@@ -241,17 +279,42 @@ async fn entitlement_activities_are_worded_as_microsoft_does() {
             "Auto approve access package assignment request",
             "Request doesn't require approval",
         ),
-        ("approval_created", "UserManagement", "Create request approval", "Request requires approval"),
-        ("approver_added", "UserManagement", "Add approver to request approval", "Request requires approval"),
-        ("approved", "EntitlementManagement", "Approve access package assignment request", "Request approved"),
+        (
+            "approval_created",
+            "UserManagement",
+            "Create request approval",
+            "Request requires approval",
+        ),
+        (
+            "approver_added",
+            "UserManagement",
+            "Add approver to request approval",
+            "Request requires approval",
+        ),
+        (
+            "approved",
+            "EntitlementManagement",
+            "Approve access package assignment request",
+            "Request approved",
+        ),
         (
             "ready",
             "EntitlementManagement",
             "Ready to fulfill access package assignment request",
             "Request approved, or doesn't require approval",
         ),
-        ("fulfilled", "EntitlementManagement", "Fulfill access package assignment", "Request fulfilled"),
-        ("denied", "EntitlementManagement", "Deny access package assignment request", "Request denied"),
+        (
+            "fulfilled",
+            "EntitlementManagement",
+            "Fulfill access package assignment",
+            "Request fulfilled",
+        ),
+        (
+            "denied",
+            "EntitlementManagement",
+            "Deny access package assignment request",
+            "Request denied",
+        ),
         (
             "timed_out",
             "EntitlementManagement",

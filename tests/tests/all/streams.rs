@@ -60,7 +60,8 @@ impl World {
         options.secrets.insert("JIT_AUDIT_SECRET_OPS".into(), format!("{}/ops", receiver.url));
         let printed = Arc::<Mutex<Vec<String>>>::default();
         let lines = printed.clone();
-        options.printer = local::Printer::new(move |line| lines.lock().unwrap().push(line.to_owned()));
+        options.printer =
+            local::Printer::new(move |line| lines.lock().unwrap().push(line.to_owned()));
         let stack = Stack::with(options).await;
         let admin = stack.admin("acme");
         Self { stack, receiver, admin, printed }
@@ -109,13 +110,19 @@ impl World {
     /// The ids of the events that the feed has.
     async fn feed(&self, query: &str) -> Vec<String> {
         let answer = self.stack.get(&self.admin, &format!("/v1/feed?limit=1000{query}")).await;
-        let events = answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
+        let events =
+            answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone();
         events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 fn ids(received: &Received) -> Vec<String> {
-    received.body["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    received.body["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn names(name: &str, count: usize) -> Vec<String> {
@@ -145,14 +152,18 @@ async fn what_is_recorded_is_sent_in_order_and_signed_by_every_secret() {
     let mut stream = world.to("/siem");
     stream["target"]["secrets"] = json!(["env:JIT_AUDIT_SECRET_NEW", "env:JIT_AUDIT_SECRET_OLD"]);
     let made = world.put("siem", &stream).await;
-    assert_eq!((&made["state"], &made["replays"], &made["shape"]), (&json!("running"), &json!(0), &json!("native")));
+    assert_eq!(
+        (&made["state"], &made["replays"], &made["shape"]),
+        (&json!("running"), &json!(0), &json!("native"))
+    );
     world.write("after", 1200).await;
     world.until_ids("/siem", &names("after", 1200)).await;
     // From the moment it was made, each once, in the order of the feed, a batch of 500 at most.
     let batches = world.batches("/siem");
     assert!(batches.iter().all(|batch| (1..=500).contains(&batch.len())));
     let sent = batches.concat();
-    let expected: Vec<String> = world.feed("").await.into_iter().filter(|id| id.starts_with("after")).collect();
+    let expected: Vec<String> =
+        world.feed("").await.into_iter().filter(|id| id.starts_with("after")).collect();
     assert_eq!(sent[..expected.len()], expected);
     assert_eq!(sent.len(), 1200);
     let stream = world.until("siem", |stream| stream["lag_ms"] == 0).await;
@@ -163,7 +174,10 @@ async fn what_is_recorded_is_sent_in_order_and_signed_by_every_secret() {
     let received = world.receiver.received("/siem");
     let event = &received[0].body["events"][0];
     assert_eq!(*event, world.stack.get(&world.admin, "/v1/events/after-0000").await.body);
-    assert_eq!((&received[0].body["tenant"], &received[0].body["stream"]), (&json!("acme"), &json!("siem")));
+    assert_eq!(
+        (&received[0].body["tenant"], &received[0].body["stream"]),
+        (&json!("acme"), &json!("siem"))
+    );
     for (_, secret) in &SECRETS[..2] {
         for one in &received {
             assert_eq!(verified(one, secret).await, "verified");
@@ -194,7 +208,10 @@ except Exception as error:
         .into_iter()
         .collect();
     let mut python = tokio::process::Command::new(peer("python/bin/python"));
-    python.args(["-c", VERIFY, secret, &Value::from(headers).to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    python
+        .args(["-c", VERIFY, secret, &Value::from(headers).to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut python = python.spawn().unwrap();
     let mut input = python.stdin.take().unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut input, received.text.as_bytes()).await.unwrap();
@@ -218,15 +235,21 @@ async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events(
     };
     let collector = |asked: &str| {
         let token = world.stack.reader("acme");
-        run("collector.py", &[("AUDIT", world.stack.running.url()), ("TOKEN", &token), ("EVENTS", asked)])
+        run(
+            "collector.py",
+            &[("AUDIT", world.stack.running.url()), ("TOKEN", &token), ("EVENTS", asked)],
+        )
     };
     let mut killed = collector(asked.to_str().unwrap());
     let receiver = run(
         "receiver.py",
-        &[("SECRET", SECRETS[0].1), ("PORT", &port.to_string()), ("EVENTS", told.to_str().unwrap())],
+        &[
+            ("SECRET", SECRETS[0].1),
+            ("PORT", &port.to_string()),
+            ("EVENTS", told.to_str().unwrap()),
+        ],
     );
-    let target =
-        json!({"kind": "https", "url": format!("http://127.0.0.1:{port}/in"), "secrets": ["env:JIT_AUDIT_SECRET_OLD"]});
+    let target = json!({"kind": "https", "url": format!("http://127.0.0.1:{port}/in"), "secrets": ["env:JIT_AUDIT_SECRET_OLD"]});
     world.put("siem", &json!({"target": target, "from": "oldest"})).await;
     for round in 0..5 {
         world.write(&format!("round-{round}"), 40).await;
@@ -239,7 +262,10 @@ async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events(
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     };
-    until("both have all", async || (held(&told).len() == 350 && held(&asked).len() >= 350).then_some(())).await;
+    until("both have all", async || {
+        (held(&told).len() == 350 && held(&asked).len() >= 350).then_some(())
+    })
+    .await;
     let by_id = |events: Vec<Value>| -> std::collections::BTreeMap<String, Value> {
         events.into_iter().map(|event| (event["id"].as_str().unwrap().to_owned(), event)).collect()
     };
@@ -265,18 +291,28 @@ async fn only_what_a_stream_wants_is_sent_and_in_its_shape() {
         "id": "created", "action": "session.created", "occurred_at": seconds_ago(5), "session": {"id": "s-1", "scope": "session"},
         "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "orders"}, "justification": "Ticket 4711 says why."
     });
-    assert_eq!(world.stack.post(&world.stack.writer("acme"), "/v1/events", &session).await.status, 201);
-    let is_there = || world.receiver.received("/sessions").first().map(|received| received.body.clone());
+    assert_eq!(
+        world.stack.post(&world.stack.writer("acme"), "/v1/events", &session).await.status,
+        201
+    );
+    let is_there =
+        || world.receiver.received("/sessions").first().map(|received| received.body.clone());
     let body = until("the session is sent", async || is_there()).await;
     let events = body["events"].as_array().unwrap();
     assert_eq!(events.len(), 1);
-    assert_eq!((&events[0]["class_uid"], &events[0]["unmapped"]["id"]), (&json!(3004), &json!("created")), "{body}");
+    assert_eq!(
+        (&events[0]["class_uid"], &events[0]["unmapped"]["id"]),
+        (&json!(3004), &json!("created")),
+        "{body}"
+    );
     // The place of the narrow one is as far as that of the wide one; the wide one has what the service itself did.
     world.until("sessions", |stream| stream["lag_ms"] == 0 && stream["sent"] == 1).await;
     until("the service's own are sent", async || {
         let batches = world.receiver.received("/all");
-        let actions = batches.iter().flat_map(|batch| batch.body["events"].as_array().unwrap().clone());
-        let actions: BTreeSet<String> = actions.map(|event| event["action"].as_str().unwrap().to_owned()).collect();
+        let actions =
+            batches.iter().flat_map(|batch| batch.body["events"].as_array().unwrap().clone());
+        let actions: BTreeSet<String> =
+            actions.map(|event| event["action"].as_str().unwrap().to_owned()).collect();
         ["stream.configured", "computer.accessed", "session.created"]
             .iter()
             .all(|it| actions.contains(*it))
@@ -292,9 +328,11 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     // Some that were recorded in the last moment of yesterday, as the store's clock had it.
     let day = 86_400_000;
     let midnight = Instant::from_millis(clock::now().millis() / day * day);
-    let yesterday = store(&world.stack).by(Clock::new(move || Instant::from_millis(midnight.millis() - 1)));
+    let yesterday =
+        store(&world.stack).by(Clock::new(move || Instant::from_millis(midnight.millis() - 1)));
     let tenant = Tenant::new("acme").unwrap();
-    let trail = yesterday.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+    let trail =
+        yesterday.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     let event = |name: &str| {
         let id = EventId::new(name).unwrap();
         Event::of_service(id, &tenant, "user.logged_in", midnight, Actor::system())
@@ -304,7 +342,8 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     // Stamped so far in the past they are late events, of which a stream that reads them in that very second may have read some already.
     until("both are late events", async || {
         let feed = world.stack.get(&world.admin, "/v1/feed").await.body;
-        let late = feed["events"].as_array().unwrap().iter().filter(|event| event["late"] == true).count();
+        let late =
+            feed["events"].as_array().unwrap().iter().filter(|event| event["late"] == true).count();
         (late == 2).then_some(())
     })
     .await;
@@ -312,8 +351,11 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     world.put("lake", &json!({"target": {"kind": "s3"}, "from": "oldest"})).await;
     world.until("lake", |stream| stream["sent"].as_u64() >= Some(132)).await;
     world.write("second", 70).await;
-    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(202)).await;
-    let name = world.stack.running.buckets().iter().find(|name| name.contains("stream")).unwrap().clone();
+    world
+        .until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(202))
+        .await;
+    let name =
+        world.stack.running.buckets().iter().find(|name| name.contains("stream")).unwrap().clone();
     let bucket = Bucket::new(world.stack.running.sdk_config(), &name);
     let deadline = || Deadline::now() + Duration::from_secs(30);
     let read = async || {
@@ -337,7 +379,8 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
         for event in lines(file) {
             let day = &event["recorded_at"].as_str().unwrap()[..10];
             assert!(
-                key.starts_with(&format!("tenant=acme/stream=lake/day={day}/")) && key.ends_with(".jsonl.gz"),
+                key.starts_with(&format!("tenant=acme/stream=lake/day={day}/"))
+                    && key.ends_with(".jsonl.gz"),
                 "{key}"
             );
             ids.push(event["id"].as_str().unwrap().to_owned());
@@ -349,9 +392,17 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     late["late"] = json!(true);
     assert_eq!(*first, late);
     // Sent again, they are there again, and the first as they were.
-    let answer = world.stack.post(&world.admin, "/v1/streams/lake/replay", &json!({"from": "oldest"})).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["replays"]), (200, &json!(1)), "{}", answer.text);
-    world.until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(202)).await;
+    let answer =
+        world.stack.post(&world.admin, "/v1/streams/lake/replay", &json!({"from": "oldest"})).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["replays"]),
+        (200, &json!(1)),
+        "{}",
+        answer.text
+    );
+    world
+        .until("lake", |stream| stream["lag_ms"] == 0 && stream["sent"].as_u64() >= Some(202))
+        .await;
     let again = read().await;
     assert!(files.iter().all(|file| again.contains(file)));
     let mut held: Vec<String> = Vec::new();
@@ -360,7 +411,10 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
     }
     assert!(held.len() >= 130, "what is in other files now: {held:?}");
 
-    assert_eq!(world.stack.post(&world.admin, "/v1/streams/lake/test", &json!(null)).await.status, 202);
+    assert_eq!(
+        world.stack.post(&world.admin, "/v1/streams/lake/test", &json!(null)).await.status,
+        202
+    );
     world.until("lake", |stream| stream["test"]["state"] == "sent").await;
     assert_eq!(bucket.list("tenant=acme/stream=lake/test/", deadline()).await.unwrap().len(), 1);
     world.stack.stop().await;
@@ -374,7 +428,10 @@ async fn what_a_target_does_not_take_can_be_passed_over() {
     world.write("refused", 1).await;
     world.until("siem", |stream| stream["state"] == "paused").await;
     let found = async |state: &str| {
-        let found = world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"][0].clone();
+        let found =
+            world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"]
+                [0]
+            .clone();
         (found["state"] == state).then_some(found)
     };
     until("there is a finding", async || found("open").await).await;
@@ -383,7 +440,10 @@ async fn what_a_target_does_not_take_can_be_passed_over() {
     narrow["filter"] = json!("not (id sw \"refused\")");
     world.put("siem", &narrow).await;
     let stream = world.until("siem", |stream| stream["state"] == "running").await;
-    assert_eq!((&stream["attempts"], stream.get("error"), &stream["sent"]), (&json!(0), None, &json!(0)));
+    assert_eq!(
+        (&stream["attempts"], stream.get("error"), &stream["sent"]),
+        (&json!(0), None, &json!(0))
+    );
     let withdrawn = async || {
         let finding = until("the finding is withdrawn", async || found("withdrawn").await).await;
         let told = finding["events"].as_array().unwrap().last().unwrap().as_str().unwrap();
@@ -399,8 +459,16 @@ async fn what_a_target_does_not_take_can_be_passed_over() {
     world.until("siem", |stream| stream["state"] == "paused").await;
     until("it is found once more", async || found("open").await).await;
     world.receiver.reply("/siem", [Reply::status(200)]);
-    let from = world.stack.get(&world.admin, "/v1/events/later-0000").await.body["recorded_at"].clone();
-    assert_eq!(world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({ "from": from })).await.status, 200);
+    let from =
+        world.stack.get(&world.admin, "/v1/events/later-0000").await.body["recorded_at"].clone();
+    assert_eq!(
+        world
+            .stack
+            .post(&world.admin, "/v1/streams/siem/replay", &json!({ "from": from }))
+            .await
+            .status,
+        200
+    );
     world.until("siem", |stream| stream["sent"] == 1 && stream["state"] == "running").await;
     assert_eq!(withdrawn().await, "the target takes what is sent");
     world.stack.stop().await;
@@ -414,8 +482,10 @@ async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
     world.put("siem", &world.to("/siem")).await;
     assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
     let store = store(&world.stack);
-    let trail =
-        store.trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline()).await.unwrap();
+    let trail = store
+        .trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline())
+        .await
+        .unwrap();
     let deleted = streams::stream(&trail, "siem").await.unwrap().unwrap();
     assert!(deleted.stream.is_none() && deleted.due_at.is_some());
     let mut anew = world.to("/anew");
@@ -437,20 +507,28 @@ async fn events_go_to_the_bus_one_by_one_and_those_it_refuses_again() {
     world.write("one", 25).await;
     let printed = || {
         let lines = world.printed.lock().unwrap();
-        let told = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("alert ")?).ok());
+        let told = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("alert ")?).ok());
         told.filter(|told| told["detail-type"] == "Audit event").collect::<Vec<_>>()
     };
     until("all are on the bus", async || (printed().len() >= 25).then_some(())).await;
     let ids: Vec<Value> = printed().iter().map(|it| it["detail"]["id"].clone()).collect();
     assert_eq!(json!(ids), json!(world.feed("").await));
-    assert_eq!((&printed()[0]["source"], &printed()[0]["detail"]["tenant"]), (&json!("jit-audit"), &json!("acme")));
+    assert_eq!(
+        (&printed()[0]["source"], &printed()[0]["detail"]["tenant"]),
+        (&json!("jit-audit"), &json!("acme"))
+    );
     world.stack.stop().await;
 
     // A bus that takes two of three, then none, then all.
     let bus = Webhooks::start().await;
     let two = r#"{"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"EventId": "2"}, {"ErrorCode": "ThrottlingException"}]}"#;
     let all = r#"{"FailedEntryCount": 0, "Entries": []}"#;
-    bus.reply("/", [Reply::Status(200, None, two), Reply::status(500), Reply::Status(200, None, all)]);
+    bus.reply(
+        "/",
+        [Reply::Status(200, None, two), Reply::status(500), Reply::Status(200, None, all)],
+    );
     let world = World::over(local::Functions::all().through("EventBridge", &bus.url)).await;
     world.write("two", 3).await;
     world.put("bus", &json!({"target": {"kind": "eventbridge"}, "from": "oldest"})).await;
@@ -480,7 +558,9 @@ impl Driven {
         let (forward, ahead) = (driven.forward.clone(), driven.ahead.clone());
         let make = move |variables: &_, aws: &_| {
             let ahead = ahead.clone();
-            let clock = Clock::new(move || clock::now().plus(Duration::from_millis(ahead.load(Ordering::SeqCst))));
+            let clock = Clock::new(move || {
+                clock::now().plus(Duration::from_millis(ahead.load(Ordering::SeqCst)))
+            });
             *forward.lock().unwrap() = Some(Arc::new(Forward::new(variables, aws)?.by(clock)));
             Ok(())
         };
@@ -504,7 +584,10 @@ async fn a_target_that_fails_for_an_hour_gets_every_event_in_order_when_it_is_ba
     let (driven, functions) = Driven::functions();
     let world = World::over(functions).await;
     let ops = json!([{"id": "ops", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_OPS", "rules": ["stream.*"]}]);
-    assert_eq!(world.stack.put(&world.admin, "/v1/settings", &json!({ "alerts": ops })).await.status, 200);
+    assert_eq!(
+        world.stack.put(&world.admin, "/v1/settings", &json!({ "alerts": ops })).await.status,
+        200
+    );
     let mut stream = world.to("/siem");
     stream["from"] = json!("oldest");
     world.put("siem", &stream).await;
@@ -546,11 +629,14 @@ async fn a_target_that_fails_for_an_hour_gets_every_event_in_order_when_it_is_ba
     assert_eq!(told.body["events"].as_array().unwrap().len(), 1, "{}", told.text);
     assert_eq!(told.body["events"][0]["target"]["id"], "siem");
     let finding = async |state: &str| {
-        let found = world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"].clone();
+        let found =
+            world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"]
+                .clone();
         (found[0]["state"] == state).then_some(found)
     };
     until("there is a finding", async || finding("open").await).await;
-    until("an alert left", async || (world.receiver.received("/ops").len() == 1).then_some(())).await;
+    until("an alert left", async || (world.receiver.received("/ops").len() == 1).then_some(()))
+        .await;
 
     let refused = world.batches("/siem").len();
     world.receiver.reply("/siem", [Reply::status(200)]);
@@ -561,7 +647,10 @@ async fn a_target_that_fails_for_an_hour_gets_every_event_in_order_when_it_is_ba
     let kept: Vec<String> = sent.into_iter().filter(|id| id.starts_with("kept")).collect();
     assert_eq!((kept.len(), &kept[..expected.len()]), (1100, &expected[..]));
     let stream = world.stream("siem").await;
-    assert_eq!((&stream["state"], &stream["attempts"], stream.get("error")), (&json!("running"), &json!(0), None));
+    assert_eq!(
+        (&stream["state"], &stream["attempts"], stream.get("error")),
+        (&json!("running"), &json!(0), None)
+    );
     until("the finding is withdrawn", async || finding("withdrawn").await).await;
     world.stack.stop().await;
 }
@@ -579,7 +668,10 @@ async fn a_slow_target_delays_no_other_and_no_finding() {
         "id": "r-1", "action": "entra.account.requested", "occurred_at": seconds_ago(0), "account": {"name": "msp-1"},
         "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "Nobody's"}
     });
-    assert_eq!(world.stack.post(&world.stack.writer("acme"), "/v1/events", &event).await.status, 201);
+    assert_eq!(
+        world.stack.post(&world.stack.writer("acme"), "/v1/events", &event).await.status,
+        201
+    );
     world.until_ids("/quick", &[names("slow", 5), vec!["r-1".to_owned()]].concat()).await;
     until("there is a finding", async || {
         let found = world.stack.get(&world.admin, "/v1/findings").await.body["findings"].clone();
@@ -602,7 +694,11 @@ async fn batches_that_are_too_large_get_smaller() {
     let mut stream = world.to("/small");
     stream["from"] = json!("oldest");
     world.put("small", &stream).await;
-    world.until("small", |stream| stream["sent"].as_u64() >= Some(100) && stream["state"] == "running").await;
+    world
+        .until("small", |stream| {
+            stream["sent"].as_u64() >= Some(100) && stream["state"] == "running"
+        })
+        .await;
     let batches = world.batches("/small");
     let lengths: Vec<_> = batches.iter().map(Vec::len).collect();
     assert_eq!((lengths[0], lengths[1], lengths[2]), (100, 50, 25), "{lengths:?}");
@@ -614,7 +710,8 @@ async fn batches_that_are_too_large_get_smaller() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_tried_sent_again_changed_and_deleted() {
     let world = World::start().await;
-    let refused = Reply::Status(302, Some(("location", format!("{}/elsewhere", world.receiver.url))), "");
+    let refused =
+        Reply::Status(302, Some(("location", format!("{}/elsewhere", world.receiver.url))), "");
     world.receiver.reply("/siem", [refused]);
     world.put("siem", &world.to("/siem")).await;
     let test = async || {
@@ -648,11 +745,20 @@ async fn a_stream_is_tried_sent_again_changed_and_deleted() {
     let other = world.stack.put(&world.admin, "/v1/streams/siem", &elsewhere).await;
     assert!(other.status == 422 && other.text.contains("/replay"), "{}", other.text);
     // Sent again, everything comes once more, and is counted anew.
-    let answer = world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({"from": "oldest"})).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["replays"]), (200, &json!(1)), "{}", answer.text);
+    let answer =
+        world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({"from": "oldest"})).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["replays"]),
+        (200, &json!(1)),
+        "{}",
+        answer.text
+    );
     world.until_ids("/other", &[names("first", 4), names("second", 3)].concat()).await;
     for (from, said) in [(json!("soon"), "now, oldest or a time"), (json!(null), "null")] {
-        let wrong = world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({ "from": from })).await;
+        let wrong = world
+            .stack
+            .post(&world.admin, "/v1/streams/siem/replay", &json!({ "from": from }))
+            .await;
         assert!(wrong.status == 422 && wrong.text.contains(said), "{}", wrong.text);
     }
 
@@ -661,7 +767,9 @@ async fn a_stream_is_tried_sent_again_changed_and_deleted() {
     world.write("third", 1).await;
     world.until("siem", |stream| stream["state"] == "paused").await;
     let state = async || {
-        let found = world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"].clone();
+        let found =
+            world.stack.get(&world.admin, "/v1/findings?rule=stream.paused").await.body["findings"]
+                .clone();
         found[0]["state"].as_str().map(str::to_owned)
     };
     until("there is a finding", async || state().await.filter(|state| state == "open")).await;
@@ -673,11 +781,18 @@ async fn a_stream_is_tried_sent_again_changed_and_deleted() {
     assert_eq!(world.stack.get(&world.admin, "/v1/streams/siem").await.status, 404);
     assert_eq!(world.stack.get(&world.admin, "/v1/streams").await.body["streams"], json!([]));
     for path in ["/v1/streams/siem/test", "/v1/streams/siem/replay"] {
-        assert_eq!(world.stack.post(&world.admin, path, &json!({"from": "now"})).await.status, 404, "{path}");
+        assert_eq!(
+            world.stack.post(&world.admin, path, &json!({"from": "now"})).await.status,
+            404,
+            "{path}"
+        );
     }
     let before = world.receiver.received("/other").len();
     let anew = world.put("siem", &world.to("/anew")).await;
-    assert_eq!((&anew["sent"], &anew["replays"], &anew["state"]), (&json!(0), &json!(0), &json!("running")));
+    assert_eq!(
+        (&anew["sent"], &anew["replays"], &anew["state"]),
+        (&json!(0), &json!(0), &json!("running"))
+    );
     world.write("fourth", 2).await;
     world.until_ids("/anew", &names("fourth", 2)).await;
     assert!(world.batches("/anew").concat().iter().all(|id| !id.starts_with("third")));
@@ -708,22 +823,36 @@ async fn who_may_not_and_where_nothing_is_sent_to() {
         ("http://siem.example/in", "https"),
         ("https://siem.example/in?token=x", "no user, query"),
     ] {
-        let answer =
-            put(&world.admin, "a", &json!({"target": {"kind": "https", "url": url, "secrets": secrets}})).await;
+        let answer = put(
+            &world.admin,
+            "a",
+            &json!({"target": {"kind": "https", "url": url, "secrets": secrets}}),
+        )
+        .await;
         assert!(answer.status == 422 && answer.text.contains(said), "{url}: {}", answer.text);
         assert_eq!(answer.body["errors"][0]["pointer"], "/target/url");
     }
-    let deployed =
-        json!({"target": {"kind": "https", "url": "https://siem.example", "secrets": ["secretsmanager:siem"]}});
-    assert_eq!(put(&world.admin, "a", &deployed).await.body["errors"][0]["pointer"], "/target/secrets/0");
+    let deployed = json!({"target": {"kind": "https", "url": "https://siem.example", "secrets": ["secretsmanager:siem"]}});
+    assert_eq!(
+        put(&world.admin, "a", &deployed).await.body["errors"][0]["pointer"],
+        "/target/secrets/0"
+    );
     let reader = world.stack.reader("acme");
     assert_eq!(put(&reader, "a", &world.to("/a")).await.status, 403);
     assert_eq!(world.stack.get(&world.stack.writer("acme"), "/v1/streams").await.status, 403);
-    assert_eq!(world.stack.get(&reader, "/v1/streams").await.body, json!({"streams": [], "next": null}));
-    assert_eq!(put(&world.admin, "a", &json!({"target": {"kind": "s3"}, "batch": 5})).await.status, 422);
+    assert_eq!(
+        world.stack.get(&reader, "/v1/streams").await.body,
+        json!({"streams": [], "next": null})
+    );
+    assert_eq!(
+        put(&world.admin, "a", &json!({"target": {"kind": "s3"}, "batch": 5})).await.status,
+        422
+    );
 
     // A secret that is none, or is not there, is said so, and nothing was sent.
-    for (id, secret, said) in [("plain", "PLAIN", "whsec_"), ("missing", "NOBODY_SET", "JIT_AUDIT_SECRET_NOBODY_SET")] {
+    for (id, secret, said) in
+        [("plain", "PLAIN", "whsec_"), ("missing", "NOBODY_SET", "JIT_AUDIT_SECRET_NOBODY_SET")]
+    {
         let mut stream = world.to("/unsigned");
         stream["target"]["secrets"] = json!([format!("env:JIT_AUDIT_SECRET_{secret}")]);
         world.put(id, &stream).await;
@@ -748,11 +877,22 @@ async fn who_may_not_and_where_nothing_is_sent_to() {
 
     for number in 2..10 {
         let other = world.stack.caller("acme", &format!("admin-{}", number % 2), "audit:admin");
-        assert_eq!(put(&other, &format!("s-{number}"), &json!({"target": {"kind": "s3"}})).await.status, 201);
+        assert_eq!(
+            put(&other, &format!("s-{number}"), &json!({"target": {"kind": "s3"}})).await.status,
+            201
+        );
     }
     let page = world.stack.get(&world.admin, "/v1/streams?limit=7").await.body;
-    let rest =
-        world.stack.get(&world.admin, &format!("/v1/streams?limit=7&cursor={}", page["next"].as_str().unwrap())).await;
-    assert_eq!(page["streams"].as_array().unwrap().len() + rest.body["streams"].as_array().unwrap().len(), 10);
+    let rest = world
+        .stack
+        .get(
+            &world.admin,
+            &format!("/v1/streams?limit=7&cursor={}", page["next"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(
+        page["streams"].as_array().unwrap().len() + rest.body["streams"].as_array().unwrap().len(),
+        10
+    );
     world.stack.stop().await;
 }

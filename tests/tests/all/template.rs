@@ -17,7 +17,11 @@ fn template() -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let python = root.join("target/peers/python/bin/python");
     assert!(python.exists(), "{} is missing: tests/run installs it", python.display());
-    let output = Command::new(python).args(["-c", READ]).arg(root.join("infra/template.yaml")).output().unwrap();
+    let output = Command::new(python)
+        .args(["-c", READ])
+        .arg(root.join("infra/template.yaml"))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -38,11 +42,15 @@ fn list(value: &Value) -> Vec<&Value> {
 /// Every statement of a role's policies, those that stand apart as well: what a function may do.
 fn statements(template: &Value) -> Vec<(String, &Value)> {
     let roles = of_type(template, "AWS::IAM::Role");
-    let policies = roles.into_iter().map(|(role, properties)| (role, list(&properties["Policies"])));
-    let apart = of_type(template, "AWS::IAM::Policy").into_iter().map(|(name, policy)| (name, vec![policy]));
+    let policies =
+        roles.into_iter().map(|(role, properties)| (role, list(&properties["Policies"])));
+    let apart = of_type(template, "AWS::IAM::Policy")
+        .into_iter()
+        .map(|(name, policy)| (name, vec![policy]));
     let mut statements = Vec::new();
-    for (role, policy) in
-        policies.chain(apart).flat_map(|(role, policies)| policies.into_iter().map(move |it| (role, it)))
+    for (role, policy) in policies
+        .chain(apart)
+        .flat_map(|(role, policies)| policies.into_iter().map(move |it| (role, it)))
     {
         let all = list(&policy["PolicyDocument"]["Statement"]);
         statements.extend(all.into_iter().map(|statement| (role.clone(), statement)));
@@ -76,21 +84,34 @@ fn no_role_can_change_or_remove_an_event() {
         );
     }
     for (role, statement) in statements(&template) {
-        assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none(), "{role}");
+        assert!(
+            statement.get("NotAction").is_none() && statement.get("NotResource").is_none(),
+            "{role}"
+        );
         let resources = list(&statement["Resource"]);
         assert!(resources.iter().all(|resource| *resource != "*"), "{role}: {statement}");
-        let touches_the_trail = resources.iter().any(|resource| resource.to_string().contains("EventsTable"));
+        let touches_the_trail =
+            resources.iter().any(|resource| resource.to_string().contains("EventsTable"));
         for action in list(&statement["Action"]) {
             let action = action.as_str().unwrap();
             assert!(!action.contains('*'), "{role}: {action}");
-            assert!(!touches_the_trail || ALLOWED.contains(&action), "{role} may {action} on the trail");
+            assert!(
+                !touches_the_trail || ALLOWED.contains(&action),
+                "{role} may {action} on the trail"
+            );
             // No request reads a whole table.
-            assert!(action != "dynamodb:Scan" || role.as_str() == "WatchRole", "{role} may {action}");
+            assert!(
+                action != "dynamodb:Scan" || role.as_str() == "WatchRole",
+                "{role} may {action}"
+            );
         }
     }
     // A function brings its own role, so that SAM makes none for it.
     for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
-        assert!(properties["Role"].is_object() && properties.get("Policies").is_none(), "{function}");
+        assert!(
+            properties["Role"].is_object() && properties.get("Policies").is_none(),
+            "{function}"
+        );
     }
 }
 
@@ -103,12 +124,16 @@ fn each_function_reads_secrets_of_its_own_purpose_only() {
         if list(&statement["Action"]).contains(&&Value::from("secretsmanager:GetSecretValue")) {
             for resource in list(&statement["Resource"]).into_iter().map(Value::to_string) {
                 // The deployment's own secrets are named one by one.
-                let path = resource.split_once(":secret:${SecretPrefix}").map(|(_, path)| path.to_owned());
-                tenants.extend(path.map(|path| (role.clone(), path.trim_end_matches("\"}").to_owned())));
+                let path =
+                    resource.split_once(":secret:${SecretPrefix}").map(|(_, path)| path.to_owned());
+                tenants.extend(
+                    path.map(|path| (role.clone(), path.trim_end_matches("\"}").to_owned())),
+                );
             }
         }
     }
-    let expected = [("DisableRole", "directory"), ("ForwardRole", "stream"), ("WatchRole", "webhook")];
+    let expected =
+        [("DisableRole", "directory"), ("ForwardRole", "stream"), ("WatchRole", "webhook")];
     let expected = expected.map(|(role, purpose)| (role.to_owned(), format!("/*/{purpose}/*")));
     assert_eq!(tenants, expected.into());
 }
@@ -121,14 +146,20 @@ fn both_tables_are_kept_protected_encrypted_and_recoverable() {
     for (name, table) in tables {
         assert_eq!(table["DeletionProtectionEnabled"], true, "{name}");
         assert_eq!(table["SSESpecification"]["SSEEnabled"], true, "{name}");
-        assert_eq!(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true, "{name}");
+        assert_eq!(
+            table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true,
+            "{name}"
+        );
         assert_eq!(
             table["TimeToLiveSpecification"],
             serde_json::json!({"AttributeName": "ttl", "Enabled": true}),
             "{name}"
         );
         assert_eq!(table["BillingMode"], "PAY_PER_REQUEST", "{name}");
-        assert!(table.get("TableName").is_none(), "{name}: a fixed name cannot be replaced or deployed twice");
+        assert!(
+            table.get("TableName").is_none(),
+            "{name}: a fixed name cannot be replaced or deployed twice"
+        );
         assert_eq!(template["Resources"][name.as_str()]["DeletionPolicy"], "Retain", "{name}");
     }
 }
@@ -142,30 +173,47 @@ fn files_are_private_and_encrypted_and_those_of_exports_do_not_stay() {
     let policies = of_type(&template, "AWS::S3::BucketPolicy");
     let denied = |name: &str| -> Vec<Value> {
         let policy = policies.iter().find(|(_, policy)| policy["Bucket"]["Ref"] == name).unwrap().1;
-        list(&policy["PolicyDocument"]["Statement"]).into_iter().map(|it| it["Condition"].clone()).collect()
+        list(&policy["PolicyDocument"]["Statement"])
+            .into_iter()
+            .map(|it| it["Condition"].clone())
+            .collect()
     };
     for (name, bucket) in &buckets {
         assert!(bucket.get("BucketName").is_none(), "{name}");
-        let encryption =
-            &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
+        let encryption = &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
         assert!(encryption["SSEAlgorithm"].is_string(), "{name}");
-        for block in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
+        for block in
+            ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
+        {
             assert_eq!(bucket["PublicAccessBlockConfiguration"][block], true, "{name}: {block}");
         }
-        assert!(denied(name).iter().any(|it| it["Bool"]["aws:SecureTransport"] == "false"), "{name}");
+        assert!(
+            denied(name).iter().any(|it| it["Bool"]["aws:SecureTransport"] == "false"),
+            "{name}"
+        );
     }
-    let bucket = |wanted: &str| &buckets.iter().find(|(name, _)| name.as_str() == wanted).unwrap().1;
+    let bucket =
+        |wanted: &str| &buckets.iter().find(|(name, _)| name.as_str() == wanted).unwrap().1;
     let rules = bucket("ExportBucket")["LifecycleConfiguration"]["Rules"].as_array().unwrap();
-    assert!(rules.iter().any(|rule| rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 2));
+    assert!(
+        rules.iter().any(|rule| rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 2)
+    );
     let longest = template["Parameters"]["ExportDays"]["MaxValue"].as_i64().unwrap();
     assert!(rules.iter().any(|rule| rule["ExpirationInDays"] == longest + 1));
     // Ten minutes, in milliseconds.
-    assert!(denied("ExportBucket").iter().any(|it| it["NumericGreaterThan"]["s3:signatureAge"] == "600000"));
+    assert!(
+        denied("ExportBucket")
+            .iter()
+            .any(|it| it["NumericGreaterThan"]["s3:signatureAge"] == "600000")
+    );
     // What was sent to S3 stays, and nothing here can read it or take it away.
     assert!(bucket("StreamBucket").get("LifecycleConfiguration").is_none());
     for (role, statement) in statements(&template) {
         if statement["Resource"].to_string().contains("StreamBucket") {
-            assert_eq!((role.as_str(), &statement["Action"]), ("ForwardRole", &Value::from("s3:PutObject")));
+            assert_eq!(
+                (role.as_str(), &statement["Action"]),
+                ("ForwardRole", &Value::from("s3:PutObject"))
+            );
         }
     }
 }
@@ -227,7 +275,10 @@ fn every_function_logs_to_a_group_with_retention() {
 #[test]
 fn the_access_log_says_who_called_for_which_tenant_and_no_name_of_a_person() {
     let template = template();
-    let format = template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"]["Fn::Sub"].as_str().unwrap();
+    let format =
+        template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"]["Fn::Sub"]
+            .as_str()
+            .unwrap();
     let line: Value = serde_json::from_str(format).unwrap();
     assert_eq!(line["sub"], "$context.authorizer.claims.sub");
     assert_eq!(line["tenant"], "$context.authorizer.claims.${TenantClaim}");

@@ -14,8 +14,8 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::{KeyPair, KeySize},
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
-        RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding,
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RsaEncoding,
     },
 };
 use base64::{
@@ -75,7 +75,8 @@ impl Guarded {
         );
         let data = Data::Directory(directory.path().to_owned());
         let stack = Stack::with(Options { data, ..Options::new(TEMPLATE, functions) }).await;
-        let key = KeyPair::from_pkcs8(&std::fs::read(directory.path().join("issuer.key")).unwrap()).unwrap();
+        let key = KeyPair::from_pkcs8(&std::fs::read(directory.path().join("issuer.key")).unwrap())
+            .unwrap();
         let keys = send(stack.request("GET", "/dev/jwks.json")).await.json();
         let kid = keys["keys"][0]["kid"].as_str().unwrap().to_owned();
         Self { stack, key, kid, reached, _directory: directory }
@@ -109,7 +110,10 @@ impl Guarded {
     }
 
     fn hmac(&self, secret: &[u8]) -> String {
-        let message = message(&changed(self.header(), json!({"alg": "HS256"})).to_string(), &self.claims().to_string());
+        let message = message(
+            &changed(self.header(), json!({"alg": "HS256"})).to_string(),
+            &self.claims().to_string(),
+        );
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
         format!("{message}.{}", encode(tag.as_ref()))
     }
@@ -155,7 +159,9 @@ async fn forged_and_wrong_tokens_reach_no_function() {
         message(&header, &guarded.claims().to_string())
     };
     let other = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let by_other = |header: &Value| rsa(&other, &RSA_PKCS1_SHA256, &header.to_string(), &guarded.claims().to_string());
+    let by_other = |header: &Value| {
+        rsa(&other, &RSA_PKCS1_SHA256, &header.to_string(), &guarded.claims().to_string())
+    };
     let in_other_way = |alg: &str, encoding: &'static dyn RsaEncoding| {
         let header = changed(guarded.header(), json!({"alg": alg})).to_string();
         rsa(&guarded.key, encoding, &header, &guarded.claims().to_string())
@@ -182,8 +188,10 @@ async fn forged_and_wrong_tokens_reach_no_function() {
     let es256 = {
         let message = unsigned("ES256");
         let random = SystemRandom::new();
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
+        let document =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref()).unwrap();
         format!("{message}.{}", encode(key.sign(&random, message.as_bytes()).unwrap()))
     };
     let flipped = |text: &str| {
@@ -221,7 +229,10 @@ async fn forged_and_wrong_tokens_reach_no_function() {
         ("a kid that is a number", guarded.token_headed(json!({"kid": 1}))),
         ("its own key in jwk", by_other(&changed(guarded.header(), json!({"jwk": other_jwk})))),
         ("its own key in jwk without a kid", by_other(&json!({"alg": "RS256", "jwk": other_jwk}))),
-        ("its own keys at jku", by_other(&changed(guarded.header(), json!({"jku": "http://127.0.0.1:1/jwks.json"})))),
+        (
+            "its own keys at jku",
+            by_other(&changed(guarded.header(), json!({"jku": "http://127.0.0.1:1/jwks.json"}))),
+        ),
         (
             "its own certificate at x5u",
             by_other(&changed(guarded.header(), json!({"x5u": "http://127.0.0.1:1/x.pem"}))),
@@ -229,24 +240,39 @@ async fn forged_and_wrong_tokens_reach_no_function() {
         ("a critical header field", guarded.token_headed(json!({"crit": ["b64"], "b64": false}))),
         (
             "an altered payload",
-            format!("{header}.{}.{signature}", encode(guarded.claims_with(json!({"sub": "you"})).to_string())),
+            format!(
+                "{header}.{}.{signature}",
+                encode(guarded.claims_with(json!({"sub": "you"})).to_string())
+            ),
         ),
         (
             "an altered header",
-            format!("{}.{claims}.{signature}", encode(json!({"alg": "RS256", "kid": guarded.kid}).to_string())),
+            format!(
+                "{}.{claims}.{signature}",
+                encode(json!({"alg": "RS256", "kid": guarded.kid}).to_string())
+            ),
         ),
         ("an altered signature", format!("{header}.{claims}.{}", flipped(signature))),
-        ("a signature cut short", format!("{header}.{claims}.{}", &signature[..signature.len() - 4])),
+        (
+            "a signature cut short",
+            format!("{header}.{claims}.{}", &signature[..signature.len() - 4]),
+        ),
         ("an empty signature", format!("{header}.{claims}.")),
         ("two segments", format!("{header}.{claims}")),
         ("one segment", header.to_owned()),
         ("four segments", format!("{good}.{signature}")),
         ("an empty segment before it", format!(".{good}")),
-        ("five segments, as of an encrypted token", format!("{header}.{claims}.{signature}.{claims}.{signature}")),
+        (
+            "five segments, as of an encrypted token",
+            format!("{header}.{claims}.{signature}.{claims}.{signature}"),
+        ),
         // Spelling.
         (
             "padded base64",
-            format!("{header}.{claims}.{}", BASE64_URL_SAFE.encode(BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap())),
+            format!(
+                "{header}.{claims}.{}",
+                BASE64_URL_SAFE.encode(BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap())
+            ),
         ),
         ("base64 of the standard alphabet", {
             let standard = |part: &str| part.replace('-', "+").replace('_', "/");
@@ -262,7 +288,10 @@ async fn forged_and_wrong_tokens_reach_no_function() {
         ("a header that is no JSON", raw("RS256", &guarded.claims().to_string())),
         ("a header that is a list", raw("[]", &guarded.claims().to_string())),
         ("a payload that is no JSON", raw(&guarded.header().to_string(), "hello")),
-        ("a payload that is a list", raw(&guarded.header().to_string(), &json!([guarded.claims()]).to_string())),
+        (
+            "a payload that is a list",
+            raw(&guarded.header().to_string(), &json!([guarded.claims()]).to_string()),
+        ),
         ("a payload that is a text", raw(&guarded.header().to_string(), "\"x\"")),
         ("an empty payload", raw(&guarded.header().to_string(), "")),
         ("garbage", "garbage".to_owned()),
@@ -280,10 +309,22 @@ async fn forged_and_wrong_tokens_reach_no_function() {
         ("audiences in one text", guarded.token_with(json!({"aud": "ours theirs"}))),
         ("an audience that is a number", guarded.token_with(json!({"aud": 1}))),
         ("an audience that is an object", guarded.token_with(json!({"aud": {"ours": true}}))),
-        ("a list with something else than audiences", guarded.token_with(json!({"aud": ["ours", 1]}))),
-        ("our client, but another audience", guarded.token_with(json!({"aud": "theirs", "client_id": "ours"}))),
-        ("another client and no audience", guarded.token_with(json!({"aud": null, "client_id": "theirs"}))),
-        ("a list of clients and no audience", guarded.token_with(json!({"aud": null, "client_id": ["ours"]}))),
+        (
+            "a list with something else than audiences",
+            guarded.token_with(json!({"aud": ["ours", 1]})),
+        ),
+        (
+            "our client, but another audience",
+            guarded.token_with(json!({"aud": "theirs", "client_id": "ours"})),
+        ),
+        (
+            "another client and no audience",
+            guarded.token_with(json!({"aud": null, "client_id": "theirs"})),
+        ),
+        (
+            "a list of clients and no audience",
+            guarded.token_with(json!({"aud": null, "client_id": ["ours"]})),
+        ),
         ("neither audience nor client", guarded.token_with(json!({"aud": null}))),
         // When.
         ("expired", guarded.token_with(json!({"exp": now() - 1}))),
@@ -305,8 +346,11 @@ async fn forged_and_wrong_tokens_reach_no_function() {
     let mut wrongly_admitted = Vec::new();
     for (name, token) in &cases {
         for value in [format!("Bearer {token}"), token.clone()] {
-            let answer = send(guarded.stack.request("GET", "/closed").header("authorization", value)).await;
-            if answer.status != StatusCode::UNAUTHORIZED || answer.json() != json!({"message": "Unauthorized"}) {
+            let answer =
+                send(guarded.stack.request("GET", "/closed").header("authorization", value)).await;
+            if answer.status != StatusCode::UNAUTHORIZED
+                || answer.json() != json!({"message": "Unauthorized"})
+            {
                 wrongly_admitted.push((*name, answer));
             } else {
                 assert!(answer.header("www-authenticate").starts_with("Bearer"), "{name}");
@@ -327,11 +371,15 @@ async fn forged_and_wrong_tokens_reach_no_function() {
         format!("Token {good}"),
         format!("\"{good}\""),
     ] {
-        let answer = send(guarded.stack.request("GET", "/closed").header("authorization", &value)).await;
+        let answer =
+            send(guarded.stack.request("GET", "/closed").header("authorization", &value)).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{value}");
     }
     let without = send(guarded.stack.request("GET", "/closed")).await;
-    assert_eq!((without.status, without.header("www-authenticate")), (StatusCode::UNAUTHORIZED, "Bearer"));
+    assert_eq!(
+        (without.status, without.header("www-authenticate")),
+        (StatusCode::UNAUTHORIZED, "Bearer")
+    );
     let two = guarded.stack.request("GET", "/closed").bearer_auth("garbage").bearer_auth(&good);
     assert_eq!(send(two).await.status, StatusCode::UNAUTHORIZED);
     let elsewhere = guarded.stack.request("GET", &format!("/closed?access_token={good}"));
@@ -353,28 +401,39 @@ async fn good_tokens_are_admitted_with_their_claims() {
         ("spaces around", format!("Bearer   {good}  ")),
         ("another of our audiences", guarded.token_with(json!({"aud": "also-ours"}))),
         ("audiences with ours", guarded.token_with(json!({"aud": ["theirs", "ours"]}))),
-        ("our client and no audience", guarded.token_with(json!({"aud": null, "client_id": "ours"}))),
+        (
+            "our client and no audience",
+            guarded.token_with(json!({"aud": null, "client_id": "ours"})),
+        ),
         ("another client and our audience", guarded.token_with(json!({"client_id": "theirs"}))),
         ("no iat and no nbf", guarded.token_with(json!({"iat": null, "nbf": null}))),
         ("issued now", guarded.token_with(json!({"iat": now(), "nbf": now()}))),
-        ("times with fractions", guarded.token_with(json!({"iat": 1.5, "exp": now() as f64 + 600.5}))),
+        (
+            "times with fractions",
+            guarded.token_with(json!({"iat": 1.5, "exp": now() as f64 + 600.5})),
+        ),
         ("another typ", guarded.token_headed(json!({"typ": "at+jwt"}))),
         ("no typ", guarded.token_headed(json!({"typ": null}))),
     ];
     for (name, value) in &cases {
-        let answer = send(guarded.stack.request("GET", "/closed").header("authorization", value)).await;
+        let answer =
+            send(guarded.stack.request("GET", "/closed").header("authorization", value)).await;
         assert_eq!(answer.status, StatusCode::OK, "{name}: {answer:?}");
         assert_eq!(answer.json()["sub"], "me", "{name}");
     }
     assert_eq!(guarded.reached.load(Ordering::SeqCst), cases.len());
 
-    let claims =
-        json!({"n": 12, "f": 1.5, "t": true, "list": ["a", 1, "b c"], "object": {"x": ["y"], "a": 1}, "s": ""});
+    let claims = json!({"n": 12, "f": 1.5, "t": true, "list": ["a", 1, "b c"], "object": {"x": ["y"], "a": 1}, "s": ""});
     let token = guarded.token_with(claims);
     let handed_on = guarded.stack.get(&token, "/closed").await.json();
-    for (name, text) in
-        [("n", "12"), ("f", "1.5"), ("t", "true"), ("list", "[a 1 b c]"), ("object", "map[a:1 x:[y]]"), ("s", "")]
-    {
+    for (name, text) in [
+        ("n", "12"),
+        ("f", "1.5"),
+        ("t", "true"),
+        ("list", "[a 1 b c]"),
+        ("object", "map[a:1 x:[y]]"),
+        ("s", ""),
+    ] {
         assert_eq!(handed_on[name], text, "{name}");
     }
     guarded.stack.stop().await;
@@ -392,8 +451,13 @@ async fn the_key_survives_a_restart_and_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = tempfile::tempdir().unwrap();
-    let functions =
-        || Functions::default().add("secret", |_, _| Ok(()), |_, _: LambdaEvent<Value>| async move { Ok(json!({})) });
+    let functions = || {
+        Functions::default().add(
+            "secret",
+            |_, _| Ok(()),
+            |_, _: LambdaEvent<Value>| async move { Ok(json!({})) },
+        )
+    };
     let start = async || {
         let data = Data::Directory(directory.path().to_owned());
         Stack::with(Options { data, ..Options::new(TEMPLATE, functions()) }).await
@@ -414,7 +478,8 @@ async fn the_development_issuer_mints_what_it_is_asked_for() {
     let guarded = Guarded::start().await;
     let stack = &guarded.stack;
     let url = stack.running.url();
-    let discovery = send(stack.request("GET", "/dev/.well-known/openid-configuration")).await.json();
+    let discovery =
+        send(stack.request("GET", "/dev/.well-known/openid-configuration")).await.json();
     assert_eq!(discovery["issuer"], format!("{url}/dev"));
     assert_eq!(discovery["jwks_uri"], format!("{url}/dev/jwks.json"));
 
@@ -471,8 +536,13 @@ async fn the_development_issuer_mints_what_it_is_asked_for() {
     assert_eq!(send(stack.request("GET", "/dev")).await.status, StatusCode::NOT_FOUND);
 
     // A page from elsewhere that asks in its visitor's browser gets nothing; one of ours does.
-    for (origin, status) in [("https://evil.example", 400), ("null", 400), ("http://127.0.0.1:1", 400), (url, 200)] {
-        let request = stack.request("POST", "/dev/token").header("origin", origin).json(&json!({"tenant": "acme"}));
+    for (origin, status) in
+        [("https://evil.example", 400), ("null", 400), ("http://127.0.0.1:1", 400), (url, 200)]
+    {
+        let request = stack
+            .request("POST", "/dev/token")
+            .header("origin", origin)
+            .json(&json!({"tenant": "acme"}));
         assert_eq!(send(request).await.status.as_u16(), status, "{origin}");
     }
     guarded.stack.stop().await;
@@ -487,7 +557,8 @@ async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
         let answer = |_, _: LambdaEvent<Value>| async move { Ok(json!({})) };
         Functions::default().add("secret", |_, _| Ok(()), answer)
     };
-    let stack = Stack::with(Options { issuer: Some(issuer), ..Options::new(TEMPLATE, functions()) }).await;
+    let stack =
+        Stack::with(Options { issuer: Some(issuer), ..Options::new(TEMPLATE, functions()) }).await;
     let good = issuing.token_with(json!({}));
     assert_eq!(stack.get(&good, "/closed").await.status, StatusCode::OK);
     for wrong in [
@@ -498,7 +569,12 @@ async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
         assert_eq!(stack.get(&wrong, "/closed").await.status, StatusCode::UNAUTHORIZED);
     }
     // No tokens are minted beside the issuer's own.
-    assert!(stack.running.token(&local::TokenRequest { tenant: Some("acme".into()), ..Default::default() }).is_err());
+    assert!(
+        stack
+            .running
+            .token(&local::TokenRequest { tenant: Some("acme".into()), ..Default::default() })
+            .is_err()
+    );
     assert_eq!(
         send(stack.request("POST", "/dev/token").json(&json!({"tenant": "acme"}))).await.status,
         StatusCode::NOT_FOUND
@@ -521,7 +597,10 @@ async fn an_issuer_that_cannot_be_reached_lets_nobody_in() {
     let stack = Stack::with(Options { issuer, ..Options::new(TEMPLATE, functions) }).await;
     let refused = stack.get(&token, "/closed").await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    assert!(refused.header("www-authenticate").contains("OIDC discovery endpoint communication error"), "{refused:?}");
+    assert!(
+        refused.header("www-authenticate").contains("OIDC discovery endpoint communication error"),
+        "{refused:?}"
+    );
     stack.stop().await;
     guarded.stack.stop().await;
 }

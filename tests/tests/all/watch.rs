@@ -26,7 +26,11 @@ use tests::{Stack, pass, seconds_ago, store, until};
 /// The rows of the document's example, in the order they happened: step, actor, roles, username.
 fn session_68() -> Vec<Value> {
     let row = |number: u64, step: &str, actor: &str, scope: &str, roles: &[&str]| {
-        let actor = if actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "name": actor}) };
+        let actor = if actor == "System" {
+            json!({"type": "system"})
+        } else {
+            json!({"type": "user", "name": actor})
+        };
         let mut event = json!({
             "id": format!("68-{number}"), "action": format!("session.{step}"), "occurred_at": seconds_ago(1000 - number * 60),
             "actor": actor, "session": {"id": "68", "scope": scope, "roles": roles}, "target": {"type": "database", "name": "shop"}
@@ -54,14 +58,17 @@ fn session_68() -> Vec<Value> {
 }
 
 async fn told(stack: &Stack, tenant: &str, events: &[Value]) {
-    let answer = stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": events })).await;
+    let answer =
+        stack.post(&stack.writer(tenant), "/v1/events", &json!({ "events": events })).await;
     assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
 }
 
 async fn access(stack: &Stack, token: &str, session: &str, events: usize) -> Value {
     until(format!("the access of {session} has {events} events"), async || {
-        let rows = stack.get(token, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
-        let row = rows.into_iter().find(|row| row["session"] == session && row["kind"] == "session")?;
+        let rows =
+            stack.get(token, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
+        let row =
+            rows.into_iter().find(|row| row["session"] == session && row["kind"] == "session")?;
         (row["events"].as_array().unwrap().len() == events).then_some(row)
     })
     .await
@@ -100,17 +107,21 @@ async fn s3_session_68_step_by_step() {
         .collect();
     assert_eq!(
         roles,
-        [(json!("role1"), json!("APPROVED"), json!("john")), (json!("role3"), json!("APPROVED"), json!("admin"))]
+        [
+            (json!("role1"), json!("APPROVED"), json!("john")),
+            (json!("role3"), json!("APPROVED"), json!("admin"))
+        ]
     );
     assert_eq!(
         (&session["justification"], &session["requester"], &session["findings"]),
         (&json!("Correct a price"), &json!("Mark"), &json!([]))
     );
     // Read from the bottom: role rows have no start and no end.
-    let rows = stack.get(&reader, "/v1/events?filter=session.id%20eq%20%2268%22").await.body["events"]
-        .as_array()
-        .unwrap()
-        .clone();
+    let rows =
+        stack.get(&reader, "/v1/events?filter=session.id%20eq%20%2268%22").await.body["events"]
+            .as_array()
+            .unwrap()
+            .clone();
     let shown: Vec<_> = rows
         .iter()
         .filter(|row| row["action"].as_str().unwrap().starts_with("session."))
@@ -135,7 +146,10 @@ async fn s3_session_68_step_by_step() {
         ]
     );
     let row = access(&stack, &reader, "68", 8).await;
-    assert_eq!((row["end_cause"].as_str(), row["verified"]["by"].as_str()), (Some("canceled"), Some("source")));
+    assert_eq!(
+        (row["end_cause"].as_str(), row["verified"]["by"].as_str()),
+        (Some("canceled"), Some("source"))
+    );
     pass(&stack, 200).await;
     let findings = stack.get(&reader, "/v1/findings").await.body;
     assert_eq!(findings["findings"], json!([]), "nothing is wrong with it");
@@ -178,13 +192,16 @@ async fn a_record_that_cannot_be_taken_is_put_aside_and_blocks_nothing() {
     let events = stack.running.table("EventsTable").unwrap();
     // Somebody with more rights than any function of ours wrote this.
     let item = [("pk", "acme#damaged"), ("at", "no time"), ("action", "session.created")];
-    let item = item.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into();
+    let item =
+        item.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into();
     client.put_item().table_name(events).set_item(Some(item)).send().await.unwrap();
     told(&stack, "acme", &session_68()[..1]).await;
     access(&stack, &stack.reader("acme"), "68", 1).await;
     let line = told_lines.recv().await.unwrap();
     assert!(
-        line.starts_with("dead letter ") && line.contains("acme#damaged") && line.contains("WatchFailures"),
+        line.starts_with("dead letter ")
+            && line.contains("acme#damaged")
+            && line.contains("WatchFailures"),
         "{line}"
     );
 }
@@ -193,7 +210,8 @@ async fn a_record_that_cannot_be_taken_is_put_aside_and_blocks_nothing() {
 /// is kept: what it means for the use must have been put down by then.
 #[tokio::test]
 async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_killed() {
-    let stack = Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
+    let stack =
+        Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
     assert_eq!(stack.put(&admin, "/v1/applications/desktops", &application).await.status, 201);
@@ -205,8 +223,12 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         let used = json!({"id": format!("use-{number}"), "action": "computer.accessed", "occurred_at": seconds_ago(3000), "actor": alex, "account": account, "target": {"name": "W11"}});
         told(&stack, "acme", &[used]).await;
         let recorded = async |id: String| tests::recorded(&stack, "acme", &[id]).await;
-        let trail = async || store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
-        access_projection::follow(&trail().await, recorded(format!("use-{number}")).await).await.unwrap();
+        let trail = async || {
+            store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap()
+        };
+        access_projection::follow(&trail().await, recorded(format!("use-{number}")).await)
+            .await
+            .unwrap();
         pass(&stack, 200).await;
         // It is judged once more a while after, which must not be what helps.
         pass(&stack, 300).await;
@@ -218,8 +240,15 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         let mut time = Duration::from_millis(1 + number);
         loop {
             let trail = trail().await;
-            let is_done = tokio::time::timeout(time, access_projection::follow(&trail, late.clone())).await.is_ok();
-            let is_kept = trail.projection(shared::storage::projections::Kind::Access, &key).await.unwrap().is_some();
+            let is_done =
+                tokio::time::timeout(time, access_projection::follow(&trail, late.clone()))
+                    .await
+                    .is_ok();
+            let is_kept = trail
+                .projection(shared::storage::projections::Kind::Access, &key)
+                .await
+                .unwrap()
+                .is_some();
             killed += u32::from(is_kept && !is_done);
             if is_kept {
                 break;
@@ -228,8 +257,9 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         }
         pass(&stack, 300).await;
         let told = findings_told(&stack, &admin).await;
-        let of_it =
-            told.iter().filter(|event| event["account"] == account && event["details"]["rule"] == "use.outside_window");
+        let of_it = told.iter().filter(|event| {
+            event["account"] == account && event["details"]["rule"] == "use.outside_window"
+        });
         let mut actions: Vec<_> = of_it.map(|event| event["action"].as_str().unwrap()).collect();
         actions.sort_unstable();
         assert_eq!(actions, ["finding.raised", "finding.withdrawn"], "account {number}");
@@ -241,12 +271,13 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
 async fn projections(stack: &Stack) -> BTreeMap<(String, String), String> {
     let mut found = BTreeMap::new();
     for item in state(stack).await {
-        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+        let text = |name: &str| {
+            item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
+        };
         let pk = text("pk");
-        if ["access", "finding", "day", "day_row"]
-            .iter()
-            .any(|kind| pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#")))
-        {
+        if ["access", "finding", "day", "day_row"].iter().any(|kind| {
+            pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#"))
+        }) {
             found.insert((pk, text("sk")), text("content"));
         }
     }
@@ -258,7 +289,8 @@ async fn state(stack: &Stack) -> Vec<std::collections::HashMap<String, Attribute
     let table = stack.running.table("StateTable").unwrap();
     let (mut items, mut start) = (Vec::new(), None);
     loop {
-        let page = client.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
+        let page =
+            client.scan().table_name(table).set_exclusive_start_key(start).send().await.unwrap();
         items.extend(page.items.unwrap_or_default());
         start = page.last_evaluated_key;
         if start.is_none() {
@@ -273,10 +305,9 @@ async fn forget(stack: &Stack) {
     let table = stack.running.table("StateTable").unwrap();
     for item in state(stack).await {
         let pk = item["pk"].as_s().unwrap();
-        if ["access", "finding", "concern", "day", "day_row"]
-            .iter()
-            .any(|kind| pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#")))
-        {
+        if ["access", "finding", "concern", "day", "day_row"].iter().any(|kind| {
+            pk.starts_with(&format!("{kind}#")) || pk.starts_with(&format!("{kind}_list#"))
+        }) {
             client
                 .delete_item()
                 .table_name(table)
@@ -291,13 +322,19 @@ async fn forget(stack: &Stack) {
 
 /// Every event of a tenant.
 async fn everything(store: &Store, tenant: &Tenant) -> Vec<shared::domain::trail::event::Recorded> {
-    everything_of(&store.trail(tenant, clock::now(), shared::http::request::deadline()).await.unwrap()).await
+    everything_of(
+        &store.trail(tenant, clock::now(), shared::http::request::deadline()).await.unwrap(),
+    )
+    .await
 }
 
-async fn everything_of(trail: &shared::storage::Trail<'_>) -> Vec<shared::domain::trail::event::Recorded> {
+async fn everything_of(
+    trail: &shared::storage::Trail<'_>,
+) -> Vec<shared::domain::trail::event::Recorded> {
     let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
     let range = Range { since, until, order: Order::Ascending, after: None };
-    let mut listing = trail.list(Index::ByRecorded, range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
+    let mut listing =
+        trail.list(Index::ByRecorded, range, Pace::Items(100), &[Lane::Shown, Lane::Service]);
     let mut events = Vec::new();
     while let Some(recorded) = listing.next().await.unwrap() {
         events.push(recorded);
@@ -352,7 +389,10 @@ async fn live(stack: &Stack, admin: &str) {
     }
     told(stack, "acme", &events).await;
     until("all accesses are there", async || {
-        let rows = stack.get(admin, "/v1/reports/access?limit=1000").await.body["rows"].as_array().unwrap().len();
+        let rows = stack.get(admin, "/v1/reports/access?limit=1000").await.body["rows"]
+            .as_array()
+            .unwrap()
+            .len();
         // Twelve log-ons among them.
         (rows == 37).then_some(())
     })
@@ -368,12 +408,16 @@ async fn live(stack: &Stack, admin: &str) {
     }
     told(stack, "acme", &late).await;
     until("late events are followed", async || {
-        let withdrawn =
-            stack.get(admin, "/v1/findings?state=withdrawn").await.body["findings"].as_array().unwrap().len();
+        let withdrawn = stack.get(admin, "/v1/findings?state=withdrawn").await.body["findings"]
+            .as_array()
+            .unwrap()
+            .len();
         (withdrawn >= 4).then_some(())
     })
     .await;
-    let finding = stack.get(admin, "/v1/findings?rule=approval.by_requester").await.body["findings"][0]["id"].clone();
+    let finding =
+        stack.get(admin, "/v1/findings?rule=approval.by_requester").await.body["findings"][0]["id"]
+            .clone();
     let path = format!("/v1/findings/{}/disposition", finding.as_str().unwrap());
     let said = stack
         .post(
@@ -392,8 +436,12 @@ async fn settled(stack: &Stack, admin: &str) {
     let mut before = (0, BTreeMap::new());
     until("nothing changes any more", async || {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        let findings = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
-        let count = stack.post(admin, "/v1/events/search", &findings).await.body["events"].as_array().unwrap().len();
+        let findings =
+            json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
+        let count = stack.post(admin, "/v1/events/search", &findings).await.body["events"]
+            .as_array()
+            .unwrap()
+            .len();
         let now = (count, projections(stack).await);
         let is_still = now == before;
         before = now;
@@ -403,7 +451,8 @@ async fn settled(stack: &Stack, admin: &str) {
 }
 
 async fn findings_told(stack: &Stack, admin: &str) -> Vec<Value> {
-    let search = json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
+    let search =
+        json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
     stack.post(admin, "/v1/events/search", &search).await.body["events"].as_array().unwrap().clone()
 }
 
@@ -419,24 +468,36 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
     told(&stack, "acme", &[own("created", 900), own("approved", 800)]).await;
     let (store, tenant) = (store(&stack), Tenant::new("acme").unwrap());
     for _ in 0..2 {
-        let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+        let trail =
+            store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
         access_projection::follow(&trail, everything(&store, &tenant).await).await.unwrap();
     }
-    let rows = stack.get(&admin, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
+    let rows =
+        stack.get(&admin, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
     assert_eq!(
-        rows.iter().map(|row| (row["session"].as_str().unwrap(), row["state"].as_str().unwrap())).collect::<Vec<_>>(),
+        rows.iter()
+            .map(|row| (row["session"].as_str().unwrap(), row["state"].as_str().unwrap()))
+            .collect::<Vec<_>>(),
         [("own", "approved"), ("68", "ended")]
     );
-    let finding =
-        stack.get(&admin, "/v1/findings?rule=approval.by_requester&state=open").await.body["findings"][0].clone();
+    let finding = stack
+        .get(&admin, "/v1/findings?rule=approval.by_requester&state=open")
+        .await
+        .body["findings"][0]
+        .clone();
     assert_eq!(finding["session"], "own", "{finding}");
     pass(&stack, 200).await;
-    let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+    let trail =
+        store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     access_projection::follow(&trail, everything(&store, &tenant).await).await.unwrap();
     let missing = stack.get(&admin, "/v1/findings?rule=justification.insufficient").await.body;
     assert_eq!(missing["findings"].as_array().unwrap().len(), 1, "{missing}");
     let demand = stack.get(&admin, "/v1/reports/demand").await.body;
-    assert_eq!((&demand["rows"][0]["target"], &demand["rows"][0]["requests"]), (&json!("shop"), &json!(2)), "{demand}");
+    assert_eq!(
+        (&demand["rows"][0]["target"], &demand["rows"][0]["requests"]),
+        (&json!("shop"), &json!(2)),
+        "{demand}"
+    );
 }
 
 #[tokio::test]
@@ -447,7 +508,8 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
     live(&stack, &admin).await;
     let (expected, events) = (projections(&stack).await, findings_told(&stack, &admin).await);
-    let raised: Vec<_> = events.iter().filter_map(|event| event["details"]["rule"].as_str()).collect();
+    let raised: Vec<_> =
+        events.iter().filter_map(|event| event["details"]["rule"].as_str()).collect();
     for rule in [
         "approval.by_requester",
         "approval.missing",
@@ -468,8 +530,10 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
         forget(&stack).await;
         assert_eq!(projections(&stack).await, BTreeMap::new());
         // Each event once or twice, in any order.
-        let mut stream: Vec<_> =
-            all.iter().flat_map(|event| std::iter::repeat_n(event.clone(), random.random_range(1..=2))).collect();
+        let mut stream: Vec<_> = all
+            .iter()
+            .flat_map(|event| std::iter::repeat_n(event.clone(), random.random_range(1..=2)))
+            .collect();
         stream.shuffle(&mut random);
         let mut batches: Vec<Vec<_>> = Vec::new();
         while !stream.is_empty() {
@@ -479,17 +543,29 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
         for batch in batches {
             // Some batches are killed in the middle, and delivered again.
             if random.random_bool(0.3) {
-                let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+                let trail = store
+                    .trail(&tenant, clock::now(), shared::http::request::deadline())
+                    .await
+                    .unwrap();
                 let time = Duration::from_millis(random.random_range(1..60));
-                let _ = tokio::time::timeout(time, access_projection::follow(&trail, batch.clone())).await;
+                let _ =
+                    tokio::time::timeout(time, access_projection::follow(&trail, batch.clone()))
+                        .await;
             }
-            let trail = store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+            let trail = store
+                .trail(&tenant, clock::now(), shared::http::request::deadline())
+                .await
+                .unwrap();
             access_projection::follow(&trail, batch).await.unwrap();
         }
         pass(&stack, 300).await;
         settled(&stack, &admin).await;
         same(&projections(&stack).await, &expected, &format!("seed {seed}"));
-        assert_eq!(findings_told(&stack, &admin).await.len(), events.len(), "nothing was told twice");
+        assert_eq!(
+            findings_told(&stack, &admin).await.len(),
+            events.len(),
+            "nothing was told twice"
+        );
     }
     // And by the product's own way.
     forget(&stack).await;
@@ -499,7 +575,8 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
         all.into_keys().filter(|(pk, _)| !pk.starts_with("day")).collect::<Vec<_>>()
     };
     let all = kept(expected.clone());
-    until("the rebuild is done", async || (kept(projections(&stack).await) == all).then_some(())).await;
+    until("the rebuild is done", async || (kept(projections(&stack).await) == all).then_some(()))
+        .await;
     settled(&stack, &admin).await;
     pass(&stack, 300).await;
     settled(&stack, &admin).await;
@@ -513,12 +590,14 @@ async fn come_to(stack: &Stack, tenant: &str) -> Vec<String> {
     let mut all = Vec::new();
     let findings = stack.get(&reader, "/v1/findings?limit=1000").await.body["findings"].clone();
     for finding in findings.as_array().unwrap() {
-        let shown = ["rule", "state", "reason", "evidence", "access", "subject"].map(|name| &finding[name]);
+        let shown =
+            ["rule", "state", "reason", "evidence", "access", "subject"].map(|name| &finding[name]);
         all.push(json!(shown).to_string());
     }
     let rows = stack.get(&reader, "/v1/reports/access?limit=1000").await.body["rows"].clone();
     for row in rows.as_array().unwrap().iter().filter(|row| row["kind"] == "computer") {
-        let shown = ["id", "request", "granted_at", "ended_at", "end_cause", "events"].map(|name| &row[name]);
+        let shown = ["id", "request", "granted_at", "ended_at", "end_cause", "events"]
+            .map(|name| &row[name]);
         all.push(json!(shown).to_string());
     }
     all.sort();
@@ -527,7 +606,8 @@ async fn come_to(stack: &Stack, tenant: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_evidence() {
-    let stack = Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
+    let stack =
+        Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
     let store = store(&stack);
     let user = |name: &str| json!({"type": "user", "email": format!("{name}@acme.example")});
     let mut events = session_68();
@@ -582,42 +662,57 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
         let tenant = Tenant::new(&name).unwrap();
         let mut left = events.clone();
         left.shuffle(&mut random);
-        let trail = async || store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+        let trail = async || {
+            store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap()
+        };
         let mut before: Vec<String> = Vec::new();
         while !left.is_empty() {
             let part = left.split_off(left.len() - random.random_range(1..=30).min(left.len()));
             told(&stack, &name, &part).await;
-            let mut ids: Vec<String> = part.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+            let mut ids: Vec<String> =
+                part.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
             before.extend(ids.clone());
             // Some come again, much later.
             ids.extend(before.iter().filter(|_| random.random_bool(0.1)).cloned());
             ids.shuffle(&mut random);
-            access_projection::follow(&trail().await, tests::recorded(&stack, &name, &ids).await).await.unwrap();
+            access_projection::follow(&trail().await, tests::recorded(&stack, &name, &ids).await)
+                .await
+                .unwrap();
             // Sometimes it is quiet for so long that halfway through it findings are raised.
             if random.random_bool(0.2) {
                 pass(&stack, 300).await;
-                access_projection::follow(&trail().await, everything(&store, &tenant).await).await.unwrap();
+                access_projection::follow(&trail().await, everything(&store, &tenant).await)
+                    .await
+                    .unwrap();
             }
         }
         for _ in 0..3 {
-            access_projection::follow(&trail().await, everything(&store, &tenant).await).await.unwrap();
+            access_projection::follow(&trail().await, everything(&store, &tenant).await)
+                .await
+                .unwrap();
             pass(&stack, 600).await;
         }
         // What was told of findings was recorded by a clock that is ahead.
         let later = clock::now().plus(Duration::from_secs(1200));
         for _ in 0..2 {
-            let trail = store.trail(&tenant, later, shared::http::request::deadline()).await.unwrap();
+            let trail =
+                store.trail(&tenant, later, shared::http::request::deadline()).await.unwrap();
             access_projection::follow(&trail, everything_of(&trail).await).await.unwrap();
         }
         let all = come_to(&stack, &name).await;
         let open: Vec<_> = all.iter().filter(|it| it.contains("\"open\"")).collect();
-        for rule in
-            ["use.by_other_person", "use.other_target", "use.outside_window", "approval.missing", "session.misfit"]
-        {
+        for rule in [
+            "use.by_other_person",
+            "use.other_target",
+            "use.outside_window",
+            "approval.missing",
+            "session.misfit",
+        ] {
             assert!(open.iter().any(|it| it.contains(rule)), "{rule} is among {open:#?}");
         }
         // What was withdrawn depends on what was missing meanwhile.
-        let stands: Vec<String> = all.into_iter().filter(|it| !it.contains("\"withdrawn\"")).collect();
+        let stands: Vec<String> =
+            all.into_iter().filter(|it| !it.contains("\"withdrawn\"")).collect();
         match &expected {
             None => expected = Some(stands),
             Some(expected) => assert_eq!(&stands, expected, "seed {seed}"),
@@ -625,7 +720,11 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
     }
 }
 
-fn same(now: &BTreeMap<(String, String), String>, expected: &BTreeMap<(String, String), String>, how: &str) {
+fn same(
+    now: &BTreeMap<(String, String), String>,
+    expected: &BTreeMap<(String, String), String>,
+    how: &str,
+) {
     for (key, content) in expected {
         assert_eq!(now.get(key), Some(content), "{how}: {key:?}");
     }
@@ -668,13 +767,15 @@ async fn one_session_of_very_many_steps_stays_bounded_and_holds_up_nobody() {
     let reader = stack.reader("acme");
     let row = until("its last step is known", async || {
         pass(&stack, 60).await;
-        let rows = stack.get(&reader, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
+        let rows =
+            stack.get(&reader, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
         rows.into_iter().find(|row| row["events"].as_array().unwrap().contains(&json!("step-599")))
     })
     .await;
     assert_eq!(row["more_steps"], true, "{row}");
     assert!(
-        row["events"].as_array().unwrap().len() < 500 && row["events"].as_array().unwrap().contains(&json!("step-0"))
+        row["events"].as_array().unwrap().len() < 500
+            && row["events"].as_array().unwrap().contains(&json!("step-0"))
     );
     stack.stop().await;
 }
@@ -694,13 +795,20 @@ async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
     let table = stack.running.table("StateTable").unwrap();
     let [pk, sk] = ["access#acme", "s:a"].map(|key| AttributeValue::S(key.to_owned()));
     let damage = async || {
-        let change = client.update_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone());
+        let change =
+            client.update_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone());
         let change = change.update_expression("SET content = :content");
-        change.expression_attribute_values(":content", AttributeValue::S("{".to_owned())).send().await.unwrap();
+        change
+            .expression_attribute_values(":content", AttributeValue::S("{".to_owned()))
+            .send()
+            .await
+            .unwrap();
     };
     damage().await;
     told(&stack, "acme", &[step("a", "approved", 800), step("b", "created", 800)]).await;
-    let later = async || state(&stack).await.into_iter().any(|item| item["pk"].as_s().unwrap() == "later#acme");
+    let later = async || {
+        state(&stack).await.into_iter().any(|item| item["pk"].as_s().unwrap() == "later#acme")
+    };
     until("it is put off", async || later().await.then_some(())).await;
     // Its neighbour of the same batch is there.
     until("the other is there", async || {
@@ -709,14 +817,24 @@ async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
         item.item.map(drop)
     })
     .await;
-    client.delete_item().table_name(table).key("pk", pk.clone()).key("sk", sk.clone()).send().await.unwrap();
+    client
+        .delete_item()
+        .table_name(table)
+        .key("pk", pk.clone())
+        .key("sk", sk.clone())
+        .send()
+        .await
+        .unwrap();
     pass(&stack, 3700).await;
     access(&stack, &reader, "a", 2).await;
     assert!(!later().await, "what was followed is put off no more");
     // A rebuild mends it, and has the figures counted anew.
     damage().await;
     assert_eq!(stack.call(&stack.admin("acme"), "/v1/projections/rebuild").await.status, 202);
-    until("it can be read", async || stack.get(&reader, "/v1/reports/access").await.body.get("rows").map(drop)).await;
+    until("it can be read", async || {
+        stack.get(&reader, "/v1/reports/access").await.body.get("rows").map(drop)
+    })
+    .await;
     access(&stack, &reader, "a", 2).await;
     pass(&stack, 120).await;
     let demand = stack.get(&reader, "/v1/reports/demand").await;
@@ -744,13 +862,18 @@ async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
         told(&stack, "acme", some).await;
     }
     until("all accesses are there", async || {
-        let of_it =
-            |item: &std::collections::HashMap<String, AttributeValue>| item["pk"].as_s().unwrap() == "access#acme";
+        let of_it = |item: &std::collections::HashMap<String, AttributeValue>| {
+            item["pk"].as_s().unwrap() == "access#acme"
+        };
         (state(&stack).await.iter().filter(|item| of_it(item)).count() == 330).then_some(())
     })
     .await;
     // After all of them: before an event is told, the ones nearest to it are the last ones of all.
-    let late = [used("inside", 604_700), used("outside", 604_000), used("last", 605_000 - 329 * 1800 - 300)];
+    let late = [
+        used("inside", 604_700),
+        used("outside", 604_000),
+        used("last", 605_000 - 329 * 1800 - 300),
+    ];
     told(&stack, "acme", &late).await;
     // One that began long before ends the list; its use is of today.
     let long = json!({"id": "long", "action": "entra.account.requested", "occurred_at": seconds_ago(604_900), "actor": alex, "account": {"name": "msp-1"},
@@ -760,11 +883,13 @@ async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
     let about = async |id: &str| {
         let told = findings_told(&stack, &admin).await;
         let is_it = |event: &Value| {
-            event["details"]["rule"] == "use.outside_window" && event["details"]["evidence"] == json!([id])
+            event["details"]["rule"] == "use.outside_window"
+                && event["details"]["evidence"] == json!([id])
         };
         told.iter().filter(|event| is_it(event)).count()
     };
-    until("the one outside is a finding", async || (about("outside").await > 0).then_some(())).await;
+    until("the one outside is a finding", async || (about("outside").await > 0).then_some(()))
+        .await;
     assert_eq!((about("inside").await, about("last").await), (0, 0));
     // Between it and its use stand 330 others.
     told(&stack, "acme", &[long]).await;
@@ -777,8 +902,13 @@ async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
     .await;
     told(&stack, "acme", &[used("held-by-the-long-one", 1200)]).await;
     until("the use is taken", async || {
-        let rows = stack.get(&admin, "/v1/reports/access?limit=1000").await.body["rows"].as_array().unwrap().clone();
-        rows.iter().any(|row| row["session"] == "long" && row["events"].as_array().unwrap().len() > 1).then_some(())
+        let rows = stack.get(&admin, "/v1/reports/access?limit=1000").await.body["rows"]
+            .as_array()
+            .unwrap()
+            .clone();
+        rows.iter()
+            .any(|row| row["session"] == "long" && row["events"].as_array().unwrap().len() > 1)
+            .then_some(())
     })
     .await;
     pass(&stack, 300).await;
@@ -798,17 +928,21 @@ async fn lists_of_accesses_end_with_their_accesses_and_not_before() {
         event.as_object_mut().unwrap().retain(|name, _| name != "window");
         event
     };
-    for (number, (event, is_over)) in
-        [(ended(step("created", 950)), true), (step("granted", 900), false), (ended(step("expired", 90)), true)]
-            .into_iter()
-            .enumerate()
+    for (number, (event, is_over)) in [
+        (ended(step("created", 950)), true),
+        (step("granted", 900), false),
+        (ended(step("expired", 90)), true),
+    ]
+    .into_iter()
+    .enumerate()
     {
         told(&stack, "acme", &[event]).await;
         access(&stack, &stack.reader("acme"), "a", number + 1).await;
         until(format!("the lists end as the access does after step {number}"), async || {
             let items = state(&stack).await;
             let ttl = |prefix: &str| -> std::collections::BTreeSet<Option<String>> {
-                let items = items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with(prefix));
+                let items =
+                    items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with(prefix));
                 items.map(|item| item.get("ttl").map(|ttl| ttl.as_n().unwrap().clone())).collect()
             };
             let (own, lists) = (ttl("access#acme"), ttl("access_list#acme"));
@@ -823,7 +957,8 @@ async fn lists_of_accesses_end_with_their_accesses_and_not_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
     let between = tests::between::Between::start().await;
-    let stack = between.stack(local::Options { minute: Duration::from_secs(5), ..tests::options() }).await;
+    let stack =
+        between.stack(local::Options { minute: Duration::from_secs(5), ..tests::options() }).await;
     let created = |session: &str| {
         json!({"id": session, "action": "session.created", "occurred_at": seconds_ago(900), "justification": "Correct a price",
             "actor": {"type": "user", "email": "mark@acme.example"}, "session": {"id": session, "scope": "session"}, "target": {"name": "shop"}})
@@ -839,7 +974,9 @@ async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
     let due = |tenant: &str, session: &str, at: u64| {
         let text = |text: String| AttributeValue::S(text);
         let change = client.update_item().table_name(table);
-        let change = change.key("pk", text(format!("access#{tenant}"))).key("sk", text(format!("s:{session}")));
+        let change = change
+            .key("pk", text(format!("access#{tenant}")))
+            .key("sk", text(format!("s:{session}")));
         let change = change.update_expression("SET due = :due, due_at = :at");
         let change = change.expression_attribute_values(":due", text("watch#0".to_owned()));
         change.expression_attribute_values(":at", text(seconds_ago(at))).send()
@@ -850,7 +987,9 @@ async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
     due("acme", "mine", 400).await.unwrap();
     until("the other's is looked at", async || {
         let items = state(&stack).await;
-        let mine = items.iter().find(|item| item.get("sk").is_some_and(|sk| sk.as_s().unwrap() == "s:mine"))?;
+        let mine = items
+            .iter()
+            .find(|item| item.get("sk").is_some_and(|sk| sk.as_s().unwrap() == "s:mine"))?;
         mine.get("due_at").is_none_or(|at| *at.as_s().unwrap() > seconds_ago(60)).then_some(())
     })
     .await;
@@ -895,7 +1034,8 @@ async fn figures_follow_each_access_and_what_is_wrong_with_them_is_put_right() {
         let row = stack.get(&admin, "/v1/reports/demand").await.body["rows"][0].clone();
         (row["requests"].as_u64(), row["granted"].as_u64())
     };
-    let created: Vec<Value> = (0..40).map(|number| step(&format!("s-{number}"), "created", 900, "mark")).collect();
+    let created: Vec<Value> =
+        (0..40).map(|number| step(&format!("s-{number}"), "created", 900, "mark")).collect();
     told(&stack, "acme", &created).await;
     until("all are counted", async || (demand().await == (Some(40), Some(0))).then_some(())).await;
     // Each is counted by what changed, and no day is read for it: nothing has to be looked at again for that.
@@ -905,20 +1045,34 @@ async fn figures_follow_each_access_and_what_is_wrong_with_them_is_put_right() {
     granted.push(step("s-1", "approved", 700, "john"));
     told(&stack, "acme", &granted).await;
     until("all are counted", async || (demand().await == (Some(40), Some(40))).then_some(())).await;
-    let times = async || stack.get(&admin, "/v1/reports/approval-times?by=approver").await.body["rows"][0].clone();
-    until("the approval is counted", async || (times().await["decisions"] == 1).then_some(())).await;
+    let times = async || {
+        stack.get(&admin, "/v1/reports/approval-times?by=approver").await.body["rows"][0].clone()
+    };
+    until("the approval is counted", async || (times().await["decisions"] == 1).then_some(()))
+        .await;
     // Somebody with more rights than any function of ours changed a row.
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let table = stack.running.table("StateTable").unwrap();
     let rows = async || -> Vec<_> {
         let items = state(&stack).await;
-        items.into_iter().filter(|item| item["pk"].as_s().unwrap().starts_with("day_row#acme")).collect()
+        items
+            .into_iter()
+            .filter(|item| item["pk"].as_s().unwrap().starts_with("day_row#acme"))
+            .collect()
     };
     for item in rows().await {
         let content = item["content"].as_s().unwrap().replace("\"granted\":40", "\"granted\":7");
-        let change = client.update_item().table_name(table).key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
+        let change = client
+            .update_item()
+            .table_name(table)
+            .key("pk", item["pk"].clone())
+            .key("sk", item["sk"].clone());
         let change = change.update_expression("SET content = :content");
-        change.expression_attribute_values(":content", AttributeValue::S(content)).send().await.unwrap();
+        change
+            .expression_attribute_values(":content", AttributeValue::S(content))
+            .send()
+            .await
+            .unwrap();
     }
     assert_eq!(demand().await, (Some(40), Some(7)));
     pass(&stack, 90_000).await;

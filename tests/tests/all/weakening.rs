@@ -12,7 +12,9 @@ use shared::{
     },
     platform::clock::Clock,
 };
-use tests::{Stack, options, recorded, seconds_ago, seconds_ahead, store, until, webhook::Webhooks};
+use tests::{
+    Stack, options, recorded, seconds_ago, seconds_ahead, store, until, webhook::Webhooks,
+};
 
 const DAY: u64 = 86_400;
 
@@ -61,7 +63,11 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
         counts_from > seconds_ahead(7 * DAY - 600).parse().unwrap()
             && counts_from <= seconds_ahead(7 * DAY + 1).parse().unwrap()
     );
-    assert!(answer.body["notice"].as_str().unwrap().contains(&counts_from.to_string()), "{}", answer.text);
+    assert!(
+        answer.body["notice"].as_str().unwrap().contains(&counts_from.to_string()),
+        "{}",
+        answer.text
+    );
 
     let finding = findings(&stack, &reader, "retention.shortened").await.remove(0);
     assert_eq!(
@@ -94,7 +100,10 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
         let trail = later.trail(&tenant, at(days), deadline).await.unwrap();
         trail.event(&EventId::new(id).unwrap()).await.unwrap().is_some()
     };
-    assert!(shows("new", 10).await && !shows("new", 12).await, "93 days after it occurred it is past its retention");
+    assert!(
+        shows("new", 10).await && !shows("new", 12).await,
+        "93 days after it occurred it is past its retention"
+    );
     assert!(
         shows("old", 12).await && shows("old", 299).await && !shows("old", 301).await,
         "its end was fixed when it was stored"
@@ -107,18 +116,24 @@ async fn who_was_alerted_is_told_when_alerting_is_weakened() {
     let webhooks = Webhooks::start().await;
     let mut options = options();
     for name in ["a", "b"] {
-        options.secrets.insert(format!("JIT_AUDIT_SECRET_{}", name.to_uppercase()), format!("{}/{name}", webhooks.url));
+        options.secrets.insert(
+            format!("JIT_AUDIT_SECRET_{}", name.to_uppercase()),
+            format!("{}/{name}", webhooks.url),
+        );
     }
     let stack = Stack::with(options).await;
     let (admin, reader) = (stack.admin("acme"), stack.reader("acme"));
-    let channel =
-        |id: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{}", id.to_uppercase())});
+    let channel = |id: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{}", id.to_uppercase())});
     let mut narrow = channel("b");
     narrow["rules"] = json!(["approval.*"]);
     let alerts = json!({"alerts": [channel("a"), narrow]});
     assert_eq!(stack.put(&admin, "/v1/settings", &alerts).await.status, 200);
     let texts = |path: &str| -> Vec<String> {
-        webhooks.received(path).iter().map(|it| it.body["text"].as_str().unwrap_or_default().to_owned()).collect()
+        webhooks
+            .received(path)
+            .iter()
+            .map(|it| it.body["text"].as_str().unwrap_or_default().to_owned())
+            .collect()
     };
     let until_told = async |path: &str, part: &str| {
         until(format!("{path} is told of {part}"), async || {
@@ -129,14 +144,23 @@ async fn who_was_alerted_is_told_when_alerting_is_weakened() {
 
     // A channel that wants other rules is told all the same.
     assert_eq!(
-        stack.put(&admin, "/v1/settings", &json!({"thresholds": {"revocation_seconds": 86_400}})).await.status,
+        stack
+            .put(&admin, "/v1/settings", &json!({"thresholds": {"revocation_seconds": 86_400}}))
+            .await
+            .status,
         200
     );
     for path in ["/a", "/b"] {
         until_told(path, "revocation_seconds from 300 to 86400").await;
     }
     // Retention and channels at once; both channels are gone by then.
-    assert_eq!(stack.put(&admin, "/v1/settings", &json!({"retention_days": 93, "alerts": []})).await.status, 200);
+    assert_eq!(
+        stack
+            .put(&admin, "/v1/settings", &json!({"retention_days": 93, "alerts": []}))
+            .await
+            .status,
+        200
+    );
     for path in ["/a", "/b"] {
         until_told(path, "from 400 to 93 days").await;
         until_told(path, "channel a was taken away, channel b was taken away").await;
@@ -151,7 +175,10 @@ async fn who_was_alerted_is_told_when_alerting_is_weakened() {
     }
     // What strengthens it is no finding.
     assert_eq!(
-        stack.put(&admin, "/v1/settings", &json!({"retention_days": 500, "alerts": [channel("a")]})).await.status,
+        stack
+            .put(&admin, "/v1/settings", &json!({"retention_days": 500, "alerts": [channel("a")]}))
+            .await
+            .status,
         200
     );
     assert_eq!(told(&stack, &reader, "finding.raised").await.len(), 3);
@@ -189,7 +216,9 @@ async fn a_legal_hold_keeps_what_is_recorded_for_ten_years() {
         (&settings["hold_since"], &hold["since"], &hold["is_complete"]),
         (&hold["since"], &settings["hold_since"], &json!(true))
     );
-    let at = |name: &str| -> Instant { hold[name].as_str().unwrap_or_else(|| panic!("{settings}")).parse().unwrap() };
+    let at = |name: &str| -> Instant {
+        hold[name].as_str().unwrap_or_else(|| panic!("{settings}")).parse().unwrap()
+    };
     assert!(
         at("complete_from") < at("since")
             && at("placed_at") <= at("complete_until")

@@ -65,14 +65,17 @@ impl World {
     }
 
     pub(crate) async fn window(&self, id: &Value) -> Value {
-        let answer = self.stack.get(&self.admin, &format!("/v1/windows/{}", id.as_str().unwrap())).await;
+        let answer =
+            self.stack.get(&self.admin, &format!("/v1/windows/{}", id.as_str().unwrap())).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.body
     }
 
     pub(crate) async fn until_state(&self, id: &Value, state: &str) -> Value {
-        until(format!("window {id} is {state}"), async || Some(self.window(id).await).filter(|it| it["state"] == state))
-            .await
+        until(format!("window {id} is {state}"), async || {
+            Some(self.window(id).await).filter(|it| it["state"] == state)
+        })
+        .await
     }
 
     /// An order to end windows, when it is done.
@@ -88,8 +91,17 @@ impl World {
     /// The ids of the windows that a listing finds, in its order.
     async fn listed(&self, query: &str) -> Vec<String> {
         let answer = self.stack.get(&self.admin, &format!("/v1/windows?{query}")).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["next"]), (200, &Value::Null), "{}", answer.text);
-        let ids = answer.body["windows"].as_array().unwrap().iter().map(|window| window["id"].as_str().unwrap());
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["next"]),
+            (200, &Value::Null),
+            "{}",
+            answer.text
+        );
+        let ids = answer.body["windows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|window| window["id"].as_str().unwrap());
         ids.map(str::to_owned).collect()
     }
 
@@ -105,7 +117,8 @@ impl World {
     }
 
     pub(crate) async fn search(&self, filter: &str) -> Vec<Value> {
-        let query = json!({"filter": filter, "include_service": true, "order": "asc", "limit": 1000});
+        let query =
+            json!({"filter": filter, "include_service": true, "order": "asc", "limit": 1000});
         let answer = self.stack.post(&self.admin, "/v1/events/search", &query).await;
         answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
     }
@@ -175,7 +188,10 @@ async fn a_short_window_ends_on_time_once_and_is_read_back() {
     assert_eq!((&details["attempts"], &details["gone"]), (&json!(1), &json!(false)));
     for event in &told {
         assert_eq!(event["account"]["name"], "msp-1");
-        assert_eq!((&event["subject"]["email"], &event["target"]["id"]), (&json!("alex@nikpot.com"), &json!("app")));
+        assert_eq!(
+            (&event["subject"]["email"], &event["target"]["id"]),
+            (&json!("alex@nikpot.com"), &json!("app"))
+        );
     }
     world.stack.stop().await;
     directory.stop().await;
@@ -198,8 +214,13 @@ async fn the_first_of_two_overlapping_windows_takes_nothing_away() {
     assert!(directory.is_active(&account).await, "still enabled at the first end");
     world.until_state(&first["id"], "closed").await;
     assert!(!directory.is_active(&account).await);
-    let expected =
-        ["window.opened", "window.opened", "revocation.covered", "entra.account.disabled", "revocation.verified"];
+    let expected = [
+        "window.opened",
+        "window.opened",
+        "revocation.covered",
+        "entra.account.disabled",
+        "revocation.verified",
+    ];
     assert_eq!(world.actions().await, expected);
     world.stack.stop().await;
     directory.stop().await;
@@ -212,8 +233,9 @@ async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let opened = world.ask("r-1", "msp-1", json!({})).await;
     let path = format!("/v1/windows/{}", opened["id"].as_str().unwrap());
-    let post =
-        async |action: &str, body: Value| world.stack.post(&world.admin, &format!("{path}/{action}"), &body).await;
+    let post = async |action: &str, body: Value| {
+        world.stack.post(&world.admin, &format!("{path}/{action}"), &body).await
+    };
 
     for (body, status, part) in [
         (json!({"duration": "PT90M"}), 422, "/reason"),
@@ -226,26 +248,47 @@ async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
     }
     let extended = post("extend", json!({"duration": "PT2H", "reason": "the disk is slow"})).await;
     assert_eq!(extended.status, 200, "{}", extended.text);
-    assert_eq!(instant(&extended.body["ends_at"]).millis() - instant(&opened["starts_at"]).millis(), 2 * 3_600_000);
+    assert_eq!(
+        instant(&extended.body["ends_at"]).millis() - instant(&opened["starts_at"]).millis(),
+        2 * 3_600_000
+    );
     // Sent again it says the same, and nothing is told twice.
-    assert_eq!(post("extend", json!({"duration": "PT2H", "reason": "the disk is slow"})).await.body, extended.body);
+    assert_eq!(
+        post("extend", json!({"duration": "PT2H", "reason": "the disk is slow"})).await.body,
+        extended.body
+    );
 
     // A portal says for whom it speaks: it is a machine, whose token has no e-mail.
-    let machine = world.stack.minted(json!({"tenant": "acme", "sub": "portal", "scope": "audit:operate"}));
+    let machine =
+        world.stack.minted(json!({"tenant": "acme", "sub": "portal", "scope": "audit:operate"}));
     let actor = json!({"type": "user", "email": "alex@nikpot.com"});
     let ended = json!({"reason": "done", "actor": actor});
     let ended = world.stack.post(&machine, &format!("{path}/end"), &ended).await;
     assert_eq!(ended.status, 200, "{}", ended.text);
     world.until_state(&opened["id"], "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
-    assert_eq!(post("end", json!({"reason": "again"})).await.status, 200, "what has ended is ended");
+    assert_eq!(
+        post("end", json!({"reason": "again"})).await.status,
+        200,
+        "what has ended is ended"
+    );
     let late = post("extend", json!({"duration": "PT2H", "reason": "x"})).await;
-    assert!(late.status == 409 && late.text.contains("a new request opens another"), "{}", late.text);
+    assert!(
+        late.status == 409 && late.text.contains("a new request opens another"),
+        "{}",
+        late.text
+    );
 
     let told = world.told().await;
     let who: Vec<_> = told
         .iter()
-        .map(|event| (event["action"].as_str().unwrap(), event["actor"]["email"].as_str(), event["reason"].as_str()))
+        .map(|event| {
+            (
+                event["action"].as_str().unwrap(),
+                event["actor"]["email"].as_str(),
+                event["reason"].as_str(),
+            )
+        })
         .collect();
     assert_eq!(
         who,
@@ -257,12 +300,32 @@ async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
             ("revocation.verified", None, None),
         ]
     );
-    assert_eq!(world.stack.post(&world.portal, &format!("{path}/end"), &json!({"reason": "x"})).await.status, 403);
-    assert_eq!(world.stack.post(&world.admin, "/v1/windows/none/end", &json!({"reason": "x"})).await.status, 404);
+    assert_eq!(
+        world
+            .stack
+            .post(&world.portal, &format!("{path}/end"), &json!({"reason": "x"}))
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        world
+            .stack
+            .post(&world.admin, "/v1/windows/none/end", &json!({"reason": "x"}))
+            .await
+            .status,
+        404
+    );
     let foreign = world.stack.caller("bolt", "it", "audit:read audit:operate");
-    assert_eq!(world.stack.post(&foreign, &format!("{path}/end"), &json!({"reason": "x"})).await.status, 404);
+    assert_eq!(
+        world.stack.post(&foreign, &format!("{path}/end"), &json!({"reason": "x"})).await.status,
+        404
+    );
     assert_eq!(world.stack.get(&foreign, &path).await.status, 404);
-    assert_eq!(world.stack.get(&foreign, "/v1/windows").await.body, json!({"windows": [], "next": null}));
+    assert_eq!(
+        world.stack.get(&foreign, "/v1/windows").await.body,
+        json!({"windows": [], "next": null})
+    );
     world.stack.stop().await;
 }
 
@@ -288,18 +351,31 @@ async fn a_request_that_the_application_does_not_allow_is_refused_and_stored_now
         ),
     ] {
         let answer = world.post(request("r-1", "msp-1", more.clone())).await;
-        assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["pointer"]), (422, &json!(pointer)), "{more}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["errors"][0]["pointer"]),
+            (422, &json!(pointer)),
+            "{more}"
+        );
     }
     let accepted = request("r-2", "msp-1", why(json!({})));
-    let answer = world.post(json!({"events": [request("r-1", "msp-1", json!({})), accepted.clone()]})).await;
-    assert_eq!((&answer.body["created"], &answer.body["invalid"]), (&json!(1), &json!(1)), "{}", answer.text);
+    let answer =
+        world.post(json!({"events": [request("r-1", "msp-1", json!({})), accepted.clone()]})).await;
+    assert_eq!(
+        (&answer.body["created"], &answer.body["invalid"]),
+        (&json!(1), &json!(1)),
+        "{}",
+        answer.text
+    );
     assert_eq!(world.stack.get(&world.admin, "/v1/events/r-1").await.status, 404);
     // What was accepted once stays accepted, whatever is allowed by now; history opens nothing, and failures neither.
-    world.configure(scim("http://127.0.0.1:1/scim"), json!({"max_window": "PT1M", "window": "PT1M"})).await;
+    world
+        .configure(scim("http://127.0.0.1:1/scim"), json!({"max_window": "PT1M", "window": "PT1M"}))
+        .await;
     assert_eq!(world.post(accepted).await.status, 200);
     let history = world.ask("r-3", "msp-9", json!({"window": false})).await;
     assert_eq!(history, json!({"asked": false}));
-    let failed = world.ask("r-4", "msp-9", json!({"outcome": "failure", "reason": "FORBIDDEN"})).await;
+    let failed =
+        world.ask("r-4", "msp-9", json!({"outcome": "failure", "reason": "FORBIDDEN"})).await;
     assert_eq!(failed, Value::Null);
     let windows = world.stack.get(&world.admin, "/v1/windows?account=msp-9").await.body;
     assert_eq!(windows["windows"], json!([]));
@@ -312,9 +388,12 @@ async fn an_account_that_is_not_the_applications_own_is_never_disabled_and_is_a_
     let account = directory.add("ceo");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let window = world.ask("r-1", "ceo", lasting("PT1S")).await;
-    let nowhere =
-        world.ask("r-2", "msp-1", json!({"target": {"name": "Unknown"}, "window": {"duration": "PT1S"}})).await;
-    for (window, rule) in [(&window, "account.outside_patterns"), (&nowhere, "account.without_application")] {
+    let nowhere = world
+        .ask("r-2", "msp-1", json!({"target": {"name": "Unknown"}, "window": {"duration": "PT1S"}}))
+        .await;
+    for (window, rule) in
+        [(&window, "account.outside_patterns"), (&nowhere, "account.without_application")]
+    {
         assert_eq!(world.window(&window["id"]).await["directory"], "external");
         let findings = world.findings(rule).await;
         assert_eq!(findings.len(), 1);
@@ -322,7 +401,8 @@ async fn an_account_that_is_not_the_applications_own_is_never_disabled_and_is_a_
     }
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(directory.is_enabled(&account), Some(true));
-    let writes: Vec<_> = directory.log().into_iter().filter(|line| !line.starts_with("GET ")).collect();
+    let writes: Vec<_> =
+        directory.log().into_iter().filter(|line| !line.starts_with("GET ")).collect();
     assert_eq!(writes, Vec::<String>::new());
     // Its portal disables it, and says so.
     let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
@@ -340,13 +420,14 @@ async fn a_session_ends_what_was_asked_in_it_and_nothing_else() {
     let directory = Directory::start().await;
     let (one, two) = (directory.add("msp-1"), directory.add("msp-2"));
     let world = World::start().await;
-    world.configure(scim(&format!("{}/scim", directory.url)), json!({"end_on_log_off": true})).await;
+    world
+        .configure(scim(&format!("{}/scim", directory.url)), json!({"end_on_log_off": true}))
+        .await;
     let session = |id: &str| json!({"session": {"id": id, "scope": "session"}});
     let first = world.ask("r-1", "msp-1", session("68")).await;
     let other = world.ask("r-2", "msp-2", session("69")).await;
     let said = |action: &str, more: Value| {
-        let mut event =
-            json!({"action": action, "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"}});
+        let mut event = json!({"action": action, "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"}});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         event
     };
@@ -373,7 +454,9 @@ async fn a_session_ends_what_was_asked_in_it_and_nothing_else() {
     assert_eq!(world.window(&database).await["state"], "closed");
     // So does a package have.
     let package = json!({"subject": {"email": "u@acme.example"}, "target": {"type": "package", "name": "Sales"}, "window": {"duration": "PT8H"}});
-    let fulfilled = world.post(said("entitlement.fulfilled", package.clone())).await.body["window"]["id"].clone();
+    let fulfilled = world.post(said("entitlement.fulfilled", package.clone())).await.body["window"]
+        ["id"]
+        .clone();
     let mut removed = package;
     removed.as_object_mut().unwrap().remove("window");
     assert_eq!(world.post(said("entitlement.removed", removed)).await.status, 201);
@@ -391,9 +474,15 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     let shared = world.ask("r-2", "msp-2", by("leaver@nikpot.com")).await;
     world.ask("r-3", "msp-2", by("alex@nikpot.com")).await;
     world.ask("r-4", "msp-3", by("alex@nikpot.com")).await;
-    let order = json!({"filter": "actor.email eq \"LEAVER@nikpot.com\"", "reason": "left the company"});
+    let order =
+        json!({"filter": "actor.email eq \"LEAVER@nikpot.com\"", "reason": "left the company"});
     let answer = world.stack.post(&world.admin, "/v1/windows/end", &order).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(2)), "{}", answer.text);
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["count"]),
+        (202, &json!(2)),
+        "{}",
+        answer.text
+    );
     let location = answer.header("location").to_owned();
     let done = world.until_done(&location).await;
     assert_eq!(
@@ -401,7 +490,8 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
         (&answer.body["id"], &json!(2), &json!("left the company"))
     );
     assert_eq!(done["actor"]["email"], "it@acme.example");
-    let whom: Vec<_> = done["windows"].as_array().unwrap().iter().map(|window| &window["id"]).collect();
+    let whom: Vec<_> =
+        done["windows"].as_array().unwrap().iter().map(|window| &window["id"]).collect();
     let mut expected = [&alone["id"], &shared["id"]];
     expected.sort_by_key(|id| id.as_str());
     assert_eq!(whom, expected);
@@ -409,7 +499,10 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     let ended: Vec<_> = told.iter().filter(|event| event["action"] == "window.ended").collect();
     assert_eq!(ended.len(), 2, "{told:?}");
     for event in ended {
-        assert_eq!((&event["details"]["order"], &event["reason"]), (&done["id"], &json!("left the company")));
+        assert_eq!(
+            (&event["details"]["order"], &event["reason"]),
+            (&done["id"], &json!("left the company"))
+        );
     }
     let foreign = world.stack.caller("bolt", "it", "audit:read audit:operate");
     assert_eq!(world.stack.get(&foreign, &location).await.status, 404);
@@ -422,23 +515,33 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
     let enabled: Vec<_> = accounts.iter().map(|id| directory.is_enabled(id)).collect();
     assert_eq!(enabled, [Some(false), Some(true), Some(true)]);
     assert_eq!(world.window(&shared["id"]).await["state"], "open");
-    let wrong =
-        world.stack.post(&world.admin, "/v1/windows/end", &json!({"filter": "actor.mail eq 1", "reason": "x"})).await;
+    let wrong = world
+        .stack
+        .post(&world.admin, "/v1/windows/end", &json!({"filter": "actor.mail eq 1", "reason": "x"}))
+        .await;
     assert!(wrong.status == 422 && wrong.text.contains("/filter"), "{}", wrong.text);
 
     // A portal that says that it disabled an account of ours brings its end to now, and we still look.
     let said = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
         "target": {"id": "app"}, "account": {"name": "msp-3"}});
     assert_eq!(world.post(said).await.status, 201);
-    until("it is disabled", async || (directory.is_enabled(&accounts[2]) == Some(false)).then_some(())).await;
+    until("it is disabled", async || {
+        (directory.is_enabled(&accounts[2]) == Some(false)).then_some(())
+    })
+    .await;
 
     // Deleting the application ends the rest, in the directory that it had.
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/app").await.status, 204);
     world.until_state(&shared["id"], "closed").await;
-    until("all are disabled", async || accounts.iter().all(|id| directory.is_enabled(id) == Some(false)).then_some(()))
-        .await;
+    until("all are disabled", async || {
+        accounts.iter().all(|id| directory.is_enabled(id) == Some(false)).then_some(())
+    })
+    .await;
     assert_eq!(world.stack.get(&world.admin, "/v1/applications/app").await.status, 404);
-    assert_eq!(world.stack.get(&world.admin, "/v1/applications").await.body["applications"], json!([]));
+    assert_eq!(
+        world.stack.get(&world.admin, "/v1/applications").await.body["applications"],
+        json!([])
+    );
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/other").await.status, 404);
     world.stack.stop().await;
 }
@@ -458,20 +561,34 @@ async fn what_a_leaver_asked_for_in_advance_ends_too() {
                 "starts_at": seconds_ahead(days * day), "ends_at": seconds_ahead(days * day + 3600)}})
     };
     let scheduled = world.ask("r-1", "msp-1", ahead("leaver@nikpot.com", 10)).await["id"].clone();
-    for (id, account, email) in [("r-2", "msp-2", "leaver@nikpot.com"), ("r-3", "msp-3", "alex@nikpot.com")] {
+    for (id, account, email) in
+        [("r-2", "msp-2", "leaver@nikpot.com"), ("r-3", "msp-3", "alex@nikpot.com")]
+    {
         assert!(world.ask(id, account, ahead(email, 40)).await.is_null(), "it has no window yet");
     }
-    let order = json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left the company"});
+    let order =
+        json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left the company"});
     let answer = world.stack.post(&world.admin, "/v1/windows/end", &order).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["count"]), (202, &json!(2)), "{}", answer.text);
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["count"]),
+        (202, &json!(2)),
+        "{}",
+        answer.text
+    );
     let done = world.until_done(answer.header("location")).await;
     assert_eq!(done["ended"], 2, "{done}");
     let windows = done["windows"].as_array().unwrap();
     assert!(windows.iter().any(|window| window["id"] == scheduled), "{done}");
-    let booked = windows.iter().find(|window| window["account"]["name"] == "msp-2").unwrap_or_else(|| panic!("{done}"));
+    let booked = windows
+        .iter()
+        .find(|window| window["account"]["name"] == "msp-2")
+        .unwrap_or_else(|| panic!("{done}"));
     world.until_state(&booked["id"], "closed").await;
     let ended = world.search("action eq \"window.ended\"").await;
-    assert!(ended.len() == 2 && ended.iter().all(|event| event["details"]["order"] == done["id"]), "{ended:?}");
+    assert!(
+        ended.len() == 2 && ended.iter().all(|event| event["details"]["order"] == done["id"]),
+        "{ended:?}"
+    );
     // Nothing of it opens later; what another person booked does.
     let then = clock::now().plus(Duration::from_secs(20 * day));
     let store = tests::store(&world.stack);
@@ -500,15 +617,21 @@ async fn a_directory_that_only_says_so_is_not_believed() {
     assert!(directory.log().iter().any(|line| line.starts_with("PUT ")), "{:?}", directory.log());
     let actions = world.actions().await;
     let count = |action: &str| actions.iter().filter(|it| *it == action).count();
-    assert_eq!((count("entra.account.disabled"), count("revocation.verified")), (1, 1), "{actions:?}");
+    assert_eq!(
+        (count("entra.account.disabled"), count("revocation.verified")),
+        (1, 1),
+        "{actions:?}"
+    );
     world.stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
     let directory = Directory::start().await;
-    let (member, guest) =
-        (directory.add("msp-1@contoso.com"), directory.accounts.add_guest("msp-2_x#EXT#@contoso.com"));
+    let (member, guest) = (
+        directory.add("msp-1@contoso.com"),
+        directory.accounts.add_guest("msp-2_x#EXT#@contoso.com"),
+    );
     let world = World::start().await;
     world.configure(entra(&directory.url), json!({})).await;
     // Throttled, then down, then done before the answer was lost, then the token is refused.
@@ -528,10 +651,16 @@ async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
     let second = world.ask("r-2", "msp-2_x#EXT#@contoso.com", lasting("PT1S")).await;
     world.until_state(&first["id"], "closed").await;
     world.until_state(&second["id"], "closed").await;
-    assert_eq!((directory.is_enabled(&member), directory.is_enabled(&guest)), (Some(false), Some(false)));
+    assert_eq!(
+        (directory.is_enabled(&member), directory.is_enabled(&guest)),
+        (Some(false), Some(false))
+    );
     let log = directory.log();
     assert!(log.contains(&"POST /v1.0/users/u-0/revokeSignInSessions".to_owned()), "{log:?}");
-    assert!(!log.contains(&"POST /v1.0/users/u-1/revokeSignInSessions".to_owned()), "not for external users: {log:?}");
+    assert!(
+        !log.contains(&"POST /v1.0/users/u-1/revokeSignInSessions".to_owned()),
+        "not for external users: {log:?}"
+    );
     let tokens = log.iter().filter(|line| line.ends_with("/oauth2/v2.0/token")).count();
     assert!((1..=3).contains(&tokens), "a token is kept: {log:?}");
     world.stack.stop().await;
@@ -545,13 +674,18 @@ async fn what_somebody_has_to_change_is_a_finding_at_once_and_is_tried_on() {
     world.configure(entra(&directory.url), json!({})).await;
     directory.fail([("PATCH", Fault::Status(403, None))]);
     let window = world.ask("r-1", "msp-1@contoso.com", lasting("PT1S")).await;
-    let finding = until("a finding is raised", async || world.findings("revocation.refused").await.pop()).await;
+    let finding =
+        until("a finding is raised", async || world.findings("revocation.refused").await.pop())
+            .await;
     assert_eq!(
         (&finding["details"]["severity"], &finding["details"]["owners"]),
         (&json!("critical"), &json!(["it@acme.example"]))
     );
     let shown = world.window(&window["id"]).await;
-    assert!(shown["attempts"] == 1 && shown["failing"].as_str().unwrap().contains("403"), "{shown}");
+    assert!(
+        shown["attempts"] == 1 && shown["failing"].as_str().unwrap().contains("403"),
+        "{shown}"
+    );
     world.until_state(&window["id"], "closed").await;
     assert_eq!(directory.is_enabled("u-0"), Some(false));
     world.stack.stop().await;
@@ -566,9 +700,13 @@ async fn an_operator_has_a_window_tried_again_at_once() {
     directory.fail([("PATCH", Fault::Status(503, Some(3600)))]);
     let id = world.ask("r-1", "msp-1", lasting("PT1S")).await["id"].clone();
     let path = |id: &Value| format!("/v1/windows/{}/retry", id.as_str().unwrap());
-    let retry = async |id: &Value, body: Value| world.stack.post(&world.admin, &path(id), &body).await;
+    let retry =
+        async |id: &Value, body: Value| world.stack.post(&world.admin, &path(id), &body).await;
     let because = json!({"reason": "the directory is back"});
-    until("the first try fails", async || Some(world.window(&id).await).filter(|it| it["attempts"] == 1)).await;
+    until("the first try fails", async || {
+        Some(world.window(&id).await).filter(|it| it["attempts"] == 1)
+    })
+    .await;
     assert_eq!(directory.is_enabled("u-0"), Some(true));
     assert_eq!(retry(&id, json!({})).await.status, 422);
     let retried = retry(&id, because.clone()).await;
@@ -587,7 +725,9 @@ async fn an_operator_has_a_window_tried_again_at_once() {
     // What there is nothing to try for.
     let later = world.ask("r-2", "msp-2", lasting("PT1H")).await["id"].clone();
     let external = world.ask("r-3", "else-1", lasting("PT1S")).await["id"].clone();
-    for (id, expected) in [(&id, "is closed"), (&later, "not due before"), (&external, "does not disable")] {
+    for (id, expected) in
+        [(&id, "is closed"), (&later, "not due before"), (&external, "does not disable")]
+    {
         let refused = retry(id, because.clone()).await;
         let detail = refused.body["detail"].as_str().unwrap_or_default();
         assert!(refused.status == 409 && detail.contains(expected), "{}", refused.text);
@@ -603,8 +743,10 @@ async fn a_request_that_comes_while_its_account_is_being_disabled_keeps_its_wind
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let window = world.ask("r-1", "msp-1", lasting("PT2S")).await;
-    until("its account is found", async || world.window(&window["id"]).await["resolved"].is_object().then_some(()))
-        .await;
+    until("its account is found", async || {
+        world.window(&window["id"]).await["resolved"].is_object().then_some(())
+    })
+    .await;
     directory.hold(true);
     world.until_state(&window["id"], "claimed").await;
     let second = world.ask("r-2", "msp-1", lasting("PT30M")).await;
@@ -624,7 +766,8 @@ async fn a_request_that_comes_while_its_account_is_being_disabled_keeps_its_wind
 #[tokio::test(flavor = "multi_thread")]
 async fn directories_are_compared_with_the_open_windows() {
     let directory = Directory::start().await;
-    let (stray, off, fine) = (directory.add("msp-stray"), directory.add("msp-off"), directory.add("msp-fine"));
+    let (stray, off, fine) =
+        (directory.add("msp-stray"), directory.add("msp-off"), directory.add("msp-fine"));
     let booked = directory.add("msp-booked");
     directory.add("somebody");
     let world = World::start().await;
@@ -632,7 +775,8 @@ async fn directories_are_compared_with_the_open_windows() {
     world.ask("r-1", "msp-off", json!({})).await;
     world.ask("r-2", "msp-fine", json!({})).await;
     // A request that is to begin tomorrow does not explain an account that is enabled today.
-    let tomorrow = json!({"session": {"id": "70", "scope": "session", "starts_at": seconds_ahead(86_400)}});
+    let tomorrow =
+        json!({"session": {"id": "70", "scope": "session", "starts_at": seconds_ahead(86_400)}});
     world.ask("r-3", "msp-booked", tomorrow).await;
     directory.accounts.turn(&off, false);
     let answer = world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await;
@@ -643,7 +787,11 @@ async fn directories_are_compared_with_the_open_windows() {
         ("account.enabled_without_window", &booked),
     ] {
         let finding = until(format!("{rule} is raised"), async || {
-            world.findings(rule).await.into_iter().find(|event| event["account"]["id"] == *account.as_str())
+            world
+                .findings(rule)
+                .await
+                .into_iter()
+                .find(|event| event["account"]["id"] == *account.as_str())
         })
         .await;
         assert_eq!(finding["details"]["owners"], json!(["it@acme.example"]));
@@ -662,7 +810,9 @@ impl HttpConnector for Panicking {
         let panics = request.uri().contains("/panics/");
         HttpConnectorFuture::new(async move {
             assert!(!panics, "by plan, an answer that makes whoever reads it panic");
-            let response = http::Response::builder().status(200).header("content-type", "application/scim+json");
+            let response = http::Response::builder()
+                .status(200)
+                .header("content-type", "application/scim+json");
             let body = json!({"totalResults": 0, "Resources": []}).to_string();
             Ok(HttpResponse::try_from(response.body(body.into()).unwrap()).unwrap())
         })
@@ -673,9 +823,11 @@ impl HttpConnector for Panicking {
 async fn a_directory_over_whose_answer_the_service_panics_keeps_no_other_from_being_compared() {
     let stack = Stack::start().await;
     for (tenant, place) in [("acme", "panics"), ("bolt", "sound")] {
-        let body =
-            json!({"name": "App", "accounts": ["msp*"], "directory": scim(&format!("http://127.0.0.1:1/{place}"))});
-        assert_eq!(stack.put(&stack.admin(tenant), "/v1/applications/app", &body).await.status, 201);
+        let body = json!({"name": "App", "accounts": ["msp*"], "directory": scim(&format!("http://127.0.0.1:1/{place}"))});
+        assert_eq!(
+            stack.put(&stack.admin(tenant), "/v1/applications/app", &body).await.status,
+            201
+        );
     }
     let variables = [
         ("ONE_MACHINE", "true"),
@@ -683,11 +835,16 @@ async fn a_directory_over_whose_answer_the_service_panics_keeps_no_other_from_be
         ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", tests::directory::TOKEN),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let variables =
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let outbound = Outbound::through(Reach::Loopback, SharedHttpConnector::new(Panicking));
-    let function = disable::Disable::over(tests::store(&stack), outbound, &variables, stack.aws()).unwrap();
+    let function =
+        disable::Disable::over(tests::store(&stack), outbound, &variables, stack.aws()).unwrap();
     let compared = Box::pin(disable::reconcile::all(&function)).await.unwrap();
-    assert!(compared["acme"]["error"].as_str().is_some_and(|error| error.contains("panicked")), "{compared}");
+    assert!(
+        compared["acme"]["error"].as_str().is_some_and(|error| error.contains("panicked")),
+        "{compared}"
+    );
     assert_eq!(compared["bolt"], json!({"accounts": 0, "findings": 0, "failures": []}));
     stack.stop().await;
 }
@@ -700,15 +857,17 @@ async fn an_account_that_only_another_name_means_is_left_alone() {
     let world = World::start().await;
     world.configure(entra(&directory.url), json!({})).await;
     let by_id = json!({"account": {"name": "msp-1@contoso.com", "id": ceo}, "window": {"duration": "PT1S"}});
-    let by_name =
-        json!({"account": {"email": "msp-2@contoso.com", "name": "ceo@contoso.com"}, "window": {"duration": "PT1S"}});
+    let by_name = json!({"account": {"email": "msp-2@contoso.com", "name": "ceo@contoso.com"}, "window": {"duration": "PT1S"}});
     for (id, more) in [("r-1", by_id), ("r-2", by_name)] {
         let window = world.ask(id, "", more).await;
         let shown = until(format!("{id} is not found at its end"), async || {
             Some(world.window(&window["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(1))
         })
         .await;
-        assert!(shown["failing"].as_str().unwrap().contains("means \"ceo@contoso.com\""), "{shown}");
+        assert!(
+            shown["failing"].as_str().unwrap().contains("means \"ceo@contoso.com\""),
+            "{shown}"
+        );
     }
     assert_eq!(directory.is_enabled(&ceo), Some(true));
     assert_eq!(world.findings("account.unresolved").await.len(), 2);
@@ -722,7 +881,8 @@ async fn a_request_joins_a_window_by_its_key_alone() {
     let first = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
     // The directory cannot be asked, so whether two names mean one account is not known yet.
     let second = world.ask("r-2", "", named(json!({"name": "MSP-1", "id": "17"}))).await;
-    let third = world.ask("r-3", "", named(json!({"name": "msp-1", "email": "msp-1@acme.example"}))).await;
+    let third =
+        world.ask("r-3", "", named(json!({"name": "msp-1", "email": "msp-1@acme.example"}))).await;
     assert_eq!(second["id"], first["id"]);
     assert_ne!(third["id"], first["id"]);
     assert_eq!(world.window(&first["id"]).await["claims"].as_array().unwrap().len(), 2);
@@ -736,12 +896,16 @@ async fn a_request_joins_a_window_by_its_key_alone() {
 async fn an_end_beyond_all_calendars_is_refused_and_what_has_happened_is_stored_with_ten_years() {
     let world = World::start().await;
     let session = |starts_at: &str| json!({"id": "s", "scope": "session", "starts_at": starts_at});
-    let mut granted =
-        request("granted", "msp-1", json!({"session": session(&seconds_ago(1)), "window": {"duration": "P2914000D"}}));
+    let mut granted = request(
+        "granted",
+        "msp-1",
+        json!({"session": session(&seconds_ago(1)), "window": {"duration": "P2914000D"}}),
+    );
     granted["action"] = json!("session.granted");
     let stored = world.post(granted).await;
     assert_eq!(stored.status, 201, "{}", stored.text);
-    let years = (instant(&stored.body["window"]["ends_at"]).millis() - clock::now().millis()) / (365 * 86_400_000);
+    let years = (instant(&stored.body["window"]["ends_at"]).millis() - clock::now().millis())
+        / (365 * 86_400_000);
     assert_eq!(years, 10);
     assert_eq!(world.findings("window.cut").await.len(), 1);
     for (action, more) in [
@@ -762,8 +926,7 @@ async fn what_was_configured_wrong_can_be_put_right_for_open_windows() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::start().await;
-    let wrong =
-        json!({"kind": "scim", "base_url": format!("{}/scim", directory.url), "token": "env:JIT_AUDIT_SECRET_OTHER"});
+    let wrong = json!({"kind": "scim", "base_url": format!("{}/scim", directory.url), "token": "env:JIT_AUDIT_SECRET_OTHER"});
     world.configure(wrong, json!({})).await;
     let window = world.ask("r-1", "msp-1", lasting("PT1S")).await;
     until("it is refused", async || world.findings("revocation.refused").await.pop()).await;
@@ -814,13 +977,21 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
         scope,
         reason: "deleted".to_owned(),
         actor: shared::domain::trail::event::Actor::system(),
-        recorded_by: shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None },
+        recorded_by: shared::domain::trail::event::RecordedBy {
+            sub: "test".to_owned(),
+            client_id: None,
+        },
         created_at: given_at,
         count: None,
     };
     // Others may make steps of the windows meanwhile.
-    let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None).await.unwrap();
-    assert_eq!(window_orders::end_windows(&trail, &order, &meaning, &page.windows).await.unwrap(), 1);
+    let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        window_orders::end_windows(&trail, &order, &meaning, &page.windows).await.unwrap(),
+        1
+    );
     let ended = world.search("action eq \"window.ended\"").await;
     assert_eq!(ended.len(), 1, "{ended:?}");
     assert_eq!(ended[0]["details"]["order"], "deleted");
@@ -840,8 +1011,8 @@ async fn what_graph_may_be_asked_is_shared_by_all_runs() {
     let seconds = Arc::new(AtomicU64::new(0));
     let shown = seconds.clone();
     let begun = clock::now();
-    let store =
-        tests::store(&stack).by(Clock::new(move || begun.plus(Duration::from_secs(shown.load(Ordering::Relaxed)))));
+    let store = tests::store(&stack)
+        .by(Clock::new(move || begun.plus(Duration::from_secs(shown.load(Ordering::Relaxed)))));
     let taken = async |calls: usize| {
         let take = || async {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -870,7 +1041,9 @@ async fn a_secret_that_is_refused_is_a_finding_at_once() {
     // More than once, as directories are compared with the open windows when a stack starts, and that asks for a token too.
     directory.fail([0; 4].map(|_| ("oauth2/v2.0/token", Fault::Status(401, None))));
     let window = world.ask("r-1", "msp-1@contoso.com", lasting("PT1S")).await;
-    let finding = until("a finding is raised", async || world.findings("revocation.refused").await.pop()).await;
+    let finding =
+        until("a finding is raised", async || world.findings("revocation.refused").await.pop())
+            .await;
     assert!(finding["reason"].as_str().unwrap().starts_with("credentials: "), "{finding}");
     until("the end was tried", async || {
         (world.window(&window["id"]).await["attempts"].as_u64() >= Some(1)).then_some(())
@@ -884,7 +1057,8 @@ async fn a_secret_that_is_refused_is_a_finding_at_once() {
 async fn a_session_with_more_windows_than_a_transaction_takes_ends_them_all() {
     let world = World::start().await;
     let session = json!({"session": {"id": "68", "scope": "session"}});
-    let events: Vec<_> = (0..60).map(|n| request(&format!("r-{n}"), &format!("msp-{n}"), session.clone())).collect();
+    let events: Vec<_> =
+        (0..60).map(|n| request(&format!("r-{n}"), &format!("msp-{n}"), session.clone())).collect();
     assert_eq!(world.post(json!({ "events": events })).await.body["created"], 60);
     let canceled = json!({"id": "end", "action": "session.canceled", "occurred_at": seconds_ago(0),
         "actor": {"type": "user", "name": "Mark"}, "session": {"id": "68", "scope": "session"}});
@@ -900,7 +1074,8 @@ async fn a_session_with_more_windows_than_a_transaction_takes_ends_them_all() {
 async fn when_the_service_last_looked_for_windows_that_are_due_can_be_asked() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
-    let swept = async || stack.get(&token, "/v1/me").await.body["swept_at"].as_str().map(str::to_owned);
+    let swept =
+        async || stack.get(&token, "/v1/me").await.body["swept_at"].as_str().map(str::to_owned);
     let first = until("it looked", async || swept().await).await;
     // A window that is due soon has it looked for at once.
     let request = json!({
@@ -914,8 +1089,12 @@ async fn when_the_service_last_looked_for_windows_that_are_due_can_be_asked() {
 /// One attribute of an item of the state table, or the item, taken away or put there from behind.
 async fn statement(stack: &Stack, statement: &str, parameters: &[&str]) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
-    let parameters = parameters.iter().map(|it| aws_sdk_dynamodb::types::AttributeValue::S((*it).to_owned())).collect();
-    let statement = statement.replace("STATE", &format!("\"{}\"", stack.running.table("StateTable").unwrap()));
+    let parameters = parameters
+        .iter()
+        .map(|it| aws_sdk_dynamodb::types::AttributeValue::S((*it).to_owned()))
+        .collect();
+    let statement =
+        statement.replace("STATE", &format!("\"{}\"", stack.running.table("StateTable").unwrap()));
     let call = client.execute_statement().statement(&statement).set_parameters(Some(parameters));
     call.send().await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
 }
@@ -927,8 +1106,7 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let id = |window: &Value| window["id"].as_str().unwrap().to_owned();
     let open = id(&world.ask("r-1", "msp-1", json!({})).await);
-    let later =
-        json!({"id": "s", "scope": "session", "starts_at": seconds_ahead(1800), "ends_at": seconds_ahead(3600)});
+    let later = json!({"id": "s", "scope": "session", "starts_at": seconds_ahead(1800), "ends_at": seconds_ahead(3600)});
     let scheduled = id(&world.ask("r-2", "msp-2", json!({ "session": later })).await);
     let nowhere = json!({"target": {"name": "Unknown"}});
     let overdue = id(&world.ask("r-3", "msp-3", nowhere).await);
@@ -943,15 +1121,23 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     let trail = store.trail(&tenant, clock::now(), deadline).await.unwrap();
     let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
     let late = |window: &mut shared::domain::windows::window::Window| {
-        let told = window.end(|_| true, &shared::domain::trail::event::Actor::system(), None, trail.now);
-        Ok::<_, shared::storage::ReadError>(told.into_iter().chain(window.overdue(trail.now)).collect())
+        let told =
+            window.end(|_| true, &shared::domain::trail::event::Actor::system(), None, trail.now);
+        Ok::<_, shared::storage::ReadError>(
+            told.into_iter().chain(window.overdue(trail.now)).collect(),
+        )
     };
     windows::change_window(&trail, &overdue, &by, late).await.unwrap().expect("the window");
 
     // Whoever reads a closed window fails: none of these can be read.
     for number in 0..30 {
         let insert = "INSERT INTO STATE VALUE {'pk': ?, 'sk': ?, 'content': ?}";
-        statement(&world.stack, insert, &["window#acme", &format!("9999{number}"), "closed long ago"]).await;
+        statement(
+            &world.stack,
+            insert,
+            &["window#acme", &format!("9999{number}"), "closed long ago"],
+        )
+        .await;
     }
     let newest_first = |ids: &[&String]| {
         let mut ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
@@ -985,7 +1171,10 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
         let answer = world.stack.get(&world.admin, &format!("/v1/windows?state={wrong}")).await;
         assert!(answer.status == 400 && answer.text.contains("must be one of"), "{}", answer.text);
     }
-    assert_eq!(world.stack.get(&world.admin, &format!("/v1/windows/{closed}")).await.body["state"], "closed");
+    assert_eq!(
+        world.stack.get(&world.admin, &format!("/v1/windows/{closed}")).await.body["state"],
+        "closed"
+    );
     world.stack.stop().await;
 }
 
@@ -993,7 +1182,8 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
 async fn a_page_of_closed_windows_reads_only_so_many() {
     use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
     let world = World::start().await;
-    let window = world.ask("r-1", "msp-1", json!({"target": {"name": "Unknown"}})).await["id"].clone();
+    let window =
+        world.ask("r-1", "msp-1", json!({"target": {"name": "Unknown"}})).await["id"].clone();
     let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
         "target": {"name": "Unknown"}, "account": {"name": "msp-1"}});
     assert_eq!(world.post(disabled).await.status, 201);
@@ -1001,8 +1191,17 @@ async fn a_page_of_closed_windows_reads_only_so_many() {
     let client = aws_sdk_dynamodb::Client::new(world.stack.aws());
     let table = world.stack.running.table("StateTable").unwrap();
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let key = [("pk".to_owned(), text("window#acme")), ("sk".to_owned(), text(window.as_str().unwrap()))];
-    let item = client.get_item().table_name(table).set_key(Some(key.into())).send().await.unwrap().item.unwrap();
+    let key =
+        [("pk".to_owned(), text("window#acme")), ("sk".to_owned(), text(window.as_str().unwrap()))];
+    let item = client
+        .get_item()
+        .table_name(table)
+        .set_key(Some(key.into()))
+        .send()
+        .await
+        .unwrap()
+        .item
+        .unwrap();
     // As many of another account, all of them newer.
     let copies: Vec<WriteRequest> = (0..5000)
         .map(|number| {
@@ -1017,10 +1216,12 @@ async fn a_page_of_closed_windows_reads_only_so_many() {
         })
         .collect();
     for chunk in copies.chunks(25) {
-        let written = client.batch_write_item().request_items(table, chunk.to_vec()).send().await.unwrap();
+        let written =
+            client.batch_write_item().request_items(table, chunk.to_vec()).send().await.unwrap();
         assert!(written.unprocessed_items.is_none_or(|rest| rest.is_empty()));
     }
-    for query in ["account=msp-1", "account=msp-1&state=closed", "account=msp-1&state=open,closed"] {
+    for query in ["account=msp-1", "account=msp-1&state=closed", "account=msp-1&state=open,closed"]
+    {
         let (mut pages, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = world.stack.get(&world.admin, &format!("/v1/windows?{query}{cursor}")).await;
@@ -1029,7 +1230,10 @@ async fn a_page_of_closed_windows_reads_only_so_many() {
             let Some(next) = page.body["next"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
-        assert!(pages.len() >= 2 && pages.pop() == Some(1) && pages.iter().all(|page| *page == 0), "{pages:?}");
+        assert!(
+            pages.len() >= 2 && pages.pop() == Some(1) && pages.iter().all(|page| *page == 0),
+            "{pages:?}"
+        );
     }
     world.stack.stop().await;
 }
@@ -1055,16 +1259,28 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
     // The run that looks up their accounts makes the list whole, and makes steps of them.
     until_whole().await;
     for window in [&first, &second] {
-        until("its account is found", async || world.window(&window["id"]).await["resolved"].is_object().then_some(()))
-            .await;
+        until("its account is found", async || {
+            world.window(&window["id"]).await["resolved"].is_object().then_some(())
+        })
+        .await;
     }
     // As they were stored then.
     let whole = shared::storage::keys::ALL_ARE_LISTED;
-    statement(&world.stack, "DELETE FROM STATE WHERE pk = ? AND sk = ?", &["window_live#acme", whole]).await;
+    statement(
+        &world.stack,
+        "DELETE FROM STATE WHERE pk = ? AND sk = ?",
+        &["window_live#acme", whole],
+    )
+    .await;
     for id in ids {
         let unlisted = "UPDATE STATE REMOVE listed WHERE pk = ? AND sk = ?";
         statement(&world.stack, unlisted, &["window#acme", id]).await;
-        statement(&world.stack, "DELETE FROM STATE WHERE pk = ? AND sk = ?", &["window_live#acme", id]).await;
+        statement(
+            &world.stack,
+            "DELETE FROM STATE WHERE pk = ? AND sk = ?",
+            &["window_live#acme", id],
+        )
+        .await;
     }
     let mut expected = ids.map(str::to_owned).to_vec();
     expected.sort_by(|a, b| b.cmp(a));
@@ -1114,21 +1330,30 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let now = clock::now();
     let trail = store.trail(&tenant, now, deadline).await.unwrap();
-    let scope =
-        shared::domain::windows::window_commands::OrderScope::Filter("actor.email eq \"leaver@nikpot.com\"".to_owned());
+    let scope = shared::domain::windows::window_commands::OrderScope::Filter(
+        "actor.email eq \"leaver@nikpot.com\"".to_owned(),
+    );
     let meaning = window_orders::Meaning::of(&scope).unwrap();
     let order = shared::domain::windows::window_commands::EndOrder {
         id: "killed".to_owned(),
         scope,
         reason: "left".to_owned(),
         actor: shared::domain::trail::event::Actor::system(),
-        recorded_by: shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None },
+        recorded_by: shared::domain::trail::event::RecordedBy {
+            sub: "test".to_owned(),
+            client_id: None,
+        },
         created_at: now,
         count: Some(120),
     };
-    let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None).await.unwrap();
+    let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None)
+        .await
+        .unwrap();
     assert!(page.next.is_some(), "more than one page");
-    assert_eq!(window_orders::end_windows(&trail, &order, &meaning, &page.windows[..50]).await.unwrap(), 50);
+    assert_eq!(
+        window_orders::end_windows(&trail, &order, &meaning, &page.windows[..50]).await.unwrap(),
+        50
+    );
     window_orders::store_order(&trail, &order).await.unwrap();
     let stored = window_orders::order(&trail, "killed").await.unwrap().expect("the order");
     let mut progress = stored.progress.clone();
@@ -1143,8 +1368,12 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     world.ask("r-other", "msp-other", lasting("PT1S")).await;
     let done = world.until_done("/v1/windows/orders/killed?limit=1000").await;
     assert_eq!((&done["ended"], &done["next"]), (&json!(120), &Value::Null));
-    let whom: std::collections::BTreeSet<_> =
-        done["windows"].as_array().unwrap().iter().map(|window| window["account"]["name"].as_str().unwrap()).collect();
+    let whom: std::collections::BTreeSet<_> = done["windows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|window| window["account"]["name"].as_str().unwrap())
+        .collect();
     assert_eq!(whom.len(), 120);
     until("all are disabled", async || {
         let ended = world.search("action eq \"entra.account.disabled\"").await;
@@ -1164,13 +1393,22 @@ async fn however_many_requests_hold_an_account_each_is_stored() {
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let events: Vec<_> = (0..150)
-        .map(|n| request(&format!("r-{n}"), "msp-1", json!({"window": {"duration": format!("PT{}S", 600 + n)}})))
+        .map(|n| {
+            request(
+                &format!("r-{n}"),
+                "msp-1",
+                json!({"window": {"duration": format!("PT{}S", 600 + n)}}),
+            )
+        })
         .collect();
     let answer = world.post(json!({ "events": events })).await;
     assert_eq!(answer.body["created"], 150, "{}", answer.text);
     let id = &answer.body["results"][149]["window"]["id"];
     let window = world.window(id).await;
-    assert_eq!(window["ends_at"], answer.body["results"][149]["window"]["ends_at"], "the latest end counts");
+    assert_eq!(
+        window["ends_at"], answer.body["results"][149]["window"]["ends_at"],
+        "the latest end counts"
+    );
     assert!(window["claims"].as_array().unwrap().len() <= 33, "{window}");
     let actions = world.actions().await;
     let count = |action: &str| actions.iter().filter(|it| *it == action).count();
@@ -1189,7 +1427,9 @@ async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_
     let session = json!({"id": "70", "scope": "session", "username": "msp-1", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(18_000)});
     let granted = json!({"session": session, "subject": {"email": "u@acme.example"}});
     let package = json!({"subject": {"email": "u@acme.example"}, "window": {"ends_at": seconds_ahead(18_000)}});
-    for (action, more, starts_ago) in [("session.granted", granted, 60), ("entitlement.fulfilled", package, 0)] {
+    for (action, more, starts_ago) in
+        [("session.granted", granted, 60), ("entitlement.fulfilled", package, 0)]
+    {
         let mut event = request(action.split('.').next().unwrap(), "u@acme.example", more);
         event["action"] = json!(action);
         let answer = world.post(event).await;
@@ -1199,14 +1439,22 @@ async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_
         let allowed = (7200 - starts_ago) * 1000;
         assert!((allowed - 60_000..=allowed).contains(&ends), "{window}");
         assert_eq!(window["application"], "app");
-        let finding = world.findings("window.cut").await.into_iter().find(|it| it["details"]["window"] == window["id"]);
+        let finding = world
+            .findings("window.cut")
+            .await
+            .into_iter()
+            .find(|it| it["details"]["window"] == window["id"]);
         let finding = finding.unwrap();
-        assert!(finding["reason"].as_str().unwrap().contains("more than \"App\" allows: PT2H"), "{finding}");
+        assert!(
+            finding["reason"].as_str().unwrap().contains("more than \"App\" allows: PT2H"),
+            "{finding}"
+        );
         assert_eq!(finding["details"]["owners"], json!(["it@acme.example"]));
         assert_eq!(finding["subject"]["email"], "u@acme.example");
     }
     // What is asked for is still refused.
-    let refused = world.post(request("r-1", "msp-2", json!({"window": {"duration": "PT5H"}}))).await;
+    let refused =
+        world.post(request("r-1", "msp-2", json!({"window": {"duration": "PT5H"}}))).await;
     assert_eq!(refused.status, 422, "{}", refused.text);
     world.stack.stop().await;
 }
@@ -1214,7 +1462,8 @@ async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_persons_own_never() {
     let directory = Directory::start().await;
-    let (granted, own, other) = (directory.add("msp-1"), directory.add("msp-ann"), directory.add("msp-2"));
+    let (granted, own, other) =
+        (directory.add("msp-1"), directory.add("msp-ann"), directory.add("msp-2"));
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let session = |id: &str, username: &str, lasts: u64| json!({"id": id, "scope": "session", "username": username, "starts_at": seconds_ago(60), "ends_at": seconds_ahead(lasts)});
     let grant = async |id: &str, username: &str, lasts: u64, more: Value| {
@@ -1238,8 +1487,16 @@ async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_pers
     );
     world.until_state(&window["id"], "closed").await;
     assert_eq!(directory.is_enabled(&granted), Some(false));
-    let disabled = world.told().await.into_iter().find(|event| event["action"] == "entra.account.disabled").unwrap();
-    assert_eq!((&disabled["actor"]["type"], &disabled["session"]["id"]), (&json!("system"), &json!("70")));
+    let disabled = world
+        .told()
+        .await
+        .into_iter()
+        .find(|event| event["action"] == "entra.account.disabled")
+        .unwrap();
+    assert_eq!(
+        (&disabled["actor"]["type"], &disabled["session"]["id"]),
+        (&json!("system"), &json!("70"))
+    );
     assert_eq!(disabled["subject"]["email"], "alex@nikpot.com");
 
     // A role that is activated is given to a person's own account.
@@ -1248,7 +1505,10 @@ async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_pers
     assert_eq!((&window["directory"], &window["application"]), (&json!("external"), &json!("app")));
     // An application may leave sessions to their source.
     world
-        .configure(scim(&format!("{}/scim", directory.url)), json!({"disable_for": ["entra.account.requested"]}))
+        .configure(
+            scim(&format!("{}/scim", directory.url)),
+            json!({"disable_for": ["entra.account.requested"]}),
+        )
         .await;
     let window = grant("72", "msp-2", 1, json!({})).await;
     assert_eq!(window["directory"], "external");
@@ -1257,7 +1517,10 @@ async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_pers
     let last = world.ask("r-1", "msp-3", lasting("PT2S")).await;
     world.until_state(&last["id"], "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
-    assert_eq!((directory.is_enabled(&own), directory.is_enabled(&other)), (Some(true), Some(true)));
+    assert_eq!(
+        (directory.is_enabled(&own), directory.is_enabled(&other)),
+        (Some(true), Some(true))
+    );
     world.stack.stop().await;
 }
 
@@ -1268,24 +1531,30 @@ async fn an_end_that_is_told_before_its_request_counts() {
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let session = |id: &str| json!({"id": id, "scope": "session"});
     let said = |action: &str, more: Value| {
-        let mut event =
-            json!({"action": action, "occurred_at": seconds_ago(1), "actor": {"type": "user", "name": "Mark"}});
+        let mut event = json!({"action": action, "occurred_at": seconds_ago(1), "actor": {"type": "user", "name": "Mark"}});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         event
     };
     // Of a session whose account we disable.
-    assert_eq!(world.post(said("session.terminated", json!({"session": session("68")}))).await.status, 201);
+    assert_eq!(
+        world.post(said("session.terminated", json!({"session": session("68")}))).await.status,
+        201
+    );
     let late = json!({"session": session("68"), "occurred_at": seconds_ago(30)});
     let window = world.ask("r-1", "msp-1", late).await;
     world.until_state(&window["id"], "closed").await;
     assert_eq!(directory.is_enabled(&one), Some(false));
-    let ended = world.told().await.into_iter().find(|event| event["action"] == "window.ended").unwrap();
+    let ended =
+        world.told().await.into_iter().find(|event| event["action"] == "window.ended").unwrap();
     assert_eq!(ended["actor"]["name"], "Mark", "whoever ended the session ended its window");
     let other = world.ask("r-2", "msp-2", json!({"session": session("69")})).await;
     assert_eq!(world.window(&other["id"]).await["state"], "open");
     assert_eq!(directory.is_enabled(&two), Some(true));
     // Of a session whose source takes it away.
-    assert_eq!(world.post(said("session.expired", json!({"session": session("70")}))).await.status, 201);
+    assert_eq!(
+        world.post(said("session.expired", json!({"session": session("70")}))).await.status,
+        201
+    );
     let mut granted = session("70");
     granted["ends_at"] = json!(seconds_ahead(3600));
     let granted = world.post(said("session.granted", json!({"session": granted}))).await;
@@ -1297,7 +1566,12 @@ async fn an_end_that_is_told_before_its_request_counts() {
     fulfilled["window"] = json!({"duration": "PT8H"});
     fulfilled["occurred_at"] = json!(seconds_ago(60));
     let fulfilled = world.post(said("entitlement.fulfilled", fulfilled)).await;
-    assert_eq!(world.window(&fulfilled.body["window"]["id"]).await["state"], "closed", "{}", fulfilled.text);
+    assert_eq!(
+        world.window(&fulfilled.body["window"]["id"]).await["state"],
+        "closed",
+        "{}",
+        fulfilled.text
+    );
     let portal = json!({"target": {"name": "Elsewhere"}, "account": {"name": "adm-1"}});
     assert_eq!(world.post(said("entra.account.disabled", portal.clone())).await.status, 201);
     let mut asked = portal;
@@ -1340,8 +1614,7 @@ async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
     directory.add("msp-2");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let days = |days: u64| days * 86_400;
-    let session =
-        |id: &str, starts: u64| json!({"session": {"id": id, "scope": "session", "starts_at": seconds_ahead(starts)}});
+    let session = |id: &str, starts: u64| json!({"session": {"id": id, "scope": "session", "starts_at": seconds_ahead(starts)}});
     let far = world.post(request("r-1", "msp-1", session("1", days(3000)))).await;
     assert_eq!((far.status.as_u16(), &far.body["window"]), (201, &Value::Null), "{}", far.text);
     // Sent again it is the same; and what is not allowed is refused as ever.
@@ -1350,10 +1623,14 @@ async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
     let mut long = session("4", days(40));
     long["window"] = json!({"duration": "PT3H"});
     assert_eq!(world.post(request("r-4", "msp-4", long)).await.status, 422);
-    let windows = async || world.stack.get(&world.admin, "/v1/windows").await.body["windows"].clone();
+    let windows =
+        async || world.stack.get(&world.admin, "/v1/windows").await.body["windows"].clone();
     assert_eq!(windows().await, json!([]));
     // It explains no account that is enabled meanwhile.
-    assert_eq!(world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await.status, 202);
+    assert_eq!(
+        world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await.status,
+        202
+    );
     until("an account that is enabled without a window is found", async || {
         let found = world.findings("account.enabled_without_window").await;
         found.into_iter().find(|event| event["account"]["id"] == *booked.as_str())
@@ -1374,11 +1651,14 @@ async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
         ("GONE_AFTER_SECONDS", "600"),
         ("JIT_AUDIT_SECRET_DIRECTORY", tests::directory::TOKEN),
     ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    let variables =
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let run_in = async |ahead: u64| {
-        let store = tests::store(&world.stack).by(Clock::new(move || clock::now().plus(Duration::from_secs(ahead))));
+        let store = tests::store(&world.stack)
+            .by(Clock::new(move || clock::now().plus(Duration::from_secs(ahead))));
         let outbound = Outbound::new(Reach::Loopback);
-        let function = disable::Disable::over(store, outbound, &variables, world.stack.aws()).unwrap();
+        let function =
+            disable::Disable::over(store, outbound, &variables, world.stack.aws()).unwrap();
         Box::pin(disable::run::run(&function)).await.unwrap();
     };
     run_in(days(8)).await;
@@ -1389,8 +1669,14 @@ async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
     let opened = windows().await;
     let opened = opened.as_array().unwrap();
     assert_eq!(opened.len(), 1, "{opened:?}");
-    assert_eq!((&opened[0]["account"]["name"], &opened[0]["state"]), (&json!("msp-2"), &json!("scheduled")));
-    assert_eq!((&opened[0]["application"], &opened[0]["claims"][0]["event"]), (&json!("app"), &json!("r-2")));
+    assert_eq!(
+        (&opened[0]["account"]["name"], &opened[0]["state"]),
+        (&json!("msp-2"), &json!("scheduled"))
+    );
+    assert_eq!(
+        (&opened[0]["application"], &opened[0]["claims"][0]["event"]),
+        (&json!("app"), &json!("r-2"))
+    );
     assert_eq!(opened[0]["claims"].as_array().unwrap().len(), 1, "it opens once");
     world.stack.stop().await;
 }

@@ -7,7 +7,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{configuration::application::Entra, trail::event::Tenant, windows::revocation::Failure},
+    domain::{
+        configuration::application::Entra, trail::event::Tenant, windows::revocation::Failure,
+    },
     platform::outbound_http::Answer,
 };
 use tokio::{sync::Mutex, time::Instant};
@@ -56,12 +58,21 @@ impl<'d> Connection<'d> {
     /// Whose token it is, and for what: another tenant of ours that names the same app registration has to know its secret itself.
     fn token_key(&self) -> String {
         let Entra { tenant_id, client_id, login_url, graph_url, client_secret } = self.entra;
-        [self.tenant.as_str(), login_url, graph_url, tenant_id, client_id, &client_secret.to_string()].join(" ")
+        [
+            self.tenant.as_str(),
+            login_url,
+            graph_url,
+            tenant_id,
+            client_id,
+            &client_secret.to_string(),
+        ]
+        .join(" ")
     }
 
     async fn token(&self) -> Result<String, Failure> {
         // Whoever wants the same token while it is asked for waits for it, and nobody else.
-        let slot = self.directories.tokens.0.lock().await.entry(self.token_key()).or_default().clone();
+        let slot =
+            self.directories.tokens.0.lock().await.entry(self.token_key()).or_default().clone();
         let mut slot = slot.lock().await;
         if let Some(token) = slot.as_ref().filter(|token| Instant::now() < token.until) {
             return Ok(token.text.clone());
@@ -88,7 +99,9 @@ impl<'d> Connection<'d> {
             });
         }
         let answer = json_of(&answer)?;
-        let (Some(text), Some(seconds)) = (answer["access_token"].as_str(), answer["expires_in"].as_u64()) else {
+        let (Some(text), Some(seconds)) =
+            (answer["access_token"].as_str(), answer["expires_in"].as_u64())
+        else {
             return Err(passing("unreadable", "the token endpoint gave no token".to_owned()));
         };
         let lasts = Duration::from_secs(seconds.min(86_400));
@@ -102,7 +115,8 @@ impl<'d> Connection<'d> {
         let mut is_second = false;
         loop {
             let authorization = format!("Bearer {}", self.token().await?);
-            let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+            let headers =
+                [("authorization", authorization.as_str()), ("content-type", "application/json")];
             let text = body.map(Value::to_string).unwrap_or_default();
             let answer = send(&self.directories.outbound, method, url, &headers, text).await?;
             if answer.status != 401 || is_second {
@@ -120,7 +134,8 @@ impl<'d> Connection<'d> {
 
     /// The user of that id or user principal name, if there is one.
     async fn user(&self, id: &str) -> Result<Option<Account>, Failure> {
-        let answer = self.ask("GET", &self.url(&format!("/users/{}?{SELECT}", coded(id))), None).await?;
+        let answer =
+            self.ask("GET", &self.url(&format!("/users/{}?{SELECT}", coded(id))), None).await?;
         match answer.status {
             200 => account(&json_of(&answer)?).map(Some),
             404 if is_of_graph(&answer) => Ok(None),
@@ -139,12 +154,19 @@ impl<'d> Connection<'d> {
         // A mail address need not be the principal name, and somebody may name an account by its part before the @.
         let quoted = format!("'{}'", text.replace('\'', "''"));
         let filter = format!("mail eq {quoted} or mailNickname eq {quoted}");
-        let answer = self.ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None).await?;
+        let answer = self
+            .ask("GET", &self.url(&format!("/users?{SELECT}&$filter={}", coded(&filter))), None)
+            .await?;
         if answer.status != 200 {
             return Err(failure(&answer));
         }
         let list = json_of(&answer)?;
-        let found = list["value"].as_array().into_iter().flatten().map(account).collect::<Result<Vec<_>, _>>()?;
+        let found = list["value"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(account)
+            .collect::<Result<Vec<_>, _>>()?;
         only(found, text)
     }
 
@@ -156,7 +178,9 @@ impl<'d> Connection<'d> {
     pub(super) async fn turn_off(&self, account: &Account) -> Result<(), Failure> {
         let path = format!("/users/{}", coded(&account.id));
         if account.is_enabled {
-            let answer = self.ask("PATCH", &self.url(&path), Some(&json!({"accountEnabled": false}))).await?;
+            let answer = self
+                .ask("PATCH", &self.url(&path), Some(&json!({"accountEnabled": false})))
+                .await?;
             match answer.status {
                 200..=299 => {}
                 // It is gone, as reading back will say.
@@ -168,7 +192,9 @@ impl<'d> Connection<'d> {
         if account.is_foreign {
             return Ok(());
         }
-        let answer = self.ask("POST", &self.url(&format!("{path}/revokeSignInSessions")), Some(&json!({}))).await?;
+        let answer = self
+            .ask("POST", &self.url(&format!("{path}/revokeSignInSessions")), Some(&json!({})))
+            .await?;
         match answer.status {
             200..=299 => Ok(()),
             404 if is_of_graph(&answer) => Ok(()),
@@ -198,9 +224,15 @@ impl<'d> Connection<'d> {
             return Err(failure(&answer));
         }
         let list = json_of(&answer)?;
-        let accounts = list["value"].as_array().into_iter().flatten().map(account).collect::<Result<_, _>>()?;
+        let accounts = list["value"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(account)
+            .collect::<Result<_, _>>()?;
         // Where the next page is, Graph says; it is asked with our token only where it is Graph's.
-        let next = list["@odata.nextLink"].as_str().filter(|next| next.starts_with(&self.url("/users")));
+        let next =
+            list["@odata.nextLink"].as_str().filter(|next| next.starts_with(&self.url("/users")));
         Ok((accounts, next.map(str::to_owned)))
     }
 }
@@ -226,8 +258,7 @@ fn account(user: &Value) -> Result<Account, Failure> {
             Ok(Account { id, name, mail: text("mail"), other_names, is_enabled, is_foreign })
         }
         _ => {
-            let detail =
-                "Graph does not say whether the account is enabled; the app registration may lack User.Read.All";
+            let detail = "Graph does not say whether the account is enabled; the app registration may lack User.Read.All";
             Err(refusal("no_account_enabled", detail.to_owned()))
         }
     }

@@ -63,19 +63,28 @@ impl<'d> Connection<'d> {
     }
 
     /// Accounts that a filter finds, from a place on; and how many there are in all.
-    async fn search(&self, filter: Option<String>, start: usize) -> Result<(Vec<Value>, usize), Failure> {
+    async fn search(
+        &self,
+        filter: Option<String>,
+        start: usize,
+    ) -> Result<(Vec<Value>, usize), Failure> {
         let filter = filter.map(|filter| format!("filter={}&", coded(&filter))).unwrap_or_default();
-        let answer = self.ask("GET", &format!("/Users?{filter}startIndex={start}&count={PAGE}"), None).await?;
+        let answer = self
+            .ask("GET", &format!("/Users?{filter}startIndex={start}&count={PAGE}"), None)
+            .await?;
         match answer.status {
             200 => {
                 let mut list = json_of(&answer)?;
-                let total = list["totalResults"].as_u64().and_then(|total| usize::try_from(total).ok());
+                let total =
+                    list["totalResults"].as_u64().and_then(|total| usize::try_from(total).ok());
                 let found = match list.get_mut("Resources").map(Value::take) {
                     Some(Value::Array(found)) => found,
                     _ => Vec::new(),
                 };
                 match total {
-                    Some(total) if total == 0 || !found.is_empty() || start > 1 => Ok((found, total)),
+                    Some(total) if total == 0 || !found.is_empty() || start > 1 => {
+                        Ok((found, total))
+                    }
                     // Nobody is told to be gone by an answer that does not say so.
                     _ => Err(passing(
                         "unreadable",
@@ -93,8 +102,9 @@ impl<'d> Connection<'d> {
             Name::Email(text) | Name::Given(text) => text,
         };
         let (found, total) = self.search(Some(format!("userName eq {}", json!(text))), 1).await?;
-        let is_meant =
-            |user: &&Value| user["userName"].as_str().is_some_and(|it| fold_identity(it) == fold_identity(text));
+        let is_meant = |user: &&Value| {
+            user["userName"].as_str().is_some_and(|it| fold_identity(it) == fold_identity(text))
+        };
         let count = found.len();
         let found = found.iter().filter(is_meant).map(account).collect::<Result<Vec<_>, _>>()?;
         if let Some(found) = only(found, text)? {
@@ -102,7 +112,10 @@ impl<'d> Connection<'d> {
         }
         if count > 0 && total > count {
             // It answers with everybody, and who is meant may be on another page.
-            return Err(refusal("no_filter", "the provider does not filter by userName".to_owned()));
+            return Err(refusal(
+                "no_filter",
+                "the provider does not filter by userName".to_owned(),
+            ));
         }
         if !matches!(name, Name::Email(_)) {
             return Ok(None);
@@ -113,7 +126,8 @@ impl<'d> Connection<'d> {
             Err(failure) if failure.kind == "refused" => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let has_address = |user: &&Value| emails(user).any(|it| fold_identity(it) == fold_identity(text));
+        let has_address =
+            |user: &&Value| emails(user).any(|it| fold_identity(it) == fold_identity(text));
         let found = found.iter().filter(has_address).map(account).collect::<Result<Vec<_>, _>>()?;
         only(found, text)
     }
@@ -201,9 +215,19 @@ fn account(user: &Value) -> Result<Account, Failure> {
             let name = text("userName").unwrap_or_default();
             let mut emails = emails(user).map(str::to_owned);
             let mail = emails.next();
-            Ok(Account { id, name, mail, other_names: emails.take(8).collect(), is_enabled, is_foreign: false })
+            Ok(Account {
+                id,
+                name,
+                mail,
+                other_names: emails.take(8).collect(),
+                is_enabled,
+                is_foreign: false,
+            })
         }
-        _ => Err(refusal("no_active", "the provider does not say whether its accounts are active".to_owned())),
+        _ => Err(refusal(
+            "no_active",
+            "the provider does not say whether its accounts are active".to_owned(),
+        )),
     }
 }
 
@@ -214,9 +238,12 @@ mod tests {
 
     #[test]
     fn whether_an_account_is_active_is_read_in_every_form() {
-        for (active, enabled) in
-            [(json!(true), true), (json!(false), false), (json!("False"), false), (json!("true"), true)]
-        {
+        for (active, enabled) in [
+            (json!(true), true),
+            (json!(false), false),
+            (json!("False"), false),
+            (json!("true"), true),
+        ] {
             let user = json!({"id": "1", "userName": "a", "active": active});
             assert_eq!(account(&user).unwrap().is_enabled, enabled);
         }

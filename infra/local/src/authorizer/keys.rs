@@ -57,7 +57,11 @@ impl Keys {
     /// This machine has no root certificates.
     pub(crate) fn fetched(issuer: String) -> io::Result<Self> {
         // An issuer on this machine, as in tests, may speak plain HTTP.
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self::Fetched(Box::new(Fetched { issuer, client, cache: Mutex::default() })))
     }
@@ -89,7 +93,10 @@ impl Fetched {
                 Ok(cache.keys.get(kid).cloned())
             }
             Err(problem) => {
-                tracing::error!("the keys of the issuer {} could not be fetched: {problem}", self.issuer);
+                tracing::error!(
+                    "the keys of the issuer {} could not be fetched: {problem}",
+                    self.issuer
+                );
                 // Keys we have are better than none while the issuer is away.
                 known.map(Some).ok_or("OIDC discovery endpoint communication error")
             }
@@ -97,13 +104,17 @@ impl Fetched {
     }
 
     async fn fetch(&self) -> Result<BTreeMap<String, DecodingKey>, String> {
-        let discovery = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+        let discovery =
+            format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
         let document = self.get(&discovery).await?;
         let named = document["issuer"].as_str().unwrap_or_default();
         if named != self.issuer {
-            return Err(format!("{discovery} is of the issuer {named:?}; give --issuer exactly as it says"));
+            return Err(format!(
+                "{discovery} is of the issuer {named:?}; give --issuer exactly as it says"
+            ));
         }
-        let keys = document["jwks_uri"].as_str().ok_or_else(|| format!("{discovery} has no jwks_uri"))?;
+        let keys =
+            document["jwks_uri"].as_str().ok_or_else(|| format!("{discovery} has no jwks_uri"))?;
         Ok(read(&self.get(keys).await?))
     }
 
@@ -114,13 +125,18 @@ impl Fetched {
         let fetch = async {
             let response = self.client.get(address).await.map_err(|error| failed(&error))?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|error| failed(&error))?;
+            let body = Limited::new(response.into_body(), LARGEST)
+                .collect()
+                .await
+                .map_err(|error| failed(&error))?;
             match status.is_success() {
                 true => serde_json::from_slice(&body.to_bytes()).map_err(|error| failed(&error)),
                 false => Err(failed(&status)),
             }
         };
-        tokio::time::timeout(PATIENCE, fetch).await.unwrap_or_else(|_| Err(failed(&"no answer in time")))
+        tokio::time::timeout(PATIENCE, fetch)
+            .await
+            .unwrap_or_else(|_| Err(failed(&"no answer in time")))
     }
 }
 
@@ -130,7 +146,8 @@ fn read(jwks: &Value) -> BTreeMap<String, DecodingKey> {
     keys.filter(|key| key["kty"] == "RSA" && key["use"].as_str().is_none_or(|used| used == "sig"))
         .filter_map(|key| {
             let key_id = key["kid"].as_str()?.to_owned();
-            let decoding = DecodingKey::from_rsa_components(key["n"].as_str()?, key["e"].as_str()?).ok()?;
+            let decoding =
+                DecodingKey::from_rsa_components(key["n"].as_str()?, key["e"].as_str()?).ok()?;
             Some((key_id, decoding))
         })
         .collect()

@@ -46,8 +46,10 @@ pub fn documents() -> Vec<(String, Value)> {
         "/v1/saved/denied-this-week".to_owned(),
         json!({"name": "Denied this week", "filter": "state eq \"DENIED\"", "range": "this week"}),
     ));
-    documents
-        .push(("/v1/streams/lake".to_owned(), json!({"target": {"kind": "s3"}, "shape": "ocsf", "from": "oldest"})));
+    documents.push((
+        "/v1/streams/lake".to_owned(),
+        json!({"target": {"kind": "s3"}, "shape": "ocsf", "from": "oldest"}),
+    ));
     for (id, name, email, team) in [
         ("alex", "Alex Nikpot", "alex@nikpot.com", "Service desk"),
         ("priya", "Priya Nikpot", "priya@nikpot.com", "Service desk"),
@@ -56,7 +58,10 @@ pub fn documents() -> Vec<(String, Value)> {
         ("lead", "Lena Lead", "lead@acme.example", "Sales"),
         ("kim", "Kim Park", "kim@acme.example", "Engineering"),
     ] {
-        documents.push((format!("/v1/people/{id}"), json!({"name": name, "emails": [email], "team": team})));
+        documents.push((
+            format!("/v1/people/{id}"),
+            json!({"name": name, "emails": [email], "team": team}),
+        ));
     }
     for number in 0..5 {
         let person = json!({

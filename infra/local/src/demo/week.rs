@@ -20,8 +20,11 @@ const REASONS: [&str; 4] = [
 /// The seven days that end with `now`, in batches of what one request takes.
 pub fn batches(now: Instant) -> Vec<Vec<Value>> {
     let today = now.day_number();
-    let events: Vec<Value> =
-        (today - 6..=today).flat_map(day).filter(|(at, _)| *at <= now).map(|(_, event)| event).collect();
+    let events: Vec<Value> = (today - 6..=today)
+        .flat_map(day)
+        .filter(|(at, _)| *at <= now)
+        .map(|(_, event)| event)
+        .collect();
     events.chunks(250).map(<[Value]>::to_vec).collect()
 }
 
@@ -31,7 +34,12 @@ pub fn just_now(now: Instant) -> Vec<Value> {
     let hour = Instant::from_millis(now.millis() / 3_600_000 * 3_600_000);
     let ago = |minutes: i64| Instant::from_millis(hour.millis() - minutes * 60_000).to_string();
     let target = json!({"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"});
-    let request = |number: u8, minutes: i64, who: &str, account: &str, duration: &str, why: &str| {
+    let request = |number: u8,
+                   minutes: i64,
+                   who: &str,
+                   account: &str,
+                   duration: &str,
+                   why: &str| {
         json!({
             "id": format!("demo-now-{}-{number}", &hour.to_string()[..13]), "action": "entra.account.requested", "occurred_at": ago(minutes), "actor": user(who),
             "target": target, "account": {"name": format!("msptech-{account}@NETORGFT11060369.onmicrosoft.com")},
@@ -104,7 +112,8 @@ fn entra(day: &mut Day, turn: usize) {
     for place in 0..2 {
         let (email, short) = TECHNICIANS[(turn + place) % TECHNICIANS.len()];
         let start = 9 * 60 + 300 * place as i64;
-        let target = json!({"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"});
+        let target =
+            json!({"type": "application", "id": "entra-365", "name": "Entra 365 onmicrosoft"});
         let account = json!({"name": format!("msptech-{}@NETORGFT11060369.onmicrosoft.com", short.to_lowercase())});
         let request = format!("REQ-{turn}-{place}");
         day.add(
@@ -180,8 +189,7 @@ fn session(day: &mut Day, turn: usize) {
 
 fn package(day: &mut Day, turn: usize) {
     let target = json!({"type": "access_package", "id": "pkg-sales", "name": "Sales tools"});
-    let person =
-        json!({"type": "user", "id": format!("u-{}", turn % 5), "email": format!("person-{}@acme.example", turn % 5)});
+    let person = json!({"type": "user", "id": format!("u-{}", turn % 5), "email": format!("person-{}@acme.example", turn % 5)});
     let subject = json!({"id": person["id"], "email": person["email"]});
     let request = format!("PKG-{turn}");
     let row = |action: &str, actor: Value| json!({"action": action, "actor": actor, "subject": subject, "target": target, "request_id": request, "policy": {"id": "pol-1", "version": "3"}});

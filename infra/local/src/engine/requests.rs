@@ -33,21 +33,34 @@ pub(super) fn serve(database: Database, gate: Arc<Gate>, listener: TcpListener, 
     });
 }
 
-async fn answer(database: &Database, gate: &Gate, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    database: &Database,
+    gate: &Gate,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let (head, body) = match gate.admit(request, LARGEST).await {
         Ok(admitted) => admitted,
-        Err(Closed::Refused(message)) => return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", message),
+        Err(Closed::Refused(message)) => {
+            return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", message);
+        }
         Err(Closed::TooLarge) => {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLargeException", "larger than 16 MB");
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLargeException",
+                "larger than 16 MB",
+            );
         }
     };
-    let target = head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let operation = TARGETS.iter().find_map(|prefix| target.strip_prefix(prefix)).unwrap_or_default();
+    let target =
+        head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let operation =
+        TARGETS.iter().find_map(|prefix| target.strip_prefix(prefix)).unwrap_or_default();
     match run(database, operation, &body) {
         None => refuse(StatusCode::BAD_REQUEST, "UnknownOperationException", "no such operation"),
         Some(Ok(answer)) => answered(StatusCode::OK, answer),
         Some(Err(error)) => {
-            let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
+            let status =
+                StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
             answered(status, error.to_json())
         }
     }
@@ -91,19 +104,22 @@ fn run(database: &Database, operation: &str, body: &[u8]) -> Option<dynoxide::Re
     };
     Some(answer.map_err(|error| match (operation, error) {
         // This operation writes the item that is there in a shape of its own.
-        ("ExecuteStatement", DynoxideError::ConditionalCheckFailedException(message, Some(item))) => {
-            DynoxideError::StatementConditionalCheckFailed(message, item)
-        }
+        (
+            "ExecuteStatement",
+            DynoxideError::ConditionalCheckFailedException(message, Some(item)),
+        ) => DynoxideError::StatementConditionalCheckFailed(message, item),
         (_, error) => error,
     }))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> dynoxide::Result<T> {
-    serde_json::from_slice(body).map_err(|error| DynoxideError::ValidationException(error.to_string()))
+    serde_json::from_slice(body)
+        .map_err(|error| DynoxideError::ValidationException(error.to_string()))
 }
 
 fn write(answer: &impl Serialize) -> dynoxide::Result<String> {
-    serde_json::to_string(answer).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+    serde_json::to_string(answer)
+        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
 fn refuse(status: StatusCode, kind: &str, message: &str) -> Response<Full<Bytes>> {

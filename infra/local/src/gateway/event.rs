@@ -92,7 +92,8 @@ pub(crate) fn event(request: &Parts, body: &Bytes, about: About<'_>) -> Value {
 fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.starts_with("text/") || matches!(kind, "application/json" | "application/javascript" | "application/xml")
+    kind.starts_with("text/")
+        || matches!(kind, "application/json" | "application/javascript" | "application/xml")
 }
 
 fn text(value: &HeaderValue) -> String {
@@ -142,7 +143,9 @@ fn flattened(value: &Value) -> String {
         Value::Bool(truth) => truth.to_string(),
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(flattened).collect::<Vec<_>>().join(" ")),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(flattened).collect::<Vec<_>>().join(" "))
+        }
         Value::Object(fields) => {
             let fields = fields.iter().map(|(name, value)| format!("{name}:{}", flattened(value)));
             format!("map[{}]", fields.collect::<Vec<_>>().join(" "))
@@ -160,15 +163,23 @@ pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, Strin
     }
     let status = &answer["statusCode"];
     let status = status.as_u64().or_else(|| status.as_str()?.parse().ok());
-    let status = status.and_then(|status| u16::try_from(status).ok()).filter(|status| (200..600).contains(status));
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or("statusCode is no HTTP status")?;
+    let status = status
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| (200..600).contains(status));
+    let status = status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .ok_or("statusCode is no HTTP status")?;
     let body = match answer["body"].take() {
         Value::Null => String::new(),
         Value::String(body) => body,
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            other.to_string()
+        }
     };
     let body = match answer["isBase64Encoded"].as_bool().unwrap_or_default() {
-        true => Bytes::from(BASE64_STANDARD.decode(body).map_err(|error| format!("body is not base64: {error}"))?),
+        true => Bytes::from(
+            BASE64_STANDARD.decode(body).map_err(|error| format!("body is not base64: {error}"))?,
+        ),
         false => Bytes::from(body),
     };
     let mut response = Response::new(Full::new(body));
@@ -179,8 +190,15 @@ pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, Strin
         return Err("headers is no object".into());
     }
     for (name, value) in headers.as_object().into_iter().flatten() {
-        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("{name:?} is no header name"))?;
-        if matches!(name, header::CONNECTION | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::UPGRADE) {
+        let name = HeaderName::try_from(name.as_str())
+            .map_err(|_| format!("{name:?} is no header name"))?;
+        if matches!(
+            name,
+            header::CONNECTION
+                | header::CONTENT_LENGTH
+                | header::TRANSFER_ENCODING
+                | header::UPGRADE
+        ) {
             continue;
         }
         response.headers_mut().insert(name, header_value(value)?);
@@ -189,14 +207,18 @@ pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, Strin
         response.headers_mut().append(header::SET_COOKIE, header_value(cookie)?);
     }
     if !response.headers().contains_key(header::CONTENT_TYPE) {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     }
     Ok(response)
 }
 
 fn inferred(body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -204,7 +226,9 @@ fn header_value(value: &Value) -> Result<HeaderValue, String> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(_) | Value::Bool(_) => value.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => return Err("a header is no text".into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            return Err("a header is no text".into());
+        }
     };
     HeaderValue::try_from(text).map_err(|_| "a header holds control characters".into())
 }

@@ -87,9 +87,15 @@ impl<T> Routes<T> {
     }
 
     /// The request's route and path parameters. `path` is as it was sent, so that `%2F` stays inside its step.
-    pub(crate) fn find(&self, method: &str, path: &str) -> Option<(&Route<T>, BTreeMap<String, String>)> {
-        let mut candidates =
-            self.routes.iter().filter(|route| route.plan.method == method || route.plan.method == "ANY");
+    pub(crate) fn find(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Option<(&Route<T>, BTreeMap<String, String>)> {
+        let mut candidates = self
+            .routes
+            .iter()
+            .filter(|route| route.plan.method == method || route.plan.method == "ANY");
         candidates
             .find_map(|route| route.matches(path).map(|parameters| (route, parameters)))
             .or_else(|| self.default.as_ref().map(|route| (route, BTreeMap::new())))
@@ -124,13 +130,21 @@ mod tests {
         let routes = Routes::new(routes.iter().map(|key| {
             let (method, path) = key.split_once(' ').unwrap_or(("", key));
             let (method, path) = (method.to_owned(), path.to_owned());
-            let plan = plan::Route { method, path, authorizer: None, scopes: Vec::new(), timeout: Duration::ZERO };
+            let plan = plan::Route {
+                method,
+                path,
+                authorizer: None,
+                scopes: Vec::new(),
+                timeout: Duration::ZERO,
+            };
             Route::new(plan, ())
         }));
         let (method, path) = request.split_once(' ').expect("a method and a path");
-        let found = routes.find(method, path).map(|(route, parameters)| (route.key.clone(), parameters));
+        let found =
+            routes.find(method, path).map(|(route, parameters)| (route.key.clone(), parameters));
         let expected = expected.map(|(key, parameters)| {
-            let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let parameters =
+                parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             (key.to_owned(), parameters.collect())
         });
         assert_eq!(found, expected, "{request}");
@@ -138,8 +152,15 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_is_taken() {
-        let routes =
-            ["ANY /{proxy+}", "GET /a/{id}", "GET /a/b", "ANY /a/b", "GET /a/{rest+}", "POST /a/{id}/c", "$default"];
+        let routes = [
+            "ANY /{proxy+}",
+            "GET /a/{id}",
+            "GET /a/b",
+            "ANY /a/b",
+            "GET /a/{rest+}",
+            "POST /a/{id}/c",
+            "$default",
+        ];
         check(&routes, "GET /a/b", Some(("GET /a/b", &[])));
         check(&routes, "PUT /a/b", Some(("ANY /a/b", &[])));
         check(&routes, "GET /a/x", Some(("GET /a/{id}", &[("id", "x")])));
@@ -162,6 +183,10 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_after_the_path_is_split() {
-        check(&["GET /a/{id}"], "GET /a/x%2Fy%20%C3%A9+z", Some(("GET /a/{id}", &[("id", "x/y é+z")])));
+        check(
+            &["GET /a/{id}"],
+            "GET /a/x%2Fy%20%C3%A9+z",
+            Some(("GET /a/{id}", &[("id", "x/y é+z")])),
+        );
     }
 }

@@ -42,8 +42,14 @@ struct Asked {
 }
 
 /// Somebody to be: e-mail, name, tenants, roles, scope, and what that comes to.
-type Offered =
-    (&'static str, &'static str, &'static [&'static str], &'static [&'static str], &'static str, &'static str);
+type Offered = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+);
 
 #[rustfmt::skip]
 const PEOPLE: [Offered; 5] = [
@@ -97,17 +103,27 @@ impl Issuer {
         if fields.get("grant_type") != Some("authorization_code") {
             return refuse("unsupported_grant_type", "grant_type has to be authorization_code");
         }
-        let code =
-            self.codes.0.lock().unwrap_or_else(PoisonError::into_inner).remove(fields.get("code").unwrap_or_default());
+        let code = self
+            .codes
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(fields.get("code").unwrap_or_default());
         let Some(code) = code.filter(|code| code.given_at.elapsed() < CODE_LASTS) else {
             return refuse("invalid_grant", "the code is unknown, used or too old");
         };
-        let verifier = digest::digest(&digest::SHA256, fields.get("code_verifier").unwrap_or_default().as_bytes());
+        let verifier = digest::digest(
+            &digest::SHA256,
+            fields.get("code_verifier").unwrap_or_default().as_bytes(),
+        );
         let is_same = BASE64_URL_SAFE_NO_PAD.encode(verifier.as_ref()) == code.asked.challenge
             && fields.get("client_id") == Some(&code.asked.client)
             && fields.get("redirect_uri") == Some(&code.asked.redirect);
         if !is_same {
-            return refuse("invalid_grant", "the code was given for another client, redirect_uri or code_challenge");
+            return refuse(
+                "invalid_grant",
+                "the code was given for another client, redirect_uri or code_challenge",
+            );
         }
         match self.tokens(&code) {
             Ok(tokens) => respond(StatusCode::OK, &tokens),
@@ -133,28 +149,43 @@ impl Issuer {
     /// What is asked for; anything but a return to this machine's own page is refused, as whoever returns there holds the code.
     fn asked(&self, query: &[u8]) -> Result<Asked, String> {
         let fields = Fields::read(query);
-        let need = |name: &str| fields.get(name).map(str::to_owned).ok_or_else(|| format!("{name} is missing"));
+        let need = |name: &str| {
+            fields.get(name).map(str::to_owned).ok_or_else(|| format!("{name} is missing"))
+        };
         if need("response_type")? != "code" || need("code_challenge_method")? != "S256" {
             return Err("response_type has to be code, and code_challenge_method S256".into());
         }
         let redirect = need("redirect_uri")?;
         let own = self.url.trim_end_matches("/dev");
-        if ![own.to_owned(), own.replace("127.0.0.1", "localhost")].iter().any(|own| redirect == format!("{own}/")) {
+        if ![own.to_owned(), own.replace("127.0.0.1", "localhost")]
+            .iter()
+            .any(|own| redirect == format!("{own}/"))
+        {
             return Err(format!("redirect_uri has to be {own}/"));
         }
         let [state, nonce] = ["state", "nonce"].map(|name| fields.get(name).map(str::to_owned));
-        Ok(Asked { client: need("client_id")?, redirect, state, nonce, challenge: need("code_challenge")? })
+        Ok(Asked {
+            client: need("client_id")?,
+            redirect,
+            state,
+            nonce,
+            challenge: need("code_challenge")?,
+        })
     }
 }
 
 /// One of [`PEOPLE`], or whoever is described.
 fn person(fields: &Fields) -> Result<TokenRequest, String> {
     let filled = |name: &str| fields.get(name).map(str::trim).filter(|text| !text.is_empty());
-    let list = |text: &str| text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect();
+    let list = |text: &str| {
+        text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+    };
     let mut person = match filled("person") {
         Some(email) => {
-            let offered =
-                PEOPLE.iter().find(|offered| offered.0 == email).ok_or("nobody of that address is offered")?;
+            let offered = PEOPLE
+                .iter()
+                .find(|offered| offered.0 == email)
+                .ok_or("nobody of that address is offered")?;
             let (email, name, tenants, roles, scope, _) = *offered;
             TokenRequest {
                 tenants: Some(tenants.iter().map(|&tenant| tenant.to_owned()).collect()),
@@ -178,7 +209,8 @@ fn person(fields: &Fields) -> Result<TokenRequest, String> {
         person.tenants = None;
     }
     if let Some(seconds) = filled("expires_in") {
-        person.expires_in = Some(seconds.parse().map_err(|_| "expires_in has to be whole seconds")?);
+        person.expires_in =
+            Some(seconds.parse().map_err(|_| "expires_in has to be whole seconds")?);
     }
     Ok(person)
 }

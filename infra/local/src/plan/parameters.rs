@@ -7,10 +7,16 @@ use crate::{
 };
 
 /// Puts every parameter's value into the scope, checked as CloudFormation checks it.
-pub(super) fn read(template: &At, machine: &Machine<'_>, scope: &mut Scope) -> Result<(), TemplateError> {
+pub(super) fn read(
+    template: &At,
+    machine: &Machine<'_>,
+    scope: &mut Scope,
+) -> Result<(), TemplateError> {
     let parameters = template.get("Parameters");
     let declared = parameters.as_ref().map_or(Ok(Vec::new()), At::entries)?;
-    if let Some(name) = machine.parameters.keys().find(|name| !declared.iter().any(|(known, _)| known == *name)) {
+    if let Some(name) =
+        machine.parameters.keys().find(|name| !declared.iter().any(|(known, _)| known == *name))
+    {
         let known = declared.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         let at = parameters.as_ref().unwrap_or(template);
         return Err(at.error(format!("there is no parameter {name} to set; there are {known}")));
@@ -57,12 +63,15 @@ fn value(name: &str, parameter: &At, machine: &Machine<'_>) -> Result<String, Te
     if name == "PublicUrl" {
         return Ok(machine.url.to_owned());
     }
-    if let Some((_, text)) = known::ONE_MACHINE_PARAMETERS.iter().find(|(known, _)| *known == name) {
+    if let Some((_, text)) = known::ONE_MACHINE_PARAMETERS.iter().find(|(known, _)| *known == name)
+    {
         return Ok((*text).to_owned());
     }
     match parameter.get("Default") {
         Some(default) => Ok(default.text()?.to_owned()),
-        None => Err(parameter.error(format!("has no default: give it a value with --set {name}=…"))),
+        None => {
+            Err(parameter.error(format!("has no default: give it a value with --set {name}=…")))
+        }
     }
 }
 
@@ -73,16 +82,19 @@ fn check(parameter: &At, text: &str) -> Result<(), TemplateError> {
     if let Some(allowed) = parameter.get("AllowedValues") {
         let allowed = allowed.texts()?;
         if !allowed.iter().any(|value| value == text) {
-            return Err(parameter.error(format!("{text:?} has to be one of {}", allowed.join(", "))));
+            return Err(
+                parameter.error(format!("{text:?} has to be one of {}", allowed.join(", ")))
+            );
         }
     }
     let limit = |name: &str| parameter.get(name).map(|at| at.parsed::<f64>("a number")).transpose();
     // A text that is no number is refused above where numbers are wanted; lengths are counted in characters.
     let number = text.parse::<f64>().unwrap_or_default();
     let length = text.chars().count() as f64;
-    for (least, most, size, what) in
-        [("MinValue", "MaxValue", number, "be"), ("MinLength", "MaxLength", length, "have a length")]
-    {
+    for (least, most, size, what) in [
+        ("MinValue", "MaxValue", number, "be"),
+        ("MinLength", "MaxLength", length, "have a length"),
+    ] {
         if let Some(least) = limit(least)?.filter(|least| size < *least) {
             return Err(parameter.error(format!("{text:?} has to {what} at least {least}")));
         }

@@ -34,7 +34,9 @@ impl Scope {
     }
 
     pub(crate) fn list_parameter(&mut self, name: &str, texts: &str) {
-        let items = texts.split(',').map(|text| Node { line: 0, value: Value::Text(text.trim().to_owned()) });
+        let items = texts
+            .split(',')
+            .map(|text| Node { line: 0, value: Value::Text(text.trim().to_owned()) });
         self.parameters.insert(name.to_owned(), Value::List(items.collect()));
     }
 
@@ -52,7 +54,8 @@ impl Scope {
             Value::Null | Value::Text(_) => at.node.value.clone(),
             Value::List(_) => {
                 let items = at.items()?;
-                let resolved = items.iter().map(|item| self.resolve(item)).collect::<Result<Vec<_>, _>>()?;
+                let resolved =
+                    items.iter().map(|item| self.resolve(item)).collect::<Result<Vec<_>, _>>()?;
                 Value::List(resolved.into_iter().flatten().map(|item| item.node).collect())
             }
             Value::Map(_) => {
@@ -113,28 +116,32 @@ impl Scope {
     }
 
     fn arguments<const N: usize>(&self, at: &At, shape: &str) -> Result<[At; N], TemplateError> {
-        let resolved = at.items()?.iter().map(|item| self.resolve(item)).collect::<Result<Vec<_>, _>>()?;
+        let resolved =
+            at.items()?.iter().map(|item| self.resolve(item)).collect::<Result<Vec<_>, _>>()?;
         let resolved: Vec<At> = resolved.into_iter().flatten().collect();
         resolved.try_into().map_err(|_| at.error(format!("has to be {shape}")))
     }
 
     fn reference(&self, at: &At, name: &str) -> Result<Value, TemplateError> {
-        let resource = || self.resources.get(name).map(|named| Value::Text(named.reference.clone()));
-        self.parameters
-            .get(name)
-            .cloned()
-            .or_else(resource)
-            .ok_or_else(|| at.error(format!("{name} is neither a parameter nor a resource of this template")))
+        let resource =
+            || self.resources.get(name).map(|named| Value::Text(named.reference.clone()));
+        self.parameters.get(name).cloned().or_else(resource).ok_or_else(|| {
+            at.error(format!("{name} is neither a parameter nor a resource of this template"))
+        })
     }
 
     fn attribute(&self, at: &At, resource: &str, attribute: &str) -> Result<String, TemplateError> {
         match self.resources.get(resource) {
             None => Err(at.error(format!("{resource} is no resource of this template"))),
-            Some(Named { attributes: Attributes::Placeholder, reference }) => Ok(format!("{reference}.{attribute}")),
+            Some(Named { attributes: Attributes::Placeholder, reference }) => {
+                Ok(format!("{reference}.{attribute}"))
+            }
             Some(Named { attributes: Attributes::These(known), .. }) => {
                 known.get(attribute).cloned().ok_or_else(|| {
                     let known = known.keys().copied().collect::<Vec<_>>().join(", ");
-                    at.error(format!("{resource} has no attribute {attribute} on one machine; it has {known}"))
+                    at.error(format!(
+                        "{resource} has no attribute {attribute} on one machine; it has {known}"
+                    ))
                 })
             }
         }
@@ -147,7 +154,9 @@ impl Scope {
                 let [text, own] = self.arguments(at, "[text, mapping]")?;
                 (text.text()?.to_owned(), own.entries()?)
             }
-            Value::Null | Value::Text(_) | Value::Map(_) | Value::Call(..) => (at.text()?.to_owned(), Vec::new()),
+            Value::Null | Value::Text(_) | Value::Map(_) | Value::Call(..) => {
+                (at.text()?.to_owned(), Vec::new())
+            }
         };
         let mut result = String::new();
         let mut rest = text.as_str();
@@ -164,7 +173,9 @@ impl Scope {
                 match self.reference(at, name)? {
                     Value::Text(text) => result.push_str(&text),
                     Value::Null | Value::List(_) | Value::Map(_) | Value::Call(..) => {
-                        return Err(at.error(format!("{name} is a list, and !Sub takes texts only")));
+                        return Err(
+                            at.error(format!("{name} is a list, and !Sub takes texts only"))
+                        );
                     }
                 }
             }
@@ -175,7 +186,10 @@ impl Scope {
 
     /// Whether a condition of the template's Conditions holds.
     pub(crate) fn holds(&self, at: &At, name: &str) -> Result<bool, TemplateError> {
-        let condition = self.conditions.get(name).ok_or_else(|| at.error(format!("there is no condition {name}")))?;
+        let condition = self
+            .conditions
+            .get(name)
+            .ok_or_else(|| at.error(format!("there is no condition {name}")))?;
         // A condition can be reached through others; one that reaches itself would never end.
         self.truth(condition, self.conditions.len())
     }
@@ -185,7 +199,13 @@ impl Scope {
             return Err(at.error("has to be a condition function"));
         };
         let argument = at.child(name, argument);
-        let all = || argument.items()?.iter().map(|item| self.truth(item, depth)).collect::<Result<Vec<_>, _>>();
+        let all = || {
+            argument
+                .items()?
+                .iter()
+                .map(|item| self.truth(item, depth))
+                .collect::<Result<Vec<_>, _>>()
+        };
         match name.as_str() {
             "Equals" => {
                 let [left, right] = self.arguments(&argument, "[value, value]")?;
@@ -196,13 +216,18 @@ impl Scope {
             "Or" => Ok(all()?.into_iter().any(|holds| holds)),
             "Condition" => {
                 let other = argument.text()?;
-                let depth =
-                    depth.checked_sub(1).ok_or_else(|| at.error("the conditions name each other in a circle"))?;
-                let other =
-                    self.conditions.get(other).ok_or_else(|| at.error(format!("there is no condition {other}")))?;
+                let depth = depth
+                    .checked_sub(1)
+                    .ok_or_else(|| at.error("the conditions name each other in a circle"))?;
+                let other = self
+                    .conditions
+                    .get(other)
+                    .ok_or_else(|| at.error(format!("there is no condition {other}")))?;
                 self.truth(other, depth)
             }
-            other => Err(at.error(format!("the one-machine runner does not know the condition function {other}"))),
+            other => Err(at.error(format!(
+                "the one-machine runner does not know the condition function {other}"
+            ))),
         }
     }
 }

@@ -28,12 +28,18 @@ fn at(minutes: i64) -> Instant {
 fn event(id: &str, action: &str, minutes: i64, actor: &str, more: Value) -> Recorded {
     let tenant = Tenant::new("acme").unwrap();
     let day = Duration::from_secs(86_400);
-    let intake = event_validation::Intake { tenant: &tenant, now: at(0).plus(day), retention: day * 400 };
-    let actor = if actor == "System" { json!({"type": "system"}) } else { json!({"type": "user", "email": actor}) };
+    let intake =
+        event_validation::Intake { tenant: &tenant, now: at(0).plus(day), retention: day * 400 };
+    let actor = if actor == "System" {
+        json!({"type": "system"})
+    } else {
+        json!({"type": "user", "email": actor})
+    };
     let mut event = json!({"id": id, "action": action, "occurred_at": at(minutes), "actor": actor});
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     recorded(
-        event_validation::read(&event.to_string(), &intake, crate::trail::arbitrary::event_id).unwrap(),
+        event_validation::read(&event.to_string(), &intake, crate::trail::arbitrary::event_id)
+            .unwrap(),
         at(minutes),
     )
 }
@@ -91,29 +97,53 @@ proptest! {
 #[test]
 fn a_session_holds_its_account_from_its_grant_to_its_end() {
     let access = Access::of(&key(), whole_life()).unwrap();
-    assert_eq!((access.uses, access.first_used_at, access.last_used_at), (2, Some(at(20)), Some(at(30))));
+    assert_eq!(
+        (access.uses, access.first_used_at, access.last_used_at),
+        (2, Some(at(20)), Some(at(30)))
+    );
     assert_eq!((access.standing, access.end_cause), (Standing::Ended, Some(EndCause::Expired)));
     assert_eq!((access.lateness_ms, access.duration_ms()), (Some(60_000), Some(61 * 60_000)));
-    let denied = vec![whole_life().remove(0), session("denied", 5, "john@acme.example", json!({})), used("use-1", 20)];
+    let denied = vec![
+        whole_life().remove(0),
+        session("denied", 5, "john@acme.example", json!({})),
+        used("use-1", 20),
+    ];
     let denied = Access::of(&key(), denied).unwrap();
     assert_eq!((denied.standing, denied.uses, denied.holds(at(20))), (Standing::Denied, 0, false));
 }
 
 #[test]
 fn it_is_approved_when_as_many_people_as_are_needed_have() {
-    let asked = || session("created", 0, "mark@acme.example", json!({"approvals_needed": 2, "roles": ["a", "b"]}));
+    let asked = || {
+        session(
+            "created",
+            0,
+            "mark@acme.example",
+            json!({"approvals_needed": 2, "roles": ["a", "b"]}),
+        )
+    };
     let role = |who: &str, minutes: i64, roles: Value| {
         session("approved", minutes, who, json!({"scope": "role", "roles": roles}))
     };
     let approved_at = |rows: Vec<Recorded>| Access::of(&key(), rows).unwrap().approved_at;
     let (ann, bob, eve) = ("ann@x.example", "bob@x.example", "eve@x.example");
     assert_eq!(
-        approved_at(vec![asked(), role(ann, 1, json!(["a", "b"])), role(ann, 2, json!(["a", "b"]))]),
+        approved_at(vec![
+            asked(),
+            role(ann, 1, json!(["a", "b"])),
+            role(ann, 2, json!(["a", "b"]))
+        ]),
         None,
         "twice the same"
     );
-    let rows =
-        || vec![asked(), role(ann, 1, json!(["a", "b"])), role(bob, 2, json!(["a"])), role(bob, 4, json!(["b"]))];
+    let rows = || {
+        vec![
+            asked(),
+            role(ann, 1, json!(["a", "b"])),
+            role(bob, 2, json!(["a"])),
+            role(bob, 4, json!(["b"])),
+        ]
+    };
     assert_eq!(approved_at(rows()), Some(at(4)));
     assert_eq!(
         approved_at([rows(), vec![role(eve, 9, json!(["a", "b"]))]].concat()),
@@ -169,8 +199,13 @@ fn people_are_compared_only_by_names_of_one_kind() {
 #[test]
 fn a_log_on_lasts_until_its_log_off_its_request_or_twelve_hours() {
     let on = used("use-1", 20);
-    let off =
-        event("off", LOG_OFF, 50, "mark@acme.example", json!({"account": {"name": "u1"}, "target": {"name": "W11"}}));
+    let off = event(
+        "off",
+        LOG_OFF,
+        50,
+        "mark@acme.example",
+        json!({"account": {"name": "u1"}, "target": {"name": "W11"}}),
+    );
     let request = Access::of(&key(), whole_life()).unwrap();
     let explained = || Some(Explained::Access(request.id.clone()));
     let ended = |left: Option<&Recorded>, request: Option<&Access>, now: i64| {
@@ -197,15 +232,23 @@ fn of_very_many_uses_the_first_and_the_last_are_kept() {
     // One of the first was before it began.
     assert_eq!((access.uses, access.more_uses), (499, true));
     assert_eq!((access.first_used_at, access.last_used_at), (Some(at(20)), Some(at(1099))));
-    assert!(access.events.iter().any(|id| id.as_str().starts_with("granted")), "steps are all kept");
+    assert!(
+        access.events.iter().any(|id| id.as_str().starts_with("granted")),
+        "steps are all kept"
+    );
 }
 
 #[test]
 fn of_very_many_steps_the_first_and_the_last_are_kept_however_they_came() {
     let approval = |number: i64| {
-        let more =
-            json!({"session": {"id": "s", "scope": "session"}, "reason": "r".repeat(2000), "target": {"name": "shop"}});
-        event(&format!("{}-{number}", "long".repeat(30)), "session.approved", number / 3, "john@acme.example", more)
+        let more = json!({"session": {"id": "s", "scope": "session"}, "reason": "r".repeat(2000), "target": {"name": "shop"}});
+        event(
+            &format!("{}-{number}", "long".repeat(30)),
+            "session.approved",
+            number / 3,
+            "john@acme.example",
+            more,
+        )
     };
     let all: Vec<Recorded> = (0..3600).map(approval).collect();
     let at_once = Access::of(&key(), all.clone()).unwrap();
@@ -235,12 +278,16 @@ fn what_outlives_the_retention_of_its_first_events_still_ends() {
         event(id, action, minutes, "mark@acme.example", more)
     };
     let key = Key::Request("r".to_owned());
-    let first = vec![about("a", "entitlement.requested", 0), about("b", "entitlement.fulfilled", 1)];
+    let first =
+        vec![about("a", "entitlement.requested", 0), about("b", "entitlement.fulfilled", 1)];
     let was = Access::of(&key, first).unwrap();
     let removed = about("c", "entitlement.removed", 500);
     assert_eq!(Access::of(&key, vec![removed.clone()]), None);
     let now = was.continued(&key, vec![removed.clone()]);
-    assert_eq!((now.standing, now.ended_at, now.requester.is_some()), (Standing::Ended, Some(at(500)), true));
+    assert_eq!(
+        (now.standing, now.ended_at, now.requester.is_some()),
+        (Standing::Ended, Some(at(500)), true)
+    );
     assert_eq!(now.continued(&key, vec![removed]), now);
 }
 
@@ -251,6 +298,8 @@ fn steps_of_one_moment_follow_as_they_must() {
         recorded.event.id = EventId::new(id).unwrap();
         recorded
     };
-    let access = Access::of(&key(), vec![rows("granted", "a"), rows("approved", "b"), rows("created", "c")]).unwrap();
+    let access =
+        Access::of(&key(), vec![rows("granted", "a"), rows("approved", "b"), rows("created", "c")])
+            .unwrap();
     assert_eq!((access.standing, access.misfits.len()), (Standing::Active, 0));
 }

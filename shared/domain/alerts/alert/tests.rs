@@ -6,7 +6,9 @@ use crate::{
     alerts::{
         alert_text::{LONGEST_SENTENCE, grouped, title},
         delivery::{PATIENCE, Refusal},
-        messages::{eventbridge::for_eventbridge, slack::for_slack, sns::for_sns, teams::for_teams},
+        messages::{
+            eventbridge::for_eventbridge, slack::for_slack, sns::for_sns, teams::for_teams,
+        },
     },
     configuration::application::Place,
     exports::saved_search::Cause,
@@ -32,7 +34,8 @@ fn finding(rule: &str, severity: &str, account: &str, reason: &str) -> Recorded 
     event.account = party(account);
     event.subject = Some(Party { email: Some("alex@nikpot.com".to_owned()), ..Party::default() });
     event.reason = Some(reason.to_owned());
-    event.details = json!({"rule": rule, "severity": severity, "application": "app"}).as_object().cloned();
+    event.details =
+        json!({"rule": rule, "severity": severity, "application": "app"}).as_object().cloned();
     Recorded {
         event,
         recorded_at: at(1),
@@ -61,7 +64,11 @@ fn all_kinds() -> Vec<Channel> {
 
 /// What a channel is told of a finding about an account of that name.
 fn alert(account: &str, reason: &str) -> Alert {
-    let alerts = Alert::of_finding(&finding("revocation.overdue", "high", account, reason), &all_kinds(), at(2));
+    let alerts = Alert::of_finding(
+        &finding("revocation.overdue", "high", account, reason),
+        &all_kinds(),
+        at(2),
+    );
     alerts.into_iter().next().unwrap().0
 }
 
@@ -78,13 +85,21 @@ fn a_finding_is_one_plain_sentence() {
     );
     assert_eq!(told.link(None), None);
     let odd = Alert { finding: Some("a/b #<x>".to_owned()), ..told };
-    assert_eq!(odd.link(Some("https://a.example")).unwrap(), "https://a.example/#/findings/a%2Fb%20%23%3Cx%3E");
+    assert_eq!(
+        odd.link(Some("https://a.example")).unwrap(),
+        "https://a.example/#/findings/a%2Fb%20%23%3Cx%3E"
+    );
 }
 
 #[test]
 fn an_event_makes_the_same_alerts_whenever_it_comes_by() {
     let event = finding("revocation.overdue", "high", "x", "y");
-    let ids = |now| Alert::of_finding(&event, &all_kinds(), now).into_iter().map(|it| it.0.id).collect::<Vec<_>>();
+    let ids = |now| {
+        Alert::of_finding(&event, &all_kinds(), now)
+            .into_iter()
+            .map(|it| it.0.id)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(ids(at(2)), ids(at(500)));
     let mut apart = ids(at(2));
     apart.dedup();
@@ -100,8 +115,20 @@ fn a_channel_is_told_what_it_wants() {
     for (rules, least, rule, severity, wants) in [
         (json!(null), None, "anything", Some(Severity::Low), true),
         (json!(["revocation.overdue"]), None, "revocation.overdue", Some(Severity::Low), true),
-        (json!(["revocation.overdue"]), None, "revocation.overdue.again", Some(Severity::Low), false),
-        (json!(["revocation.overdue", "approval.*"]), None, "approval.by_requester", Some(Severity::Low), true),
+        (
+            json!(["revocation.overdue"]),
+            None,
+            "revocation.overdue.again",
+            Some(Severity::Low),
+            false,
+        ),
+        (
+            json!(["revocation.overdue", "approval.*"]),
+            None,
+            "approval.by_requester",
+            Some(Severity::Low),
+            true,
+        ),
         (json!(["approval.*"]), None, "approvals", None, false),
         (json!(["*"]), None, "approvals", None, true),
         (json!(null), Some("high"), "x", Some(Severity::Medium), false),
@@ -142,7 +169,11 @@ fn wrong_channels_are_named() {
     for (json, pointer, part) in [
         (json!({}), "/alerts", "list"),
         (json!(null), "/alerts", "list"),
-        (json!((0..11).map(|n| sns(&n.to_string())).collect::<Vec<_>>()), "/alerts", "10 are the most"),
+        (
+            json!((0..11).map(|n| sns(&n.to_string())).collect::<Vec<_>>()),
+            "/alerts",
+            "10 are the most",
+        ),
         (json!(["ops"]), "/alerts/0", "object"),
         (json!([sns("a"), sns("a")]), "/alerts/1/id", "another channel"),
         (json!([sns("a b")]), "/alerts/0/id", "A-Z"),
@@ -151,11 +182,31 @@ fn wrong_channels_are_named() {
         (json!([{"id": "a"}]), "/alerts/0/kind", "required"),
         (json!([{"id": "a", "kind": "mail"}]), "/alerts/0/kind", "eventbridge"),
         (json!([{"id": "a", "kind": "slack"}]), "/alerts/0/url", "required"),
-        (json!([{"id": "a", "kind": "teams", "url": "https://x.example/secret"}]), "/alerts/0/url", "never given"),
-        (json!([{"id": "a", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_X"}]), "/alerts/0/url", "secretsmanager"),
-        (json!([{"id": "a", "kind": "sns", "url": "secretsmanager:x"}]), "/alerts/0/url", "no known field"),
-        (json!([{"id": "a", "kind": "sns", "topic": "arn:aws:sns:x"}]), "/alerts/0/topic", "no known field"),
-        (json!([{"id": "a", "kind": "sns", "severity": "worst"}]), "/alerts/0/severity", "critical"),
+        (
+            json!([{"id": "a", "kind": "teams", "url": "https://x.example/secret"}]),
+            "/alerts/0/url",
+            "never given",
+        ),
+        (
+            json!([{"id": "a", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_X"}]),
+            "/alerts/0/url",
+            "secretsmanager",
+        ),
+        (
+            json!([{"id": "a", "kind": "sns", "url": "secretsmanager:x"}]),
+            "/alerts/0/url",
+            "no known field",
+        ),
+        (
+            json!([{"id": "a", "kind": "sns", "topic": "arn:aws:sns:x"}]),
+            "/alerts/0/topic",
+            "no known field",
+        ),
+        (
+            json!([{"id": "a", "kind": "sns", "severity": "worst"}]),
+            "/alerts/0/severity",
+            "critical",
+        ),
         (json!([{"id": "a", "kind": "sns", "rules": []}]), "/alerts/0/rules", "1 to 20"),
         (json!([{"id": "a", "kind": "sns", "rules": ["a*b"]}]), "/alerts/0/rules/0", "a star"),
         (
@@ -163,7 +214,11 @@ fn wrong_channels_are_named() {
             "/alerts/1/rules/1",
             "a star",
         ),
-        (json!([{"id": "a", "kind": "sns", "rules": ["approvals.*"]}]), "/alerts/0/rules/0", "approval.missing"),
+        (
+            json!([{"id": "a", "kind": "sns", "rules": ["approvals.*"]}]),
+            "/alerts/0/rules/0",
+            "approval.missing",
+        ),
     ] {
         let errors = channels(json.clone()).unwrap_err();
         assert!(
@@ -193,7 +248,11 @@ fn what_people_are_called_is_text_to_slack() {
         let body = for_slack(&told, Some("https://a.example/#/findings/x?a&b"));
         let text = body["text"].as_str().unwrap();
         assert!(!text.contains(['<', '>', '\r', '\u{1b}', '\u{202e}', '\0']), "{text}");
-        assert_eq!(text.matches('\n').count(), 1, "the link alone stands on a line of its own: {text}");
+        assert_eq!(
+            text.matches('\n').count(),
+            1,
+            "the link alone stands on a line of its own: {text}"
+        );
         assert_eq!(body["mrkdwn"], false);
         // What Slack shows: the three entities decoded once, nothing else changed.
         let shown = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
@@ -210,7 +269,10 @@ fn what_people_are_called_is_text_to_teams() {
     for name in HOSTILE {
         let told = alert(name, "it was not come to yet");
         let body = for_teams(&told, Some("https://a.example/x"));
-        assert_eq!((&body["type"], body["attachments"].as_array().unwrap().len()), (&json!("message"), 1));
+        assert_eq!(
+            (&body["type"], body["attachments"].as_array().unwrap().len()),
+            (&json!("message"), 1)
+        );
         let attachment = &body["attachments"][0];
         assert_eq!(attachment["contentType"], "application/vnd.microsoft.card.adaptive");
         let card = &attachment["content"];
@@ -233,7 +295,11 @@ fn what_people_are_called_is_text_to_teams() {
 
 #[test]
 fn a_subject_is_one_short_line_of_ascii() {
-    let told = for_sns(&tenant(), &alert("MSP-ALEX", "it was not come to yet"), Some("https://a.example/x"));
+    let told = for_sns(
+        &tenant(),
+        &alert("MSP-ALEX", "it was not come to yet"),
+        Some("https://a.example/x"),
+    );
     assert_eq!(told.subject, "Jit Audit: finding revocation.overdue, high");
     assert!(told.message.ends_with("application app).\nhttps://a.example/x"), "{}", told.message);
     let attributes = [("tenant", "acme"), ("rule", "revocation.overdue"), ("severity", "high")];
@@ -241,7 +307,10 @@ fn a_subject_is_one_short_line_of_ascii() {
     for rule in ["é\n\u{202e}x", &"r".repeat(300), "\u{1F600}"] {
         let told = Alert { rule: rule.to_owned(), ..alert("x", "y") };
         let subject = for_sns(&tenant(), &told, None).subject;
-        assert!(subject.len() < 100 && subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{subject:?}");
+        assert!(
+            subject.len() < 100 && subject.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            "{subject:?}"
+        );
     }
     let unsaid = Alert { severity: None, ..alert("x", "y") };
     assert_eq!(for_sns(&tenant(), &unsaid, None).attributes.len(), 2, "none is empty");
@@ -271,16 +340,25 @@ fn a_test_says_that_it_is_one() {
     let channel = &all_kinds()[0];
     let [first, second] = [1, 2].map(|byte| EventId::fresh(at(0), [byte; 10]));
     let told = Alert::test(&tenant(), channel, "it@acme.example\n", &first, at(0));
-    let expected =
-        "Test message of Jit Audit to channel ops of acme, asked for by it@acme.example\\u000A. Nothing is wrong.";
+    let expected = "Test message of Jit Audit to channel ops of acme, asked for by it@acme.example\\u000A. Nothing is wrong.";
     assert_eq!((told.sentence.as_str(), told.rule.as_str()), (expected, "alert.test"));
-    assert_ne!(told.id, Alert::test(&tenant(), channel, "x", &second, at(0)).id, "each is one of its own");
+    assert_ne!(
+        told.id,
+        Alert::test(&tenant(), channel, "x", &second, at(0)).id,
+        "each is one of its own"
+    );
     assert_eq!(for_eventbridge(&tenant(), &told, None).detail_type, "Test message");
     assert_eq!(told.link(Some("https://a.example")).unwrap(), "https://a.example/");
 }
 
 /// What a channel is told of the end of a run of a report of that name.
-fn report(name: &str, action: &str, reason: Option<&str>, rows: u64, range: [Option<&str>; 2]) -> Alert {
+fn report(
+    name: &str,
+    action: &str,
+    reason: Option<&str>,
+    rows: u64,
+    range: [Option<&str>; 2],
+) -> Alert {
     let id = EventId::of_service(&tenant(), action, &[name]);
     let mut event = Event::of_service(id, &tenant(), action, at(0), Actor::system());
     event.target = Some(Party { id: Some("0193-a".to_owned()), ..Party::default() });
@@ -308,7 +386,11 @@ fn a_report_is_one_plain_sentence_and_a_link() {
     for (rows, range, expected) in [
         (1234, quarter, "for 2026-07-01 to 2026-10-01 is ready: 1,234 rows."),
         (1, [quarter[0], None], "from 2026-07-01 on is ready: 1 row."),
-        (1_000_000, [None, Some("2026-09-30T21:30:00Z")], "up to 2026-09-30 23:30 is ready: 1,000,000 rows."),
+        (
+            1_000_000,
+            [None, Some("2026-09-30T21:30:00Z")],
+            "up to 2026-09-30 23:30 is ready: 1,000,000 rows.",
+        ),
     ] {
         let told = report("Quarterly access", "export.ready", None, rows, range);
         assert_eq!(told.sentence, format!("Report \"Quarterly access\" of acme {expected}"));
@@ -330,7 +412,10 @@ fn a_report_is_one_plain_sentence_and_a_link() {
         ("report.failed", "Jit Audit: a report could not be made")
     );
     let none = Alert { export: None, ..failed };
-    assert_eq!(none.link(Some("https://a.example")).unwrap(), "https://a.example/#/activity/downloads");
+    assert_eq!(
+        none.link(Some("https://a.example")).unwrap(),
+        "https://a.example/#/activity/downloads"
+    );
     for name in HOSTILE {
         let told = report(name, "export.ready", None, 7, [None; 2]);
         assert!(!told.sentence.contains(char::is_control), "{}", told.sentence);
@@ -350,7 +435,8 @@ fn pauses_grow_and_end_after_a_day() {
     let told = alert("x", "y");
     let down = Refusal { error: "503".to_owned(), is_final: false, retry_after: None };
     let none = |_| Duration::ZERO;
-    let (mut progress, mut now, mut pauses) = (Progress::waiting(Kind::Slack), told.queued_at, Vec::new());
+    let (mut progress, mut now, mut pauses) =
+        (Progress::waiting(Kind::Slack), told.queued_at, Vec::new());
     loop {
         progress = progress.refused(&told, &down, now);
         if progress.state == State::Failed {
@@ -363,7 +449,10 @@ fn pauses_grow_and_end_after_a_day() {
     assert_eq!(pauses[..9], [5, 10, 20, 40, 80, 160, 320, 640, 900]);
     assert!(pauses[8..].iter().all(|pause| *pause == 900));
     assert!(now >= told.queued_at.plus(PATIENCE) && now <= told.queued_at.plus(PATIENCE * 2));
-    assert_eq!((progress.state, progress.error.as_deref()), (State::Failed, Some("given up after a day: 503")));
+    assert_eq!(
+        (progress.state, progress.error.as_deref()),
+        (State::Failed, Some("given up after a day: 503"))
+    );
     // Chance shortens a pause by half at most, and what a channel asks for is the least.
     assert_eq!(down.pause(1, |most| most), Duration::from_millis(2500));
     for (asked, seconds) in [(7, 7), (1, 5), (999_999, 3600)] {
@@ -377,7 +466,8 @@ fn pauses_grow_and_end_after_a_day() {
 
 #[test]
 fn findings_that_wait_together_are_one_message() {
-    let alerts: Vec<Alert> = (0..7).map(|number| Alert { id: format!("{number}"), ..alert("MSP", "late") }).collect();
+    let alerts: Vec<Alert> =
+        (0..7).map(|number| Alert { id: format!("{number}"), ..alert("MSP", "late") }).collect();
     let mut alerts = alerts;
     alerts[3].rule = "use.outside_window".to_owned();
     alerts[3].severity = Some(Severity::Critical);
@@ -395,7 +485,8 @@ fn findings_that_wait_together_are_one_message() {
     assert_eq!(for_sns(&tenant(), &one, None).subject, "Jit Audit: 7 findings, critical");
     assert_eq!(Alert::grouped(&tenant(), &all[..1]).as_ref(), Some(&alerts[0]));
     assert_eq!(Alert::grouped(&tenant(), &[]), None);
-    let goes = |kind| (alerts[0].goes_with(&alerts[1], kind), alerts[0].goes_with(&alerts[3], kind));
+    let goes =
+        |kind| (alerts[0].goes_with(&alerts[1], kind), alerts[0].goes_with(&alerts[3], kind));
     assert_eq!(
         (goes(Kind::Slack), goes(Kind::Sns), goes(Kind::EventBridge)),
         ((true, true), (true, false), (false, false))

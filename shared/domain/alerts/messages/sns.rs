@@ -26,7 +26,12 @@ pub fn for_sns(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> Notificati
     attributes.extend(alert.severity.map(|severity| ("severity", severity.as_str().to_owned())));
     Notification {
         subject: title(alert).chars().map(plain).take(LONGEST_SUBJECT).collect(),
-        message: [&alert.sentence].into_iter().map(String::as_str).chain(link).collect::<Vec<_>>().join("\n"),
+        message: [&alert.sentence]
+            .into_iter()
+            .map(String::as_str)
+            .chain(link)
+            .collect::<Vec<_>>()
+            .join("\n"),
         attributes,
     }
 }

@@ -30,18 +30,30 @@ pub fn fitting(action: &Action, event: &Event) -> &'static str {
     if event.outcome == Outcome::Failure && !action.failed.is_empty() {
         return action.failed;
     }
-    action.variants.iter().find(|(when, _)| meets(event, *when)).map_or(action.sentence, |(_, sentence)| sentence)
+    action
+        .variants
+        .iter()
+        .find(|(when, _)| meets(event, *when))
+        .map_or(action.sentence, |(_, sentence)| sentence)
 }
 
 /// Whether `event` meets a variant's condition.
 fn meets(event: &Event, when: When) -> bool {
     match when {
         When::NotProvisioned => {
-            event.details.as_ref().and_then(|details| details.get("provisioned")) == Some(&Value::Bool(false))
+            event.details.as_ref().and_then(|details| details.get("provisioned"))
+                == Some(&Value::Bool(false))
         }
-        When::OfRequest => event.target.as_ref().is_some_and(|target| target.kind.as_deref() == Some("request")),
-        When::AccountGone => event.details.as_ref().and_then(|details| details.get("gone")) == Some(&Value::Bool(true)),
-        When::RoleScope => event.session.as_ref().is_some_and(|session| session.scope == Scope::Role),
+        When::OfRequest => {
+            event.target.as_ref().is_some_and(|target| target.kind.as_deref() == Some("request"))
+        }
+        When::AccountGone => {
+            event.details.as_ref().and_then(|details| details.get("gone"))
+                == Some(&Value::Bool(true))
+        }
+        When::RoleScope => {
+            event.session.as_ref().is_some_and(|session| session.scope == Scope::Role)
+        }
     }
 }
 
@@ -107,7 +119,9 @@ pub fn value<'e>(field: &str, event: &'e Event) -> Option<Cow<'e, str>> {
             roles => Some(format!("roles {}", roles.join(", ")).into()),
         }),
         "session.username" => session.and_then(|session| borrowed(&session.username)),
-        "session.starts_at" => session.and_then(|session| session.starts_at).map(|at| at.to_string().into()),
+        "session.starts_at" => {
+            session.and_then(|session| session.starts_at).map(|at| at.to_string().into())
+        }
         "ticket.id" => event.ticket.as_ref().map(|ticket| ticket.id.as_str().into()),
         "ticket.url" => event.ticket.as_ref().map(|ticket| ticket.url.as_str().into()),
         _ => match event.details.as_ref()?.get(field.strip_prefix("details.")?)? {

@@ -51,9 +51,10 @@ impl Class {
     pub fn category(self) -> &'static str {
         match self {
             Self::DetectionFinding => "Findings",
-            Self::AccountChange | Self::Authentication | Self::EntityManagement | Self::UserAccess => {
-                "Identity & Access Management"
-            }
+            Self::AccountChange
+            | Self::Authentication
+            | Self::EntityManagement
+            | Self::UserAccess => "Identity & Access Management",
         }
     }
 
@@ -61,9 +62,15 @@ impl Class {
     pub fn activity(self, activity: u8) -> &'static str {
         let names: &[&str] = match self {
             Self::DetectionFinding => &["Unknown", "Create", "Update", "Close"],
-            Self::AccountChange => {
-                &["Unknown", "Create", "Enable", "Password Change", "Password Reset", "Disable", "Delete"]
-            }
+            Self::AccountChange => &[
+                "Unknown",
+                "Create",
+                "Enable",
+                "Password Change",
+                "Password Reset",
+                "Disable",
+                "Delete",
+            ],
             Self::Authentication => &["Unknown", "Logon", "Logoff"],
             Self::EntityManagement => &["Unknown", "Create", "Read", "Update", "Delete"],
             Self::UserAccess => &["Unknown", "Assign Privileges", "Revoke Privileges"],

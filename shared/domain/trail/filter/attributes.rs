@@ -105,7 +105,11 @@ fn session<'e, T>(event: &'e Recorded, member: impl FnOnce(&'e Session) -> Optio
     event.event.session.as_ref().and_then(member)
 }
 
-const fn row(path: &'static str, kind: Kind, find: for<'e> fn(&'e Recorded) -> Found<'e>) -> Attribute {
+const fn row(
+    path: &'static str,
+    kind: Kind,
+    find: for<'e> fn(&'e Recorded) -> Found<'e>,
+) -> Attribute {
     Attribute { path, kind, find }
 }
 
@@ -199,18 +203,31 @@ pub fn write_searchable(recorded: &Recorded, out: &mut String) {
     line(event.id.as_str());
     let Actor { kind: _, id, name, email } = &event.actor;
     let parties = [&event.subject, &event.account, &event.target, &event.approver];
-    let of_parties = parties.into_iter().flatten().flat_map(|party| [&party.id, &party.name, &party.email]);
+    let of_parties =
+        parties.into_iter().flatten().flat_map(|party| [&party.id, &party.name, &party.email]);
     let others = [&event.request_id, &event.justification, &event.reason];
-    [id, name, email].into_iter().chain(of_parties).chain(others).flatten().for_each(|text| line(text));
+    [id, name, email]
+        .into_iter()
+        .chain(of_parties)
+        .chain(others)
+        .flatten()
+        .for_each(|text| line(text));
     if let Some(session) = &event.session {
         line(&session.id);
         session.roles.iter().chain(&session.username).for_each(|text| line(text));
     }
     if let Some(ticket) = &event.ticket {
-        [Some(&ticket.id), Some(&ticket.url), ticket.system.as_ref()].into_iter().flatten().for_each(|text| line(text));
+        [Some(&ticket.id), Some(&ticket.url), ticket.system.as_ref()]
+            .into_iter()
+            .flatten()
+            .for_each(|text| line(text));
     }
     event.roles.iter().for_each(|role| line(role));
-    event.details.iter().flat_map(|details| details.values()).for_each(|value| write_leaves(value, &mut line));
+    event
+        .details
+        .iter()
+        .flat_map(|details| details.values())
+        .for_each(|value| write_leaves(value, &mut line));
 }
 
 fn write_leaves(value: &Value, line: &mut impl FnMut(&str)) {

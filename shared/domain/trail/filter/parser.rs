@@ -29,16 +29,20 @@ const OPERATORS: [(&str, Operator); 9] = [
 pub fn read(text: &str) -> Result<Filter, FilterError> {
     let mut reader = Reader { text, at: 0, depth: 0, terms: 0 };
     if text.len() > MAX_BYTES {
-        return Err(reader.error(0, format!("the filter is {} bytes long; {MAX_BYTES} are the most", text.len())));
+        return Err(reader.error(
+            0,
+            format!("the filter is {} bytes long; {MAX_BYTES} are the most", text.len()),
+        ));
     }
     let filter = reader.alternatives()?;
     reader.skip_space();
     match reader.rest().chars().next() {
         None => Ok(filter),
         Some(')') => Err(reader.error(reader.at, "a ) without its (")),
-        Some(_) => {
-            Err(reader.error(reader.at, format!("{:?} stands where \"and\", \"or\" or the end should", reader.word())))
-        }
+        Some(_) => Err(reader.error(
+            reader.at,
+            format!("{:?} stands where \"and\", \"or\" or the end should", reader.word()),
+        )),
     }
 }
 
@@ -112,7 +116,10 @@ impl<'t> Reader<'t> {
         }
         self.terms += 1;
         if self.terms > MAX_TERMS {
-            return Err(self.error(start, format!("this is comparison {}; {MAX_TERMS} are the most", self.terms)));
+            return Err(self.error(
+                start,
+                format!("this is comparison {}; {MAX_TERMS} are the most", self.terms),
+            ));
         }
         self.comparison()
     }
@@ -140,14 +147,20 @@ impl<'t> Reader<'t> {
         let start = self.at;
         let path = self.word();
         if path.is_empty() {
-            return Err(self.error(start, "an attribute should stand here, as in: actor.email eq \"alex@nikpot.com\""));
+            return Err(self.error(
+                start,
+                "an attribute should stand here, as in: actor.email eq \"alex@nikpot.com\"",
+            ));
         }
         let attribute = Attribute::named(path).ok_or_else(|| self.error(start, unknown(path)))?;
         self.at += path.len();
         if self.rest().starts_with('[') {
             return Err(self.error(
                 self.at,
-                format!("no attribute has parts to choose from; write the path, like {}", attribute.path),
+                format!(
+                    "no attribute has parts to choose from; write the path, like {}",
+                    attribute.path
+                ),
             ));
         }
         if self.takes("pr") {
@@ -155,21 +168,29 @@ impl<'t> Reader<'t> {
         }
         let start = self.at;
         let word = self.word();
-        let Some((name, operator)) = OPERATORS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) else {
+        let Some((name, operator)) =
+            OPERATORS.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name))
+        else {
             return Err(self.error(
                 start,
                 format!("an operator should stand here: eq, ne, co, sw, ew, gt, ge, lt, le or pr, not {word:?}"),
             ));
         };
         if attribute.kind == Kind::Object {
-            return Err(self.error(start, format!("{} has members; only pr can be asked of it", attribute.path)));
+            return Err(self.error(
+                start,
+                format!("{} has members; only pr can be asked of it", attribute.path),
+            ));
         }
         if matches!(operator, Operator::Co | Operator::Sw | Operator::Ew)
             && !matches!(attribute.kind, Kind::Text | Kind::Texts)
         {
             return Err(self.error(
                 start,
-                format!("{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le", attribute.path),
+                format!(
+                    "{} is no text, so {name} cannot be asked of it; use eq, ne, gt, ge, lt or le",
+                    attribute.path
+                ),
             ));
         }
         self.at += word.len();
@@ -188,27 +209,35 @@ impl<'t> Reader<'t> {
             (serde_json::from_str(self.word()).ok(), self.word().len())
         };
         let Some(value) = value else {
-            return Err(self.error(start, "a value should stand here: a text in double quotes, or a number"));
+            return Err(self
+                .error(start, "a value should stand here: a text in double quotes, or a number"));
         };
         self.at += length;
         match (attribute.kind, value) {
             (_, serde_json::Value::Null) => {
                 Err(self.error(start, format!("null is no value; ask not ({} pr)", attribute.path)))
             }
-            (Kind::Text | Kind::Texts, serde_json::Value::String(text)) => Ok(Operand::Text(fold(&text))),
-            (Kind::Text | Kind::Texts, _) => {
-                Err(self.error(start, format!("{} is a text; put its value in double quotes", attribute.path)))
+            (Kind::Text | Kind::Texts, serde_json::Value::String(text)) => {
+                Ok(Operand::Text(fold(&text)))
             }
-            (Kind::Time, serde_json::Value::String(text)) => {
-                text.parse().map(Operand::Time).map_err(|error| self.error(start, format!("{text:?} {error}")))
-            }
-            (Kind::Time, _) => {
-                Err(self.error(start, format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path)))
-            }
+            (Kind::Text | Kind::Texts, _) => Err(self.error(
+                start,
+                format!("{} is a text; put its value in double quotes", attribute.path),
+            )),
+            (Kind::Time, serde_json::Value::String(text)) => text
+                .parse()
+                .map(Operand::Time)
+                .map_err(|error| self.error(start, format!("{text:?} {error}"))),
+            (Kind::Time, _) => Err(self.error(
+                start,
+                format!("{} is a time; write \"2026-11-22T00:26:07Z\"", attribute.path),
+            )),
             (Kind::Number, serde_json::Value::Number(number)) if number.is_i64() => {
                 Ok(Operand::Number(number.as_i64().unwrap_or_default()))
             }
-            (Kind::Number | Kind::Object, _) => Err(self.error(start, format!("{} is a whole number", attribute.path))),
+            (Kind::Number | Kind::Object, _) => {
+                Err(self.error(start, format!("{} is a whole number", attribute.path)))
+            }
         }
     }
 }

@@ -39,13 +39,21 @@ fn claim(number: u32, from: u64, until: u64) -> Claim {
 
 fn window(directory: Directory, claims: Vec<Claim>) -> Window {
     let account = Party { name: Some("msp".to_owned()), ..Party::default() };
-    let resolved = ResolvedAccount { id: "u".to_owned(), name: "msp".to_owned(), other_names: Vec::new(), at: at(0) };
+    let resolved = ResolvedAccount {
+        id: "u".to_owned(),
+        name: "msp".to_owned(),
+        other_names: Vec::new(),
+        at: at(0),
+    };
     let window = Window::new("w".to_owned(), "d".to_owned(), directory, None, account);
     Window { claims, resolved: Some(resolved), ..window }
 }
 
 fn scim() -> Directory {
-    serde_json::from_value(json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"})).unwrap()
+    serde_json::from_value(
+        json!({"kind": "scim", "base_url": "https://x", "token": "secretsmanager:x"}),
+    )
+    .unwrap()
 }
 
 fn actions(told: &[Told]) -> Vec<&str> {
@@ -66,7 +74,10 @@ fn one_end_is_covered_the_last_disables_and_a_gap_disables_in_between() {
     assert!(!window.is_closed());
     assert_eq!((window.state(at(200)), window.due_at()), ("scheduled", Some(at(400))));
     window.disabled(&Disabled::Now, at(400));
-    assert_eq!((window.is_closed(), window.due_at(), window.due(at(500))), (true, None, Due::Nothing));
+    assert_eq!(
+        (window.is_closed(), window.due_at(), window.due(at(500))),
+        (true, None, Due::Nothing)
+    );
 }
 
 #[test]
@@ -103,7 +114,10 @@ fn a_portal_that_says_nothing_is_told_once_and_the_next_request_begins_anew() {
     window.leave(Some(at(400)));
     assert_eq!((window.due_at(), window.due(at(400))), (Some(at(400)), Due::Overdue));
     window.overdue(at(400));
-    assert_eq!((window.due_at(), window.due(at(500)), window.state(at(500))), (None, Due::Nothing, "overdue"));
+    assert_eq!(
+        (window.due_at(), window.due(at(500)), window.state(at(500))),
+        (None, Due::Nothing, "overdue")
+    );
     window.add(claim(2, 600, 700), at(600));
     assert_eq!((window.state(at(600)), window.due_at()), ("open", Some(at(700))));
     assert_eq!(window.due(at(700)), Due::Confirmation(at(1000)));
@@ -128,7 +142,10 @@ fn a_scheduled_claim_of_an_external_window_is_not_forgotten_when_an_earlier_end_
     // One that was stored before the overdue end was kept waits for its portal, as it did; what ends later is looked at.
     window.overdue_end = None;
     window.not_before = None;
-    assert_eq!((window.due_at(), window.due(at(2000))), (Some(at(2000)), Due::Confirmation(at(2300))));
+    assert_eq!(
+        (window.due_at(), window.due(at(2000))),
+        (Some(at(2000)), Due::Confirmation(at(2300)))
+    );
     window.claims[1].is_done = true;
     assert_eq!((window.due_at(), window.due(at(9000))), (None, Due::Nothing));
 }
@@ -136,15 +153,26 @@ fn a_scheduled_claim_of_an_external_window_is_not_forgotten_when_an_earlier_end_
 #[test]
 fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
     let mut window = window(scim(), vec![claim(1, 0, 100), claim(2, 5000, 6000)]);
-    let failure = |kind| Failure { kind, detail: "no".to_owned(), is_refusal: kind == "forbidden", retry_after: None };
+    let failure = |kind| Failure {
+        kind,
+        detail: "no".to_owned(),
+        is_refusal: kind == "forbidden",
+        retry_after: None,
+    };
     let mut recorded = Vec::new();
     for (place, kind) in
-        ["unavailable", "throttled", "unavailable", "forbidden", "throttled", "forbidden"].into_iter().enumerate()
+        ["unavailable", "throttled", "unavailable", "forbidden", "throttled", "forbidden"]
+            .into_iter()
+            .enumerate()
     {
         let now = at(100 + place as u64);
         let told = window.failed(&failure(kind), now, now);
         recorded.extend(told.into_iter().map(|told| (told.action, kind)));
-        assert_eq!(window.failing.as_deref(), Some(&*format!("{kind}: no")), "the last one is shown");
+        assert_eq!(
+            window.failing.as_deref(),
+            Some(&*format!("{kind}: no")),
+            "the last one is shown"
+        );
     }
     let once = [
         ("revocation.failed", "unavailable"),
@@ -154,7 +182,10 @@ fn failures_that_alternate_are_recorded_once_a_kind_and_anew_for_another_end() {
     ];
     assert_eq!((recorded, window.attempts), (once.to_vec(), 6));
     window.disabled(&Disabled::Now, at(200));
-    assert_eq!(actions(&window.failed(&failure("throttled"), at(6001), at(6000))), ["revocation.failed"]);
+    assert_eq!(
+        actions(&window.failed(&failure("throttled"), at(6001), at(6000))),
+        ["revocation.failed"]
+    );
 }
 
 #[test]
@@ -179,8 +210,10 @@ fn any_number_of_requests_is_taken_and_the_latest_end_counts() {
     assert_eq!(covered.len() + open, count as usize, "each is there or covered");
     assert_eq!(window.ends_at(), Some(at(1000 + u64::from(count) - 1)));
     // A session that ends does not take the account from the other sessions whose requests were folded into its own.
-    let place = window.claims.iter().position(|it| !it.is_done && it.others_until.is_some()).unwrap();
-    let (session, others_until) = (window.claims[place].session.clone().unwrap(), window.claims[place].others_until);
+    let place =
+        window.claims.iter().position(|it| !it.is_done && it.others_until.is_some()).unwrap();
+    let (session, others_until) =
+        (window.claims[place].session.clone().unwrap(), window.claims[place].others_until);
     window.end_own(|claim| claim.ends_with(&session), &Actor::system(), None, at(2));
     assert_eq!(Some(window.claims[place].ends_at), others_until);
     assert!(others_until > Some(at(3)));
@@ -191,11 +224,13 @@ fn any_number_of_requests_is_taken_and_the_latest_end_counts() {
 
 #[test]
 fn requests_fold_where_they_overlap_and_not_over_a_gap() {
-    let mut claims: Vec<_> = (0..MOST_CLAIMS as u64).map(|n| claim(n as u32, n * 1000, n * 1000 + 500)).collect();
+    let mut claims: Vec<_> =
+        (0..MOST_CLAIMS as u64).map(|n| claim(n as u32, n * 1000, n * 1000 + 500)).collect();
     claims[20].starts_at = at(19_200);
     let mut window = window(scim(), claims);
     window.add(claim(99, 0, 70_000), at(1));
-    let done: Vec<_> = window.claims.iter().filter(|claim| claim.is_done).map(|claim| claim.ends_at).collect();
+    let done: Vec<_> =
+        window.claims.iter().filter(|claim| claim.is_done).map(|claim| claim.ends_at).collect();
     assert_eq!(done, [at(19_500)]);
     assert_eq!(window.claims[20].starts_at, at(19_000));
 }
@@ -207,8 +242,9 @@ fn a_window_that_somebody_works_on_is_let_go_when_its_end_changes() {
     assert_eq!((window.state(at(101)), window.due_at()), ("claimed", Some(at(130))));
     window.add(claim(2, 101, 900), at(101));
     assert_eq!((window.state(at(101)), window.due(at(101))), ("open", Due::Covered));
-    let to =
-        |seconds, window: &mut Window| window.extend(|_| true, at(seconds), Actor::system(), "x".to_owned(), at(200));
+    let to = |seconds, window: &mut Window| {
+        window.extend(|_| true, at(seconds), Actor::system(), "x".to_owned(), at(200))
+    };
     assert!(matches!(to(1000, &mut window), Ok(Some(_))));
     assert_eq!(to(1000, &mut window), Ok(None));
     assert!(matches!(to(1102, &mut window), Err(NotExtended::Wrong(_))));
@@ -221,7 +257,12 @@ fn a_window_that_somebody_works_on_is_let_go_when_its_end_changes() {
 }
 
 fn account(id: &str) -> ResolvedAccount {
-    ResolvedAccount { id: id.to_owned(), name: "msp".to_owned(), other_names: vec!["msp@x".to_owned()], at: at(0) }
+    ResolvedAccount {
+        id: id.to_owned(),
+        name: "msp".to_owned(),
+        other_names: vec!["msp@x".to_owned()],
+        at: at(0),
+    }
 }
 
 fn unresolved(claims: Vec<Claim>) -> Window {
@@ -239,7 +280,10 @@ fn an_account_is_looked_for_at_once_and_its_absence_is_told_after_some_tries_or_
     for tries in 1..=4 {
         let told = window.unresolved(&not_found(), at(tries * 10), at(tries));
         assert_eq!(told.len(), usize::from(tries == 4), "try {tries}");
-        assert_eq!((window.due(at(tries)), window.due_at()), (Due::Later(at(tries * 10)), Some(at(tries * 10))));
+        assert_eq!(
+            (window.due(at(tries)), window.due_at()),
+            (Due::Later(at(tries * 10)), Some(at(tries * 10)))
+        );
     }
     // Told once, and withdrawn when it is found.
     assert!(window.unresolved(&not_found(), at(50), at(41)).is_empty());
@@ -254,7 +298,8 @@ fn an_account_is_looked_for_at_once_and_its_absence_is_told_after_some_tries_or_
 
 #[test]
 fn names_of_other_accounts_find_a_window_no_more() {
-    let named = Party { name: Some("MSP".to_owned()), id: Some("17".to_owned()), ..Party::default() };
+    let named =
+        Party { name: Some("MSP".to_owned()), id: Some("17".to_owned()), ..Party::default() };
     let mut window = Window { account: named, ..unresolved(vec![claim(1, 0, 100)]) };
     assert!(window.is_called("17"));
     let foreign = ForeignName { claim: 0, name: "17".to_owned(), account: "boss".to_owned() };
@@ -286,18 +331,26 @@ fn an_account_is_gone_by_answers_in_a_row_over_a_while() {
 #[test]
 fn the_requests_of_a_merged_window_go_on_in_the_older_one() {
     let mut older = window(scim(), vec![claim(1, 0, 100)]);
-    let mut younger = Window { id: "x".to_owned(), ..window(scim(), vec![claim(2, 0, 300), claim(3, 0, 400)]) };
+    let mut younger =
+        Window { id: "x".to_owned(), ..window(scim(), vec![claim(2, 0, 300), claim(3, 0, 400)]) };
     let told = younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
-    assert_eq!((actions(&told), younger.is_closed(), older.claims.len()), (vec!["window.merged"], false, 2));
+    assert_eq!(
+        (actions(&told), younger.is_closed(), older.claims.len()),
+        (vec!["window.merged"], false, 2)
+    );
     assert_eq!(younger.due(at(10)), Due::Resolve, "the rest follows");
     younger.hand_over(&mut older, &mut Vec::new(), 1, at(10));
-    assert_eq!((younger.is_closed(), younger.due_at(), older.due(at(100))), (true, None, Due::Covered));
+    assert_eq!(
+        (younger.is_closed(), younger.due_at(), older.due(at(100))),
+        (true, None, Due::Covered)
+    );
     assert_eq!(older.ends_at(), Some(at(400)));
 }
 
 /// As many claims with sessions of their own.
 fn many(count: usize, until: u64) -> Vec<Claim> {
-    let claim = |number: u32| Claim { session: Some(format!("s-{number}")), ..claim(number, 0, until) };
+    let claim =
+        |number: u32| Claim { session: Some(format!("s-{number}")), ..claim(number, 0, until) };
     (0..count as u32).map(claim).collect()
 }
 
@@ -342,8 +395,10 @@ fn requests_that_move_to_a_full_window_fold_there() {
         claim.event = EventId::new(&format!("y-{number}")).unwrap();
     }
     // What the older one tells already keeps its claim.
-    let mut told =
-        vec![older.finding(UNRESOLVED, "high", "x", at(1), 1), older.finding(UNRESOLVED, "high", "x", at(1), 5)];
+    let mut told = vec![
+        older.finding(UNRESOLVED, "high", "x", at(1), 1),
+        older.finding(UNRESOLVED, "high", "x", at(1), 5),
+    ];
     let events = |window: &Window, told: &[Told]| -> Vec<_> {
         told.iter().map(|told| window.claims[told.claim].event.clone()).collect()
     };
@@ -396,13 +451,17 @@ fn the_end_of_a_persons_request_leaves_what_others_asked_for() {
 fn each_overdue_end_of_an_external_window_is_told_once_and_in_time() {
     let mut session = claim(2, 0, 350);
     (session.session, session.ends_with_session) = (Some("s".to_owned()), true);
-    let mut window = window(Directory::External, vec![claim(1, 0, 100), session, claim(3, 0, 5000)]);
+    let mut window =
+        window(Directory::External, vec![claim(1, 0, 100), session, claim(3, 0, 5000)]);
     window.claims[2].starts_at = at(4000);
     assert_eq!((window.due(at(350)), window.due_at()), (Due::Confirmation(at(400)), Some(at(100))));
     window.leave(Some(at(400)));
     assert_eq!((window.due_at(), window.due(at(400))), (Some(at(400)), Due::Overdue));
     window.overdue(at(400));
-    assert_eq!((window.overdue_end, window.due(at(400))), (Some(at(100)), Due::Confirmation(at(650))));
+    assert_eq!(
+        (window.overdue_end, window.due(at(400))),
+        (Some(at(100)), Due::Confirmation(at(650)))
+    );
     // The end of the session's own request does not make the other's end overdue again.
     window.end_with_source(|claim| claim.ends_with("s"), &Actor::system(), at(500), at(500));
     assert!(window.is_overdue && window.claims[1].is_done);
@@ -431,5 +490,8 @@ fn a_window_of_an_earlier_version_is_read() {
         members.remove(new);
     }
     let window: Window = serde_json::from_value(stored).unwrap();
-    assert_eq!((window.layout, window.resolved.is_none(), window.due(at(100))), (0, true, Due::Disable));
+    assert_eq!(
+        (window.layout, window.resolved.is_none(), window.due(at(100))),
+        (0, true, Due::Disable)
+    );
 }
