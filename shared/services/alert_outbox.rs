@@ -275,12 +275,13 @@ pub async fn queue_test_alert(
 async fn queue_alert(
     trail: &Trail<'_>,
     stored: &StoredAlert,
-    _gathers: Duration,
+    gathers: Duration,
 ) -> Result<bool, ReadError> {
     let mut is_repeated = false;
     let change = Change::Insert(stored.item(&trail.tenant)?);
     let is_new = trail.store.alone(change, trail.deadline, &mut is_repeated).await?;
-    // Also where it was there: who put it there may have ended before wake_lane(&this.trail, &stored.alert.channel, gathers).await?;
+    // Also where it was there: who put it there may have ended before this.
+    wake_lane(trail, &stored.alert.channel, gathers).await?;
     Ok(is_new || is_repeated)
 }
 
