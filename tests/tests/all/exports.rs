@@ -156,8 +156,9 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
         .iter()
         .enumerate()
         .map(|(n, text)| {
-            let mut event =
-                login(&format!("nasty-{n:02}"), &seconds_ago(100 + n as u64), "a@acme.example");
+            // Two seconds apart, so that they keep their order where a second ends between them.
+            let at = seconds_ago(100 + 2 * n as u64);
+            let mut event = login(&format!("nasty-{n:02}"), &at, "a@acme.example");
             event["justification"] = json!(text);
             event["actor"]["name"] = json!(text);
             event
