@@ -1401,8 +1401,14 @@ async fn however_many_requests_hold_an_account_each_is_stored() {
             )
         })
         .collect();
-    let answer = world.post(json!({ "events": events })).await;
-    assert_eq!(answer.body["created"], 150, "{}", answer.text);
+    // A busy machine does not get through all of them in one request, and says so.
+    let answer = until("all are stored", async || {
+        let answer = world.post(json!({ "events": events })).await;
+        let stored = ["created", "duplicate"].map(|word| answer.body[word].as_u64().unwrap());
+        assert_eq!(answer.body["invalid"], 0, "{}", answer.text);
+        (stored.iter().sum::<u64>() == 150).then_some(answer)
+    })
+    .await;
     let id = &answer.body["results"][149]["window"]["id"];
     let window = world.window(id).await;
     assert_eq!(
