@@ -3,8 +3,9 @@
 //! Not past what `watch` has seen: until then nobody knows whether the index shows it. `watch` moves a tenant's gate on after each batch, and
 //! readers stop at it. So a batch that comes late, or again, finds that nobody has passed its events.
 //!
-//! Batches run beside each other, and events of one moment come in several. So where a batch is behind, the gate opens only `FeedLag` later, which
-//! is the time that the others have. A gate that does not move (`watch` is down) holds readers for [`HOLD`] times `FeedLag`.
+//! Batches run side by side, and events of one moment come in several of them. A batch that is behind shows that others may be as far behind. The
+//! gate then opens later, by the time that this batch was behind, for all that is seen until the others had their time. A gate that does not
+//! move (`watch` is down) holds readers for [`HOLD`] times `FeedLag`.
 
 use std::time::Duration;
 
@@ -27,37 +28,52 @@ const HOLD: u32 = 30;
 struct Gate {
     /// Readers may pass what was recorded up to then.
     open: Instant,
-    /// Up to then, a slack after `since`.
+    /// Up to then, a `slack` after `since`.
     next: Instant,
-    /// Up to then, two slacks after `since`.
+    /// Up to then, two of them after `since`.
     seen: Instant,
     /// When it was last moved on.
     since: Instant,
+    /// How far batches were behind.
+    slack: Duration,
+    /// Until then, no batch opens it at once: others may still be behind.
+    uneven_until: Instant,
 }
 
 impl Gate {
     /// Of a tenant of which nothing was seen yet.
     fn shut() -> Self {
         let start = Instant::from_millis(0);
-        Self { open: start, next: start, seen: start, since: start }
+        let slack = Duration::ZERO;
+        Self { open: start, next: start, seen: start, since: start, slack, uneven_until: start }
     }
 
     /// What it is at a time: it moves on as time passes.
-    fn at(self, now: Instant, slack: Duration) -> Self {
-        if now >= self.since.plus(slack * 2) {
+    fn at(self, now: Instant) -> Self {
+        if now >= self.since.plus(self.slack * 2) {
             Self { open: self.seen, next: self.seen, since: now, ..self }
-        } else if now >= self.since.plus(slack) {
+        } else if now >= self.since.plus(self.slack) {
             Self { open: self.next, next: self.seen, since: now, ..self }
         } else {
             self
         }
     }
 
-    /// The same after what was recorded up to a time was seen: open for it at once, or later.
-    fn reached(self, to: Instant, now: Instant, slack: Duration, at_once: bool) -> Self {
-        let now = self.at(now, slack);
-        let open = if at_once { now.open.max(to) } else { now.open };
-        Self { open, next: now.next.max(open), seen: now.seen.max(to), ..now }
+    /// The same after what was recorded up to a time was seen. It opens at once where neither this batch nor one shortly before it was behind.
+    fn reached(self, to: Instant, now: Instant, feed_lag: Duration) -> Self {
+        let mut gate = self.at(now);
+        if now > to.plus(feed_lag / 4) {
+            let age = u64::try_from(now.millis() - to.millis()).unwrap_or(0);
+            let slack = Duration::from_millis(age).clamp(feed_lag, feed_lag * HOLD);
+            gate.slack = if now < gate.uneven_until { gate.slack.max(slack) } else { slack };
+            gate.uneven_until = gate.uneven_until.max(now.plus(gate.slack * 2));
+        }
+        gate.seen = gate.seen.max(to);
+        if now >= gate.uneven_until {
+            gate.open = gate.seen;
+            gate.next = gate.seen;
+        }
+        gate
     }
 }
 
@@ -65,7 +81,7 @@ impl Trail<'_> {
     /// Up to when events may have been passed by readers at a time.
     pub async fn passable(&self, now: Instant) -> Result<Instant, ReadError> {
         let gate = self.gate().await?.map_or_else(Gate::shut, |(gate, _)| gate);
-        Ok(gate.at(now, self.feed_lag()).open.max(now.minus(self.feed_lag() * HOLD)))
+        Ok(gate.at(now).open.max(now.minus(self.feed_lag() * HOLD)))
     }
 
     /// Lets readers pass what was recorded up to a time: `watch` has seen it, and listed what the index did not show. Doing so twice is safe.
@@ -77,12 +93,13 @@ impl Trail<'_> {
         loop {
             let now = self.store.clock.now();
             let there = self.gate().await?;
-            let at_once = now <= to.plus(self.feed_lag() / 4);
             let gate = there.map_or_else(Gate::shut, |(gate, _)| gate);
-            if gate.open >= to {
+            let reached = gate.reached(to, now, self.feed_lag());
+            // One that is behind says so, though all of it may be passed already.
+            if gate.open >= to && reached.uneven_until == gate.uneven_until {
                 return Ok(());
             }
-            let gate = gate.reached(to, now, self.feed_lag(), at_once);
+            let gate = reached;
             let time = |time: Instant| AttributeValue::S(time.to_string());
             let number = |number: u64| AttributeValue::N(number.to_string());
             let set = |generation: u64| {
@@ -91,6 +108,8 @@ impl Trail<'_> {
                     ("next_to", time(gate.next)),
                     ("seen_to", time(gate.seen)),
                     ("moved_at", time(gate.since)),
+                    ("slack_ms", number(u64::try_from(gate.slack.as_millis()).unwrap_or(u64::MAX))),
+                    ("uneven_until", time(gate.uneven_until)),
                     ("generation", number(generation)),
                 ]
             };
@@ -126,7 +145,15 @@ impl Trail<'_> {
         let read = |item: Item| {
             let time = |name: &str| item.get(name)?.as_s().ok()?.parse::<Instant>().ok();
             let (open, next) = (time("open_to")?, time("next_to")?);
-            let gate = Gate { open, next, seen: time("seen_to")?, since: time("moved_at")? };
+            let slack = item.get("slack_ms")?.as_n().ok()?.parse().ok()?;
+            let gate = Gate {
+                open,
+                next,
+                seen: time("seen_to")?,
+                since: time("moved_at")?,
+                slack: Duration::from_millis(slack),
+                uneven_until: time("uneven_until")?,
+            };
             Some((gate, item.get("generation")?.as_n().ok()?.parse().ok()?))
         };
         Ok(item
@@ -141,7 +168,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SLACK: Duration = Duration::from_millis(100);
+    const LAG: Duration = Duration::from_millis(100);
 
     fn at(millis: i64) -> Instant {
         Instant::from_millis(millis)
@@ -149,11 +176,23 @@ mod tests {
 
     #[test]
     fn what_is_seen_in_time_is_let_through_at_once_and_what_is_late_after_a_slack() {
-        let gate = Gate::shut().reached(at(1000), at(1010), SLACK, true);
-        assert_eq!(gate.at(at(1010), SLACK).open, at(1000));
-        let gate = gate.reached(at(1005), at(1111), SLACK, false);
-        assert_eq!(gate.at(at(1111), SLACK).open, at(1000));
-        assert_eq!(gate.at(at(1400), SLACK).open, at(1005));
+        let gate = Gate::shut().reached(at(1000), at(1010), LAG);
+        assert_eq!(gate.at(at(1010)).open, at(1000));
+        // 106 ms behind.
+        let gate = gate.reached(at(1005), at(1111), LAG);
+        assert_eq!(gate.at(at(1111)).open, at(1000));
+        assert_eq!(gate.at(at(1400)).open, at(1005));
+    }
+
+    #[test]
+    fn a_batch_that_is_in_time_waits_for_those_that_may_be_as_far_behind_as_another_was() {
+        let late = Gate::shut().reached(at(1000), at(1500), LAG);
+        let gate = late.reached(at(1590), at(1600), LAG);
+        assert_eq!(gate.at(at(1600)).open, at(0));
+        assert!(gate.at(at(1999)).open < at(1000));
+        // Twice as long as the one was behind.
+        let gate = gate.reached(at(2490), at(2500), LAG);
+        assert_eq!(gate.at(at(2500)).open, at(2490));
     }
 
     proptest! {
@@ -161,26 +200,27 @@ mod tests {
         /// everything.
         #[test]
         fn a_gate_opens_in_one_direction_and_not_too_early(
-            steps in prop::collection::vec((1i64..300, 0i64..500, any::<bool>()), 1..40),
+            steps in prop::collection::vec((1i64..300, 0i64..500), 1..40),
         ) {
             let (mut gate, mut now, mut open) = (Gate::shut(), 10_000, Gate::shut().open);
             let mut seen: Vec<(i64, Instant, bool)> = Vec::new();
-            for (pause, age, at_once) in steps {
+            for (pause, age) in steps {
                 now += pause;
                 let to = at(now - age);
-                gate = gate.reached(to, at(now), SLACK, at_once);
-                seen.push((now, to, at_once));
+                gate = gate.reached(to, at(now), LAG);
+                seen.push((now, to, age <= 25));
                 for look in [now, now + 99, now + 150] {
-                    let there = gate.at(at(look), SLACK).open;
+                    let there = gate.at(at(look)).open;
                     prop_assert!(there >= open);
-                    let may = |(when, to, at_once): &(i64, Instant, bool)| {
-                        (*at_once || when + 100 <= look).then_some(*to)
+                    let may = |(when, to, in_time): &(i64, Instant, bool)| {
+                        (*in_time || when + 100 <= look).then_some(*to)
                     };
                     prop_assert!(there <= seen.iter().filter_map(may).max().unwrap_or(Gate::shut().open));
                 }
-                open = gate.at(at(now), SLACK).open;
+                open = gate.at(at(now)).open;
             }
-            prop_assert_eq!(gate.at(at(now + 200), SLACK).open, seen.iter().map(|(_, to, _)| *to).max().unwrap());
+            let last = seen.iter().map(|(_, to, _)| *to).max().unwrap();
+            prop_assert_eq!(gate.at(at(now).plus(gate.slack * 2)).open, last);
         }
     }
 }
