@@ -1,5 +1,6 @@
 //! The domain of the audit trail: what an event, a window, an access record, a finding and a report are. No I/O, no clock: `now` and the
 //! tenant are parameters.
+
 /// Case folding.
 pub mod text {
     pub mod case_folding;

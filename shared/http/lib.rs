@@ -1,4 +1,5 @@
 //! What the HTTP functions share: requests, problem documents, authorization and paging.
+
 pub mod authorization;
 pub mod cursor;
 pub mod export_request;

@@ -1,4 +1,5 @@
 //! What the service needs of the machine that it runs on: the environment, the AWS clients, outbound HTTP, secrets, waiting and randomness.
+
 pub mod aws_client;
 pub mod backoff;
 pub mod clock;

@@ -1,4 +1,21 @@
 //! The use cases over the storage, one file each.
+//!
+//! | file | question |
+//! |---|---|
+//! | [`windows`] | which windows an event opens or ends; what is due; which run works on it |
+//! | [`window_orders`] | which orders to end windows there are; how far each is; whom it ended |
+//! | [`access_projection`] | which access records and findings these events change |
+//! | `daily_totals` | what the access records of a day add up to |
+//! | [`finding_dispositions`] | who may disposition a finding |
+//! | [`id_conflicts`] | which events were refused because another sender's event has their id |
+//! | [`reports`] | the rows of each report |
+//! | [`reviews`] | which reviews there are, what is in them, and who decided what |
+//! | [`access_packages`] | which packages and organisations there are; what a package was at a version |
+//! | [`export_jobs`] | which export jobs there are; which is due; which run works on it |
+//! | [`saved_searches`] | which searches are saved; which runs there are; which run is due by a schedule |
+//! | [`streams`] | how far a stream is; which run works on it |
+//! | [`alert_outbox`] | which alerts are to be sent, and which were |
+
 pub mod access_packages;
 pub mod access_projection;
 pub mod alert_outbox;

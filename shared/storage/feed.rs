@@ -1,8 +1,8 @@
 //! What was recorded since a place? For collectors, live tail and streams.
 //!
-//! It stays `FeedLag` behind, and behind what `watch` has seen (`gate.rs`). A write is stamped with its time and given up well within that, so what is recorded before the feed's end is there
-//! when the feed reads it. What is not, because the index or a clock was slower than that, is on the list of late events (`late.rs`), which the
-//! feed reads too.
+//! It stays `FeedLag` behind, and behind what `watch` has seen (`feed_gate.rs`). A write is stamped with its time and given up well within that,
+//! so what is recorded before the feed's end is there when the feed reads it. What is not, because the index or a clock was slower, is on the
+//! list of late events (`late_events.rs`), which the feed reads too.
 
 use std::{
     collections::{HashMap, VecDeque},

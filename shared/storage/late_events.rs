@@ -1,6 +1,6 @@
 //! Which events may a reader of the feed have missed?
 //!
-//! The feed reads the index `by_recorded` up to `FeedLag` ago, and no further than `watch` has seen (`gate.rs`). `watch` sees each event that the
+//! The feed reads the index `by_recorded` up to `FeedLag` ago, and no further than `watch` has seen (`feed_gate.rs`). `watch` sees each event that the
 //! table took. An event goes on the tenant's list of late events where the index does not show it, and where readers may have passed its time before
 //! `watch` saw it: the index or the clock of the function that wrote it may have been slow. Readers take an event on the list from the list, and pass
 //! over it in the index: so each comes once, whenever the index shows it. Only an event that other batches left behind by more than the gate

@@ -1,37 +1,26 @@
-//! The store: every question the system asks of its two tables, one file each.
+//! The storage: every question the system asks of its two tables, one file each.
 //!
 //! | file | question |
 //! |---|---|
-//! | [`keys`] | how keys look (no other module builds one) |
-//! | [`item`] | how an event looks as an item |
-//! | [`insert`] | put these events into the trail, unless they are there |
-//! | [`by_id`] | which events have these ids |
-//! | [`listing`] | which events, in which order, through which index |
-//! | [`days`] | on which days does a tenant have events |
+//! | [`keys`] | how a key is built; no other module builds one |
+//! | [`event_item`] | how an event is stored as an item |
+//! | [`dynamodb_json`] | what DynamoDB's JSON holds |
+//! | [`item_size`] | whether an item fits |
+//! | [`insert_events`] | put these events into the trail, unless they are there |
+//! | [`get_events`] | which events have these ids |
+//! | [`list_events`] | which events, in which order, through which index |
+//! | [`search_events`] | which events match this filter and these words |
+//! | [`index_selection`] | which index is the narrowest that cannot miss one |
+//! | [`event_days`] | on which days a tenant has events |
 //! | [`feed`] | what was recorded since a place |
-//! | [`late`] | which events may a reader of the feed have missed |
-//! | [`plan`] | which index is the narrowest that cannot miss one |
-//! | [`search`] | which events meet this filter and these words |
-//! | `taken` | which events were refused, as another sender's event has their id |
+//! | [`feed_gate`] | how far the feed may read |
+//! | [`late_events`] | which events a reader of the feed may have missed |
 //! | [`transaction`] | put this event into the trail and change state with it, or neither |
-//! | [`wire`] | what does DynamoDB's JSON hold |
-//! | [`document`] | what is configured: settings, people, applications, packages, organisations |
-//! | [`packages`] | which packages and organisations are there; what was a package at a version |
-//! | [`windows`] | which windows does an event open or end; what is due; who works on it |
-//! | [`orders`] | which orders to end windows are there; how far is each; whom did it end |
-//! | [`projections`] | what do events come to, kept by key, in lists, and in a queue of what is to be looked at again |
-//! | [`figures`] | what do the accesses of a day come to |
-//! | [`follow`] | which accesses and findings do these events change |
-//! | [`dispositions`] | who may disposition a finding |
-//! | [`readings`] | who read what |
-//! | [`reports`] | what do reports answer |
-//! | [`places`] | how many of something a tenant may have, and who has them |
-//! | [`size`] | does an item fit |
-//! | [`exports`] | which export jobs are there; which is due; who works on it |
-//! | [`streams`] | how far is a stream; who works on it |
-//! | `retention` | which retention does the deployment have, and which had it before |
-//! | [`saved`] | which searches are saved; which runs are there; which does a schedule make now |
-//! | [`outbox`] | which alerts are to be sent; which were |
+//! | [`documents`] | what is configured: settings, people, applications, packages, organisations |
+//! | [`projections`] | what is computed from events: by key, in lists, and in a queue of what is due for another look |
+//! | [`capacity`] | how many of something a tenant may have, and who has them |
+//! | [`read_audit`] | which readings of the hour are on record |
+//! | [`deployment_retention`] | which retention the deployment has, and which it had before |
 
 pub mod capacity;
 pub mod deployment_retention;

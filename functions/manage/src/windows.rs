@@ -93,6 +93,17 @@ pub async fn extend(
     change(trail, request, caller, sweep, decide).await
 }
 
+/// In whose name a window is changed, and why.
+fn who_and_why(
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    refusal: &str,
+) -> Result<(Actor, String), Problem> {
+    let read = Ending::read(&request::json_body(request)?, false);
+    let Ending { reason, actor, .. } = read.map_err(|errors| Problem::invalid(refusal, errors))?;
+    Ok((authorization::acting_as(caller, actor)?, reason))
+}
+
 /// `POST /v1/windows/{id}/end`: ends it now, for everybody who asked for its account in it. Requests that moved to an older window of the same
 /// account end there; what others asked for in that one stays.
 ///
@@ -104,10 +115,7 @@ pub async fn end(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } =
-        order.map_err(|errors| Problem::invalid("the window was not ended", errors))?;
-    let actor = authorization::acting_as(caller, actor)?;
+    let (actor, reason) = who_and_why(request, caller, "the window was not ended")?;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
         let is_meant = |claim: &Claim| meant.is(claim);
         Ok(match meant {
@@ -129,10 +137,7 @@ pub async fn retry(
     caller: &Caller,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } =
-        order.map_err(|errors| Problem::invalid("the window was not tried", errors))?;
-    let actor = authorization::acting_as(caller, actor)?;
+    let (actor, reason) = who_and_why(request, caller, "the window was not tried")?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
         if window.merged_into.is_some() {
             return Ok(Vec::new());
@@ -153,10 +158,7 @@ pub async fn close(
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let order = Ending::read(&request::json_body(request)?, false);
-    let Ending { reason, actor, .. } =
-        order.map_err(|errors| Problem::invalid("the window was not closed", errors))?;
-    let actor = authorization::acting_as(caller, actor)?;
+    let (actor, reason) = who_and_why(request, caller, "the window was not closed")?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {

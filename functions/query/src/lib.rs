@@ -1,6 +1,6 @@
 //! Answers questions to the trail. In reading order: [`handle`], [`events`] (listing, search, one event), [`counts`], [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`reviews`], [`configured`] (settings, people, applications, saved searches), [`runs`] (of those),
-//! [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
+//! (how both are written), [`sessions`], [`windows`], [`findings`], [`reports`], [`reviews`], [`configured`] (settings, people, applications,
+//! packages, organisations, saved searches), [`runs`] (of those), [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;

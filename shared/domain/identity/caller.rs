@@ -20,7 +20,7 @@ pub enum Permission {
     OwnEvents,
     /// Windows, findings, reviews.
     Operate,
-    /// Settings, applications, people.
+    /// Whatever is configured (settings, applications, people, packages, streams), and rebuilds.
     Admin,
 }
 
