@@ -3,9 +3,9 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use crate::clock;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use shared_domain::trail::event::EventId;
+use uuid::Uuid;
 
 thread_local! {
     static CHANCE: RefCell<StdRng> = RefCell::new(StdRng::from_os_rng());
@@ -21,16 +21,9 @@ pub fn number() -> u64 {
     CHANCE.with_borrow_mut(Rng::random)
 }
 
-/// Bytes that nobody can guess.
-pub fn bytes<const COUNT: usize>() -> [u8; COUNT] {
-    let mut bytes = [0; COUNT];
-    CHANCE.with_borrow_mut(|chance| chance.fill(bytes.as_mut_slice()));
-    bytes
-}
-
-/// A fresh event id.
+/// A fresh event id. Those made within a millisecond count up, so events of one request keep their order.
 pub fn event_id() -> EventId {
-    EventId::fresh(clock::now(), bytes())
+    EventId::from(Uuid::now_v7())
 }
 
 /// Makes all chance on this thread follow from `seed`.

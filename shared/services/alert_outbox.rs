@@ -333,21 +333,16 @@ pub async fn lane(trail: &Trail<'_>, channel: &str) -> Result<Option<Lane>, Read
     Ok(item.map(Lane::of).transpose()?)
 }
 
-/// The first alerts that wait for a channel, in the order they were queued; `with_past`: also the first that go to the channel as it was. Those
-/// have a queue of their own, so however many there are, the others are found.
+/// The first alerts that wait for a channel, in the order they were queued, and the first that go to the channel as it was. Those have a queue
+/// of their own, so however many there are, the others are found.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn waiting_alerts(
-    trail: &Trail<'_>,
-    channel: &str,
-    with_past: bool,
-) -> Result<LaneAlerts, ReadError> {
-    let now = first_alerts(trail, keys::alerts_to(&trail.tenant, channel)).await?;
-    if !with_past {
-        return Ok(now);
-    }
-    let past = first_alerts(trail, keys::alerts_to_past(&trail.tenant, channel)).await?;
+pub async fn waiting_alerts(trail: &Trail<'_>, channel: &str) -> Result<LaneAlerts, ReadError> {
+    let (now, past) = (
+        first_alerts(trail, keys::alerts_to(&trail.tenant, channel)).await?,
+        first_alerts(trail, keys::alerts_to_past(&trail.tenant, channel)).await?,
+    );
     let mut waiting: Vec<StoredAlert> = now.waiting.into_iter().chain(past.waiting).collect();
     waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
     Ok(LaneAlerts { waiting, is_index_empty: now.is_index_empty && past.is_index_empty })
@@ -380,7 +375,6 @@ async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, Re
             }
         }
     }
-    waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
     Ok(LaneAlerts { waiting, is_index_empty: left == 0 })
 }
 

@@ -2,12 +2,12 @@
 
 use crate::access_projection::Follower;
 use shared_domain::{
-    access::{access_record::Access, names},
-    findings::finding::Finding,
+    access::{access_record::Access, kept_events::is_use, names},
+    findings::{checkpoints::is_shortened, finding::Finding},
     identity::{caller::Caller, person::Person},
     reviews::review::is_one,
     text::case_folding::fold_identity,
-    trail::event::{ActorType, Party},
+    trail::event::{ActorType, EventId, Party},
 };
 use shared_storage::{ReadError, Trail, projections::Kind};
 
@@ -60,18 +60,26 @@ pub async fn disposition_refusal(
 ) -> Result<Option<Refusal>, ReadError> {
     let mut concerned: Vec<Party> =
         finding.subject.iter().chain(&finding.account).cloned().collect();
+    // Where the evidence is only the first and the last of more, those who did the rest are among the users of the access.
+    let mut used: Vec<EventId> = Vec::new();
     if let Some(id) = &finding.access
         && let Some(access) = trail.projection(Kind::Access, id).await?
     {
         let access: Access = access.read()?;
+        if is_shortened(&finding.evidence) {
+            used.extend(access.events.iter().filter(|id| !finding.evidence.contains(id)).cloned());
+        }
         concerned.extend(
             access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(names::party),
         );
         concerned.extend(access.subject.into_iter().chain(access.account));
     }
-    let evidence = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
-    for recorded in trail.events_of(evidence).await? {
+    let shown = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
+    for recorded in trail.events_of(&[shown, &used].concat()).await? {
         let event = recorded.event;
+        if !shown.contains(&event.id) && !is_use(&event) {
+            continue;
+        }
         let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
         concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(names::party));
         concerned.extend(event.subject.into_iter().chain(event.account));

@@ -11,11 +11,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant as Deadline;
 
-use crate::windows::{LiveWindows, OF_A_LIST, STATEMENTS, Step, Stored};
+use crate::windows::{LiveWindows, OF_A_LIST, OpeningCause, STATEMENTS, Step, Stored};
 use shared_domain::{
+    configuration::application::Place,
     time::timestamp::Instant,
     trail::{
-        event::{Event, EventId, Tenant},
+        event::{Event, EventId, RecordedBy, Tenant},
         filter::Filter,
     },
     windows::{
@@ -278,39 +279,55 @@ pub async fn windows_meant(
     Ok(windows.map(|window| window.id.clone()).collect())
 }
 
-/// The events whose windows open later and that an order means. Those of an application are passed over: once it is deleted, no account is
-/// disabled for them, and nothing is opened in its directory.
+/// A page of the events whose windows open later and that an order means, and where the next begins. Those of an application are passed over:
+/// once it is deleted, no account is disabled for them, and nothing is opened in its directory.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn bookings_meant(
+pub async fn bookings_page(
     trail: &Trail<'_>,
     meaning: &Meaning,
-) -> Result<Vec<EventId>, ReadError> {
-    let Meaning::Filter(filter) = meaning else { return Ok(Vec::new()) };
-    let (mut meant, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let (items, goes_on) =
-            trail.state_page(keys::bookings(&trail.tenant), None, after.as_deref(), true).await?;
-        for mut item in items {
-            let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
-            let event = match item.remove("event") {
-                Some(AttributeValue::M(whole)) => event_item::read(whole.into()),
-                _ => Err(Damaged::new(&id, "event")),
-            };
-            match event {
-                Ok(event) if filter.matches(&event) => meant.push(event.event.id),
-                Ok(_) => {}
-                // One that cannot be read must not hold up the others.
-                Err(error) => {
-                    tracing::error!(%error, "a booking of {} cannot be read: {error}", trail.tenant)
-                }
+    after: Option<&str>,
+) -> Result<(Vec<EventId>, Option<String>), ReadError> {
+    let Meaning::Filter(filter) = meaning else { return Ok((Vec::new(), None)) };
+    let (items, goes_on) =
+        trail.state_page(keys::bookings(&trail.tenant), None, after, true).await?;
+    let (mut meant, mut last) = (Vec::new(), None);
+    for mut item in items {
+        let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
+        let event = match item.remove("event") {
+            Some(AttributeValue::M(whole)) => event_item::read(whole.into()),
+            _ => Err(Damaged::new(&id, "event")),
+        };
+        match event {
+            Ok(event) if filter.matches(&event) => meant.push(event.event.id),
+            Ok(_) => {}
+            // One that cannot be read must not hold up the others.
+            Err(error) => {
+                tracing::error!(%error, "a booking of {} cannot be read: {error}", trail.tenant)
             }
-            after = Some(id);
         }
-        if !goes_on {
-            return Ok(meant);
-        }
+        last = Some(id);
+    }
+    Ok((meant, last.filter(|_| goes_on)))
+}
+
+/// Opens the window of a booking and ends it for the order, as only a window can be ended; whether there was anything to end. The event may be
+/// past its retention, so it is not asked for again.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn end_booking(
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    event: &EventId,
+    by: &RecordedBy,
+    place: Place,
+) -> Result<bool, ReadError> {
+    let opened = windows::open_booking(trail, event, by, place, OpeningCause::Order).await?;
+    match opened {
+        Some(window) => end_alone(trail, order, &HashSet::from([event.clone()]), &window.id).await,
+        None => Ok(false),
     }
 }
 

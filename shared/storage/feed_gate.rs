@@ -50,18 +50,26 @@ impl Gate {
 
     /// What it is at a time: it moves on as time passes.
     fn at(self, now: Instant) -> Self {
-        if now >= self.since.plus(self.slack * 2) {
-            Self { open: self.seen, next: self.seen, since: now, ..self }
-        } else if now >= self.since.plus(self.slack) {
-            Self { open: self.next, next: self.seen, since: now, ..self }
+        // Whatever a clock wrote that was ahead.
+        let since = self.since.min(now);
+        let uneven_until = self.uneven_until.min(now.plus(self.slack * 2));
+        let it = Self { since, uneven_until, ..self };
+        if now >= it.since.plus(it.slack * 2) {
+            Self { open: it.seen, next: it.seen, since: now, ..it }
+        } else if now >= it.since.plus(it.slack) {
+            Self { open: it.next, next: it.seen, since: now, ..it }
         } else {
-            self
+            it
         }
     }
 
     /// The same after what was recorded up to a time was seen. It opens at once where neither this batch nor one shortly before it was behind.
     fn reached(self, to: Instant, now: Instant, feed_lag: Duration) -> Self {
         let mut gate = self.at(now);
+        if now >= gate.uneven_until {
+            // All had their time. Without it the next slack would count from long ago.
+            gate = Self { open: gate.seen, next: gate.seen, since: now, ..gate };
+        }
         if now > to.plus(feed_lag / 4) {
             let age = u64::try_from(now.millis() - to.millis()).unwrap_or(0);
             let slack = Duration::from_millis(age).clamp(feed_lag, feed_lag * HOLD);
@@ -145,14 +153,15 @@ impl Trail<'_> {
         let read = |item: Item| {
             let time = |name: &str| item.get(name)?.as_s().ok()?.parse::<Instant>().ok();
             let (open, next) = (time("open_to")?, time("next_to")?);
-            let slack = item.get("slack_ms")?.as_n().ok()?.parse().ok()?;
+            let slack =
+                item.get("slack_ms").and_then(|it| it.as_n().ok()?.parse().ok()).unwrap_or(0);
             let gate = Gate {
                 open,
                 next,
                 seen: time("seen_to")?,
                 since: time("moved_at")?,
                 slack: Duration::from_millis(slack),
-                uneven_until: time("uneven_until")?,
+                uneven_until: time("uneven_until").unwrap_or(Instant::from_millis(0)),
             };
             Some((gate, item.get("generation")?.as_n().ok()?.parse().ok()?))
         };
@@ -182,6 +191,22 @@ mod tests {
         let gate = gate.reached(at(1005), at(1111), LAG);
         assert_eq!(gate.at(at(1111)).open, at(1000));
         assert_eq!(gate.at(at(1400)).open, at(1005));
+    }
+
+    #[test]
+    fn the_slack_of_a_late_batch_counts_from_when_it_was_seen() {
+        let steps = [(9600, 10_000), (10_745, 10_750), (10_995, 11_000), (11_040, 11_100)];
+        let gate = steps
+            .into_iter()
+            .fold(Gate::shut(), |gate, (to, now)| gate.reached(at(to), at(now), LAG));
+        assert_eq!(gate.at(at(11_100)).open, at(10_995));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_does_not_keep_the_gate_uneven() {
+        let gate = Gate::shut().reached(at(86_400_000), at(86_400_500), LAG);
+        let gate = gate.reached(at(990), at(1000), LAG).reached(at(3990), at(4000), LAG);
+        assert!(gate.uneven_until <= at(4000));
     }
 
     #[test]

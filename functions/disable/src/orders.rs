@@ -8,12 +8,10 @@ use shared::services::windows;
 use std::{cell::Cell, time::Duration};
 
 use shared::{
-    domain::windows::window_commands::{AfterPage, OrderState},
-    services::{
-        window_orders::{DueOrder, Meaning},
-        windows::OpeningCause,
-    },
-    storage::ReadError,
+    domain::windows::window_commands::{AfterPage, EndOrder, OrderState},
+    platform::backoff::Unavailable,
+    services::window_orders::{DueOrder, Meaning},
+    storage::{ReadError, Trail},
 };
 use tokio::time::Instant as Deadline;
 
@@ -66,27 +64,18 @@ pub async fn carry_out(
     windows::list_windows(&trail, &end::recorder()).await?;
     loop {
         let trail = trail.at(store.clock().now(), Deadline::now() + PAGE);
-        if held.progress.place.is_none() {
-            // What is booked has no window yet. Opened now, it is in the list that this pass reads.
-            for event in window_orders::bookings_meant(&trail, &meaning).await? {
-                windows::open_booking(
-                    &trail,
-                    &event,
-                    &end::recorder(),
-                    function.place,
-                    OpeningCause::Order,
-                )
-                .await?;
-            }
-        }
         let page = window_orders::open_page(
             &trail,
             &windows::live_windows(&trail, true, true),
             held.progress.place.as_deref(),
         )
         .await?;
-        let ended =
+        let mut ended =
             window_orders::end_windows(&trail, &held.order, &meaning, &page.windows).await?;
+        // What is open now comes first.
+        if page.next.is_none() {
+            ended += end_bookings(function, &trail, &held.order, &meaning, until).await?;
+        }
         let mut progress = held.progress.clone();
         let now = store.clock().now();
         let due_at = match progress.after_page(&held.order, ended, page.next, trail.feed_lag(), now)
@@ -105,5 +94,45 @@ pub async fn carry_out(
             // Done, put down, or another run has it by now.
             _ => return Ok(()),
         }
+    }
+}
+
+/// Ends what is booked for later; how many.
+async fn end_bookings(
+    function: &Disable,
+    trail: &Trail<'_>,
+    order: &EndOrder,
+    meaning: &Meaning,
+    until: Deadline,
+) -> Result<usize, ReadError> {
+    let (mut ended, mut after) = (0, None::<String>);
+    loop {
+        let trail = trail.at(function.store.clock().now(), Deadline::now() + PAGE);
+        let (meant, next) = window_orders::bookings_page(&trail, meaning, after.as_deref()).await?;
+        for event in meant {
+            match window_orders::end_booking(
+                &trail,
+                order,
+                &event,
+                &end::recorder(),
+                function.place,
+            )
+            .await
+            {
+                Ok(is_ended) => ended += usize::from(is_ended),
+                Err(ReadError::Unavailable(error)) => return Err(error.into()),
+                // One that cannot be opened must not hold up the others.
+                Err(error) => {
+                    tracing::error!(%error, "booking {event} of {} cannot be ended: {error}", trail.tenant)
+                }
+            }
+        }
+        if next.is_none() {
+            return Ok(ended);
+        }
+        if Deadline::now() >= until {
+            return Err(Unavailable("bookings are left for the next run".to_owned()).into());
+        }
+        after = next;
     }
 }

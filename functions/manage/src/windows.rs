@@ -248,13 +248,25 @@ async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Pro
     let until = Deadline::now() + COUNTING;
     let (live, mut meant, mut place) =
         (windows::live_windows(trail, true, true), HashSet::new(), None::<String>);
-    let booked = window_orders::bookings_meant(trail, &meaning).await?.len();
     loop {
         let page = window_orders::open_page(trail, &live, place.as_deref()).await?;
         meant.extend(window_orders::windows_meant(trail, &meaning, &page.windows).await?);
         place = page.next;
         if place.is_none() {
-            return Ok(Some((meant.len() + booked) as u64));
+            break;
+        }
+        if Deadline::now() >= until {
+            return Ok(None);
+        }
+    }
+    let mut count = meant.len();
+    loop {
+        let (booked, next) =
+            window_orders::bookings_page(trail, &meaning, place.as_deref()).await?;
+        count += booked.len();
+        place = next;
+        if place.is_none() {
+            return Ok(Some(count as u64));
         }
         if Deadline::now() >= until {
             return Ok(None);

@@ -280,18 +280,16 @@ async fn send_from(
     let trail = store.trail(&lane.tenant, clock.now(), deadline()).await?;
     let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.channel);
     let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
-    // How long alerts are left alone that go to the channel as it was: it may be gone, and holds up nothing that goes to the channel as it is.
-    let mut rest_of_past = None;
-    while rest.is_none() && goes_on() {
-        let waiting = alert_outbox::waiting_alerts(
-            &trail.at(clock.now(), deadline()),
-            &lane.channel,
-            rest_of_past.is_none(),
-        )
-        .await?;
-        let LaneAlerts { waiting, is_index_empty } = waiting;
-        let is_passed_over =
-            |it: &&StoredAlert| rest_of_past.is_some() && it.alert.as_it_was.is_some();
+    // The channel as it is and each that it was fail by themselves: none holds up what goes to another.
+    let (mut failed_past, mut rest_of_past) = (Vec::<Channel>::new(), None);
+    while goes_on() {
+        let trail = trail.at(clock.now(), deadline());
+        let LaneAlerts { waiting, is_index_empty } =
+            alert_outbox::waiting_alerts(&trail, &lane.channel).await?;
+        let is_passed_over = |it: &&StoredAlert| match it.alert.as_it_was.as_deref() {
+            Some(past) => failed_past.contains(past),
+            None => rest.is_some(),
+        };
         let Some(first) = waiting.iter().find(|it| !is_passed_over(it)) else {
             has_ended = Some(is_index_empty);
             break;
@@ -350,9 +348,10 @@ async fn send_from(
                     tracing::error!(%error, "alert {id} to {channel} was given up: {error}{more}");
                 } else {
                     tracing::warn!(%error, "alert {id} to {channel} will be tried again: {error}{more}");
-                    if first.alert.as_it_was.is_some() {
-                        rest_of_past =
-                            Some(refusal.pause(first.progress.attempts + 1, random::up_to));
+                    if let Some(past) = first.alert.as_it_was.as_deref() {
+                        let pause = refusal.pause(first.progress.attempts + 1, random::up_to);
+                        rest_of_past = Some(rest_of_past.map_or(pause, |rest| pause.min(rest)));
+                        failed_past.push(past.clone());
                     } else {
                         failures += 1;
                         rest = Some(refusal.pause(failures, random::up_to));

@@ -65,9 +65,13 @@ pub(super) fn shortened<'e>(evidence: impl IntoIterator<Item = &'e EventId>) -> 
     evidence
 }
 
+/// Whether evidence may be the first and the last of more.
+pub fn is_shortened(evidence: &[EventId]) -> bool {
+    evidence.len() == FIRST_EVIDENCE + LAST_EVIDENCE
+}
+
 /// Whether very much evidence differs from other in what came last alone.
 pub fn is_later(evidence: &[EventId], than: &[EventId]) -> bool {
-    let is_shortened = |it: &[EventId]| it.len() == FIRST_EVIDENCE + LAST_EVIDENCE;
     is_shortened(evidence)
         && is_shortened(than)
         && evidence[..FIRST_EVIDENCE] == than[..FIRST_EVIDENCE]

@@ -49,13 +49,6 @@ impl EventId {
         is_word(text, 128).then(|| Self(text.to_owned()))
     }
 
-    /// A fresh id that nobody can repeat, of a moment and random bytes (RFC 9562, version 7): for callers that give neither an id nor an
-    /// `Idempotency-Key`.
-    pub fn fresh(now: Instant, random: [u8; 10]) -> Self {
-        let millis = u64::try_from(now.millis()).unwrap_or(0);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid().to_string())
-    }
-
     /// The id of the `index`th event of a request that carries an `Idempotency-Key`: the same again when it is sent again. The deployment's
     /// key makes it, so nobody can compute it and send another event under it first.
     pub fn of_request(
@@ -122,6 +115,12 @@ impl EventId {
                 .is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
         };
         ["sys_", "entra_"].into_iter().find(begins)
+    }
+}
+
+impl From<uuid::Uuid> for EventId {
+    fn from(id: uuid::Uuid) -> Self {
+        Self(id.to_string())
     }
 }
 

@@ -427,6 +427,36 @@ async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_
     world.stack.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_until_now_is_told_though_the_channel_in_its_place_is_down() {
+    let world = World::start().await;
+    world.reply("b", std::iter::repeat_n(Reply::status(503), 100));
+    world.configure(json!([channel("a", "slack")])).await;
+    let mut replaced = channel("a", "slack");
+    replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
+    world.configure(json!([replaced])).await;
+    // It is first in the queue.
+    world.tested("a").await;
+    until("the old one is told", async || (!world.received("a").is_empty()).then_some(())).await;
+    world.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_channel_that_was_replaced_is_told_though_the_one_before_it_is_down() {
+    let world = World::start().await;
+    world.reply("a", std::iter::repeat_n(Reply::status(503), 100));
+    world.configure(json!([channel("a", "slack")])).await;
+    let mut replaced = channel("a", "slack");
+    replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
+    world.configure(json!([replaced])).await;
+    until("the first one was tried", async || (!world.received("a").is_empty()).then_some(()))
+        .await;
+    replaced["url"] = json!("env:JIT_AUDIT_SECRET_INSIDE");
+    world.configure(json!([replaced])).await;
+    until("the second is told", async || (!world.received("b").is_empty()).then_some(())).await;
+    world.stack.stop().await;
+}
+
 /// More wait for the old one than are read at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told_and_nothing_is_lost()

@@ -338,7 +338,7 @@ fn a_bus_is_told_in_fields() {
 #[test]
 fn a_test_says_that_it_is_one() {
     let channel = &all_kinds()[0];
-    let [first, second] = [1, 2].map(|byte| EventId::fresh(at(0), [byte; 10]));
+    let [first, second] = ["first", "second"].map(|id| EventId::new(id).unwrap());
     let told = Alert::test(&tenant(), channel, "it@acme.example\n", &first, at(0));
     let expected = "Test message of Jit Audit to channel ops of acme, asked for by it@acme.example\\u000A. Nothing is wrong.";
     assert_eq!((told.sentence.as_str(), told.rule.as_str()), (expected, "alert.test"));
