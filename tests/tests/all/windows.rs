@@ -976,7 +976,7 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
     let first = world.ask("r-1", "msp-1", json!({})).await;
     let given_at = clock::now();
     let store = tests::store(&world.stack);
-    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
+    let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     let trail = async || store.trail(&tenant, clock::now(), deadline).await.unwrap();
     // What is recorded until then may have been under way when the order was given.
@@ -1102,10 +1102,7 @@ async fn when_the_service_last_looked_for_windows_that_are_due_can_be_asked() {
 /// One attribute of an item of the state table, or the item, taken away or put there from behind.
 async fn statement(stack: &Stack, statement: &str, parameters: &[&str]) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
-    let parameters = parameters
-        .iter()
-        .map(|it| aws_sdk_dynamodb::types::AttributeValue::S((*it).to_owned()))
-        .collect();
+    let parameters = parameters.iter().map(|it| AttributeValue::S((*it).to_owned())).collect();
     let statement =
         statement.replace("STATE", &format!("\"{}\"", stack.running.table("StateTable").unwrap()));
     let call = client.execute_statement().statement(&statement).set_parameters(Some(parameters));
@@ -1129,7 +1126,7 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     assert_eq!(world.post(disabled).await.status, 201);
     // Five minutes pass for one of them.
     let store = tests::store(&world.stack);
-    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
+    let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let trail = store.trail(&tenant, clock::now(), deadline).await.unwrap();
     let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
@@ -1260,7 +1257,7 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
     let second = world.ask("r-2", "msp-2", json!({})).await;
     let ids = [&first, &second].map(|window| window["id"].as_str().unwrap());
     let store = tests::store(&world.stack);
-    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
+    let tenant = Tenant::new("acme").unwrap();
     let until_whole = async || {
         until("the list is whole", async || {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -1339,7 +1336,7 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     assert_eq!(posted.body["created"], 120, "{}", posted.text);
     // It was given, and a run that was killed had begun its first page: half of it is ended, and nothing of that was said.
     let store = tests::store(&world.stack);
-    let tenant = shared::domain::trail::event::Tenant::new("acme").unwrap();
+    let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let now = clock::now();
     let trail = store.trail(&tenant, now, deadline).await.unwrap();
