@@ -10,19 +10,19 @@ use shared_domain::{
     tables::event_columns::Layout,
     time::{time_zone, timestamp::Instant},
 };
-use shared_storage::Trail;
+use shared_storage::TenantScope;
 
 /// What the members of a request ask for.
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
 pub fn read_export(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     parameters: &Parameters,
     columns: Option<Value>,
     report: Option<Value>,
 ) -> Result<Asked, Problem> {
-    let range = search_parameters::search(trail, parameters, None)?.range;
+    let range = search_parameters::search(scope, parameters, None)?.range;
     let names: Option<Vec<String>> =
         columns.map(Vec::<String>::deserialize).transpose().map_err(|_| {
             Problem::bad_request(
@@ -34,7 +34,7 @@ pub fn read_export(
             "\"columns\" names no column; leave it out for all of them",
         ));
     }
-    let report = report.map(|report| read_report(trail, parameters, report)).transpose()?;
+    let report = report.map(|report| read_report(scope, parameters, report)).transpose()?;
     let named =
         |instant: Instant, none: i64| Some(instant).filter(|it| *it != Instant::from_millis(none));
     let text = |name| parameters.get(name).map(str::to_owned);
@@ -45,7 +45,7 @@ pub fn read_export(
         q: text("q"),
         include_service: parameters.flag("include_service")?.unwrap_or(false),
         include_filters: parameters.flag("include_filters")?.unwrap_or(true),
-        tz: text("tz").unwrap_or_else(|| trail.settings.zone.clone()),
+        tz: text("tz").unwrap_or_else(|| scope.settings.zone.clone()),
         profile: parameters
             .read_as("profile", |text| match text {
                 "plain" => Ok(Profile::Plain),
@@ -65,15 +65,15 @@ pub fn read_export(
     let utc = jiff::tz::TimeZone::UTC;
     match &asked.report {
         Some(query) => {
-            drop(Table::new(query.report, &asked.columns, utc, [trail.now; 2]).map_err(wrong)?)
+            drop(Table::new(query.report, &asked.columns, utc, [scope.now; 2]).map_err(wrong)?)
         }
-        None => drop(Layout::new(&asked.columns, utc, trail.now, trail.now).map_err(wrong)?),
+        None => drop(Layout::new(&asked.columns, utc, scope.now, scope.now).map_err(wrong)?),
     }
     Ok(asked)
 }
 /// The report that `{"name": "access", "target": "…", "since": "…"}` asks for.
 fn read_report(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     parameters: &Parameters,
     report: Value,
 ) -> Result<Query, Problem> {
@@ -99,7 +99,7 @@ fn read_report(
             "\"report\": there is no report {name:?}; GET /v1/reports says which there are"
         ))
     })?;
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     read_query(described, &Parameters::from_members(members, described.takes)?, &zone)
 }

@@ -11,7 +11,7 @@ use crate::{
     reader::Reader,
     request::{self, Parameters},
 };
-use shared_storage::Trail;
+use shared_storage::TenantScope;
 
 /// The most that an answer may take as Lambda sends it. Its limit is 6 MB for body and headers together.
 pub const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
@@ -54,14 +54,14 @@ impl<'a> Asked<'a> {
     /// # Errors
     /// 400 for a wrong limit or cursor.
     pub fn read(
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         reader: &Reader<'a>,
         parameters: &Parameters,
         word: &'a str,
     ) -> Result<Self, Problem> {
         let limit = limit(parameters)?;
         let binding =
-            Binding::new(&trail.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
+            Binding::new(&scope.tenant, reader, word, &parameters.identity(&["limit", "cursor"]));
         let after = parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
         Ok(Self { word, limit, binding, after, most_read: usize::MAX })
     }
@@ -79,11 +79,11 @@ impl<'a> Asked<'a> {
     /// What `read` says.
     pub async fn answer<T: Serialize>(
         self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
         let word = self.word;
-        let (list, next) = self.page(trail, read).await?;
+        let (list, next) = self.page(scope, read).await?;
         Ok(request::json(200, &json!({ word: list, "next": next })))
     }
 
@@ -93,7 +93,7 @@ impl<'a> Asked<'a> {
     /// What `read` says.
     pub async fn page<T: Serialize>(
         self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
     ) -> Result<(Vec<T>, Option<String>), Problem> {
         let Self { limit, binding, mut after, most_read, .. } = self;
@@ -120,7 +120,7 @@ impl<'a> Asked<'a> {
             }
             if !goes_on
                 || have_read >= most_read
-                || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ
+                || Deadline::now() >= scope.deadline - TIME_FOR_ONE_READ
             {
                 break goes_on;
             }
@@ -135,11 +135,11 @@ impl<'a> Asked<'a> {
 /// # Errors
 /// 400 for a wrong limit or cursor; what `read` says.
 pub async fn list<T: Serialize>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     reader: &Reader<'_>,
     parameters: &Parameters,
     word: &'static str,
     read: impl AsyncFn(Option<&str>) -> Result<Read<T>, Problem>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Asked::read(trail, reader, parameters, word)?.answer(trail, read).await
+    Asked::read(scope, reader, parameters, word)?.answer(scope, read).await
 }

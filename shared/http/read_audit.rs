@@ -5,7 +5,7 @@ use shared_domain::{
     identity::caller::Caller,
     trail::event::{Event, EventId, Party},
 };
-use shared_storage::Trail;
+use shared_storage::TenantScope;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 
@@ -46,30 +46,30 @@ impl<'q> Question<'q> {
 /// # Errors
 /// 503 where it could not be put on record; what `answer` says.
 pub async fn on_record<T>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     caller: &Caller,
     question: Question<'_>,
     answer: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    let (recorded, answer) = tokio::join!(record_reading(trail, caller, question), answer);
+    let (recorded, answer) = tokio::join!(record_reading(scope, caller, question), answer);
     recorded.and(answer)
 }
 
 async fn record_reading(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     caller: &Caller,
     question: Question<'_>,
 ) -> Result<(), Problem> {
     let Question { action, of, parameters } = question;
-    let hour = trail.now.millis().div_euclid(HOUR_MILLIS);
+    let hour = scope.now.millis().div_euclid(HOUR_MILLIS);
     let (hour_text, (kind, what)) = (hour.to_string(), of.unwrap_or_default());
     let mut about = vec![caller.sub.as_str(), &hour_text, kind, what];
     about.extend(parameters.iter().flat_map(|(name, value)| [*name, *value]));
-    let id = EventId::of_service(&trail.tenant, action, &about);
-    if trail.store.remembered.has(hour, &id) {
+    let id = EventId::of_service(&scope.tenant, action, &about);
+    if scope.database.remembered.has(hour, &id) {
         return Ok(());
     }
-    let mut event = Event::of_service(id.clone(), &trail.tenant, action, trail.now, caller.actor());
+    let mut event = Event::of_service(id.clone(), &scope.tenant, action, scope.now, caller.actor());
     event.target = of.map(|(kind, id)| Party {
         kind: Some(kind.to_owned()),
         id: Some(id.to_owned()),
@@ -79,10 +79,10 @@ async fn record_reading(
         parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     event.details = Some(details).filter(|details: &serde_json::Map<_, _>| !details.is_empty());
     // The first page of the hour wrote it; another is the same record, whatever the time says.
-    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
+    scope.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "somebody was not answered because that could not be put on record: {error}");
         Problem::unavailable("that you read this could not be put on record, so it is not answered; ask again")
     })?;
-    trail.store.remembered.add(hour, id);
+    scope.database.remembered.add(hour, id);
     Ok(())
 }

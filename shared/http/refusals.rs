@@ -7,7 +7,7 @@ use shared_domain::{
     identity::caller::Caller,
     trail::event::{Event, EventId, Outcome, Party},
 };
-use shared_storage::{ReadError, Trail};
+use shared_storage::{ReadError, TenantScope};
 
 /// Puts `access.refused` into the trail: one an hour for each caller and route. A caller who tries one id after the other all day does not
 /// fill the trail; the event names the first.
@@ -15,7 +15,7 @@ use shared_storage::{ReadError, Trail};
 /// # Errors
 /// 503 where it is not known to be stored.
 pub async fn record(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     problem: &Problem,
@@ -24,11 +24,11 @@ pub async fn record(
     let (method, path) = (http.method.as_str(), http.path.as_deref().unwrap_or_default());
     // A path may be longer than a name is allowed to be.
     let shown: String = path.chars().take(200).collect();
-    let hour = trail.now.to_string().chars().take(13).collect::<String>();
+    let hour = scope.now.to_string().chars().take(13).collect::<String>();
     let route = request.request_context.route_key.as_deref().unwrap_or(method);
-    let id = EventId::of_service(&trail.tenant, "access.refused", &[&caller.sub, route, &hour]);
+    let id = EventId::of_service(&scope.tenant, "access.refused", &[&caller.sub, route, &hour]);
     let mut event =
-        Event::of_service(id, &trail.tenant, "access.refused", trail.now, caller.actor());
+        Event::of_service(id, &scope.tenant, "access.refused", scope.now, caller.actor());
     event.target = Some(Party {
         kind: Some("call".into()),
         name: Some(format!("{method} {shown}")),
@@ -41,7 +41,7 @@ pub async fn record(
     })
     .as_object()
     .cloned();
-    trail
+    scope
         .insert_own(event, &caller.recorded_by())
         .await
         .map_err(|error| ReadError::from(error).into())

@@ -21,7 +21,7 @@ use shared_domain::{
     },
     trail::event::Actor,
 };
-use shared_storage::Trail;
+use shared_storage::TenantScope;
 
 /// Most recipients: a tenant has no more channels.
 const MOST_RECIPIENTS: usize = 10;
@@ -35,12 +35,12 @@ const FLAGS: [&str; 3] = ["include_service", "gzip", "jsonl"];
 /// # Errors
 /// 422 for what is wrong with its name, range, schedule or recipients; 400 for the rest, as where an export is asked for.
 pub fn read_saved_search(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     mut members: Map<String, Value>,
     owner: Actor,
 ) -> Result<Saved, Problem> {
     let own: Map<_, _> = OWN.into_iter().filter_map(|name| members.remove_entry(name)).collect();
-    members.entry("tz").or_insert_with(|| trail.settings.zone.clone().into());
+    members.entry("tz").or_insert_with(|| scope.settings.zone.clone().into());
     let read = read_members(own, "", |mut fields| {
         let name = fields.required_text("name", NAME_BYTES);
         let range = RelativeRange::read(&mut fields, "range");
@@ -50,14 +50,14 @@ pub fn read_saved_search(
             fields.fault("range", why);
         }
         let schedule = Schedule::read(&mut fields, "schedule");
-        let recipients = recipients(&mut fields, schedule.is_some(), &trail.settings.alerts);
+        let recipients = recipients(&mut fields, schedule.is_some(), &scope.settings.alerts);
         fields.refuse_others();
         Some(Saved { name: name?, asked: members, range, schedule, recipients, owner })
     });
     let mut saved =
         read.map_err(|errors| Problem::invalid("the saved search was not stored", errors))?;
-    let asked = export_at(&saved, trail, trail.now, Cause::Asked)?;
-    if let (Some(range), Some(next)) = (saved.range, saved.next_run(trail.now))
+    let asked = export_at(&saved, scope, scope.now, Cause::Asked)?;
+    if let (Some(range), Some(next)) = (saved.range, saved.next_run(scope.now))
         && range.resolve(next, &zone_of(&saved)?).0 >= next
     {
         let detail = format!(
@@ -81,7 +81,7 @@ pub fn read_saved_search(
 /// 400 for what cannot be asked for, or not any more.
 pub fn export_at(
     saved: &Saved,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     at: Instant,
     cause: Cause,
 ) -> Result<Asked, Problem> {
@@ -103,7 +103,7 @@ pub fn export_at(
     let (columns, report) = (members.remove("columns"), members.remove("report"));
     // Whether filters count is nothing to save: who saves a search without any leaves them out.
     let known: Vec<_> = PARAMETERS.into_iter().filter(|name| *name != "include_filters").collect();
-    read_export(trail, &Parameters::from_members(members, &known)?, columns, report)
+    read_export(scope, &Parameters::from_members(members, &known)?, columns, report)
 }
 
 fn zone_of(saved: &Saved) -> Result<TimeZone, Problem> {

@@ -12,18 +12,18 @@ use shared_domain::{
         search::{Order, Range, Search},
     },
 };
-use shared_storage::Trail;
+use shared_storage::TenantScope;
 
 /// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
 ///
 /// # Errors
 /// 400 for what is wrong with one of them.
 pub fn range(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     parameters: &Parameters,
     binding: Option<&Binding<'_>>,
 ) -> Result<Range, Problem> {
-    let zone = parameters.get("tz").unwrap_or(&trail.settings.zone);
+    let zone = parameters.get("tz").unwrap_or(&scope.settings.zone);
     let zone = time_zone::zone(zone)
         .map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let since = parameters.read_as("since", |text| time_zone::typed(text, &zone, Bound::Since))?;
@@ -54,12 +54,12 @@ pub fn range(
 /// # Errors
 /// 400 for what is wrong with one of them.
 pub fn search(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     parameters: &Parameters,
     binding: Option<&Binding<'_>>,
 ) -> Result<Search, Problem> {
     Ok(Search {
-        range: range(trail, parameters, binding)?,
+        range: range(scope, parameters, binding)?,
         filter: parameters
             .read_as("filter", |text| Filter::read(text).map_err(|error| error.to_string()))?,
         words: parameters.read_as("q", FreeText::read)?,

@@ -12,7 +12,7 @@ use shared_domain::{
     trail::event::{EventId, Party},
 };
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     documents::{Alias, Configured, Document, Kind, Wanted},
     event_item::Damaged,
 };
@@ -27,10 +27,10 @@ const NAME: char = 'n';
 /// # Errors
 /// The storage did not answer, or the item is damaged.
 pub async fn package(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
 ) -> Result<Option<access_package::Configured>, ReadError> {
-    trail.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
+    scope.document(Kind::Package, id).await?.map(read_package).transpose().map(Option::flatten)
 }
 
 /// The package of that name, as it is now.
@@ -38,10 +38,10 @@ pub async fn package(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn package_named(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     name: &str,
 ) -> Result<Option<access_package::Configured>, ReadError> {
-    let found = trail.document_known_as(Kind::Package, NAME, name).await?;
+    let found = scope.document_known_as(Kind::Package, NAME, name).await?;
     found.map(read_package).transpose().map(Option::flatten)
 }
 
@@ -50,16 +50,16 @@ pub async fn package_named(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn package_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     target: &Party,
 ) -> Result<Option<access_package::Configured>, ReadError> {
     let by_id = match &target.id {
-        Some(id) => package(trail, id).await?,
+        Some(id) => package(scope, id).await?,
         None => None,
     };
     match (by_id, &target.name) {
         (Some(package), _) => Ok(Some(package)),
-        (None, Some(name)) => package_named(trail, name).await,
+        (None, Some(name)) => package_named(scope, name).await,
         (None, None) => Ok(None),
     }
 }
@@ -70,13 +70,13 @@ pub async fn package_of(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn package_at(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     version: u64,
 ) -> Result<Option<access_package::Configured>, ReadError> {
     let told =
-        EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
-    if let Some(recorded) = trail.event(&told).await? {
+        EventId::of_service(&scope.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+    if let Some(recorded) = scope.event(&told).await? {
         let new = recorded.event.details.and_then(|mut details| details.remove("new"));
         let package: Option<Package> =
             new.map(serde_json::from_value).transpose().map_err(|_| damaged(id))?;
@@ -87,7 +87,7 @@ pub async fn package_at(
         }));
     }
     // The version of now may be older than the trail.
-    Ok(package(trail, id).await?.filter(|it| it.version == version))
+    Ok(package(scope, id).await?.filter(|it| it.version == version))
 }
 
 /// The package as it was at a moment. None where it was not there, or the trail no longer keeps the event that tells of it.
@@ -95,16 +95,16 @@ pub async fn package_at(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn package_when(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     at: Instant,
 ) -> Result<Option<access_package::Configured>, ReadError> {
-    let Some(now) = package(trail, id).await? else { return Ok(None) };
+    let Some(now) = package(scope, id).await? else { return Ok(None) };
     for version in (1..=now.version).rev().take(MOST_VERSIONS) {
         let told =
-            EventId::of_service(&trail.tenant, Kind::Package.action(), &[id, &version.to_string()]);
-        if trail.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
-            return package_at(trail, id, version).await;
+            EventId::of_service(&scope.tenant, Kind::Package.action(), &[id, &version.to_string()]);
+        if scope.event(&told).await?.is_some_and(|recorded| recorded.event.occurred_at <= at) {
+            return package_at(scope, id, version).await;
         }
     }
     Ok(None)
@@ -114,16 +114,20 @@ pub async fn package_when(
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn packages(trail: &Trail<'_>) -> Result<Vec<access_package::Configured>, ReadError> {
-    every(trail, Kind::Package, read_package).await
+pub async fn packages(
+    scope: &TenantScope<'_>,
+) -> Result<Vec<access_package::Configured>, ReadError> {
+    every(scope, Kind::Package, read_package).await
 }
 
 /// Every organisation.
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn organisations(trail: &Trail<'_>) -> Result<Vec<organisation::Configured>, ReadError> {
-    every(trail, Kind::Organisation, read_organisation).await
+pub async fn organisations(
+    scope: &TenantScope<'_>,
+) -> Result<Vec<organisation::Configured>, ReadError> {
+    every(scope, Kind::Organisation, read_organisation).await
 }
 
 /// Makes a package as `want` says, which is told what is there, and whether that was configured by hand and not only imported; none takes it
@@ -132,7 +136,7 @@ pub async fn organisations(trail: &Trail<'_>) -> Result<Vec<organisation::Config
 /// # Errors
 /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
 pub async fn configure_package<E: From<ReadError>>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     by: &Caller,
     is_import: bool,
@@ -154,7 +158,7 @@ pub async fn configure_package<E: From<ReadError>>(
             ..Wanted::default()
         })
     };
-    trail.configure_to_version(Kind::Package, id, by, wanted).await
+    scope.configure_to_version(Kind::Package, id, by, wanted).await
 }
 
 /// The same for an organisation.
@@ -162,7 +166,7 @@ pub async fn configure_package<E: From<ReadError>>(
 /// # Errors
 /// What `want` says; or the storage did not answer. It may be done or not; asking for the same again is safe.
 pub async fn configure_organisation<E: From<ReadError>>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     by: &Caller,
     is_import: bool,
@@ -182,17 +186,17 @@ pub async fn configure_organisation<E: From<ReadError>>(
             ..Wanted::default()
         })
     };
-    trail.configure_to_version(Kind::Organisation, id, by, wanted).await
+    scope.configure_to_version(Kind::Organisation, id, by, wanted).await
 }
 
 async fn every<T>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     kind: Kind,
     read: impl Fn(Document) -> Result<Option<T>, ReadError>,
 ) -> Result<Vec<T>, ReadError> {
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (documents, goes_on) = trail.documents(kind, after.as_deref()).await?;
+        let (documents, goes_on) = scope.documents(kind, after.as_deref()).await?;
         for document in documents {
             after = Some(document.id.clone());
             found.extend(read(document)?);

@@ -39,7 +39,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::Unavailable;
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     projections::{Due, Kept, Kind, Projection},
 };
 use tokio::sync::{Mutex, OnceCell};
@@ -66,7 +66,7 @@ const FIRST: &str = "first event";
 
 /// Events being followed.
 pub struct Follower<'t> {
-    trail: &'t Trail<'t>,
+    scope: &'t TenantScope<'t>,
     /// Whether no rule is asked.
     is_silent: bool,
     /// Who is behind a name, as far as it was asked.
@@ -84,10 +84,10 @@ pub fn recorder() -> RecordedBy {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn known_since(trail: &Trail<'_>) -> Result<Option<Instant>, ReadError> {
+pub async fn known_since(scope: &TenantScope<'_>) -> Result<Option<Instant>, ReadError> {
     let first: Option<Instant> =
-        trail.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
-    Ok(first.map(|first| first.max(trail.oldest())))
+        scope.projection(Kind::Concern, FIRST).await?.as_ref().map(Projection::read).transpose()?;
+    Ok(first.map(|first| first.max(scope.oldest())))
 }
 
 /// Brings accesses and findings up to date with events that were recorded, in any order, once or again. All of it is done when this
@@ -95,26 +95,29 @@ pub async fn known_since(trail: &Trail<'_>) -> Result<Option<Instant>, ReadError
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn follow(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), ReadError> {
-    Follower::of(trail).follow(events).await
+pub async fn follow(scope: &TenantScope<'_>, events: Vec<Recorded>) -> Result<(), ReadError> {
+    Follower::of(scope).follow(events).await
 }
 
 /// The same without asking any rule, for events that were all followed before: halfway through them something is always missing.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn follow_silently(trail: &Trail<'_>, events: Vec<Recorded>) -> Result<(), ReadError> {
-    Follower { is_silent: true, ..Follower::of(trail) }.follow(events).await
+pub async fn follow_silently(
+    scope: &TenantScope<'_>,
+    events: Vec<Recorded>,
+) -> Result<(), ReadError> {
+    Follower { is_silent: true, ..Follower::of(scope) }.follow(events).await
 }
 
 /// Looks again at what was to be looked at by now; how many figures were wrong.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn look_again(trail: &Trail<'_>, due: &Due) -> Result<usize, ReadError> {
-    let follower = Follower::of(trail);
+pub async fn look_again(scope: &TenantScope<'_>, due: &Due) -> Result<usize, ReadError> {
+    let follower = Follower::of(scope);
     if due.kind == Kind::Day {
-        return daily_totals::count_day(trail, &due.key).await;
+        return daily_totals::count_day(scope, &due.key).await;
     }
     let looked = match due.kind {
         Kind::Access => match due.key.parse() {
@@ -128,17 +131,20 @@ pub async fn look_again(trail: &Trail<'_>, due: &Due) -> Result<usize, ReadError
         Kind::Later => follower.follow_later(&due.key).await,
         Kind::Concern => follower.judge_use_again(&due.key).await,
         Kind::Day | Kind::Finding => Ok(()),
-        Kind::Review => reviews::look_at_review(trail, &due.key).await,
+        Kind::Review => reviews::look_at_review(scope, &due.key).await,
     };
     looked.map(|()| 0)
 }
 
-/// Puts off events that cannot be followed now: [`Trail::look_again`] follows them. Doing so twice is safe.
+/// Puts off events that cannot be followed now: [`TenantScope::look_again`] follows them. Doing so twice is safe.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn follow_in_a_while(trail: &Trail<'_>, events: &[Recorded]) -> Result<(), ReadError> {
-    Follower::of(trail).put_down("batch", events, SOON).await
+pub async fn follow_in_a_while(
+    scope: &TenantScope<'_>,
+    events: &[Recorded],
+) -> Result<(), ReadError> {
+    Follower::of(scope).put_down("batch", events, SOON).await
 }
 
 /// Brings one finding up to date with an event about it, before the stream does.
@@ -146,17 +152,17 @@ pub async fn follow_in_a_while(trail: &Trail<'_>, events: &[Recorded]) -> Result
 /// # Errors
 /// The storage did not answer.
 pub async fn follow_finding(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     events: Vec<Recorded>,
 ) -> Result<Option<Finding>, ReadError> {
-    Follower::of(trail).refresh_finding(id, events).await
+    Follower::of(scope).refresh_finding(id, events).await
 }
 
 impl<'t> Follower<'t> {
-    pub(crate) fn of(trail: &'t Trail<'t>) -> Self {
+    pub(crate) fn of(scope: &'t TenantScope<'t>) -> Self {
         Self {
-            trail,
+            scope,
             is_silent: false,
             people: Mutex::default(),
             applications: OnceCell::new(),
@@ -171,7 +177,7 @@ impl<'t> Follower<'t> {
     ) -> Result<Option<T>, ReadError> {
         match kept.map(Projection::read).transpose() {
             Err(error @ ReadError::Damaged(_)) if self.is_silent => {
-                tracing::warn!(%error, "what is kept in {} is computed anew: {error}", self.trail.tenant);
+                tracing::warn!(%error, "what is kept in {} is computed anew: {error}", self.scope.tenant);
                 Ok(None)
             }
             read => read,
@@ -192,7 +198,7 @@ impl<'t> Follower<'t> {
                 findings.entry(id.to_owned()).or_default().push(recorded.clone());
             }
             if let Some(found) =
-                out_of_band::out_of_band(&self.trail.tenant, event).filter(|_| !self.is_silent)
+                out_of_band::out_of_band(&self.scope.tenant, event).filter(|_| !self.is_silent)
             {
                 let owners = self.owners_of(event.target.as_ref()).await?;
                 self.concern(event.id.as_str(), event, Some(found), &owners).await?;
@@ -240,7 +246,7 @@ impl<'t> Follower<'t> {
             return Ok(());
         };
         for _ in 0..TRIES {
-            let before = self.trail.projection(Kind::Concern, FIRST).await?;
+            let before = self.scope.projection(Kind::Concern, FIRST).await?;
             let known: Option<Instant> = self.content(before.as_ref())?;
             if known.is_some_and(|known| known <= first) {
                 return Ok(());
@@ -252,7 +258,7 @@ impl<'t> Follower<'t> {
                 due: None,
                 expires_at: None,
             };
-            if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
+            if self.scope.keep(Kind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }

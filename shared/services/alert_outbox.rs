@@ -32,7 +32,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     event_item::{Damaged, Item},
     keys,
     transaction::{self, Attribute, Change},
@@ -197,19 +197,19 @@ impl Lane {
 ///
 /// # Errors
 /// The storage did not answer. Some may be queued; asking again is safe.
-pub async fn queue_alerts(trail: &Trail<'_>, finding: &Recorded) -> Result<usize, ReadError> {
+pub async fn queue_alerts(scope: &TenantScope<'_>, finding: &Recorded) -> Result<usize, ReadError> {
     let mut queued = 0;
-    let before = channels_before(trail, finding).await?;
-    let channels = before.as_ref().unwrap_or(&trail.settings.alerts);
-    for (alert, kind) in Alert::of_finding(finding, channels, trail.now) {
-        queued += usize::from(queue_alert(trail, &StoredAlert::new(alert, kind), GATHER).await?);
+    let before = channels_before(scope, finding).await?;
+    let channels = before.as_ref().unwrap_or(&scope.settings.alerts);
+    for (alert, kind) in Alert::of_finding(finding, channels, scope.now) {
+        queued += usize::from(queue_alert(scope, &StoredAlert::new(alert, kind), GATHER).await?);
     }
     Ok(queued)
 }
 
 /// The channels as they were before the change of settings that a finding is about. None of a finding about anything else.
 async fn channels_before(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     finding: &Recorded,
 ) -> Result<Option<Vec<Channel>>, ReadError> {
     let details = finding.event.details.as_ref();
@@ -218,7 +218,7 @@ async fn channels_before(
         detail("rule").and_then(Value::as_str).is_some_and(|rule| WEAKENINGS.contains(&rule));
     let change = detail("evidence").and_then(|evidence| EventId::new(evidence.get(0)?.as_str()?));
     let Some(change) = change.filter(|_| is_weakening) else { return Ok(None) };
-    let change = trail.event(&change).await?;
+    let change = scope.event(&change).await?;
     let old =
         change.as_ref().and_then(|change| change.event.details.as_ref()?.get("old")?.get("alerts"));
     Ok(old.and_then(|channels| Vec::deserialize(channels).ok()))
@@ -229,7 +229,10 @@ async fn channels_before(
 ///
 /// # Errors
 /// The storage did not answer, or the saved search is damaged. Some may be queued; asking again is safe.
-pub async fn queue_report_alerts(trail: &Trail<'_>, ended: &Recorded) -> Result<usize, ReadError> {
+pub async fn queue_report_alerts(
+    scope: &TenantScope<'_>,
+    ended: &Recorded,
+) -> Result<usize, ReadError> {
     let origin = ended
         .event
         .details
@@ -238,17 +241,17 @@ pub async fn queue_report_alerts(trail: &Trail<'_>, ended: &Recorded) -> Result<
     let Some(origin) = origin.filter(|origin| origin.cause == Cause::Schedule) else {
         return Ok(0);
     };
-    let Some(Configured { saved, .. }) = saved_searches::saved(trail, &origin.id).await? else {
+    let Some(Configured { saved, .. }) = saved_searches::saved(scope, &origin.id).await? else {
         return Ok(0);
     };
     let mut queued = 0;
     // One that was taken from the settings meanwhile is told nothing.
     for channel in
-        trail.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id))
+        scope.settings.alerts.iter().filter(|channel| saved.recipients.contains(&channel.id))
     {
-        let alert = Alert::of_report(ended, &origin, channel, trail.now);
+        let alert = Alert::of_report(ended, &origin, channel, scope.now);
         queued += usize::from(
-            queue_alert(trail, &StoredAlert::new(alert, channel.way.kind()), Duration::ZERO)
+            queue_alert(scope, &StoredAlert::new(alert, channel.way.kind()), Duration::ZERO)
                 .await?,
         );
     }
@@ -260,36 +263,40 @@ pub async fn queue_report_alerts(trail: &Trail<'_>, ended: &Recorded) -> Result<
 /// # Errors
 /// The storage did not answer. It may be queued or not.
 pub async fn queue_test_alert(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     channel: &Channel,
     asked_by: &str,
 ) -> Result<StoredAlert, ReadError> {
-    let alert = Alert::test(&trail.tenant, channel, asked_by, &random::event_id(), trail.now);
+    let alert = Alert::test(&scope.tenant, channel, asked_by, &random::event_id(), scope.now);
     let stored = StoredAlert::new(alert, channel.way.kind());
-    queue_alert(trail, &stored, Duration::ZERO).await?;
+    queue_alert(scope, &stored, Duration::ZERO).await?;
     Ok(stored)
 }
 
 /// Puts one into its channel's queue, to be sent after a while; whether it was not there. Where an attempt went unanswered that may not be
 /// known, and it counts as new.
 async fn queue_alert(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &StoredAlert,
     gathers: Duration,
 ) -> Result<bool, ReadError> {
     let mut is_repeated = false;
-    let change = Change::Insert(stored.item(&trail.tenant)?);
-    let is_new = trail.store.alone(change, trail.deadline, &mut is_repeated).await?;
+    let change = Change::Insert(stored.item(&scope.tenant)?);
+    let is_new = scope.database.alone(change, scope.deadline, &mut is_repeated).await?;
     // Also where it was there: who put it there may have ended before this.
-    wake_lane(trail, &stored.alert.channel, gathers).await?;
+    wake_lane(scope, &stored.alert.channel, gathers).await?;
     Ok(is_new || is_repeated)
 }
 
 /// Has a channel's queue looked into after a while, unless the channel is to be left alone for a moment.
-async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Result<(), ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+async fn wake_lane(
+    scope: &TenantScope<'_>,
+    channel: &str,
+    gathers: Duration,
+) -> Result<(), ReadError> {
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
-        let (now, before) = (trail.store.clock.now(), lane(trail, channel).await?);
+        let (now, before) = (scope.database.clock.now(), lane(scope, channel).await?);
         let soon = now.plus(gathers);
         let due_at = match &before {
             None => soon,
@@ -299,7 +306,7 @@ async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Resul
         };
         let next = match &before {
             None => Lane {
-                tenant: trail.tenant.clone(),
+                tenant: scope.tenant.clone(),
                 channel: channel.to_owned(),
                 due_at,
                 run: None,
@@ -311,7 +318,7 @@ async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Resul
                 Lane { due_at, woken_at: now, generation: lane.generation + 1, ..lane.clone() }
             }
         };
-        if make_lane(trail.store, before.as_ref(), &next, trail.deadline).await? {
+        if make_lane(scope.database, before.as_ref(), &next, scope.deadline).await? {
             return Ok(());
         }
         if !pauses.pause().await {
@@ -327,9 +334,11 @@ async fn wake_lane(trail: &Trail<'_>, channel: &str, gathers: Duration) -> Resul
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn lane(trail: &Trail<'_>, channel: &str) -> Result<Option<Lane>, ReadError> {
-    let item =
-        trail.store.state_item(keys::alert_lanes(&trail.tenant), channel, trail.deadline).await?;
+pub async fn lane(scope: &TenantScope<'_>, channel: &str) -> Result<Option<Lane>, ReadError> {
+    let item = scope
+        .database
+        .state_item(keys::alert_lanes(&scope.tenant), channel, scope.deadline)
+        .await?;
     Ok(item.map(Lane::of).transpose()?)
 }
 
@@ -338,10 +347,13 @@ pub async fn lane(trail: &Trail<'_>, channel: &str) -> Result<Option<Lane>, Read
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn waiting_alerts(trail: &Trail<'_>, channel: &str) -> Result<LaneAlerts, ReadError> {
+pub async fn waiting_alerts(
+    scope: &TenantScope<'_>,
+    channel: &str,
+) -> Result<LaneAlerts, ReadError> {
     let (now, past) = (
-        first_alerts(trail, keys::alerts_to(&trail.tenant, channel)).await?,
-        first_alerts(trail, keys::alerts_to_past(&trail.tenant, channel)).await?,
+        first_alerts(scope, keys::alerts_to(&scope.tenant, channel)).await?,
+        first_alerts(scope, keys::alerts_to_past(&scope.tenant, channel)).await?,
     );
     let mut waiting: Vec<StoredAlert> = now.waiting.into_iter().chain(past.waiting).collect();
     waiting.sort_by(|a, b| (a.alert.queued_at, &a.alert.id).cmp(&(b.alert.queued_at, &b.alert.id)));
@@ -349,10 +361,10 @@ pub async fn waiting_alerts(trail: &Trail<'_>, channel: &str) -> Result<LaneAler
 }
 
 /// The first alerts of a queue.
-async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, ReadError> {
+async fn first_alerts(scope: &TenantScope<'_>, queue: String) -> Result<LaneAlerts, ReadError> {
     let ever = Instant::from_millis(253_402_300_799_999);
-    let page = trail.store.due_page(&queue, ever, Some(ALERTS), None, trail.deadline).await?;
-    let pk = keys::alerts(&trail.tenant);
+    let page = scope.database.due_page(&queue, ever, Some(ALERTS), None, scope.deadline).await?;
+    let pk = keys::alerts(&scope.tenant);
     let key = |item: Item| {
         let sk = item.get("sk")?.clone();
         Some(HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), sk)]))
@@ -363,7 +375,7 @@ async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, Re
         return Ok(LaneAlerts { waiting: Vec::new(), is_index_empty: true });
     }
     // The index may show what has left already; the table does not.
-    let items = trail.store.items(&trail.store.state, keys, trail.deadline).await?;
+    let items = scope.database.items(&scope.database.state, keys, scope.deadline).await?;
     let (mut waiting, mut left) = (Vec::with_capacity(items.len()), named - items.len().min(named));
     for item in items {
         match StoredAlert::of(item) {
@@ -371,7 +383,7 @@ async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, Re
             Ok(_) => left += 1,
             // One that cannot be read must not hold up the others.
             Err(error) => {
-                tracing::error!(%error, "an alert of {} cannot be read: {error}", trail.tenant)
+                tracing::error!(%error, "an alert of {} cannot be read: {error}", scope.tenant)
             }
         }
     }
@@ -382,8 +394,8 @@ async fn first_alerts(trail: &Trail<'_>, queue: String) -> Result<LaneAlerts, Re
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn alert(trail: &Trail<'_>, id: &str) -> Result<Option<StoredAlert>, ReadError> {
-    let item = trail.store.state_item(keys::alerts(&trail.tenant), id, trail.deadline).await?;
+pub async fn alert(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredAlert>, ReadError> {
+    let item = scope.database.state_item(keys::alerts(&scope.tenant), id, scope.deadline).await?;
     Ok(item.map(StoredAlert::of).transpose()?)
 }
 
@@ -392,11 +404,11 @@ pub async fn alert(trail: &Trail<'_>, id: &str) -> Result<Option<StoredAlert>, R
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn alerts(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: Option<&str>,
 ) -> Result<(Vec<StoredAlert>, bool), ReadError> {
     let (items, goes_on) =
-        trail.state_page(keys::alerts(&trail.tenant), None, before, false).await?;
+        scope.state_page(keys::alerts(&scope.tenant), None, before, false).await?;
     let alerts = items.into_iter().map(StoredAlert::of).collect::<Result<_, _>>()?;
     Ok((alerts, goes_on))
 }
@@ -406,7 +418,7 @@ pub async fn alerts(
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn advance_alert(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredAlert,
     progress: Progress,
 ) -> Result<Option<StoredAlert>, ReadError> {
@@ -418,32 +430,36 @@ pub async fn advance_alert(
     let mut set = next.attributes()?;
     // One to the channel as it was goes to the end of its queue: those of another change, behind it, have their turn.
     if next.progress.state == State::Waiting && next.alert.as_it_was.is_some() {
-        set.push(("due", text(&next.queue(&trail.tenant))));
-        set.push(("due_at", text(&trail.now.to_string())));
+        set.push(("due", text(&next.queue(&scope.tenant))));
+        set.push(("due_at", text(&scope.now.to_string())));
     }
     let change = Change::Update {
-        key: [keys::alerts(&trail.tenant), next.alert.id.clone()],
+        key: [keys::alerts(&scope.tenant), next.alert.id.clone()],
         set,
         remove: if next.progress.state == State::Waiting { &[] } else { &["due", "due_at"] },
         expected: ("generation", number(before.generation)),
     };
     let mut is_repeated = false;
-    if trail.store.alone(change, trail.deadline, &mut is_repeated).await? {
+    if scope.database.alone(change, scope.deadline, &mut is_repeated).await? {
         return Ok(Some(next));
     }
     // An attempt that looked like a failure may have done it.
-    if is_repeated && alert(trail, &next.alert.id).await?.as_ref() == Some(&next) {
+    if is_repeated && alert(scope, &next.alert.id).await?.as_ref() == Some(&next) {
         return Ok(Some(next));
     }
     Ok(None)
 }
 
-/// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Store::alerts_leader`].
+/// Makes `run` the one that stays for what is to be sent; whoever did before sees it in [`Database::alerts_leader`].
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn lead_alerts(store: &Store, run: &str, deadline: Deadline) -> Result<(), ReadError> {
-    transaction::replace(store, keys::LEASES, keys::ALERTS_LEASE, deadline, |_| {
+pub async fn lead_alerts(
+    database: &Database,
+    run: &str,
+    deadline: Deadline,
+) -> Result<(), ReadError> {
+    transaction::replace(database, keys::LEASES, keys::ALERTS_LEASE, deadline, |_| {
         vec![("run", text(run))]
     })
     .await
@@ -454,10 +470,10 @@ pub async fn lead_alerts(store: &Store, run: &str, deadline: Deadline) -> Result
 /// # Errors
 /// The storage did not answer.
 pub async fn alerts_leader(
-    store: &Store,
+    database: &Database,
     deadline: Deadline,
 ) -> Result<Option<String>, Unavailable> {
-    let item = store.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
+    let item = database.state_item(keys::LEASES.to_owned(), keys::ALERTS_LEASE, deadline).await?;
     Ok(match item.and_then(|mut item| item.remove("run")) {
         Some(AttributeValue::S(run)) => Some(run),
         _ => None,
@@ -469,15 +485,15 @@ pub async fn alerts_leader(
 ///
 /// # Errors
 /// The storage did not answer. The next call goes on.
-pub async fn move_old_alerts(store: &Store, deadline: Deadline) -> Result<usize, ReadError> {
-    let now = store.clock.now();
-    let page = store.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
+pub async fn move_old_alerts(database: &Database, deadline: Deadline) -> Result<usize, ReadError> {
+    let now = database.clock.now();
+    let page = database.due_page(keys::ALERTS_OF_OLD, now, Some(ALERTS), None, deadline).await?;
     let mut moved = 0;
     for item in page.items {
         let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         let (Some(pk), Some(sk)) = (name("pk"), name("sk")) else { continue };
         let Some(tenant) = keys::tenant_of_alerts(&pk) else { continue };
-        let Some(item) = store.state_item(pk.clone(), &sk, deadline).await? else { continue };
+        let Some(item) = database.state_item(pk.clone(), &sk, deadline).await? else { continue };
         let stored = match StoredAlert::of(item) {
             Ok(stored) => stored,
             Err(error) => {
@@ -492,10 +508,10 @@ pub async fn move_old_alerts(store: &Store, deadline: Deadline) -> Result<usize,
             remove: &[],
             expected: ("due", text(keys::ALERTS_OF_OLD)),
         };
-        if store.alone(change, deadline, &mut false).await? {
+        if database.alone(change, deadline, &mut false).await? {
             moved += 1;
             wake_lane(
-                &store.trail(&tenant, now, deadline).await?,
+                &database.scope(&tenant, now, deadline).await?,
                 &stored.alert.channel,
                 Duration::ZERO,
             )
@@ -510,11 +526,11 @@ pub async fn move_old_alerts(store: &Store, deadline: Deadline) -> Result<usize,
 /// # Errors
 /// The storage did not answer.
 pub async fn due_lanes(
-    store: &Store,
+    database: &Database,
     until: Instant,
     deadline: Deadline,
 ) -> Result<Vec<Lane>, Unavailable> {
-    let page = store.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
+    let page = database.due_page(keys::ALERT_LANES_DUE, until, Some(LANES), None, deadline).await?;
     let read = |item| match Lane::of(item) {
         Ok(lane) => Some(lane),
         // One that cannot be read must not hold up the others.
@@ -531,7 +547,7 @@ pub async fn due_lanes(
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn take_lane(
-    store: &Store,
+    database: &Database,
     lane: &Lane,
     run: &str,
     deadline: Deadline,
@@ -539,16 +555,16 @@ pub async fn take_lane(
 ) -> Result<Option<Lane>, ReadError> {
     loop {
         let item =
-            store.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
+            database.state_item(keys::alert_lanes(&lane.tenant), &lane.channel, deadline).await?;
         let Some(before) = item.map(Lane::of).transpose()? else { return Ok(None) };
         // Somebody has it, or has left it for a while.
-        if before.run.as_deref() != Some(run) && store.clock.now() < before.due_at {
+        if before.run.as_deref() != Some(run) && database.clock.now() < before.due_at {
             return Ok(None);
         }
         let mut made = before.clone();
         next(&mut made);
         made.generation += 1;
-        if make_lane(store, Some(&before), &made, deadline).await? {
+        if make_lane(database, Some(&before), &made, deadline).await? {
             return Ok(Some(made));
         }
         if Deadline::now() >= deadline {
@@ -562,7 +578,7 @@ pub async fn take_lane(
 }
 
 async fn make_lane(
-    store: &Store,
+    database: &Database,
     before: Option<&Lane>,
     next: &Lane,
     deadline: Deadline,
@@ -581,5 +597,5 @@ async fn make_lane(
             expected: ("generation", number(before.generation)),
         },
     };
-    store.alone(change, deadline, &mut false).await
+    database.alone(change, deadline, &mut false).await
 }

@@ -19,7 +19,7 @@ use shared_domain::{
 };
 use shared_platform::random;
 use shared_storage::{
-    ReadError, Trail, dynamodb_json,
+    ReadError, TenantScope, dynamodb_json,
     event_item::{Damaged, Item},
     keys,
     projections::Kind,
@@ -68,7 +68,7 @@ pub fn contribution_of(access: &Access) -> Contribution {
 
 /// What changes rows by the difference between what an access added and what it adds.
 pub async fn figure_changes(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     had: &Contribution,
     has: &Contribution,
 ) -> Result<Vec<Change>, ReadError> {
@@ -79,7 +79,7 @@ pub async fn figure_changes(
         return Ok(Vec::new());
     }
     let place = |(day, key): &(i64, String)| {
-        let [pk, prefix] = keys::day_rows(&trail.tenant, *day);
+        let [pk, prefix] = keys::day_rows(&scope.tenant, *day);
         [pk, format!("{prefix}{key}")]
     };
     let wanted = changed.iter().map(|key| {
@@ -88,7 +88,9 @@ pub async fn figure_changes(
     });
     let mut there = HashMap::new();
     for wanted in wanted.collect::<Vec<_>>().chunks(shared_storage::get_events::KEYS) {
-        for item in trail.store.items(&trail.store.state, wanted.to_vec(), trail.deadline).await? {
+        for item in
+            scope.database.items(&scope.database.state, wanted.to_vec(), scope.deadline).await?
+        {
             let name = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
             there.insert(
                 [name("pk").unwrap_or_default(), name("sk").unwrap_or_default()],
@@ -106,21 +108,21 @@ pub async fn figure_changes(
             (None, _, Some(has)) => has.clone(),
             (_, _, None) => return None,
         };
-        row_change(trail, key.0, place, before.as_ref(), row)
+        row_change(scope, key.0, place, before.as_ref(), row)
     });
     Ok(changes.collect())
 }
 
 /// What makes a row as it is to be; nothing where it is not there and need not be.
 fn row_change(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     day: i64,
     key: [String; 2],
     before: Option<&StoredRow>,
     row: Row,
 ) -> Option<Change> {
     let content = serde_json::to_string(&row).ok()?;
-    let ends = Instant::of_day(day + 1).plus(trail.settings.kept_at(Instant::of_day(day)));
+    let ends = Instant::of_day(day + 1).plus(scope.settings.kept_at(Instant::of_day(day)));
     let set = vec![
         ("content", text(&content)),
         ("version", text(&format!("{:016x}", random::number()))),
@@ -148,19 +150,19 @@ fn row_change(
 
 /// The rows of the days from one to another, both among them.
 pub async fn figures_between(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     first: i64,
     last: i64,
 ) -> Result<Vec<Row>, ReadError> {
     let mut months: BTreeMap<String, [String; 2]> = BTreeMap::new();
     for day in first..=last {
-        let [pk, prefix] = keys::day_rows(&trail.tenant, day);
+        let [pk, prefix] = keys::day_rows(&scope.tenant, day);
         months.entry(pk).or_insert_with(|| [prefix.clone(), prefix.clone()])[1].clone_from(&prefix);
     }
     let mut rows = Vec::new();
     for (pk, [first, last]) in months {
         rows.extend(
-            stored_rows(trail, &pk, &first, &last).await?.into_values().map(|stored| stored.row),
+            stored_rows(scope, &pk, &first, &last).await?.into_values().map(|stored| stored.row),
         );
     }
     Ok(rows)
@@ -168,25 +170,25 @@ pub async fn figures_between(
 
 /// The rows of a month from those of one day to those of another, by their keys.
 async fn stored_rows(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     pk: &str,
     first: &str,
     last: &str,
 ) -> Result<BTreeMap<String, StoredRow>, ReadError> {
     let (mut rows, mut start) = (BTreeMap::new(), None);
     loop {
-        let call = trail
-            .store
+        let call = scope
+            .database
             .client
             .query()
-            .table_name(&trail.store.state)
+            .table_name(&scope.database.state)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .expression_attribute_values(":pk", text(pk))
             .expression_attribute_values(":first", text(first))
             .expression_attribute_values(":last", text(&format!("{last}~")))
             .set_exclusive_start_key(start);
-        let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+        let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
         for item in page.items {
             let key = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
             rows.insert(key, read(&item)?);
@@ -199,21 +201,21 @@ async fn stored_rows(
 }
 
 /// Counts a day again from its accesses, and corrects rows that say something else; how many those were.
-pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError> {
+pub async fn count_day(scope: &TenantScope<'_>, key: &str) -> Result<usize, ReadError> {
     let Ok(since) = format!("{key}T00:00:00.000Z").parse::<Instant>() else { return Ok(0) };
     let (day, range) = (since.day_number(), [since, since.plus(DAY)]);
-    let [pk, prefix] = keys::day_rows(&trail.tenant, day);
+    let [pk, prefix] = keys::day_rows(&scope.tenant, day);
     // Before the accesses: a row that changes from now on is counted by who changes it, and is left alone here.
-    let mut stored = stored_rows(trail, &pk, &prefix, &prefix).await?;
+    let mut stored = stored_rows(scope, &pk, &prefix, &prefix).await?;
     // Of a day that has none it is not said that they were wrong: they were lost, and are there again.
     let was_empty = stored.is_empty();
     let (mut figures, mut after) = (Figures::default(), None);
     loop {
         let (page, next) =
-            trail.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
+            scope.listed(Kind::Access, ALL, range, Order::Ascending, after.as_deref()).await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
         for keys in keys.chunks(AT_A_TIME) {
-            for access in trail.readable::<Access>(Kind::Access, keys).await? {
+            for access in scope.readable::<Access>(Kind::Access, keys).await? {
                 // A place may be one that it has left.
                 if access.at().day_number() == day {
                     figures.add(&access);
@@ -233,7 +235,7 @@ pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError>
         let (before, row) = (stored.remove(&key), rows.remove(&key));
         let change = match (&before, row) {
             (Some(before), Some(row)) if before.row.counts_as(&row) => None,
-            (_, Some(row)) => row_change(trail, day, [pk.clone(), key], before.as_ref(), row),
+            (_, Some(row)) => row_change(scope, day, [pk.clone(), key], before.as_ref(), row),
             (Some(before), None) => Some(Change::Delete {
                 key: [pk.clone(), key],
                 expected: ("version", text(&before.version)),
@@ -241,7 +243,8 @@ pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError>
             (None, None) => None,
         };
         if let Some(change) = change {
-            corrected += usize::from(trail.store.alone(change, trail.deadline, &mut false).await?);
+            corrected +=
+                usize::from(scope.database.alone(change, scope.deadline, &mut false).await?);
         }
     }
     if was_empty {
@@ -250,7 +253,7 @@ pub async fn count_day(trail: &Trail<'_>, key: &str) -> Result<usize, ReadError>
     if corrected > 0 {
         tracing::error!(
             "{corrected} rows of the figures of {key} of {} were wrong and are corrected",
-            trail.tenant
+            scope.tenant
         );
     }
     Ok(corrected)

@@ -17,7 +17,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     capacity::{Full, Holder, Places, Taken},
     event_item::{Damaged, Item},
     keys,
@@ -164,14 +164,14 @@ impl StoredJob {
 /// # Errors
 /// The storage did not answer. It may be stored or not; asking again by the same key is safe.
 pub async fn begin_export(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     job: Job,
     key: Option<&JobKey>,
     due_at: Instant,
 ) -> Result<Begun, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
-        match begin_export_with(trail, &job, key, due_at, Vec::new()).await? {
+        match begin_export_with(scope, &job, key, due_at, Vec::new()).await? {
             Some(begun) => return Ok(begun),
             // The same key, given twice at the same time: the other call was quicker.
             None if pauses.pause().await => {}
@@ -184,20 +184,20 @@ pub async fn begin_export(
 
 /// The same once, together with other changes; none where something is not as these or the key expect it, and then nothing was done.
 pub async fn begin_export_with(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     job: &Job,
     key: Option<&JobKey>,
     due_at: Instant,
     with: Vec<Change>,
 ) -> Result<Option<Begun>, ReadError> {
     let places = if is_scheduled(job) { SCHEDULED_EXPORTS } else { EXPORTS };
-    let taken = trail.taken(&places).await?;
-    let mut holders = under_way(trail, &taken, is_scheduled(job)).await?;
+    let taken = scope.taken(&places).await?;
+    let mut holders = under_way(scope, &taken, is_scheduled(job)).await?;
     // The key is read after the places: a call with the same key that took the last place meanwhile is seen by its key.
     if let Some(key) = key {
-        let item = trail
-            .store
-            .state_item(keys::export_keys(&trail.tenant), &key.name, trail.deadline)
+        let item = scope
+            .database
+            .state_item(keys::export_keys(&scope.tenant), &key.name, scope.deadline)
             .await?;
         if let Some(item) = item {
             let holds = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
@@ -205,7 +205,7 @@ pub async fn begin_export_with(
                 return Ok(Some(Begun::Other));
             }
             let id = holds("job").cloned().unwrap_or_default();
-            return match export(trail, &id).await? {
+            return match export(scope, &id).await? {
                 Some(there) => Ok(Some(Begun::Same(Box::new(there)))),
                 None => Err(Damaged::new(&key.name, "job").into()),
             };
@@ -216,7 +216,7 @@ pub async fn begin_export_with(
     }
     holders.push(Holder { id: job.id.clone(), by: Some(job.recorded_by.sub.clone()) });
     let stored = StoredJob::new(job.clone(), due_at);
-    let [pk, kept_until] = [keys::exports(&trail.tenant), kept_until(trail)];
+    let [pk, kept_until] = [keys::exports(&scope.tenant), kept_until(scope)];
     let ttl = ("ttl", AttributeValue::N(kept_until));
     let content = serde_json::to_string(job).map_err(|_| Damaged::new(&job.id, "job"))?;
     let mut item =
@@ -224,7 +224,7 @@ pub async fn begin_export_with(
     item.extend(stored.attributes()?);
     let mut changes = vec![Change::Insert(item)];
     changes.extend(key.map(|JobKey { name, digest }| {
-        let pk = keys::export_keys(&trail.tenant);
+        let pk = keys::export_keys(&scope.tenant);
         let named = [
             ("pk", text(&pk)),
             ("sk", text(name)),
@@ -234,9 +234,9 @@ pub async fn begin_export_with(
         ];
         Change::Insert(named.into())
     }));
-    changes.push(places.take(&trail.tenant, &taken, &holders)?);
+    changes.push(places.take(&scope.tenant, &taken, &holders)?);
     changes.extend(with);
-    let mut event = export_event(trail, job, "export.requested", &[], job.snapshot);
+    let mut event = export_event(scope, job, "export.requested", &[], job.snapshot);
     event.actor = job.created_by.clone();
     event.details.get_or_insert_default().extend(asked(job));
     // A schedule has no name of its own; what it belongs to, and whose that is, has to be in the trail.
@@ -247,7 +247,7 @@ pub async fn begin_export_with(
             owner.shown()
         )
     });
-    match trail.commit(vec![event], None, &job.recorded_by, changes).await? {
+    match scope.commit(vec![event], None, &job.recorded_by, changes).await? {
         Commit::Done(_) => Ok(Some(Begun::New(Box::new(stored)))),
         Commit::Stale | Commit::Taken(_) => Ok(None),
     }
@@ -255,7 +255,7 @@ pub async fn begin_export_with(
 
 /// Of those that took a place, the jobs that are still under way.
 async fn under_way(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     taken: &Taken,
     are_scheduled: bool,
 ) -> Result<Vec<Holder>, ReadError> {
@@ -263,12 +263,12 @@ async fn under_way(
         |it: &StoredJob| it.progress.state.is_under_way() && is_scheduled(&it.job) == are_scheduled;
     if taken.is_new() {
         // Those that were begun before places were counted.
-        let (jobs, _) = exports(trail, None).await?;
+        let (jobs, _) = exports(scope, None).await?;
         let holder = |it: StoredJob| Holder { id: it.job.id, by: Some(it.job.recorded_by.sub) };
         return Ok(jobs.into_iter().filter(is_under_way).map(holder).collect());
     }
     let reads = taken.holders.iter().map(async |holder| {
-        let job = export(trail, &holder.id).await?;
+        let job = export(scope, &holder.id).await?;
         Ok::<_, ReadError>(job.filter(is_under_way).map(|_| holder.clone()))
     });
     let held: Vec<Option<Holder>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
@@ -277,17 +277,17 @@ async fn under_way(
 
 /// An event about a job. `about` tells it from others of that action about the same job.
 pub fn export_event(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     job: &Job,
     action: &'static str,
     about: &[&str],
     at: Instant,
 ) -> Event {
     let about: Vec<_> = [job.id.as_str()].into_iter().chain(about.iter().copied()).collect();
-    let id = EventId::of_service(&trail.tenant, action, &about);
+    let id = EventId::of_service(&scope.tenant, action, &about);
     let mut event = Event::of_service(
         id,
-        &trail.tenant,
+        &scope.tenant,
         action,
         at,
         shared_domain::trail::event::Actor::system(),
@@ -306,8 +306,8 @@ pub fn export_event(
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn export(trail: &Trail<'_>, id: &str) -> Result<Option<StoredJob>, ReadError> {
-    let item = trail.store.state_item(keys::exports(&trail.tenant), id, trail.deadline).await?;
+pub async fn export(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredJob>, ReadError> {
+    let item = scope.database.state_item(keys::exports(&scope.tenant), id, scope.deadline).await?;
     Ok(item.map(StoredJob::of).transpose()?)
 }
 
@@ -316,11 +316,11 @@ pub async fn export(trail: &Trail<'_>, id: &str) -> Result<Option<StoredJob>, Re
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn exports(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: Option<&str>,
 ) -> Result<(Vec<StoredJob>, bool), ReadError> {
     let (items, goes_on) =
-        trail.state_page(keys::exports(&trail.tenant), None, before, false).await?;
+        scope.state_page(keys::exports(&scope.tenant), None, before, false).await?;
     let jobs = items.into_iter().map(StoredJob::of).collect::<Result<_, _>>()?;
     Ok((jobs, goes_on))
 }
@@ -330,17 +330,17 @@ pub async fn exports(
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn advance_export(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredJob,
     next: Next,
 ) -> Result<Option<StoredJob>, ReadError> {
     let next = before.becoming(next);
     let mut is_repeated = false;
-    if trail.store.alone(next.update(&trail.tenant)?, trail.deadline, &mut is_repeated).await? {
+    if scope.database.alone(next.update(&scope.tenant)?, scope.deadline, &mut is_repeated).await? {
         return Ok(Some(next));
     }
     // An attempt that looked like a failure may have done it.
-    if is_repeated && export(trail, &next.job.id).await?.as_ref() == Some(&next) {
+    if is_repeated && export(scope, &next.job.id).await?.as_ref() == Some(&next) {
         return Ok(Some(next));
     }
     Ok(None)
@@ -351,22 +351,22 @@ pub async fn advance_export(
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn conclude_export(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredJob,
     next: Next,
     event: Event,
     by: &RecordedBy,
 ) -> Result<Option<StoredJob>, ReadError> {
     let next = before.becoming(next);
-    match trail.commit(vec![event], None, by, vec![next.update(&trail.tenant)?]).await? {
+    match scope.commit(vec![event], None, by, vec![next.update(&scope.tenant)?]).await? {
         Commit::Done(_) => Ok(Some(next)),
         Commit::Stale | Commit::Taken(_) => Ok(None),
     }
 }
 
 /// Until when what belongs to a job is kept, as TTL counts.
-pub fn kept_until(trail: &Trail<'_>) -> String {
-    trail.now.plus(trail.settings.kept_at(trail.now)).seconds().to_string()
+pub fn kept_until(scope: &TenantScope<'_>) -> String {
+    scope.now.plus(scope.settings.kept_at(scope.now)).seconds().to_string()
 }
 
 /// What the trail tells of a job: all that was asked for, in clear.
@@ -395,11 +395,11 @@ pub struct Due {
 /// # Errors
 /// The storage did not answer.
 pub async fn due_exports(
-    store: &Store,
+    database: &Database,
     until: Instant,
     deadline: tokio::time::Instant,
 ) -> Result<Vec<Due>, ReadError> {
-    let page = store.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
+    let page = database.due_page(keys::EXPORTS_DUE, until, None, None, deadline).await?;
     let read = |item: Item| {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
         let tenant = keys::tenant_of_exports(text("pk")?)?;

@@ -9,7 +9,7 @@ use shared_domain::{
     text::case_folding::fold_identity,
     trail::event::{ActorType, EventId, Party},
 };
-use shared_storage::{ReadError, Trail, projections::Kind};
+use shared_storage::{ReadError, TenantScope, projections::Kind};
 
 /// Most events of the evidence whose people are looked at.
 const MOST_EVENTS: usize = 200;
@@ -54,7 +54,7 @@ fn is_called(party: &Party, called: &[String]) -> bool {
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn disposition_refusal(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     finding: &Finding,
     by: &Caller,
 ) -> Result<Option<Refusal>, ReadError> {
@@ -63,7 +63,7 @@ pub async fn disposition_refusal(
     // Where the evidence is only the first and the last of more, those who did the rest are among the users of the access.
     let mut used: Vec<EventId> = Vec::new();
     if let Some(id) = &finding.access
-        && let Some(access) = trail.projection(Kind::Access, id).await?
+        && let Some(access) = scope.projection(Kind::Access, id).await?
     {
         let access: Access = access.read()?;
         if is_shortened(&finding.evidence) {
@@ -75,7 +75,7 @@ pub async fn disposition_refusal(
         concerned.extend(access.subject.into_iter().chain(access.account));
     }
     let shown = &finding.evidence[..finding.evidence.len().min(MOST_EVENTS)];
-    for recorded in trail.events_of(&[shown, &used].concat()).await? {
+    for recorded in scope.events_of(&[shown, &used].concat()).await? {
         let event = recorded.event;
         if !shown.contains(&event.id) && !is_use(&event) {
             continue;
@@ -93,7 +93,7 @@ pub async fn disposition_refusal(
     let caller = by.actor();
     let party = names::party(&caller);
     concerned.push(party.clone());
-    let people = Follower::of(trail).people_behind(&concerned).await?;
+    let people = Follower::of(scope).people_behind(&concerned).await?;
     concerned.pop();
     let called = called(by, people.find(&party).map(|known| &known.person));
     if concerned.iter().any(|other| is_one(other, &party, &people) || is_called(other, &called)) {

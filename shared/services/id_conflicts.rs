@@ -10,26 +10,26 @@ use shared_domain::{
     },
     trail::event::{Actor, Event, EventId, Party, Recorded, RecordedBy},
 };
-use shared_storage::{Trail, insert_events::Insertion};
+use shared_storage::{TenantScope, insert_events::Insertion};
 
 /// Raises a finding for each event of `by` that was refused for an event of another sender, which comes with it. For each: whether the finding
 /// is in the trail.
 pub async fn raise_taken_ids(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     refused: Vec<(Event, Recorded)>,
     by: &RecordedBy,
 ) -> Vec<bool> {
-    let findings = refused.iter().map(|(sent, there)| taken_id(trail, sent, there, by)).collect();
-    let raised = trail.insert(findings, &recorder()).await;
+    let findings = refused.iter().map(|(sent, there)| taken_id(scope, sent, there, by)).collect();
+    let raised = scope.insert(findings, &recorder()).await;
     raised.iter().map(|insertion| !matches!(insertion, Insertion::Unavailable)).collect()
 }
 
-fn taken_id(trail: &Trail<'_>, sent: &Event, there: &Recorded, by: &RecordedBy) -> Event {
-    let tenant = &trail.tenant;
+fn taken_id(scope: &TenantScope<'_>, sent: &Event, there: &Recorded, by: &RecordedBy) -> Event {
+    let tenant = &scope.tenant;
     // One for each sender and id, however often it is sent.
     let finding = checkpoints::finding_id(tenant, ID_TAKEN, &format!("{}#{}", sent.id, by.sub));
     let id = EventId::of_service(tenant, "finding.raised", &[&finding, "1"]);
-    let mut event = Event::of_service(id, tenant, "finding.raised", trail.now, Actor::system());
+    let mut event = Event::of_service(id, tenant, "finding.raised", scope.now, Actor::system());
     event.target =
         Some(Party { kind: Some("finding".into()), id: Some(finding), ..Party::default() });
     event.reason = Some(format!(

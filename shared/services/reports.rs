@@ -25,7 +25,7 @@ use shared_domain::{
     },
 };
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     keys::{self, Part},
     projections::Kind,
 };
@@ -45,7 +45,7 @@ pub type Line = (Option<Value>, String);
 
 /// The rows of a report, read as far as they are wanted.
 pub struct Rows<'t> {
-    trail: &'t Trail<'t>,
+    scope: &'t TenantScope<'t>,
     query: Query,
     source: Source<'t>,
     /// What was read and not given out yet.
@@ -71,7 +71,7 @@ impl<'t> Rows<'t> {
     /// # Errors
     /// The storage did not answer, or an item is damaged.
     pub async fn of(
-        trail: &'t Trail<'t>,
+        scope: &'t TenantScope<'t>,
         query: Query,
         after: Option<String>,
     ) -> Result<Self, ReadError> {
@@ -80,25 +80,25 @@ impl<'t> Rows<'t> {
             | Report::Revocation
             | Report::Unused
             | Report::Unreviewed
-            | Report::AccountHolder => Source::Accesses(Accesses::of(trail, &query, after).await?),
-            Report::PackageUsers => Source::Accesses(Accesses::of(trail, &query, after).await?),
+            | Report::AccountHolder => Source::Accesses(Accesses::of(scope, &query, after).await?),
+            Report::PackageUsers => Source::Accesses(Accesses::of(scope, &query, after).await?),
             Report::Requests => {
                 let id = query.id.clone().unwrap_or_default();
                 let name = ("by_session", "session_key");
                 let partitions = [
-                    keys::request(&trail.tenant, &id),
-                    keys::involved(&trail.tenant, Part::Id, &id),
+                    keys::request(&scope.tenant, &id),
+                    keys::involved(&scope.tenant, Part::Id, &id),
                 ]
                 .into();
-                Source::Events(heads(trail, name, partitions, &query, after))
+                Source::Events(heads(scope, name, partitions, &query, after))
             }
             Report::PackageActivity if query.package.is_some() => {
                 let named = query.package.clone().unwrap_or_default();
-                let package = access_packages::package_of(trail, &either(&named)).await?;
+                let package = access_packages::package_of(scope, &either(&named)).await?;
                 let names = match &package {
                     Some(package) => [package.id.clone(), package.package.name.clone()],
                     // Nobody configured it here; who was given it says what else it is called.
-                    None => match any_access_to(trail, &named).await? {
+                    None => match any_access_to(scope, &named).await? {
                         Some(Party { id, name, .. }) => [
                             id.unwrap_or_else(|| named.clone()),
                             name.unwrap_or_else(|| named.clone()),
@@ -107,10 +107,10 @@ impl<'t> Rows<'t> {
                     },
                 };
                 let partitions = vec![
-                    keys::involved(&trail.tenant, Part::Id, &names[0]),
-                    keys::involved(&trail.tenant, Part::Name, &names[1]),
+                    keys::involved(&scope.tenant, Part::Id, &names[0]),
+                    keys::involved(&scope.tenant, Part::Name, &names[1]),
                 ];
-                Source::Events(heads(trail, ("by_target", "target_key"), partitions, &query, after))
+                Source::Events(heads(scope, ("by_target", "target_key"), partitions, &query, after))
             }
             Report::RoleChanges => Source::Listed { list: ROLE_CHANGES, after, is_over: false },
             Report::UserPackages
@@ -121,10 +121,10 @@ impl<'t> Rows<'t> {
             | Report::ApprovalTimes => Source::Whole { after, is_over: false },
         };
         let names = match &query.person {
-            Some(person) => names_of(trail, person).await?,
+            Some(person) => names_of(scope, person).await?,
             None => Vec::new(),
         };
-        Ok(Self { trail, query, source, ready: VecDeque::new(), names })
+        Ok(Self { scope, query, source, ready: VecDeque::new(), names })
     }
 
     /// What was read next, none at the end.
@@ -142,12 +142,12 @@ impl<'t> Rows<'t> {
 
     /// Reads some more; false at the end.
     async fn read_on(&mut self) -> Result<bool, ReadError> {
-        let (trail, query) = (self.trail, &self.query);
+        let (scope, query) = (self.scope, &self.query);
         match &mut self.source {
             Source::Accesses(accesses) => {
-                let Some(read) = accesses.read(trail).await? else { return Ok(false) };
+                let Some(read) = accesses.read(scope).await? else { return Ok(false) };
                 for (access, place) in read {
-                    let row = access_row(trail, query, &self.names, &access).await?;
+                    let row = access_row(scope, query, &self.names, &access).await?;
                     self.ready.push_back((row, place));
                 }
                 Ok(true)
@@ -164,14 +164,14 @@ impl<'t> Rows<'t> {
             },
             Source::Listed { is_over: true, .. } | Source::Whole { is_over: true, .. } => Ok(false),
             Source::Listed { list, after, is_over } => {
-                let (page, next) = trail
+                let (page, next) = scope
                     .listed(Kind::Concern, list, query.range(), Order::Descending, after.as_deref())
                     .await?;
                 *is_over = next.is_none();
                 *after = next;
                 let ids: Vec<EventId> =
                     page.iter().filter_map(|(_, key)| EventId::new(key)).collect();
-                let mut found: BTreeMap<EventId, Recorded> = trail
+                let mut found: BTreeMap<EventId, Recorded> = scope
                     .events_of(&ids)
                     .await?
                     .into_iter()
@@ -186,7 +186,7 @@ impl<'t> Rows<'t> {
             }
             Source::Whole { after, is_over } => {
                 *is_over = true;
-                let rows = whole(trail, query).await?;
+                let rows = whole(scope, query).await?;
                 let from =
                     after.as_deref().and_then(|after| after.parse::<usize>().ok()).unwrap_or(0);
                 let lines = rows.into_iter().enumerate().skip(from);
@@ -203,21 +203,21 @@ fn either(name: &str) -> Party {
 }
 
 /// The rows of a report that is made at once.
-async fn whole(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
+async fn whole(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
     match query.report {
         Report::Organisations => {
-            let organisations = access_packages::organisations(trail).await?;
+            let organisations = access_packages::organisations(scope).await?;
             Ok(organisations.iter().map(|it| json!(it)).collect())
         }
         Report::UserPackages => {
-            user_packages(trail, query.person.as_deref().unwrap_or_default()).await
+            user_packages(scope, query.person.as_deref().unwrap_or_default()).await
         }
         Report::UserResources => {
-            user_resources(trail, query.person.as_deref().unwrap_or_default()).await
+            user_resources(scope, query.person.as_deref().unwrap_or_default()).await
         }
-        Report::PackageActivity => active_packages(trail, query).await,
-        Report::Demand => demand(trail, query).await,
-        Report::ApprovalTimes => approval_times(trail, query).await,
+        Report::PackageActivity => active_packages(scope, query).await,
+        Report::Demand => demand(scope, query).await,
+        Report::ApprovalTimes => approval_times(scope, query).await,
         _ => Ok(Vec::new()),
     }
 }

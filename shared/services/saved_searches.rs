@@ -20,7 +20,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     capacity::Full,
     documents::{Document, Kind},
     dynamodb_json,
@@ -93,18 +93,18 @@ pub fn shown(id: &str, name: Option<String>) -> Party {
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn saved(trail: &Trail<'_>, id: &str) -> Result<Option<Configured>, ReadError> {
-    trail.document(Kind::Saved, id).await?.map(read_saved).transpose().map(Option::flatten)
+pub async fn saved(scope: &TenantScope<'_>, id: &str) -> Result<Option<Configured>, ReadError> {
+    scope.document(Kind::Saved, id).await?.map(read_saved).transpose().map(Option::flatten)
 }
 
 /// Every saved search.
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn all_saved(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadError> {
+pub async fn all_saved(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
     let (mut all, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (documents, goes_on) = trail.documents(Kind::Saved, after.as_deref()).await?;
+        let (documents, goes_on) = scope.documents(Kind::Saved, after.as_deref()).await?;
         after = documents.last().map(|document| document.id.clone());
         for document in documents {
             all.extend(read_saved(document)?);
@@ -120,15 +120,15 @@ pub async fn all_saved(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadError> 
 /// # Errors
 /// The storage did not answer. It may be stored or not.
 pub async fn begin_run(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     origin: Origin,
     job: &Job,
 ) -> Result<Result<Box<StoredJob>, Full>, ReadError> {
     let run = Run { origin, export: Some(job.id.clone()), error: None };
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
-        let with = vec![run_kept(trail, &run)?];
-        match export_jobs::begin_export_with(trail, job, None, trail.now, with).await? {
+        let with = vec![run_kept(scope, &run)?];
+        match export_jobs::begin_export_with(scope, job, None, scope.now, with).await? {
             Some(Begun::New(stored) | Begun::Same(stored)) => return Ok(Ok(stored)),
             Some(Begun::Full(full)) => return Ok(Err(full)),
             // Another export was begun in the same moment.
@@ -144,9 +144,9 @@ pub async fn begin_run(
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn due_run(trail: &Trail<'_>, id: &str) -> Result<Option<DueRun>, ReadError> {
-    let Some(document) = trail.document(Kind::Saved, id).await? else { return Ok(None) };
-    let at = document.due_at.filter(|at| *at <= trail.now);
+pub async fn due_run(scope: &TenantScope<'_>, id: &str) -> Result<Option<DueRun>, ReadError> {
+    let Some(document) = scope.document(Kind::Saved, id).await? else { return Ok(None) };
+    let at = document.due_at.filter(|at| *at <= scope.now);
     let saved = document.read()?;
     Ok(at.zip(saved).map(|(at, saved)| DueRun { id: id.to_owned(), saved, at }))
 }
@@ -156,22 +156,22 @@ pub async fn due_run(trail: &Trail<'_>, id: &str) -> Result<Option<DueRun>, Read
 /// # Errors
 /// The storage did not answer. It may be done or not; asking again is safe.
 pub async fn begin_due_run(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     due: &DueRun,
     origin: Origin,
     job: &Job,
 ) -> Result<DueBegun, ReadError> {
     let run = Run { origin, export: Some(job.id.clone()), error: None };
-    let with = vec![run_kept(trail, &run)?, forward(trail, due)];
+    let with = vec![run_kept(scope, &run)?, forward(scope, due)];
     // Also where the schedule was set back, each time has one run.
-    let name = EventId::of_service(&trail.tenant, "saved.run", &[&due.id, &due.at.to_string()])
+    let name = EventId::of_service(&scope.tenant, "saved.run", &[&due.id, &due.at.to_string()])
         .to_string();
     let key = JobKey { digest: name.clone(), name };
-    match export_jobs::begin_export_with(trail, job, Some(&key), trail.now, with).await? {
+    match export_jobs::begin_export_with(scope, job, Some(&key), scope.now, with).await? {
         Some(Begun::New(stored)) => Ok(DueBegun::New(stored)),
         Some(Begun::Full(_)) => Ok(DueBegun::Full),
         Some(Begun::Same(_) | Begun::Other) => {
-            trail.store.alone(forward(trail, due), trail.deadline, &mut false).await?;
+            scope.database.alone(forward(scope, due), scope.deadline, &mut false).await?;
             Ok(DueBegun::Before)
         }
         None => Ok(DueBegun::Before),
@@ -184,18 +184,18 @@ pub async fn begin_due_run(
 /// # Errors
 /// The storage did not answer. It may be done or not; asking again is safe.
 pub async fn fail_due_run(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     due: &DueRun,
     origin: Origin,
     reason: &str,
 ) -> Result<(), ReadError> {
     let about = ["saved", &due.id, &due.at.to_string()];
-    let id = EventId::of_service(&trail.tenant, "export.failed", &about);
+    let id = EventId::of_service(&scope.tenant, "export.failed", &about);
     let mut event = Event::of_service(
         id,
-        &trail.tenant,
+        &scope.tenant,
         "export.failed",
-        trail.now,
+        scope.now,
         shared_domain::trail::event::Actor::system(),
     );
     event.target = Some(Party {
@@ -207,11 +207,11 @@ pub async fn fail_due_run(
     event.reason = Some(reason[..reason.floor_char_boundary(TEXT_BYTES)].to_owned());
     event.details = Some([("saved".to_owned(), serde_json::json!(origin))].into_iter().collect());
     let run = Run { origin, export: None, error: Some(reason.to_owned()) };
-    let changes = vec![run_kept(trail, &run)?, forward(trail, due)];
-    match trail.commit(vec![event], None, &recorder(), changes).await? {
+    let changes = vec![run_kept(scope, &run)?, forward(scope, due)];
+    match scope.commit(vec![event], None, &recorder(), changes).await? {
         Commit::Done(_) | Commit::Stale => {}
         Commit::Taken(_) => {
-            trail.store.alone(forward(trail, due), trail.deadline, &mut false).await?;
+            scope.database.alone(forward(scope, due), scope.deadline, &mut false).await?;
         }
     }
     Ok(())
@@ -222,29 +222,29 @@ pub async fn fail_due_run(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn saved_runs(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     before: Option<&str>,
 ) -> Result<(Vec<(String, Run, Option<StoredJob>)>, bool), ReadError> {
-    let pk = keys::saved_runs(&trail.tenant, id);
+    let pk = keys::saved_runs(&scope.tenant, id);
     let start =
         before.map(|before| [("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(before))].into());
-    let call = trail
-        .store
+    let call = scope
+        .database
         .client
         .query()
-        .table_name(&trail.store.state)
+        .table_name(&scope.database.state)
         .consistent_read(true)
         .key_condition_expression("pk = :pk")
         .expression_attribute_values(":pk", text(&pk))
         .scan_index_forward(false)
         .limit(TOGETHER)
         .set_exclusive_start_key(start);
-    let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+    let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
     let read = async |item: Item| {
         let (place, run) = read_run(&item)?;
         let job = match &run.export {
-            Some(export) => export_jobs::export(trail, export).await?,
+            Some(export) => export_jobs::export(scope, export).await?,
             None => None,
         };
         Ok::<_, ReadError>((place, run, job))
@@ -254,23 +254,23 @@ pub async fn saved_runs(
 }
 
 /// What keeps a run, as long as its export is known.
-fn run_kept(trail: &Trail<'_>, run: &Run) -> Result<Change, ReadError> {
+fn run_kept(scope: &TenantScope<'_>, run: &Run) -> Result<Change, ReadError> {
     let Origin { id, at, .. } = &run.origin;
     let content = serde_json::to_string(run).map_err(|_| Damaged::new(id, "run"))?;
     let item: Vec<Attribute> = vec![
-        ("pk", text(&keys::saved_runs(&trail.tenant, id))),
+        ("pk", text(&keys::saved_runs(&scope.tenant, id))),
         ("sk", text(&keys::saved_run(*at, run.export.as_deref()))),
         ("run", text(&content)),
-        ("ttl", AttributeValue::N(export_jobs::kept_until(trail))),
+        ("ttl", AttributeValue::N(export_jobs::kept_until(scope))),
     ];
     Ok(Change::Insert(item))
 }
 
 /// What puts a schedule forward, unless somebody did.
-fn forward(trail: &Trail<'_>, due: &DueRun) -> Change {
+fn forward(scope: &TenantScope<'_>, due: &DueRun) -> Change {
     let next = due.next();
     Change::Update {
-        key: [keys::documents(Kind::Saved, &trail.tenant), due.id.clone()],
+        key: [keys::documents(Kind::Saved, &scope.tenant), due.id.clone()],
         set: next.map(|next| ("due_at", text(&next.to_string()))).into_iter().collect(),
         remove: if next.is_some() { &[] } else { &["due", "due_at"] },
         expected: ("due_at", text(&due.at.to_string())),

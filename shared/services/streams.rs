@@ -21,7 +21,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     documents::{DueDocument, Kind},
     event_item::{Damaged, Item},
     feed::Wants,
@@ -154,10 +154,10 @@ impl StoredStream {
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn stream(trail: &Trail<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
-    let item = trail
-        .store
-        .state_item(keys::documents(Kind::Stream, &trail.tenant), id, trail.deadline)
+pub async fn stream(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredStream>, ReadError> {
+    let item = scope
+        .database
+        .state_item(keys::documents(Kind::Stream, &scope.tenant), id, scope.deadline)
         .await?;
     Ok(item.map(StoredStream::of).transpose()?)
 }
@@ -167,11 +167,11 @@ pub async fn stream(trail: &Trail<'_>, id: &str) -> Result<Option<StoredStream>,
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn streams(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     after: Option<&str>,
 ) -> Result<(Vec<StoredStream>, bool), ReadError> {
     let (items, goes_on) =
-        trail.state_page(keys::documents(Kind::Stream, &trail.tenant), None, after, true).await?;
+        scope.state_page(keys::documents(Kind::Stream, &scope.tenant), None, after, true).await?;
     Ok((items.into_iter().map(StoredStream::of).collect::<Result<_, _>>()?, goes_on))
 }
 
@@ -180,34 +180,34 @@ pub async fn streams(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn answered_stream(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &StoredStream,
 ) -> Result<Option<Answered>, ReadError> {
     let Some(stream) = &stored.stream else { return Ok(None) };
     let progress = stored.progress.clone().of(stream);
-    let oldest = trail.recorded_after(&progress.after(stream), &stored.wants()?).await?;
-    Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, trail.now)))
+    let oldest = scope.recorded_after(&progress.after(stream), &stored.wants()?).await?;
+    Ok(Some(Answered::new(&stored.id, stream, progress, stored.due_at, oldest, scope.now)))
 }
 
 /// The streams that wait for what is recorded: somebody is to work on them as soon as something was.
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn streams_to_wake(trail: &Trail<'_>) -> Result<Vec<String>, ReadError> {
+pub async fn streams_to_wake(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
     let (mut waking, mut after) = (Vec::new(), None::<String>);
     loop {
-        let pk = keys::documents(Kind::Stream, &trail.tenant);
-        let (items, goes_on) = trail.state_page(pk, None, after.as_deref(), true).await?;
+        let pk = keys::documents(Kind::Stream, &scope.tenant);
+        let (items, goes_on) = scope.state_page(pk, None, after.as_deref(), true).await?;
         for item in items {
             after = item.get("sk").and_then(|id| id.as_s().ok()).cloned();
             match StoredStream::of(item) {
-                Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(trail.now) => {
+                Ok(it) if it.stream.is_some() && !it.has_its_time() && !it.is_held(scope.now) => {
                     waking.push(it.id)
                 }
                 Ok(_) => {}
                 // One that cannot be read must not hold up the others.
                 Err(error) => {
-                    tracing::error!(%error, "a stream of {} cannot be read: {error}", trail.tenant)
+                    tracing::error!(%error, "a stream of {} cannot be read: {error}", scope.tenant)
                 }
             }
         }
@@ -222,17 +222,21 @@ pub async fn streams_to_wake(trail: &Trail<'_>) -> Result<Vec<String>, ReadError
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn advance_stream(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredStream,
     next: Next,
 ) -> Result<Option<StoredStream>, ReadError> {
-    let next = before.becoming(&trail.tenant, next);
+    let next = before.becoming(&scope.tenant, next);
     let mut is_repeated = false;
-    if trail.store.alone(step_of(trail, before, &next)?, trail.deadline, &mut is_repeated).await? {
+    if scope
+        .database
+        .alone(step_of(scope, before, &next)?, scope.deadline, &mut is_repeated)
+        .await?
+    {
         return Ok(Some(next));
     }
     // An attempt that looked like a failure may have done it.
-    let there = if is_repeated { stream(trail, &next.id).await? } else { None };
+    let there = if is_repeated { stream(scope, &next.id).await? } else { None };
     let is_done = there.is_some_and(|it| {
         (it.step, &it.run, &it.progress) == (next.step, &next.run, &next.progress)
     });
@@ -244,17 +248,17 @@ pub async fn advance_stream(
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn tell_of_stream(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredStream,
     mut next: Next,
 ) -> Result<Option<StoredStream>, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
         let events = match next.progress.paused_at {
             None => {
-                next.progress.paused_at = Some(trail.now);
+                next.progress.paused_at = Some(scope.now);
                 next.progress.pauses += 1;
-                paused(trail, before, &next.progress)
+                paused(scope, before, &next.progress)
             }
             Some(_) => {
                 next.progress.paused_at = None;
@@ -267,17 +271,17 @@ pub async fn tell_of_stream(
                     (Some(_), true) => "the target takes what is sent",
                     (Some(_), false) => "what the target did not take is not to be sent any more",
                 };
-                vec![stream_finding(trail, "finding.withdrawn", before, &next.progress, why)]
+                vec![stream_finding(scope, "finding.withdrawn", before, &next.progress, why)]
             }
         };
-        let done = before.becoming(&trail.tenant, next.clone());
-        let change = step_of(trail, before, &done)?;
-        match trail.commit(events, None, &recorder(), vec![change]).await? {
+        let done = before.becoming(&scope.tenant, next.clone());
+        let change = step_of(scope, before, &done)?;
+        match scope.commit(events, None, &recorder(), vec![change]).await? {
             Commit::Done(_) => return Ok(Some(done)),
             Commit::Stale => return Ok(None),
             // The state was restored from a backup, and the trail is ahead of it: that round is told already.
             Commit::Taken(_) if next.progress.paused_at.is_none() => {
-                return advance_stream(trail, before, next).await;
+                return advance_stream(scope, before, next).await;
             }
             Commit::Taken(_) if pauses.pause().await => next.progress.paused_at = None,
             Commit::Taken(_) => {
@@ -292,25 +296,25 @@ pub async fn tell_of_stream(
 /// # Errors
 /// The storage did not answer. It may be asked for or not.
 pub async fn ask_for_stream_test(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     asked_by: &str,
 ) -> Result<Option<StoredStream>, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
-        let Some(before) = stream(trail, id).await?.filter(|it| it.stream.is_some()) else {
+        let Some(before) = stream(scope, id).await?.filter(|it| it.stream.is_some()) else {
             return Ok(None);
         };
         let test = Test {
             state: TestState::Waiting,
             asked_by: asked_by.to_owned(),
-            asked_at: trail.now,
+            asked_at: scope.now,
             sent_at: None,
             error: None,
         };
         let progress = Progress { test: Some(test), ..before.progress.clone() };
         let next = Next { progress, run: before.run.clone(), due: Due::AsBefore };
-        match advance_stream(trail, &before, next).await? {
+        match advance_stream(scope, &before, next).await? {
             Some(next) => return Ok(Some(next)),
             None if pauses.pause().await => {}
             None => return Err(Unavailable(format!("stream {id:?} changed all the time")).into()),
@@ -320,7 +324,7 @@ pub async fn ask_for_stream_test(
 
 /// What makes `next` of what stands there as `before`.
 fn step_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredStream,
     next: &StoredStream,
 ) -> Result<Change, Damaged> {
@@ -342,7 +346,7 @@ fn step_of(
         None => ("generation", number(before.generation)),
     };
     Ok(Change::Update {
-        key: [keys::documents(Kind::Stream, &trail.tenant), next.id.clone()],
+        key: [keys::documents(Kind::Stream, &scope.tenant), next.id.clone()],
         set,
         remove,
         expected,
@@ -350,11 +354,11 @@ fn step_of(
 }
 
 /// What the trail tells of a stream that is paused: that, and the finding by which somebody learns of it.
-fn paused(trail: &Trail<'_>, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
+fn paused(scope: &TenantScope<'_>, stored: &StoredStream, progress: &Progress) -> Vec<Event> {
     let action = "stream.paused";
     let id =
-        EventId::of_service(&trail.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
-    let mut event = Event::of_service(id, &trail.tenant, action, trail.now, Actor::system());
+        EventId::of_service(&scope.tenant, action, &[&stored.id, &progress.pauses.to_string()]);
+    let mut event = Event::of_service(id, &scope.tenant, action, scope.now, Actor::system());
     event.target = Some(named(&stored.id));
     let error = progress.error.clone().unwrap_or_default();
     event.reason = Some(error.clone());
@@ -367,22 +371,22 @@ fn paused(trail: &Trail<'_>, stored: &StoredStream, progress: &Progress) -> Vec<
         "nothing gets through to stream {}: {error}; its place is kept, and it is tried again",
         stored.id
     );
-    vec![event, stream_finding(trail, "finding.raised", stored, progress, &why)]
+    vec![event, stream_finding(scope, "finding.raised", stored, progress, &why)]
 }
 
 fn stream_finding(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     action: &str,
     stored: &StoredStream,
     progress: &Progress,
     why: &str,
 ) -> Event {
-    let finding = checkpoints::finding_id(&trail.tenant, stream::PAUSED, &stored.id);
+    let finding = checkpoints::finding_id(&scope.tenant, stream::PAUSED, &stored.id);
     let mut details =
         json!({"rule": stream::PAUSED, "round": progress.pauses, "stream": stored.id});
     if action == "finding.raised" {
         let paused = EventId::of_service(
-            &trail.tenant,
+            &scope.tenant,
             "stream.paused",
             &[&stored.id, &progress.pauses.to_string()],
         );
@@ -390,8 +394,8 @@ fn stream_finding(
         details["evidence"] = json!([paused]);
     }
     finding_event(
-        &trail.tenant,
-        trail.now,
+        &scope.tenant,
+        scope.now,
         action,
         &finding,
         &[progress.pauses],
@@ -402,16 +406,16 @@ fn stream_finding(
 }
 
 /// The streams that nobody was called for although it is time: they rested for long, or whoever worked on them died. Those that are awaited are
-/// [`Store::due_documents`].
+/// [`Database::due_documents`].
 ///
 /// # Errors
 /// The storage did not answer.
 pub async fn streams_that_rested(
-    store: &Store,
+    database: &Database,
     until: Instant,
     deadline: Deadline,
 ) -> Result<Vec<DueDocument>, Unavailable> {
-    store.due_in(keys::stream_rests_in, Kind::Stream, until, deadline).await
+    database.due_in(keys::stream_rests_in, Kind::Stream, until, deadline).await
 }
 
 /// How events name a stream.

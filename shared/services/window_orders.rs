@@ -27,7 +27,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Store, Trail, dynamodb_json,
+    Database, ReadError, TenantScope, dynamodb_json,
     event_item::{self, Damaged, Item},
     get_events::KEYS,
     keys, retry,
@@ -139,17 +139,17 @@ fn stored(mut item: Item) -> Result<StoredOrder, Damaged> {
 ///
 /// # Errors
 /// The storage did not answer. It may be stored or not.
-pub async fn store_order(trail: &Trail<'_>, order: &EndOrder) -> Result<(), ReadError> {
+pub async fn store_order(scope: &TenantScope<'_>, order: &EndOrder) -> Result<(), ReadError> {
     let content = serde_json::to_string(order).map_err(|_| Damaged::new(&order.id, "content"))?;
     let mut item = vec![
-        ("pk", text(&keys::window_orders(&trail.tenant))),
+        ("pk", text(&keys::window_orders(&scope.tenant))),
         ("sk", text(&order.id)),
         ("content", text(&content)),
-        ("ttl", AttributeValue::N(export_jobs::kept_until(trail))),
+        ("ttl", AttributeValue::N(export_jobs::kept_until(scope))),
     ];
     item.extend(attributes(&OrderProgress::default(), Some(order.created_at), 1));
     // An attempt that went unanswered may have stored it: its id is its own.
-    trail.store.alone(Change::Insert(item), trail.deadline, &mut false).await?;
+    scope.database.alone(Change::Insert(item), scope.deadline, &mut false).await?;
     Ok(())
 }
 
@@ -157,9 +157,9 @@ pub async fn store_order(trail: &Trail<'_>, order: &EndOrder) -> Result<(), Read
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn order(trail: &Trail<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {
+pub async fn order(scope: &TenantScope<'_>, id: &str) -> Result<Option<StoredOrder>, ReadError> {
     let item =
-        trail.store.state_item(keys::window_orders(&trail.tenant), id, trail.deadline).await?;
+        scope.database.state_item(keys::window_orders(&scope.tenant), id, scope.deadline).await?;
     Ok(item.map(stored).transpose()?)
 }
 
@@ -169,7 +169,7 @@ pub async fn order(trail: &Trail<'_>, id: &str) -> Result<Option<StoredOrder>, R
 /// # Errors
 /// The storage did not answer. It may be done or not.
 pub async fn advance_order(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &StoredOrder,
     progress: OrderProgress,
     due_at: Option<Instant>,
@@ -177,17 +177,17 @@ pub async fn advance_order(
     let generation = before.generation + 1;
     let next = StoredOrder { order: before.order.clone(), progress, due_at, generation };
     let change = Change::Update {
-        key: [keys::window_orders(&trail.tenant), next.order.id.clone()],
+        key: [keys::window_orders(&scope.tenant), next.order.id.clone()],
         set: attributes(&next.progress, due_at, generation),
         remove: if due_at.is_some() { &[] } else { &["due", "due_at"] },
         expected: ("generation", number(before.generation)),
     };
     let mut is_repeated = false;
-    if trail.store.alone(change, trail.deadline, &mut is_repeated).await? {
+    if scope.database.alone(change, scope.deadline, &mut is_repeated).await? {
         return Ok(Some(next));
     }
     // An attempt that looked like a failure may have done it.
-    let is_done = is_repeated && order(trail, &next.order.id).await?.as_ref() == Some(&next);
+    let is_done = is_repeated && order(scope, &next.order.id).await?.as_ref() == Some(&next);
     Ok(is_done.then_some(next))
 }
 
@@ -196,7 +196,7 @@ pub async fn advance_order(
 /// # Errors
 /// The storage did not answer.
 pub async fn open_page(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     live: &LiveWindows<'_>,
     before: Option<&str>,
 ) -> Result<OpenPage, ReadError> {
@@ -206,7 +206,7 @@ pub async fn open_page(
         match window {
             Ok(window) => windows.push(window),
             Err(error) => {
-                tracing::error!(%error, "an open window of {} cannot be read: {error}", trail.tenant)
+                tracing::error!(%error, "an open window of {} cannot be read: {error}", scope.tenant)
             }
         }
     }
@@ -217,19 +217,19 @@ pub async fn open_page(
 /// The requests among the windows' claims that an order means, which was given at `given_at`. Of an event that is not there any more no
 /// filter can be asked.
 async fn events_meant(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     meaning: &Meaning,
     given_at: Option<Instant>,
     windows: &[Stored],
 ) -> Result<HashSet<EventId>, ReadError> {
-    let going_on = |claim: &&Claim| claim.may_end(trail.now);
+    let going_on = |claim: &&Claim| claim.may_end(scope.now);
     let claims = windows.iter().flat_map(|it| &it.window.claims).filter(going_on);
     let filter = match meaning {
         Meaning::Application(id) => {
             let own = claims.filter(|claim| claim.application.as_ref() == Some(id));
             let own: HashSet<EventId> = own.map(|claim| claim.event.clone()).collect();
-            let given_at = given_at.unwrap_or(trail.now);
-            return without_later(trail, own, given_at.plus(trail.feed_lag())).await;
+            let given_at = given_at.unwrap_or(scope.now);
+            return without_later(scope, own, given_at.plus(scope.feed_lag())).await;
         }
         Meaning::Filter(filter) => filter,
     };
@@ -237,7 +237,7 @@ async fn events_meant(
     let mut meant = HashSet::new();
     // Some at a time: an event may be large, and what is wanted of it is one bit.
     for chunk in asked.chunks(KEYS) {
-        let events = trail.events_of(chunk).await?.into_iter();
+        let events = scope.events_of(chunk).await?.into_iter();
         meant.extend(events.filter(|event| filter.matches(event)).map(|event| event.event.id));
     }
     Ok(meant)
@@ -246,15 +246,15 @@ async fn events_meant(
 /// Requests without those recorded after a time. They asked for an application that was configured again; what was under way when the order
 /// was given has landed by then.
 async fn without_later(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     mut events: HashSet<EventId>,
     until: Instant,
 ) -> Result<HashSet<EventId>, ReadError> {
-    if until < trail.now {
+    if until < scope.now {
         let asked: Vec<EventId> = events.iter().cloned().collect();
         for chunk in asked.chunks(KEYS) {
             for later in
-                trail.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at)
+                scope.events_of(chunk).await?.iter().filter(|event| until < event.recorded_at)
             {
                 events.remove(&later.event.id);
             }
@@ -268,12 +268,12 @@ async fn without_later(
 /// # Errors
 /// The storage did not answer, or an event is damaged.
 pub async fn windows_meant(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     meaning: &Meaning,
     windows: &[Stored],
 ) -> Result<Vec<String>, ReadError> {
-    let meant = events_meant(trail, meaning, None, windows).await?;
-    let is_meant = |claim: &Claim| claim.may_end(trail.now) && meant.contains(&claim.event);
+    let meant = events_meant(scope, meaning, None, windows).await?;
+    let is_meant = |claim: &Claim| claim.may_end(scope.now) && meant.contains(&claim.event);
     let windows =
         windows.iter().map(|it| &it.window).filter(|window| window.claims.iter().any(is_meant));
     Ok(windows.map(|window| window.id.clone()).collect())
@@ -285,13 +285,13 @@ pub async fn windows_meant(
 /// # Errors
 /// The storage did not answer.
 pub async fn bookings_page(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     meaning: &Meaning,
     after: Option<&str>,
 ) -> Result<(Vec<EventId>, Option<String>), ReadError> {
     let Meaning::Filter(filter) = meaning else { return Ok((Vec::new(), None)) };
     let (items, goes_on) =
-        trail.state_page(keys::bookings(&trail.tenant), None, after, true).await?;
+        scope.state_page(keys::bookings(&scope.tenant), None, after, true).await?;
     let (mut meant, mut last) = (Vec::new(), None);
     for mut item in items {
         let Some(AttributeValue::S(id)) = item.remove("sk") else { continue };
@@ -304,7 +304,7 @@ pub async fn bookings_page(
             Ok(_) => {}
             // One that cannot be read must not hold up the others.
             Err(error) => {
-                tracing::error!(%error, "a booking of {} cannot be read: {error}", trail.tenant)
+                tracing::error!(%error, "a booking of {} cannot be read: {error}", scope.tenant)
             }
         }
         last = Some(id);
@@ -318,15 +318,15 @@ pub async fn bookings_page(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn end_booking(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     event: &EventId,
     by: &RecordedBy,
     place: Place,
 ) -> Result<bool, ReadError> {
-    let opened = windows::open_booking(trail, event, by, place, OpeningCause::Order).await?;
+    let opened = windows::open_booking(scope, event, by, place, OpeningCause::Order).await?;
     match opened {
-        Some(window) => end_alone(trail, order, &HashSet::from([event.clone()]), &window.id).await,
+        Some(window) => end_alone(scope, order, &HashSet::from([event.clone()]), &window.id).await,
         None => Ok(false),
     }
 }
@@ -337,18 +337,18 @@ pub async fn end_booking(
 /// # Errors
 /// The storage did not answer, or an item is damaged. Some may be ended.
 pub async fn end_windows(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     meaning: &Meaning,
     windows: &[Stored],
 ) -> Result<usize, ReadError> {
-    let meant = events_meant(trail, meaning, Some(order.created_at), windows).await?;
+    let meant = events_meant(scope, meaning, Some(order.created_at), windows).await?;
     let changed: Vec<_> =
-        windows.iter().filter_map(|before| end(trail, order, &meant, before)).collect();
-    let listed = listed_by(trail, order, changed.iter().map(|ending| &ending.after.id)).await?;
+        windows.iter().filter_map(|before| end(scope, order, &meant, before)).collect();
+    let listed = listed_by(scope, order, changed.iter().map(|ending| &ending.after.id)).await?;
     let mut batches: Vec<(Vec<Ending<'_>>, usize)> = Vec::new();
     for ending in changed {
-        let size = ending.size(trail);
+        let size = ending.size(scope);
         match batches.last_mut().filter(|(_, taken)| taken + size <= STATEMENTS) {
             Some((batch, taken)) => {
                 batch.push(ending);
@@ -358,14 +358,14 @@ pub async fn end_windows(
         }
     }
     let ends =
-        batches.into_iter().map(|(batch, _)| end_batch(trail, order, &meant, &listed, batch));
+        batches.into_iter().map(|(batch, _)| end_batch(scope, order, &meant, &listed, batch));
     let ended: Vec<usize> = stream::iter(ends).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(ended.into_iter().sum())
 }
 
 /// Ends some windows in one transaction, or else each by itself; how many were changed.
 async fn end_batch(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     meant: &HashSet<EventId>,
     listed: &HashSet<String>,
@@ -374,23 +374,23 @@ async fn end_batch(
     let (mut events, mut changes) = (Vec::new(), Vec::new());
     for ending in &batch {
         let (own_events, own_changes) =
-            ending.written(trail, order, listed.contains(&ending.after.id), 1);
+            ending.written(scope, order, listed.contains(&ending.after.id), 1);
         events.extend(own_events);
         changes.extend(own_changes);
     }
-    if let Commit::Done(_) = trail.commit(events, None, &order.recorded_by, changes).await? {
+    if let Commit::Done(_) = scope.commit(events, None, &order.recorded_by, changes).await? {
         return Ok(batch.len());
     }
     let mut ended = 0;
     for ending in &batch {
-        ended += usize::from(end_alone(trail, order, meant, &ending.after.id).await?);
+        ended += usize::from(end_alone(scope, order, meant, &ending.after.id).await?);
     }
     Ok(ended)
 }
 
 /// What an order does to a window, if anything.
 fn end<'w>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     meant: &HashSet<EventId>,
     before: &'w Stored,
@@ -400,7 +400,7 @@ fn end<'w>(
         |claim| meant.contains(&claim.event),
         &order.actor,
         Some(&order.reason),
-        trail.now,
+        scope.now,
     );
     let told: Vec<_> = told.into_iter().map(|told| told.for_order(&order.id)).collect();
     (!told.is_empty()).then_some(Ending { before, after, told })
@@ -408,20 +408,20 @@ fn end<'w>(
 
 /// Ends what an order means in one window, from what is there now; whether there was anything to end.
 async fn end_alone(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     meant: &HashSet<EventId>,
     id: &str,
 ) -> Result<bool, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     // How many generations of the window the trail tells of that its state does not have: it was restored from a backup.
     let mut ahead = 0;
     loop {
-        let Some(before) = windows::window(trail, id).await? else { return Ok(false) };
-        let Some(ending) = end(trail, order, meant, &before) else { return Ok(false) };
-        let is_listed = listed_by(trail, order, [&ending.after.id].into_iter()).await?.contains(id);
-        let (events, changes) = ending.written(trail, order, is_listed, 1 + ahead);
-        match trail.commit(events, None, &order.recorded_by, changes).await? {
+        let Some(before) = windows::window(scope, id).await? else { return Ok(false) };
+        let Some(ending) = end(scope, order, meant, &before) else { return Ok(false) };
+        let is_listed = listed_by(scope, order, [&ending.after.id].into_iter()).await?.contains(id);
+        let (events, changes) = ending.written(scope, order, is_listed, 1 + ahead);
+        match scope.commit(events, None, &order.recorded_by, changes).await? {
             Commit::Done(_) => return Ok(true),
             Commit::Taken(_) => ahead += 1,
             Commit::Stale => {}
@@ -436,15 +436,17 @@ async fn end_alone(
 
 /// Which of these windows are on an order's list already: a later request that it ends may have come to one.
 async fn listed_by(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     windows: impl Iterator<Item = &String>,
 ) -> Result<HashSet<String>, ReadError> {
-    let pk = keys::windows_ended_by(&trail.tenant, &order.id);
+    let pk = keys::windows_ended_by(&scope.tenant, &order.id);
     let key =
         |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
-    let items =
-        trail.store.items(&trail.store.state, windows.map(key).collect(), trail.deadline).await?;
+    let items = scope
+        .database
+        .items(&scope.database.state, windows.map(key).collect(), scope.deadline)
+        .await?;
     let id = |mut item: Item| match item.remove("sk") {
         Some(AttributeValue::S(id)) => Some(id),
         _ => None,
@@ -458,23 +460,23 @@ async fn listed_by(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn ended_by(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &str,
     after: Option<&str>,
 ) -> Result<(Vec<(String, Option<Window>)>, bool), ReadError> {
-    let pk = keys::windows_ended_by(&trail.tenant, order);
-    let call = trail
-        .store
+    let pk = keys::windows_ended_by(&scope.tenant, order);
+    let call = scope
+        .database
         .client
         .query()
-        .table_name(&trail.store.state)
+        .table_name(&scope.database.state)
         .consistent_read(true)
         .key_condition_expression("pk = :pk AND sk > :after")
         .expression_attribute_values(":pk", text(&pk))
         // No id stands before this.
         .expression_attribute_values(":after", text(after.unwrap_or(" ")))
         .limit(OF_A_LIST as i32);
-    let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+    let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
     let ids: Vec<String> = page
         .items
         .into_iter()
@@ -484,7 +486,7 @@ pub async fn ended_by(
         })
         .collect();
     let mut found = HashMap::with_capacity(ids.len());
-    for window in windows::windows_by_id(trail, &ids).await? {
+    for window in windows::windows_by_id(scope, &ids).await? {
         let window = window?.window;
         found.insert(window.id.clone(), window);
     }
@@ -499,20 +501,20 @@ pub async fn ended_by(
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn count_ended_by(trail: &Trail<'_>, order: &str) -> Result<u64, ReadError> {
-    let call = trail
-        .store
+pub async fn count_ended_by(scope: &TenantScope<'_>, order: &str) -> Result<u64, ReadError> {
+    let call = scope
+        .database
         .client
         .query()
-        .table_name(&trail.store.state)
+        .table_name(&scope.database.state)
         .consistent_read(true)
         .select(Select::Count)
         .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", text(&keys::windows_ended_by(&trail.tenant, order)));
+        .expression_attribute_values(":pk", text(&keys::windows_ended_by(&scope.tenant, order)));
     let (mut count, mut start) = (0, None);
     loop {
         let call = call.clone().set_exclusive_start_key(start.take());
-        let page = retry(trail.deadline, || call.clone().send()).await?;
+        let page = retry(scope.deadline, || call.clone().send()).await?;
         count += u64::try_from(page.count).unwrap_or_default();
         start = page.last_evaluated_key;
         if start.is_none() {
@@ -530,33 +532,33 @@ struct Ending<'w> {
 
 impl Ending<'_> {
     /// Most statements that it takes.
-    fn size(&self, trail: &Trail<'_>) -> usize {
+    fn size(&self, scope: &TenantScope<'_>) -> usize {
         let step = Step {
             before: Some(self.before),
             after: &self.after,
             generation: self.before.generation + 1,
         };
-        step.changes(trail).len() + self.told.len() + 1
+        step.changes(scope).len() + self.told.len() + 1
     }
 
     /// What is written: the window, so many generations later, with the events that tell of it and its place on the order's list.
     fn written(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         order: &EndOrder,
         is_listed: bool,
         generations: u64,
     ) -> (Vec<Event>, Vec<Change>) {
         let generation = self.before.generation + generations;
-        let events = self.after.events(&trail.tenant, generation, self.told.clone());
+        let events = self.after.events(&scope.tenant, generation, self.told.clone());
         let mut changes =
-            Step { before: Some(self.before), after: &self.after, generation }.changes(trail);
+            Step { before: Some(self.before), after: &self.after, generation }.changes(scope);
         if !is_listed {
             changes.push(Change::Insert(vec![
-                ("pk", text(&keys::windows_ended_by(&trail.tenant, &order.id))),
+                ("pk", text(&keys::windows_ended_by(&scope.tenant, &order.id))),
                 ("sk", text(&self.after.id)),
-                ("at", text(&trail.now.to_string())),
-                ("ttl", AttributeValue::N(export_jobs::kept_until(trail))),
+                ("at", text(&scope.now.to_string())),
+                ("ttl", AttributeValue::N(export_jobs::kept_until(scope))),
             ]));
         }
         (events, changes)
@@ -568,11 +570,11 @@ impl Ending<'_> {
 /// # Errors
 /// The storage did not answer.
 pub async fn due_orders(
-    store: &Store,
+    database: &Database,
     until: Instant,
     deadline: Deadline,
 ) -> Result<Vec<DueOrder>, ReadError> {
-    let page = store.due_page(keys::WINDOW_ORDERS_DUE, until, None, None, deadline).await?;
+    let page = database.due_page(keys::WINDOW_ORDERS_DUE, until, None, None, deadline).await?;
     let read = |item: Item| {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
         let tenant = keys::tenant_of_window_orders(text("pk")?)?;

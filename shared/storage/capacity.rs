@@ -6,7 +6,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
-use crate::{ReadError, Trail, event_item::Damaged, keys, transaction::Change};
+use crate::{ReadError, TenantScope, event_item::Damaged, keys, transaction::Change};
 use shared_domain::trail::event::Tenant;
 
 /// A kind of place.
@@ -97,11 +97,13 @@ impl Places {
     }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Who has places of a kind.
     pub async fn taken(&self, places: &Places) -> Result<Taken, ReadError> {
-        let item =
-            self.store.state_item(keys::places(&self.tenant), places.what, self.deadline).await?;
+        let item = self
+            .database
+            .state_item(keys::places(&self.tenant), places.what, self.deadline)
+            .await?;
         let Some(mut item) = item else {
             return Ok(Taken { generation: None, holders: Vec::new() });
         };

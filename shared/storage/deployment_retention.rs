@@ -11,7 +11,7 @@ use shared_domain::findings::finding_event::finding_event;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     event_item::{Damaged, Item},
     insert_events::Insertion,
     keys,
@@ -32,7 +32,7 @@ fn read(item: &Item) -> Result<Settings, Damaged> {
     content.ok_or_else(|| Damaged::new(keys::RETENTION, "content"))
 }
 
-impl Store {
+impl Database {
     /// The settings of a tenant that never chose: the template's, with the longer retentions that the deployment had before.
     ///
     /// # Errors
@@ -86,14 +86,14 @@ impl Store {
     }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Records that the deployment's retention was shortened, while the change is less than seven days old and the tenant has no retention of its
     /// own. Doing so again changes nothing.
     ///
     /// # Errors
     /// The storage did not answer.
     pub async fn record_shorter_retention(&self, by: &RecordedBy) -> Result<(), ReadError> {
-        let Some(settings) = self.store.kept_settings.get().filter(|_| !self.has_chosen) else {
+        let Some(settings) = self.database.kept_settings.get().filter(|_| !self.has_chosen) else {
             return Ok(());
         };
         let Some(earlier) =
@@ -108,7 +108,7 @@ impl Trail<'_> {
         };
         // From the change alone, so that whoever records it makes the same events.
         let (changed_at, since) = (earlier.until.minus(SHORTER_AFTER), earlier.until.to_string());
-        let trail = &self.at(changed_at, self.deadline);
+        let scope = &self.at(changed_at, self.deadline);
         let id = EventId::of_service(&self.tenant, "settings.changed", &["deployment", &since]);
         let mut changed = Event::of_service(
             id.clone(),
@@ -125,8 +125,8 @@ impl Trail<'_> {
         let severity = rules::rule_of(rule).map(|rule| rule.severity);
         let details = json!({"rule": rule, "round": 1, "severity": severity, "evidence": [id]});
         let raised = finding_event(
-            &trail.tenant,
-            trail.now,
+            &scope.tenant,
+            scope.now,
             "finding.raised",
             &finding,
             &[1],

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     capacity::{Full, Holder, Places},
     event_item::{Damaged, Item},
     keys,
@@ -220,14 +220,16 @@ impl Document {
     }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// The document of that id. One that was deleted has no content.
     ///
     /// # Errors
     /// The storage did not answer, or the item is damaged.
     pub async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, ReadError> {
-        let item =
-            self.store.state_item(keys::documents(kind, &self.tenant), id, self.deadline).await?;
+        let item = self
+            .database
+            .state_item(keys::documents(kind, &self.tenant), id, self.deadline)
+            .await?;
         Ok(item.map(Document::of).transpose()?)
     }
 
@@ -349,7 +351,7 @@ impl Trail<'_> {
     /// The id of the document with that name.
     async fn owner(&self, kind: Kind, alias: &Alias) -> Result<Option<String>, ReadError> {
         let item = self
-            .store
+            .database
             .state_item(keys::aliases(kind, &self.tenant), &alias.key(), self.deadline)
             .await?;
         Ok(match item.and_then(|mut item| item.remove("document")) {
@@ -370,7 +372,7 @@ pub struct DueDocument {
     pub at: Instant,
 }
 
-impl Store {
+impl Database {
     /// The documents of a kind for which something is to be done until a time.
     ///
     /// # Errors
@@ -440,21 +442,21 @@ impl Step<'_> {
     }
 
     /// What the trail tells of it. Who changed something is the subject of what is wrong with the change, and so not the one to settle it.
-    fn events(&self, trail: &Trail<'_>) -> Vec<Event> {
+    fn events(&self, scope: &TenantScope<'_>) -> Vec<Event> {
         let Self { kind, id, generation, wanted, by, .. } = *self;
-        let trail = trail.at(trail.store.clock.now(), trail.deadline);
+        let scope = scope.at(scope.database.clock.now(), scope.deadline);
         let version = generation.to_string();
-        let changed = self.event(&trail);
+        let changed = self.event(&scope);
         let also = wanted.also.as_ref().map(|(action, reason, details)| {
-            let id = EventId::of_service(&trail.tenant, action, &[id, &version]);
-            let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by.actor());
+            let id = EventId::of_service(&scope.tenant, action, &[id, &version]);
+            let mut event = Event::of_service(id, &scope.tenant, action, scope.now, by.actor());
             event.reason = Some(reason.clone());
             event.details = details.as_object().cloned();
             event
         });
         let finding = |(rule, why): &(&str, String)| {
             let finding = checkpoints::finding_id(
-                &trail.tenant,
+                &scope.tenant,
                 rule,
                 &[kind.word(), id, &version].join(" "),
             );
@@ -462,8 +464,8 @@ impl Step<'_> {
             let details =
                 json!({"rule": rule, "round": 1, "severity": severity, "evidence": [changed.id]});
             finding_event(
-                &trail.tenant,
-                trail.now,
+                &scope.tenant,
+                scope.now,
                 "finding.raised",
                 &finding,
                 &[1],
@@ -480,11 +482,11 @@ impl Step<'_> {
     }
 
     /// The event that holds the old and the new content.
-    fn event(&self, trail: &Trail<'_>) -> Event {
+    fn event(&self, scope: &TenantScope<'_>) -> Event {
         let Self { kind, id, generation, before, wanted, by } = *self;
         let action = kind.action();
-        let id = EventId::of_service(&trail.tenant, action, &[id, &generation.to_string()]);
-        let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by.actor());
+        let id = EventId::of_service(&scope.tenant, action, &[id, &generation.to_string()]);
+        let mut event = Event::of_service(id, &scope.tenant, action, scope.now, by.actor());
         event.target = wanted.shown.clone();
         let old = before.and_then(|before| before.content.clone()).or(wanted.unconfigured.clone());
         let contents = [("old", old), ("new", wanted.content.clone())];

@@ -1,7 +1,7 @@
 //! On which days does a tenant have events? A listing reads a partition a day, so days without events must cost nothing.
 //!
 //! A marker names one day of one index and lane. It is written before the first event of that day, so no event can be stored on a day that
-//! has no marker. Markers count only once the deployment's trail is known to have one for each of its days: [`Store::mark_past_days`]
+//! has no marker. Markers count only once the deployment's trail is known to have one for each of its days: [`Database::mark_past_days`]
 //! does that. Until then a listing reads every day.
 
 use crate::transaction;
@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    ReadError, Store, Trail, dynamodb_json,
+    Database, ReadError, TenantScope, dynamodb_json,
     event_item::Item,
     keys::{self, DayIndex, DayMarker, Lane},
     retry,
@@ -62,7 +62,7 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// The time to stamp events with that are about to be stored, once their days are marked.
     ///
     /// # Errors
@@ -72,17 +72,17 @@ impl Trail<'_> {
         events: impl Iterator<Item = &'e Event> + Clone,
     ) -> Result<Instant, Unavailable> {
         loop {
-            let today = self.store.clock.now().day_number();
+            let today = self.database.clock.now().day_number();
             let markers = events.clone().flat_map(|event| {
                 let (lane, occurred) = (Lane::of(event), event.occurred_at.day_number());
                 [(DayIndex::Occurred, occurred), (DayIndex::Recorded, today)]
                     .map(|(index, day)| DayMarker { index, lane, day })
             });
-            self.store
+            self.database
                 .mark(markers.map(|marker| marker.key(&self.tenant)).collect(), self.deadline)
                 .await?;
             // Marking may have taken until the next day.
-            let at = self.store.clock.now();
+            let at = self.database.clock.now();
             if at.day_number() == today {
                 return Ok(at);
             }
@@ -101,7 +101,7 @@ impl Trail<'_> {
             [occurred, recorded]
                 .map(|(index, day)| DayMarker { index, lane, day }.key(&self.tenant))
         });
-        self.store.mark(markers.collect(), self.deadline).await
+        self.database.mark(markers.collect(), self.deadline).await
     }
 
     /// The days of `first..=last` that may hold events, in that order, `limit` of them at most; and whether more follow. None where
@@ -116,7 +116,7 @@ impl Trail<'_> {
         order: Order,
         limit: i32,
     ) -> Result<Option<(Vec<i64>, bool)>, ReadError> {
-        if !self.store.are_days_complete(self.deadline).await? {
+        if !self.database.are_days_complete(self.deadline).await? {
             return Ok(None);
         }
         let [partition, _] = DayMarker { index, lane, day: first }.key(&self.tenant);
@@ -125,10 +125,10 @@ impl Trail<'_> {
             sort_key
         };
         let call = self
-            .store
+            .database
             .client
             .query()
-            .table_name(&self.store.state)
+            .table_name(&self.database.state)
             // The marker of an event that is there is there: it was written before.
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
@@ -143,7 +143,7 @@ impl Trail<'_> {
     }
 }
 
-impl Store {
+impl Database {
     async fn mark(
         &self,
         markers: BTreeSet<[String; 2]>,

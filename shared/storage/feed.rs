@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     keys::Lane,
     list_events::{Index, Listing, Pace},
 };
@@ -65,7 +65,7 @@ pub struct Fed {
 
 /// Reads the feed: late events first, then what was recorded, but for what is on the list of late events.
 pub struct FeedReader<'t> {
-    trail: Trail<'t>,
+    scope: TenantScope<'t>,
     listing: Listing<'t>,
     /// The first moment that it does not read.
     end: Instant,
@@ -115,16 +115,16 @@ impl FeedReader<'_> {
         let mut place = self.place.clone();
         let after = match place.late {
             Some(after) => after,
-            None => self.trail.late_start(&place.position).await?,
+            None => self.scope.late_start(&place.position).await?,
         };
         place.late = Some(after);
-        let (entries, goes_on) = self.trail.late_after(after).await?;
+        let (entries, goes_on) = self.scope.late_after(after).await?;
         self.is_past_late = !goes_on;
         let ids: Vec<EventId> = entries.iter().map(|entry| entry.id.clone()).collect();
         let mut events: HashMap<EventId, Recorded> = match ids.is_empty() {
             true => HashMap::new(),
             false => self
-                .trail
+                .scope
                 .events_of(&ids)
                 .await?
                 .into_iter()
@@ -135,7 +135,7 @@ impl FeedReader<'_> {
             place.late = Some(entry.number);
             let is_hidden =
                 |it: &Recorded| it.event.catalogued().is_some_and(|action| action.is_hidden());
-            let event = events.remove(&entry.id).filter(|it| self.trail.shows(it));
+            let event = events.remove(&entry.id).filter(|it| self.scope.shows(it));
             if let Some(recorded) = event.filter(|it| self.include_service || !is_hidden(it)) {
                 self.ready.push_back(Fed { recorded, is_late: true, place: place.clone() });
             }
@@ -158,7 +158,7 @@ impl FeedReader<'_> {
         let end = FeedPlace { position: last.clone(), late: self.place.late };
         // After the index: what is put on the list later is there in time to be found here.
         let positions: Vec<Position> = read.iter().map(|(position, _)| position.clone()).collect();
-        let listed = self.trail.listed_among(&positions).await?;
+        let listed = self.scope.listed_among(&positions).await?;
         for (position, recorded) in read {
             if !listed.contains(&position) {
                 let place = FeedPlace { position, late: self.place.late };
@@ -172,7 +172,7 @@ impl FeedReader<'_> {
     }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// The first moment that the feed does not hold yet, however far `watch` is.
     pub fn feed_end(&self) -> Instant {
         self.now.minus(self.feed_lag())
@@ -199,7 +199,7 @@ impl Trail<'_> {
             Pace::Megabytes | Pace::All => TOGETHER,
         };
         Ok(FeedReader {
-            trail: self.clone(),
+            scope: self.clone(),
             listing,
             end,
             include_service: wants.include_service,

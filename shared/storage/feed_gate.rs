@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     event_item::{Damaged, Item},
     keys,
     transaction::Change,
@@ -85,7 +85,7 @@ impl Gate {
     }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Up to when events may have been passed by readers at a time.
     pub async fn passable(&self, now: Instant) -> Result<Instant, ReadError> {
         let gate = self.gate().await?.map_or_else(Gate::shut, |(gate, _)| gate);
@@ -99,7 +99,7 @@ impl Trail<'_> {
     pub async fn let_pass(&self, to: Instant) -> Result<(), ReadError> {
         let mut pauses = Pauses::until(self.deadline);
         loop {
-            let now = self.store.clock.now();
+            let now = self.database.clock.now();
             let there = self.gate().await?;
             let gate = there.map_or_else(Gate::shut, |(gate, _)| gate);
             let reached = gate.reached(to, now, self.feed_lag());
@@ -134,7 +134,7 @@ impl Trail<'_> {
                     expected: ("generation", number(generation)),
                 },
             };
-            if self.store.alone(change, self.deadline, &mut false).await? {
+            if self.database.alone(change, self.deadline, &mut false).await? {
                 return Ok(());
             }
             // Another batch moved it, or an attempt that went unanswered did.
@@ -149,7 +149,7 @@ impl Trail<'_> {
     /// The gate as it is stored, with its generation; none where nothing was seen yet.
     async fn gate(&self) -> Result<Option<(Gate, u64)>, ReadError> {
         let item =
-            self.store.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
+            self.database.state_item(keys::late(&self.tenant), keys::GATE, self.deadline).await?;
         let read = |item: Item| {
             let time = |name: &str| item.get(name)?.as_s().ok()?.parse::<Instant>().ok();
             let (open, next) = (time("open_to")?, time("next_to")?);

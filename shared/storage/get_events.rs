@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     dynamodb_json::{self, Key},
     event_item::{self, Item},
     keys, retry,
@@ -17,13 +17,13 @@ use shared_platform::backoff::{Pauses, Unavailable};
 /// DynamoDB's limit for one BatchGetItem.
 pub const KEYS: usize = 100;
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// The tenant's event with that id, unless it is past its retention.
     ///
     /// # Errors
     /// The storage did not answer, or the item is damaged.
     pub async fn event(&self, id: &EventId) -> Result<Option<Recorded>, ReadError> {
-        let Store { client, events, .. } = self.store;
+        let Database { client, events, .. } = self.database;
         let key = AttributeValue::S(keys::event(&self.tenant, id));
         let call = client.get_item().table_name(events).key("pk", key).consistent_read(true);
         let output = retry(self.deadline, || call.clone().send()).await?;
@@ -51,7 +51,7 @@ impl Trail<'_> {
             let key =
                 |key: &String| HashMap::from([("pk".to_owned(), AttributeValue::S(key.clone()))]);
             let keys = chunk.iter().map(key).collect();
-            for item in self.store.items(&self.store.events, keys, self.deadline).await? {
+            for item in self.database.items(&self.database.events, keys, self.deadline).await? {
                 let recorded = event_item::read(item)?;
                 found.insert(keys::event(&recorded.event.tenant, &recorded.event.id), recorded);
             }
@@ -60,7 +60,7 @@ impl Trail<'_> {
     }
 }
 
-impl Store {
+impl Database {
     /// The items of a table with those keys, [`KEYS`] at most; those that are not there are left out.
     pub async fn items(
         &self,

@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    Trail, described, event_item,
+    TenantScope, described, event_item,
     item_size::{self, TooLarge},
     keys,
 };
@@ -61,7 +61,7 @@ enum Answer {
     Retry,
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Inserts `events`, all of this trail's tenant, and says of each, in their order, what became of it. Of an id that comes twice
     /// the first is written and the others are judged against it.
     pub async fn insert(&self, events: Vec<Event>, recorded_by: &RecordedBy) -> Vec<Insertion> {
@@ -181,7 +181,7 @@ impl Trail<'_> {
             Ok(at) => at,
             // Nothing was sent, so no event can be found with this time.
             Err(_) => {
-                return (self.store.clock.now(), chunk.iter().map(|_| Answer::Retry).collect());
+                return (self.database.clock.now(), chunk.iter().map(|_| Answer::Retry).collect());
             }
         };
         let statement = |&index: &usize| -> Result<BatchStatementRequest, TooLarge> {
@@ -189,7 +189,7 @@ impl Trail<'_> {
             let attributes =
                 event_item::attributes_of(event, *digest, recorded_by, at, self.expiry(event));
             item_size::check(&attributes)?;
-            let (statement, parameters) = statement(&self.store.events, attributes);
+            let (statement, parameters) = statement(&self.database.events, attributes);
             let built = BatchStatementRequest::builder()
                 .statement(statement)
                 .set_parameters(Some(parameters))
@@ -218,13 +218,13 @@ impl Trail<'_> {
     async fn send(&self, statements: Vec<BatchStatementRequest>, at: Instant) -> Vec<Answer> {
         let count = statements.len();
         let call =
-            self.store.client.batch_execute_statement().set_statements(Some(statements)).send();
+            self.database.client.batch_execute_statement().set_statements(Some(statements)).send();
         // Calls wait for each other, so the time may be over before one begins: then it times out at once.
-        let until = self.deadline.min(Deadline::now() + self.store.attempt);
+        let until = self.deadline.min(Deadline::now() + self.database.attempt);
         let failure = match tokio::time::timeout_at(until, call).await {
             Ok(Ok(output)) => return answers(output, count, at),
             Ok(Err(error)) => described(&error),
-            Err(_) => format!("no answer within {:?} or the request's time", self.store.attempt),
+            Err(_) => format!("no answer within {:?} or the request's time", self.database.attempt),
         };
         tracing::warn!(%failure, "a batch of {count} events was not acknowledged: {failure}");
         (0..count).map(|_| Answer::Retry).collect()

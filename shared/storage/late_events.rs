@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::sleep;
 
 use crate::{
-    ReadError, Store, Trail, dynamodb_json,
+    Database, ReadError, TenantScope, dynamodb_json,
     event_item::{Damaged, Item},
     keys::{self, Lane},
     retry,
@@ -65,18 +65,18 @@ fn position_of(recorded: &Recorded) -> Position {
     Position { at: recorded.recorded_at, id: recorded.event.id.clone() }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Puts those of the events on the list that a reader of the feed may miss; how many that were. Doing so twice is safe.
     ///
     /// # Errors
     /// The storage did not answer. Some may be on the list.
     pub async fn list_late(&self, taken: &[Recorded]) -> Result<usize, ReadError> {
-        let clock = &self.store.clock;
+        let clock = &self.database.clock;
         let patience = PATIENCE.min(self.feed_lag() / 4);
         let now = clock.now();
         // What is past its retention has left the index.
-        let trail = self.at(now, self.deadline);
-        let mut waiting: Vec<&Recorded> = taken.iter().filter(|it| trail.shows(it)).collect();
+        let scope = self.at(now, self.deadline);
+        let mut waiting: Vec<&Recorded> = taken.iter().filter(|it| scope.shows(it)).collect();
         let mut late: Vec<&Recorded> = Vec::new();
         loop {
             let shown = self.shown_by_index(&waiting).await?;
@@ -143,7 +143,7 @@ impl Trail<'_> {
         first: &Position,
         last: &Position,
     ) -> Result<Vec<Position>, ReadError> {
-        let Store { client, events, .. } = self.store;
+        let Database { client, events, .. } = self.database;
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
             let call = client
@@ -218,7 +218,7 @@ impl Trail<'_> {
                     expected: ("last", number(last)),
                 },
             });
-            if self.store.together(changes, self.deadline, &mut false).await? {
+            if self.database.together(changes, self.deadline, &mut false).await? {
                 return Ok(new.len());
             }
             // Others put something on it at the same time, or an attempt that went unanswered had done it.
@@ -232,8 +232,10 @@ impl Trail<'_> {
 
     /// The number of the last entry; none while there is no list.
     async fn last_late(&self) -> Result<Option<u64>, ReadError> {
-        let item =
-            self.store.state_item(keys::late(&self.tenant), keys::LATE_HEAD, self.deadline).await?;
+        let item = self
+            .database
+            .state_item(keys::late(&self.tenant), keys::LATE_HEAD, self.deadline)
+            .await?;
         let read = |item: Item| item.get("last")?.as_n().ok()?.parse().ok();
         Ok(item
             .map(|item| read(item).ok_or_else(|| Damaged::new(keys::LATE_HEAD, "last")))
@@ -243,10 +245,10 @@ impl Trail<'_> {
     /// A page of the entries after a number; and whether there may be more.
     pub async fn late_after(&self, after: u64) -> Result<(Vec<Entry>, bool), ReadError> {
         let call = self
-            .store
+            .database
             .client
             .query()
-            .table_name(&self.store.state)
+            .table_name(&self.database.state)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
             .expression_attribute_values(":pk", text(&keys::late(&self.tenant)))
@@ -296,10 +298,10 @@ impl Trail<'_> {
         let last = last.map_or_else(|| "~".to_owned(), ToString::to_string);
         loop {
             let call = self
-                .store
+                .database
                 .client
                 .query()
-                .table_name(&self.store.state)
+                .table_name(&self.database.state)
                 .consistent_read(true)
                 .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
                 .expression_attribute_values(":pk", text(&pk))

@@ -70,7 +70,7 @@ use shared_platform::{
 
 /// The two tables, behind the AWS SDK.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct Database {
     /// The client of DynamoDB.
     pub client: Client,
     events: String,
@@ -93,9 +93,9 @@ pub struct Store {
 
 /// One tenant's trail, as one request sees it.
 #[derive(Clone, Debug)]
-pub struct Trail<'s> {
+pub struct TenantScope<'s> {
     /// The tables.
-    pub store: &'s Store,
+    pub database: &'s Database,
     /// Whose trail it is.
     pub tenant: Tenant,
     /// What the tenant chose, or else the deployment's.
@@ -125,7 +125,7 @@ pub enum ReadError {
     TooLarge(#[from] item_size::TooLarge),
 }
 
-impl Store {
+impl Database {
     /// A store over the tables that the environment names.
     ///
     /// # Errors
@@ -181,31 +181,31 @@ impl Store {
     ///
     /// # Errors
     /// The storage did not answer, or the settings are damaged.
-    pub async fn trail(
+    pub async fn scope(
         &self,
         tenant: &Tenant,
         now: Instant,
         deadline: Deadline,
-    ) -> Result<Trail<'_>, ReadError> {
+    ) -> Result<TenantScope<'_>, ReadError> {
         let settings = self.settings.clone();
-        let mut trail = Trail {
-            store: self,
+        let mut scope = TenantScope {
+            database: self,
             tenant: tenant.clone(),
             settings,
             has_chosen: false,
             now,
             deadline,
         };
-        let chosen = trail.document(Kind::Settings, Kind::Settings.word());
+        let chosen = scope.document(Kind::Settings, Kind::Settings.word());
         let (chosen, own) = futures::join!(chosen, self.own_settings(now, deadline));
         match chosen?.map(|chosen| chosen.read()).transpose()?.flatten() {
             Some(chosen) => {
-                trail.settings = chosen;
-                trail.has_chosen = true;
+                scope.settings = chosen;
+                scope.has_chosen = true;
             }
-            None => trail.settings = own?,
+            None => scope.settings = own?,
         }
-        Ok(trail)
+        Ok(scope)
     }
 
     /// A page of what stands in a queue until a time, the first due first; `limit` at most.
@@ -251,7 +251,7 @@ impl Store {
     }
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// The same trail for what begins `now` and stops at `deadline`, with the settings that were read.
     #[must_use]
     pub fn at(&self, now: Instant, deadline: Deadline) -> Self {
@@ -260,7 +260,7 @@ impl Trail<'_> {
 
     /// How far behind the feed stays.
     pub fn feed_lag(&self) -> Duration {
-        self.store.feed_lag
+        self.database.feed_lag
     }
 
     /// A page of a partition of the state table: items whose keys begin with `prefix`, those after `after`; and whether there may be more.
@@ -278,10 +278,10 @@ impl Trail<'_> {
         let condition =
             if prefix.is_some() { "pk = :pk AND begins_with(sk, :prefix)" } else { "pk = :pk" };
         let call = self
-            .store
+            .database
             .client
             .query()
-            .table_name(&self.store.state)
+            .table_name(&self.database.state)
             .consistent_read(true)
             .key_condition_expression(condition)
             .expression_attribute_values(":pk", text(&pk))

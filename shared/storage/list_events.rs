@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    ReadError, Store, Trail,
+    Database, ReadError, TenantScope,
     dynamodb_json::{self, Key, Page},
     event_item,
     keys::{self, DayIndex, Lane},
@@ -83,7 +83,7 @@ pub struct Listing<'t> {
 
 /// The events of one lane.
 struct InLane<'t> {
-    trail: &'t Trail<'t>,
+    scope: &'t TenantScope<'t>,
     index: Index,
     /// The bounds of the sort key, both within it.
     low: String,
@@ -138,7 +138,7 @@ enum Rest {
     Reading(Reading),
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Reads the tenant's events of `range` through `index`.
     pub fn list(&self, index: Index, range: Range, pace: Pace, lanes: &[Lane]) -> Listing<'_> {
         let lanes = lanes
@@ -175,7 +175,7 @@ impl Trail<'_> {
             }
         }
         InLane {
-            trail: self,
+            scope: self,
             index,
             // A sort key is a time, `#` and an id, so a bare time stands before all events of its millisecond.
             low: since.to_string(),
@@ -230,7 +230,7 @@ impl Listing<'_> {
             if self.scanned.is_multiple_of(JUDGED_AT_ONCE) {
                 tokio::task::yield_now().await;
             }
-            let is_wanted = lane.is_beyond(&position) && lane.trail.shows(&recorded);
+            let is_wanted = lane.is_beyond(&position) && lane.scope.shows(&recorded);
             self.position = Some(position);
             if is_wanted {
                 return Ok(Some(recorded));
@@ -299,7 +299,7 @@ impl InLane<'_> {
     async fn take_keys(&mut self) -> Result<VecDeque<Recorded>, ReadError> {
         let count = self.keys.len().min(crate::get_events::KEYS);
         let keys: Vec<_> = self.keys.drain(..count).collect();
-        let mut found = self.trail.events_by_key(keys.clone()).await?;
+        let mut found = self.scope.events_by_key(keys.clone()).await?;
         // What the index still names and the table no longer holds has expired meanwhile.
         Ok(keys.iter().filter_map(|key| found.remove(key)).collect())
     }
@@ -351,7 +351,7 @@ impl InLane<'_> {
         {
             // The newest days mostly hold what a listing asks for, and a few more cost less than to ask which of them hold any.
             let count = last - first + 1;
-            let today = self.trail.now.day_number();
+            let today = self.scope.now.day_number();
             let (from, to) = match self.order {
                 _ if count <= FEW_DAYS => (first, last),
                 Order::Descending if last > today - 1 => (last - FEW_DAYS + 1, last),
@@ -370,7 +370,7 @@ impl InLane<'_> {
                 };
                 let limit = if self.days_read <= FEW_DAYS as usize { SOME_DAYS } else { MANY_DAYS };
                 let found = self
-                    .trail
+                    .scope
                     .days_with_events((index, self.lane), (first, last), self.order, limit)
                     .await?;
                 match found {
@@ -396,7 +396,7 @@ impl InLane<'_> {
             days.reverse();
         }
         self.days_read += days.len();
-        let tenant = &self.trail.tenant;
+        let tenant = &self.scope.tenant;
         let partition = |day| keys::in_lane(&keys::day(tenant, day), self.lane);
         self.partitions.extend(days.into_iter().map(partition));
     }
@@ -426,7 +426,7 @@ impl InLane<'_> {
             Index::Involved { name, key, .. } => (*name, *key, "at"),
         };
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let Store { client, events, .. } = self.trail.store;
+        let Database { client, events, .. } = self.scope.database;
         let call = client
             .query()
             .table_name(events)
@@ -449,7 +449,7 @@ impl InLane<'_> {
                 Pace::All => Some(ROWS_OF_ALL),
             });
         let (deadline, pace, is_whole) =
-            (self.trail.deadline, self.pace, self.index == Index::ByTime);
+            (self.scope.deadline, self.pace, self.index == Index::ByTime);
         let (sender, pages) = mpsc::channel(1);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut start = start;

@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    ReadError, Store, Trail, dynamodb_json,
+    Database, ReadError, TenantScope, dynamodb_json,
     event_item::{Damaged, Item},
     keys, retry,
     transaction::Change,
@@ -202,14 +202,14 @@ fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// The projection of that key.
     ///
     /// # Errors
     /// The storage did not answer, or the item is damaged.
     pub async fn projection(&self, kind: Kind, key: &str) -> Result<Option<Projection>, ReadError> {
         let pk = keys::projections(kind.word(), &self.tenant);
-        let item = self.store.state_item(pk, key, self.deadline).await?;
+        let item = self.database.state_item(pk, key, self.deadline).await?;
         Ok(item.map(Projection::of).transpose()?)
     }
 
@@ -282,8 +282,8 @@ impl Trail<'_> {
             HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))])
         };
         Ok(self
-            .store
-            .items(&self.store.state, wanted.iter().map(key).collect(), self.deadline)
+            .database
+            .items(&self.database.state, wanted.iter().map(key).collect(), self.deadline)
             .await?)
     }
 
@@ -342,9 +342,9 @@ impl Trail<'_> {
         self.write_places(kind, key, places.iter().filter(is_to_be_put), longest, true).await?;
         let mut is_repeated = false;
         let is_done = match others.is_empty() {
-            true => self.store.alone(change, self.deadline, &mut is_repeated).await?,
+            true => self.database.alone(change, self.deadline, &mut is_repeated).await?,
             false => {
-                self.store
+                self.database
                     .together([vec![change], others].concat(), self.deadline, &mut is_repeated)
                     .await?
             }
@@ -368,7 +368,7 @@ impl Trail<'_> {
             let expected = ("generation", AttributeValue::N(generation.to_string()));
             let key = [keys::projections(kind.word(), &self.tenant), key.to_owned()];
             let settled = Change::Update { key, set, remove: &[], expected };
-            self.store.alone(settled, self.deadline, &mut is_repeated).await?;
+            self.database.alone(settled, self.deadline, &mut is_repeated).await?;
         }
         Ok(is_done)
     }
@@ -482,7 +482,7 @@ impl Trail<'_> {
 
     /// Writes to the state table whatever stands there; each write is safe to repeat.
     pub async fn write_all(&self, requests: &[WriteRequest]) -> Result<(), ReadError> {
-        let Store { client, state, .. } = self.store;
+        let Database { client, state, .. } = self.database;
         for chunk in requests.chunks(WRITES) {
             let mut left = chunk.to_vec();
             let mut pauses = Pauses::until(self.deadline);
@@ -514,7 +514,7 @@ impl Trail<'_> {
         order: Order,
         after: Option<&str>,
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
-        let Store { client, state, .. } = self.store;
+        let Database { client, state, .. } = self.database;
         let pk = keys::list(kind.word(), &self.tenant, list);
         let start = after.map(|after| {
             HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))])
@@ -549,7 +549,7 @@ impl Trail<'_> {
     }
 }
 
-impl Store {
+impl Database {
     /// Lets one that was due at a time be due at another, or not any more, unless something else has moved it.
     ///
     /// # Errors

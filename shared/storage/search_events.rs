@@ -1,7 +1,7 @@
 //! What is looked for in a trail. Listing, feed, export, report and alert judge every event by the same code.
 
 use crate::{
-    Trail,
+    TenantScope,
     index_selection::{self, Plan},
     keys::Lane,
     list_events::{Listing, Pace},
@@ -9,7 +9,7 @@ use crate::{
 use shared_domain::trail::search::Range;
 use shared_domain::trail::search::Search;
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Reads what may hold what is looked for, through the narrowest index. About `count` are wanted at a time. Each event is
     /// still to be judged.
     pub fn search(&self, search: &Search, count: usize) -> Listing<'_> {

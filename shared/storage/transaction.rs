@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    ReadError, Store, Trail, described, event_item,
+    Database, ReadError, TenantScope, described, event_item,
     event_item::Item,
     insert_events,
     item_size::{self, TooLarge},
@@ -117,7 +117,7 @@ fn parameterized((statement, parameters): (String, Vec<AttributeValue>)) -> Para
         .expect("a statement is given")
 }
 
-impl Trail<'_> {
+impl TenantScope<'_> {
     /// Puts `events` into the trail, the first of which opens a window or not, and makes `changes`, or does nothing.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl Trail<'_> {
         }
         let changes: Vec<_> = changes
             .into_iter()
-            .map(|change| parameterized(change.statement(&self.store.state)))
+            .map(|change| parameterized(change.statement(&self.database.state)))
             .collect();
         let mut unacknowledged = Vec::new();
         let mut pauses = Pauses::until(self.deadline);
@@ -157,18 +157,18 @@ impl Trail<'_> {
             records.iter_mut().for_each(|recorded| recorded.recorded_at = at);
             let insertion = |recorded| {
                 parameterized(insert_events::statement(
-                    &self.store.events,
+                    &self.database.events,
                     event_item::attributes(recorded),
                 ))
             };
             let statements = records.iter().map(insertion).chain(changes.iter().cloned()).collect();
             let call = self
-                .store
+                .database
                 .client
                 .execute_transaction()
                 .set_transact_statements(Some(statements))
                 .send();
-            let until = self.deadline.min(Deadline::now() + self.store.attempt);
+            let until = self.deadline.min(Deadline::now() + self.database.attempt);
             let failure = match tokio::time::timeout_at(until, call).await {
                 Ok(Ok(_)) => {
                     return Ok(records
@@ -204,7 +204,7 @@ impl Trail<'_> {
                 }
                 Ok(Err(error)) => described(&error),
                 Err(_) => {
-                    format!("no answer within {:?} or the request's time", self.store.attempt)
+                    format!("no answer within {:?} or the request's time", self.database.attempt)
                 }
             };
             tracing::warn!(%failure, "a transaction was not acknowledged: {failure}");
@@ -216,7 +216,7 @@ impl Trail<'_> {
     }
 }
 
-impl Store {
+impl Database {
     /// Makes changes of the state table by themselves, all or none; false where what one of them expects is not so. `is_repeated` says
     /// whether an attempt went unanswered.
     pub async fn together(
@@ -333,7 +333,7 @@ fn is_final(error: &SdkError<ExecuteTransactionError>) -> bool {
 }
 /// Sets attributes of an item that counts its changes, as `want` wants them of what is there.
 pub async fn replace(
-    store: &Store,
+    database: &Database,
     pk: &str,
     sk: &str,
     deadline: Deadline,
@@ -343,7 +343,7 @@ pub async fn replace(
     let number = |number: u64| AttributeValue::N(number.to_string());
     let mut pauses = Pauses::until(deadline);
     loop {
-        let item = store.state_item(pk.to_owned(), sk, deadline).await?;
+        let item = database.state_item(pk.to_owned(), sk, deadline).await?;
         let before: Option<u64> =
             item.as_ref().and_then(|item| item.get("generation")?.as_n().ok()?.parse().ok());
         let mut set = want(item.as_ref());
@@ -359,7 +359,7 @@ pub async fn replace(
                 expected: ("generation", number(before)),
             },
         };
-        if store.alone(change, deadline, &mut false).await? {
+        if database.alone(change, deadline, &mut false).await? {
             return Ok(());
         }
         if !pauses.pause().await {

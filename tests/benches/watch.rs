@@ -92,7 +92,7 @@ async fn follow(stack: &Stack, side_by_side: usize) -> usize {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
     let now = shared::platform::clock::now();
     let hours = std::time::Duration::from_secs(4 * 3600);
-    let trail = store.trail(&tenant, now, tokio::time::Instant::now() + hours).await.unwrap();
+    let trail = store.scope(&tenant, now, tokio::time::Instant::now() + hours).await.unwrap();
     let (since, until) = (
         shared::domain::time::timestamp::Instant::from_millis(i64::MIN),
         shared::domain::time::timestamp::Instant::from_millis(i64::MAX),
@@ -132,7 +132,7 @@ async fn count_days(stack: &Stack) {
         let key = at.to_string()[..10].to_owned();
         let due = Due { tenant: tenant.clone(), kind: Kind::Day, key, at: now };
         let trail = store
-            .trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
+            .scope(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
             .await
             .unwrap();
         access_projection::look_again(&trail, &due).await.unwrap();

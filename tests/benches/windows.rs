@@ -49,7 +49,7 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     // Some of them are overdue, five minutes after their end.
     let store = tests::store(&stack);
     let trail = store
-        .trail(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600))
+        .scope(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600))
         .await
         .unwrap();
     let by = RecordedBy { sub: "bench".to_owned(), client_id: None };

@@ -297,7 +297,7 @@ pub async fn recorded(
     // As a request would, each some of them: the time of one is bounded.
     for ids in ids.chunks(1000) {
         let (now, deadline) = (clock::now(), shared::http::request::deadline());
-        let trail = store.trail(&tenant, now, deadline).await.expect("the trail");
+        let trail = store.scope(&tenant, now, deadline).await.expect("the trail");
         for id in ids {
             let id = shared::domain::trail::event::EventId::new(id).expect("an id");
             events.extend(trail.event(&id).await.expect("an answer"));
@@ -322,7 +322,7 @@ pub async fn pass(stack: &Stack, seconds: u64) {
         }
         for due in due {
             let trail = store
-                .trail(&due.tenant, now, shared::http::request::deadline())
+                .scope(&due.tenant, now, shared::http::request::deadline())
                 .await
                 .expect("the trail");
             access_projection::look_again(&trail, &due).await.expect("a look");
@@ -332,12 +332,12 @@ pub async fn pass(stack: &Stack, seconds: u64) {
 }
 
 /// The store of a stack, to look at it from behind.
-pub fn store(stack: &Stack) -> shared::storage::Store {
+pub fn store(stack: &Stack) -> shared::storage::Database {
     store_with(stack, 400)
 }
 
 /// The same for a template with another retention.
-pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Store {
+pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Database {
     let table = |logical| stack.running.table(logical).expect("a table").to_owned();
     let variables = [
         ("EVENTS_TABLE", table("EventsTable")),
@@ -347,7 +347,7 @@ pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Store 
         ("ZONE", "UTC".to_owned()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-    shared::storage::Store::new(&variables, stack.aws()).expect("a store")
+    shared::storage::Database::new(&variables, stack.aws()).expect("a store")
 }
 
 /// That many seconds ago, as an event says it.

@@ -27,7 +27,7 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_types::SdkConfig;
-use dynoxide::Database;
+use dynoxide::Database as Engine;
 use futures::FutureExt;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ use shared::{
     platform::{clock::Clock, outbound_http::Outbound, random},
     services::windows::Recording,
     storage::{
-        Store, Trail,
+        Database, TenantScope,
         documents::{Alias, Kind, Wanted},
         insert_events::Insertion,
     },
@@ -139,11 +139,11 @@ struct World {
     plan: Plan,
     base: Instant,
     begun: Deadline,
-    database: Database,
+    database: Engine,
     directories: BTreeMap<String, Accounts>,
     state: Mutex<State>,
     steps: AtomicU64,
-    truth: OnceLock<&'static Store>,
+    truth: OnceLock<&'static Database>,
 }
 
 /// One process: a run of the function, or a portal. Its clock and its end are its own.
@@ -218,15 +218,15 @@ impl World {
     }
 
     /// The store as nobody disturbs it.
-    fn truth(&self) -> &'static Store {
+    fn truth(&self) -> &'static Database {
         self.truth.get().expect("the store")
     }
 
-    async fn trail(&self, store: &'static Store) -> Trail<'static> {
+    async fn trail(&self, store: &'static Database) -> TenantScope<'static> {
         let deadline = Deadline::now() + Duration::from_secs(20);
         loop {
             if let Ok(trail) = store
-                .trail(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400))
+                .scope(&tenant(), store.clock().now(), deadline + Duration::from_secs(86_400))
                 .await
             {
                 return trail.at(store.clock().now(), Deadline::now() + Duration::from_secs(20));
@@ -275,13 +275,13 @@ impl Process {
     }
 
     /// A store for as long as the program lasts, which is not much longer than the simulation.
-    fn kept_store(self: &Arc<Self>) -> &'static Store {
+    fn kept_store(self: &Arc<Self>) -> &'static Database {
         Box::leak(Box::new(self.store()))
     }
 
-    fn store(self: &Arc<Self>) -> Store {
+    fn store(self: &Arc<Self>) -> Database {
         let process = self.clone();
-        Store::new(&variables(), &self.aws())
+        Database::new(&variables(), &self.aws())
             .expect("a store")
             .by(Clock::new(move || process.now()))
     }
@@ -467,7 +467,7 @@ async fn never_early(process: &Process, host: &str, path: &str) {
 }
 
 /// The open windows of an account, by any of the names that requests give it.
-async fn windows_of(trail: &Trail<'_>, host: &str, number: usize) -> Vec<Window> {
+async fn windows_of(trail: &TenantScope<'_>, host: &str, number: usize) -> Vec<Window> {
     let names = [account_name(number), mail_address(number), format!("u-{number}")];
     let open = windows::open_windows_called(trail, &names).await.expect("the windows");
     let directory: usize =
@@ -551,7 +551,7 @@ pub fn run(plan: Plan) -> Outcome {
         .expect("a runtime");
     random::seed(plan.seed);
     tokio::task::LocalSet::new().block_on(&runtime, async move {
-        let database = Database::memory().expect("a database");
+        let database = Engine::memory().expect("a database");
         for table in tables {
             database
                 .create_table(serde_json::from_value(table.clone()).expect("a table"))
@@ -845,7 +845,7 @@ fn recorder() -> RecordedBy {
 }
 
 /// Asks for an account, and enables it when that is accepted, as a portal does.
-async fn ask(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) -> bool {
+async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number: usize) -> bool {
     let (directory, account, lasts, starts_in, backdated, in_session, names) =
         world.chance(|chance| {
             (
@@ -969,7 +969,7 @@ fn rename(world: &Arc<World>, number: usize) {
 }
 
 /// Extends or ends a window.
-async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend: bool) {
+async fn change(world: &Arc<World>, store: &'static Database, wake: &Notify, extend: bool) {
     let trail = world.trail(store).await;
     let Ok(open) = windows::open_windows(&trail).await else { return };
     if open.is_empty() {
@@ -997,7 +997,7 @@ async fn change(world: &Arc<World>, store: &'static Store, wake: &Notify, extend
 }
 
 /// Cancels a session, of one of the last requests, or of one that is still to come: its end is told before it.
-async fn cancel(world: &Arc<World>, store: &'static Store, wake: &Notify, number: usize) {
+async fn cancel(world: &Arc<World>, store: &'static Database, wake: &Notify, number: usize) {
     // Some ends overtake the request of their session.
     let (back, is_ahead) = world.chance(|chance| {
         (chance.random_range(1..20), world.plan.has_trouble && chance.random_ratio(1, 3))

@@ -5,7 +5,7 @@
 use shared::services::windows;
 use std::{collections::BTreeMap, time::Duration};
 
-use shared::{domain::windows::revocation::Failure, storage::Store};
+use shared::{domain::windows::revocation::Failure, storage::Database};
 use tokio::{sync::Mutex, time::Instant as Deadline};
 
 /// Writes that a run takes at a time. What it does not use is lost to all, so that nobody can use it twice.
@@ -28,14 +28,14 @@ pub const OF_CLIENT: Bucket = Bucket { size: 1500, per_second: 110 };
 /// What this run may still write, of what it took.
 #[derive(Debug)]
 pub struct Budget {
-    store: Store,
+    database: Database,
     taken: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Budget {
     /// The budget that the store keeps.
-    pub fn new(store: Store) -> Self {
-        Self { store, taken: Mutex::default() }
+    pub fn new(database: Database) -> Self {
+        Self { database, taken: Mutex::default() }
     }
 
     /// Gives up what was taken and not used: a run that begins must not write what an earlier one was allowed to.
@@ -66,7 +66,7 @@ impl Budget {
                 retry_after: None,
             };
             let of_tenant = windows::take_from(
-                &self.store,
+                &self.database,
                 &key,
                 OF_TENANT.size,
                 OF_TENANT.per_second,
@@ -77,7 +77,7 @@ impl Budget {
             .map_err(unavailable)?;
             let of_client = format!("entra:{client}");
             let of_client = windows::take_from(
-                &self.store,
+                &self.database,
                 &of_client,
                 OF_CLIENT.size,
                 OF_CLIENT.per_second,

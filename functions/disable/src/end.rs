@@ -15,7 +15,7 @@ use shared::{
     },
     platform::random,
     services::windows::Stored,
-    storage::{ReadError, Trail},
+    storage::{ReadError, TenantScope},
 };
 use tokio::time::{Instant as Deadline, sleep};
 
@@ -68,7 +68,7 @@ pub fn recorder() -> RecordedBy {
 /// A window that this run has for itself.
 struct Held<'h> {
     function: &'h Disable,
-    trail: &'h Trail<'h>,
+    scope: &'h TenantScope<'h>,
     run: &'h str,
     stored: Stored,
     /// Whether the directory was asked to turn the account off.
@@ -104,59 +104,59 @@ impl From<ReadError> for Stop {
 /// The storage did not answer.
 pub async fn end(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     run: &str,
     stored: Stored,
 ) -> Result<Outcome, ReadError> {
-    let now = function.store.clock().now();
-    let trail = &trail.at(now, Deadline::now() + STORAGE);
+    let now = function.database.clock().now();
+    let scope = &scope.at(now, Deadline::now() + STORAGE);
     let by = recorder();
     let mut after = stored.window.clone();
     match stored.window.due(now) {
         Due::Later(_) | Due::Nothing | Due::Resolve => Ok(Outcome::Passed),
         Due::Covered => {
             let told = after.cover(now);
-            Ok(noted(windows::advance(trail, &stored, after, told, &by).await?, false))
+            Ok(noted(windows::advance(scope, &stored, after, told, &by).await?, false))
         }
         Due::Overdue => {
             let told = after.overdue(now);
-            Ok(noted(windows::advance(trail, &stored, after, told, &by).await?, true))
+            Ok(noted(windows::advance(scope, &stored, after, told, &by).await?, true))
         }
         Due::Confirmation(until) => {
             after.leave(Some(until));
-            Ok(noted(windows::advance(trail, &stored, after, Vec::new(), &by).await?, false))
+            Ok(noted(windows::advance(scope, &stored, after, Vec::new(), &by).await?, false))
         }
-        Due::Disable => disable(function, trail, run, stored).await,
+        Due::Disable => disable(function, scope, run, stored).await,
     }
 }
 
 /// Disables the account of a window that has ended, with the credentials of each application whose requests hold it, until some work.
 async fn disable(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     run: &str,
     mut stored: Stored,
 ) -> Result<Outcome, ReadError> {
     // First of all, which account it is.
     while stored.window.resolve_at().is_some() {
-        match resolve::settle(function, trail, &stored).await? {
+        match resolve::settle(function, scope, &stored).await? {
             Ok(Some(settled))
-                if settled.window.due(function.store.clock().now()) == Due::Disable =>
+                if settled.window.due(function.database.clock().now()) == Due::Disable =>
             {
                 stored = settled
             }
             Ok(_) => return Ok(Outcome::Passed),
             Err(failure) => {
-                let held = Held { function, trail, run, stored, was_turned_off: false };
+                let held = Held { function, scope, run, stored, was_turned_off: false };
                 return held.postpone(failure, true).await;
             }
         }
     }
-    let mut held = Held { function, trail, run, stored, was_turned_off: false };
-    let applications = Applications::of(&held.trail(), &held.stored.window).await?;
+    let mut held = Held { function, scope, run, stored, was_turned_off: false };
+    let applications = Applications::of(&held.scope(), &held.stored.window).await?;
     let mut failed: Option<Failure> = None;
     for directory in &applications.directories {
-        let Some(connection) = function.directories.connect(&trail.tenant, directory) else {
+        let Some(connection) = function.directories.connect(&scope.tenant, directory) else {
             return Ok(Outcome::Passed);
         };
         match connection.admit().await {
@@ -193,30 +193,30 @@ async fn disable(
 /// The storage did not answer.
 pub async fn panicked(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     run: &str,
     window: &str,
 ) -> Result<Outcome, ReadError> {
     let detail =
         "this service panicked over what the directory answered; its log says where".to_owned();
     let failure = Failure { kind: "panicked", detail, is_refusal: false, retry_after: None };
-    let trail = &trail.at(function.store.clock().now(), Deadline::now() + STORAGE);
-    let Some(stored) = windows::window(trail, window).await? else {
+    let scope = &scope.at(function.database.clock().now(), Deadline::now() + STORAGE);
+    let Some(stored) = windows::window(scope, window).await? else {
         return Ok(Outcome::Failed(failure));
     };
     let is_others = stored
         .window
         .lease
         .as_ref()
-        .is_some_and(|lease| lease.run != run && trail.now < lease.until);
-    match stored.window.due(trail.now) {
+        .is_some_and(|lease| lease.run != run && scope.now < lease.until);
+    match stored.window.due(scope.now) {
         Due::Disable if !is_others => {
             let is_unresolved = stored.window.resolve_at().is_some();
-            Held { function, trail, run, stored, was_turned_off: false }
+            Held { function, scope, run, stored, was_turned_off: false }
                 .postpone(failure, is_unresolved)
                 .await
         }
-        Due::Resolve => resolve::postpone(function, trail, &stored, failure).await,
+        Due::Resolve => resolve::postpone(function, scope, &stored, failure).await,
         Due::Disable
         | Due::Later(_)
         | Due::Nothing
@@ -242,12 +242,12 @@ fn noted(done: Option<Stored>, is_overdue: bool) -> Outcome {
 
 impl Held<'_> {
     fn now(&self) -> Instant {
-        self.function.store.clock().now()
+        self.function.database.clock().now()
     }
 
     /// The tenant's trail, for one call more.
-    fn trail(&self) -> Trail<'_> {
-        self.trail.at(self.now(), Deadline::now() + STORAGE)
+    fn scope(&self) -> TenantScope<'_> {
+        self.scope.at(self.now(), Deadline::now() + STORAGE)
     }
 
     /// Takes the window for this run, unless it has it. False where somebody else changed it.
@@ -258,7 +258,7 @@ impl Held<'_> {
         let mut after = self.stored.window.clone();
         after.claim(self.run, self.now().plus(LEASE));
         let Some(stored) =
-            windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?
+            windows::advance(&self.scope(), &self.stored, after, Vec::new(), &recorder()).await?
         else {
             return Ok(false);
         };
@@ -304,10 +304,10 @@ impl Held<'_> {
     /// All of these count before it is turned off.
     async fn join_others(&mut self, account: &Account) -> Result<(), Stop> {
         let (now, names) = (self.now(), account.names());
-        for other in windows::open_windows_called(&self.trail(), &names).await? {
+        for other in windows::open_windows_called(&self.scope(), &names).await? {
             if is_its_own(&self.stored.window, &other.window, account, &names) {
                 let own = (&self.stored, self.stored.window.clone(), Vec::new());
-                resolve::become_one(&self.trail(), own, &other, now).await?;
+                resolve::become_one(&self.scope(), own, &other, now).await?;
                 return Err(Stop::Lost);
             }
         }
@@ -346,7 +346,7 @@ impl Held<'_> {
         {
             let mut after = self.stored.window.clone();
             after.leave(None);
-            windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder()).await?;
+            windows::advance(&self.scope(), &self.stored, after, Vec::new(), &recorder()).await?;
             return Err(Stop::Lost);
         }
         let is_short =
@@ -355,12 +355,12 @@ impl Held<'_> {
             let mut after = self.stored.window.clone();
             after.claim(self.run, now.plus(LEASE));
             let kept =
-                windows::advance(&self.trail(), &self.stored, after, Vec::new(), &recorder())
+                windows::advance(&self.scope(), &self.stored, after, Vec::new(), &recorder())
                     .await?;
             self.stored = kept.ok_or(Stop::Lost)?;
             return Ok(());
         }
-        let there = windows::window(&self.trail(), &self.stored.window.id).await?;
+        let there = windows::window(&self.scope(), &self.stored.window.id).await?;
         if there.as_ref() == Some(&self.stored) { Ok(()) } else { Err(Stop::Lost) }
     }
 
@@ -372,7 +372,7 @@ impl Held<'_> {
             u64::try_from(now.millis() - after.planned_end(now).millis()).unwrap_or(0),
         );
         let told = after.disabled(how, now);
-        if windows::advance(&self.trail(), &self.stored, after, told, &recorder()).await?.is_some()
+        if windows::advance(&self.scope(), &self.stored, after, told, &recorder()).await?.is_some()
         {
             return Ok(Outcome::Disabled(lateness));
         }
@@ -386,7 +386,7 @@ impl Held<'_> {
             let now = self.now();
             let decide =
                 |window: &mut Window| -> Result<_, ReadError> { Ok(window.disabled_inside(now)) };
-            windows::change_window(&self.trail(), &self.stored.window.id, &recorder(), decide)
+            windows::change_window(&self.scope(), &self.stored.window.id, &recorder(), decide)
                 .await?;
         }
         Ok(Outcome::Passed)
@@ -400,7 +400,7 @@ impl Held<'_> {
         if after.is_gone(self.function.gone_after, now) {
             return match resolve::is_replaced(
                 self.function,
-                &self.trail(),
+                &self.scope(),
                 &self.stored,
                 connection,
             )
@@ -428,7 +428,7 @@ impl Held<'_> {
             told.extend(after.unresolved(&failure, again_at, now));
         }
         told.extend(after.failed(&failure, again_at, now));
-        match windows::advance(&self.trail(), &self.stored, after, told, &recorder()).await? {
+        match windows::advance(&self.scope(), &self.stored, after, told, &recorder()).await? {
             Some(_) => Ok(Outcome::Failed(failure)),
             None => self.tell_if_inside().await,
         }

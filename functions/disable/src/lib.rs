@@ -25,7 +25,7 @@ use shared::{
         outbound_http::Outbound,
         secrets::{Purpose, Secrets},
     },
-    storage::Store,
+    storage::Database,
 };
 
 use crate::{budget::Budget, directory::Directories};
@@ -33,7 +33,7 @@ use crate::{budget::Budget, directory::Directories};
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Disable {
-    store: Store,
+    database: Database,
     directories: Directories,
     place: Place,
     /// Answers that do not find an account have to be spread over this time before it counts as gone.
@@ -47,8 +47,8 @@ impl Disable {
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let place = environment::place(variables)?;
-        let store = Store::new(variables, aws)?;
-        Self::over(store, Outbound::new(place.reach()), variables, aws)
+        let database = Database::new(variables, aws)?;
+        Self::over(database, Outbound::new(place.reach()), variables, aws)
     }
 
     /// The function over a store and a way out.
@@ -56,7 +56,7 @@ impl Disable {
     /// # Errors
     /// A variable is missing or unusable.
     pub fn over(
-        store: Store,
+        database: Database,
         outbound: Outbound,
         variables: &Variables,
         aws: &SdkConfig,
@@ -64,11 +64,11 @@ impl Disable {
         let directories = Directories {
             outbound,
             secrets: Secrets::new(variables, aws, Purpose::Directory)?,
-            budget: Budget::new(store.clone()),
+            budget: Budget::new(database.clone()),
             tokens: directory::entra::Tokens::default(),
         };
         let gone_after = Duration::from_secs(variables.parsed("GONE_AFTER_SECONDS")?);
-        Ok(Self { store, directories, place: environment::place(variables)?, gone_after })
+        Ok(Self { database, directories, place: environment::place(variables)?, gone_after })
     }
 }
 

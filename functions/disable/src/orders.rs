@@ -11,7 +11,7 @@ use shared::{
     domain::windows::window_commands::{AfterPage, EndOrder, OrderState},
     platform::backoff::Unavailable,
     services::window_orders::{DueOrder, Meaning},
-    storage::{ReadError, Trail},
+    storage::{ReadError, TenantScope},
 };
 use tokio::time::Instant as Deadline;
 
@@ -33,11 +33,11 @@ pub async fn carry_out(
     until: Deadline,
     stops: &Cell<bool>,
 ) -> Result<(), ReadError> {
-    let store = &function.store;
-    let (now, deadline) = (store.clock().now(), Deadline::now() + PAGE);
-    let trail = store.trail(&due.tenant, now, deadline).await?;
+    let database = &function.database;
+    let (now, deadline) = (database.clock().now(), Deadline::now() + PAGE);
+    let scope = database.scope(&due.tenant, now, deadline).await?;
     // It is done, or another run took it up since it was seen in the queue.
-    let Some(order) = window_orders::order(&trail, &due.id)
+    let Some(order) = window_orders::order(&scope, &due.id)
         .await?
         .filter(|it| it.due_at.is_some_and(|at| at <= now))
     else {
@@ -50,35 +50,35 @@ pub async fn carry_out(
             tracing::error!("the order {} of {} cannot be carried out: {why}", due.id, due.tenant);
             progress.state = OrderState::Failed;
             progress.failure = Some(why);
-            window_orders::advance_order(&trail, &order, progress, None).await?;
+            window_orders::advance_order(&scope, &order, progress, None).await?;
             return Ok(());
         }
     };
     progress.take_up(run, now);
     let Some(mut held) =
-        window_orders::advance_order(&trail, &order, progress, Some(now.plus(LEASE))).await?
+        window_orders::advance_order(&scope, &order, progress, Some(now.plus(LEASE))).await?
     else {
         return Ok(());
     };
     // Pages are read from the lists: all windows have to be in them.
-    windows::list_windows(&trail, &end::recorder()).await?;
+    windows::list_windows(&scope, &end::recorder()).await?;
     loop {
-        let trail = trail.at(store.clock().now(), Deadline::now() + PAGE);
+        let scope = scope.at(database.clock().now(), Deadline::now() + PAGE);
         let page = window_orders::open_page(
-            &trail,
-            &windows::live_windows(&trail, true, true),
+            &scope,
+            &windows::live_windows(&scope, true, true),
             held.progress.place.as_deref(),
         )
         .await?;
         let mut ended =
-            window_orders::end_windows(&trail, &held.order, &meaning, &page.windows).await?;
+            window_orders::end_windows(&scope, &held.order, &meaning, &page.windows).await?;
         // What is open now comes first.
         if page.next.is_none() {
-            ended += end_bookings(function, &trail, &held.order, &meaning, until).await?;
+            ended += end_bookings(function, &scope, &held.order, &meaning, until).await?;
         }
         let mut progress = held.progress.clone();
-        let now = store.clock().now();
-        let due_at = match progress.after_page(&held.order, ended, page.next, trail.feed_lag(), now)
+        let now = database.clock().now();
+        let due_at = match progress.after_page(&held.order, ended, page.next, scope.feed_lag(), now)
         {
             AfterPage::Done => None,
             AfterPage::PassAt(at) => Some(at),
@@ -89,7 +89,7 @@ pub async fn carry_out(
             AfterPage::Next => Some(now.plus(LEASE)),
         };
         let goes_on = progress.run.is_some();
-        match window_orders::advance_order(&trail, &held, progress, due_at).await? {
+        match window_orders::advance_order(&scope, &held, progress, due_at).await? {
             Some(next) if goes_on => held = next,
             // Done, put down, or another run has it by now.
             _ => return Ok(()),
@@ -100,18 +100,18 @@ pub async fn carry_out(
 /// Ends what is booked for later; how many.
 async fn end_bookings(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     order: &EndOrder,
     meaning: &Meaning,
     until: Deadline,
 ) -> Result<usize, ReadError> {
     let (mut ended, mut after) = (0, None::<String>);
     loop {
-        let trail = trail.at(function.store.clock().now(), Deadline::now() + PAGE);
-        let (meant, next) = window_orders::bookings_page(&trail, meaning, after.as_deref()).await?;
+        let scope = scope.at(function.database.clock().now(), Deadline::now() + PAGE);
+        let (meant, next) = window_orders::bookings_page(&scope, meaning, after.as_deref()).await?;
         for event in meant {
             match window_orders::end_booking(
-                &trail,
+                &scope,
                 order,
                 &event,
                 &end::recorder(),
@@ -123,7 +123,7 @@ async fn end_bookings(
                 Err(ReadError::Unavailable(error)) => return Err(error.into()),
                 // One that cannot be opened must not hold up the others.
                 Err(error) => {
-                    tracing::error!(%error, "booking {event} of {} cannot be ended: {error}", trail.tenant)
+                    tracing::error!(%error, "booking {event} of {} cannot be ended: {error}", scope.tenant)
                 }
             }
         }

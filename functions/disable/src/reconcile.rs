@@ -25,7 +25,7 @@ use shared::{
         windows::{revocation::Failure, window::Window},
     },
     platform::random,
-    storage::{ReadError, Trail, projections::Kind},
+    storage::{ReadError, TenantScope, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -47,7 +47,7 @@ const STORAGE: Duration = Duration::from_secs(20);
 pub async fn all(function: &Disable) -> Result<Value, ReadError> {
     let mut results = BTreeMap::new();
     // In another order each day, so that where time runs out it is not always the same who miss it.
-    let mut tenants = windows::tenants(&function.store, Deadline::now() + STORAGE).await?;
+    let mut tenants = windows::tenants(&function.database, Deadline::now() + STORAGE).await?;
     tenants.sort_by_cached_key(|_| random::number());
     for tenant in tenants {
         // One tenant's trouble is its own.
@@ -71,29 +71,29 @@ pub async fn all(function: &Disable) -> Result<Value, ReadError> {
 /// # Errors
 /// The storage did not answer.
 pub async fn one(function: &Disable, tenant: &Tenant) -> Result<Value, ReadError> {
-    let store = &function.store;
-    let now = store.clock().now();
-    let trail = store.trail(tenant, now, Deadline::now() + STORAGE).await?;
+    let database = &function.database;
+    let now = database.clock().now();
+    let scope = database.scope(tenant, now, Deadline::now() + STORAGE).await?;
     let (mut looked_at, mut findings, mut failures) = (0, 0, Vec::new());
-    for application in windows::applications(&trail).await? {
+    for application in windows::applications(&scope).await? {
         match accounts(function, tenant, &application).await {
             Ok(accounts) => {
-                let trail = trail.at(store.clock().now(), Deadline::now() + STORAGE);
+                let scope = scope.at(database.clock().now(), Deadline::now() + STORAGE);
                 let windows =
-                    windows::windows_of(&trail, &windows::open_windows(&trail).await?).await?;
+                    windows::windows_of(&scope, &windows::open_windows(&scope).await?).await?;
                 let mut found = BTreeSet::new();
                 for account in accounts {
                     looked_at += 1;
-                    if let Some((rule, why)) = judge(&account, &application, &windows, trail.now) {
+                    if let Some((rule, why)) = judge(&account, &application, &windows, scope.now) {
                         // It may have been disabled, or asked for, since the directory listed it.
                         if !is_still_so(function, tenant, &application, &account).await {
                             continue;
                         }
                         findings += 1;
-                        found.insert(raise(&trail, &application, &account, rule, why).await?);
+                        found.insert(raise(&scope, &application, &account, rule, why).await?);
                     }
                 }
-                withdraw(&trail, &application, &found).await?;
+                withdraw(&scope, &application, &found).await?;
             }
             Err(failure) => {
                 tracing::warn!(%failure, "application {} of {tenant} could not be reconciled: {failure}", application.id);
@@ -187,17 +187,17 @@ fn judge(
 
 /// Tells the finding, unless it stands or somebody answers for it; the finding's id.
 async fn raise(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     application: &Configured,
     account: &Account,
     rule: &str,
     why: &str,
 ) -> Result<String, ReadError> {
     let directory = application.application.directory.key().unwrap_or_default();
-    let finding = EventId::of_service(&trail.tenant, "finding", &[rule, &directory, &account.id]);
+    let finding = EventId::of_service(&scope.tenant, "finding", &[rule, &directory, &account.id]);
     let finding = format!("{rule}:{finding}");
     let known: Option<Finding> =
-        trail.projection(Kind::Finding, &finding).await?.map(|it| it.read()).transpose()?;
+        scope.projection(Kind::Finding, &finding).await?.map(|it| it.read()).transpose()?;
     let is_settled =
         known.as_ref().is_some_and(|known| match (known.state, known.dispositions.last()) {
             (State::Open, _) => true,
@@ -220,24 +220,24 @@ async fn raise(
         name: Some(account.name.clone()),
         ..Party::default()
     };
-    tell(trail, "finding.raised", &finding, round, why, Some(party), details).await?;
+    tell(scope, "finding.raised", &finding, round, why, Some(party), details).await?;
     Ok(finding)
 }
 
 /// Withdraws what was found in an application's directory and is not so any more.
 async fn withdraw(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     application: &Configured,
     found: &BTreeSet<String>,
 ) -> Result<(), ReadError> {
-    let always = [Instant::from_millis(0), trail.now.plus(Duration::from_secs(86_400))];
+    let always = [Instant::from_millis(0), scope.now.plus(Duration::from_secs(86_400))];
     let mut after = None;
     loop {
         let open = State::Open.as_str();
         let (page, next) =
-            trail.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
+            scope.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();
-        for projection in trail.projections(Kind::Finding, &keys).await? {
+        for projection in scope.projections(Kind::Finding, &keys).await? {
             let finding: Finding = projection.read()?;
             let is_its_own = RULES.contains(&finding.rule.as_str())
                 && finding.application.as_ref() == Some(&application.id)
@@ -246,7 +246,7 @@ async fn withdraw(
                 let details = json!({"rule": finding.rule, "round": finding.raised, "application": application.id});
                 let why = "the directory does not say so any more";
                 tell(
-                    trail,
+                    scope,
                     "finding.withdrawn",
                     &finding.id,
                     finding.raised,
@@ -265,7 +265,7 @@ async fn withdraw(
 }
 
 async fn tell(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     action: &str,
     finding: &str,
     round: u32,
@@ -273,8 +273,8 @@ async fn tell(
     account: Option<Party>,
     details: Value,
 ) -> Result<(), ReadError> {
-    let id = EventId::of_service(&trail.tenant, action, &[finding, &round.to_string()]);
-    let mut event = Event::of_service(id, &trail.tenant, action, trail.now, Actor::system());
+    let id = EventId::of_service(&scope.tenant, action, &[finding, &round.to_string()]);
+    let mut event = Event::of_service(id, &scope.tenant, action, scope.now, Actor::system());
     event.account = account;
     event.target = Some(Party {
         kind: Some("finding".into()),
@@ -283,5 +283,5 @@ async fn tell(
     });
     event.reason = Some(why.to_owned());
     event.details = details.as_object().cloned();
-    Ok(trail.insert_own(event, &recorder()).await?)
+    Ok(scope.insert_own(event, &recorder()).await?)
 }

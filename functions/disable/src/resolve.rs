@@ -18,7 +18,7 @@ use shared::{
         },
     },
     services::windows::Stored,
-    storage::{ReadError, Trail, documents::Kind},
+    storage::{ReadError, TenantScope, documents::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -59,7 +59,7 @@ struct Found {
 impl Applications {
     /// Those of a window. One that was deleted, cannot be read, or moved to another directory, counts as it was when the window was opened, but only where there is
     /// no other.
-    pub async fn of(trail: &Trail<'_>, window: &Window) -> Result<Self, ReadError> {
+    pub async fn of(scope: &TenantScope<'_>, window: &Window) -> Result<Self, ReadError> {
         let opener = window.application.as_ref().map(|application| application.id.as_str());
         let mut ids: Vec<&str> = Vec::new();
         for id in opener
@@ -72,7 +72,7 @@ impl Applications {
         }
         let mut applications = Self { directories: Vec::new(), patterns: Vec::new() };
         for id in ids {
-            let read = trail.document(Kind::Application, id).await;
+            let read = scope.document(Kind::Application, id).await;
             let read = read
                 .and_then(|it| Ok(it.map(|it| it.read::<Application>()).transpose()?.flatten()));
             let application = match read {
@@ -80,7 +80,7 @@ impl Applications {
                 Ok(None) => continue,
                 // No window may wait until somebody mends it.
                 Err(ReadError::Damaged(error)) => {
-                    tracing::error!(%error, "the application {id} of {} cannot be read: {error}", trail.tenant);
+                    tracing::error!(%error, "the application {id} of {} cannot be read: {error}", scope.tenant);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -117,17 +117,17 @@ impl Applications {
 /// The storage did not answer.
 pub async fn resolve(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: Stored,
 ) -> Result<Outcome, ReadError> {
-    let now = function.store.clock().now();
-    let trail = &trail.at(now, Deadline::now() + STORAGE);
+    let now = function.database.clock().now();
+    let scope = &scope.at(now, Deadline::now() + STORAGE);
     if stored.window.due(now) != Due::Resolve {
         return Ok(Outcome::Passed);
     }
-    match settle(function, trail, &stored).await? {
+    match settle(function, scope, &stored).await? {
         Ok(_) => Ok(Outcome::Resolved),
-        Err(failure) => postpone(function, trail, &stored, failure).await,
+        Err(failure) => postpone(function, scope, &stored, failure).await,
     }
 }
 
@@ -137,16 +137,16 @@ pub async fn resolve(
 /// The storage did not answer.
 pub async fn postpone(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &Stored,
     failure: Failure,
 ) -> Result<Outcome, ReadError> {
-    let now = function.store.clock().now();
+    let now = function.database.clock().now();
     let mut after = stored.window.clone();
     let again_at = now.plus(end::pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
     let told = after.unresolved(&failure, again_at, now);
-    let trail = trail.at(now, Deadline::now() + STORAGE);
-    let done = windows::advance(&trail, stored, after, told, &recorder()).await?;
+    let scope = scope.at(now, Deadline::now() + STORAGE);
+    let done = windows::advance(&scope, stored, after, told, &recorder()).await?;
     Ok(done.map_or(Outcome::Passed, |_| Outcome::Unresolved(failure)))
 }
 
@@ -157,25 +157,25 @@ pub async fn postpone(
 /// The storage did not answer; within, why the directory does not say.
 pub async fn settle(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &Stored,
 ) -> Result<Result<Option<Stored>, Failure>, ReadError> {
     let window = &stored.window;
     if let Some(older) = &window.merged_into {
-        return move_on(function, trail, stored, older).await.map(Ok);
+        return move_on(function, scope, stored, older).await.map(Ok);
     }
-    let applications = Applications::of(trail, window).await?;
+    let applications = Applications::of(scope, window).await?;
     let mut failed = None;
     for directory in &applications.directories {
-        let Some(connection) = function.directories.connect(&trail.tenant, directory) else {
+        let Some(connection) = function.directories.connect(&scope.tenant, directory) else {
             return Ok(Ok(None));
         };
-        let finding = find(&connection, window, &applications, function.store.clock().now());
+        let finding = find(&connection, window, &applications, function.database.clock().now());
         match tokio::time::timeout(LOOKUPS, finding).await {
             Ok(Ok(Found { parted: Some((place, account)), .. })) => {
-                return part(function, trail, stored, place, account).await.map(|()| Ok(None));
+                return part(function, scope, stored, place, account).await.map(|()| Ok(None));
             }
-            Ok(Ok(found)) => return adopt(function, trail, stored, found).await.map(Ok),
+            Ok(Ok(found)) => return adopt(function, scope, stored, found).await.map(Ok),
             Ok(Err(failure)) if failure.is_of_credentials() => {
                 failed.get_or_insert(failure);
             }
@@ -293,19 +293,19 @@ async fn not_found(connection: &Connection<'_>, account: &Party) -> Failure {
 /// Keeps what the directory says. Where another window of the account is open, the younger one's requests move to the older.
 async fn adopt(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &Stored,
     Found { account, looked_up, foreign, .. }: Found,
 ) -> Result<Option<Stored>, ReadError> {
-    let now = function.store.clock().now();
-    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let now = function.database.clock().now();
+    let scope = scope.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
-    let other = windows::open_window_of(&trail, &account.id, &after.directory_key).await?;
+    let other = windows::open_window_of(&scope, &account.id, &after.directory_key).await?;
     let told = after.resolve(account, &looked_up, &foreign, now);
     match other.filter(|other| other.window.id != after.id) {
-        None => windows::advance(&trail, stored, after, told, &recorder()).await,
+        None => windows::advance(&scope, stored, after, told, &recorder()).await,
         Some(other) => {
-            become_one(&trail, (stored, after, told), &other, now).await?;
+            become_one(&scope, (stored, after, told), &other, now).await?;
             Ok(None)
         }
     }
@@ -314,27 +314,27 @@ async fn adopt(
 /// Moves a request to the window of the account that its key means by now.
 async fn part(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &Stored,
     place: usize,
     account: ResolvedAccount,
 ) -> Result<(), ReadError> {
-    let now = function.store.clock().now();
-    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let now = function.database.clock().now();
+    let scope = scope.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
-    let other = windows::open_window_of(&trail, &account.id, &after.directory_key).await?;
+    let other = windows::open_window_of(&scope, &account.id, &after.directory_key).await?;
     let mut other_after = match &other {
         Some(other) => other.window.clone(),
         None => {
             let Window { directory_key, directory, application, claims, .. } = after.clone();
-            let id = Window::id_of(&trail.tenant, &claims[place].event, now);
+            let id = Window::id_of(&scope.tenant, &claims[place].event, now);
             let named = claims[place].account.clone().unwrap_or_else(|| after.account.clone());
             let window = Window::new(id, directory_key, directory, application, named);
             Window { resolved: Some(account.clone()), ..window }
         }
     };
     let told = after.part(place, &mut other_after, &account, now);
-    windows::merge(&trail, (stored, &after), (other.as_ref(), &other_after), told, &recorder())
+    windows::merge(&scope, (stored, &after), (other.as_ref(), &other_after), told, &recorder())
         .await?;
     Ok(())
 }
@@ -346,24 +346,24 @@ async fn part(
 /// The storage did not answer; within, why the directory does not say.
 pub async fn is_replaced(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &Stored,
     connection: &Connection<'_>,
 ) -> Result<Result<bool, Failure>, ReadError> {
-    let applications = Applications::of(trail, &stored.window).await?;
+    let applications = Applications::of(scope, &stored.window).await?;
     let found = match Name::all(&stored.window.account).next() {
         Some(key) => connection.look_up(key).await,
         None => Ok(None),
     };
     let account = match found {
         Ok(Some(account)) if applications.allow(&account) => {
-            account.resolved(function.store.clock().now())
+            account.resolved(function.database.clock().now())
         }
         Ok(_) => return Ok(Ok(false)),
         Err(failure) => return Ok(Err(failure)),
     };
     let found = Found { account, looked_up: Vec::new(), foreign: Vec::new(), parted: None };
-    adopt(function, trail, stored, found).await.map(|_| Ok(true))
+    adopt(function, scope, stored, found).await.map(|_| Ok(true))
 }
 
 /// Moves more of the requests of a window that has begun to give them up. No directory is asked.
@@ -372,17 +372,17 @@ pub async fn is_replaced(
 /// The storage did not answer.
 pub async fn go_on_merging(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: Stored,
 ) -> Result<Outcome, ReadError> {
     let Some(older) = &stored.window.merged_into else { return Ok(Outcome::Passed) };
-    move_on(function, trail, &stored, older).await?;
+    move_on(function, scope, &stored, older).await?;
     Ok(Outcome::Noted { is_overdue: false })
 }
 
 /// Moves requests of the younger of two windows of one account to the older. False where either was changed meanwhile.
 pub async fn become_one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     (stored, after, told): (&Stored, Window, Vec<shared::domain::windows::window_event::Told>),
     other: &Stored,
     now: Instant,
@@ -394,7 +394,7 @@ pub async fn become_one(
         let (mut after, mut told) = (after, told);
         let moved = other_after.hand_over(&mut after, &mut told, MOVED, now);
         return windows::merge(
-            trail,
+            scope,
             (other, &other_after),
             (Some(stored), &after),
             (moved, told),
@@ -409,23 +409,23 @@ pub async fn become_one(
     let mut folded = Vec::new();
     let moved = after.hand_over(&mut other_after, &mut folded, MOVED, now);
     let told = told.into_iter().chain(moved).collect();
-    windows::merge(trail, (stored, &after), (Some(other), &other_after), (told, folded), &by).await
+    windows::merge(scope, (stored, &after), (Some(other), &other_after), (told, folded), &by).await
 }
 
 /// Moves what is left to the older window.
 async fn move_on(
     function: &Disable,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: &Stored,
     older: &str,
 ) -> Result<Option<Stored>, ReadError> {
-    let now = function.store.clock().now();
-    let trail = trail.at(now, Deadline::now() + STORAGE);
+    let now = function.database.clock().now();
+    let scope = scope.at(now, Deadline::now() + STORAGE);
     let mut after = stored.window.clone();
-    let mut open = windows::window(&trail, older).await?.filter(|it| !it.window.is_closed());
+    let mut open = windows::window(&scope, older).await?.filter(|it| !it.window.is_closed());
     if let (None, Some(account)) = (&open, &after.resolved) {
         // It ended meanwhile, and another may be open by now.
-        let other = windows::open_window_of(&trail, &account.id, &after.directory_key).await?;
+        let other = windows::open_window_of(&scope, &account.id, &after.directory_key).await?;
         open = other.filter(|other| other.window.id != after.id);
     }
     match open {
@@ -434,7 +434,7 @@ async fn move_on(
             let mut folded = Vec::new();
             let moved = after.hand_over(&mut older_after, &mut folded, MOVED, now);
             windows::merge(
-                &trail,
+                &scope,
                 (stored, &after),
                 (Some(&older), &older_after),
                 (moved, folded),
@@ -446,7 +446,7 @@ async fn move_on(
         // The rest stays here.
         None => {
             after.merged_into = None;
-            windows::advance(&trail, stored, after, Vec::new(), &recorder()).await
+            windows::advance(&scope, stored, after, Vec::new(), &recorder()).await
         }
     }
 }

@@ -25,7 +25,7 @@ use shared::{
         window_orders::DueOrder,
         windows::{DuePlace, OpeningCause, Stored},
     },
-    storage::{ReadError, Trail, keys::DUE_SHARDS},
+    storage::{ReadError, TenantScope, keys::DUE_SHARDS},
 };
 use tokio::time::Instant as Deadline;
 
@@ -87,7 +87,7 @@ struct Waiting {
 }
 
 /// The tenants' trails, with their settings as they were when this run first needed them.
-type Trails<'f> = RefCell<BTreeMap<String, Trail<'f>>>;
+type Scopes<'f> = RefCell<BTreeMap<String, TenantScope<'f>>>;
 
 /// The windows of one directory of one tenant.
 struct Lane {
@@ -124,9 +124,9 @@ struct Look {
 /// # Errors
 /// The storage did not answer at all.
 pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
-    let store = &function.store;
+    let database = &function.database;
     let run = format!("{:016x}", random::number());
-    windows::lead(store, &run, Deadline::now() + READING).await?;
+    windows::lead(database, &run, Deadline::now() + READING).await?;
     let until = Deadline::now() + LASTS;
     function.directories.budget.begin().await;
     let mut summary = Summary::default();
@@ -134,7 +134,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut tenants: BTreeSet<String> = BTreeSet::new();
-    let trails = Trails::default();
+    let scopes = Scopes::default();
     let mut ordered: BTreeSet<String> = BTreeSet::new();
     // Orders are put down when this run's time is over.
     let stops = Cell::new(false);
@@ -152,8 +152,8 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
         }
         if goes_on {
             for (key, lane) in &mut lanes {
-                while let Some(next) = lane.next(store.clock().now()) {
-                    let ending = end_one(function, &trails, run.clone(), next);
+                while let Some(next) = lane.next(database.clock().now()) {
+                    let ending = end_one(function, &scopes, run.clone(), next);
                     let lane = key.clone();
                     work.push(
                         async move {
@@ -171,7 +171,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
         // Where nothing ends soon there is no next look, only what is under way.
         let next_look = (ends_soon && !is_looking).then_some(looks_at);
         let wakes_at =
-            wakes_at(&lanes, store.clock().now(), next_look).min(until.max(Deadline::now()));
+            wakes_at(&lanes, database.clock().now(), next_look).min(until.max(Deadline::now()));
         let done = tokio::select! {
             Some(done) = work.next(), if !work.is_empty() => done,
             () = tokio::time::sleep_until(wakes_at), if goes_on => continue,
@@ -191,13 +191,13 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                     let Window { id, failing: is_failing, is_overdue, .. } = &stored.window;
                     failing.extend(is_failing.as_ref().map(|_| id.clone()));
                     overdue.extend(is_overdue.then(|| id.clone()));
-                    let now = store.clock().now();
+                    let now = database.clock().now();
                     summary.due += u64::from(enqueue(&mut lanes, &mut known, now, tenant, stored));
                 }
                 for order in found.orders {
                     let key = format!("{} {}", order.tenant, order.id);
                     let has_room = ordered.len() < ORDERS && goes_on && leads;
-                    if has_room && order.at <= store.clock().now() && ordered.insert(key) {
+                    if has_room && order.at <= database.clock().now() && ordered.insert(key) {
                         let carrying_out =
                             orders::carry_out(function, &run, order.clone(), until, &stops);
                         work.push(
@@ -243,7 +243,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
                     .find_map(|it| id.strip_suffix(it))
                     .unwrap_or(&id)
                     .to_owned();
-                let now = store.clock().now();
+                let now = database.clock().now();
                 if let Some(lane) = lanes.get_mut(&lane) {
                     lane.at_work -= 1;
                     lane.learn(&outcome, now);
@@ -263,7 +263,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
     }
     if summary.looked {
         // Who wonders whether windows end can ask when somebody last looked. It is kept when all else is done: no end waits for it.
-        if let Err(error) = windows::swept(store, Deadline::now() + READING).await {
+        if let Err(error) = windows::swept(database, Deadline::now() + READING).await {
             tracing::warn!(%error, "that what is due was read could not be kept: {error}");
         }
     }
@@ -276,11 +276,11 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
 /// Sees to it that the lists of a tenant's windows name those, too, that were stored before there were lists.
 async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
     let listing = async {
-        let trail = function
-            .store
-            .trail(&tenant, function.store.clock().now(), Deadline::now() + LASTS)
+        let scope = function
+            .database
+            .scope(&tenant, function.database.clock().now(), Deadline::now() + LASTS)
             .await?;
-        windows::list_windows(&trail, &end::recorder()).await
+        windows::list_windows(&scope, &end::recorder()).await
     };
     let listed = listing.await;
     Done::Listed(tenant, listed)
@@ -289,37 +289,37 @@ async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
 /// Does what is due for one window.
 async fn end_one<'f>(
     function: &'f Disable,
-    trails: &Trails<'f>,
+    scopes: &Scopes<'f>,
     run: String,
     Waiting { id, tenant, stored, .. }: Waiting,
 ) -> (String, Result<Outcome, ReadError>) {
-    let known = trails.borrow().get(tenant.as_str()).cloned();
-    let trail = match known {
-        Some(trail) => Ok(trail),
+    let known = scopes.borrow().get(tenant.as_str()).cloned();
+    let scope = match known {
+        Some(scope) => Ok(scope),
         None => {
             function
-                .store
-                .trail(&tenant, function.store.clock().now(), Deadline::now() + READING)
+                .database
+                .scope(&tenant, function.database.clock().now(), Deadline::now() + READING)
                 .await
         }
     };
-    let outcome = match trail {
-        Ok(trail) => {
-            trails.borrow_mut().insert(tenant.to_string(), trail.clone());
+    let outcome = match scope {
+        Ok(scope) => {
+            scopes.borrow_mut().insert(tenant.to_string(), scope.clone());
             // Whatever a directory answers, it must not end what is done for others.
             let window = stored.window.id.clone();
             let done = async {
                 if id.ends_with(RESOLVES) {
-                    resolve::resolve(function, &trail, stored).await
+                    resolve::resolve(function, &scope, stored).await
                 } else if id.ends_with(MOVES) {
-                    resolve::go_on_merging(function, &trail, stored).await
+                    resolve::go_on_merging(function, &scope, stored).await
                 } else {
-                    end::end(function, &trail, &run, stored).await
+                    end::end(function, &scope, &run, stored).await
                 }
             };
             match AssertUnwindSafe(done).catch_unwind().await {
                 Ok(outcome) => outcome,
-                Err(_) => end::panicked(function, &trail, &run, &window).await,
+                Err(_) => end::panicked(function, &scope, &run, &window).await,
             }
         }
         Err(error) => Err(error),
@@ -329,13 +329,13 @@ async fn end_one<'f>(
 
 /// Opens the windows whose start has come near. One that fails is tried again by the next run, and holds up no other.
 async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
-    let store = &function.store;
-    let now = store.clock().now();
-    for (tenant, event) in windows::due_bookings(store, now, Deadline::now() + READING).await? {
+    let database = &function.database;
+    let now = database.clock().now();
+    for (tenant, event) in windows::due_bookings(database, now, Deadline::now() + READING).await? {
         let opened = async {
-            let trail = store.trail(&tenant, now, Deadline::now() + READING).await?;
+            let scope = database.scope(&tenant, now, Deadline::now() + READING).await?;
             windows::open_booking(
-                &trail,
+                &scope,
                 &event,
                 &end::recorder(),
                 function.place,
@@ -367,16 +367,16 @@ fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, next_look: Option<Dead
 
 /// Reads what is due, or will be shortly.
 async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
-    let store = &function.store;
+    let database = &function.database;
     let deadline = Deadline::now() + READING;
-    let leads = windows::leader(store, deadline).await?.as_deref() == Some(run);
-    let until = store.clock().now().plus(LOOKS_AHEAD);
+    let leads = windows::leader(database, deadline).await?.as_deref() == Some(run);
+    let until = database.clock().now().plus(LOOKS_AHEAD);
     let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
         let (mut found, mut start) = (Vec::new(), None::<DuePlace>);
         // However many one directory has that is down, what stands behind them is reached, and no more is held than lanes take.
         let mut of_lane: BTreeMap<String, usize> = BTreeMap::new();
         loop {
-            let (page, next) = windows::due(store, shard, until, start, None, deadline).await?;
+            let (page, next) = windows::due(database, shard, until, start, None, deadline).await?;
             for (tenant, stored) in page {
                 let count = of_lane.entry(lane_of(&tenant, &stored)).or_default();
                 *count += 1;
@@ -395,8 +395,8 @@ async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
     for found in shards.await {
         due.extend(found?);
     }
-    let soon = store.clock().now().plus(AHEAD);
-    let orders = window_orders::due_orders(store, soon, deadline).await?;
+    let soon = database.clock().now().plus(AHEAD);
+    let orders = window_orders::due_orders(database, soon, deadline).await?;
     let ends_soon =
         !due.is_empty() || !orders.is_empty() || is_any_due(function, soon, deadline).await?;
     due.sort_by_key(|(_, stored)| stored.window.due_at());
@@ -409,9 +409,9 @@ async fn is_any_due(
     until: Instant,
     deadline: Deadline,
 ) -> Result<bool, ReadError> {
-    let store = &function.store;
+    let database = &function.database;
     let shards =
-        (0..DUE_SHARDS).map(|shard| windows::due(store, shard, until, None, Some(1), deadline));
+        (0..DUE_SHARDS).map(|shard| windows::due(database, shard, until, None, Some(1), deadline));
     for page in futures::future::join_all(shards).await {
         // One that cannot be read is passed over, and others may stand behind it.
         let (found, next) = page?;

@@ -24,7 +24,7 @@ use shared::{
         request::{self, IdempotencyKey, Parameters},
     },
     services::export_jobs::{Begun, JobKey, Next, StoredJob},
-    storage::{ReadError, Trail, capacity::Full},
+    storage::{ReadError, TenantScope, capacity::Full},
 };
 
 use crate::{Export, saved};
@@ -41,9 +41,9 @@ pub async fn answer(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let caller = function.access.caller(request)?;
-    let now = function.store.clock().now();
+    let now = function.database.clock().now();
     let tenant = authorization::tenant(&caller, request)?;
-    let trail = function.store.trail(tenant, now, request::deadline()).await?;
+    let scope = function.database.scope(tenant, now, request::deadline()).await?;
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
     if let Err(problem) = authorization::require(&caller, Permission::Read) {
         if route.starts_with("POST") {
@@ -53,24 +53,24 @@ pub async fn answer(
                 .path_parameters
                 .get("id")
                 .filter(|id| is_of_export && id.len() <= NAME_BYTES);
-            refused(&trail, request, &caller, id.cloned(), &reason, None).await;
+            refused(&scope, request, &caller, id.cloned(), &reason, None).await;
         }
         return Err(problem);
     }
     match route {
-        "POST /v1/exports" => create(function, &trail, request, &caller).await,
+        "POST /v1/exports" => create(function, &scope, request, &caller).await,
         "GET /v1/exports" => {
-            let key = function.key.read(trail.deadline).await.map_err(ReadError::from)?;
-            list(&trail, request, &Reader { caller: &caller, key }).await
+            let key = function.key.read(scope.deadline).await.map_err(ReadError::from)?;
+            list(&scope, request, &Reader { caller: &caller, key }).await
         }
         "GET /v1/exports/{id}" => {
             Parameters::read(request, &[])?;
-            let stored = named(&trail, request).await?;
+            let stored = named(&scope, request).await?;
             Ok(request::json(200, &export_job::answered(&stored.job, &stored.progress, now)))
         }
-        "POST /v1/exports/{id}/links" => links(function, &trail, request, &caller).await,
-        "POST /v1/exports/{id}/cancel" => cancel(function, &trail, request, &caller).await,
-        "POST /v1/saved/{id}/runs" => saved::run(function, &trail, request, &caller).await,
+        "POST /v1/exports/{id}/links" => links(function, &scope, request, &caller).await,
+        "POST /v1/exports/{id}/cancel" => cancel(function, &scope, request, &caller).await,
+        "POST /v1/saved/{id}/runs" => saved::run(function, &scope, request, &caller).await,
         _ => Err(Problem::internal(&format!(
             "no handler for route {route:?}, which the template sends here"
         ))),
@@ -79,7 +79,7 @@ pub async fn answer(
 
 /// Puts on record that something was refused: about an export of that id, or a new one, for which that was asked.
 async fn refused(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     export: Option<String>,
@@ -87,16 +87,16 @@ async fn refused(
     asked: Option<&Asked>,
 ) {
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
-    let id = EventId::of_service(&trail.tenant, "export.failed", &["refused", about]);
+    let id = EventId::of_service(&scope.tenant, "export.failed", &["refused", about]);
     let mut event =
-        Event::of_service(id, &trail.tenant, "export.failed", trail.now, caller.actor());
+        Event::of_service(id, &scope.tenant, "export.failed", scope.now, caller.actor());
     let name = asked.map(|asked| asked.file_name.clone());
     let name = name.or_else(|| export.is_none().then(|| "(new)".to_owned()));
     event.target = Some(Party { kind: Some("export".to_owned()), id: export, name, email: None });
     event.outcome = Outcome::Failure;
     event.reason = Some(reason.to_owned());
     event.details = asked.map(|asked| json!(asked)).and_then(|asked| asked.as_object().cloned());
-    if let Err(error) = trail.insert_own(event, &caller.recorded_by()).await {
+    if let Err(error) = scope.insert_own(event, &caller.recorded_by()).await {
         tracing::error!(%error, "a refused export could not be put on record: {error}");
     }
 }
@@ -114,7 +114,7 @@ pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> 
 /// `POST /v1/exports`: asks for an export.
 async fn create(
     function: &Export,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -131,7 +131,7 @@ async fn create(
     let (columns, report) = (members.remove("columns"), members.remove("report"));
     let known: Vec<_> = PARAMETERS.into_iter().chain(["columns", "report"]).collect();
     let asked = export_request::read_export(
-        trail,
+        scope,
         &Parameters::from_members(members, &known)?,
         columns,
         report,
@@ -140,38 +140,38 @@ async fn create(
     let recorded_by = caller.recorded_by();
     // The same request again finds the job that it asked for, however many are under way by now.
     let key = key.map(|key| JobKey {
-        name: EventId::hash_of(&trail.tenant, &recorded_by.sub, key.as_str()).to_string(),
+        name: EventId::hash_of(&scope.tenant, &recorded_by.sub, key.as_str()).to_string(),
         digest,
     });
     let job = Job {
         id: random::event_id().to_string(),
-        snapshot: trail.now,
-        retention_days: trail.settings.reach_days(trail.now),
+        snapshot: scope.now,
+        retention_days: scope.settings.reach_days(scope.now),
         created_by: caller.actor(),
         recorded_by,
         asked,
         saved: None,
     };
     let asked = job.asked.clone();
-    let stored = match export_jobs::begin_export(trail, job, key.as_ref(), trail.now).await? {
+    let stored = match export_jobs::begin_export(scope, job, key.as_ref(), scope.now).await? {
         Begun::New(stored) => {
-            function.call_worker("", &trail.tenant, &stored.job.id).await;
+            function.call_worker("", &scope.tenant, &stored.job.id).await;
             stored
         }
         Begun::Same(stored) => stored,
-        Begun::Full(full) => return Err(no_place(trail, request, caller, &asked, full).await),
+        Begun::Full(full) => return Err(no_place(scope, request, caller, &asked, full).await),
         Begun::Other => {
             let detail = "this Idempotency-Key was given for an export that asked for something else; use another key";
             return Err(Problem::conflict(detail, Vec::new()));
         }
     };
-    Ok(begun(&stored.job.id, &export_job::answered(&stored.job, &stored.progress, trail.now)))
+    Ok(begun(&stored.job.id, &export_job::answered(&stored.job, &stored.progress, scope.now)))
 }
 
 /// The answer where there is no place for another export, which is on record: 429 where the tenant has as many under way as it may, 409 where the
 /// caller has.
 pub(crate) async fn no_place(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     asked: &Asked,
@@ -185,7 +185,7 @@ pub(crate) async fn no_place(
             format!("{most} of your exports are under way, which is the most for one caller")
         }
     };
-    refused(trail, request, caller, None, &reason, Some(asked)).await;
+    refused(scope, request, caller, None, &reason, Some(asked)).await;
     let detail = format!("{reason}; wait until one is ready, or cancel one");
     match full {
         Full::Tenant(_) => Problem::too_many(detail),
@@ -203,40 +203,43 @@ pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
 
 /// `GET /v1/exports`: jobs, the newest first.
 async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |before: Option<&str>| {
-        let (jobs, goes_on) = export_jobs::exports(trail, before).await?;
+        let (jobs, goes_on) = export_jobs::exports(scope, before).await?;
         let read = |stored: StoredJob| {
-            let answered = export_job::answered(&stored.job, &stored.progress, trail.now);
+            let answered = export_job::answered(&stored.job, &stored.progress, scope.now);
             (stored.job.id, Some(answered))
         };
         Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
     };
-    pagination::list(trail, reader, &parameters, "exports", read).await
+    pagination::list(scope, reader, &parameters, "exports", read).await
 }
 
 /// The job that the address names.
-async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<StoredJob, Problem> {
+async fn named(
+    scope: &TenantScope<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<StoredJob, Problem> {
     let missing = || Problem::not_found("no export with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    export_jobs::export(trail, id).await?.ok_or_else(missing)
+    export_jobs::export(scope, id).await?.ok_or_else(missing)
 }
 
 /// `POST /v1/exports/{id}/links`: links to the files. Who got them is on record before they are given.
 async fn links(
     function: &Export,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
-    let StoredJob { job, progress, .. } = named(trail, request).await?;
+    let StoredJob { job, progress, .. } = named(scope, request).await?;
     // A link lasts whole seconds.
-    let state = export_job::shown_state(&progress, trail.now.plus(Duration::from_secs(1)));
+    let state = export_job::shown_state(&progress, scope.now.plus(Duration::from_secs(1)));
     let (State::Ready, Some(manifest_file)) = (state, &progress.manifest) else {
         return Err(match state {
             State::Expired => Problem::gone(
@@ -255,21 +258,21 @@ async fn links(
 
     let about = request.request_context.request_id.as_deref().unwrap_or_default();
     let mut event =
-        export_jobs::export_event(trail, &job, "export.link_minted", &[about], trail.now);
+        export_jobs::export_event(scope, &job, "export.link_minted", &[about], scope.now);
     event.actor = caller.actor();
-    let expires_at = trail.now.plus(LINK).min(progress.expires_at.unwrap_or(trail.now));
+    let expires_at = scope.now.plus(LINK).min(progress.expires_at.unwrap_or(scope.now));
     let told = [("files", json!(progress.place.files.len())), ("expires_at", json!(expires_at))];
     event
         .details
         .get_or_insert_default()
         .extend(told.map(|(name, value)| (name.to_owned(), value)));
-    trail.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
+    scope.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
         tracing::warn!(%error, "links were not given because that could not be put on record: {error}");
         Problem::unavailable("that you get links could not be put on record, so there are none; ask again")
     })?;
 
     let valid_for =
-        Duration::from_millis(u64::try_from(expires_at.millis() - trail.now.millis()).unwrap_or(0));
+        Duration::from_millis(u64::try_from(expires_at.millis() - scope.now.millis()).unwrap_or(0));
     let link = async |key: &str, name: &str| {
         let link = function.bucket.link(key, name, valid_for).await;
         link.map_err(|error| {
@@ -285,7 +288,7 @@ async fn links(
         files.push(described);
     }
     let sheet = job.sheet().map_err(|error| Problem::internal(&error))?;
-    let mut manifest = export_job::manifest(&trail.tenant, &job, &progress.place, &sheet);
+    let mut manifest = export_job::manifest(&scope.tenant, &job, &progress.place, &sheet);
     let name = job.manifest_name();
     manifest["url"] = link(&manifest_file.key, &name).await?.into();
     manifest["sha256"] = manifest_file.sha256.clone().into();
@@ -297,17 +300,17 @@ async fn links(
 /// `POST /v1/exports/{id}/cancel`: takes a job back. One that is canceled already stays so.
 async fn cancel(
     function: &Export,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     loop {
-        let stored = named(trail, request).await?;
+        let stored = named(scope, request).await?;
         let StoredJob { job, progress, .. } = &stored;
-        let state = export_job::shown_state(progress, trail.now);
+        let state = export_job::shown_state(progress, scope.now);
         if state == State::Canceled {
-            return Ok(request::json(200, &export_job::answered(job, progress, trail.now)));
+            return Ok(request::json(200, &export_job::answered(job, progress, scope.now)));
         }
         if !state.is_under_way() {
             let detail = format!(
@@ -318,24 +321,24 @@ async fn cancel(
         }
         let mut progress = progress.clone();
         progress.state = State::Canceled;
-        progress.ended_at = Some(trail.now);
+        progress.ended_at = Some(scope.now);
         // What was written is deleted when no run can be writing any more.
-        let due_at = stored.due_at.filter(|_| stored.is_held(trail.now)).or(Some(trail.now));
+        let due_at = stored.due_at.filter(|_| stored.is_held(scope.now)).or(Some(scope.now));
         let canceled = Next { progress, run: None, due_at };
-        let mut event = export_jobs::export_event(trail, job, "export.canceled", &[], trail.now);
+        let mut event = export_jobs::export_event(scope, job, "export.canceled", &[], scope.now);
         event.actor = caller.actor();
-        match export_jobs::conclude_export(trail, &stored, canceled, event, &caller.recorded_by())
+        match export_jobs::conclude_export(scope, &stored, canceled, event, &caller.recorded_by())
             .await?
         {
             Some(canceled) => {
-                function.call_worker("", &trail.tenant, &canceled.job.id).await;
+                function.call_worker("", &scope.tenant, &canceled.job.id).await;
                 return Ok(request::json(
                     200,
-                    &export_job::answered(&canceled.job, &canceled.progress, trail.now),
+                    &export_job::answered(&canceled.job, &canceled.progress, scope.now),
                 ));
             }
             // A run said how far it is in the same moment.
-            None if tokio::time::Instant::now() < trail.deadline => {}
+            None if tokio::time::Instant::now() < scope.deadline => {}
             None => {
                 return Err(Problem::unavailable(
                     "the export changed all the time; cancel it again",

@@ -26,7 +26,7 @@ use shared::{
         environment::{ConfigError, Variables},
         s3::Bucket,
     },
-    storage::Store,
+    storage::Database,
 };
 use tokio::time::Instant as Deadline;
 
@@ -34,7 +34,7 @@ use tokio::time::Instant as Deadline;
 #[derive(Debug)]
 pub struct Export {
     access: Access,
-    store: Store,
+    database: Database,
     key: DeploymentKey,
     aws: Aws,
     bucket: Bucket,
@@ -65,7 +65,7 @@ impl Export {
         let days: u64 = variables.parsed("EXPORT_DAYS")?;
         Ok(Self {
             access: Access::from_variables(variables)?,
-            store: Store::new(variables, aws)?,
+            database: Database::new(variables, aws)?,
             key: DeploymentKey::new(variables, aws)?,
             aws: Aws::new(aws),
             bucket: Bucket::new(aws, variables.text("EXPORT_BUCKET")?),
@@ -82,7 +82,7 @@ impl Export {
     /// The same by another clock.
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
-        Self { store: self.store.by(clock), ..self }
+        Self { database: self.database.by(clock), ..self }
     }
 
     /// Calls the worker for a job. A call that is lost costs a minute: the schedule finds the job too.

@@ -20,15 +20,15 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// # Errors
 /// The storage did not answer.
 pub async fn run(function: &Export, own_name: &str, end: Deadline) -> Result<usize, ReadError> {
-    let clock = function.store.clock();
+    let clock = function.database.clock();
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
     let last = clock.now().plus(AHEAD);
     let (mut called, mut begun, mut full) = (HashSet::new(), HashSet::new(), HashSet::new());
     loop {
         let due =
-            export_jobs::due_exports(&function.store, last, until.max(Deadline::now())).await?;
+            export_jobs::due_exports(&function.database, last, until.max(Deadline::now())).await?;
         let saved =
-            function.store.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
+            function.database.due_documents(Kind::Saved, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for due in saved.iter().filter(|due| due.at <= now) {
             // Once a minute each: the index follows the table, and what was missed is made up for a few at a time.

@@ -17,7 +17,7 @@ use shared::{
     },
     http::{problem::Problem, request},
     services::saved_searches::{DueBegun, DueRun, recorder},
-    storage::{ReadError, Trail, documents::DueDocument},
+    storage::{ReadError, TenantScope, documents::DueDocument},
 };
 use tokio::time::Instant as Deadline;
 
@@ -38,15 +38,15 @@ const TIME: Duration = Duration::from_secs(20);
 /// 400 for a body; 404; 409 where what is saved cannot be asked for any more; 429 where the tenant has as many exports under way as it may; 503.
 pub async fn run(
     function: &Export,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let saved = saved_searches::saved(trail, id).await?.ok_or_else(missing)?.saved;
-    let asked = saved_search_request::export_at(&saved, trail, trail.now, Cause::Asked).map_err(
+    let saved = saved_searches::saved(scope, id).await?.ok_or_else(missing)?.saved;
+    let asked = saved_search_request::export_at(&saved, scope, scope.now, Cause::Asked).map_err(
         |problem| match problem.status {
             400 => Problem::conflict(
                 format!("what is saved cannot be asked for any more: {}", problem.detail),
@@ -55,19 +55,19 @@ pub async fn run(
             _ => problem,
         },
     )?;
-    let origin = saved.origin(id, Some(&asked), trail.now, Cause::Asked);
+    let origin = saved.origin(id, Some(&asked), scope.now, Cause::Asked);
     let job = Job {
         created_by: caller.actor(),
         recorded_by: caller.recorded_by(),
-        ..job(trail, asked, &origin)
+        ..job(scope, asked, &origin)
     };
-    let stored = match saved_searches::begin_run(trail, origin.clone(), &job).await? {
+    let stored = match saved_searches::begin_run(scope, origin.clone(), &job).await? {
         Ok(stored) => stored,
-        Err(full) => return Err(no_place(trail, request, caller, &job.asked, full).await),
+        Err(full) => return Err(no_place(scope, request, caller, &job.asked, full).await),
     };
-    function.call_worker("", &trail.tenant, &job.id).await;
+    function.call_worker("", &scope.tenant, &job.id).await;
     let run = Run { origin, export: Some(job.id.clone()), error: None };
-    Ok(begun(&job.id, &run.answered(Some((&stored.job, &stored.progress)), trail.now)))
+    Ok(begun(&job.id, &run.answered(Some((&stored.job, &stored.progress)), scope.now)))
 }
 
 /// Begins the runs of a saved search whose time has come, the first first. What goes wrong is logged and holds up no other: the next minute
@@ -108,17 +108,17 @@ async fn begin_first(
     due: &DueDocument,
     end: Deadline,
 ) -> Result<First, ReadError> {
-    let now = function.store.clock().now();
-    let trail = function.store.trail(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
-    let Some(due) = saved_searches::due_run(&trail, &due.id).await? else { return Ok(First::None) };
+    let now = function.database.clock().now();
+    let scope = function.database.scope(&due.tenant, now, end.min(Deadline::now() + TIME)).await?;
+    let Some(due) = saved_searches::due_run(&scope, &due.id).await? else { return Ok(First::None) };
     let DueRun { id, saved, at } = &due;
-    match saved_search_request::export_at(saved, &trail, *at, Cause::Schedule) {
+    match saved_search_request::export_at(saved, &scope, *at, Cause::Schedule) {
         Ok(asked) => {
             let origin = saved.origin(id, Some(&asked), *at, Cause::Schedule);
-            let job = job(&trail, asked, &origin);
-            match saved_searches::begin_due_run(&trail, &due, origin, &job).await? {
+            let job = job(&scope, asked, &origin);
+            match saved_searches::begin_due_run(&scope, &due, origin, &job).await? {
                 DueBegun::New(stored) => {
-                    function.call_worker(own_name, &trail.tenant, &stored.job.id).await
+                    function.call_worker(own_name, &scope.tenant, &stored.job.id).await
                 }
                 DueBegun::Before => {}
                 DueBegun::Full => return Ok(First::NoRoom),
@@ -126,20 +126,20 @@ async fn begin_first(
         }
         Err(problem) => {
             let reason = &problem.detail;
-            tracing::error!(%reason, "saved search {id} of {} cannot be run any more: {reason}", trail.tenant);
+            tracing::error!(%reason, "saved search {id} of {} cannot be run any more: {reason}", scope.tenant);
             let origin = saved.origin(id, None, *at, Cause::Schedule);
-            saved_searches::fail_due_run(&trail, &due, origin, reason).await?;
+            saved_searches::fail_due_run(&scope, &due, origin, reason).await?;
         }
     }
     Ok(First::Begun)
 }
 
 /// The job of a run that nobody asked for by hand.
-fn job(trail: &Trail<'_>, asked: Asked, origin: &Origin) -> Job {
+fn job(scope: &TenantScope<'_>, asked: Asked, origin: &Origin) -> Job {
     Job {
         id: random::event_id().to_string(),
-        snapshot: trail.now,
-        retention_days: trail.settings.reach_days(trail.now),
+        snapshot: scope.now,
+        retention_days: scope.settings.reach_days(scope.now),
         created_by: Actor::system(),
         recorded_by: recorder(),
         asked,

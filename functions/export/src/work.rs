@@ -32,7 +32,7 @@ use shared::{
         export_jobs::{Next, StoredJob},
         reports::Rows,
     },
-    storage::{ReadError, Trail, list_events::Listing},
+    storage::{ReadError, TenantScope, list_events::Listing},
 };
 use tokio::time::{Instant as Deadline, sleep_until};
 
@@ -126,9 +126,9 @@ pub async fn work(
     id: &str,
     end: Deadline,
 ) -> Result<Outcome, ReadError> {
-    let now = function.store.clock().now();
-    let trail = function.store.trail(tenant, now, end).await?;
-    let Some(stored) = export_jobs::export(&trail, id).await? else { return Ok(Outcome::Nothing) };
+    let now = function.database.clock().now();
+    let scope = function.database.scope(tenant, now, end).await?;
+    let Some(stored) = export_jobs::export(&scope, id).await? else { return Ok(Outcome::Nothing) };
     // What has ended has its time; what is to be done is done for as soon as nobody has it.
     let is_early =
         !stored.progress.state.is_under_way() && stored.due_at.is_some_and(|due_at| now < due_at);
@@ -138,9 +138,9 @@ pub async fn work(
     let time = end.saturating_duration_since(Deadline::now());
     let stop_at = end - TIME_TO_PUT_DOWN.min(time / 3);
     if !stored.progress.state.is_under_way() {
-        return tidy(function, &trail, stored).await;
+        return tidy(function, &scope, stored).await;
     }
-    let claimed = Run::claim(function, &trail, stored, stop_at, end).await?;
+    let claimed = Run::claim(function, &scope, stored, stop_at, end).await?;
     let Some((mut run, given_up)) = claimed else { return Ok(Outcome::Lost) };
     let job = run.stored.job.clone();
     // One that ends a run without a word, as too little memory would, ends every run.
@@ -150,7 +150,7 @@ pub async fn work(
     match run.work(&job, given_up).await {
         Ok(()) => {
             let ready = run.stored;
-            tidy(function, &trail, ready).await?;
+            tidy(function, &scope, ready).await?;
             Ok(Outcome::Ready)
         }
         Err(Stop::Lost) => Ok(Outcome::Lost),
@@ -167,7 +167,7 @@ pub async fn work(
 struct Run<'r> {
     function: &'r Export,
     /// For what is said of the job.
-    trail: &'r Trail<'r>,
+    scope: &'r TenantScope<'r>,
     name: String,
     /// The job as this run left it.
     stored: StoredJob,
@@ -224,12 +224,12 @@ impl<'r> Run<'r> {
     /// Takes a job, with the uploads that are to be given up for that; none where another run was quicker.
     async fn claim(
         function: &'r Export,
-        trail: &'r Trail<'r>,
+        scope: &'r TenantScope<'r>,
         stored: StoredJob,
         stop_at: Deadline,
         end: Deadline,
     ) -> Result<Option<(Self, Vec<Upload>)>, ReadError> {
-        let now = function.store.clock().now();
+        let now = function.database.clock().now();
         let name = format!("{:08x}", random::number() >> 32);
         let mut progress = stored.progress.clone();
         let given_up = match &mut progress.place.open {
@@ -247,14 +247,14 @@ impl<'r> Run<'r> {
         progress.started_at.get_or_insert(now);
         progress.tries += 1;
         // Until the indexes hold the snapshot there is nothing to renew for.
-        let due_at = now.max(settled_at(function, trail, &stored.job)).plus(function.limits.lease);
+        let due_at = now.max(settled_at(function, scope, &stored.job)).plus(function.limits.lease);
         let claimed = Next { progress, run: Some(name.clone()), due_at: Some(due_at) };
-        let Some(stored) = export_jobs::advance_export(trail, &stored, claimed).await? else {
+        let Some(stored) = export_jobs::advance_export(scope, &stored, claimed).await? else {
             return Ok(None);
         };
         let renew_at = Deadline::now() + function.limits.lease / 3;
         let end = end - TIME_TO_SAY.min(end.saturating_duration_since(Deadline::now()) / 6);
-        Ok(Some((Self { function, trail, name, stored, renew_at, stop_at, end }, given_up)))
+        Ok(Some((Self { function, scope, name, stored, renew_at, stop_at, end }, given_up)))
     }
 
     /// Does what is still to be done for the job.
@@ -270,21 +270,21 @@ impl<'r> Run<'r> {
     async fn write(&mut self, job: &Job) -> Result<(), Stop> {
         let function = self.function;
         // As the trail was at the moment of the call: what was past its retention then, and nothing since.
-        let mut reader = self.trail.at(job.snapshot, self.stop_at);
+        let mut reader = self.scope.at(job.snapshot, self.stop_at);
         reader.settings.retention_days = job.retention_days;
         let sheet = job.sheet().map_err(Stop::Final)?;
         let range = job.range();
 
-        let settled_at = settled_at(function, self.trail, job);
-        let wait = settled_at.millis().saturating_sub(function.store.clock().now().millis());
+        let settled_at = settled_at(function, self.scope, job);
+        let wait = settled_at.millis().saturating_sub(function.database.clock().now().millis());
         let settled_at = Deadline::now() + Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         if settled_at >= self.stop_at {
             sleep_until(self.stop_at).await;
             let mut progress = self.stored.progress.clone();
             progress.tries = 0;
-            let next = Next { progress, run: None, due_at: Some(function.store.clock().now()) };
+            let next = Next { progress, run: None, due_at: Some(function.database.clock().now()) };
             let is_ours =
-                export_jobs::advance_export(self.trail, &self.stored, next).await?.is_some();
+                export_jobs::advance_export(self.scope, &self.stored, next).await?.is_some();
             return Err(if is_ours { Stop::Suspended } else { Stop::Lost });
         }
         sleep_until(settled_at).await;
@@ -399,10 +399,10 @@ impl<'r> Run<'r> {
 
     /// Changes what is said of the job, and renews it.
     async fn save(&mut self, progress: Progress) -> Result<(), Stop> {
-        let now = self.function.store.clock().now();
+        let now = self.function.database.clock().now();
         let due_at = Some(now.plus(self.function.limits.lease));
         let next = Next { progress, run: Some(self.name.clone()), due_at };
-        match export_jobs::advance_export(self.trail, &self.stored, next).await? {
+        match export_jobs::advance_export(self.scope, &self.stored, next).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
         }
@@ -414,7 +414,7 @@ impl<'r> Run<'r> {
     fn key(&self, name: &str) -> String {
         format!(
             "{}{}/{name}",
-            export_job::prefix(&self.trail.tenant, &self.stored.job.id),
+            export_job::prefix(&self.scope.tenant, &self.stored.job.id),
             self.name
         )
     }
@@ -504,7 +504,7 @@ impl<'r> Run<'r> {
             progress.place.open =
                 Some(Open { begun_after, begun_after_row, rows, is_settled: true, outputs });
         }
-        let now = self.function.store.clock().now();
+        let now = self.function.database.clock().now();
         progress.reason = fault.clone();
         if has_moved {
             progress.tries = 0;
@@ -515,7 +515,7 @@ impl<'r> Run<'r> {
         }
         let pause = if fault.is_some() { pause(progress.tries) } else { Duration::ZERO };
         let next = Next { progress, run: None, due_at: Some(now.plus(pause)) };
-        match export_jobs::advance_export(self.trail, &self.stored, next).await? {
+        match export_jobs::advance_export(self.scope, &self.stored, next).await? {
             Some(stored) => self.stored = stored,
             None => return Err(Stop::Lost),
         }
@@ -528,13 +528,13 @@ impl<'r> Run<'r> {
     async fn finish(&mut self, job: &Job, sheet: &Sheet) -> Result<(), Stop> {
         let (bucket, end) = (&self.function.bucket, self.end);
         let place = self.stored.progress.place.clone();
-        let manifest = export_job::manifest(&self.trail.tenant, job, &place, sheet).to_string();
+        let manifest = export_job::manifest(&self.scope.tenant, job, &place, sheet).to_string();
         let key = self.key("manifest.json");
         let sha256 =
             shared::domain::trail::event::Digest(Sha256::digest(&manifest).into()).to_string();
         self.held(bucket.put(&key, "application/json", manifest.into(), end)).await??;
 
-        let now = self.function.store.clock().now();
+        let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
         progress.state = State::Ready;
         progress.reason = None;
@@ -545,7 +545,7 @@ impl<'r> Run<'r> {
         progress.manifest = Some(Manifest { key, sha256 });
         let (rows, bytes) = (progress.rows, progress.bytes);
         let next = Next { progress, run: None, due_at: Some(now) };
-        let mut event = export_jobs::export_event(self.trail, job, "export.ready", &[], now);
+        let mut event = export_jobs::export_event(self.scope, job, "export.ready", &[], now);
         let files = place.files.len();
         let told = told.into_iter().chain([
             ("rows", json!(rows)),
@@ -556,7 +556,7 @@ impl<'r> Run<'r> {
             .details
             .get_or_insert_default()
             .extend(told.map(|(name, value)| (name.to_owned(), value)));
-        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by)
+        match export_jobs::conclude_export(self.scope, &self.stored, next, event, &job.recorded_by)
             .await?
         {
             Some(stored) => self.stored = stored,
@@ -568,33 +568,33 @@ impl<'r> Run<'r> {
     /// Lets the job be tried again later.
     async fn delay(self, reason: String) -> Result<Outcome, ReadError> {
         tracing::warn!(%reason, "export {} is delayed: {reason}", self.stored.job.id);
-        let now = self.function.store.clock().now();
+        let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
         progress.reason = Some(reason);
         let due_at = Some(now.plus(pause(progress.tries)));
         let next = Next { progress, run: None, due_at };
-        let stored = export_jobs::advance_export(self.trail, &self.stored, next).await?;
+        let stored = export_jobs::advance_export(self.scope, &self.stored, next).await?;
         Ok(if stored.is_some() { Outcome::Delayed } else { Outcome::Lost })
     }
 
     /// Gives the job up.
     async fn fail(self, job: &Job, reason: String) -> Result<Outcome, ReadError> {
         tracing::error!(%reason, "export {} failed: {reason}", job.id);
-        let now = self.function.store.clock().now();
+        let now = self.function.database.clock().now();
         let mut progress = self.stored.progress.clone();
         progress.state = State::Failed;
         progress.reason = Some(reason.clone());
         progress.ended_at = Some(now);
         let next = Next { progress, run: None, due_at: Some(now) };
-        let mut event = export_jobs::export_event(self.trail, job, "export.failed", &[], now);
+        let mut event = export_jobs::export_event(self.scope, job, "export.failed", &[], now);
         event.outcome = Went::Failure;
         let end = reason.floor_char_boundary(TEXT_BYTES);
         event.reason = Some(reason[..end].to_owned());
-        match export_jobs::conclude_export(self.trail, &self.stored, next, event, &job.recorded_by)
+        match export_jobs::conclude_export(self.scope, &self.stored, next, event, &job.recorded_by)
             .await?
         {
             Some(failed) => {
-                tidy(self.function, self.trail, failed).await?;
+                tidy(self.function, self.scope, failed).await?;
                 Ok(Outcome::Failed)
             }
             None => Ok(Outcome::Lost),
@@ -674,8 +674,8 @@ impl Files {
 
 /// When the indexes hold all that was recorded until the snapshot. A write that was under way then may still land for as long as the feed
 /// waits for it.
-fn settled_at(function: &Export, trail: &Trail<'_>, job: &Job) -> Instant {
-    job.snapshot.plus(function.limits.index_lag.max(trail.feed_lag()))
+fn settled_at(function: &Export, scope: &TenantScope<'_>, job: &Job) -> Instant {
+    job.snapshot.plus(function.limits.index_lag.max(scope.feed_lag()))
 }
 
 /// How long to wait before the next try.
@@ -694,13 +694,13 @@ async fn give_up(function: &Export, job: &str, key: &str, upload: &str, deadline
 /// Deletes what is not needed of a job that has ended: all but its files while they are kept, and all of it after that.
 async fn tidy(
     function: &Export,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     stored: StoredJob,
 ) -> Result<Outcome, ReadError> {
-    let now = function.store.clock().now();
+    let now = function.database.clock().now();
     let (bucket, job) = (&function.bucket, &stored.job);
     let is_kept = export_job::shown_state(&stored.progress, now) == State::Ready;
-    let prefix = export_job::prefix(&trail.tenant, &job.id);
+    let prefix = export_job::prefix(&scope.tenant, &job.id);
     let mut progress = stored.progress.clone();
     let uploads = progress
         .place
@@ -710,18 +710,18 @@ async fn tidy(
         .flat_map(|open| open.outputs)
         .filter_map(|output| output.upload);
     for Upload { key, id, .. } in uploads {
-        give_up(function, &job.id, &key, &id, trail.deadline).await;
+        give_up(function, &job.id, &key, &id, scope.deadline).await;
     }
     let tidied = async {
         // Those too that were begun and not put on record any more.
-        let uploads = match bucket.list_uploads(&prefix, trail.deadline).await {
+        let uploads = match bucket.list_uploads(&prefix, scope.deadline).await {
             // Not every S3 lists them; the bucket's own rule ends what is left.
             Err(error) if error.code == "NotImplemented" => Vec::new(),
             uploads => uploads?,
         };
         let mut judged = Ok(());
         for (key, id) in uploads {
-            judged = judged.and(bucket.abort_upload(&key, &id, trail.deadline).await);
+            judged = judged.and(bucket.abort_upload(&key, &id, scope.deadline).await);
         }
         loop {
             let is_needed = |key: &String| {
@@ -729,10 +729,10 @@ async fn tidy(
                     && (progress.manifest.as_ref().is_some_and(|manifest| manifest.key == *key)
                         || progress.place.files.iter().any(|file| file.key == *key))
             };
-            let keys = bucket.list(&prefix, trail.deadline).await?;
+            let keys = bucket.list(&prefix, scope.deadline).await?;
             let is_whole = keys.len() < 1000;
             for key in keys.iter().filter(|key| !is_needed(key)) {
-                bucket.delete(key, trail.deadline).await?;
+                bucket.delete(key, scope.deadline).await?;
             }
             if is_whole || is_kept {
                 return judged;
@@ -753,6 +753,6 @@ async fn tidy(
         }
     };
     let next = Next { progress, run: None, due_at };
-    let stored = export_jobs::advance_export(trail, &stored, next).await?;
+    let stored = export_jobs::advance_export(scope, &stored, next).await?;
     Ok(if stored.is_some() { Outcome::Tidied } else { Outcome::Lost })
 }

@@ -20,7 +20,7 @@ use shared::{
         clock::Clock,
         environment::{ConfigError, Variables},
     },
-    storage::Store,
+    storage::Database,
 };
 use tokio::time::Instant as Deadline;
 
@@ -29,7 +29,7 @@ use crate::targets::Targets;
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Forward {
-    store: Store,
+    database: Database,
     aws: Aws,
     targets: Targets,
     /// How long events gather for a file.
@@ -45,7 +45,7 @@ impl Forward {
     /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
-            store: Store::new(variables, aws)?,
+            database: Database::new(variables, aws)?,
             aws: Aws::new(aws),
             targets: Targets::new(variables, aws)?,
             gather: Duration::from_secs(variables.parsed("STREAM_GATHER_SECONDS")?),
@@ -56,7 +56,7 @@ impl Forward {
     /// The same by another clock.
     #[must_use]
     pub fn by(self, clock: Clock) -> Self {
-        Self { store: self.store.by(clock), ..self }
+        Self { database: self.database.by(clock), ..self }
     }
 
     /// Has a run of its own work on a stream, so that none waits for another. A call that is lost costs some minutes: the schedule finds the stream too.

@@ -19,12 +19,12 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// # Errors
 /// The storage did not answer.
 pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<usize, ReadError> {
-    let clock = function.store.clock();
+    let clock = function.database.clock();
     let until = (Deadline::now() + AHEAD).min(end - Duration::from_secs(5));
     let last = clock.now().plus(AHEAD);
     let mut called = HashSet::new();
     for stream in
-        streams::streams_that_rested(&function.store, clock.now(), until.max(Deadline::now()))
+        streams::streams_that_rested(&function.database, clock.now(), until.max(Deadline::now()))
             .await?
     {
         function.call(own_name, &stream.tenant, &stream.id).await;
@@ -32,7 +32,7 @@ pub async fn run(function: &Forward, own_name: &str, end: Deadline) -> Result<us
     }
     loop {
         let due =
-            function.store.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
+            function.database.due_documents(Kind::Stream, last, until.max(Deadline::now())).await?;
         let now = clock.now();
         for stream in due.iter().filter(|stream| stream.at <= now) {
             if called.insert((stream.tenant.clone(), stream.id.clone(), stream.at)) {

@@ -21,7 +21,7 @@ use shared::{
     platform::random,
     services::streams::{Due, Next, StoredStream},
     storage::{
-        ReadError, Trail,
+        ReadError, TenantScope,
         feed::{Fed, FeedReader, Wants},
         list_events::Pace,
     },
@@ -98,32 +98,32 @@ pub async fn work(
     let last = end.checked_sub(UNDER_WAY).unwrap_or_else(Deadline::now);
     let run = format!("{:016x}", random::number());
     let run = Run { function, tenant, id, run };
-    let trail = run.trail().await?;
-    let Some(mut stored) = run.claim(&trail, is_asked).await? else { return Ok(Outcome::Nothing) };
+    let scope = run.scope().await?;
+    let Some(mut stored) = run.claim(&scope, is_asked).await? else { return Ok(Outcome::Nothing) };
     let (mut quiet_since, mut has_sent) = (Deadline::now(), false);
     loop {
-        let trail = run.trail().await?;
+        let scope = run.scope().await?;
         let Some(stream) = stored.stream.clone() else {
-            run.bury(&trail, stored).await?;
+            run.bury(&scope, stored).await?;
             return Ok(Outcome::Nothing);
         };
         // What this turn goes by.
         let known = stored.clone();
         let begun = Deadline::now();
         if stored.progress.test.as_ref().is_some_and(|test| test.state == TestState::Waiting) {
-            let Some(tested) = run.test(&trail, stored, &stream).await? else {
+            let Some(tested) = run.test(&scope, stored, &stream).await? else {
                 return Ok(Outcome::Nothing);
             };
             stored = tested;
         }
         let is_file = stream.target == Target::S3;
-        let gathers = if is_file { run.gathering(&trail, &stored, &stream).await? } else { None };
+        let gathers = if is_file { run.gathering(&scope, &stored, &stream).await? } else { None };
         let then = match gathers {
             Some(wait) if wait <= WAITED_FOR => Then::GoOn(wait),
             Some(wait) => Then::Leave(wait, Outcome::Sent),
             None => {
                 let sent = stored.progress.sent;
-                let looked = run.look(&trail, &mut stored, &stream, last).await?;
+                let looked = run.look(&scope, &mut stored, &stream, last).await?;
                 if stored.progress.sent > sent {
                     (quiet_since, has_sent) = (Deadline::now(), true);
                 }
@@ -134,16 +134,16 @@ pub async fn work(
                     Looked::Refused(pause) => Then::Leave(pause, Outcome::Refused),
                     Looked::Through => {
                         let between = BETWEEN_LOOKS.saturating_sub(begun.elapsed());
-                        match run.oldest(&trail, &stored, &stream).await? {
+                        match run.oldest(&scope, &stored, &stream).await? {
                             // What gathers for the next file.
                             Some(_) if is_file => Then::GoOn(between),
                             // When it can be read.
                             Some(at) => {
-                                let wait = run.until(at.plus(trail.feed_lag())).unwrap_or_default();
+                                let wait = run.until(at.plus(scope.feed_lag())).unwrap_or_default();
                                 Then::GoOn(wait.min(LONGEST_BETWEEN_LOOKS).max(between))
                             }
                             None if !is_file
-                                && quiet_since.elapsed() < trail.feed_lag() + STAYS =>
+                                && quiet_since.elapsed() < scope.feed_lag() + STAYS =>
                             {
                                 Then::GoOn(LONGEST_BETWEEN_LOOKS)
                             }
@@ -158,7 +158,7 @@ pub async fn work(
             Then::GoOn(pause) if Deadline::now() < last => {
                 sleep(pause).await;
                 // What people made of it meanwhile.
-                match run.again(&trail, stored).await? {
+                match run.again(&scope, stored).await? {
                     Some(there) => stored = there,
                     None => return Ok(Outcome::Nothing),
                 }
@@ -168,12 +168,12 @@ pub async fn work(
             Then::Leave(pause, outcome) => (pause, outcome),
         };
         let left = run
-            .keep(&trail, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause))
+            .keep(&scope, stored, |it| it.gathers = gathers.is_some(), Until::Then(pause))
             .await?;
         if left.is_none() || outcome == Outcome::Unfinished {
             return Ok(outcome);
         }
-        match run.back(&trail, &known, outcome == Outcome::Sent && gathers.is_none()).await? {
+        match run.back(&scope, &known, outcome == Outcome::Sent && gathers.is_none()).await? {
             Some(claimed) => stored = claimed,
             None => return Ok(outcome),
         }
@@ -191,78 +191,78 @@ struct Run<'f> {
 }
 
 impl Run<'_> {
-    async fn trail(&self) -> Result<Trail<'_>, ReadError> {
-        let store = &self.function.store;
-        store.trail(self.tenant, store.clock().now(), Deadline::now() + STORING).await
+    async fn scope(&self) -> Result<TenantScope<'_>, ReadError> {
+        let database = &self.function.database;
+        database.scope(self.tenant, database.clock().now(), Deadline::now() + STORING).await
     }
 
     /// The trail for what begins now.
-    fn now<'t>(&self, trail: &Trail<'t>) -> Trail<'t> {
-        trail.at(self.function.store.clock().now(), Deadline::now() + STORING)
+    fn now<'t>(&self, scope: &TenantScope<'t>) -> TenantScope<'t> {
+        scope.at(self.function.database.clock().now(), Deadline::now() + STORING)
     }
 
     /// How long it is until a moment; none where it is there.
     fn until(&self, at: Instant) -> Option<Duration> {
-        let wait = at.millis() - self.function.store.clock().now().millis();
+        let wait = at.millis() - self.function.database.clock().now().millis();
         u64::try_from(wait).ok().filter(|wait| *wait > 0).map(Duration::from_millis)
     }
 
     /// Takes the stream, unless somebody else has it. One that has its time is taken then, or when somebody asked for that.
     async fn claim(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         is_asked: bool,
     ) -> Result<Option<StoredStream>, ReadError> {
-        let trail = self.now(trail);
-        let Some(stored) = streams::stream(&trail, self.id).await? else { return Ok(None) };
+        let scope = self.now(scope);
+        let Some(stored) = streams::stream(&scope, self.id).await? else { return Ok(None) };
         // One that was deleted, and taken out of the queue.
         if stored.stream.is_none() && stored.due_at.is_none() {
             return Ok(None);
         }
         let is_early = stored.has_its_time()
-            && stored.due_at.is_some_and(|due_at| trail.now < due_at)
+            && stored.due_at.is_some_and(|due_at| scope.now < due_at)
             && !is_asked;
-        if stored.is_held(trail.now) || is_early {
+        if stored.is_held(scope.now) || is_early {
             return Ok(None);
         }
         let progress = Progress { gathers: false, ..stored.progress.clone() };
         let next = Next {
             progress,
             run: Some(self.run.clone()),
-            due: Due::Rests(trail.now.plus(self.function.lease)),
+            due: Due::Rests(scope.now.plus(self.function.lease)),
         };
-        streams::advance_stream(&trail, &stored, next).await
+        streams::advance_stream(&scope, &stored, next).await
     }
 
     /// Takes a stream again that this run has just left, where people asked for something that its last turn did not go by, or, where nothing was
     /// left, something was recorded: whoever did that saw that the stream was being worked on, and called nobody.
     async fn back(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         known: &StoredStream,
         was_through: bool,
     ) -> Result<Option<StoredStream>, ReadError> {
-        let Some(there) = streams::stream(&self.now(trail), self.id).await? else {
+        let Some(there) = streams::stream(&self.now(scope), self.id).await? else {
             return Ok(None);
         };
         let is_wanted = match &there.stream {
             _ if there.is_asked_for(known) => true,
-            Some(stream) if was_through => self.oldest(trail, &there, stream).await?.is_some(),
+            Some(stream) if was_through => self.oldest(scope, &there, stream).await?.is_some(),
             Some(_) | None => false,
         };
-        if is_wanted { self.claim(trail, true).await } else { Ok(None) }
+        if is_wanted { self.claim(scope, true).await } else { Ok(None) }
     }
 
     /// The stream as it is now, if this run still has it, and for how long it has it made longer where that is soon over.
     async fn again(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         before: StoredStream,
     ) -> Result<Option<StoredStream>, ReadError> {
-        let trail = self.now(trail);
-        let there = streams::stream(&trail, &before.id).await?;
+        let scope = self.now(scope);
+        let there = streams::stream(&scope, &before.id).await?;
         let there = there
-            .filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(trail.now));
+            .filter(|there| there.run.as_deref() == Some(&self.run) && there.is_held(scope.now));
         let Some(there) = there else { return Ok(None) };
         if there
             .due_at
@@ -275,30 +275,30 @@ impl Run<'_> {
         let next = Next {
             progress,
             run: Some(self.run.clone()),
-            due: Due::Rests(trail.now.plus(self.function.lease)),
+            due: Due::Rests(scope.now.plus(self.function.lease)),
         };
-        streams::advance_stream(&trail, &there, next).await
+        streams::advance_stream(&scope, &there, next).await
     }
 
     /// Makes a change of what this run has, whatever else people changed meanwhile; none where somebody else has the stream.
     async fn keep(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         mut stored: StoredStream,
         change: impl Fn(&mut Progress),
         until: Until,
     ) -> Result<Option<StoredStream>, ReadError> {
         loop {
-            let trail = self.now(trail);
+            let scope = self.now(scope);
             let mut progress = stored.progress.clone();
             change(&mut progress);
             let (run, due) = match until {
                 Until::Lease => {
-                    (Some(self.run.clone()), Due::Rests(trail.now.plus(self.function.lease)))
+                    (Some(self.run.clone()), Due::Rests(scope.now.plus(self.function.lease)))
                 }
                 // Who looks which streams are due stays for what is due soon, and comes by each minute anyway.
-                Until::Then(pause) if pause < SOON => (None, Due::Awaited(trail.now.plus(pause))),
-                Until::Then(pause) => (None, Due::Rests(trail.now.plus(pause))),
+                Until::Then(pause) if pause < SOON => (None, Due::Awaited(scope.now.plus(pause))),
+                Until::Then(pause) => (None, Due::Rests(scope.now.plus(pause))),
                 Until::Never => (None, Due::Never),
             };
             let next = Next { progress, run, due };
@@ -309,13 +309,13 @@ impl Run<'_> {
                 Until::Never => next.progress.paused_at.is_some(),
             };
             let kept = match is_to_be_told {
-                true => streams::tell_of_stream(&trail, &stored, next).await?,
-                false => streams::advance_stream(&trail, &stored, next).await?,
+                true => streams::tell_of_stream(&scope, &stored, next).await?,
+                false => streams::advance_stream(&scope, &stored, next).await?,
             };
             if kept.is_some() {
                 return Ok(kept);
             }
-            match self.again(&trail, stored).await? {
+            match self.again(&scope, stored).await? {
                 Some(there) => stored = there,
                 None => return Ok(None),
             }
@@ -323,49 +323,49 @@ impl Run<'_> {
     }
 
     /// Takes a stream that was deleted out of the queue.
-    async fn bury(&self, trail: &Trail<'_>, stored: StoredStream) -> Result<(), ReadError> {
+    async fn bury(&self, scope: &TenantScope<'_>, stored: StoredStream) -> Result<(), ReadError> {
         // What was told of it has to be taken back, in its round.
         let none = |it: &mut Progress| {
             *it = Progress { paused_at: it.paused_at, pauses: it.pauses, ..Progress::default() };
         };
-        self.keep(trail, stored, none, Until::Never).await.map(drop)
+        self.keep(scope, stored, none, Until::Never).await.map(drop)
     }
 
     /// When the oldest event was recorded that is still to be looked at.
     async fn oldest(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         stored: &StoredStream,
         stream: &Stream,
     ) -> Result<Option<Instant>, ReadError> {
         let after = stored.progress.clone().of(stream).after(stream);
-        self.now(trail).recorded_after(&after, &stored.wants()?).await
+        self.now(scope).recorded_after(&after, &stored.wants()?).await
     }
 
     /// How long events are still to gather for a file; none where one is to be made, or nothing is there.
     async fn gathering(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         stored: &StoredStream,
         stream: &Stream,
     ) -> Result<Option<Duration>, ReadError> {
-        let Some(oldest) = self.oldest(trail, stored, stream).await? else { return Ok(None) };
-        Ok(self.until(oldest.plus(self.function.gather.max(trail.feed_lag()))))
+        let Some(oldest) = self.oldest(scope, stored, stream).await? else { return Ok(None) };
+        Ok(self.until(oldest.plus(self.function.gather.max(scope.feed_lag()))))
     }
 
     /// Sends the test message that somebody asked for.
     async fn test(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         stored: StoredStream,
         stream: &Stream,
     ) -> Result<Option<StoredStream>, ReadError> {
         let Some(asked) = stored.progress.test.clone() else { return Ok(Some(stored)) };
-        let Forward { targets, store, .. } = self.function;
+        let Forward { targets, database, .. } = self.function;
         let said = targets
-            .test(self.tenant, self.id, &stream.target, &asked.asked_by, store.clock().now())
+            .test(self.tenant, self.id, &stream.target, &asked.asked_by, database.clock().now())
             .await;
-        let now = store.clock().now();
+        let now = database.clock().now();
         let change = |progress: &mut Progress| {
             // One that was asked for meanwhile is another.
             if let Some(test) =
@@ -379,23 +379,24 @@ impl Run<'_> {
                 }
             }
         };
-        self.keep(trail, stored, change, Until::Lease).await
+        self.keep(scope, stored, change, Until::Lease).await
     }
 
     /// Sends what can be read now.
     async fn look(
         &self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         stored: &mut StoredStream,
         stream: &Stream,
         last: Deadline,
     ) -> Result<Looked, ReadError> {
         let until = last.min(Deadline::now() + LOOK);
-        let trail = trail.at(self.function.store.clock().now(), Deadline::now() + LOOK + STORING);
+        let scope =
+            scope.at(self.function.database.clock().now(), Deadline::now() + LOOK + STORING);
         let begun = stored.progress.clone().of(stream);
         let wants = stored.wants()?;
         let limits = begun.limits(stream);
-        let feed = trail.feed(&begun.after(stream), &wants, Pace::All).await?;
+        let feed = scope.feed(&begun.after(stream), &wants, Pace::All).await?;
         let end = FeedPlace { position: Position::before(feed.end()), late: None };
         let mut reader = Reader { feed, wants: &wants, shape: stream.shape, limits, carried: None };
         let mut batch = reader.gather().await?;
@@ -407,17 +408,17 @@ impl Run<'_> {
                     && begun.after(stream).position.at.plus(IDLE) < end.position.at;
                 if is_far || begun.attempts > 0 {
                     let passed = |progress: &mut Progress| {
-                        of(progress, stream).took(0, Some(end.clone()), trail.now);
+                        of(progress, stream).took(0, Some(end.clone()), scope.now);
                         progress.relieved();
                     };
-                    match self.keep(&trail, stored.clone(), passed, Until::Lease).await? {
+                    match self.keep(&scope, stored.clone(), passed, Until::Lease).await? {
                         Some(kept) => *stored = kept,
                         None => return Ok(Looked::Lost),
                     }
                 }
                 return Ok(Looked::Through);
             };
-            let now = self.function.store.clock().now();
+            let now = self.function.database.clock().now();
             let (sent, following) = match batch.events.is_empty() {
                 true => (Ok(()), reader.gather().await),
                 false => {
@@ -431,7 +432,7 @@ impl Run<'_> {
                     tokio::join!(sending, reader.gather())
                 }
             };
-            let now = self.function.store.clock().now();
+            let now = self.function.database.clock().now();
             let count = batch.events.len();
             let (taken, done, refusal) = match sent {
                 Ok(()) => (count, Some(place), None),
@@ -449,7 +450,7 @@ impl Run<'_> {
                     progress.refused(refusal, count - taken, now);
                 }
             };
-            match self.keep(&trail, stored.clone(), change, Until::Lease).await? {
+            match self.keep(&scope, stored.clone(), change, Until::Lease).await? {
                 Some(kept) => *stored = kept,
                 None => return Ok(Looked::Lost),
             }

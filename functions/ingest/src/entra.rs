@@ -18,7 +18,7 @@ use shared::{
         },
     },
     http::{problem::Problem, request},
-    storage::{ReadError, Trail, documents::Configured},
+    storage::{ReadError, TenantScope, documents::Configured},
 };
 
 use crate::{
@@ -87,14 +87,14 @@ impl Imported {
 /// `invalid`, so that it never sinks the events beside it. 503 where nothing could be begun.
 pub async fn import(
     function: &Ingest,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     caller: &Caller,
     objects: &[&str],
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let intake = Intake {
-        tenant: &trail.tenant,
-        now: trail.now,
-        retention: trail.settings.retention_at(trail.now),
+        tenant: &scope.tenant,
+        now: scope.now,
+        retention: scope.settings.retention_at(scope.now),
     };
     let mut imported: Vec<_> = (0..objects.len()).map(Imported::new).collect();
     let (mut events, mut documents) = (Vec::new(), Vec::new());
@@ -114,7 +114,7 @@ pub async fn import(
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
     let is_same = |sent: &Event, stored: &Event| !entra::contradicts(sent, stored);
     let outcomes =
-        crate::store(function, trail, events, &caller.recorded_by(), Sender::Machine, is_same)
+        crate::store(function, scope, events, &caller.recorded_by(), Sender::Machine, is_same)
             .await?;
     for ((index, id), outcome) in places.into_iter().zip(ids).zip(outcomes) {
         let status = match outcome {
@@ -134,7 +134,7 @@ pub async fn import(
         entry.ids.push(id);
     }
 
-    for (index, id, result) in configure(trail, caller, documents).await {
+    for (index, id, result) in configure(scope, caller, documents).await {
         let entry = &mut imported[index];
         match result {
             Ok((Configured::Created | Configured::Changed, version)) => {
@@ -195,7 +195,7 @@ type OfDocument = (usize, String, Result<(Configured, u64), NotConfigured>);
 
 /// Configures what the objects say, those of one id one after the other.
 async fn configure(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     caller: &Caller,
     documents: Vec<(usize, Told)>,
 ) -> Vec<OfDocument> {
@@ -217,13 +217,13 @@ async fn configure(
                     let want = |there, is_reserved| {
                         allowed(there, is_reserved && !is_admin, |it| package.onto(it))
                     };
-                    access_packages::configure_package(trail, &id, caller, true, want).await
+                    access_packages::configure_package(scope, &id, caller, true, want).await
                 }
                 Told::Organisation(organisation) => {
                     let want = |there, is_reserved| {
                         allowed(there, is_reserved && !is_admin, |it| organisation.onto(it))
                     };
-                    access_packages::configure_organisation(trail, &id, caller, true, want).await
+                    access_packages::configure_organisation(scope, &id, caller, true, want).await
                 }
                 Told::Events(_) => continue,
             };

@@ -47,7 +47,7 @@ use shared::{
         environment::{ConfigError, Variables},
     },
     services::windows::Recording,
-    storage::{ReadError, Store, Trail, insert_events::Insertion},
+    storage::{Database, ReadError, TenantScope, insert_events::Insertion},
 };
 
 use crate::{outcome::Outcome, request_body::Body};
@@ -59,7 +59,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Ingest {
     access: Access,
-    store: Store,
+    database: Database,
     place: Place,
     sweep: Sweep,
     key: DeploymentKey,
@@ -73,7 +73,7 @@ impl Ingest {
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             access: Access::from_variables(variables)?,
-            store: Store::new(variables, aws)?,
+            database: Database::new(variables, aws)?,
             place: environment::place(variables)?,
             sweep: Sweep::new(variables, aws)?,
             key: DeploymentKey::new(variables, aws)?,
@@ -114,18 +114,18 @@ async fn post_events(
         }
         authorization::require(&caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), &bytes)?;
-        let trail = function.store.trail(tenant, clock::now(), deadline).await?;
-        let imported = entra::import(function, &trail, &caller, &objects).await;
+        let scope = function.database.scope(tenant, clock::now(), deadline).await?;
+        let imported = entra::import(function, &scope, &caller, &objects).await;
         if let Err(problem) = &imported
             && problem.status == 403
         {
-            refusals::record(&trail, request, &caller, problem).await?;
+            refusals::record(&scope, request, &caller, problem).await?;
         }
         return imported;
     }
     let body = Body::read(request::media_type(request).as_deref(), &bytes)?;
 
-    let trail = function.store.trail(tenant, clock::now(), deadline).await?;
+    let scope = function.database.scope(tenant, clock::now(), deadline).await?;
     let sender = Sender::of(&caller);
     // Ids are made with the deployment's key where the caller may not choose them, or leaves them to its Idempotency-Key.
     let secret = match (&sender, &key) {
@@ -134,7 +134,7 @@ async fn post_events(
             Some(function.key.read(deadline).await.map_err(ReadError::from)?)
         }
     };
-    let read = read_events(&body, &trail, &caller, key.as_ref(), secret);
+    let read = read_events(&body, &scope, &caller, key.as_ref(), secret);
     let read = match (sender, secret) {
         (Sender::Device, Some(secret)) => of_device(read, &caller, tenant, secret)?,
         (Sender::Device | Sender::Machine, _) => read,
@@ -153,7 +153,7 @@ async fn post_events(
         }
     }
     let differs = |_: &Event, _: &Event| false;
-    let stored = store(function, &trail, events, &caller.recorded_by(), sender, differs).await?;
+    let stored = store(function, &scope, events, &caller.recorded_by(), sender, differs).await?;
     let mut stored = stored.into_iter();
     let outcomes = outcomes
         .into_iter()
@@ -167,12 +167,12 @@ async fn post_events(
 
 fn read_events(
     body: &Body<'_>,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     caller: &Caller,
     key: Option<&IdempotencyKey>,
     secret: Option<&Key>,
 ) -> Vec<Result<Event, Vec<FieldError>>> {
-    let Trail { tenant, now, settings, .. } = trail;
+    let TenantScope { tenant, now, settings, .. } = scope;
     let intake = Intake { tenant, now: *now, retention: settings.retention_at(*now) };
     let texts = match body {
         Body::One(text) => std::slice::from_ref(text),
@@ -198,7 +198,7 @@ fn read_events(
 /// An event whose id another sender has taken is a finding. Where that cannot be raised the event counts as unavailable, so that it is sent again.
 async fn store(
     function: &Ingest,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     events: Vec<Event>,
     by: &RecordedBy,
     sender: Sender,
@@ -207,7 +207,7 @@ async fn store(
     // Logging off ends windows of some applications only, and is as frequent as logging on.
     let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
     let ends_on_log_off = is_logged_off
-        && windows::applications(trail)
+        && windows::applications(scope)
             .await?
             .iter()
             .any(|application| application.application.end_on_log_off);
@@ -240,7 +240,7 @@ async fn store(
             taken.push((place, (**sent).clone(), there.clone()));
         }
     };
-    for (insertion, (place, id)) in trail.insert(batch, by).await.into_iter().zip(places) {
+    for (insertion, (place, id)) in scope.insert(batch, by).await.into_iter().zip(places) {
         note_taken(place, &insertion);
         outcomes[place] = Outcome::of(insertion, id, &is_same);
     }
@@ -252,7 +252,7 @@ async fn store(
             recordings.push((
                 place,
                 id,
-                windows::record(trail, event, by, function.place, sender == Sender::Device).await,
+                windows::record(scope, event, by, function.place, sender == Sender::Device).await,
             ));
         }
         recordings
@@ -265,12 +265,12 @@ async fn store(
         outcomes[place] = Outcome::of_recording(recording, id, &is_same);
         changed.extend(windows);
     }
-    function.sweep.wake_for(&changed, trail.now).await;
+    function.sweep.wake_for(&changed, scope.now).await;
     if !taken.is_empty() {
         let (places, refused): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|(place, sent, there)| (place, (sent, there))).unzip();
         let ids: Vec<_> = refused.iter().map(|(sent, _)| sent.id.clone()).collect();
-        let raised = id_conflicts::raise_taken_ids(trail, refused, by).await;
+        let raised = id_conflicts::raise_taken_ids(scope, refused, by).await;
         for ((place, id), _) in
             places.into_iter().zip(ids).zip(raised).filter(|(_, is_raised)| !is_raised)
         {

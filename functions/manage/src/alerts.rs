@@ -13,7 +13,7 @@ use shared::{
     },
     http::{problem::Problem, request},
     platform::aws_client::Aws,
-    storage::Trail,
+    storage::TenantScope,
 };
 
 /// `POST /v1/alerts/test`: sends a test message to a channel, by the same way as all alerts.
@@ -21,7 +21,7 @@ use shared::{
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn test(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     aws: &Aws,
@@ -34,7 +34,7 @@ pub async fn test(
         channel
     });
     let wanted = wanted.map_err(refused)?;
-    let channels = &trail.settings.alerts;
+    let channels = &scope.settings.alerts;
     let Some(channel) = channels.iter().find(|channel| channel.id == wanted) else {
         let known: Vec<_> = channels.iter().map(|channel| channel.id.as_str()).collect();
         let known = match known.is_empty() {
@@ -46,7 +46,7 @@ pub async fn test(
             format!("{wanted:?} is no channel; {known}"),
         )]));
     };
-    let queued = alert_outbox::queue_test_alert(trail, channel, &caller.actor().shown()).await?;
+    let queued = alert_outbox::queue_test_alert(scope, channel, &caller.actor().shown()).await?;
     if let Err(error) = aws.invoke(watch, &json!({"alerts": true})).await {
         tracing::warn!(%error, "a test message is not sent at once, the schedule will: {error}");
     }

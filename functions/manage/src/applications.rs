@@ -12,7 +12,7 @@ use shared::{
     http::{problem::Problem, request},
     platform::{disable_trigger::Sweep, secrets::Foresight},
     storage::{
-        Store, Trail,
+        Database, TenantScope,
         documents::{Alias, Configured, Document, Kind, Wanted},
     },
 };
@@ -26,7 +26,7 @@ pub struct Configuring<'m> {
     /// What is known of secrets.
     pub foresight: &'m Foresight,
     /// The store.
-    pub store: &'m Store,
+    pub database: &'m Database,
 }
 
 fn shown(id: &str, name: Option<String>) -> Option<Party> {
@@ -39,16 +39,16 @@ fn shown(id: &str, name: Option<String>) -> Option<Party> {
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another application has the name; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
-    Configuring { place, foresight, store }: Configuring<'_>,
+    Configuring { place, foresight, database }: Configuring<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let application = Application::read(&request::json_body(request)?, place)
         .map_err(|errors| Problem::invalid("the application was not stored", errors))?;
     if let Some((pointer, secret, url)) = application.directory.secret()
-        && let Some(detail) = foresight.refuses(&trail.tenant, secret, Some(url))
+        && let Some(detail) = foresight.refuses(&scope.tenant, secret, Some(url))
     {
         return Err(Problem::invalid(
             "the application was not stored",
@@ -68,8 +68,8 @@ pub async fn put(
         ..Wanted::default()
     };
     // First, so that its directory is compared with its windows from the first one on.
-    shared::services::windows::remember(store, &trail.tenant, trail.deadline).await?;
-    let status = match trail
+    shared::services::windows::remember(database, &scope.tenant, scope.deadline).await?;
+    let status = match scope
         .configure(Kind::Application, id, caller, |_| Ok::<_, Problem>(wanted.clone()))
         .await?
     {
@@ -95,7 +95,7 @@ pub async fn put(
 /// # Errors
 /// 404; 503, also where the order was not stored.
 pub async fn delete(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
@@ -107,9 +107,9 @@ pub async fn delete(
         let shown = shown(id, there.map(|application| application.name));
         Ok(Wanted { shown, ..Wanted::default() })
     };
-    trail.configure(Kind::Application, id, caller, want).await?;
+    scope.configure(Kind::Application, id, caller, want).await?;
     let reason = format!("the application {id} was deleted");
-    let scope = OrderScope::Application(id.to_owned());
-    windows::order_to_end(trail, caller, sweep, scope, caller.actor(), reason, None).await?;
+    let order_scope = OrderScope::Application(id.to_owned());
+    windows::order_to_end(scope, caller, sweep, order_scope, caller.actor(), reason, None).await?;
     Ok(request::no_content())
 }

@@ -13,7 +13,7 @@ use shared::{
     http::{problem::Problem, request},
     platform::{aws_client::Aws, backoff::Unavailable},
     services::finding_dispositions::Refusal,
-    storage::{ReadError, Trail, insert_events::Insertion, projections::Kind},
+    storage::{ReadError, TenantScope, insert_events::Insertion, projections::Kind},
 };
 
 /// How often what others say at the same time is read anew.
@@ -24,7 +24,7 @@ const TRIES: usize = 5;
 /// # Errors
 /// 403 where nothing tells the caller from the people it is about; 404; 409 where it was withdrawn, or is about the caller; 422 for what is wrong with the request; 503.
 pub async fn disposition(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -36,9 +36,9 @@ pub async fn disposition(
     for _ in 0..TRIES {
         // With whatever the trail tells of it by now, which the projection may not know yet.
         let finding: Finding =
-            match access_projection::follow_finding(trail, id, Vec::new()).await? {
+            match access_projection::follow_finding(scope, id, Vec::new()).await? {
                 Some(finding) => finding,
-                None => trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
+                None => scope.projection(Kind::Finding, id).await?.ok_or_else(missing)?.read()?,
             };
         if finding.state == State::Withdrawn {
             let detail = "the finding was withdrawn: what was missing came late, and nothing is left to be said of it";
@@ -57,16 +57,16 @@ pub async fn disposition(
         {
             return Ok(request::json(200, &finding));
         }
-        match finding_dispositions::disposition_refusal(trail, &finding, caller).await? {
+        match finding_dispositions::disposition_refusal(scope, &finding, caller).await? {
             None => {}
             Some(Refusal::Concerned(why)) => return Err(Problem::conflict(why, Vec::new())),
             Some(Refusal::Unknown(why)) => return Err(Problem::forbidden(why)),
         }
         let number = finding.dispositions.len() + 1;
         let about = [id.as_str(), &finding.raised.to_string(), &number.to_string()];
-        let event_id = EventId::of_service(&trail.tenant, "finding.dispositioned", &about);
+        let event_id = EventId::of_service(&scope.tenant, "finding.dispositioned", &about);
         let mut event =
-            Event::of_service(event_id, &trail.tenant, "finding.dispositioned", trail.now, by);
+            Event::of_service(event_id, &scope.tenant, "finding.dispositioned", scope.now, by);
         event.target =
             Some(Party { kind: Some("finding".into()), id: Some(id.clone()), ..Party::default() });
         event.reason = Some(said.reason.clone());
@@ -86,14 +86,14 @@ pub async fn disposition(
             details["access"] = access.as_str().into();
         }
         event.details = details.as_object().cloned();
-        match trail.insert(vec![event], &caller.recorded_by()).await.pop() {
+        match scope.insert(vec![event], &caller.recorded_by()).await.pop() {
             Some(Insertion::Created(recorded) | Insertion::Duplicate(recorded)) => {
-                let finding = access_projection::follow_finding(trail, id, vec![recorded]).await?;
+                let finding = access_projection::follow_finding(scope, id, vec![recorded]).await?;
                 return finding.map(|finding| request::json(200, &finding)).ok_or_else(missing);
             }
             // Somebody else said something in the same moment.
             Some(Insertion::Conflict(_, theirs)) => {
-                access_projection::follow_finding(trail, id, vec![theirs]).await?;
+                access_projection::follow_finding(scope, id, vec![theirs]).await?;
             }
             _ => {
                 return Err(ReadError::from(Unavailable(
@@ -114,11 +114,11 @@ pub async fn disposition(
 /// # Errors
 /// 503.
 pub async fn rebuild(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     aws: &Aws,
     watch: &str,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let event = json!({"rebuild": {"tenant": trail.tenant}});
+    let event = json!({"rebuild": {"tenant": scope.tenant}});
     aws.invoke(watch, &event)
         .await
         .map_err(|error| ReadError::from(Unavailable(error.to_string())))?;

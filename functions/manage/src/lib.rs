@@ -40,14 +40,14 @@ use shared::{
         environment::{ConfigError, Variables},
         secrets::Foresight,
     },
-    storage::{Store, Trail},
+    storage::{Database, TenantScope},
 };
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Manage {
     access: Access,
-    store: Store,
+    database: Database,
     place: Place,
     foresight: Foresight,
     sweep: Sweep,
@@ -66,7 +66,7 @@ impl Manage {
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             access: Access::from_variables(variables)?,
-            store: Store::new(variables, aws)?,
+            database: Database::new(variables, aws)?,
             place: environment::place(variables)?,
             foresight: Foresight::new(variables),
             sweep: Sweep::new(variables, aws)?,
@@ -107,16 +107,16 @@ async fn answer(
         (false, true) => Permission::Read,
         (false, false) => Permission::Admin,
     };
-    let trail =
-        function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
+    let scope =
+        function.database.scope(authorization::tenant(&caller, request)?, now, deadline).await?;
     let answered = match authorization::require(&caller, permission) {
-        Ok(()) => change(function, &trail, request, &caller, route).await,
+        Ok(()) => change(function, &scope, request, &caller, route).await,
         Err(refused) => Err(refused),
     };
     if let Err(problem) = &answered
         && problem.status == 403
     {
-        shared::http::refusals::record(&trail, request, &caller, problem).await?;
+        shared::http::refusals::record(&scope, request, &caller, problem).await?;
     }
     answered
 }
@@ -124,7 +124,7 @@ async fn answer(
 /// Does what the caller may do.
 async fn change(
     function: &Manage,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     route: &str,
@@ -138,46 +138,46 @@ async fn change(
     };
     match route {
         "PUT /v1/settings" => {
-            settings::put(trail, request, caller, function.place, &function.foresight).await
+            settings::put(scope, request, caller, function.place, &function.foresight).await
         }
-        "PUT /v1/people/{id}" => people::put(trail, request, caller).await,
+        "PUT /v1/people/{id}" => people::put(scope, request, caller).await,
         "PUT /v1/applications/{id}" => {
             let configuring = applications::Configuring {
                 place: function.place,
                 foresight: &function.foresight,
-                store: &function.store,
+                database: &function.database,
             };
-            applications::put(trail, request, caller, configuring).await
+            applications::put(scope, request, caller, configuring).await
         }
-        "DELETE /v1/applications/{id}" => applications::delete(trail, request, caller, sweep).await,
-        "PUT /v1/packages/{id}" => packages::put(trail, request, caller).await,
-        "DELETE /v1/packages/{id}" => packages::delete(trail, request, caller).await,
-        "PUT /v1/organisations/{id}" => organisations::put(trail, request, caller).await,
-        "DELETE /v1/organisations/{id}" => organisations::delete(trail, request, caller).await,
-        "POST /v1/findings/{id}/disposition" => findings::disposition(trail, request, caller).await,
-        "POST /v1/reviews" => reviews::open(trail, request, caller).await,
-        "POST /v1/reviews/{id}/decisions" => reviews::decide(trail, request, caller).await,
-        "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(trail, request, caller).await,
-        "PUT /v1/saved/{id}" => saved::put(trail, request, caller).await,
-        "DELETE /v1/saved/{id}" => saved::delete(trail, request, caller).await,
+        "DELETE /v1/applications/{id}" => applications::delete(scope, request, caller, sweep).await,
+        "PUT /v1/packages/{id}" => packages::put(scope, request, caller).await,
+        "DELETE /v1/packages/{id}" => packages::delete(scope, request, caller).await,
+        "PUT /v1/organisations/{id}" => organisations::put(scope, request, caller).await,
+        "DELETE /v1/organisations/{id}" => organisations::delete(scope, request, caller).await,
+        "POST /v1/findings/{id}/disposition" => findings::disposition(scope, request, caller).await,
+        "POST /v1/reviews" => reviews::open(scope, request, caller).await,
+        "POST /v1/reviews/{id}/decisions" => reviews::decide(scope, request, caller).await,
+        "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(scope, request, caller).await,
+        "PUT /v1/saved/{id}" => saved::put(scope, request, caller).await,
+        "DELETE /v1/saved/{id}" => saved::delete(scope, request, caller).await,
         "POST /v1/projections/rebuild" => {
-            findings::rebuild(trail, &function.aws, &function.watch).await
+            findings::rebuild(scope, &function.aws, &function.watch).await
         }
-        "POST /v1/windows/{id}/extend" => windows::extend(trail, request, caller, sweep).await,
-        "POST /v1/windows/{id}/end" => windows::end(trail, request, caller, sweep).await,
-        "POST /v1/windows/{id}/retry" => windows::retry(trail, request, caller, sweep).await,
-        "POST /v1/windows/{id}/close" => windows::close(trail, request, caller).await,
-        "POST /v1/windows/end" => windows::end_by_filter(trail, request, caller, sweep).await,
+        "POST /v1/windows/{id}/extend" => windows::extend(scope, request, caller, sweep).await,
+        "POST /v1/windows/{id}/end" => windows::end(scope, request, caller, sweep).await,
+        "POST /v1/windows/{id}/retry" => windows::retry(scope, request, caller, sweep).await,
+        "POST /v1/windows/{id}/close" => windows::close(scope, request, caller).await,
+        "POST /v1/windows/end" => windows::end_by_filter(scope, request, caller, sweep).await,
         "POST /v1/alerts/test" => {
-            alerts::test(trail, request, caller, &function.aws, &function.watch).await
+            alerts::test(scope, request, caller, &function.aws, &function.watch).await
         }
         "PUT /v1/streams/{id}" => {
-            streams::put(trail, request, caller, function.place, &sender).await
+            streams::put(scope, request, caller, function.place, &sender).await
         }
-        "DELETE /v1/streams/{id}" => streams::delete(trail, request, caller, &sender).await,
-        "POST /v1/streams/{id}/replay" => streams::replay(trail, request, caller, &sender).await,
-        "POST /v1/streams/{id}/test" => streams::test(trail, request, caller, &sender).await,
-        "POST /v1/windows/reconcile" => windows::reconcile(trail, sweep).await,
+        "DELETE /v1/streams/{id}" => streams::delete(scope, request, caller, &sender).await,
+        "POST /v1/streams/{id}/replay" => streams::replay(scope, request, caller, &sender).await,
+        "POST /v1/streams/{id}/test" => streams::test(scope, request, caller, &sender).await,
+        "POST /v1/windows/reconcile" => windows::reconcile(scope, sweep).await,
         _ => Err(Problem::internal(&format!(
             "no handler for route {route:?}, which the template sends here"
         ))),

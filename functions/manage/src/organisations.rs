@@ -8,7 +8,7 @@ use shared::{
         identity::caller::Caller,
     },
     http::{problem::Problem, request},
-    storage::{Trail, documents::Configured},
+    storage::{TenantScope, documents::Configured},
 };
 
 /// `PUT /v1/organisations/{id}`: makes the organisation as the body says, whole.
@@ -16,7 +16,7 @@ use shared::{
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -25,7 +25,7 @@ pub async fn put(
         .map_err(|errors| Problem::invalid("the organisation was not stored", errors))?;
     let want = |_: Option<Organisation>, _| Ok::<_, Problem>(Some(organisation.clone()));
     let (configured, version) =
-        access_packages::configure_organisation(trail, id, caller, false, want).await?;
+        access_packages::configure_organisation(scope, id, caller, false, want).await?;
     // Organisations have no name that another could have.
     let status = if configured == Configured::Created { 201 } else { 200 };
     Ok(request::json(
@@ -39,13 +39,13 @@ pub async fn put(
 /// # Errors
 /// 404, 503.
 pub async fn delete(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no organisation with this id is configured in the tenant");
     let want = |there: Option<Organisation>, _| there.map(|_| None).ok_or_else(missing);
-    access_packages::configure_organisation(trail, id, caller, false, want).await?;
+    access_packages::configure_organisation(scope, id, caller, false, want).await?;
     Ok(request::no_content())
 }

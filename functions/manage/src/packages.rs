@@ -11,7 +11,7 @@ use shared::{
     },
     http::{problem::Problem, request},
     storage::{
-        Trail,
+        TenantScope,
         documents::{Alias, Configured},
     },
 };
@@ -21,7 +21,7 @@ use shared::{
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another package has the name; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -31,7 +31,7 @@ pub async fn put(
     review::check_policy_ids(id, &package).map_err(|error| refused(vec![error]))?;
     let want = |_: Option<Package>, _| Ok::<_, Problem>(Some(package.clone()));
     let (configured, version) =
-        access_packages::configure_package(trail, id, caller, false, want).await?;
+        access_packages::configure_package(scope, id, caller, false, want).await?;
     let status = match configured {
         Configured::Created => 201,
         // Packages are not counted.
@@ -54,13 +54,13 @@ pub async fn put(
 /// # Errors
 /// 404, 503.
 pub async fn delete(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no package with this id is configured in the tenant");
     let want = |there: Option<Package>, _| there.map(|_| None).ok_or_else(missing);
-    access_packages::configure_package(trail, id, caller, false, want).await?;
+    access_packages::configure_package(scope, id, caller, false, want).await?;
     Ok(request::no_content())
 }

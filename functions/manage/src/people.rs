@@ -12,7 +12,7 @@ use shared::{
     },
     http::{problem::Problem, request},
     storage::{
-        Trail,
+        TenantScope,
         documents::{Alias, Configured, Kind, Wanted},
     },
 };
@@ -22,7 +22,7 @@ use shared::{
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another person has one of the ids; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -42,7 +42,7 @@ pub async fn put(
         }),
         ..Wanted::default()
     };
-    let status = match trail
+    let status = match scope
         .configure(Kind::Person, id, caller, |_| Ok::<_, Problem>(wanted.clone()))
         .await?
     {

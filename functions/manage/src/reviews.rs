@@ -16,7 +16,7 @@ use shared::{
     http::{problem::Problem, request},
     platform::backoff::Unavailable,
     services::reviews::{Ended, Opened, Outcome},
-    storage::{ReadError, Trail},
+    storage::{ReadError, TenantScope},
 };
 
 /// Most items that an answer names.
@@ -27,24 +27,24 @@ const MOST_NAMED: usize = 20;
 /// # Errors
 /// 409 where another review has the id; 422 for what is wrong with the request; 503.
 pub async fn open(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let refused = |errors| Problem::invalid("the review was not opened", errors);
     let body = request::json_body(request)?;
-    let (id, asked) = Asked::read(&body, &trail.settings.zone).map_err(refused)?;
-    let is_late = asked.due_at.is_some_and(|due| due <= trail.now);
+    let (id, asked) = Asked::read(&body, &scope.settings.zone).map_err(refused)?;
+    let is_late = asked.due_at.is_some_and(|due| due <= scope.now);
     let id = id.unwrap_or_else(|| random::event_id().to_string());
     // One that was opened in time and asked for again later is there.
-    if is_late && reviews::review(trail, &id).await?.is_none() {
+    if is_late && reviews::review(scope, &id).await?.is_none() {
         return Err(refused(vec![FieldError::new(
             "/due_at",
             "is over; a review is due some time after it is opened",
         )]));
     }
-    let review = Review::new(id, asked, review::sent(&body), caller, trail.now);
-    let (status, mut review) = match reviews::open_review(trail, review).await? {
+    let review = Review::new(id, asked, review::sent(&body), caller, scope.now);
+    let (status, mut review) = match reviews::open_review(scope, review).await? {
         Opened::New(review) => (201, *review),
         Opened::Same(review) => (200, *review),
         Opened::Other => {
@@ -53,7 +53,7 @@ pub async fn open(
         }
     };
     if review.stage == Stage::Opening {
-        match reviews::fill_review(trail, &review.id).await {
+        match reviews::fill_review(scope, &review.id).await {
             Ok(Some(filled)) => review = filled,
             Ok(None) => {}
             // It is there, and what is left to be done for it is done by whoever comes next.
@@ -63,7 +63,7 @@ pub async fn open(
             Err(error) => return Err(error.into()),
         }
     }
-    let mut response = request::json(status, &review.answered(trail.now));
+    let mut response = request::json(status, &review.answered(scope.now));
     let location = HeaderValue::try_from(format!("/v1/reviews/{}", review.id));
     response.headers.extend(location.ok().map(|location| (header::LOCATION, location)));
     Ok(response)
@@ -71,14 +71,14 @@ pub async fn open(
 
 /// The review that the request's address names, where the caller may review.
 async fn reviewed(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<Review, Problem> {
     let id =
         request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
-    let review = reviews::review(trail, id).await?.ok_or_else(missing)?;
-    match reviews::no_reviewer(trail, &review, caller).await? {
+    let review = reviews::review(scope, id).await?.ok_or_else(missing)?;
+    match reviews::no_reviewer(scope, &review, caller).await? {
         Some(why) => Err(Problem::forbidden(why)),
         None => Ok(review),
     }
@@ -94,13 +94,13 @@ fn missing() -> Problem {
 /// 403 where the review is for others; 404; 409 where it takes no decisions, or where the caller had a part in the item; 422 for what is
 /// wrong with the request; 503. Of several each has an outcome of its own.
 pub async fn decide(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let body = request::json_body(request)?;
     let mut members = request::json_members(request)?;
-    let review = reviewed(trail, request, caller).await?;
+    let review = reviewed(scope, request, caller).await?;
     match review.stage {
         Stage::Open => {}
         Stage::Opening => {
@@ -115,7 +115,7 @@ pub async fn decide(
         }
     }
     let Some(decisions) = members.remove("decisions") else {
-        return one(trail, &review, &body, caller).await;
+        return one(scope, &review, &body, caller).await;
     };
     let refused = |pointer: &str, detail: String| {
         Problem::invalid("nothing was decided", vec![FieldError::new(pointer, detail)])
@@ -130,11 +130,11 @@ pub async fn decide(
         let detail = format!("has {} entries; 1 to {MOST_DECISIONS} may be given", decisions.len());
         return Err(refused("/decisions", detail));
     }
-    several(trail, &review, &decisions, caller).await
+    several(scope, &review, &decisions, caller).await
 }
 
 async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     body: &str,
     caller: &Caller,
@@ -142,7 +142,7 @@ async fn one(
     let refused = |errors| Problem::invalid("the item was not decided", errors);
     let said = Said::read(body).map_err(refused)?;
     let mut outcomes =
-        reviews::decide_review(trail, &review.id, caller, std::slice::from_ref(&said))
+        reviews::decide_review(scope, &review.id, caller, std::slice::from_ref(&said))
             .await?
             .ok_or_else(missing)?;
     match outcomes.pop() {
@@ -163,7 +163,7 @@ fn not_in_it(said: &Said) -> String {
 
 /// Several decisions, each with an outcome of its own: one that is wrong never sinks the good ones.
 async fn several(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     decisions: &[Value],
     caller: &Caller,
@@ -180,7 +180,7 @@ async fn several(
     };
     let read: Vec<Result<Said, Vec<FieldError>>> = decisions.iter().map(read).collect();
     let said: Vec<Said> = read.iter().filter_map(|said| said.as_ref().ok().cloned()).collect();
-    let mut outcomes = reviews::decide_review(trail, &review.id, caller, &said)
+    let mut outcomes = reviews::decide_review(scope, &review.id, caller, &said)
         .await?
         .ok_or_else(missing)?
         .into_iter();
@@ -221,7 +221,7 @@ async fn several(
 /// 403 where the review is for others; 404; 409 where items are still to be decided, or by others, or somebody else signed it off; 422 for what is wrong with
 /// the request; 503.
 pub async fn sign_off(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -234,13 +234,13 @@ pub async fn sign_off(
     let reason = review::read_sign_off(&body);
     let reason =
         reason.map_err(|errors| Problem::invalid("the review was not signed off", errors))?;
-    let review = reviewed(trail, request, caller).await?;
+    let review = reviewed(scope, request, caller).await?;
     let conflict = |detail: String| Err(Problem::conflict(detail, Vec::new()));
-    match reviews::sign_off_review(trail, &review.id, caller, reason.as_deref())
+    match reviews::sign_off_review(scope, &review.id, caller, reason.as_deref())
         .await?
         .ok_or_else(missing)?
     {
-        Ended::Now(review) => Ok(request::json(200, &review.answered(trail.now))),
+        Ended::Now(review) => Ok(request::json(200, &review.answered(scope.now))),
         // The same again, as after an answer that was lost.
         Ended::Before(review)
             if review
@@ -248,7 +248,7 @@ pub async fn sign_off(
                 .as_ref()
                 .is_some_and(|it| it.by == caller.actor() && it.reason == reason) =>
         {
-            Ok(request::json(200, &review.answered(trail.now)))
+            Ok(request::json(200, &review.answered(scope.now)))
         }
         Ended::Before(_) => conflict("the review is signed off already".to_owned()),
         Ended::Opening => conflict("the items of the review are still being gathered".to_owned()),

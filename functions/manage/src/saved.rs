@@ -11,7 +11,7 @@ use shared::{
     http::{problem::Problem, request},
     services::saved_searches::shown,
     storage::{
-        Trail,
+        TenantScope,
         capacity::{Full, Places},
         documents::{Configured, Document, Due, Kind, Wanted},
     },
@@ -37,13 +37,13 @@ fn no_place(full: Full) -> Problem {
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 403 where it is somebody else's; 409 where the tenant has as many as it may; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let read = saved_search_request::read_saved_search(
-        trail,
+        scope,
         request::json_members(request)?,
         caller.actor(),
     )?;
@@ -58,7 +58,7 @@ pub async fn put(
         // Runs that are still to be made up for stay so while the times are the same.
         let due_before = there.and_then(|there| there.due_at);
         let kept = due_before.filter(|_| before.is_some_and(|before| saved.runs_as(&before)));
-        let (due, next_run_at) = match (kept, saved.next_run(trail.now)) {
+        let (due, next_run_at) = match (kept, saved.next_run(scope.now)) {
             (_, None) => (Due::Never, None),
             (Some(kept), Some(_)) => (Due::AsBefore, Some(kept)),
             (None, Some(next)) => (Due::At(next), Some(next)),
@@ -68,7 +68,7 @@ pub async fn put(
         answer = Some(saved_search::Configured { id: id.to_owned(), saved, next_run_at });
         Ok(Wanted { content: Some(content), shown, due, places: Some(PLACES), ..Wanted::default() })
     };
-    let status = match trail.configure(Kind::Saved, id, caller, want).await? {
+    let status = match scope.configure(Kind::Saved, id, caller, want).await? {
         Configured::Created => 201,
         // It has no name that another could have taken.
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
@@ -82,7 +82,7 @@ pub async fn put(
 /// # Errors
 /// 403 where it is somebody else's; 404; 503.
 pub async fn delete(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -101,7 +101,7 @@ pub async fn delete(
         let shown = Some(shown(id, there.map(|there| there.name)));
         Ok(Wanted { shown, due: Due::Never, ..Wanted::default() })
     };
-    trail.configure(Kind::Saved, id, caller, want).await?;
+    scope.configure(Kind::Saved, id, caller, want).await?;
     Ok(request::no_content())
 }
 

@@ -14,7 +14,7 @@ use shared::{
     http::{problem::Problem, request},
     platform::secrets::Foresight,
     storage::{
-        Trail,
+        TenantScope,
         documents::{Document, Kind, Wanted},
     },
 };
@@ -24,7 +24,7 @@ use shared::{
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     place: Place,
@@ -40,21 +40,21 @@ pub async fn put(
         notice: Option<String>,
     }
     let json = request::json_body(request)?;
-    let mut settings = trail.settings.clone();
+    let mut settings = scope.settings.clone();
     // As they were before this request, whatever an attempt of it did whose answer was lost.
     let mut first: Option<Settings> = None;
     // Two at a time that name different things both take effect: what is not named is read anew.
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Settings =
-            there.map(Document::read).transpose()?.flatten().unwrap_or(trail.settings.clone());
+            there.map(Document::read).transpose()?.flatten().unwrap_or(scope.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
-        settings = before.changed_by(&json, place, trail.now).map_err(refused)?;
+        settings = before.changed_by(&json, place, scope.now).map_err(refused)?;
         let errors: Vec<_> = settings
             .alerts
             .iter()
             .enumerate()
             .filter_map(|(at, channel)| {
-                let detail = foresight.refuses(&trail.tenant, channel.way.address()?, None)?;
+                let detail = foresight.refuses(&scope.tenant, channel.way.address()?, None)?;
                 // One that is as it was is nobody's mistake of today.
                 (!before.alerts.contains(channel))
                     .then(|| FieldError::new(format!("/alerts/{at}/url"), detail))
@@ -78,7 +78,7 @@ pub async fn put(
             ..Wanted::default()
         })
     };
-    trail.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
+    scope.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));
-    Ok(request::json(200, &Answer { notice, hold: settings.hold(trail.now), settings: &settings }))
+    Ok(request::json(200, &Answer { notice, hold: settings.hold(scope.now), settings: &settings }))
 }

@@ -14,7 +14,7 @@ use shared::{
     platform::{aws_client::Aws, secrets::Foresight},
     services::streams::named,
     storage::{
-        Trail,
+        TenantScope,
         capacity::{Full, Places},
         documents::{Configured, Document, Due, Kind, Wanted},
     },
@@ -32,8 +32,8 @@ pub struct Sender<'m> {
 
 impl Sender<'_> {
     /// Has a stream worked on at once. A call that is lost costs five minutes: the schedule finds the stream too.
-    async fn call(&self, trail: &Trail<'_>, id: &str) {
-        let event = json!({"stream": {"tenant": trail.tenant, "id": id, "asked": true}});
+    async fn call(&self, scope: &TenantScope<'_>, id: &str) {
+        let event = json!({"stream": {"tenant": scope.tenant, "id": id, "asked": true}});
         if let Err(error) = self.aws.invoke(self.forward, &event).await {
             tracing::warn!(%error, "stream {id} is not worked on at once, the schedule will: {error}");
         }
@@ -61,12 +61,12 @@ fn missing() -> Problem {
 
 /// The stream as it is now.
 async fn answer(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     status: u16,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let stored = streams::stream(trail, id).await?.ok_or_else(missing)?;
-    Ok(request::json(status, &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?))
+    let stored = streams::stream(scope, id).await?.ok_or_else(missing)?;
+    Ok(request::json(status, &streams::answered_stream(scope, &stored).await?.ok_or_else(missing)?))
 }
 
 /// `PUT /v1/streams/{id}`: makes the stream as the body says, whole. One that is there keeps its place.
@@ -74,7 +74,7 @@ async fn answer(
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where there are too many; 503.
 pub async fn put(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     place: Place,
@@ -83,7 +83,7 @@ pub async fn put(
     let id = request::configured_id(request)?;
     let refused = |errors| Problem::invalid("the stream was not stored", errors);
     let asked =
-        Asked::read(&request::json_body(request)?, place, &trail.settings.zone).map_err(refused)?;
+        Asked::read(&request::json_body(request)?, place, &scope.settings.zone).map_err(refused)?;
     let errors: Vec<_> = asked
         .target()
         .secrets()
@@ -91,17 +91,17 @@ pub async fn put(
         .filter_map(|(pointer, secret, url)| {
             Some(FieldError::new(
                 pointer,
-                sender.foresight.refuses(&trail.tenant, secret, Some(url))?,
+                sender.foresight.refuses(&scope.tenant, secret, Some(url))?,
             ))
         })
         .collect();
     if !errors.is_empty() {
         return Err(refused(errors));
     }
-    let oldest = trail.oldest();
+    let oldest = scope.oldest();
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.map(Document::read).transpose()?.flatten();
-        let stream = asked.clone().stream(before.as_ref(), trail.now, oldest);
+        let stream = asked.clone().stream(before.as_ref(), scope.now, oldest);
         let stream = stream.map_err(|detail| refused(vec![FieldError::new("/from", detail)]))?;
         Ok(Wanted {
             content: Some(
@@ -112,21 +112,21 @@ pub async fn put(
             due: if before.is_some() && there.is_some_and(|it| it.due_at.is_some()) {
                 Due::AsBefore
             } else {
-                Due::At(trail.now)
+                Due::At(scope.now)
             },
             places: Some(PLACES),
             ..Wanted::default()
         })
     };
-    let configured = trail.configure(Kind::Stream, id, caller, want).await?;
+    let configured = scope.configure(Kind::Stream, id, caller, want).await?;
     let status = match configured {
         Configured::Created => 201,
         // It has no name that another could have taken.
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
         Configured::Full(full) => return Err(no_place(full)),
     };
-    sender.call(trail, id).await;
-    answer(trail, id, status).await
+    sender.call(scope, id).await;
+    answer(scope, id, status).await
 }
 
 /// `DELETE /v1/streams/{id}`: takes the stream away, its place with it. What was sent stays where it was sent.
@@ -134,7 +134,7 @@ pub async fn put(
 /// # Errors
 /// 404, 503.
 pub async fn delete(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sender: &Sender<'_>,
@@ -143,10 +143,10 @@ pub async fn delete(
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         there.ok_or_else(missing)?;
         // Who works on it sees that it is gone, and takes back what was told of it.
-        Ok(Wanted { shown: Some(named(id)), due: Due::At(trail.now), ..Wanted::default() })
+        Ok(Wanted { shown: Some(named(id)), due: Due::At(scope.now), ..Wanted::default() })
     };
-    trail.configure(Kind::Stream, id, caller, want).await?;
-    sender.call(trail, id).await;
+    scope.configure(Kind::Stream, id, caller, want).await?;
+    sender.call(scope, id).await;
     Ok(request::no_content())
 }
 
@@ -155,29 +155,29 @@ pub async fn delete(
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 404; 503.
 pub async fn replay(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let from = stream::read_replay(&request::json_body(request)?, &trail.settings.zone)
+    let from = stream::read_replay(&request::json_body(request)?, &scope.settings.zone)
         .map_err(|errors| Problem::invalid("nothing is sent again", errors))?;
-    let oldest = trail.oldest();
+    let oldest = scope.oldest();
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
         let before: Option<Stream> = there.ok_or_else(missing)?.read()?;
         let before = before.ok_or_else(missing)?;
         // Twice at the same moment is once.
-        let replays = before.replays + u32::from(before.begun_at != trail.now);
+        let replays = before.replays + u32::from(before.begun_at != scope.now);
         let stream =
-            Stream { from: from.at(trail.now, oldest), begun_at: trail.now, replays, ..before };
+            Stream { from: from.at(scope.now, oldest), begun_at: scope.now, replays, ..before };
         let content =
             Some(serde_json::to_value(&stream).map_err(|error| Problem::internal(&error))?);
         Ok(Wanted { content, shown: Some(named(id)), ..Wanted::default() })
     };
-    trail.configure(Kind::Stream, id, caller, want).await?;
-    sender.call(trail, id).await;
-    answer(trail, id, 200).await
+    scope.configure(Kind::Stream, id, caller, want).await?;
+    sender.call(scope, id).await;
+    answer(scope, id, 200).await
 }
 
 /// `POST /v1/streams/{id}/test`: sends a test message, and says nothing yet of what became of it.
@@ -185,13 +185,13 @@ pub async fn replay(
 /// # Errors
 /// 404, 503.
 pub async fn test(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sender: &Sender<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request).map_err(|_| missing())?;
-    streams::ask_for_stream_test(trail, id, &caller.actor().shown()).await?.ok_or_else(missing)?;
-    sender.call(trail, id).await;
-    answer(trail, id, 202).await
+    streams::ask_for_stream_test(scope, id, &caller.actor().shown()).await?.ok_or_else(missing)?;
+    sender.call(scope, id).await;
+    answer(scope, id, 202).await
 }

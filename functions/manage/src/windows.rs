@@ -25,7 +25,7 @@ use shared::{
     http::{problem::Problem, request},
     platform::disable_trigger::Sweep,
     services::window_orders::Meaning,
-    storage::Trail,
+    storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
 
@@ -56,7 +56,7 @@ impl Meant {
 /// # Errors
 /// 404; 409 where it has ended; 422 for what is wrong with the request, or where the application does not allow it; 503.
 pub async fn extend(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
@@ -68,7 +68,7 @@ pub async fn extend(
     // The window where it is done: the requests of one that has begun to give them up are in two.
     let mut extended_in: Option<String> = None;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
-        let now = trail.now;
+        let now = scope.now;
         if extended_in.as_ref().is_some_and(|id| *id != window.id) {
             return Ok(Vec::new());
         }
@@ -90,7 +90,7 @@ pub async fn extend(
             Err(NotExtended::Wrong(detail)) => Err(invalid(vec![FieldError::new(pointer, detail)])),
         }
     };
-    change(trail, request, caller, sweep, decide).await
+    change(scope, request, caller, sweep, decide).await
 }
 
 /// In whose name a window is changed, and why.
@@ -110,7 +110,7 @@ fn who_and_why(
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503.
 pub async fn end(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
@@ -119,11 +119,11 @@ pub async fn end(
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
         let is_meant = |claim: &Claim| meant.is(claim);
         Ok(match meant {
-            Meant::All => window.end(is_meant, &actor, Some(&reason), trail.now),
-            Meant::Moved(_) => window.end_own(is_meant, &actor, Some(&reason), trail.now),
+            Meant::All => window.end(is_meant, &actor, Some(&reason), scope.now),
+            Meant::Moved(_) => window.end_own(is_meant, &actor, Some(&reason), scope.now),
         })
     };
-    change(trail, request, caller, sweep, decide).await
+    change(scope, request, caller, sweep, decide).await
 }
 
 /// `POST /v1/windows/{id}/retry`: has the account of a window that is due disabled now, without the pause that follows a failure. Where its
@@ -132,7 +132,7 @@ pub async fn end(
 /// # Errors
 /// 404; 409 where it is closed or not due, or somebody else disables its account; 422 for what is wrong with the request; 503.
 pub async fn retry(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
@@ -142,10 +142,10 @@ pub async fn retry(
         if window.merged_into.is_some() {
             return Ok(Vec::new());
         }
-        let told = window.retry(&actor, &reason, trail.now);
+        let told = window.retry(&actor, &reason, scope.now);
         Ok(told.map_err(|detail| Problem::conflict(detail, Vec::new()))?.into_iter().collect())
     };
-    change(trail, request, caller, sweep, decide).await
+    change(scope, request, caller, sweep, decide).await
 }
 
 /// `POST /v1/windows/{id}/close`: a person says that the account is disabled. The window is closed without proof, which is a finding; and so is
@@ -154,7 +154,7 @@ pub async fn retry(
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503, also where some of its requests are still open.
 pub async fn close(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -162,19 +162,19 @@ pub async fn close(
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
     let decide = |window: &mut Window| -> Result<Vec<Told>, Problem> {
-        Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, trail.now))
+        Ok(window.close_by_hand(&actor, &reason, CLOSED_AT_ONCE, scope.now))
     };
     let (mut id, mut seen) = (id.to_owned(), HashSet::new());
     // More requests than one transaction takes are closed in several.
     loop {
-        let window = windows::change_window(trail, &id, &caller.recorded_by(), decide)
+        let window = windows::change_window(scope, &id, &caller.recorded_by(), decide)
             .await?
             .ok_or_else(missing)?;
         if window.is_closed() {
             seen.insert(id);
             match next(&window, &seen) {
                 Some(older) => id = older,
-                None => return Ok(request::json(200, &window.answered(trail.now))),
+                None => return Ok(request::json(200, &window.answered(scope.now))),
             }
         }
     }
@@ -187,7 +187,7 @@ fn next(window: &Window, seen: &HashSet<String>) -> Option<String> {
 
 /// Changes the window that the request's address names, and those that took over its requests. It answers the one that has them now.
 async fn change(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
@@ -198,7 +198,7 @@ async fn change(
     let (mut meant, mut seen, mut changed) = (Meant::All, HashSet::new(), Vec::new());
     let window = loop {
         let change = |window: &mut Window| decide(window, &meant);
-        let window = windows::change_window(trail, &id, &caller.recorded_by(), change)
+        let window = windows::change_window(scope, &id, &caller.recorded_by(), change)
             .await?
             .ok_or_else(missing)?;
         if let Meant::All = meant {
@@ -211,8 +211,8 @@ async fn change(
             None => break window,
         }
     };
-    sweep.wake_for(&changed, trail.now).await;
-    Ok(request::json(200, &window.answered(trail.now)))
+    sweep.wake_for(&changed, scope.now).await;
+    Ok(request::json(200, &window.answered(scope.now)))
 }
 
 /// `POST /v1/windows/end`: an order to end, in all open windows, what was asked for by requests that meet a filter: all of a leaver. Where
@@ -221,7 +221,7 @@ async fn change(
 /// # Errors
 /// 422 for what is wrong with the request; 503.
 pub async fn end_by_filter(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     caller: &Caller,
     sweep: &Sweep,
@@ -231,9 +231,9 @@ pub async fn end_by_filter(
         order.map_err(|errors| Problem::invalid("no window was ended", errors))?;
     let filter = filter.ok_or_else(|| Problem::bad_request("a filter is needed"))?;
     let actor = authorization::acting_as(caller, actor)?;
-    let scope = OrderScope::Filter(filter);
-    let count = count(trail, &scope).await?;
-    let order = order_to_end(trail, caller, sweep, scope, actor, reason, count).await?;
+    let order_scope = OrderScope::Filter(filter);
+    let count = count(scope, &order_scope).await?;
+    let order = order_to_end(scope, caller, sweep, order_scope, actor, reason, count).await?;
     let mut answer = request::json(202, &order.answered(&OrderProgress::default()));
     let location = format!("/v1/windows/orders/{}", order.id);
     if let Ok(location) = location.parse() {
@@ -242,15 +242,15 @@ pub async fn end_by_filter(
     Ok(answer)
 }
 
-/// How many windows a scope means now, those that are still to open among them; none where they are so many that a caller would wait too long.
-async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Problem> {
-    let meaning = Meaning::of(scope).map_err(Problem::bad_request)?;
+/// How many windows an order means now, those that are still to open among them; none where they are so many that a caller would wait too long.
+async fn count(scope: &TenantScope<'_>, order_scope: &OrderScope) -> Result<Option<u64>, Problem> {
+    let meaning = Meaning::of(order_scope).map_err(Problem::bad_request)?;
     let until = Deadline::now() + COUNTING;
     let (live, mut meant, mut place) =
-        (windows::live_windows(trail, true, true), HashSet::new(), None::<String>);
+        (windows::live_windows(scope, true, true), HashSet::new(), None::<String>);
     loop {
-        let page = window_orders::open_page(trail, &live, place.as_deref()).await?;
-        meant.extend(window_orders::windows_meant(trail, &meaning, &page.windows).await?);
+        let page = window_orders::open_page(scope, &live, place.as_deref()).await?;
+        meant.extend(window_orders::windows_meant(scope, &meaning, &page.windows).await?);
         place = page.next;
         if place.is_none() {
             break;
@@ -262,7 +262,7 @@ async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Pro
     let mut count = meant.len();
     loop {
         let (booked, next) =
-            window_orders::bookings_page(trail, &meaning, place.as_deref()).await?;
+            window_orders::bookings_page(scope, &meaning, place.as_deref()).await?;
         count += booked.len();
         place = next;
         if place.is_none() {
@@ -279,18 +279,18 @@ async fn count(trail: &Trail<'_>, scope: &OrderScope) -> Result<Option<u64>, Pro
 /// # Errors
 /// 503: it may be stored or not.
 pub async fn order_to_end(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     caller: &Caller,
     sweep: &Sweep,
-    scope: OrderScope,
+    order_scope: OrderScope,
     actor: Actor,
     reason: String,
     count: Option<u64>,
 ) -> Result<EndOrder, Problem> {
     let id = random::event_id().to_string();
     let (recorded_by, created_at) = (caller.recorded_by(), clock::now());
-    let order = EndOrder { id, scope, reason, actor, recorded_by, created_at, count };
-    window_orders::store_order(trail, &order).await?;
+    let order = EndOrder { id, scope: order_scope, reason, actor, recorded_by, created_at, count };
+    window_orders::store_order(scope, &order).await?;
     if let Err(error) = sweep.wake(&json!({})).await {
         tracing::warn!(%error, "the order {} was stored; the sweep was not called, its schedule will: {error}", order.id);
     }
@@ -302,10 +302,10 @@ pub async fn order_to_end(
 /// # Errors
 /// 503 where it could not be begun.
 pub async fn reconcile(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     sweep: &Sweep,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    sweep.wake(&json!({"reconcile": trail.tenant})).await.map_err(|error| {
+    sweep.wake(&json!({"reconcile": scope.tenant})).await.map_err(|error| {
         tracing::warn!(%error, "a reconciliation was not begun: {error}");
         Problem::unavailable("the reconciliation could not be begun; send the request again")
     })?;

@@ -16,7 +16,7 @@ use shared::{
         problem::Problem,
         request::{self, Parameters},
     },
-    storage::{Store, Trail},
+    storage::{Database, TenantScope},
 };
 
 /// `GET /v1/actions`: the catalogue.
@@ -87,8 +87,8 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
 /// 400 for any parameter, 503.
 pub async fn me(
     caller: &Caller,
-    trail: Option<&Trail<'_>>,
-    store: &Store,
+    scope: Option<&TenantScope<'_>>,
+    database: &Database,
     now: Instant,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -107,11 +107,11 @@ pub async fn me(
         swept_at: Option<Instant>,
     }
     Parameters::read(request, &[])?;
-    let settings = trail.map_or(store.default_settings(), |trail| &trail.settings);
+    let settings = scope.map_or(database.default_settings(), |scope| &scope.settings);
     Ok(request::json(
         200,
         &Me {
-            tenant: trail.map(|trail| &trail.tenant),
+            tenant: scope.map(|scope| &scope.tenant),
             tenants: &caller.tenants,
             sub: &caller.sub,
             email: caller.email.as_deref(),
@@ -120,7 +120,7 @@ pub async fn me(
             zone: &settings.zone,
             retention_days: settings.retention_days,
             now,
-            swept_at: windows::swept_at(store, request::deadline()).await?,
+            swept_at: windows::swept_at(database, request::deadline()).await?,
         },
     ))
 }

@@ -11,7 +11,7 @@ use shared::{
         request::{self, Parameters},
     },
     services::alert_outbox::StoredAlert,
-    storage::Trail,
+    storage::TenantScope,
 };
 
 /// `GET /v1/alerts/{id}`: one alert.
@@ -19,7 +19,7 @@ use shared::{
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
@@ -30,7 +30,7 @@ pub async fn one(
     };
     let id = request::configured_id(request).map_err(|_| missing())?;
     let StoredAlert { alert, progress, .. } =
-        alert_outbox::alert(trail, id).await?.ok_or_else(missing)?;
+        alert_outbox::alert(scope, id).await?.ok_or_else(missing)?;
     Ok(request::json(200, &alert::answered(alert, progress)))
 }
 
@@ -39,7 +39,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -51,12 +51,12 @@ pub async fn list(
         })
     })?;
     let read = async |before: Option<&str>| {
-        let (alerts, goes_on) = alert_outbox::alerts(trail, before).await?;
+        let (alerts, goes_on) = alert_outbox::alerts(scope, before).await?;
         let read = |StoredAlert { alert, progress, .. }: StoredAlert| {
             let is_wanted = state.is_none_or(|state| progress.state == state);
             (alert.id.clone(), is_wanted.then(|| alert::answered(alert, progress)))
         };
         Ok::<_, Problem>((alerts.into_iter().map(read).collect(), goes_on))
     };
-    pagination::list(trail, reader, &parameters, "alerts", read).await
+    pagination::list(scope, reader, &parameters, "alerts", read).await
 }

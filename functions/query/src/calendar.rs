@@ -18,7 +18,7 @@ use shared::{
         request::{self, Parameters},
         search_parameters,
     },
-    storage::Trail,
+    storage::TenantScope,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -55,12 +55,12 @@ enum Kind {
 /// # Errors
 /// 400 for a wrong or unknown parameter, a range that is too long, or more entries than an answer holds; 503.
 pub async fn calendar(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz"])?;
-    let asked = search_parameters::range(trail, &parameters, None)?;
-    let since = if parameters.get("since").is_some() { asked.since } else { trail.now };
+    let asked = search_parameters::range(scope, &parameters, None)?;
+    let since = if parameters.get("since").is_some() { asked.since } else { scope.now };
     let until = if parameters.get("until").is_some() { asked.until } else { since.plus(USUAL) };
     if until <= since {
         return Err(Problem::bad_request(format!(
@@ -72,8 +72,8 @@ pub async fn calendar(
             "a calendar shows 366 days at most; ask for a shorter range",
         ));
     }
-    let mut entries = reviews(trail, since, until).await?;
-    for Configured { id, saved, next_run_at } in saved_searches::all_saved(trail).await? {
+    let mut entries = reviews(scope, since, until).await?;
+    for Configured { id, saved, next_run_at } in saved_searches::all_saved(scope).await? {
         let runs = next_run_at.into_iter().flat_map(|next| runs(&saved, next, since, until));
         // One more than there may be is enough to know.
         let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());
@@ -96,10 +96,14 @@ pub async fn calendar(
 }
 
 /// The reviews that are open and due within a range.
-async fn reviews(trail: &Trail<'_>, since: Instant, until: Instant) -> Result<Vec<Entry>, Problem> {
+async fn reviews(
+    scope: &TenantScope<'_>,
+    since: Instant,
+    until: Instant,
+) -> Result<Vec<Entry>, Problem> {
     let (mut entries, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (reviews, goes_on) = reviews::reviews(trail, after.as_deref()).await?;
+        let (reviews, goes_on) = reviews::reviews(scope, after.as_deref()).await?;
         after = reviews.last().map(|(place, _)| place.clone());
         for review in reviews.into_iter().filter_map(|(_, review)| review) {
             let due = review
@@ -111,7 +115,7 @@ async fn reviews(trail: &Trail<'_>, since: Instant, until: Instant) -> Result<Ve
                 kind: Kind::Review,
                 id: review.id.clone(),
                 name: review.asked.name.clone(),
-                overdue: at <= trail.now,
+                overdue: at <= scope.now,
             }));
         }
         if !goes_on {

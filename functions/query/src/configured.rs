@@ -22,7 +22,7 @@ use shared::{
     },
     services::{access_packages, saved_searches::read_saved},
     storage::{
-        Trail,
+        TenantScope,
         documents::{Document, Kind},
     },
 };
@@ -32,7 +32,7 @@ use shared::{
 /// # Errors
 /// 400 for any parameter.
 pub fn settings(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
@@ -45,7 +45,7 @@ pub fn settings(
     Parameters::read(request, &[])?;
     Ok(request::json(
         200,
-        &Answer { settings: &trail.settings, hold: trail.settings.hold(trail.now) },
+        &Answer { settings: &scope.settings, hold: scope.settings.hold(scope.now) },
     ))
 }
 
@@ -137,10 +137,10 @@ impl Answered for saved_search::Configured {
 /// # Errors
 /// 404, 503.
 pub async fn person(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<Known>(trail, request, "no person with this id is configured in the tenant").await
+    one::<Known>(scope, request, "no person with this id is configured in the tenant").await
 }
 
 /// `GET /v1/applications/{id}`: one application.
@@ -148,10 +148,10 @@ pub async fn person(
 /// # Errors
 /// 404, 503.
 pub async fn application(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<Configured>(trail, request, "no application with this id is configured in the tenant")
+    one::<Configured>(scope, request, "no application with this id is configured in the tenant")
         .await
 }
 
@@ -160,11 +160,11 @@ pub async fn application(
 /// # Errors
 /// 404, 503.
 pub async fn package(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<access_package::Configured>(
-        trail,
+        scope,
         request,
         "no package with this id is configured in the tenant",
     )
@@ -176,11 +176,11 @@ pub async fn package(
 /// # Errors
 /// 404, 503.
 pub async fn organisation(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<organisation::Configured>(
-        trail,
+        scope,
         request,
         "no organisation with this id is configured in the tenant",
     )
@@ -192,22 +192,22 @@ pub async fn organisation(
 /// # Errors
 /// 404, 503.
 pub async fn saved(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    one::<saved_search::Configured>(trail, request, "no saved search with this id is in the tenant")
+    one::<saved_search::Configured>(scope, request, "no saved search with this id is in the tenant")
         .await
 }
 
 async fn one<T: Answered>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     missing: &str,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found(missing);
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let found = trail.document(T::KIND, id).await?.map(T::read).transpose()?.flatten();
+    let found = scope.document(T::KIND, id).await?.map(T::read).transpose()?.flatten();
     found.map(|found| request::json(200, &found)).ok_or_else(missing)
 }
 
@@ -216,11 +216,11 @@ async fn one<T: Answered>(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn people(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<Known>(trail, request, reader).await
+    list::<Known>(scope, request, reader).await
 }
 
 /// `GET /v1/applications`: the applications whose ids, names, accounts or owners hold every word of `q`, in the order of their ids.
@@ -228,11 +228,11 @@ pub async fn people(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn applications(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<Configured>(trail, request, reader).await
+    list::<Configured>(scope, request, reader).await
 }
 
 /// `GET /v1/packages`: the access packages whose ids, names, catalogs, owners or resource roles hold every word of `q`, in the
@@ -241,11 +241,11 @@ pub async fn applications(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn packages(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<access_package::Configured>(trail, request, reader).await
+    list::<access_package::Configured>(scope, request, reader).await
 }
 
 /// `GET /v1/organisations`: the organisations whose ids, names, domains or sponsors hold every word of `q`, in the order of their
@@ -254,11 +254,11 @@ pub async fn packages(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn organisations(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<organisation::Configured>(trail, request, reader).await
+    list::<organisation::Configured>(scope, request, reader).await
 }
 
 /// `GET /v1/saved`: the saved searches whose ids or names hold every word of `q`, in the order of their ids.
@@ -266,15 +266,15 @@ pub async fn organisations(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn all_saved(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    list::<saved_search::Configured>(trail, request, reader).await
+    list::<saved_search::Configured>(scope, request, reader).await
 }
 
 async fn list<T: Answered>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -283,7 +283,7 @@ async fn list<T: Answered>(
     let is_wanted =
         |found: &T| words.as_ref().is_none_or(|words| words.are_in(found.searchable().into_iter()));
     let read = async |after: Option<&str>| {
-        let (documents, goes_on) = trail.documents(T::KIND, after).await?;
+        let (documents, goes_on) = scope.documents(T::KIND, after).await?;
         let read = |document: Document| {
             let id = document.id.clone();
             Ok((id, T::read(document)?.filter(is_wanted)))
@@ -293,5 +293,5 @@ async fn list<T: Answered>(
             goes_on,
         ))
     };
-    pagination::list(trail, reader, &parameters, T::LIST, read).await
+    pagination::list(scope, reader, &parameters, T::LIST, read).await
 }

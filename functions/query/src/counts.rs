@@ -20,7 +20,7 @@ use shared::{
         request::{self, Parameters},
         search_parameters,
     },
-    storage::Trail,
+    storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
 
@@ -72,26 +72,26 @@ impl Unit {
 /// # Errors
 /// 400 for a wrong, unknown or missing field, 503.
 pub async fn counts(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let parameters = Parameters::from_body(request, &PARAMETERS)?;
-    let binding = Binding::new(&trail.tenant, reader, "counts", &parameters.identity(&["cursor"]));
-    let search = search_parameters::search(trail, &parameters, Some(&binding))?;
+    let binding = Binding::new(&scope.tenant, reader, "counts", &parameters.identity(&["cursor"]));
+    let search = search_parameters::search(scope, &parameters, Some(&binding))?;
     let unit = parameters.read_as("by", Unit::read)?;
     let unit =
         unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone))
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone))
         .map_err(Problem::bad_request)?;
-    let answer = count(trail, &search, unit, &zone, &binding);
-    read_audit::on_record(trail, reader.caller, Question::of_events(&parameters), answer).await
+    let answer = count(scope, &search, unit, &zone, &binding);
+    read_audit::on_record(scope, reader.caller, Question::of_events(&parameters), answer).await
 }
 
 /// Counts for some seconds.
 async fn count(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     search: &Search,
     unit: Unit,
     zone: &TimeZone,
@@ -103,7 +103,7 @@ async fn count(
         events: u64,
     }
     let end = Deadline::now() + TIME;
-    let mut events = trail.search_all(search);
+    let mut events = scope.search_all(search);
     let mut counts: BTreeMap<Instant, u64> = BTreeMap::new();
     let next = loop {
         if Deadline::now() >= end

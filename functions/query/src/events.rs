@@ -13,7 +13,7 @@ use shared::{
         request::{self, Parameters},
         search_parameters,
     },
-    storage::Trail,
+    storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
 
@@ -27,11 +27,11 @@ const PARAMETERS: [&str; 9] =
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    answer(trail, reader, &Parameters::read(request, &PARAMETERS)?).await
+    answer(scope, reader, &Parameters::read(request, &PARAMETERS)?).await
 }
 
 /// `POST /v1/events/search`: the same with its parameters in a JSON body, for filters that are too long for an address.
@@ -39,12 +39,12 @@ pub async fn list(
 /// # Errors
 /// As [`list`].
 pub async fn search(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    answer(trail, reader, &Parameters::from_body(request, &PARAMETERS)?).await
+    answer(scope, reader, &Parameters::from_body(request, &PARAMETERS)?).await
 }
 
 /// What is asked for.
@@ -56,40 +56,43 @@ struct Asked<'k> {
 
 impl<'k> Asked<'k> {
     fn read(
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         reader: &Reader<'k>,
         parameters: &Parameters,
     ) -> Result<Self, Problem> {
         let binding = Binding::new(
-            &trail.tenant,
+            &scope.tenant,
             reader,
             "events",
             &parameters.identity(&["limit", "cursor"]),
         );
-        let search = search_parameters::search(trail, parameters, Some(&binding))?;
+        let search = search_parameters::search(scope, parameters, Some(&binding))?;
         Ok(Self { search, limit: limit(parameters)?, binding })
     }
 }
 
 async fn answer(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     reader: &Reader<'_>,
     parameters: &Parameters,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let asked = Asked::read(trail, reader, parameters)?;
+    let asked = Asked::read(scope, reader, parameters)?;
     read_audit::on_record(
-        trail,
+        scope,
         reader.caller,
         Question::of_events(parameters),
-        page(trail, &asked),
+        page(scope, &asked),
     )
     .await
 }
 
 /// Reads one page.
-async fn page(trail: &Trail<'_>, asked: &Asked<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
+async fn page(
+    scope: &TenantScope<'_>,
+    asked: &Asked<'_>,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let Asked { search, limit, binding } = asked;
-    let mut events = trail.search(search, *limit);
+    let mut events = scope.search(search, *limit);
     let mut page = Page::open();
     let next = loop {
         if page.count() == *limit {
@@ -97,7 +100,7 @@ async fn page(trail: &Trail<'_>, asked: &Asked<'_>) -> Result<ApiGatewayV2httpRe
             break if events.goes_on().await.unwrap_or(true) { page.last() } else { None };
         }
         // Before the first event of the first page there is no place to go on from.
-        if Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ
+        if Deadline::now() >= scope.deadline - TIME_FOR_ONE_READ
             && let Some(position) = events.position.take().or(search.range.after.clone())
         {
             break Some(position);
@@ -122,12 +125,12 @@ async fn page(trail: &Trail<'_>, asked: &Asked<'_>) -> Result<ApiGatewayV2httpRe
 /// # Errors
 /// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");
     let id =
         request.path_parameters.get("id").and_then(|id| EventId::new(id)).ok_or_else(missing)?;
-    trail.event(&id).await?.map(|recorded| request::json(200, &recorded)).ok_or_else(missing)
+    scope.event(&id).await?.map(|recorded| request::json(200, &recorded)).ok_or_else(missing)
 }

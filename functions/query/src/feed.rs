@@ -19,7 +19,7 @@ use shared::{
         request::Parameters,
     },
     storage::{
-        Trail,
+        TenantScope,
         feed::{Fed, Wants},
         list_events::Pace,
     },
@@ -33,7 +33,7 @@ use crate::page::Page;
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn feed(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -52,10 +52,10 @@ pub async fn feed(
     })?;
     let limit = limit(&parameters)?;
     let binding =
-        Binding::new(&trail.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
-    let end = trail.feed_end();
+        Binding::new(&scope.tenant, reader, "feed", &parameters.identity(&["after", "limit"]));
+    let end = scope.feed_end();
     let after = match parameters.get("after") {
-        None => FeedPlace { position: Position::before(trail.oldest()), late: Some(0) },
+        None => FeedPlace { position: Position::before(scope.oldest()), late: Some(0) },
         Some("now") => Position::before(end).into(),
         Some(cursor) => binding.position(cursor)?,
     };
@@ -64,13 +64,13 @@ pub async fn feed(
         of: None,
         parameters: parameters.identity(&["after", "limit"]),
     };
-    let page = page(trail, after, &wants, shape.unwrap_or(Shape::Native), limit, &binding);
-    read_audit::on_record(trail, reader.caller, question, page).await
+    let page = page(scope, after, &wants, shape.unwrap_or(Shape::Native), limit, &binding);
+    read_audit::on_record(scope, reader.caller, question, page).await
 }
 
 /// A page of it.
 async fn page(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     after: FeedPlace,
     wants: &Wants,
     shape: Shape,
@@ -79,11 +79,11 @@ async fn page(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let is_narrow = wants.filter.is_some() || wants.words.is_some();
     let pace = if is_narrow { Pace::Megabytes } else { Pace::Items(limit) };
-    let mut events = trail.feed(&after, wants, pace).await?;
+    let mut events = scope.feed(&after, wants, pace).await?;
     let end = events.end();
     let (mut page, mut place) = (Page::open(), after);
     let next = loop {
-        if page.count() == limit || Deadline::now() >= trail.deadline - TIME_FOR_ONE_READ {
+        if page.count() == limit || Deadline::now() >= scope.deadline - TIME_FOR_ONE_READ {
             break place;
         }
         let Some(Fed { recorded, is_late, place: behind }) = events.next().await? else {

@@ -25,7 +25,7 @@ use shared::{
         access_projection::access_lists::ALL,
         reports::{is_named, names_of},
     },
-    storage::{Trail, projections::Kind},
+    storage::{TenantScope, projections::Kind},
 };
 use tokio::time::Instant as Deadline;
 
@@ -37,11 +37,11 @@ const AT_A_TIME: usize = 100;
 /// # Errors
 /// 400 for any parameter.
 pub fn rules(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    Ok(request::json(200, &json!({"checkpoints": RULES, "thresholds": trail.settings.thresholds})))
+    Ok(request::json(200, &json!({"checkpoints": RULES, "thresholds": scope.settings.thresholds})))
 }
 
 /// `GET /v1/findings/{id}`: one finding.
@@ -49,13 +49,13 @@ pub fn rules(
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
     let id = request.path_parameters.get("id").filter(|id| id.len() <= 256).ok_or_else(missing)?;
-    let finding = trail.projection(Kind::Finding, id).await?.ok_or_else(missing)?;
+    let finding = scope.projection(Kind::Finding, id).await?.ok_or_else(missing)?;
     Ok(request::json(200, &finding.read::<Finding>()?))
 }
 
@@ -65,7 +65,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -108,16 +108,16 @@ pub async fn list(
     let owned = parameters.flag("owned")?;
     let limit = limit(&parameters)?;
     let binding =
-        Binding::new(&trail.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
+        Binding::new(&scope.tenant, reader, "findings", &parameters.identity(&["limit", "cursor"]));
     let mut after: Option<String> =
         parameters.get("cursor").map(|cursor| binding.position(cursor)).transpose()?;
-    let range = search_parameters::range(trail, &parameters, None)?;
+    let range = search_parameters::range(scope, &parameters, None)?;
     let bounds = [range.since, range.until].map(|it| {
         let (first, last) = (0, 253_402_300_799_999);
         shared::domain::time::timestamp::Instant::from_millis(it.millis().clamp(first, last))
     });
     let names = match parameters.get("person") {
-        Some(person) => Some(names_of(trail, person).await?),
+        Some(person) => Some(names_of(scope, person).await?),
         None => None,
     };
     let is = |name: &str, value: Option<&str>| {
@@ -144,18 +144,18 @@ pub async fn list(
             && named("account", &finding.account)
             && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| is_named(it, names)))
             // What is past its retention never shows.
-            && finding.raised_at >= trail.now.minus(trail.settings.kept_at(finding.raised_at))
+            && finding.raised_at >= scope.now.minus(scope.settings.kept_at(finding.raised_at))
     };
     let page = async {
         let list = state.map_or(ALL, State::as_str);
         let (mut page, mut bytes) = (Vec::new(), 0);
         let goes_on = 'pages: loop {
-            let (places, next) = trail
+            let (places, next) = scope
                 .listed(Kind::Finding, list, bounds, Order::Descending, after.as_deref())
                 .await?;
             for chunk in places.chunks(AT_A_TIME) {
                 let keys: Vec<String> = chunk.iter().map(|(_, key)| key.clone()).collect();
-                let mut found: std::collections::HashMap<_, _> = trail
+                let mut found: std::collections::HashMap<_, _> = scope
                     .projections(Kind::Finding, &keys)
                     .await?
                     .into_iter()
@@ -179,7 +179,7 @@ pub async fn list(
                     }
                     after = Some(format!("{at}#{key}"));
                 }
-                if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ {
+                if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ {
                     break 'pages true;
                 }
             }
@@ -191,6 +191,6 @@ pub async fn list(
         let next = after.filter(|_| goes_on).map(|place| binding.cursor(&place));
         Ok(request::json(200, &json!({ "findings": page, "next": next })))
     };
-    read_audit::on_record(trail, reader.caller, Question::of_list("findings", &parameters), page)
+    read_audit::on_record(scope, reader.caller, Question::of_list("findings", &parameters), page)
         .await
 }

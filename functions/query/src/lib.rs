@@ -32,14 +32,14 @@ use shared::{
         deployment_key::DeploymentKey,
         environment::{ConfigError, Variables},
     },
-    storage::{ReadError, Store},
+    storage::{Database, ReadError},
 };
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Query {
     access: Access,
-    store: Store,
+    database: Database,
     key: DeploymentKey,
 }
 
@@ -51,7 +51,7 @@ impl Query {
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             access: Access::from_variables(variables)?,
-            store: Store::new(variables, aws)?,
+            database: Database::new(variables, aws)?,
             key: DeploymentKey::new(variables, aws)?,
         })
     }
@@ -81,52 +81,52 @@ async fn answer(
         "GET /v1/actions" => return about::actions(request),
         "GET /v1/reports" => return reports::list(request),
         "GET /v1/me" if !authorization::names_tenant(&caller, request) => {
-            return about::me(&caller, None, &function.store, now, request).await;
+            return about::me(&caller, None, &function.database, now, request).await;
         }
         _ => {}
     }
-    let trail =
-        function.store.trail(authorization::tenant(&caller, request)?, now, deadline).await?;
+    let scope =
+        function.database.scope(authorization::tenant(&caller, request)?, now, deadline).await?;
     let key = function.key.read(deadline).await.map_err(ReadError::from)?;
     let reader = &Reader { caller: &caller, key };
     match route {
-        "GET /v1/me" => about::me(&caller, Some(&trail), &function.store, now, request).await,
-        "GET /v1/events" => events::list(&trail, request, reader).await,
-        "POST /v1/events/search" => events::search(&trail, request, reader).await,
-        "POST /v1/events/counts" => counts::counts(&trail, request, reader).await,
-        "GET /v1/events/{id}" => events::one(&trail, request).await,
-        "GET /v1/sessions" => sessions::list(&trail, request, reader).await,
-        "GET /v1/sessions/{id}" => sessions::one(&trail, request).await,
-        "GET /v1/feed" => feed::feed(&trail, request, reader).await,
-        "GET /v1/settings" => configured::settings(&trail, request),
-        "GET /v1/people" => configured::people(&trail, request, reader).await,
-        "GET /v1/people/{id}" => configured::person(&trail, request).await,
-        "GET /v1/applications" => configured::applications(&trail, request, reader).await,
-        "GET /v1/applications/{id}" => configured::application(&trail, request).await,
-        "GET /v1/packages" => configured::packages(&trail, request, reader).await,
-        "GET /v1/packages/{id}" => configured::package(&trail, request).await,
-        "GET /v1/organisations" => configured::organisations(&trail, request, reader).await,
-        "GET /v1/organisations/{id}" => configured::organisation(&trail, request).await,
+        "GET /v1/me" => about::me(&caller, Some(&scope), &function.database, now, request).await,
+        "GET /v1/events" => events::list(&scope, request, reader).await,
+        "POST /v1/events/search" => events::search(&scope, request, reader).await,
+        "POST /v1/events/counts" => counts::counts(&scope, request, reader).await,
+        "GET /v1/events/{id}" => events::one(&scope, request).await,
+        "GET /v1/sessions" => sessions::list(&scope, request, reader).await,
+        "GET /v1/sessions/{id}" => sessions::one(&scope, request).await,
+        "GET /v1/feed" => feed::feed(&scope, request, reader).await,
+        "GET /v1/settings" => configured::settings(&scope, request),
+        "GET /v1/people" => configured::people(&scope, request, reader).await,
+        "GET /v1/people/{id}" => configured::person(&scope, request).await,
+        "GET /v1/applications" => configured::applications(&scope, request, reader).await,
+        "GET /v1/applications/{id}" => configured::application(&scope, request).await,
+        "GET /v1/packages" => configured::packages(&scope, request, reader).await,
+        "GET /v1/packages/{id}" => configured::package(&scope, request).await,
+        "GET /v1/organisations" => configured::organisations(&scope, request, reader).await,
+        "GET /v1/organisations/{id}" => configured::organisation(&scope, request).await,
         "GET /v1/reports/{report}" | "GET /v1/reports/requests/{id}" => {
-            reports::one(&trail, request, reader).await
+            reports::one(&scope, request, reader).await
         }
-        "GET /v1/checkpoints" => findings::rules(&trail, request),
-        "GET /v1/findings" => findings::list(&trail, request, reader).await,
-        "GET /v1/findings/{id}" => findings::one(&trail, request).await,
-        "GET /v1/reviews" => reviews::list(&trail, request, reader).await,
-        "GET /v1/reviews/{id}" => reviews::one(&trail, request).await,
-        "GET /v1/reviews/{id}/items" => reviews::items(&trail, request, reader).await,
-        "GET /v1/saved" => configured::all_saved(&trail, request, reader).await,
-        "GET /v1/saved/{id}" => configured::saved(&trail, request).await,
-        "GET /v1/saved/{id}/runs" => runs::list(&trail, request, reader).await,
-        "GET /v1/calendar" => calendar::calendar(&trail, request).await,
-        "GET /v1/windows" => windows::list(&trail, request, reader).await,
-        "GET /v1/windows/{id}" => windows::one(&trail, request).await,
-        "GET /v1/windows/orders/{id}" => windows::order(&trail, request, reader).await,
-        "GET /v1/streams" => streams::list(&trail, request, reader).await,
-        "GET /v1/streams/{id}" => streams::one(&trail, request, reader).await,
-        "GET /v1/alerts" => alerts::list(&trail, request, reader).await,
-        "GET /v1/alerts/{id}" => alerts::one(&trail, request).await,
+        "GET /v1/checkpoints" => findings::rules(&scope, request),
+        "GET /v1/findings" => findings::list(&scope, request, reader).await,
+        "GET /v1/findings/{id}" => findings::one(&scope, request).await,
+        "GET /v1/reviews" => reviews::list(&scope, request, reader).await,
+        "GET /v1/reviews/{id}" => reviews::one(&scope, request).await,
+        "GET /v1/reviews/{id}/items" => reviews::items(&scope, request, reader).await,
+        "GET /v1/saved" => configured::all_saved(&scope, request, reader).await,
+        "GET /v1/saved/{id}" => configured::saved(&scope, request).await,
+        "GET /v1/saved/{id}/runs" => runs::list(&scope, request, reader).await,
+        "GET /v1/calendar" => calendar::calendar(&scope, request).await,
+        "GET /v1/windows" => windows::list(&scope, request, reader).await,
+        "GET /v1/windows/{id}" => windows::one(&scope, request).await,
+        "GET /v1/windows/orders/{id}" => windows::order(&scope, request, reader).await,
+        "GET /v1/streams" => streams::list(&scope, request, reader).await,
+        "GET /v1/streams/{id}" => streams::one(&scope, request, reader).await,
+        "GET /v1/alerts" => alerts::list(&scope, request, reader).await,
+        "GET /v1/alerts/{id}" => alerts::one(&scope, request).await,
         _ => Err(Problem::internal(&format!(
             "no handler for route {route:?}, which the template sends here"
         ))),

@@ -20,7 +20,7 @@ use shared::{
         request::{self, Parameters},
     },
     services::reports::{Rows, revocation_summary},
-    storage::Trail,
+    storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
 
@@ -46,7 +46,7 @@ pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpRespons
 /// # Errors
 /// 400 for a wrong, unknown or missing parameter; 404 where there is no such report; 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -71,12 +71,12 @@ pub async fn one(
         parameters
             .set("id", Some(id.as_str()).filter(|id| id.len() <= NAME_BYTES).ok_or_else(missing)?);
     }
-    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&trail.settings.zone));
+    let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone));
     let zone = zone.map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))?;
     let query = report_request::read_query(described, &parameters, &zone)?;
     let limit = limit(&parameters)?;
     let binding = Binding::new(
-        &trail.tenant,
+        &scope.tenant,
         reader,
         described.name,
         &parameters.identity(&["limit", "cursor"]),
@@ -88,23 +88,23 @@ pub async fn one(
         of: Some(("report", described.name)),
         parameters: parameters.identity(&["limit", "cursor"]),
     };
-    let page = page(trail, described, query, limit, after, &binding);
-    read_audit::on_record(trail, reader.caller, question, page).await
+    let page = page(scope, described, query, limit, after, &binding);
+    read_audit::on_record(scope, reader.caller, question, page).await
 }
 
 /// A page of a report.
 async fn page(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     described: &shared::domain::reports::report::Described,
     query: Query,
     limit: usize,
     after: Option<String>,
     binding: &Binding<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let mut rows = Rows::of(trail, query.clone(), after.clone()).await?;
+    let mut rows = Rows::of(scope, query.clone(), after.clone()).await?;
     let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
     let is_end = loop {
-        if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ && last.is_some() {
+        if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ && last.is_some() {
             break false;
         }
         let Some((row, place)) = rows.next().await? else { break true };
@@ -123,15 +123,15 @@ async fn page(
     }
     let next = last.filter(|_| !is_end).map(|place| binding.cursor(&place));
     let mut answer =
-        json!({"report": described.name, "as_of": trail.now, "rows": page, "next": next});
+        json!({"report": described.name, "as_of": scope.now, "rows": page, "next": next});
     if let Some(note) = described.note {
         answer["note"] = note.into();
     }
     if described.report == Report::Revocation && after.is_none() {
-        answer["summary"] = json!(revocation_summary(trail, &query).await?);
+        answer["summary"] = json!(revocation_summary(scope, &query).await?);
     }
     // An answer is silent about what was before anything was told; it must not read as if nothing had been.
-    let known_since = access_projection::known_since(trail).await?;
+    let known_since = access_projection::known_since(scope).await?;
     answer["known_since"] = json!(known_since);
     let reaches_back = match (query.at, query.since) {
         (Some(first), _) | (None, Some(first)) => known_since.is_none_or(|known| first < known),

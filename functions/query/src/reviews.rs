@@ -10,17 +10,20 @@ use shared::{
         reader::Reader,
         request::{self, Parameters},
     },
-    storage::Trail,
+    storage::TenantScope,
 };
 
 fn missing() -> Problem {
     Problem::not_found("no review with this id is in the tenant's trail")
 }
 
-async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<Review, Problem> {
+async fn named(
+    scope: &TenantScope<'_>,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<Review, Problem> {
     let id =
         request.path_parameters.get("id").filter(|id| review::is_id(id)).ok_or_else(missing)?;
-    reviews::review(trail, id).await?.ok_or_else(missing)
+    reviews::review(scope, id).await?.ok_or_else(missing)
 }
 
 /// `GET /v1/reviews/{id}`: one review.
@@ -28,11 +31,11 @@ async fn named(trail: &Trail<'_>, request: &ApiGatewayV2httpRequest) -> Result<R
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    Ok(request::json(200, &named(trail, request).await?.answered(trail.now)))
+    Ok(request::json(200, &named(scope, request).await?.answered(scope.now)))
 }
 
 /// `GET /v1/reviews`: reviews, the newest first; those in a state.
@@ -40,7 +43,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -49,16 +52,16 @@ pub async fn list(
         let known = STATES.iter().find(|state| **state == text);
         known.copied().ok_or_else(|| format!("{text:?} must be one of {}", STATES.join(", ")))
     })?;
-    let is_wanted = |review: &Review| state.is_none_or(|state| review.state(trail.now) == state);
+    let is_wanted = |review: &Review| state.is_none_or(|state| review.state(scope.now) == state);
     let read = async |after: Option<&str>| {
-        let (reviews, goes_on) = reviews::reviews(trail, after).await?;
+        let (reviews, goes_on) = reviews::reviews(scope, after).await?;
         let answered = |review: Option<Review>| {
-            review.filter(is_wanted).map(|review| review.answered(trail.now))
+            review.filter(is_wanted).map(|review| review.answered(scope.now))
         };
         let read = reviews.into_iter().map(|(place, review)| (place, answered(review)));
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    pagination::list(trail, reader, &parameters, "reviews", read).await
+    pagination::list(scope, reader, &parameters, "reviews", read).await
 }
 
 /// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, each with what it is about as it is now; those that are
@@ -67,29 +70,29 @@ pub async fn list(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
 pub async fn items(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["decided", "limit", "cursor"])?;
     let is_decided = parameters.flag("decided")?;
-    let review = named(trail, request).await?;
+    let review = named(scope, request).await?;
     // A cursor is good for the review that it is of.
     parameters.set("review", &review.id);
     let read = async |after: Option<&str>| {
-        let (items, goes_on) = reviews::review_items(trail, &review, after).await?;
+        let (items, goes_on) = reviews::review_items(scope, &review, after).await?;
         let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
         let is_wanted = |item: &review::Item| {
             is_decided.is_none_or(|decided| item.decided.is_some() == decided)
         };
         let wanted: Vec<_> = items.into_iter().filter(is_wanted).collect();
         let mut shown =
-            wanted.iter().zip(reviews::shown_items(trail, &review, &wanted).await?).peekable();
+            wanted.iter().zip(reviews::shown_items(scope, &review, &wanted).await?).peekable();
         let read = ids.into_iter().map(|id| {
             let answer = shown.next_if(|(item, _)| item.id == id).map(|(_, answer)| answer);
             (id, answer)
         });
         Ok::<_, Problem>((read.collect(), goes_on))
     };
-    pagination::list(trail, reader, &parameters, "items", read).await
+    pagination::list(scope, reader, &parameters, "items", read).await
 }

@@ -12,7 +12,7 @@ use shared::{
         request::{self, Parameters},
     },
     services::export_jobs::StoredJob,
-    storage::Trail,
+    storage::TenantScope,
 };
 
 /// `GET /v1/saved/{id}/runs`: its runs, the newest first, each with its export as that is now.
@@ -20,24 +20,24 @@ use shared::{
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    saved_searches::saved(trail, id).await?.ok_or_else(missing)?;
+    saved_searches::saved(scope, id).await?.ok_or_else(missing)?;
     // A cursor is good for the saved search that it is of.
     parameters.set("saved", id);
     let answered =
         |(place, run, stored): (String, Run, Option<StoredJob>)| -> (String, Option<Value>) {
             let export = stored.as_ref().map(|stored| (&stored.job, &stored.progress));
-            (place, Some(run.answered(export, trail.now)))
+            (place, Some(run.answered(export, scope.now)))
         };
     let read = async |before: Option<&str>| {
-        let (runs, goes_on) = saved_searches::saved_runs(trail, id, before).await?;
+        let (runs, goes_on) = saved_searches::saved_runs(scope, id, before).await?;
         Ok::<_, Problem>((runs.into_iter().map(answered).collect(), goes_on))
     };
-    pagination::list(trail, reader, &parameters, "runs", read).await
+    pagination::list(scope, reader, &parameters, "runs", read).await
 }

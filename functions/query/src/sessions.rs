@@ -27,7 +27,7 @@ use shared::{
         search_parameters::range,
     },
     storage::{
-        Trail,
+        TenantScope,
         keys::{self, Lane, Part},
         list_events::{Index, Pace},
         projections::Kind,
@@ -45,7 +45,7 @@ const AT_ONCE: usize = 8;
 /// # Errors
 /// 404 where this tenant's trail tells nothing of it; 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
@@ -55,7 +55,7 @@ pub async fn one(
         .get("id")
         .filter(|id| id.len() <= NAME_BYTES)
         .ok_or_else(missing)?;
-    let session = session(trail, id).await?;
+    let session = session(scope, id).await?;
     session.map(|session| request::json(200, &session)).ok_or_else(missing)
 }
 
@@ -64,29 +64,29 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
     let limit = limit(&parameters)?.min(MOST);
     let binding =
-        Binding::new(&trail.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
-    let range = Range { order: Order::Descending, ..range(trail, &parameters, Some(&binding))? };
-    let page = page(trail, range, limit, &binding);
-    read_audit::on_record(trail, reader.caller, Question::of_list("sessions", &parameters), page)
+        Binding::new(&scope.tenant, reader, "sessions", &parameters.identity(&["limit", "cursor"]));
+    let range = Range { order: Order::Descending, ..range(scope, &parameters, Some(&binding))? };
+    let page = page(scope, range, limit, &binding);
+    read_audit::on_record(scope, reader.caller, Question::of_list("sessions", &parameters), page)
         .await
 }
 
 /// A page of them.
 async fn page(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     range: Range,
     limit: usize,
     binding: &Binding<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let after = range.after.clone();
-    let mut events = trail.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
+    let mut events = scope.list(Index::ByTime, range, Pace::Megabytes, &[Lane::Shown]);
     let mut ids: Vec<String> = Vec::new();
     let mut last = None;
     let next = loop {
@@ -95,7 +95,7 @@ async fn page(
             break if events.goes_on().await.unwrap_or(true) { last } else { None };
         }
         // Before the first event of the first page there is no place to go on from.
-        if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ
+        if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ
             && let Some(position) = events.position.take().or(after.clone())
         {
             break Some(position);
@@ -112,7 +112,7 @@ async fn page(
             last = Some(position);
         }
     };
-    let sessions: Vec<_> = ids.iter().map(|id| session(trail, id)).collect();
+    let sessions: Vec<_> = ids.iter().map(|id| session(scope, id)).collect();
     let sessions: Vec<Option<Session>> =
         stream::iter(sessions).buffered(AT_ONCE).try_collect().await?;
     let sessions: Vec<Session> = sessions.into_iter().flatten().collect();
@@ -132,11 +132,11 @@ struct Session {
 }
 
 /// All that the trail tells of a session, none where it tells nothing.
-async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem> {
+async fn session(scope: &TenantScope<'_>, id: &str) -> Result<Option<Session>, Problem> {
     let index = Index::Involved {
         name: "by_session",
         key: "session_key",
-        partition: keys::involved(&trail.tenant, Part::Id, id),
+        partition: keys::involved(&scope.tenant, Part::Id, id),
     };
     let always = Range {
         since: Instant::from_millis(i64::MIN),
@@ -144,7 +144,7 @@ async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem
         order: Order::Ascending,
         after: None,
     };
-    let mut events = trail.list(index, always, Pace::Items(100), &[Lane::Shown]);
+    let mut events = scope.list(index, always, Pace::Items(100), &[Lane::Shown]);
     let mut told = Vec::new();
     while let Some(recorded) = events.next().await? {
         // The index ignores case, ids do not.
@@ -156,12 +156,12 @@ async fn session(trail: &Trail<'_>, id: &str) -> Result<Option<Session>, Problem
         return Ok(None);
     }
     let mut story = Story::of(id, told);
-    story.state = story.state_at(trail.now);
+    story.state = story.state_at(scope.now);
     let window = match &story.opened {
-        Some(id) => windows::window(trail, id).await?.map(|it| it.window.answered(trail.now)),
+        Some(id) => windows::window(scope, id).await?.map(|it| it.window.answered(scope.now)),
         None => None,
     };
-    let access = trail.projection(Kind::Access, &Key::Session(id.to_owned()).to_string()).await?;
+    let access = scope.projection(Kind::Access, &Key::Session(id.to_owned()).to_string()).await?;
     let access: Option<Access> = access.map(|access| access.read()).transpose()?;
     let findings = access.iter().flat_map(Access::open_findings).map(str::to_owned).collect();
     Ok(Some(Session { story, window, findings }))

@@ -15,7 +15,7 @@ use shared::{
         reader::Reader,
         request::{self, Parameters},
     },
-    storage::Trail,
+    storage::TenantScope,
 };
 
 /// `GET /v1/streams`: the streams, in the order of their ids.
@@ -23,23 +23,23 @@ use shared::{
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |after: Option<&str>| {
-        let (streams, goes_on) = streams::streams(trail, after).await?;
+        let (streams, goes_on) = streams::streams(scope, after).await?;
         let mut read = Vec::with_capacity(streams.len());
         for stored in streams {
-            let answered = streams::answered_stream(trail, &stored)
+            let answered = streams::answered_stream(scope, &stored)
                 .await?
                 .map(|answered| shown(reader.caller, &answered));
             read.push((stored.id, answered.transpose()?));
         }
         Ok::<_, Problem>((read, goes_on))
     };
-    pagination::list(trail, reader, &parameters, "streams", read).await
+    pagination::list(scope, reader, &parameters, "streams", read).await
 }
 
 /// `GET /v1/streams/{id}`: one stream.
@@ -47,19 +47,19 @@ pub async fn list(
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no stream with this id is configured in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let stored = streams::stream(trail, id).await?.ok_or_else(missing)?;
+    let stored = streams::stream(scope, id).await?.ok_or_else(missing)?;
     Ok(request::json(
         200,
         &shown(
             reader.caller,
-            &streams::answered_stream(trail, &stored).await?.ok_or_else(missing)?,
+            &streams::answered_stream(scope, &stored).await?.ok_or_else(missing)?,
         )?,
     ))
 }

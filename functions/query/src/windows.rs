@@ -18,7 +18,7 @@ use shared::{
         reader::Reader,
         request::{self, Parameters},
     },
-    storage::Trail,
+    storage::TenantScope,
 };
 
 /// Windows that one page reads where closed ones are asked for: they stay for years, and those of one account may be few among them.
@@ -32,14 +32,14 @@ const CLOSED: &str = STATES[4];
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let window = windows::window(trail, id).await?.ok_or_else(missing)?.window;
-    Ok(request::json(200, &window.answered(trail.now)))
+    let window = windows::window(scope, id).await?.ok_or_else(missing)?.window;
+    Ok(request::json(200, &window.answered(scope.now)))
 }
 
 /// `GET /v1/windows`: windows, the newest first; those of an account, an application, in one of some states (`state=open,overdue`). Where
@@ -48,7 +48,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -64,19 +64,19 @@ pub async fn list(
     let account = parameters.get("account").map(fold_identity);
     let application = parameters.get("application");
     let is_wanted = |window: &Window| {
-        states.as_ref().is_none_or(|states| states.contains(&window.state(trail.now)))
+        states.as_ref().is_none_or(|states| states.contains(&window.state(scope.now)))
             && account.as_ref().is_none_or(|account| window.is_called(account))
             && application.is_none_or(|id| {
                 window.application.as_ref().is_some_and(|application| application.id == id)
             })
     };
-    let answered = |window: &Window| is_wanted(window).then(|| window.answered(trail.now));
-    let asked = pagination::Asked::read(trail, reader, &parameters, "windows")?;
+    let answered = |window: &Window| is_wanted(window).then(|| window.answered(scope.now));
+    let asked = pagination::Asked::read(scope, reader, &parameters, "windows")?;
     let page = async {
         match (states.as_deref(), parameters.get("account")) {
             (Some(states), Some(account)) if !states.contains(&CLOSED) => {
                 let named = Party { name: Some(account.to_owned()), ..Party::default() };
-                let mut windows = windows::open_windows_of(trail, &named).await?;
+                let mut windows = windows::open_windows_of(scope, &named).await?;
                 windows.sort_unstable_by(|a, b| b.window.id.cmp(&a.window.id));
                 let read = async |before: Option<&str>| {
                     let rest = windows
@@ -88,11 +88,11 @@ pub async fn list(
                         false,
                     ))
                 };
-                asked.answer(trail, read).await
+                asked.answer(scope, read).await
             }
             (Some(states), _) if !states.contains(&CLOSED) => {
                 let has_others = states.iter().any(|state| *state != OVERDUE);
-                let live = windows::live_windows(trail, states.contains(&OVERDUE), has_others);
+                let live = windows::live_windows(scope, states.contains(&OVERDUE), has_others);
                 let read = async |before: Option<&str>| {
                     let (page, goes_on) = live.page(before).await?;
                     let read = |(id, window): (String, Option<Window>)| {
@@ -100,19 +100,19 @@ pub async fn list(
                     };
                     Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
                 };
-                asked.answer(trail, read).await
+                asked.answer(scope, read).await
             }
             _ => {
                 let read = async |before: Option<&str>| {
-                    let (windows, goes_on) = windows::windows(trail, before).await?;
+                    let (windows, goes_on) = windows::windows(scope, before).await?;
                     let read = |window: Window| (window.id.clone(), answered(&window));
                     Ok::<_, Problem>((windows.into_iter().map(read).collect(), goes_on))
                 };
-                asked.reading_at_most(MOST_READ).answer(trail, read).await
+                asked.reading_at_most(MOST_READ).answer(scope, read).await
             }
         }
     };
-    read_audit::on_record(trail, reader.caller, Question::of_list("windows", &parameters), page)
+    read_audit::on_record(scope, reader.caller, Question::of_list("windows", &parameters), page)
         .await
 }
 
@@ -121,28 +121,28 @@ pub async fn list(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
 pub async fn order(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
     reader: &Reader<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no order with this id is in the tenant's trail");
     let id = request::configured_id(request).map_err(|_| missing())?;
-    let stored = window_orders::order(trail, id).await?.ok_or_else(missing)?;
+    let stored = window_orders::order(scope, id).await?.ok_or_else(missing)?;
     let read = async |after: Option<&str>| {
-        let (page, goes_on) = window_orders::ended_by(trail, id, after).await?;
+        let (page, goes_on) = window_orders::ended_by(scope, id, after).await?;
         let read = |(id, window): (String, Option<Window>)| {
-            (id, window.map(|window| window.answered(trail.now)))
+            (id, window.map(|window| window.answered(scope.now)))
         };
         Ok::<_, Problem>((page.into_iter().map(read).collect(), goes_on))
     };
     let word = format!("windows of {id}");
-    let page = pagination::Asked::read(trail, reader, &parameters, &word)?.page(trail, read);
+    let page = pagination::Asked::read(scope, reader, &parameters, &word)?.page(scope, read);
     let (windows, next) =
-        read_audit::on_record(trail, reader.caller, Question::of_order(id, &parameters), page)
+        read_audit::on_record(scope, reader.caller, Question::of_order(id, &parameters), page)
             .await?;
     let mut answer = stored.order.answered(&stored.progress);
-    answer["ended"] = json!(window_orders::count_ended_by(trail, id).await?);
+    answer["ended"] = json!(window_orders::count_ended_by(scope, id).await?);
     answer["windows"] = json!(windows);
     answer["next"] = json!(next);
     Ok(request::json(200, &answer))

@@ -143,7 +143,7 @@ async fn run(
     end: Deadline,
     mut is_expecting: bool,
 ) -> Result<Summary, ReadError> {
-    let (run, clock) = (format!("{:016x}", random::number()), function.store.clock());
+    let (run, clock) = (format!("{:016x}", random::number()), function.database.clock());
     let last = end
         .checked_sub(UNDER_WAY)
         .map_or_else(Deadline::now, |last| last.min(Deadline::now() + AHEAD));
@@ -226,18 +226,18 @@ fn pop_earliest(waiting: &mut Waiting) -> Option<(Name, Lane)> {
 
 /// Reads what there is to do. A run leads from the first look on that finds something.
 async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, ReadError> {
-    let (store, deadline) = (&function.store, Deadline::now() + STORING);
-    let now = store.clock().now();
+    let (database, deadline) = (&function.database, Deadline::now() + STORING);
+    let now = database.clock().now();
     // As far as a lease goes, so that what others have is seen.
-    let lanes = alert_outbox::due_lanes(store, now.plus(LEASE + LOOKS), deadline).await?;
+    let lanes = alert_outbox::due_lanes(database, now.plus(LEASE + LOOKS), deadline).await?;
     let leads = match leads {
         None if lanes.is_empty() => None,
         None => {
-            alert_outbox::lead_alerts(store, run, deadline).await?;
+            alert_outbox::lead_alerts(database, run, deadline).await?;
             Some(true)
         }
         Some(_) => {
-            Some(alert_outbox::alerts_leader(store, deadline).await?.as_deref() == Some(run))
+            Some(alert_outbox::alerts_leader(database, deadline).await?.as_deref() == Some(run))
         }
     };
     let (free, later): (Vec<Lane>, Vec<Lane>) =
@@ -268,24 +268,26 @@ async fn send_from(
     lane: Lane,
     goes_on: impl Fn() -> bool,
 ) -> Result<Summary, ReadError> {
-    let (store, clock, mut summary) = (&function.store, function.store.clock(), Summary::default());
+    let (database, clock, mut summary) =
+        (&function.database, function.database.clock(), Summary::default());
     let deadline = || Deadline::now() + STORING;
     let hold = |lane: &mut Lane| {
         lane.run = Some(run.to_owned());
         lane.due_at = clock.now().plus(LEASE);
     };
-    let Some(mut lane) = alert_outbox::take_lane(store, &lane, run, deadline(), hold).await? else {
+    let Some(mut lane) = alert_outbox::take_lane(database, &lane, run, deadline(), hold).await?
+    else {
         return Ok(summary);
     };
-    let trail = store.trail(&lane.tenant, clock.now(), deadline()).await?;
-    let channel = trail.settings.alerts.iter().find(|channel| channel.id == lane.channel);
+    let scope = database.scope(&lane.tenant, clock.now(), deadline()).await?;
+    let channel = scope.settings.alerts.iter().find(|channel| channel.id == lane.channel);
     let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
     // The channel as it is and each that it was fail by themselves: none holds up what goes to another.
     let (mut failed_past, mut rest_of_past) = (Vec::<Channel>::new(), None);
     while goes_on() {
-        let trail = trail.at(clock.now(), deadline());
+        let scope = scope.at(clock.now(), deadline());
         let LaneAlerts { waiting, is_index_empty } =
-            alert_outbox::waiting_alerts(&trail, &lane.channel).await?;
+            alert_outbox::waiting_alerts(&scope, &lane.channel).await?;
         let is_passed_over = |it: &&StoredAlert| match it.alert.as_it_was.as_deref() {
             Some(past) => failed_past.contains(past),
             None => rest.is_some(),
@@ -304,8 +306,8 @@ async fn send_from(
             );
             let why = "the channel was taken from the settings before this was sent";
             for stored in lost {
-                let trail = trail.at(clock.now(), deadline());
-                alert_outbox::advance_alert(&trail, stored, stored.progress.given_up(why)).await?;
+                let scope = scope.at(clock.now(), deadline());
+                alert_outbox::advance_alert(&scope, stored, stored.progress.given_up(why)).await?;
             }
             continue;
         };
@@ -316,19 +318,19 @@ async fn send_from(
         let told: Vec<&StoredAlert> = waiting.iter().filter(is_told).collect();
         let alerts: Vec<&Alert> = told.iter().map(|stored| &stored.alert).collect();
         let Some(message) = Alert::grouped(&lane.tenant, &alerts) else { break };
-        match alert_outbox::take_lane(store, &lane, run, deadline(), hold).await? {
+        match alert_outbox::take_lane(database, &lane, run, deadline(), hold).await? {
             Some(held) => lane = held,
             None => return Ok(summary),
         }
         let sent = function.ways.send(&lane.tenant, channel, &message).await;
         let now = clock.now();
-        let trail = trail.at(now, deadline());
+        let scope = scope.at(now, deadline());
         let became = |stored: &StoredAlert| match &sent {
             Ok(()) => stored.progress.sent(kind, now),
             Err(refusal) => stored.progress.refused(&stored.alert, refusal, now),
         };
         let writes =
-            told.iter().map(|stored| alert_outbox::advance_alert(&trail, stored, became(stored)));
+            told.iter().map(|stored| alert_outbox::advance_alert(&scope, stored, became(stored)));
         stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
         match &sent {
             Ok(()) => {
@@ -380,7 +382,7 @@ async fn send_from(
         lane.failures = failures;
         lane.due_at = if is_woken { due_at.min(now.plus(GATHER)) } else { due_at };
     };
-    alert_outbox::take_lane(store, &lane, run, deadline(), leave).await?;
+    alert_outbox::take_lane(database, &lane, run, deadline(), leave).await?;
     Ok(summary)
 }
 

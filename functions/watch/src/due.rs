@@ -60,12 +60,12 @@ async fn run_for(
     ahead: Duration,
     mut is_expecting: bool,
 ) -> Result<usize, Unavailable> {
-    let clock = function.store.clock();
+    let clock = function.database.clock();
     let until = (Deadline::now() + ahead).min(end - Duration::from_secs(10));
     let last = clock.now().plus(ahead);
     let mut looked_at: HashSet<_> = HashSet::new();
     loop {
-        let due = function.store.due_projections(last, until.max(Deadline::now())).await?;
+        let due = function.database.due_projections(last, until.max(Deadline::now())).await?;
         let now = clock.now();
         let (ready, later): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.at <= now);
         let mut tenants: BTreeMap<String, Vec<Due>> = BTreeMap::new();
@@ -112,10 +112,10 @@ async fn look_for_tenant(function: &Watch, due: Vec<Due>, end: Deadline) -> Vec<
 
 async fn look(function: &Watch, due: &Due, end: Deadline) {
     let deadline = (end - Duration::from_secs(5)).min(Deadline::now() + LOOK);
-    let clock = function.store.clock();
+    let clock = function.database.clock();
     let looked = async {
-        let trail = function.store.trail(&due.tenant, clock.now(), deadline).await?;
-        access_projection::look_again(&trail, due).await
+        let scope = function.database.scope(&due.tenant, clock.now(), deadline).await?;
+        access_projection::look_again(&scope, due).await
     };
     let looked = looked.await;
     if let Ok(corrected @ 1..) = looked {
@@ -130,7 +130,7 @@ async fn look(function: &Watch, due: &Due, end: Deadline) {
     if let Err(error) = looked {
         tracing::error!(%error, "{:?} {} of {} cannot be looked at again yet: {error}", due.kind, due.key, due.tenant);
     }
-    if let Err(error) = function.store.postpone(due, to, Deadline::now() + STORING).await {
+    if let Err(error) = function.database.postpone(due, to, Deadline::now() + STORING).await {
         tracing::warn!(%error, "{:?} {} of {} stays due: {error}", due.kind, due.key, due.tenant);
     }
 }

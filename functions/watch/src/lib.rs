@@ -24,7 +24,7 @@ use shared::{
         environment::{ConfigError, Variables},
         outbound_http::Outbound,
     },
-    storage::Store,
+    storage::Database,
 };
 use tokio::time::Instant as Deadline;
 
@@ -42,7 +42,7 @@ const MOVING: Duration = Duration::from_secs(10);
 /// What the function keeps between invocations.
 #[derive(Debug)]
 pub struct Watch {
-    store: Store,
+    database: Database,
     aws: Aws,
     ways: Ways,
     /// The queue of what cannot be taken.
@@ -63,7 +63,7 @@ impl Watch {
         let outbound = Outbound::new(place.reach());
         Ok(Self {
             place,
-            store: Store::new(variables, aws)?,
+            database: Database::new(variables, aws)?,
             aws: Aws::new(aws),
             ways: Ways::new(variables, aws, outbound)?,
             dead_letters: variables.text("DEAD_LETTERS")?.to_owned(),
@@ -81,8 +81,10 @@ impl Watch {
 
     /// Marks the days of events that an older version stored, so that listings pass over the others.
     async fn mark_past_days(&self, end: Deadline) {
-        if let Err(error) =
-            self.store.mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5)).await
+        if let Err(error) = self
+            .database
+            .mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5))
+            .await
         {
             tracing::warn!(%error, "the days that have events are not all marked, the next run goes on: {error}");
         }
@@ -90,14 +92,14 @@ impl Watch {
 
     /// Keeps the deployment's own retention, so that a later deploy with a lower one is seen.
     async fn keep_retention(&self) {
-        if let Err(error) = self.store.keep_retention(Deadline::now() + KEEPING).await {
+        if let Err(error) = self.database.keep_retention(Deadline::now() + KEEPING).await {
             tracing::warn!(%error, "the deployment's retention was not kept, the next call does it: {error}");
         }
     }
 
     /// Takes over what an older version queued.
     async fn move_old_alerts(&self) {
-        match alert_outbox::move_old_alerts(&self.store, Deadline::now() + MOVING).await {
+        match alert_outbox::move_old_alerts(&self.database, Deadline::now() + MOVING).await {
             Ok(0) => {}
             Ok(moved) => {
                 tracing::info!(

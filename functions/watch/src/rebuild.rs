@@ -47,12 +47,12 @@ pub async fn run(
     let after = asked.get("after").and_then(Value::as_str).map(str::parse::<Position>);
     let after = after.transpose().map_err(|()| "the event's place is none of this service")?;
     let mut is_judging = asked["judging"].as_bool().unwrap_or(false);
-    let now = function.store.clock().now();
-    let trail = function.store.trail(&tenant, now, end - Duration::from_secs(5)).await?;
+    let now = function.database.clock().now();
+    let scope = function.database.scope(&tenant, now, end - Duration::from_secs(5)).await?;
     let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
     let listing_after = |after| {
         let range = Range { since, until, order: Order::Ascending, after };
-        trail.list(Index::ByRecorded, range, Pace::Items(TOGETHER), &[Lane::Shown, Lane::Service])
+        scope.list(Index::ByRecorded, range, Pace::Items(TOGETHER), &[Lane::Shown, Lane::Service])
     };
     let mut listing = listing_after(after);
     let mut count = 0;
@@ -69,9 +69,9 @@ pub async fn run(
         count += events.len();
         let is_end = events.len() < TOGETHER;
         match is_judging {
-            true => records::follow(function, &trail, events).await?,
+            true => records::follow(function, &scope, events).await?,
             // What is damaged is put aside the second time.
-            false => match access_projection::follow_silently(&trail, events).await {
+            false => match access_projection::follow_silently(&scope, events).await {
                 Ok(()) | Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error.into()),
             },

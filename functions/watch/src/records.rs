@@ -17,7 +17,7 @@ use shared::{
     },
     platform::backoff::Unavailable,
     services::access_projection::recorder,
-    storage::{ReadError, Trail, event_item, keys},
+    storage::{ReadError, TenantScope, event_item, keys},
 };
 use tokio::time::Instant as Deadline;
 
@@ -96,8 +96,9 @@ async fn let_pass(
     deadline: Deadline,
 ) -> Result<(), Unavailable> {
     let passed = async {
-        let trail = function.store.trail(&tenant, function.store.clock().now(), deadline).await?;
-        trail.let_pass(to).await
+        let scope =
+            function.database.scope(&tenant, function.database.clock().now(), deadline).await?;
+        scope.let_pass(to).await
     };
     match passed.await {
         Ok(()) => Ok(()),
@@ -113,9 +114,9 @@ async fn take_from(
     events: Vec<Recorded>,
     deadline: Deadline,
 ) -> Result<Outcome, Unavailable> {
-    let now = function.store.clock().now();
-    let trail = match function.store.trail(&tenant, now, deadline).await {
-        Ok(trail) => trail,
+    let now = function.database.clock().now();
+    let scope = match function.database.scope(&tenant, now, deadline).await {
+        Ok(scope) => scope,
         Err(ReadError::Unavailable(error)) => return Err(error),
         Err(error) => {
             function.put_aside(&Value::from(tenant.as_str()), &error).await?;
@@ -130,14 +131,14 @@ async fn take_from(
     };
     let told: Vec<Recorded> = events.iter().filter(is_told).cloned().collect();
     let mut outcome = Outcome::default();
-    trail.mark_days_of(&events).await?;
-    match trail.record_shorter_retention(&recorder()).await {
+    scope.mark_days_of(&events).await?;
+    match scope.record_shorter_retention(&recorder()).await {
         Ok(()) => {}
         Err(ReadError::Unavailable(error)) => return Err(error),
         Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
     }
-    let following = tokio::time::timeout(SHARE, follow(function, &trail, events.clone()));
-    let (followed, listed) = tokio::join!(following, trail.list_late(&events));
+    let following = tokio::time::timeout(SHARE, follow(function, &scope, events.clone()));
+    let (followed, listed) = tokio::join!(following, scope.list_late(&events));
     match listed {
         Ok(late) => outcome.late = late,
         Err(ReadError::Unavailable(error)) => return Err(error),
@@ -151,7 +152,7 @@ async fn take_from(
                 events.len()
             );
             outcome.put_off = events.len();
-            match access_projection::follow_in_a_while(&trail, &events).await {
+            match access_projection::follow_in_a_while(&scope, &events).await {
                 Ok(()) => {}
                 Err(ReadError::Unavailable(error)) => return Err(error),
                 Err(error) => function.put_aside(&Value::from(tenant.as_str()), &error).await?,
@@ -161,9 +162,9 @@ async fn take_from(
     for event in told {
         let alerts = match event.event.action.as_str() {
             "finding.raised" | "finding.updated" => {
-                alert_outbox::queue_alerts(&trail, &event).await
+                alert_outbox::queue_alerts(&scope, &event).await
             }
-            _ => alert_outbox::queue_report_alerts(&trail, &event).await,
+            _ => alert_outbox::queue_report_alerts(&scope, &event).await,
         };
         match alerts {
             Ok(count) => outcome.queued += count,
@@ -181,10 +182,10 @@ pub async fn wake_streams(function: &Watch, records: &[Value]) {
         |record: &Value| Some(keys::read_event(record["dynamodb"]["Keys"]["pk"]["S"].as_str()?)?.0);
     let tenants: HashSet<Tenant> = records.iter().filter_map(tenant).collect();
     let wake = async |tenant: Tenant| {
-        let (now, deadline) = (function.store.clock().now(), Deadline::now() + WAKING);
+        let (now, deadline) = (function.database.clock().now(), Deadline::now() + WAKING);
         let woken = async {
-            let trail = function.store.trail(&tenant, now, deadline).await?;
-            for id in streams::streams_to_wake(&trail).await? {
+            let scope = function.database.scope(&tenant, now, deadline).await?;
+            for id in streams::streams_to_wake(&scope).await? {
                 function.wake_stream(&tenant, &id).await;
             }
             Ok::<_, ReadError>(())
@@ -202,17 +203,17 @@ pub async fn wake_streams(function: &Watch, records: &[Value]) {
 /// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.
 pub(crate) async fn follow(
     function: &Watch,
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     events: Vec<Recorded>,
 ) -> Result<(), Unavailable> {
-    match access_projection::follow(trail, events.clone()).await {
+    match access_projection::follow(scope, events.clone()).await {
         Ok(()) => return Ok(()),
         Err(ReadError::Unavailable(error)) => return Err(error),
         Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => {}
     }
     for recorded in events {
         let id = recorded.event.id.clone();
-        match access_projection::follow(trail, vec![recorded]).await {
+        match access_projection::follow(scope, vec![recorded]).await {
             Ok(()) => {}
             Err(ReadError::Unavailable(error)) => return Err(error),
             Err(error) => function.put_aside(&Value::from(id.as_str()), &error).await?,

@@ -122,7 +122,7 @@ impl<'t> Follower<'t> {
         after: Option<&str>,
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
         let (first, last) = (Instant::from_millis(0), Instant::from_millis(253_402_300_799_999));
-        self.trail
+        self.scope
             .listed(Kind::Access, list, [since.max(first), until.min(last)], order, after)
             .await
     }
@@ -162,7 +162,7 @@ impl<'t> Follower<'t> {
             }
         }
         let found: Vec<String> = found.into_iter().collect();
-        let mut read: Vec<Access> = self.trail.readable(Kind::Access, &found).await?;
+        let mut read: Vec<Access> = self.scope.readable(Kind::Access, &found).await?;
         read.retain(|access| {
             access.verified.is_none() || access.until().is_none_or(|until| from <= until)
         });
@@ -195,7 +195,7 @@ impl<'t> Follower<'t> {
                         .filter(|key| looked_at.insert(key.clone()))
                         .collect();
                     for keys in keys.chunks(AT_A_TIME) {
-                        let accesses: Vec<Access> = self.trail.readable(Kind::Access, keys).await?;
+                        let accesses: Vec<Access> = self.scope.readable(Kind::Access, keys).await?;
                         if accesses.iter().any(&mut is_it) {
                             return Ok(Held::Yes);
                         }

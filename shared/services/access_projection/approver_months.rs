@@ -32,18 +32,18 @@ impl<'t> Follower<'t> {
         if self.is_silent {
             return Ok(());
         }
-        let trail = self.trail;
-        let thresholds = &trail.settings.thresholds;
+        let scope = self.scope;
+        let thresholds = &scope.settings.thresholds;
         let Ok(first) = format!("{month}-01T00:00:00.000Z").parse::<Instant>() else {
             return Ok(());
         };
         let within = Duration::from_secs(u64::from(thresholds.approval_days) * 86_400);
         let rule = "approval.hasty";
         let about = format!("{name} {month}");
-        let id = checkpoints::finding_id(&trail.tenant, rule, &about);
+        let id = checkpoints::finding_id(&scope.tenant, rule, &about);
         let key = format!("{HASTY}{month} {name}");
         for _ in 0..TRIES {
-            let before = trail.projection(Kind::Concern, &key).await?;
+            let before = scope.projection(Kind::Concern, &key).await?;
             let range = Range {
                 since: first.minus(within),
                 until: first.plus(Duration::from_secs(31 * 86_400)),
@@ -56,7 +56,7 @@ impl<'t> Follower<'t> {
                 page.into_iter().take(MOST_AROUND).map(|(_, key)| key).collect();
             let (mut approvals, mut approver, mut owners) = (BTreeSet::new(), None, Vec::new());
             let mut first_hasty: Option<Hasty> = None;
-            for access in trail.readable::<Access>(Kind::Access, &keys).await? {
+            for access in scope.readable::<Access>(Kind::Access, &keys).await? {
                 for (decision, hasty) in hasty_approvals::hasty(&access, thresholds) {
                     let by = names::party(&decision.by);
                     if self.name_of(&by).await? == name {
@@ -91,7 +91,7 @@ impl<'t> Follower<'t> {
                 return Ok(());
             }
             let mut event =
-                Event::of_service(EventId::last(), &trail.tenant, rule, first, Actor::system());
+                Event::of_service(EventId::last(), &scope.tenant, rule, first, Actor::system());
             event.subject = approver;
             if self.settle(&key, before.as_ref(), &event, found, &id, &owners).await? {
                 return Ok(());

@@ -53,7 +53,7 @@ impl<'t> Follower<'t> {
     ) -> Result<(), ReadError> {
         let Some(id) = found.as_ref().map(|found| found.id.clone()) else { return Ok(()) };
         for _ in 0..TRIES {
-            let before = self.trail.projection(Kind::Concern, key).await?;
+            let before = self.scope.projection(Kind::Concern, key).await?;
             if self.settle(key, before.as_ref(), event, found.clone(), &id, owners).await? {
                 return Ok(());
             }
@@ -78,7 +78,7 @@ impl<'t> Follower<'t> {
         }
         let mut concern = known.unwrap_or_else(|| Concern::about(id.to_owned()));
         let there: Option<Finding> = self
-            .trail
+            .scope
             .projection(Kind::Finding, id)
             .await?
             .as_ref()
@@ -111,7 +111,7 @@ impl<'t> Follower<'t> {
                     .await?;
                 concern.evidence =
                     told.iter().flat_map(|it| finding::evidence_of(&it.event)).collect();
-                due = (found.rule == "use.outside_window").then(|| self.trail.now.plus(INDEXED));
+                due = (found.rule == "use.outside_window").then(|| self.scope.now.plus(INDEXED));
             }
             (Some(found), true) if found.evidence != concern.evidence => {
                 concern.updates += 1;
@@ -134,7 +134,7 @@ impl<'t> Follower<'t> {
         let place =
             is_role_change.then(|| Place { list: ROLE_CHANGES.to_owned(), at: event.occurred_at });
         let expires_at =
-            Some(event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)));
+            Some(event.occurred_at.plus(self.scope.settings.kept_at(event.occurred_at)));
         let places = before.map(|before| before.places().clone()).unwrap_or_default();
         let kept = Kept {
             key,
@@ -143,25 +143,25 @@ impl<'t> Follower<'t> {
             due,
             expires_at,
         };
-        Ok(self.trail.keep(Kind::Concern, before, kept).await? && is_told)
+        Ok(self.scope.keep(Kind::Concern, before, kept).await? && is_told)
     }
 
     /// A use is to be looked at again at a time.
     pub(super) async fn put_off(&self, key: &str, due: Instant) -> Result<(), ReadError> {
-        let finding = checkpoints::finding_id(&self.trail.tenant, "use.outside_window", key);
+        let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
         for _ in 0..TRIES {
-            let before = self.trail.projection(Kind::Concern, key).await?;
+            let before = self.scope.projection(Kind::Concern, key).await?;
             let concern = match &before {
                 Some(before) => before.read()?,
                 None => Concern::about(finding.clone()),
             };
-            let expires_at = Some(self.trail.now.plus(self.trail.settings.kept_at(self.trail.now)));
-            let now = self.trail.store.clock.now();
+            let expires_at = Some(self.scope.now.plus(self.scope.settings.kept_at(self.scope.now)));
+            let now = self.scope.database.clock.now();
             let planned = before.as_ref().and_then(|before| before.due);
             let due = planned.filter(|at| now < *at && *at <= due).unwrap_or(due);
             let places = before.as_ref().map(|before| before.places().clone()).unwrap_or_default();
             let kept = Kept { key, content: &concern, places, due: Some(due), expires_at };
-            if self.trail.keep(Kind::Concern, before.as_ref(), kept).await? {
+            if self.scope.keep(Kind::Concern, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }

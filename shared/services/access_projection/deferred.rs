@@ -28,10 +28,10 @@ impl<'t> Follower<'t> {
         let Some(first) = events.iter().map(|recorded| &recorded.event.id).min() else {
             return Ok(());
         };
-        let (trail, now) = (self.trail, self.trail.store.clock.now());
+        let (scope, now) = (self.scope, self.scope.database.clock.now());
         let key = format!("{first} {about}");
         for _ in 0..TRIES {
-            let before = trail.projection(Kind::Later, &key).await?;
+            let before = scope.projection(Kind::Later, &key).await?;
             let mut later: Later = match &before {
                 Some(before) => before.read()?,
                 None => Later { events: Vec::new() },
@@ -41,10 +41,10 @@ impl<'t> Follower<'t> {
             later.events.dedup();
             let due = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
             let due = Some(due.unwrap_or(now.plus(wait)));
-            let expires_at = Some(now.plus(trail.settings.kept_at(now)));
+            let expires_at = Some(now.plus(scope.settings.kept_at(now)));
             let kept =
                 Kept { key: &key, content: &later, places: BTreeSet::new(), due, expires_at };
-            if trail.keep(Kind::Later, before.as_ref(), kept).await? {
+            if scope.keep(Kind::Later, before.as_ref(), kept).await? {
                 return Ok(());
             }
         }
@@ -53,9 +53,9 @@ impl<'t> Follower<'t> {
 
     /// Follows events that were put off.
     pub(super) async fn follow_later(&self, key: &str) -> Result<(), ReadError> {
-        let Some(before) = self.trail.projection(Kind::Later, key).await? else { return Ok(()) };
+        let Some(before) = self.scope.projection(Kind::Later, key).await? else { return Ok(()) };
         let later: Later = before.read()?;
-        let events = self.trail.events_of(&later.events).await?;
+        let events = self.scope.events_of(&later.events).await?;
         self.follow(events).await
     }
 }

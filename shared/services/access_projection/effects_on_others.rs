@@ -14,7 +14,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::Unavailable;
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     projections::{Kept, Kind},
 };
 
@@ -71,7 +71,7 @@ impl<'t> Follower<'t> {
             let codes = self.codes_of(was, is).await?;
             uses.extend(codes.into_iter().map(|code| (code, false)));
         }
-        let thresholds = &self.trail.settings.thresholds;
+        let thresholds = &self.scope.settings.thresholds;
         let hasty = |access: &Access| -> Vec<(Party, Hasty)> {
             hasty_approvals::hasty(access, thresholds)
                 .into_iter()
@@ -101,7 +101,7 @@ impl<'t> Follower<'t> {
         is: &Access,
         others: &Others,
     ) -> Result<(), ReadError> {
-        let soon = self.trail.store.clock.now().plus(SOON);
+        let soon = self.scope.database.clock.now().plus(SOON);
         // A rebuild mends rows of figures too.
         if self.is_silent || was != Some(is) {
             let wait = if self.is_silent { REBUILT } else { RECOUNT };
@@ -111,12 +111,12 @@ impl<'t> Follower<'t> {
                 .chain([is.at().day_number()])
                 .collect();
             for day in days {
-                recount_day(self.trail, day, wait).await?;
+                recount_day(self.scope, day, wait).await?;
             }
         }
         let ids: Vec<String> =
             others.uses.iter().map(|(recorded, _)| recorded.event.id.to_string()).collect();
-        let there = self.trail.projections(Kind::Concern, &ids).await?;
+        let there = self.scope.projections(Kind::Concern, &ids).await?;
         for (recorded, is_held) in &others.uses {
             let id = recorded.event.id.as_str();
             // One that nobody is concerned about, and that is held, needs no judgement.
@@ -179,11 +179,11 @@ impl<'t> Follower<'t> {
     /// Has an access looked at again soon, where it is there.
     async fn look_soon(&self, key: &str, soon: Instant) -> Result<(), ReadError> {
         for _ in 0..TRIES {
-            let Some(before) = self.trail.projection(Kind::Access, key).await? else {
+            let Some(before) = self.scope.projection(Kind::Access, key).await? else {
                 return Ok(());
             };
             // One whose time has come is perhaps being looked at: it may have seen too little.
-            let now = self.trail.store.clock.now();
+            let now = self.scope.database.clock.now();
             if before.due.is_some_and(|due| now < due && due <= soon) {
                 return Ok(());
             }
@@ -197,7 +197,7 @@ impl<'t> Follower<'t> {
                 due: Some(soon),
                 expires_at,
             };
-            if self.trail.keep(Kind::Access, Some(&before), kept).await? {
+            if self.scope.keep(Kind::Access, Some(&before), kept).await? {
                 return Ok(());
             }
         }
@@ -206,20 +206,20 @@ impl<'t> Follower<'t> {
 }
 
 /// A day's figures are to be counted again in a while.
-async fn recount_day(trail: &Trail<'_>, day: i64, wait: Duration) -> Result<(), ReadError> {
+async fn recount_day(scope: &TenantScope<'_>, day: i64, wait: Duration) -> Result<(), ReadError> {
     let key = Instant::of_day(day).to_string()[..10].to_owned();
     for _ in 0..TRIES {
-        let (now, before) = (trail.store.clock.now(), trail.projection(Kind::Day, &key).await?);
+        let (now, before) = (scope.database.clock.now(), scope.projection(Kind::Day, &key).await?);
         let is_planned = |due: Instant| now.plus(SOON) < due && due <= now.plus(wait + SOON);
         // Nobody counts them before that, whatever two of our clocks say.
         if before.as_ref().and_then(|before| before.due).is_some_and(is_planned) {
             return Ok(());
         }
-        let expires_at = Some(now.plus(trail.settings.kept_at(now)));
+        let expires_at = Some(now.plus(scope.settings.kept_at(now)));
         let due = Some(now.plus(wait));
         let kept =
             Kept { key: &key, content: &json!({}), places: BTreeSet::new(), due, expires_at };
-        if trail.keep(Kind::Day, before.as_ref(), kept).await? {
+        if scope.keep(Kind::Day, before.as_ref(), kept).await? {
             return Ok(());
         }
     }

@@ -42,22 +42,22 @@ impl<'t> Follower<'t> {
         events: &[Recorded],
         is_double: bool,
     ) -> Result<(Vec<Recorded>, Option<Instant>), ReadError> {
-        let trail = self.trail;
+        let scope = self.scope;
         let people = self.people_of(access, events).await?;
         let strangers = self.strangers(access, &people).await?;
         let doubtful: Vec<&Recorded> = use_rules::doubtful(access, events, &people).collect();
         let excused = self.excused(access, &doubtful).await?;
-        let thresholds = &trail.settings.thresholds;
+        let thresholds = &scope.settings.thresholds;
         let context = Context {
             thresholds,
             people: &people,
             strangers: &strangers,
             excused: &excused,
-            now: trail.now,
+            now: scope.now,
         };
         let checked = match is_double || self.is_silent {
             true => Checked::default(),
-            false => checkpoints::check(&trail.tenant, access, events, &context),
+            false => checkpoints::check(&scope.tenant, access, events, &context),
         };
         let (mut told, mut known, mut again) = (Vec::new(), Vec::new(), checked.again);
         for found in &checked.found {
@@ -75,14 +75,14 @@ impl<'t> Follower<'t> {
                 && (there.raised, there.updates, there.withdrawn)
                     > (rounds.raised, rounds.updates, rounds.withdrawn)
             {
-                known.extend(trail.events_of(&there.events).await?);
+                known.extend(scope.events_of(&there.events).await?);
                 continue;
             }
             // Of very much evidence what came last changes with each event.
             if let Some(there) = there.as_ref().filter(|_| rounds.is_open() && is_named)
                 && checkpoints::is_later(&found.evidence, &rounds.evidence)
                 && let next = there.updated_at.unwrap_or(there.raised_at).plus(UPDATES)
-                && trail.now < next
+                && scope.now < next
             {
                 again = Some(again.map_or(next, |again: Instant| again.min(next)));
                 continue;
@@ -106,7 +106,7 @@ impl<'t> Follower<'t> {
             let is_ours = ABOUT_ACCESS.iter().any(|rule| {
                 let of_window = access.window.as_ref().map(|window| format!("{rule}:{window}"));
                 of_window.as_deref() == Some(id)
-                    || checkpoints::finding_id(&trail.tenant, rule, &access.id) == id
+                    || checkpoints::finding_id(&scope.tenant, rule, &access.id) == id
             });
             if is_ours && !checked.found.iter().any(|found| found.id == id) {
                 let round = access.findings.get(id).map_or(1, |rounds| rounds.raised);
@@ -194,15 +194,15 @@ impl<'t> Follower<'t> {
         details["severity"] = json!(rules::rule_of(rule).map(|rule| rule.severity));
         details["owners"] = json!(owners);
         details["evidence"] = json!(evidence);
-        finding_event(&self.trail.tenant, self.trail.now, action, id, version, why, details, about)
+        finding_event(&self.scope.tenant, self.scope.now, action, id, version, why, details, about)
     }
 
     pub(super) fn withdrawn(&self, id: &str, round: u32, about: impl FnOnce(&mut Event)) -> Event {
         let rule = id.split(':').next().unwrap_or_default();
         let why = "what is known now explains it";
         finding_event(
-            &self.trail.tenant,
-            self.trail.now,
+            &self.scope.tenant,
+            self.scope.now,
             "finding.withdrawn",
             id,
             &[round],
@@ -217,7 +217,7 @@ impl<'t> Follower<'t> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let told = self.trail.insert(events, &recorder()).await;
+        let told = self.scope.insert(events, &recorder()).await;
         let recorded = told.into_iter().map(|insertion| match insertion {
             Insertion::Created(there)
             | Insertion::Duplicate(there)
@@ -235,7 +235,7 @@ impl<'t> Follower<'t> {
         finding: &str,
         found: Option<&Found>,
     ) -> Result<bool, ReadError> {
-        let there = self.trail.projection(Kind::Finding, finding).await?;
+        let there = self.scope.projection(Kind::Finding, finding).await?;
         let Some(there) = there.as_ref().map(Projection::read::<Finding>).transpose()? else {
             return Ok(true);
         };
@@ -244,9 +244,9 @@ impl<'t> Follower<'t> {
         }
         let is_missing = |id: &&EventId| found.is_none_or(|found| !found.evidence.contains(id));
         for id in there.evidence.iter().filter(is_missing) {
-            let event = self.trail.event(id).await?;
+            let event = self.scope.event(id).await?;
             let Some(key) = event.and_then(|recorded| Key::of(&recorded.event)) else { continue };
-            if self.trail.projection(Kind::Access, &key.to_string()).await?.is_none() {
+            if self.scope.projection(Kind::Access, &key.to_string()).await?.is_none() {
                 return Ok(false);
             }
         }
@@ -259,15 +259,15 @@ impl<'t> Follower<'t> {
         id: &str,
         new: Vec<Recorded>,
     ) -> Result<Option<Finding>, ReadError> {
-        let trail = self.trail;
+        let scope = self.scope;
         let mut known: HashMap<EventId, Recorded> =
             new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
-        let partition = keys::involved(&trail.tenant, KeyPart::Id, id);
+        let partition = keys::involved(&scope.tenant, KeyPart::Id, id);
         let index = Index::Involved { name: "by_target", key: "target_key", partition };
         let is_its_own = |event: &Event| finding::id_of(event) == Some(id);
         self.read_index(index, always(), &mut known, is_its_own).await?;
         for _ in 0..TRIES {
-            let before = trail.projection(Kind::Finding, id).await?;
+            let before = scope.projection(Kind::Finding, id).await?;
             let was: Option<Finding> = self.content(before.as_ref())?;
             self.read_all(was.iter().flat_map(|was| &was.events), &mut known).await?;
             let Some(finding) = Finding::of(id, known.values().cloned().collect()) else {
@@ -276,9 +276,9 @@ impl<'t> Follower<'t> {
             let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
             let places = [place(ALL), place(finding.state.as_str())].into();
             let expires_at =
-                Some(finding.raised_at.plus(trail.settings.kept_at(finding.raised_at)));
+                Some(finding.raised_at.plus(scope.settings.kept_at(finding.raised_at)));
             let kept = Kept { key: id, content: &finding, places, due: None, expires_at };
-            if trail.keep(Kind::Finding, before.as_ref(), kept).await? {
+            if scope.keep(Kind::Finding, before.as_ref(), kept).await? {
                 return Ok(Some(finding));
             }
         }

@@ -38,7 +38,7 @@ impl<'t> Follower<'t> {
         key: &Key,
         known: &mut HashMap<EventId, Recorded>,
     ) -> Result<(), ReadError> {
-        let tenant = &self.trail.tenant;
+        let tenant = &self.scope.tenant;
         let partition = match key {
             Key::Session(id) => keys::involved(tenant, KeyPart::Id, id),
             Key::Request(id) => keys::request(tenant, id),
@@ -88,7 +88,7 @@ impl<'t> Follower<'t> {
             (KeyPart::Email, &party.email),
         ];
         let partition = |(part, name): (KeyPart, &Option<String>)| {
-            name.as_ref().map(|name| keys::involved(&self.trail.tenant, part, name))
+            name.as_ref().map(|name| keys::involved(&self.scope.tenant, part, name))
         };
         parts.into_iter().filter_map(partition).collect()
     }
@@ -103,7 +103,7 @@ impl<'t> Follower<'t> {
     ) -> Result<(), ReadError> {
         for (order, most) in [(Order::Ascending, MOST_FIRST), (Order::Descending, MOST_LAST)] {
             let range = Range { order, ..range.clone() };
-            let mut events = self.trail.list(
+            let mut events = self.scope.list(
                 index.clone(),
                 range,
                 Pace::Items(100),
@@ -144,7 +144,7 @@ impl<'t> Follower<'t> {
         let missing: Vec<EventId> =
             ids.into_iter().filter(|id| !known.contains_key(id)).cloned().collect();
         if !missing.is_empty() {
-            let found = self.trail.events_of(&missing).await?;
+            let found = self.scope.events_of(&missing).await?;
             known.extend(found.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)));
         }
         Ok(())
@@ -160,7 +160,7 @@ impl<'t> Follower<'t> {
             named.filter_map(|event| Some((Key::of(event)?.to_string(), event))).collect();
         let keys: Vec<String> = named.iter().map(|(key, _)| key.clone()).collect();
         let mut accesses: HashMap<String, Access> = HashMap::new();
-        for projection in self.trail.projections(Kind::Access, &keys).await? {
+        for projection in self.scope.projections(Kind::Access, &keys).await? {
             let access = self.content(Some(&projection))?;
             accesses.extend(access.map(|access| (projection.key, access)));
         }

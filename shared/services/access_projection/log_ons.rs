@@ -51,7 +51,7 @@ impl<'t> Follower<'t> {
         ids: impl IntoIterator<Item = EventId>,
     ) -> Result<(), ReadError> {
         let ids: Vec<EventId> = ids.into_iter().collect();
-        let found = self.trail.events_of(&ids).await?;
+        let found = self.scope.events_of(&ids).await?;
         let refreshed = found
             .iter()
             .filter(|it| it.event.action == log_on::LOG_ON)
@@ -61,10 +61,10 @@ impl<'t> Follower<'t> {
 
     /// Computes anew the access that a log-on is.
     pub(super) async fn refresh_log_on(&self, recorded: &Recorded) -> Result<(), ReadError> {
-        let (trail, event) = (self.trail, &recorded.event);
+        let (scope, event) = (self.scope, &recorded.event);
         let key = Key::LogOn(event.id.clone()).to_string();
         for _ in 0..TRIES {
-            let before = trail.projection(Kind::Access, &key).await?;
+            let before = scope.projection(Kind::Access, &key).await?;
             let is_new = before.is_none();
             let (left, explained) = match is_new {
                 true => (None, None),
@@ -75,10 +75,10 @@ impl<'t> Follower<'t> {
             let lists = lists.chain(self.desks(event).into_iter().map(|desk| format!("on {desk}")));
             let places = lists.map(|list| Place { list, at: event.occurred_at }).collect();
             let expires_at = Some(
-                event.occurred_at.plus(LOG_ON_LASTS + trail.settings.kept_at(event.occurred_at)),
+                event.occurred_at.plus(LOG_ON_LASTS + scope.settings.kept_at(event.occurred_at)),
             );
             let kept = Kept { key: &key, content: &access, places, due: None, expires_at };
-            if trail.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
+            if scope.keep(Kind::Access, before.as_ref(), kept).await? && !is_new {
                 return Ok(());
             }
         }
@@ -94,7 +94,7 @@ impl<'t> Follower<'t> {
         for person in &people {
             for account in &accounts {
                 let desk = |target: &String| {
-                    EventId::of_service(&self.trail.tenant, "desk", &[person, account, target])
+                    EventId::of_service(&self.scope.tenant, "desk", &[person, account, target])
                 };
                 desks.extend(targets.iter().map(desk).map(|desk| desk.to_string()));
             }
@@ -116,7 +116,7 @@ impl<'t> Follower<'t> {
             first = page.into_iter().take(1).chain(first).min();
         }
         let id = first.and_then(|(_, key)| EventId::new(&key));
-        Ok(self.trail.events_of(id.as_slice()).await?.pop())
+        Ok(self.scope.events_of(id.as_slice()).await?.pop())
     }
 
     /// Puts down a log-off, and has the log-ons looked at that it may end: those since the log-off before it.
@@ -124,8 +124,8 @@ impl<'t> Follower<'t> {
         let at = event.occurred_at;
         let desks = self.desks(event);
         let places = desks.iter().map(|desk| Place { list: format!("off {desk}"), at });
-        let expires_at = at.plus(LOG_ON_LASTS + self.trail.settings.kept_at(at));
-        self.trail.put_into_lists(Kind::Access, event.id.as_str(), places, expires_at).await?;
+        let expires_at = at.plus(LOG_ON_LASTS + self.scope.settings.kept_at(at));
+        self.scope.put_into_lists(Kind::Access, event.id.as_str(), places, expires_at).await?;
         let mut ids = BTreeSet::new();
         for desk in desks {
             let range = Range {
@@ -148,7 +148,7 @@ impl<'t> Follower<'t> {
     /// offline code of that person for that desktop.
     async fn explanation(&self, event: &Event) -> Result<Option<Explained>, ReadError> {
         let named = match Key::of(event) {
-            Some(key) => self.trail.projection(Kind::Access, &key.to_string()).await?,
+            Some(key) => self.scope.projection(Kind::Access, &key.to_string()).await?,
             None => None,
         };
         let named: Option<Access> = self.content(named.as_ref())?;
@@ -198,7 +198,7 @@ impl<'t> Follower<'t> {
         for name in names::person_names(&actor) {
             let list = facet(CODES, &name);
             let (page, _) =
-                self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+                self.scope.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
             codes.extend(page.into_iter().take(MOST_LONG));
         }
         let ids: Vec<EventId> =
@@ -210,7 +210,7 @@ impl<'t> Follower<'t> {
                 .zip(event.target.as_ref())
                 .is_some_and(|(a, b)| names::is_one(a, b))
         };
-        let codes = self.trail.events_of(&ids).await?;
+        let codes = self.scope.events_of(&ids).await?;
         let last = codes
             .iter()
             .filter(is_its_desktop)
@@ -228,7 +228,7 @@ impl<'t> Follower<'t> {
         let keys: Vec<String> =
             log_ons.iter().map(|it| Key::LogOn(it.event.id.clone()).to_string()).collect();
         let mut said = HashMap::new();
-        for projection in self.trail.projections(Kind::Access, &keys).await? {
+        for projection in self.scope.projections(Kind::Access, &keys).await? {
             let Some(log_on) = self.content::<Access>(Some(&projection))? else { continue };
             said.insert(
                 log_on.id.clone(),

@@ -13,7 +13,7 @@ use crate::{access_packages, windows};
 
 impl<'t> Follower<'t> {
     pub(super) async fn applications(&self) -> Result<&Vec<Configured>, ReadError> {
-        self.applications.get_or_try_init(|| windows::applications(self.trail)).await
+        self.applications.get_or_try_init(|| windows::applications(self.scope)).await
     }
 
     /// Who owns what an access is to.
@@ -30,7 +30,7 @@ impl<'t> Follower<'t> {
         };
         match self.applications().await?.iter().find(is_it) {
             Some(it) => Ok(it.application.owners.clone()),
-            None => Ok(access_packages::package_of(self.trail, target)
+            None => Ok(access_packages::package_of(self.scope, target)
                 .await?
                 .map(|it| it.package.owners)
                 .unwrap_or_default()),

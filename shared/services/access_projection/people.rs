@@ -60,7 +60,7 @@ impl<'t> Follower<'t> {
         if let Some(known) = people.get(&key) {
             return Ok(known.clone());
         }
-        let found = self.trail.document_known_as(DocumentKind::Person, kind, name).await?;
+        let found = self.scope.document_known_as(DocumentKind::Person, kind, name).await?;
         let known = match found {
             Some(document) => {
                 let person: Option<Person> = document.read()?;
@@ -105,21 +105,21 @@ impl<'t> Follower<'t> {
         if !access.decisions.iter().any(|decision| under(decision).is_some()) {
             return Ok(strangers);
         }
-        let Some(now) = access_packages::package_of(self.trail, target).await? else {
+        let Some(now) = access_packages::package_of(self.scope, target).await? else {
             return Ok(strangers);
         };
         let organisations = self
             .organisations
-            .get_or_try_init(|| access_packages::organisations(self.trail))
+            .get_or_try_init(|| access_packages::organisations(self.scope))
             .await?;
         let requester = access.requester.as_ref().map(names::party).unwrap_or_default();
         let requester = Somebody::of_party(&requester, people.find(&requester));
         for decision in &access.decisions {
             let Some((policy, version)) = under(decision) else { continue };
             let package = match version.and_then(|version| version.parse().ok()) {
-                Some(version) => access_packages::package_at(self.trail, &now.id, version).await?,
+                Some(version) => access_packages::package_at(self.scope, &now.id, version).await?,
                 // A source that knows no version of ours means the one that was in force.
-                None => access_packages::package_when(self.trail, &now.id, decision.at).await?,
+                None => access_packages::package_when(self.scope, &now.id, decision.at).await?,
             };
             let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else {
                 continue;

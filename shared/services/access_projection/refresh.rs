@@ -67,7 +67,7 @@ impl<'t> Follower<'t> {
             }
             Err(error @ ReadError::Unavailable(_)) => Err(error),
             Err(error) => {
-                tracing::error!(%error, "access {key} of {} is damaged and is put off: {error}", self.trail.tenant);
+                tracing::error!(%error, "access {key} of {} is damaged and is put off: {error}", self.scope.tenant);
                 self.put_down(&key.to_string(), &events, DAMAGED).await
             }
         }
@@ -76,9 +76,9 @@ impl<'t> Follower<'t> {
     /// Puts off an access that is told by so many events that computing it with each would take too long, and remembers what came; whether
     /// it was put off.
     async fn is_put_off(&self, key: &Key, new: &[Recorded]) -> Result<bool, ReadError> {
-        let (trail, key) = (self.trail, key.to_string());
+        let (scope, key) = (self.scope, key.to_string());
         for _ in 0..TRIES {
-            let Some(before) = trail.projection(Kind::Access, &key).await? else {
+            let Some(before) = scope.projection(Kind::Access, &key).await? else {
                 return Ok(false);
             };
             let Some(mut access) = self.content::<Access>(Some(&before))? else { return Ok(false) };
@@ -94,7 +94,7 @@ impl<'t> Follower<'t> {
             if access.pending.len() > MOST_PENDING {
                 return Ok(false);
             }
-            let due = trail.now.plus(SETTLED);
+            let due = scope.now.plus(SETTLED);
             let due = Some(before.due.map_or(due, |before| before.min(due)));
             let expires_at = self.expiry_of(&access);
             let kept = Kept {
@@ -104,7 +104,7 @@ impl<'t> Follower<'t> {
                 due,
                 expires_at,
             };
-            if trail.keep(Kind::Access, Some(&before), kept).await? {
+            if scope.keep(Kind::Access, Some(&before), kept).await? {
                 return Ok(true);
             }
         }
@@ -118,14 +118,14 @@ impl<'t> Follower<'t> {
         key: &Key,
         new: Vec<Recorded>,
     ) -> Result<Refreshed, ReadError> {
-        let trail = self.trail;
+        let scope = self.scope;
         let text = key.to_string();
         let is_look = new.is_empty();
         let mut known: HashMap<EventId, Recorded> =
             new.into_iter().map(|recorded| (recorded.event.id.clone(), recorded)).collect();
         let mut is_gathered = false;
         for _ in 0..TRIES {
-            let before = trail.projection(Kind::Access, &text).await?;
+            let before = scope.projection(Kind::Access, &text).await?;
             let was: Option<Access> = self.content(before.as_ref())?;
             // Of one that is known, every event has come by here or will.
             if was.is_none() && !std::mem::replace(&mut is_gathered, true) {
@@ -178,9 +178,9 @@ impl<'t> Follower<'t> {
                 if is_double { Default::default() } else { self.places(&access, again).await? };
             let quiet = access.recorded_until.plus(INDEXED);
             let quiet =
-                Some(quiet).filter(|quiet| access.granted_at.is_some() && trail.now < *quiet);
+                Some(quiet).filter(|quiet| access.granted_at.is_some() && scope.now < *quiet);
             // A look that somebody else has planned meanwhile is for what this one may not have seen.
-            let now = trail.store.clock.now();
+            let now = scope.database.clock.now();
             let planned = before.as_ref().and_then(|before| before.due).filter(|due| now < *due);
             due = [due, quiet, planned].into_iter().flatten().min();
             // Before it is kept: what it means for others must not be lost with whoever keeps it.
@@ -216,14 +216,14 @@ impl<'t> Follower<'t> {
         kept: &Kept<'_, Access>,
         [had, has]: [&Contribution; 2],
     ) -> Result<bool, ReadError> {
-        let trail = self.trail;
-        let mut pauses = Pauses::until(trail.deadline);
+        let scope = self.scope;
+        let mut pauses = Pauses::until(scope.deadline);
         for _ in 0..TRIES {
-            let figures = daily_totals::figure_changes(trail, had, has).await?;
-            if trail.keep_with(Kind::Access, before, kept.clone(), figures).await? {
+            let figures = daily_totals::figure_changes(scope, had, has).await?;
+            if scope.keep_with(Kind::Access, before, kept.clone(), figures).await? {
                 return Ok(true);
             }
-            let now = trail.projection(Kind::Access, kept.key).await?;
+            let now = scope.projection(Kind::Access, kept.key).await?;
             // The rows were changed by others: what they are now is read again.
             if now.as_ref() != before || !pauses.pause().await {
                 return Ok(false);
@@ -234,7 +234,7 @@ impl<'t> Follower<'t> {
 
     /// From when on an access is past its retention. None while it goes on.
     pub(super) fn expiry_of(&self, access: &Access) -> Option<Instant> {
-        access.known_until().map(|last| last.plus(self.trail.settings.kept_at(access.at())))
+        access.known_until().map(|last| last.plus(self.scope.settings.kept_at(access.at())))
     }
 
     /// Where an access stands in lists, and when it is to be looked at again.
@@ -255,7 +255,7 @@ impl<'t> Follower<'t> {
         let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
         facets.extend(people.map(|name| facet("person", &name)).chain(things).chain(assignment));
         let (_, last) = access.span();
-        let lasts_until = last.unwrap_or(self.trail.now).max(at);
+        let lasts_until = last.unwrap_or(self.scope.now).max(at);
         let is_long = lasts_until.millis() - at.millis()
             > i64::try_from(LONG.as_millis()).unwrap_or(i64::MAX);
         let place = |list: String| Place { list, at };
@@ -268,7 +268,7 @@ impl<'t> Follower<'t> {
             let long = at.plus(LONG + Duration::from_secs(1));
             due = Some(due.map_or(long, |due| due.min(long)));
         }
-        for (decision, hasty) in hasty_approvals::hasty(access, &self.trail.settings.thresholds) {
+        for (decision, hasty) in hasty_approvals::hasty(access, &self.scope.settings.thresholds) {
             let approver = self.name_of(&names::party(&decision.by)).await?;
             places.insert(Place { list: facet("hasty", &approver), at: hasty.at });
         }

@@ -58,10 +58,10 @@ impl<'t> Follower<'t> {
         }
         for _ in 0..TRIES {
             // First, so that a judgement is never older than what it replaces.
-            let before = self.trail.projection(Kind::Concern, key).await?;
+            let before = self.scope.projection(Kind::Concern, key).await?;
             let is_held = self.is_held(event).await?;
             let rule = "use.outside_window";
-            let id = checkpoints::finding_id(&self.trail.tenant, rule, key);
+            let id = checkpoints::finding_id(&self.scope.tenant, rule, key);
             let who = event
                 .account
                 .as_ref()
@@ -76,10 +76,10 @@ impl<'t> Follower<'t> {
                 evidence: vec![event.id.clone()],
             });
             let absence =
-                Duration::from_secs(self.trail.settings.thresholds.absence_seconds.into());
+                Duration::from_secs(self.scope.settings.thresholds.absence_seconds.into());
             let quiet = recorded.recorded_at.plus(absence);
             // Its request may be on its way.
-            if found.is_some() && self.trail.now < quiet {
+            if found.is_some() && self.scope.now < quiet {
                 return self.put_off(key, quiet).await;
             }
             let owners = self.owners_of_account(event).await?;
@@ -93,7 +93,7 @@ impl<'t> Follower<'t> {
     /// Whether an access holds a use: one of its account, or of its person where it names no account; or the one that it names.
     async fn is_held(&self, event: &Event) -> Result<Held, ReadError> {
         let named: Vec<Access> = match Key::of(event) {
-            Some(key) => self.trail.readable(Kind::Access, &[key.to_string()]).await?,
+            Some(key) => self.scope.readable(Kind::Access, &[key.to_string()]).await?,
             None => Vec::new(),
         };
         for named in named {
@@ -126,7 +126,7 @@ impl<'t> Follower<'t> {
             return self.judge_approver(name, month).await;
         }
         let Some(id) = EventId::new(key) else { return Ok(()) };
-        let found = self.trail.events_of(std::slice::from_ref(&id)).await?;
+        let found = self.scope.events_of(std::slice::from_ref(&id)).await?;
         let Some(recorded) = found.first().filter(|it| kept_events::is_use(&it.event)) else {
             return Ok(());
         };
@@ -152,7 +152,7 @@ impl<'t> Follower<'t> {
                     let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
                     let keys: Vec<String> =
                         page.into_iter().take(MOST_LONG).map(|(_, key)| key).collect();
-                    let accesses: Vec<Access> = self.trail.readable(Kind::Access, &keys).await?;
+                    let accesses: Vec<Access> = self.scope.readable(Kind::Access, &keys).await?;
                     if accesses.iter().any(|access| access.kind == AccessKind::Account) {
                         return Ok(true);
                     }
@@ -176,7 +176,7 @@ impl<'t> Follower<'t> {
         if is.kind == AccessKind::Package {
             return Ok(Vec::new());
         }
-        let until = |access: &Access| access.until().unwrap_or(self.trail.now);
+        let until = |access: &Access| access.until().unwrap_or(self.scope.now);
         let range = match was {
             Some(was) if was.granted_at.is_some() => {
                 let until = until(was).max(until(is)).plus(Duration::from_millis(1));
@@ -188,21 +188,21 @@ impl<'t> Follower<'t> {
         for name in names::person_names(subject) {
             let list = facet(CODES, &name);
             let (page, _) =
-                self.trail.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
+                self.scope.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
             ids.extend(
                 page.into_iter().take(MOST_AROUND).filter_map(|(_, key)| EventId::new(&key)),
             );
         }
-        self.trail.events_of(&ids.into_iter().collect::<Vec<_>>()).await
+        self.scope.events_of(&ids.into_iter().collect::<Vec<_>>()).await
     }
 
     /// Remembers an offline code with its person, so that whatever access comes for them finds it.
     async fn remember_code(&self, event: &Event) -> Result<(), ReadError> {
         let key = event.id.as_str();
-        if self.trail.projection(Kind::Concern, key).await?.is_some() {
+        if self.scope.projection(Kind::Concern, key).await?.is_some() {
             return Ok(());
         }
-        let finding = checkpoints::finding_id(&self.trail.tenant, "use.outside_window", key);
+        let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
         let names = names::person_names(&names::party(&event.actor));
         let place = |name: &String| Place { list: facet(CODES, name), at: event.occurred_at };
         let kept = Kept {
@@ -211,10 +211,10 @@ impl<'t> Follower<'t> {
             places: names.iter().map(place).collect(),
             due: None,
             expires_at: Some(
-                event.occurred_at.plus(self.trail.settings.kept_at(event.occurred_at)),
+                event.occurred_at.plus(self.scope.settings.kept_at(event.occurred_at)),
             ),
         };
         // Where somebody else was quicker, it is remembered.
-        self.trail.keep(Kind::Concern, None, kept).await.map(drop)
+        self.scope.keep(Kind::Concern, None, kept).await.map(drop)
     }
 }

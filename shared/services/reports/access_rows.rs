@@ -17,7 +17,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::{event::Party, search::Order},
 };
-use shared_storage::{ReadError, Trail, projections::Kind};
+use shared_storage::{ReadError, TenantScope, projections::Kind};
 
 use super::{
     AT_A_TIME, either,
@@ -46,19 +46,19 @@ struct Places {
 impl Accesses {
     /// Of the lists that a query is answered by: the narrowest that holds all.
     pub(super) async fn of(
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         query: &Query,
         after: Option<String>,
     ) -> Result<Self, ReadError> {
         let facets: Vec<String> = match query {
             Query { account: Some(account), .. } => vec![facet("account", account)],
             Query { person: Some(person), .. } => {
-                let names = names_of(trail, person).await?;
+                let names = names_of(scope, person).await?;
                 names.iter().map(|name| facet("person", name)).collect()
             }
             Query { target: Some(target), .. } => vec![facet("target", target)],
             Query { package: Some(package), .. } => {
-                match access_packages::package_of(trail, &either(package)).await? {
+                match access_packages::package_of(scope, &either(package)).await? {
                     Some(found) => {
                         vec![facet("target", &found.id), facet("target", &found.package.name)]
                     }
@@ -69,7 +69,7 @@ impl Accesses {
         };
         let [since, until] = match (query.at, query.report) {
             (Some(at), _) => [at, at.plus(Duration::from_millis(1))],
-            (None, Report::PackageUsers) => [trail.now, trail.now.plus(Duration::from_millis(1))],
+            (None, Report::PackageUsers) => [scope.now, scope.now.plus(Duration::from_millis(1))],
             (None, _) => query.range(),
         };
         let short = since.minus(LOOK_BACK).max(Instant::from_millis(0));
@@ -92,13 +92,13 @@ impl Accesses {
     /// Some accesses, the newest first, each with its place; none at the end.
     pub(super) async fn read(
         &mut self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
     ) -> Result<Option<Vec<(Access, String)>>, ReadError> {
         let mut places: Vec<(Instant, String)> = Vec::with_capacity(AT_A_TIME);
         while places.len() < AT_A_TIME {
             let mut first: Option<(Instant, String)> = None;
             for list in &mut self.lists {
-                if let Some(place) = list.peek(trail, self.after.as_deref()).await?
+                if let Some(place) = list.peek(scope, self.after.as_deref()).await?
                     && first.as_ref().is_none_or(|first| place > first)
                 {
                     first = Some(place.clone());
@@ -116,16 +116,16 @@ impl Accesses {
             return Ok(None);
         }
         let keys: Vec<String> = places.iter().map(|(_, key)| key.clone()).collect();
-        let mut found = accesses_of(trail, &keys).await?;
+        let mut found = accesses_of(scope, &keys).await?;
         let explains = |access: &Access| match &access.explained {
             Some(Explained::Access(key)) => Some(key.clone()),
             Some(Explained::OfflineCode(_)) | None => None,
         };
         let requests: Vec<String> = found.values().filter_map(explains).collect();
-        let requests = accesses_of(trail, &requests).await?;
+        let requests = accesses_of(scope, &requests).await?;
         for access in found.values_mut() {
             let request = explains(access).and_then(|key| requests.get(&key));
-            access.complete(request, trail.now);
+            access.complete(request, scope.now);
         }
         let read = places.into_iter().filter_map(|(at, key)| {
             // A place may be one that it has left.
@@ -137,11 +137,11 @@ impl Accesses {
 }
 
 async fn accesses_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     keys: &[String],
 ) -> Result<BTreeMap<String, Access>, ReadError> {
     let mut found = BTreeMap::new();
-    for projection in trail.projections(Kind::Access, keys).await? {
+    for projection in scope.projections(Kind::Access, keys).await? {
         found.insert(projection.key.clone(), projection.read::<Access>()?);
     }
     Ok(found)
@@ -150,7 +150,7 @@ async fn accesses_of(
 impl Places {
     async fn peek(
         &mut self,
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         after: Option<&str>,
     ) -> Result<Option<&(Instant, String)>, ReadError> {
         while self.ready.is_empty() {
@@ -161,7 +161,7 @@ impl Places {
                     Some(at) => until.min(at.plus(Duration::from_millis(1))),
                     None => until,
                 };
-            let (page, next) = trail
+            let (page, next) = scope
                 .listed(
                     Kind::Access,
                     &list,
@@ -184,12 +184,12 @@ impl Places {
 }
 
 /// Whether a report is about an access. `names` are those of the person that is asked about.
-fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access) -> bool {
+fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &Access) -> bool {
     let (first, last) = access.span();
     // What is past its retention never shows.
     if access
         .known_until()
-        .is_some_and(|last| last < trail.now.minus(trail.settings.kept_at(first)))
+        .is_some_and(|last| last < scope.now.minus(scope.settings.kept_at(first)))
     {
         return false;
     }
@@ -204,11 +204,11 @@ fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access)
     let is_wanted = match query.report {
         Report::AccountHolder => query.at.is_some_and(|at| access.is_held(at)),
         Report::PackageUsers => {
-            access.kind == AccessKind::Package && is_assigned(access, trail.now)
+            access.kind == AccessKind::Package && is_assigned(access, scope.now)
         }
         Report::Revocation => {
             let is_over =
-                access.ends_at.is_some_and(|ends| ends <= trail.now) || access.ended_at.is_some();
+                access.ends_at.is_some_and(|ends| ends <= scope.now) || access.ended_at.is_some();
             access.granted_at.is_some()
                 && access.ends_at.is_some()
                 && is_over
@@ -238,22 +238,22 @@ fn is_meant(trail: &Trail<'_>, query: &Query, names: &[String], access: &Access)
 
 /// An access as a row, where the report is about it. `names` are those of the person that is asked about.
 pub(super) async fn access_row(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     query: &Query,
     names: &[String],
     access: &Access,
 ) -> Result<Option<Value>, ReadError> {
-    if !is_meant(trail, query, names, access) {
+    if !is_meant(scope, query, names, access) {
         return Ok(None);
     }
     let mut row = row_of(access);
     if let Some(row) = row.as_object_mut() {
-        row.insert("exposure_ms".to_owned(), json!(exposure(access, trail.now)));
+        row.insert("exposure_ms".to_owned(), json!(exposure(access, scope.now)));
         if let (Report::AccountHolder, Some(at)) = (query.report, query.at) {
             row.insert("held_by".to_owned(), json!(held_by(access, at)));
         }
         if query.report == Report::PackageUsers {
-            add_package(trail, access, row).await?;
+            add_package(scope, access, row).await?;
         }
     }
     Ok(Some(row))
@@ -295,20 +295,20 @@ pub fn row_of(access: &Access) -> Value {
 
 /// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
 pub async fn each_access(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     query: &Query,
     mut take: impl FnMut(&Access),
 ) -> Result<(), ReadError> {
     let names = match &query.person {
-        Some(person) => names_of(trail, person).await?,
+        Some(person) => names_of(scope, person).await?,
         None => Vec::new(),
     };
-    let mut lists = Accesses::of(trail, query, None).await?;
-    while let Some(read) = lists.read(trail).await? {
+    let mut lists = Accesses::of(scope, query, None).await?;
+    while let Some(read) = lists.read(scope).await? {
         read.iter()
             // A log-on is looked at with what explains it.
             .filter(|(access, _)| {
-                access.kind != AccessKind::Computer && is_meant(trail, query, &names, access)
+                access.kind != AccessKind::Computer && is_meant(scope, query, &names, access)
             })
             .for_each(|(access, _)| take(access));
     }
@@ -331,12 +331,12 @@ fn is_assigned(access: &Access, at: Instant) -> bool {
 
 /// What an assignment gives: all resource roles of the package as it is now.
 async fn add_package(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     access: &Access,
     row: &mut Map<String, Value>,
 ) -> Result<(), ReadError> {
     let package = match &access.target {
-        Some(target) => access_packages::package_of(trail, target).await?,
+        Some(target) => access_packages::package_of(scope, target).await?,
         None => None,
     };
     let target = access.target.as_ref();

@@ -12,7 +12,7 @@ use shared_domain::{
     },
 };
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     keys::Lane,
     list_events::{Index, Listing, Pace},
     projections::Kind,
@@ -30,20 +30,20 @@ pub(super) struct Head<'t> {
 
 /// How an access to something of that name calls it.
 pub(super) async fn any_access_to(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     name: &str,
 ) -> Result<Option<Party>, ReadError> {
     let range = none().range();
     let (page, _) =
-        trail.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
+        scope.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
     let keys: Vec<String> = page.into_iter().take(1).map(|(_, key)| key).collect();
-    let found = trail.projections(Kind::Access, &keys).await?;
+    let found = scope.projections(Kind::Access, &keys).await?;
     Ok(found.first().map(|it| it.read::<Access>()).transpose()?.and_then(|access| access.target))
 }
 
 /// Listings of partitions of an index, the newest first, each from the place on where an earlier page ended.
 pub(super) fn heads<'t>(
-    trail: &'t Trail<'t>,
+    scope: &'t TenantScope<'t>,
     (name, key): (&'static str, &'static str),
     mut partitions: Vec<String>,
     query: &Query,
@@ -57,7 +57,7 @@ pub(super) fn heads<'t>(
     let head = |partition| {
         let index = Index::Involved { name, key, partition };
         let range = Range { since, until, order, after: after.clone() };
-        let listing = trail.list(index, range, Pace::Items(AT_A_TIME), &[Lane::Shown]);
+        let listing = scope.list(index, range, Pace::Items(AT_A_TIME), &[Lane::Shown]);
         Head { listing, next: None, is_begun: false }
     };
     partitions.into_iter().map(head).collect()

@@ -11,7 +11,7 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::event::Party,
 };
-use shared_storage::{ReadError, Trail};
+use shared_storage::{ReadError, TenantScope};
 
 use super::{
     access_rows::{Accesses, access_row},
@@ -26,18 +26,21 @@ pub(super) const PEOPLE_AT_ONCE: usize = 16;
 pub(super) const MOST_REPEATED: usize = 20;
 
 /// Somebody's assignments now, each with its package.
-async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Value>>, ReadError> {
+async fn assignments(
+    scope: &TenantScope<'_>,
+    name: &str,
+) -> Result<Vec<Map<String, Value>>, ReadError> {
     let query = Query { report: Report::PackageUsers, person: Some(name.to_owned()), ..none() };
-    let names = names_of(trail, name).await?;
-    let mut accesses = Accesses::of(trail, &query, None).await?;
+    let names = names_of(scope, name).await?;
+    let mut accesses = Accesses::of(scope, &query, None).await?;
     let mut found = Vec::new();
-    while let Some(read) = accesses.read(trail).await? {
+    while let Some(read) = accesses.read(scope).await? {
         for (access, _) in read {
             // The list holds what somebody asked for others too.
             let is_theirs =
                 access.subject.as_ref().is_some_and(|subject| is_named(subject, &names));
             if is_theirs
-                && let Some(Value::Object(row)) = access_row(trail, &query, &names, &access).await?
+                && let Some(Value::Object(row)) = access_row(scope, &query, &names, &access).await?
             {
                 found.push(row);
             }
@@ -46,11 +49,14 @@ async fn assignments(trail: &Trail<'_>, name: &str) -> Result<Vec<Map<String, Va
     Ok(found)
 }
 
-pub(super) async fn user_packages(trail: &Trail<'_>, name: &str) -> Result<Vec<Value>, ReadError> {
-    let known = person(trail, name).await?;
-    let organisations = access_packages::organisations(trail).await?;
+pub(super) async fn user_packages(
+    scope: &TenantScope<'_>,
+    name: &str,
+) -> Result<Vec<Value>, ReadError> {
+    let known = person(scope, name).await?;
+    let organisations = access_packages::organisations(scope).await?;
     let mut assigned: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
-    for row in assignments(trail, name).await? {
+    for row in assignments(scope, name).await? {
         let id = row
             .get("package")
             .and_then(|it| it["id"].as_str().or_else(|| it["name"].as_str()))
@@ -59,7 +65,7 @@ pub(super) async fn user_packages(trail: &Trail<'_>, name: &str) -> Result<Vec<V
     }
     let mut rows = Vec::new();
     for access_package::Configured { id, version, package } in
-        access_packages::packages(trail).await?
+        access_packages::packages(scope).await?
     {
         let (can_request, policies): (_, Vec<&str>) =
             match package.may_request(known.as_ref(), &organisations) {
@@ -91,9 +97,12 @@ pub(super) async fn user_packages(trail: &Trail<'_>, name: &str) -> Result<Vec<V
     Ok(rows)
 }
 
-pub(super) async fn user_resources(trail: &Trail<'_>, name: &str) -> Result<Vec<Value>, ReadError> {
+pub(super) async fn user_resources(
+    scope: &TenantScope<'_>,
+    name: &str,
+) -> Result<Vec<Value>, ReadError> {
     let mut resources: BTreeMap<(String, String), Value> = BTreeMap::new();
-    for row in assignments(trail, name).await? {
+    for row in assignments(scope, name).await? {
         let member = |name: &str| row.get(name).cloned().unwrap_or_default();
         let origin = json!({
             "package": member("package"), "policy": member("policy"), "starts_at": member("starts_at"),
@@ -130,13 +139,13 @@ pub(super) async fn user_resources(trail: &Trail<'_>, name: &str) -> Result<Vec<
 
 /// The packages that something happened to in a range.
 pub(super) async fn active_packages(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     query: &Query,
 ) -> Result<Vec<Value>, ReadError> {
     let [since, until] = query.range();
     let mut found: BTreeMap<String, (Party, u64, Instant)> = BTreeMap::new();
-    let mut accesses = Accesses::of(trail, query, None).await?;
-    while let Some(read) = accesses.read(trail).await? {
+    let mut accesses = Accesses::of(scope, query, None).await?;
+    while let Some(read) = accesses.read(scope).await? {
         for (access, _) in read.into_iter().filter(|(access, _)| access.kind == AccessKind::Package)
         {
             let Some(target) = access.target.clone() else { continue };

@@ -6,11 +6,11 @@ use shared_domain::{
     text::case_folding::fold_identity,
     trail::event::Party,
 };
-use shared_storage::{ReadError, Trail, documents::Kind as DocumentKind};
+use shared_storage::{ReadError, TenantScope, documents::Kind as DocumentKind};
 
 /// All names of a person by which events may name them, by any of them. The name to show is none, as others may have it too.
-pub async fn names_of(trail: &Trail<'_>, name: &str) -> Result<Vec<String>, ReadError> {
-    let known = person(trail, name).await?;
+pub async fn names_of(scope: &TenantScope<'_>, name: &str) -> Result<Vec<String>, ReadError> {
+    let known = person(scope, name).await?;
     let aliases =
         known.iter().flat_map(|it| it.person.aliases().map(|(_, name, _)| name.to_owned()));
     let mut names: Vec<String> =
@@ -26,12 +26,12 @@ pub fn is_named(party: &Party, names: &[String]) -> bool {
 }
 
 /// The person of a name: their own id, an address, an id in a directory, a name in a source-code manager.
-pub async fn person(trail: &Trail<'_>, name: &str) -> Result<Option<Known>, ReadError> {
+pub async fn person(scope: &TenantScope<'_>, name: &str) -> Result<Option<Known>, ReadError> {
     let mut found =
-        trail.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());
+        scope.document(DocumentKind::Person, name).await?.filter(|it| it.content.is_some());
     for kind in ['e', 'i', 's'] {
         if found.is_none() {
-            found = trail.document_known_as(DocumentKind::Person, kind, name).await?;
+            found = scope.document_known_as(DocumentKind::Person, kind, name).await?;
         }
     }
     let Some(document) = found else { return Ok(None) };

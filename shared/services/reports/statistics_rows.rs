@@ -13,7 +13,7 @@ use shared_domain::{
     time::timestamp::Instant,
 };
 use shared_http::pagination::TIME_FOR_ONE_READ;
-use shared_storage::{ReadError, Trail};
+use shared_storage::{ReadError, TenantScope};
 use tokio::time::Instant as Deadline;
 
 use super::{
@@ -25,20 +25,23 @@ use crate::daily_totals;
 
 /// The figures of the days of a range.
 async fn figures_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     query: &Query,
 ) -> Result<Vec<daily_statistics::Row>, ReadError> {
     let [since, until] = query.range();
-    let oldest = trail.oldest().day_number();
+    let oldest = scope.oldest().day_number();
     let first = since.day_number().max(oldest);
     let last =
-        Instant::from_millis(until.millis() - 1).day_number().min(trail.now.day_number() + 1);
-    daily_totals::figures_between(trail, first, last).await
+        Instant::from_millis(until.millis() - 1).day_number().min(scope.now.day_number() + 1);
+    daily_totals::figures_between(scope, first, last).await
 }
 
-pub(super) async fn demand(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
+pub(super) async fn demand(
+    scope: &TenantScope<'_>,
+    query: &Query,
+) -> Result<Vec<Value>, ReadError> {
     let mut pairs: BTreeMap<(String, String), Demand> = BTreeMap::new();
-    for row in figures_of(trail, query).await? {
+    for row in figures_of(scope, query).await? {
         let daily_statistics::Row::Demand(row) = row else { continue };
         let target = fold(row.target_id.as_deref().unwrap_or(&row.target));
         match pairs.get_mut(&(target.clone(), fold(&row.person))) {
@@ -80,7 +83,7 @@ pub(super) async fn demand(trail: &Trail<'_>, query: &Query) -> Result<Vec<Value
 }
 
 pub(super) async fn approval_times(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     query: &Query,
 ) -> Result<Vec<Value>, ReadError> {
     struct Group {
@@ -91,7 +94,7 @@ pub(super) async fn approval_times(
     }
     let by_approver = query.by == Some(By::Approver);
     let mut approvals = Vec::new();
-    for row in figures_of(trail, query).await? {
+    for row in figures_of(scope, query).await? {
         if let daily_statistics::Row::Approvals(row) = row {
             approvals.push(row);
         }
@@ -102,7 +105,7 @@ pub(super) async fn approval_times(
         let requesters: BTreeSet<String> =
             approvals.iter().map(|row| row.requester.clone()).collect();
         let asked = requesters.into_iter().map(|requester| async move {
-            let known = person(trail, &requester).await?;
+            let known = person(scope, &requester).await?;
             Ok::<_, ReadError>((requester, known.and_then(|known| known.person.team)))
         });
         teams.extend(
@@ -141,13 +144,13 @@ pub(super) async fn approval_times(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn revocation_summary(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     query: &Query,
 ) -> Result<Option<Value>, ReadError> {
-    let mut rows = Rows::of(trail, query.clone(), None).await?;
+    let mut rows = Rows::of(scope, query.clone(), None).await?;
     let (mut ended, mut verified, mut not_gone, mut all) = (0, 0, 0, Vec::new());
     while let Some((row, _)) = rows.next().await? {
-        if Deadline::now() >= trail.deadline - 2 * TIME_FOR_ONE_READ {
+        if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ {
             return Ok(None);
         }
         let Some(row) = row else { continue };

@@ -12,7 +12,7 @@ use shared_domain::{
 };
 use shared_platform::{backoff::Unavailable, random};
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     event_item::Damaged,
     keys,
     projections::{Kept, Kind},
@@ -47,17 +47,17 @@ pub enum Opened {
 ///
 /// # Errors
 /// The storage did not answer. It may be stored or not; asking again by the same id is safe.
-pub async fn open_review(trail: &Trail<'_>, review: Review) -> Result<Opened, ReadError> {
-    let due = Some(trail.now.plus(GATHERING));
+pub async fn open_review(scope: &TenantScope<'_>, review: Review) -> Result<Opened, ReadError> {
+    let due = Some(scope.now.plus(GATHERING));
     let kept =
         Kept { key: &review.id, content: &review, places: places(&review), due, expires_at: None };
-    let there = stored_review(trail, &review.id).await?;
-    if there.is_none() && trail.keep(Kind::Review, None, kept).await? {
+    let there = stored_review(scope, &review.id).await?;
+    if there.is_none() && scope.keep(Kind::Review, None, kept).await? {
         return Ok(Opened::New(Box::new(review)));
     }
     let there = match there {
         Some(there) => Some(there.review),
-        None => self::review(trail, &review.id).await?,
+        None => self::review(scope, &review.id).await?,
     };
     match there {
         Some(there) if there.sent == review.sent => Ok(Opened::Same(Box::new(there))),
@@ -70,25 +70,25 @@ pub async fn open_review(trail: &Trail<'_>, review: Review) -> Result<Opened, Re
 ///
 /// # Errors
 /// The storage did not answer in time. Beginning again is safe.
-pub async fn fill_review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, ReadError> {
-    let Some(review) = review(trail, id).await? else { return Ok(None) };
+pub async fn fill_review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Review>, ReadError> {
+    let Some(review) = review(scope, id).await? else { return Ok(None) };
     if review.stage != Stage::Opening {
         return Ok(Some(review));
     }
-    let all = reviewed(trail, &review).await?;
+    let all = reviewed(scope, &review).await?;
     let found = all.len() as u64;
     let items = review::sampled(all, review.asked.sample.as_ref());
     let place = format!("{:016x}", random::number());
-    write_items(trail, id, &place, &items).await?;
+    write_items(scope, id, &place, &items).await?;
     let sha256 = review::items_hash(&items);
-    let fixed = Fixed { place, at: trail.now, found, items: items.len() as u64, sha256 };
+    let fixed = Fixed { place, at: scope.now, found, items: items.len() as u64, sha256 };
     let recorded_by = review.recorded_by.clone();
-    step_review(trail, id, &recorded_by, async |mut review, generation| {
+    step_review(scope, id, &recorded_by, async |mut review, generation| {
         if review.stage != Stage::Opening {
             return Ok(Step::None(review));
         }
         let mut event =
-            review_event(trail, &review, "review.opened", generation, review.opened_by.clone());
+            review_event(scope, &review, "review.opened", generation, review.opened_by.clone());
         let told = [
             ("items", json!(fixed.items)),
             ("found", json!(fixed.found)),
@@ -109,7 +109,7 @@ pub async fn fill_review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, 
 }
 
 /// All that a review is of.
-async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadError> {
+async fn reviewed(scope: &TenantScope<'_>, review: &Review) -> Result<Vec<Item>, ReadError> {
     let review::Asked { of, since, until, target, person, account, .. } = &review.asked;
     let mut items = Vec::new();
     match of {
@@ -122,7 +122,7 @@ async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadE
                 account: account.clone(),
                 ..reports::none()
             };
-            reports::each_access(trail, &query, |access| items.push(Item::of_access(access)))
+            reports::each_access(scope, &query, |access| items.push(Item::of_access(access)))
                 .await?;
         }
         Of::Policies => {
@@ -132,7 +132,7 @@ async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadE
                     .as_ref()
                     .is_none_or(|target| names.iter().any(|name| fold(name) == fold(target)))
             };
-            for package in access_packages::packages(trail).await?.iter().filter(|it| is_meant(it))
+            for package in access_packages::packages(scope).await?.iter().filter(|it| is_meant(it))
             {
                 items.extend(Item::of_package(package));
             }
@@ -142,12 +142,12 @@ async fn reviewed(trail: &Trail<'_>, review: &Review) -> Result<Vec<Item>, ReadE
 }
 
 async fn write_items(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &str,
     place: &str,
     items: &[Item],
 ) -> Result<(), ReadError> {
-    let pk = keys::review_items(&trail.tenant, review, place);
+    let pk = keys::review_items(&scope.tenant, review, place);
     let mut requests = Vec::with_capacity(items.len());
     for item in items {
         let content = serde_json::to_string(item).map_err(|_| Damaged::new(&item.id, "content"))?;
@@ -164,5 +164,5 @@ async fn write_items(
             PutRequest::builder().set_item(Some(attributes)).build().expect("an item is given");
         requests.push(WriteRequest::builder().put_request(put).build());
     }
-    trail.write_all(&requests).await
+    scope.write_all(&requests).await
 }

@@ -18,7 +18,7 @@ use shared_domain::{
 };
 
 use shared_storage::{
-    ReadError, Trail, event_item::Damaged, keys, projections::Projection, transaction::Change,
+    ReadError, TenantScope, event_item::Damaged, keys, projections::Projection, transaction::Change,
 };
 
 use super::{
@@ -52,12 +52,12 @@ pub enum Outcome {
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn no_reviewer(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     by: &Caller,
 ) -> Result<Option<String>, ReadError> {
     let reviewer = names::party(&by.actor());
-    let people = Follower::of(trail).people_behind(std::slice::from_ref(&reviewer)).await?;
+    let people = Follower::of(scope).people_behind(std::slice::from_ref(&reviewer)).await?;
     // Who is known by a token's sub alone cannot be told from those who approved, whom events name by their addresses.
     if by.email.is_none() && people.find(&reviewer).is_none() {
         let why = "a reviewer is somebody whom the trail can tell from approvers: your token names no e-mail address, and nobody's record has its sub";
@@ -72,15 +72,15 @@ pub async fn no_reviewer(
 /// # Errors
 /// An item is damaged. Where the storage did not answer, those that it was asked for say so.
 pub async fn decide_review(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     by: &Caller,
     said: &[Said],
 ) -> Result<Option<Vec<Outcome>>, ReadError> {
-    let follower = Follower::of(trail);
+    let follower = Follower::of(scope);
     let mut outcomes = Vec::with_capacity(said.len());
     for some in said.chunks(TOGETHER) {
-        match decide_together(trail, &follower, id, by, some).await {
+        match decide_together(scope, &follower, id, by, some).await {
             Ok(Some(decided)) => outcomes.extend(decided),
             Ok(None) => return Ok(None),
             Err(ReadError::Unavailable(error)) => {
@@ -94,13 +94,13 @@ pub async fn decide_review(
 }
 
 async fn decide_together(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     follower: &Follower<'_>,
     id: &str,
     by: &Caller,
     said: &[Said],
 ) -> Result<Option<Vec<Outcome>>, ReadError> {
-    step_review(trail, id, &by.recorded_by(), async |mut review, generation| {
+    step_review(scope, id, &by.recorded_by(), async |mut review, generation| {
         let fixed = match (&review.stage, &review.fixed) {
             (Stage::Open, Some(fixed)) => fixed.clone(),
             (stage, _) => {
@@ -115,13 +115,13 @@ async fn decide_together(
                 ));
             }
         };
-        let pk = keys::review_items(&trail.tenant, id, &fixed.place);
-        let reads = said.iter().map(|said| review_item(trail, &pk, &said.item));
+        let pk = keys::review_items(&scope.tenant, id, &fixed.place);
+        let reads = said.iter().map(|said| review_item(scope, &pk, &said.item));
         let items: Vec<Option<(Item, Projection)>> =
             stream::iter(reads).buffered(READS).try_collect().await?;
         let reviewer = by.actor();
         let known: Vec<&Item> = items.iter().flatten().map(|(item, _)| item).collect();
-        let judge = Judge::of(trail, follower, [&reviewer], &known).await?;
+        let judge = Judge::of(scope, follower, [&reviewer], &known).await?;
         let (mut outcomes, mut events, mut changes) =
             (Vec::with_capacity(said.len()), Vec::new(), Vec::new());
         for (said, found) in said.iter().zip(items) {
@@ -142,7 +142,7 @@ async fn decide_together(
                 continue;
             }
             let event = decision_event(
-                trail,
+                scope,
                 &review,
                 &item,
                 said,
@@ -154,7 +154,7 @@ async fn decide_together(
                 decision: said.decision,
                 reason: said.reason.clone(),
                 by: by.actor(),
-                at: trail.now,
+                at: scope.now,
                 event: event.id.clone(),
             };
             review.count(item.decided.as_ref().map(|it| it.decision), said.decision);
@@ -180,18 +180,18 @@ async fn decide_together(
 }
 
 async fn review_item(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     pk: &str,
     id: &str,
 ) -> Result<Option<(Item, Projection)>, ReadError> {
-    let found = trail.store.state_item(pk.to_owned(), id, trail.deadline).await?;
+    let found = scope.database.state_item(pk.to_owned(), id, scope.deadline).await?;
     let Some(stored) = found.map(Projection::of).transpose()? else { return Ok(None) };
     Ok(Some((stored.read()?, stored)))
 }
 
 /// What the trail tells of a decision. About an access it names what its own events name, so that it stands in their stories.
 fn decision_event(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     item: &Item,
     said: &Said,
@@ -200,8 +200,8 @@ fn decision_event(
     access: Option<&Access>,
 ) -> Event {
     let about = [review.id.as_str(), &item.id, &generation.to_string()];
-    let id = EventId::of_service(&trail.tenant, "review.decided", &about);
-    let mut event = Event::of_service(id, &trail.tenant, "review.decided", trail.now, by.actor());
+    let id = EventId::of_service(&scope.tenant, "review.decided", &about);
+    let mut event = Event::of_service(id, &scope.tenant, "review.decided", scope.now, by.actor());
     event.target = Some(named(review));
     event.reason = Some(said.reason.clone());
     let mut details = json!({"review": review.id, "item": item.id, "decision": said.decision});
@@ -233,12 +233,12 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) async fn of(
-        trail: &Trail<'_>,
+        scope: &TenantScope<'_>,
         follower: &Follower<'_>,
         reviewers: impl IntoIterator<Item = &Actor>,
         items: &[&Item],
     ) -> Result<Self, ReadError> {
-        let accesses = accesses_of(trail, items.iter().copied()).await?;
+        let accesses = accesses_of(scope, items.iter().copied()).await?;
         let mut involved: Vec<Party> = reviewers.into_iter().map(names::party).collect();
         for access in accesses.values() {
             involved.extend(names::involved(access));
@@ -249,10 +249,10 @@ impl Judge {
         for item in items {
             let What::Policy { package, .. } = &item.what else { continue };
             if organisations.is_none() {
-                organisations = Some(access_packages::organisations(trail).await?);
+                organisations = Some(access_packages::organisations(scope).await?);
             }
             if !policies.contains_key(package)
-                && let Some(now) = access_packages::package(trail, package).await?
+                && let Some(now) = access_packages::package(scope, package).await?
             {
                 policies.insert(package.clone(), now);
             }

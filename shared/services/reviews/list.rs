@@ -13,7 +13,7 @@ use shared_domain::{
     },
 };
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     documents::Kind as DocumentKind,
     dynamodb_json, keys,
     projections::{Kind, Projection},
@@ -34,8 +34,8 @@ const MOST_VERSIONS: u64 = 100;
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, ReadError> {
-    Ok(stored_review(trail, id).await?.map(|stored| stored.review))
+pub async fn review(scope: &TenantScope<'_>, id: &str) -> Result<Option<Review>, ReadError> {
+    Ok(stored_review(scope, id).await?.map(|stored| stored.review))
 }
 
 /// Reviews, the newest first, each with its place, those after a place; and whether there may be more.
@@ -43,14 +43,14 @@ pub async fn review(trail: &Trail<'_>, id: &str) -> Result<Option<Review>, ReadE
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn reviews(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     after: Option<&str>,
 ) -> Result<(Vec<(String, Option<Review>)>, bool), ReadError> {
     let always = [Instant::from_millis(0), Instant::from_millis(253_402_300_799_999)];
-    let (listed, next) = trail.listed(Kind::Review, ALL, always, Order::Descending, after).await?;
+    let (listed, next) = scope.listed(Kind::Review, ALL, always, Order::Descending, after).await?;
     let ids: Vec<String> = listed.iter().map(|(_, id)| id.clone()).collect();
     let mut found: HashMap<String, Review> = HashMap::new();
-    for projection in trail.projections(Kind::Review, &ids).await? {
+    for projection in scope.projections(Kind::Review, &ids).await? {
         found.insert(projection.key.clone(), projection.read()?);
     }
     let read = |(at, id): (Instant, String)| {
@@ -66,37 +66,37 @@ pub async fn reviews(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn review_items(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     after: Option<&str>,
 ) -> Result<(Vec<Item>, bool), ReadError> {
     match &review.fixed {
-        Some(fixed) => items_after(trail, &review.id, fixed, after, Some(SHOWN)).await,
+        Some(fixed) => items_after(scope, &review.id, fixed, after, Some(SHOWN)).await,
         None => Ok((Vec::new(), false)),
     }
 }
 
 pub(super) async fn items_after(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &str,
     fixed: &Fixed,
     after: Option<&str>,
     most: Option<i32>,
 ) -> Result<(Vec<Item>, bool), ReadError> {
-    let pk = keys::review_items(&trail.tenant, review, &fixed.place);
+    let pk = keys::review_items(&scope.tenant, review, &fixed.place);
     let start = after
         .map(|after| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))]));
-    let call = trail
-        .store
+    let call = scope
+        .database
         .client
         .query()
-        .table_name(&trail.store.state)
+        .table_name(&scope.database.state)
         .consistent_read(true)
         .key_condition_expression("pk = :pk")
         .expression_attribute_values(":pk", text(&pk))
         .set_limit(most)
         .set_exclusive_start_key(start);
-    let page = retry(trail.deadline, || dynamodb_json::query(call.clone())).await?;
+    let page = retry(scope.deadline, || dynamodb_json::query(call.clone())).await?;
     let goes_on = page.next.is_some();
     let read = |item| Projection::of(item).map_err(ReadError::from)?.read::<Item>();
     Ok((page.items.into_iter().map(read).collect::<Result<_, _>>()?, goes_on))
@@ -107,11 +107,11 @@ pub(super) async fn items_after(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn shown_items(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     items: &[Item],
 ) -> Result<Vec<Value>, ReadError> {
-    let accesses = accesses_of(trail, items.iter()).await?;
+    let accesses = accesses_of(scope, items.iter()).await?;
     let has_changed =
         |item: &Item, access: &Access| item.what != What::Access(review::told_of(access));
     let late = match &review.signed_off {
@@ -122,7 +122,7 @@ pub async fn shown_items(
                 .filter_map(|item| accesses.get(&item.id).filter(|it| has_changed(item, it)));
             let ids: Vec<EventId> =
                 changed.flat_map(|access| access.events.iter().cloned()).collect();
-            let events = trail.events_of(&ids).await?.into_iter();
+            let events = scope.events_of(&ids).await?.into_iter();
             let is_late = |it: &Recorded| {
                 it.recorded_at > signed_off.at && !kept_events::is_afterthought(&it.event)
             };
@@ -151,7 +151,7 @@ pub async fn shown_items(
                 let now = match packages.get(package) {
                     Some(now) => now,
                     None => {
-                        let now = trail.document(DocumentKind::Package, package).await?;
+                        let now = scope.document(DocumentKind::Package, package).await?;
                         let number = now.as_ref().map_or(0, |now| now.generation);
                         let now = now.map(read_package).transpose()?.flatten();
                         packages.entry(package.clone()).or_insert((number, now))
@@ -167,7 +167,7 @@ pub async fn shown_items(
                 answer["changed_since_opened"] = (is_now != Some(&**policy)).into();
                 match &review.signed_off {
                     Some(signed_off) => {
-                        versions_after(trail, package, *version, number, signed_off.at).await?
+                        versions_after(scope, package, *version, number, signed_off.at).await?
                     }
                     None => Vec::new(),
                 }
@@ -183,7 +183,7 @@ pub async fn shown_items(
 
 /// Changes of a package since a version that were recorded after a moment.
 async fn versions_after(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     since: u64,
     now: u64,
@@ -192,13 +192,13 @@ async fn versions_after(
     let first = (since + 1).max(now.saturating_sub(MOST_VERSIONS));
     let event = |version: u64| {
         EventId::of_service(
-            &trail.tenant,
+            &scope.tenant,
             DocumentKind::Package.action(),
             &[id, &version.to_string()],
         )
     };
     let events: Vec<EventId> = (first..=now).map(event).collect();
-    let mut told = trail.events_of(&events).await?;
+    let mut told = scope.events_of(&events).await?;
     told.retain(|recorded| recorded.recorded_at > after);
     told.sort_by_key(|recorded| recorded.recorded_at);
     Ok(told.iter().map(arrival).collect())
@@ -206,7 +206,7 @@ async fn versions_after(
 
 /// The accesses that items are about, by their ids.
 pub(super) async fn accesses_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     items: impl Iterator<Item = &Item>,
 ) -> Result<HashMap<String, Access>, ReadError> {
     let ids: Vec<String> = items
@@ -214,7 +214,7 @@ pub(super) async fn accesses_of(
         .map(|item| item.id.clone())
         .collect();
     let mut found = HashMap::new();
-    for projection in trail.projections(Kind::Access, &ids).await? {
+    for projection in scope.projections(Kind::Access, &ids).await? {
         found.insert(projection.key.clone(), projection.read()?);
     }
     Ok(found)

@@ -8,7 +8,7 @@ use shared_domain::{
     trail::event::{Actor, Event, EventId},
 };
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     event_item::Damaged,
     projections::{Kept, Kind},
 };
@@ -41,13 +41,13 @@ pub enum Ended {
 /// # Errors
 /// The storage did not answer, or an item is damaged. It may be done or not; asking again is safe.
 pub async fn sign_off_review(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     by: &Caller,
     reason: Option<&str>,
 ) -> Result<Option<Ended>, ReadError> {
-    let follower = Follower::of(trail);
-    step_review(trail, id, &by.recorded_by(), async |mut review, generation| {
+    let follower = Follower::of(scope);
+    step_review(scope, id, &by.recorded_by(), async |mut review, generation| {
         let fixed = match (&review.stage, &review.fixed) {
             (Stage::SignedOff, _) => return Ok(Step::None(Ended::Before(Box::new(review)))),
             (Stage::Open, Some(fixed)) => fixed.clone(),
@@ -58,7 +58,7 @@ pub async fn sign_off_review(
         }
         let (mut items, mut after) = (Vec::new(), None::<String>);
         loop {
-            let (page, goes_on) = items_after(trail, id, &fixed, after.as_deref(), None).await?;
+            let (page, goes_on) = items_after(scope, id, &fixed, after.as_deref(), None).await?;
             after = page.last().map(|item| item.id.clone());
             items.extend(page);
             if !goes_on {
@@ -73,24 +73,24 @@ pub async fn sign_off_review(
             let some: Vec<&Item> = some.iter().filter(|item| matches!(item.what, What::Access(_))).collect();
             let by = |item: &&Item| item.decided.as_ref().map(|it| it.by.clone());
             let reviewers: Vec<Actor> = some.iter().filter_map(by).collect();
-            let judge = Judge::of(trail, &follower, &reviewers, &some).await?;
+            let judge = Judge::of(scope, &follower, &reviewers, &some).await?;
             let is_partial = |item: &&&Item| by(item).is_some_and(|by| judge.refusal(item, &by).is_some());
             partial.extend(some.iter().filter(is_partial).map(|item| item.id.clone()));
         }
         if !partial.is_empty() {
             return Ok(Step::None(Ended::Partial(partial)));
         }
-        let mut event = review_event(trail, &review, "review.signed_off", generation, by.actor());
+        let mut event = review_event(scope, &review, "review.signed_off", generation, by.actor());
         event.reason = reason.map(str::to_owned);
         let details =
             json!({"items": fixed.items, "found": fixed.found, "decisions": review.decided, "sha256": sha256});
         event.details = details.as_object().cloned();
         let reason = reason.map(str::to_owned);
-        review.signed_off = Some(SignOff { by: by.actor(), at: trail.now, reason, sha256, event: event.id.clone() });
+        review.signed_off = Some(SignOff { by: by.actor(), at: scope.now, reason, sha256, event: event.id.clone() });
         review.stage = Stage::SignedOff;
         let mut events = vec![event];
         if review.overdue_at.is_some() {
-            events.push(overdue_finding(trail, "finding.withdrawn", &review, "the review was signed off", json!({})));
+            events.push(overdue_finding(scope, "finding.withdrawn", &review, "the review was signed off", json!({})));
         }
         let then = Ended::Now(Box::new(review.clone()));
         Ok(Step::To { review: Box::new(review), events, changes: Vec::new(), then })
@@ -99,33 +99,33 @@ pub async fn sign_off_review(
 }
 
 /// Looks at a review whose time has come: items are still to be gathered, or it is overdue.
-pub async fn look_at_review(trail: &Trail<'_>, id: &str) -> Result<(), ReadError> {
-    let Some(Stored { review, projection }) = stored_review(trail, id).await? else {
+pub async fn look_at_review(scope: &TenantScope<'_>, id: &str) -> Result<(), ReadError> {
+    let Some(Stored { review, projection }) = stored_review(scope, id).await? else {
         return Ok(());
     };
     match review.stage {
         Stage::Opening => {
             // Whoever looks meanwhile finds that somebody is at it.
-            let due = Some(trail.now.plus(GATHERING_AGAIN));
+            let due = Some(scope.now.plus(GATHERING_AGAIN));
             let kept =
                 Kept { key: id, content: &review, places: places(&review), due, expires_at: None };
-            if trail.keep(Kind::Review, Some(&projection), kept).await? {
-                fill_review(trail, id).await?;
+            if scope.keep(Kind::Review, Some(&projection), kept).await? {
+                fill_review(scope, id).await?;
             }
             Ok(())
         }
-        Stage::Open if review.state(trail.now) == "overdue" => tell_overdue(trail, &review).await,
+        Stage::Open if review.state(scope.now) == "overdue" => tell_overdue(scope, &review).await,
         Stage::Open | Stage::SignedOff => Ok(()),
     }
 }
 
 /// Tells once that a review is overdue, and raises a finding, so that an alert leaves.
-async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadError> {
-    let id = EventId::of_service(&trail.tenant, "review.overdue", &[&review.id]);
-    let told = trail.events_of(std::slice::from_ref(&id)).await?;
+async fn tell_overdue(scope: &TenantScope<'_>, review: &Review) -> Result<(), ReadError> {
+    let id = EventId::of_service(&scope.tenant, "review.overdue", &[&review.id]);
+    let told = scope.events_of(std::slice::from_ref(&id)).await?;
     if let Some(at) = told.first().map(|recorded| recorded.event.occurred_at) {
         // The trail knows it, and the state, restored from a backup, does not.
-        let Some(Stored { mut review, projection }) = stored_review(trail, &review.id).await?
+        let Some(Stored { mut review, projection }) = stored_review(scope, &review.id).await?
         else {
             return Ok(());
         };
@@ -137,18 +137,18 @@ async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadErro
             due: due(&review),
             expires_at: None,
         };
-        return trail.keep(Kind::Review, Some(&projection), kept).await.map(drop);
+        return scope.keep(Kind::Review, Some(&projection), kept).await.map(drop);
     }
     let step = async |mut review: Review, _| {
-        if review.state(trail.now) != "overdue" || review.overdue_at.is_some() {
+        if review.state(scope.now) != "overdue" || review.overdue_at.is_some() {
             return Ok(Step::None(()));
         }
         let undecided = review.undecided();
         let mut event = Event::of_service(
             id.clone(),
-            &trail.tenant,
+            &scope.tenant,
             "review.overdue",
-            trail.now,
+            scope.now,
             Actor::system(),
         );
         event.target = Some(named(&review));
@@ -165,8 +165,8 @@ async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadErro
         );
         let severity = rules::rule_of(review::OVERDUE).map(|rule| rule.severity);
         let details = json!({"severity": severity, "owners": owners, "evidence": [id]});
-        let finding = overdue_finding(trail, "finding.raised", &review, &why, details);
-        review.overdue_at = Some(trail.now);
+        let finding = overdue_finding(scope, "finding.raised", &review, &why, details);
+        review.overdue_at = Some(scope.now);
         Ok(Step::To {
             review: Box::new(review),
             events: vec![event, finding],
@@ -174,21 +174,21 @@ async fn tell_overdue(trail: &Trail<'_>, review: &Review) -> Result<(), ReadErro
             then: (),
         })
     };
-    step_review(trail, &review.id, &crate::access_projection::recorder(), step).await.map(drop)
+    step_review(scope, &review.id, &crate::access_projection::recorder(), step).await.map(drop)
 }
 
 /// What is told of the finding that a review is overdue.
 fn overdue_finding(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     action: &str,
     review: &Review,
     why: &str,
     details: Value,
 ) -> Event {
-    let finding = checkpoints::finding_id(&trail.tenant, review::OVERDUE, &review.id);
+    let finding = checkpoints::finding_id(&scope.tenant, review::OVERDUE, &review.id);
     let mut all = json!({"rule": review::OVERDUE, "round": 1, "review": review.id});
     if let (Some(all), Value::Object(details)) = (all.as_object_mut(), details) {
         all.extend(details);
     }
-    finding_event(&trail.tenant, trail.now, action, &finding, &[1], why, all, |_| {})
+    finding_event(&scope.tenant, scope.now, action, &finding, &[1], why, all, |_| {})
 }

@@ -9,7 +9,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     projections::{Kept, Kind, Place, Projection},
     transaction::{Change, Commit},
 };
@@ -51,25 +51,25 @@ pub(super) fn named(review: &Review) -> Party {
 }
 
 pub(super) async fn stored_review(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
 ) -> Result<Option<Stored>, ReadError> {
-    let Some(projection) = trail.projection(Kind::Review, id).await? else { return Ok(None) };
+    let Some(projection) = scope.projection(Kind::Review, id).await? else { return Ok(None) };
     Ok(Some(Stored { review: projection.read()?, projection }))
 }
 
 /// Changes a review as `step` says, who is asked anew where somebody else changed it meanwhile. None where there is no such review.
 pub(super) async fn step_review<T>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     by: &RecordedBy,
     mut step: impl AsyncFnMut(Review, u64) -> Result<Step<T>, ReadError>,
 ) -> Result<Option<T>, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     // The last generation that the trail is known to tell of. Where the state was restored from a backup, the trail is ahead of it.
     let mut told = 0;
     loop {
-        let Some(Stored { review, projection }) = stored_review(trail, id).await? else {
+        let Some(Stored { review, projection }) = stored_review(scope, id).await? else {
             return Ok(None);
         };
         let generation = told.max(projection.generation) + 1;
@@ -84,8 +84,8 @@ pub(super) async fn step_review<T>(
             due: due(&review),
             expires_at: None,
         };
-        changes.push(trail.becoming(Kind::Review, Some(&projection), &kept, generation)?);
-        match trail.commit(events, None, by, changes).await? {
+        changes.push(scope.becoming(Kind::Review, Some(&projection), &kept, generation)?);
+        match scope.commit(events, None, by, changes).await? {
             Commit::Done(_) => return Ok(Some(then)),
             Commit::Taken(_) if pauses.pause().await => told = generation,
             Commit::Stale if pauses.pause().await => {}
@@ -101,14 +101,14 @@ pub(super) async fn step_review<T>(
 
 /// An event about a review. Its id is made of the generation that the review has by then.
 pub(super) fn review_event(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     review: &Review,
     action: &str,
     generation: u64,
     by: Actor,
 ) -> Event {
-    let id = EventId::of_service(&trail.tenant, action, &[&review.id, &generation.to_string()]);
-    let mut event = Event::of_service(id, &trail.tenant, action, trail.now, by);
+    let id = EventId::of_service(&scope.tenant, action, &[&review.id, &generation.to_string()]);
+    let mut event = Event::of_service(id, &scope.tenant, action, scope.now, by);
     event.target = Some(named(review));
     event
 }

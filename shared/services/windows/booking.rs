@@ -9,7 +9,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     event_item::{self, Damaged},
     keys,
     transaction::{Change, Commit},
@@ -36,16 +36,16 @@ pub enum OpeningCause {
 
 /// Remembers an event whose window opens at a time. It is kept whole, as its retention may end before.
 pub(super) fn booking(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     event: &Event,
     by: &RecordedBy,
     opens_at: Instant,
 ) -> Change {
-    let recorded = trail.recorded(event.clone(), event.digest(), by, trail.now);
+    let recorded = scope.recorded(event.clone(), event.digest(), by, scope.now);
     let attributes = event_item::attributes(&recorded).into_iter();
     let whole = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
     Change::Insert(vec![
-        ("pk", text(&keys::bookings(&trail.tenant))),
+        ("pk", text(&keys::bookings(&scope.tenant))),
         ("sk", text(event.id.as_str())),
         ("event", AttributeValue::M(whole)),
         ("generation", number(1)),
@@ -59,18 +59,18 @@ pub(super) fn booking(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn open_booking(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &EventId,
     by: &RecordedBy,
     place: Place,
     cause: OpeningCause,
 ) -> Result<Option<Window>, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
-    let key = [keys::bookings(&trail.tenant), id.as_str().to_owned()];
+    let mut pauses = Pauses::until(scope.deadline);
+    let key = [keys::bookings(&scope.tenant), id.as_str().to_owned()];
     let mut told_of = 0;
     loop {
         let [pk, sk] = key.clone();
-        let Some(mut booking) = trail.store.state_item(pk, &sk, trail.deadline).await? else {
+        let Some(mut booking) = scope.database.state_item(pk, &sk, scope.deadline).await? else {
             return Ok(None);
         };
         let Some(AttributeValue::M(whole)) = booking.remove("event") else {
@@ -80,25 +80,25 @@ pub async fn open_booking(
         let done = Change::Delete { key: key.clone(), expected: ("generation", number(1)) };
         let (mut changes, mut session_end) = (Vec::new(), None);
         if let Some(session) = &event.session {
-            let known = self::session_end(trail, &session.id).await?;
-            changes.push(session_end_change(trail, &session.id, &known, None));
+            let known = self::session_end(scope, &session.id).await?;
+            changes.push(session_end_change(scope, &session.id, &known, None));
             session_end = known.end;
         }
-        let (before, window, told) = match opening(trail, &event, place, session_end, cause).await?
+        let (before, window, told) = match opening(scope, &event, place, session_end, cause).await?
         {
             Opening::Now(step, _) => *step,
             Opening::Later(_) | Opening::Refused(_) => return Ok(None),
             Opening::Never => {
-                trail.store.alone(done, trail.deadline, &mut false).await?;
+                scope.database.alone(done, scope.deadline, &mut false).await?;
                 return Ok(None);
             }
         };
         let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
         let step = Step { before: before.as_ref(), after: &window, generation };
-        changes.extend(step.changes(trail));
+        changes.extend(step.changes(scope));
         changes.push(done);
-        match trail
-            .commit(window.events(&trail.tenant, generation, told), None, by, changes)
+        match scope
+            .commit(window.events(&scope.tenant, generation, told), None, by, changes)
             .await?
         {
             Commit::Done(_) => return Ok(Some(window)),
@@ -115,19 +115,19 @@ pub async fn open_booking(
 
 /// The open window that an item names.
 pub(super) async fn open_window(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     pointer: &str,
 ) -> Result<Option<Stored>, ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
-        let open = trail
-            .store
-            .state_item(keys::open_windows(&trail.tenant), pointer, trail.deadline)
+        let open = scope
+            .database
+            .state_item(keys::open_windows(&scope.tenant), pointer, scope.deadline)
             .await?;
         let Some(AttributeValue::S(id)) = open.and_then(|mut item| item.remove("window")) else {
             return Ok(None);
         };
-        let found = window(trail, &id).await?.filter(|it| !it.window.is_closed());
+        let found = window(scope, &id).await?.filter(|it| !it.window.is_closed());
         if found.is_some() {
             return Ok(found);
         }

@@ -8,7 +8,7 @@ use shared_domain::{
     trail::event::{EventId, Tenant},
 };
 use shared_storage::{
-    ReadError, Store, dynamodb_json,
+    Database, ReadError, dynamodb_json,
     event_item::Item,
     keys, retry,
     transaction::{self, Change},
@@ -24,9 +24,13 @@ use super::{
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn remember(store: &Store, tenant: &Tenant, deadline: Deadline) -> Result<(), ReadError> {
+pub async fn remember(
+    database: &Database,
+    tenant: &Tenant,
+    deadline: Deadline,
+) -> Result<(), ReadError> {
     let item = vec![("pk", text(keys::TENANTS)), ("sk", text(tenant.as_str()))];
-    store.alone(Change::Insert(item), deadline, &mut false).await?;
+    database.alone(Change::Insert(item), deadline, &mut false).await?;
     Ok(())
 }
 
@@ -34,11 +38,11 @@ pub async fn remember(store: &Store, tenant: &Tenant, deadline: Deadline) -> Res
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn tenants(store: &Store, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
-    let call = store
+pub async fn tenants(database: &Database, deadline: Deadline) -> Result<Vec<Tenant>, ReadError> {
+    let call = database
         .client
         .query()
-        .table_name(&store.state)
+        .table_name(&database.state)
         .key_condition_expression("pk = :pk")
         .expression_attribute_values(":pk", text(keys::TENANTS));
     let (mut tenants, mut start) = (Vec::new(), None);
@@ -59,7 +63,7 @@ pub async fn tenants(store: &Store, deadline: Deadline) -> Result<Vec<Tenant>, R
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn due(
-    store: &Store,
+    database: &Database,
     shard: u64,
     until: Instant,
     start: Option<DuePlace>,
@@ -67,7 +71,7 @@ pub async fn due(
     deadline: Deadline,
 ) -> Result<(Vec<(Tenant, Stored)>, Option<DuePlace>), ReadError> {
     let start = start.map(|DuePlace(key)| key);
-    let page = store.due_page(&keys::due(shard), until, limit, start, deadline).await?;
+    let page = database.due_page(&keys::due(shard), until, limit, start, deadline).await?;
     let mut due = Vec::with_capacity(page.items.len());
     for item in page.items {
         let tenant = match item.get("pk") {
@@ -91,11 +95,11 @@ pub async fn due(
 /// # Errors
 /// The storage did not answer.
 pub async fn due_bookings(
-    store: &Store,
+    database: &Database,
     now: Instant,
     deadline: Deadline,
 ) -> Result<Vec<(Tenant, EventId)>, ReadError> {
-    let page = store.due_page(keys::BOOKINGS_DUE, now, None, None, deadline).await?;
+    let page = database.due_page(keys::BOOKINGS_DUE, now, None, None, deadline).await?;
     let read = |mut item: Item| {
         let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) =
             (item.remove("pk"), item.remove("sk"))
@@ -107,20 +111,20 @@ pub async fn due_bookings(
     Ok(page.items.into_iter().filter_map(read).collect())
 }
 
-/// Makes `run` the one that works; whoever did before sees it in [`Store::leader`].
+/// Makes `run` the one that works; whoever did before sees it in [`Database::leader`].
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn lead(store: &Store, run: &str, deadline: Deadline) -> Result<(), ReadError> {
-    transaction::replace(store, "lease", "disable", deadline, |_| vec![("run", text(run))]).await
+pub async fn lead(database: &Database, run: &str, deadline: Deadline) -> Result<(), ReadError> {
+    transaction::replace(database, "lease", "disable", deadline, |_| vec![("run", text(run))]).await
 }
 
 /// The run that leads.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn leader(store: &Store, deadline: Deadline) -> Result<Option<String>, ReadError> {
-    let item = store.state_item("lease".to_owned(), "disable", deadline).await?;
+pub async fn leader(database: &Database, deadline: Deadline) -> Result<Option<String>, ReadError> {
+    let item = database.state_item("lease".to_owned(), "disable", deadline).await?;
     Ok(match item.and_then(|mut item| item.remove("run")) {
         Some(AttributeValue::S(run)) => Some(run),
         _ => None,
@@ -131,9 +135,9 @@ pub async fn leader(store: &Store, deadline: Deadline) -> Result<Option<String>,
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn swept(store: &Store, deadline: Deadline) -> Result<(), ReadError> {
-    let now = store.clock.now();
-    transaction::replace(store, keys::LEASES, "swept", deadline, |_| {
+pub async fn swept(database: &Database, deadline: Deadline) -> Result<(), ReadError> {
+    let now = database.clock.now();
+    transaction::replace(database, keys::LEASES, "swept", deadline, |_| {
         vec![("at", text(&now.to_string()))]
     })
     .await
@@ -143,8 +147,11 @@ pub async fn swept(store: &Store, deadline: Deadline) -> Result<(), ReadError> {
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn swept_at(store: &Store, deadline: Deadline) -> Result<Option<Instant>, ReadError> {
-    let item = store.state_item(keys::LEASES.to_owned(), "swept", deadline).await?;
+pub async fn swept_at(
+    database: &Database,
+    deadline: Deadline,
+) -> Result<Option<Instant>, ReadError> {
+    let item = database.state_item(keys::LEASES.to_owned(), "swept", deadline).await?;
     Ok(item.and_then(|item| item.get("at")?.as_s().ok()?.parse().ok()))
 }
 
@@ -153,7 +160,7 @@ pub async fn swept_at(store: &Store, deadline: Deadline) -> Result<Option<Instan
 /// # Errors
 /// The storage did not answer.
 pub async fn take_from(
-    store: &Store,
+    database: &Database,
     bucket: &str,
     size: u32,
     per_second: u32,
@@ -161,8 +168,8 @@ pub async fn take_from(
     deadline: Deadline,
 ) -> Result<u32, ReadError> {
     let mut taken = 0;
-    transaction::replace(store, "budget", bucket, deadline, |item| {
-        let now = store.clock.now();
+    transaction::replace(database, "budget", bucket, deadline, |item| {
+        let now = database.clock.now();
         let read = |name| item.and_then(|item| item.get(name)?.as_n().ok()?.parse::<i64>().ok());
         // In thousandths, so that a bucket that is asked often still fills. A clock that is behind adds nothing.
         let size = i64::from(size) * 1000;

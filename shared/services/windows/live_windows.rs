@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 use shared_domain::{trail::event::RecordedBy, windows::window::Window};
 use shared_storage::{
-    ReadError, Trail, dynamodb_json,
+    ReadError, TenantScope, dynamodb_json,
     event_item::{Damaged, Item},
     get_events::KEYS,
     keys, retry,
@@ -29,17 +29,21 @@ const FOR_A_CHUNK: std::time::Duration = std::time::Duration::from_secs(20);
 pub const OF_A_LIST: usize = KEYS;
 
 /// The windows that are not closed: overdue ones, others, or both.
-pub fn live_windows<'t>(trail: &'t Trail<'_>, overdue: bool, others: bool) -> LiveWindows<'t> {
-    LiveWindows { trail, overdue, others, unlisted: OnceLock::new() }
+pub fn live_windows<'t>(
+    scope: &'t TenantScope<'_>,
+    overdue: bool,
+    others: bool,
+) -> LiveWindows<'t> {
+    LiveWindows { scope, overdue, others, unlisted: OnceLock::new() }
 }
 
 /// Whether no window is missing in the lists. Those that were stored before there were lists may be.
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn has_all_listed(trail: &Trail<'_>) -> Result<bool, ReadError> {
-    let list = keys::live_windows(&trail.tenant);
-    Ok(trail.store.state_item(list, keys::ALL_ARE_LISTED, trail.deadline).await?.is_some())
+pub async fn has_all_listed(scope: &TenantScope<'_>) -> Result<bool, ReadError> {
+    let list = keys::live_windows(&scope.tenant);
+    Ok(scope.database.state_item(list, keys::ALL_ARE_LISTED, scope.deadline).await?.is_some())
 }
 
 /// Puts the windows that were stored before there were lists into them; afterwards those who ask for windows rely on the lists. Only what
@@ -47,24 +51,24 @@ pub async fn has_all_listed(trail: &Trail<'_>) -> Result<bool, ReadError> {
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged. What was listed stays so.
-pub async fn list_windows(trail: &Trail<'_>, by: &RecordedBy) -> Result<(), ReadError> {
-    if has_all_listed(trail).await? {
+pub async fn list_windows(scope: &TenantScope<'_>, by: &RecordedBy) -> Result<(), ReadError> {
+    if has_all_listed(scope).await? {
         return Ok(());
     }
     let mut listed: HashSet<String> = HashSet::new();
-    for list in [keys::live_windows(&trail.tenant), keys::overdue_windows(&trail.tenant)] {
-        listed.extend(pointed(trail, list, None).await?);
+    for list in [keys::live_windows(&scope.tenant), keys::overdue_windows(&scope.tenant)] {
+        listed.extend(pointed(scope, list, None).await?);
     }
     let ids: BTreeSet<String> =
-        open_windows(trail).await?.into_iter().filter(|id| !listed.contains(id)).collect();
+        open_windows(scope).await?.into_iter().filter(|id| !listed.contains(id)).collect();
     let ids: Vec<String> = ids.into_iter().collect();
     for chunk in ids.chunks(OF_A_LIST) {
-        let trail = &trail.at(trail.store.clock.now(), Deadline::now() + FOR_A_CHUNK);
+        let scope = &scope.at(scope.database.clock.now(), Deadline::now() + FOR_A_CHUNK);
         // One that cannot be read must not hold up the others. Whoever mends it makes a step of it.
-        let readable = windows_by_id(trail, chunk).await?.into_iter().filter_map(|it| match it {
+        let readable = windows_by_id(scope, chunk).await?.into_iter().filter_map(|it| match it {
             Ok(window) => Some(window),
             Err(error) => {
-                tracing::error!(%error, "an open window of {} cannot be listed: {error}", trail.tenant);
+                tracing::error!(%error, "an open window of {} cannot be listed: {error}", scope.tenant);
                 None
             }
         });
@@ -72,22 +76,25 @@ pub async fn list_windows(trail: &Trail<'_>, by: &RecordedBy) -> Result<(), Read
         // Where somebody else makes a step of it meanwhile, that step lists it.
         stream::iter(unlisted)
             .map(|it| async move {
-                advance(trail, &it, it.window.clone(), Vec::new(), by).await.map(drop)
+                advance(scope, &it, it.window.clone(), Vec::new(), by).await.map(drop)
             })
             .buffer_unordered(READ_AT_ONCE)
             .try_collect::<()>()
             .await?;
     }
     let complete =
-        vec![("pk", text(&keys::live_windows(&trail.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
-    trail.store.alone(Change::Insert(complete), Deadline::now() + FOR_A_CHUNK, &mut false).await?;
+        vec![("pk", text(&keys::live_windows(&scope.tenant))), ("sk", text(keys::ALL_ARE_LISTED))];
+    scope
+        .database
+        .alone(Change::Insert(complete), Deadline::now() + FOR_A_CHUNK, &mut false)
+        .await?;
     Ok(())
 }
 
 /// The windows that are not closed: overdue ones, others, or both.
 #[derive(Debug)]
 pub struct LiveWindows<'t> {
-    trail: &'t Trail<'t>,
+    scope: &'t TenantScope<'t>,
     overdue: bool,
     others: bool,
     /// All ids, where windows may be missing in the lists. It is known from the first page on.
@@ -138,7 +145,7 @@ impl LiveWindows<'_> {
         let (ids, goes_on) = match self.unlisted.get() {
             None => {
                 let (is_complete, listed) =
-                    futures::try_join!(has_all_listed(self.trail), self.ids(before))?;
+                    futures::try_join!(has_all_listed(self.scope), self.ids(before))?;
                 let unlisted = if is_complete { None } else { Some(self.all_ids().await?) };
                 match self.unlisted.get_or_init(|| unlisted) {
                     Some(ids) => page_of(ids, before),
@@ -148,13 +155,13 @@ impl LiveWindows<'_> {
             Some(Some(ids)) => page_of(ids, before),
             Some(None) => self.ids(before).await?,
         };
-        let windows = windows_by_id(self.trail, &ids).await?;
+        let windows = windows_by_id(self.scope, &ids).await?;
         Ok((ids, windows, goes_on))
     }
 
     /// The ids of all open windows, the newest first, whether they are listed or not.
     async fn all_ids(&self) -> Result<Vec<String>, ReadError> {
-        let mut ids = open_windows(self.trail).await?;
+        let mut ids = open_windows(self.scope).await?;
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.dedup();
         Ok(ids)
@@ -162,7 +169,7 @@ impl LiveWindows<'_> {
 
     /// The ids of a page of the lists.
     async fn ids(&self, before: Option<&str>) -> Result<(Vec<String>, bool), ReadError> {
-        let tenant = &self.trail.tenant;
+        let tenant = &self.scope.tenant;
         let lists = [
             self.overdue.then(|| keys::overdue_windows(tenant)),
             self.others.then(|| keys::live_windows(tenant)),
@@ -187,11 +194,11 @@ impl LiveWindows<'_> {
         list: String,
         before: Option<&str>,
     ) -> Result<(Vec<String>, bool), ReadError> {
-        let Trail { store, deadline, .. } = self.trail;
-        let call = store
+        let TenantScope { database, deadline, .. } = self.scope;
+        let call = database
             .client
             .query()
-            .table_name(&store.state)
+            .table_name(&database.state)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk < :before")
             .expression_attribute_values(":pk", text(&list))

@@ -8,7 +8,7 @@ use shared_domain::{
     trail::event::Party,
     windows::{account_names, window::Window},
 };
-use shared_storage::{ReadError, Trail, event_item::Damaged, keys};
+use shared_storage::{ReadError, TenantScope, event_item::Damaged, keys};
 
 use super::{
     booking::open_window,
@@ -23,8 +23,8 @@ pub(super) const READ_AT_ONCE: usize = 16;
 ///
 /// # Errors
 /// The storage did not answer, or the item is damaged.
-pub async fn window(trail: &Trail<'_>, id: &str) -> Result<Option<Stored>, ReadError> {
-    let item = trail.store.state_item(keys::windows(&trail.tenant), id, trail.deadline).await?;
+pub async fn window(scope: &TenantScope<'_>, id: &str) -> Result<Option<Stored>, ReadError> {
+    let item = scope.database.state_item(keys::windows(&scope.tenant), id, scope.deadline).await?;
     Ok(item.map(stored).transpose()?)
 }
 
@@ -33,18 +33,18 @@ pub async fn window(trail: &Trail<'_>, id: &str) -> Result<Option<Stored>, ReadE
 /// # Errors
 /// The storage did not answer.
 pub async fn windows_by_id(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     ids: &[String],
 ) -> Result<Vec<Result<Stored, Damaged>>, ReadError> {
-    let pk = keys::windows(&trail.tenant);
+    let pk = keys::windows(&scope.tenant);
     let key =
         |id: &String| HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(id))]);
     // A call that names a key twice is refused.
     let ids: BTreeSet<&String> = ids.iter().collect();
     let keys = ids.into_iter().map(key).collect();
-    Ok(trail
-        .store
-        .items(&trail.store.state, keys, trail.deadline)
+    Ok(scope
+        .database
+        .items(&scope.database.state, keys, scope.deadline)
         .await?
         .into_iter()
         .map(stored)
@@ -56,11 +56,11 @@ pub async fn windows_by_id(
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn windows(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: Option<&str>,
 ) -> Result<(Vec<Window>, bool), ReadError> {
     let (items, goes_on) =
-        trail.state_page(keys::windows(&trail.tenant), None, before, false).await?;
+        scope.state_page(keys::windows(&scope.tenant), None, before, false).await?;
     let windows =
         items.into_iter().map(|item| stored(item).map(|it| it.window)).collect::<Result<_, _>>()?;
     Ok((windows, goes_on))
@@ -68,13 +68,13 @@ pub async fn windows(
 
 /// The ids of the windows that pointers name, all whose keys begin with `prefix`.
 pub(super) async fn pointed(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     pk: String,
     prefix: Option<&str>,
 ) -> Result<Vec<String>, ReadError> {
     let (mut ids, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (items, goes_on) = trail.state_page(pk.clone(), prefix, after.as_deref(), true).await?;
+        let (items, goes_on) = scope.state_page(pk.clone(), prefix, after.as_deref(), true).await?;
         for mut item in items {
             if let Some(AttributeValue::S(sk)) = item.remove("sk") {
                 after = Some(sk);
@@ -90,11 +90,14 @@ pub(super) async fn pointed(
 }
 
 /// The windows of those ids that are still open.
-async fn open_among(trail: &Trail<'_>, mut ids: Vec<String>) -> Result<Vec<Stored>, ReadError> {
+async fn open_among(
+    scope: &TenantScope<'_>,
+    mut ids: Vec<String>,
+) -> Result<Vec<Stored>, ReadError> {
     ids.sort_unstable();
     ids.dedup();
     let found: Vec<_> = stream::iter(ids)
-        .map(|id| async move { window(trail, &id).await })
+        .map(|id| async move { window(scope, &id).await })
         .buffered(READ_AT_ONCE)
         .try_collect()
         .await?;
@@ -105,8 +108,11 @@ async fn open_among(trail: &Trail<'_>, mut ids: Vec<String>) -> Result<Vec<Store
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn open_windows_of(trail: &Trail<'_>, account: &Party) -> Result<Vec<Stored>, ReadError> {
-    open_windows_called(trail, &account_names::names(account).collect::<Vec<_>>()).await
+pub async fn open_windows_of(
+    scope: &TenantScope<'_>,
+    account: &Party,
+) -> Result<Vec<Stored>, ReadError> {
+    open_windows_called(scope, &account_names::names(account).collect::<Vec<_>>()).await
 }
 
 /// The open windows whose account is called by one of these names, folded.
@@ -114,16 +120,16 @@ pub async fn open_windows_of(trail: &Trail<'_>, account: &Party) -> Result<Vec<S
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn open_windows_called(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     names: &[String],
 ) -> Result<Vec<Stored>, ReadError> {
     let mut ids = Vec::new();
     for name in names {
         ids.extend(
-            pointed(trail, keys::open_windows(&trail.tenant), Some(&keys::account(name))).await?,
+            pointed(scope, keys::open_windows(&scope.tenant), Some(&keys::account(name))).await?,
         );
     }
-    let mut windows = open_among(trail, ids).await?;
+    let mut windows = open_among(scope, ids).await?;
     // A key may begin like another account's.
     windows.retain(|it| names.iter().any(|name| it.window.is_called(name)));
     Ok(windows)
@@ -131,12 +137,12 @@ pub async fn open_windows_called(
 
 /// The open windows of a session.
 pub(super) async fn open_windows_of_session(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     session: &str,
 ) -> Result<Vec<Stored>, ReadError> {
     let ids =
-        pointed(trail, keys::session_windows(&trail.tenant), Some(&keys::session(session))).await?;
-    let mut windows = open_among(trail, ids).await?;
+        pointed(scope, keys::session_windows(&scope.tenant), Some(&keys::session(session))).await?;
+    let mut windows = open_among(scope, ids).await?;
     windows.retain(|it| it.window.sessions().contains(&session));
     Ok(windows)
 }
@@ -145,8 +151,8 @@ pub(super) async fn open_windows_of_session(
 ///
 /// # Errors
 /// The storage did not answer.
-pub async fn open_windows(trail: &Trail<'_>) -> Result<Vec<String>, ReadError> {
-    let mut ids = pointed(trail, keys::open_windows(&trail.tenant), None).await?;
+pub async fn open_windows(scope: &TenantScope<'_>) -> Result<Vec<String>, ReadError> {
+    let mut ids = pointed(scope, keys::open_windows(&scope.tenant), None).await?;
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
@@ -157,17 +163,17 @@ pub async fn open_windows(trail: &Trail<'_>) -> Result<Vec<String>, ReadError> {
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn open_window_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     resolved: &str,
     directory: &str,
 ) -> Result<Option<Stored>, ReadError> {
-    open_window(trail, &resolved_key(resolved, directory)).await
+    open_window(scope, &resolved_key(resolved, directory)).await
 }
 
 /// The windows of those ids that are still open.
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn windows_of(trail: &Trail<'_>, ids: &[String]) -> Result<Vec<Window>, ReadError> {
-    Ok(open_among(trail, ids.to_vec()).await?.into_iter().map(|it| it.window).collect())
+pub async fn windows_of(scope: &TenantScope<'_>, ids: &[String]) -> Result<Vec<Window>, ReadError> {
+    Ok(open_among(scope, ids.to_vec()).await?.into_iter().map(|it| it.window).collect())
 }

@@ -23,7 +23,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     insert_events::Insertion,
     keys::{self, Lane},
     list_events::{Index, Pace},
@@ -96,14 +96,14 @@ fn is_application(target: Option<&Party>, id: &str, name: &str) -> bool {
 /// Puts an event into the trail with what it does to windows; the windows that it changed come with it. `is_device`: its sender may speak
 /// of its own person alone.
 pub async fn record(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     event: Event,
     by: &RecordedBy,
     place: Place,
     is_device: bool,
 ) -> (Recording, Vec<Window>) {
     let id = event.id.clone();
-    match try_record(trail, event, by, place, is_device).await {
+    match try_record(scope, event, by, place, is_device).await {
         Ok(recorded) => recorded,
         Err(ReadError::TooLarge(why)) => {
             (Recording::Refused(vec![FieldError::new("", why.to_string())]), Vec::new())
@@ -116,19 +116,19 @@ pub async fn record(
 }
 
 async fn try_record(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     event: Event,
     by: &RecordedBy,
     place: Place,
     is_device: bool,
 ) -> Result<(Recording, Vec<Window>), ReadError> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     // The last generation that the trail is known to tell of.
     let mut told_of = 0;
     loop {
         // What was accepted once stays accepted, whatever the application allows by now.
-        let key = keys::event(&trail.tenant, &event.id);
-        if let Some(there) = trail.events_by_key(vec![key.clone()]).await?.remove(&key) {
+        let key = keys::event(&scope.tenant, &event.id);
+        if let Some(there) = scope.events_by_key(vec![key.clone()]).await?.remove(&key) {
             return Ok((Recording::Judged(Box::new(Insertion::judged(event, there))), Vec::new()));
         }
         let effect = effect::effect(&event);
@@ -138,22 +138,22 @@ async fn try_record(
             .as_ref()
             .filter(|_| matches!(effect, Some(Effect::Opens | Effect::EndsSession)));
         let session_end = match session {
-            Some(session) => Some(session_end(trail, &session.id).await?),
+            Some(session) => Some(session_end(scope, &session.id).await?),
             None => None,
         };
         let mut changes = Vec::new();
         if let (Some(session), Some(known)) = (session, &session_end) {
             let end = (effect == Some(Effect::EndsSession))
                 .then(|| (event.occurred_at, event.actor.clone()));
-            changes.push(session_end_change(trail, &session.id, known, end));
+            changes.push(session_end_change(scope, &session.id, known, end));
         }
         let known_end = session_end.and_then(|it| it.end);
         let (steps, opened) = match effect {
             Some(Effect::Opens) => {
-                match opening(trail, &event, place, known_end, OpeningCause::Event).await? {
+                match opening(scope, &event, place, known_end, OpeningCause::Event).await? {
                     Opening::Now(step, opened) => (vec![*step], Some(opened)),
                     Opening::Later(at) => {
-                        changes.push(booking(trail, &event, by, at));
+                        changes.push(booking(scope, &event, by, at));
                         (Vec::new(), None)
                     }
                     Opening::Never => (Vec::new(), None),
@@ -162,20 +162,20 @@ async fn try_record(
                     }
                 }
             }
-            Some(effect) => (endings(trail, &event, effect, is_device).await?, None),
+            Some(effect) => (endings(scope, &event, effect, is_device).await?, None),
             None => (Vec::new(), None),
         };
         if steps.is_empty() && changes.is_empty() {
             let insertion =
-                trail.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
+                scope.insert(vec![event], by).await.pop().unwrap_or(Insertion::Unavailable);
             return Ok((Recording::Judged(Box::new(insertion)), Vec::new()));
         }
         let mut events = vec![event.clone()];
         let mut done_before = Vec::new();
         for (before, after, told) in &steps {
             let generation = told_of.max(before.as_ref().map_or(0, |before| before.generation)) + 1;
-            let own_events = after.events(&trail.tenant, generation, told.clone());
-            let own_changes = Step { before: before.as_ref(), after, generation }.changes(trail);
+            let own_events = after.events(&scope.tenant, generation, told.clone());
+            let own_changes = Step { before: before.as_ref(), after, generation }.changes(scope);
             if events.len() + changes.len() + own_events.len() + own_changes.len() <= STATEMENTS {
                 events.extend(own_events);
                 changes.extend(own_changes);
@@ -187,7 +187,7 @@ async fn try_record(
         }
         let mut is_stale = false;
         for (before, after, told) in done_before {
-            is_stale |= advance(trail, before, after, told, by).await?.is_none();
+            is_stale |= advance(scope, before, after, told, by).await?.is_none();
         }
         // One of them was changed meanwhile: what the event does to it is decided anew before the event is stored.
         if is_stale && pauses.pause().await {
@@ -200,7 +200,7 @@ async fn try_record(
         }
         let highest =
             steps.iter().filter_map(|(before, ..)| before.as_ref()).map(|it| it.generation).max();
-        match trail.commit(events, opened, by, changes).await? {
+        match scope.commit(events, opened, by, changes).await? {
             Commit::Done(recorded) => {
                 let windows = steps.into_iter().map(|(_, after, _)| after).collect();
                 return Ok((Recording::Judged(Box::new(Insertion::Created(*recorded))), windows));
@@ -225,7 +225,7 @@ async fn try_record(
 /// The window that an event opens, or adds a claim to. `session_end` is the end of its session that the trail already holds. Of an event
 /// that was booked only what is opened now is asked: it was accepted long ago.
 pub(super) async fn opening(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     event: &Event,
     place: Place,
     session_end: Option<(Instant, Actor)>,
@@ -234,10 +234,10 @@ pub(super) async fn opening(
     let is_booked = cause != OpeningCause::Event;
     let is_account = event.action == "entra.account.requested";
     let application = match &event.target {
-        Some(target) => application_of(trail, target).await?,
+        Some(target) => application_of(scope, target).await?,
         None => None,
     };
-    let (mut claim, mut excess) = Claim::of(event, application.as_ref(), place, trail.now);
+    let (mut claim, mut excess) = Claim::of(event, application.as_ref(), place, scope.now);
     if is_account && !is_booked {
         let requires = application.as_ref().is_some_and(|it| it.application.require_justification);
         if requires && event.justification.is_none() {
@@ -252,18 +252,18 @@ pub(super) async fn opening(
         session_end.filter(|(at, _)| at.plus(event_validation::MAX_AHEAD) >= event.occurred_at);
     let session_end = session_end.map(|(at, by)| EarlierEnd { at, by, is_disabled: false });
     let opens_at = claim.starts_at.minus(OPENS_AHEAD);
-    if opens_at > trail.now && cause != OpeningCause::Order {
+    if opens_at > scope.now && cause != OpeningCause::Order {
         return Ok(if session_end.is_some() { Opening::Never } else { Opening::Later(opens_at) });
     }
     let earlier_end = match session_end {
         Some(end) => Some(end),
-        None => earlier_end(trail, event, &claim, application.as_ref()).await?,
+        None => earlier_end(scope, event, &claim, application.as_ref()).await?,
     };
     if is_booked && earlier_end.is_some() {
         return Ok(Opening::Never);
     }
     if event.subject.is_none() && event.actor.kind != ActorType::User {
-        claim.subject = requester(trail, event).await?.unwrap_or(claim.subject);
+        claim.subject = requester(scope, event).await?.unwrap_or(claim.subject);
     }
     let account = account_names::account_of(event);
     let disabling = Disabling::of(event, application.as_ref().map(|it| &it.application));
@@ -284,9 +284,9 @@ pub(super) async fn opening(
         accounts: it.application.accounts.clone(),
         owners: it.application.owners.clone(),
     });
-    let id = Window::id_of(&trail.tenant, &event.id, trail.now);
+    let id = Window::id_of(&scope.tenant, &event.id, scope.now);
     let mut window = Window::new(id, directory_key, directory, of_application, account.clone());
-    let before = open_window(trail, &open_key(&window.key(), &window.directory_key)).await?;
+    let before = open_window(scope, &open_key(&window.key(), &window.directory_key)).await?;
     if let Some(before) = &before {
         window = before.window.clone();
         // What these names mean by now, the directory has to say. They never change which account the window covers.
@@ -294,15 +294,15 @@ pub(super) async fn opening(
             claim.account = Some(account);
         }
     }
-    let mut told = window.add(claim, trail.now);
+    let mut told = window.add(claim, scope.now);
     let is_its_own = |claim: &Claim| claim.event == event.id;
     let place = window.claims.len() - 1;
     match &earlier_end {
         Some(EarlierEnd { at, by, is_disabled: true }) => {
-            told.extend(window.end_as_disabled(is_its_own, by, *at, trail.now));
+            told.extend(window.end_as_disabled(is_its_own, by, *at, scope.now));
         }
         Some(EarlierEnd { at, by, is_disabled: false }) => {
-            told.extend(window.end_with_source(is_its_own, by, *at, trail.now));
+            told.extend(window.end_with_source(is_its_own, by, *at, scope.now));
         }
         None => {}
     }
@@ -319,7 +319,7 @@ pub(super) async fn opening(
         )),
     };
     if let Some((rule, why)) = finding {
-        told.push(window.finding(rule, "high", why, trail.now, place));
+        told.push(window.finding(rule, "high", why, scope.now, place));
     }
     if let Some(asked) = window.claims[place].asked_end {
         let reasons: Vec<_> = excess.iter().map(|error| error.detail.as_str()).collect();
@@ -327,14 +327,14 @@ pub(super) async fn opening(
             "the window that was asked for, until {asked}, was cut: it {}",
             reasons.join("; it ")
         );
-        told.push(window.finding(WINDOW_CUT, "medium", &why, trail.now, place));
+        told.push(window.finding(WINDOW_CUT, "medium", &why, scope.now, place));
     }
     Ok(Opening::Now(Box::new((before, window, told)), opened))
 }
 
 /// An end of what an event gives that the trail already holds: that its account was disabled, or that its package was taken away.
 async fn earlier_end(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     event: &Event,
     claim: &Claim,
     application: Option<&Configured>,
@@ -364,15 +364,15 @@ async fn earlier_end(
     let mut last: Option<EarlierEnd> = None;
     for (part, value) in parts {
         let Some(value) = value else { continue };
-        let partition = keys::involved(&trail.tenant, part, value);
+        let partition = keys::involved(&scope.tenant, part, value);
         let index = Index::Involved { name: index.0, key: index.1, partition };
         let range = Range {
             since,
-            until: trail.now.plus(event_validation::MAX_AHEAD),
+            until: scope.now.plus(event_validation::MAX_AHEAD),
             order: Order::Descending,
             after: None,
         };
-        let mut events = trail.list(index, range, Pace::Items(100), &[Lane::Shown]);
+        let mut events = scope.list(index, range, Pace::Items(100), &[Lane::Shown]);
         for _ in 0..MOST_LOOKED_THROUGH {
             let Some(recorded) = events.next().await? else { break };
             let other = recorded.event;
@@ -399,17 +399,17 @@ async fn earlier_end(
 }
 
 /// The person that a session was asked for by, where the event that grants it names nobody.
-async fn requester(trail: &Trail<'_>, event: &Event) -> Result<Option<Party>, ReadError> {
+async fn requester(scope: &TenantScope<'_>, event: &Event) -> Result<Option<Party>, ReadError> {
     let Some(session) = &event.session else { return Ok(None) };
-    let partition = keys::involved(&trail.tenant, keys::Part::Id, &session.id);
+    let partition = keys::involved(&scope.tenant, keys::Part::Id, &session.id);
     let index = Index::Involved { name: "by_session", key: "session_key", partition };
     let range = Range {
         since: Instant::from_millis(0),
-        until: trail.now.plus(event_validation::MAX_AHEAD),
+        until: scope.now.plus(event_validation::MAX_AHEAD),
         order: Order::Ascending,
         after: None,
     };
-    let mut events = trail.list(index, range, Pace::Items(16), &[Lane::Shown]);
+    let mut events = scope.list(index, range, Pace::Items(16), &[Lane::Shown]);
     // Its request is among the first of its events; one session id for everything must not make this long.
     for _ in 0..MOST_LOOKED_THROUGH {
         let Some(recorded) = events.next().await? else { break };
@@ -423,9 +423,14 @@ async fn requester(trail: &Trail<'_>, event: &Event) -> Result<Option<Party>, Re
 }
 
 /// What is known of a session's end.
-pub(super) async fn session_end(trail: &Trail<'_>, session: &str) -> Result<SessionEnd, ReadError> {
-    let item =
-        trail.store.state_item(keys::session_ends(&trail.tenant), session, trail.deadline).await?;
+pub(super) async fn session_end(
+    scope: &TenantScope<'_>,
+    session: &str,
+) -> Result<SessionEnd, ReadError> {
+    let item = scope
+        .database
+        .state_item(keys::session_ends(&scope.tenant), session, scope.deadline)
+        .await?;
     let text = |name| item.as_ref().and_then(|item| item.get(name)?.as_s().ok());
     let end = text("ended_at").zip(text("ended_by"));
     Ok(SessionEnd {
@@ -438,7 +443,7 @@ pub(super) async fn session_end(trail: &Trail<'_>, session: &str) -> Result<Sess
 
 /// Changes it from what was read, also where nothing is new: whoever does the same at the same time has to read again.
 pub(super) fn session_end_change(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     session: &str,
     known: &SessionEnd,
     end: Option<(Instant, Actor)>,
@@ -449,9 +454,9 @@ pub(super) fn session_end_change(
         set.push(("ended_at", text(&at.to_string())));
         set.push(("ended_by", text(&serde_json::to_string(&by).unwrap_or_default())));
     }
-    let kept_until = trail.now.plus(trail.settings.kept_at(trail.now)).seconds();
+    let kept_until = scope.now.plus(scope.settings.kept_at(scope.now)).seconds();
     set.push(("ttl", AttributeValue::N(kept_until.to_string())));
-    let (pk, sk) = (keys::session_ends(&trail.tenant), session.to_owned());
+    let (pk, sk) = (keys::session_ends(&scope.tenant), session.to_owned());
     match known.generation {
         None => {
             Change::Insert([("pk", text(&pk)), ("sk", text(&sk))].into_iter().chain(set).collect())
@@ -467,29 +472,29 @@ pub(super) fn session_end_change(
 
 /// The windows that an event ends, or ends claims of.
 async fn endings(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     event: &Event,
     effect: Effect,
     is_device: bool,
 ) -> Result<Vec<(Option<Stored>, Window, Vec<Told>)>, ReadError> {
-    let (by, at, now) = (&event.actor, event.occurred_at, trail.now);
+    let (by, at, now) = (&event.actor, event.occurred_at, scope.now);
     let target = event.target.as_ref();
     let session = event.session.as_ref().map(|session| session.id.as_str());
     let nobody = Party::default();
     // A name to show is whatever a sender writes.
     let person = Party { name: None, ..names::party(by) };
     let windows = match (effect, session) {
-        (Effect::EndsSession, Some(session)) => open_windows_of_session(trail, session).await?,
+        (Effect::EndsSession, Some(session)) => open_windows_of_session(scope, session).await?,
         (Effect::EndsSession | Effect::Opens, _) => Vec::new(),
         (Effect::RemovesPackage, _) => {
             open_windows_of(
-                trail,
+                scope,
                 event.account.as_ref().or(event.subject.as_ref()).unwrap_or(&nobody),
             )
             .await?
         }
         (Effect::Disables | Effect::LogsOff, _) => {
-            open_windows_of(trail, event.account.as_ref().unwrap_or(&nobody)).await?
+            open_windows_of(scope, event.account.as_ref().unwrap_or(&nobody)).await?
         }
     };
     let mut endings = Vec::new();

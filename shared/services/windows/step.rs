@@ -15,7 +15,7 @@ use shared_domain::{
 };
 use shared_platform::backoff::{Pauses, Unavailable};
 use shared_storage::{
-    ReadError, Trail,
+    ReadError, TenantScope,
     event_item::{Damaged, Item},
     keys,
     transaction::{Attribute, Change, Commit},
@@ -49,12 +49,12 @@ pub struct Step<'s> {
 
 impl Step<'_> {
     /// What it does to the state.
-    pub fn changes(&self, trail: &Trail<'_>) -> Vec<Change> {
-        changes(trail, std::slice::from_ref(self))
+    pub fn changes(&self, scope: &TenantScope<'_>) -> Vec<Change> {
+        changes(scope, std::slice::from_ref(self))
     }
 
     /// What it does to the window's own item.
-    fn window_change(&self, trail: &Trail<'_>) -> Change {
+    fn window_change(&self, scope: &TenantScope<'_>) -> Change {
         let Self { before, after, generation } = *self;
         let content = Window { layout: LAYOUT, ..after.clone() };
         let content = serde_json::to_string(&content).unwrap_or_default();
@@ -72,10 +72,10 @@ impl Step<'_> {
             None => remove = &["due", "due_at"],
         }
         if after.is_closed() {
-            let kept_until = trail.now.plus(trail.settings.kept_at(trail.now)).seconds();
+            let kept_until = scope.now.plus(scope.settings.kept_at(scope.now)).seconds();
             set.push(("ttl", AttributeValue::N(kept_until.to_string())));
         }
-        let key = [keys::windows(&trail.tenant), after.id.clone()];
+        let key = [keys::windows(&scope.tenant), after.id.clone()];
         match before {
             None => {
                 let [pk, sk] = &key;
@@ -94,13 +94,13 @@ impl Step<'_> {
 }
 
 /// What steps do to the state. One that gives up an item that says which window is open may hand it to another.
-pub(super) fn changes(trail: &Trail<'_>, steps: &[Step<'_>]) -> Vec<Change> {
+pub(super) fn changes(scope: &TenantScope<'_>, steps: &[Step<'_>]) -> Vec<Change> {
     let (mut had, mut has) = (BTreeMap::new(), BTreeMap::new());
     for step in steps {
         had.extend(step.before.into_iter().flat_map(|before| {
-            pointers(&trail.tenant, &before.window, before.window.layout, before.is_listed)
+            pointers(&scope.tenant, &before.window, before.window.layout, before.is_listed)
         }));
-        has.extend(pointers(&trail.tenant, step.after, LAYOUT, true));
+        has.extend(pointers(&scope.tenant, step.after, LAYOUT, true));
     }
     let named = |window: &str| ("window", text(window));
     let key = |(pk, sk): &(String, String)| [pk.clone(), sk.clone()];
@@ -122,7 +122,7 @@ pub(super) fn changes(trail: &Trail<'_>, steps: &[Step<'_>]) -> Vec<Change> {
         .iter()
         .filter(|(pointer, _)| !has.contains_key(*pointer))
         .map(|(pointer, window)| Change::Delete { key: key(pointer), expected: named(window) });
-    steps.iter().map(|step| step.window_change(trail)).chain(set).chain(removed).collect()
+    steps.iter().map(|step| step.window_change(scope)).chain(set).chain(removed).collect()
 }
 
 /// The items that say that a window is open, each with the window. Those of its key and of the directory's id of its account are one item for
@@ -199,20 +199,20 @@ pub(super) fn stored(mut item: Item) -> Result<Stored, Damaged> {
 /// # Errors
 /// What `decide` says; or the storage did not answer. It may be done or not.
 pub async fn change_window<E: From<ReadError>>(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     id: &str,
     by: &RecordedBy,
     mut decide: impl FnMut(&mut Window) -> Result<Vec<Told>, E>,
 ) -> Result<Option<Window>, E> {
-    let mut pauses = Pauses::until(trail.deadline);
+    let mut pauses = Pauses::until(scope.deadline);
     loop {
-        let Some(before) = window(trail, id).await? else { return Ok(None) };
+        let Some(before) = window(scope, id).await? else { return Ok(None) };
         let mut after = before.window.clone();
         let told = decide(&mut after)?;
         if after == before.window {
             return Ok(Some(after));
         }
-        if let Some(done) = advance(trail, &before, after, told, by).await? {
+        if let Some(done) = advance(scope, &before, after, told, by).await? {
             return Ok(Some(done.window));
         }
         if !pauses.pause().await {
@@ -227,7 +227,7 @@ pub async fn change_window<E: From<ReadError>>(
 /// # Errors
 /// The storage did not say what it did.
 pub async fn advance(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     before: &Stored,
     mut after: Window,
     told: Vec<Told>,
@@ -237,20 +237,20 @@ pub async fn advance(
     let mut generation = before.generation;
     loop {
         generation += 1;
-        let changes = Step { before: Some(before), after: &after, generation }.changes(trail);
-        let events = after.events(&trail.tenant, generation, told.clone());
+        let changes = Step { before: Some(before), after: &after, generation }.changes(scope);
+        let events = after.events(&scope.tenant, generation, told.clone());
         if events.is_empty() {
             let step = Stored { window: after, generation, is_listed: true };
-            return Ok(advance_alone(trail, changes, &step).await?.then_some(step));
+            return Ok(advance_alone(scope, changes, &step).await?.then_some(step));
         }
-        match trail.commit(events, None, by, changes).await? {
+        match scope.commit(events, None, by, changes).await? {
             Commit::Done(_) => {
                 return Ok(Some(Stored { window: after, generation, is_listed: true }));
             }
             Commit::Stale => return Ok(None),
             // Either somebody made this very step, and then the window says so; or the state was restored from a backup, and
             // the trail's generations are passed over.
-            Commit::Taken(_) => match window(trail, &after.id).await? {
+            Commit::Taken(_) => match window(scope, &after.id).await? {
                 Some(there) if there.generation == before.generation => {}
                 _ => return Ok(None),
             },
@@ -264,7 +264,7 @@ pub async fn advance(
 /// # Errors
 /// The storage did not say what it did.
 pub async fn merge(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     from: (&Stored, &Window),
     into: (Option<&Stored>, &Window),
     told: (Vec<Told>, Vec<Told>),
@@ -278,13 +278,13 @@ pub async fn merge(
             Step { before, after, generation }
         });
         let mut events =
-            from_step.after.events(&trail.tenant, from_step.generation, told.0.clone());
-        events.extend(into_step.after.events(&trail.tenant, into_step.generation, told.1.clone()));
-        match trail.commit(events, None, by, changes(trail, &[from_step, into_step])).await? {
+            from_step.after.events(&scope.tenant, from_step.generation, told.0.clone());
+        events.extend(into_step.after.events(&scope.tenant, into_step.generation, told.1.clone()));
+        match scope.commit(events, None, by, changes(scope, &[from_step, into_step])).await? {
             Commit::Done(_) => return Ok(true),
             Commit::Stale => return Ok(false),
             // As above: the trail may be ahead of a state that was restored.
-            Commit::Taken(_) => match window(trail, &from.1.id).await? {
+            Commit::Taken(_) => match window(scope, &from.1.id).await? {
                 Some(there) if there.generation == from.0.generation => {}
                 _ => return Ok(false),
             },
@@ -294,14 +294,14 @@ pub async fn merge(
 
 /// Makes a step of which the trail tells nothing.
 async fn advance_alone(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     changes: Vec<Change>,
     step: &Stored,
 ) -> Result<bool, ReadError> {
     let mut is_repeated = false;
-    if trail.store.together(changes, trail.deadline, &mut is_repeated).await? {
+    if scope.database.together(changes, scope.deadline, &mut is_repeated).await? {
         return Ok(true);
     }
     // An attempt that looked like a failure may have done it.
-    Ok(is_repeated && window(trail, &step.window.id).await?.as_ref() == Some(step))
+    Ok(is_repeated && window(scope, &step.window.id).await?.as_ref() == Some(step))
 }

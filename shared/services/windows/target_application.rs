@@ -4,16 +4,16 @@ use shared_domain::{
     configuration::application::{Application, Configured},
     trail::event::Party,
 };
-use shared_storage::{ReadError, Trail, documents::Kind};
+use shared_storage::{ReadError, TenantScope, documents::Kind};
 
 /// Every application.
 ///
 /// # Errors
 /// The storage did not answer, or an item is damaged.
-pub async fn applications(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadError> {
+pub async fn applications(scope: &TenantScope<'_>) -> Result<Vec<Configured>, ReadError> {
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
-        let (documents, goes_on) = trail.documents(Kind::Application, after.as_deref()).await?;
+        let (documents, goes_on) = scope.documents(Kind::Application, after.as_deref()).await?;
         for document in documents {
             after = Some(document.id.clone());
             let application: Option<Application> = document.read()?;
@@ -31,16 +31,16 @@ pub async fn applications(trail: &Trail<'_>) -> Result<Vec<Configured>, ReadErro
 /// # Errors
 /// The storage did not answer, or an item is damaged.
 pub async fn application_of(
-    trail: &Trail<'_>,
+    scope: &TenantScope<'_>,
     target: &Party,
 ) -> Result<Option<Configured>, ReadError> {
     let by_id = match &target.id {
-        Some(id) => trail.document(Kind::Application, id).await?.filter(|it| it.content.is_some()),
+        Some(id) => scope.document(Kind::Application, id).await?.filter(|it| it.content.is_some()),
         None => None,
     };
     let found = match (by_id, &target.name) {
         (Some(document), _) => Some(document),
-        (None, Some(name)) => trail.document_known_as(Kind::Application, 'n', name).await?,
+        (None, Some(name)) => scope.document_known_as(Kind::Application, 'n', name).await?,
         (None, None) => None,
     };
     let Some(document) = found else { return Ok(None) };

@@ -122,7 +122,7 @@ impl World {
     async fn queue(&self, finding: &Recorded) -> usize {
         let (store, tenant) = (store(&self.stack), Tenant::new("acme").unwrap());
         let trail = store
-            .trail(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
+            .scope(&tenant, shared::platform::clock::now(), shared::http::request::deadline())
             .await
             .unwrap();
         alert_outbox::queue_alerts(&trail, finding).await.unwrap()

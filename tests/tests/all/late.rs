@@ -188,7 +188,7 @@ async fn what_a_slow_clock_stamped_in_the_past_comes_once_and_says_so() {
     until("the stream has all", async || (received(&receiver).len() == 2).then_some(())).await;
     let slow = store(&stack).by(Clock::new(|| clock::now().minus(Duration::from_secs(600))));
     let tenant = Tenant::new("acme").unwrap();
-    let trail = slow.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+    let trail = slow.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     let by = RecordedBy { sub: "portal".into(), client_id: None };
     let at = clock::now().minus(Duration::from_secs(1200));
     let event = |number: u32| {

@@ -48,7 +48,7 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
 async fn package_at(stack: &Stack, version: u64) -> Option<access_package::Package> {
     let store = store(stack);
     let trail = store
-        .trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
+        .scope(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
         .await
         .unwrap();
     access_packages::package_at(&trail, "sales", version).await.unwrap().map(|it| it.package)
@@ -95,7 +95,7 @@ async fn a_package_has_versions_that_can_be_read_later() {
     // As it is now, by what an event may call it.
     let store = store(&stack);
     let trail = store
-        .trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
+        .scope(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
         .await
         .unwrap();
     for (id, name, is_there) in [

@@ -294,7 +294,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_fin
     let then = clock::now().plus(Duration::from_secs(8 * 86_400));
     let tenant = Tenant::new("acme").unwrap();
     let store = store_with(&stack, 100).by(Clock::new(move || then));
-    let trail = store.trail(&tenant, then, shared::http::request::deadline()).await.unwrap();
+    let trail = store.scope(&tenant, then, shared::http::request::deadline()).await.unwrap();
     assert_eq!(trail.settings.retention_at(then), Duration::from_secs(100 * 86_400));
     assert!(trail.event(&EventId::new("old").unwrap()).await.unwrap().is_some());
     stack.stop().await;

@@ -519,7 +519,7 @@ async fn policies_are_reviewed_in_their_versions() {
 async fn keep_accesses(stack: &Stack, count: usize) {
     let store = store(stack);
     let (now, tenant) = (clock::now(), Tenant::new("acme").unwrap());
-    let trail = store.trail(&tenant, now, request::deadline()).await.unwrap();
+    let trail = store.scope(&tenant, now, request::deadline()).await.unwrap();
     for number in 0..count {
         let access: Access = serde_json::from_value(json!({
             "id": format!("s:many-{number}"), "kind": "session", "standing": "requested", "approvals_needed": 1,
@@ -609,7 +609,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
     keep_accesses(stack, 30).await;
     let store = store(stack);
     let trail = store
-        .trail(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
+        .scope(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
         .await
         .unwrap();
     let json = quarterly(json!({})).to_string();

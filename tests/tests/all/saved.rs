@@ -146,7 +146,7 @@ impl World {
     /// What the trail tells by that action, the oldest first, up to the time that it is for exports.
     async fn events(&self, action: &str) -> Vec<Value> {
         let store = store(&self.stack).by(clock(&self.ahead));
-        let trail = store.trail(&acme(), store.clock().now(), request::deadline()).await.unwrap();
+        let trail = store.scope(&acme(), store.clock().now(), request::deadline()).await.unwrap();
         let search = Search {
             range: Range {
                 since: Instant::from_millis(i64::MIN),
@@ -639,7 +639,7 @@ async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_a
 /// The beginning of a run as the worker makes it, from what it read.
 async fn begin(world: &World, due: &DueRun) -> bool {
     let store = store(&world.stack).by(clock(&world.ahead));
-    let trail = store.trail(&acme(), store.clock().now(), request::deadline()).await.unwrap();
+    let trail = store.scope(&acme(), store.clock().now(), request::deadline()).await.unwrap();
     let asked =
         saved_search_request::export_at(&due.saved, &trail, due.at, Cause::Schedule).unwrap();
     let origin = due.saved.origin(&due.id, Some(&asked), due.at, Cause::Schedule);
@@ -665,7 +665,7 @@ async fn a_time_has_one_run_whoever_is_killed_in_between() {
     world.travel(&next, 60);
     let behind = store(&world.stack).by(clock(&world.ahead));
     let now = behind.clock().now();
-    let trail = behind.trail(&acme(), now, request::deadline()).await.unwrap();
+    let trail = behind.scope(&acme(), now, request::deadline()).await.unwrap();
     let queued = behind.due_documents(Kind::Saved, now, request::deadline()).await.unwrap();
     assert_eq!(queued.len(), 1);
     let due = saved_searches::due_run(&trail, "logins").await.unwrap().unwrap();

@@ -238,7 +238,7 @@ async fn found_by(
     let mut found = Vec::new();
     loop {
         let trail = store
-            .trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline())
+            .scope(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline())
             .await
             .unwrap();
         let mut events = trail.search_by(plan, &search, limit);

@@ -343,7 +343,7 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
         store(&world.stack).by(Clock::new(move || Instant::from_millis(midnight.millis() - 1)));
     let tenant = Tenant::new("acme").unwrap();
     let trail =
-        yesterday.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+        yesterday.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     let event = |name: &str| {
         let id = EventId::new(name).unwrap();
         Event::of_service(id, &tenant, "user.logged_in", midnight, Actor::system())
@@ -494,7 +494,7 @@ async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
     assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
     let store = store(&world.stack);
     let trail = store
-        .trail(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline())
+        .scope(&Tenant::new("acme").unwrap(), clock::now(), shared::http::request::deadline())
         .await
         .unwrap();
     let deleted = streams::stream(&trail, "siem").await.unwrap().unwrap();

@@ -16,7 +16,7 @@ use shared::{
         },
     },
     storage::{
-        Store,
+        Database,
         keys::Lane,
         list_events::{Index, Pace},
     },
@@ -224,7 +224,7 @@ async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_kill
         told(&stack, "acme", &[used]).await;
         let recorded = async |id: String| tests::recorded(&stack, "acme", &[id]).await;
         let trail = async || {
-            store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap()
+            store.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap()
         };
         access_projection::follow(&trail().await, recorded(format!("use-{number}")).await)
             .await
@@ -321,15 +321,18 @@ async fn forget(stack: &Stack) {
 }
 
 /// Every event of a tenant.
-async fn everything(store: &Store, tenant: &Tenant) -> Vec<shared::domain::trail::event::Recorded> {
+async fn everything(
+    store: &Database,
+    tenant: &Tenant,
+) -> Vec<shared::domain::trail::event::Recorded> {
     everything_of(
-        &store.trail(tenant, clock::now(), shared::http::request::deadline()).await.unwrap(),
+        &store.scope(tenant, clock::now(), shared::http::request::deadline()).await.unwrap(),
     )
     .await
 }
 
 async fn everything_of(
-    trail: &shared::storage::Trail<'_>,
+    trail: &shared::storage::TenantScope<'_>,
 ) -> Vec<shared::domain::trail::event::Recorded> {
     let (since, until) = (Instant::from_millis(i64::MIN), Instant::from_millis(i64::MAX));
     let range = Range { since, until, order: Order::Ascending, after: None };
@@ -469,7 +472,7 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
     let (store, tenant) = (store(&stack), Tenant::new("acme").unwrap());
     for _ in 0..2 {
         let trail =
-            store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+            store.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
         access_projection::follow(&trail, everything(&store, &tenant).await).await.unwrap();
     }
     let rows =
@@ -488,7 +491,7 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
     assert_eq!(finding["session"], "own", "{finding}");
     pass(&stack, 200).await;
     let trail =
-        store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
+        store.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
     access_projection::follow(&trail, everything(&store, &tenant).await).await.unwrap();
     let missing = stack.get(&admin, "/v1/findings?rule=justification.insufficient").await.body;
     assert_eq!(missing["findings"].as_array().unwrap().len(), 1, "{missing}");
@@ -544,7 +547,7 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
             // Some batches are killed in the middle, and delivered again.
             if random.random_bool(0.3) {
                 let trail = store
-                    .trail(&tenant, clock::now(), shared::http::request::deadline())
+                    .scope(&tenant, clock::now(), shared::http::request::deadline())
                     .await
                     .unwrap();
                 let time = Duration::from_millis(random.random_range(1..60));
@@ -553,7 +556,7 @@ async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
                         .await;
             }
             let trail = store
-                .trail(&tenant, clock::now(), shared::http::request::deadline())
+                .scope(&tenant, clock::now(), shared::http::request::deadline())
                 .await
                 .unwrap();
             access_projection::follow(&trail, batch).await.unwrap();
@@ -663,7 +666,7 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
         let mut left = events.clone();
         left.shuffle(&mut random);
         let trail = async || {
-            store.trail(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap()
+            store.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap()
         };
         let mut before: Vec<String> = Vec::new();
         while !left.is_empty() {
@@ -696,7 +699,7 @@ async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_ev
         let later = clock::now().plus(Duration::from_secs(1200));
         for _ in 0..2 {
             let trail =
-                store.trail(&tenant, later, shared::http::request::deadline()).await.unwrap();
+                store.scope(&tenant, later, shared::http::request::deadline()).await.unwrap();
             access_projection::follow(&trail, everything_of(&trail).await).await.unwrap();
         }
         let all = come_to(&stack, &name).await;

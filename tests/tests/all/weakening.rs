@@ -83,7 +83,7 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
     let then = at(8);
     let later = store(&stack).by(Clock::new(move || then));
     let deadline = shared::http::request::deadline();
-    let trail = later.trail(&tenant, then, deadline).await.unwrap();
+    let trail = later.scope(&tenant, then, deadline).await.unwrap();
     assert_eq!(trail.settings.retention_at(then), Duration::from_secs(93 * DAY));
     let new = EventId::new("new").unwrap();
     let mut event = Event::of_service(
@@ -97,7 +97,7 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
     let recorder = shared::domain::trail::event::RecordedBy { sub: "test".into(), client_id: None };
     assert_eq!(trail.insert(vec![event], &recorder).await.len(), 1);
     let shows = async |id: &str, days: u64| {
-        let trail = later.trail(&tenant, at(days), deadline).await.unwrap();
+        let trail = later.scope(&tenant, at(days), deadline).await.unwrap();
         trail.event(&EventId::new(id).unwrap()).await.unwrap().is_some()
     };
     assert!(

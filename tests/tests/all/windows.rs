@@ -978,7 +978,7 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
     let store = tests::store(&world.stack);
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
-    let trail = async || store.trail(&tenant, clock::now(), deadline).await.unwrap();
+    let trail = async || store.scope(&tenant, clock::now(), deadline).await.unwrap();
     // What is recorded until then may have been under way when the order was given.
     tokio::time::sleep(trail().await.feed_lag() + Duration::from_millis(100)).await;
     let second = world.ask("r-2", "msp-2", json!({})).await;
@@ -1128,7 +1128,7 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
     let store = tests::store(&world.stack);
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let trail = store.trail(&tenant, clock::now(), deadline).await.unwrap();
+    let trail = store.scope(&tenant, clock::now(), deadline).await.unwrap();
     let by = shared::domain::trail::event::RecordedBy { sub: "test".to_owned(), client_id: None };
     let late = |window: &mut shared::domain::windows::window::Window| {
         let told =
@@ -1261,7 +1261,7 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
     let until_whole = async || {
         until("the list is whole", async || {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-            let trail = store.trail(&tenant, clock::now(), deadline).await.unwrap();
+            let trail = store.scope(&tenant, clock::now(), deadline).await.unwrap();
             windows::has_all_listed(&trail).await.unwrap().then_some(())
         })
         .await;
@@ -1339,7 +1339,7 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let now = clock::now();
-    let trail = store.trail(&tenant, now, deadline).await.unwrap();
+    let trail = store.scope(&tenant, now, deadline).await.unwrap();
     let scope = shared::domain::windows::window_commands::OrderScope::Filter(
         "actor.email eq \"leaver@nikpot.com\"".to_owned(),
     );
