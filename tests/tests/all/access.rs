@@ -125,7 +125,7 @@ async fn a_token_for_several_tenants_names_one() {
 }
 
 #[tokio::test]
-async fn a_phone_writes_events_of_its_own_user_only() {
+async fn a_device_token_writes_only_events_of_its_own_user() {
     let stack = Stack::start().await;
     let phone = stack.minted(
         json!({"tenant": "acme", "sub": "u-1", "email": "Alex@Nikpot.com", "scope": "audit:self"}),
@@ -199,7 +199,7 @@ const OF_DEVICES: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn a_phone_writes_the_actions_of_devices_alone() {
+async fn a_device_token_writes_only_device_actions() {
     let stack = Stack::start().await;
     let phone = stack.minted(
         json!({"tenant": "acme", "sub": "u-1", "email": "cy@acme.example", "scope": "audit:self"}),
@@ -239,7 +239,7 @@ async fn a_phone_writes_the_actions_of_devices_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_phone_writes_changes_no_session_and_no_window_but_its_own_persons() {
+async fn device_events_affect_only_windows_and_sessions_of_their_own_user() {
     let directory = Directory::start().await;
     for account in ["msp-ann", "msp-cy"] {
         directory.add(account);
@@ -322,7 +322,7 @@ async fn what_a_phone_writes_changes_no_session_and_no_window_but_its_own_person
 }
 
 #[tokio::test]
-async fn ids_of_phones_are_their_own_and_taken_ids_are_findings() {
+async fn device_event_ids_are_scoped_to_the_user_and_a_taken_id_raises_a_finding() {
     let stack = Stack::start().await;
     let auditor = stack.reader("acme");
     let phone =
@@ -400,7 +400,7 @@ async fn ids_of_phones_are_their_own_and_taken_ids_are_findings() {
 }
 
 #[tokio::test]
-async fn nobody_can_compute_the_id_of_an_idempotency_key() {
+async fn event_ids_from_idempotency_keys_differ_between_deployments() {
     let event = login(json!({"type": "user", "id": "u-1"}));
     let mut ids = Vec::new();
     // Two deployments derive different ids of the same tenant, caller and key: what makes them is a secret of each.
@@ -425,7 +425,7 @@ async fn nobody_can_compute_the_id_of_an_idempotency_key() {
 }
 
 #[tokio::test]
-async fn commands_are_done_in_the_callers_own_name_unless_a_machine_says_for_whom() {
+async fn commands_record_the_caller_as_actor_unless_a_machine_names_a_user() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let auditor = stack.reader("acme");
@@ -475,7 +475,7 @@ async fn commands_are_done_in_the_callers_own_name_unless_a_machine_says_for_who
 }
 
 #[tokio::test]
-async fn a_refused_operate_or_admin_call_is_on_record_with_its_callers_name() {
+async fn a_refused_operate_or_admin_call_is_recorded_with_the_callers_name() {
     let stack = Stack::start().await;
     let auditor = stack.reader("acme");
     let nosy = stack.caller("acme", "nosy", "audit:read");
@@ -527,7 +527,7 @@ async fn a_refused_operate_or_admin_call_is_on_record_with_its_callers_name() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_not_verified_is_nobodys() {
+async fn an_unverified_email_claim_is_ignored() {
     let stack = Stack::start().await;
     let token = |more: Value| {
         let mut claims = json!({"tenant": "acme", "sub": "u-1", "email": "alex@nikpot.com", "scope": "audit:self audit:read"});
@@ -573,7 +573,7 @@ async fn a_deployment_names_the_claim_that_verifies_addresses() {
 }
 
 #[tokio::test]
-async fn the_trail_remembers_who_sent_an_event() {
+async fn an_event_records_who_sent_it() {
     let stack = Stack::start().await;
     let portal = stack.minted(
         json!({"tenant": "acme", "sub": "portal-7", "client_id": "web", "scope": "audit:write"}),
@@ -584,7 +584,7 @@ async fn the_trail_remembers_who_sent_an_event() {
 }
 
 #[tokio::test]
-async fn me_tells_a_caller_what_the_service_sees() {
+async fn me_returns_the_callers_identity_and_permissions() {
     let stack = Stack::start().await;
     let token = stack
         .minted(json!({"tenant": "acme", "sub": "u-1", "email": "a@acme.example", "roles": ["Global Administrator"]}));

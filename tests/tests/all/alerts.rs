@@ -158,7 +158,7 @@ fn channel(id: &str, kind: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_of_each_kind_is_told_of_a_test() {
+async fn a_test_alert_reaches_a_channel_of_each_kind() {
     let world = World::start().await;
     let (topic, bus) =
         (json!({"id": "topic", "kind": "sns"}), json!({"id": "bus", "kind": "eventbridge"}));
@@ -244,7 +244,7 @@ async fn a_channel_of_each_kind_is_told_of_a_test() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_finding_is_told_once_to_each_channel_that_wants_it() {
+async fn a_finding_is_sent_once_to_each_subscribed_channel() {
     let world = World::start().await;
     let mut picky = channel("b", "slack");
     picky["rules"] = json!(["account.*"]);
@@ -284,7 +284,7 @@ async fn a_finding_is_told_once_to_each_channel_that_wants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_get_through_is_tried_again_or_given_up() {
+async fn a_failed_alert_is_retried_or_marked_as_failed() {
     let world = World::start().await;
     world.configure(json!(["a", "b", "c", "d"].map(|id| channel(id, "slack")))).await;
     world.reply("a", [Reply::status(500), Reply::status(503), Reply::status(200)]);
@@ -329,7 +329,7 @@ async fn what_does_not_get_through_is_tried_again_or_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_hangs_holds_up_no_other_and_what_waits_for_it_comes_through() {
+async fn a_hanging_channel_delays_no_other_and_receives_its_queue_later() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
     world.reply("a", [Reply::Silence, Reply::status(200)]);
@@ -357,7 +357,7 @@ async fn a_channel_that_hangs_holds_up_no_other_and_what_waits_for_it_comes_thro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_findings_of_one_request_are_a_few_messages() {
+async fn a_hundred_findings_of_one_request_are_grouped_into_few_messages() {
     let world = World::start().await;
     let picky = json!({"id": "bus", "kind": "eventbridge"});
     world.configure(json!([channel("a", "slack"), channel("b", "teams"), picky])).await;
@@ -410,7 +410,7 @@ async fn a_hundred_findings_of_one_request_are_a_few_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_its_place() {
+async fn a_failing_replaced_channel_delays_no_alert_of_its_replacement() {
     let world = World::start().await;
     world.reply("a", std::iter::repeat_n(Reply::status(503), 100));
     world.configure(json!([channel("a", "slack")])).await;
@@ -428,7 +428,7 @@ async fn a_channel_that_was_replaced_and_is_down_holds_up_nothing_of_the_one_in_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_told_until_now_is_told_though_the_channel_in_its_place_is_down() {
+async fn a_replaced_channel_is_notified_while_its_replacement_is_down() {
     let world = World::start().await;
     world.reply("b", std::iter::repeat_n(Reply::status(503), 100));
     world.configure(json!([channel("a", "slack")])).await;
@@ -442,7 +442,7 @@ async fn who_was_told_until_now_is_told_though_the_channel_in_its_place_is_down(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_channel_that_was_replaced_is_told_though_the_one_before_it_is_down() {
+async fn each_replaced_channel_is_notified_while_an_earlier_one_is_down() {
     let world = World::start().await;
     world.reply("a", std::iter::repeat_n(Reply::status(503), 100));
     world.configure(json!([channel("a", "slack")])).await;
@@ -459,8 +459,7 @@ async fn each_channel_that_was_replaced_is_told_though_the_one_before_it_is_down
 
 /// More wait for the old one than are read at a time.
 #[tokio::test(flavor = "multi_thread")]
-async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told_and_nothing_is_lost()
- {
+async fn a_long_queue_of_a_replaced_channel_delays_no_alert_and_loses_none() {
     let world = World::start().await;
     world.reply("a", [Reply::status(503)]);
     world.configure(json!([channel("a", "slack")])).await;
@@ -509,7 +508,7 @@ async fn however_much_waits_for_a_channel_as_it_was_the_one_in_its_place_is_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_that_an_older_version_queued_is_sent() {
+async fn an_alert_queued_by_an_older_version_is_sent() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack")])).await;
     world.reply("a", [Reply::status(503), Reply::status(200)]);
@@ -538,7 +537,7 @@ async fn an_alert_that_an_older_version_queued_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_that_overlap_send_each_alert_once() {
+async fn concurrent_runs_send_each_alert_once() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
     // Each call queues one and wakes a run.
@@ -553,7 +552,7 @@ async fn runs_that_overlap_send_each_alert_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_that_asks_to_be_left_alone_is_however_much_is_found_meanwhile() {
+async fn new_alerts_do_not_shorten_the_retry_after_of_a_channel() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
     world.reply(
@@ -584,7 +583,7 @@ async fn a_channel_that_asks_to_be_left_alone_is_however_much_is_found_meanwhile
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_channel_is_said_without_its_address() {
+async fn channel_errors_never_contain_the_channel_address() {
     let world = World::start().await;
     let named = |id: &str, secret: &str| json!({"id": id, "kind": "slack", "url": format!("env:JIT_AUDIT_SECRET_{secret}")});
     world
@@ -735,7 +734,7 @@ impl Moto {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscribers_of_the_topic_and_the_bus_get_what_their_filters_ask_for() {
+async fn topic_and_event_bus_subscribers_receive_what_matches_their_filters() {
     let moto = Moto::start().await;
     let topic = moto.run(SUBSCRIBER, &["subscribe"]).await;
     assert_eq!(topic.trim(), "arn:aws:sns:us-east-1:000000000000:jit-audit-AlertTopic");
@@ -805,7 +804,7 @@ except secrets.exceptions.ResourceExistsException:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_that_was_replaced_is_found_by_its_secret() {
+async fn the_webhook_of_a_replaced_channel_is_read_from_its_secret() {
     let moto = Moto::start().await;
     // The deployment's own key is there as well.
     moto.run(SECRET, &["jit-audit-DeploymentKey", &"k".repeat(64)]).await;

@@ -143,7 +143,7 @@ fn sound(id: &str, ago: u64) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_sound_session_has_no_finding() {
+async fn a_correct_session_raises_no_finding() {
     let world = World::start().await;
     world.told(&sound("sound", 1000)).await;
     world.quiet().await;
@@ -178,7 +178,7 @@ async fn s5_were_requests_properly_justified() {
 }
 
 #[tokio::test]
-async fn an_approver_approves_their_own_request() {
+async fn approving_ones_own_request_raises_a_finding() {
     let world = World::start().await;
     let person = json!({"emails": ["mark@acme.example", "mark.admin@acme.example"]});
     assert_eq!(world.stack.put(&world.admin, "/v1/people/mark", &person).await.status, 201);
@@ -217,7 +217,7 @@ async fn an_approver_approves_their_own_request() {
 }
 
 #[tokio::test]
-async fn an_approver_is_not_among_those_the_policy_names() {
+async fn approval_by_someone_outside_the_policy_raises_a_finding() {
     let world = World::start().await;
     let package = |approver: &str| {
         json!({"name": "Sales", "resource_roles": [{"resource": {"name": "CRM"}, "role": "Reader"}],
@@ -263,7 +263,7 @@ async fn an_approver_is_not_among_those_the_policy_names() {
 }
 
 #[tokio::test]
-async fn it_is_granted_without_approval() {
+async fn a_grant_without_approval_raises_a_finding() {
     let world = World::start().await;
     let mut events = sound("approved", 1000);
     for id in ["unapproved", "late"] {
@@ -285,7 +285,7 @@ async fn it_is_granted_without_approval() {
 }
 
 #[tokio::test]
-async fn it_is_used_outside_its_window() {
+async fn use_outside_the_window_raises_a_finding() {
     let world = World::start().await;
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "owners": ["desk@acme.example"], "directory": {"kind": "external"}});
     assert_eq!(
@@ -467,7 +467,7 @@ async fn s5_was_access_only_used_for_its_intended_purpose() {
 }
 
 #[tokio::test]
-async fn it_is_not_revoked_within_five_minutes() {
+async fn a_revocation_later_than_five_minutes_raises_a_finding() {
     let world = World::start().await;
     let planned =
         json!({"session": {"starts_at": seconds_ago(1900), "ends_at": seconds_ago(1000)}});
@@ -511,7 +511,7 @@ async fn it_is_not_revoked_within_five_minutes() {
 }
 
 #[tokio::test]
-async fn a_role_changes_outside_of_packages() {
+async fn a_role_change_outside_packages_raises_a_finding() {
     let world = World::start().await;
     let application = json!({"name": "CRM", "window": "PT1H", "max_window": "PT2H", "accounts": ["crm*"], "owners": ["crm@acme.example"], "directory": {"kind": "external"}});
     world.stack.put(&world.admin, "/v1/applications/crm", &application).await;
@@ -535,7 +535,7 @@ async fn a_role_changes_outside_of_packages() {
 }
 
 #[tokio::test]
-async fn somebody_approves_in_seconds_three_times_in_thirty_days() {
+async fn three_approvals_within_seconds_in_thirty_days_raise_a_finding() {
     let world = World::start().await;
     let approved = |id: &str, approver: &str, days: u64, after: u64| {
         let ago = days * 86_400 + 1000;
@@ -563,7 +563,7 @@ async fn somebody_approves_in_seconds_three_times_in_thirty_days() {
 }
 
 #[tokio::test]
-async fn a_step_does_not_fit() {
+async fn a_step_in_an_unexpected_state_raises_a_finding() {
     let world = World::start().await;
     let mut events = sound("sound", 1000);
     events.extend(sound("twice", 1000));
@@ -576,7 +576,7 @@ async fn a_step_does_not_fit() {
 }
 
 #[tokio::test]
-async fn removal_is_not_confirmed() {
+async fn an_unconfirmed_removal_raises_a_finding() {
     let world = World::start().await;
     // Their windows ended a minute ago, which their portal has five minutes to confirm.
     let asked = |id: &str| {
@@ -605,7 +605,7 @@ async fn removal_is_not_confirmed() {
 }
 
 #[tokio::test]
-async fn a_portals_word_is_no_proof_where_the_account_is_in_a_directory_of_ours() {
+async fn a_portal_report_does_not_prove_removal_from_a_configured_directory() {
     let world = World::start().await;
     // Nobody listens there.
     let directory = json!({"kind": "scim", "base_url": "http://127.0.0.1:9/scim/v2", "token": "env:JIT_AUDIT_SECRET_DIRECTORY"});
@@ -702,7 +702,7 @@ async fn a_finding_is_dispositioned_with_a_reason() {
 
 /// Whom it is about is known by any of their names, and by what the evidence shows of them.
 #[tokio::test]
-async fn nobody_dispositions_a_finding_about_themselves() {
+async fn a_person_cannot_disposition_a_finding_about_themselves() {
     let world = World::start().await;
     let mark = json!({"name": "Mark", "emails": ["mark@acme.example", "mark.t@acme.example"], "object_ids": ["oid-mark"]});
     assert_eq!(world.stack.put(&world.admin, "/v1/people/mark", &mark).await.status, 201);
@@ -746,7 +746,7 @@ async fn nobody_dispositions_a_finding_about_themselves() {
 
 /// A person of whom the trail knows no more than a name is known by whatever their token calls them.
 #[tokio::test]
-async fn nobody_dispositions_a_finding_about_themselves_where_only_a_name_is_known() {
+async fn a_person_known_only_by_name_cannot_disposition_their_own_finding() {
     let world = World::start().await;
     let named = |name: &str| json!({"type": "user", "name": name});
     for (id, name) in [("full", "Mark Tester"), ("short", "mark")] {
@@ -842,7 +842,7 @@ fn use_of(id: &str, name: &str, account: &str, ago: u64, more: Value) -> Value {
 }
 
 #[tokio::test]
-async fn another_person_uses_the_account() {
+async fn use_of_an_account_by_another_person_raises_a_finding() {
     let world = World::start().await;
     let person = json!({"emails": ["ann@acme.example", "ann.admin@acme.example"]});
     assert_eq!(world.stack.put(&world.admin, "/v1/people/ann", &person).await.status, 201);
@@ -894,7 +894,7 @@ async fn another_person_uses_the_account() {
 }
 
 #[tokio::test]
-async fn an_account_is_used_at_another_target_than_was_granted() {
+async fn use_at_another_target_than_granted_raises_a_finding() {
     let world = World::start().await;
     let elsewhere = json!({"target": {"type": "database", "name": "salaries"}});
     let mut events = holding("s-1", "ann", "db_1");
@@ -914,7 +914,7 @@ async fn an_account_is_used_at_another_target_than_was_granted() {
 }
 
 #[tokio::test]
-async fn a_finding_follows_its_evidence_and_a_disposition_holds_for_what_it_was_given_for() {
+async fn new_evidence_updates_a_finding_and_reopens_a_dispositioned_one() {
     let world = World::start().await;
     let at = |target: &str| json!({"target": {"type": "database", "name": target}});
     let mut events = holding("s-1", "ann", "db_1");
@@ -974,7 +974,7 @@ async fn a_finding_follows_its_evidence_and_a_disposition_holds_for_what_it_was_
 }
 
 #[tokio::test]
-async fn what_is_told_in_another_order_than_it_happened_raises_nothing() {
+async fn events_that_arrive_out_of_order_raise_no_finding() {
     let world = World::start().await;
     // A use overtakes its grant, by name and by account alone. Somebody has to answer for uses of these accounts.
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["db_*"], "directory": {"kind": "external"}});

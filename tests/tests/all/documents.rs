@@ -196,7 +196,7 @@ async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_of_the_documents_works_as_pasted() {
+async fn every_command_in_the_documents_works_as_pasted() {
     // The guides name ports, so that they run once at a time on a machine.
     let lock = fs::File::create(std::env::temp_dir().join("jit-audit-documents.lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
@@ -215,7 +215,7 @@ async fn every_command_of_the_documents_works_as_pasted() {
 }
 
 #[test]
-fn commands_that_no_test_runs_are_marked() {
+fn untested_commands_are_marked_as_such() {
     for path in documents() {
         for block in
             blocks(&read(&path)).iter().filter(|block| is_command(block) && !block.mark.is_empty())
@@ -248,7 +248,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_link_of_the_documents_leads_somewhere() {
+fn every_link_in_the_documents_resolves() {
     for path in documents() {
         let text = read(&path);
         for link in
@@ -284,7 +284,7 @@ fn rust_files(folder: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_documents_name_files_and_tests_that_exist() {
+fn files_and_tests_named_in_the_documents_exist() {
     let mut files = Vec::new();
     for folder in ["shared", "functions", "infra", "tests"] {
         rust_files(folder, &mut files);

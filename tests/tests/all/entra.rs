@@ -67,7 +67,7 @@ async fn found(stack: &Stack, filter: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_activity_of_the_source_document_is_its_action() {
+async fn every_activity_of_the_source_document_maps_to_its_action() {
     const ENTITLEMENTS: &str = "EntitlementManagement";
     const USERS: &str = "UserManagement";
     // Category, activity and request status as the document prints them; the rest is said in its sentences.
@@ -225,7 +225,7 @@ async fn the_status_of_a_request_is_determined_from_its_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_is_imported_once_however_often_it_is_sent() {
+async fn importing_the_same_page_again_creates_nothing() {
     let stack = Stack::start().await;
     let writer = stack.writer("acme");
     let page = audits();
@@ -265,7 +265,7 @@ async fn a_page_is_imported_once_however_often_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_moved_on_adds_only_what_is_new() {
+async fn importing_an_updated_request_adds_only_the_new_steps() {
     let stack = Stack::start().await;
     let writer = stack.writer("acme");
     let created = seconds_ago(7200);
@@ -319,7 +319,7 @@ async fn a_request_that_moved_on_adds_only_what_is_new() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_is_imported_whatever_its_windows_would_be() {
+async fn history_is_imported_even_if_its_windows_are_over() {
     let stack = Stack::start().await;
     let writer = stack.writer("acme");
     let over = request(
@@ -363,7 +363,7 @@ async fn history_is_imported_whatever_its_windows_would_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_object_never_sinks_the_good_ones() {
+async fn an_invalid_object_does_not_reject_the_valid_ones() {
     let stack = Stack::start().await;
     let writer = stack.writer("acme");
     let mut bad =
@@ -402,7 +402,7 @@ async fn a_bad_object_never_sinks_the_good_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
+async fn imported_packages_and_organisations_match_configured_ones() {
     let stack = Stack::start().await;
     let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));
     let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
@@ -453,7 +453,7 @@ async fn packages_and_organisations_are_imported_as_they_would_be_configured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_hand() {
+async fn an_import_never_changes_manual_configuration() {
     let stack = Stack::start().await;
     let (writer, reader, admin) = (stack.writer("acme"), stack.reader("acme"), stack.admin("acme"));
     let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
@@ -534,7 +534,7 @@ async fn an_import_changes_what_imports_made_and_nothing_that_was_configured_by_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_machines_that_may_write_import_and_no_more_than_a_page() {
+async fn only_machines_with_write_permission_import_at_most_one_page() {
     let stack = Stack::start().await;
     let (writer, page) = (stack.writer("acme"), audits());
     let device = stack.caller("acme", "phone", "audit:self");

@@ -78,7 +78,7 @@ async fn told(stack: &Stack, token: &str) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn what_is_listed_is_what_is_exported() {
+async fn an_export_holds_the_same_rows_as_the_listing() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let mut events: Vec<_> = (0..30)
@@ -129,7 +129,7 @@ async fn what_is_listed_is_what_is_exported() {
 
 /// Columns, guard, twin, times: one event that says everything, and says it as nastily as it can.
 #[tokio::test]
-async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
+async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let hostile = "=cmd|' /C calc'!A0\r\n\"quoted\", \u{202e}right to left\u{200f} 🛡\u{7}\u{1b}[31m\u{85}\ttab";
@@ -264,7 +264,7 @@ async fn a_hostile_event_arrives_harmless_in_the_table_and_whole_in_the_twin() {
 
 /// LibreOffice opens it as a table in which nothing is computed. What it writes again is what was in the cells.
 #[tokio::test]
-async fn the_file_opens_in_libreoffice() {
+async fn an_exported_file_opens_in_libreoffice() {
     let stack = Stack::start().await;
     local::demo::load(&stack.running).await.unwrap();
     let mut event = login("hostile", &seconds_ago(5), "a@acme.example");
@@ -332,7 +332,7 @@ async fn the_file_opens_in_libreoffice() {
 }
 
 #[tokio::test]
-async fn times_are_in_the_zone_that_the_head_names() {
+async fn exported_times_are_in_the_zone_named_in_the_header() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let instants =
@@ -537,7 +537,7 @@ impl WriteAll for Vec<u8> {
 }
 
 #[tokio::test]
-async fn wrong_requests_are_refused_with_what_to_do() {
+async fn invalid_export_requests_are_refused_with_a_remedy() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     for (asked, detail) in [
@@ -566,7 +566,7 @@ async fn wrong_requests_are_refused_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_one_export() {
+async fn a_repeated_request_creates_one_export() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let ask = async |token: &str, key: &str, asked: Value| {
@@ -636,7 +636,7 @@ async fn a_repeated_request_is_one_export() {
 }
 
 #[tokio::test]
-async fn everything_about_an_export_is_on_record_refusals_too() {
+async fn every_step_of_an_export_is_recorded_including_refusals() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let job = stack.exported(&token, &json!({"file_name": "quarter", "q": "x"})).await;
@@ -747,7 +747,7 @@ fn bulky(count: usize) -> Vec<Value> {
 
 /// Runs that have no time: each puts down what it has and the next goes on, with hash, parts and what was too little for a part.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_export_goes_on_in_run_after_run_when_time_is_short() {
+async fn an_export_continues_over_several_short_runs() {
     let (suspended, seconds) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
     let functions = counted(&suspended, None, Some(seconds.clone()));
     let stack = Stack::with(Options { functions, ..options() }).await;
@@ -819,7 +819,7 @@ async fn left_behind(stack: &Stack, files: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_canceled_export_leaves_nothing() {
+async fn a_canceled_export_leaves_no_files() {
     // Long enough to be canceled: nothing is read until the indexes have had their time.
     let parameters = [("IndexLag", "20"), ("ExportLease", "2")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -880,7 +880,7 @@ async fn a_canceled_export_leaves_nothing() {
 
 /// An item that cannot be read would be a row that is missing: the export says so instead.
 #[tokio::test]
-async fn an_export_that_cannot_be_whole_fails_and_says_why() {
+async fn an_export_that_cannot_be_complete_fails_with_a_reason() {
     use aws_sdk_dynamodb::types::AttributeValue;
     let stack = Stack::start().await;
     let token = stack.reader("acme");
@@ -948,7 +948,7 @@ async fn files_expire_and_are_deleted() {
 /// Events go on being written, late ones among them; the files hold exactly what was there at the moment of the call. `EXPORT_EVENTS` says
 /// how many there are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_export_is_of_its_moment_while_events_are_written() {
+async fn an_export_is_a_snapshot_while_events_are_written() {
     let stack = Arc::new(Stack::start().await);
     let token = stack.reader("acme");
     let count: u64 = std::env::var("EXPORT_EVENTS").map_or(500, |text| text.parse().unwrap());
@@ -1065,7 +1065,7 @@ async fn breaking_way() -> (String, Arc<std::sync::OnceLock<String>>, [Arc<Atomi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_way_to_s3_that_breaks_and_damages_again_and_again_loses_nothing() {
+async fn a_connection_to_s3_that_breaks_and_corrupts_data_loses_no_rows() {
     let (url, to, [broken, damaged]) = breaking_way().await;
     let functions = Functions::all().through("S3", &url);
     let stack = Stack::with(Options { functions, ..options() }).await;

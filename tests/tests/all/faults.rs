@@ -197,7 +197,7 @@ fn logins(count: usize) -> Value {
 }
 
 #[tokio::test]
-async fn a_storage_that_fails_for_a_while_stores_every_event_once() {
+async fn a_temporary_storage_failure_stores_every_event_once() {
     for faults in [
         vec![Fault::Throttle, Fault::ServerError, Fault::Throttle],
         vec![Fault::HangUp],
@@ -219,7 +219,7 @@ async fn a_storage_that_fails_for_a_while_stores_every_event_once() {
 }
 
 #[tokio::test]
-async fn an_outage_is_said_to_be_one_and_nothing_is_acknowledged() {
+async fn a_storage_outage_is_answered_as_one_and_nothing_is_acknowledged() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
@@ -255,7 +255,7 @@ async fn an_outage_is_said_to_be_one_and_nothing_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn an_event_whose_storing_is_unknown_is_stored_once_when_it_is_sent_again() {
+async fn an_event_whose_write_timed_out_is_stored_once_when_resent() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let portal = stack.writer("acme");
@@ -270,7 +270,7 @@ async fn an_event_whose_storing_is_unknown_is_stored_once_when_it_is_sent_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_whose_answer_was_lost_is_made_once() {
+async fn a_change_whose_response_was_lost_is_applied_once() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let admin = stack.admin("acme");
@@ -296,7 +296,7 @@ async fn a_change_whose_answer_was_lost_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_tenants_settings_nothing_is_guessed() {
+async fn without_readable_tenant_settings_requests_fail_instead_of_using_defaults() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let admin = stack.admin("acme");
@@ -319,7 +319,7 @@ async fn without_the_tenants_settings_nothing_is_guessed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_is_disturbed_while_it_reads_ahead_misses_nothing() {
+async fn a_listing_interrupted_while_reading_ahead_misses_no_event() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let day = |n: u64| json!({"id": format!("day-{n:02}"), "action": "user.logged_in", "occurred_at": seconds_ago(n * 86_400 + 60), "actor": {"type": "user", "name": "x"}});
@@ -423,7 +423,7 @@ async fn a_listing_reads_only_the_days_that_have_events() {
 
 /// An older version marked no days. Each day is read until all are marked, and nothing is missing before or after.
 #[tokio::test(flavor = "multi_thread")]
-async fn events_from_before_days_were_marked_are_listed() {
+async fn events_stored_before_day_markers_existed_are_listed() {
     let proxy = Proxy::start().await;
     let stack = proxy.stack().await;
     let (writer, reader) = (stack.writer("acme"), stack.reader("acme"));

@@ -96,7 +96,7 @@ async fn a_request_takes_the_most_specific_route() {
 }
 
 #[tokio::test]
-async fn what_no_route_takes_is_not_found() {
+async fn a_path_without_a_route_is_404() {
     let stack = echoing(&[("GET", "/a"), ("POST", "/b/{id}")]).await;
     for (method, path) in [
         ("GET", "/"),
@@ -116,7 +116,7 @@ async fn what_no_route_takes_is_not_found() {
 
 /// The example in AWS's documentation of payload format 2.0, asked for as it was.
 #[tokio::test]
-async fn the_event_is_shaped_as_in_the_documentation() {
+async fn the_lambda_event_has_the_documented_shape() {
     let api = "{Auth: {Authorizers: {Jwt: {IdentitySource: $request.header.Authorization, JwtConfiguration: \
                {issuer: !Ref Issuer, audience: [ours]}}}}}";
     let mut template =
@@ -234,7 +234,7 @@ async fn the_event_is_shaped_as_in_the_documentation() {
 }
 
 #[tokio::test]
-async fn a_body_comes_as_text_or_as_base64_by_its_content_type() {
+async fn a_body_is_passed_as_text_or_base64_by_content_type() {
     let stack = echoing(&[("POST", "/")]).await;
     let cases: [(Option<&str>, &[u8], bool); 8] = [
         (Some("application/json"), b"{}", false),
@@ -281,7 +281,7 @@ async fn query_parameters_are_decoded_and_joined() {
 }
 
 #[tokio::test]
-async fn a_functions_answer_becomes_the_response() {
+async fn a_functions_result_becomes_the_http_response() {
     let stack = answering(&[("POST", "/")], "", |event| {
         Ok(serde_json::from_str(event["body"].as_str().unwrap_or_default())?)
     })
@@ -333,7 +333,7 @@ async fn a_functions_answer_becomes_the_response() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused() {
+async fn a_request_or_response_that_is_too_large_is_refused() {
     let stack = answering(&[("POST", "/")], "", |event| {
         let length: usize =
             event["queryStringParameters"]["answer"].as_str().unwrap_or("0").parse()?;
@@ -375,7 +375,7 @@ async fn what_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_function_that_fails_panics_or_hangs_is_500_and_the_next_request_is_answered() {
+async fn a_function_that_fails_panics_or_hangs_gives_500_and_the_next_request_succeeds() {
     let functions = Functions::default().add(
         "echo",
         |_, _| Ok(()),
@@ -401,7 +401,7 @@ async fn a_function_that_fails_panics_or_hangs_is_500_and_the_next_request_is_an
 }
 
 #[tokio::test]
-async fn a_function_that_takes_longer_than_the_gateway_waits_is_503() {
+async fn a_function_slower_than_the_gateway_timeout_gives_503() {
     let functions =
         Functions::default().add(
             "echo",
@@ -418,7 +418,7 @@ async fn a_function_that_takes_longer_than_the_gateway_waits_is_503() {
 }
 
 #[tokio::test]
-async fn more_requests_than_the_template_allows_are_too_many() {
+async fn requests_above_the_throttling_limit_get_429() {
     let functions = Functions::default().add(
         "echo",
         |_, _| Ok(()),

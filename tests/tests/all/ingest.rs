@@ -63,7 +63,7 @@ async fn one_event_is_created_then_a_duplicate_then_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_list_says_of_each_what_became_of_it() {
+async fn a_batch_reports_the_result_of_each_event() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     stack.post(&portal, "/v1/events", &login("there")).await;
@@ -109,7 +109,7 @@ async fn a_list_says_of_each_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn ndjson_is_taken_line_by_line() {
+async fn ndjson_is_read_line_by_line() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let body = format!("{}\r\n\n{{broken\n{}\n", login("l-1"), login("l-2"));
@@ -119,7 +119,7 @@ async fn ndjson_is_taken_line_by_line() {
 }
 
 #[tokio::test]
-async fn what_loses_digits_or_characters_is_422_and_invalid_in_a_list() {
+async fn a_value_that_would_lose_precision_or_characters_is_invalid() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let good = login("good").to_string();
@@ -158,7 +158,7 @@ async fn what_loses_digits_or_characters_is_422_and_invalid_in_a_list() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_outside_the_events_refuses_the_request() {
+async fn an_error_outside_the_events_rejects_the_whole_request() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let good = login("g").to_string();
@@ -190,7 +190,7 @@ async fn what_is_wrong_outside_the_events_refuses_the_request() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_gives_events_without_id_the_same_id_again() {
+async fn an_idempotency_key_gives_events_without_an_id_a_repeatable_id() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let mut event = login("x");
@@ -235,7 +235,7 @@ async fn an_idempotency_key_gives_events_without_id_the_same_id_again() {
 }
 
 #[tokio::test]
-async fn times_are_kept_in_utc_and_bounded() {
+async fn times_are_stored_in_utc_and_bounded() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let mut event = login("zone");
@@ -261,7 +261,7 @@ async fn times_are_kept_in_utc_and_bounded() {
 }
 
 #[tokio::test]
-async fn a_hostile_event_sinks_no_good_one_however_much_is_wrong_with_it() {
+async fn an_invalid_event_never_rejects_the_valid_ones() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let (head, good) = (
@@ -325,7 +325,7 @@ async fn a_hostile_event_sinks_no_good_one_however_much_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn many_callers_that_send_the_same_events_store_each_once() {
+async fn concurrent_callers_with_the_same_events_store_each_once() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let list = json!({"events": (0..60).map(|n| login(&format!("race-{n}"))).collect::<Vec<_>>()});
@@ -353,7 +353,7 @@ async fn many_callers_that_send_the_same_events_store_each_once() {
 }
 
 #[tokio::test]
-async fn a_failed_attempt_reads_as_failed_wherever_it_is_told() {
+async fn a_failed_attempt_is_shown_as_failed_everywhere() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let ann = json!({"type": "user", "email": "ann@acme.example"});

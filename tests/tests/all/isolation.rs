@@ -243,7 +243,7 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_to_one_tenant_holds_anything_of_another() {
+async fn no_response_to_one_tenant_contains_data_of_another() {
     let stack = Arc::new(Stack::start().await);
     let tenant = |name: &'static str, other: &'static str| {
         Arc::new(Tenant {

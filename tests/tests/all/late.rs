@@ -101,7 +101,7 @@ async fn stream(stack: &Stack, receiver: &Arc<Webhooks>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_index_shows_late_comes_once_and_says_so() {
+async fn an_event_indexed_late_is_delivered_once_and_marked_late() {
     let (between, receiver) = (Between::start().await, Webhooks::start().await);
     let mut options = local::Options { minute: Duration::from_secs(5), ..options() };
     options.secrets.insert(SECRET.0.into(), SECRET.1.into());
@@ -139,7 +139,7 @@ async fn what_the_index_shows_late_comes_once_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_index_shows_late_while_nobody_watches_is_not_passed() {
+async fn the_feed_does_not_pass_an_event_indexed_late_while_watch_is_down() {
     let (between, receiver) = (Between::start().await, Webhooks::start().await);
     let mut options = local::Options { minute: Duration::from_secs(5), ..options() };
     options.secrets.insert(SECRET.0.into(), SECRET.1.into());
@@ -174,7 +174,7 @@ async fn what_the_index_shows_late_while_nobody_watches_is_not_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_slow_clock_stamped_in_the_past_comes_once_and_says_so() {
+async fn an_event_stamped_in_the_past_by_a_slow_clock_is_delivered_once_and_marked_late() {
     let receiver = Webhooks::start().await;
     let mut options = local::Options { minute: Duration::from_secs(5), ..options() };
     options.secrets.insert(SECRET.0.into(), SECRET.1.into());

@@ -23,7 +23,7 @@ fn assigned(id: &str, bytes: usize) -> Value {
 }
 
 #[tokio::test]
-async fn what_no_item_can_hold_is_refused_for_good_and_never_to_be_sent_again() {
+async fn an_event_too_large_for_a_database_item_is_rejected_permanently() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     // The key of an account's open window holds the account and the place it lives in.
@@ -67,7 +67,7 @@ async fn what_no_item_can_hold_is_refused_for_good_and_never_to_be_sent_again() 
 }
 
 #[tokio::test]
-async fn an_offset_that_no_clock_has_is_refused() {
+async fn an_impossible_utc_offset_is_refused() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     for (offset, is_one) in [
@@ -122,7 +122,7 @@ fn names(count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_stay_within_their_number_and_a_caller_within_a_fifth() {
+async fn streams_are_limited_per_tenant_and_per_caller() {
     let stack = Stack::start().await;
     let (names, target) = (names(6), json!({"target": {"kind": "s3"}}));
     let (counts, refused) = race(&names, 6, async |name, time| {
@@ -158,7 +158,7 @@ async fn streams_stay_within_their_number_and_a_caller_within_a_fifth() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_caller_saves_a_fifth_of_the_searches_that_a_tenant_may_have() {
+async fn saved_searches_are_limited_per_caller_to_a_fifth_of_the_tenants() {
     let stack = Stack::start().await;
     let names = names(2);
     let (counts, refused) = race(&names, 42, async |name, time| {
@@ -175,7 +175,7 @@ async fn a_caller_saves_a_fifth_of_the_searches_that_a_tenant_may_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exports_under_way_stay_within_their_number_and_a_caller_within_a_fifth() {
+async fn running_exports_are_limited_per_tenant_and_per_caller() {
     let parameters = [("IndexLag".to_owned(), "600".to_owned())].into();
     let stack = Stack::with(Options { parameters, ..options() }).await;
     let names = names(6);

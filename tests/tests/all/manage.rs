@@ -27,7 +27,7 @@ fn names(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenants_settings_take_effect_and_are_on_record() {
+async fn changed_tenant_settings_take_effect_and_are_recorded() {
     let stack = Stack::start().await;
     let (admin, reader, writer) = (stack.admin("acme"), stack.reader("acme"), stack.writer("acme"));
     let before = stack.get(&reader, "/v1/settings").await.body;
@@ -108,7 +108,7 @@ fn day_before(day: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_settings_and_people_change_nothing() {
+async fn invalid_settings_and_people_change_nothing() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     for (path, body, status, part) in [
@@ -136,7 +136,7 @@ async fn wrong_settings_and_people_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_is_one_human_behind_several_ids() {
+async fn a_person_record_joins_several_ids_of_one_human() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     let alex = json!({"name": "Alex Müller", "emails": ["Alex@nikpot.com"], "upns": ["alex@nikpot.onmicrosoft.com"], "scm_names": ["alexn"], "team": "MSP", "manager": "sam"});
@@ -191,7 +191,7 @@ async fn a_person_is_one_human_behind_several_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_are_found_by_what_is_typed_and_listed_in_pages() {
+async fn people_are_found_by_typed_text_and_listed_in_pages() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     for place in 0..7 {
@@ -240,7 +240,7 @@ async fn people_are_found_by_what_is_typed_and_listed_in_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_at_the_same_time_follow_each_other() {
+async fn concurrent_changes_are_applied_one_after_another() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     let stack = &stack;
@@ -295,7 +295,7 @@ async fn changes_at_the_same_time_follow_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_key_can_hold_is_not_there() {
+async fn an_id_too_long_for_a_key_is_not_found() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     let long = "x".repeat(2100);
@@ -315,7 +315,7 @@ async fn what_no_key_can_hold_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_large_people_are_listed_in_answers_that_can_be_sent() {
+async fn a_list_of_large_people_stays_below_the_response_size_limit() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     let (stack, admin) = (&stack, &admin);
@@ -342,7 +342,7 @@ async fn many_large_people_are_listed_in_answers_that_can_be_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_that_was_restored_from_a_backup_can_be_changed_again() {
+async fn state_restored_from_a_backup_can_be_changed() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     for days in [100, 200, 300] {

@@ -146,7 +146,7 @@ async fn two_packages_cannot_share_a_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_organisation_is_configured_and_taken_away() {
+async fn an_organisation_is_configured_and_deleted() {
     let stack = Stack::start().await;
     let admin = stack.admin("acme");
     let created = stack.put(&admin, "/v1/organisations/fabrikam", &fabrikam()).await;
@@ -173,8 +173,7 @@ async fn an_organisation_is_configured_and_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_package_or_an_organisation_is_named_and_only_administrators_change_them()
- {
+async fn package_and_organisation_errors_are_named_and_only_administrators_make_changes() {
     let stack = Stack::start().await;
     let (admin, reader, writer) = (stack.admin("acme"), stack.reader("acme"), stack.writer("acme"));
     for (path, body, pointer) in [

@@ -92,7 +92,7 @@ async fn an_auditor_can_recompute_every_digest() {
 
 /// Tokens of a real OpenID Connect issuer, found by its discovery document and verified by its published keys.
 #[tokio::test]
-async fn tokens_of_another_issuer_are_taken() {
+async fn tokens_of_another_issuer_are_accepted() {
     let free = tests::free_port();
     let mut issuer = Command::new("node")
         .arg(peer("node_modules/oauth2-mock-server/dist/oauth2-mock-server.mjs"))
@@ -160,7 +160,7 @@ print(auth.signature(text, request) == authorization.split("Signature=")[1], ";"
 "#;
 
 #[tokio::test]
-async fn calls_without_an_sdk_are_signed_as_botocore_signs_them() {
+async fn requests_signed_without_an_sdk_match_botocore_signatures() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -375,7 +375,7 @@ for event in json.load(sys.stdin):
 
 /// Every action of the catalogue, with all that an event can say and with hardly anything.
 #[test]
-fn every_action_is_an_event_of_ocsf() {
+fn every_action_maps_to_a_valid_ocsf_event() {
     use shared::domain::trail::{actions::ACTIONS, event::Recorded};
     let now = shared::platform::clock::now();
     let retention = std::time::Duration::from_secs(400 * 86_400);

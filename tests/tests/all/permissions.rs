@@ -124,7 +124,7 @@ fn template_routes() -> Vec<String> {
 }
 
 #[test]
-fn every_route_of_the_template_says_who_may_call_it() {
+fn every_route_of_the_template_declares_its_permission() {
     let rows: BTreeMap<_, _> = ROUTES.iter().copied().collect();
     assert_eq!(rows.len(), ROUTES.len(), "a route has two rows");
     let routes = template_routes();
@@ -156,7 +156,7 @@ async fn call(stack: &Stack, route: &str, token: Option<&str>, tenant: Option<&s
 }
 
 #[tokio::test]
-async fn who_may_call_which_route() {
+async fn each_route_admits_only_the_declared_permissions() {
     let stack = Stack::start().await;
     let token = |tenant: &str, permission: &str| {
         let scope = format!("audit:{permission}");

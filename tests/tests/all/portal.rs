@@ -47,17 +47,17 @@ async fn demonstration() -> Stack {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_auditors_work_is_done_on_the_page() {
+async fn an_auditor_works_through_the_page() {
     in_the_browser(&demonstration().await, "work.test.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_view_says_what_is_wrong_and_lets_nobody_in() {
+async fn every_view_shows_errors_and_requires_sign_in() {
     in_the_browser(&demonstration().await, "states.test.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_view_can_be_used_by_everybody() {
+async fn every_view_is_accessible() {
     in_the_browser(&demonstration().await, "everybody.test.mjs").await;
 }
 
@@ -72,7 +72,7 @@ console.log(server.issuer.url);
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn somebody_signs_in_to_the_page_by_another_issuer() {
+async fn a_user_signs_in_to_the_page_through_another_issuer() {
     let mut issuer = Command::new("node")
         .args(["--input-type=module", "-e", ISSUER])
         .arg(peer("node_modules/oauth2-mock-server/dist/index.mjs"))
@@ -96,7 +96,7 @@ async fn somebody_signs_in_to_the_page_by_another_issuer() {
 }
 
 #[tokio::test]
-async fn the_page_is_served_without_a_token_and_reaches_nothing_elsewhere() {
+async fn the_page_is_served_without_a_token_and_contacts_no_other_host() {
     let stack = Stack::start().await;
     let page = send(stack.request("GET", "/")).await;
     assert_eq!(page.status, 200, "{}", page.text);
@@ -172,7 +172,7 @@ async fn without_portal_mode_there_is_no_page() {
 
 /// The columns of the page are asked for by these paths, so each has to be one that a filter knows.
 #[tokio::test]
-async fn every_columns_paths_can_be_filtered_by() {
+async fn every_path_of_a_column_can_be_used_in_a_filter() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let deployment = send(stack.request("GET", "/page/deployment.json")).await.body;
@@ -189,7 +189,7 @@ async fn every_columns_paths_can_be_filtered_by() {
 
 /// A code is for the page on this machine that asked for it, once.
 #[tokio::test]
-async fn the_development_issuer_gives_codes_to_this_machines_page_alone() {
+async fn the_development_issuer_gives_codes_only_to_the_local_page() {
     let stack = Stack::start().await;
     let url = stack.running.url().to_owned();
     let request = |redirect: &str, challenge: &str| {

@@ -94,7 +94,7 @@ fn batch(number: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_program_says_when_it_is_ready_and_ends_cleanly_when_asked() {
+async fn the_program_reports_readiness_and_stops_cleanly_on_a_signal() {
     let data = tempfile::tempdir().unwrap();
     for signal in ["-TERM", "-INT"] {
         let mut program = Program::start(data.path()).await;
@@ -107,7 +107,7 @@ async fn the_program_says_when_it_is_ready_and_ends_cleanly_when_asked() {
 
 /// Whoever knows a webhook's address can write to the channel, and logs are read by many.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alerts_are_printed_and_no_webhooks_address_is() {
+async fn alerts_are_printed_without_webhook_addresses() {
     const PATH: &str = "/services/T0SECRET?sig=SIGSECRET";
     let webhooks = Webhooks::start().await;
     webhooks.reply(PATH, [Reply::status(500), Reply::Status(404, None, PATH)]);
@@ -239,7 +239,7 @@ async fn kill_9_between_claim_and_disable_ends_every_window_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_in_the_middle_of_a_stream_sends_nothing_but_what_was_under_way_again() {
+async fn kill_9_during_a_stream_resends_only_the_batch_in_progress() {
     let data = tempfile::tempdir().unwrap();
     let receiver = Webhooks::start().await;
     // The third batch was taken or was not: nobody hears of it.
@@ -295,7 +295,7 @@ async fn kill_9_in_the_middle_of_a_stream_sends_nothing_but_what_was_under_way_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_during_a_load_loses_nothing_acknowledged_and_doubles_nothing() {
+async fn kill_9_under_load_loses_no_acknowledged_event_and_stores_none_twice() {
     let data = tempfile::tempdir().unwrap();
     let mut acknowledged: BTreeMap<String, Value> = BTreeMap::new();
     for round in 0..3 {

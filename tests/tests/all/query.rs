@@ -109,7 +109,7 @@ async fn a_year_is_listed_in_either_order_page_by_page() {
 }
 
 #[tokio::test]
-async fn events_added_meanwhile_neither_shift_nor_hide_others() {
+async fn events_added_while_paging_neither_shift_nor_hide_others() {
     let stack = Stack::start().await;
     fill(&stack, "acme", (0..30).map(|n| login(&format!("old-{n:02}"), 1000 + n)).collect()).await;
     let auditor = stack.reader("acme");
@@ -144,7 +144,7 @@ async fn since_is_inclusive_and_until_is_not() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_are_refused_with_a_remedy() {
+async fn invalid_parameters_are_refused_with_a_remedy() {
     let stack = Stack::start().await;
     fill(&stack, "acme", (0..3).map(|n| login(&format!("e-{n}"), 100 + n)).collect()).await;
     let auditor = stack.reader("acme");
@@ -183,7 +183,7 @@ async fn wrong_parameters_are_refused_with_a_remedy() {
 }
 
 #[tokio::test]
-async fn the_zone_counts_for_times_without_offset() {
+async fn the_zone_parameter_applies_to_times_without_offset() {
     let stack = Stack::start().await;
     let auditor = stack.reader("acme");
     fill(&stack, "acme", vec![login("now", 0)]).await;
@@ -203,7 +203,7 @@ async fn the_zone_counts_for_times_without_offset() {
 }
 
 #[tokio::test]
-async fn a_large_page_ends_early_and_goes_on() {
+async fn a_large_page_ends_early_and_the_cursor_continues() {
     let stack = Stack::start().await;
     let events: Vec<_> = (0..200)
         .map(|n| {
@@ -240,7 +240,7 @@ async fn another_tenants_event_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_finding() {
+async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_raises_a_finding() {
     let directory = tempfile::tempdir().unwrap();
     let days = |days: u64| [("RetentionDays".to_owned(), days.to_string())];
     let stack = Stack::start_in(directory.path(), days(400)).await;
@@ -301,7 +301,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_is_a_fin
 }
 
 #[tokio::test]
-async fn the_catalogue_is_answered() {
+async fn the_action_catalogue_is_returned() {
     let stack = Stack::start().await;
     let actions = stack.get(&stack.reader("acme"), "/v1/actions").await.body;
     let requested = actions["actions"]

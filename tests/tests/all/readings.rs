@@ -64,7 +64,7 @@ async fn records(stack: &Stack, reader: &str) -> BTreeMap<(String, String, Strin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_to_read_leaves_one_record_an_hour_for_each_caller_and_question() {
+async fn each_kind_of_read_is_recorded_once_an_hour_per_caller_and_query() {
     let stack = Stack::start().await;
     fill(&stack).await;
     let ann = stack.caller("acme", "ann", "audit:read");
@@ -120,7 +120,7 @@ async fn every_way_to_read_leaves_one_record_an_hour_for_each_caller_and_questio
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_looks_at_what_an_order_ended_is_on_record() {
+async fn reading_what_an_end_command_ended_is_recorded() {
     let stack = Stack::start().await;
     fill(&stack).await;
     let order =
@@ -171,7 +171,7 @@ fn of_the_first_format(tenant: &str, list: &str, position: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_that_was_not_given_to_its_caller_is_no_way_in() {
+async fn a_cursor_not_issued_to_the_caller_is_refused() {
     let stack = Stack::start().await;
     fill(&stack).await;
     let (ann, bob) =

@@ -422,7 +422,7 @@ activity!(
 );
 
 #[tokio::test]
-async fn s4_remove_access_package_assignment_tells_which_of_three_causes() {
+async fn s4_remove_access_package_assignment_shows_which_of_three_causes() {
     let removed = ["EntitlementManagement", "Remove access package assignment", "Access removed"];
     // Only what was given can be removed.
     let world = shows(&["entitlement.fulfilled", "entitlement.removed"], removed).await;
@@ -504,7 +504,7 @@ async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
 }
 
 #[tokio::test]
-async fn s4_application_role_assignments_that_no_package_made() {
+async fn s4_application_role_assignments_made_outside_packages() {
     let world = World::start().await;
     let changed = |id: &str, application: &str, via: bool| {
         of(
@@ -868,7 +868,7 @@ async fn an_auditors_quarter() {
 }
 
 #[tokio::test]
-async fn people_of_one_name_are_two() {
+async fn two_people_with_the_same_name_stay_separate() {
     let world = with_packages().await;
     let named = |id: &str| {
         let mut events = assigned(id, "sales", id, 2);
@@ -891,7 +891,7 @@ async fn people_of_one_name_are_two() {
 }
 
 #[tokio::test]
-async fn an_account_that_several_had_is_told_of_the_one_who_is_asked_about() {
+async fn a_report_on_a_shared_account_covers_only_the_requested_person() {
     let world = World::start().await;
     let asked = |id: &str, name: &str, ago: u64| {
         of(
@@ -919,7 +919,7 @@ async fn an_account_that_several_had_is_told_of_the_one_who_is_asked_about() {
 }
 
 #[tokio::test]
-async fn a_removal_that_was_requested_by_itself_ends_the_assignment() {
+async fn a_separately_requested_removal_ends_the_assignment() {
     let world = with_packages().await;
     world.told(&assigned("r-1", "sales", "mark", 3)).await;
     world.rows("package-users?package=sales", 1).await;
@@ -934,7 +934,7 @@ async fn a_removal_that_was_requested_by_itself_ends_the_assignment() {
 }
 
 #[tokio::test]
-async fn an_import_that_tells_of_an_assignment_twice_is_one_access_with_its_policy() {
+async fn an_assignment_imported_twice_is_one_access_record_with_its_policy() {
     let world = with_packages().await;
     let package = json!({"id": "sales", "displayName": "SALES"});
     let target = json!({"objectId": "oid-mark", "displayName": "Mark", "principalName": "mark@acme.example"});
@@ -966,7 +966,7 @@ async fn an_import_that_tells_of_an_assignment_twice_is_one_access_with_its_poli
 }
 
 #[tokio::test]
-async fn an_answer_says_since_when_anything_is_known() {
+async fn a_report_states_the_start_of_recorded_data() {
     let world = World::start().await;
     world.told(&session("s-1", "mark", "prices", 90_000, 300, true)).await;
     world.requested("access", 1).await;
@@ -1067,7 +1067,7 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
 }
 
 #[tokio::test]
-async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
+async fn a_log_on_is_joined_to_its_request_in_any_order_of_arrival() {
     let world = World::start().await;
     let computer = |id: &str, name: &str, account: &str, ago: u64| {
         let more =
@@ -1134,7 +1134,7 @@ async fn a_log_on_is_joined_to_what_explains_it_whatever_is_told_first() {
 }
 
 #[tokio::test]
-async fn access_that_outlives_its_window_is_held() {
+async fn access_that_outlives_its_window_is_reported_as_held() {
     let world = World::start().await;
     let about =
         json!({"request_id": "r-1", "account": {"name": "msp-1"}, "target": {"name": "Elsewhere"}});

@@ -50,7 +50,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_mean_another_account_never_have_that_one_disabled() {
+async fn conflicting_account_names_never_disable_the_other_account() {
     let (world, directory) = with_scim().await;
     let (old, one, two) =
         (directory.add("msp-old"), directory.add("msp-1"), directory.add("msp-2"));
@@ -92,7 +92,7 @@ async fn names_that_mean_another_account_never_have_that_one_disabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_renamed_inside_its_window_is_disabled_all_the_same() {
+async fn an_account_renamed_inside_its_window_is_still_disabled() {
     for is_entra in [false, true] {
         let (world, directory) = if is_entra { with_entra().await } else { with_scim().await };
         let account = directory.add("msp-1");
@@ -144,7 +144,7 @@ async fn impatient() -> (World, Arc<Directory>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_empty_answer_after_an_outage_does_not_close_a_window() {
+async fn one_empty_directory_response_after_an_outage_does_not_close_a_window() {
     let (world, directory) = with_scim().await;
     let account = directory.add("msp-1");
     let window = world.ask("r-1", "msp-1", json!({})).await;
@@ -164,7 +164,7 @@ async fn one_empty_answer_after_an_outage_does_not_close_a_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_gone_by_answers_over_a_while_and_one_that_was_never_found_stays() {
+async fn an_account_counts_as_deleted_after_repeated_empty_lookups_unless_never_found() {
     let (world, directory) = impatient().await;
     let account = directory.add("msp-1");
     let gone = world.ask("r-1", "msp-1", json!({})).await;
@@ -209,7 +209,7 @@ async fn an_account_is_gone_by_answers_over_a_while_and_one_that_was_never_found
 
 /// Deleted and made anew under its name, as portals do: the name decides again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_takes_the_place_of_a_deleted_one_is_disabled() {
+async fn an_account_that_replaces_a_deleted_one_is_disabled() {
     let (world, directory) = impatient().await;
     directory.add("somebody");
     let first = directory.add("msp-1");
@@ -225,7 +225,7 @@ async fn an_account_that_takes_the_place_of_a_deleted_one_is_disabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patterns_count_as_they_are_now() {
+async fn the_current_account_patterns_apply_to_open_windows() {
     let (world, directory) = with_entra().await;
     let other = directory.add("msp-2@contoso.com");
     let window =
@@ -262,7 +262,7 @@ async fn patterns_count_as_they_are_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_closes_what_cannot_be_proven_and_is_on_record() {
+async fn an_operator_closes_an_unprovable_window_and_is_recorded() {
     let (world, _directory) = with_scim().await;
     let window = world.ask("r-1", "msp-9", lasting("PT1S")).await;
     let nowhere = world
@@ -319,7 +319,7 @@ async fn a_person_closes_what_cannot_be_proven_and_is_on_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_credentials_of_every_application_with_a_request_are_tried() {
+async fn credentials_of_every_application_with_a_request_are_tried() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::start().await;
@@ -341,7 +341,7 @@ async fn the_credentials_of_every_application_with_a_request_are_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn windows_of_one_account_by_different_names_become_one() {
+async fn windows_of_one_account_under_different_names_are_merged() {
     for is_entra in [false, true] {
         let (world, directory) = if is_entra { with_entra().await } else { with_scim().await };
         let place =
@@ -404,7 +404,7 @@ async fn windows_of_one_account_by_different_names_become_one() {
 
 /// The directory is down when they are opened, so nobody knows yet that they are one.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_takes_in_other_windows_of_its_account_before_it_disables() {
+async fn other_windows_of_an_account_are_merged_before_it_is_disabled() {
     let (world, directory) = with_scim().await;
     let account = directory.add("msp-1");
     directory.accounts.mail(&account, "msp-1@acme.example");
@@ -432,7 +432,7 @@ async fn an_end_takes_in_other_windows_of_its_account_before_it_disables() {
 
 /// An open window that an earlier version stored: its other items were laid out otherwise, and it knew no id.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_that_an_earlier_version_opened_ends_too() {
+async fn a_window_opened_by_an_earlier_version_ends() {
     use aws_sdk_dynamodb::types::AttributeValue;
     let (world, directory) = with_scim().await;
     let account = directory.add("msp-1");
@@ -476,7 +476,7 @@ async fn a_window_that_an_earlier_version_opened_ends_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_of_a_window_whose_requests_moved_is_done_where_they_are() {
+async fn commands_on_a_merged_window_apply_to_the_window_that_holds_its_requests() {
     let (world, directory) = with_scim().await;
     world
         .configure(scim(&format!("{}/scim", directory.url)), json!({"accounts": ["msp*", "u-*"]}))

@@ -333,7 +333,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_review_is_for_its_reviewers_and_its_tenant() {
+async fn only_the_reviewers_of_the_tenant_can_work_on_a_review() {
     let world = World::start().await;
     let stack = &world.stack;
     world.told(&session("s-1")).await;
@@ -371,7 +371,7 @@ async fn a_review_is_for_its_reviewers_and_its_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sample_of_the_same_seed_is_the_same_for_everybody() {
+async fn a_sample_with_the_same_seed_selects_the_same_items() {
     let world = World::start().await;
     let sessions: Vec<String> = (0..12).map(|number| format!("s-{number}")).collect();
     world.told(&sessions.iter().flat_map(|id| session(id)).collect::<Vec<_>>()).await;
@@ -404,7 +404,7 @@ async fn a_sample_of_the_same_seed_is_the_same_for_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_review_that_is_overdue_is_told_once_until_its_sign_off() {
+async fn an_overdue_review_is_alerted_once_until_its_sign_off() {
     let world = World::start().await;
     let stack = &world.stack;
     world.told(&session("s-1")).await;
@@ -446,7 +446,7 @@ async fn a_review_that_is_overdue_is_told_once_until_its_sign_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_are_reviewed_in_their_versions() {
+async fn policies_are_reviewed_by_version() {
     let world = World::start().await;
     let stack = &world.stack;
     let policy = |id: &str, approver: &str| json!({"id": id, "requestors": {"all": true}, "approvers": {"users": [format!("{approver}@acme.example")]}, "approvals_needed": 1});
@@ -536,7 +536,7 @@ async fn keep_accesses(stack: &Stack, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_review_of_many_is_decided_page_by_page() {
+async fn a_large_review_is_decided_page_by_page() {
     const MANY: usize = 1500;
     let world = World::start().await;
     let stack = &world.stack;
@@ -576,7 +576,7 @@ async fn a_review_of_many_is_decided_page_by_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reviewers_at_the_same_time_follow_each_other() {
+async fn decisions_of_concurrent_reviewers_are_applied_one_after_another() {
     let world = World::start().await;
     let stack = &world.stack;
     keep_accesses(stack, 12).await;
@@ -603,7 +603,7 @@ async fn reviewers_at_the_same_time_follow_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
+async fn an_interrupted_opening_of_a_review_is_completed() {
     let world = World::start().await;
     let stack = &world.stack;
     keep_accesses(stack, 30).await;
@@ -647,7 +647,7 @@ async fn a_review_whose_opening_was_cut_off_is_opened_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_in_it_that_becomes_known_late_holds_up_the_sign_off() {
+async fn a_late_event_that_involves_a_reviewer_blocks_the_sign_off() {
     let world = World::start().await;
     let mut events = session("s-1");
     let approval = events.remove(1);
@@ -663,7 +663,7 @@ async fn a_part_in_it_that_becomes_known_late_holds_up_the_sign_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_gather_the_items_of_a_review_open_it_once() {
+async fn concurrent_requests_open_a_review_once() {
     let world = World::start().await;
     keep_accesses(&world.stack, 60).await;
     // The caller's answer was lost, and they send it again and again.

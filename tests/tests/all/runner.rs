@@ -133,7 +133,7 @@ fn listening() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn nothing_but_loopback_is_listened_on() {
+async fn the_program_listens_only_on_loopback() {
     let stack = Stack::start().await;
     let addresses = listening();
     // The API, DynamoDB and Lambda.
@@ -145,7 +145,7 @@ async fn nothing_but_loopback_is_listened_on() {
 /// The embedded services hold the trail: another program or a web page that finds their ports must not reach it. Links to files show the access
 /// key, so that alone opens nothing.
 #[tokio::test]
-async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
+async fn the_embedded_services_accept_only_requests_signed_with_the_key_of_this_run() {
     let stack = Stack::start().await;
     let real = credentials(stack.running.sdk_config()).await;
     let table = stack.running.table("EventsTable").unwrap();
@@ -258,7 +258,7 @@ async fn the_embedded_services_answer_only_what_is_signed_with_this_runs_key() {
 // -------------------------------------------------------------------------------------------------------- the environment
 
 #[tokio::test]
-async fn a_functions_environment_is_what_the_template_works_out_to() {
+async fn a_functions_environment_comes_from_the_resolved_template() {
     let template = r#"
 Parameters:
   Stage: {Type: String, Default: test, AllowedValues: [test, live]}
@@ -387,7 +387,7 @@ async fn refused(options: Options) -> StartError {
 }
 
 #[tokio::test]
-async fn what_the_runner_does_not_know_is_named_with_its_place_and_a_remedy() {
+async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
     let known = noting(Functions::default(), "known", &Calls::default(), |_, _| Ok(json!({})));
     let cases: &[(&str, &[&str])] = &[
         (
@@ -483,7 +483,7 @@ async fn what_the_runner_does_not_know_is_named_with_its_place_and_a_remedy() {
 }
 
 #[tokio::test]
-async fn a_wrong_value_for_a_parameter_is_refused() {
+async fn an_invalid_parameter_value_is_refused() {
     for (name, value, parts) in [
         ("Nobody", "1", ["no parameter Nobody", "RetentionDays"]),
         ("RetentionDays", "92", ["Parameters.RetentionDays", "at least 93"]),
@@ -498,7 +498,7 @@ async fn a_wrong_value_for_a_parameter_is_refused() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn a_port_in_use_is_named_in_the_error() {
     let stack = Stack::start().await;
     let port = stack.running.url().rsplit(':').next().unwrap().parse().unwrap();
     let error = refused(Options { port, ..options() }).await.to_string();
@@ -590,7 +590,7 @@ fn epoch_seconds() -> u64 {
 }
 
 #[tokio::test]
-async fn items_past_their_ttl_are_swept() {
+async fn items_past_their_ttl_are_deleted() {
     let template = "
 Resources:
   Things:
@@ -761,7 +761,7 @@ async fn a_stream_is_delivered_in_order_and_in_batches() {
 }
 
 #[tokio::test]
-async fn a_stream_goes_on_after_a_restart_where_it_was() {
+async fn a_stream_resumes_at_its_position_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let start = async |functions| {
         let data = Data::Directory(directory.path().to_owned());
@@ -796,7 +796,7 @@ async fn a_stream_goes_on_after_a_restart_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_batch_that_fails_is_tried_until_it_works_and_nothing_passes_it() {
+async fn a_failing_batch_is_retried_and_blocks_later_batches() {
     let calls = Calls::default();
     let functions = noting(Functions::default(), "watch", &calls, |_, before| match before {
         0 | 1 => Err("not yet".into()),
@@ -813,7 +813,7 @@ async fn a_batch_that_fails_is_tried_until_it_works_and_nothing_passes_it() {
 }
 
 #[tokio::test]
-async fn a_function_can_report_the_records_that_failed() {
+async fn a_function_can_report_failed_records() {
     let calls = Calls::default();
     let functions = noting(Functions::default(), "watch", &calls, |batch, before| {
         let place = ids(batch).iter().position(|id| id == "001");
@@ -843,7 +843,7 @@ async fn a_function_can_report_the_records_that_failed() {
 }
 
 #[tokio::test]
-async fn poison_is_parted_from_the_rest_and_given_up() {
+async fn a_poison_record_is_isolated_by_bisection_and_dropped() {
     let calls = Calls::default();
     let functions = noting(Functions::default(), "watch", &calls, |batch, _| {
         match ids(batch).contains(&"001".into()) {
@@ -910,7 +910,7 @@ Resources:
 ";
 
 #[tokio::test]
-async fn functions_can_be_invoked_and_what_fails_in_the_background_is_tried_twice_more() {
+async fn functions_can_be_invoked_and_a_failed_asynchronous_call_is_retried_twice() {
     let (steady, shaky, once) = (Calls::default(), Calls::default(), Calls::default());
     let mut functions =
         noting(Functions::default(), "steady", &steady, |event, _| Ok(json!({"got": event})));
@@ -952,7 +952,7 @@ async fn functions_can_be_invoked_and_what_fails_in_the_background_is_tried_twic
 }
 
 #[tokio::test]
-async fn wrong_invocations_are_refused() {
+async fn invalid_invocations_are_refused() {
     let steady = Calls::default();
     let mut functions = noting(Functions::default(), "steady", &steady, |_, _| Ok(json!({})));
     for other in ["shaky", "once"] {

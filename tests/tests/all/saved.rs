@@ -182,7 +182,7 @@ fn daily() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
+async fn the_owner_saves_reads_changes_and_deletes_a_search() {
     let world = World::start().await;
     let zone = world
         .stack
@@ -298,7 +298,7 @@ async fn a_search_is_saved_shown_changed_and_deleted_by_its_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_saved_search_is_named() {
+async fn errors_in_a_saved_search_are_named() {
     let world = World::start().await;
     let with = |more: Value| {
         let mut body = json!({"name": "x"});
@@ -382,7 +382,7 @@ async fn what_is_wrong_with_a_saved_search_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_has_two_hundred_at_most() {
+async fn a_tenant_saves_at_most_two_hundred_searches() {
     let world = World::start().await;
     let put = async |n: usize| {
         let caller = world.stack.caller("acme", &format!("caller-{}", n % 5), "audit:read");
@@ -407,7 +407,7 @@ async fn a_tenant_has_two_hundred_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_on_demand_holds_what_its_range_holds_then() {
+async fn a_run_on_demand_exports_the_range_as_it_is_at_that_time() {
     let world = World::start().await;
     world
         .write(&[
@@ -480,7 +480,7 @@ async fn a_run_on_demand_holds_what_its_range_holds_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn runs_on_demand_count_among_the_exports_under_way() {
+async fn runs_on_demand_count_as_running_exports() {
     let parameters = [("IndexLag".to_owned(), "60".to_owned())].into();
     let stack = Stack::with(Options { parameters, ..options() }).await;
     let token = stack.reader("acme");
@@ -508,7 +508,7 @@ async fn runs_on_demand_count_among_the_exports_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_makes_each_run_once_with_its_own_range_and_tells_its_recipients() {
+async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipients() {
     let world = World::start().await;
     let mut body = daily();
     body["recipients"] = json!(["a"]);
@@ -600,7 +600,7 @@ async fn a_schedule_makes_each_run_once_with_its_own_range_and_tells_its_recipie
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missed_is_made_up_for_with_the_end_it_would_have_had_and_some_at_a_time() {
+async fn missed_runs_are_made_later_with_their_original_range_in_small_batches() {
     let world = World::start().await;
     // Without a range, and of a report: each run ends at the moment that it is for.
     let schedule = json!({"every": "day", "at": "06:00"});
@@ -659,7 +659,7 @@ async fn begin(world: &World, due: &DueRun) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_has_one_run_whoever_is_killed_in_between() {
+async fn each_scheduled_time_has_one_run_even_if_a_worker_is_killed() {
     let world = World::start().await;
     let next = world.put("logins", daily()).await.body["next_run_at"].clone();
     world.travel(&next, 60);
@@ -704,7 +704,7 @@ async fn a_time_has_one_run_whoever_is_killed_in_between() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_comes_to_nothing_is_told_and_holds_up_no_other() {
+async fn a_failed_run_is_alerted_and_delays_no_other() {
     let world = World::start().await;
     let mut body = daily();
     body["recipients"] = json!(["a"]);

@@ -146,7 +146,7 @@ fn trail_events() -> u64 {
 const SHOWN: [&str; 1] = ["actor.email eq \"alex@nikpot.com\" and target.name sw \"W11\""];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_filter_order_page_size_and_index_gives_what_a_look_at_every_event_gives() {
+async fn any_search_returns_what_a_full_scan_returns() {
     let stack = Stack::start().await;
     let count = trail_events();
     fill(&stack, "acme", &trail(count)).await;
@@ -254,7 +254,7 @@ async fn found_by(
 }
 
 #[tokio::test]
-async fn free_text_looks_where_a_person_would() {
+async fn free_text_search_folds_case_and_covers_nested_fields() {
     let stack = Stack::start().await;
     let at = seconds_ago(60);
     let event = |id: &str| json!({"id": id, "action": "user.logged_in", "occurred_at": at, "actor": {"type": "user", "email": "a@acme.example"}});
@@ -291,7 +291,7 @@ async fn free_text_looks_where_a_person_would() {
 }
 
 #[tokio::test]
-async fn wrong_searches_are_refused_at_their_place() {
+async fn invalid_searches_are_refused_with_the_position_of_the_error() {
     let stack = Stack::start().await;
     let auditor = stack.reader("acme");
     for (body, part) in [
@@ -317,7 +317,7 @@ async fn wrong_searches_are_refused_at_their_place() {
 }
 
 #[tokio::test]
-async fn who_searched_for_what_is_on_record_once_a_search() {
+async fn each_search_is_recorded_once_with_its_caller() {
     let stack = Stack::start().await;
     fill(&stack, "acme", &trail(30)).await;
     let auditor = stack.reader("acme");
@@ -346,7 +346,7 @@ async fn who_searched_for_what_is_on_record_once_a_search() {
 }
 
 #[tokio::test]
-async fn the_feed_gives_every_event_once_in_the_order_recorded_under_concurrent_writers() {
+async fn the_feed_returns_every_event_once_in_recorded_order_under_concurrent_writers() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let total = 12 * 15;
@@ -399,7 +399,7 @@ async fn the_feed_gives_every_event_once_in_the_order_recorded_under_concurrent_
 }
 
 #[tokio::test]
-async fn the_feed_starts_from_here_keeps_its_filter_and_refuses_foreign_cursors() {
+async fn the_feed_can_start_at_now_and_its_cursor_is_bound_to_filter_and_tenant() {
     let stack = Stack::start().await;
     fill(&stack, "acme", &trail(20)).await;
     let auditor = stack.reader("acme");
@@ -463,7 +463,7 @@ async fn counted(stack: &Stack, token: &str, mut body: Value) -> BTreeMap<String
 }
 
 #[tokio::test]
-async fn counts_are_of_what_the_listing_shows() {
+async fn counts_match_the_listing() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     fill(&stack, "acme", &trail(400)).await;
@@ -520,7 +520,7 @@ async fn counts_are_of_what_the_listing_shows() {
 }
 
 #[tokio::test]
-async fn the_feed_takes_words_and_the_services_own_events_too() {
+async fn the_feed_supports_free_text_and_service_events() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     fill(&stack, "acme", &trail(60)).await;

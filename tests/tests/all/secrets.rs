@@ -23,7 +23,7 @@ fn request(account: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_serves_its_tenant_and_its_host_alone() {
+async fn a_secret_is_used_only_for_its_tenant_and_host() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let stack = Stack::with(with(&[
@@ -97,7 +97,7 @@ async fn a_secret_serves_its_tenant_and_its_host_alone() {
 
 /// What was configured before its secret was bound to another host or tenant is refused when it is used, and nothing is sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_belongs_elsewhere_by_now_is_not_sent() {
+async fn a_secret_reassigned_to_another_tenant_or_host_is_not_sent() {
     let directory = Directory::start().await;
     directory.add("msp-1");
     let data = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ async fn a_secret_that_belongs_elsewhere_by_now_is_not_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_streams_address_is_shown_to_administrators_alone() {
+async fn the_address_of_a_stream_is_shown_only_to_administrators() {
     let stack = Stack::start().await;
     let (admin, reader) = (stack.admin("acme"), stack.reader("acme"));
     let url = "http://127.0.0.1:9/services/collector/T0KEN-that-lets-everybody-in";

@@ -18,7 +18,7 @@ fn plan(seed: u64) -> Plan {
 
 /// Never early, nothing stays enabled, one event an end, nothing given up: whatever throttles, breaks, is killed, late or doubled.
 #[test]
-fn every_window_ends_once_whatever_goes_wrong() {
+fn every_window_ends_once_under_random_failures() {
     let wanted: u64 =
         std::env::var("SIMULATION_STEPS").map_or(10_000, |text| text.parse().expect("a number"));
     let first: u64 =
@@ -55,7 +55,7 @@ fn every_window_ends_once_whatever_goes_wrong() {
 
 /// While one directory is down, the others' windows end on the second, and its own as soon as it is back.
 #[test]
-fn a_directory_that_is_down_delays_nobody_else_and_is_never_given_up() {
+fn a_failing_directory_delays_no_other_and_is_retried_until_it_answers() {
     let hour = Duration::from_secs(3600);
     let plan = Plan {
         has_trouble: false,

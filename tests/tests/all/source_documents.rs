@@ -140,7 +140,7 @@ fn audit_logs_of_a_security_product() -> Vec<Example> {
 }
 
 #[tokio::test]
-async fn every_example_reads_as_in_its_document() {
+async fn every_example_is_worded_as_in_its_document() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let examples = [jit_for_computers_and_entra(), audit_logs_of_a_security_product()].concat();
@@ -181,7 +181,7 @@ async fn an_identity_of_a_source_code_manager_is_shown_as_such() {
 
 /// The database portal's manual, session 68: seven rows, read from the bottom.
 #[tokio::test]
-async fn session_68_is_listed_as_its_manual_tells() {
+async fn session_68_is_listed_as_in_its_manual() {
     let stack = Stack::start().await;
     let (portal, auditor) = (stack.writer("acme"), stack.reader("acme"));
     let named = |name: &str| json!({"type": "user", "name": name});

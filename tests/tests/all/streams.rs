@@ -146,7 +146,7 @@ async fn write(stack: &Stack, name: &str, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_recorded_is_sent_in_order_and_signed_by_every_secret() {
+async fn recorded_events_are_sent_in_order_and_signed_with_every_secret() {
     let world = World::start().await;
     world.write("before", 3).await;
     let mut stream = world.to("/siem");
@@ -232,7 +232,7 @@ except Exception as error:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events() {
+async fn a_polling_collector_and_a_push_receiver_get_the_same_events() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::start().await;
     world.write("early", 150).await;
@@ -288,7 +288,7 @@ async fn a_collector_that_asks_and_a_receiver_that_is_told_hold_the_same_events(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_a_stream_wants_is_sent_and_in_its_shape() {
+async fn a_stream_sends_only_matching_events_in_its_format() {
     let world = World::start().await;
     let mut stream = world.to("/sessions");
     stream["filter"] = json!("category eq \"Session\"");
@@ -334,7 +334,7 @@ async fn only_what_a_stream_wants_is_sent_and_in_its_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_hold_each_day_in_order_and_none_replaces_another() {
+async fn stream_files_hold_each_day_in_order_and_never_overwrite_one_another() {
     let world = World::start().await;
     // Some that were recorded in the last moment of yesterday, as the store's clock had it.
     let day = 86_400_000;
@@ -432,7 +432,7 @@ async fn files_hold_each_day_in_order_and_none_replaces_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_target_does_not_take_can_be_passed_over() {
+async fn events_that_a_target_rejects_can_be_skipped() {
     let world = World::start().await;
     world.receiver.reply("/siem", [Reply::status(400)]);
     world.put("siem", &world.to("/siem")).await;
@@ -487,7 +487,7 @@ async fn what_a_target_does_not_take_can_be_passed_over() {
 
 /// A run that saw a stream deleted, and takes it out of the queue when one of the same name is there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
+async fn a_stream_recreated_during_the_deletion_of_its_namesake_is_kept() {
     let (driven, functions) = Driven::functions();
     let world = World::over(functions).await;
     world.put("siem", &world.to("/siem")).await;
@@ -512,7 +512,7 @@ async fn a_stream_that_is_made_while_another_of_its_name_is_taken_away_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_go_to_the_bus_one_by_one_and_those_it_refuses_again() {
+async fn events_refused_by_the_event_bus_are_sent_again() {
     let world = World::start().await;
     world.put("bus", &json!({"target": {"kind": "eventbridge"}})).await;
     world.write("one", 25).await;
@@ -591,7 +591,7 @@ impl Driven {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_fails_for_an_hour_gets_every_event_in_order_when_it_is_back() {
+async fn a_target_that_fails_for_an_hour_then_receives_every_event_in_order() {
     let (driven, functions) = Driven::functions();
     let world = World::over(functions).await;
     let ops = json!([{"id": "ops", "kind": "slack", "url": "env:JIT_AUDIT_SECRET_OPS", "rules": ["stream.*"]}]);
@@ -667,7 +667,7 @@ async fn a_target_that_fails_for_an_hour_gets_every_event_in_order_when_it_is_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_target_delays_no_other_and_no_finding() {
+async fn a_slow_target_delays_neither_other_targets_nor_findings() {
     let world = World::start().await;
     world.receiver.reply("/slow", [Reply::Silence]);
     world.put("slow", &world.to("/slow")).await;
@@ -697,7 +697,7 @@ async fn a_slow_target_delays_no_other_and_no_finding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn batches_that_are_too_large_get_smaller() {
+async fn a_batch_that_is_too_large_is_split() {
     let world = World::start().await;
     world.write("many", 100).await;
     until("all can be read", async || (world.feed("").await.len() == 100).then_some(())).await;
@@ -719,7 +719,7 @@ async fn batches_that_are_too_large_get_smaller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_tried_sent_again_changed_and_deleted() {
+async fn a_stream_is_retried_replayed_changed_and_deleted() {
     let world = World::start().await;
     let refused =
         Reply::Status(302, Some(("location", format!("{}/elsewhere", world.receiver.url))), "");
@@ -822,7 +822,7 @@ async fn a_stream_is_tried_sent_again_changed_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_and_where_nothing_is_sent_to() {
+async fn unauthorised_callers_and_forbidden_addresses_are_refused() {
     let world = World::start().await;
     let put = async |token: &str, id: &str, stream: &Value| -> Answer {
         world.stack.put(token, &format!("/v1/streams/{id}"), stream).await

@@ -139,7 +139,7 @@ fn each_function_reads_secrets_of_its_own_purpose_only() {
 }
 
 #[test]
-fn both_tables_are_kept_protected_encrypted_and_recoverable() {
+fn both_tables_are_retained_protected_encrypted_and_recoverable() {
     let template = template();
     let tables = of_type(&template, "AWS::DynamoDB::Table");
     assert_eq!(tables.len(), 2);
@@ -165,7 +165,7 @@ fn both_tables_are_kept_protected_encrypted_and_recoverable() {
 }
 
 #[test]
-fn files_are_private_and_encrypted_and_those_of_exports_do_not_stay() {
+fn files_are_private_and_encrypted_and_export_files_expire() {
     let template = template();
     let buckets = of_type(&template, "AWS::S3::Bucket");
     let names: BTreeSet<_> = buckets.iter().map(|(name, _)| name.as_str()).collect();
@@ -252,7 +252,7 @@ fn sam_builds_a_function_with_the_settings_beside_the_functions() {
 /// A panic over what one directory answers is caught, which takes unwinding. cargo-lambda builds with `panic = "abort"` unless the workspace's
 /// manifest says otherwise; its settings beside the functions do not count.
 #[test]
-fn a_panic_unwinds_in_what_is_deployed() {
+fn a_panic_unwinds_in_deployed_binaries() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("Cargo.toml");
     let manifest = fs::read_to_string(manifest).unwrap();
     let (_, release) = manifest.split_once("\n[profile.release]\n").unwrap();
@@ -273,7 +273,7 @@ fn every_function_logs_to_a_group_with_retention() {
 }
 
 #[test]
-fn the_access_log_says_who_called_for_which_tenant_and_no_name_of_a_person() {
+fn the_access_log_names_the_caller_id_and_tenant_but_no_person() {
     let template = template();
     let format =
         template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"]["Fn::Sub"]
@@ -286,7 +286,7 @@ fn the_access_log_says_who_called_for_which_tenant_and_no_name_of_a_person() {
 }
 
 #[test]
-fn the_deployments_key_is_generated_once_and_read_by_those_alone_who_need_it() {
+fn the_deployment_key_is_generated_once_and_readable_only_where_needed() {
     let template = template();
     let secrets = of_type(&template, "AWS::SecretsManager::Secret");
     let [(name, secret)] = secrets.as_slice() else { panic!("one secret: {secrets:?}") };

@@ -150,7 +150,7 @@ fn rsa(key: &KeyPair, encoding: &'static dyn RsaEncoding, header: &str, claims: 
 }
 
 #[tokio::test]
-async fn forged_and_wrong_tokens_reach_no_function() {
+async fn forged_and_invalid_tokens_reach_no_function() {
     let guarded = Guarded::start().await;
     let good = guarded.token_with(json!({}));
     let [header, claims, signature] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -390,7 +390,7 @@ async fn forged_and_wrong_tokens_reach_no_function() {
 }
 
 #[tokio::test]
-async fn good_tokens_are_admitted_with_their_claims() {
+async fn valid_tokens_are_admitted_with_their_claims() {
     let guarded = Guarded::start().await;
     let good = guarded.token_with(json!({}));
     let cases = [
@@ -440,14 +440,14 @@ async fn good_tokens_are_admitted_with_their_claims() {
 }
 
 #[tokio::test]
-async fn a_route_without_an_authorizer_is_open() {
+async fn a_route_without_an_authorizer_is_public() {
     let guarded = Guarded::start().await;
     assert_eq!(send(guarded.stack.request("GET", "/open")).await.json(), Value::Null);
     guarded.stack.stop().await;
 }
 
 #[tokio::test]
-async fn the_key_survives_a_restart_and_is_its_owners_alone() {
+async fn the_signing_key_survives_a_restart_and_is_readable_only_by_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = tempfile::tempdir().unwrap();
@@ -474,7 +474,7 @@ async fn the_key_survives_a_restart_and_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn the_development_issuer_mints_what_it_is_asked_for() {
+async fn the_development_issuer_mints_the_requested_claims() {
     let guarded = Guarded::start().await;
     let stack = &guarded.stack;
     let url = stack.running.url();
@@ -588,7 +588,7 @@ async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_cannot_be_reached_lets_nobody_in() {
+async fn an_unreachable_issuer_admits_no_token() {
     let guarded = Guarded::start().await;
     let token = guarded.token_with(json!({"iss": "http://127.0.0.1:1/nobody"}));
     let answer = |_, _: LambdaEvent<Value>| async move { Ok(json!({})) };

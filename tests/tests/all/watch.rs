@@ -184,7 +184,7 @@ async fn s3_john_denies_role1_and_the_session_is_never_granted() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_taken_is_put_aside_and_blocks_nothing() {
+async fn an_unreadable_record_is_set_aside_and_blocks_no_other() {
     let (lines, mut told_lines) = tokio::sync::mpsc::unbounded_channel();
     let printer = local::Printer::new(move |line| drop(lines.send(line.to_owned())));
     let stack = Stack::with(local::Options { printer, ..tests::options() }).await;
@@ -209,7 +209,7 @@ async fn a_record_that_cannot_be_taken_is_put_aside_and_blocks_nothing() {
 /// A late request explains a use that was a finding. Whoever follows it is killed at some point, and nobody delivers it again once the access
 /// is kept: what it means for the use must have been put down by then.
 #[tokio::test]
-async fn what_a_late_event_explains_is_withdrawn_though_whoever_kept_it_was_killed() {
+async fn a_finding_explained_by_a_late_event_is_withdrawn_even_if_the_worker_was_killed() {
     let stack =
         Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
@@ -460,7 +460,7 @@ async fn findings_told(stack: &Stack, admin: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
+async fn events_produce_access_records_findings_and_figures_on_any_engine() {
     let stack = Stack::start().await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
     told(&stack, "acme", &session_68()).await;
@@ -504,7 +504,7 @@ async fn events_come_to_accesses_findings_and_figures_on_any_engine() {
 }
 
 #[tokio::test]
-async fn a_rebuild_gives_the_same_projections_and_tells_nothing_twice() {
+async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
     // The schedule would judge by what is forgotten halfway, on a machine that is slow enough for it to come in between.
     let template = tests::without_schedule_of_watch();
     let stack = Stack::with(local::Options { template, ..tests::options() }).await;
@@ -608,7 +608,7 @@ async fn come_to(stack: &Stack, tenant: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_same_events_in_any_order_come_to_the_same_findings_with_the_same_evidence() {
+async fn the_same_events_in_any_order_give_the_same_findings_and_evidence() {
     let stack =
         Stack::with(local::Options { template: tests::without_watch(), ..tests::options() }).await;
     let store = store(&stack);
@@ -737,7 +737,7 @@ fn same(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_session_of_very_many_steps_stays_bounded_and_holds_up_nobody() {
+async fn a_session_with_very_many_steps_stays_bounded_and_delays_no_other() {
     let stack = Stack::start().await;
     // A portal that sends one id for everything, and says much each time.
     let approval = |number: usize| {
@@ -784,7 +784,7 @@ async fn one_session_of_very_many_steps_stays_bounded_and_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
+async fn a_damaged_access_record_is_deferred_and_processed_after_its_repair() {
     let stack = Stack::start().await;
     let reader = stack.reader("acme");
     let step = |session: &str, step: &str, seconds: u64| {
@@ -846,7 +846,7 @@ async fn a_damaged_access_is_put_off_and_followed_when_it_is_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
+async fn a_use_is_matched_to_its_window_among_hundreds_of_access_records() {
     let stack = Stack::start().await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
@@ -920,7 +920,7 @@ async fn a_use_is_inside_its_window_however_many_accesses_the_account_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_of_accesses_end_with_their_accesses_and_not_before() {
+async fn list_entries_expire_together_with_their_access_record() {
     let stack = Stack::start().await;
     let step = |step: &str, seconds: u64| {
         json!({"id": step, "action": format!("session.{step}"), "occurred_at": seconds_ago(seconds), "justification": "Correct a price",
@@ -958,7 +958,7 @@ async fn lists_of_accesses_end_with_their_accesses_and_not_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
+async fn a_storage_failure_of_one_tenant_delays_no_other_tenant() {
     let between = tests::between::Between::start().await;
     let stack =
         between.stack(local::Options { minute: Duration::from_secs(5), ..tests::options() }).await;
@@ -1001,7 +1001,7 @@ async fn what_the_storage_does_not_answer_for_holds_up_no_other_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_takes_longer_than_a_tenants_share_of_a_batch_is_put_off_and_holds_up_no_other() {
+async fn work_beyond_a_tenants_share_of_a_batch_is_deferred_and_delays_no_other() {
     let between = tests::between::Between::start().await;
     let stack = between.stack(tests::options()).await;
     let created = |session: &str| {
@@ -1026,7 +1026,7 @@ async fn what_takes_longer_than_a_tenants_share_of_a_batch_is_put_off_and_holds_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn figures_follow_each_access_and_what_is_wrong_with_them_is_put_right() {
+async fn figures_follow_each_access_record_and_wrong_figures_are_corrected() {
     let stack = Stack::start().await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
     let step = |session: &str, step: &str, seconds: u64, actor: &str| {

@@ -38,7 +38,7 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a_finding() {
+async fn a_shorter_retention_waits_a_week_keeps_stored_events_and_raises_a_finding() {
     let stack = Stack::start().await;
     let (admin, reader, writer) = (stack.admin("acme"), stack.reader("acme"), stack.writer("acme"));
     assert_eq!(stack.post(&writer, "/v1/events", &login("old", 100 * DAY)).await.status, 201);
@@ -112,7 +112,7 @@ async fn a_shorter_retention_waits_a_week_hides_nothing_that_was_stored_and_is_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_alerted_is_told_when_alerting_is_weakened() {
+async fn a_channel_is_notified_when_its_alerting_is_weakened() {
     let webhooks = Webhooks::start().await;
     let mut options = options();
     for name in ["a", "b"] {
@@ -186,7 +186,7 @@ async fn who_was_alerted_is_told_when_alerting_is_weakened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_legal_hold_keeps_what_is_recorded_for_ten_years() {
+async fn a_legal_hold_keeps_recorded_events_for_ten_years() {
     let stack = Stack::start().await;
     let (admin, reader, writer) = (stack.admin("acme"), stack.reader("acme"), stack.writer("acme"));
     assert_eq!(stack.post(&writer, "/v1/events", &login("before", DAY)).await.status, 201);

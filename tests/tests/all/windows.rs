@@ -162,7 +162,7 @@ fn instant(value: &Value) -> shared::domain::time::timestamp::Instant {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_short_window_ends_on_time_once_and_is_read_back() {
+async fn a_short_window_ends_on_time_once_and_is_verified() {
     let directory = ScimServer::start().await;
     let account = directory.add("msp-1").await;
     let world = World::with_scim(&directory.url).await;
@@ -205,7 +205,7 @@ async fn a_short_window_ends_on_time_once_and_is_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_of_two_overlapping_windows_takes_nothing_away() {
+async fn the_first_end_of_two_overlapping_requests_keeps_the_account_enabled() {
     let directory = ScimServer::start().await;
     let account = directory.add("msp-1").await;
     let world = World::with_scim(&directory.url).await;
@@ -234,7 +234,7 @@ async fn the_first_of_two_overlapping_windows_takes_nothing_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
+async fn operators_extend_and_end_windows_with_a_recorded_reason() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -337,7 +337,7 @@ async fn windows_are_extended_and_ended_by_operators_with_who_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_the_application_does_not_allow_is_refused_and_stored_nowhere() {
+async fn a_request_not_allowed_by_the_application_is_refused_and_not_stored() {
     let world = World::start().await;
     world.configure(scim("http://127.0.0.1:1/scim"), json!({"require_justification": true})).await;
     let why = |more: Value| {
@@ -390,7 +390,7 @@ async fn a_request_that_the_application_does_not_allow_is_refused_and_stored_now
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_not_the_applications_own_is_never_disabled_and_is_a_finding() {
+async fn an_account_outside_the_patterns_is_never_disabled_and_raises_a_finding() {
     let directory = Directory::start().await;
     let account = directory.add("ceo");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -423,7 +423,7 @@ async fn an_account_that_is_not_the_applications_own_is_never_disabled_and_is_a_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_what_was_asked_in_it_and_nothing_else() {
+async fn the_end_of_a_session_ends_only_its_own_windows() {
     let directory = Directory::start().await;
     let (one, two) = (directory.add("msp-1"), directory.add("msp-2"));
     let world = World::start().await;
@@ -472,7 +472,7 @@ async fn a_session_ends_what_was_asked_in_it_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
+async fn all_requests_of_a_leaver_end_and_requests_of_others_continue() {
     let directory = Directory::start().await;
     let accounts = [directory.add("msp-1"), directory.add("msp-2"), directory.add("msp-3")];
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -555,7 +555,7 @@ async fn all_of_a_leaver_ends_and_what_others_asked_for_stays() {
 
 /// What is asked for in advance: within 31 days it has a window that is scheduled, beyond that it is a booking.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_leaver_asked_for_in_advance_ends_too() {
+async fn scheduled_and_booked_requests_of_a_leaver_end() {
     let directory = Directory::start().await;
     for name in ["msp-1", "msp-2", "msp-3"] {
         directory.add(name);
@@ -612,7 +612,7 @@ async fn what_a_leaver_asked_for_in_advance_ends_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_only_says_so_is_not_believed() {
+async fn a_disable_is_verified_by_reading_the_account_back() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -639,7 +639,7 @@ async fn a_directory_that_only_says_so_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
+async fn entra_accounts_are_disabled_and_signed_out_and_verified() {
     let directory = Directory::start().await;
     let (member, guest) = (
         directory.add("msp-1@contoso.com"),
@@ -680,7 +680,7 @@ async fn entra_accounts_are_disabled_their_sessions_ended_and_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_has_to_change_is_a_finding_at_once_and_is_tried_on() {
+async fn a_refusal_by_the_directory_raises_a_finding_at_once_and_is_retried() {
     let directory = Directory::start().await;
     directory.add("msp-1@contoso.com");
     let world = World::start().await;
@@ -706,7 +706,7 @@ async fn what_somebody_has_to_change_is_a_finding_at_once_and_is_tried_on() {
 
 /// The directory wants to be left alone for an hour, and is well again long before that.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_has_a_window_tried_again_at_once() {
+async fn an_operator_retries_a_window_immediately() {
     let directory = Directory::start().await;
     directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -751,7 +751,7 @@ async fn an_operator_has_a_window_tried_again_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_comes_while_its_account_is_being_disabled_keeps_its_window() {
+async fn a_request_during_a_disable_keeps_its_window_open() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -833,7 +833,7 @@ impl HttpConnector for Panicking {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_over_whose_answer_the_service_panics_keeps_no_other_from_being_compared() {
+async fn a_panic_on_one_directory_does_not_stop_the_comparison_of_others() {
     let stack = Stack::start().await;
     for (tenant, place) in [("acme", "panics"), ("bolt", "sound")] {
         let body = json!({"name": "App", "accounts": ["msp*"], "directory": scim(&format!("http://127.0.0.1:1/{place}"))});
@@ -864,7 +864,7 @@ async fn a_directory_over_whose_answer_the_service_panics_keeps_no_other_from_be
 
 /// A request names an account in several ways. The first decides; what another of them means is no application's, and stays as it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_only_another_name_means_is_left_alone() {
+async fn an_account_matched_only_by_a_secondary_name_is_not_disabled() {
     let directory = Directory::start().await;
     let ceo = directory.add("ceo@contoso.com");
     let world = World::start().await;
@@ -888,7 +888,7 @@ async fn an_account_that_only_another_name_means_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_joins_a_window_by_its_key_alone() {
+async fn a_request_joins_a_window_only_by_its_key() {
     let world = World::with_scim("http://127.0.0.1:1/scim").await;
     let named = |account: Value| json!({ "account": account });
     let first = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
@@ -906,7 +906,7 @@ async fn a_request_joins_a_window_by_its_key_alone() {
 
 /// A time that cannot be written again would make the event unreadable for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_beyond_all_calendars_is_refused_and_what_has_happened_is_stored_with_ten_years() {
+async fn a_window_longer_than_ten_years_is_refused_or_cut_if_already_granted() {
     let world = World::start().await;
     let session = |starts_at: &str| json!({"id": "s", "scope": "session", "starts_at": starts_at});
     let mut granted = request(
@@ -935,7 +935,7 @@ async fn an_end_beyond_all_calendars_is_refused_and_what_has_happened_is_stored_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_configured_wrong_can_be_put_right_for_open_windows() {
+async fn a_corrected_configuration_applies_to_open_windows() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::start().await;
@@ -954,7 +954,7 @@ async fn what_was_configured_wrong_can_be_put_right_for_open_windows() {
 
 /// 1,500 writes at once, then 10 a second, whoever takes them: Microsoft's own limits are 3,000 in 150 s for an app in a tenant.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_ends_though_its_application_cannot_be_read_any_more() {
+async fn a_window_ends_although_its_application_is_unreadable() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -967,7 +967,7 @@ async fn a_window_ends_though_its_application_cannot_be_read_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_for_later() {
+async fn ending_an_applications_windows_keeps_later_requests() {
     let directory = Directory::start().await;
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     for account in ["msp-1", "msp-2"] {
@@ -1014,7 +1014,7 @@ async fn an_order_to_end_an_applications_windows_leaves_those_that_were_asked_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_graph_may_be_asked_is_shared_by_all_runs() {
+async fn the_graph_rate_limit_is_shared_by_all_runs() {
     use shared::platform::clock::Clock;
     use std::sync::{
         Arc,
@@ -1046,7 +1046,7 @@ async fn what_graph_may_be_asked_is_shared_by_all_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_refused_is_a_finding_at_once() {
+async fn a_rejected_credential_raises_a_finding_at_once() {
     let directory = Directory::start().await;
     directory.add("msp-1@contoso.com");
     let world = World::start().await;
@@ -1067,7 +1067,7 @@ async fn a_secret_that_is_refused_is_a_finding_at_once() {
 
 /// DynamoDB takes a hundred statements in a transaction; a session may have asked for more than that ends in one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_with_more_windows_than_a_transaction_takes_ends_them_all() {
+async fn a_session_with_more_windows_than_one_transaction_allows_ends_all() {
     let world = World::start().await;
     let session = json!({"session": {"id": "68", "scope": "session"}});
     let events: Vec<_> =
@@ -1084,7 +1084,7 @@ async fn a_session_with_more_windows_than_a_transaction_takes_ends_them_all() {
 
 /// Whether anything looks for windows that are due can be asked for: silence would mean that access outlives its end.
 #[tokio::test]
-async fn when_the_service_last_looked_for_windows_that_are_due_can_be_asked() {
+async fn the_time_of_the_last_check_for_due_windows_can_be_read() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let swept =
@@ -1110,7 +1110,7 @@ async fn statement(stack: &Stack, statement: &str, parameters: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are() {
+async fn listing_open_windows_reads_no_closed_windows() {
     let directory = Directory::start().await;
     directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -1189,7 +1189,7 @@ async fn windows_that_are_not_closed_are_listed_without_reading_those_that_are()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_closed_windows_reads_only_so_many() {
+async fn a_page_of_closed_windows_reads_a_bounded_number() {
     use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
     let world = World::start().await;
     let window =
@@ -1249,7 +1249,7 @@ async fn a_page_of_closed_windows_reads_only_so_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn windows_that_were_stored_before_there_were_lists_are_listed() {
+async fn windows_stored_before_list_entries_existed_are_listed() {
     let directory = Directory::start().await;
     let accounts = [directory.add("msp-1"), directory.add("msp-2")];
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -1322,7 +1322,7 @@ async fn windows_that_were_stored_before_there_were_lists_are_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_window_once() {
+async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
     let directory = Directory::start().await;
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let leaver = json!({"actor": {"type": "user", "email": "leaver@nikpot.com"}});
@@ -1398,7 +1398,7 @@ async fn an_order_that_was_left_by_a_killed_run_is_gone_on_with_and_names_each_w
 
 /// What one account is asked for has no number beyond which a request is not in the trail.
 #[tokio::test(flavor = "multi_thread")]
-async fn however_many_requests_hold_an_account_each_is_stored() {
+async fn many_requests_for_one_account_are_all_stored() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -1437,7 +1437,7 @@ async fn however_many_requests_hold_an_account_each_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_allows() {
+async fn a_past_grant_is_stored_and_its_window_cut_to_the_application_limit() {
     let world = World::start().await;
     world.configure(scim("http://127.0.0.1:1/scim"), json!({"require_justification": true})).await;
     let session = json!({"id": "70", "scope": "session", "username": "msp-1", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(18_000)});
@@ -1476,7 +1476,7 @@ async fn what_has_happened_is_stored_and_its_window_cut_to_what_the_application_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_persons_own_never() {
+async fn a_granted_session_account_is_disabled_at_its_end_but_never_a_personal_account() {
     let directory = Directory::start().await;
     let (granted, own, other) =
         (directory.add("msp-1"), directory.add("msp-ann"), directory.add("msp-2"));
@@ -1541,7 +1541,7 @@ async fn an_account_that_a_session_was_granted_is_disabled_at_its_end_and_a_pers
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_that_is_told_before_its_request_counts() {
+async fn an_end_that_arrives_before_its_request_applies() {
     let directory = Directory::start().await;
     let (one, two) = (directory.add("msp-1"), directory.add("msp-2"));
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
@@ -1602,7 +1602,7 @@ async fn an_end_that_is_told_before_its_request_counts() {
 
 /// Whichever of the two is stored first, the other sees it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_and_the_end_of_its_session_at_once_leave_no_window_open() {
+async fn a_concurrent_request_and_session_end_leave_no_window_open() {
     let world = World::start().await;
     let pairs = (0..40).map(|number| {
         let world = &world;
@@ -1623,7 +1623,7 @@ async fn a_request_and_the_end_of_its_session_at_once_leave_no_window_open() {
 
 /// A start years ahead opens nothing yet: the event is stored, and its window opens 31 days before it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_that_begins_far_ahead_opens_when_its_start_is_near() {
+async fn a_window_far_in_the_future_opens_near_its_start() {
     use shared::platform::clock::Clock;
     let directory = Directory::start().await;
     let booked = directory.add("msp-1");

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_route_is_taken() {
+    fn the_most_specific_route_matches() {
         let routes = [
             "ANY /{proxy+}",
             "GET /a/{id}",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_differs_by_a_slash_is_another() {
+    fn a_trailing_slash_makes_a_different_path() {
         let routes = ["GET /a", "GET /b/{id}"];
         check(&routes, "GET /a", Some(("GET /a", &[])));
         check(&routes, "GET /a/", None);

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_gives_its_burst_and_then_its_rate() {
+    fn a_token_bucket_allows_its_burst_and_then_its_rate() {
         let start = Instant::now();
         let bucket = Bucket::new(Throttle { rate: 2.0, burst: 3.0 }, start);
         let taken = |after: u64| bucket.take(start + Duration::from_millis(after));
