@@ -1,4 +1,4 @@
-//! Exports: what was on screen is what is in the files, whole, once, in order; and nobody gets at them but by a link that is on record.
+//! Exports: the files hold the same rows as the listing, complete, once and in order. Files are read only through recorded links.
 
 use shared::platform::clock;
 use std::{
@@ -18,7 +18,7 @@ use shared::platform::clock::Clock;
 use tests::{Stack, TEMPLATE, options, seconds_ago, until};
 use tokio::process::Command;
 
-/// An event of somebody at a time.
+/// A log-in event.
 fn login(id: &str, at: &str, email: &str) -> Value {
     json!({"id": id, "action": "user.logged_in", "occurred_at": at, "actor": {"type": "user", "email": email}})
 }
@@ -31,7 +31,7 @@ async fn write(stack: &Stack, tenant: &str, events: &[Value]) {
     }
 }
 
-/// The ids of a listing, in its order.
+/// The ids of all events that match the query, in listing order.
 async fn listed(stack: &Stack, token: &str, query: &Value) -> Vec<String> {
     let (mut ids, mut cursor) = (Vec::new(), Value::Null);
     loop {
@@ -61,7 +61,7 @@ fn records(csv: &[u8]) -> (Vec<String>, Vec<Vec<String>>) {
     (rows.next().unwrap(), rows.collect())
 }
 
-/// Another program's reader of CSV: Python's. Each row comes as a JSON list.
+/// Reads the file with Python's CSV reader, as an independent implementation.
 async fn read_by_python(path: &Path) -> Vec<Vec<String>> {
     const READ: &str = "import csv, json, sys\nwith open(sys.argv[1], newline='', encoding='utf-8') as file:\n    json.dump(list(csv.reader(file, strict=True)), sys.stdout)";
     let output = Command::new("python3").args(["-c", READ]).arg(path).output().await.unwrap();
@@ -69,7 +69,7 @@ async fn read_by_python(path: &Path) -> Vec<Vec<String>> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The names of the actions that the trail tells of an export, in their order.
+/// The recorded events about exports with their actions, oldest first.
 async fn told(stack: &Stack, token: &str) -> Vec<(String, Value)> {
     let query = json!({"include_service": true, "order": "asc", "filter": "action sw \"export.\""});
     let page = stack.post(token, "/v1/events/search", &query).await;
@@ -117,7 +117,7 @@ async fn an_export_holds_the_same_rows_as_the_listing() {
         assert_eq!(job["rows"], expected.len());
         assert!(job["progress"] == 1.0 && job["files"][0]["rows"] == expected.len());
     }
-    // Unticked: the whole trail, whatever the filters say.
+    // With `include_filters: false`, the export ignores all filters.
     let job = stack
         .exported(
             &token,
@@ -127,7 +127,7 @@ async fn an_export_holds_the_same_rows_as_the_listing() {
     assert_eq!(job["rows"], 35);
 }
 
-/// Columns, guard, twin, times: one event that says everything, and says it as nastily as it can.
+/// Checks columns, the guard against formulas, the JSONL file and times, with one event that fills every field with hostile text.
 #[tokio::test]
 async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
     let stack = Stack::start().await;
@@ -156,7 +156,7 @@ async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
         .iter()
         .enumerate()
         .map(|(n, text)| {
-            // Two seconds apart, so that they keep their order where a second ends between them.
+            // Two seconds apart, because times have whole seconds and the order must not depend on rounding.
             let at = seconds_ago(100 + 2 * n as u64);
             let mut event = login(&format!("nasty-{n:02}"), &at, "a@acme.example");
             event["justification"] = json!(text);
@@ -251,7 +251,7 @@ async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
     ] {
         assert_eq!(whole[column(name)], expected, "{name}");
     }
-    // The twin holds every event as the API answers it.
+    // The JSONL file holds every event as the API returns it.
     let twin = String::from_utf8(files["audit-trail-0001.jsonl"].clone()).unwrap();
     let twin: Vec<Value> = twin.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(twin.len(), events.len());
@@ -262,7 +262,7 @@ async fn hostile_text_is_neutralised_in_csv_and_unchanged_in_jsonl() {
     assert_eq!(twin.last().unwrap()["justification"], hostile);
 }
 
-/// LibreOffice opens it as a table in which nothing is computed. What it writes again is what was in the cells.
+/// LibreOffice computes no cell, and saves the same cell contents that it opened.
 #[tokio::test]
 async fn an_exported_file_opens_in_libreoffice() {
     let stack = Stack::start().await;
@@ -285,7 +285,7 @@ async fn an_exported_file_opens_in_libreoffice() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("in.csv");
         std::fs::write(&path, &content).unwrap();
-        // A comma, a quote, UTF-8; and back.
+        // Separator, quote and UTF-8, for import and export.
         let output = Command::new("soffice")
             .arg(format!("-env:UserInstallation=file://{}/profile", directory.path().display()))
             .args(["--headless", "--infilter=CSV:44,34,76,1", "--convert-to", "xlsx", "--outdir"])
@@ -318,7 +318,7 @@ async fn an_exported_file_opens_in_libreoffice() {
         let lines = |cell: &String| cell.replace("\r\n", "\n");
         for (before, after) in before.iter().zip(&after) {
             for (place, (a, b)) in before.iter().zip(after).enumerate() {
-                // A bare number is a number to it, which it may write in another way.
+                // LibreOffice may format a bare number in another way.
                 assert!(
                     lines(a) == lines(b) || a.parse::<f64>().is_ok(),
                     "{}: {a:?} became {b:?}",
@@ -394,7 +394,7 @@ async fn exported_times_are_in_the_zone_named_in_the_header() {
             "{asked}"
         );
     }
-    // The tenant's own zone where none is named.
+    // Without a zone in the request, the zone of the tenant applies.
     let changed =
         stack.put(&stack.admin("acme"), "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
@@ -457,7 +457,7 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
                     assert_eq!(
                         head,
                         ["Event ID", "Log Timestamp (Europe/Paris)"],
-                        "every file has the head"
+                        "every file has the header row"
                     );
                     ids.extend(cells.into_iter().map(|row| row[0].clone()));
                 } else {
@@ -468,7 +468,7 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         assert_eq!(ids, (0..250).rev().map(|n| format!("e-{n:03}")).collect::<Vec<_>>());
         let (_, _, manifest) = stack.fetch(&links["manifest"]["url"]).await;
         std::fs::write(directory.path().join("audit-trail-manifest.json"), &manifest).unwrap();
-        // The trail says what the manifest is.
+        // The recorded event holds the digest of the manifest.
         let sum = shared::domain::trail::event::Digest(
             <sha2::Sha256 as sha2::Digest>::digest(&manifest).into(),
         )
@@ -485,7 +485,7 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         );
         let manifest: Value = serde_json::from_slice(&manifest).unwrap();
         for (name, value) in manifest.as_object().unwrap() {
-            assert_eq!(links["manifest"][name], *value, "the answer and the file say the same");
+            assert_eq!(links["manifest"][name], *value, "response and manifest are equal");
         }
         assert_eq!(
             (&manifest["rows"], &manifest["tz"], &manifest["since"]),
@@ -509,7 +509,7 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
         };
         let (is_good, said) = check().await;
         assert!(is_good && said.matches("OK").count() == 6, "{said}");
-        // A byte that was changed, and a file that is missing.
+        // A changed byte and a missing file are detected.
         let path = directory.path().join(format!("audit-trail-0002.csv{coding}"));
         let mut content = std::fs::read(&path).unwrap();
         content[40] ^= 1;
@@ -524,7 +524,7 @@ async fn files_are_split_compressed_and_checked_against_the_manifest() {
     }
 }
 
-/// `write_all` and its length, as `read_to_end` answers it.
+/// `write_all` that returns the length, as `read_to_end` does.
 trait WriteAll {
     fn write(&mut self, bytes: Vec<u8>) -> usize;
 }
@@ -588,9 +588,9 @@ async fn a_repeated_request_creates_one_export() {
     stack.ended(&token, first.body["id"].as_str().unwrap()).await;
     let again = ask(&token, "k1", json!({"jsonl": true, "q": "a"})).await;
     assert_eq!((again.status.as_u16(), &again.body["id"]), (202, &first.body["id"]));
-    assert_eq!(again.body["state"], "ready", "as it is by now");
+    assert_eq!(again.body["state"], "ready", "the repeated request returns the current state");
     assert_eq!(ask(&token, "k1", json!({"q": "b"})).await.status, 409);
-    // What the defaults come to has changed meanwhile; what was sent has not.
+    // Changed default values do not change the request that was sent.
     let changed =
         stack.put(&stack.admin("acme"), "/v1/settings", &json!({"zone": "Asia/Kolkata"})).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
@@ -609,12 +609,16 @@ async fn a_repeated_request_creates_one_export() {
             first.body["id"]
         );
     }
-    // Two at a time.
+    // Two concurrent requests.
     let (a, b) = tokio::join!(ask(&token, "k3", json!({})), ask(&token, "k3", json!({})));
     assert_eq!(a.body["id"], b.body["id"]);
     let mine = stack.get(&token, "/v1/exports").await.body;
-    assert_eq!(mine["exports"].as_array().unwrap().len(), 4, "the colleague's is the tenant's too");
-    // Newest first, a page at a time.
+    assert_eq!(
+        mine["exports"].as_array().unwrap().len(),
+        4,
+        "exports of a colleague in the tenant are listed"
+    );
+    // Newest first, in pages.
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = stack.get(&token, &format!("/v1/exports?limit=3{cursor}")).await.body;
@@ -643,7 +647,7 @@ async fn every_step_of_an_export_is_recorded_including_refusals() {
     let path = format!("/v1/exports/{}", job["id"].as_str().unwrap());
     stack.links(&token, &job).await;
     stack.links(&stack.caller("acme", "colleague", "audit:read"), &job).await;
-    // Another tenant's, a portal's that may not read, one that is over.
+    // Refused: another tenant, a portal without read permission, and canceling a finished export.
     assert_eq!(stack.call(&stack.reader("globex"), &format!("{path}/links")).await.status, 404);
     assert_eq!(stack.get(&stack.reader("globex"), &path).await.status, 404);
     assert_eq!(stack.call(&stack.reader("globex"), &format!("{path}/cancel")).await.status, 404);
@@ -683,7 +687,7 @@ async fn every_step_of_an_export_is_recorded_including_refusals() {
         );
         assert!(refused["reason"].as_str().unwrap().starts_with("FORBIDDEN"), "{refused}");
     }
-    // They are the service's own, which a listing shows only when asked.
+    // These are service events, which a listing shows only with `include_service`.
     assert_eq!(stack.get(&token, "/v1/events").await.body["events"], json!([]));
     assert!(
         !stack
@@ -694,8 +698,8 @@ async fn every_step_of_an_export_is_recorded_including_refusals() {
     );
 }
 
-/// The worker, which counts how often it put work down. If `seconds` are given, a run has that many of them and the next twice as
-/// many: enough in the end on any machine.
+/// The export worker, with a count of its suspended runs. With `seconds`, a run is limited to that time, and each next run
+/// has twice as long, which is enough on any machine in the end.
 fn counted(
     suspended: &Arc<AtomicUsize>,
     clock: Option<Clock>,
@@ -727,13 +731,13 @@ fn counted(
     })
 }
 
-/// Events that fill parts quickly.
+/// Large events, which fill multipart parts quickly.
 fn bulky(count: usize) -> Vec<Value> {
     (0..count)
         .map(|n| {
             let mut event =
                 login(&format!("bulky-{n:05}"), &seconds_ago(90_000 - n as u64), "a@acme.example");
-            // Nothing that a compressor would make small.
+            // Text that does not compress well.
             let text: String = (0..2000)
                 .map(|at| {
                     format!("{:04x}", (n * 2654435761 + at * 40503 + (n ^ at) * 65537) & 0xffff)
@@ -745,13 +749,13 @@ fn bulky(count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// Runs that have no time: each puts down what it has and the next goes on, with hash, parts and what was too little for a part.
+/// A run out of time stores the hash, the parts and the rest that is too small for a part. The next run continues from there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_continues_over_several_short_runs() {
     let (suspended, seconds) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)));
     let functions = counted(&suspended, None, Some(seconds.clone()));
     let stack = Stack::with(Options { functions, ..options() }).await;
-    // Names as long as they may be: the embedded S3 makes file names of them.
+    // Names of maximum length, because the embedded S3 uses them as file names.
     let (tenant, name) = ("t".repeat(64), "n".repeat(100));
     let token = stack.reader(&tenant);
     let events = bulky(3000);
@@ -796,18 +800,18 @@ async fn an_export_continues_over_several_short_runs() {
             "gzip {gzip}"
         );
         let runs = suspended.load(Ordering::Relaxed) - before;
-        assert!(runs > 0, "one run did it all, so nothing was put down");
-        eprintln!("{runs} runs put work down, gzip {gzip}");
+        assert!(runs > 0, "one run finished the export, so no run was suspended");
+        eprintln!("{runs} suspended runs, gzip {gzip}");
     }
     assert_eq!(left_behind(&stack, 4).await, Vec::<String>::new());
 }
 
-/// What a bucket holds besides that many files and a manifest for each job.
+/// Waits until only `files` files and the manifests are left, and returns other objects of the bucket.
 async fn left_behind(stack: &Stack, files: usize) -> Vec<String> {
     let bucket = shared::platform::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     let mut left: Vec<_> = Vec::new();
-    until("what is not needed is deleted", async || {
+    until("temporary objects are deleted", async || {
         left = bucket.list("", deadline).await.unwrap();
         let uploads = bucket.list_uploads("", deadline).await.unwrap();
         let manifests = left.iter().filter(|key| key.ends_with("manifest.json")).count();
@@ -820,7 +824,7 @@ async fn left_behind(stack: &Stack, files: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn a_canceled_export_leaves_no_files() {
-    // Long enough to be canceled: nothing is read until the indexes have had their time.
+    // A long index lag keeps the exports waiting, so that they can be canceled.
     let parameters = [("IndexLag", "20"), ("ExportLease", "2")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -840,7 +844,7 @@ async fn a_canceled_export_leaves_no_files() {
     assert_eq!(
         stack.post(&stack.reader("globex"), "/v1/exports", &json!({})).await.status,
         202,
-        "another tenant is not held up"
+        "the limit of one tenant does not affect another"
     );
     for id in &ids {
         let links = stack.call(&token, &format!("/v1/exports/{id}/links")).await;
@@ -872,13 +876,13 @@ async fn a_canceled_export_leaves_no_files() {
         (count("export.requested"), count("export.canceled"), count("export.ready")),
         (10, 10, 0)
     );
-    assert_eq!(count("export.failed"), 1, "one too many");
+    assert_eq!(count("export.failed"), 1, "only the export above the limit failed");
     let bucket = shared::platform::s3::Bucket::new(stack.aws(), &stack.running.buckets()[0]);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     assert_eq!(bucket.list("acme/", deadline).await.unwrap(), Vec::<String>::new());
 }
 
-/// An item that cannot be read would be a row that is missing: the export says so instead.
+/// An unreadable item would be a missing row, so the export fails instead.
 #[tokio::test]
 async fn an_export_that_cannot_be_complete_fails_with_a_reason() {
     use aws_sdk_dynamodb::types::AttributeValue;
@@ -942,11 +946,15 @@ async fn files_expire_and_are_deleted() {
         links.text
     );
     assert_eq!(left_behind(&stack, 0).await, Vec::<String>::new());
-    assert_eq!(stack.get(&token, &path).await.body["rows"], 5, "what it was stays on record");
+    assert_eq!(
+        stack.get(&token, &path).await.body["rows"],
+        5,
+        "the record of an expired export is kept"
+    );
 }
 
-/// Events go on being written, late ones among them; the files hold exactly what was there at the moment of the call. `EXPORT_EVENTS` says
-/// how many there are.
+/// Events are written during the export, also with earlier times. The files hold exactly the events recorded before the snapshot.
+/// `EXPORT_EVENTS` sets the number of events.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_is_a_snapshot_while_events_are_written() {
     let stack = Arc::new(Stack::start().await);
@@ -971,7 +979,7 @@ async fn an_export_is_a_snapshot_while_events_are_written() {
         let (stack, is_over) = (stack.clone(), is_over.clone());
         tokio::spawn(async move {
             for round in 0.. {
-                // Among and before those that are there.
+                // With times among and before those of the stored events.
                 let late = |n: u64| {
                     login(&format!("late-{round}-{n}"), &seconds_ago(50 + n * 40), "a@acme.example")
                 };
@@ -1002,8 +1010,8 @@ async fn an_export_is_a_snapshot_while_events_are_written() {
     }
 }
 
-/// Between the functions and S3, a way on which every connection breaks: some before anything is said, some in the middle of a part, some
-/// when S3 has done what it was asked and is about to say so.
+/// A proxy between the functions and S3 that breaks every connection: before the request, in the middle of a part, or after S3 has
+/// applied the request but before its response.
 async fn breaking_way() -> (String, Arc<std::sync::OnceLock<String>>, [Arc<AtomicUsize>; 2]) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -1025,7 +1033,7 @@ async fn breaking_way() -> (String, Arc<std::sync::OnceLock<String>>, [Arc<Atomi
                 .unwrap();
                 let (mut up, mut down) = ([0; 65536], [0; 65536]);
                 let mut sent = 0;
-                // How much goes there before it breaks, and whether anything comes back until then.
+                // How many bytes pass before the connection breaks, and whether responses pass until then.
                 let ways = [
                     (12_000_000, true),
                     (0, false),
@@ -1039,7 +1047,7 @@ async fn breaking_way() -> (String, Arc<std::sync::OnceLock<String>>, [Arc<Atomi
                     tokio::select! {
                         read = client.read(&mut up) => {
                             let Ok(read @ 1..) = read else { return };
-                            // On its way one byte of a part is damaged.
+                            // Corrupts one byte of a part.
                             if sent < 3_000_000 && sent + read >= 3_000_000 {
                                 up[0] ^= 1;
                                 damaged.fetch_add(1, Ordering::Relaxed);
@@ -1080,7 +1088,7 @@ async fn a_connection_to_s3_that_breaks_and_corrupts_data_loses_no_rows() {
         let job = stack.exported(&token, &json!({"jsonl": true})).await;
         assert_eq!((&job["state"], &job["rows"]), (&json!("ready"), &json!(1500)), "{job}");
         for file in stack.links(&token, &job).await["files"].as_array().unwrap() {
-            let content = until("the file is read", async || {
+            let content = until("the file is downloaded", async || {
                 let answer = reqwest::get(file["url"].as_str().unwrap()).await.ok()?;
                 answer.bytes().await.ok()
             })

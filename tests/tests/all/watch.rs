@@ -1,4 +1,4 @@
-//! What the trail's events come to: a session as its document tells it, and projections that are the same however their events came.
+//! Access records, findings and figures computed from events: a session as in its document, and the same projections for any order of arrival.
 
 use shared::platform::clock;
 use shared::services::access_projection;
@@ -23,7 +23,7 @@ use shared::{
 };
 use tests::{Stack, pass, seconds_ago, store, until};
 
-/// The rows of the document's example, in the order they happened: step, actor, roles, username.
+/// The rows of the document's example in chronological order: step, actor, roles, username.
 fn session_68() -> Vec<Value> {
     let row = |number: u64, step: &str, actor: &str, scope: &str, roles: &[&str]| {
         let actor = if actor == "System" {
@@ -78,7 +78,7 @@ async fn access(stack: &Stack, token: &str, session: &str, events: usize) -> Val
 async fn s3_session_68_step_by_step() {
     let stack = Stack::start().await;
     let reader = stack.reader("acme");
-    // The window that a granted session opens is told too, and so is its end.
+    // The window of a granted session and its end are events too.
     let steps = [
         ("CREATED", "requested", "TBD", 1),
         ("CREATED", "requested", "TBD", 2),
@@ -116,7 +116,7 @@ async fn s3_session_68_step_by_step() {
         (&session["justification"], &session["requester"], &session["findings"]),
         (&json!("Correct a price"), &json!("Mark"), &json!([]))
     );
-    // Read from the bottom: role rows have no start and no end.
+    // Bottom to top. Role rows have no start and no end.
     let rows =
         stack.get(&reader, "/v1/events?filter=session.id%20eq%20%2268%22").await.body["events"]
             .as_array()
@@ -152,7 +152,7 @@ async fn s3_session_68_step_by_step() {
     );
     pass(&stack, 200).await;
     let findings = stack.get(&reader, "/v1/findings").await.body;
-    assert_eq!(findings["findings"], json!([]), "nothing is wrong with it");
+    assert_eq!(findings["findings"], json!([]), "a correct session has no finding");
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn an_unreadable_record_is_set_aside_and_blocks_no_other() {
     let stack = Stack::with(local::Options { printer, ..tests::options() }).await;
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let events = stack.running.table("EventsTable").unwrap();
-    // Somebody with more rights than any function of ours wrote this.
+    // An administrator wrote this item past the service.
     let item = [("pk", "acme#damaged"), ("at", "no time"), ("action", "session.created")];
     let item =
         item.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned()))).into();
@@ -206,8 +206,8 @@ async fn an_unreadable_record_is_set_aside_and_blocks_no_other() {
     );
 }
 
-/// A late request explains a use that was a finding. Whoever follows it is killed at some point, and nobody delivers it again once the access
-/// is kept: what it means for the use must have been put down by then.
+/// A late request explains a use that raised a finding. The worker is killed at a random point, and the event is not delivered again once the
+/// access record is stored. So the need to check the use again must be stored by then.
 #[tokio::test]
 async fn a_finding_explained_by_a_late_event_is_withdrawn_even_if_the_worker_was_killed() {
     let stack =
@@ -230,7 +230,7 @@ async fn a_finding_explained_by_a_late_event_is_withdrawn_even_if_the_worker_was
             .await
             .unwrap();
         pass(&stack, 200).await;
-        // It is judged once more a while after, which must not be what helps.
+        // This second, scheduled check of the use must not be what withdraws the finding.
         pass(&stack, 300).await;
         let asked = json!({"id": format!("ask-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(3100), "actor": alex, "account": account, "target": {"id": "desktops", "name": "Desktops"},
             "justification": "Reset MFA for a user", "window": false, "session": {"id": format!("s-{number}"), "scope": "session", "starts_at": seconds_ago(3100), "ends_at": seconds_ago(100)}});
@@ -264,10 +264,10 @@ async fn a_finding_explained_by_a_late_event_is_withdrawn_even_if_the_worker_was
         actions.sort_unstable();
         assert_eq!(actions, ["finding.raised", "finding.withdrawn"], "account {number}");
     }
-    eprintln!("killed after it was kept: {killed} times");
+    eprintln!("killed {killed} times after the access record was stored");
 }
 
-/// What is computed of a tenant, as it is stored, but for how often and in which places of queues.
+/// The stored projections, without write counters and queue positions.
 async fn projections(stack: &Stack) -> BTreeMap<(String, String), String> {
     let mut found = BTreeMap::new();
     for item in state(stack).await {
@@ -299,7 +299,7 @@ async fn state(stack: &Stack) -> Vec<std::collections::HashMap<String, Attribute
     }
 }
 
-/// Takes away all that is computed.
+/// Deletes all projections.
 async fn forget(stack: &Stack) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let table = stack.running.table("StateTable").unwrap();
@@ -320,7 +320,6 @@ async fn forget(stack: &Stack) {
     }
 }
 
-/// Every event of a tenant.
 async fn everything(
     store: &Database,
     tenant: &Tenant,
@@ -345,7 +344,7 @@ async fn everything_of(
     events
 }
 
-/// A month of life with everything in it that is raised, withdrawn and dispositioned.
+/// A month of events that raise, withdraw and disposition findings of every rule below.
 async fn live(stack: &Stack, admin: &str) {
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "owners": ["desk@acme.example"], "directory": {"kind": "external"}});
     assert_eq!(stack.put(admin, "/v1/applications/desktops", &application).await.status, 201);
@@ -363,7 +362,7 @@ async fn live(stack: &Stack, admin: &str) {
             event
         };
         events.push(about("created", 0, user("mark")));
-        // Some approve their own, some in seconds, some never.
+        // Approved by the requester, approved within seconds, approved properly, or not at all.
         match number % 4 {
             0 => events.push(about("approved", 300, user("mark"))),
             1 => events.push(about("approved", 5, user("fast"))),
@@ -391,17 +390,17 @@ async fn live(stack: &Stack, admin: &str) {
         events.push(request("fulfilled", 200, json!({"window": false})));
     }
     told(stack, "acme", &events).await;
-    until("all accesses are there", async || {
+    until("all access records are stored", async || {
         let rows = stack.get(admin, "/v1/reports/access?limit=1000").await.body["rows"]
             .as_array()
             .unwrap()
             .len();
-        // Twelve log-ons among them.
+        // Twelve of them are log-ons.
         (rows == 37).then_some(())
     })
     .await;
     pass(stack, 200).await;
-    // Late: an approval, and the requests for some of the accounts.
+    // Late events: an approval, and the requests for some of the accounts.
     let mut late = vec![
         json!({"id": "late-1", "action": "session.approved", "occurred_at": seconds_ago(300_000 + 4900), "actor": user("john"), "session": {"id": "s-3", "scope": "session"}}),
     ];
@@ -410,7 +409,7 @@ async fn live(stack: &Stack, admin: &str) {
             "target": {"id": "desktops", "name": "Desktops"}, "justification": "Reset MFA for a user", "window": false, "session": {"id": format!("acc-{number}"), "scope": "session", "starts_at": seconds_ago(number * 100_000 + 4600), "ends_at": seconds_ago(number * 100_000 + 1000)}}));
     }
     told(stack, "acme", &late).await;
-    until("late events are followed", async || {
+    until("the late events are processed", async || {
         let withdrawn = stack.get(admin, "/v1/findings?state=withdrawn").await.body["findings"]
             .as_array()
             .unwrap()
@@ -434,10 +433,10 @@ async fn live(stack: &Stack, admin: &str) {
     settled(stack, admin).await;
 }
 
-/// Waits until the stream brings nothing new any more.
+/// Waits until the stream is processed and projections no longer change.
 async fn settled(stack: &Stack, admin: &str) {
     let mut before = (0, BTreeMap::new());
-    until("nothing changes any more", async || {
+    until("projections no longer change", async || {
         tokio::time::sleep(Duration::from_millis(700)).await;
         let findings =
             json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
@@ -505,7 +504,7 @@ async fn events_produce_access_records_findings_and_figures_on_any_engine() {
 
 #[tokio::test]
 async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
-    // The schedule would judge by what is forgotten halfway, on a machine that is slow enough for it to come in between.
+    // On a slow machine, the schedule could check half-deleted projections.
     let template = tests::without_schedule_of_watch();
     let stack = Stack::with(local::Options { template, ..tests::options() }).await;
     let admin = stack.caller("acme", "it", "audit:read audit:admin audit:operate");
@@ -523,7 +522,7 @@ async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
         "removal.unconfirmed",
         "revocation.overdue",
     ] {
-        assert!(raised.contains(&rule), "{rule} is among what was raised: {raised:?}");
+        assert!(raised.contains(&rule), "{rule} was raised: {raised:?}");
     }
     let tenant = Tenant::new("acme").unwrap();
     let store = store(&stack);
@@ -532,7 +531,7 @@ async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
         let mut random = rand::rngs::StdRng::seed_from_u64(seed);
         forget(&stack).await;
         assert_eq!(projections(&stack).await, BTreeMap::new());
-        // Each event once or twice, in any order.
+        // Each event once or twice, in random order.
         let mut stream: Vec<_> = all
             .iter()
             .flat_map(|event| std::iter::repeat_n(event.clone(), random.random_range(1..=2)))
@@ -544,7 +543,7 @@ async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
             batches.push(stream.split_off(stream.len() - size));
         }
         for batch in batches {
-            // Some batches are killed in the middle, and delivered again.
+            // Some batches are interrupted and delivered again.
             if random.random_bool(0.3) {
                 let trail = store
                     .scope(&tenant, clock::now(), shared::http::request::deadline())
@@ -567,10 +566,10 @@ async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
         assert_eq!(
             findings_told(&stack, &admin).await.len(),
             events.len(),
-            "nothing was told twice"
+            "a rebuild records no new event"
         );
     }
-    // And by the product's own way.
+    // The same through the API.
     forget(&stack).await;
     assert_eq!(stack.call(&stack.reader("acme"), "/v1/projections/rebuild").await.status, 403);
     assert_eq!(stack.call(&admin, "/v1/projections/rebuild").await.status, 202);
@@ -587,7 +586,7 @@ async fn a_rebuild_gives_the_same_projections_and_repeats_no_event() {
     assert_eq!(findings_told(&stack, &admin).await.len(), events.len());
 }
 
-/// What there is to say of a tenant's findings and log-ons, without what differs from tenant to tenant.
+/// The findings and log-ons of a tenant, without fields that differ between tenants.
 async fn come_to(stack: &Stack, tenant: &str) -> Vec<String> {
     let reader = stack.reader(tenant);
     let mut all = Vec::new();
@@ -614,7 +613,7 @@ async fn the_same_events_in_any_order_give_the_same_findings_and_evidence() {
     let store = store(&stack);
     let user = |name: &str| json!({"type": "user", "email": format!("{name}@acme.example")});
     let mut events = session_68();
-    // Sessions of ann, and of bob with the same accounts; of some the approval is missing, of some an end comes twice.
+    // Sessions of ann and bob with the same accounts. Some have no approval, some have two ends.
     for number in 0..4_u64 {
         for (name, minutes) in [("ann", 300), ("bob", 290)] {
             let id = format!("{name}-{number}");
@@ -675,13 +674,13 @@ async fn the_same_events_in_any_order_give_the_same_findings_and_evidence() {
             let mut ids: Vec<String> =
                 part.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
             before.extend(ids.clone());
-            // Some come again, much later.
+            // Some events are delivered again much later.
             ids.extend(before.iter().filter(|_| random.random_bool(0.1)).cloned());
             ids.shuffle(&mut random);
             access_projection::follow(&trail().await, tests::recorded(&stack, &name, &ids).await)
                 .await
                 .unwrap();
-            // Sometimes it is quiet for so long that halfway through it findings are raised.
+            // Sometimes a pause is long enough to raise findings on incomplete data.
             if random.random_bool(0.2) {
                 pass(&stack, 300).await;
                 access_projection::follow(&trail().await, everything(&store, &tenant).await)
@@ -695,7 +694,7 @@ async fn the_same_events_in_any_order_give_the_same_findings_and_evidence() {
                 .unwrap();
             pass(&stack, 600).await;
         }
-        // What was told of findings was recorded by a clock that is ahead.
+        // The passes above recorded finding events with a clock that is ahead.
         let later = clock::now().plus(Duration::from_secs(1200));
         for _ in 0..2 {
             let trail =
@@ -711,9 +710,9 @@ async fn the_same_events_in_any_order_give_the_same_findings_and_evidence() {
             "approval.missing",
             "session.misfit",
         ] {
-            assert!(open.iter().any(|it| it.contains(rule)), "{rule} is among {open:#?}");
+            assert!(open.iter().any(|it| it.contains(rule)), "{rule} is open: {open:#?}");
         }
-        // What was withdrawn depends on what was missing meanwhile.
+        // Withdrawn findings depend on the order, because they were raised on incomplete data.
         let stands: Vec<String> =
             all.into_iter().filter(|it| !it.contains("\"withdrawn\"")).collect();
         match &expected {
@@ -739,7 +738,7 @@ fn same(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_with_very_many_steps_stays_bounded_and_delays_no_other() {
     let stack = Stack::start().await;
-    // A portal that sends one id for everything, and says much each time.
+    // A portal that uses one session id for everything, with long texts.
     let approval = |number: usize| {
         json!({"id": format!("step-{number}"), "action": "session.approved", "occurred_at": seconds_ago(100_000 - number as u64),
             "actor": {"type": "user", "email": "john@acme.example"}, "reason": "r".repeat(2000), "session": {"id": "always", "scope": "session"}})
@@ -750,13 +749,13 @@ async fn a_session_with_very_many_steps_stays_bounded_and_delays_no_other() {
     }
     told(&stack, "bolt", &session_68()[..1]).await;
     access(&stack, &stack.reader("bolt"), "68", 1).await;
-    // Beyond a number its steps are not computed as they come, but for some seconds together.
+    // Above a limit, steps are not processed one by one but in batches every few seconds.
     let is_it = |item: &std::collections::HashMap<String, AttributeValue>| {
         let text = |name: &str| item.get(name).and_then(|it| it.as_s().ok()).map(String::as_str);
         (text("pk"), text("sk")) == (Some("access#acme"), Some("s:always"))
     };
     let mut more = 600..;
-    until("a step is put off", async || {
+    until("a step is deferred", async || {
         let item = state(&stack).await.into_iter().find(is_it)?;
         let content: Value = serde_json::from_str(item["content"].as_s().unwrap()).unwrap();
         if content["pending"].as_array().is_some_and(|pending| !pending.is_empty()) {
@@ -766,9 +765,9 @@ async fn a_session_with_very_many_steps_stays_bounded_and_delays_no_other() {
         None
     })
     .await;
-    // What was put off is due, and comes.
+    // Deferred steps are processed when they are due.
     let reader = stack.reader("acme");
-    let row = until("its last step is known", async || {
+    let row = until("the last step is processed", async || {
         pass(&stack, 60).await;
         let rows =
             stack.get(&reader, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
@@ -812,9 +811,9 @@ async fn a_damaged_access_record_is_deferred_and_processed_after_its_repair() {
     let later = async || {
         state(&stack).await.into_iter().any(|item| item["pk"].as_s().unwrap() == "later#acme")
     };
-    until("it is put off", async || later().await.then_some(())).await;
-    // Its neighbour of the same batch is there.
-    until("the other is there", async || {
+    until("the access record is deferred", async || later().await.then_some(())).await;
+    // The other session of the same batch is processed.
+    until("the other session is processed", async || {
         let item = client.get_item().table_name(table).key("pk", pk.clone());
         let item = item.key("sk", AttributeValue::S("s:b".to_owned())).send().await.unwrap();
         item.item.map(drop)
@@ -830,11 +829,11 @@ async fn a_damaged_access_record_is_deferred_and_processed_after_its_repair() {
         .unwrap();
     pass(&stack, 3700).await;
     access(&stack, &reader, "a", 2).await;
-    assert!(!later().await, "what was followed is put off no more");
-    // A rebuild mends it, and has the figures counted anew.
+    assert!(!later().await, "a processed access record is no longer deferred");
+    // A rebuild repairs the access record and recounts the figures.
     damage().await;
     assert_eq!(stack.call(&stack.admin("acme"), "/v1/projections/rebuild").await.status, 202);
-    until("it can be read", async || {
+    until("the report is readable", async || {
         stack.get(&reader, "/v1/reports/access").await.body.get("rows").map(drop)
     })
     .await;
@@ -852,7 +851,7 @@ async fn a_use_is_matched_to_its_window_among_hundreds_of_access_records() {
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": {"kind": "external"}});
     assert_eq!(stack.put(&admin, "/v1/applications/desktops", &application).await.status, 201);
     let alex = json!({"type": "user", "email": "alex@acme.example"});
-    // One every half hour, each of ten minutes: seven days of them.
+    // Seven days with an access of ten minutes every half hour.
     let asked = |number: u64| {
         let begun = 605_000 - number * 1800;
         json!({"id": format!("ask-{number}"), "action": "entra.account.requested", "occurred_at": seconds_ago(begun), "actor": alex,
@@ -864,21 +863,21 @@ async fn a_use_is_matched_to_its_window_among_hundreds_of_access_records() {
     for some in all.chunks(110) {
         told(&stack, "acme", some).await;
     }
-    until("all accesses are there", async || {
+    until("all access records are stored", async || {
         let of_it = |item: &std::collections::HashMap<String, AttributeValue>| {
             item["pk"].as_s().unwrap() == "access#acme"
         };
         (state(&stack).await.iter().filter(|item| of_it(item)).count() == 330).then_some(())
     })
     .await;
-    // After all of them: before an event is told, the ones nearest to it are the last ones of all.
+    // These uses arrive last, but belong to the first accesses and the last one.
     let late = [
         used("inside", 604_700),
         used("outside", 604_000),
         used("last", 605_000 - 329 * 1800 - 300),
     ];
     told(&stack, "acme", &late).await;
-    // One that began long before ends the list; its use is of today.
+    // A long access that starts among the first ones. Its use is of today.
     let long = json!({"id": "long", "action": "entra.account.requested", "occurred_at": seconds_ago(604_900), "actor": alex, "account": {"name": "msp-1"},
         "target": {"id": "desktops", "name": "Desktops"}, "justification": "Reset MFA for a user", "window": false,
         "session": {"id": "long", "scope": "session", "starts_at": seconds_ago(604_900), "ends_at": seconds_ago(10)}});
@@ -891,12 +890,14 @@ async fn a_use_is_matched_to_its_window_among_hundreds_of_access_records() {
         };
         told.iter().filter(|event| is_it(event)).count()
     };
-    until("the one outside is a finding", async || (about("outside").await > 0).then_some(()))
-        .await;
+    until("the use outside its window is a finding", async || {
+        (about("outside").await > 0).then_some(())
+    })
+    .await;
     assert_eq!((about("inside").await, about("last").await), (0, 0));
-    // Between it and its use stand 330 others.
+    // Most of the other accesses start between this access and its use.
     told(&stack, "acme", &[long]).await;
-    until("the long one is there", async || {
+    until("the long access is stored", async || {
         let item = |item: &std::collections::HashMap<String, AttributeValue>| {
             item.get("sk").is_some_and(|sk| sk.as_s().unwrap() == "s:long")
         };
@@ -904,7 +905,7 @@ async fn a_use_is_matched_to_its_window_among_hundreds_of_access_records() {
     })
     .await;
     told(&stack, "acme", &[used("held-by-the-long-one", 1200)]).await;
-    until("the use is taken", async || {
+    until("the use is joined to the long access", async || {
         let rows = stack.get(&admin, "/v1/reports/access?limit=1000").await.body["rows"]
             .as_array()
             .unwrap()
@@ -941,17 +942,23 @@ async fn list_entries_expire_together_with_their_access_record() {
     {
         told(&stack, "acme", &[event]).await;
         access(&stack, &stack.reader("acme"), "a", number + 1).await;
-        until(format!("the lists end as the access does after step {number}"), async || {
-            let items = state(&stack).await;
-            let ttl = |prefix: &str| -> std::collections::BTreeSet<Option<String>> {
-                let items =
-                    items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with(prefix));
-                items.map(|item| item.get("ttl").map(|ttl| ttl.as_n().unwrap().clone())).collect()
-            };
-            let (own, lists) = (ttl("access#acme"), ttl("access_list#acme"));
-            let is_so = own == lists && own.len() == 1 && own.first().unwrap().is_some() == is_over;
-            is_so.then_some(())
-        })
+        until(
+            format!("list entries expire with the access record after step {number}"),
+            async || {
+                let items = state(&stack).await;
+                let ttl = |prefix: &str| -> std::collections::BTreeSet<Option<String>> {
+                    let items =
+                        items.iter().filter(|item| item["pk"].as_s().unwrap().starts_with(prefix));
+                    items
+                        .map(|item| item.get("ttl").map(|ttl| ttl.as_n().unwrap().clone()))
+                        .collect()
+                };
+                let (own, lists) = (ttl("access#acme"), ttl("access_list#acme"));
+                let is_so =
+                    own == lists && own.len() == 1 && own.first().unwrap().is_some() == is_over;
+                is_so.then_some(())
+            },
+        )
         .await;
     }
     stack.stop().await;
@@ -988,7 +995,7 @@ async fn a_storage_failure_of_one_tenant_delays_no_other_tenant() {
         due("stuck", &format!("stuck-{number}"), 500).await.unwrap();
     }
     due("acme", "mine", 400).await.unwrap();
-    until("the other's is looked at", async || {
+    until("the other tenant's access record is processed", async || {
         let items = state(&stack).await;
         let mine = items
             .iter()
@@ -1008,7 +1015,7 @@ async fn work_beyond_a_tenants_share_of_a_batch_is_deferred_and_delays_no_other(
         json!({"id": session, "action": "session.created", "occurred_at": seconds_ago(900), "justification": "Correct a price",
             "actor": {"type": "user", "email": "mark@acme.example"}, "session": {"id": session, "scope": "session"}, "target": {"name": "shop"}})
     };
-    // Accesses of one tenant cannot be read, which is tried again and again.
+    // The access records of one tenant are unreadable, and each read is retried.
     between.refuse(Some("s:stuck-"));
     told(&stack, "stuck", &[created("stuck-1"), created("stuck-2")]).await;
     for session in ["first", "second"] {
@@ -1016,7 +1023,7 @@ async fn work_beyond_a_tenants_share_of_a_batch_is_deferred_and_delays_no_other(
         access(&stack, &stack.reader("acme"), session, 1).await;
     }
     between.refuse(None);
-    until("what was put off is followed", async || {
+    until("the deferred events are processed", async || {
         pass(&stack, 60).await;
         let rows = stack.get(&stack.reader("stuck"), "/v1/reports/access").await.body;
         (rows["rows"].as_array()?.len() == 2).then_some(())
@@ -1040,20 +1047,26 @@ async fn figures_follow_each_access_record_and_wrong_figures_are_corrected() {
     let created: Vec<Value> =
         (0..40).map(|number| step(&format!("s-{number}"), "created", 900, "mark")).collect();
     told(&stack, "acme", &created).await;
-    until("all are counted", async || (demand().await == (Some(40), Some(0))).then_some(())).await;
-    // Each is counted by what changed, and no day is read for it: nothing has to be looked at again for that.
+    until("all requests are counted", async || {
+        (demand().await == (Some(40), Some(0))).then_some(())
+    })
+    .await;
+    // Figures change by increments. No day is recounted and no scheduled check is needed.
     let mut granted: Vec<Value> =
         (0..40).map(|number| step(&format!("s-{number}"), "granted", 600, "portal")).collect();
     granted.iter_mut().for_each(|event| event["window"] = json!(false));
     granted.push(step("s-1", "approved", 700, "john"));
     told(&stack, "acme", &granted).await;
-    until("all are counted", async || (demand().await == (Some(40), Some(40))).then_some(())).await;
+    until("all grants are counted", async || {
+        (demand().await == (Some(40), Some(40))).then_some(())
+    })
+    .await;
     let times = async || {
         stack.get(&admin, "/v1/reports/approval-times?by=approver").await.body["rows"][0].clone()
     };
     until("the approval is counted", async || (times().await["decisions"] == 1).then_some(()))
         .await;
-    // Somebody with more rights than any function of ours changed a row.
+    // An administrator changed a row past the service.
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let table = stack.running.table("StateTable").unwrap();
     let rows = async || -> Vec<_> {

@@ -1,4 +1,4 @@
-//! Windows: opened by events, extended, ended, and made true in a directory.
+//! Windows are opened by events, extended, ended, and enforced in a directory.
 
 use shared::platform::clock;
 use shared::services::window_orders;
@@ -24,7 +24,7 @@ use tests::{
     options, seconds_ago, seconds_ahead, until,
 };
 
-/// A stack with an application whose accounts are in a directory, and callers of the tenant `acme`.
+/// A stack with one application, whose accounts are in a directory, and the tokens of two callers of tenant `acme`.
 pub(crate) struct World {
     pub(crate) stack: Stack,
     pub(crate) admin: String,
@@ -48,7 +48,7 @@ impl World {
         world
     }
 
-    /// The application `app`, with other values in place of the usual ones.
+    /// Configures the application `app`. `more` replaces default values.
     pub(crate) async fn configure(&self, directory: Value, more: Value) -> Answer {
         let mut body = json!({
             "name": "App", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp*"], "owners": ["it@acme.example"],
@@ -64,7 +64,7 @@ impl World {
         self.stack.post(&self.portal, "/v1/events", &event).await
     }
 
-    /// A request for an account, and the window it opens.
+    /// Posts a request for an account and returns its window.
     pub(crate) async fn ask(&self, id: &str, account: &str, more: Value) -> Value {
         let answer = self.post(request(id, account, more)).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
@@ -85,7 +85,7 @@ impl World {
         .await
     }
 
-    /// An order to end windows, when it is done.
+    /// Waits until the command to end windows is done, and returns it.
     async fn until_done(&self, location: &str) -> Value {
         until(format!("{location} is done"), async || {
             let order = self.stack.get(&self.admin, location).await;
@@ -95,7 +95,7 @@ impl World {
         .await
     }
 
-    /// The ids of the windows that a listing finds, in its order.
+    /// The ids of the windows that match the query, in listing order.
     async fn listed(&self, query: &str) -> Vec<String> {
         let answer = self.stack.get(&self.admin, &format!("/v1/windows?{query}")).await;
         assert_eq!(
@@ -112,7 +112,7 @@ impl World {
         ids.map(str::to_owned).collect()
     }
 
-    /// Everything that the trail tells of windows and what they ended, the oldest first.
+    /// All events about windows and revocations, oldest first.
     pub(crate) async fn told(&self) -> Vec<Value> {
         self.search("action sw \"window.\" or action sw \"revocation.\" or action eq \"entra.account.disabled\"").await
     }
@@ -175,7 +175,7 @@ async fn a_short_window_ends_on_time_once_and_is_verified() {
     assert_eq!(world.window(&opened["id"]).await["state"], "open");
     assert!(directory.is_active(&account).await);
 
-    // The same again is the same, with the window as at its opening; a list says it too.
+    // A duplicate returns the window as it was at its opening, also in a batch.
     let again = world.post(event.clone()).await;
     assert_eq!((again.status.as_u16(), &again.body["window"]), (200, opened));
     let listed = world.post(json!({ "events": [event] })).await;
@@ -184,7 +184,7 @@ async fn a_short_window_ends_on_time_once_and_is_verified() {
 
     let closed = world.until_state(&opened["id"], "closed").await;
     assert!(!directory.is_active(&account).await);
-    assert!(instant(&closed["ended_at"]) >= instant(&opened["ends_at"]), "not early: {closed}");
+    assert!(instant(&closed["ended_at"]) >= instant(&opened["ends_at"]), "ended early: {closed}");
     let told = world.told().await;
     let actions: Vec<_> = told.iter().map(|event| event["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["window.opened", "entra.account.disabled", "revocation.verified"]);
@@ -210,15 +210,15 @@ async fn the_first_end_of_two_overlapping_requests_keeps_the_account_enabled() {
     let account = directory.add("msp-1").await;
     let world = World::with_scim(&directory.url).await;
     let first = world.ask("r-1", "msp-1", lasting("PT2S")).await;
-    // Another name for the same account: case does not tell accounts apart.
+    // The same account: names are compared without regard to case.
     let second = world.ask("r-2", "MSP-1", lasting("PT6S")).await;
     assert_eq!(first["id"], second["id"], "one account, one window");
-    let covered = until("the first end is told", async || {
+    let covered = until("the first end is recorded", async || {
         world.told().await.into_iter().find(|event| event["action"] == "revocation.covered")
     })
     .await;
     assert_eq!(covered["details"]["covered_by"], "r-2");
-    assert!(directory.is_active(&account).await, "still enabled at the first end");
+    assert!(directory.is_active(&account).await, "disabled at the first end");
     world.until_state(&first["id"], "closed").await;
     assert!(!directory.is_active(&account).await);
     let expected = [
@@ -259,13 +259,13 @@ async fn operators_extend_and_end_windows_with_a_recorded_reason() {
         instant(&extended.body["ends_at"]).millis() - instant(&opened["starts_at"]).millis(),
         2 * 3_600_000
     );
-    // Sent again it says the same, and nothing is told twice.
+    // A repeated command returns the same result and records no second event.
     assert_eq!(
         post("extend", json!({"duration": "PT2H", "reason": "the disk is slow"})).await.body,
         extended.body
     );
 
-    // A portal says for whom it speaks: it is a machine, whose token has no e-mail.
+    // A portal names the user it acts for, because the token of a machine has no e-mail.
     let machine =
         world.stack.minted(json!({"tenant": "acme", "sub": "portal", "scope": "audit:operate"}));
     let actor = json!({"type": "user", "email": "alex@nikpot.com"});
@@ -277,7 +277,7 @@ async fn operators_extend_and_end_windows_with_a_recorded_reason() {
     assert_eq!(
         post("end", json!({"reason": "again"})).await.status,
         200,
-        "what has ended is ended"
+        "ending an ended window changes nothing"
     );
     let late = post("extend", json!({"duration": "PT2H", "reason": "x"})).await;
     assert!(
@@ -374,7 +374,7 @@ async fn a_request_not_allowed_by_the_application_is_refused_and_not_stored() {
         answer.text
     );
     assert_eq!(world.stack.get(&world.admin, "/v1/events/r-1").await.status, 404);
-    // What was accepted once stays accepted, whatever is allowed by now; history opens nothing, and failures neither.
+    // A duplicate of an accepted request stays accepted under stricter limits. History and failed requests open no window.
     world
         .configure(scim("http://127.0.0.1:1/scim"), json!({"max_window": "PT1M", "window": "PT1M"}))
         .await;
@@ -411,7 +411,7 @@ async fn an_account_outside_the_patterns_is_never_disabled_and_raises_a_finding(
     let writes: Vec<_> =
         directory.log().into_iter().filter(|line| !line.starts_with("GET ")).collect();
     assert_eq!(writes, Vec::<String>::new());
-    // Its portal disables it, and says so.
+    // The portal disables the account and reports it.
     let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
         "target": {"name": "App"}, "account": {"name": "CEO"}});
     assert_eq!(world.post(disabled).await.status, 201);
@@ -438,7 +438,7 @@ async fn the_end_of_a_session_ends_only_its_own_windows() {
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         event
     };
-    // A role's denial ends no session.
+    // The denial of one role does not end the session.
     let role = json!({"session": {"id": "68", "scope": "role", "roles": ["r"]}});
     assert_eq!(world.post(said("session.denied", role)).await.status, 201);
     assert_eq!(world.window(&first["id"]).await["state"], "open");
@@ -446,20 +446,20 @@ async fn the_end_of_a_session_ends_only_its_own_windows() {
     world.until_state(&first["id"], "closed").await;
     assert_eq!((directory.is_enabled(&one), directory.is_enabled(&two)), (Some(false), Some(true)));
     assert_eq!(world.window(&other["id"]).await["state"], "open");
-    // Logging off with the account ends it too, where the application says so.
+    // With `end_on_log_off`, logging off with the account ends the window too.
     let left = json!({"target": {"name": "W11"}, "account": {"name": "MSP-2"}});
     assert_eq!(world.post(said("computer.left", left)).await.status, 201);
     world.until_state(&other["id"], "closed").await;
     assert_eq!(directory.is_enabled(&two), Some(false));
 
-    // A database session has no directory: its own end is all there is to see.
+    // A database session has no directory, so its own end closes the window.
     let granted = json!({"session": {"id": "70", "scope": "session", "username": "mark_70", "starts_at": seconds_ago(60), "ends_at": seconds_ahead(3600)}});
     let posted = world.post(said("session.granted", granted)).await;
     let database = posted.body["window"]["id"].clone();
     assert_eq!(world.window(&database).await["directory"], "external");
     assert_eq!(world.post(said("session.terminated", session("70"))).await.status, 201);
     assert_eq!(world.window(&database).await["state"], "closed");
-    // So does a package have.
+    // The same holds for a package.
     let package = json!({"subject": {"email": "u@acme.example"}, "target": {"type": "package", "name": "Sales"}, "window": {"duration": "PT8H"}});
     let fulfilled = world.post(said("entitlement.fulfilled", package.clone())).await.body["window"]
         ["id"]
@@ -528,16 +528,16 @@ async fn all_requests_of_a_leaver_end_and_requests_of_others_continue() {
         .await;
     assert!(wrong.status == 422 && wrong.text.contains("/filter"), "{}", wrong.text);
 
-    // A portal that says that it disabled an account of ours brings its end to now, and we still look.
+    // A portal report that it disabled the account ends the window now. The service still verifies it in the directory.
     let said = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
         "target": {"id": "app"}, "account": {"name": "msp-3"}});
     assert_eq!(world.post(said).await.status, 201);
-    until("it is disabled", async || {
+    until("the account is disabled", async || {
         (directory.is_enabled(&accounts[2]) == Some(false)).then_some(())
     })
     .await;
 
-    // Deleting the application ends the rest, in the directory that it had.
+    // Deleting the application ends its windows, in the directory that was configured for it.
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/app").await.status, 204);
     world.until_state(&shared["id"], "closed").await;
     until("all are disabled", async || {
@@ -553,7 +553,7 @@ async fn all_requests_of_a_leaver_end_and_requests_of_others_continue() {
     world.stack.stop().await;
 }
 
-/// What is asked for in advance: within 31 days it has a window that is scheduled, beyond that it is a booking.
+/// A request that starts within 31 days has a scheduled window. A later one is a booking.
 #[tokio::test(flavor = "multi_thread")]
 async fn scheduled_and_booked_requests_of_a_leaver_end() {
     let directory = Directory::start().await;
@@ -571,9 +571,12 @@ async fn scheduled_and_booked_requests_of_a_leaver_end() {
     for (id, account, email) in
         [("r-2", "msp-2", "leaver@nikpot.com"), ("r-3", "msp-3", "alex@nikpot.com")]
     {
-        assert!(world.ask(id, account, ahead(email, 40)).await.is_null(), "it has no window yet");
+        assert!(
+            world.ask(id, account, ahead(email, 40)).await.is_null(),
+            "a booking has no window yet"
+        );
     }
-    // The booking outlives its event, whose retention may end first.
+    // The retention of the event may end before the booking starts.
     let engine = aws_sdk_dynamodb::Client::new(world.stack.aws());
     let (tenant, id) = (Tenant::new("acme").unwrap(), EventId::new("r-2").unwrap());
     let key = AttributeValue::S(shared::storage::keys::event(&tenant, &id));
@@ -602,7 +605,7 @@ async fn scheduled_and_booked_requests_of_a_leaver_end() {
         ended.len() == 2 && ended.iter().all(|event| event["details"]["order"] == done["id"]),
         "{ended:?}"
     );
-    // Nothing of it opens later; what another person booked does.
+    // No booking of the leaver opens later. The booking of another person does.
     let then = clock::now().plus(Duration::from_secs(20 * day));
     let store = tests::store(&world.stack);
     let due = windows::due_bookings(&store, then, shared::http::request::deadline()).await.unwrap();
@@ -616,10 +619,10 @@ async fn a_disable_is_verified_by_reading_the_account_back() {
     let directory = Directory::start().await;
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
-    // It says 200 and does nothing; the next time it takes no PATCH.
+    // The first PATCH returns 200 without any effect. The second one is refused.
     directory.fail([("PATCH", Fault::Pretend), ("PATCH", Fault::Status(501, None))]);
     let window = world.ask("r-1", "msp-1", lasting("PT1S")).await;
-    let failed = until("the failure is told", async || {
+    let failed = until("the failure is recorded", async || {
         world.told().await.into_iter().find(|event| event["action"] == "revocation.failed")
     })
     .await;
@@ -647,13 +650,13 @@ async fn entra_accounts_are_disabled_and_signed_out_and_verified() {
     );
     let world = World::start().await;
     world.configure(entra(&directory.url), json!({})).await;
-    // Throttled, then down, then done before the answer was lost, then the token is refused.
+    // Throttled, then down, then applied with a lost response, then the token is refused.
     directory.fail([
         ("PATCH", Fault::Status(429, Some(1))),
         ("PATCH", Fault::HangUp),
         ("revokeSignInSessions", Fault::Status(503, None)),
         ("GET /v1.0/users/u-1", Fault::Status(401, None)),
-        // Each try looks at the account before it turns it off, and again afterwards.
+        // Each attempt reads the account before and after it disables it.
         ("GET /v1.0/users/u-0", Fault::Stale),
         ("GET /v1.0/users/u-0", Fault::Stale),
         ("GET /v1.0/users/u-0", Fault::Stale),
@@ -672,10 +675,10 @@ async fn entra_accounts_are_disabled_and_signed_out_and_verified() {
     assert!(log.contains(&"POST /v1.0/users/u-0/revokeSignInSessions".to_owned()), "{log:?}");
     assert!(
         !log.contains(&"POST /v1.0/users/u-1/revokeSignInSessions".to_owned()),
-        "not for external users: {log:?}"
+        "external users have no sessions to revoke: {log:?}"
     );
     let tokens = log.iter().filter(|line| line.ends_with("/oauth2/v2.0/token")).count();
-    assert!((1..=3).contains(&tokens), "a token is kept: {log:?}");
+    assert!((1..=3).contains(&tokens), "tokens are cached: {log:?}");
     world.stack.stop().await;
 }
 
@@ -704,7 +707,7 @@ async fn a_refusal_by_the_directory_raises_a_finding_at_once_and_is_retried() {
     world.stack.stop().await;
 }
 
-/// The directory wants to be left alone for an hour, and is well again long before that.
+/// The directory sends a Retry-After of one hour, but recovers earlier.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_retries_a_window_immediately() {
     let directory = Directory::start().await;
@@ -716,7 +719,7 @@ async fn an_operator_retries_a_window_immediately() {
     let retry =
         async |id: &Value, body: Value| world.stack.post(&world.admin, &path(id), &body).await;
     let because = json!({"reason": "the directory is back"});
-    until("the first try fails", async || {
+    until("the first attempt fails", async || {
         Some(world.window(&id).await).filter(|it| it["attempts"] == 1)
     })
     .await;
@@ -735,7 +738,7 @@ async fn an_operator_retries_a_window_immediately() {
         "{}",
         retried[0]
     );
-    // What there is nothing to try for.
+    // Windows that have nothing to retry.
     let later = world.ask("r-2", "msp-2", lasting("PT1H")).await["id"].clone();
     let external = world.ask("r-3", "else-1", lasting("PT1S")).await["id"].clone();
     for (id, expected) in
@@ -756,7 +759,7 @@ async fn a_request_during_a_disable_keeps_its_window_open() {
     let account = directory.add("msp-1");
     let world = World::with_scim(&format!("{}/scim", directory.url)).await;
     let window = world.ask("r-1", "msp-1", lasting("PT2S")).await;
-    until("its account is found", async || {
+    until("the account is resolved", async || {
         world.window(&window["id"]).await["resolved"].is_object().then_some(())
     })
     .await;
@@ -765,8 +768,8 @@ async fn a_request_during_a_disable_keeps_its_window_open() {
     let second = world.ask("r-2", "msp-1", lasting("PT30M")).await;
     assert_eq!(second["id"], window["id"]);
     directory.hold(false);
-    // It was asked for the account only: what comes next is not done any more.
-    until("the first end is told as covered", async || {
+    // The worker has only read the account so far. It must not disable it now.
+    until("the first end is recorded as covered", async || {
         world.actions().await.contains(&"revocation.covered".to_owned()).then_some(())
     })
     .await;
@@ -787,7 +790,7 @@ async fn directories_are_compared_with_the_open_windows() {
     world.configure(entra(&directory.url), json!({})).await;
     world.ask("r-1", "msp-off", json!({})).await;
     world.ask("r-2", "msp-fine", json!({})).await;
-    // A request that is to begin tomorrow does not explain an account that is enabled today.
+    // A request that starts tomorrow does not explain an account that is enabled today.
     let tomorrow =
         json!({"session": {"id": "70", "scope": "session", "starts_at": seconds_ahead(86_400)}});
     world.ask("r-3", "msp-booked", tomorrow).await;
@@ -810,11 +813,11 @@ async fn directories_are_compared_with_the_open_windows() {
         assert_eq!(finding["details"]["owners"], json!(["it@acme.example"]));
     }
     assert_eq!(world.findings("account.disabled_inside_window").await.len(), 1);
-    assert_eq!(directory.is_enabled(&fine), Some(true), "it only looks");
+    assert_eq!(directory.is_enabled(&fine), Some(true), "reconciliation changes no account");
     world.stack.stop().await;
 }
 
-/// Directories without accounts, but for one over whose answers whoever reads them panics.
+/// Directories without accounts. The code that reads the response of one of them panics.
 #[derive(Debug)]
 struct Panicking;
 
@@ -822,7 +825,7 @@ impl HttpConnector for Panicking {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let panics = request.uri().contains("/panics/");
         HttpConnectorFuture::new(async move {
-            assert!(!panics, "by plan, an answer that makes whoever reads it panic");
+            assert!(!panics, "an intended panic of this test");
             let response = http::Response::builder()
                 .status(200)
                 .header("content-type", "application/scim+json");
@@ -862,7 +865,7 @@ async fn a_panic_on_one_directory_does_not_stop_the_comparison_of_others() {
     stack.stop().await;
 }
 
-/// A request names an account in several ways. The first decides; what another of them means is no application's, and stays as it is.
+/// The first name in a request decides. An account that only another name matches belongs to no application and is not changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_matched_only_by_a_secondary_name_is_not_disabled() {
     let directory = Directory::start().await;
@@ -892,7 +895,7 @@ async fn a_request_joins_a_window_only_by_its_key() {
     let world = World::with_scim("http://127.0.0.1:1/scim").await;
     let named = |account: Value| json!({ "account": account });
     let first = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
-    // The directory cannot be asked, so whether two names mean one account is not known yet.
+    // The directory cannot be reached, so whether two names are one account is not known yet.
     let second = world.ask("r-2", "", named(json!({"name": "MSP-1", "id": "17"}))).await;
     let third =
         world.ask("r-3", "", named(json!({"name": "msp-1", "email": "msp-1@acme.example"}))).await;
@@ -904,7 +907,7 @@ async fn a_request_joins_a_window_only_by_its_key() {
     world.stack.stop().await;
 }
 
-/// A time that cannot be written again would make the event unreadable for ever.
+/// An event with a time that cannot be serialized would be unreadable for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_longer_than_ten_years_is_refused_or_cut_if_already_granted() {
     let world = World::start().await;
@@ -942,9 +945,12 @@ async fn a_corrected_configuration_applies_to_open_windows() {
     let wrong = json!({"kind": "scim", "base_url": format!("{}/scim", directory.url), "token": "env:JIT_AUDIT_SECRET_OTHER"});
     world.configure(wrong, json!({})).await;
     let window = world.ask("r-1", "msp-1", lasting("PT1S")).await;
-    until("it is refused", async || world.findings("revocation.refused").await.pop()).await;
+    until("the directory refuses the token", async || {
+        world.findings("revocation.refused").await.pop()
+    })
+    .await;
     world.configure(scim(&format!("{}/scim", directory.url)), json!({})).await;
-    // Something in front of the directory says 404: that is not the account's absence.
+    // A proxy in front of the directory returns 404. This does not mean that the account is deleted.
     directory.fail([("GET", Fault::Status(404, None)), ("GET", Fault::Status(404, None))]);
     world.until_state(&window["id"], "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
@@ -952,7 +958,6 @@ async fn a_corrected_configuration_applies_to_open_windows() {
     world.stack.stop().await;
 }
 
-/// 1,500 writes at once, then 10 a second, whoever takes them: Microsoft's own limits are 3,000 in 150 s for an app in a tenant.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_ends_although_its_application_is_unreadable() {
     let directory = Directory::start().await;
@@ -979,7 +984,7 @@ async fn ending_an_applications_windows_keeps_later_requests() {
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     let trail = async || store.scope(&tenant, clock::now(), deadline).await.unwrap();
-    // What is recorded until then may have been under way when the order was given.
+    // An event recorded within this time may have been in progress when the command was given.
     tokio::time::sleep(trail().await.feed_lag() + Duration::from_millis(100)).await;
     let second = world.ask("r-2", "msp-2", json!({})).await;
     let trail = trail().await;
@@ -997,7 +1002,7 @@ async fn ending_an_applications_windows_keeps_later_requests() {
         created_at: given_at,
         count: None,
     };
-    // Others may make steps of the windows meanwhile.
+    // Other workers may change the windows at the same time.
     let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None)
         .await
         .unwrap();
@@ -1013,6 +1018,7 @@ async fn ending_an_applications_windows_keeps_later_requests() {
     world.stack.stop().await;
 }
 
+/// 1,500 writes at once, then 10 a second over all runs. The limit of Microsoft is 3,000 in 150 s for an app in a tenant.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_graph_rate_limit_is_shared_by_all_runs() {
     use shared::platform::clock::Clock;
@@ -1033,11 +1039,11 @@ async fn the_graph_rate_limit_is_shared_by_all_runs() {
         };
         futures::future::join_all((0..calls).map(|_| take())).await.into_iter().sum::<u32>()
     };
-    assert_eq!(taken(45).await, 1500, "side by side, and not one more");
+    assert_eq!(taken(45).await, 1500, "concurrent calls take no more than the limit");
     assert_eq!(taken(1).await, 0);
     seconds.store(3, Ordering::Relaxed);
     assert_eq!(taken(2).await, 30);
-    // A clock that is behind gives nothing back.
+    // A slow clock returns no tokens.
     seconds.store(1, Ordering::Relaxed);
     assert_eq!(taken(1).await, 0);
     seconds.store(1_000_000, Ordering::Relaxed);
@@ -1051,21 +1057,21 @@ async fn a_rejected_credential_raises_a_finding_at_once() {
     directory.add("msp-1@contoso.com");
     let world = World::start().await;
     world.configure(entra(&directory.url), json!({})).await;
-    // More than once, as directories are compared with the open windows when a stack starts, and that asks for a token too.
+    // Twice, because the reconciliation at the start of a stack requests a token too.
     directory.fail([0; 4].map(|_| ("oauth2/v2.0/token", Fault::Status(401, None))));
     let window = world.ask("r-1", "msp-1@contoso.com", lasting("PT1S")).await;
     let finding =
         until("a finding is raised", async || world.findings("revocation.refused").await.pop())
             .await;
     assert!(finding["reason"].as_str().unwrap().starts_with("credentials: "), "{finding}");
-    until("the end was tried", async || {
+    until("the revocation was attempted", async || {
         (world.window(&window["id"]).await["attempts"].as_u64() >= Some(1)).then_some(())
     })
     .await;
     world.stack.stop().await;
 }
 
-/// DynamoDB takes a hundred statements in a transaction; a session may have asked for more than that ends in one.
+/// DynamoDB allows a hundred statements in a transaction. A session can have more windows than one transaction can end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_with_more_windows_than_one_transaction_allows_ends_all() {
     let world = World::start().await;
@@ -1078,28 +1084,28 @@ async fn a_session_with_more_windows_than_one_transaction_allows_ends_all() {
     assert_eq!(world.post(canceled.clone()).await.status, 201);
     assert_eq!(world.post(canceled).await.status, 200);
     let ended = world.actions().await.iter().filter(|action| *action == "window.ended").count();
-    assert_eq!(ended, 60, "each once");
+    assert_eq!(ended, 60, "each window ends once");
     world.stack.stop().await;
 }
 
-/// Whether anything looks for windows that are due can be asked for: silence would mean that access outlives its end.
+/// If nothing checks for due windows, access outlives its end. So the time of the last check is shown.
 #[tokio::test]
 async fn the_time_of_the_last_check_for_due_windows_can_be_read() {
     let stack = Stack::start().await;
     let token = stack.reader("acme");
     let swept =
         async || stack.get(&token, "/v1/me").await.body["swept_at"].as_str().map(str::to_owned);
-    let first = until("it looked", async || swept().await).await;
-    // A window that is due soon has it looked for at once.
+    let first = until("a first check is done", async || swept().await).await;
+    // A window that is due soon starts a check at once.
     let request = json!({
         "id": "soon", "action": "entra.account.requested", "occurred_at": seconds_ago(1), "actor": {"type": "user", "email": "a@acme.example"},
         "target": {"name": "Entra"}, "account": {"name": "x"}, "window": {"duration": "PT2S"}
     });
     assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &request).await.status, 201);
-    until("it looked again", async || swept().await.filter(|at| *at > first)).await;
+    until("another check is done", async || swept().await.filter(|at| *at > first)).await;
 }
 
-/// One attribute of an item of the state table, or the item, taken away or put there from behind.
+/// Changes the state table directly, without the service.
 async fn statement(stack: &Stack, statement: &str, parameters: &[&str]) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let parameters = parameters.iter().map(|it| AttributeValue::S((*it).to_owned())).collect();
@@ -1124,7 +1130,7 @@ async fn listing_open_windows_reads_no_closed_windows() {
     let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ago(0), "actor": {"type": "system"},
         "target": {"name": "Unknown"}, "account": {"name": "msp-4"}});
     assert_eq!(world.post(disabled).await.status, 201);
-    // Five minutes pass for one of them.
+    // One of them becomes overdue.
     let store = tests::store(&world.stack);
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -1139,7 +1145,7 @@ async fn listing_open_windows_reads_no_closed_windows() {
     };
     windows::change_window(&trail, &overdue, &by, late).await.unwrap().expect("the window");
 
-    // Whoever reads a closed window fails: none of these can be read.
+    // These closed windows are unreadable, so a listing that reads one fails.
     for number in 0..30 {
         let insert = "INSERT INTO STATE VALUE {'pk': ?, 'sk': ?, 'content': ?}";
         statement(
@@ -1166,7 +1172,7 @@ async fn listing_open_windows_reads_no_closed_windows() {
     ] {
         assert_eq!(world.listed(&format!("state={state}")).await, expected, "{state}");
     }
-    // In pages, too.
+    // The same in pages.
     let path = "/v1/windows?state=overdue,open,scheduled&limit=1";
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -1212,7 +1218,7 @@ async fn a_page_of_closed_windows_reads_a_bounded_number() {
         .unwrap()
         .item
         .unwrap();
-    // As many of another account, all of them newer.
+    // 5,000 newer windows of another account.
     let copies: Vec<WriteRequest> = (0..5000)
         .map(|number| {
             let id = format!("9999{number:04}");
@@ -1259,22 +1265,22 @@ async fn windows_stored_before_list_entries_existed_are_listed() {
     let store = tests::store(&world.stack);
     let tenant = Tenant::new("acme").unwrap();
     let until_whole = async || {
-        until("the list is whole", async || {
+        until("the list is complete", async || {
             let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
             let trail = store.scope(&tenant, clock::now(), deadline).await.unwrap();
             windows::has_all_listed(&trail).await.unwrap().then_some(())
         })
         .await;
     };
-    // The run that looks up their accounts makes the list whole, and makes steps of them.
+    // The run that resolves the accounts completes the list and changes the windows.
     until_whole().await;
     for window in [&first, &second] {
-        until("its account is found", async || {
+        until("the account is resolved", async || {
             world.window(&window["id"]).await["resolved"].is_object().then_some(())
         })
         .await;
     }
-    // As they were stored then.
+    // The layout of an older version.
     let whole = shared::storage::keys::ALL_ARE_LISTED;
     statement(
         &world.stack,
@@ -1296,7 +1302,7 @@ async fn windows_stored_before_list_entries_existed_are_listed() {
     expected.sort_by(|a, b| b.cmp(a));
     assert_eq!(world.listed("state=open").await, expected);
     assert_eq!(world.listed("state=overdue").await, Vec::<String>::new());
-    // One of them cannot be read.
+    // One window is unreadable.
     statement(
         &world.stack,
         "INSERT INTO STATE VALUE {'pk': ?, 'sk': ?, 'content': ?}",
@@ -1309,13 +1315,13 @@ async fn windows_stored_before_list_entries_existed_are_listed() {
         &["window_open#acme", "msp-0", "0000"],
     )
     .await;
-    // They change and close as others do.
+    // Windows without a list entry change and close as others do.
     let end = format!("/v1/windows/{}/end", ids[0]);
     assert_eq!(world.stack.post(&world.admin, &end, &json!({"reason": "done"})).await.status, 200);
     world.until_state(&first["id"], "closed").await;
     assert_eq!(directory.is_enabled(&accounts[0]), Some(false));
     assert_eq!(world.listed("state=open").await, [ids[1]]);
-    // The run that ended the first put the second into the list, which is whole from now on.
+    // The run that ended the first window added the second to the list, which is complete now.
     until_whole().await;
     assert_eq!(world.listed("state=open").await, [ids[1]]);
     world.stack.stop().await;
@@ -1334,7 +1340,7 @@ async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
     }
     let posted = world.post(json!({ "events": events })).await;
     assert_eq!(posted.body["created"], 120, "{}", posted.text);
-    // It was given, and a run that was killed had begun its first page: half of it is ended, and nothing of that was said.
+    // A run was killed in the first page of the command. Half of the page is ended, but the progress was not stored.
     let store = tests::store(&world.stack);
     let tenant = Tenant::new("acme").unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
@@ -1359,7 +1365,7 @@ async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
     let page = window_orders::open_page(&trail, &windows::live_windows(&trail, true, true), None)
         .await
         .unwrap();
-    assert!(page.next.is_some(), "more than one page");
+    assert!(page.next.is_some(), "the command has only one page");
     assert_eq!(
         window_orders::end_windows(&trail, &order, &meaning, &page.windows[..50]).await.unwrap(),
         50
@@ -1373,7 +1379,7 @@ async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
         .unwrap()
         .expect("taken up");
 
-    // What ends soon calls the function, which finds the order when nobody has it any more.
+    // A window that ends soon starts the function, which takes over the command when its lease has expired.
     directory.add("msp-other");
     world.ask("r-other", "msp-other", lasting("PT1S")).await;
     let done = world.until_done("/v1/windows/orders/killed?limit=1000").await;
@@ -1391,12 +1397,12 @@ async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
     })
     .await;
     let told = world.search("action eq \"window.ended\"").await;
-    assert_eq!(told.len(), 120, "each request is ended once");
+    assert_eq!(told.len(), 120, "each window is ended once");
     assert!(told.iter().all(|event| event["details"]["order"] == "killed"));
     world.stack.stop().await;
 }
 
-/// What one account is asked for has no number beyond which a request is not in the trail.
+/// No limit on the claims of a window keeps a request from being stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_requests_for_one_account_are_all_stored() {
     let directory = Directory::start().await;
@@ -1411,7 +1417,7 @@ async fn many_requests_for_one_account_are_all_stored() {
             )
         })
         .collect();
-    // A busy machine does not get through all of them in one request, and says so.
+    // A busy machine may not store all of them within one request, and reports that.
     let answer = until("all are stored", async || {
         let answer = world.post(json!({ "events": events })).await;
         let stored = ["created", "duplicate"].map(|word| answer.body[word].as_u64().unwrap());
@@ -1423,7 +1429,7 @@ async fn many_requests_for_one_account_are_all_stored() {
     let window = world.window(id).await;
     assert_eq!(
         window["ends_at"], answer.body["results"][149]["window"]["ends_at"],
-        "the latest end counts"
+        "the window ends at the latest end"
     );
     assert!(window["claims"].as_array().unwrap().len() <= 33, "{window}");
     let actions = world.actions().await;
@@ -1468,7 +1474,7 @@ async fn a_past_grant_is_stored_and_its_window_cut_to_the_application_limit() {
         assert_eq!(finding["details"]["owners"], json!(["it@acme.example"]));
         assert_eq!(finding["subject"]["email"], "u@acme.example");
     }
-    // What is asked for is still refused.
+    // A request, unlike a past grant, is still refused.
     let refused =
         world.post(request("r-1", "msp-2", json!({"window": {"duration": "PT5H"}}))).await;
     assert_eq!(refused.status, 422, "{}", refused.text);
@@ -1492,7 +1498,7 @@ async fn a_granted_session_account_is_disabled_at_its_end_but_never_a_personal_a
         assert_eq!(answer.status, 201, "{}", answer.text);
         world.window(&answer.body["window"]["id"]).await
     };
-    // The event that grants it names nobody; the one that asked for it does.
+    // The granting event names no person. The requesting event does.
     let created = json!({"action": "session.created", "occurred_at": seconds_ago(70), "actor": {"type": "user", "email": "alex@nikpot.com"},
         "target": {"name": "APP"}, "session": {"id": "70", "scope": "session"}, "justification": "a disk is full"});
     assert_eq!(world.post(created).await.status, 201);
@@ -1515,11 +1521,11 @@ async fn a_granted_session_account_is_disabled_at_its_end_but_never_a_personal_a
     );
     assert_eq!(disabled["subject"]["email"], "alex@nikpot.com");
 
-    // A role that is activated is given to a person's own account.
+    // A role activation grants to a personal account.
     let ann = json!({"subject": {"name": "msp-ann", "email": "ann@acme.example"}});
     let window = grant("71", "msp-ann", 1, ann).await;
     assert_eq!((&window["directory"], &window["application"]), (&json!("external"), &json!("app")));
-    // An application may leave sessions to their source.
+    // With `disable_for`, an application leaves session accounts to their source.
     world
         .configure(
             scim(&format!("{}/scim", directory.url)),
@@ -1528,7 +1534,7 @@ async fn a_granted_session_account_is_disabled_at_its_end_but_never_a_personal_a
         .await;
     let window = grant("72", "msp-2", 1, json!({})).await;
     assert_eq!(window["directory"], "external");
-    // Their ends are looked at when the service has seen a later one of its own.
+    // When this later window is closed, the service has processed the earlier ends.
     let account = directory.add("msp-3");
     let last = world.ask("r-1", "msp-3", lasting("PT2S")).await;
     world.until_state(&last["id"], "closed").await;
@@ -1551,7 +1557,7 @@ async fn an_end_that_arrives_before_its_request_applies() {
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         event
     };
-    // Of a session whose account we disable.
+    // The end of a session whose account the service disables.
     assert_eq!(
         world.post(said("session.terminated", json!({"session": session("68")}))).await.status,
         201
@@ -1562,11 +1568,14 @@ async fn an_end_that_arrives_before_its_request_applies() {
     assert_eq!(directory.is_enabled(&one), Some(false));
     let ended =
         world.told().await.into_iter().find(|event| event["action"] == "window.ended").unwrap();
-    assert_eq!(ended["actor"]["name"], "Mark", "whoever ended the session ended its window");
+    assert_eq!(
+        ended["actor"]["name"], "Mark",
+        "the actor of the session's end is the actor of the window's end"
+    );
     let other = world.ask("r-2", "msp-2", json!({"session": session("69")})).await;
     assert_eq!(world.window(&other["id"]).await["state"], "open");
     assert_eq!(directory.is_enabled(&two), Some(true));
-    // Of a session whose source takes it away.
+    // The end of a session whose source removes the access.
     assert_eq!(
         world.post(said("session.expired", json!({"session": session("70")}))).await.status,
         201
@@ -1575,7 +1584,7 @@ async fn an_end_that_arrives_before_its_request_applies() {
     granted["ends_at"] = json!(seconds_ahead(3600));
     let granted = world.post(said("session.granted", json!({"session": granted}))).await;
     assert_eq!(world.window(&granted.body["window"]["id"]).await["state"], "closed");
-    // Of a package, and of an account that its portal disables.
+    // The end of a package, and of an account that the portal disables.
     let package = json!({"subject": {"email": "u@acme.example"}, "target": {"type": "package", "name": "Sales"}});
     assert_eq!(world.post(said("entitlement.removed", package.clone())).await.status, 201);
     let mut fulfilled = package;
@@ -1594,13 +1603,13 @@ async fn an_end_that_arrives_before_its_request_applies() {
     asked["occurred_at"] = json!(seconds_ago(60));
     let asked = world.ask("r-3", "adm-1", asked).await;
     assert_eq!(world.window(&asked["id"]).await["state"], "closed");
-    // An account that is asked for again afterwards is.
+    // A request after that end opens a window.
     let again = world.ask("r-4", "adm-1", json!({"target": {"name": "Elsewhere"}})).await;
     assert_eq!(world.window(&again["id"]).await["state"], "open");
     world.stack.stop().await;
 }
 
-/// Whichever of the two is stored first, the other sees it.
+/// Whichever event is stored first, the other one finds it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_concurrent_request_and_session_end_leave_no_window_open() {
     let world = World::start().await;
@@ -1621,7 +1630,7 @@ async fn a_concurrent_request_and_session_end_leave_no_window_open() {
     world.stack.stop().await;
 }
 
-/// A start years ahead opens nothing yet: the event is stored, and its window opens 31 days before it.
+/// The event is stored at once. The window opens 31 days before its start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_far_in_the_future_opens_near_its_start() {
     use shared::platform::clock::Clock;
@@ -1633,7 +1642,7 @@ async fn a_window_far_in_the_future_opens_near_its_start() {
     let session = |id: &str, starts: u64| json!({"session": {"id": id, "scope": "session", "starts_at": seconds_ahead(starts)}});
     let far = world.post(request("r-1", "msp-1", session("1", days(3000)))).await;
     assert_eq!((far.status.as_u16(), &far.body["window"]), (201, &Value::Null), "{}", far.text);
-    // Sent again it is the same; and what is not allowed is refused as ever.
+    // A request for more than the application allows is refused as usual.
     assert_eq!(world.post(request("r-2", "msp-2", session("2", days(40)))).await.status, 201);
     assert_eq!(world.post(request("r-3", "msp-3", session("3", days(40)))).await.status, 201);
     let mut long = session("4", days(40));
@@ -1642,21 +1651,21 @@ async fn a_window_far_in_the_future_opens_near_its_start() {
     let windows =
         async || world.stack.get(&world.admin, "/v1/windows").await.body["windows"].clone();
     assert_eq!(windows().await, json!([]));
-    // It explains no account that is enabled meanwhile.
+    // A booking does not explain an account that is enabled before its start.
     assert_eq!(
         world.stack.post(&world.admin, "/v1/windows/reconcile", &json!({})).await.status,
         202
     );
-    until("an account that is enabled without a window is found", async || {
+    until("an account enabled without a window is found", async || {
         let found = world.findings("account.enabled_without_window").await;
         found.into_iter().find(|event| event["account"]["id"] == *booked.as_str())
     })
     .await;
-    // One of them is canceled before its window opens.
+    // One booking is canceled before its window opens.
     let canceled = json!({"action": "session.canceled", "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"},
         "session": {"id": "3", "scope": "session"}});
     assert_eq!(world.post(canceled).await.status, 201);
-    // That an account is disabled long before its request begins is the end of another one.
+    // A report that an account was disabled before the start of its booking does not end the booking.
     let disabled = json!({"action": "entra.account.disabled", "occurred_at": seconds_ahead(2), "actor": {"type": "system"},
         "target": {"name": "App"}, "account": {"name": "msp-2"}});
     assert_eq!(world.post(disabled).await.status, 201);
@@ -1678,7 +1687,7 @@ async fn a_window_far_in_the_future_opens_near_its_start() {
         Box::pin(disable::run::run(&function)).await.unwrap();
     };
     run_in(days(8)).await;
-    assert_eq!(windows().await, json!([]), "it is too early");
+    assert_eq!(windows().await, json!([]), "a window opened too early");
     for _ in 0..2 {
         run_in(days(10)).await;
     }
@@ -1693,6 +1702,10 @@ async fn a_window_far_in_the_future_opens_near_its_start() {
         (&opened[0]["application"], &opened[0]["claims"][0]["event"]),
         (&json!("app"), &json!("r-2"))
     );
-    assert_eq!(opened[0]["claims"].as_array().unwrap().len(), 1, "it opens once");
+    assert_eq!(
+        opened[0]["claims"].as_array().unwrap().len(),
+        1,
+        "the window opened more than once"
+    );
     world.stack.stop().await;
 }
