@@ -4,15 +4,22 @@
 //! window of an account or of a session is open are items of their own, made and removed with it. So are the lists of the windows that
 //! are not closed, one of overdue ones and one of the others: closed windows stay for years, and nobody who asks for the others reads past them.
 //!
-//! - `recording`: an event that opens or ends windows, recorded with its windows; `booking`: those whose start is far ahead
+//! - `recording`: an event that opens or ends windows, recorded with its windows
+//! - `opening`: the window that an event opens; `booking`: those whose start is far ahead; `earlier_end`: an end that came first
+//! - `ending`: the windows that an event ends; `session_end`: the end of a session; `matching`: whether events name the same target
 //! - `step`: the next state of a window, with the items that find it; `lookup`: a window by id, account, name or session
 //! - `live_windows`: the lists of windows that are not closed; `due_queue`: what is due, over all tenants
 
 mod booking;
 mod due_queue;
+mod earlier_end;
+mod ending;
 mod live_windows;
 mod lookup;
+mod matching;
+mod opening;
 mod recording;
+mod session_end;
 mod step;
 mod target_application;
 

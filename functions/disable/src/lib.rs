@@ -1,16 +1,21 @@
-//! Ends the windows that are due. In reading order: [`handle`], [`run`] (what is due, in which order, for how long), [`resolve`] (which
-//! account a window covers), [`end`] (the end of one window), [`orders`] (the end of many windows), [`directory`] (what a directory is asked),
-//! [`budget`], [`reconcile`] (directories compared with the open
-//! windows), [`metrics`].
+//! Ends the windows that are due. In reading order: [`handle`]; [`run`], with what is due (`due_work`), in which order (`lanes`), and what
+//! came of it (`summary`); [`resolve`] (which account a window covers); [`end`] (the end of one window), with `held_window` (its steps) and
+//! `retry_pause`; [`orders`] (the end of many windows); [`directory`] (what a directory is asked); [`budget`]; [`reconcile`] (directories
+//! compared with the open windows); `metrics`.
 
 pub mod budget;
 pub mod directory;
+mod due_work;
 pub mod end;
-pub mod metrics;
+mod held_window;
+mod lanes;
+mod metrics;
 pub mod orders;
 pub mod reconcile;
 pub mod resolve;
+mod retry_pause;
 pub mod run;
+pub mod summary;
 
 use shared::platform::environment;
 use std::{sync::Arc, time::Duration};

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use shared::domain::configuration::application::Place;
 
-use crate::run::Summary;
+use crate::summary::Summary;
 
 /// The namespace that the template's alarms look into.
 const NAMESPACE: &str = "JitAudit";

@@ -25,7 +25,8 @@ use tokio::time::Instant as Deadline;
 use crate::{
     Disable,
     directory::{Account, Connection, Name},
-    end::{self, Outcome, STORAGE, recorder},
+    end::{Outcome, STORAGE, recorder},
+    retry_pause::pause_up_to,
 };
 
 /// How long the directory may take in one try.
@@ -143,7 +144,7 @@ pub async fn postpone(
 ) -> Result<Outcome, ReadError> {
     let now = function.database.clock().now();
     let mut after = stored.window.clone();
-    let again_at = now.plus(end::pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
+    let again_at = now.plus(pause_up_to(LONGEST_PAUSE, after.resolution.tries, &failure));
     let told = after.unresolved(&failure, again_at, now);
     let scope = scope.at(now, Deadline::now() + STORAGE);
     let done = windows::advance(&scope, stored, after, told, &recorder()).await?;

@@ -1,122 +1,53 @@
 //! One run: it leads until a newer run takes over, and does what is due at the second it falls due.
 //!
 //! What is due is read again and again, so a run that was killed, a change by somebody else and a call that never came cost some seconds
-//! and nothing else. Each directory has a lane of its own: one that is slow or down holds up no other.
+//! and nothing else.
 
-use shared::services::window_orders;
-use shared::services::windows;
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     time::Duration,
 };
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
-use serde::Serialize;
 use shared::{
-    domain::{
-        time::timestamp::Instant,
-        trail::event::Tenant,
-        windows::{due::Due, window::Window},
-    },
-    platform::{disable_trigger::AHEAD, random},
+    domain::{time::timestamp::Instant, trail::event::Tenant, windows::window::Window},
+    platform::random,
     services::{
         window_orders::DueOrder,
-        windows::{DuePlace, OpeningCause, Stored},
+        windows::{self, OpeningCause},
     },
-    storage::{ReadError, TenantScope, keys::DUE_SHARDS},
+    storage::{ReadError, TenantScope},
 };
 use tokio::time::Instant as Deadline;
 
 use crate::{
     Disable,
-    end::{self, LONGEST_PAUSE, Outcome},
+    due_work::{DueWork, READING, find_due_work},
+    end::{self, Outcome, recorder},
+    lanes::{Lane, MOVES, RESOLVES, TELLS, Waiting, enqueue},
     metrics, orders, resolve,
+    summary::Summary,
 };
 
 /// How long a run works.
 const LASTS: Duration = Duration::from_secs(150);
 /// How often it looks for what has fallen due.
 const LOOKS: Duration = Duration::from_secs(2);
-/// How far ahead it looks then, so that what falls due in between is known by then.
-const LOOKS_AHEAD: Duration = Duration::from_secs(4);
-/// How long one look may take.
-const READING: Duration = Duration::from_secs(10);
-/// Windows of one directory that are worked on at a time, at first and at most.
-const NARROW: usize = 4;
-const WIDE: usize = 32;
 /// Orders to end windows that are carried out at a time.
 const ORDERS: usize = 4;
-/// Windows of one directory that wait in memory; those behind them are read again later.
-const WAITING: usize = 2000;
-
-/// What is added to a lane's and a window's name for the search for its account: an end never waits behind it.
-const RESOLVES: &str = " resolves";
-/// What is added to a lane's and a window's name for what the trail alone has to tell.
-const TELLS: &str = " tells";
-/// The same for requests that move on to another window. No directory is asked about them, so they wait for none.
-const MOVES: &str = " moves";
-
-/// What a run did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Summary {
-    /// Windows that were due.
-    pub due: u64,
-    /// Accounts that are disabled.
-    pub disabled: u64,
-    /// Tries that failed, and looks at the queue.
-    pub failed: u64,
-    /// Windows whose accounts could not be disabled so far.
-    pub failing: u64,
-    /// Windows that are overdue.
-    pub overdue: u64,
-    /// Whether it was seen what is due.
-    pub looked: bool,
-    /// How late the latest of the disabled was, in milliseconds.
-    pub lateness_ms: u64,
-}
-
-/// A window that waits for its turn.
-struct Waiting {
-    /// What it is known by until it is done.
-    id: String,
-    due_at: Instant,
-    tenant: Tenant,
-    stored: Stored,
-}
 
 /// The tenants' trails, with their settings as they were when this run first needed them.
 type Scopes<'f> = RefCell<BTreeMap<String, TenantScope<'f>>>;
 
-/// The windows of one directory of one tenant.
-struct Lane {
-    waiting: VecDeque<Waiting>,
-    at_work: usize,
-    width: usize,
-    /// Failures since it last worked.
-    failures: u32,
-    /// Not to be asked before then.
-    rests_until: Option<Instant>,
-}
-
 /// What was under way and is done.
 enum Done {
-    Looked(Result<Look, ReadError>),
+    Looked(Result<DueWork, ReadError>),
     Listed(Tenant, Result<(), ReadError>),
     Ordered(DueOrder, Result<(), ReadError>),
     Opened(Result<(), ReadError>),
     Ended { lane: String, id: String, outcome: Result<Outcome, ReadError> },
-}
-
-/// What a look found.
-struct Look {
-    due: Vec<(Tenant, Stored)>,
-    orders: Vec<DueOrder>,
-    /// Whether this run still leads.
-    leads: bool,
-    /// Whether anything ends soon enough to stay for.
-    ends_soon: bool,
 }
 
 /// Works until a newer run takes over, its time is over, or nothing ends soon.
@@ -147,7 +78,7 @@ pub async fn run(function: &Disable) -> Result<Summary, ReadError> {
         stops.set(!goes_on);
         if goes_on && ends_soon && !is_looking && Deadline::now() >= looks_at {
             is_looking = true;
-            let looking = look(function, &run);
+            let looking = find_due_work(function, &run);
             work.push(async move { Done::Looked(looking.await) }.boxed_local());
         }
         if goes_on {
@@ -280,7 +211,7 @@ async fn list_windows(function: &Disable, tenant: Tenant) -> Done {
             .database
             .scope(&tenant, function.database.clock().now(), Deadline::now() + LASTS)
             .await?;
-        windows::list_windows(&scope, &end::recorder()).await
+        windows::list_windows(&scope, &recorder()).await
     };
     let listed = listing.await;
     Done::Listed(tenant, listed)
@@ -337,7 +268,7 @@ async fn open_bookings(function: &Disable) -> Result<(), ReadError> {
             windows::open_booking(
                 &scope,
                 &event,
-                &end::recorder(),
+                &recorder(),
                 function.place,
                 OpeningCause::Booking,
             )
@@ -363,186 +294,6 @@ fn wakes_at(lanes: &BTreeMap<String, Lane>, now: Instant, next_look: Option<Dead
     let next = wait.map(|wait| Deadline::now() + wait.max(Duration::from_millis(1)));
     let looks_at = next_look.unwrap_or_else(|| Deadline::now() + READING);
     next.map_or(looks_at, |next| next.min(looks_at))
-}
-
-/// Reads what is due, or will be shortly.
-async fn look(function: &Disable, run: &str) -> Result<Look, ReadError> {
-    let database = &function.database;
-    let deadline = Deadline::now() + READING;
-    let leads = windows::leader(database, deadline).await?.as_deref() == Some(run);
-    let until = database.clock().now().plus(LOOKS_AHEAD);
-    let shards = futures::future::join_all((0..DUE_SHARDS).map(|shard| async move {
-        let (mut found, mut start) = (Vec::new(), None::<DuePlace>);
-        // However many one directory has that is down, what stands behind them is reached, and no more is held than lanes take.
-        let mut of_lane: BTreeMap<String, usize> = BTreeMap::new();
-        loop {
-            let (page, next) = windows::due(database, shard, until, start, None, deadline).await?;
-            for (tenant, stored) in page {
-                let count = of_lane.entry(lane_of(&tenant, &stored)).or_default();
-                *count += 1;
-                if *count <= WAITING {
-                    found.push((tenant, stored));
-                }
-            }
-            // What could not be read in time is read when the first of them are done.
-            if next.is_none() || Deadline::now() + READING / 2 > deadline {
-                return Ok::<_, ReadError>(found);
-            }
-            start = next;
-        }
-    }));
-    let mut due = Vec::new();
-    for found in shards.await {
-        due.extend(found?);
-    }
-    let soon = database.clock().now().plus(AHEAD);
-    let orders = window_orders::due_orders(database, soon, deadline).await?;
-    let ends_soon =
-        !due.is_empty() || !orders.is_empty() || is_any_due(function, soon, deadline).await?;
-    due.sort_by_key(|(_, stored)| stored.window.due_at());
-    Ok(Look { due, orders, leads, ends_soon })
-}
-
-/// Whether a window is due until then.
-async fn is_any_due(
-    function: &Disable,
-    until: Instant,
-    deadline: Deadline,
-) -> Result<bool, ReadError> {
-    let database = &function.database;
-    let shards =
-        (0..DUE_SHARDS).map(|shard| windows::due(database, shard, until, None, Some(1), deadline));
-    for page in futures::future::join_all(shards).await {
-        // One that cannot be read is passed over, and others may stand behind it.
-        let (found, next) = page?;
-        if !found.is_empty() || next.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Puts a window into its directory's lane, unless it is there; whether it is new there.
-fn enqueue(
-    lanes: &mut BTreeMap<String, Lane>,
-    known: &mut BTreeSet<String>,
-    now: Instant,
-    tenant: Tenant,
-    stored: Stored,
-) -> bool {
-    let Some(due_at) = stored.window.due_at() else { return false };
-    // What the trail alone has to tell needs no directory, and waits for none.
-    let (key, id) = match stored.window.due(now.max(due_at)) {
-        Due::Disable | Due::Resolve if stored.window.merged_into.is_some() => {
-            (format!("{tenant}{MOVES}"), format!("{}{MOVES}", stored.window.id))
-        }
-        Due::Disable | Due::Later(_) | Due::Nothing => {
-            (lane_of(&tenant, &stored), stored.window.id.clone())
-        }
-        Due::Resolve => (
-            format!("{}{RESOLVES}", lane_of(&tenant, &stored)),
-            format!("{}{RESOLVES}", stored.window.id),
-        ),
-        Due::Covered | Due::Overdue | Due::Confirmation(_) => {
-            (format!("{tenant}{TELLS}"), format!("{}{TELLS}", stored.window.id))
-        }
-    };
-    let lane = lanes.entry(key).or_default();
-    if known.contains(&id) || lane.waiting.len() >= WAITING {
-        return false;
-    }
-    known.insert(id.clone());
-    let place = lane.waiting.partition_point(|waiting| waiting.due_at <= due_at);
-    lane.waiting.insert(place, Waiting { id, due_at, tenant, stored });
-    true
-}
-
-/// The lane that a window waits in.
-fn lane_of(tenant: &Tenant, stored: &Stored) -> String {
-    format!("{tenant} {}", stored.window.directory_key)
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self { waiting: VecDeque::new(), at_work: 0, width: NARROW, failures: 0, rests_until: None }
-    }
-}
-
-impl Lane {
-    /// The next window whose turn it is.
-    fn next(&mut self, now: Instant) -> Option<Waiting> {
-        let rests = self.rests_until.is_some_and(|until| now < until);
-        let is_due = self.waiting.front().is_some_and(|waiting| waiting.due_at <= now);
-        if rests || !is_due || self.at_work >= self.width {
-            return None;
-        }
-        self.at_work += 1;
-        self.waiting.pop_front()
-    }
-
-    /// Learns from what came of a window how much the directory takes: more while it works, one at a time after a failure that is not the
-    /// account's alone, and a rest in between.
-    fn learn(&mut self, outcome: &Result<Outcome, ReadError>, now: Instant) {
-        match outcome {
-            Ok(Outcome::Disabled(_) | Outcome::Resolved) => {
-                self.width = (self.width + 1).clamp(NARROW, WIDE);
-                self.failures = 0;
-                self.rests_until = None;
-            }
-            Ok(Outcome::Failed(failure) | Outcome::Unresolved(failure))
-                if !failure.is_about_account()
-                    && !["forbidden", "refused"].contains(&failure.kind) =>
-            {
-                self.width = 1;
-                let longest = LONGEST_PAUSE
-                    .min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
-                self.failures += 1;
-                let rest = (longest / 2 + random::up_to(longest / 2))
-                    .max(failure.retry_after.unwrap_or_default());
-                self.rests_until = Some(now.plus(rest));
-            }
-            Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
-            Ok(
-                Outcome::Failed(_)
-                | Outcome::Unresolved(_)
-                | Outcome::Noted { .. }
-                | Outcome::Passed,
-            )
-            | Err(_) => {}
-        }
-    }
-}
-
-impl Summary {
-    fn count(&mut self, id: &str, outcome: Result<Outcome, ReadError>) {
-        match outcome {
-            Ok(Outcome::Disabled(lateness)) => {
-                self.disabled += 1;
-                self.lateness_ms =
-                    self.lateness_ms.max(u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX));
-            }
-            Ok(Outcome::Failed(failure)) => {
-                self.failed += 1;
-                tracing::warn!(window = id, %failure, "window {id}: its account could not be disabled: {}: {failure}", failure.kind);
-            }
-            Ok(Outcome::Noted { is_overdue: true }) => {
-                tracing::error!(window = id, "window {id} is overdue: access may outlive it");
-            }
-            Ok(Outcome::Unresolved(failure)) => {
-                tracing::warn!(window = id, %failure, "window {id}: its account was not found: {}: {failure}", failure.kind);
-            }
-            Ok(
-                Outcome::Noted { is_overdue: false }
-                | Outcome::Resolved
-                | Outcome::Paced(_)
-                | Outcome::Passed,
-            ) => {}
-            Err(error) => {
-                self.failed += 1;
-                tracing::warn!(window = id, %error, "window {id}: the storage failed: {error}");
-            }
-        }
-    }
 }
 
 #[cfg(test)]

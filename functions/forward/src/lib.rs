@@ -1,7 +1,9 @@
 //! Sends the trail on to others, as it is recorded. In reading order: [`handle`], [`queue`] (which streams are due), [`work`] (one stream, from its
-//! claim until nothing is left), [`targets`] (what a kind of target is sent, and what it says).
+//! claim until nothing is left), with `stream_run` (who has the stream) and `send_events` (its batches), [`targets`] (what a kind of target is sent, and what it says).
 
 pub mod queue;
+mod send_events;
+mod stream_run;
 pub mod targets;
 pub mod work;
 

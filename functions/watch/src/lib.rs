@@ -1,6 +1,9 @@
 //! Follows the trail: what its events come to, what an auditor must look at, and who is told. In reading order: [`handle`], [`records`] (a
-//! batch of the stream), [`due`] (what is to be looked at again), [`rebuild`] (all of it from the first event on), [`alerts`].
+//! batch of the stream), [`due`] (what is to be looked at again), [`rebuild`] (all of it from the first event on), [`alerts`]
+//! (what is to be sent), `alert_lane` (the alerts of one channel), `alert_channels` (how they reach it).
 
+mod alert_channels;
+mod alert_lane;
 pub mod alerts;
 pub mod due;
 mod metrics;
@@ -28,7 +31,7 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
-use crate::alerts::Ways;
+use crate::alert_channels::AlertChannels;
 
 /// How long one run marks days of events that an older version stored.
 const MARKING: Duration = Duration::from_secs(20);
@@ -44,7 +47,7 @@ const MOVING: Duration = Duration::from_secs(10);
 pub struct Watch {
     database: Database,
     aws: Aws,
-    ways: Ways,
+    channels: AlertChannels,
     /// The queue of what cannot be taken.
     dead_letters: String,
     /// The function that sends streams.
@@ -65,7 +68,7 @@ impl Watch {
             place,
             database: Database::new(variables, aws)?,
             aws: Aws::new(aws),
-            ways: Ways::new(variables, aws, outbound)?,
+            channels: AlertChannels::new(variables, aws, outbound)?,
             dead_letters: variables.text("DEAD_LETTERS")?.to_owned(),
             forward: variables.text("FORWARD_FUNCTION")?.to_owned(),
         })

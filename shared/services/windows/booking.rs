@@ -18,7 +18,8 @@ use shared_storage::{
 use super::{
     lookup::window,
     number,
-    recording::{Opening, opening, session_end, session_end_change},
+    opening::{Opening, opening},
+    session_end::{session_end, session_end_change},
     step::{Step, Stored},
     text,
 };

@@ -1,0 +1,143 @@
+//! Lanes: the windows of one directory of one tenant that wait, and how many of them are worked on at a time. A directory that is slow or
+//! down holds up no other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use shared::{
+    domain::{time::timestamp::Instant, trail::event::Tenant, windows::due::Due},
+    platform::random,
+    services::windows::Stored,
+    storage::ReadError,
+};
+
+use crate::{end::Outcome, retry_pause::LONGEST_PAUSE};
+
+/// Windows of one directory that are worked on at a time, at first and at most.
+const NARROW: usize = 4;
+const WIDE: usize = 32;
+
+/// Windows of one directory that wait in memory; those behind them are read again later.
+pub(crate) const WAITING: usize = 2000;
+
+/// What is added to a lane's and a window's name for the search for its account: an end never waits behind it.
+pub(crate) const RESOLVES: &str = " resolves";
+
+/// What is added to a lane's and a window's name for what the trail alone has to tell.
+pub(crate) const TELLS: &str = " tells";
+
+/// The same for requests that move on to another window. No directory is asked about them, so they wait for none.
+pub(crate) const MOVES: &str = " moves";
+
+/// A window that waits for its turn.
+pub(crate) struct Waiting {
+    /// What it is known by until it is done.
+    pub(crate) id: String,
+    pub(crate) due_at: Instant,
+    pub(crate) tenant: Tenant,
+    pub(crate) stored: Stored,
+}
+
+/// The windows of one directory of one tenant.
+pub(crate) struct Lane {
+    pub(crate) waiting: VecDeque<Waiting>,
+    pub(crate) at_work: usize,
+    pub(crate) width: usize,
+    /// Failures since it last worked.
+    pub(crate) failures: u32,
+    /// Not to be asked before then.
+    pub(crate) rests_until: Option<Instant>,
+}
+
+/// Puts a window into its directory's lane, unless it is there; whether it is new there.
+pub(crate) fn enqueue(
+    lanes: &mut BTreeMap<String, Lane>,
+    known: &mut BTreeSet<String>,
+    now: Instant,
+    tenant: Tenant,
+    stored: Stored,
+) -> bool {
+    let Some(due_at) = stored.window.due_at() else { return false };
+    // What the trail alone has to tell needs no directory, and waits for none.
+    let (key, id) = match stored.window.due(now.max(due_at)) {
+        Due::Disable | Due::Resolve if stored.window.merged_into.is_some() => {
+            (format!("{tenant}{MOVES}"), format!("{}{MOVES}", stored.window.id))
+        }
+        Due::Disable | Due::Later(_) | Due::Nothing => {
+            (lane_of(&tenant, &stored), stored.window.id.clone())
+        }
+        Due::Resolve => (
+            format!("{}{RESOLVES}", lane_of(&tenant, &stored)),
+            format!("{}{RESOLVES}", stored.window.id),
+        ),
+        Due::Covered | Due::Overdue | Due::Confirmation(_) => {
+            (format!("{tenant}{TELLS}"), format!("{}{TELLS}", stored.window.id))
+        }
+    };
+    let lane = lanes.entry(key).or_default();
+    if known.contains(&id) || lane.waiting.len() >= WAITING {
+        return false;
+    }
+    known.insert(id.clone());
+    let place = lane.waiting.partition_point(|waiting| waiting.due_at <= due_at);
+    lane.waiting.insert(place, Waiting { id, due_at, tenant, stored });
+    true
+}
+
+/// The lane that a window waits in.
+pub(crate) fn lane_of(tenant: &Tenant, stored: &Stored) -> String {
+    format!("{tenant} {}", stored.window.directory_key)
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), at_work: 0, width: NARROW, failures: 0, rests_until: None }
+    }
+}
+
+impl Lane {
+    /// The next window whose turn it is.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Waiting> {
+        let rests = self.rests_until.is_some_and(|until| now < until);
+        let is_due = self.waiting.front().is_some_and(|waiting| waiting.due_at <= now);
+        if rests || !is_due || self.at_work >= self.width {
+            return None;
+        }
+        self.at_work += 1;
+        self.waiting.pop_front()
+    }
+
+    /// Learns from what came of a window how much the directory takes: more while it works, one at a time after a failure that is not the
+    /// account's alone, and a rest in between.
+    pub(crate) fn learn(&mut self, outcome: &Result<Outcome, ReadError>, now: Instant) {
+        match outcome {
+            Ok(Outcome::Disabled(_) | Outcome::Resolved) => {
+                self.width = (self.width + 1).clamp(NARROW, WIDE);
+                self.failures = 0;
+                self.rests_until = None;
+            }
+            Ok(Outcome::Failed(failure) | Outcome::Unresolved(failure))
+                if !failure.is_about_account()
+                    && !["forbidden", "refused"].contains(&failure.kind) =>
+            {
+                self.width = 1;
+                let longest = LONGEST_PAUSE
+                    .min(Duration::from_secs(1) * 2_u32.saturating_pow(self.failures.min(10)));
+                self.failures += 1;
+                let rest = (longest / 2 + random::up_to(longest / 2))
+                    .max(failure.retry_after.unwrap_or_default());
+                self.rests_until = Some(now.plus(rest));
+            }
+            Ok(Outcome::Paced(wait)) => self.rests_until = Some(now.plus(*wait)),
+            Ok(
+                Outcome::Failed(_)
+                | Outcome::Unresolved(_)
+                | Outcome::Noted { .. }
+                | Outcome::Passed,
+            )
+            | Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What a run did, as its answer, its log and its metrics tell it.
+
+use serde::Serialize;
+use shared::storage::ReadError;
+
+use crate::end::Outcome;
+
+/// What a run did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Windows that were due.
+    pub due: u64,
+    /// Accounts that are disabled.
+    pub disabled: u64,
+    /// Tries that failed, and looks at the queue.
+    pub failed: u64,
+    /// Windows whose accounts could not be disabled so far.
+    pub failing: u64,
+    /// Windows that are overdue.
+    pub overdue: u64,
+    /// Whether it was seen what is due.
+    pub looked: bool,
+    /// How late the latest of the disabled was, in milliseconds.
+    pub lateness_ms: u64,
+}
+
+impl Summary {
+    pub(crate) fn count(&mut self, id: &str, outcome: Result<Outcome, ReadError>) {
+        match outcome {
+            Ok(Outcome::Disabled(lateness)) => {
+                self.disabled += 1;
+                self.lateness_ms =
+                    self.lateness_ms.max(u64::try_from(lateness.as_millis()).unwrap_or(u64::MAX));
+            }
+            Ok(Outcome::Failed(failure)) => {
+                self.failed += 1;
+                tracing::warn!(window = id, %failure, "window {id}: its account could not be disabled: {}: {failure}", failure.kind);
+            }
+            Ok(Outcome::Noted { is_overdue: true }) => {
+                tracing::error!(window = id, "window {id} is overdue: access may outlive it");
+            }
+            Ok(Outcome::Unresolved(failure)) => {
+                tracing::warn!(window = id, %failure, "window {id}: its account was not found: {}: {failure}", failure.kind);
+            }
+            Ok(
+                Outcome::Noted { is_overdue: false }
+                | Outcome::Resolved
+                | Outcome::Paced(_)
+                | Outcome::Passed,
+            ) => {}
+            Err(error) => {
+                self.failed += 1;
+                tracing::warn!(window = id, %error, "window {id}: the storage failed: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The alerts of one channel, its lane: one message after the other, until one does not get through. Then the others wait as long as it
+//! does.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use shared::{
+    domain::{alerts::alert::Alert, configuration::alert_channel::Channel},
+    platform::random,
+    services::alert_outbox::{self, GATHER, Lane, LaneAlerts, StoredAlert},
+    storage::ReadError,
+};
+use tokio::time::Instant as Deadline;
+
+use crate::{
+    Watch,
+    alerts::{INDEX_LAG, LEASE, STORING, Summary},
+};
+
+/// Alerts whose outcome is written side by side.
+const WRITES: usize = 16;
+/// How long after something was queued an index may not show it yet, and when it is looked for again then.
+const INDEX_MOSTLY: Duration = Duration::from_secs(5);
+const INDEX_AT_MOST: Duration = Duration::from_secs(60);
+/// When a lane is looked into in which nothing waits.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Sends what waits in a lane.
+pub(crate) async fn send_from(
+    function: &Watch,
+    run: &str,
+    lane: Lane,
+    goes_on: impl Fn() -> bool,
+) -> Result<Summary, ReadError> {
+    let (database, clock, mut summary) =
+        (&function.database, function.database.clock(), Summary::default());
+    let deadline = || Deadline::now() + STORING;
+    let hold = |lane: &mut Lane| {
+        lane.run = Some(run.to_owned());
+        lane.due_at = clock.now().plus(LEASE);
+    };
+    let Some(mut lane) = alert_outbox::take_lane(database, &lane, run, deadline(), hold).await?
+    else {
+        return Ok(summary);
+    };
+    let scope = database.scope(&lane.tenant, clock.now(), deadline()).await?;
+    let channel = scope.settings.alerts.iter().find(|channel| channel.id == lane.channel);
+    let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
+    // The channel as it is and each that it was fail by themselves: none holds up what goes to another.
+    let (mut failed_past, mut rest_of_past) = (Vec::<Channel>::new(), None);
+    while goes_on() {
+        let scope = scope.at(clock.now(), deadline());
+        let LaneAlerts { waiting, is_index_empty } =
+            alert_outbox::waiting_alerts(&scope, &lane.channel).await?;
+        let is_passed_over = |it: &&StoredAlert| match it.alert.as_it_was.as_deref() {
+            Some(past) => failed_past.contains(past),
+            None => rest.is_some(),
+        };
+        let Some(first) = waiting.iter().find(|it| !is_passed_over(it)) else {
+            has_ended = Some(is_index_empty);
+            break;
+        };
+        let Some(channel) = first.alert.as_it_was.as_deref().or(channel) else {
+            let lost: Vec<&StoredAlert> =
+                waiting.iter().filter(|it| it.alert.as_it_was.is_none()).collect();
+            tracing::info!(
+                "{} alerts were taken back: channel {} is not among the settings any more",
+                lost.len(),
+                lane.channel
+            );
+            let why = "the channel was taken from the settings before this was sent";
+            for stored in lost {
+                let scope = scope.at(clock.now(), deadline());
+                alert_outbox::advance_alert(&scope, stored, stored.progress.given_up(why)).await?;
+            }
+            continue;
+        };
+        let kind = channel.way.kind();
+        let is_told = |it: &&StoredAlert| {
+            it.alert.id == first.alert.id || first.alert.goes_with(&it.alert, kind)
+        };
+        let told: Vec<&StoredAlert> = waiting.iter().filter(is_told).collect();
+        let alerts: Vec<&Alert> = told.iter().map(|stored| &stored.alert).collect();
+        let Some(message) = Alert::grouped(&lane.tenant, &alerts) else { break };
+        match alert_outbox::take_lane(database, &lane, run, deadline(), hold).await? {
+            Some(held) => lane = held,
+            None => return Ok(summary),
+        }
+        let sent = function.channels.send(&lane.tenant, channel, &message).await;
+        let now = clock.now();
+        let scope = scope.at(now, deadline());
+        let became = |stored: &StoredAlert| match &sent {
+            Ok(()) => stored.progress.sent(kind, now),
+            Err(refusal) => stored.progress.refused(&stored.alert, refusal, now),
+        };
+        let writes =
+            told.iter().map(|stored| alert_outbox::advance_alert(&scope, stored, became(stored)));
+        stream::iter(writes).buffer_unordered(WRITES).try_collect::<Vec<_>>().await?;
+        match &sent {
+            Ok(()) => {
+                summary.sent += told.len();
+                if first.alert.as_it_was.is_none() {
+                    failures = 0;
+                }
+            }
+            Err(refusal) => {
+                summary.refused += told.len();
+                let (error, id, channel) = (&refusal.error, &first.alert.id, &lane.channel);
+                let more = match told.len() {
+                    1 => String::new(),
+                    all => format!(" (and {} in the same message)", all - 1),
+                };
+                if refusal.is_final {
+                    tracing::error!(%error, "alert {id} to {channel} was given up: {error}{more}");
+                } else {
+                    tracing::warn!(%error, "alert {id} to {channel} will be tried again: {error}{more}");
+                    if let Some(past) = first.alert.as_it_was.as_deref() {
+                        let pause = refusal.pause(first.progress.attempts + 1, random::up_to);
+                        rest_of_past = Some(rest_of_past.map_or(pause, |rest| pause.min(rest)));
+                        failed_past.push(past.clone());
+                    } else {
+                        failures += 1;
+                        rest = Some(refusal.pause(failures, random::up_to));
+                    }
+                }
+            }
+        }
+    }
+    let now = clock.now();
+    let since = now.millis() - lane.woken_at.millis();
+    let is_within = |time: Duration| since < i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let due_at = match (rest.or(rest_of_past), has_ended) {
+        (Some(pause), _) => now.plus(pause),
+        (None, None) => now,
+        // The index still names what has left, so it may not name yet what has come.
+        (None, Some(false)) => now.plus(INDEX_LAG),
+        (None, Some(true)) if is_within(INDEX_MOSTLY) => now.plus(INDEX_LAG),
+        (None, Some(true)) if is_within(INDEX_AT_MOST) => now.plus(INDEX_AT_MOST),
+        (None, Some(true)) => now.plus(IDLE),
+    };
+    let known = lane.woken_at;
+    let leave = |lane: &mut Lane| {
+        // What was queued meanwhile did not touch the time of a lane that is held.
+        let is_woken = rest.is_none() && lane.woken_at != known;
+        lane.run = None;
+        lane.failures = failures;
+        lane.due_at = if is_woken { due_at.min(now.plus(GATHER)) } else { due_at };
+    };
+    alert_outbox::take_lane(database, &lane, run, deadline(), leave).await?;
+    Ok(summary)
+}

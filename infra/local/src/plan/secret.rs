@@ -1,0 +1,35 @@
+//! A secret of a template.
+
+use crate::{
+    known,
+    template::{At, TemplateError, intrinsics::Scope},
+};
+
+use super::{STACK, names::secret_arn, resource_properties};
+
+/// A secret that is generated when the stack is first started.
+#[derive(Debug)]
+pub(crate) struct Secret {
+    pub(crate) logical: String,
+    pub(crate) arn: String,
+    /// How many letters and digits it has.
+    pub(crate) length: usize,
+}
+
+pub(super) fn secret(scope: &Scope, logical: &str, resource: &At) -> Result<Secret, TemplateError> {
+    let properties = resource_properties(scope, resource, known::SECRET)?;
+    let generated = properties.get("GenerateSecretString").ok_or_else(|| {
+        resource.error("GenerateSecretString is missing: the runner has no other secrets")
+    })?;
+    generated.entries_of(&["ExcludePunctuation", "PasswordLength"])?;
+    let plain = generated.need("ExcludePunctuation")?;
+    if !plain.boolean()? {
+        return Err(plain.error("the runner generates letters and digits only"));
+    }
+    let length = generated.need("PasswordLength")?.parsed("a whole number")?;
+    Ok(Secret {
+        logical: logical.to_owned(),
+        arn: secret_arn(&format!("{STACK}-{logical}")),
+        length,
+    })
+}

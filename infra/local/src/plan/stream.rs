@@ -1,0 +1,72 @@
+//! A table's stream that a function of a template reads.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::template::{At, TemplateError, UNKNOWN};
+
+use super::Plan;
+
+/// A table's stream that a function reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) from_start: bool,
+    pub(crate) batch: usize,
+    pub(crate) window: Duration,
+    /// `None`: until the record is too old.
+    pub(crate) retries: Option<u32>,
+    pub(crate) oldest: Duration,
+    pub(crate) bisect: bool,
+    pub(crate) reports_failures: bool,
+}
+
+pub(super) fn stream(
+    part: &At,
+    name: String,
+    found: &BTreeMap<String, At>,
+    plan: &Plan,
+) -> Result<Option<Stream>, TemplateError> {
+    let need = |name: &str| found.get(name).ok_or_else(|| part.error(format!("{name} is missing")));
+    let stream = need("Stream")?;
+    let arn = stream.text()?.to_owned();
+    if !plan.tables.iter().any(|table| table.stream_arn.as_deref() == Some(&arn)) {
+        return Err(stream
+            .error("is not the StreamArn of a table with a StreamSpecification in this template"));
+    }
+    let position = need("StartingPosition")?;
+    let from_start = match position.text()? {
+        "TRIM_HORIZON" => true,
+        "LATEST" => false,
+        other => return Err(position.error(format!("{other} has to be TRIM_HORIZON or LATEST"))),
+    };
+    let mut reports_failures = false;
+    if let Some(types) = found.get("FunctionResponseTypes") {
+        for kind in types.items()? {
+            match kind.text()? {
+                "ReportBatchItemFailures" => reports_failures = true,
+                other => return Err(kind.error(format!("{other}: {UNKNOWN}"))),
+            }
+        }
+    }
+    let boolean = |name: &str, default| found.get(name).map_or(Ok(default), At::boolean);
+    let number = |name: &str, default: i64| {
+        found.get(name).map_or(Ok(default), |at| at.parsed("a whole number"))
+    };
+    // A stream keeps its records for a day; -1 stands for no limit of one's own.
+    let oldest = u64::try_from(number("MaximumRecordAgeInSeconds", -1)?).unwrap_or(24 * 60 * 60);
+    let stream = Stream {
+        name,
+        arn,
+        from_start,
+        batch: usize::try_from(number("BatchSize", 100)?).unwrap_or(100).clamp(1, 10_000),
+        window: Duration::from_secs(
+            u64::try_from(number("MaximumBatchingWindowInSeconds", 0)?).unwrap_or(0),
+        ),
+        retries: u32::try_from(number("MaximumRetryAttempts", -1)?).ok(),
+        oldest: Duration::from_secs(oldest),
+        bisect: boolean("BisectBatchOnFunctionError", false)?,
+        reports_failures,
+    };
+    Ok(boolean("Enabled", true)?.then_some(stream))
+}

@@ -1,0 +1,41 @@
+//! What findings and reviews say of an access record.
+
+use serde_json::Value;
+
+use crate::{
+    access::access_record::{Access, Reviewed},
+    findings::finding,
+    trail::event::Event,
+};
+
+impl Access {
+    pub(super) fn take_afterthought(&mut self, event: &Event) {
+        let detail = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+        };
+        if event.action == "review.decided"
+            && let (Some(review), Some(decision)) =
+                (event.target.as_ref().and_then(|target| target.id.clone()), detail("decision"))
+        {
+            let (by, at, decision) = (event.actor.clone(), event.occurred_at, decision.to_owned());
+            self.reviews.push(Reviewed { review, decision, by, at });
+            return;
+        }
+        let Some(id) = event.target.as_ref().and_then(|target| target.id.as_ref()) else { return };
+        let round =
+            event.details.as_ref().and_then(|details| details.get("round")).and_then(Value::as_u64);
+        let round = round.and_then(|round| u32::try_from(round).ok()).unwrap_or(1);
+        let rounds = self.findings.entry(id.clone()).or_default();
+        if event.action == "finding.withdrawn" {
+            rounds.withdrawn = rounds.withdrawn.max(round);
+            return;
+        }
+        // A disposition says nothing of the evidence.
+        let Some(update) = finding::update_of(event) else { return };
+        if (round, update) >= (rounds.raised, rounds.updates) {
+            (rounds.raised, rounds.updates) = (round, update);
+            rounds.evidence = finding::evidence_of(event);
+            rounds.has_subject = event.subject.is_some();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What was requested, whichever event says it first.
+
+use serde_json::Value;
+
+use crate::{
+    access::{
+        access_record::{Access, UnderPolicy},
+        assignment::told_assignment,
+        kept_events::{is_afterthought, is_use},
+    },
+    trail::event::{Outcome, Party, Recorded, Scope},
+    windows::account_names,
+};
+
+use super::{MOST_TARGETS, of_it};
+
+impl Access {
+    /// What was asked, whichever event says it first.
+    pub(super) fn take_facts(&mut self, recorded: &Recorded) {
+        let event = &recorded.event;
+        if is_afterthought(event) {
+            return self.take_afterthought(event);
+        }
+        // A use names the access that it belongs to, and says nothing of how that was planned or decided.
+        if event.is_of_device() {
+            if let Some(session) = &event.session {
+                self.session.get_or_insert_with(|| session.id.clone());
+            }
+            self.request_id = self.request_id.take().or_else(|| event.request_id.clone());
+            return;
+        }
+        let asks = matches!(
+            event.action.as_str(),
+            "session.created"
+                | "entitlement.requested"
+                | "entitlement.directly_assigned"
+                | "entra.account.requested"
+        );
+        let is_role = event.session.as_ref().is_some_and(|session| session.scope == Scope::Role);
+        let begins = matches!(event.action.as_str(), "session.granted" | "entitlement.fulfilled");
+        if let Some(session) = &event.session {
+            self.session.get_or_insert_with(|| session.id.clone());
+            self.roles.extend(
+                session
+                    .roles
+                    .iter()
+                    .filter(|role| !self.roles.contains(role))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
+            if !is_role && event.outcome == Outcome::Success {
+                self.approvals_needed = session.approvals_needed.unwrap_or(self.approvals_needed);
+                self.starts_at = session.starts_at.or(self.starts_at);
+                self.ends_at = session.ends_at.or(self.ends_at);
+            }
+        }
+        self.request_id = self.request_id.take().or_else(|| event.request_id.clone());
+        if asks {
+            if !is_role {
+                self.asked_at.get_or_insert(event.occurred_at);
+            }
+            self.requester.get_or_insert_with(|| event.actor.clone());
+            // What the request says counts more than what a later row repeats.
+            self.justification = event.justification.clone().or(self.justification.take());
+            self.target = event.target.clone().or(self.target.take());
+        } else if !event.id.is_services() {
+            self.justification = self.justification.take().or_else(|| event.justification.clone());
+            self.target = self.target.take().or_else(|| of_it(event));
+        }
+        if !event.id.is_services()
+            && !is_use(event)
+            && let Some(target) = &event.target
+            && self.targets.len() < MOST_TARGETS
+            && !self.targets.contains(target)
+        {
+            self.targets.push(target.clone());
+        }
+        self.subject = self.subject.take().or_else(|| event.subject.clone());
+        self.ticket = self.ticket.take().or_else(|| event.ticket.clone());
+        if asks || begins {
+            self.account = self.account.take().or_else(|| event.account.clone());
+        }
+        if begins && self.account.is_none() {
+            self.account = Some(account_names::account_of(event))
+                .filter(|account| *account != Party::default());
+        }
+        let told = |name: &str| {
+            event.details.as_ref().and_then(|details| details.get(name)).and_then(Value::as_str)
+        };
+        if event.action == "window.opened" {
+            self.window = self.window.take().or_else(|| told("window").map(str::to_owned));
+            self.is_external = told("directory").map(|directory| directory.starts_with("external"));
+        }
+        if event.action == "window.merged" {
+            self.window = told("merged_into").map(str::to_owned).or(self.window.take());
+        }
+        if event.action.starts_with("entitlement.") {
+            let kept = event.details.as_ref().and_then(|details| details.get("policy"));
+            let text =
+                |name: &str| kept.and_then(|policy| policy[name].as_str()).map(str::to_owned);
+            let told = event.policy.clone().map(|policy| (policy.id, Some(policy.version), None));
+            let kept = text("id").map(|id| (id, None, text("name")));
+            if let Some((id, version, name)) = told.or(kept) {
+                self.policy.get_or_insert(UnderPolicy { id, version, name });
+            }
+            self.assignment = self.assignment.take().or_else(|| told_assignment(event));
+        }
+        if let Some(opened) = &recorded.opened {
+            self.window.get_or_insert_with(|| opened.id.clone());
+            self.starts_at = Some(self.starts_at.unwrap_or(opened.starts_at));
+            self.ends_at = Some(self.ends_at.unwrap_or(opened.ends_at));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The state of an access that is a session, from the session's steps.
+
+use crate::{
+    access::{
+        access_key::Key,
+        access_record::{Access, Standing},
+        decision::{Decision, Verdict},
+        names::{is_same, party},
+        session::{Role, Story},
+    },
+    time::timestamp::Instant,
+    trail::{
+        actions::State,
+        event::{Party, Recorded},
+    },
+};
+
+use super::Misfit;
+
+impl Access {
+    /// The states of a session are those of its story, roles and all.
+    pub(super) fn follow_story(&mut self, key: &Key, own: &[Recorded]) {
+        let told = own.iter().filter(|it| it.event.session.is_some() && !it.event.id.is_services());
+        let story = Story::of(
+            match key {
+                Key::Session(id) | Key::Request(id) => id,
+                Key::Event(id) | Key::LogOn(id) => id.as_str(),
+            },
+            told.cloned().collect(),
+        );
+        self.standing = match story.state {
+            None | Some(State::Created) => Standing::Requested,
+            Some(State::Approved) => Standing::Approved,
+            Some(State::Denied) => Standing::Denied,
+            Some(State::TimedOut) => Standing::TimedOut,
+            Some(State::Granted) if self.ended_at.is_some() => Standing::Ended,
+            Some(State::Granted) => Standing::Active,
+            Some(State::Canceled | State::Expired | State::Terminated)
+                if self.granted_at.is_none() =>
+            {
+                Standing::Canceled
+            }
+            // Where the account is in a directory of ours, it goes on until that says that it is off.
+            Some(State::Canceled | State::Expired | State::Terminated)
+                if self.ended_at.is_none() =>
+            {
+                Standing::Active
+            }
+            Some(State::Canceled | State::Expired | State::Terminated) => Standing::Ended,
+        };
+        // Granted without what has to come before is granted all the same.
+        if self.standing < Standing::Denied && self.granted_at.is_some() {
+            self.standing =
+                if self.ended_at.is_some() { Standing::Ended } else { Standing::Active };
+        }
+        self.needs_no_approval |= self.approvals_needed == 0;
+        let approvals =
+            self.decisions.iter().filter(|decision| decision.verdict == Verdict::Approved);
+        // When as many different people as are needed had approved.
+        let complete = |those: Vec<&Decision>| {
+            let mut approvers: Vec<(Instant, Party)> = Vec::new();
+            for decision in those {
+                let by = party(&decision.by);
+                if !approvers.iter().any(|(_, other)| is_same(other, &by)) {
+                    approvers.push((decision.at, by));
+                }
+            }
+            approvers.get((self.approvals_needed as usize).saturating_sub(1)).map(|(at, _)| *at)
+        };
+        self.approved_at = if story.roles.is_empty() {
+            // A portal without roles approves the session as a whole.
+            complete(approvals.filter(|decision| decision.roles.is_empty()).collect())
+        } else {
+            let of_role = |role: &Role| {
+                complete(
+                    approvals
+                        .clone()
+                        .filter(|decision| decision.roles.contains(&role.role))
+                        .collect(),
+                )
+            };
+            let times: Option<Vec<Instant>> = story.roles.iter().map(of_role).collect();
+            times.and_then(|times| times.into_iter().max())
+        };
+        if matches!(self.standing, Standing::Denied | Standing::Canceled | Standing::TimedOut) {
+            self.closed_at =
+                story.timeline.iter().filter(|step| step.fits).map(|step| step.occurred_at).max();
+        }
+        let misfits = story.timeline.iter().filter(|step| !step.fits);
+        self.misfits.extend(misfits.map(|step| Misfit { event: step.event.clone() }));
+    }
+}

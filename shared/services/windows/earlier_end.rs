@@ -1,0 +1,97 @@
+//! An end that the trail held before the event whose window it ends.
+
+use shared_domain::{
+    configuration::application::Configured,
+    time::timestamp::Instant,
+    trail::{
+        event::{Actor, Event, Outcome},
+        event_validation,
+        search::{Order, Range},
+    },
+    windows::{account_names, claim::Claim},
+};
+use shared_storage::{
+    ReadError, TenantScope,
+    keys::{self, Lane},
+    list_events::{Index, Pace},
+};
+
+use super::matching::{is_application, is_same};
+
+/// Events that are looked through for an end that came before its request, or for a session's request: a busy account or one session id for
+/// everything must not keep a fact from being stored. The newest ends come first.
+pub(super) const MOST_LOOKED_THROUGH: usize = 1000;
+
+/// An end that the trail held before the event whose window it ends.
+pub(super) struct EarlierEnd {
+    pub(super) at: Instant,
+    pub(super) by: Actor,
+    /// Whether the account's portal says that it is disabled.
+    pub(super) is_disabled: bool,
+}
+
+/// An end of what an event gives that the trail already holds: that its account was disabled, or that its package was taken away.
+pub(super) async fn earlier_end(
+    scope: &TenantScope<'_>,
+    event: &Event,
+    claim: &Claim,
+    application: Option<&Configured>,
+) -> Result<Option<EarlierEnd>, ReadError> {
+    let account = account_names::account_of(event);
+    let (action, index, party) = match event.action.as_str() {
+        "entra.account.requested" => {
+            ("entra.account.disabled", ("by_account", "account_key"), Some(account.clone()))
+        }
+        "entitlement.fulfilled" => {
+            ("entitlement.removed", ("by_subject", "subject_key"), event.subject.clone())
+        }
+        _ => return Ok(None),
+    };
+    let Some(party) = party else { return Ok(None) };
+    let parts = [
+        (keys::Part::Name, &party.name),
+        (keys::Part::Id, &party.id),
+        (keys::Part::Email, &party.email),
+    ];
+    // That the account was disabled before this request begins is the end of another one.
+    let since = if action == "entra.account.disabled" {
+        claim.starts_at
+    } else {
+        claim.starts_at.min(event.occurred_at)
+    };
+    let mut last: Option<EarlierEnd> = None;
+    for (part, value) in parts {
+        let Some(value) = value else { continue };
+        let partition = keys::involved(&scope.tenant, part, value);
+        let index = Index::Involved { name: index.0, key: index.1, partition };
+        let range = Range {
+            since,
+            until: scope.now.plus(event_validation::MAX_AHEAD),
+            order: Order::Descending,
+            after: None,
+        };
+        let mut events = scope.list(index, range, Pace::Items(100), &[Lane::Shown]);
+        for _ in 0..MOST_LOOKED_THROUGH {
+            let Some(recorded) = events.next().await? else { break };
+            let other = recorded.event;
+            let is_end = other.action == action
+                && other.outcome == Outcome::Success
+                && !other.id.is_services()
+                && (is_same(other.target.as_ref(), event.target.as_ref())
+                    || application.is_some_and(|it| {
+                        is_application(other.target.as_ref(), &it.id, &it.application.name)
+                    }))
+                && (action == "entra.account.disabled"
+                    || is_same(other.subject.as_ref(), event.subject.as_ref()));
+            if is_end && last.as_ref().is_none_or(|last| last.at < other.occurred_at) {
+                let is_disabled = action == "entra.account.disabled";
+                last = Some(EarlierEnd { at: other.occurred_at, by: other.actor, is_disabled });
+            }
+            // The newest comes first.
+            if is_end {
+                break;
+            }
+        }
+    }
+    Ok(last)
+}

@@ -1,0 +1,178 @@
+//! The window that an event opens, or adds a claim to.
+
+use shared_domain::{
+    configuration::application::{Directory, Place},
+    json::strict_json::FieldError,
+    text::case_folding::fold_identity,
+    time::timestamp::Instant,
+    trail::{
+        event::{Actor, ActorType, Event, Opened, Party},
+        event_validation,
+        search::{Order, Range},
+    },
+    windows::{
+        account_names,
+        claim::{Claim, OPENS_AHEAD, WINDOW_CUT},
+        disabling::Disabling,
+        window::{OfApplication, Window},
+        window_event::Told,
+    },
+};
+use shared_storage::{
+    ReadError, TenantScope,
+    keys::{self, Lane},
+    list_events::{Index, Pace},
+};
+
+use super::{
+    booking::{OpeningCause, open_window},
+    earlier_end::{EarlierEnd, MOST_LOOKED_THROUGH, earlier_end},
+    step::{Stored, open_key},
+    target_application::application_of,
+};
+
+/// What an event that opens a window leads to.
+pub(super) enum Opening {
+    /// A step of that window, or of a new one, as the event's answer tells it.
+    Now(Box<(Option<Stored>, Window, Vec<Told>)>, Opened),
+    /// Its window opens at that time.
+    Later(Instant),
+    /// It is over before its window opened.
+    Never,
+    /// It asks for what is not allowed.
+    Refused(Vec<FieldError>),
+}
+
+/// The window that an event opens, or adds a claim to. `session_end` is the end of its session that the trail already holds. Of an event
+/// that was booked only what is opened now is asked: it was accepted long ago.
+pub(super) async fn opening(
+    scope: &TenantScope<'_>,
+    event: &Event,
+    place: Place,
+    session_end: Option<(Instant, Actor)>,
+    cause: OpeningCause,
+) -> Result<Opening, ReadError> {
+    let is_booked = cause != OpeningCause::Event;
+    let is_account = event.action == "entra.account.requested";
+    let application = match &event.target {
+        Some(target) => application_of(scope, target).await?,
+        None => None,
+    };
+    let (mut claim, mut excess) = Claim::of(event, application.as_ref(), place, scope.now);
+    if is_account && !is_booked {
+        let requires = application.as_ref().is_some_and(|it| it.application.require_justification);
+        if requires && event.justification.is_none() {
+            excess.push(FieldError::new("/justification", "is required by the application"));
+        }
+        if !excess.is_empty() {
+            return Ok(Opening::Refused(excess));
+        }
+    }
+    // Clocks differ, so an end that seems to be a little older than its request counts too.
+    let session_end =
+        session_end.filter(|(at, _)| at.plus(event_validation::MAX_AHEAD) >= event.occurred_at);
+    let session_end = session_end.map(|(at, by)| EarlierEnd { at, by, is_disabled: false });
+    let opens_at = claim.starts_at.minus(OPENS_AHEAD);
+    if opens_at > scope.now && cause != OpeningCause::Order {
+        return Ok(if session_end.is_some() { Opening::Never } else { Opening::Later(opens_at) });
+    }
+    let earlier_end = match session_end {
+        Some(end) => Some(end),
+        None => earlier_end(scope, event, &claim, application.as_ref()).await?,
+    };
+    if is_booked && earlier_end.is_some() {
+        return Ok(Opening::Never);
+    }
+    if event.subject.is_none() && event.actor.kind != ActorType::User {
+        claim.subject = requester(scope, event).await?.unwrap_or(claim.subject);
+    }
+    let account = account_names::account_of(event);
+    let disabling = Disabling::of(event, application.as_ref().map(|it| &it.application));
+    let directory = match (disabling, &application) {
+        (Disabling::Here, Some(it)) => it.application.directory.clone(),
+        _ => Directory::External,
+    };
+    let directory_key = directory.key().unwrap_or_else(|| {
+        let place = match (&application, &event.target) {
+            (Some(application), _) => application.id.clone(),
+            (None, target) => fold_identity(target.as_ref().map(Party::shown).unwrap_or_default()),
+        };
+        format!("external:{}", place.replace('%', "%25").replace('#', "%23"))
+    });
+    let of_application = application.as_ref().map(|it| OfApplication {
+        id: it.id.clone(),
+        name: it.application.name.clone(),
+        accounts: it.application.accounts.clone(),
+        owners: it.application.owners.clone(),
+    });
+    let id = Window::id_of(&scope.tenant, &event.id, scope.now);
+    let mut window = Window::new(id, directory_key, directory, of_application, account.clone());
+    let before = open_window(scope, &open_key(&window.key(), &window.directory_key)).await?;
+    if let Some(before) = &before {
+        window = before.window.clone();
+        // What these names mean by now, the directory has to say. They never change which account the window covers.
+        if account != window.account || window.resolved.is_some() {
+            claim.account = Some(account);
+        }
+    }
+    let mut told = window.add(claim, scope.now);
+    let is_its_own = |claim: &Claim| claim.event == event.id;
+    let place = window.claims.len() - 1;
+    match &earlier_end {
+        Some(EarlierEnd { at, by, is_disabled: true }) => {
+            told.extend(window.end_as_disabled(is_its_own, by, *at, scope.now));
+        }
+        Some(EarlierEnd { at, by, is_disabled: false }) => {
+            told.extend(window.end_with_source(is_its_own, by, *at, scope.now));
+        }
+        None => {}
+    }
+    let opened = window.claims[place].opened(&window);
+    let finding = match disabling {
+        Disabling::Here | Disabling::Elsewhere => None,
+        Disabling::OutsidePatterns => Some((
+            "account.outside_patterns",
+            "the account matches no pattern of the application, so this service does not disable it",
+        )),
+        Disabling::WithoutApplication => Some((
+            "account.without_application",
+            "no application is configured for the target, so this service does not disable the account",
+        )),
+    };
+    if let Some((rule, why)) = finding {
+        told.push(window.finding(rule, "high", why, scope.now, place));
+    }
+    if let Some(asked) = window.claims[place].asked_end {
+        let reasons: Vec<_> = excess.iter().map(|error| error.detail.as_str()).collect();
+        let why = format!(
+            "the window that was asked for, until {asked}, was cut: it {}",
+            reasons.join("; it ")
+        );
+        told.push(window.finding(WINDOW_CUT, "medium", &why, scope.now, place));
+    }
+    Ok(Opening::Now(Box::new((before, window, told)), opened))
+}
+
+/// The person that a session was asked for by, where the event that grants it names nobody.
+async fn requester(scope: &TenantScope<'_>, event: &Event) -> Result<Option<Party>, ReadError> {
+    let Some(session) = &event.session else { return Ok(None) };
+    let partition = keys::involved(&scope.tenant, keys::Part::Id, &session.id);
+    let index = Index::Involved { name: "by_session", key: "session_key", partition };
+    let range = Range {
+        since: Instant::from_millis(0),
+        until: scope.now.plus(event_validation::MAX_AHEAD),
+        order: Order::Ascending,
+        after: None,
+    };
+    let mut events = scope.list(index, range, Pace::Items(16), &[Lane::Shown]);
+    // Its request is among the first of its events; one session id for everything must not make this long.
+    for _ in 0..MOST_LOOKED_THROUGH {
+        let Some(recorded) = events.next().await? else { break };
+        let Event { action, subject, actor, .. } = recorded.event;
+        if action == "session.created" {
+            let Actor { id, name, email, .. } = actor;
+            return Ok(Some(subject.unwrap_or(Party { kind: None, id, name, email })));
+        }
+    }
+    Ok(None)
+}
