@@ -1,4 +1,4 @@
-//! Reports: each of those that the documents this product comes from describe, and the questions they ask, each by its name.
+//! Reports: every report and every question of the source documents, under the section number of its document (`s4`, `s5`).
 
 use serde_json::{Value, json};
 use tests::{Stack, pass, seconds_ago, seconds_ahead, until};
@@ -34,7 +34,7 @@ impl World {
         answer.body
     }
 
-    /// The rows, once there are so many.
+    /// Waits until the report has `count` rows, and returns them.
     async fn rows(&self, path: &str, count: usize) -> Vec<Value> {
         let mut last = 0;
         until(format!("{path} has {count} rows"), async || {
@@ -48,7 +48,7 @@ impl World {
         .await
     }
 
-    /// The rows but for log-ons, once there are so many of them.
+    /// Waits until the report has `count` rows without log-ons, and returns them.
     async fn requested(&self, path: &str, count: usize) -> Vec<Value> {
         until(format!("{path} has {count} rows besides log-ons"), async || {
             let mut rows = self.report(path).await["rows"].as_array().unwrap().clone();
@@ -58,7 +58,7 @@ impl World {
         .await
     }
 
-    /// The rows of a report's file, each by its column.
+    /// The header and the rows of the exported report.
     async fn table(&self, asked: Value) -> (Vec<String>, Vec<Vec<String>>) {
         let job = self.stack.exported(&self.admin, &asked).await;
         assert_eq!(job["state"], "ready", "{job}");
@@ -87,7 +87,7 @@ fn of(id: &str, action: &str, at: String, actor: Value, more: Value) -> Value {
     event
 }
 
-/// A request for a package that was approved and fulfilled, from some days ago until a day from now.
+/// The events of a package request that was approved and fulfilled, from `days` ago until one day from now.
 fn assigned(id: &str, package: &str, name: &str, days: u64) -> Vec<Value> {
     let ago = |seconds: u64| seconds_ago(days * 86_400 - seconds);
     let about = |more: Value| {
@@ -197,7 +197,7 @@ async fn s4_users_assigned_to_an_access_package() {
         );
         assert_eq!(rows[0]["policy"], json!({"id": "initial", "version": "1"}));
     }
-    // Download, with a name that was confirmed.
+    // Download, with a chosen file name.
     let asked = json!({"report": {"name": "package-users", "package": "sales"}, "file_name": "assignments"});
     let (head, rows) = world.table(asked).await;
     assert_eq!(head[..4], ["User", "Email", "Object ID", "Package ID"]);
@@ -226,10 +226,10 @@ async fn s4_access_packages_for_a_user_can_request_and_assigned() {
         (&row("finance")["can_request"], &row("finance")["assigned"]),
         (&json!("no"), &json!(false))
     );
-    // More than one resource role or policy: the entry opens.
+    // A row holds all resource roles and policies, which the page shows on demand.
     assert_eq!(row("sales")["resource_roles"][1]["resource"]["id"], "mail");
     assert_eq!(row("sales")["policies"][0]["id"], "initial");
-    // Nobody said who eve is.
+    // No person record exists for eve.
     let unknown = world.report("user-packages?person=eve@acme.example").await["rows"]
         .as_array()
         .unwrap()
@@ -254,7 +254,7 @@ async fn s4_resource_assignments_for_a_user_by_several_packages() {
         .iter()
         .map(|it| it["package"]["id"].clone())
         .collect();
-    assert_eq!(origins.len(), 2, "the same resource by two packages opens to each: {}", row("crm"));
+    assert_eq!(origins.len(), 2, "a resource from two packages lists both: {}", row("crm"));
     assert!(row("ledger")["starts_at"].is_string() && row("ledger")["ends_at"].is_string());
     assert_eq!(row("ledger")["origins"][0]["policy"]["id"], "initial");
     let (head, rows) = world
@@ -268,7 +268,7 @@ async fn s4_resource_assignments_for_a_user_by_several_packages() {
     assert_eq!(
         crm,
         [("finance", "initial"), ("sales", "initial")],
-        "each origin is a row of its own: {head:?}"
+        "each origin has its own row: {head:?}"
     );
     assert_eq!(
         world.report("user-resources?person=mark@acme.example").await["note"],
@@ -316,7 +316,7 @@ async fn s4_determine_the_status_of_a_users_request() {
     assert_eq!(world.stack.get(&world.admin, "/v1/reports/requests/none").await.status, 404);
 }
 
-/// What a request's report shows of the last of these actions: category, activity, request status.
+/// Posts the actions of a request and checks category, activity and request status of the last one in the report.
 async fn shows(actions: &[&str], expected: [&str; 3]) -> World {
     let world = World::start().await;
     for (number, action) in actions.iter().enumerate() {
@@ -340,7 +340,7 @@ async fn shows(actions: &[&str], expected: [&str; 3]) -> World {
     world
 }
 
-/// A row of the document's table, or one of the activities that it tells of besides.
+/// A row of the document's table, or another activity that its text describes.
 macro_rules! activity {
     ($name:ident, $action:literal, $category:literal, $activity:literal, $status:literal) => {
         #[tokio::test]
@@ -424,9 +424,9 @@ activity!(
 #[tokio::test]
 async fn s4_remove_access_package_assignment_shows_which_of_three_causes() {
     let removed = ["EntitlementManagement", "Remove access package assignment", "Access removed"];
-    // Only what was given can be removed.
+    // Only a fulfilled assignment can be removed.
     let world = shows(&["entitlement.fulfilled", "entitlement.removed"], removed).await;
-    let row = until("it is over", async || {
+    let row = until("the access has ended", async || {
         world.rows("access", 1).await.into_iter().find(|row| row["state"] == "ended")
     })
     .await;
@@ -447,7 +447,7 @@ async fn s4_download_the_list_of_connected_organisations() {
     let (head, rows) =
         world.table(json!({"report": {"name": "organisations"}, "profile": "excel"})).await;
     assert_eq!(head[..3], ["ID", "Name", "Description"]);
-    assert_eq!(rows[1][1], "'=Fabrikam", "the guard of exports");
+    assert_eq!(rows[1][1], "'=Fabrikam", "the guard against formulas also applies to reports");
 }
 
 #[tokio::test]
@@ -457,7 +457,7 @@ async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
     world.told(&assigned("r-2", "sales", "ann", 2)).await;
     world.told(&assigned("r-3", "finance", "ann", 200)[..1]).await;
     world.rows("access", 3).await;
-    // The packages to choose from are those with activity in the range.
+    // The report offers the packages with activity in the range.
     let names = |rows: Vec<Value>| {
         rows.iter().map(|row| row["package"]["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -467,7 +467,7 @@ async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
     assert_eq!(
         names(world.rows(&in_range, 1).await),
         ["sales"],
-        "a request that goes on is no activity"
+        "an open request without an event in the range is not activity"
     );
     let all = world.rows("package-activity?package=sales&since=all", 10).await;
     let row = &all[0];
@@ -488,7 +488,7 @@ async fn s4_events_for_an_access_package_in_a_range_and_in_all() {
         world.rows(&format!("package-activity?package=sales&since={since}"), 5).await.len(),
         5
     );
-    // Page by page it is the same.
+    // The pages hold the same rows.
     let (mut paged, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = world
@@ -535,7 +535,7 @@ async fn s4_application_role_assignments_made_outside_packages() {
     assert_eq!((&first["rows"][0], &second["rows"][0]), (&rows[0], &rows[1]));
 }
 
-/// A session asked for by somebody, decided after some seconds, used or not, ended in time.
+/// The events of a session that is requested, decided after `decided_after` seconds, used if `is_used`, and ended in time.
 fn session(
     id: &str,
     name: &str,
@@ -625,24 +625,24 @@ async fn s5_who_accessed_what_when_and_why() {
     assert_eq!(row["decisions"][0]["by"]["email"], "john@acme.example");
     assert_eq!(row["decisions"][0]["reason"], "On call");
     assert_eq!(row["ticket"]["id"], "INC-7");
-    // Who requested, why granted, duration, final outcome.
+    // Duration and final outcome.
     assert_eq!(row["duration_ms"], 3_599_000);
     assert_eq!(row["lateness_ms"], 0);
     for filter in ["person=MARK@acme.example", "person=oid-mark", "target=Prices", "account=s-1"] {
         let rows = world.requested(&format!("access?{filter}"), 1).await;
         assert_eq!(rows[0]["session"], "s-1", "{filter}");
     }
-    // A range takes what overlaps it.
+    // A range includes every access that overlaps it.
     let inside = format!("access?since={}&until={}", seconds_ago(9500), seconds_ago(9400));
     assert_eq!(world.requested(&inside, 1).await[0]["session"], "s-1");
     assert_eq!(world.rows(&format!("access?until={before}"), 0).await.len(), 0);
-    // The log-on names a session whose account is another, which does not end it.
+    // The log-on names a session with another account, so the end of that session does not end the log-on.
     assert_eq!(world.requested(&format!("access?since={}", seconds_ago(3000)), 0).await.len(), 0);
     let wrong = world.stack.get(&world.admin, "/v1/reports/access?accounts=x").await;
     assert!(wrong.status == 400 && wrong.text.contains("accounts"), "{}", wrong.text);
     let none = world.stack.get(&world.admin, "/v1/reports/acess").await;
     assert!(none.status == 404 && none.text.contains("account-holder"), "{}", none.text);
-    // Reading is on record.
+    // Reading a report is recorded.
     let run = json!({"filter": "action eq \"report.run\"", "include_service": true});
     let run = world.stack.post(&world.admin, "/v1/events/search", &run).await;
     assert!(
@@ -683,7 +683,11 @@ async fn s5_who_held_the_account_at_that_moment() {
     let holders: Vec<_> =
         rows.iter().map(shown).map(|[subject, by]| (subject["name"].clone(), by)).collect();
     let expected = [("ann", "window"), ("mark", "log_on"), ("mark", "window")];
-    assert_eq!(json!(holders), json!(expected), "both windows cover it, and the log-on goes on");
+    assert_eq!(
+        json!(holders),
+        json!(expected),
+        "two windows cover the time and the log-on is still open"
+    );
     let rows = world.rows(&held(8500), 1).await;
     assert_eq!(
         (rows[0]["uses"].as_u64(), rows[0]["justification"].as_str()),
@@ -724,7 +728,7 @@ async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_s
     events.extend(session("s-5", "ann", "salaries", 80_000, 600, false));
     world.told(&events).await;
     world.requested("access", 5).await;
-    // A day's figures are computed soon after it changed.
+    // The figures of a changed day are computed after a delay.
     pass(&world.stack, 200).await;
     let rows = world.rows("demand", 2).await;
     assert_eq!(
@@ -749,7 +753,7 @@ async fn s5_which_resources_get_frequent_requests_and_are_approvals_faster_for_s
         (approvers[0]["approver"].as_str(), approvers[0]["decisions"].as_u64()),
         (Some("john@acme.example"), Some(5))
     );
-    // A late event changes the figures of its day, which are computed anew and not added to.
+    // A late event makes the service recompute the figures of its day.
     let late = of_late();
     world.told(&[late]).await;
     world.requested("access", 6).await;
@@ -795,7 +799,7 @@ async fn s5_was_access_promptly_revoked() {
     assert_eq!(world.rows("unreviewed", 2).await.len(), 2, "temporary does not mean safe");
 }
 
-/// All access to one application with approvals and reasons, in one CSV, in her zone, in one request.
+/// One request exports all access to one application as CSV, with approvals and reasons, in the auditor's zone.
 #[tokio::test]
 async fn an_auditors_quarter() {
     let world = World::start().await;
@@ -806,7 +810,7 @@ async fn an_auditors_quarter() {
             .told(&session(&format!("s-{number}"), name, target, (number + 1) * 200_000, 300, true))
             .await;
     }
-    // Each is used once, which is a log-on.
+    // Each session has one log-on.
     world.rows("access?limit=1000", 60).await;
     let since = seconds_ago(90 * 86_400);
     let asked = json!({"report": {"name": "access", "target": "prices", "since": since, "until": seconds_ago(0)}, "tz": "Asia/Kolkata", "profile": "excel", "jsonl": true});
@@ -838,10 +842,10 @@ async fn an_auditors_quarter() {
         assert_eq!(cell(row, "Verified By"), "source");
     }
     let asked_at: Vec<_> = rows.iter().map(|row| cell(row, "Asked (UTC +5:30)")).collect();
-    assert!(asked_at.is_sorted_by(|a, b| a > b), "the newest first");
-    // What the file says is what the screen says.
+    assert!(asked_at.is_sorted_by(|a, b| a > b), "newest first");
+    // The file holds the same rows as the page.
     for row in &log_ons {
-        // They name a session whose account is another.
+        // The log-ons name a session with another account.
         assert_eq!(cell(row, "Request"), "no request known", "{row:?}");
     }
     let shown = world.rows(&format!("access?target=prices&since={since}&limit=1000"), 40).await;
@@ -913,7 +917,7 @@ async fn a_report_on_a_shared_account_covers_only_the_requested_person() {
     assert_eq!(
         (&summary["not_gone"], &summary["ended"]),
         (&json!(1), &json!(0)),
-        "what is not known to be gone counts: {summary}"
+        "access without a confirmed end is counted: {summary}"
     );
     assert!(summary["residual_exposure_ms"].as_i64().unwrap() >= 6_400_000, "{summary}");
 }
@@ -953,7 +957,7 @@ async fn an_assignment_imported_twice_is_one_access_record_with_its_policy() {
         );
         world.rows("access", 1).await;
     }
-    let row = until("the access is that of the request", async || {
+    let row = until("the access record belongs to the request", async || {
         world.rows("access", 1).await.into_iter().find(|row| row["request_id"] == "rq-1")
     })
     .await;
@@ -1003,14 +1007,14 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
     let (on, off) = (minutes_ago(129), minutes_ago(80));
     world
         .told(&[
-            // Alex from 13:51 to 14:40; now it is 16:00.
+            // Alex from 13:51 to 14:40. The time is 16:00 now.
             computer("on", "accessed", "alex", "MSP-ALEX", "W11-7", 129),
             computer("off", "left", "alex", "MSP-ALEX", "W11-7", 80),
-            // Somebody else, or another desktop, ends nothing.
+            // A log-off of another person, desktop or account ends nothing.
             computer("other-person", "left", "bob", "MSP-ALEX", "W11-7", 110),
             computer("other-desktop", "left", "alex", "MSP-ALEX", "W11-8", 109),
             computer("other-account", "left", "alex", "MSP-BOB", "W11-7", 108),
-            // Never logged off.
+            // No log-off.
             computer("on-for-long", "accessed", "bob", "MSP-BOB", "W11-9", 60 * 14),
             computer("still-on", "accessed", "bob", "MSP-BOB", "W11-9", 30),
         ])
@@ -1020,7 +1024,7 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
         world.rows(&format!("account-holder?account={account}&at={}", at(ago)), count).await
     };
     let rows = holders("msp-alex", 117, 1).await;
-    let row = until("the log-off is known", async || {
+    let row = until("the log-off is processed", async || {
         let row = holders("msp-alex", 117, 1).await.remove(0);
         row["ended_at"].is_string().then_some(row)
     })
@@ -1045,7 +1049,7 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
     );
     holders("MSP-ALEX", 79, 0).await;
     holders("MSP-ALEX", 130, 0).await;
-    // Twelve hours, and said as such.
+    // Without a log-off, the log-on ends after twelve hours, with that cause.
     let row = holders("MSP-BOB", 60 * 13, 1).await.remove(0);
     assert_eq!(
         (&row["end_cause"], &row["state"]),
@@ -1055,7 +1059,7 @@ async fn who_was_logged_on_with_the_account_at_that_moment() {
     let row = holders("MSP-BOB", 10, 1).await.remove(0);
     assert_eq!((&row["state"], &row["ended_at"]), (&json!("active"), &Value::Null), "{row}");
     holders("MSP-BOB", 60, 0).await;
-    // By target, person and account, in the report of all access and as a file.
+    // The report `access` finds the log-on by target, person and account, and exports it.
     for asked in ["target=W11-7", "person=alex@acme.example", "account=msp-alex"] {
         let rows = world.rows(&format!("access?{asked}"), 1).await;
         assert_eq!(rows[0]["subject"]["name"], "alex", "{asked}");
@@ -1100,7 +1104,7 @@ async fn a_log_on_is_joined_to_its_request_in_any_order_of_arrival() {
         (&json!("Reset MFA for a user"), &json!("r-1")),
         "{first}"
     );
-    // No log-off: it ends with what explains it.
+    // Without a log-off, the log-on ends with its request.
     let request = world
         .rows("access?account=msp-1", 2)
         .await
@@ -1112,7 +1116,7 @@ async fn a_log_on_is_joined_to_its_request_in_any_order_of_arrival() {
         (&json!("session_ended"), &request["ends_at"]),
         "{first}"
     );
-    // The request, and the code, come after the log-on.
+    // The request and the offline code arrive after the log-on.
     world
         .told(&[
             computer("on-2", "alex", "msp-2", 8000),

@@ -1,4 +1,4 @@
-//! Saved searches and reports: whose they are, what their runs hold, which runs a schedule makes, and who is told.
+//! Saved searches and reports: ownership, the contents of runs, schedules, and notified recipients.
 
 use shared::http::saved_search_request;
 use shared::platform::clock;
@@ -35,7 +35,7 @@ use tests::{Answer, Stack, options, seconds_ago, seconds_ahead, store, until, we
 
 const DAY: u64 = 86_400;
 
-/// A stack whose exports live some time ahead, with a receiver of what the channels `a` and `b` are told.
+/// A stack whose exports use a clock that is ahead, with a receiver for the alert channels `a` and `b`.
 struct World {
     stack: Stack,
     ahead: Arc<AtomicU64>,
@@ -84,7 +84,7 @@ impl World {
         answer.body
     }
 
-    /// The runs of a saved search, the oldest first, once there are so many and all have ended.
+    /// Waits until a saved search has `count` ended runs, and returns them, oldest first.
     async fn runs(&self, id: &str, count: usize) -> Vec<Value> {
         until(format!("{count} runs of {id} have ended"), async || {
             let runs =
@@ -99,27 +99,27 @@ impl World {
         .await
     }
 
-    /// Makes it some time after a moment for exports.
+    /// Sets the clock of exports to `seconds` after `to`.
     fn travel(&self, to: &Value, seconds: u64) {
         let to: Instant = to.as_str().unwrap().parse().unwrap();
         let ahead = u64::try_from(to.millis() - clock::now().millis()).unwrap() / 1000 + seconds;
         self.ahead.store(ahead, Ordering::Relaxed);
     }
 
-    /// Calls the worker, as its schedule does.
+    /// Calls the export worker, as its schedule does.
     async fn tick(&self) {
         let aws = Aws::new(self.stack.running.sdk_config());
         aws.invoke("jit-audit-ExportWorker", &json!({})).await.unwrap();
     }
 
-    /// What a channel was told, once that are so many texts.
+    /// Waits until a channel has received `count` messages, and returns their texts.
     async fn told(&self, channel: &str, count: usize) -> Vec<String> {
-        until(format!("channel {channel} is told {count} times"), async || {
+        until(format!("channel {channel} has {count} messages"), async || {
             let received = self.webhooks.received(&format!("/{channel}"));
             let text = |received: tests::webhook::Received| {
                 received.body["text"].as_str().unwrap().to_owned()
             };
-            assert!(received.len() <= count, "told too often: {received:?}");
+            assert!(received.len() <= count, "too many messages: {received:?}");
             (received.len() == count).then(|| received.into_iter().map(text).collect())
         })
         .await
@@ -135,7 +135,7 @@ impl World {
         assert_eq!(posted.body["created"], events.len(), "{}", posted.text);
     }
 
-    /// The cells of the first column of an export's file.
+    /// The first column of an export's file.
     async fn ids(&self, export: &Value) -> Vec<String> {
         let files = self.stack.files(&self.ann, export).await;
         let file = files.values().next().unwrap();
@@ -143,7 +143,7 @@ impl World {
         reader.records().map(|row| row.unwrap()[0].to_owned()).collect()
     }
 
-    /// What the trail tells by that action, the oldest first, up to the time that it is for exports.
+    /// The events of an action, oldest first, up to the time of the exports' clock.
     async fn events(&self, action: &str) -> Vec<Value> {
         let store = store(&self.stack).by(clock(&self.ahead));
         let trail = store.scope(&acme(), store.clock().now(), request::deadline()).await.unwrap();
@@ -211,7 +211,7 @@ async fn the_owner_saves_reads_changes_and_deletes_a_search() {
     let again = world.put("quarterly", body.clone()).await;
     assert_eq!((again.status.as_u16(), &again.body), (200, &expected));
 
-    // Without a schedule it never runs by itself; the zone is the one that the tenant had.
+    // Without a schedule there is no next run. The default zone is the zone of the tenant.
     let plain = world.put("plain", json!({"name": "Kim's logins", "q": "kim"})).await;
     assert_eq!(
         (plain.status.as_u16(), plain.body.get("next_run_at")),
@@ -238,7 +238,7 @@ async fn the_owner_saves_reads_changes_and_deletes_a_search() {
         ["quarterly"]
     );
 
-    // Others look at it; an administrator may change it, and it stays its owner's.
+    // Other users can read it. An administrator can change it without becoming its owner.
     let kim = world.stack.caller("acme", "kim", "audit:read");
     assert_eq!(world.stack.get(&kim, "/v1/saved/quarterly").await.status, 200);
     let theirs = world.stack.put(&kim, "/v1/saved/quarterly", &body).await;
@@ -262,7 +262,7 @@ async fn the_owner_saves_reads_changes_and_deletes_a_search() {
     assert_eq!(world.put("quarterly", plan).await.body.get("next_run_at"), None);
     assert_eq!(world.put("quarterly", changed).await.body["next_run_at"], expected["next_run_at"]);
 
-    // Another tenant has none of it, and may use the same id.
+    // Another tenant cannot see it and can use the same id.
     let bolt = world.stack.reader("bolt");
     assert_eq!(world.stack.get(&bolt, "/v1/saved").await.body, json!({"saved": [], "next": null}));
     assert_eq!(world.stack.get(&bolt, "/v1/saved/quarterly").await.status, 404);
@@ -283,14 +283,14 @@ async fn the_owner_saves_reads_changes_and_deletes_a_search() {
     assert_eq!(world.stack.get(&world.ann, "/v1/saved/quarterly").await.status, 404);
     assert_eq!(world.stack.call(&world.ann, "/v1/saved/quarterly/runs").await.status, 404);
     assert_eq!(listed("/v1/saved").await, ["plain"]);
-    // What became of it is on record, with what it was and what it became.
+    // Every change is recorded with the old and the new value.
     let told = world.events("saved.configured").await;
     let told: Vec<_> = told.iter().filter(|event| event["target"]["id"] == "quarterly").collect();
     assert_eq!(told.len(), 5, "{told:?}");
     assert_eq!(told[0]["message"], "ann@acme.example configured saved search Quarterly access.");
     assert_eq!(told[4]["details"]["old"]["name"], "Access, by quarter");
     assert_eq!(told[4]["details"].get("new"), None);
-    // Whoever comes next may have the id.
+    // Another user can reuse the id.
     assert_eq!(
         world.stack.put(&kim, "/v1/saved/quarterly", &json!({"name": "x"})).await.status,
         201
@@ -443,7 +443,7 @@ async fn a_run_on_demand_exports_the_range_as_it_is_at_that_time() {
     assert_eq!(runs[0]["export"], job);
     assert_eq!((&runs[0]["at"], &runs[0]["since"]), (&run.body["at"], &run.body["since"]));
 
-    // A report's range stands inside the report.
+    // The range of a report is part of the report's parameters.
     let report = json!({"name": "Access", "report": {"name": "access", "person": "kim"}, "range": "last month"});
     assert_eq!(world.put("access", report).await.status, 201);
     let run = world.stack.call(&world.ann, "/v1/saved/access/runs").await;
@@ -451,7 +451,7 @@ async fn a_run_on_demand_exports_the_range_as_it_is_at_that_time() {
     assert_eq!(run.body["export"]["report"]["person"], "kim");
     assert_eq!(run.body["export"].get("since"), None);
     assert!(run.body["until"].is_string());
-    // All that is kept has no bounds.
+    // A search over all events has no range.
     assert_eq!(world.put("all", json!({"name": "All"})).await.status, 201);
     let run = world.stack.call(&world.ann, "/v1/saved/all/runs").await;
     assert_eq!((run.body.get("since"), run.body.get("until")), (None, None));
@@ -459,7 +459,7 @@ async fn a_run_on_demand_exports_the_range_as_it_is_at_that_time() {
         let runs = world.runs(id, 1).await;
         assert_eq!(runs[0]["export"]["state"], "ready", "{}", runs[0]);
     }
-    // The newest first, a page at a time.
+    // Newest first, in pages.
     world.stack.call(&world.ann, "/v1/saved/all/runs").await;
     let runs = world.runs("all", 2).await;
     let page = world.get("/v1/saved/all/runs?limit=1").await;
@@ -469,7 +469,7 @@ async fn a_run_on_demand_exports_the_range_as_it_is_at_that_time() {
         .await;
     assert_eq!((&rest["runs"], &rest["next"]), (&json!([runs[0]]), &Value::Null));
 
-    // Who asked for what is on record, and whoever asked is the only one who knows.
+    // The request is recorded with its caller, and sends no alert.
     let requested = world.events("export.requested").await;
     assert_eq!(requested[0]["actor"]["email"], "kim@acme.example");
     assert_eq!(requested[0]["details"]["saved"]["owner"]["email"], "ann@acme.example");
@@ -498,7 +498,7 @@ async fn runs_on_demand_count_as_running_exports() {
         stack.get(&token, "/v1/saved/x/runs").await.body["runs"].as_array().unwrap().len(),
         2
     );
-    // Those that others asked for count too.
+    // Exports of other users count for the limit of the tenant.
     for number in 0..8 {
         let other = stack.caller("acme", &format!("other-{}", number / 2), "audit:read");
         assert_eq!(stack.post(&other, "/v1/exports", &json!({})).await.status, 202);
@@ -517,9 +517,9 @@ async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipie
     let at: Instant = next.as_str().unwrap().parse().unwrap();
     let hour = |hour: i64| Instant::from_millis(at.millis() + hour * 3_600_000).to_string();
     world.write(&[("today", seconds_ago(0)), ("before", seconds_ago(25 * 3600))]).await;
-    // Nothing before its time.
+    // No run starts before its time.
     world.tick().await;
-    // Three times have passed when somebody looks again, and many look at once.
+    // Three scheduled times pass before the next check, and several checks run.
     world.travel(&next, 2 * DAY + 3600);
     for _ in 0..4 {
         world.tick().await;
@@ -546,7 +546,7 @@ async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipie
     assert_eq!(world.ids(&runs[1]["export"]).await, Vec::<String>::new());
     assert_eq!(world.get("/v1/saved/logins").await["next_run_at"], json!(hour(72)));
 
-    // Each is told once, by a link; the name is text.
+    // Each run sends one message with a link, and the name is escaped.
     let told = world.told("a", 3).await;
     let link = |run: &Value| {
         let id = run["export"]["id"].as_str().unwrap();
@@ -566,7 +566,7 @@ async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipie
     assert_eq!((&alerts[0]["rule"], alerts.as_array().unwrap().len()), (&json!("report.ready"), 3));
     assert!(alerts[0]["export"].is_string() && alerts[0].get("finding").is_none(), "{alerts}");
 
-    // The trail says which schedule of whose search it was.
+    // The recorded event names the schedule, the saved search and its owner.
     let requested = world.events("export.requested").await;
     assert_eq!((requested.len(), &requested[0]["actor"]["type"]), (3, &json!("system")));
     assert_eq!(
@@ -575,7 +575,7 @@ async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipie
     );
     assert_eq!(requested[0]["recorded_by"]["sub"], "jit-audit/export");
 
-    // Another time, another name and other recipients, of whom one is no channel any more. A change of the name leaves its times.
+    // A new name and other recipients, one of which is then removed as a channel. The scheduled time does not change.
     body["recipients"] = json!(["a", "b"]);
     body["name"] = "Logins".into();
     assert_eq!(world.put("logins", body).await.body["next_run_at"], json!(hour(72)));
@@ -583,12 +583,12 @@ async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipie
     world.travel(&json!(hour(72)), 5);
     world.tick().await;
     world.runs("logins", 4).await;
-    // That a channel was removed is an alert to both as they were; the report goes to the one that is left.
+    // Both channels are notified of the removal. The report goes to the remaining channel.
     let told = world.told("b", 2).await;
     assert!(told.iter().any(|text| text.starts_with("Report \"Logins\" of acme for ")), "{told:?}");
     let told = world.told("a", 4).await;
     assert_eq!(told.iter().filter(|text| text.starts_with("Report ")).count(), 3, "{told:?}");
-    // One that is deleted runs no more.
+    // A deleted search has no more runs.
     assert_eq!(world.stack.delete(&world.ann, "/v1/saved/logins").await.status, 204);
     world.travel(&json!(hour(96)), 5);
     world.tick().await;
@@ -596,13 +596,17 @@ async fn each_scheduled_run_is_made_once_with_its_own_range_and_notifies_recipie
     world.travel(&json!(hour(96)), 10);
     world.tick().await;
     world.runs("other", 5).await;
-    assert_eq!(world.events("export.requested").await.len(), 9, "four and five");
+    assert_eq!(
+        world.events("export.requested").await.len(),
+        9,
+        "four runs of the first search and five of the second"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missed_runs_are_made_later_with_their_original_range_in_small_batches() {
     let world = World::start().await;
-    // Without a range, and of a report: each run ends at the moment that it is for.
+    // Without a range, the range of each run ends at its scheduled time.
     let schedule = json!({"every": "day", "at": "06:00"});
     let next =
         world.put("all", json!({"name": "All", "schedule": schedule})).await.body["next_run_at"]
@@ -636,7 +640,7 @@ async fn missed_runs_are_made_later_with_their_original_range_in_small_batches()
     world.stack.stop().await;
 }
 
-/// The beginning of a run as the worker makes it, from what it read.
+/// Starts a due run as the worker does.
 async fn begin(world: &World, due: &DueRun) -> bool {
     let store = store(&world.stack).by(clock(&world.ahead));
     let trail = store.scope(&acme(), store.clock().now(), request::deadline()).await.unwrap();
@@ -670,16 +674,16 @@ async fn each_scheduled_time_has_one_run_even_if_a_worker_is_killed() {
     assert_eq!(queued.len(), 1);
     let due = saved_searches::due_run(&trail, "logins").await.unwrap().unwrap();
     assert_eq!(json!(due.at), next);
-    // Several read the same before the first of them writes.
+    // Several workers read the same due run before one of them writes.
     let begun = futures::future::join_all((0..4).map(|_| begin(&world, &due))).await;
     assert_eq!(begun.iter().filter(|is_new| **is_new).count(), 1);
     assert!(!begin(&world, &due).await);
     assert_eq!(saved_searches::due_run(&trail, "logins").await.unwrap(), None);
-    // Whoever began it never called a worker: the minute finds its job.
+    // The killed worker started no export. The schedule finds the job.
     world.tick().await;
     world.runs("logins", 1).await;
 
-    // Set back as a backup would set it: the time had its run, and is passed over.
+    // A restored backup sets the schedule back. The time already has its run and is skipped.
     let engine = aws_sdk_dynamodb::Client::new(world.stack.aws());
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let key =
@@ -695,7 +699,7 @@ async fn each_scheduled_time_has_one_run_even_if_a_worker_is_killed() {
         .await
         .unwrap();
     world.tick().await;
-    until("the schedule is put forward", async || {
+    until("the schedule advances", async || {
         (world.get("/v1/saved/logins").await["next_run_at"] != next).then_some(())
     })
     .await;
@@ -714,7 +718,7 @@ async fn a_failed_run_is_alerted_and_delays_no_other() {
     body["recipients"] = json!(["b"]);
     assert_eq!(world.put("gone", body).await.status, 201);
     let at: Instant = next.as_str().unwrap().parse().unwrap();
-    // One holds an item that nobody can read, and the other asks for a report that is no more.
+    // One export meets an unreadable item. The other requests a report that does not exist.
     let engine = aws_sdk_dynamodb::Client::new(world.stack.aws());
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let yesterday = Instant::from_millis(at.millis() - 3_600_000).to_string();
@@ -821,7 +825,7 @@ async fn the_calendar_shows_reviews_and_runs() {
     let runs: Vec<_> = all.iter().filter(|entry| entry["kind"] == "run").collect();
     assert!((4..=5).contains(&runs.len()), "{runs:?}");
     assert_eq!(runs[0], &json!({"at": next, "kind": "run", "id": "weekly", "name": "Weekly"}));
-    // One that is over is among them where the range holds its time.
+    // An overdue review is listed if the range includes its time.
     let overdue = until("the review is overdue", async || {
         let found = entries(&format!("?since={}", seconds_ago(3600))).await;
         found.into_iter().find(|entry| entry["id"] == "soon" && entry["overdue"] == true)
@@ -833,7 +837,7 @@ async fn the_calendar_shows_reviews_and_runs() {
     );
     assert_eq!(of(&entries("").await, "review"), ["later"]);
 
-    // Far ahead, by the clocks of the schedule's zone.
+    // Runs far ahead follow the daylight saving time of the schedule's zone.
     let found = entries("?since=2030-07-05&until=2030-07-06T12:00&tz=America/New_York").await;
     assert_eq!(
         found,
@@ -842,7 +846,7 @@ async fn the_calendar_shows_reviews_and_runs() {
         ]
     );
     let found = entries("?since=2030-07-05T21:30:00Z&until=2030-07-12T21:30:00Z").await;
-    assert_eq!(found.len(), 1, "the end is not in it");
+    assert_eq!(found.len(), 1, "the end of the range is exclusive");
     let year = entries(&format!("?until={}", seconds_ahead(366 * DAY - 60))).await;
     assert_eq!(of(&year, "review"), ["later", "far"]);
     assert!((51..=53).contains(&of(&year, "run").len()));

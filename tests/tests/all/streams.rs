@@ -1,4 +1,4 @@
-//! Streams: what is sent on, in which order, how often, what a target that fails costs, and where nothing is sent to.
+//! Streams: which events are sent, their order, retries of failing targets, and refused addresses.
 
 use shared::platform::clock;
 use shared::services::streams;
@@ -73,7 +73,7 @@ impl World {
         answer.body
     }
 
-    /// A stream to a path of the receiver.
+    /// The configuration of a stream to a path of the receiver.
     fn to(&self, path: &str) -> Value {
         json!({"target": {"kind": "https", "url": format!("{}{path}", self.receiver.url), "secrets": ["env:JIT_AUDIT_SECRET_OLD"]}})
     }
@@ -93,7 +93,7 @@ impl World {
         write(&self.stack, name, count).await;
     }
 
-    /// The ids of the events that came to a path, batch by batch.
+    /// The ids of the events received at a path, by batch.
     fn batches(&self, path: &str) -> Vec<Vec<String>> {
         self.receiver.received(path).iter().map(ids).collect()
     }
@@ -107,7 +107,7 @@ impl World {
         .await;
     }
 
-    /// The ids of the events that the feed has.
+    /// The ids of the events in the feed.
     async fn feed(&self, query: &str) -> Vec<String> {
         let answer = self.stack.get(&self.admin, &format!("/v1/feed?limit=1000{query}")).await;
         let events =
@@ -129,7 +129,7 @@ fn names(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|place| format!("{name}-{place:04}")).collect()
 }
 
-/// Writes events one after the other, so that the order they are recorded in is that of their names.
+/// Writes events one after the other, so that their recorded order is the order of their names.
 async fn write(stack: &Stack, name: &str, count: usize) {
     let portal = stack.writer("acme");
     for chunk in names(name, count).chunks(100) {
@@ -158,10 +158,10 @@ async fn recorded_events_are_sent_in_order_and_signed_with_every_secret() {
     );
     world.write("after", 1200).await;
     world.until_ids("/siem", &names("after", 1200)).await;
-    // From the moment it was made, each once, in the order of the feed, a batch of 500 at most.
+    // A stream sends events from its creation on, once, in feed order, with at most 500 in a batch.
     let batches = world.batches("/siem");
     assert!(batches.iter().all(|batch| (1..=500).contains(&batch.len())));
-    // On a machine so busy that watching falls behind, some come late, and may have come before.
+    // On a busy machine `watch` may fall behind. Late events may have been sent before.
     let received = world.receiver.received("/siem");
     let events: Vec<&Value> =
         received.iter().flat_map(|one| one.body["events"].as_array().unwrap()).collect();
@@ -181,7 +181,7 @@ async fn recorded_events_are_sent_in_order_and_signed_with_every_secret() {
     assert_eq!((&stream["sent"], &stream["attempts"]), (&json!(events.len()), &json!(0)));
     assert!(stream["place"].as_str() > Some(made["from"].as_str().unwrap()));
 
-    // Each event is as the API answers it, and each secret alone verifies the request, by the libraries that others wrote.
+    // Each event is as the API returns it. Each secret alone verifies the request with an independent library.
     let received = world.receiver.received("/siem");
     let event = &received[0].body["events"][0];
     assert_eq!(*event, world.stack.get(&world.admin, "/v1/events/after-0000").await.body);
@@ -201,7 +201,7 @@ async fn recorded_events_are_sent_in_order_and_signed_with_every_secret() {
     world.stack.stop().await;
 }
 
-/// What `standardwebhooks` from PyPI says of a request.
+/// The result of `standardwebhooks` from PyPI for a request.
 async fn verified(received: &Received, secret: &str) -> String {
     const VERIFY: &str = r#"
 import json, sys
@@ -273,7 +273,7 @@ async fn a_polling_collector_and_a_push_receiver_get_the_same_events() {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     };
-    until("both have all", async || {
+    until("collector and receiver have all events", async || {
         (held(&told).len() == 350 && held(&asked).len() >= 350).then_some(())
     })
     .await;
@@ -316,9 +316,9 @@ async fn a_stream_sends_only_matching_events_in_its_format() {
         (&json!(3004), &json!("created")),
         "{body}"
     );
-    // The place of the narrow one is as far as that of the wide one; the wide one has what the service itself did.
+    // The filtered stream reaches the same position. The unfiltered stream includes service events.
     world.until("sessions", |stream| stream["lag_ms"] == 0 && stream["sent"] == 1).await;
-    until("the service's own are sent", async || {
+    until("the service events are sent", async || {
         let batches = world.receiver.received("/all");
         let actions =
             batches.iter().flat_map(|batch| batch.body["events"].as_array().unwrap().clone());
@@ -336,7 +336,7 @@ async fn a_stream_sends_only_matching_events_in_its_format() {
 #[tokio::test(flavor = "multi_thread")]
 async fn stream_files_hold_each_day_in_order_and_never_overwrite_one_another() {
     let world = World::start().await;
-    // Some that were recorded in the last moment of yesterday, as the store's clock had it.
+    // Events recorded in the last millisecond of yesterday, by the clock of the writer.
     let day = 86_400_000;
     let midnight = Instant::from_millis(clock::now().millis() / day * day);
     let yesterday =
@@ -350,8 +350,8 @@ async fn stream_files_hold_each_day_in_order_and_never_overwrite_one_another() {
     };
     let by = RecordedBy { sub: "portal".into(), client_id: None };
     assert_eq!(trail.insert(vec![event("late-1"), event("late-2")], &by).await.len(), 2);
-    // Stamped so far in the past they are late events, of which a stream that reads them in that very second may have read some already.
-    until("both are late events", async || {
+    // Such old events are late events. A stream that reads during that second could receive one of them twice.
+    until("both events are marked late", async || {
         let feed = world.stack.get(&world.admin, "/v1/feed").await.body;
         let late =
             feed["events"].as_array().unwrap().iter().filter(|event| event["late"] == true).count();
@@ -402,7 +402,7 @@ async fn stream_files_hold_each_day_in_order_and_never_overwrite_one_another() {
     let mut late = world.stack.get(&world.admin, "/v1/events/late-1").await.body;
     late["late"] = json!(true);
     assert_eq!(*first, late);
-    // Sent again, they are there again, and the first as they were.
+    // A replay writes new files and leaves the first files unchanged.
     let answer =
         world.stack.post(&world.admin, "/v1/streams/lake/replay", &json!({"from": "oldest"})).await;
     assert_eq!(
@@ -420,7 +420,7 @@ async fn stream_files_hold_each_day_in_order_and_never_overwrite_one_another() {
     for (_, file) in again.iter().filter(|file| !files.contains(file)) {
         held.extend(lines(file).iter().map(|event| event["id"].as_str().unwrap().to_owned()));
     }
-    assert!(held.len() >= 130, "what is in other files now: {held:?}");
+    assert!(held.len() >= 130, "events in the new files: {held:?}");
 
     assert_eq!(
         world.stack.post(&world.admin, "/v1/streams/lake/test", &json!(null)).await.status,
@@ -445,8 +445,8 @@ async fn events_that_a_target_rejects_can_be_skipped() {
             .clone();
         (found["state"] == state).then_some(found)
     };
-    until("there is a finding", async || found("open").await).await;
-    // The rest is taken as soon as what is refused is not wanted any more, and that is what the trail tells.
+    until("a finding is raised", async || found("open").await).await;
+    // When the filter excludes the refused events, the stream continues and the reason is recorded.
     let mut narrow = world.to("/siem");
     narrow["filter"] = json!("not (id sw \"refused\")");
     world.put("siem", &narrow).await;
@@ -464,11 +464,11 @@ async fn events_that_a_target_rejects_can_be_skipped() {
     world.receiver.reply("/siem", [Reply::status(200)]);
     world.write("taken", 2).await;
     world.until("siem", |stream| stream["sent"] == 2).await;
-    // Told to send again while it is paused, it counts anew, and has sent less than before: the trail says all the same why it goes on.
+    // A replay during a pause resets the counter. The withdrawal still records why the stream continues.
     world.receiver.reply("/siem", [Reply::status(500)]);
     world.write("later", 1).await;
     world.until("siem", |stream| stream["state"] == "paused").await;
-    until("it is found once more", async || found("open").await).await;
+    until("a second finding is raised", async || found("open").await).await;
     world.receiver.reply("/siem", [Reply::status(200)]);
     let from =
         world.stack.get(&world.admin, "/v1/events/later-0000").await.body["recorded_at"].clone();
@@ -485,7 +485,7 @@ async fn events_that_a_target_rejects_can_be_skipped() {
     world.stack.stop().await;
 }
 
-/// A run that saw a stream deleted, and takes it out of the queue when one of the same name is there.
+/// A run read the deleted stream and removes it from the queue after a stream of the same name was created.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_recreated_during_the_deletion_of_its_namesake_is_kept() {
     let (driven, functions) = Driven::functions();
@@ -505,7 +505,8 @@ async fn a_stream_recreated_during_the_deletion_of_its_namesake_is_kept() {
     let next = Next { progress: deleted.progress.clone(), run: None, due: Due::Never };
     assert_eq!(streams::advance_stream(&trail, &deleted, next).await.unwrap(), None);
     world.write("anew", 3).await;
-    until("all can be read", async || (world.feed("").await.len() == 3).then_some(())).await;
+    until("the feed has all events", async || (world.feed("").await.len() == 3).then_some(()))
+        .await;
     assert_eq!(driven.work("siem").await, work::Outcome::Sent);
     assert_eq!(world.batches("/anew").concat(), names("anew", 3));
     world.stack.stop().await;
@@ -523,7 +524,7 @@ async fn events_refused_by_the_event_bus_are_sent_again() {
             .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("alert ")?).ok());
         told.filter(|told| told["detail-type"] == "Audit event").collect::<Vec<_>>()
     };
-    until("all are on the bus", async || (printed().len() >= 25).then_some(())).await;
+    until("all events are on the bus", async || (printed().len() >= 25).then_some(())).await;
     let ids: Vec<Value> = printed().iter().map(|it| it["detail"]["id"].clone()).collect();
     assert_eq!(json!(ids), json!(world.feed("").await));
     assert_eq!(
@@ -532,7 +533,7 @@ async fn events_refused_by_the_event_bus_are_sent_again() {
     );
     world.stack.stop().await;
 
-    // A bus that takes two of three, then none, then all.
+    // The bus accepts two of three events, then none, then all.
     let bus = Webhooks::start().await;
     let two = r#"{"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"EventId": "2"}, {"ErrorCode": "ThrottlingException"}]}"#;
     let all = r#"{"FailedEntryCount": 0, "Entries": []}"#;
@@ -557,7 +558,7 @@ async fn events_refused_by_the_event_bus_are_sent_again() {
     world.stack.stop().await;
 }
 
-/// The function that sends, driven by hand and by a clock that is moved on by hand.
+/// The function `forward`, which runs only when a test calls it, with a clock that the test sets.
 struct Driven {
     forward: Arc<Mutex<Option<Arc<Forward>>>>,
     ahead: Arc<AtomicU64>,
@@ -619,7 +620,7 @@ async fn a_target_that_fails_for_an_hour_then_receives_every_event_in_order() {
         let next: Instant = stream["next_try_at"].as_str().unwrap().parse().unwrap();
         let pause = next.millis() - driven.now().millis();
         assert!((0..=300_000).contains(&pause), "{pause}");
-        // Before its time nobody tries.
+        // No attempt is made before `next_try_at`.
         assert_eq!(driven.work("siem").await, work::Outcome::Nothing);
         driven.ahead.fetch_add(u64::try_from(pause).unwrap(), Ordering::SeqCst);
     }
@@ -645,8 +646,8 @@ async fn a_target_that_fails_for_an_hour_then_receives_every_event_in_order() {
                 .clone();
         (found[0]["state"] == state).then_some(found)
     };
-    until("there is a finding", async || finding("open").await).await;
-    until("an alert left", async || (world.receiver.received("/ops").len() == 1).then_some(()))
+    until("a finding is raised", async || finding("open").await).await;
+    until("an alert is sent", async || (world.receiver.received("/ops").len() == 1).then_some(()))
         .await;
 
     let refused = world.batches("/siem").len();
@@ -673,8 +674,9 @@ async fn a_slow_target_delays_neither_other_targets_nor_findings() {
     world.put("slow", &world.to("/slow")).await;
     world.put("quick", &world.to("/quick")).await;
     world.write("slow", 5).await;
-    until("the slow one hangs", async || (!world.batches("/slow").is_empty()).then_some(())).await;
-    // While it hangs the other has everything, and what an auditor must look at is found.
+    until("the slow target hangs", async || (!world.batches("/slow").is_empty()).then_some(()))
+        .await;
+    // Meanwhile the other target receives all events and findings are raised.
     let event = json!({
         "id": "r-1", "action": "entra.account.requested", "occurred_at": seconds_ago(0), "account": {"name": "msp-1"},
         "actor": {"type": "user", "email": "alex@nikpot.com"}, "target": {"name": "Nobody's"}
@@ -684,12 +686,12 @@ async fn a_slow_target_delays_neither_other_targets_nor_findings() {
         201
     );
     world.until_ids("/quick", &[names("slow", 5), vec!["r-1".to_owned()]].concat()).await;
-    until("there is a finding", async || {
+    until("a finding is raised", async || {
         let found = world.stack.get(&world.admin, "/v1/findings").await.body["findings"].clone();
         (!found.as_array().unwrap().is_empty()).then_some(())
     })
     .await;
-    assert_eq!(world.batches("/slow").len(), 1, "it still hangs");
+    assert_eq!(world.batches("/slow").len(), 1, "the slow target still hangs");
     let slow = world.until("slow", |stream| stream["attempts"] != 0).await;
     assert!(slow["error"].as_str().unwrap().contains("did not answer within 15s"), "{slow}");
     assert_eq!(slow["sent"], 0);
@@ -700,7 +702,8 @@ async fn a_slow_target_delays_neither_other_targets_nor_findings() {
 async fn a_batch_that_is_too_large_is_split() {
     let world = World::start().await;
     world.write("many", 100).await;
-    until("all can be read", async || (world.feed("").await.len() == 100).then_some(())).await;
+    until("the feed has all events", async || (world.feed("").await.len() == 100).then_some(()))
+        .await;
     world.receiver.reply("/small", [Reply::status(413), Reply::status(413), Reply::status(200)]);
     let mut stream = world.to("/small");
     stream["from"] = json!("oldest");
@@ -744,7 +747,7 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
     world.write("first", 4).await;
     world.until("siem", |stream| stream["sent"].as_u64() >= Some(4) && stream["lag_ms"] == 0).await;
     let made = world.stream("siem").await;
-    // Changed, it keeps its place.
+    // A changed stream keeps its position.
     let mut elsewhere = world.to("/other");
     elsewhere["from"] = json!("oldest");
     let changed = world.put("siem", &elsewhere).await;
@@ -755,7 +758,7 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
     elsewhere["from"] = json!("2026-01-01");
     let other = world.stack.put(&world.admin, "/v1/streams/siem", &elsewhere).await;
     assert!(other.status == 422 && other.text.contains("/replay"), "{}", other.text);
-    // Sent again, everything comes once more, and is counted anew.
+    // A replay sends all events again and resets the counter.
     let answer =
         world.stack.post(&world.admin, "/v1/streams/siem/replay", &json!({"from": "oldest"})).await;
     assert_eq!(
@@ -773,7 +776,7 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
         assert!(wrong.status == 422 && wrong.text.contains(said), "{}", wrong.text);
     }
 
-    // What was told of a stream that is paused is taken back when it is deleted, and one of the same name begins anew.
+    // Deleting a paused stream withdraws its finding. A new stream with the same id starts from its creation.
     world.receiver.reply("/other", [Reply::status(500)]);
     world.write("third", 1).await;
     world.until("siem", |stream| stream["state"] == "paused").await;
@@ -783,9 +786,10 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
                 .clone();
         found[0]["state"].as_str().map(str::to_owned)
     };
-    until("there is a finding", async || state().await.filter(|state| state == "open")).await;
+    until("a finding is raised", async || state().await.filter(|state| state == "open")).await;
     assert_eq!(world.stack.delete(&world.admin, "/v1/streams/siem").await.status, 204);
-    until("it is withdrawn", async || state().await.filter(|state| state == "withdrawn")).await;
+    until("the finding is withdrawn", async || state().await.filter(|state| state == "withdrawn"))
+        .await;
     let query = json!({"filter": "action eq \"finding.withdrawn\"", "include_service": true});
     let told = world.stack.post(&world.admin, "/v1/events/search", &query).await;
     assert_eq!(told.body["events"][0]["reason"], "the stream was deleted");
@@ -808,7 +812,7 @@ async fn a_stream_is_retried_replayed_changed_and_deleted() {
     world.until_ids("/anew", &names("fourth", 2)).await;
     assert!(world.batches("/anew").concat().iter().all(|id| !id.starts_with("third")));
     assert_eq!(world.receiver.received("/other").len(), before);
-    // Every change is on record.
+    // Every change is recorded.
     let told = world
         .stack
         .post(
@@ -860,7 +864,7 @@ async fn unauthorised_callers_and_forbidden_addresses_are_refused() {
         422
     );
 
-    // A secret that is none, or is not there, is said so, and nothing was sent.
+    // An invalid or missing secret is reported, and nothing is sent.
     for (id, secret, said) in
         [("plain", "PLAIN", "whsec_"), ("missing", "NOBODY_SET", "JIT_AUDIT_SECRET_NOBODY_SET")]
     {
@@ -874,7 +878,7 @@ async fn unauthorised_callers_and_forbidden_addresses_are_refused() {
     }
     assert_eq!(world.receiver.received("/unsigned").len(), 0);
 
-    // Another tenant sees none of it, and gets none of it.
+    // Another tenant neither sees the stream nor receives its events.
     let other = world.stack.admin("globex");
     assert_eq!(world.stack.get(&other, "/v1/streams/plain").await.status, 404);
     assert_eq!(world.stack.delete(&other, "/v1/streams/plain").await.status, 404);
@@ -883,7 +887,8 @@ async fn unauthorised_callers_and_forbidden_addresses_are_refused() {
     assert_eq!(put(&other, "plain", &theirs).await.status, 201);
     world.write("ours", 2).await;
     let theirs = async || world.stack.get(&other, "/v1/streams/plain").await.body["lag_ms"] == 0;
-    until("theirs has looked", async || theirs().await.then_some(())).await;
+    until("the stream of the other tenant is up to date", async || theirs().await.then_some(()))
+        .await;
     assert_eq!(world.receiver.received("/theirs").len(), 0);
 
     for number in 2..10 {
