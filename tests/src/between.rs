@@ -1,4 +1,4 @@
-//! Stands between functions and the engine: hides rows of an index from them for a while, refuses calls about one thing, and passes everything
+//! A proxy between functions and the engine. It can hide rows of an index and refuse calls that contain a text, and passes everything
 //! else.
 
 use std::sync::{Arc, Mutex};
@@ -14,19 +14,19 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::Stack;
 
-/// What stands between.
+/// The proxy.
 pub struct Between {
     url: String,
     engine: watch::Sender<Option<String>>,
     client: reqwest::Client,
-    /// How ids of events begin whose rows the index `by_recorded` does not show.
+    /// The index `by_recorded` does not return events whose ids start with this prefix.
     hidden: Mutex<Option<String>>,
-    /// What calls hold that are refused.
+    /// Calls that contain this text are refused.
     refused: Mutex<Option<String>>,
 }
 
 impl Between {
-    /// Starts it.
+    /// Starts the proxy.
     pub async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let between = Arc::new(Self {
@@ -50,7 +50,7 @@ impl Between {
         between
     }
 
-    /// A stack whose functions reach the engine through this.
+    /// Starts a stack whose functions reach the engine through the proxy.
     pub async fn stack(&self, options: Options) -> Stack {
         let functions = options.functions.through("DynamoDB", &self.url);
         let stack = Stack::with(Options { functions, ..options }).await;
@@ -58,12 +58,12 @@ impl Between {
         stack
     }
 
-    /// The index `by_recorded` does not show events whose ids begin so, until it is told otherwise.
+    /// Hides events whose ids start with this prefix from the index `by_recorded`. `None` ends this.
     pub fn hide(&self, prefix: Option<&str>) {
         *self.hidden.lock().expect("a lock") = prefix.map(str::to_owned);
     }
 
-    /// Calls that hold this text are answered 500, until it is told otherwise.
+    /// Answers calls that contain this text with 500. `None` ends this.
     pub fn refuse(&self, text: Option<&str>) {
         *self.refused.lock().expect("a lock") = text.map(str::to_owned);
     }
@@ -93,7 +93,7 @@ impl Between {
         let engine =
             engine.wait_for(Option::is_some).await.expect("an engine").clone().unwrap_or_default();
         let mut call = self.client.post(engine);
-        // The host is signed, as everything else is.
+        // The host header is part of the signature.
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != "content-length") {
             call = call.header(name, value);
         }
@@ -115,7 +115,7 @@ impl Between {
     }
 }
 
-/// The answer to a query without the rows of events whose ids begin so.
+/// Removes the hidden rows from the response to a query.
 fn without(answer: &Bytes, prefix: &str) -> Bytes {
     let Ok(mut answer) = serde_json::from_slice::<Value>(answer) else { return answer.clone() };
     if let Some(items) = answer["Items"].as_array_mut() {

@@ -1,5 +1,5 @@
-//! Directories to disable accounts in: a SCIM server that nobody here wrote, and small ones of our own that can be told to go wrong. No
-//! server of Microsoft Graph's users is to be had, so the one here follows the documented contract.
+//! Directories for tests: an independent SCIM server, and small simulated directories that can be made to fail. No independent server of
+//! Microsoft Graph exists, so the simulated one follows the documented contract.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,7 +22,7 @@ use tokio::{net::TcpListener, process::Child, process::Command, sync::watch};
 
 use crate::until;
 
-/// The bearer token that directories take.
+/// The bearer token that directories accept.
 pub const TOKEN: &str = "directory-token";
 
 /// `scim2-server` from PyPI.
@@ -64,7 +64,7 @@ impl ScimServer {
         Self { url, client, child }
     }
 
-    /// Adds an account; its id.
+    /// Adds an account and returns its id.
     pub async fn add(&self, name: &str) -> String {
         let user = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "active": true});
         let request = self.client.post(format!("{}/Users", self.url)).bearer_auth(TOKEN);
@@ -76,7 +76,7 @@ impl ScimServer {
         body["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Whether the server itself says that the account is active.
+    /// Whether the server reports the account as active.
     pub async fn is_active(&self, id: &str) -> bool {
         let answer =
             self.client.get(format!("{}/Users/{id}", self.url)).bearer_auth(TOKEN).send().await;
@@ -84,24 +84,24 @@ impl ScimServer {
         body["active"].as_bool().unwrap_or_else(|| panic!("{body}"))
     }
 
-    /// Ends it.
+    /// Stops the server.
     pub async fn stop(mut self) {
         self.child.kill().await.expect("it ends");
     }
 }
 
-/// What a directory does wrong to one request.
+/// A fault of a directory for one request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Answers with this status, and after how many seconds to come again.
+    /// Answers with this status and an optional Retry-After in seconds.
     Status(u16, Option<u32>),
-    /// Does it, and hangs up before the answer.
+    /// Applies the request and closes the connection without a response.
     HangUp,
-    /// Does it, and never answers.
+    /// Applies the request and never answers.
     Hang,
-    /// Says that it did it, and did not.
+    /// Reports success without applying the request.
     Pretend,
-    /// Says that the account is as it was before.
+    /// Returns the account as it was before the last change.
     Stale,
 }
 
@@ -109,32 +109,32 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 struct User {
     name: String,
-    /// Its mail address, where that is not its name.
+    /// The e-mail address, if it differs from the name.
     mail: Option<String>,
     is_enabled: bool,
     is_guest: bool,
-    /// Whether answers leave it out.
+    /// Whether responses omit the account.
     is_hidden: bool,
 }
 
 impl User {
-    /// Its name up to the `@`.
+    /// The part of its name before the `@`.
     fn nickname(&self) -> &str {
         self.name.split('@').next().unwrap_or_default()
     }
 }
 
-/// The accounts of a directory, and how it answers about them: SCIM at `/scim`, Graph and its token endpoint at `/`.
+/// The accounts of a directory and its responses: SCIM at `/scim`, Graph and its token endpoint at `/`.
 #[derive(Debug, Default)]
 pub struct Accounts(Mutex<BTreeMap<String, User>>);
 
 impl Accounts {
-    /// Adds an account, enabled; its id.
+    /// Adds an enabled account and returns its id.
     pub fn add(&self, name: &str) -> String {
         self.insert(name, false)
     }
 
-    /// Adds an account whose home is another directory.
+    /// Adds a guest account from another directory.
     pub fn add_guest(&self, name: &str) -> String {
         self.insert(name, true)
     }
@@ -153,33 +153,33 @@ impl Accounts {
         id
     }
 
-    /// Gives an account a mail address.
+    /// Sets the e-mail address of an account.
     pub fn mail(&self, id: &str, address: &str) {
         self.0.lock().expect("users").get_mut(id).expect("an account").mail =
             Some(address.to_owned());
     }
 
-    /// Gives an account another name. Its id stays.
+    /// Renames an account. Its id does not change.
     pub fn rename(&self, id: &str, name: &str) {
         self.0.lock().expect("users").get_mut(id).expect("an account").name = name.to_owned();
     }
 
-    /// Leaves an account out of all answers, or not any more.
+    /// Sets whether responses omit an account.
     pub fn hide(&self, id: &str, hide: bool) {
         self.0.lock().expect("users").get_mut(id).expect("an account").is_hidden = hide;
     }
 
-    /// Whether the account is enabled; none where it is gone.
+    /// Whether the account is enabled, or none if it was removed.
     pub fn is_enabled(&self, id: &str) -> Option<bool> {
         self.0.lock().expect("users").get(id).map(|user| user.is_enabled)
     }
 
-    /// Turns an account on or off, as somebody else would.
+    /// Enables or disables an account, as an administrator of the directory would.
     pub fn turn(&self, id: &str, on: bool) {
         self.0.lock().expect("users").get_mut(id).expect("an account").is_enabled = on;
     }
 
-    /// By what people name it.
+    /// The name of an account.
     pub fn name(&self, id: &str) -> Option<String> {
         self.0.lock().expect("users").get(id).map(|user| user.name.clone())
     }
@@ -189,7 +189,7 @@ impl Accounts {
         self.0.lock().expect("users").remove(id);
     }
 
-    /// What it answers.
+    /// The response to a request.
     pub fn answer(&self, method: &str, uri: &http::Uri, bearer: &str, body: &[u8]) -> (u16, Value) {
         let query: BTreeMap<String, String> =
             form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
@@ -313,7 +313,7 @@ impl Accounts {
     }
 }
 
-/// A directory of our own over HTTP.
+/// A simulated directory over HTTP.
 #[derive(Debug)]
 pub struct Directory {
     /// Its address.
@@ -354,37 +354,37 @@ impl Directory {
         directory
     }
 
-    /// Adds an account, enabled; its id.
+    /// Adds an enabled account and returns its id.
     pub fn add(&self, name: &str) -> String {
         self.accounts.add(name)
     }
 
-    /// Whether the account is enabled; none where it is gone.
+    /// Whether the account is enabled, or none if it was removed.
     pub fn is_enabled(&self, id: &str) -> Option<bool> {
         self.accounts.is_enabled(id)
     }
 
-    /// What goes wrong with the next requests whose log line holds a text.
+    /// Sets the faults of the next requests. Each applies to a request whose log line contains its text.
     pub fn fail(&self, faults: impl IntoIterator<Item = (&'static str, Fault)>) {
         *self.faults.lock().expect("faults") = faults.into_iter().collect();
     }
 
-    /// Lets all requests wait, or go on.
+    /// Sets whether all requests wait.
     pub fn hold(&self, hold: bool) {
         self.held.send_replace(hold);
     }
 
-    /// How many requests were never answered.
+    /// The number of requests that were never answered.
     pub fn hanging(&self) -> usize {
         self.hanging.load(Ordering::Relaxed)
     }
 
-    /// How long each answer takes.
+    /// Sets the time that each response takes.
     pub fn take(&self, time: Duration) {
         *self.delay.lock().expect("delay") = time;
     }
 
-    /// The requests so far, `METHOD path`.
+    /// The requests so far, as `METHOD path`.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("log").clone()
     }

@@ -1,5 +1,5 @@
-//! AWS's own DynamoDB Local in the place of the embedded engine: `tests/storage` starts it and runs the tests of what is stored
-//! once more.
+//! DynamoDB Local of AWS in place of the embedded engine. `tests/storage` starts it and runs the storage tests
+//! on it again.
 
 use aws_sdk_dynamodb::{
     Client,
@@ -8,15 +8,15 @@ use aws_sdk_dynamodb::{
 use aws_types::SdkConfig;
 use local::Running;
 
-/// Where it listens, if it is to be used.
+/// The environment variable with its address. Unset, the embedded engine is used.
 const URL: &str = "DYNAMODB_LOCAL_URL";
 
-/// Its address. It keeps a database for each access key, and each stack has a key of its own.
+/// Its address. It has one database for each access key, and each stack has its own key.
 pub(crate) fn named_by_environment() -> Option<String> {
     std::env::var(URL).ok()
 }
 
-/// Makes the tables there that the stack made in its own engine.
+/// Creates the same tables as in the embedded engine of the stack.
 pub(crate) async fn copy_tables(from: &Running, to: &SdkConfig) {
     let (from, to) = (Client::new(from.sdk_config()), Client::new(to));
     let names =
@@ -46,6 +46,6 @@ pub(crate) async fn copy_tables(from: &Running, to: &SdkConfig) {
             .set_global_secondary_indexes(Some(indexes.collect()))
             .send()
             .await
-            .unwrap_or_else(|error| panic!("DynamoDB Local makes no table: {error:?}"));
+            .unwrap_or_else(|error| panic!("DynamoDB Local did not create the table: {error:?}"));
     }
 }

@@ -1,6 +1,6 @@
-//! Starts a whole stack in this process and talks to it over HTTP, as a portal or an auditor would.
+//! Starts a whole stack in this process and calls it over HTTP, as a portal or an auditor would.
 
-// A harness stops a test by panicking, with the sentence that says why.
+// The harness stops a test with a panic, whose message says why.
 #![allow(clippy::expect_used, clippy::missing_panics_doc)]
 
 pub mod between;
@@ -23,10 +23,10 @@ use local::{Data, Functions, Options, Running, TokenRequest};
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
-/// The project's own template.
+/// The template of the project.
 pub const TEMPLATE: &str = include_str!("../../infra/template.yaml");
 
-/// How long something that has to happen is waited for. It bounds a failure, and says nothing about speed.
+/// The time after which [`until`] fails. It is not a statement about speed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running stack and a client for it.
@@ -34,11 +34,11 @@ pub struct Stack {
     /// The stack.
     pub running: Running,
     client: Client,
-    /// What leads to the engine its functions use.
+    /// The SDK configuration for the engine that its functions use.
     aws: SdkConfig,
 }
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
@@ -47,7 +47,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body.
     pub text: String,
-    /// The body as JSON; null if it is none.
+    /// The body as JSON, or null if it is not JSON.
     pub body: Value,
 }
 
@@ -58,19 +58,19 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
     }
 
-    /// A header's text; empty if it is not there.
+    /// The value of a header, or an empty text.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// The project's template and functions, in memory on a free port, with the secret of the tests' directories.
+/// The project's template and functions, with data in memory, a free port, and the secret of the tests' directories.
 pub fn options() -> Options {
     let secrets = [("JIT_AUDIT_SECRET_DIRECTORY".to_owned(), directory::TOKEN.to_owned())].into();
     Options { secrets, ..Options::new(TEMPLATE, Functions::all()) }
 }
 
-/// The project's own template, whose function that follows the trail does nothing by itself.
+/// The template with the function `watch` disabled.
 pub fn without_watch() -> String {
     changed_watch(|watch| {
         let position = "StartingPosition: TRIM_HORIZON";
@@ -82,7 +82,7 @@ pub fn without_watch() -> String {
     })
 }
 
-/// The same, whose function that follows the trail takes the table's stream and has no schedule: what is due is looked at by [`pass`] alone.
+/// The template with the schedule of `watch` disabled. `watch` reads the stream, and only [`pass`] processes what is due.
 pub fn without_schedule_of_watch() -> String {
     changed_watch(without_its_schedule)
 }
@@ -98,12 +98,12 @@ fn without_its_schedule(watch: &str) -> String {
 }
 
 impl Stack {
-    /// The project's own stack.
+    /// Starts the project's stack.
     pub async fn start() -> Self {
         Self::with(options()).await
     }
 
-    /// The project's own stack on a directory, with parameters of the template.
+    /// Starts the project's stack with a data directory and parameters of the template.
     pub async fn start_in(
         directory: &Path,
         parameters: impl IntoIterator<Item = (String, String)>,
@@ -113,12 +113,12 @@ impl Stack {
             .await
     }
 
-    /// Any stack.
+    /// Starts a stack.
     pub async fn with(mut options: Options) -> Self {
         let peer = dynamodb_local::named_by_environment();
         if let Some(peer) = &peer {
             options.functions = options.functions.through("DynamoDB", peer);
-            // It is slow, and an attempt that is given up goes on there: short ones would only add to each other.
+            // DynamoDB Local is slow and goes on with an abandoned attempt, so short attempts would add up.
             options.parameters.insert("FeedLag".into(), "7".into());
         }
         let running = local::start(options)
@@ -128,34 +128,34 @@ impl Stack {
             Some(peer) => running.sdk_config_with("DynamoDB", peer),
             None => running.sdk_config().clone(),
         };
-        // What is tested is on this machine, whatever proxy its environment names.
+        // The stack is on this machine, so a proxy of the environment must not be used.
         let client = Client::builder().no_proxy().build().expect("a client");
         let stack = Self { running, client, aws };
         if peer.is_some() {
             dynamodb_local::copy_tables(&stack.running, &stack.aws).await;
-            // The schedule that does this ran before the tables were there.
+            // The schedule for this ran before the tables existed.
             stack.mark_past_days().await;
         }
         stack
     }
 
-    /// Marks the days of the events that are there, as the schedule does.
+    /// Marks the days of the stored events, as the schedule does.
     pub async fn mark_past_days(&self) {
         let deadline = shared::http::request::deadline();
         while !store(self).mark_past_days(deadline, deadline).await.expect("an answer") {}
     }
 
-    /// What leads to the engine its functions use.
+    /// The SDK configuration for the engine that its functions use.
     pub fn aws(&self) -> &SdkConfig {
         &self.aws
     }
 
-    /// A token as asked for.
+    /// A token for the request.
     pub fn token(&self, request: &TokenRequest) -> String {
         self.running.token(request).expect("a token")
     }
 
-    /// A token of a tenant with scopes, for the address `<name>@<tenant>.example`.
+    /// A token for a tenant and scopes, with the e-mail address `<name>@<tenant>.example`.
     pub fn caller(&self, tenant: &str, name: &str, scope: &str) -> String {
         self.token(&TokenRequest {
             tenant: Some(tenant.into()),
@@ -165,28 +165,28 @@ impl Stack {
         })
     }
 
-    /// A token with the claims of a JSON object, as the development issuer takes them.
+    /// A token with the claims of a JSON object, in the format of the development issuer.
     pub fn minted(&self, claims: Value) -> String {
         self.token(&serde_json::from_value(claims).expect("claims"))
     }
 
-    /// A token of somebody who may read the tenant's trail.
+    /// A token that permits reading the tenant's events.
     pub fn reader(&self, tenant: &str) -> String {
         self.caller(tenant, "auditor", "audit:read")
     }
 
-    /// A token of a machine that may write to the tenant's trail.
+    /// A machine token that permits writing the tenant's events.
     pub fn writer(&self, tenant: &str) -> String {
         self.caller(tenant, "portal", "audit:write")
     }
 
-    /// A request that is still to be sent.
+    /// Builds a request.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().expect("a method");
         self.client.request(method, format!("{}{path}", self.running.url()))
     }
 
-    /// Gets something.
+    /// Sends a GET request.
     pub async fn get(&self, token: &str, path: &str) -> Answer {
         send(self.request("GET", path).bearer_auth(token)).await
     }
@@ -201,26 +201,26 @@ impl Stack {
         send(self.request("PUT", path).bearer_auth(token).json(body)).await
     }
 
-    /// A token of somebody who may administer the tenant and read its trail.
+    /// A token that permits administering the tenant and reading its events.
     pub fn admin(&self, tenant: &str) -> String {
         self.caller(tenant, "admin", "audit:admin audit:read")
     }
 
-    /// Deletes something.
+    /// Sends a DELETE request.
     pub async fn delete(&self, token: &str, path: &str) -> Answer {
         send(self.request("DELETE", path).bearer_auth(token)).await
     }
 
-    /// Asks for an export and waits until it has ended; the job.
+    /// Requests an export, waits until it has ended, and returns the job.
     pub async fn exported(&self, token: &str, asked: &Value) -> Value {
         let begun = self.post(token, "/v1/exports", asked).await;
         assert_eq!(begun.status, 202, "{}", begun.text);
         self.ended(token, begun.body["id"].as_str().expect("an id")).await
     }
 
-    /// Waits until an export has ended; the job.
+    /// Waits until an export has ended and returns the job.
     pub async fn ended(&self, token: &str, export: &str) -> Value {
-        // What goes wrong on the way would else be known to nobody.
+        // Print each intermediate error, which the final job no longer shows.
         let mut said = Value::Null;
         until(format!("export {export} has ended"), async || {
             let job = self.get(token, &format!("/v1/exports/{export}")).await.body;
@@ -233,7 +233,7 @@ impl Stack {
         .await
     }
 
-    /// Links to the files of an export, and its manifest.
+    /// The links to the files and the manifest of an export.
     pub async fn links(&self, token: &str, job: &Value) -> Value {
         let path = format!("/v1/exports/{}/links", job["id"].as_str().expect("an id"));
         let answer = self.call(token, &path).await;
@@ -241,12 +241,12 @@ impl Stack {
         answer.body
     }
 
-    /// Posts nothing.
+    /// Posts without a body.
     pub async fn call(&self, token: &str, path: &str) -> Answer {
         send(self.request("POST", path).bearer_auth(token)).await
     }
 
-    /// What a link leads to, without any token.
+    /// Downloads a link without a token.
     pub async fn fetch(&self, url: &Value) -> (StatusCode, HeaderMap, Vec<u8>) {
         let answer =
             self.client.get(url.as_str().expect("a link")).send().await.expect("an answer");
@@ -269,14 +269,14 @@ impl Stack {
         files
     }
 
-    /// Ends the stack.
+    /// Stops the stack.
     pub async fn stop(self) {
         drop(self.client);
         self.running.stop().await;
     }
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the whole response.
 pub async fn send(request: RequestBuilder) -> Answer {
     let response = request.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
     let (status, headers) = (response.status(), response.headers().clone());
@@ -285,7 +285,7 @@ pub async fn send(request: RequestBuilder) -> Answer {
     Answer { status, headers, text, body }
 }
 
-/// The tenant's events with those ids as the store holds them, for looking at every one without an index.
+/// Reads the tenant's events with these ids directly from the table, without an index.
 pub async fn recorded(
     stack: &Stack,
     tenant: &str,
@@ -294,7 +294,7 @@ pub async fn recorded(
     let store = store(stack);
     let tenant = shared::domain::trail::event::Tenant::new(tenant).expect("a tenant");
     let mut events = Vec::with_capacity(ids.len());
-    // As a request would, each some of them: the time of one is bounded.
+    // In chunks, because the time of one request is bounded.
     for ids in ids.chunks(1000) {
         let (now, deadline) = (clock::now(), shared::http::request::deadline());
         let trail = store.scope(&tenant, now, deadline).await.expect("the trail");
@@ -306,7 +306,7 @@ pub async fn recorded(
     events
 }
 
-/// Looks again at everything that is to be looked at within so many seconds, as the schedule would when they have passed.
+/// Processes all projections that are due within `seconds`, as the schedule would do after that time.
 pub async fn pass(stack: &Stack, seconds: u64) {
     use shared::platform::clock::Clock;
     let ahead = Duration::from_secs(seconds);
@@ -331,12 +331,12 @@ pub async fn pass(stack: &Stack, seconds: u64) {
     }
 }
 
-/// The store of a stack, to look at it from behind.
+/// The database of a stack, to read and change it without the API.
 pub fn store(stack: &Stack) -> shared::storage::Database {
     store_with(stack, 400)
 }
 
-/// The same for a template with another retention.
+/// The database of a stack whose template has another retention.
 pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Database {
     let table = |logical| stack.running.table(logical).expect("a table").to_owned();
     let variables = [
@@ -350,12 +350,12 @@ pub fn store_with(stack: &Stack, retention_days: u32) -> shared::storage::Databa
     shared::storage::Database::new(&variables, stack.aws()).expect("a store")
 }
 
-/// That many seconds ago, as an event says it.
+/// The time `seconds` ago, in the format of events.
 pub fn seconds_ago(seconds: u64) -> String {
     whole_seconds(clock::now().minus(Duration::from_secs(seconds)))
 }
 
-/// That many seconds from now, as an event says it.
+/// The time in `seconds`, in the format of events.
 pub fn seconds_ahead(seconds: u64) -> String {
     whole_seconds(clock::now().plus(Duration::from_secs(seconds)))
 }
@@ -364,8 +364,8 @@ fn whole_seconds(instant: shared::domain::time::timestamp::Instant) -> String {
     shared::domain::time::timestamp::Instant::from_millis(instant.seconds() * 1000).to_string()
 }
 
-/// A port for a program that has to be told one. The system hands out none of these by itself, so no connection takes it before
-/// the program does.
+/// A free port for a program that cannot choose one itself. It is outside the range of ephemeral ports, so no connection takes it
+/// before the program does.
 pub fn free_port() -> u16 {
     loop {
         let port = rand::random_range(10_000..32_000);
@@ -375,7 +375,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Asks again and again until there is an answer.
+/// Calls `ask` repeatedly until it returns a value. `what` completes the sentence "waited in vain until …".
 pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

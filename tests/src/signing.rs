@@ -1,4 +1,4 @@
-//! Requests to the embedded services that an SDK did not sign.
+//! Requests to the embedded services, signed without an SDK client.
 
 use std::time::SystemTime;
 
@@ -13,26 +13,26 @@ use aws_sigv4::{
 use aws_types::SdkConfig;
 use reqwest::{Client, RequestBuilder};
 
-/// A request to a service, signed (AWS Signature Version 4) by those credentials.
+/// A request to a service, signed with AWS Signature Version 4.
 pub struct Signed<'s> {
     /// The service's name in signatures: `dynamodb`.
     pub service: &'s str,
     /// The method.
     pub method: &'s str,
-    /// What the service is called, where that is not where it answers.
+    /// The host name in the signature, if it differs from the address of the service.
     pub host: Option<&'s str>,
     /// The path.
     pub path: String,
-    /// Headers, which are signed too.
+    /// Additional signed headers.
     pub headers: Vec<(&'s str, &'s str)>,
     /// The body.
     pub body: String,
-    /// Whose signature it is.
+    /// The credentials of the signature.
     pub credentials: Credentials,
 }
 
 impl Signed<'_> {
-    /// The request, still to be sent to `endpoint`.
+    /// Builds the signed request to `endpoint`.
     pub fn request(self, client: &Client, endpoint: &str) -> RequestBuilder {
         let Self { service, method, host, path, headers, body, credentials } = self;
         let real = endpoint.strip_prefix("http://").expect("a plain endpoint");
@@ -69,7 +69,7 @@ impl Signed<'_> {
     }
 }
 
-/// The credentials that lead to a stack's services.
+/// The credentials for a stack's services.
 pub async fn credentials(aws: &SdkConfig) -> Credentials {
     let provider = aws.credentials_provider().expect("a provider");
     provider.provide_credentials().await.expect("credentials")

@@ -1,8 +1,8 @@
-//! Windows in virtual time: the function that ends them, as it is deployed, over an engine and directories that live in this process and
-//! go wrong as a seed says. Time passes only when nobody has anything to do, so a day takes seconds, and the same seed gives the same day.
+//! Windows in virtual time: the function that ends them, as deployed, with an engine and directories in this process that fail at random.
+//! Time passes only when no task can run, so a day takes seconds. The same seed gives the same day.
 //!
-//! What is real: the function, the store with its statements and transactions, the SDK, the engine, the protocols of the directories. What
-//! is made: the network between them, the clocks, and chance.
+//! Real are the function, the storage layer with its statements and transactions, the SDK, the engine and the protocols of the directories.
+//! Simulated are the network between them, the clocks and all randomness.
 
 use shared::services::windows;
 use std::{
@@ -57,80 +57,80 @@ use tokio::{sync::Notify, time::Instant as Deadline};
 
 use crate::directory::{Accounts, TOKEN};
 
-/// When virtual time begins.
+/// The start of virtual time.
 const BASE: &str = "2026-11-22T00:00:00.000Z";
 const EVENTS: &str = "events";
 const STATE: &str = "state";
 
-/// How a simulation goes.
+/// The parameters of a simulation.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What all chance follows from.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// How long requests come in.
+    /// How long requests arrive.
     pub lasts: Duration,
-    /// Directories, and accounts of each.
+    /// The number of directories.
     pub directories: usize,
-    /// Accounts of each directory.
+    /// The number of accounts in each directory.
     pub accounts: usize,
-    /// Whether storage, directories, clocks and runs go wrong by chance.
+    /// Whether storage, directories, clocks and runs fail at random.
     pub has_trouble: bool,
-    /// A directory that is down for a time, from when on.
+    /// A directory that is down, the start of its outage, and the duration.
     pub outage: Option<(usize, Duration, Duration)>,
     /// The mean pause between two requests.
     pub pause: Duration,
 }
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Calls to the storage and to directories.
     pub steps: u64,
-    /// Requests that were accepted.
+    /// Accepted requests.
     pub accepted: usize,
-    /// Ends that were made true.
+    /// Ends that were enforced and verified.
     pub disabled: usize,
-    /// Ends that took nothing away.
+    /// Ends that were covered by another request.
     pub covered: usize,
     /// Ends that were overdue.
     pub overdue: usize,
-    /// Failures because the function panicked over a directory's answer.
+    /// Failures because the function panicked on a directory's response.
     pub panicked: usize,
-    /// Runs that were killed.
+    /// Killed runs.
     pub killed: usize,
     /// Requests that moved to another window of the same account.
     pub merged: usize,
-    /// Requests that came after the end of their session.
+    /// Requests that arrived after the end of their session.
     pub ended_before: usize,
-    /// Requests whose names mean different accounts, found so.
+    /// Findings about requests whose names belong to different accounts.
     pub disagreements: usize,
-    /// Accounts that were renamed.
+    /// Renamed accounts.
     pub renamed: usize,
-    /// Times at which a directory was back and knew no account.
+    /// How often a directory returned no accounts after an outage.
     pub emptied: usize,
-    /// Of each end that was made true its directory, when it was planned, counted from the beginning, and how late it was.
+    /// For each enforced end its directory, its planned time since the start of the simulation, and its lateness.
     pub lateness: Vec<(String, Duration, Duration)>,
 }
 
-/// What goes wrong by chance, in thousandths of calls.
+/// The failure rates, in thousandths of calls.
 #[derive(Clone, Copy, Debug, Default)]
 struct Weather {
     storage: u32,
     directory: u32,
-    /// Answers of directories over which the function panics.
+    /// Directory responses on which the function panics.
     panic: u32,
 }
 
 struct State {
     chance: StdRng,
     weather: Weather,
-    /// Directories that are down, by their host.
+    /// The hosts of the directories that are down.
     down: BTreeSet<String>,
-    /// Sessions whose end is in the trail.
+    /// Sessions whose end is recorded.
     canceled: BTreeSet<String>,
-    /// What the simulation did so far.
+    /// The counts so far.
     outcome: Outcome,
-    /// What must not have happened, and did. A panic in a task of its own would be lost.
+    /// Violated invariants. They are collected, because a panic in a separate task would be lost.
     violations: Vec<String>,
 }
 
@@ -146,28 +146,28 @@ struct World {
     truth: OnceLock<&'static Database>,
 }
 
-/// One process: a run of the function, or a portal. Its clock and its end are its own.
+/// One process, which is a run of the function or a portal. It has its own clock and can be killed.
 struct Process {
     world: Arc<World>,
-    /// How far its clock is off, in milliseconds.
+    /// The offset of its clock in milliseconds.
     skew: AtomicI64,
-    /// Calls until it is killed.
+    /// The number of calls until it is killed.
     calls_left: AtomicI64,
     killed: Notify,
-    /// Whether it only looks on: what it does is no step.
+    /// Whether it is an observer, whose calls do not fail and are not counted.
     looks_on: bool,
 }
 
-/// What happens to a call.
+/// A fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
-    /// Refused, not done.
+    /// Refused and not executed.
     Refused,
-    /// Done, and not answered.
+    /// Executed, but the response is lost.
     Lost,
-    /// Done long after whoever called has gone.
+    /// Executed long after the caller timed out.
     Late,
-    /// Never done, never answered.
+    /// Neither executed nor answered.
     Hangs,
 }
 
@@ -188,7 +188,7 @@ impl World {
         })
     }
 
-    /// What the storage answers.
+    /// Executes a storage operation and returns the response.
     fn stored(&self, operation: &str, body: &[u8]) -> (u16, String) {
         macro_rules! call {
             ($method:ident) => {{
@@ -205,7 +205,7 @@ impl World {
             "BatchExecuteStatement" => call!(batch_execute_statement),
             "ExecuteStatement" => call!(execute_statement),
             "ExecuteTransaction" => call!(execute_transaction),
-            other => panic!("the storage is asked for {other}"),
+            other => panic!("unexpected storage operation {other}"),
         };
         match answer {
             Ok(answer) => (200, answer),
@@ -217,7 +217,7 @@ impl World {
         self.state.lock().expect("state").violations.push(what);
     }
 
-    /// The store as nobody disturbs it.
+    /// The database without faults.
     fn truth(&self) -> &'static Database {
         self.truth.get().expect("the store")
     }
@@ -274,7 +274,7 @@ impl Process {
             .build()
     }
 
-    /// A store for as long as the program lasts, which is not much longer than the simulation.
+    /// A database handle that is leaked, because the process ends soon after the simulation.
     fn kept_store(self: &Arc<Self>) -> &'static Database {
         Box::leak(Box::new(self.store()))
     }
@@ -286,7 +286,7 @@ impl Process {
             .by(Clock::new(move || process.now()))
     }
 
-    /// Counts a call; whether the process is killed before it, or after it.
+    /// Counts a call and returns whether it is the last one before the process is killed.
     fn is_last(&self) -> bool {
         self.world.steps.fetch_add(u64::from(!self.looks_on), Ordering::Relaxed);
         self.calls_left.fetch_sub(1, Ordering::Relaxed) == 1
@@ -321,7 +321,7 @@ fn response(status: u16, body: String) -> HttpResponse {
     HttpResponse::try_from(response.body(body.into()).expect("a response")).expect("a response")
 }
 
-/// The way to the storage.
+/// The connection to the storage.
 struct StorageConnector(Arc<Process>);
 
 impl std::fmt::Debug for StorageConnector {
@@ -350,7 +350,7 @@ impl HttpConnector for StorageConnector {
                 _ => world.chance(|chance| chance.random_range(1..15)),
             };
             let dies_before = is_last && world.chance(|chance| chance.random());
-            // What was sent goes on without whoever sent it.
+            // A sent request is executed even if its sender is killed.
             let done = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(latency)).await;
                 match fault {
@@ -380,7 +380,7 @@ impl HttpConnector for StorageConnector {
     }
 }
 
-/// The way to the directories.
+/// The connection to the directories.
 struct DirectoryConnector(Arc<Process>);
 
 impl std::fmt::Debug for DirectoryConnector {
@@ -413,7 +413,7 @@ impl HttpConnector for DirectoryConnector {
                 Some(Fault::Late) => world.chance(|chance| chance.random_range(9_000..30_000)),
                 _ => world.chance(|chance| chance.random_range(5..60)),
             };
-            // Half of the time a directory that is down refuses, half of the time it says nothing.
+            // A directory that is down refuses one half of the calls and does not answer the other half.
             let hangs = is_down && world.chance(|chance| chance.random());
             let done = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(latency)).await;
@@ -431,7 +431,7 @@ impl HttpConnector for DirectoryConnector {
                 process.killed.notify_one();
                 return std::future::pending().await;
             }
-            assert!(!panics, "by plan, an answer that makes whoever reads it panic");
+            assert!(!panics, "an intended panic of the simulation");
             if fault == Some(Fault::Lost) {
                 return Err(broken());
             }
@@ -440,8 +440,8 @@ impl HttpConnector for DirectoryConnector {
     }
 }
 
-/// Whoever sends a change that disables an account has its window for itself, and no request for it goes on by its own clock. Where
-/// somebody asked since it looked, the window is not its own any more, and it will see so when it closes.
+/// A process that disables an account holds the lease of its window, and no claim on the window is active by the process's clock.
+/// A request since its check takes the lease away, which the process notices when it closes the window.
 async fn never_early(process: &Process, host: &str, path: &str) {
     let world = &process.world;
     let id = path.rsplit('/').next().unwrap_or_default();
@@ -452,8 +452,8 @@ async fn never_early(process: &Process, host: &str, path: &str) {
         Window::id_of(&tenant(), &random::event_id(), now.minus(Duration::from_secs(120)));
     for open in windows_of(&trail, host, number).await {
         let goes_on = open.claims.iter().any(|claim| claim.goes_on(now));
-        // Another window of the account counts as well, where the directory knows it by that window's key. One that has just opened may not
-        // have been seen.
+        // Another window of the account counts too, if its key is a name of the account. A window that has
+        // just opened may not have been seen.
         let is_its_own = match &open.resolved {
             Some(account) => account.id == id,
             None => [accounts.name(id), Some(mail_address(number))].contains(&Some(open.key())),
@@ -466,7 +466,7 @@ async fn never_early(process: &Process, host: &str, path: &str) {
     }
 }
 
-/// The open windows of an account, by any of the names that requests give it.
+/// The open windows of an account, under any name that requests use.
 async fn windows_of(trail: &TenantScope<'_>, host: &str, number: usize) -> Vec<Window> {
     let names = [account_name(number), mail_address(number), format!("u-{number}")];
     let open = windows::open_windows_called(trail, &names).await.expect("the windows");
@@ -479,7 +479,7 @@ async fn windows_of(trail: &TenantScope<'_>, host: &str, number: usize) -> Vec<W
         .collect()
 }
 
-/// Every account that is enabled has an open window.
+/// Checks that every enabled account has an open window.
 async fn none_without_window(world: &World) {
     let trail = world.trail(world.truth()).await;
     for (number, accounts) in world.directories.values().enumerate() {
@@ -499,7 +499,7 @@ async fn none_without_window(world: &World) {
     }
 }
 
-/// The tables of the template, as CreateTable takes them.
+/// The tables of the template as input for CreateTable.
 fn tables() -> &'static [Value] {
     static TABLES: OnceLock<Vec<Value>> = OnceLock::new();
     TABLES.get_or_init(|| {
@@ -541,7 +541,7 @@ fn tables() -> &'static [Value] {
     })
 }
 
-/// Runs a simulation to its end, and checks what has to hold.
+/// Runs a simulation to its end and checks the invariants.
 pub fn run(plan: Plan) -> Outcome {
     let tables = tables();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -606,7 +606,7 @@ fn mail_address(number: usize) -> String {
     format!("msp-{number}@mail.example")
 }
 
-/// The applications, half of them of each kind of directory.
+/// Configures the applications, one half for each kind of directory.
 async fn configure(world: &Arc<World>) {
     let trail = world.trail(world.truth()).await;
     windows::remember(world.truth(), &tenant(), trail.deadline).await.expect("an answer");
@@ -651,7 +651,7 @@ async fn simulate(world: &Arc<World>) -> Outcome {
     configure(world).await;
     let killed = Arc::new(AtomicU64::new(0));
     let wake = Arc::new(Notify::new());
-    // The schedule, which is late, doubled or missing at times, and whoever is woken by a change.
+    // Starts a run each minute and after each change. A run may be late, doubled or missing.
     let scheduling = {
         let (world, killed, wake) = (world.clone(), killed.clone(), wake.clone());
         tokio::task::spawn_local(async move {
@@ -695,7 +695,7 @@ async fn simulate(world: &Arc<World>) -> Outcome {
         let world = world.clone();
         tokio::task::spawn_local(async move {
             loop {
-                // Often, but in a long simulation not oftener than a thousand times.
+                // At most a thousand times in a long simulation.
                 tokio::time::sleep((world.plan.lasts / 1000).max(Duration::from_secs(5))).await;
                 none_without_window(&world).await;
             }
@@ -727,14 +727,14 @@ async fn simulate(world: &Arc<World>) -> Outcome {
         state.weather = Weather::default();
         state.down.clear();
     }
-    // A request whose name leads nowhere stays open until the name leads to an account again.
+    // A window whose name matches no account stays open until the name matches one again.
     for accounts in world.directories.values() {
         for account in 0..world.plan.accounts {
             accounts.rename(&format!("u-{account}"), &account_name(account));
             accounts.hide(&format!("u-{account}"), false);
         }
     }
-    // All windows that were asked for end within a day; then some time for what was missed.
+    // All windows end within a day. Failed attempts need some more time.
     let trail = world.trail(world.truth()).await;
     loop {
         let trail = trail.at(world.now(), Deadline::now() + Duration::from_secs(20));
@@ -744,7 +744,7 @@ async fn simulate(world: &Arc<World>) -> Outcome {
                 .expect("the windows");
         let Some(last) = open.iter().filter_map(Window::ends_at).max() else { break };
         let overdue = world.now().millis() - last.millis();
-        assert!(overdue < 600_000, "seed {}: given up: {open:?}", world.plan.seed);
+        assert!(overdue < 600_000, "seed {}: windows do not end: {open:?}", world.plan.seed);
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
     scheduling.abort();
@@ -775,7 +775,7 @@ async fn change_weather(world: &World) {
             }
             (Duration::from_secs(chance.random_range(30..900)), back)
         };
-        // A directory that is back knows no account at first. Ten minutes of that would be proof that they are gone.
+        // After an outage a directory first returns no accounts. After ten minutes of that, they would count as deleted.
         let empties = back
             .filter(|_| Deadline::now() >= may_be_empty_at)
             .and_then(|host| world.directories.get(&host));
@@ -794,7 +794,7 @@ async fn change_weather(world: &World) {
     }
 }
 
-/// One run of the function, in a process of its own.
+/// Runs the function once, in its own process.
 async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
     let process = Process::new(world);
     if world.plan.has_trouble {
@@ -810,7 +810,7 @@ async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
                 .calls_left
                 .store(world.chance(|chance| chance.random_range(1..200)), Ordering::Relaxed);
         }
-        // The clock is set right, or wrong, in the middle of it.
+        // The clock jumps during the run.
         let stepping = Arc::downgrade(&process);
         let (after, to) = world
             .chance(|chance| (chance.random_range(1..150), chance.random_range(-5_000..5_000)));
@@ -829,13 +829,13 @@ async fn invoke(world: &Arc<World>, killed: &AtomicU64) {
         .expect("the function");
     tokio::select! {
         done = disable::run::run(&function) => {
-            // The storage did not answer: the next run will find it answering.
+            // An error is expected when the storage fails. The next run retries.
             let _ = done;
         }
         () = process.killed.notified() => {
             killed.fetch_add(1, Ordering::Relaxed);
         }
-        // As Lambda ends a function that takes too long.
+        // Like the timeout of Lambda.
         () = tokio::time::sleep(Duration::from_secs(240)) => world.violated("a run took too long".to_owned()),
     }
 }
@@ -844,7 +844,7 @@ fn recorder() -> RecordedBy {
     RecordedBy { sub: "portal".to_owned(), client_id: None }
 }
 
-/// Asks for an account, and enables it when that is accepted, as a portal does.
+/// Requests an account and enables it when the request is accepted, as a portal does.
 async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number: usize) -> bool {
     let (directory, account, lasts, starts_in, backdated, in_session, names) =
         world.chance(|chance| {
@@ -853,7 +853,7 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
                 chance.random_range(0..world.plan.accounts),
                 chance.random_range(1..1200),
                 if chance.random_ratio(1, 6) { chance.random_range(1..600) } else { 0 },
-                // Already over when it comes, some of them: then they are late from the start.
+                // Some requests are already over when they arrive, so their end is late from the start.
                 if world.plan.has_trouble && chance.random_ratio(1, 6) {
                     chance.random_range(1..1500)
                 } else {
@@ -864,7 +864,7 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
             )
         });
     let (name, mail) = (account_name(account), mail_address(account));
-    // The first of its names decides which account is meant: the address, else the name, else the id.
+    // The first name decides which account is requested: the e-mail address, else the name, else the id.
     let named = match names {
         0 => json!({ "email": mail }),
         1 => json!({"email": mail, "name": name}),
@@ -914,9 +914,7 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
     if was_canceled {
         world.state.lock().expect("state").outcome.ended_before += 1;
         if goes_on(world, window.clone(), &claim).await {
-            world.violated(format!(
-                "{claim} opened a window that goes on, though its session had ended"
-            ));
+            world.violated(format!("{claim} keeps its window open although its session had ended"));
         }
     }
     let world = world.clone();
@@ -924,7 +922,7 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
         tokio::time::sleep(Duration::from_secs(starts_in)).await;
         let accounts = &world.directories[&host(directory)];
         let id = format!("u-{account}");
-        // A portal finds the account as we do: by the first of the names.
+        // The portal resolves the account as the service does, by the first name.
         let is_found = names < 2 || accounts.name(&id) == Some(account_name(account));
         if is_found && goes_on(&world, window, &claim).await {
             accounts.turn(&id, true);
@@ -933,7 +931,7 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
     true
 }
 
-/// Whether a request goes on, in whatever window it is by now.
+/// Whether the claim of a request is active, also after its window was merged.
 async fn goes_on(world: &World, mut window: String, claim: &EventId) -> bool {
     let trail = world.trail(world.truth()).await;
     loop {
@@ -949,7 +947,7 @@ async fn goes_on(world: &World, mut window: String, claim: &EventId) -> bool {
     }
 }
 
-/// Renames an account, and some minutes later gives it its name back.
+/// Renames an account and restores its name some minutes later.
 fn rename(world: &Arc<World>, number: usize) {
     let (directory, account, lasts) = world.chance(|chance| {
         (
@@ -996,9 +994,9 @@ async fn change(world: &Arc<World>, store: &'static Database, wake: &Notify, ext
     wake.notify_one();
 }
 
-/// Cancels a session, of one of the last requests, or of one that is still to come: its end is told before it.
+/// Cancels the session of a recent or of a future request.
 async fn cancel(world: &Arc<World>, store: &'static Database, wake: &Notify, number: usize) {
-    // Some ends overtake the request of their session.
+    // Some ends arrive before the request of their session.
     let (back, is_ahead) = world.chance(|chance| {
         (chance.random_range(1..20), world.plan.has_trouble && chance.random_ratio(1, 3))
     });
@@ -1026,7 +1024,7 @@ async fn cancel(world: &Arc<World>, store: &'static Database, wake: &Notify, num
     wake.notify_one();
 }
 
-/// What has to hold at the end.
+/// Checks the invariants at the end.
 async fn check(world: &Arc<World>) -> Outcome {
     let seed = world.plan.seed;
     let violations = std::mem::take(&mut world.state.lock().expect("state").violations);
@@ -1079,24 +1077,27 @@ async fn check(world: &Arc<World>) -> Outcome {
                 asked.insert(event.id.to_string());
             }
             "window.opened" => {
-                assert!(opened.insert(text("event")), "seed {seed}: opened twice: {event:?}")
+                assert!(
+                    opened.insert(text("event")),
+                    "seed {seed}: a window was opened twice: {event:?}"
+                )
             }
             "entra.account.disabled" => {
                 let end = (text("window"), text("planned_end"));
-                assert!(ends.insert(end), "seed {seed}: one end told twice: {event:?}");
+                assert!(ends.insert(end), "seed {seed}: an end was recorded twice: {event:?}");
             }
             "revocation.verified" => {
                 let (planned, actual): (Instant, Instant) = (
                     text("planned_end").parse().expect("a time"),
                     text("actual_end").parse().expect("a time"),
                 );
-                assert!(actual >= planned, "seed {seed}: early: {event:?}");
+                assert!(actual >= planned, "seed {seed}: an end was early: {event:?}");
                 assert_eq!(
                     detail("gone"),
                     json!(false),
-                    "seed {seed}: nobody removed an account: {event:?}"
+                    "seed {seed}: no account was deleted: {event:?}"
                 );
-                // Requests that name the account differently each have their own event about one end.
+                // Requests with different names of the account have separate events about the same end.
                 if !verified.insert((text("window"), text("planned_end"))) {
                     continue;
                 }
@@ -1116,7 +1117,7 @@ async fn check(world: &Arc<World>) -> Outcome {
                 let failure = (text("window"), text("planned_end"), kind);
                 assert!(
                     failures.insert(failure),
-                    "seed {seed}: one kind of failure of one end recorded twice: {event:?}"
+                    "seed {seed}: a kind of failure was recorded twice for one end: {event:?}"
                 );
             }
             "window.merged" => outcome.merged += 1,
@@ -1130,8 +1131,8 @@ async fn check(world: &Arc<World>) -> Outcome {
             _ => {}
         }
     }
-    assert_eq!(asked, opened, "seed {seed}: every request opened a window, and says so once");
-    assert_eq!(ends.len(), outcome.disabled, "seed {seed}: disabled and verified, once an end");
+    assert_eq!(asked, opened, "seed {seed}: every request has one event window.opened");
+    assert_eq!(ends.len(), outcome.disabled, "seed {seed}: each end is disabled and verified once");
     let (mut before, mut windows) = (None::<String>, 0);
     loop {
         let (page, goes_on) =
@@ -1140,13 +1141,13 @@ async fn check(world: &Arc<World>) -> Outcome {
             windows += 1;
             assert!(window.is_closed(), "seed {seed}: {window:?}");
             let is_settled = settled.contains_key(&window.id) || window.merged_into.is_some();
-            assert!(is_settled, "seed {seed}: closed without being read back: {window:?}");
+            assert!(is_settled, "seed {seed}: closed without verification: {window:?}");
         }
         before = page.last().map(|window| window.id.clone());
         if !goes_on {
             break;
         }
     }
-    assert!(windows > 0, "seed {seed}: nothing happened");
+    assert!(windows > 0, "seed {seed}: no window was opened");
     outcome
 }

@@ -1,4 +1,4 @@
-//! A receiver of webhooks that can be told what to answer.
+//! A receiver of webhooks with configurable responses.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,26 +14,26 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-/// What is answered to one request.
+/// The response to one request.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// This status, with a header or none, and a body.
+    /// A status, an optional header, and a body.
     Status(u16, Option<(&'static str, String)>, &'static str),
-    /// Nothing, ever.
+    /// No response.
     Silence,
 }
 
 impl Reply {
-    /// This status alone.
+    /// A status without a body.
     pub fn status(status: u16) -> Self {
         Self::Status(status, None, "")
     }
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// When.
+    /// The time of arrival.
     pub at: Instant,
     /// Its content type.
     pub content_type: String,
@@ -41,11 +41,11 @@ pub struct Received {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Value,
-    /// The same as it came.
+    /// The body as text.
     pub text: String,
 }
 
-/// Takes what is posted to any path.
+/// A server that accepts requests to any path.
 #[derive(Debug)]
 pub struct Webhooks {
     /// Its address.
@@ -55,7 +55,7 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Starts it. Everything is taken, with 200, unless it is told otherwise.
+    /// Starts the server. It answers 200 unless [`Webhooks::reply`] sets another response.
     pub async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -75,7 +75,7 @@ impl Webhooks {
         webhooks
     }
 
-    /// Answers the next requests to a path so, one after the other; the last one for good.
+    /// Sets the responses to the next requests to a path, in order. The last one is used for all further requests.
     pub fn reply(&self, path: &str, replies: impl IntoIterator<Item = Reply>) {
         self.replies
             .lock()
@@ -83,7 +83,7 @@ impl Webhooks {
             .insert(path.to_owned(), replies.into_iter().collect());
     }
 
-    /// What came to a path.
+    /// The requests received at a path.
     pub fn received(&self, path: &str) -> Vec<Received> {
         self.received.lock().expect("received").get(path).cloned().unwrap_or_default()
     }

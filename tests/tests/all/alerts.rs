@@ -1,4 +1,4 @@
-//! Alerts: who is told of a finding, by which way, how often it is tried, and what is never told.
+//! Alerts: channels, delivery, retries, and what a message never contains.
 
 use shared::services::alert_outbox;
 use std::{
@@ -19,15 +19,15 @@ use tests::{
 
 use crate::peers::peer;
 
-/// What is secret of a webhook's address.
+/// The secret part of a webhook's address.
 const PATH: &str = "/services/T0SECRET/B0SECRET";
 
-/// A stack whose secrets are addresses of a receiver: `JIT_AUDIT_SECRET_A` leads to `…/a?sig=x`, and so on.
+/// A stack whose secrets are addresses of a test receiver: `JIT_AUDIT_SECRET_A` is `…/a?sig=x`, and so on.
 struct World {
     stack: Stack,
     webhooks: Arc<Webhooks>,
     admin: String,
-    /// What the runner printed.
+    /// The lines that the runner printed.
     printed: Arc<Mutex<Vec<String>>>,
 }
 
@@ -64,7 +64,7 @@ impl World {
         self.stack.post(&self.admin, "/v1/alerts/test", &json!({ "channel": channel })).await
     }
 
-    /// Sends a test message; its id.
+    /// Sends a test message and returns the id of its alert.
     async fn tested(&self, channel: &str) -> String {
         let answer = self.test(channel).await;
         assert_eq!(answer.status, 202, "{}", answer.text);
@@ -101,7 +101,7 @@ impl World {
         self.webhooks.reply(&address(channel), replies);
     }
 
-    /// A finding of the product itself: an account is asked for in an application that nobody configured.
+    /// Raises a finding with a request for an account in an application that is not configured.
     async fn finding(&self, account: &str) -> Recorded {
         let event = json!({
             "id": "r-1", "action": "entra.account.requested", "occurred_at": seconds_ago(0),
@@ -118,7 +118,7 @@ impl World {
         recorded(&self.stack, "acme", &[id]).await.remove(0)
     }
 
-    /// Queues what is told of a finding, as whoever reads the stream does; how many alerts are new.
+    /// Queues the alerts of a finding, as the worker on the stream does, and returns the number of new ones.
     async fn queue(&self, finding: &Recorded) -> usize {
         let (store, tenant) = (store(&self.stack), Tenant::new("acme").unwrap());
         let trail = store
@@ -133,7 +133,7 @@ impl World {
         aws.invoke("jit-audit-Watch", &json!({"alerts": true})).await.unwrap();
     }
 
-    /// What was printed, by its first member.
+    /// The printed messages whose first member is `via`.
     fn printed(&self, via: &str) -> Vec<Value> {
         let lines = self.printed.lock().unwrap();
         let told = lines
@@ -215,7 +215,7 @@ async fn a_test_alert_reaches_a_channel_of_each_kind() {
     );
     assert_eq!(bus[0]["detail"]["alert"], json!(ids[3]));
 
-    // The newest first, a page at a time; another tenant sees nothing of it.
+    // Newest first, in pages. Another tenant sees none of them.
     let list = async |path: &str| world.stack.get(&world.stack.reader("acme"), path).await;
     let all = list("/v1/alerts").await;
     assert_untold(&all.text);
@@ -255,19 +255,19 @@ async fn a_finding_is_sent_once_to_each_subscribed_channel() {
     worst["severity"] = json!("critical");
     world.configure(json!([channel("a", "slack"), picky, other, worst])).await;
     let finding = world.finding("<!channel> *x*\n").await;
-    // Whoever reads the stream may have been quicker; the event that comes by again queues nothing either way.
+    // The worker on the stream may have queued them first. A second delivery of the event queues nothing.
     assert!(world.queue(&finding).await <= 2);
     assert_eq!(world.queue(&finding).await, 0);
     world.wake().await;
-    let told = until("both are told", async || {
+    let told = until("both alerts are sent", async || {
         let alerts =
             world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
         (alerts.as_array().unwrap().len() == 2).then_some(alerts)
     })
     .await;
-    assert_eq!(world.queue(&finding).await, 0, "it stays known after it has left");
+    assert_eq!(world.queue(&finding).await, 0, "a sent alert is not queued again");
     world.wake().await;
-    // Whatever is queued now is sent after whatever was queued before to the same channel.
+    // A channel sends its alerts in order, so earlier ones are sent when this one is.
     let last = world.tested("a").await;
     world.until_state(&last, "sent").await;
     assert_eq!(["a", "b", "c", "d"].map(|channel| world.received(channel).len()), [2, 1, 0, 0]);
@@ -323,7 +323,7 @@ async fn a_failed_alert_is_retried_or_marked_as_failed() {
     let received = world.received("b");
     let pause = received[1].at - received[0].at;
     assert!(pause >= Duration::from_secs(8) && received.len() == 2, "{pause:?}");
-    // Those that were given up had their try, and no more.
+    // Failed alerts had one attempt.
     assert_eq!((world.received("c").len(), world.received("d").len()), (1, 1));
     world.stack.stop().await;
 }
@@ -335,13 +335,14 @@ async fn a_hanging_channel_delays_no_other_and_receives_its_queue_later() {
     world.reply("a", [Reply::Silence, Reply::status(200)]);
     let begun = Instant::now();
     let slow = [world.tested("a").await, world.tested("a").await, world.tested("a").await];
-    until("the first hangs", async || (!world.received("a").is_empty()).then_some(())).await;
+    until("the first channel hangs", async || (!world.received("a").is_empty()).then_some(()))
+        .await;
     let fast = world.tested("b").await;
     world.until_state(&fast, "sent").await;
     assert_eq!(world.alert(&slow[0]).await["state"], "waiting");
     assert!(
         begun.elapsed() < Duration::from_secs(9),
-        "{:?}: the other channel waited for it",
+        "{:?}: the other channel waited for the hanging one",
         begun.elapsed()
     );
     for id in &slow {
@@ -371,7 +372,7 @@ async fn a_hundred_findings_of_one_request_are_grouped_into_few_messages() {
         .post(&world.stack.writer("acme"), "/v1/events", &json!({ "events": events }))
         .await;
     assert_eq!(posted.body["created"], 100, "{}", posted.text);
-    until("all are told", async || {
+    until("all alerts are sent", async || {
         let (mut told, mut cursor) = (0, String::new());
         loop {
             let page =
@@ -385,7 +386,7 @@ async fn a_hundred_findings_of_one_request_are_grouped_into_few_messages() {
         (told == 300).then_some(())
     })
     .await;
-    // As many as batches of the stream and two seconds make, and each of them says how many it tells of.
+    // One message for each batch of the stream and two seconds, with the number of its findings.
     let texts: Vec<String> = world
         .received("a")
         .iter()
@@ -405,7 +406,11 @@ async fn a_hundred_findings_of_one_request_are_grouped_into_few_messages() {
         "{texts:?}"
     );
     assert!(world.received("b").len() <= 50);
-    assert_eq!(world.printed("eventbridge").len(), 100, "rules of a bus look at each");
+    assert_eq!(
+        world.printed("eventbridge").len(),
+        100,
+        "an event bus receives each finding, for its rules"
+    );
     world.stack.stop().await;
 }
 
@@ -417,8 +422,11 @@ async fn a_failing_replaced_channel_delays_no_alert_of_its_replacement() {
     let mut replaced = channel("a", "slack");
     replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
     world.configure(json!([replaced])).await;
-    // The old one is told that it was replaced, for as long as it does not take that.
-    until("the old one was tried", async || (!world.received("a").is_empty()).then_some(())).await;
+    // The notice of the replacement goes to the old channel and is retried.
+    until("the old channel has had an attempt", async || {
+        (!world.received("a").is_empty()).then_some(())
+    })
+    .await;
     for count in 1..=3 {
         let id = world.tested("a").await;
         let sent = world.until_state(&id, "sent").await;
@@ -435,9 +443,10 @@ async fn a_replaced_channel_is_notified_while_its_replacement_is_down() {
     let mut replaced = channel("a", "slack");
     replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
     world.configure(json!([replaced])).await;
-    // It is first in the queue.
+    // This alert comes first in the queue.
     world.tested("a").await;
-    until("the old one is told", async || (!world.received("a").is_empty()).then_some(())).await;
+    until("the old channel is notified", async || (!world.received("a").is_empty()).then_some(()))
+        .await;
     world.stack.stop().await;
 }
 
@@ -449,15 +458,20 @@ async fn each_replaced_channel_is_notified_while_an_earlier_one_is_down() {
     let mut replaced = channel("a", "slack");
     replaced["url"] = json!("env:JIT_AUDIT_SECRET_B");
     world.configure(json!([replaced])).await;
-    until("the first one was tried", async || (!world.received("a").is_empty()).then_some(()))
-        .await;
+    until("the first channel has had an attempt", async || {
+        (!world.received("a").is_empty()).then_some(())
+    })
+    .await;
     replaced["url"] = json!("env:JIT_AUDIT_SECRET_INSIDE");
     world.configure(json!([replaced])).await;
-    until("the second is told", async || (!world.received("b").is_empty()).then_some(())).await;
+    until("the second channel is notified", async || {
+        (!world.received("b").is_empty()).then_some(())
+    })
+    .await;
     world.stack.stop().await;
 }
 
-/// More wait for the old one than are read at a time.
+/// The queue of the old channel is longer than one page of a read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_queue_of_a_replaced_channel_delays_no_alert_and_loses_none() {
     let world = World::start().await;
@@ -485,19 +499,19 @@ async fn a_long_queue_of_a_replaced_channel_delays_no_alert_and_loses_none() {
             }
         }
     };
-    until("all of them wait", async || (waiting().await == 121).then_some(())).await;
+    until("all alerts are waiting", async || (waiting().await == 121).then_some(())).await;
     let id = world.tested("a").await;
     let sent = world.until_state(&id, "sent").await;
     assert_eq!((&sent["attempts"], world.received("b").len()), (&json!(1), 1));
     let refused = world.received("a").len();
     world.reply("a", [Reply::status(200)]);
-    until("all of them are sent", async || (waiting().await == 0).then_some(())).await;
+    until("no alert is waiting", async || (waiting().await == 0).then_some(())).await;
     let counted = |received: &tests::webhook::Received| {
         let text = received.body["text"].as_str().unwrap();
         text.split_once(" findings in the trail of acme")
             .map_or(1, |(count, _)| count.parse().unwrap())
     };
-    // One try may have been under way when the channel came back.
+    // One attempt may have been in progress when the channel recovered.
     let told: Vec<usize> = world.received("a").iter().skip(refused).map(counted).collect();
     assert!(
         told.iter().sum::<usize>() >= 121 && told.iter().all(|count| *count <= 100),
@@ -514,7 +528,7 @@ async fn an_alert_queued_by_an_older_version_is_sent() {
     world.reply("a", [Reply::status(503), Reply::status(200)]);
     let id = world.tested("a").await;
     world.until(&id, |alert| alert["attempts"] == 1).await;
-    // Such a version had one queue for all channels.
+    // Older versions had one queue for all channels.
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let change = aws_sdk_dynamodb::Client::new(world.stack.aws()).update_item();
     let change = change.table_name(world.stack.running.table("StateTable").unwrap());
@@ -540,7 +554,7 @@ async fn an_alert_queued_by_an_older_version_is_sent() {
 async fn concurrent_runs_send_each_alert_once() {
     let world = World::start().await;
     world.configure(json!([channel("a", "slack"), channel("b", "slack")])).await;
-    // Each call queues one and wakes a run.
+    // Each call queues an alert and starts a run.
     let tests = (0..40).map(|n| world.tested(if n % 2 == 0 { "a" } else { "b" }));
     let ids = futures::future::join_all(tests).await;
     for id in &ids {
@@ -578,7 +592,7 @@ async fn new_alerts_do_not_shorten_the_retry_after_of_a_channel() {
         "{:?}",
         received[1].at - received[0].at
     );
-    assert_eq!(received.len(), 7, "the one that was refused twice, the others once");
+    assert_eq!(received.len(), 7, "two attempts of the refused alert, one of each other");
     world.stack.stop().await;
 }
 
@@ -595,7 +609,7 @@ async fn channel_errors_never_contain_the_channel_address() {
         ]))
         .await;
     for (channel, state, said) in [
-        // Whoever forgot it can still put it there.
+        // A missing secret can still be set.
         ("missing", "waiting", "JIT_AUDIT_SECRET_NOBODY_SET"),
         ("inside", "failed", "the webhook's address is refused"),
         ("none", "failed", "does not hold the address of a webhook"),
@@ -607,7 +621,7 @@ async fn channel_errors_never_contain_the_channel_address() {
             "{alert}"
         );
     }
-    // One that is taken away while something waits for it.
+    // A channel is removed while an alert waits for it.
     world.reply("a", [Reply::status(500)]);
     let id = world.tested("a").await;
     world.until(&id, |alert| alert["attempts"] != 0).await;
@@ -675,7 +689,7 @@ async fn wrong_channels_and_tests_are_refused() {
     world.stack.stop().await;
 }
 
-/// A subscriber of the topic and a rule of the bus, made and read with AWS's own boto3 on a server of both that nobody here wrote.
+/// Creates and reads a subscriber of the topic and a rule of the bus with boto3, on an independent server.
 const SUBSCRIBER: &str = r#"
 import boto3, json, sys
 url, step = sys.argv[1:]
@@ -697,7 +711,7 @@ else:
             print(json.dumps({"queue": name, "message": json.loads(message["Body"])}))
 "#;
 
-/// `moto` from PyPI: AWS's services as others wrote them.
+/// `moto` from PyPI, an independent implementation of AWS services.
 struct Moto {
     url: String,
     child: tokio::process::Child,
@@ -720,7 +734,7 @@ impl Moto {
         Self { url, child }
     }
 
-    /// Runs a script against it; what it prints.
+    /// Runs a script against the server and returns its output.
     async fn run(&self, script: &str, arguments: &[&str]) -> String {
         let mut python = tokio::process::Command::new(peer("python/bin/python"));
         let output = python.args(["-c", script, &self.url]).args(arguments).output().await.unwrap();
@@ -749,7 +763,7 @@ async fn topic_and_event_bus_subscribers_receive_what_matches_their_filters() {
     let finding = world.finding("Zoë <!channel>\n&\u{1F600}").await;
     world.queue(&finding).await;
     world.wake().await;
-    until("both are told", async || {
+    until("both alerts are sent", async || {
         let sent =
             world.stack.get(&world.admin, "/v1/alerts?state=sent").await.body["alerts"].clone();
         (sent.as_array().unwrap().len() == 2).then_some(())
@@ -786,13 +800,13 @@ async fn topic_and_event_bus_subscribers_receive_what_matches_their_filters() {
         (&event["detail"]["finding"], &event["detail"]["event"]),
         (&json!(id), &json!(finding.event.id))
     );
-    // What was told elsewhere was not told here.
+    // Messages sent to the server are not also printed.
     assert_eq!(world.printed.lock().unwrap().len(), 0);
     world.stack.stop().await;
     moto.stop().await;
 }
 
-/// Makes a secret, or gives it another value.
+/// Creates a secret or changes its value.
 const SECRET: &str = r#"
 import boto3, sys
 url, name, value = sys.argv[1:]
@@ -804,12 +818,12 @@ except secrets.exceptions.ResourceExistsException:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_webhook_of_a_replaced_channel_is_read_from_its_secret() {
+async fn a_rotated_webhook_secret_is_read_again() {
     let moto = Moto::start().await;
-    // The deployment's own key is there as well.
+    // The deployment key is in Secrets Manager too.
     moto.run(SECRET, &["jit-audit-DeploymentKey", &"k".repeat(64)]).await;
     let world = World::over(local::Functions::all().through("Secrets Manager", &moto.url)).await;
-    // As a deployed stack stores it, which on one machine is refused.
+    // Settings as a deployed stack stores them. On one machine the API would refuse them.
     let channels = json!([{"id": "ops", "kind": "slack", "url": "secretsmanager:hook"}]);
     let content = json!({"retention_days": 400, "zone": "UTC", "alerts": channels}).to_string();
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
@@ -822,7 +836,7 @@ async fn the_webhook_of_a_replaced_channel_is_read_from_its_secret() {
         .send()
         .await
         .unwrap();
-    // Nobody has put it there yet; that of another tenant or for another purpose is none.
+    // The secret is missing. Secrets of another tenant or purpose are not used.
     let hook = |channel: &str| format!("{}{}\n", world.webhooks.url, address(channel));
     for other in
         ["jit-audit/bolt/webhook/hook", "jit-audit/acme/directory/hook", "jit-audit/acme/hook"]
@@ -838,7 +852,7 @@ async fn the_webhook_of_a_replaced_channel_is_read_from_its_secret() {
     moto.run(SECRET, &["jit-audit/acme/webhook/hook", &hook("a")]).await;
     world.until_state(&early, "sent").await;
 
-    // The old address is in memory, and says that it is gone.
+    // The old address is cached and returns 404.
     moto.run(SECRET, &["jit-audit/acme/webhook/hook", &hook("b")]).await;
     world.reply("a", [Reply::Status(404, None, "no_service")]);
     let id = world.tested("ops").await;

@@ -1,9 +1,9 @@
-//! Checkpoints: for each a session that trips it, one that just does not, and, where that can be, an event that comes late and explains it.
+//! Checkpoints: for each, a session that raises a finding, one just within the limit, and, where possible, a late event that withdraws it.
 
 use serde_json::{Value, json};
 use tests::{Stack, pass, seconds_ago, until};
 
-/// Longer than anything that may still be on its way is waited for.
+/// Seconds after which a checkpoint no longer waits for late events.
 const QUIET: u64 = 130;
 
 struct World {
@@ -20,25 +20,25 @@ impl World {
         Self { stack, admin, portal }
     }
 
-    /// Posts events, which all have to be created.
+    /// Posts events, asserts that all are created, and waits until they are processed.
     async fn told(&self, events: &[Value]) {
         let answer =
             self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
         let last = events.last().unwrap()["id"].as_str().unwrap().to_owned();
-        // A marker may come in the same batch, and be known before what comes last in it; the next one is not.
+        // The first marker may be in the same batch and be stored before the last event of it. The second one is not.
         self.followed(&last).await;
         self.followed(&format!("{last}-2")).await;
     }
 
-    /// Waits until the stream has brought an event of a marker's session as far as it goes.
+    /// Posts a marker session and waits until its access record is stored.
     async fn followed(&self, after: &str) {
         let id = format!("marker-{after}");
         let marker = json!({"id": id, "action": "session.created", "occurred_at": seconds_ago(0), "justification": "A marker of the test",
             "actor": {"type": "user", "email": "marker@acme.example"}, "session": {"id": id, "scope": "session"}, "target": {"name": "marker"}});
         let answer = self.stack.post(&self.portal, "/v1/events", &marker).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
-        until(format!("{after} is followed"), async || {
+        until(format!("{after} is processed"), async || {
             let rows =
                 self.stack.get(&self.admin, "/v1/reports/access?target=marker&limit=1000").await;
             rows.body["rows"]
@@ -51,13 +51,13 @@ impl World {
         .await;
     }
 
-    /// Time passes, and what may be missing by then is looked at.
+    /// Lets time pass and runs the checkpoints that are due.
     async fn quiet(&self) {
         pass(&self.stack, QUIET).await;
         self.settled().await;
     }
 
-    /// Findings come by the stream too.
+    /// Waits until finding events have passed the stream too.
     async fn settled(&self) {
         let number = format!("{:016x}", shared::platform::random::number());
         for marker in 1..=3 {
@@ -87,7 +87,7 @@ impl World {
         found
     }
 
-    /// Asserts what is open and what was withdrawn of a rule.
+    /// Asserts the open and the withdrawn findings of a rule.
     async fn check(&self, rule: &str, open: &[&str], withdrawn: &[&str]) {
         assert_eq!(self.findings(rule, "open").await, open, "{rule}: open");
         assert_eq!(self.findings(rule, "withdrawn").await, withdrawn, "{rule}: withdrawn");
@@ -105,7 +105,7 @@ fn of(id: &str, action: &str, ago: u64, actor: Value, more: Value) -> Value {
     event
 }
 
-/// A row about a whole session, `ago` seconds ago.
+/// An event with session scope, `ago` seconds ago.
 fn session(id: &str, step: &str, ago: u64, actor: Value, more: Value) -> Value {
     let mut event = of(
         &format!("{id}-{step}-{ago}"),
@@ -132,7 +132,7 @@ fn session(id: &str, step: &str, ago: u64, actor: Value, more: Value) -> Value {
     event
 }
 
-/// A session that is as it should be: asked for by mark, approved by john a minute later, begun and ended by its user.
+/// A correct session: requested by mark, approved by john a minute later, granted, and ended by mark.
 fn sound(id: &str, ago: u64) -> Vec<Value> {
     vec![
         session(id, "created", ago, user("mark"), json!({})),
@@ -163,7 +163,7 @@ async fn s5_were_requests_properly_justified() {
     world.check("justification.insufficient", &["nine"], &[]).await;
     world.quiet().await;
     world.check("justification.insufficient", &["late", "nine", "none"], &[]).await;
-    // The portal tells it with the next row.
+    // The next event of the portal holds the justification.
     world
         .told(&[session(
             "late",
@@ -316,7 +316,7 @@ async fn use_outside_the_window_raises_a_finding() {
             used("in-2", "msp-in", 2900),
             used("out-1", "msp-out", 2900),
             used("late-1", "msp-late", 2900),
-            // Nobody configured whose account that is.
+            // No application is configured for this account.
             used("foreign-1", "somebody", 2900),
             of(
                 "code-1",
@@ -330,7 +330,7 @@ async fn use_outside_the_window_raises_a_finding() {
     world.settled().await;
     world.check("use.outside_window", &[], &[]).await;
     world.quiet().await;
-    // Offline codes too: alex was given accounts, and none then.
+    // Offline codes are checked too: alex held no account at that time.
     world.check("use.outside_window", &["alex@acme.example", "msp-late", "msp-out"], &[]).await;
     let finding = world
         .stack
@@ -384,7 +384,7 @@ async fn use_outside_the_window_raises_a_finding() {
         .check("use.outside_window", &["alex@acme.example", "msp-out", "s-out"], &["msp-late"])
         .await;
 
-    // Denied, and used all the same; asked for and used before it is known to be granted.
+    // A use of a denied session, and a use whose grant arrives late.
     let denied = session("s-denied", "denied", 1950, user("john"), json!({"reason": "No"}));
     let asked = |id: &str| session(id, "created", 2000, user("mark"), bounded.clone());
     world
@@ -414,7 +414,7 @@ async fn use_outside_the_window_raises_a_finding() {
         )
         .await;
 
-    // A session that somebody names does not excuse the use of an account that it was not for.
+    // Naming a session does not justify the use of an account outside that session.
     let foreign = of(
         "l-5",
         "computer.accessed",
@@ -456,10 +456,10 @@ async fn s5_was_access_only_used_for_its_intended_purpose() {
         .await;
     world.settled().await;
     world.check("use.other_target", &[], &[]).await;
-    // A role row that names it may be on its way.
+    // A late role event may name the target.
     world.quiet().await;
     world.check("use.other_target", &["other"], &[]).await;
-    // A role row tells that it was requested after all.
+    // The role event shows that the target was requested.
     let role = json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
     world.told(&[session("other", "approved", 850, user("john"), role)]).await;
     world.settled().await;
@@ -493,17 +493,17 @@ async fn a_revocation_later_than_five_minutes_raises_a_finding() {
         .await;
     world.told(&[begun("unconfirmed"), begun("said-late")].concat()).await;
     world.settled().await;
-    // An earlier end may be on its way.
+    // An event with an earlier end may arrive late.
     world.check("revocation.overdue", &[], &[]).await;
     world.quiet().await;
     world.check("revocation.overdue", &["late"], &[]).await;
     world.check("removal.unconfirmed", &["said-late", "unconfirmed"], &[]).await;
-    // Its end was on its way.
+    // The end arrives late.
     world.told(&[ended("said-late", 950)]).await;
     world.settled().await;
     world.check("removal.unconfirmed", &["unconfirmed"], &["said-late"]).await;
     world.check("revocation.overdue", &["late"], &[]).await;
-    // Late in the trail, and in truth.
+    // This end is late itself, not only its arrival.
     world.told(&[ended("unconfirmed", 500)]).await;
     world.quiet().await;
     world.check("removal.unconfirmed", &[], &["said-late", "unconfirmed"]).await;
@@ -555,7 +555,7 @@ async fn three_approvals_within_seconds_in_thirty_days_raise_a_finding() {
     world.told(&events).await;
     world.settled().await;
     world.check("approval.hasty", &["fast@acme.example"], &[]).await;
-    // One of the requests was made earlier than was known.
+    // A late event shows that one of the requests was made earlier.
     let ago = 15 * 86_400 + 1100;
     world.told(&[session("fast-1", "created", ago, user("mark"), json!({}))]).await;
     world.settled().await;
@@ -578,7 +578,7 @@ async fn a_step_in_an_unexpected_state_raises_a_finding() {
 #[tokio::test]
 async fn an_unconfirmed_removal_raises_a_finding() {
     let world = World::start().await;
-    // Their windows ended a minute ago, which their portal has five minutes to confirm.
+    // The windows ended a minute ago. The portal has five minutes to confirm the removal.
     let asked = |id: &str| {
         of(
             id,
@@ -607,7 +607,7 @@ async fn an_unconfirmed_removal_raises_a_finding() {
 #[tokio::test]
 async fn a_portal_report_does_not_prove_removal_from_a_configured_directory() {
     let world = World::start().await;
-    // Nobody listens there.
+    // No server listens at this address.
     let directory = json!({"kind": "scim", "base_url": "http://127.0.0.1:9/scim/v2", "token": "env:JIT_AUDIT_SECRET_DIRECTORY"});
     let application = json!({"name": "App", "window": "PT1H", "max_window": "PT2H", "accounts": ["msp-*"], "directory": directory});
     assert_eq!(
@@ -689,7 +689,7 @@ async fn a_finding_is_dispositioned_with_a_reason() {
         assert_eq!(
             said.body["dispositions"].as_array().unwrap().len(),
             2,
-            "the same said twice is said once"
+            "a repeated disposition is stored once"
         );
     }
     let there = world.stack.get(&reader, &path).await.body;
@@ -700,7 +700,7 @@ async fn a_finding_is_dispositioned_with_a_reason() {
     assert_eq!(say(&stranger, accepted).await.status, 404);
 }
 
-/// Whom it is about is known by any of their names, and by what the evidence shows of them.
+/// The person of a finding is recognised by every id in the person record and in the evidence.
 #[tokio::test]
 async fn a_person_cannot_disposition_a_finding_about_themselves() {
     let world = World::start().await;
@@ -729,7 +729,7 @@ async fn a_person_cannot_disposition_a_finding_about_themselves() {
             (json!({"email": "mark.t@acme.example", "sub": "s-1"}), 409),
             (json!({"email": "other@acme.example", "sub": "oid-mark"}), 409),
             (json!({"sub": "oid-mark"}), 409),
-            // Nothing tells who these are.
+            // These callers cannot be identified.
             (json!({"sub": "s-1"}), 403),
             (json!({"email": "ann@acme.example", "email_verified": false, "sub": "s-1"}), 403),
         ] {
@@ -744,7 +744,7 @@ async fn a_person_cannot_disposition_a_finding_about_themselves() {
     assert_eq!(world.stack.post(&ann, &path, &said).await.body["state"], "dispositioned");
 }
 
-/// A person of whom the trail knows no more than a name is known by whatever their token calls them.
+/// If the events hold only a name, every name in the caller's token is compared with it.
 #[tokio::test]
 async fn a_person_known_only_by_name_cannot_disposition_their_own_finding() {
     let world = World::start().await;
@@ -784,7 +784,7 @@ async fn a_person_known_only_by_name_cannot_disposition_their_own_finding() {
         let answer = say(id, claims.clone()).await;
         assert_eq!(answer.status, 409, "{claims}: {}", answer.text);
     }
-    // The person's record tells their name too.
+    // The name in the person record is compared too.
     let known = json!({"name": "Mark Tester", "emails": ["m.t@acme.example"]});
     assert_eq!(world.stack.put(&world.admin, "/v1/people/m", &known).await.status, 201);
     assert_eq!(say("full", json!({"email": "m.t@acme.example", "sub": "s-1"})).await.status, 409);
@@ -795,7 +795,7 @@ async fn a_person_known_only_by_name_cannot_disposition_their_own_finding() {
     }
 }
 
-/// Everything that was ever told of findings, as its action and the rule.
+/// Action and rule of all finding events.
 async fn told_of_findings(world: &World) -> Vec<(String, String)> {
     let search =
         json!({"filter": "action sw \"finding.\"", "include_service": true, "limit": 1000});
@@ -810,7 +810,7 @@ async fn told_of_findings(world: &World) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A session that was begun with an account, until an hour from now.
+/// The events of a granted session with an account, which ends in an hour.
 fn holding(id: &str, name: &str, account: &str) -> Vec<Value> {
     let times = json!({"starts_at": seconds_ago(2000), "ends_at": tests::seconds_ahead(3600)});
     let begun =
@@ -828,7 +828,7 @@ fn holding(id: &str, name: &str, account: &str) -> Vec<Value> {
     ]
 }
 
-/// A use of an account some seconds ago, of the thing that `holding` is about.
+/// A use of an account `ago` seconds ago, at the target of [`holding`].
 fn use_of(id: &str, name: &str, account: &str, ago: u64, more: Value) -> Value {
     let mut event = of(
         id,
@@ -852,7 +852,7 @@ async fn use_of_an_account_by_another_person_raises_a_finding() {
         events.extend(holding(&format!("s-{number}"), "ann", &format!("db_ann_{number}")));
     }
     events.extend(holding("s-cy", "cy", "db_cy"));
-    // Two people hold one account.
+    // Two people hold the same account.
     events.extend(holding("s-5", "ann", "db_shared"));
     events.extend(holding("s-6", "bob", "db_shared"));
     events.extend([
@@ -887,7 +887,7 @@ async fn use_of_an_account_by_another_person_raises_a_finding() {
             "{reason}"
         );
     }
-    // Cy held that account too, as is told late.
+    // Late events show that cy held the account too.
     world.told(&holding("s-7", "cy", "db_ann_3")).await;
     world.quiet().await;
     world.check(rule, &["s-2", "s-4"], &["s-3"]).await;
@@ -953,7 +953,7 @@ async fn new_evidence_updates_a_finding_and_reopens_a_dispositioned_one() {
     let rule = "use.other_target".to_owned();
     let updated = ("finding.updated".to_owned(), rule.clone());
     assert_eq!(told_of_findings(&world).await.iter().filter(|it| **it == updated).count(), 1);
-    // Who still has the old evidence before them says nothing of the new.
+    // A disposition made on the old evidence is refused.
     assert_eq!(world.stack.post(&world.admin, &path, &accepted).await.status, 409);
     let resolved =
         json!({"disposition": "resolved", "reason": "Talked to ann", "updates": second["updates"]});
@@ -961,7 +961,7 @@ async fn new_evidence_updates_a_finding_and_reopens_a_dispositioned_one() {
         world.stack.post(&world.admin, &path, &resolved).await.body["state"],
         "dispositioned"
     );
-    // Less evidence needs no new word.
+    // Less evidence does not reopen the finding.
     let role = json!({"session": {"scope": "role", "roles": ["reader"]}, "target": {"type": "database", "name": "salaries"}});
     world.told(&[session("s-1", "approved", 2040, user("john"), role)]).await;
     world.quiet().await;
@@ -976,7 +976,7 @@ async fn new_evidence_updates_a_finding_and_reopens_a_dispositioned_one() {
 #[tokio::test]
 async fn events_that_arrive_out_of_order_raise_no_finding() {
     let world = World::start().await;
-    // A use overtakes its grant, by name and by account alone. Somebody has to answer for uses of these accounts.
+    // A use arrives before its grant, with and without a session id. The application makes its accounts subject to the checkpoint.
     let application = json!({"name": "Desktops", "window": "PT1H", "max_window": "PT2H", "accounts": ["db_*"], "directory": {"kind": "external"}});
     assert_eq!(
         world.stack.put(&world.admin, "/v1/applications/desktops", &application).await.status,
@@ -990,12 +990,12 @@ async fn events_that_arrive_out_of_order_raise_no_finding() {
     world.told(&[use_of("overtakes-by-account-alone", "ann", "db_1", 890, json!({}))]).await;
     world.settled().await;
     world.told(&[grant]).await;
-    // Bob's use of an account that ann holds too, before his own request is told.
+    // Bob's use of an account that ann holds too arrives before his own request.
     world.told(&holding("s-2", "ann", "db_2")).await;
     world.told(&[use_of("before-his-own", "bob", "db_2", 900, json!({}))]).await;
     world.settled().await;
     world.told(&holding("s-3", "bob", "db_2")).await;
-    // Whole sessions, the last step first.
+    // Whole sessions in reverse order.
     for event in sound("backwards", 1000).into_iter().rev() {
         world.told(&[event]).await;
         world.settled().await;
@@ -1009,9 +1009,9 @@ async fn events_that_arrive_out_of_order_raise_no_finding() {
         world.settled().await;
     }
     let told = told_of_findings(&world).await;
-    assert_eq!(told, [], "nothing is raised before it is time");
+    assert_eq!(told, [], "no finding is raised before the waiting time is over");
     world.quiet().await;
     let told = told_of_findings(&world).await;
-    // Two ends of one session stay a finding.
+    // Two ends of one session remain a finding.
     assert_eq!(told, [("finding.raised".to_owned(), "session.misfit".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! Windows through thousands of steps of trouble, in virtual time; `SIMULATION_STEPS` says how many.
+//! Windows under thousands of steps of random failures, in virtual time. `SIMULATION_STEPS` sets the number of steps.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn plan(seed: u64) -> Plan {
     }
 }
 
-/// Never early, nothing stays enabled, one event an end, nothing given up: whatever throttles, breaks, is killed, late or doubled.
+/// No account is disabled early or stays enabled, each end has one event, and every end is completed.
 #[test]
 fn every_window_ends_once_under_random_failures() {
     let wanted: u64 =
@@ -27,7 +27,7 @@ fn every_window_ends_once_under_random_failures() {
     let (mut ends, mut killed, mut overdue, mut panicked, mut merged, mut ended_before) =
         (0, 0, 0, 0, 0, 0);
     let (mut disagreements, mut renamed, mut emptied) = (0, 0, 0);
-    // One seed alone may have none of a kind of trouble.
+    // A single seed may lack one kind of failure.
     while steps < wanted || seed < first + 2 {
         let outcome = simulation::run(plan(seed));
         steps += outcome.steps;
@@ -53,7 +53,7 @@ fn every_window_ends_once_under_random_failures() {
     );
 }
 
-/// While one directory is down, the others' windows end on the second, and its own as soon as it is back.
+/// While one directory is down, windows in others end on time. Its own windows end as soon as it recovers.
 #[test]
 fn a_failing_directory_delays_no_other_and_is_retried_until_it_answers() {
     let hour = Duration::from_secs(3600);
@@ -72,7 +72,11 @@ fn a_failing_directory_delays_no_other_and_is_retried_until_it_answers() {
     let latest = |all: &[Duration]| all.iter().max().copied().unwrap_or_default();
     assert!(down.len() > 3 && others.len() > 20, "{} {}", down.len(), others.len());
     assert!(latest(&others) <= Duration::from_secs(3), "{:?}", latest(&others));
-    // Long enough to be overdue; which of its windows end while it is down is chance's.
-    assert!(latest(&down) > Duration::from_secs(300), "it was down: {:?}", latest(&down));
+    // The outage is long enough for windows to become overdue. Which ones end during it is random.
+    assert!(
+        latest(&down) > Duration::from_secs(300),
+        "windows of the failing directory end late: {:?}",
+        latest(&down)
+    );
     assert!(outcome.overdue > 0);
 }
