@@ -1,4 +1,4 @@
-//! Who may, after the gateway let a token in: permissions by scope and role, tenants, events of one's own.
+//! Authorization behind the gateway: permissions from scopes and roles, tenants, and events of the caller's own user.
 
 use serde_json::{Value, json};
 use tests::{Stack, directory::Directory, seconds_ago, seconds_ahead, send, until};
@@ -104,7 +104,7 @@ async fn a_token_for_several_tenants_names_one() {
     }
     let me = stack.get(&provider, "/v1/me").await.body;
     assert_eq!((&me["tenant"], &me["tenants"]), (&Value::Null, &json!(["acme", "bolt"])));
-    // One tenant need not be named, but a foreign one is not found.
+    // A token for one tenant need not name it. Another tenant is not found.
     let single = stack.reader("acme");
     assert_eq!(
         send(
@@ -139,7 +139,7 @@ async fn a_device_token_writes_only_events_of_its_own_user() {
         (json!({"type": "user", "id": "u-2", "email": "alex@nikpot.com"}), 403),
         (json!({"type": "user", "id": "U-1"}), 403),
         (json!({"type": "user", "name": "u-1"}), 403),
-        // The name would be what sentences show.
+        // Messages would show this name.
         (json!({"type": "user", "id": "u-1", "name": "boss@nikpot.com"}), 403),
         (json!({"type": "scm", "email": "alex@nikpot.com", "name": "boss"}), 403),
         (json!({"type": "service", "id": "u-1"}), 403),
@@ -147,7 +147,7 @@ async fn a_device_token_writes_only_events_of_its_own_user() {
         let answer = stack.post(&phone, "/v1/events", &login(actor.clone())).await;
         assert_eq!(answer.status.as_u16(), status, "{actor}: {}", answer.text);
     }
-    // In a list, one foreign event refuses the request, and nothing of it is stored.
+    // In a batch, one event of another user rejects the request, and nothing is stored.
     let own = |id: &str| {
         let mut event = login(json!({"type": "user", "id": "u-1"}));
         event["id"] = json!(id);
@@ -171,7 +171,7 @@ async fn a_device_token_writes_only_events_of_its_own_user() {
     assert_eq!(stack.get(&phone, "/v1/events").await.status, 403);
 }
 
-/// An event of that action with all that any sentence needs, about somebody.
+/// An event of the action with every field that a message can use.
 pub fn complete(action: &str, actor: &Value) -> Value {
     let named = |name: &str| json!({"id": name, "name": name});
     let mut event = json!({
@@ -188,7 +188,7 @@ pub fn complete(action: &str, actor: &Value) -> Value {
     event
 }
 
-/// Which actions a device may write, as section 4 of the design lists them.
+/// The actions that a device token can write.
 const OF_DEVICES: [&str; 6] = [
     "access.used",
     "computer.accessed",
@@ -223,7 +223,7 @@ async fn a_device_token_writes_only_device_actions() {
             assert!(answer.text.contains("computer.accessed"), "{}", answer.text);
         }
     }
-    // Somebody else as the subject, also by a name beside the own address.
+    // Another person as the subject, also by a foreign name next to the own e-mail address.
     for subject in [
         json!({"id": "u-2"}),
         json!({"email": "boss@acme.example"}),
@@ -269,7 +269,7 @@ async fn device_events_affect_only_windows_and_sessions_of_their_own_user() {
     });
     assert_eq!(stack.post(&portal, "/v1/events", &created).await.status, 201);
 
-    // The phone of cy, whose display name is ann's in one of the events.
+    // The device of cy, who uses the display name of ann in one of the events.
     let phone = stack.minted(
         json!({"tenant": "acme", "sub": "u-cy", "email": "cy@acme.example", "scope": "audit:self"}),
     );
@@ -289,7 +289,7 @@ async fn device_events_affect_only_windows_and_sessions_of_their_own_user() {
         (told["roles"].as_array().unwrap().len(), &told["justification"]),
         (1, &json!("the index is broken"))
     );
-    until("the access is known, with the use", async || {
+    until("the use is joined to an access record", async || {
         let rows = stack.get(&admin, "/v1/reports/access").await.body;
         let row = rows["rows"].as_array()?.iter().find(|row| row["session"] == "68").cloned()?;
         assert!(row["ends_at"].is_null() || row["ends_at"] == json!(end), "{row}");
@@ -297,7 +297,7 @@ async fn device_events_affect_only_windows_and_sessions_of_their_own_user() {
     })
     .await;
 
-    // Logging off ends the own person's access alone, whoever's account is named.
+    // A log-off ends only access of the caller's own user, whatever account it names.
     let left = |account: &str, actor: Value| json!({"action": "computer.left", "occurred_at": seconds_ago(1), "actor": actor, "account": {"name": account}, "target": {"name": "W11"}});
     for actor in [
         json!({"type": "user", "id": "u-cy"}),
@@ -332,7 +332,7 @@ async fn device_event_ids_are_scoped_to_the_user_and_a_taken_id_raises_a_finding
         event["id"] = json!(id);
         event
     };
-    // Reserved beginnings, in any case, of phones and machines alike.
+    // Reserved prefixes are refused in upper and lower case.
     for id in ["sys_1", "SYS_1", "entra_audit_1", "Entra_Audit_1", "ENTRA_"] {
         let refused = stack.post(&stack.writer("acme"), "/v1/events", &own("x", id)).await;
         assert_eq!(
@@ -341,7 +341,7 @@ async fn device_event_ids_are_scoped_to_the_user_and_a_taken_id_raises_a_finding
             "{id}"
         );
     }
-    // Two phones and a machine use one id, and each has its event stored once.
+    // Two devices and a machine use the same id. The event of each is stored once.
     let event = own("u-1", "e-1");
     let first = stack.post(&phone("u-1"), "/v1/events", &event).await;
     let again = stack.post(&phone("u-1"), "/v1/events", &event).await;
@@ -354,12 +354,12 @@ async fn device_event_ids_are_scoped_to_the_user_and_a_taken_id_raises_a_finding
     assert_eq!(first.body["id"], again.body["id"]);
     assert_eq!(machine.body["id"], "e-1");
     assert!(first.body["id"] != "e-1" && first.body["id"] != second.body["id"]);
-    // The own event under the own id, changed, is a conflict and nobody's theft.
+    // A changed event under the caller's own id is a conflict and raises no finding.
     let mut changed = event.clone();
     changed["details"] = json!({"x": 1});
     assert_eq!(stack.post(&phone("u-1"), "/v1/events", &changed).await.status, 409);
 
-    // An id that another machine has taken.
+    // Another machine has already used the id.
     let other = stack.minted(json!({"tenant": "acme", "sub": "agent", "scope": "audit:write"}));
     let mut victim = own("u-4", "e-1");
     victim["account"] = json!({"name": "MSP-ANN"});
@@ -403,7 +403,7 @@ async fn device_event_ids_are_scoped_to_the_user_and_a_taken_id_raises_a_finding
 async fn event_ids_from_idempotency_keys_differ_between_deployments() {
     let event = login(json!({"type": "user", "id": "u-1"}));
     let mut ids = Vec::new();
-    // Two deployments derive different ids of the same tenant, caller and key: what makes them is a secret of each.
+    // Ids depend on a secret of the deployment, so two deployments derive different ids from the same tenant, caller and key.
     for _ in 0..2 {
         let stack = Stack::start().await;
         let portal =
@@ -483,7 +483,7 @@ async fn a_refused_operate_or_admin_call_is_recorded_with_the_callers_name() {
         assert_eq!(stack.post(&nosy, "/v1/windows/end", &json!({"reason": "x"})).await.status, 403);
     }
     assert_eq!(stack.put(&nosy, "/v1/settings", &json!({"retention_days": 93})).await.status, 403);
-    // One id after the other is one record.
+    // Refusals on different ids of one route are one record.
     for id in ["siem", "a", "b"] {
         assert_eq!(stack.delete(&nosy, &format!("/v1/streams/{id}")).await.status, 403);
     }
@@ -520,7 +520,7 @@ async fn a_refused_operate_or_admin_call_is_recorded_with_the_callers_name() {
         let message = event["message"].as_str().unwrap();
         assert!(message.contains("was refused") && message.contains("your token"), "{message}");
     }
-    // It is on record in the tenant's own trail, not elsewhere.
+    // The refusal is recorded only in the tenant of the caller.
     let elsewhere = stack.post(&stack.reader("other"), "/v1/events/search", &query).await.body;
     assert_eq!(elsewhere["events"], json!([]));
     stack.stop().await;
@@ -539,7 +539,7 @@ async fn an_unverified_email_claim_is_ignored() {
         (json!({}), json!("alex@nikpot.com"), 201),
         (json!({"email_verified": true}), json!("alex@nikpot.com"), 201),
         (json!({"email_verified": false}), Value::Null, 403),
-        // A sub is chosen by people in many places.
+        // With many issuers, users choose their own `sub`.
         (json!({"email_verified": false, "sub": "alex@nikpot.com"}), Value::Null, 403),
     ] {
         let token = token(more.clone());

@@ -1,4 +1,4 @@
-//! The documents: each command of README.md and docs/ works as it is pasted, and each link leads somewhere.
+//! The documents: each command in README.md and docs/ works as pasted, and each link resolves.
 
 use std::{
     collections::BTreeSet,
@@ -10,18 +10,18 @@ use std::{
 use serde_json::Value;
 use tests::{Stack, until};
 
-/// Fences of commands that no test runs: the start of the service, deployments to AWS, long benchmarks.
+/// Marks of untested commands: the start of the service, deployments to AWS, long benchmarks.
 const NOT_RUN: [&str; 3] = ["start", "deploy", "bench"];
-/// `curl` fails where the service refuses a request.
+/// Makes `curl` fail when the service refuses a request.
 const CURLRC: &str = "fail-with-body\nshow-error\n";
-/// Names the command that failed, with its line in the document.
+/// Prints the failed command with its line in the document.
 const TRAP: &str = "trap 'echo \"line $LINENO: $BASH_COMMAND\" >&2' ERR; set -Eeo pipefail; ";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// README.md, the other documents beside it, and all in `docs/`, by their paths from the root.
+/// README.md, the other documents in the root, and all in `docs/`, with their paths from the root.
 fn documents() -> Vec<String> {
     let mut found = vec!["README.md".to_owned()];
     let mut folders = vec![String::new(), "docs/".to_owned()];
@@ -49,7 +49,7 @@ fn read(path: &str) -> String {
 /// A fenced block of a document.
 struct Block {
     language: String,
-    /// What follows the language, which a reader does not see.
+    /// The text after the language, which readers do not see.
     mark: String,
     /// The number of its first line.
     line: usize,
@@ -79,7 +79,7 @@ fn is_command(block: &Block) -> bool {
     matches!(block.language.as_str(), "bash" | "sh")
 }
 
-/// The commands of a document, each at the line that it has there.
+/// The commands of a document as a script in which each keeps its line number.
 fn script(blocks: &[Block]) -> String {
     let mut script = TRAP.to_owned();
     for block in blocks.iter().filter(|block| is_command(block) && block.mark.is_empty()) {
@@ -90,13 +90,13 @@ fn script(blocks: &[Block]) -> String {
     script
 }
 
-/// A process whose group ends with it.
+/// A process whose process group is killed when it is dropped.
 struct Group(Child);
 
 impl Drop for Group {
     fn drop(&mut self) {
         let group = format!("-{}", self.0.id());
-        // All of it may have ended.
+        // The group may have ended already.
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.0.wait();
     }
@@ -108,7 +108,7 @@ fn start(mut command: Command, out: &Path, err: &Path) -> Group {
     Group(command.stdin(Stdio::null()).stdout(file(out)).stderr(file(err)).spawn().unwrap())
 }
 
-/// The service as README.md starts it for the guides, on any free port; and its address.
+/// Starts the service as README.md does for the guides, on a free port, and returns it with its address.
 async fn start_service(folder: &Path) -> (Group, String) {
     let readme = blocks(&read("README.md"));
     let starts: Vec<_> = readme.iter().filter(|block| block.mark == "start").collect();
@@ -141,7 +141,7 @@ async fn start_service(folder: &Path) -> (Group, String) {
     (service, url)
 }
 
-/// What is wrong with a document's commands, if anything is.
+/// Runs the commands of a document. The error says what failed.
 async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
     let blocks = blocks(&read(path));
     let home = tempfile::tempdir_in(folder).unwrap();
@@ -171,7 +171,7 @@ async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
     if !status.success() {
         return Err(format!("{path}: {status}\n{}\n{}", end(&err), end(&out)));
     }
-    // What the document says is printed, in order; `…` stands for anything.
+    // The output must contain the lines in the document in order. `…` matches anything.
     let mut rest = out.as_str();
     for block in blocks.iter().filter(|block| block.language == "text") {
         for shown in block
@@ -197,7 +197,7 @@ async fn run(path: &str, folder: &Path, url: &str) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_in_the_documents_works_as_pasted() {
-    // The guides name ports, so that they run once at a time on a machine.
+    // The guides use fixed ports, so only one run at a time is possible on a machine.
     let lock = fs::File::create(std::env::temp_dir().join("jit-audit-documents.lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
         .await
@@ -230,7 +230,7 @@ fn untested_commands_are_marked_as_such() {
     }
 }
 
-/// The anchors of a document's headings, as GitHub makes them.
+/// The anchors of a document's headings, as GitHub creates them.
 fn anchors(document: &str) -> BTreeSet<String> {
     let headings = document
         .lines()
@@ -270,7 +270,7 @@ fn every_link_in_the_documents_resolves() {
     }
 }
 
-/// Every Rust file below a folder, by its path from the root.
+/// Every Rust file below a folder, with its path from the root.
 fn rust_files(folder: &str, found: &mut Vec<String>) {
     for entry in fs::read_dir(root().join(folder)).unwrap() {
         let entry = entry.unwrap();

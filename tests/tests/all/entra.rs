@@ -1,4 +1,4 @@
-//! Microsoft Entra's exports: what the objects of Microsoft Graph become in the trail, whenever and however often they are imported.
+//! Import of Microsoft Graph objects: the events they become, in any order and with any number of repetitions.
 
 use serde_json::{Value, json};
 use tests::{Answer, Stack, seconds_ago, seconds_ahead};
@@ -10,7 +10,7 @@ fn fixture(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// The page of Graph's documentation, moved to days that a trail keeps.
+/// The example page of Graph's documentation, with dates within the retention.
 fn audits() -> Value {
     let mut page =
         fixture(include_str!("../../../shared/domain/entra/fixtures/directory_audits.json"));
@@ -20,7 +20,7 @@ fn audits() -> Value {
     page
 }
 
-/// A record of the audit log about audry's request, by somebody.
+/// A record of the audit log about audry's request.
 fn record(id: &str, category: &str, activity: &str, by: Value) -> Value {
     json!({
         "id": id, "category": category, "activityDisplayName": activity, "activityDateTime": seconds_ago(3600), "result": "success",
@@ -37,7 +37,7 @@ fn user(name: &str) -> Value {
     json!({"user": {"id": format!("u-{name}"), "userPrincipalName": format!("{name}@acme.example")}, "app": null})
 }
 
-/// Audry's request, as Graph gives it in that state.
+/// Audry's request as Graph returns it in a state.
 fn request(state: &str, more: Value) -> Value {
     let mut request = json!({
         "id": REQUEST, "requestType": "userAdd", "state": state, "status": state, "createdDateTime": seconds_ago(7200),
@@ -53,13 +53,13 @@ fn until(ends_at: &str) -> Value {
     json!({"startDateTime": null, "expiration": {"type": "afterDateTime", "endDateTime": ends_at}})
 }
 
-/// Created, duplicate, conflict, invalid.
+/// The counts created, duplicate, conflict, invalid.
 fn counts(answer: &Answer) -> [u64; 4] {
     assert_eq!(answer.status, 200, "{}", answer.text);
     ["created", "duplicate", "conflict", "invalid"].map(|word| answer.body[word].as_u64().unwrap())
 }
 
-/// The events that meet a filter, the earliest first.
+/// The events that match a filter, oldest first.
 async fn found(stack: &Stack, filter: &str) -> Vec<Value> {
     let query = json!({"filter": filter, "order": "asc", "include_service": true});
     let answer = stack.post(&stack.reader("acme"), "/v1/events/search", &query).await;
@@ -70,7 +70,7 @@ async fn found(stack: &Stack, filter: &str) -> Vec<Value> {
 async fn every_activity_of_the_source_document_maps_to_its_action() {
     const ENTITLEMENTS: &str = "EntitlementManagement";
     const USERS: &str = "UserManagement";
-    // Category, activity and request status as the document prints them; the rest is said in its sentences.
+    // Category, activity and request status are as in the document's table. The other values come from its text.
     let rows = [
         (
             ENTITLEMENTS,
@@ -168,7 +168,7 @@ async fn every_activity_of_the_source_document_maps_to_its_action() {
         );
         assert_eq!(event["details"]["graph"], records[place]);
     }
-    // The recipient is named as the one who did it, and is the subject here.
+    // The source names the recipient as the actor. The event has the recipient as its subject.
     let [fulfilled] =
         found(&stack, "action eq \"entitlement.fulfilled\"").await.try_into().unwrap();
     assert_eq!(fulfilled["message"], "System assigned access package Sales to Audry Oliver.");
@@ -197,7 +197,7 @@ async fn the_status_of_a_request_is_determined_from_its_records() {
             record
         })
         .collect();
-    // As the log gives them: the newest first.
+    // Newest first, as the log returns them.
     page.reverse();
     let answer = stack.post(&stack.writer("acme"), IMPORT, &json!({"value": page})).await;
     assert_eq!(counts(&answer), [7, 0, 0, 0], "{}", answer.text);
@@ -237,10 +237,10 @@ async fn importing_the_same_page_again_creates_nothing() {
     );
     let again = stack.post(&writer, IMPORT, &page).await;
     assert_eq!(counts(&again), [0, 3, 0, 0], "{}", again.text);
-    // One of them alone is answered in the same shape.
+    // The response to a single record has the same format.
     let alone = stack.post(&writer, IMPORT, &page["value"][0]).await;
     assert_eq!(counts(&alone), [0, 1, 0, 0], "{}", alone.text);
-    // Unknown activities are kept whole.
+    // Records of unknown activities are stored completely.
     let [unknown] = found(&stack, "action eq \"directory.activity\"").await.try_into().unwrap();
     assert_eq!(
         unknown["message"],
@@ -252,10 +252,10 @@ async fn importing_the_same_page_again_creates_nothing() {
         .try_into()
         .unwrap();
     assert_eq!(changed["details"]["via_package"], false);
-    // Nobody else's.
+    // Other tenants have no events.
     let other = stack.get(&stack.reader("bolt"), "/v1/events").await;
     assert_eq!(other.body["events"], json!([]));
-    // A record that says something else under an id that is taken is a conflict.
+    // A record with a used id and other contents is a conflict.
     let mut forged = page["value"][0].clone();
     forged["activityDateTime"] = seconds_ago(5).into();
     let conflict = stack.post(&writer, IMPORT, &forged).await;
@@ -290,14 +290,14 @@ async fn importing_an_updated_request_adds_only_the_new_steps() {
     assert_eq!(moved.body["results"][0]["id"], format!("entra_request_{REQUEST}_requested"));
     assert_eq!(moved.body["results"][0]["ids"].as_array().unwrap().len(), 2);
     assert_eq!(counts(&stack.post(&writer, IMPORT, &delivered).await), [0, 1, 0, 0]);
-    // The page before comes again, as from a slower exporter.
+    // A slow exporter sends the previous page again.
     assert_eq!(counts(&stack.post(&writer, IMPORT, &pending).await), [0, 1, 0, 0]);
 
     let story =
         found(&stack, &format!("request_id eq {REQUEST:?} and action sw \"entitlement\"")).await;
     assert_eq!(story.len(), 2);
     assert_eq!(story[0]["justification"], "Quarterly numbers");
-    // It has an end to come: a window watches over it, until the package is taken away.
+    // The assignment ends in the future, so it has a window until it is removed.
     let window = story[1]["window"]["id"].as_str().unwrap().to_owned();
     let state = async || {
         stack.get(&stack.reader("acme"), &format!("/v1/windows/{window}")).await.body["state"]
@@ -310,7 +310,7 @@ async fn importing_an_updated_request_adds_only_the_new_steps() {
             json!({"id": id, "requestType": "adminRemove", "completedDateTime": seconds_ago(seconds)}),
         )
     };
-    // What was removed before has nothing to do with it.
+    // An earlier removal does not close the window.
     assert_eq!(counts(&stack.post(&writer, IMPORT, &removal("r-old", 3600)).await), [1, 0, 0, 0]);
     assert_eq!(state().await, "open");
     assert_eq!(counts(&stack.post(&writer, IMPORT, &removal("r-new", 10)).await), [1, 0, 0, 0]);
@@ -335,7 +335,7 @@ async fn history_is_imported_even_if_its_windows_are_over() {
         "schedule": {"startDateTime": seconds_ago(8 * 86_400), "expiration": {"type": "afterDateTime", "endDateTime": seconds_ago(86_400)}},
         "accessPackage": {"id": "114d3459", "displayName": "Sales"}, "target": over["requestor"]
     });
-    // The newest first, as one page may hold them.
+    // Newest first, as a page may be sorted.
     let answer = stack.post(&writer, IMPORT, &json!([expired, approval, over])).await;
     assert_eq!(counts(&answer), [3, 0, 0, 0], "{}", answer.text);
     let told: Vec<_> = found(&stack, "action sw \"entitlement\"")
@@ -429,7 +429,7 @@ async fn imported_packages_and_organisations_match_configured_ones() {
         (&there["name"], &there["domains"]),
         (&json!("Wingtip Toys"), &json!(["wingtiptoys.example"]))
     );
-    // What Graph does not say stays; what it says is a version.
+    // Fields that Graph omits are kept. Changed fields make a new version.
     let renamed = json!({"id": package["id"], "displayName": "Renamed", "isHidden": false});
     let answer = stack.post(&writer, IMPORT, &renamed).await;
     assert_eq!((counts(&answer), &answer.body["results"][0]["version"]), ([1, 0, 0, 0], &json!(2)));
@@ -465,7 +465,7 @@ async fn an_import_never_changes_manual_configuration() {
     let renamed = |name: &str| json!({"id": id, "displayName": name, "isHidden": false});
     assert_eq!(counts(&stack.post(&writer, IMPORT, &renamed("Sales")).await), [1, 0, 0, 0]);
 
-    // From here on it is what an administrator says.
+    // From here on the package is configured manually.
     let own = json!({"name": "Sales", "policies": [{"id": "p", "requestors": {"all": true}, "approvals_needed": 1,
         "approvers": {"users": ["boss@acme.example"]}}]});
     assert_eq!(stack.put(&admin, &path, &own).await.status, 200);
@@ -478,7 +478,7 @@ async fn an_import_never_changes_manual_configuration() {
         );
         assert!(refused.text.contains(id), "{}", refused.text);
     }
-    // Who tried is on record, once an hour.
+    // The refused attempt is recorded once an hour.
     let query = json!({"filter": "action eq \"access.refused\"", "include_service": true});
     let told = stack.post(&reader, "/v1/events/search", &query).await.body["events"].clone();
     assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
@@ -494,9 +494,9 @@ async fn an_import_never_changes_manual_configuration() {
         0,
         "nothing is stored"
     );
-    // What changes nothing is no harm.
+    // An import that changes nothing is accepted.
     assert_eq!(counts(&stack.post(&writer, IMPORT, &renamed("Sales")).await), [0, 1, 0, 0]);
-    // What has happened is stored, whatever package comes with it.
+    // An event is stored even if a refused package is on the same page.
     let with_event = json!({"value": [audits()["value"][0], package]});
     let answer = stack.post(&writer, IMPORT, &with_event).await;
     let statuses: Vec<_> =
@@ -510,25 +510,25 @@ async fn an_import_never_changes_manual_configuration() {
     );
     assert_eq!(stack.get(&reader, &path).await.body["policies"], own["policies"]);
 
-    // An administrator may import over it, and it stays what was configured by hand.
+    // An administrator can import over it. The package still counts as manually configured.
     let both = stack.caller("acme", "it", "audit:write audit:admin");
     assert_eq!(counts(&stack.post(&both, IMPORT, &renamed("Sold")).await), [1, 0, 0, 0]);
     assert_eq!(stack.post(&writer, IMPORT, &renamed("Again")).await.status, 403);
 
-    // Organisations decide who approves, too.
+    // The same holds for organisations, because they decide who approves.
     let place = format!("/v1/organisations/{}", organisation["id"].as_str().unwrap());
     let configured =
         json!({"name": "Wingtip", "state": "configured", "domains": ["wingtip.example"]});
     assert_eq!(stack.put(&admin, &place, &configured).await.status, 201);
     assert_eq!(stack.post(&writer, IMPORT, &organisation).await.status, 403);
-    // What an administrator took away comes back by an administrator alone.
+    // Only an administrator can restore what an administrator deleted.
     assert_eq!(stack.delete(&admin, &place).await.status, 204);
     assert_eq!(stack.post(&writer, IMPORT, &organisation).await.status, 403);
     assert_eq!(counts(&stack.post(&both, IMPORT, &organisation).await), [1, 0, 0, 0]);
     assert_eq!(
         counts(&stack.post(&stack.writer("bolt"), IMPORT, &package).await),
         [1, 0, 0, 0],
-        "another tenant's is another's"
+        "another tenant is not affected"
     );
     stack.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The storage fails in every way it can: between the functions and the engine stands a proxy that throttles, hangs up after
-//! the work is done, or answers for half a batch.
+//! Storage failures: a proxy between the functions and the engine throttles, closes connections after
+//! the work is done, or processes half of a batch.
 
 use std::{
     collections::VecDeque,
@@ -22,16 +22,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What is done to one call.
+/// A fault of one call.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// Refused as DynamoDB refuses when it is throttled; nothing is done.
+    /// Throttled as by DynamoDB, and not executed.
     Throttle,
-    /// Done, but the connection breaks before the answer.
+    /// Executed, but the connection breaks before the response.
     HangUp,
-    /// Every second statement of a batch is done, the others are throttled.
+    /// Every second statement of a batch is executed, the others are throttled.
     Half,
-    /// 500; nothing is done.
+    /// Answered 500 and not executed.
     ServerError,
     /// Never answered.
     Hang,
@@ -40,11 +40,11 @@ enum Fault {
 struct Proxy {
     url: String,
     engine: OnceLock<(String, Credentials)>,
-    /// Faults for the next calls of an operation; then what comes after them, if all that follow fail.
+    /// The faults of the next calls, and an optional fault for all calls after them.
     plan: Mutex<(VecDeque<Fault>, Option<Fault>)>,
-    /// Calls that read a day of the index by_time.
+    /// The number of calls that read a day of the index `by_time`.
     days_read: AtomicUsize,
-    /// Whether reading the tenant's settings, with which every request begins, fails like the rest.
+    /// Whether faults also apply to reading the tenant's settings, with which every request starts.
     settings_too: AtomicBool,
 }
 
@@ -69,10 +69,10 @@ impl Proxy {
         proxy
     }
 
-    /// The project's stack with its functions behind the proxy.
+    /// Starts the project's stack with its functions behind the proxy.
     async fn stack(self: &Arc<Self>) -> Stack {
         let functions = Functions::all().through("DynamoDB", &self.url);
-        // What follows the trail by itself would meet the faults that are planned for requests.
+        // `watch` would consume faults that are meant for requests.
         let stack =
             Stack::with(local::Options { functions, template: without_watch(), ..options() }).await;
         let credentials = credentials(stack.running.sdk_config()).await;
@@ -113,12 +113,12 @@ impl Proxy {
                 self.days_read.fetch_add(1, Ordering::Relaxed);
             }
             let fault = {
-                // Every request begins with the tenant's settings; faults are planned for what comes after them. Schedules, which
-                // run by themselves and look what is due, have none.
+                // Faults are meant for the calls after the settings, which every request reads first. Calls of
+                // schedules, which read what is due, have no faults.
                 let is_of_settings = body["Key"]["sk"]["S"] == "settings";
                 let text = body.to_string();
-                // So have the markers of days, which only the first event of a day writes, and the deployment's retention, which is
-                // read with the settings until it is kept.
+                // The same holds for day markers, which only the first event of a day writes, and for the
+                // deployment's retention, which is read with the settings until it is stored.
                 let others = ["\"lease\"", "\"tenants\"", "\"days#", "\"days\"", "\"deployment\""];
                 let is_of_schedule =
                     body["IndexName"] == "due" || others.iter().any(|part| text.contains(part));
@@ -132,7 +132,7 @@ impl Proxy {
                 }
             };
             let forward = async |body: &Value| {
-                // Signed anew, as the body may be another.
+                // The request is signed again, because its body may have changed.
                 let (engine, credentials) = self.engine.get().unwrap().clone();
                 let headers = vec![
                     ("x-amz-target", target.as_str()),
@@ -211,7 +211,7 @@ async fn a_temporary_storage_failure_stores_every_event_once() {
         let events = logins(60);
         proxy.fail(&faults, None);
         let answer = stack.post(&stack.writer("acme"), "/v1/events", &events).await;
-        // An attempt that was done without an answer is recognised as this request's own.
+        // After a lost response, the request recognises its own earlier attempt.
         assert_eq!(answer.body["created"], 60, "{faults:?}: {}", answer.text);
         let listed = stack.get(&stack.reader("acme"), "/v1/events?limit=1000").await;
         assert_eq!(listed.body["events"].as_array().unwrap().len(), 60, "{faults:?}");
@@ -260,7 +260,7 @@ async fn an_event_whose_write_timed_out_is_stored_once_when_resent() {
     let stack = proxy.stack().await;
     let portal = stack.writer("acme");
     let events = logins(30);
-    // Half of them are stored, the others stay throttled until the request's time is over.
+    // Half of the events are stored. The others are throttled until the request times out.
     proxy.fail(&[Fault::Half, Fault::Half], Some(Fault::Throttle));
     let first = stack.post(&portal, "/v1/events", &events).await.body;
     assert_eq!((&first["created"], &first["unavailable"]), (&json!(16), &json!(14)), "{first}");
@@ -277,7 +277,7 @@ async fn a_change_whose_response_was_lost_is_applied_once() {
     for (place, fault) in
         [Fault::HangUp, Fault::Throttle, Fault::ServerError].into_iter().enumerate()
     {
-        // First the person is read, then their address, then all is written.
+        // The calls read the person, read the e-mail address, and write both.
         proxy.fail(&[fault, fault, fault, fault], None);
         let body = json!({"emails": [format!("p{place}@acme.example")]});
         let answer = stack.put(&admin, &format!("/v1/people/p{place}"), &body).await;
@@ -327,7 +327,7 @@ async fn a_listing_interrupted_while_reading_ahead_misses_no_event() {
     assert_eq!(stack.post(&stack.writer("acme"), "/v1/events", &events).await.body["created"], 30);
     let auditor = stack.reader("acme");
     let since = seconds_ago(40 * 86_400);
-    // Read by whole megabytes, by a page's worth of each day, and by keys and then events.
+    // Three plans: whole megabytes, a page of each day, and keys followed by their events.
     for mut query in [
         json!({"filter": "action co \"logged\""}),
         json!({}),
@@ -361,7 +361,7 @@ async fn a_listing_interrupted_while_reading_ahead_misses_no_event() {
     stack.stop().await;
 }
 
-/// Ten years of a quiet tenant are 3,653 partitions, and nearly all of them are empty.
+/// Ten years of a tenant with few events are 3,653 partitions, and nearly all of them are empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listing_reads_only_the_days_that_have_events() {
     let proxy = Proxy::start().await;
@@ -398,7 +398,7 @@ async fn a_listing_reads_only_the_days_that_have_events() {
             "{read} reads: {}",
             answer.text
         );
-        // Pages of one event pass over what lies between them, too.
+        // Pages of one event skip empty days too.
         let (mut ids, mut next) = (Vec::new(), String::new());
         loop {
             let page =
@@ -415,13 +415,13 @@ async fn a_listing_reads_only_the_days_that_have_events() {
         }
         assert_eq!(ids.join(" "), expected);
     }
-    // Somebody without any event.
+    // A tenant without events.
     let before = proxy.days_read.load(Ordering::Relaxed);
     assert_eq!(stack.get(&stack.reader("bolt"), "/v1/events").await.body["events"], json!([]));
     assert!(proxy.days_read.load(Ordering::Relaxed) - before <= 4);
 }
 
-/// An older version marked no days. Each day is read until all are marked, and nothing is missing before or after.
+/// Older versions marked no days. Until all days are marked, each day is read. No event is missing before or after.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_stored_before_day_markers_existed_are_listed() {
     let proxy = Proxy::start().await;

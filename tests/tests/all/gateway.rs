@@ -7,12 +7,12 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, send};
 
-/// A stack with one function behind the given routes; it answers with the event it got.
+/// A stack with one function behind the given routes, which returns its event.
 async fn echoing(routes: &[(&str, &str)]) -> Stack {
     answering(routes, "", |event| Ok(json!({"statusCode": 200, "body": event.to_string()}))).await
 }
 
-/// A stack with one function behind the given routes. `more` stands among the function's properties.
+/// A stack with one function behind the given routes. `more` is added to the function's properties.
 async fn answering(
     routes: &[(&str, &str)],
     more: &str,
@@ -114,7 +114,7 @@ async fn a_path_without_a_route_is_404() {
     stack.stop().await;
 }
 
-/// The example in AWS's documentation of payload format 2.0, asked for as it was.
+/// Reproduces the example request in the AWS documentation of payload format 2.0.
 #[tokio::test]
 async fn the_lambda_event_has_the_documented_shape() {
     let api = "{Auth: {Authorizers: {Jwt: {IdentitySource: $request.header.Authorization, JwtConfiguration: \
@@ -347,7 +347,7 @@ async fn a_request_or_response_that_is_too_large_is_refused() {
     let mega = 1024 * 1024;
     assert_eq!(post("/", "text/plain", 6 * mega - 2048).await.status, StatusCode::OK);
     assert_refused(&post("/", "text/plain", 6 * mega).await, 413, "Request Entity Too Large");
-    // In base64 it grows by a third.
+    // Base64 makes the body a third longer.
     assert_eq!(post("/", "application/x-ndjson", 4 * mega).await.status, StatusCode::OK);
     assert_refused(
         &post("/", "application/x-ndjson", 5 * mega).await,
@@ -436,7 +436,7 @@ async fn requests_above_the_throttling_limit_get_429() {
     stack.stop().await;
 }
 
-/// A page on the internet can make its own name lead to 127.0.0.1, but then its name stands in the Host header.
+/// DNS rebinding: a web page can resolve its own name to 127.0.0.1, but its name is then in the Host header.
 #[tokio::test]
 async fn requests_for_another_host_are_forbidden() {
     let stack = echoing(&[("GET", "/")]).await;

@@ -52,7 +52,7 @@ async fn one_event_is_created_then_a_duplicate_then_a_conflict() {
     let pointers: Vec<_> =
         conflict.body["errors"].as_array().unwrap().iter().map(|error| &error["pointer"]).collect();
     assert_eq!(pointers, [&json!("/actor/email"), &json!("/details")]);
-    // What the stored event says is not told to a caller who may only write.
+    // A caller with write permission only does not see the stored event.
     assert!(!conflict.text.contains("a@acme.example"));
 
     let mut later = event;
@@ -222,12 +222,12 @@ async fn an_idempotency_key_gives_events_without_an_id_a_repeatable_id() {
         statuses(&send(portal.clone(), "k-1", changed).await.body),
         ["duplicate", "conflict"]
     );
-    // Another caller's key of the same text is another key.
+    // The same key of another caller is a different key.
     let colleague =
         stack.minted(json!({"tenant": "acme", "sub": "second-portal", "scope": "audit:write"}));
     assert_eq!(statuses(&send(colleague, "k-1", list.clone()).await.body), ["created", "created"]);
     assert_eq!(send(portal.clone(), " ", list).await.status, 400);
-    // Without a key every event is a new one.
+    // Without a key every event is new.
     let a = stack.post(&portal, "/v1/events", &event).await;
     let b = stack.post(&portal, "/v1/events", &event).await;
     assert_eq!((a.status.as_u16(), b.status.as_u16()), (201, 201));
@@ -329,10 +329,10 @@ async fn concurrent_callers_with_the_same_events_store_each_once() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
     let list = json!({"events": (0..60).map(|n| login(&format!("race-{n}"))).collect::<Vec<_>>()});
-    // A busy machine does not get through all of them in one request, and says so.
+    // A busy machine may not store all of them within one request, and reports that.
     let send = async |_: usize| {
         let mut created = BTreeSet::new();
-        until("all are stored", async || {
+        until("all events are stored", async || {
             let answer = stack.post(&portal, "/v1/events", &list).await;
             let of = |status: &str| {
                 let results = answer.body["results"].as_array().cloned().unwrap_or_default();
@@ -388,7 +388,7 @@ async fn a_failed_attempt_is_shown_as_failed_everywhere() {
                 && done.body["message"] != message,
             "{message}"
         );
-        // It entered no state: only an action that is a failure by its nature has a status.
+        // A failed attempt changes no state. Only an action that is a failure itself has a request status.
         let statuses = (failed.body.get("state"), failed.body.get("request_status"));
         let is_by_nature = action == "entitlement.failed";
         assert_eq!(statuses, (None, is_by_nature.then_some(&json!("Request failed"))), "{action}");
@@ -397,14 +397,14 @@ async fn a_failed_attempt_is_shown_as_failed_everywhere() {
     }
     assert!(tried > 40);
 
-    // The same sentence in the listing, to collectors, and in a file.
+    // The message is the same in the listing, the feed and an export.
     let found =
         stack.get(&auditor, "/v1/events?filter=outcome%20eq%20%22failure%22&limit=1000").await.body;
     for event in found["events"].as_array().unwrap() {
         let id = event["id"].as_str().unwrap();
         assert!(id.starts_with("done-") || event["message"] == json!(said[id]), "{event}");
     }
-    until("the feed has come so far", async || {
+    until("the feed has all events", async || {
         let feed = stack.get(&auditor, "/v1/feed?shape=ocsf&limit=1000").await.body;
         let told = feed["events"].as_array()?.iter().filter_map(|event| {
             let message = said.get(event["metadata"]["uid"].as_str()?)?;

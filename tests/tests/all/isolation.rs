@@ -1,4 +1,4 @@
-//! Two tenants that use the same ids, people, sessions and searches: no answer to one holds anything of the other.
+//! Two tenants use the same ids, people, sessions and searches. No response to one contains data of the other.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,13 +6,13 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, seconds_ago, send};
 
-/// Operations in all; `ISOLATION_OPERATIONS=1000000 cargo test --profile bench -p tests isolation` does a million.
+/// The number of operations. `ISOLATION_OPERATIONS=1000000 cargo test --profile bench -p tests isolation` runs a million.
 fn operations() -> usize {
     std::env::var("ISOLATION_OPERATIONS")
         .map_or(2_000, |count| count.parse().expect("ISOLATION_OPERATIONS: a number"))
 }
 
-/// Ids, names and addresses that look like keys, tenants, paths and cursors.
+/// Ids, names and e-mail addresses that look like keys, tenants, paths and cursors.
 const HOSTILE: [&str; 12] = [
     "a",
     "A",
@@ -94,7 +94,7 @@ struct Tenant {
     writer: String,
     reader: String,
     admin: String,
-    /// Cursors this tenant was given, of listings and of the feed.
+    /// Cursors issued to this tenant by listings and the feed.
     cursors: Mutex<[Option<String>; 2]>,
 }
 
@@ -144,7 +144,7 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             let answer = send(request).await;
             assert!(
                 cursor.is_none() || answer.status == 400,
-                "a foreign cursor was taken: {}",
+                "a foreign cursor was accepted: {}",
                 answer.text
             );
             answer
@@ -158,7 +158,7 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             let answer = send(request).await;
             assert!(
                 cursor.is_none() || answer.status == 400,
-                "a foreign cursor was taken: {}",
+                "a foreign cursor was accepted: {}",
                 answer.text
             );
             answer
@@ -225,7 +225,7 @@ async fn run(stack: &Stack, tenant: &Tenant, peer: &Tenant, operation: &Operatio
             send(get("/v1/people").query(&[("q", HOSTILE_TEXTS[text])])).await
         }
         Operation::Settings { days } => {
-            // Each keeps to days of its own, so that one of the other's would show.
+            // Each tenant uses its own values, so that a value of the other one would be noticed.
             let own = if tenant.name == "acme" { [101, 303] } else { [202, 404] };
             let answer = stack
                 .put(&tenant.admin, "/v1/settings", &json!({"retention_days": own[days]}))
@@ -294,7 +294,7 @@ async fn no_response_to_one_tenant_contains_data_of_another() {
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap();
     }
-    // Both used every id, and each reads its own there.
+    // Both tenants used every id, and each reads its own event.
     for tenant in &tenants {
         for id in HOSTILE {
             let there = stack.get(&tenant.reader, &format!("/v1/events/{id}")).await.body;

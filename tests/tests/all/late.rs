@@ -1,4 +1,4 @@
-//! The feed and streams skip nothing and repeat nothing where the index is far behind the table, or a clock is slow.
+//! Late events: the feed and streams skip and repeat nothing when the index is behind the table or a clock is slow.
 
 use shared::platform::clock;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -12,12 +12,12 @@ use tests::{Stack, between::Between, options, seconds_ago, store, until, webhook
 
 const SECRET: (&str, &str) = ("JIT_AUDIT_SECRET_SIEM", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
 
-/// Follows the feed, and remembers what came.
+/// Reads the feed and records the events.
 struct Collector<'s> {
     stack: &'s Stack,
     token: String,
     cursor: Option<String>,
-    /// How often each event came, and whether it was marked as late.
+    /// For each received event, one entry per delivery: whether it was marked late.
     came: BTreeMap<String, Vec<bool>>,
 }
 
@@ -26,7 +26,7 @@ impl<'s> Collector<'s> {
         Self { stack, token: stack.reader("acme"), cursor: None, came: BTreeMap::new() }
     }
 
-    /// Reads on; how many came.
+    /// Reads the next page and returns its number of events.
     async fn read(&mut self) -> usize {
         let after =
             self.cursor.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
@@ -41,7 +41,7 @@ impl<'s> Collector<'s> {
         events.len()
     }
 
-    /// Reads on until an event came.
+    /// Reads until an event is received.
     async fn until(&mut self, id: &str) {
         until(format!("the feed has {id}"), async || {
             self.read().await;
@@ -50,7 +50,7 @@ impl<'s> Collector<'s> {
         .await;
     }
 
-    /// Reads on until all of them came, and nothing more is there.
+    /// Reads until all events are received and no more follow.
     async fn drain(&mut self, ids: &[String]) {
         for id in ids {
             self.until(id).await;
@@ -80,7 +80,7 @@ fn names(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{name}-{number}")).collect()
 }
 
-/// How often each event came to the receiver, and whether it was marked as late.
+/// For each event at the receiver, one entry per delivery: whether it was marked late.
 fn received(receiver: &Webhooks) -> BTreeMap<String, Vec<bool>> {
     let mut came: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for batch in receiver.received("/siem") {
@@ -113,25 +113,27 @@ async fn an_event_indexed_late_is_delivered_once_and_marked_late() {
     write(&stack, &before).await;
     write(&stack, &hidden).await;
     write(&stack, &after).await;
-    // The feed passes the time of what is hidden.
+    // The feed passes the time of the hidden events.
     collector.until("after-3").await;
     let all = [before, hidden, after].concat();
     collector.drain(&all).await;
     let is_hidden = |id: &str| id.starts_with("hidden");
     collector.assert_once(&all, is_hidden);
-    // A moment later the index shows it.
+    // Then the index shows them.
     between.hide(None);
     let last = names("last", 2);
     write(&stack, &last).await;
     let all = [all, last].concat();
     collector.drain(&all).await;
     collector.assert_once(&all, is_hidden);
-    // Whoever begins now reads the same.
+    // A new reader gets the same events.
     let mut other = Collector::new(&stack);
     other.drain(&all).await;
     other.assert_once(&all, is_hidden);
-    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(()))
-        .await;
+    until("the stream has sent all events", async || {
+        (received(&receiver).len() == all.len()).then_some(())
+    })
+    .await;
     assert_eq!(received(&receiver), collector.came);
     let now = stack.get(&stack.reader("acme"), "/v1/feed?after=now").await.body;
     assert_eq!(now["events"], json!([]));
@@ -149,17 +151,17 @@ async fn the_feed_does_not_pass_an_event_indexed_late_while_watch_is_down() {
     let (before, hidden, after) = (names("before", 4), names("hidden", 7), names("after", 4));
     write(&stack, &before).await;
     collector.drain(&before).await;
-    // What `watch` asks the index, and nobody else: it gets no further.
+    // Refuse the index query of `watch` only, so that it cannot advance.
     between.refuse(Some("recorded BETWEEN :first"));
     between.hide(Some("hidden"));
     write(&stack, &hidden).await;
     write(&stack, &after).await;
-    // Readers look again and again after the time by which the feed is behind.
+    // Readers poll for longer than the feed lag.
     let begun = clock::now();
     while clock::now() < begun.plus(Duration::from_secs(3)) {
         collector.read().await;
     }
-    // The index is there when `watch` looks.
+    // The index shows the events before `watch` continues.
     between.hide(None);
     between.refuse(None);
     let last = names("last", 2);
@@ -167,8 +169,10 @@ async fn the_feed_does_not_pass_an_event_indexed_late_while_watch_is_down() {
     let all = [before, hidden, after, last].concat();
     collector.drain(&all).await;
     collector.assert_once(&all, |_| false);
-    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(()))
-        .await;
+    until("the stream has sent all events", async || {
+        (received(&receiver).len() == all.len()).then_some(())
+    })
+    .await;
     assert_eq!(received(&receiver), collector.came);
     stack.stop().await;
 }
@@ -184,8 +188,11 @@ async fn an_event_stamped_in_the_past_by_a_slow_clock_is_delivered_once_and_mark
     let first = names("first", 2);
     write(&stack, &first).await;
     collector.drain(&first).await;
-    // Both have read up to now; another function's clock is ten minutes slow.
-    until("the stream has all", async || (received(&receiver).len() == 2).then_some(())).await;
+    // Feed and stream are up to date. The clock of another writer is ten minutes slow.
+    until("the stream has sent all events", async || {
+        (received(&receiver).len() == 2).then_some(())
+    })
+    .await;
     let slow = store(&stack).by(Clock::new(|| clock::now().minus(Duration::from_secs(600))));
     let tenant = Tenant::new("acme").unwrap();
     let trail = slow.scope(&tenant, clock::now(), shared::http::request::deadline()).await.unwrap();
@@ -201,8 +208,10 @@ async fn an_event_stamped_in_the_past_by_a_slow_clock_is_delivered_once_and_mark
     let all = [first, names("slow", 3), last].concat();
     collector.drain(&all).await;
     collector.assert_once(&all, |id| id.starts_with("slow"));
-    until("the stream has all", async || (received(&receiver).len() == all.len()).then_some(()))
-        .await;
+    until("the stream has sent all events", async || {
+        (received(&receiver).len() == all.len()).then_some(())
+    })
+    .await;
     assert_eq!(received(&receiver), collector.came);
     stack.stop().await;
 }

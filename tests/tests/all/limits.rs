@@ -1,12 +1,12 @@
-//! Limits: what no item can hold is refused for good, since "send it again" would be said for ever; and whatever is counted stays within its number,
-//! however many ask at the same time.
+//! Limits: an event too large for a database item is rejected permanently, because a retry can never succeed. Numbers of documents and
+//! jobs stay within their limits under concurrent requests.
 
 use futures::{StreamExt, stream};
 use local::Options;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, options, seconds_ago};
 
-/// 256 bytes that fold to 768.
+/// 256 bytes that case folding makes 768.
 fn wide() -> String {
     "ΐ".repeat(128)
 }
@@ -16,7 +16,7 @@ fn request(id: &str, account: &str, target: &str) -> Value {
         "actor": {"type": "user", "email": "alex@acme.example"}})
 }
 
-/// An event whose assignment is named by so many bytes.
+/// An event whose assignment id has `bytes` bytes.
 fn assigned(id: &str, bytes: usize) -> Value {
     json!({"id": id, "action": "entitlement.fulfilled", "occurred_at": seconds_ago(5), "actor": {"type": "system"}, "target": {"name": "Sales"},
         "subject": {"email": "alex@acme.example"}, "details": {"assignment_id": "a".repeat(bytes)}})
@@ -26,7 +26,7 @@ fn assigned(id: &str, bytes: usize) -> Value {
 async fn an_event_too_large_for_a_database_item_is_rejected_permanently() {
     let stack = Stack::start().await;
     let portal = stack.writer("acme");
-    // The key of an account's open window holds the account and the place it lives in.
+    // The key of an open window contains the account and its directory.
     for (event, part) in [
         (request("long", &wide(), &"%".repeat(256)), "1024 are the most"),
         (assigned("far", 3000), "2048 are the most"),
@@ -49,10 +49,10 @@ async fn an_event_too_large_for_a_database_item_is_rejected_permanently() {
         .map(|it| it["status"].as_str().unwrap())
         .collect();
     assert_eq!(statuses, ["invalid", "created", "invalid", "created"], "{}", listed.text);
-    // Asking for what no key can be finds nothing.
+    // An id that is too long for a key is not found.
     let auditor = stack.reader("acme");
     assert_eq!(stack.get(&auditor, "/v1/events/long").await.status, 404);
-    // A review names an item by package and policy.
+    // The id of a review item contains package and policy.
     let policy = json!({"id": "%".repeat(256), "requestors": {"all": true}, "approvals_needed": 0, "approvers": {}});
     let package = json!({"name": "Percent", "policies": [policy]});
     let answer = stack
@@ -91,7 +91,7 @@ async fn an_impossible_utc_offset_is_refused() {
     stack.stop().await;
 }
 
-/// How the callers of a tenant fared who all asked at the same time, each several times: for each how often they were let.
+/// Sends concurrent requests, several for each caller. Returns the number of successes of each caller, and the other responses.
 async fn race(
     names: &[String],
     times: usize,
@@ -143,7 +143,7 @@ async fn streams_are_limited_per_tenant_and_per_caller() {
         refused.iter().any(|answer| answer.text.contains("5 of the 25 streams")),
         "{refused:?}"
     );
-    // A place that is given up is free, also for another; what is there may be changed by anybody.
+    // At the limit, existing streams can still be changed. Deleting one allows another caller to add one.
     let admin = stack.caller("acme", "other", "audit:admin audit:read");
     let listed = stack.get(&admin, "/v1/streams").await.body["streams"][0]["id"]
         .as_str()
@@ -195,7 +195,7 @@ async fn running_exports_are_limited_per_tenant_and_per_caller() {
     );
     let is_full = |it: &&Answer| it.status == 429 && it.text.contains("10 exports are under way");
     assert!(!of_tenant.is_empty() && of_tenant.iter().all(is_full), "{of_tenant:?}");
-    // One that ended gives its place back.
+    // An ended export no longer counts.
     let auditor = stack.reader("acme");
     let there = stack.get(&auditor, "/v1/exports").await.body["exports"].clone();
     let there: Vec<_> = there

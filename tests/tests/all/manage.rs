@@ -1,11 +1,11 @@
-//! Settings and people: what administrators change, what takes effect, and what the trail says about it.
+//! Settings and people: changes by administrators, their effect, and their recorded events.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use futures::{StreamExt, future::join_all, stream};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, seconds_ago};
 
-/// The changes of that action, the oldest first, as (who, old, new).
+/// The recorded changes of an action, oldest first, as (actor, old, new).
 async fn changes(stack: &Stack, token: &str, action: &str) -> Vec<(Value, Value, Value)> {
     let query = json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc", "limit": 1000});
     let answer = stack.post(token, "/v1/events/search", &query).await;
@@ -34,7 +34,7 @@ async fn changed_tenant_settings_take_effect_and_are_recorded() {
     assert_eq!((&before["retention_days"], &before["zone"]), (&json!(400), &json!("UTC")));
     assert_eq!(before["thresholds"]["revocation_seconds"], 300);
 
-    // Too old for 93 days, young enough for 400.
+    // Older than 93 days, younger than 400.
     let days_ago = |days: u64| seconds_ago(days * 86_400);
     let event = |id: &str, days| json!({"id": id, "action": "user.logged_in", "occurred_at": days_ago(days), "actor": {"type": "user", "name": "x"}});
     assert_eq!(stack.post(&writer, "/v1/events", &event("old", 100)).await.status, 201);
@@ -49,31 +49,31 @@ async fn changed_tenant_settings_take_effect_and_are_recorded() {
         .put(&admin, "/v1/settings", &json!({"retention_days": 93, "zone": "Europe/Paris"}))
         .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    // A shorter retention waits a week, and what was stored stays: `weakening` has the rest.
+    // A shorter retention applies after a week, and stored events are kept. `weakening.rs` has further tests.
     assert!(answer.body["notice"].as_str().unwrap().contains("keeps the end"), "{}", answer.text);
     assert_eq!(stack.get(&reader, "/v1/events/old").await.status, 200);
     let me = stack.get(&reader, "/v1/me").await.body;
     assert_eq!((&me["zone"], &me["retention_days"]), (&json!("Europe/Paris"), &json!(93)));
 
-    // Longer again: what comes is kept longer.
+    // A longer retention applies to new events.
     let answer = stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await;
     assert!(answer.body["notice"].as_str().unwrap().contains("from now on"), "{}", answer.text);
     assert_eq!(answer.body["zone"], "Europe/Paris");
     assert_eq!(stack.get(&reader, "/v1/events/old").await.status, 200);
     assert_eq!(stack.post(&writer, "/v1/events", &event("ancient", 3000)).await.status, 201);
 
-    // The same again is no change.
+    // Equal settings are not a change.
     let again = stack.put(&admin, "/v1/settings", &json!({"retention_days": 3653})).await;
     assert!(again.status == 200 && again.body.get("notice").is_none(), "{}", again.text);
     let told = changes(&stack, &reader, "settings.changed").await;
     assert_eq!(told.len(), 2);
     assert_eq!(told[0].0, "admin@acme.example");
-    // What was so before anybody chose, and then what was chosen.
+    // The first change starts from the defaults, the second one from the first.
     assert_eq!((&told[0].1, &told[1].1), (&before, &told[0].2));
     assert_eq!(told[0].2["retention_days"], 93);
     assert_eq!(told[1].2["retention_days"], 3653);
 
-    // Nobody else's.
+    // The settings of another tenant did not change.
     assert_eq!(stack.get(&stack.reader("bolt"), "/v1/settings").await.body, before);
     stack.stop().await;
 }
@@ -82,7 +82,7 @@ async fn changed_tenant_settings_take_effect_and_are_recorded() {
 async fn times_without_offset_are_read_in_the_tenants_zone() {
     let stack = Stack::start().await;
     let (admin, writer) = (stack.admin("acme"), stack.writer("acme"));
-    // Half past noon in Kolkata, where a day begins at 18:30 UTC.
+    // A day in Kolkata starts at 18:30 UTC.
     let today = &seconds_ago(86_400)[..10];
     for (id, time) in [("before", "18:29:59.999"), ("after", "18:30:00.000")] {
         let event = json!({"id": id, "action": "user.logged_in", "occurred_at": format!("{}T{time}Z", day_before(today)), "actor": {"type": "user", "name": "x"}});
@@ -147,7 +147,7 @@ async fn a_person_record_joins_several_ids_of_one_human() {
     whole["id"] = "alex".into();
     assert_eq!(stack.get(&admin, "/v1/people/alex").await.body, whole);
 
-    // Nobody else can have one of these, in whatever case or list.
+    // Another person cannot have the same id, in any case or list.
     for (taken, pointer) in [
         (json!({"emails": ["x@y"], "upns": ["alex@NIKPOT.com"]}), "/upns/0"),
         (json!({"scm_names": ["AlexN"]}), "/scm_names/0"),
@@ -159,7 +159,7 @@ async fn a_person_record_joins_several_ids_of_one_human() {
     }
     assert_eq!(stack.get(&admin, "/v1/people/other").await.status, 404);
 
-    // Once given up, it can be had.
+    // A released id is free.
     assert_eq!(
         stack.put(&admin, "/v1/people/alex", &json!({"emails": ["alex@nikpot.com"]})).await.status,
         200
@@ -168,7 +168,7 @@ async fn a_person_record_joins_several_ids_of_one_human() {
         stack.put(&admin, "/v1/people/other", &json!({"scm_names": ["alexn"]})).await.status,
         201
     );
-    // And another tenant's people are others.
+    // People of another tenant are independent.
     assert_eq!(
         stack
             .put(&stack.admin("bolt"), "/v1/people/alex", &json!({"scm_names": ["alexn"]}))
@@ -245,7 +245,7 @@ async fn concurrent_changes_are_applied_one_after_another() {
     let admin = stack.admin("acme");
     let stack = &stack;
     let admin = &admin;
-    // Each wants the same person to be different.
+    // Each request sets other values for the same person.
     let puts = (0..8).map(|place| async move {
         stack
             .put(admin, "/v1/people/p", &json!({"emails": [format!("p{place}@acme.example")]}))
@@ -256,13 +256,13 @@ async fn concurrent_changes_are_applied_one_after_another() {
     }
     let told = changes(stack, admin, "person.configured").await;
     assert_eq!(told.len(), 8);
-    // Every change begins where another ended, and the first with nothing.
+    // The old value of each change is the new value of another. The first one has no old value.
     assert_eq!(told.iter().filter(|(_, old, _)| old.is_null()).count(), 1);
     for (_, old, _) in told.iter().filter(|(_, old, _)| !old.is_null()) {
         assert_eq!(told.iter().filter(|(_, _, new)| new == old).count(), 1);
     }
 
-    // Two that change different settings do not undo each other.
+    // Concurrent changes of different settings do not overwrite each other.
     let changes = [
         json!({"zone": "Asia/Tokyo"}),
         json!({"retention_days": 200}),
@@ -280,7 +280,7 @@ async fn concurrent_changes_are_applied_one_after_another() {
     );
     assert_eq!(settings["thresholds"]["approval_days"], 7);
 
-    // Each wants to be the one with an address.
+    // Each request wants the same e-mail address for another person.
     let puts = (0..8).map(|place| async move {
         stack
             .put(admin, &format!("/v1/people/q{place}"), &json!({"emails": ["q@acme.example"]}))
@@ -325,7 +325,7 @@ async fn a_list_of_large_people_stays_below_the_response_size_limit() {
         let person = json!({"emails": [format!("p{n}@acme.example")], "groups": groups});
         stack.put(admin, &format!("/v1/people/p{n}"), &person).await.status.as_u16()
     });
-    // A few at a time: a slow engine would spend a request's time on the others.
+    // Only a few at a time, so that no request times out on a slow engine.
     let statuses: Vec<_> = stream::iter(puts).buffered(8).collect().await;
     assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
     let (mut seen, mut path) = (0, "/v1/people?limit=1000".to_owned());
@@ -351,7 +351,7 @@ async fn state_restored_from_a_backup_can_be_changed() {
             200
         );
     }
-    // As it was after the first change; the trail goes on telling of all three.
+    // A restore sets the state back to the first change. The events of all three changes remain.
     let text = |text: &str| AttributeValue::S(text.to_owned());
     Client::new(stack.aws())
         .update_item()

@@ -1,4 +1,4 @@
-//! Access packages and organisations: what administrators configure, its versions, and what the trail says about it.
+//! Access packages and organisations: configuration, versions, and recorded events.
 
 use serde_json::{Value, json};
 use shared::platform::clock;
@@ -36,7 +36,7 @@ fn with(content: &Value, more: Value) -> Value {
     content
 }
 
-/// The events of that action, the oldest first.
+/// The events of an action, oldest first.
 async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
     let query =
         json!({"filter": format!("action eq {action:?}"), "include_service": true, "order": "asc"});
@@ -44,7 +44,7 @@ async fn told(stack: &Stack, token: &str, action: &str) -> Vec<Value> {
     answer.body["events"].as_array().unwrap_or_else(|| panic!("{}", answer.text)).clone()
 }
 
-/// The package as it was at a version, as a checkpoint or report asks for it.
+/// The package at a version, read as checkpoints and reports read it.
 async fn package_at(stack: &Stack, version: u64) -> Option<access_package::Package> {
     let store = store(stack);
     let trail = store
@@ -62,7 +62,7 @@ async fn a_package_has_versions_that_can_be_read_later() {
     assert_eq!(created.status, 201, "{}", created.text);
     assert_eq!(created.body, with(&sales(), json!({"id": "sales", "version": 1})));
     assert_eq!(stack.get(&admin, "/v1/packages/sales").await.body, created.body);
-    // The same again is no version.
+    // Equal contents make no new version.
     let again = stack.put(&admin, "/v1/packages/sales", &sales()).await;
     assert!(again.status == 200 && again.body["version"] == 1, "{}", again.text);
 
@@ -73,7 +73,7 @@ async fn a_package_has_versions_that_can_be_read_later() {
     assert_eq!(page, json!({"packages": [changed.body], "next": null}));
     assert_eq!(stack.get(&admin, "/v1/packages?q=nothing").await.body["packages"], json!([]));
 
-    // Gone, and there again: the versions go on.
+    // Versions continue after deletion and recreation.
     assert_eq!(stack.delete(&admin, "/v1/packages/sales").await.status, 204);
     assert_eq!(stack.get(&admin, "/v1/packages/sales").await.status, 404);
     assert_eq!(stack.get(&admin, "/v1/packages").await.body["packages"], json!([]));
@@ -92,7 +92,7 @@ async fn a_package_has_versions_that_can_be_read_later() {
         json!({"type": "package", "id": "sales", "name": "Sales and marketing"})
     );
 
-    // As it is now, by what an event may call it.
+    // The current package is found by any id or name that an event may use.
     let store = store(&stack);
     let trail = store
         .scope(&Tenant::new("acme").unwrap(), clock::now(), request::deadline())
@@ -134,12 +134,12 @@ async fn two_packages_cannot_share_a_name() {
         stack.put(&admin, "/v1/packages/other", &with(&sales(), json!({"name": "SALES"}))).await;
     assert!(taken.status == 409 && taken.body["errors"][0]["pointer"] == "/name", "{}", taken.text);
     assert!(taken.text.contains("sales"), "{}", taken.text);
-    // Another tenant's is another's, and nobody else sees this one.
+    // Packages of another tenant are independent, and this one is not visible there.
     let other = stack.admin("bolt");
     assert_eq!(stack.get(&other, "/v1/packages/sales").await.status, 404);
     assert_eq!(stack.get(&other, "/v1/packages").await.body["packages"], json!([]));
     assert_eq!(stack.put(&other, "/v1/packages/other", &sales()).await.status, 201);
-    // A name that was given up is free.
+    // A released name is free.
     assert_eq!(stack.delete(&admin, "/v1/packages/sales").await.status, 204);
     assert_eq!(stack.put(&admin, "/v1/packages/other", &sales()).await.status, 201);
     stack.stop().await;

@@ -136,7 +136,7 @@ fn filters() -> impl Strategy<Value = String> {
     })
 }
 
-/// Events of the trail that filters are tried on; `TRAIL_EVENTS=100000 cargo test --profile bench -p tests any_filter` takes more.
+/// The number of events to search. `TRAIL_EVENTS=100000 cargo test --profile bench -p tests any_search` uses more.
 fn trail_events() -> u64 {
     std::env::var("TRAIL_EVENTS")
         .map_or(400, |count| count.parse().expect("TRAIL_EVENTS: a number"))
