@@ -10,5 +10,6 @@ pub mod reader;
 pub mod refusals;
 pub mod report_request;
 pub mod request;
+pub mod route;
 pub mod saved_search_request;
 pub mod search_parameters;

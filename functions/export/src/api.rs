@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use shared::{
     domain::{
         exports::export_job::{self, Asked, Job, PARAMETERS, State},
-        identity::caller::{Caller, Permission},
+        identity::caller::{Caller, Permission::Read},
         json::object_reader::NAME_BYTES,
         trail::event::{Digest, Event, EventId, Outcome, Party},
     },
@@ -22,12 +22,45 @@ use shared::{
         problem::Problem,
         reader::Reader,
         request::{self, IdempotencyKey, Parameters},
+        route::{self, Answer, Route},
     },
     services::export_jobs::{Begun, JobKey, Next, StoredJob},
     storage::{ReadError, TenantScope, capacity::Full},
 };
 
 use crate::{Export, saved};
+
+/// A call for one tenant.
+pub struct Call<'c> {
+    pub(crate) function: &'c Export,
+    pub(crate) scope: TenantScope<'c>,
+    pub(crate) request: &'c ApiGatewayV2httpRequest,
+    pub(crate) caller: &'c Caller,
+}
+
+/// What answers a route. The variant says what a call without the permission leaves in the trail.
+#[derive(Clone, Copy, Debug)]
+pub enum Handler {
+    /// Nothing: the call only reads.
+    Reads(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
+    /// That the caller tried to begin an export.
+    Begins(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
+    /// That the caller tried to do something with the export that the path names.
+    Uses(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
+}
+
+use Handler::{Begins, Reads, Uses};
+
+/// The table.
+#[rustfmt::skip]
+pub const ROUTES: &[Route<Handler>] = &[
+    Route::get("/v1/exports", Read, Reads(|it| Box::pin(list(it)))),
+    Route::get("/v1/exports/{id}", Read, Reads(|it| Box::pin(one(it)))),
+    Route::post("/v1/exports", Read, Begins(|it| Box::pin(create(it)))),
+    Route::post("/v1/exports/{id}/links", Read, Uses(|it| Box::pin(links(it)))),
+    Route::post("/v1/exports/{id}/cancel", Read, Uses(|it| Box::pin(cancel(it)))),
+    Route::post("/v1/saved/{id}/runs", Read, Begins(|it| Box::pin(saved::run(it)))),
+];
 
 /// How long a link is good for.
 const LINK: Duration = Duration::from_secs(600);
@@ -40,41 +73,32 @@ pub async fn answer(
     function: &Export,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let caller = function.access.caller(request)?;
+    let caller = &function.access.caller(request)?;
+    let Route { needs, handler, .. } = route::find(ROUTES, request)?;
     let now = function.database.clock().now();
-    let tenant = authorization::tenant(&caller, request)?;
+    let tenant = authorization::tenant(caller, request)?;
     let scope = function.database.scope(tenant, now, request::deadline()).await?;
+    let call = Call { function, scope, request, caller };
+    let Err(problem) = needs.check(caller) else {
+        let (Reads(answer) | Begins(answer) | Uses(answer)) = handler;
+        return answer(&call).await;
+    };
+    match handler {
+        Reads(_) => {}
+        Begins(_) => record_refusal(&call, None).await,
+        Uses(_) => {
+            let id = request.path_parameters.get("id").filter(|id| id.len() <= NAME_BYTES);
+            record_refusal(&call, id.cloned()).await;
+        }
+    }
+    Err(problem)
+}
+
+/// Records that the caller of a route has no permission.
+async fn record_refusal(Call { scope, request, caller, .. }: &Call<'_>, export: Option<String>) {
     let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    if let Err(problem) = authorization::require(&caller, Permission::Read) {
-        if route.starts_with("POST") {
-            let reason = format!("FORBIDDEN: {route} without the permission audit:read");
-            let is_of_export = route.starts_with("POST /v1/exports/");
-            let id = request
-                .path_parameters
-                .get("id")
-                .filter(|id| is_of_export && id.len() <= NAME_BYTES);
-            refused(&scope, request, &caller, id.cloned(), &reason, None).await;
-        }
-        return Err(problem);
-    }
-    match route {
-        "POST /v1/exports" => create(function, &scope, request, &caller).await,
-        "GET /v1/exports" => {
-            let key = function.key.read(scope.deadline).await.map_err(ReadError::from)?;
-            list(&scope, request, &Reader { caller: &caller, key }).await
-        }
-        "GET /v1/exports/{id}" => {
-            Parameters::read(request, &[])?;
-            let stored = named(&scope, request).await?;
-            Ok(request::json(200, &export_job::answered(&stored.job, &stored.progress, now)))
-        }
-        "POST /v1/exports/{id}/links" => links(function, &scope, request, &caller).await,
-        "POST /v1/exports/{id}/cancel" => cancel(function, &scope, request, &caller).await,
-        "POST /v1/saved/{id}/runs" => saved::run(function, &scope, request, &caller).await,
-        _ => Err(Problem::internal(&format!(
-            "no handler for route {route:?}, which the template sends here"
-        ))),
-    }
+    let reason = format!("FORBIDDEN: {route} without the permission audit:read");
+    refused(scope, request, caller, export, &reason, None).await;
 }
 
 /// Puts on record that something was refused: about an export of that id, or a new one, for which that was asked.
@@ -113,10 +137,7 @@ pub(crate) fn no_body(request: &ApiGatewayV2httpRequest) -> Result<(), Problem> 
 
 /// `POST /v1/exports`: asks for an export.
 async fn create(
-    function: &Export,
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let key = IdempotencyKey::read(request)?;
@@ -203,10 +224,9 @@ pub(crate) fn begun(job: &str, body: &Value) -> ApiGatewayV2httpResponse {
 
 /// `GET /v1/exports`: jobs, the newest first.
 async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let key = function.key.read(scope.deadline).await.map_err(ReadError::from)?;
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |before: Option<&str>| {
         let (jobs, goes_on) = export_jobs::exports(scope, before).await?;
@@ -216,7 +236,14 @@ async fn list(
         };
         Ok::<_, Problem>((jobs.into_iter().map(read).collect(), goes_on))
     };
-    pagination::list(scope, reader, &parameters, "exports", read).await
+    pagination::list(scope, &Reader { caller, key }, &parameters, "exports", read).await
+}
+
+/// `GET /v1/exports/{id}`: one job.
+async fn one(Call { scope, request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
+    Parameters::read(request, &[])?;
+    let StoredJob { job, progress, .. } = named(scope, request).await?;
+    Ok(request::json(200, &export_job::answered(&job, &progress, scope.now)))
 }
 
 /// The job that the address names.
@@ -231,10 +258,7 @@ async fn named(
 
 /// `POST /v1/exports/{id}/links`: links to the files. Who got them is on record before they are given.
 async fn links(
-    function: &Export,
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     let StoredJob { job, progress, .. } = named(scope, request).await?;
@@ -299,10 +323,7 @@ async fn links(
 
 /// `POST /v1/exports/{id}/cancel`: takes a job back. One that is canceled already stays so.
 async fn cancel(
-    function: &Export,
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     loop {

@@ -5,14 +5,13 @@ use shared::platform::random;
 use shared::services::saved_searches;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
         exports::{
             export_job::{Asked, Job},
             saved_search::{Cause, Origin, Run},
         },
-        identity::caller::Caller,
         trail::event::Actor,
     },
     http::{problem::Problem, request},
@@ -23,7 +22,7 @@ use tokio::time::Instant as Deadline;
 
 use crate::{
     Export,
-    api::{begun, no_body, no_place},
+    api::{Call, begun, no_body, no_place},
 };
 
 /// Runs of one saved search that are made up for at a time. Where more were missed the rest follow a minute later, so that a schedule that
@@ -37,10 +36,7 @@ const TIME: Duration = Duration::from_secs(20);
 /// # Errors
 /// 400 for a body; 404; 409 where what is saved cannot be asked for any more; 429 where the tenant has as many exports under way as it may; 503.
 pub async fn run(
-    function: &Export,
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     no_body(request)?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");

@@ -18,6 +18,7 @@ use std::{collections::HashSet, sync::Arc};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_types::SdkConfig;
 use futures::{StreamExt, stream};
+use http::Method;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::{
@@ -40,6 +41,7 @@ use shared::{
         problem::Problem,
         refusals,
         request::{self, IdempotencyKey},
+        route::{self, Answer, Needs, Route},
     },
     platform::{
         deployment_key::DeploymentKey,
@@ -49,6 +51,7 @@ use shared::{
     services::windows::Recording,
     storage::{Database, ReadError, TenantScope, insert_events::Insertion},
 };
+use tokio::time::Instant as Deadline;
 
 use crate::{outcome::Outcome, request_body::Body};
 
@@ -90,19 +93,41 @@ pub async fn handle(
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
     // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
-    Ok(request::answer(Box::pin(post_events(&function, &event.payload)).await))
+    Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 
-async fn post_events(
+/// What answers a route.
+type Handler =
+    for<'c> fn(&'c Ingest, &'c ApiGatewayV2httpRequest, &'c Caller, Deadline) -> Answer<'c>;
+
+/// The table.
+pub const ROUTES: &[Route<Handler>] = &[Route {
+    method: Method::POST,
+    path: "/v1/events",
+    needs: Needs::Either(Permission::Write, Permission::OwnEvents),
+    handler: |function, request, caller, deadline| {
+        Box::pin(post_events(function, request, caller, deadline))
+    },
+}];
+
+async fn answer(
     function: &Ingest,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let deadline = request::deadline();
     let caller = function.access.caller(request)?;
-    if !caller.may(Permission::Write) && !caller.may(Permission::OwnEvents) {
-        authorization::require(&caller, Permission::Write)?;
-    }
-    let tenant = authorization::tenant(&caller, request)?;
+    let row = route::find(ROUTES, request)?;
+    row.needs.check(&caller)?;
+    (row.handler)(function, request, &caller, deadline).await
+}
+
+async fn post_events(
+    function: &Ingest,
+    request: &ApiGatewayV2httpRequest,
+    caller: &Caller,
+    deadline: Deadline,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let tenant = authorization::tenant(caller, request)?;
     let parameters = request::Parameters::read(request, &["format"])?;
     let key = IdempotencyKey::read(request)?;
     let bytes = request::body(request)?;
@@ -112,21 +137,21 @@ async fn post_events(
                 "\"format\": {format:?} must be entra, or left out"
             )));
         }
-        authorization::require(&caller, Permission::Write)?;
+        authorization::require(caller, Permission::Write)?;
         let objects = request_body::objects(request::media_type(request).as_deref(), &bytes)?;
         let scope = function.database.scope(tenant, clock::now(), deadline).await?;
-        let imported = entra::import(function, &scope, &caller, &objects).await;
+        let imported = entra::import(function, &scope, caller, &objects).await;
         if let Err(problem) = &imported
             && problem.status == 403
         {
-            refusals::record(&scope, request, &caller, problem).await?;
+            refusals::record(&scope, request, caller, problem).await?;
         }
         return imported;
     }
     let body = Body::read(request::media_type(request).as_deref(), &bytes)?;
 
     let scope = function.database.scope(tenant, clock::now(), deadline).await?;
-    let sender = Sender::of(&caller);
+    let sender = Sender::of(caller);
     // Ids are made with the deployment's key where the caller may not choose them, or leaves them to its Idempotency-Key.
     let secret = match (&sender, &key) {
         (Sender::Machine, None) => None,
@@ -134,9 +159,9 @@ async fn post_events(
             Some(function.key.read(deadline).await.map_err(ReadError::from)?)
         }
     };
-    let read = read_events(&body, &scope, &caller, key.as_ref(), secret);
+    let read = read_events(&body, &scope, caller, key.as_ref(), secret);
     let read = match (sender, secret) {
-        (Sender::Device, Some(secret)) => of_device(read, &caller, tenant, secret)?,
+        (Sender::Device, Some(secret)) => of_device(read, caller, tenant, secret)?,
         (Sender::Device | Sender::Machine, _) => read,
     };
 

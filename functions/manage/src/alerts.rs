@@ -1,6 +1,6 @@
 //! Alerts: a test message to a channel.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use http::{HeaderValue, header};
 use serde_json::json;
 use shared::services::alert_outbox;
@@ -8,24 +8,19 @@ use shared::{
     domain::{
         alerts::alert,
         configuration::alert_channel::WORD_BYTES,
-        identity::caller::Caller,
         json::{object_reader, strict_json::FieldError},
     },
     http::{problem::Problem, request},
-    platform::aws_client::Aws,
-    storage::TenantScope,
 };
+
+use crate::{Manage, routes::Call};
 
 /// `POST /v1/alerts/test`: sends a test message to a channel, by the same way as all alerts.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn test(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    aws: &Aws,
-    watch: &str,
+    Call { function: Manage { aws, watch, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let refused = |errors| Problem::invalid("no test message was queued", errors);
     let wanted = object_reader::read_object(&request::json_body(request)?, "", |mut fields| {

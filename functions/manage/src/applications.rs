@@ -1,33 +1,18 @@
 //! Applications: where accounts live and how long they may stay enabled.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
-        configuration::application::{self, Application, Place},
-        identity::caller::Caller,
+        configuration::application::{self, Application},
         json::strict_json::FieldError,
         trail::event::Party,
         windows::window_commands::OrderScope,
     },
     http::{problem::Problem, request},
-    platform::{disable_trigger::Sweep, secrets::Foresight},
-    storage::{
-        Database, TenantScope,
-        documents::{Alias, Configured, Document, Kind, Wanted},
-    },
+    storage::documents::{Alias, Configured, Document, Kind, Wanted},
 };
 
-use crate::windows;
-
-/// What an application is configured with.
-pub struct Configuring<'m> {
-    /// Where this runs.
-    pub place: Place,
-    /// What is known of secrets.
-    pub foresight: &'m Foresight,
-    /// The store.
-    pub database: &'m Database,
-}
+use crate::{Manage, routes::Call, windows};
 
 fn shown(id: &str, name: Option<String>) -> Option<Party> {
     Some(Party { kind: Some("application".to_owned()), id: Some(id.to_owned()), name, email: None })
@@ -39,13 +24,10 @@ fn shown(id: &str, name: Option<String>) -> Option<Party> {
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another application has the name; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    Configuring { place, foresight, database }: Configuring<'_>,
+    Call { function: Manage { place, foresight, database, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
-    let application = Application::read(&request::json_body(request)?, place)
+    let application = Application::read(&request::json_body(request)?, *place)
         .map_err(|errors| Problem::invalid("the application was not stored", errors))?;
     if let Some((pointer, secret, url)) = application.directory.secret()
         && let Some(detail) = foresight.refuses(&scope.tenant, secret, Some(url))
@@ -95,10 +77,7 @@ pub async fn put(
 /// # Errors
 /// 404; 503, also where the order was not stored.
 pub async fn delete(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sweep: &Sweep,
+    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no application with this id is configured in the tenant");

@@ -1,20 +1,21 @@
 //! What people say of findings, and projections that are to be computed anew.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
 use shared::services::access_projection;
 use shared::services::finding_dispositions;
 use shared::{
     domain::{
         findings::finding::{Finding, Said, State, Verdict},
-        identity::caller::Caller,
         trail::event::{Event, EventId, Party, Session},
     },
     http::{problem::Problem, request},
-    platform::{aws_client::Aws, backoff::Unavailable},
+    platform::backoff::Unavailable,
     services::finding_dispositions::Refusal,
-    storage::{ReadError, TenantScope, insert_events::Insertion, projections::Kind},
+    storage::{ReadError, insert_events::Insertion, projections::Kind},
 };
+
+use crate::{Manage, routes::Call};
 
 /// How often what others say at the same time is read anew.
 const TRIES: usize = 5;
@@ -24,9 +25,7 @@ const TRIES: usize = 5;
 /// # Errors
 /// 403 where nothing tells the caller from the people it is about; 404; 409 where it was withdrawn, or is about the caller; 422 for what is wrong with the request; 503.
 pub async fn disposition(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let said = Said::read(&request::json_body(request)?);
     let said =
@@ -114,9 +113,7 @@ pub async fn disposition(
 /// # Errors
 /// 503.
 pub async fn rebuild(
-    scope: &TenantScope<'_>,
-    aws: &Aws,
-    watch: &str,
+    Call { function: Manage { aws, watch, .. }, scope, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let event = json!({"rebuild": {"tenant": scope.tenant}});
     aws.invoke(watch, &event)

@@ -1,5 +1,5 @@
 //! What people change: settings, people, applications, packages, organisations, streams, windows, findings, reviews, saved searches. In reading
-//! order: [`handle`], [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`],
+//! order: [`handle`], [`routes`] (the table of routes), [`settings`], [`people`], [`applications`], [`packages`], [`organisations`], [`streams`], [`windows`], [`findings`], [`reviews`],
 //! [`saved`], [`alerts`] (a channel tried out).
 //!
 //! Every change is an event with the old and the new content, stored in one transaction with it.
@@ -11,6 +11,7 @@ pub mod organisations;
 pub mod packages;
 pub mod people;
 pub mod reviews;
+pub mod routes;
 pub mod saved;
 pub mod settings;
 pub mod streams;
@@ -25,14 +26,13 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_types::SdkConfig;
 use lambda_runtime::{Error, LambdaEvent};
 use shared::{
-    domain::{
-        configuration::application::Place,
-        identity::caller::{Caller, Permission},
-    },
+    domain::configuration::application::Place,
     http::{
         authorization::Access,
         problem::Problem,
+        refusals,
         request::{self, Parameters},
+        route::{self, Route},
     },
     platform::{
         aws_client::Aws,
@@ -40,8 +40,10 @@ use shared::{
         environment::{ConfigError, Variables},
         secrets::Foresight,
     },
-    storage::{Database, TenantScope},
+    storage::Database,
 };
+
+use crate::routes::{Call, Handler, ROUTES};
 
 /// What the function keeps between invocations.
 #[derive(Debug)]
@@ -94,92 +96,26 @@ async fn answer(
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (now, deadline) = (clock::now(), request::deadline());
-    let caller = function.access.caller(request)?;
-    let route = request.request_context.route_key.as_deref().unwrap_or_default();
-    let is_operating = ["POST /v1/windows/", "POST /v1/findings/", "POST /v1/reviews"]
-        .iter()
-        .any(|those| route.starts_with(those));
-    // Whoever may read may save what they read again and again; whose it is decides who may change it.
-    let is_saving =
-        ["PUT /v1/saved/", "DELETE /v1/saved/"].iter().any(|those| route.starts_with(those));
-    let permission = match (is_operating, is_saving) {
-        (true, _) => Permission::Operate,
-        (false, true) => Permission::Read,
-        (false, false) => Permission::Admin,
-    };
-    let scope =
-        function.database.scope(authorization::tenant(&caller, request)?, now, deadline).await?;
-    let answered = match authorization::require(&caller, permission) {
-        Ok(()) => change(function, &scope, request, &caller, route).await,
-        Err(refused) => Err(refused),
-    };
+    let caller = &function.access.caller(request)?;
+    let row = route::find(ROUTES, request)?;
+    let tenant = authorization::tenant(caller, request)?;
+    let scope = function.database.scope(tenant, now, deadline).await?;
+    let call = Call { function, scope, request, caller };
+    let answered = change(row, &call).await;
     if let Err(problem) = &answered
         && problem.status == 403
     {
-        shared::http::refusals::record(&scope, request, &caller, problem).await?;
+        refusals::record(&call.scope, request, caller, problem).await?;
     }
     answered
 }
 
 /// Does what the caller may do.
 async fn change(
-    function: &Manage,
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    route: &str,
+    row: &Route<Handler>,
+    call: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    Parameters::read(request, &[])?;
-    let sweep = &function.sweep;
-    let sender = streams::Sender {
-        aws: &function.aws,
-        forward: &function.forward,
-        foresight: &function.foresight,
-    };
-    match route {
-        "PUT /v1/settings" => {
-            settings::put(scope, request, caller, function.place, &function.foresight).await
-        }
-        "PUT /v1/people/{id}" => people::put(scope, request, caller).await,
-        "PUT /v1/applications/{id}" => {
-            let configuring = applications::Configuring {
-                place: function.place,
-                foresight: &function.foresight,
-                database: &function.database,
-            };
-            applications::put(scope, request, caller, configuring).await
-        }
-        "DELETE /v1/applications/{id}" => applications::delete(scope, request, caller, sweep).await,
-        "PUT /v1/packages/{id}" => packages::put(scope, request, caller).await,
-        "DELETE /v1/packages/{id}" => packages::delete(scope, request, caller).await,
-        "PUT /v1/organisations/{id}" => organisations::put(scope, request, caller).await,
-        "DELETE /v1/organisations/{id}" => organisations::delete(scope, request, caller).await,
-        "POST /v1/findings/{id}/disposition" => findings::disposition(scope, request, caller).await,
-        "POST /v1/reviews" => reviews::open(scope, request, caller).await,
-        "POST /v1/reviews/{id}/decisions" => reviews::decide(scope, request, caller).await,
-        "POST /v1/reviews/{id}/sign-off" => reviews::sign_off(scope, request, caller).await,
-        "PUT /v1/saved/{id}" => saved::put(scope, request, caller).await,
-        "DELETE /v1/saved/{id}" => saved::delete(scope, request, caller).await,
-        "POST /v1/projections/rebuild" => {
-            findings::rebuild(scope, &function.aws, &function.watch).await
-        }
-        "POST /v1/windows/{id}/extend" => windows::extend(scope, request, caller, sweep).await,
-        "POST /v1/windows/{id}/end" => windows::end(scope, request, caller, sweep).await,
-        "POST /v1/windows/{id}/retry" => windows::retry(scope, request, caller, sweep).await,
-        "POST /v1/windows/{id}/close" => windows::close(scope, request, caller).await,
-        "POST /v1/windows/end" => windows::end_by_filter(scope, request, caller, sweep).await,
-        "POST /v1/alerts/test" => {
-            alerts::test(scope, request, caller, &function.aws, &function.watch).await
-        }
-        "PUT /v1/streams/{id}" => {
-            streams::put(scope, request, caller, function.place, &sender).await
-        }
-        "DELETE /v1/streams/{id}" => streams::delete(scope, request, caller, &sender).await,
-        "POST /v1/streams/{id}/replay" => streams::replay(scope, request, caller, &sender).await,
-        "POST /v1/streams/{id}/test" => streams::test(scope, request, caller, &sender).await,
-        "POST /v1/windows/reconcile" => windows::reconcile(scope, sweep).await,
-        _ => Err(Problem::internal(&format!(
-            "no handler for route {route:?}, which the template sends here"
-        ))),
-    }
+    row.needs.check(call.caller)?;
+    Parameters::read(call.request, &[])?;
+    (row.handler)(call).await
 }

@@ -1,24 +1,21 @@
 //! Organisations: whose people may ask for access packages.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::services::access_packages;
 use shared::{
-    domain::{
-        configuration::organisation::{self, Organisation},
-        identity::caller::Caller,
-    },
+    domain::configuration::organisation::{self, Organisation},
     http::{problem::Problem, request},
-    storage::{TenantScope, documents::Configured},
+    storage::documents::Configured,
 };
+
+use crate::routes::Call;
 
 /// `PUT /v1/organisations/{id}`: makes the organisation as the body says, whole.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let organisation = Organisation::read(&request::json_body(request)?)
@@ -39,9 +36,7 @@ pub async fn put(
 /// # Errors
 /// 404, 503.
 pub async fn delete(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no organisation with this id is configured in the tenant");

@@ -1,29 +1,25 @@
 //! Access packages: what is granted together, and the policies by which it is asked for and approved.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::services::access_packages;
 use shared::{
     domain::{
         configuration::access_package::{self, Package},
-        identity::caller::Caller,
         json::strict_json::FieldError,
         reviews::review,
     },
     http::{problem::Problem, request},
-    storage::{
-        TenantScope,
-        documents::{Alias, Configured},
-    },
+    storage::documents::{Alias, Configured},
 };
+
+use crate::routes::Call;
 
 /// `PUT /v1/packages/{id}`: makes the package as the body says, whole. Each change is a version, which decisions name.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another package has the name; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let refused = |errors| Problem::invalid("the package was not stored", errors);
@@ -54,9 +50,7 @@ pub async fn put(
 /// # Errors
 /// 404, 503.
 pub async fn delete(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let missing = || Problem::not_found("no package with this id is configured in the tenant");

@@ -1,30 +1,24 @@
 //! People: one human behind several ids.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::{
     domain::{
-        identity::{
-            caller::Caller,
-            person::{Known, Person},
-        },
+        identity::person::{Known, Person},
         json::strict_json::FieldError,
         trail::event::Party,
     },
     http::{problem::Problem, request},
-    storage::{
-        TenantScope,
-        documents::{Alias, Configured, Kind, Wanted},
-    },
+    storage::documents::{Alias, Configured, Kind, Wanted},
 };
+
+use crate::routes::Call;
 
 /// `PUT /v1/people/{id}`: makes the person as the body says, whole.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where another person has one of the ids; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let person = Person::read(&request::json_body(request)?)

@@ -19,6 +19,8 @@ use shared::{
     storage::{ReadError, TenantScope},
 };
 
+use crate::routes::Call;
+
 /// Most items that an answer names.
 const MOST_NAMED: usize = 20;
 
@@ -27,9 +29,7 @@ const MOST_NAMED: usize = 20;
 /// # Errors
 /// 409 where another review has the id; 422 for what is wrong with the request; 503.
 pub async fn open(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let refused = |errors| Problem::invalid("the review was not opened", errors);
     let body = request::json_body(request)?;
@@ -94,9 +94,7 @@ fn missing() -> Problem {
 /// 403 where the review is for others; 404; 409 where it takes no decisions, or where the caller had a part in the item; 422 for what is
 /// wrong with the request; 503. Of several each has an outcome of its own.
 pub async fn decide(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let body = request::json_body(request)?;
     let mut members = request::json_members(request)?;
@@ -221,9 +219,7 @@ async fn several(
 /// 403 where the review is for others; 404; 409 where items are still to be decided, or by others, or somebody else signed it off; 422 for what is wrong with
 /// the request; 503.
 pub async fn sign_off(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     // There need not be anything to say.
     let body = if request::body(request)?.is_empty() {

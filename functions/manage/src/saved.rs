@@ -1,6 +1,6 @@
 //! Saved searches and reports. Each has an owner, who saved it first; others run it and look at it, and leave it as it is.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::saved_search_request;
 use shared::{
     domain::{
@@ -11,11 +11,12 @@ use shared::{
     http::{problem::Problem, request},
     services::saved_searches::shown,
     storage::{
-        TenantScope,
         capacity::{Full, Places},
         documents::{Configured, Document, Due, Kind, Wanted},
     },
 };
+
+use crate::routes::Call;
 
 /// The saved searches of a tenant.
 const PLACES: Places = Places { what: "saved", most: MOST_SAVED, are_shared: true };
@@ -37,9 +38,7 @@ fn no_place(full: Full) -> Problem {
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 403 where it is somebody else's; 409 where the tenant has as many as it may; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let read = saved_search_request::read_saved_search(
@@ -82,9 +81,7 @@ pub async fn put(
 /// # Errors
 /// 403 where it is somebody else's; 404; 503.
 pub async fn delete(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;

@@ -1,34 +1,24 @@
 //! The tenant's settings.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use shared::{
     domain::{
-        configuration::{
-            application::Place,
-            settings::{Hold, Settings},
-        },
-        identity::caller::Caller,
+        configuration::settings::{Hold, Settings},
         json::strict_json::FieldError,
     },
     http::{problem::Problem, request},
-    platform::secrets::Foresight,
-    storage::{
-        TenantScope,
-        documents::{Document, Kind, Wanted},
-    },
+    storage::documents::{Document, Kind, Wanted},
 };
+
+use crate::{Manage, routes::Call};
 
 /// `PUT /v1/settings`: changes what the body names; the rest stays.
 ///
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    place: Place,
-    foresight: &Foresight,
+    Call { function: Manage { place, foresight, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Answer<'s> {
@@ -48,7 +38,7 @@ pub async fn put(
         let before: Settings =
             there.map(Document::read).transpose()?.flatten().unwrap_or(scope.settings.clone());
         let refused = |errors| Problem::invalid("the settings were not changed", errors);
-        settings = before.changed_by(&json, place, scope.now).map_err(refused)?;
+        settings = before.changed_by(&json, *place, scope.now).map_err(refused)?;
         let errors: Vec<_> = settings
             .alerts
             .iter()

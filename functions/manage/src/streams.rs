@@ -1,17 +1,14 @@
 //! Streams: what is sent on to whom. What is sent stands in `functions/forward`.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
 use shared::services::streams;
 use shared::{
     domain::{
-        configuration::application::Place,
-        identity::caller::Caller,
         json::strict_json::FieldError,
         streams::stream::{self, Asked, MOST_STREAMS, Stream},
     },
     http::{problem::Problem, request},
-    platform::{aws_client::Aws, secrets::Foresight},
     services::streams::named,
     storage::{
         TenantScope,
@@ -20,23 +17,13 @@ use shared::{
     },
 };
 
-/// The function that sends, and how it is called.
-pub struct Sender<'m> {
-    /// By which it is called.
-    pub aws: &'m Aws,
-    /// Its name.
-    pub forward: &'m str,
-    /// What is known of its secrets.
-    pub foresight: &'m Foresight,
-}
+use crate::{Manage, routes::Call};
 
-impl Sender<'_> {
-    /// Has a stream worked on at once. A call that is lost costs five minutes: the schedule finds the stream too.
-    async fn call(&self, scope: &TenantScope<'_>, id: &str) {
-        let event = json!({"stream": {"tenant": scope.tenant, "id": id, "asked": true}});
-        if let Err(error) = self.aws.invoke(self.forward, &event).await {
-            tracing::warn!(%error, "stream {id} is not worked on at once, the schedule will: {error}");
-        }
+/// Has a stream worked on at once. A call that is lost costs five minutes: the schedule finds the stream too.
+async fn call_sender(Manage { aws, forward, .. }: &Manage, scope: &TenantScope<'_>, id: &str) {
+    let event = json!({"stream": {"tenant": scope.tenant, "id": id, "asked": true}});
+    if let Err(error) = aws.invoke(forward, &event).await {
+        tracing::warn!(%error, "stream {id} is not worked on at once, the schedule will: {error}");
     }
 }
 
@@ -74,16 +61,12 @@ async fn answer(
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 409 where there are too many; 503.
 pub async fn put(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    place: Place,
-    sender: &Sender<'_>,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request)?;
     let refused = |errors| Problem::invalid("the stream was not stored", errors);
-    let asked =
-        Asked::read(&request::json_body(request)?, place, &scope.settings.zone).map_err(refused)?;
+    let asked = Asked::read(&request::json_body(request)?, function.place, &scope.settings.zone)
+        .map_err(refused)?;
     let errors: Vec<_> = asked
         .target()
         .secrets()
@@ -91,7 +74,7 @@ pub async fn put(
         .filter_map(|(pointer, secret, url)| {
             Some(FieldError::new(
                 pointer,
-                sender.foresight.refuses(&scope.tenant, secret, Some(url))?,
+                function.foresight.refuses(&scope.tenant, secret, Some(url))?,
             ))
         })
         .collect();
@@ -125,7 +108,7 @@ pub async fn put(
         Configured::Changed | Configured::Unchanged | Configured::Taken(..) => 200,
         Configured::Full(full) => return Err(no_place(full)),
     };
-    sender.call(scope, id).await;
+    call_sender(function, scope, id).await;
     answer(scope, id, status).await
 }
 
@@ -134,10 +117,7 @@ pub async fn put(
 /// # Errors
 /// 404, 503.
 pub async fn delete(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sender: &Sender<'_>,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request).map_err(|_| missing())?;
     let want = |there: Option<&Document>| -> Result<Wanted, Problem> {
@@ -146,7 +126,7 @@ pub async fn delete(
         Ok(Wanted { shown: Some(named(id)), due: Due::At(scope.now), ..Wanted::default() })
     };
     scope.configure(Kind::Stream, id, caller, want).await?;
-    sender.call(scope, id).await;
+    call_sender(function, scope, id).await;
     Ok(request::no_content())
 }
 
@@ -155,10 +135,7 @@ pub async fn delete(
 /// # Errors
 /// 400, 415 and 422 for what is wrong with it; 404; 503.
 pub async fn replay(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sender: &Sender<'_>,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request).map_err(|_| missing())?;
     let from = stream::read_replay(&request::json_body(request)?, &scope.settings.zone)
@@ -176,7 +153,7 @@ pub async fn replay(
         Ok(Wanted { content, shown: Some(named(id)), ..Wanted::default() })
     };
     scope.configure(Kind::Stream, id, caller, want).await?;
-    sender.call(scope, id).await;
+    call_sender(function, scope, id).await;
     answer(scope, id, 200).await
 }
 
@@ -185,13 +162,10 @@ pub async fn replay(
 /// # Errors
 /// 404, 503.
 pub async fn test(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sender: &Sender<'_>,
+    Call { function, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let id = request::configured_id(request).map_err(|_| missing())?;
     streams::ask_for_stream_test(scope, id, &caller.actor().shown()).await?.ok_or_else(missing)?;
-    sender.call(scope, id).await;
+    call_sender(function, scope, id).await;
     answer(scope, id, 202).await
 }

@@ -29,6 +29,8 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
+use crate::{Manage, routes::Call};
+
 /// How long a caller waits while the windows that an order means are counted.
 const COUNTING: Duration = Duration::from_secs(8);
 /// Requests of a window that are closed in one transaction.
@@ -56,10 +58,7 @@ impl Meant {
 /// # Errors
 /// 404; 409 where it has ended; 422 for what is wrong with the request, or where the application does not allow it; 503.
 pub async fn extend(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sweep: &Sweep,
+    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let invalid = |errors| Problem::invalid("the window was not extended", errors);
     let Extension { until, reason, actor } =
@@ -110,10 +109,7 @@ fn who_and_why(
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503.
 pub async fn end(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sweep: &Sweep,
+    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (actor, reason) = who_and_why(request, caller, "the window was not ended")?;
     let decide = |window: &mut Window, meant: &Meant| -> Result<Vec<Told>, Problem> {
@@ -132,10 +128,7 @@ pub async fn end(
 /// # Errors
 /// 404; 409 where it is closed or not due, or somebody else disables its account; 422 for what is wrong with the request; 503.
 pub async fn retry(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sweep: &Sweep,
+    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (actor, reason) = who_and_why(request, caller, "the window was not tried")?;
     let decide = |window: &mut Window, _: &Meant| -> Result<Vec<Told>, Problem> {
@@ -154,9 +147,7 @@ pub async fn retry(
 /// # Errors
 /// 404; 422 for what is wrong with the request; 503, also where some of its requests are still open.
 pub async fn close(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
+    Call { scope, request, caller, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let (actor, reason) = who_and_why(request, caller, "the window was not closed")?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
@@ -221,10 +212,7 @@ async fn change(
 /// # Errors
 /// 422 for what is wrong with the request; 503.
 pub async fn end_by_filter(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    caller: &Caller,
-    sweep: &Sweep,
+    Call { function: Manage { sweep, .. }, scope, request, caller }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let order = Ending::read(&request::json_body(request)?, true);
     let Ending { filter, reason, actor } =
@@ -302,8 +290,7 @@ pub async fn order_to_end(
 /// # Errors
 /// 503 where it could not be begun.
 pub async fn reconcile(
-    scope: &TenantScope<'_>,
-    sweep: &Sweep,
+    Call { function: Manage { sweep, .. }, scope, .. }: &Call<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     sweep.wake(&json!({"reconcile": scope.tenant})).await.map_err(|error| {
         tracing::warn!(%error, "a reconciliation was not begun: {error}");

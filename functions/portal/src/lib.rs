@@ -7,14 +7,18 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_lambda_events::encodings::Body;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use lambda_runtime::{Error, LambdaEvent};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::{
     domain::tables::event_columns::COLUMNS,
-    http::{problem::Problem, request},
+    http::{
+        problem::Problem,
+        request,
+        route::{self, Needs, Route},
+    },
     platform::environment::{ConfigError, Variables},
 };
 
@@ -87,10 +91,23 @@ pub async fn handle(
     function: Arc<Portal>,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
-    Ok(request::answer(answer(&function, &event.payload)))
+    let request = &event.payload;
+    let row = route::find(ROUTES, request);
+    Ok(request::answer(row.and_then(|row| (row.handler)(&function, request))))
 }
 
-fn answer(
+/// What answers a route.
+type Handler = fn(&Portal, &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem>;
+
+/// The table.
+#[rustfmt::skip]
+pub const ROUTES: &[Route<Handler>] = &[
+    Route { method: Method::GET, path: "/", needs: Needs::Nothing, handler: file },
+    Route { method: Method::GET, path: "/page/{file+}", needs: Needs::Nothing, handler: file },
+];
+
+/// A file of the page.
+fn file(
     function: &Portal,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {

@@ -1,11 +1,11 @@
 //! What callers may ask about the service: the catalogue, and who they are to it.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use shared::services::windows;
 use shared::{
     domain::{
-        identity::caller::{Caller, Permission},
+        identity::caller::Permission,
         time::timestamp::Instant,
         trail::{
             actions::{ACTIONS, Category, Source, State, Writer, message_template},
@@ -13,17 +13,20 @@ use shared::{
         },
     },
     http::{
+        authorization,
         problem::Problem,
         request::{self, Parameters},
     },
-    storage::{Database, TenantScope},
+    platform::clock,
 };
+
+use crate::{Query, routes::Call};
 
 /// `GET /v1/actions`: the catalogue.
 ///
 /// # Errors
 /// 400 for any parameter.
-pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Row {
         action: &'static str,
@@ -85,13 +88,7 @@ pub fn actions(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResp
 ///
 /// # Errors
 /// 400 for any parameter, 503.
-pub async fn me(
-    caller: &Caller,
-    scope: Option<&TenantScope<'_>>,
-    database: &Database,
-    now: Instant,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn me(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Me<'c> {
         tenant: Option<&'c Tenant>,
@@ -106,12 +103,20 @@ pub async fn me(
         /// When the service last looked for windows that are due.
         swept_at: Option<Instant>,
     }
+    let Call { function: Query { database, .. }, caller, request } = call;
+    let (now, deadline) = (clock::now(), request::deadline());
+    let scope = if authorization::names_tenant(caller, request) {
+        let tenant = authorization::tenant(caller, request)?;
+        Some(database.scope(tenant, now, deadline).await?)
+    } else {
+        None
+    };
     Parameters::read(request, &[])?;
-    let settings = scope.map_or(database.default_settings(), |scope| &scope.settings);
+    let settings = scope.as_ref().map_or(database.default_settings(), |scope| &scope.settings);
     Ok(request::json(
         200,
         &Me {
-            tenant: scope.map(|scope| &scope.tenant),
+            tenant: scope.as_ref().map(|scope| &scope.tenant),
             tenants: &caller.tenants,
             sub: &caller.sub,
             email: caller.email.as_deref(),
@@ -120,7 +125,7 @@ pub async fn me(
             zone: &settings.zone,
             retention_days: settings.retention_days,
             now,
-            swept_at: windows::swept_at(database, request::deadline()).await?,
+            swept_at: windows::swept_at(database, deadline).await?,
         },
     ))
 }

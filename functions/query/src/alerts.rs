@@ -1,26 +1,25 @@
 //! Alerts: what channels were told, and what came of it.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::services::alert_outbox;
 use shared::{
     domain::alerts::{alert, delivery::State},
     http::{
         pagination,
         problem::Problem,
-        reader::Reader,
         request::{self, Parameters},
     },
     services::alert_outbox::StoredAlert,
-    storage::TenantScope,
 };
+
+use crate::routes::TenantCall;
 
 /// `GET /v1/alerts/{id}`: one alert.
 ///
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || {
@@ -39,9 +38,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
     let state = parameters.read_as("state", |text| {

@@ -4,7 +4,7 @@ use shared::services::reviews;
 use shared::services::saved_searches;
 use std::time::Duration;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use serde_json::json;
 use shared::{
@@ -20,6 +20,8 @@ use shared::{
     },
     storage::TenantScope,
 };
+
+use crate::routes::TenantCall;
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How far it reaches where nobody says how far.
@@ -55,8 +57,7 @@ enum Kind {
 /// # Errors
 /// 400 for a wrong or unknown parameter, a range that is too long, or more entries than an answer holds; 503.
 pub async fn calendar(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz"])?;
     let asked = search_parameters::range(scope, &parameters, None)?;

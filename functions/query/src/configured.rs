@@ -27,13 +27,14 @@ use shared::{
     },
 };
 
+use crate::routes::TenantCall;
+
 /// `GET /v1/settings`: the tenant's settings, and how complete its legal hold is.
 ///
 /// # Errors
 /// 400 for any parameter.
-pub fn settings(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+pub async fn settings(
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Answer<'s> {
@@ -137,8 +138,7 @@ impl Answered for saved_search::Configured {
 /// # Errors
 /// 404, 503.
 pub async fn person(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<Known>(scope, request, "no person with this id is configured in the tenant").await
 }
@@ -148,8 +148,7 @@ pub async fn person(
 /// # Errors
 /// 404, 503.
 pub async fn application(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<Configured>(scope, request, "no application with this id is configured in the tenant")
         .await
@@ -160,8 +159,7 @@ pub async fn application(
 /// # Errors
 /// 404, 503.
 pub async fn package(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<access_package::Configured>(
         scope,
@@ -176,8 +174,7 @@ pub async fn package(
 /// # Errors
 /// 404, 503.
 pub async fn organisation(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<organisation::Configured>(
         scope,
@@ -192,8 +189,7 @@ pub async fn organisation(
 /// # Errors
 /// 404, 503.
 pub async fn saved(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     one::<saved_search::Configured>(scope, request, "no saved search with this id is in the tenant")
         .await
@@ -216,9 +212,7 @@ async fn one<T: Answered>(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn people(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<Known>(scope, request, reader).await
 }
@@ -228,9 +222,7 @@ pub async fn people(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn applications(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<Configured>(scope, request, reader).await
 }
@@ -241,9 +233,7 @@ pub async fn applications(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn packages(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<access_package::Configured>(scope, request, reader).await
 }
@@ -254,9 +244,7 @@ pub async fn packages(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn organisations(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<organisation::Configured>(scope, request, reader).await
 }
@@ -266,9 +254,7 @@ pub async fn organisations(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn all_saved(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<saved_search::Configured>(scope, request, reader).await
 }

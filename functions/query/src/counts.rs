@@ -3,7 +3,7 @@
 use shared::http::read_audit;
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
@@ -16,13 +16,14 @@ use shared::{
         cursor::Binding,
         problem::Problem,
         read_audit::Question,
-        reader::Reader,
         request::{self, Parameters},
         search_parameters,
     },
     storage::TenantScope,
 };
 use tokio::time::Instant as Deadline;
+
+use crate::routes::TenantCall;
 
 const PARAMETERS: [&str; 8] =
     ["since", "until", "filter", "q", "cursor", "tz", "include_service", "by"];
@@ -72,9 +73,7 @@ impl Unit {
 /// # Errors
 /// 400 for a wrong, unknown or missing field, 503.
 pub async fn counts(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let parameters = Parameters::from_body(request, &PARAMETERS)?;

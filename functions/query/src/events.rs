@@ -1,6 +1,6 @@
 //! Events of the trail: a listing or search, and one by its id.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::read_audit;
 use shared::{
     domain::trail::{event::EventId, position::Position, search::Search},
@@ -19,6 +19,8 @@ use tokio::time::Instant as Deadline;
 
 use crate::page::Page;
 
+use crate::routes::TenantCall;
+
 const PARAMETERS: [&str; 9] =
     ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
 
@@ -27,9 +29,7 @@ const PARAMETERS: [&str; 9] =
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     answer(scope, reader, &Parameters::read(request, &PARAMETERS)?).await
 }
@@ -39,9 +39,7 @@ pub async fn list(
 /// # Errors
 /// As [`list`].
 pub async fn search(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     answer(scope, reader, &Parameters::from_body(request, &PARAMETERS)?).await
@@ -125,8 +123,7 @@ async fn page(
 /// # Errors
 /// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no event with this id in the tenant's trail");

@@ -1,6 +1,6 @@
 //! `GET /v1/feed`: events in the order they were recorded, for collectors and live tail. `store/feed.rs` says why nothing can be skipped.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::read_audit;
 use shared::{
     domain::{
@@ -15,7 +15,6 @@ use shared::{
         pagination::{TIME_FOR_ONE_READ, limit},
         problem::Problem,
         read_audit::Question,
-        reader::Reader,
         request::Parameters,
     },
     storage::{
@@ -28,14 +27,14 @@ use tokio::time::Instant as Deadline;
 
 use crate::page::Page;
 
+use crate::routes::TenantCall;
+
 /// Answers what was recorded since `after`. It always gives `next`, with which to ask again.
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn feed(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters =
         Parameters::read(request, &["after", "filter", "q", "include_service", "shape", "limit"])?;

@@ -1,6 +1,6 @@
 //! Findings: what auditors must look at.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
 use shared::http::read_audit;
 use shared::{
@@ -17,7 +17,6 @@ use shared::{
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
         problem::Problem,
         read_audit::Question,
-        reader::Reader,
         request::{self, Parameters},
         search_parameters,
     },
@@ -25,9 +24,11 @@ use shared::{
         access_projection::access_lists::ALL,
         reports::{is_named, names_of},
     },
-    storage::{TenantScope, projections::Kind},
+    storage::projections::Kind,
 };
 use tokio::time::Instant as Deadline;
+
+use crate::routes::TenantCall;
 
 /// Findings read at a time.
 const AT_A_TIME: usize = 100;
@@ -36,9 +37,8 @@ const AT_A_TIME: usize = 100;
 ///
 /// # Errors
 /// 400 for any parameter.
-pub fn rules(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+pub async fn rules(
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     Ok(request::json(200, &json!({"checkpoints": RULES, "thresholds": scope.settings.thresholds})))
@@ -49,8 +49,7 @@ pub fn rules(
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no finding with this id is in the tenant's trail");
@@ -65,9 +64,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let known = [
         "since",

@@ -1,6 +1,6 @@
 //! Reports and findings: what auditors ask again and again, and what they must look at.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::{Value, json};
 use shared::http::read_audit;
 use shared::http::report_request;
@@ -16,7 +16,6 @@ use shared::{
         pagination::{MAX_ANSWER_BYTES, TIME_FOR_ONE_READ, limit},
         problem::Problem,
         read_audit::Question,
-        reader::Reader,
         request::{self, Parameters},
     },
     services::reports::{Rows, revocation_summary},
@@ -24,11 +23,13 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
+use crate::routes::{Call, TenantCall};
+
 /// `GET /v1/reports`: which there are, with their parameters and columns.
 ///
 /// # Errors
 /// 400 for any parameter.
-pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+pub async fn list(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let describe = |it: &shared::domain::reports::report::Described| {
         let columns: Vec<_> = it.columns.iter().map(|column| column.name).collect();
@@ -46,9 +47,7 @@ pub fn list(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpRespons
 /// # Errors
 /// 400 for a wrong, unknown or missing parameter; 404 where there is no such report; 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let name = request.path_parameters.get("report").map_or("requests", String::as_str);
     let described = Report::named(name).filter(|it| {

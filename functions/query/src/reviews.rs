@@ -7,11 +7,12 @@ use shared::{
     http::{
         pagination,
         problem::Problem,
-        reader::Reader,
         request::{self, Parameters},
     },
     storage::TenantScope,
 };
+
+use crate::routes::TenantCall;
 
 fn missing() -> Problem {
     Problem::not_found("no review with this id is in the tenant's trail")
@@ -31,8 +32,7 @@ async fn named(
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     Ok(request::json(200, &named(scope, request).await?.answered(scope.now)))
@@ -43,9 +43,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
     let state = parameters.read_as("state", |text| {
@@ -70,9 +68,7 @@ pub async fn list(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
 pub async fn items(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["decided", "limit", "cursor"])?;
     let is_decided = parameters.flag("decided")?;

@@ -1,6 +1,6 @@
 //! Runs of a saved search: what it made, when, and why.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::Value;
 use shared::services::saved_searches;
 use shared::{
@@ -8,21 +8,19 @@ use shared::{
     http::{
         pagination,
         problem::Problem,
-        reader::Reader,
         request::{self, Parameters},
     },
     services::export_jobs::StoredJob,
-    storage::TenantScope,
 };
+
+use crate::routes::TenantCall;
 
 /// `GET /v1/saved/{id}/runs`: its runs, the newest first, each with its export as that is now.
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no saved search with this id is in the tenant");

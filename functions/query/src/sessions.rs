@@ -1,6 +1,6 @@
 //! Sessions as their events tell them: one, and a list.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -22,7 +22,6 @@ use shared::{
         pagination::{TIME_FOR_ONE_READ, limit},
         problem::Problem,
         read_audit::Question,
-        reader::Reader,
         request::{self, Parameters},
         search_parameters::range,
     },
@@ -35,6 +34,8 @@ use shared::{
 };
 use tokio::time::Instant as Deadline;
 
+use crate::routes::TenantCall;
+
 /// Sessions on a page at most: each is a read of its own.
 const MOST: usize = 100;
 /// Sessions read side by side.
@@ -45,8 +46,7 @@ const AT_ONCE: usize = 8;
 /// # Errors
 /// 404 where this tenant's trail tells nothing of it; 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("there is no session with this id in the tenant's trail");
@@ -64,9 +64,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["since", "until", "tz", "limit", "cursor"])?;
     let limit = limit(&parameters)?.min(MOST);

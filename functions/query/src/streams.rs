@@ -1,6 +1,6 @@
 //! Streams: how far each is, and what is wrong with it.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
 use serde_json::Value;
 use shared::services::streams;
@@ -12,20 +12,18 @@ use shared::{
     http::{
         pagination,
         problem::Problem,
-        reader::Reader,
         request::{self, Parameters},
     },
-    storage::TenantScope,
 };
+
+use crate::routes::TenantCall;
 
 /// `GET /v1/streams`: the streams, in the order of their ids.
 ///
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let read = async |after: Option<&str>| {
@@ -47,9 +45,7 @@ pub async fn list(
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no stream with this id is configured in the tenant");

@@ -1,6 +1,6 @@
 //! Windows: which accounts may be enabled, until when, and how their ends went.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
 use shared::http::read_audit;
 use shared::services::window_orders;
@@ -15,11 +15,11 @@ use shared::{
         pagination,
         problem::Problem,
         read_audit::Question,
-        reader::Reader,
         request::{self, Parameters},
     },
-    storage::TenantScope,
 };
+
+use crate::routes::TenantCall;
 
 /// Windows that one page reads where closed ones are asked for: they stay for years, and those of one account may be few among them.
 const MOST_READ: usize = 2000;
@@ -32,8 +32,7 @@ const CLOSED: &str = STATES[4];
 /// # Errors
 /// 404, 503.
 pub async fn one(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
+    TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let missing = || Problem::not_found("no window with this id is in the tenant's trail");
@@ -48,9 +47,7 @@ pub async fn one(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 503.
 pub async fn list(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters =
         Parameters::read(request, &["state", "account", "application", "limit", "cursor"])?;
@@ -121,9 +118,7 @@ pub async fn list(
 /// # Errors
 /// 400 for a wrong or unknown parameter, 404, 503.
 pub async fn order(
-    scope: &TenantScope<'_>,
-    request: &ApiGatewayV2httpRequest,
-    reader: &Reader<'_>,
+    TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["limit", "cursor"])?;
     let missing = || Problem::not_found("no order with this id is in the tenant's trail");

@@ -1,10 +1,14 @@
-//! Who may call which route: every route of the template, for every kind of caller. A route that is added needs a row here.
+//! Who may call which route: every route, for every kind of caller. A route that is added needs a row here.
 
 use std::collections::BTreeMap;
 
 use reqwest::Method;
 use serde_json::json;
-use tests::{Answer, Stack, TEMPLATE, send};
+use shared::{
+    domain::identity::caller::Permission,
+    http::route::{Needs as RouteNeeds, Route},
+};
+use tests::{Answer, Stack, send};
 
 /// The permissions of which one lets a caller in.
 type Needs = &'static [&'static str];
@@ -100,40 +104,48 @@ const ROUTES: &[(&str, Option<Needs>)] = &[
 
 const PERMISSIONS: [&str; 5] = ["read", "write", "self", "operate", "admin"];
 
-/// The template's routes, each as `METHOD /path`.
-fn template_routes() -> Vec<String> {
-    let mut routes = Vec::new();
-    for event in TEMPLATE.split("Type: HttpApi").skip(1) {
-        let value = |name: &str| {
-            let (_, rest) = event.split_once(&format!("{name}: "))?;
-            Some(rest.split([',', '}', '\n']).next()?.trim().trim_matches('"').to_owned())
-        };
-        // A path with a parameter is quoted, as it holds braces.
-        let path = event.split_once("Path: ").and_then(|(_, rest)| match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split('"').next(),
-            None => rest.split(['\n', ' ']).next().map(|path| path.trim_end_matches('}')),
-        });
-        let path = match path {
-            Some("/page/{file+") => "/page/{file+}",
-            Some(path) => path,
-            None => panic!("an event without a path: {event:.80}"),
-        };
-        routes.push(format!("{} {path}", value("Method").expect("a method")));
+/// The tables of all functions: the function's name, the route, and what it needs.
+pub fn tables() -> Vec<(&'static str, String, RouteNeeds)> {
+    fn rows<H>(
+        function: &'static str,
+        routes: &[Route<H>],
+    ) -> Vec<(&'static str, String, RouteNeeds)> {
+        routes.iter().map(|route| (function, route.key(), route.needs)).collect()
     }
-    routes
+    [
+        rows("portal", portal::ROUTES),
+        rows("ingest", ingest::ROUTES),
+        rows("query", query::routes::ROUTES),
+        rows("manage", manage::routes::ROUTES),
+        rows("export", export::api::ROUTES),
+    ]
+    .concat()
 }
 
 #[test]
-fn every_route_of_the_template_declares_its_permission() {
-    let rows: BTreeMap<_, _> = ROUTES.iter().copied().collect();
-    assert_eq!(rows.len(), ROUTES.len(), "a route has two rows");
-    let routes = template_routes();
-    let without: Vec<_> =
-        routes.iter().filter(|route| !rows.contains_key(route.as_str())).collect();
-    assert!(without.is_empty(), "these routes need a row in ROUTES: {without:?}");
-    let gone: Vec<_> =
-        rows.keys().filter(|row| !routes.iter().any(|route| route == *row)).collect();
-    assert!(gone.is_empty(), "the template has no such routes: {gone:?}");
+fn every_route_declares_its_permission() {
+    let expected: BTreeMap<_, _> =
+        ROUTES.iter().map(|(route, needs)| ((*route).to_owned(), *needs)).collect();
+    assert_eq!(expected.len(), ROUTES.len(), "a route has two rows");
+    let word = |permission| match permission {
+        Permission::Read => "read",
+        Permission::Write => "write",
+        Permission::OwnEvents => "self",
+        Permission::Operate => "operate",
+        Permission::Admin => "admin",
+    };
+    let needs = |needs| match needs {
+        RouteNeeds::Nothing => None,
+        RouteNeeds::Permission(permission) => Some(vec![word(permission)]),
+        RouteNeeds::Either(one, other) => Some(vec![word(one), word(other)]),
+    };
+    let tables = tables();
+    let routes: BTreeMap<_, _> =
+        tables.iter().map(|(_, route, it)| (route.clone(), needs(*it))).collect();
+    assert_eq!(routes.len(), tables.len(), "a route has two rows");
+    let expected: BTreeMap<_, _> =
+        expected.into_iter().map(|(route, needs)| (route, needs.map(<[_]>::to_vec))).collect();
+    assert_eq!(routes, expected);
 }
 
 async fn call(stack: &Stack, route: &str, token: Option<&str>, tenant: Option<&str>) -> Answer {

@@ -3,6 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
+use shared::http::route::Needs;
+
+use crate::permissions;
 
 /// The template as CloudFormation's own tooling reads it: AWS's SAM translator, with cfn-lint's reader of the short tags.
 const READ: &str = r#"
@@ -136,6 +139,35 @@ fn each_function_reads_secrets_of_its_own_purpose_only() {
         [("DisableRole", "directory"), ("ForwardRole", "stream"), ("WatchRole", "webhook")];
     let expected = expected.map(|(role, purpose)| (role.to_owned(), format!("/*/{purpose}/*")));
     assert_eq!(tenants, expected.into());
+}
+
+/// The gateway sends a function what its table of routes has, and nothing else. Only a route that needs nothing goes without a token.
+#[test]
+fn each_function_is_sent_the_routes_of_its_table_and_no_others() {
+    let template = template();
+    let mut sent = BTreeSet::new();
+    for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
+        let folder = properties["CodeUri"].as_str().unwrap().rsplit('/').next().unwrap();
+        let events = properties["Events"].as_object().into_iter().flatten();
+        for (_, event) in events.filter(|(_, event)| event["Type"] == "HttpApi") {
+            let event = &event["Properties"];
+            let text = |name: &str| event[name].as_str().unwrap();
+            let is_open = event["Auth"]["Authorizer"] == "NONE";
+            let route = format!("{} {}", text("Method"), text("Path"));
+            assert!(
+                sent.insert((folder.to_owned(), route.clone(), is_open)),
+                "{function}: {route}"
+            );
+        }
+    }
+    let tables: BTreeSet<_> = permissions::tables()
+        .into_iter()
+        .map(|(function, route, needs)| (function.to_owned(), route, needs == Needs::Nothing))
+        .collect();
+    let without: Vec<_> = sent.difference(&tables).collect();
+    assert!(without.is_empty(), "the template sends these, and no table has them: {without:?}");
+    let unsent: Vec<_> = tables.difference(&sent).collect();
+    assert!(unsent.is_empty(), "a table has these, and the template does not: {unsent:?}");
 }
 
 #[test]
