@@ -1,4 +1,4 @@
-//! One binary for all tests of behaviour: linked once, run side by side.
+//! One binary for all integration tests, because linking is slow.
 
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 

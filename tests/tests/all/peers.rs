@@ -1,4 +1,4 @@
-//! What others define, checked by programs that nobody here wrote. `tests/run` installs them to `target/peers`.
+//! Checks of external specifications with independent programs. `tests/run` installs them to `target/peers`.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ pub(crate) fn peer(path: &str) -> PathBuf {
     peer
 }
 
-/// An auditor recomputes the digest from what the API answered, with Python's own SHA-256 and Trail of Bits' RFC 8785.
+/// An auditor recomputes digests from API responses, with Python's SHA-256 and RFC 8785 by Trail of Bits.
 const RECOMPUTE: &str = r#"
 import hashlib, json, sys, rfc8785
 for event in json.load(sys.stdin)["events"]:
@@ -82,15 +82,15 @@ async fn an_auditor_can_recompute_every_digest() {
     let mut python = Command::new(peer("python/bin/python"));
     python.args(["-c", RECOMPUTE]);
     let recomputed = recompute(python).await;
-    // And by the script of the guide, which needs nothing but Python.
+    // The same with the script of the guide, which needs only Python.
     let mut python = Command::new("python3");
     python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/digest.py"));
     recompute(python).await;
-    // The three requests are for one account, whose window each of them opened or joined.
+    // The three requests are for one account, and each has an event that it opened or joined the window.
     assert_eq!(recomputed.lines().count(), 4 + 3);
 }
 
-/// Tokens of a real OpenID Connect issuer, found by its discovery document and verified by its published keys.
+/// The stack finds an independent OpenID Connect issuer by its discovery document and verifies tokens with its published keys.
 #[tokio::test]
 async fn tokens_of_another_issuer_are_accepted() {
     let free = tests::free_port();
@@ -101,7 +101,7 @@ async fn tokens_of_another_issuer_are_accepted() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    // It names itself localhost whatever address it listens on.
+    // The issuer calls itself localhost, whatever address it listens on.
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let discovery: Value = until("the issuer answers", async || {
         let url = format!("http://127.0.0.1:{free}/.well-known/openid-configuration");
@@ -109,7 +109,7 @@ async fn tokens_of_another_issuer_are_accepted() {
     })
     .await;
     let url = discovery["issuer"].as_str().unwrap().to_owned();
-    // Its tokens say neither tenant nor role, but who they are for: the claims' names are parameters.
+    // Its tokens have neither a tenant nor a role claim, so parameters map `sub` to both.
     let parameters =
         [("TenantClaim", "sub"), ("RoleClaim", "sub"), ("RoleMap", r#"{"johndoe": ["read"]}"#)];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -137,11 +137,11 @@ async fn tokens_of_another_issuer_are_accepted() {
         stack.request("POST", "/dev/token").json(&json!({"tenant": "acme", "scope": "audit:read"})),
     )
     .await;
-    assert_eq!(dev.status, 404, "no development issuer stands beside a real one");
+    assert_eq!(dev.status, 404, "with another issuer there is no development issuer");
     issuer.kill().await.unwrap();
 }
 
-/// The signature of a request, computed anew by AWS's own botocore from what arrived.
+/// Recomputes the signature of a received request with botocore of AWS.
 const SIGN: &str = r#"
 import json, sys
 from botocore.auth import SigV4Auth
@@ -240,7 +240,7 @@ async fn requests_signed_without_an_sdk_match_botocore_signatures() {
     }
 }
 
-/// The whole of an export against another S3, which checks signatures, checksums and times by itself.
+/// A complete export on an independent S3 server, which checks signatures, checksums and times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exports_work_on_seaweedfs() {
     let (port, directory) = (tests::free_port(), tempfile::tempdir().unwrap());
@@ -257,7 +257,7 @@ async fn exports_work_on_seaweedfs() {
         "credentials": [{"accessKey": credentials.access_key_id(), "secretKey": credentials.secret_access_key()}]});
     let config = directory.path().join("s3.json");
     std::fs::write(&config, json!({"identities": [identity]}).to_string()).unwrap();
-    // It opens some ten ports, each of which has to be free.
+    // The server opens about ten ports, each of which must be free.
     let mut weed = Command::new(peer("python/bin/weed"));
     weed.arg("server").arg(format!("-dir={}", directory.path().display()));
     weed.args([
@@ -283,7 +283,7 @@ async fn exports_work_on_seaweedfs() {
         weed.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
     let bucket = shared::platform::s3::Bucket::new(&aws, &stack.running.buckets()[0]);
     let soon = || tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    until("there is a bucket", async || bucket.create(soon()).await.ok()).await;
+    until("the bucket is created", async || bucket.create(soon()).await.ok()).await;
 
     let events: Vec<Value> = (0..1500)
         .map(|n| {
@@ -303,7 +303,7 @@ async fn exports_work_on_seaweedfs() {
     for file in links["files"].as_array().unwrap() {
         let (status, headers, content) = stack.fetch(&file["url"]).await;
         assert_eq!((status.as_u16(), content.len() as u64), (200, file["bytes"].as_u64().unwrap()));
-        assert!(content.len() > 12 * 1024 * 1024, "it is of several parts");
+        assert!(content.len() > 12 * 1024 * 1024, "the file has several parts");
         let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
         assert_eq!(file["sha256"], shared::domain::trail::event::Digest(sum.into()).to_string());
         assert_eq!(
@@ -311,7 +311,7 @@ async fn exports_work_on_seaweedfs() {
             format!("attachment; filename=\"{}\"", file["name"].as_str().unwrap())
         );
     }
-    // A link leads to its own file, as long as it is good, and to nothing else.
+    // A link gives access only to its own file and only until it expires.
     let url = links["files"][0]["url"].as_str().unwrap().to_owned();
     let other = links["files"][1]["url"].as_str().unwrap().to_owned();
     let path = |url: &str| url.split('?').next().unwrap().to_owned();
@@ -327,7 +327,7 @@ async fn exports_work_on_seaweedfs() {
         let (status, _, _) = stack.fetch(&json!(tampered)).await;
         assert_eq!(status, 403, "{tampered}");
     }
-    // As the files of streams are named, with characters that a signature has coded.
+    // Names as of stream files, with characters that signatures encode.
     bucket.put("tenant=acme/day=1/x.gz", "application/gzip", "y".into(), soon()).await.unwrap();
     assert_eq!(bucket.get("tenant=acme/day=1/x.gz", soon()).await.unwrap(), "y");
     assert_eq!(bucket.list("tenant=acme/", soon()).await.unwrap(), ["tenant=acme/day=1/x.gz"]);
@@ -339,7 +339,7 @@ async fn exports_work_on_seaweedfs() {
         (stack.fetch(&json!(short)).await.0 == 403).then_some(())
     })
     .await;
-    until("what is not needed is deleted", async || {
+    until("temporary objects are deleted", async || {
         let keys = bucket.list("acme/", soon()).await.unwrap();
         let uploads = bucket.list_uploads("acme/", soon()).await.unwrap();
         (keys.len() == 4 && uploads.is_empty()).then_some(())
@@ -348,7 +348,7 @@ async fn exports_work_on_seaweedfs() {
     weed.kill().await.unwrap();
 }
 
-/// Each event is an event of its class by the schema that OCSF publishes: nothing that it needs is missing, nothing is there that it does not know.
+/// Validates each event against the published OCSF schema: all required attributes are present, and none is unknown.
 const OCSF: &str = r#"
 import json, sys, jsonschema
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
@@ -373,7 +373,7 @@ for event in json.load(sys.stdin):
     print(event["metadata"]["event_code"])
 "#;
 
-/// Every action of the catalogue, with all that an event can say and with hardly anything.
+/// Every action of the catalogue, with all fields and with few.
 #[test]
 fn every_action_maps_to_a_valid_ocsf_event() {
     use shared::domain::trail::{actions::ACTIONS, event::Recorded};
@@ -419,7 +419,7 @@ fn every_action_maps_to_a_valid_ocsf_event() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Where it ends before it has read everything, what it says is worth more.
+    // Ignore a write error: if the validator ends early, its output says why.
     let _ = std::io::Write::write_all(
         &mut python.stdin.take().unwrap(),
         &serde_json::to_vec(&events).unwrap(),

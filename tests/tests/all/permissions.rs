@@ -1,4 +1,4 @@
-//! Who may call which route: every route, for every kind of caller. A route that is added needs a row here.
+//! Permissions of every route, for every kind of caller. A new route needs a row here.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use shared::{
 };
 use tests::{Answer, Stack, send};
 
-/// The permissions of which one lets a caller in.
+/// The permissions. A caller needs one of those that a route lists.
 type Needs = &'static [&'static str];
 
 const OPEN: Option<Needs> = None;
@@ -19,7 +19,7 @@ const WRITE: Option<Needs> = Some(&["write", "self"]);
 const OPERATE: Option<Needs> = Some(&["operate"]);
 const ADMIN: Option<Needs> = Some(&["admin"]);
 
-/// Each route, and who may call it.
+/// Each route with the permissions that admit a caller.
 #[rustfmt::skip]
 const ROUTES: &[(&str, Option<Needs>)] = &[
     ("GET /", OPEN),
@@ -156,7 +156,7 @@ async fn call(stack: &Stack, route: &str, token: Option<&str>, tenant: Option<&s
         .collect();
     let method: Method = method.parse().unwrap();
     let request = stack.request(method.as_str(), &path.join("/"));
-    // Nothing that is wanted is in the body, so a caller who may call changes nothing.
+    // The body is invalid, so that an admitted caller changes nothing.
     let request = if method == Method::GET || method == Method::DELETE {
         request
     } else {
@@ -202,7 +202,7 @@ async fn each_route_admits_only_the_declared_permissions() {
                 ));
             }
         }
-        // A tenant that is not among the token's is not found, whatever the caller may do in its own.
+        // A tenant outside the token is not found, whatever permissions the caller has in its own.
         let other = call(&stack, route, Some(&stranger), Some("acme")).await;
         let knows_no_tenant = *route == "GET /v1/actions" || *route == "GET /v1/reports";
         if other.status != 404 && !knows_no_tenant {

@@ -1,4 +1,4 @@
-//! The audit page: how it is served, and an auditor's work in a real browser (`tests/page`).
+//! The audit page: how it is served, and tests of it in a browser (`tests/page`).
 
 use std::{path::Path, process::Stdio};
 
@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::peers::peer;
 
-/// Runs a file of tests of `tests/page` against the stack, in Debian's Chromium driven by playwright-core.
+/// Runs a test file of `tests/page` against the stack, in Debian's Chromium with playwright-core.
 async fn in_the_browser(stack: &Stack, file: &str) {
     let admin = TokenRequest {
         tenant: Some(local::demo::TENANT.to_owned()),
@@ -18,7 +18,7 @@ async fn in_the_browser(stack: &Stack, file: &str) {
         scope: Some("audit:read audit:write audit:operate audit:admin".to_owned()),
         ..TokenRequest::default()
     };
-    // A stack with another issuer has none to give.
+    // A stack with another issuer cannot mint a token.
     let token = stack.running.token(&admin).unwrap_or_default();
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
     let output = Command::new("node")
@@ -34,11 +34,11 @@ async fn in_the_browser(stack: &Stack, file: &str) {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{file}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
-    // A file without a test would pass as well.
+    // A file without tests would pass too.
     assert!(!said.contains("tests 0"), "{file} holds no test: {said}");
 }
 
-/// A stack with the demonstration, minutes later: findings about what is missing are there.
+/// A stack with the demonstration data, after enough time that findings about missing events are raised.
 async fn demonstration() -> Stack {
     let stack = Stack::start().await;
     local::demo::load(&stack.running).await.unwrap();
@@ -61,7 +61,7 @@ async fn every_view_is_accessible() {
     in_the_browser(&demonstration().await, "everybody.test.mjs").await;
 }
 
-/// An issuer that nobody here wrote, whose tokens say what ours have to.
+/// An independent issuer whose tokens have the required claims.
 const ISSUER: &str = r#"
 const { OAuth2Server } = await import(process.argv[1]);
 const server = new OAuth2Server();
@@ -111,7 +111,7 @@ async fn the_page_is_served_without_a_token_and_contacts_no_other_host() {
         assert!(policy.contains(directive), "{policy}");
     }
     assert!(!policy.contains("unsafe"), "{policy}");
-    // The one origin beside the page's own is the issuer's.
+    // The only other origin is that of the issuer.
     let connect =
         policy.split("; ").find(|directive| directive.starts_with("connect-src")).unwrap();
     assert_eq!(connect.trim(), format!("connect-src 'self' {}", stack.running.url()));
@@ -170,7 +170,7 @@ async fn without_portal_mode_there_is_no_page() {
     assert_eq!(stack.get(&stack.reader("acme"), "/v1/me").await.status, 200);
 }
 
-/// The columns of the page are asked for by these paths, so each has to be one that a filter knows.
+/// The page filters its columns by these paths, so a filter must accept each of them.
 #[tokio::test]
 async fn every_path_of_a_column_can_be_used_in_a_filter() {
     let stack = Stack::start().await;
@@ -187,7 +187,7 @@ async fn every_path_of_a_column_can_be_used_in_a_filter() {
     }
 }
 
-/// A code is for the page on this machine that asked for it, once.
+/// A code is valid once, for the local page that requested it.
 #[tokio::test]
 async fn the_development_issuer_gives_codes_only_to_the_local_page() {
     let stack = Stack::start().await;
@@ -263,7 +263,7 @@ async fn the_development_issuer_gives_codes_only_to_the_local_page() {
     assert_eq!(
         redeem(&good, verifier, "page").await.body["error"],
         "invalid_grant",
-        "a code is good once"
+        "a code is valid once"
     );
     assert_eq!(redeem(&code().await, "another", "page").await.body["error"], "invalid_grant");
     assert_eq!(redeem(&code().await, verifier, "other").await.body["error"], "invalid_grant");

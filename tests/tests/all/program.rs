@@ -1,5 +1,5 @@
-//! The program as it is started by hand: it says when it is ready, ends cleanly when asked to, and a kill -9 in the middle of
-//! a load loses nothing that was acknowledged and doubles nothing.
+//! The program as a separate process: it reports readiness, stops cleanly on a signal, and after a kill -9 under
+//! load no acknowledged event is lost and none is stored twice.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -23,7 +23,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// A process of its own.
+/// The program in its own process.
 struct Program {
     child: Child,
     url: String,
@@ -53,7 +53,7 @@ impl Program {
         let mut said = BTreeMap::new();
         while said.len() < 3 {
             let line =
-                lines.next_line().await.unwrap().expect("the program ends before it is ready");
+                lines.next_line().await.unwrap().expect("the program ended before it was ready");
             let (name, value) = line
                 .trim_start_matches("export ")
                 .split_once([' ', '='])
@@ -65,7 +65,7 @@ impl Program {
         Self { child, url: take("ready"), portal: take("PORTAL"), auditor: take("AUDITOR") }
     }
 
-    /// Changes something as an administrator.
+    /// Sends a PUT request as an administrator.
     async fn put(&self, path: &str, body: &Value) -> Answer {
         let client = reqwest::Client::new();
         let admin = json!({"tenant": "acme", "email": "it@acme.example", "scope": "audit:read audit:admin"});
@@ -105,7 +105,7 @@ async fn the_program_reports_readiness_and_stops_cleanly_on_a_signal() {
     }
 }
 
-/// Whoever knows a webhook's address can write to the channel, and logs are read by many.
+/// The address of a webhook permits writing to the channel, and many people read logs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alerts_are_printed_without_webhook_addresses() {
     const PATH: &str = "/services/T0SECRET?sig=SIGSECRET";
@@ -125,7 +125,7 @@ async fn alerts_are_printed_without_webhook_addresses() {
         .spawn()
         .unwrap();
     let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
-    let url = until("it is ready", async || {
+    let url = until("the program is ready", async || {
         Some(read("out").lines().find_map(|line| line.strip_prefix("ready "))?.to_owned())
     })
     .await;
@@ -181,8 +181,8 @@ async fn alerts_are_printed_without_webhook_addresses() {
     }
 }
 
-/// Killed after it took windows for itself: before the account was turned off, after the directory did it without saying so, and before
-/// it was read back.
+/// The program is killed while it holds the leases of windows: before the directory disables the account, after it does so without a
+/// response, and before the verification.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_between_claim_and_disable_ends_every_window_once() {
     let data = tempfile::tempdir().unwrap();
@@ -211,7 +211,7 @@ async fn kill_9_between_claim_and_disable_ends_every_window_once() {
         assert_eq!(answer.status, 201, "{}", answer.text);
         windows.push(answer.body["window"]["id"].as_str().unwrap().to_owned());
     }
-    // One of them may be of the comparison with the open windows that every start begins with.
+    // One of them may belong to the reconciliation at the start of the program.
     until("three requests hang", async || (directory.hanging() == 3).then_some(())).await;
     program.child.kill().await.unwrap();
 
@@ -242,7 +242,7 @@ async fn kill_9_between_claim_and_disable_ends_every_window_once() {
 async fn kill_9_during_a_stream_resends_only_the_batch_in_progress() {
     let data = tempfile::tempdir().unwrap();
     let receiver = Webhooks::start().await;
-    // The third batch was taken or was not: nobody hears of it.
+    // The third batch gets no response, so the program does not know whether it was accepted.
     receiver.reply("/siem", [Reply::status(200), Reply::status(200), Reply::Silence]);
     let mut program = Program::start(data.path()).await;
     let client = reqwest::Client::new();
@@ -273,12 +273,12 @@ async fn kill_9_during_a_stream_resends_only_the_batch_in_progress() {
     let batches = || {
         receiver.received("/siem").iter().map(|received| ids(&received.body)).collect::<Vec<_>>()
     };
-    until("the third batch is under way", async || (batches().len() == 3).then_some(())).await;
+    until("the third batch is sent", async || (batches().len() == 3).then_some(())).await;
     program.child.kill().await.unwrap();
 
     receiver.reply("/siem", [Reply::status(200)]);
     let program = Program::start(data.path()).await;
-    until("everything has come", async || {
+    until("all events are received", async || {
         let stream = program.get("/v1/streams/siem").await.body;
         (stream["sent"] == 2000).then_some(())
     })
@@ -290,7 +290,7 @@ async fn kill_9_during_a_stream_resends_only_the_batch_in_progress() {
         .filter(|(place, _)| *place != 2)
         .flat_map(|(_, ids)| ids.clone())
         .collect();
-    assert_eq!(taken, feed, "in order, and each once but for the batch that nobody heard of");
+    assert_eq!(taken, feed, "in order and once, except for the unanswered batch");
     assert_eq!(batches[2], feed[1000..1500]);
 }
 
@@ -314,7 +314,7 @@ async fn kill_9_under_load_loses_no_acknowledged_event_and_stores_none_twice() {
                             .post(&url)
                             .bearer_auth(&portal)
                             .json(&json!({ "events": events }));
-                        // The connection breaks when the program is killed: whatever was not answered is not acknowledged.
+                        // The connection breaks when the program is killed. Events without a response are not acknowledged.
                         let Ok(response) = request.send().await else { break };
                         let Ok(answer) = response.json::<Value>().await else { break };
                         for (event, result) in
@@ -330,8 +330,8 @@ async fn kill_9_under_load_loses_no_acknowledged_event_and_stores_none_twice() {
                 })
             })
             .collect();
-        // Killed while requests are under way, as soon as some are acknowledged.
-        until("something is acknowledged", async || {
+        // Kill the program during requests, as soon as some events are acknowledged.
+        until("some events are acknowledged", async || {
             (answered.load(Ordering::Relaxed) > 0).then_some(())
         })
         .await;
@@ -368,12 +368,12 @@ async fn kill_9_under_load_loses_no_acknowledged_event_and_stores_none_twice() {
     }
 }
 
-/// The names of what the embedded S3 keeps: files, and what it keeps of uploads.
+/// The names of all files of the embedded S3, including those of uploads.
 fn kept(root: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
-        // What is deleted meanwhile is not there.
+        // A folder may be deleted during the listing.
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             match entry.path() {
                 path if path.is_dir() => directories.push(path),
@@ -384,8 +384,8 @@ fn kept(root: &Path) -> Vec<String> {
     names
 }
 
-/// Killed wherever an export can be: before its worker began, while parts are uploaded, while a file is made of them, between two files, before
-/// the manifest and after it. In the end there is one complete file, and what the others left is gone.
+/// The program is killed at every stage of an export: before its worker starts, while parts are uploaded or combined, between two
+/// files, and before and after the manifest. In the end there is one complete file and no remains of killed runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
     let data = tempfile::tempdir().unwrap();
@@ -413,7 +413,7 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
     assert_eq!(begun.status, 202, "{}", begun.text);
     let path = format!("/v1/exports/{}", begun.body["id"].as_str().unwrap());
 
-    // By what is new since the run began: what the others left is there until the job is done.
+    // Stages are recognised by new files, because files of killed runs are kept until the job is done.
     let root = data.path().join("s3");
     let points = [
         ("the job is stored", "", 0),
@@ -439,9 +439,9 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
                 reached += 1;
                 break;
             }
-            // A run that was killed at one of the last points may have been done with the job.
+            // A run killed at one of the last stages may have finished the job.
             if program.get(&path).await.body["state"] == "ready" {
-                eprintln!("it was ready before {point:?}");
+                eprintln!("the export was ready before {point:?}");
                 break;
             }
             assert!(begun.elapsed().as_secs() < 120, "waited in vain until {point}");
@@ -480,7 +480,7 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
         };
         assert_eq!(ids, (0..1500).rev().map(|n| format!("row-{n:04}")).collect::<Vec<_>>());
     }
-    until("nothing is left but the files and their manifest", async || {
+    until("only the files and the manifest are left", async || {
         let names = kept(&root);
         let files = names.iter().filter(|name| name.starts_with("exportbucket/")).count();
         let of_uploads = names.iter().filter(|name| name.contains("upload")).count();

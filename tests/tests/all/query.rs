@@ -1,4 +1,4 @@
-//! `GET /v1/events` and its neighbours over HTTP: ranges, order, pages, zones, retention.
+//! `GET /v1/events` and related routes: ranges, order, pages, zones, retention.
 
 use shared::platform::clock;
 use std::{collections::BTreeSet, time::Duration};
@@ -31,7 +31,7 @@ async fn fill(stack: &Stack, tenant: &str, events: Vec<Value>) {
     }
 }
 
-/// Waits until the state holds the deployment's retention.
+/// Waits until the deployment's retention is stored in the state table.
 async fn kept_retention(stack: &Stack, days: u64) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
@@ -71,7 +71,7 @@ async fn pages(stack: &Stack, token: &str, query: &str) -> Vec<Vec<String>> {
 #[tokio::test]
 async fn a_year_is_listed_in_either_order_page_by_page() {
     let stack = Stack::start().await;
-    // Every 31 hours over 390 days, and 120 in one minute, some of them in one millisecond.
+    // One event every 31 hours over 390 days, and 120 events in one minute, four in each millisecond.
     let mut events: Vec<_> = (1..300).map(|n| (n * 31 * 3600, format!("spread-{n:03}"))).collect();
     let dense = seconds_ago(90_000);
     let mut sent: Vec<_> = events.drain(..).map(|(ago, id)| login(&id, ago)).collect();
@@ -173,7 +173,7 @@ async fn invalid_parameters_are_refused_with_a_remedy() {
         assert_eq!(answer.status.as_u16(), 400, "{query}: {}", answer.text);
         assert!(answer.body["detail"].as_str().unwrap().contains(part), "{query}: {}", answer.text);
     }
-    // A cursor of another tenant's is another query's, and the limit may change.
+    // A cursor is valid only for its tenant and query. The limit may change.
     let foreign = stack.get(&stack.reader("other"), &format!("/v1/events?cursor={cursor}")).await;
     assert_eq!(foreign.status.as_u16(), 400);
     assert_eq!(
@@ -196,7 +196,7 @@ async fn the_zone_parameter_applies_to_times_without_offset() {
         ids(&stack.get(&auditor, &format!("/v1/events?{query}")).await.body).len()
     };
     assert_eq!(count(format!("since={local}")).await, 1);
-    // The same clock reading in Kolkata was five and a half hours ago, in New York it is still to come.
+    // The same local time was five and a half hours ago in Kolkata and is in the future in New York.
     assert_eq!(count(format!("until={local}&tz=Asia/Kolkata")).await, 0);
     assert_eq!(count(format!("since={local}&tz=Asia/Kolkata")).await, 1);
     assert_eq!(count(format!("since={local}&tz=America/New_York")).await, 0);
@@ -208,7 +208,7 @@ async fn a_large_page_ends_early_and_the_cursor_continues() {
     let events: Vec<_> = (0..200)
         .map(|n| {
             let mut event = login(&format!("big-{n:03}"), 1000 + n);
-            // Quotes take two bytes each as Lambda sends them.
+            // JSON in Lambda's response escapes each quote to two bytes.
             event["details"] = json!({"text": "\"".repeat(16_000)});
             event
         })
@@ -250,7 +250,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_raises_a
     kept_retention(&stack, 400).await;
     stack.stop().await;
 
-    // A deploy with a shorter one hides nothing that is stored, takes what comes within a week as before, and is a finding.
+    // A deploy with a shorter retention keeps stored events, applies to new ones after a week, and raises a finding.
     let stack = Stack::start_in(directory.path(), days(100)).await;
     let auditor = stack.reader("acme");
     assert_eq!(ids(&stack.get(&auditor, "/v1/events").await.body), ["young", "old"]);
@@ -258,7 +258,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_raises_a
     fill(&stack, "acme", vec![login("short", 99 * 86_400), login("late", 300 * 86_400)]).await;
     kept_retention(&stack, 100).await;
     fill(&stack, "acme", vec![login("next", 10)]).await;
-    let finding = until("the shorter retention is a finding", async || {
+    let finding = until("the shorter retention raises a finding", async || {
         let found =
             stack.get(&auditor, "/v1/findings?rule=retention.shortened").await.body["findings"]
                 .clone();
@@ -274,7 +274,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_raises_a
         (&settings["retention_days"], &settings["earlier_retentions"][0]["days"]),
         (&json!(100), &json!(400))
     );
-    // Another start with the same one changes nothing.
+    // Another start with the same retention changes nothing.
     stack.stop().await;
     let stack = Stack::start_in(directory.path(), days(100)).await;
     let auditor = stack.reader("acme");
@@ -290,7 +290,7 @@ async fn a_deploy_with_a_shorter_retention_hides_nothing_for_a_week_and_raises_a
     };
     assert_eq!((count("finding.raised").await, count("settings.changed").await), (1, 1));
 
-    // Eight days later the shorter one counts, and only for what is recorded then.
+    // Eight days later the shorter retention applies, but only to events recorded from then on.
     let then = clock::now().plus(Duration::from_secs(8 * 86_400));
     let tenant = Tenant::new("acme").unwrap();
     let store = store_with(&stack, 100).by(Clock::new(move || then));

@@ -1,4 +1,4 @@
-//! Reading is on record: whoever reads the trail, by whichever way and however many pages, and nobody reads on from a place of their own choice.
+//! Each read of the trail is recorded with its caller, on every route. Cursors that the service did not issue are refused.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ async fn fill(stack: &Stack) {
         stack.post(&stack.writer("acme"), "/v1/events", &json!({ "events": events })).await;
     assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
     let auditor = stack.caller("acme", "setup", "audit:read");
-    until("there are findings and rows", async || {
+    until("findings and access records are stored", async || {
         let findings =
             stack.get(&auditor, "/v1/findings").await.body["findings"].as_array().unwrap().len();
         let rows =
@@ -31,7 +31,7 @@ async fn fill(stack: &Stack) {
     .await;
 }
 
-/// Ways to read, each with how the next page is asked for.
+/// Routes that read, the name of their cursor parameter, and the action that records the read.
 const WAYS: [(&str, &str, &str); 6] = [
     ("/v1/events?limit=1&filter=id%20pr", "cursor", "audit.searched"),
     ("/v1/feed?limit=1&q=acme", "after", "audit.followed"),
@@ -41,7 +41,7 @@ const WAYS: [(&str, &str, &str); 6] = [
     ("/v1/reports/access?limit=1&until=2999-01-01", "cursor", "report.run"),
 ];
 
-/// What the trail tells of a reader: for each record its action, what was asked and the hour, and how often it is there.
+/// The records about a reader: the number of records by action, query and hour.
 async fn records(stack: &Stack, reader: &str) -> BTreeMap<(String, String, String), usize> {
     let asked = json!({"include_service": true, "limit": 1000, "filter": format!(
         "(action eq \"audit.searched\" or action eq \"audit.followed\" or action eq \"report.run\") and actor.email eq \"{reader}@acme.example\""
@@ -75,7 +75,7 @@ async fn each_kind_of_read_is_recorded_once_an_hour_per_caller_and_query() {
             "{path}&{next}={}",
             first.body["next"].as_str().unwrap_or_else(|| panic!("{path}: {}", first.text))
         );
-        // The next page, the same again, another limit: all of it is one question.
+        // Further pages, repeated pages and other limits belong to the same query.
         for again in [&more, &more, &path.to_owned(), &path.replace("limit=1", "limit=2")] {
             let answer = stack.get(&ann, again).await;
             assert_eq!(answer.status, 200, "{again}: {}", answer.text);
@@ -102,7 +102,7 @@ async fn each_kind_of_read_is_recorded_once_an_hour_per_caller_and_query() {
     ];
     expected.sort();
     assert_eq!(questions, expected);
-    // Another caller, another record.
+    // Another caller has a separate record.
     let bob = stack.caller("acme", "bob", "audit:read");
     for (path, ..) in WAYS {
         assert_eq!(stack.get(&bob, path).await.status, 200);
@@ -145,7 +145,7 @@ async fn reading_what_an_end_command_ended_is_recorded() {
     stack.stop().await;
 }
 
-/// A cursor as somebody makes it who knows how cursors look, and not the key.
+/// Forged cursors by someone who knows the format but not the key.
 fn made_up(position: &str) -> Vec<String> {
     let sum = Sha256::digest(position.as_bytes());
     let with = |version: u8, sums: &[u8]| {
@@ -159,7 +159,7 @@ fn made_up(position: &str) -> Vec<String> {
     ]
 }
 
-/// A cursor of the first format, which took no key to make.
+/// A cursor in the first format, which had no key.
 fn of_the_first_format(tenant: &str, list: &str, position: &str) -> String {
     let mut query = Sha256::new();
     for part in [tenant, list] {
@@ -212,14 +212,14 @@ async fn a_cursor_not_issued_to_the_caller_is_refused() {
         let answer = stack.get(&bob, &format!("/v1/{list}?{next}={cursor}")).await;
         assert_eq!(answer.status, 400, "{list}: {}", answer.text);
     }
-    // Nothing was read, and nothing is on record.
+    // Nothing was read, so nothing is recorded.
     assert_eq!(records(&stack, "bob").await, BTreeMap::new());
     for (path, next, _) in WAYS {
         let given = stack.get(&ann, path).await.body["next"].as_str().unwrap().to_owned();
         let onward = format!("{path}&{next}={given}");
         let page = stack.get(&ann, &onward).await;
         assert_eq!(page.status, 200, "{path}: {}", page.text);
-        // Another caller, another tenant, another question.
+        // The cursor is refused for another caller, tenant or query.
         let elsewhere = stack.caller("bolt", "ann", "audit:read");
         let other = onward.replacen(
             '?',

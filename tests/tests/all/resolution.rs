@@ -1,4 +1,4 @@
-//! The right account: windows cover the account that their key finds in the directory, by the directory's own id from then on.
+//! Resolution of accounts: the key of a window finds an account in the directory, and from then on the window covers its directory id.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,9 +30,9 @@ fn named(account: Value) -> Value {
 }
 
 impl World {
-    /// The window once the directory has said which account it covers.
+    /// Waits until the account of a window is resolved, and returns the window.
     async fn until_resolved(&self, id: &Value) -> Value {
-        until("the account is found", async || {
+        until("the account is resolved", async || {
             Some(self.window(id).await)
                 .filter(|it| it["resolved"].is_object() || it["merged_into"].is_string())
         })
@@ -54,7 +54,7 @@ async fn conflicting_account_names_never_disable_the_other_account() {
     let (world, directory) = with_scim().await;
     let (old, one, two) =
         (directory.add("msp-old"), directory.add("msp-1"), directory.add("msp-2"));
-    // Within one request.
+    // Two names in one request belong to different accounts.
     let first = world.ask("r-1", "", named(json!({"name": "msp-1", "id": old}))).await;
     let finding = world.until_found("account.names_disagree").await;
     assert_eq!(
@@ -68,7 +68,7 @@ async fn conflicting_account_names_never_disable_the_other_account() {
     world.until_resolved(&second["id"]).await;
     let third = world.ask("r-3", "", named(json!({"name": "MSP-2", "id": old}))).await;
     assert_eq!(third["id"], second["id"]);
-    until("that is a finding too", async || {
+    until("a second finding is raised", async || {
         (world.findings("account.names_disagree").await.len() == 2).then_some(())
     })
     .await;
@@ -78,9 +78,9 @@ async fn conflicting_account_names_never_disable_the_other_account() {
     }
     let enabled = [&old, &one, &two].map(|id| directory.is_enabled(id));
     assert_eq!(enabled, [Some(true), Some(false), Some(false)]);
-    // What is reported about the other account ends nothing here.
+    // A report about the other account ends nothing here.
     let fourth = world.ask("r-4", "", named(json!({"name": "msp-1", "id": old}))).await;
-    until("it is found again", async || {
+    until("the account is resolved again", async || {
         (world.findings("account.names_disagree").await.len() == 3).then_some(())
     })
     .await;
@@ -99,11 +99,11 @@ async fn an_account_renamed_inside_its_window_is_still_disabled() {
         let window = world.ask("r-1", "msp-1", json!({})).await;
         world.until_resolved(&window["id"]).await;
         directory.accounts.rename(&account, "a-new-name");
-        // Somebody else gets the old name.
+        // Another account gets the old name.
         let other = directory.add("msp-1");
-        // Who asks for that name now means the other account, which gets a window of its own.
+        // A request for the old name now resolves to the other account, which gets its own window.
         let second = world.ask("r-2", "msp-1", json!({})).await;
-        let moved = until("the request moved", async || {
+        let moved = until("the request moved to another window", async || {
             world
                 .search("action eq \"window.merged\"")
                 .await
@@ -114,7 +114,7 @@ async fn an_account_renamed_inside_its_window_is_still_disabled() {
         assert_eq!(second["id"], window["id"]);
         assert_eq!(world.window(&moved).await["resolved"]["id"], other);
         let third = world.ask("r-3", "msp-1", json!({})).await;
-        assert_eq!(third["id"], moved, "by the name it is that one's from now on");
+        assert_eq!(third["id"], moved, "the name now belongs to the window of the other account");
         world.operate(&window["id"], "end").await;
         world.until_state(&window["id"], "closed").await;
         assert_eq!(
@@ -131,7 +131,7 @@ async fn an_account_renamed_inside_its_window_is_still_disabled() {
     }
 }
 
-/// A stack on which accounts count as gone after some seconds.
+/// A stack on which accounts count as deleted after some seconds.
 async fn impatient() -> (World, Arc<Directory>) {
     let directory = Directory::start().await;
     let usual = "Default: 600\n    MinValue: 600";
@@ -152,7 +152,7 @@ async fn one_empty_directory_response_after_an_outage_does_not_close_a_window() 
     directory.fail([0; 3].map(|_| ("GET", Fault::Status(503, None))));
     directory.accounts.hide(&account, true);
     world.operate(&window["id"], "end").await;
-    let shown = until("it was not found some times", async || {
+    let shown = until("some lookups have found no account", async || {
         Some(world.window(&window["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(5))
     })
     .await;
@@ -187,7 +187,7 @@ async fn an_account_counts_as_deleted_after_repeated_empty_lookups_unless_never_
         (&finding["details"]["severity"], &finding["details"]["window"]),
         (&json!("high"), &never["id"])
     );
-    let shown = until("it is tried on", async || {
+    let shown = until("attempts continue", async || {
         Some(world.window(&never["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(3))
     })
     .await;
@@ -195,7 +195,7 @@ async fn an_account_counts_as_deleted_after_repeated_empty_lookups_unless_never_
         shown["state"] != "closed" && shown["failing"].as_str().unwrap().contains("msp-9"),
         "{shown}"
     );
-    // It turns up after all.
+    // The account is created later.
     let account = directory.add("msp-9");
     world.until_state(&never["id"], "closed").await;
     assert_eq!(directory.is_enabled(&account), Some(false));
@@ -207,7 +207,7 @@ async fn an_account_counts_as_deleted_after_repeated_empty_lookups_unless_never_
     world.stack.stop().await;
 }
 
-/// Deleted and made anew under its name, as portals do: the name decides again.
+/// Portals delete an account and create a new one with the same name. The name is resolved again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_replaces_a_deleted_one_is_disabled() {
     let (world, directory) = impatient().await;
@@ -233,23 +233,23 @@ async fn the_current_account_patterns_apply_to_open_windows() {
     let finding = world.until_found("account.unresolved").await;
     assert!(
         finding["reason"].as_str().unwrap().contains("msp-2@contoso.com"),
-        "what the id means: {finding}"
+        "the reason names the account of the id: {finding}"
     );
     world.operate(&window["id"], "end").await;
 
-    // A name that the request gives is allowed, the account that it finds is not, until the patterns are mended.
+    // The requested name matches the patterns, but the resolved account does not until the patterns are corrected.
     let third = directory.add("x-3@contoso.com");
     directory.accounts.rename(&third, "boss@contoso.com");
     world.configure(entra(&directory.url), json!({"accounts": ["boss"]})).await;
     let late = world.ask("r-3", "boss", json!({})).await;
-    let failing = until("it is refused", async || {
+    let failing = until("the account is refused", async || {
         Some(world.window(&late["id"]).await)
             .filter(|it| it["failing"].as_str().is_some_and(|it| it.contains("pattern")))
     })
     .await;
     assert_eq!(directory.is_enabled(&third), Some(true), "{failing}");
     world.configure(entra(&directory.url), json!({"accounts": ["boss*"]})).await;
-    // Somebody asks for it again, and it is looked for at once.
+    // Another request for the account starts a lookup at once.
     assert_eq!(world.ask("r-4", "boss", json!({})).await["id"], late["id"]);
     world.until_resolved(&late["id"]).await;
     world.operate(&late["id"], "end").await;
@@ -293,7 +293,7 @@ async fn an_operator_closes_an_unprovable_window_and_is_recorded() {
         assert_eq!(
             world.stack.post(&world.admin, &path, &reason).await.body,
             closed.body,
-            "sent again it says the same"
+            "a repeated command returns the same result"
         );
     }
     let told = world.told().await;
@@ -304,10 +304,10 @@ async fn an_operator_closes_an_unprovable_window_and_is_recorded() {
     assert_eq!(closed[0]["reason"], "disabled by hand in the directory");
     assert_eq!(world.findings("window.closed_by_hand").await.len(), 2);
     assert!(told.iter().all(|event| event["action"] != "revocation.verified"));
-    // Its access is over, and nothing says that this was verified.
+    // The access has ended, without a verification.
     let path =
         format!("/v1/reports/revocation?since={}&until={}", seconds_ago(3600), seconds_ahead(3600));
-    let row = until("the access is over", async || {
+    let row = until("the access has ended", async || {
         let report = world.stack.get(&world.admin, &path).await;
         let rows =
             report.body["rows"].as_array().unwrap_or_else(|| panic!("{}", report.text)).clone();
@@ -349,13 +349,13 @@ async fn windows_of_one_account_under_different_names_are_merged() {
         world.configure(place, json!({"accounts": ["msp*", "u-*"]})).await;
         let account = directory.add("msp-1");
         directory.accounts.mail(&account, "msp-1@acme.example");
-        // All are looked up at the same moment.
+        // All accounts are resolved at the same time.
         directory.hold(true);
         let short = world.ask("r-1", "", named(json!({"name": "msp-1"}))).await;
         let by_both = json!({"account": {"name": "MSP-1", "email": "msp-1@acme.example"}, "session": {"id": "s-2", "scope": "session"}});
         let long = world.ask("r-2", "", by_both).await;
         let third = world.ask("r-3", "", named(json!({"id": account}))).await;
-        until("all are being looked up", async || {
+        until("all lookups are in progress", async || {
             let lookups = directory
                 .log()
                 .into_iter()
@@ -364,7 +364,7 @@ async fn windows_of_one_account_under_different_names_are_merged() {
         })
         .await;
         directory.hold(false);
-        let one = until("they are one", async || {
+        let one = until("the windows are merged", async || {
             for opened in [&short, &long, &third] {
                 let window = world.window(&opened["id"]).await;
                 if window["merged_into"].is_null()
@@ -382,14 +382,14 @@ async fn windows_of_one_account_under_different_names_are_merged() {
             assert!(shown["state"] == "closed" && shown["merged_into"].is_string(), "{shown}");
         }
         assert!(world.search("action eq \"window.merged\"").await.len() >= 2);
-        // The first two end; the third request goes on.
+        // The first two requests end. The third one continues.
         let canceled = json!({"action": "session.canceled", "occurred_at": seconds_ago(0), "actor": {"type": "user", "name": "Mark"},
             "session": {"id": "s-2", "scope": "session"}});
         assert_eq!(
             world.stack.post(&world.stack.writer("acme"), "/v1/events", &canceled).await.status,
             201
         );
-        let covered = until("its end is covered", async || {
+        let covered = until("the first end is covered", async || {
             world.told().await.into_iter().find(|event| event["action"] == "revocation.covered")
         })
         .await;
@@ -402,7 +402,7 @@ async fn windows_of_one_account_under_different_names_are_merged() {
     }
 }
 
-/// The directory is down when they are opened, so nobody knows yet that they are one.
+/// The directory is down when the windows are opened, so they are not known to cover the same account.
 #[tokio::test(flavor = "multi_thread")]
 async fn other_windows_of_an_account_are_merged_before_it_is_disabled() {
     let (world, directory) = with_scim().await;
@@ -416,7 +416,7 @@ async fn other_windows_of_an_account_are_merged_before_it_is_disabled() {
     .await;
     directory.fail([]);
     let short = world.ask("r-2", "msp-1", lasting("PT2S")).await;
-    until("they are one", async || {
+    until("the windows are merged", async || {
         let windows = [world.window(&long["id"]).await, world.window(&short["id"]).await];
         windows.into_iter().find(|it| it["claims"].as_array().unwrap().len() == 2)
     })
@@ -430,7 +430,7 @@ async fn other_windows_of_an_account_are_merged_before_it_is_disabled() {
     world.stack.stop().await;
 }
 
-/// An open window that an earlier version stored: its other items were laid out otherwise, and it knew no id.
+/// An open window in the layout of an earlier version, with other keys and without a directory id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_opened_by_an_earlier_version_ends() {
     use aws_sdk_dynamodb::types::AttributeValue;
@@ -471,7 +471,7 @@ async fn a_window_opened_by_an_earlier_version_ends() {
     let open = client.query().table_name(table).key_condition_expression("pk = :pk");
     let open =
         open.expression_attribute_values(":pk", text("window_open#acme")).send().await.unwrap();
-    assert_eq!(open.items(), [], "nothing says any more that it is open");
+    assert_eq!(open.items(), [], "no item marks the window as open");
     world.stack.stop().await;
 }
 
@@ -486,7 +486,7 @@ async fn commands_on_a_merged_window_apply_to_the_window_that_holds_its_requests
         ("r-1", world.ask("r-1", "msp-1", json!({})).await),
         ("r-2", world.ask("r-2", "", named(json!({"id": account}))).await),
     ];
-    let (moved, older) = until("they are one", async || {
+    let (moved, older) = until("the windows are merged", async || {
         for (event, window) in &asked {
             let window = world.window(&window["id"]).await;
             if window["merged_into"].is_string() && window["state"] == "closed" {

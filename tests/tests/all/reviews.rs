@@ -1,4 +1,4 @@
-//! Reviews, from opening to sign-off: of accesses that events told of, and of the policies of packages.
+//! Reviews of access records and of package policies, from opening to sign-off.
 
 use shared::platform::clock;
 use shared::services::reviews;
@@ -36,14 +36,14 @@ impl World {
         Self { stack, admin, ann, portal }
     }
 
-    /// Posts events, and waits until the accesses of these sessions are known by as many events.
+    /// Posts events and waits until the access records of their sessions have all of them.
     async fn told(&self, events: &[Value]) {
         let answer =
             self.stack.post(&self.portal, "/v1/events", &json!({ "events": events })).await;
         assert_eq!(answer.body["created"], events.len(), "{}", answer.text);
-        until("the events are followed", async || {
+        until("the events are processed", async || {
             let mut rows = self.rows("access").await;
-            // A log-on is an access of its own as well, and known a little earlier.
+            // A log-on has its own access record too, which is stored a little earlier.
             rows.retain(|row| row["kind"] != "computer");
             let known: BTreeSet<&str> = rows
                 .iter()
@@ -80,7 +80,6 @@ impl World {
         self.stack.get(&self.ann, &format!("/v1/reviews/{id}")).await.body
     }
 
-    /// All items of a review.
     async fn items(&self, id: &str) -> Vec<Value> {
         let answer = self.stack.get(&self.ann, &format!("/v1/reviews/{id}/items?limit=1000")).await;
         assert!(answer.status == 200 && answer.body["next"] == Value::Null, "{}", answer.text);
@@ -98,7 +97,7 @@ impl World {
             .await
     }
 
-    /// What the trail tells by that action, the oldest first.
+    /// The events that match a filter, oldest first.
     async fn events(&self, filter: &str) -> Vec<Value> {
         let query =
             json!({"filter": filter, "include_service": true, "order": "asc", "limit": 1000});
@@ -120,7 +119,7 @@ fn quarterly(more: Value) -> Value {
     asked
 }
 
-/// A session that mark asked for, john approved, and mark ended.
+/// A session that mark requested, john approved, and mark ended.
 fn session(id: &str) -> Vec<Value> {
     let step = |step: &str, ago: u64, actor: Value, more: Value| {
         let mut event = json!({
@@ -168,7 +167,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     assert_eq!(opened.body["progress"], json!({"items": 3, "decided": 0, "by_decision": {}}));
     assert_eq!(world.review("q3").await, opened.body);
     assert_eq!(opened.body["opened_by"]["email"], "it@acme.example");
-    // Sent again it is the same; anything else is not.
+    // A repeated request returns the same review. A different one with the same id is refused.
     let asked = quarterly(json!({"due_at": opened.body["due_at"], "since": opened.body["since"]}));
     let first = stack
         .post(&world.admin, "/v1/reviews", &quarterly(json!({"id": "q4", "since": "2026-01-01"})))
@@ -197,7 +196,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     );
     assert_eq!(opened.body["items_sha256"], lines_hash(items.iter().map(|it| json!([it["item"]]))));
 
-    // Nobody reviews what they had a part in, by whichever address.
+    // A reviewer cannot decide an item that involves them, under any of their e-mail addresses.
     for (name, part) in
         [("john", "decided the request"), ("john.admin", "decided"), ("mark", "asked for it")]
     {
@@ -225,7 +224,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     );
     let early = world.sign_off(ann, "q3").await;
     assert!(early.status == 409 && early.text.contains("not decided yet: 2"), "{}", early.text);
-    // Several, each for itself; the first is changed, and the last is said twice.
+    // Several decisions in one request, each handled separately. One changes an earlier decision and one is repeated.
     let said = |item: &str, decision: &str| json!({"item": item, "decision": decision, "reason": "As the ticket says"});
     let list = [
         said("s:s-1", "appropriate"),
@@ -268,7 +267,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
         .iter()
         .map(|it| json!([it["item"], it["decision"]["decision"], it["decision"]["event"]]));
     assert_eq!(signed.body["signed_off"]["sha256"], lines_hash(lines));
-    // The same again is the same; nothing changes any more.
+    // A repeated sign-off returns the same result. After it nothing can be changed.
     assert_eq!(world.sign_off(ann, "q3").await.body, signed.body);
     assert_eq!(world.sign_off(&world.admin, "q3").await.status, 409);
     let late = world.decide(ann, "q3", "s:s-1", "revoke").await;
@@ -279,7 +278,7 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
         json!([signed.body])
     );
 
-    // What the trail tells of it.
+    // The recorded events.
     let told = world.events("action sw \"review.\" and target.id eq \"q3\"").await;
     let actions: Vec<_> = told.iter().map(|event| event["action"].as_str().unwrap()).collect();
     assert_eq!(actions.iter().filter(|it| **it == "review.decided").count(), 4, "{actions:?}");
@@ -290,14 +289,14 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
         (&last["details"]["sha256"], &last["reason"]),
         (&signed.body["signed_off"]["sha256"], &json!("Done"))
     );
-    // A decision stands in its session's story.
+    // A decision is among the events of its session.
     let story = world.events("session.id eq \"s-2\" and action eq \"review.decided\"").await;
     assert_eq!((story.len(), &story[0]["subject"]["email"]), (1, &json!("mark@acme.example")));
     assert_eq!(
         (&story[0]["actor"]["email"], &story[0]["reason"]),
         (&json!("ann@acme.example"), &json!("As the ticket says"))
     );
-    until("the decisions are followed", async || {
+    until("the decisions are processed", async || {
         world.rows("unreviewed").await.is_empty().then_some(())
     })
     .await;
@@ -309,10 +308,10 @@ async fn a_quarterly_review_from_opening_to_sign_off() {
     );
     assert!(
         world.items("q3").await.iter().all(|it| it["changed_since_opened"] == false),
-        "decisions are no change"
+        "decisions do not count as changes of an item"
     );
 
-    // What comes late is listed as arrived after sign-off.
+    // A late event is listed as arrived after the sign-off.
     let mut late = session("s-1").remove(3);
     late["id"] = "late".into();
     late["action"] = "computer.accessed".into();
@@ -360,7 +359,7 @@ async fn only_the_reviewers_of_the_tenant_can_work_on_a_review() {
     assert_eq!(stack.get(&foreign, "/v1/reviews").await.body["reviews"], json!([]));
     assert_eq!(stack.get(&reader, "/v1/reviews?state=done").await.status, 400);
     assert_eq!(world.decide(&world.ann, "q3", "s:s-1", "appropriate").await.status, 200);
-    // By another address of the same person.
+    // The same person with another e-mail address.
     let person = json!({"emails": ["ann@acme.example", "ann.admin@acme.example"]});
     assert_eq!(stack.put(&world.admin, "/v1/people/ann", &person).await.status, 201);
     let other =
@@ -392,13 +391,13 @@ async fn a_sample_with_the_same_seed_selects_the_same_items() {
     assert_eq!(drawn[0], drawn[1]);
     assert_ne!(drawn[0], drawn[2]);
     assert_eq!((drawn[0].len(), drawn[3].len()), (5, 12));
-    // As the answer says: the smallest hashes of seed, line feed and id.
+    // The documented algorithm: the smallest hashes of seed, line feed and id.
     let mut all = drawn[3].clone();
     all.sort_by_key(|id| Sha256::digest(format!("2026-Q3\n{id}")).to_vec());
     let mut first = all[..5].to_vec();
     first.sort();
     assert_eq!(drawn[0], first);
-    // What comes later is not in a review that was opened before.
+    // A later session is not added to an open review.
     world.told(&session("s-later")).await;
     assert_eq!(world.items("d").await.len(), 12);
 }
@@ -435,10 +434,10 @@ async fn an_overdue_review_is_alerted_once_until_its_sign_off() {
     assert_eq!(world.events("action eq \"review.overdue\"").await.len(), 1);
     assert_eq!(findings("open").await, Vec::<Value>::new());
 
-    // By the clock alone.
+    // The state depends only on the clock.
     let soon = world.open(json!({"id": "soon", "due_at": seconds_ahead(2)})).await;
     assert_eq!((soon.status.as_u16(), &soon.body["state"]), (201, &json!("open")), "{}", soon.text);
-    until("it is overdue", async || {
+    until("the review is overdue", async || {
         let listed = stack.get(&world.ann, "/v1/reviews?state=overdue").await.body;
         (listed["reviews"][0]["id"] == "soon").then_some(())
     })
@@ -476,7 +475,7 @@ async fn policies_are_reviewed_by_version() {
     assert_eq!(items[2]["policy"]["approvers"]["users"], json!(["john@acme.example"]));
     assert_eq!(items[2]["changed_since_opened"], false);
 
-    // Ann approves by one of them.
+    // Ann is an approver in one of the policies.
     let refused = world.decide(&world.ann, "q3", "sales/guests", "appropriate").await;
     assert!(
         refused.status == 409 && refused.text.contains("among the approvers"),
@@ -496,7 +495,7 @@ async fn policies_are_reviewed_by_version() {
         (&json!(1), &json!("staff"))
     );
 
-    // Another policy of the package changes: this one did not.
+    // A change of one policy does not mark the other policy of the package as changed.
     put("sales", package("Sales", json!([policy("staff", "john"), policy("guests", "eve")]))).await;
     let items = world.items("q3").await;
     let changed: Vec<_> =
@@ -515,7 +514,7 @@ async fn policies_are_reviewed_by_version() {
     assert_eq!(items[2]["arrived_after_sign_off"].as_array().unwrap().len(), 1);
 }
 
-/// Accesses as the stream would have left them.
+/// Stores access records as `watch` would.
 async fn keep_accesses(stack: &Stack, count: usize) {
     let store = store(stack);
     let (now, tenant) = (clock::now(), Tenant::new("acme").unwrap());
@@ -590,7 +589,7 @@ async fn decisions_of_concurrent_reviewers_are_applied_one_after_another() {
     });
     futures::future::join_all(both).await;
     assert_eq!(world.review("q3").await["progress"]["by_decision"], json!({"appropriate": 12}));
-    // Each was said, and told, and the last of the two stands.
+    // Each decision is recorded, and the last one for each item applies.
     let told = world.events("action eq \"review.decided\"").await;
     assert_eq!(told.len(), 24);
     for item in world.items("q3").await {
@@ -636,7 +635,7 @@ async fn an_interrupted_opening_of_a_review_is_completed() {
     assert_eq!(world.sign_off(&world.ann, "q3").await.status, 409);
     assert_eq!(world.items("q3").await, Vec::<Value>::new());
     pass(stack, 60).await;
-    // Whoever is late with it leaves it as it is.
+    // Late workers do not change the open review.
     let late = trail.at(clock::now(), request::deadline());
     let (one, other) =
         tokio::join!(reviews::fill_review(&late, "q3"), reviews::fill_review(&late, "q3"));
@@ -666,7 +665,7 @@ async fn a_late_event_that_involves_a_reviewer_blocks_the_sign_off() {
 async fn concurrent_requests_open_a_review_once() {
     let world = World::start().await;
     keep_accesses(&world.stack, 60).await;
-    // The caller's answer was lost, and they send it again and again.
+    // The caller repeats the request, because responses were lost.
     let asked = quarterly(json!({}));
     let opened = futures::future::join_all(
         (0..5).map(|_| world.stack.post(&world.admin, "/v1/reviews", &asked)),

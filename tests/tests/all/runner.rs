@@ -1,4 +1,4 @@
-//! The runner builds what the template says, keeps it, calls functions as AWS would, and says clearly what it cannot do.
+//! The local runner: it builds the resources of the template, stores data, calls functions as AWS would, and reports what it does not support.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,10 +20,10 @@ use tests::{
     until,
 };
 
-/// A minute of schedules, retries and sweeps, cut short.
+/// The length of a minute for schedules, retries and TTL deletion, shortened for tests.
 const MINUTE: Duration = Duration::from_millis(50);
 
-/// What a function was called with, in order.
+/// The payloads of a function's calls, in order.
 #[derive(Clone, Default)]
 struct Calls(Arc<Mutex<Vec<Value>>>);
 
@@ -32,7 +32,7 @@ impl Calls {
         self.0.lock().unwrap().clone()
     }
 
-    /// Waits until there are so many.
+    /// Waits until there are `count` calls.
     async fn reach(&self, count: usize) -> Vec<Value> {
         until(format!("there are {count} calls"), async || {
             Some(self.all()).filter(|calls| calls.len() >= count)
@@ -41,7 +41,7 @@ impl Calls {
     }
 }
 
-/// A function that notes what it is called with and answers by it.
+/// Adds a function that records its calls and computes its result from them.
 fn noting(
     functions: Functions,
     binary: &str,
@@ -108,7 +108,7 @@ async fn two_stacks_of_one_process_share_nothing() {
     other.stop().await;
 }
 
-/// Sockets of this process that are listened on, by their address in hexadecimal.
+/// The addresses of this process's listening sockets, in hexadecimal.
 fn listening() -> Vec<String> {
     let sockets: BTreeSet<String> = fs::read_dir("/proc/self/fd")
         .unwrap()
@@ -123,7 +123,7 @@ fn listening() -> Vec<String> {
     for table in tables.into_iter().flatten() {
         for line in table.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            // State 0A listens; an unconnected datagram socket (07) receives from anyone.
+            // State 0A is a listening socket. An unconnected datagram socket (07) receives from anyone.
             if matches!(fields[3], "0A" | "07") && sockets.contains(fields[9]) {
                 found.push(fields[1].split(':').next().unwrap().to_owned());
             }
@@ -142,14 +142,14 @@ async fn the_program_listens_only_on_loopback() {
     stack.stop().await;
 }
 
-/// The embedded services hold the trail: another program or a web page that finds their ports must not reach it. Links to files show the access
-/// key, so that alone opens nothing.
+/// Another program or a web page that finds the ports of the embedded services must not reach the data. Links to files contain the
+/// access key id, so that id alone gives no access.
 #[tokio::test]
 async fn the_embedded_services_accept_only_requests_signed_with_the_key_of_this_run() {
     let stack = Stack::start().await;
     let real = credentials(stack.running.sdk_config()).await;
     let table = stack.running.table("EventsTable").unwrap();
-    // Of each service a call that would work, and what says that it was refused or taken.
+    // For each service, a valid call and the response if it is refused.
     let dynamodb = json!({"TableName": table}).to_string();
     let json = ("content-type", "application/x-amz-json-1.0");
     let services = [
@@ -190,7 +190,7 @@ async fn the_embedded_services_accept_only_requests_signed_with_the_key_of_this_
                 .request(&client, &endpoint)
         };
         let taken = send(signed(None, &real)).await;
-        // Lambda has no such function, and says so to who may ask.
+        // An admitted caller gets 404 from Lambda, because the function does not exist.
         let expected = if id == "Lambda" { StatusCode::NOT_FOUND } else { StatusCode::OK };
         assert_eq!(taken.status, expected, "{id}: {}", taken.text);
 
@@ -225,14 +225,14 @@ async fn the_embedded_services_accept_only_requests_signed_with_the_key_of_this_
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{id}, {what}: {}", answer.text);
             assert_eq!(answer.header("access-control-allow-origin"), "", "{id}, {what}");
         }
-        // A page asks first whether it may.
+        // A browser sends a preflight request first.
         let preflight = client
             .request(reqwest::Method::OPTIONS, &endpoint)
             .header("origin", "https://evil.example");
         let preflight = send(preflight.header("access-control-request-method", "POST")).await;
         assert_eq!(preflight.status, StatusCode::FORBIDDEN, "{id}");
         assert_eq!(preflight.header("access-control-allow-origin"), "", "{id}");
-        // What was signed for one thing does not do another.
+        // A signature is valid only for its request.
         if id == "DynamoDB" {
             let altered = signed(None, &real).body(json!({"TableName": "other"}).to_string());
             assert_eq!(send(altered).await.status, StatusCode::FORBIDDEN);
@@ -240,7 +240,7 @@ async fn the_embedded_services_accept_only_requests_signed_with_the_key_of_this_
             assert_eq!(send(other).await.status, StatusCode::FORBIDDEN);
         }
     }
-    // Nor does the issuer mint tokens for a page whose name was made to lead here, or for one of another origin.
+    // The issuer mints no tokens after DNS rebinding, nor for a page of another origin.
     for (name, value, status) in
         [("host", "evil.example", 403), ("origin", "https://evil.example", 400)]
     {
@@ -556,7 +556,7 @@ async fn a_data_directory_of_another_template_is_refused() {
             "{error}"
         );
     }
-    // What can be changed in place is.
+    // Changes that are possible in place are applied.
     let ttl = format!(
         "{indexed}, TimeToLiveSpecification: {{AttributeName: gone, Enabled: true}}, DeletionProtectionEnabled: true"
     );
@@ -611,7 +611,7 @@ Resources:
         let get = client.get_item().table_name(table).key("id", AttributeValue::S(id.into()));
         get.send().await.unwrap().item.is_some()
     };
-    until("the old item is swept", async || (!there("old").await).then_some(())).await;
+    until("the expired item is deleted", async || (!there("old").await).then_some(())).await;
     assert!(there("young").await);
     stack.stop().await;
 }
@@ -649,12 +649,12 @@ Resources:
     .await;
     stack.stop().await;
 
-    assert!(!seen.contains(&json!("off")), "what is disabled does not fire");
+    assert!(!seen.contains(&json!("off")), "a disabled schedule does not fire");
     for once in [json!({"from": "rule"}), json!({"from": "scheduler"})] {
         assert_eq!(
             seen.iter().filter(|call| **call == once).count(),
             1,
-            "{once}: at start, and not again for long"
+            "{once}: a slow schedule fires once, at start"
         );
     }
     let mut rule = seen.iter().find(|call| call["source"] == "aws.events").unwrap().clone();
@@ -705,7 +705,7 @@ async fn put(stack: &Stack, ids: impl IntoIterator<Item = String>) {
     }
 }
 
-/// The ids of a batch's records.
+/// The ids of the records in a batch.
 fn ids(batch: &Value) -> Vec<String> {
     let records = batch["Records"].as_array().unwrap();
     records
@@ -728,7 +728,8 @@ async fn a_stream_is_delivered_in_order_and_in_batches() {
     let functions = noting(Functions::default(), "watch", &calls, |_, _| Ok(json!({})));
     let stack = Stack::with(quick(stream_template(""), functions)).await;
     put(&stack, named(0..50)).await;
-    until("every record came", async || (all_ids(&calls.all()).len() >= 50).then_some(())).await;
+    until("every record is delivered", async || (all_ids(&calls.all()).len() >= 50).then_some(()))
+        .await;
     let batches = calls.all();
     assert_eq!(all_ids(&batches), named(0..50));
     assert!(batches.iter().all(|batch| ids(batch).len() <= 3));
@@ -776,7 +777,7 @@ async fn a_stream_resumes_at_its_position_after_a_restart() {
     });
     let stack = start(functions).await;
     put(&stack, named(0..20)).await;
-    until("the seventh was tried", async || {
+    until("the failing record is delivered", async || {
         all_ids(&before.all()).contains(&"007".into()).then_some(())
     })
     .await;
@@ -785,11 +786,13 @@ async fn a_stream_resumes_at_its_position_after_a_restart() {
     let after = Calls::default();
     let stack = start(noting(Functions::default(), "watch", &after, |_, _| Ok(json!({})))).await;
     put(&stack, named(20..25)).await;
-    until("the rest came", async || all_ids(&after.all()).contains(&"024".into()).then_some(()))
-        .await;
+    until("the remaining records are delivered", async || {
+        all_ids(&after.all()).contains(&"024".into()).then_some(())
+    })
+    .await;
     let rest = all_ids(&after.all());
     let first: usize = rest[0].parse().unwrap();
-    // The batch that failed begins at most two records earlier; what succeeded before it does not come again.
+    // The failed batch starts at most two records earlier. Earlier successful batches are not delivered again.
     assert!((5..=7).contains(&first), "{rest:?}");
     assert_eq!(rest, named(first..25));
     stack.stop().await;
@@ -804,8 +807,10 @@ async fn a_failing_batch_is_retried_and_blocks_later_batches() {
     });
     let stack = Stack::with(quick(stream_template(""), functions)).await;
     put(&stack, named(0..6)).await;
-    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(()))
-        .await;
+    until("the last record is delivered", async || {
+        all_ids(&calls.all()).contains(&"005".into()).then_some(())
+    })
+    .await;
     let batches = calls.all();
     assert!(batches[0] == batches[1] && batches[1] == batches[2], "the same batch three times");
     assert_eq!(all_ids(&batches[2..]), named(0..6));
@@ -829,15 +834,17 @@ async fn a_function_can_report_failed_records() {
         ", FunctionResponseTypes: [ReportBatchItemFailures], MaximumBatchingWindowInSeconds: 1";
     let stack = Stack::with(quick(stream_template(more), functions)).await;
     put(&stack, named(0..6)).await;
-    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(()))
-        .await;
+    until("the last record is delivered", async || {
+        all_ids(&calls.all()).contains(&"005".into()).then_some(())
+    })
+    .await;
     let batches: Vec<Vec<String>> = calls.all().iter().map(ids).collect();
     let of_first = batches.iter().flatten().filter(|id| *id == "000").count();
     let of_second = batches.iter().flatten().filter(|id| *id == "001").count();
     assert_eq!(
         (of_first, of_second),
         (1, 4),
-        "what was done before the failure is not done again: {batches:?}"
+        "records before the failed one are not delivered again: {batches:?}"
     );
     stack.stop().await;
 }
@@ -854,8 +861,10 @@ async fn a_poison_record_is_isolated_by_bisection_and_dropped() {
     let more = ", BisectBatchOnFunctionError: true, MaximumRetryAttempts: 1, MaximumBatchingWindowInSeconds: 1";
     let stack = Stack::with(quick(stream_template(more), functions)).await;
     put(&stack, named(0..6)).await;
-    until("the last came", async || all_ids(&calls.all()).contains(&"005".into()).then_some(()))
-        .await;
+    until("the last record is delivered", async || {
+        all_ids(&calls.all()).contains(&"005".into()).then_some(())
+    })
+    .await;
     let succeeded: Vec<String> =
         calls.all().iter().map(ids).filter(|ids| !ids.contains(&"001".into())).flatten().collect();
     assert_eq!(succeeded, ["000", "002", "003", "004", "005"]);
@@ -864,7 +873,7 @@ async fn a_poison_record_is_isolated_by_bisection_and_dropped() {
 
 // ----------------------------------------------------------------------------------------------- asynchronous invocations
 
-/// Where a service of the stack answers.
+/// The endpoint of a service of the stack.
 fn endpoint(stack: &Stack, service: &str) -> String {
     let key = ServiceConfigKey::builder()
         .service_id(service)
@@ -941,7 +950,7 @@ async fn functions_can_be_invoked_and_a_failed_asynchronous_call_is_retried_twic
         StatusCode::ACCEPTED
     );
     shaky.reach(1 + 3).await;
-    // A second round shows that the first has ended, and that `Once` was not tried again while it went on.
+    // A second call shows that the first one has no more retries, and that `Once` was not retried meanwhile.
     assert_eq!(
         invoke(&stack, "jit-audit-Shaky", Some("Event"), &json!({})).await.status,
         StatusCode::ACCEPTED
@@ -969,7 +978,7 @@ async fn invalid_invocations_are_refused() {
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
     let kind = invoke(&stack, "jit-audit-Steady", Some("Sometimes"), &json!({})).await;
     assert_eq!(kind.status, StatusCode::BAD_REQUEST);
-    // Another program on this machine, which does not have this run's key.
+    // Another program on this machine does not have the key of this run.
     let other = Credentials::from_keys("AKIAIOSFODNN7EXAMPLE", "secret", None);
     let foreign = invoke_signed_by(&stack, other, "jit-audit-Steady", None, &json!({})).await;
     assert_eq!(
@@ -980,7 +989,7 @@ async fn invalid_invocations_are_refused() {
     stack.stop().await;
 }
 
-/// The template's own secret is generated once, stays when the stack is started again, and is its owner's alone.
+/// The secret of the template is generated once, survives a restart, and is readable only by its owner.
 #[tokio::test]
 async fn the_deployments_key_is_generated_once_and_read_from_secrets_manager() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Filters, free text and the feed over HTTP: the answer is exact whichever index is used, and nothing is skipped or repeated.
+//! Filters, free text and the feed over HTTP: results are exact with any index, and no event is skipped or repeated.
 
 use shared::platform::clock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,8 +46,8 @@ async fn search(stack: &Stack, token: &str, body: Value) -> Answer {
     stack.post(token, "/v1/events/search", &body).await
 }
 
-/// A trail of several people, accounts, things and sessions, with every attribute filled now and then; over 300 days, or 30 where
-/// it is short, as each day is a read.
+/// Events of several people, accounts, targets and sessions, with every attribute set in some of them. They are spread over 300
+/// days, or over 30 days for a small number of events, because each day is a read.
 fn trail(count: u64) -> Vec<Value> {
     let days = days(count);
     (0..count)
@@ -88,7 +88,7 @@ fn days(count: u64) -> u64 {
     if count < 10_000 { 30 } else { 300 }
 }
 
-/// Terms that meet some events and not others, those that an index serves among them.
+/// Terms that match some of the events, with and without an index.
 const TERMS: [&str; 26] = [
     "actor.email eq \"person-1@acme.example\"",
     "actor.email eq \"PERSON-2@ACME.EXAMPLE\"",
@@ -118,10 +118,10 @@ const TERMS: [&str; 26] = [
     "tenant eq \"acme\"",
 ];
 
-/// Any filter over the terms, with a range of time.
+/// Random filters over the terms, with a time range.
 fn filters() -> impl Strategy<Value = String> {
     let days = (0u64..30, 0u64..30).prop_map(|(a, b)| {
-        // Within the days of a short trail.
+        // Within the 30 days of a small number of events.
         let (since, until) = (seconds_ago(a.max(b) * 86_400), seconds_ago(a.min(b) * 86_400));
         format!("occurred_at ge \"{since}\" and occurred_at lt \"{until}\"")
     });
@@ -142,7 +142,7 @@ fn trail_events() -> u64 {
         .map_or(400, |count| count.parse().expect("TRAIL_EVENTS: a number"))
 }
 
-/// The filters that the guide to the API shows.
+/// The filters in the API guide.
 const SHOWN: [&str; 1] = ["actor.email eq \"alex@nikpot.com\" and target.name sw \"W11\""];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +169,7 @@ async fn any_search_returns_what_a_full_scan_returns() {
     for (case, text) in written.chain(drawn).enumerate() {
         let filter = Filter::read(&text).unwrap();
         for order in [Order::Descending, Order::Ascending] {
-            // Listed newest first, as the trail was made.
+            // The events were created newest first.
             let mut expected: Vec<_> = everything
                 .iter()
                 .filter(|event| filter.matches(event))
@@ -218,7 +218,7 @@ async fn listed(
     }
 }
 
-/// The ids found by one plan, read a page at a time.
+/// The ids that one query plan finds, read in pages.
 async fn found_by(
     stack: &Stack,
     plan: &Plan,
@@ -327,7 +327,7 @@ async fn each_search_is_recorded_once_with_its_caller() {
     search(&stack, &auditor, json!({"filter": "actor.email pr", "limit": 10, "cursor": cursor}))
         .await;
     let plain = stack.get(&auditor, "/v1/events?limit=1000").await.body;
-    assert_eq!(ids(&plain).len(), 30, "hidden unless asked for");
+    assert_eq!(ids(&plain).len(), 30, "searches are hidden without include_service");
     let with = stack
         .get(
             &auditor,
@@ -336,7 +336,7 @@ async fn each_search_is_recorded_once_with_its_caller() {
         .await
         .body;
     let searches = with["events"].as_array().unwrap();
-    // The search, the plain listing; the second page is the same search, and this one may or may not see itself.
+    // The search and the plain listing are recorded, the second page is not. This search may find its own record.
     assert!((2..=3).contains(&searches.len()), "{with}");
     let searched =
         searches.iter().find(|event| event["details"]["filter"] == "actor.email pr").unwrap();
@@ -357,7 +357,7 @@ async fn the_feed_returns_every_event_once_in_recorded_order_under_concurrent_wr
                 for batch in 0..3 {
                     let events: Vec<_> = (0..15)
                         .map(|n| {
-                            // Late ones among them: recorded now, occurred up to a year ago.
+                            // Some events occurred 300 days ago and are recorded now.
                             let ago = if n % 3 == 0 { 300 * 86_400 } else { 10 };
                             json!({"id": format!("f-{writer}-{batch}-{n}"), "action": "user.logged_in", "occurred_at": seconds_ago(ago), "actor": {"type": "user", "name": "a"}})
                         })
@@ -372,14 +372,14 @@ async fn the_feed_returns_every_event_once_in_recorded_order_under_concurrent_wr
     let reading = async {
         let (mut seen, mut latest) = (Vec::new(), String::new());
         let mut after = String::new();
-        until("the feed gave every event", async || {
+        until("the feed returned every event", async || {
             let page = stack.get(&auditor, &format!("/v1/feed?limit=7{after}")).await;
             assert_eq!(page.status, 200, "{}", page.text);
             for event in page.body["events"].as_array().unwrap() {
-                // An event that a slow machine took long to store comes out of order, and says so.
+                // An event stored late by a slow machine comes out of order and is marked late.
                 if event["late"] != true {
                     let recorded = event["recorded_at"].as_str().unwrap();
-                    assert!(latest.as_str() <= recorded, "in the order recorded");
+                    assert!(latest.as_str() <= recorded, "in recorded order");
                     latest = recorded.to_owned();
                 }
                 seen.push(event["id"].as_str().unwrap().to_owned());
@@ -425,11 +425,11 @@ async fn the_feed_can_start_at_now_and_its_cursor_is_bound_to_filter_and_tenant(
     for query in ["after=yesterday", "after=", "limit=0", "cursor=x", "filter=x"] {
         assert_eq!(stack.get(&auditor, &format!("/v1/feed?{query}")).await.status, 400, "{query}");
     }
-    // The twenty were written before "now", less than the feed's lag ago perhaps: what comes can only be failures.
+    // The twenty events may be newer than the feed lag, but the filter only lets failures through.
     fill(&stack, "acme", &[json!({"id": "later", "action": "user.logged_in", "occurred_at": seconds_ago(1), "actor": {"type": "user", "name": "a"}, "outcome": "failure", "reason": "r"})]).await;
     let mut after = next.to_owned();
     let mut seen = Vec::new();
-    until("the later failure comes", async || {
+    until("the feed returns the later failure", async || {
         let page = stack
             .get(&auditor, &format!("/v1/feed?after={after}&filter=outcome%20eq%20%22failure%22"))
             .await
@@ -445,7 +445,7 @@ async fn the_feed_can_start_at_now_and_its_cursor_is_bound_to_filter_and_tenant(
     assert_eq!(seen.iter().filter(|id| *id == "later").count(), 1);
 }
 
-/// The events counted as `POST /v1/events/counts` does, to the last of its answers; and how many they are in all.
+/// The counts of `POST /v1/events/counts` over all its pages.
 async fn counted(stack: &Stack, token: &str, mut body: Value) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     loop {
@@ -495,7 +495,7 @@ async fn counts_match_the_listing() {
             assert_eq!(counted(&stack, &token, body).await, expected, "{asked} by {by} in {zone}");
         }
     }
-    // Who counts is on record like who looks.
+    // Counting is recorded like searching.
     let noted = search(
         &stack,
         &token,
@@ -527,14 +527,14 @@ async fn the_feed_supports_free_text_and_service_events() {
     let listed = search(&stack, &token, json!({"q": "person-3 acme", "limit": 1000})).await.body;
     let expected: BTreeSet<_> = ids(&listed).into_iter().collect();
     assert!(!expected.is_empty());
-    let fed = until("the feed has them", async || {
+    let fed = until("the feed has the events", async || {
         let feed = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000").await.body;
         let fed: BTreeSet<_> = ids(&feed).into_iter().collect();
         (fed.len() >= expected.len()).then_some(fed)
     })
     .await;
     assert_eq!(fed, expected);
-    // The same events in the shape that collectors of many sources read, with nothing lost.
+    // The same events in OCSF format, without loss.
     let shaped = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000&shape=ocsf").await.body;
     let native = stack.get(&token, "/v1/feed?q=person-3%20acme&limit=1000&shape=native").await.body;
     let unmapped: Vec<_> = shaped["events"]
@@ -552,10 +552,12 @@ async fn the_feed_supports_free_text_and_service_events() {
             .all(|event| event["metadata"]["version"] == "1.8.0")
     );
     assert_eq!(stack.get(&token, "/v1/feed?shape=leef").await.status, 400);
-    // The search above is on record, for who asks for that too.
+    // The record of the search above is in the feed with `include_service`.
     let path = "/v1/feed?filter=action%20eq%20%22audit.searched%22";
     let own = async |more: &str| ids(&stack.get(&token, &format!("{path}{more}")).await.body).len();
-    until("the feed has it", async || (own("&include_service=true").await == 1).then_some(()))
-        .await;
+    until("the feed has the record", async || {
+        (own("&include_service=true").await == 1).then_some(())
+    })
+    .await;
     assert_eq!(own("").await, 0);
 }

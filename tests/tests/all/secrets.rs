@@ -1,4 +1,4 @@
-//! Secrets: whose they are, where they go, and what a reader sees of an address that lets in whoever knows it.
+//! Secrets: their tenant and host, and how secret addresses are shown.
 
 use serde_json::{Value, json};
 use tests::{Stack, directory::Directory, directory::TOKEN, options, seconds_ago, until};
@@ -79,7 +79,7 @@ async fn a_secret_is_used_only_for_its_tenant_and_host() {
     );
     assert_eq!(stack.put(&acme, "/v1/settings", &channels).await.status, 200);
 
-    // Where it belongs it is used.
+    // A secret is used for its own tenant and host.
     assert_eq!(
         stack.put(&acme, "/v1/applications/app", &application(&directory.url, "ACME")).await.status,
         201
@@ -95,7 +95,7 @@ async fn a_secret_is_used_only_for_its_tenant_and_host() {
     stack.stop().await;
 }
 
-/// What was configured before its secret was bound to another host or tenant is refused when it is used, and nothing is sent.
+/// The application was configured before its secret was bound to another host or tenant. Then its use is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_reassigned_to_another_tenant_or_host_is_not_sent() {
     let directory = Directory::start().await;
@@ -122,14 +122,19 @@ async fn a_secret_reassigned_to_another_tenant_or_host_is_not_sent() {
         );
         let query = json!({"filter": format!("action eq \"finding.raised\" and account.name eq \"{account}\""), "include_service": true});
         let reader = stack.reader("acme");
-        let finding = until("it is refused", async || {
+        let finding = until("the secret is refused", async || {
             let found = stack.post(&reader, "/v1/events/search", &query).await;
             let findings = found.body["events"].as_array().cloned().unwrap_or_default();
             findings.into_iter().find(|finding| finding["details"]["rule"] == "revocation.refused")
         })
         .await;
         assert!(finding["reason"].as_str().unwrap().starts_with("secret: "), "{finding}");
-        assert_eq!(directory.log().len(), before, "the directory was asked: {:?}", directory.log());
+        assert_eq!(
+            directory.log().len(),
+            before,
+            "the directory received a request: {:?}",
+            directory.log()
+        );
         stack.stop().await;
     }
 }
@@ -170,7 +175,7 @@ async fn the_address_of_a_stream_is_shown_only_to_administrators() {
         stack.get(&reader, "/v1/streams/bare").await.body["target"]["url"],
         "http://127.0.0.1:9"
     );
-    // Nor by the trail, which everybody keeps who may read it; that it changed is seen.
+    // Recorded events show the change but not the address.
     let query = json!({"filter": "action eq \"stream.configured\" and target.id eq \"siem\"", "include_service": true, "order": "asc"});
     let told = stack.post(&admin, "/v1/events/search", &query).await;
     assert!(

@@ -1,10 +1,10 @@
-//! Every example of the documents this product comes from: posted as a portal would, listed as an auditor would, label and
-//! sentence compared letter by letter. Addresses that the documents mask take any address.
+//! Every example of the source documents: posted as a portal would, listed as an auditor would, with label and message
+//! compared exactly. Masked addresses in the documents are replaced by others.
 
 use serde_json::{Value, json};
 use tests::Stack;
 
-/// An event without id and time, the label and the sentence it must read.
+/// An event without id and time, its expected label and its expected message.
 type Example = (Value, &'static str, &'static str);
 
 fn user(email: &str) -> Value {
@@ -157,7 +157,7 @@ async fn every_example_is_worded_as_in_its_document() {
         let read = stack.get(&auditor, &format!("/v1/events/example-{index}")).await;
         assert_eq!(read.body, posted.body);
     }
-    // Without what the service itself tells of the windows that two of them opened.
+    // Without the service's events about the windows that two of them opened.
     let listed = stack
         .get(&auditor, "/v1/events?order=asc&filter=not%20(action%20sw%20%22window.%22)")
         .await
@@ -179,7 +179,7 @@ async fn an_identity_of_a_source_code_manager_is_shown_as_such() {
     assert_eq!(posted.body["message"], "octocat (scm) approved session 68.");
 }
 
-/// The database portal's manual, session 68: seven rows, read from the bottom.
+/// Session 68 in the manual of the database portal: seven rows, oldest at the bottom.
 #[tokio::test]
 async fn session_68_is_listed_as_in_its_manual() {
     let stack = Stack::start().await;
@@ -229,7 +229,7 @@ async fn session_68_is_listed_as_in_its_manual() {
     assert_eq!(listed["events"][0]["label"], "CANCELED");
     assert_eq!(listed["events"][3]["session"].get("starts_at"), None);
 
-    // The pop-up at its id: all roles, who decided each, the state, the username.
+    // The details of the session: all roles with their decisions, the state and the username.
     let session = stack.get(&auditor, "/v1/sessions/68").await.body;
     assert_eq!(
         (&session["state"], &session["username"], &session["requester"]),
@@ -246,7 +246,7 @@ async fn session_68_is_listed_as_in_its_manual() {
         (&session["window"]["state"], &session["window"]["directory"]),
         (&json!("closed"), &json!("external"))
     );
-    // The six rows, and that a window opened and ended with it.
+    // Six session events, and the opening and the end of its window.
     assert_eq!(session["timeline"].as_array().unwrap().len(), 6 + 2);
     let sessions = stack.get(&auditor, "/v1/sessions?limit=10").await.body;
     assert_eq!((&sessions["sessions"], &sessions["next"]), (&json!([session]), &Value::Null));

@@ -1,4 +1,4 @@
-//! What the template promises of the trail, whatever functions are added: nobody may rewrite it.
+//! Invariants of the template, for present and future functions.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
@@ -7,7 +7,7 @@ use shared::http::route::Needs;
 
 use crate::permissions;
 
-/// The template as CloudFormation's own tooling reads it: AWS's SAM translator, with cfn-lint's reader of the short tags.
+/// The template after AWS's SAM translator, with short tags parsed by cfn-lint.
 const READ: &str = r#"
 import json, sys
 from cfnlint.decode import decode
@@ -42,7 +42,7 @@ fn list(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |list| list.iter().collect())
 }
 
-/// Every statement of a role's policies, those that stand apart as well: what a function may do.
+/// Every policy statement of each role, from inline and separate policies.
 fn statements(template: &Value) -> Vec<(String, &Value)> {
     let roles = of_type(template, "AWS::IAM::Role");
     let policies =
@@ -63,7 +63,7 @@ fn statements(template: &Value) -> Vec<(String, &Value)> {
 
 #[test]
 fn no_role_can_change_or_remove_an_event() {
-    // Everything that any role may do to the trail. Reading, and INSERT, which is put-if-absent.
+    // The only permitted actions on the events table: reading, and INSERT, which is conditional on absence.
     const ALLOWED: [&str; 11] = [
         "dynamodb:PartiQLInsert",
         "dynamodb:PartiQLSelect",
@@ -102,14 +102,14 @@ fn no_role_can_change_or_remove_an_event() {
                 !touches_the_trail || ALLOWED.contains(&action),
                 "{role} may {action} on the trail"
             );
-            // No request reads a whole table.
+            // No function may scan a table.
             assert!(
                 action != "dynamodb:Scan" || role.as_str() == "WatchRole",
                 "{role} may {action}"
             );
         }
     }
-    // A function brings its own role, so that SAM makes none for it.
+    // Each function names its role, so SAM creates none for it.
     for (function, properties) in of_type(&template, "AWS::Serverless::Function") {
         assert!(
             properties["Role"].is_object() && properties.get("Policies").is_none(),
@@ -118,7 +118,7 @@ fn no_role_can_change_or_remove_an_event() {
     }
 }
 
-/// A function that sends alerts must not get at the key of a directory, whatever it is told to send and where.
+/// For example, the function that sends alerts cannot read the credentials of a directory.
 #[test]
 fn each_function_reads_secrets_of_its_own_purpose_only() {
     let template = template();
@@ -126,7 +126,7 @@ fn each_function_reads_secrets_of_its_own_purpose_only() {
     for (role, statement) in statements(&template) {
         if list(&statement["Action"]).contains(&&Value::from("secretsmanager:GetSecretValue")) {
             for resource in list(&statement["Resource"]).into_iter().map(Value::to_string) {
-                // The deployment's own secrets are named one by one.
+                // Secrets of the deployment are listed by name.
                 let path =
                     resource.split_once(":secret:${SecretPrefix}").map(|(_, path)| path.to_owned());
                 tenants.extend(
@@ -238,7 +238,7 @@ fn files_are_private_and_encrypted_and_export_files_expire() {
             .iter()
             .any(|it| it["NumericGreaterThan"]["s3:signatureAge"] == "600000")
     );
-    // What was sent to S3 stays, and nothing here can read it or take it away.
+    // Stream files do not expire, and no role can read or delete them.
     assert!(bucket("StreamBucket").get("LifecycleConfiguration").is_none());
     for (role, statement) in statements(&template) {
         if statement["Resource"].to_string().contains("StreamBucket") {
@@ -250,8 +250,8 @@ fn files_are_private_and_encrypted_and_export_files_expire() {
     }
 }
 
-/// What `sam build` runs: it passes the binary's name on and no profile, so the settings of a Lambda binary stand where cargo
-/// looks when it is started in a function's folder.
+/// `sam build` passes the name of the binary and no profile. So the profile settings are in a cargo configuration
+/// that cargo finds from a function's folder.
 #[test]
 fn sam_builds_a_function_with_the_settings_beside_the_functions() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -261,13 +261,13 @@ fn sam_builds_a_function_with_the_settings_beside_the_functions() {
         assert_eq!(
             build.as_object().unwrap().keys().collect::<Vec<_>>(),
             ["Binary"],
-            "{function}: SAM passes nothing else on"
+            "{function}: SAM passes no other argument"
         );
         let folder = root.join("infra").join(properties["CodeUri"].as_str().unwrap());
         assert!(folder.join("../.cargo/config.toml").exists(), "{function}");
     }
     let release = |folder: &Path| {
-        // Nothing is compiled: cargo says what it would hand to the compiler and stops at the first wrong argument.
+        // Only prints the configuration and compiles nothing.
         let mut cargo = Command::new(env!("CARGO"));
         let output = cargo
             .args(["config", "get", "profile.release.lto", "-Zunstable-options"])
@@ -281,8 +281,8 @@ fn sam_builds_a_function_with_the_settings_beside_the_functions() {
     assert_eq!(release(root).trim(), "");
 }
 
-/// A panic over what one directory answers is caught, which takes unwinding. cargo-lambda builds with `panic = "abort"` unless the workspace's
-/// manifest says otherwise; its settings beside the functions do not count.
+/// The functions catch a panic on one directory's response, which needs unwinding. cargo-lambda builds with `panic = "abort"` unless the
+/// manifest of the workspace sets `unwind`. A cargo configuration next to the functions has no effect on this.
 #[test]
 fn a_panic_unwinds_in_deployed_binaries() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("Cargo.toml");
@@ -323,7 +323,7 @@ fn the_deployment_key_is_generated_once_and_readable_only_where_needed() {
     let secrets = of_type(&template, "AWS::SecretsManager::Secret");
     let [(name, secret)] = secrets.as_slice() else { panic!("one secret: {secrets:?}") };
     let resource = &template["Resources"][name.as_str()];
-    // Another key would store again what is sent again, and refuse every cursor.
+    // With another key, repeated requests would be stored twice and every cursor would be refused.
     assert_eq!(
         (&resource["DeletionPolicy"], &resource["UpdateReplacePolicy"]),
         (&Value::from("Retain"), &Value::from("Retain"))

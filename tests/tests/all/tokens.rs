@@ -1,4 +1,4 @@
-//! Only tokens that API Gateway's JWT authorizer would take are let in: signed by the issuer, for us, in time.
+//! The gateway admits only tokens that API Gateway's JWT authorizer would admit: signed by the issuer, for this audience, within their time.
 
 use std::{
     sync::{
@@ -50,7 +50,7 @@ Resources:
         Open: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: GET, Path: /open, Auth: {Authorizer: NONE}}}
 ";
 
-/// A stack whose issuer's key is known, and a count of the requests that reached its function.
+/// A stack with a known issuer key and a count of the requests that reached its function.
 struct Guarded {
     stack: Stack,
     key: KeyPair,
@@ -86,13 +86,13 @@ impl Guarded {
         json!({"alg": "RS256", "typ": "JWT", "kid": self.kid})
     }
 
-    /// Claims that are right in every way.
+    /// Valid claims.
     fn claims(&self) -> Value {
         let issuer = format!("{}/dev", self.stack.running.url());
         json!({"iss": issuer, "aud": "ours", "sub": "me", "iat": now() - 10, "nbf": now() - 10, "exp": now() + 600})
     }
 
-    /// Right claims, some of them changed; `null` takes one away.
+    /// Valid claims with changes. `null` removes a claim.
     fn claims_with(&self, changes: Value) -> Value {
         changed(self.claims(), changes)
     }
@@ -266,7 +266,7 @@ async fn forged_and_invalid_tokens_reach_no_function() {
             "five segments, as of an encrypted token",
             format!("{header}.{claims}.{signature}.{claims}.{signature}"),
         ),
-        // Spelling.
+        // Encoding.
         (
             "padded base64",
             format!(
@@ -276,7 +276,7 @@ async fn forged_and_invalid_tokens_reach_no_function() {
         ),
         ("base64 of the standard alphabet", {
             let standard = |part: &str| part.replace('-', "+").replace('_', "/");
-            // Of signatures one soon has a letter that differs.
+            // Tries signatures until one has a character that differs between the alphabets.
             let (mut token, mut sub) = (good.clone(), 0);
             while !token.contains(['-', '_']) {
                 sub += 1;
@@ -296,7 +296,7 @@ async fn forged_and_invalid_tokens_reach_no_function() {
         ("an empty payload", raw(&guarded.header().to_string(), "")),
         ("garbage", "garbage".to_owned()),
         ("dots", "..".to_owned()),
-        // Whose it is and for whom.
+        // Issuer and audience.
         ("another issuer", guarded.token_with(json!({"iss": "https://issuer.example"}))),
         ("the issuer with a slash", guarded.token_with(json!({"iss": format!("{issuer}/")}))),
         ("the issuer in other letters", guarded.token_with(json!({"iss": issuer.to_uppercase()}))),
@@ -326,7 +326,7 @@ async fn forged_and_invalid_tokens_reach_no_function() {
             guarded.token_with(json!({"aud": null, "client_id": ["ours"]})),
         ),
         ("neither audience nor client", guarded.token_with(json!({"aud": null}))),
-        // When.
+        // Times.
         ("expired", guarded.token_with(json!({"exp": now() - 1}))),
         ("expired long ago", guarded.token_with(json!({"exp": 1}))),
         ("expiring now", guarded.token_with(json!({"exp": now()}))),
@@ -385,7 +385,7 @@ async fn forged_and_invalid_tokens_reach_no_function() {
     let elsewhere = guarded.stack.request("GET", &format!("/closed?access_token={good}"));
     assert_eq!(send(elsewhere).await.status, StatusCode::UNAUTHORIZED);
 
-    assert_eq!(guarded.reached.load(Ordering::SeqCst), 0, "no function was called");
+    assert_eq!(guarded.reached.load(Ordering::SeqCst), 0, "a forged token reached the function");
     guarded.stack.stop().await;
 }
 
@@ -535,7 +535,7 @@ async fn the_development_issuer_mints_the_requested_claims() {
     assert_eq!(send(stack.request("GET", "/dev/token")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(send(stack.request("GET", "/dev")).await.status, StatusCode::NOT_FOUND);
 
-    // A page from elsewhere that asks in its visitor's browser gets nothing; one of ours does.
+    // A page of another origin gets no token. The stack's own page does.
     for (origin, status) in
         [("https://evil.example", 400), ("null", 400), ("http://127.0.0.1:1", 400), (url, 200)]
     {
@@ -548,7 +548,7 @@ async fn the_development_issuer_mints_the_requested_claims() {
     guarded.stack.stop().await;
 }
 
-/// One stack takes the tokens of another's issuer, found by discovery as any other issuer's would be.
+/// A stack accepts tokens of the issuer of another stack, found by discovery as any other issuer.
 #[tokio::test]
 async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
     let issuing = Guarded::start().await;
@@ -568,7 +568,7 @@ async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
     ] {
         assert_eq!(stack.get(&wrong, "/closed").await.status, StatusCode::UNAUTHORIZED);
     }
-    // No tokens are minted beside the issuer's own.
+    // A stack with another issuer mints no tokens.
     assert!(
         stack
             .running
@@ -580,7 +580,7 @@ async fn tokens_of_another_issuer_are_checked_with_the_keys_it_publishes() {
         StatusCode::NOT_FOUND
     );
 
-    // Keys that are known go on to be used while the issuer is away.
+    // Cached keys are used while the issuer is unreachable.
     let late = issuing.token_with(json!({"sub": "late"}));
     issuing.stack.stop().await;
     assert_eq!(stack.get(&late, "/closed").await.status, StatusCode::OK);

@@ -1,5 +1,5 @@
-//! The trail is not weakened in silence: a shorter retention, a lifted hold, looser thresholds and lost alerts are findings, and those who were
-//! alerted before are told.
+//! Weakened settings: a shorter retention, a lifted hold, looser thresholds and removed alerts raise findings, and the previous alert
+//! channels are notified.
 
 use shared::platform::clock;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn login(id: &str, seconds: u64) -> Value {
     json!({"id": id, "action": "user.logged_in", "occurred_at": seconds_ago(seconds), "actor": {"type": "user", "name": "x"}})
 }
 
-/// The findings of a rule, as the list has them.
+/// Waits until findings of a rule are listed, and returns them.
 async fn findings(stack: &Stack, token: &str, rule: &str) -> Vec<Value> {
     until(format!("a finding {rule} is listed"), async || {
         let answer = stack.get(token, &format!("/v1/findings?rule={rule}")).await;
@@ -45,11 +45,11 @@ async fn a_shorter_retention_waits_a_week_keeps_stored_events_and_raises_a_findi
     let answer = stack.put(&admin, "/v1/settings", &json!({"retention_days": 93})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
 
-    // What was stored stays, and so does what comes within the week.
+    // Stored events are kept, and so are events that arrive within the week.
     for path in ["/v1/events", &format!("/v1/events?since={}", &seconds_ago(200 * DAY)[..10])] {
         assert_eq!(stack.get(&reader, path).await.body["events"][0]["id"], "old", "{path}");
     }
-    until("the feed has it", async || {
+    until("the feed has the event", async || {
         (stack.get(&reader, "/v1/feed").await.body["events"][0]["id"] == "old").then_some(())
     })
     .await;
@@ -77,7 +77,7 @@ async fn a_shorter_retention_waits_a_week_keeps_stored_events_and_raises_a_findi
     let change = told(&stack, &reader, "settings.changed").await.remove(0);
     assert_eq!(finding["evidence"], json!([change["id"]]));
 
-    // By a clock that is ahead: eight days later 93 days count for what is recorded then, and only for that.
+    // With a clock eight days ahead, 93 days apply, but only to events recorded from then on.
     let tenant = Tenant::new("acme").unwrap();
     let at = |days: u64| clock::now().plus(Duration::from_secs(days * DAY));
     let then = at(8);
@@ -102,11 +102,11 @@ async fn a_shorter_retention_waits_a_week_keeps_stored_events_and_raises_a_findi
     };
     assert!(
         shows("new", 10).await && !shows("new", 12).await,
-        "93 days after it occurred it is past its retention"
+        "a new event is hidden 93 days after it occurred"
     );
     assert!(
         shows("old", 12).await && shows("old", 299).await && !shows("old", 301).await,
-        "its end was fixed when it was stored"
+        "the retention of an event is fixed when it is stored"
     );
     stack.stop().await;
 }
@@ -142,7 +142,7 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
         .await;
     };
 
-    // A channel that wants other rules is told all the same.
+    // A channel with other rules is notified too.
     assert_eq!(
         stack
             .put(&admin, "/v1/settings", &json!({"thresholds": {"revocation_seconds": 86_400}}))
@@ -153,7 +153,7 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
     for path in ["/a", "/b"] {
         until_told(path, "revocation_seconds from 300 to 86400").await;
     }
-    // Retention and channels at once; both channels are gone by then.
+    // A change of retention and channels at the same time. It removes both channels.
     assert_eq!(
         stack
             .put(&admin, "/v1/settings", &json!({"retention_days": 93, "alerts": []}))
@@ -164,7 +164,7 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
     for path in ["/a", "/b"] {
         until_told(path, "from 400 to 93 days").await;
         until_told(path, "channel a was taken away, channel b was taken away").await;
-        // What waits together may go in one message.
+        // Alerts in the same queue may be sent in one message.
         for part in ["revocation_seconds from", "from 400 to 93 days", "channel a was taken away"] {
             let times: usize = texts(path).iter().map(|text| text.matches(part).count()).sum();
             assert_eq!(times, 1, "{part} is told once: {:?}", texts(path));
@@ -173,7 +173,7 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
     for rule in ["thresholds.loosened", "retention.shortened", "alerts.weakened"] {
         assert_eq!(findings(&stack, &reader, rule).await.len(), 1, "{rule}");
     }
-    // What strengthens it is no finding.
+    // A stricter setting raises no finding.
     assert_eq!(
         stack
             .put(&admin, "/v1/settings", &json!({"retention_days": 500, "alerts": [channel("a")]}))
@@ -228,7 +228,7 @@ async fn a_legal_hold_keeps_recorded_events_for_ten_years() {
     assert_eq!((changed.len(), &changed[0]["actor"]["email"]), (1, &json!("admin@acme.example")));
     assert!(changed[0]["message"].as_str().unwrap().contains("hold"), "{}", changed[0]);
 
-    // Not named, it stays; lifted, that is on record and a finding.
+    // A hold stays if a request does not mention it. Lifting it is recorded and raises a finding.
     assert_eq!(
         stack.put(&admin, "/v1/settings", &json!({"zone": "Asia/Tokyo"})).await.body["hold_since"],
         settings["hold_since"]
