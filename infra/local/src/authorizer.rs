@@ -12,7 +12,7 @@ pub(crate) use keys::Keys;
 
 use crate::{invoke::since_epoch, plan::Jwt};
 
-/// The claims of a token that was accepted.
+/// The claims of an accepted token.
 pub(crate) type Claims = Map<String, Value>;
 
 /// Checks the tokens of one issuer.
@@ -21,14 +21,14 @@ pub(crate) struct Authorizer {
     keys: Keys,
 }
 
-/// Why a request is not let in.
+/// Why a request is refused.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Refusal {
-    /// There is no token.
+    /// The request has no token.
     Missing,
-    /// There is one, and this is wrong with it.
+    /// The token is invalid, for this reason.
     Invalid(&'static str),
-    /// It has none of the scopes the route wants.
+    /// The token has none of the required scopes.
     Scope,
 }
 
@@ -37,7 +37,7 @@ impl Authorizer {
         Self { expected, keys }
     }
 
-    /// The claims of the request's token, if it may come in.
+    /// Checks the token of a request and returns its claims.
     pub(crate) async fn check(
         &self,
         headers: &HeaderMap,
@@ -53,15 +53,15 @@ impl Authorizer {
         }
     }
 
-    /// The claims, once algorithm, key and signature are right.
+    /// Verifies algorithm, key and signature, and returns the claims.
     async fn verified(&self, token: &str) -> Result<Claims, Refusal> {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| Refusal::Invalid("the token cannot be decoded"))?;
-        // Only what is named here: an algorithm taken from the token would let its sender choose how it is checked.
+        // The algorithm is fixed, because one taken from the token would let its sender choose the verification.
         if header.alg != Algorithm::RS256 {
             return Err(Refusal::Invalid("signing method is invalid: it has to be RS256"));
         }
-        // RFC 7515, 4.1.11: who does not understand what is critical must refuse it, and we understand nothing of the sort.
+        // RFC 7515, 4.1.11: unknown critical header fields must be refused, and none are supported here.
         if header.crit.is_some() {
             return Err(Refusal::Invalid(
                 "the token has critical header fields that are not understood",
@@ -70,7 +70,7 @@ impl Authorizer {
         let kid = header.kid.ok_or(Refusal::Invalid("the token has no kid"))?;
         let key = self.keys.find(&kid).await.map_err(Refusal::Invalid)?;
         let mut signature_only = Validation::new(Algorithm::RS256);
-        // The claims are checked below by the gateway's own rules: they know client_id and iat, and no leeway.
+        // Claims are checked below by the rules of API Gateway, which include client_id and iat and allow no leeway.
         signature_only.required_spec_claims.clear();
         signature_only.validate_exp = false;
         signature_only.validate_aud = false;
@@ -81,7 +81,7 @@ impl Authorizer {
     }
 }
 
-/// The token in the Authorization header, with or without `Bearer` before it.
+/// The token in the Authorization header, with or without `Bearer`.
 fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(Refusal::Missing) };
@@ -94,7 +94,7 @@ fn token(headers: &HeaderMap) -> Result<&str, Refusal> {
     if token.is_empty() { Err(Refusal::Missing) } else { Ok(token) }
 }
 
-/// Issuer, audience and times. Each has to be of its own type: a text is no time, and a number no issuer.
+/// Checks issuer, audience and times. A claim of another type, such as a text for a time, is invalid.
 fn check_claims(claims: &Claims, expected: &Jwt, now: f64) -> Result<(), &'static str> {
     if claims.get("iss").and_then(Value::as_str) != Some(&expected.issuer) {
         return Err("the token's issuer is invalid");
@@ -128,7 +128,7 @@ fn check_claims(claims: &Claims, expected: &Jwt, now: f64) -> Result<(), &'stati
     Ok(())
 }
 
-/// The scopes in `scope` or `scp`, whether they stand as a text or as a list.
+/// The scopes in `scope` or `scp`, as a text or a list.
 pub(crate) fn granted(claims: &Claims) -> Vec<String> {
     let mut scopes = Vec::new();
     for claim in [claims.get("scope"), claims.get("scp")].into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! The AWS configuration that functions get: this run's credentials, and endpoints that never leave this machine.
+//! The AWS configuration of functions: the credentials of this run, and endpoints on this machine only.
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
@@ -10,7 +10,7 @@ use crate::{
     plan::REGION,
 };
 
-/// Where what is run here answers.
+/// The addresses of the embedded services.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     pub(crate) dynamodb: String,
@@ -27,7 +27,7 @@ impl LoadServiceConfig for Endpoints {
             ("S3", "AWS_ENDPOINT_URL") => Some(self.s3.clone()),
             ("SNS" | "EventBridge" | "SQS", "AWS_ENDPOINT_URL") => Some(self.publish.clone()),
             ("Secrets Manager", "AWS_ENDPOINT_URL") => Some(self.secrets.clone()),
-            // Lambda, and every service that is not run here: it answers 501, where AWS's own address would be called.
+            // Lambda, which also answers 501 for every service that is not embedded, so that no call reaches AWS.
             (_, "AWS_ENDPOINT_URL") => Some(self.lambda.clone()),
             _ => None,
         }
@@ -50,14 +50,14 @@ impl LoadServiceConfig for Elsewhere {
     }
 }
 
-/// The same configuration with another engine, or something in between, in the place of a service: `DynamoDB`, `S3`.
+/// The same configuration with another address for one service (`DynamoDB`, `S3`).
 pub(crate) fn with(aws: &SdkConfig, service: &str, url: &str) -> SdkConfig {
     let elsewhere =
         Elsewhere { service: service.to_owned(), url: url.to_owned(), rest: aws.clone() };
     aws.to_builder().service_config(elsewhere).build()
 }
 
-/// With what its calls are signed.
+/// The key that signs calls.
 pub(crate) struct Keys {
     pub(crate) access: String,
     pub(crate) secret: String,
@@ -66,7 +66,7 @@ pub(crate) struct Keys {
 impl Keys {
     const FILE: &str = "aws-keys";
 
-    /// Those of the data directory, made where it has none. They stay, since S3 lets nobody else go on with an upload.
+    /// Reads the keys from the data directory, or creates them. They are kept, because only their owner can continue an upload to S3.
     pub(crate) fn load(store: &Store) -> Result<Self, DataError> {
         let read = store.read(Self::FILE)?.and_then(|text| String::from_utf8(text).ok());
         let mut words = read.iter().flat_map(|text| text.split_whitespace()).map(str::to_owned);
@@ -80,7 +80,7 @@ impl Keys {
     }
 }
 
-/// A configuration that reaches this stack and nothing else.
+/// A configuration that reaches only this stack.
 pub(crate) fn config(endpoints: Endpoints, keys: &Keys) -> SdkConfig {
     let credentials = Credentials::from_keys(&keys.access, &keys.secret, None);
     SdkConfig::builder()

@@ -1,4 +1,4 @@
-//! S3: an embedded server on a directory, with the template's buckets in it.
+//! S3: an embedded server on a directory, with the template's buckets.
 
 use std::{
     collections::HashSet,
@@ -21,16 +21,16 @@ use crate::{StartError, data::Store, gate, http_server, stop::Stop};
 
 const DIRECTORY: &str = "s3";
 
-/// The directory that files are kept in; without a data directory it lives as long as this.
+/// The directory with the files of all buckets.
 pub(crate) enum Files {
     /// In the data directory.
     Kept(PathBuf),
-    /// Gone at the end.
+    /// A temporary directory, which is deleted at the end.
     Passing(TempDir),
 }
 
 impl Files {
-    /// Makes the directories of the buckets that are missing.
+    /// Opens the directory and creates missing buckets.
     pub(crate) fn open(store: &Store, buckets: &[String]) -> Result<Self, StartError> {
         let files = match store.file(DIRECTORY) {
             Some(path) => Self::Kept(path),
@@ -52,8 +52,8 @@ impl Files {
     }
 }
 
-/// Removes what the server leaves that is killed at its work: of an upload there are its own file, its parts and its attributes, which name the
-/// key; where one of the first and the last is gone, nothing leads to the rest. Attributes of a file outlive it too.
+/// Removes files that a killed server left. An upload has its own file, its parts, and attributes that name its key. Without the
+/// first or the last, the rest is unreachable. Attributes of a deleted file are removed too.
 fn remove_orphans(root: &Path) -> io::Result<()> {
     let names =
         fs::read_dir(root)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -75,17 +75,17 @@ fn remove_orphans(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The upload that a file stands for.
+/// The upload id, if the file is the upload's own file.
 fn upload_of(name: &str) -> Option<&str> {
     name.strip_prefix(".upload-")?.strip_suffix(".json")
 }
 
-/// The upload that a file is a part of.
+/// The upload id, if the file is a part of an upload.
 fn part_of(name: &str) -> Option<&str> {
     Some(name.strip_prefix(".upload_id-")?.split_once(".part-")?.0)
 }
 
-/// Bucket and key that a file holds attributes of, and the upload that they are for.
+/// Bucket, key and upload id, if the file holds attributes.
 fn attributes_of(name: &str) -> Option<(String, String, Option<String>)> {
     let (bucket, rest) = name.strip_prefix(".bucket-")?.split_once(".object-")?;
     let (key, kind) = rest.split_once('.')?;
@@ -94,7 +94,7 @@ fn attributes_of(name: &str) -> Option<(String, String, Option<String>)> {
     Some((decoded(bucket)?, decoded(key)?, upload.map(str::to_owned)))
 }
 
-/// Answers S3's API to who signs with those keys. A link is signed too; a browser that follows it names no origin.
+/// Serves the S3 API to requests signed with these keys. Presigned links are signed too, and a browser sends no origin with them.
 pub(crate) fn serve(
     files: &Files,
     listener: TcpListener,
@@ -129,11 +129,11 @@ pub(crate) fn serve(
     Ok(())
 }
 
-/// The list of uploads under way ("ListMultipartUploads"), which the server does not know how to give.
+/// Implements `ListMultipartUploads`, which the embedded server lacks.
 struct Uploads(PathBuf);
 
 impl Uploads {
-    /// Key and id of a bucket's uploads to keys that begin with `prefix`. The name of what is kept of an upload says both.
+    /// Key and id of a bucket's uploads whose key starts with `prefix`, from the names of their attribute files.
     fn under_way(&self, bucket: &str, prefix: &str) -> io::Result<Vec<(String, String)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.0)? {
@@ -177,7 +177,7 @@ impl S3Route for Uploads {
         let prefix = percent_encoding::percent_decode_str(prefix).decode_utf8_lossy();
         let bucket = request.uri.path().trim_matches('/');
         let uploads = self.under_way(bucket, &prefix).map_err(s3s::S3Error::internal_error)?;
-        // Keys and ids of ours hold nothing that XML would have to escape.
+        // The keys and ids of this service contain no characters that XML must escape.
         let uploads = uploads
             .iter()
             .map(|(key, id)| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"));

@@ -1,4 +1,4 @@
-//! The command: its arguments, what it says when it is ready, and how it ends.
+//! The command line: arguments, the output at start, and the stop on a signal.
 
 use std::{
     error::Error,
@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{Data, Functions, Options, Running, TokenRequest, demo};
 
-/// Runs the stack as the command line asks for, until it is asked to end.
+/// Runs the stack with the arguments of the command line until a signal stops it.
 ///
 /// # Errors
 /// A sentence that says what to do.
@@ -40,31 +40,31 @@ pub async fn run() -> Result<(), Box<dyn Error>> {
 #[derive(Parser)]
 #[command(name = "local")]
 struct Arguments {
-    /// Port of the API on 127.0.0.1; 0: any free one
+    /// Port of the API on 127.0.0.1; 0 for any free port
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// Directory in which everything is kept
+    /// Directory for all stored data
     #[arg(long, value_name = "DIR", default_value = ".local")]
     data: PathBuf,
-    /// Keep nothing: all is gone at the end
+    /// Keep data in memory only; it is lost at the end
     #[arg(long, conflicts_with = "data")]
     memory: bool,
     /// Load a week of demonstration data
     #[arg(long)]
     demo: bool,
-    /// Take the tokens of this OpenID Connect issuer (exactly as in their iss) instead of the development issuer's
+    /// Accept tokens of this OpenID Connect issuer (exactly as in their iss) instead of the development issuer
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// Value for a parameter of the template; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     parameters: Vec<(String, String)>,
-    /// The template; infra/template.yaml if not given
+    /// Path of the template; default: infra/template.yaml
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
 }
 
 impl Arguments {
-    /// What is asked for.
+    /// The options for the stack.
     fn options(&self) -> io::Result<Options> {
         let path = self.template.clone().unwrap_or_else(default_template);
         let text = std::fs::read_to_string(&path).map_err(|error| {
@@ -88,7 +88,7 @@ impl Arguments {
     }
 }
 
-/// The one in the current directory, else the one of the checkout this was built from.
+/// The template in the current directory, else the one in the checkout from which this program was built.
 fn default_template() -> PathBuf {
     let here = PathBuf::from("infra/template.yaml");
     if here.exists() {
@@ -103,7 +103,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The line that says it is ready, and tokens to paste into a shell.
+/// Prints the line `ready` and tokens to paste into a shell.
 fn greet(stack: &Running) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "ready {}", stack.url())?;
@@ -121,7 +121,7 @@ fn greet(stack: &Running) -> io::Result<()> {
         ..caller
     };
     for (name, request) in [("AUDITOR", auditor), ("PORTAL", portal)] {
-        // With another issuer the tokens are to be had there.
+        // With another issuer, tokens come from that issuer.
         if let Ok(token) = stack.token(&request) {
             writeln!(out, "export {name}={token}")?;
         }

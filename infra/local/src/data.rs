@@ -1,4 +1,4 @@
-//! The data directory: what is kept between two runs, and the lock that keeps a second run out.
+//! The data directory: the files that survive a restart, and the lock that excludes a second run.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -7,16 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a stack keeps what it stores.
+/// Where a stack stores its data.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// Nowhere: all is gone when it stops.
+    /// In memory. The data is lost when the stack stops.
     Memory,
-    /// In this directory, made if it is not there.
+    /// In this directory, which is created if it is missing.
     Directory(PathBuf),
 }
 
-/// The data directory could not be used.
+/// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Another process uses it.
@@ -29,12 +29,12 @@ pub enum DataError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
 }
 
-/// An open data directory; the lock is held as long as this lives.
+/// An open data directory, which holds the lock until it is dropped.
 pub(crate) enum Store {
     Memory,
     Directory { path: PathBuf, _lock: File },
@@ -54,7 +54,7 @@ impl Store {
         }
     }
 
-    /// The path of a file in the directory; `None` in memory.
+    /// The path of a file in the directory, or `None` in memory.
     pub(crate) fn file(&self, name: &str) -> Option<PathBuf> {
         match self {
             Self::Memory => None,
@@ -62,7 +62,7 @@ impl Store {
         }
     }
 
-    /// What a file holds; `None` if there is none.
+    /// The contents of a file, or `None` if it does not exist.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, DataError> {
         let Some(path) = self.file(name) else { return Ok(None) };
         match fs::read(&path) {
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    /// Writes a file whole or not at all, readable by its owner only; does nothing in memory.
+    /// Writes a file atomically, readable only by its owner. Does nothing in memory.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), DataError> {
         let Some(path) = self.file(name) else { return Ok(()) };
         let written = path.with_added_extension("new");

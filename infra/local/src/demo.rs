@@ -1,4 +1,4 @@
-//! Demonstration data, posted to the running API like any portal's.
+//! Demonstration data, posted to the running API as a portal would.
 
 mod company;
 mod week;
@@ -22,18 +22,18 @@ pub const TENANT: &str = "acme";
 /// The demonstration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// No token was minted.
+    /// No token could be minted.
     #[error("no token for the demonstration: {0}")]
     Token(#[from] TokenError),
-    /// The API was not reached.
+    /// The API cannot be reached.
     #[error("the demonstration could not be posted: {0}")]
     Http(Box<dyn std::error::Error + Send + Sync>),
-    /// The API took something else than was posted.
+    /// The API refused posted data.
     #[error("the demonstration was not stored: {0}")]
     NotStored(String),
 }
 
-/// Loads the demonstration: one company, a week of its life, and what is going on there just now.
+/// Loads the demonstration: one company, its events of a week, and access that is active now.
 ///
 /// # Errors
 /// Something was not stored.
@@ -48,7 +48,7 @@ pub async fn load(stack: &Running) -> Result<(), DemoError> {
         })
     };
     let (portal, admin) = (token("audit:write")?, token("audit:read audit:operate audit:admin")?);
-    // First who and what there is: what it is judged by.
+    // The configuration comes first, because checkpoints use it.
     for (path, body) in company::documents() {
         stored(send(stack, &admin, Method::PUT, &path, body.to_string()).await)?;
     }
@@ -72,7 +72,7 @@ pub async fn load(stack: &Running) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Waits until the events came to accesses: a review takes those that are there when it is opened. The last one comes last.
+/// Waits until the access records are stored, because a review takes those that exist when it is opened. The last event is processed last.
 async fn followed(stack: &Running, token: &str) -> Result<(), DemoError> {
     for _ in 0..100 {
         let path = format!("/v1/reports/access?account={}", week::LAST_ACCOUNT);
@@ -86,7 +86,7 @@ async fn followed(stack: &Running, token: &str) -> Result<(), DemoError> {
     Err(DemoError::NotStored("the events came to no accesses".into()))
 }
 
-/// The answer's text where the API took what it was sent.
+/// The text of a successful response.
 fn stored(
     answer: Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>>,
 ) -> Result<String, DemoError> {
@@ -96,7 +96,7 @@ fn stored(
     }
 }
 
-/// Sends JSON, as any client would.
+/// Sends a JSON request.
 async fn send(
     stack: &Running,
     token: &str,

@@ -1,4 +1,4 @@
-//! DynamoDB: an embedded engine on SQLite, with the template's tables in it.
+//! DynamoDB: an embedded engine on SQLite, with the template's tables.
 
 mod requests;
 
@@ -25,7 +25,7 @@ use crate::{StartError, data::Store, gate::Gate, plan::Table, stop::Stop};
 
 const FILE: &str = "dynamodb.sqlite";
 
-/// How long a request under way may hold up the end.
+/// How long a stop waits for running requests.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// DynamoDB keeps the records of a stream for a day.
@@ -35,17 +35,17 @@ const STREAM_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Engine {
     pub(crate) database: Database,
     pub(crate) url: String,
-    /// Ends the server, which outlives everything else that ends: what still runs needs it.
+    /// Stops the server. It is stopped last, because everything else needs it.
     serving: Stop,
     threads: Threads,
 }
 
-/// The engine blocks its thread while SQLite works, so it gets threads of its own: on ours, the gateway would stand still
-/// meanwhile.
+/// The engine blocks its thread while SQLite works. It has its own threads, because otherwise it would
+/// block the gateway.
 struct Threads(Option<Runtime>);
 
 impl Drop for Threads {
-    /// A runtime must not be dropped where others wait, as in a start that fails.
+    /// A runtime must not be dropped in asynchronous code, as happens when a start fails.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -54,7 +54,7 @@ impl Drop for Threads {
 }
 
 impl Engine {
-    /// Opens the database, makes the tables that are missing, and listens on a free loopback port.
+    /// Opens the database, creates missing tables, and listens on a free loopback port.
     pub(crate) async fn start(
         store: &Store,
         tables: &[Table],
@@ -65,7 +65,7 @@ impl Engine {
             Some(path) => path.to_str().ok_or_else(|| {
                 StartError::Engine("the data directory's name is not UTF-8".into())
             })?,
-            // A name for the memory, as it is opened twice: see `index_stream_records`.
+            // The in-memory database has a name, because `index_stream_records` opens it a second time.
             None => &format!("file:{}?mode=memory&cache=shared", uuid::Uuid::new_v4()),
         };
         let database = Database::new(path).map_err(engine_error)?;
@@ -92,7 +92,7 @@ impl Engine {
         Ok(Self { database, url: format!("http://{address}"), serving, threads })
     }
 
-    /// Deletes what has expired, every minute: items past their TTL, and stream records that DynamoDB would have dropped.
+    /// Deletes items past their TTL and expired stream records every minute.
     pub(crate) fn sweep(&self, store: &Store, minute: Duration, stop: &Stop) {
         let (database, file, soon) = (self.database.clone(), store.file(FILE), stop.soon.clone());
         stop.tasks.spawn(async move {
@@ -120,13 +120,13 @@ impl Engine {
                     Ok(Err(error)) => tracing::error!("the TTL sweep failed: {error}"),
                     Err(error) => tracing::error!("the TTL sweep failed: {error}"),
                 }
-                // A sweep reads every item: on a large table it must not be all the engine does.
+                // A sweep reads every item, so the pause grows with its duration.
                 pause = minute.max(begun.elapsed() * 20);
             }
         });
     }
 
-    /// Ends the server, once nothing of ours calls it any more, and closes the database.
+    /// Stops the server after its last client has stopped, and closes the database.
     pub(crate) async fn stop(self) {
         let Self { database, serving, mut threads, .. } = self;
         serving.soon.cancel();
@@ -140,8 +140,8 @@ impl Engine {
     }
 }
 
-/// The engine looks for the last record of a stream at every write, without an index: each write would read all those
-/// before it. This gives it the index.
+/// Adds an index to the stream records. At every write the engine looks for the last record of a stream, which
+/// without an index would read all earlier ones.
 fn index_stream_records(path: &str) -> rusqlite::Result<()> {
     Connection::open(path)?.execute_batch(
         "CREATE INDEX IF NOT EXISTS jit_audit_stream_order
@@ -149,7 +149,7 @@ fn index_stream_records(path: &str) -> rusqlite::Result<()> {
     )
 }
 
-/// Deletes old stream records, which the engine keeps for ever; a few at a time, so that no write has to wait long.
+/// Deletes old stream records, which the engine itself never does. It deletes a few at a time, so that no write waits long.
 fn trim_stream_records(file: &Path) -> rusqlite::Result<usize> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -171,7 +171,7 @@ fn engine_error(error: impl std::fmt::Display) -> StartError {
     StartError::Engine(error.to_string())
 }
 
-/// Makes a table, or checks that the one that is there is the template's.
+/// Creates a table, or checks that an existing one matches the template.
 fn prepare(database: &Database, table: &Table) -> Result<(), StartError> {
     let existing = database.describe_table(DescribeTableRequest { table_name: table.name.clone() });
     match existing {
@@ -205,7 +205,7 @@ fn prepare(database: &Database, table: &Table) -> Result<(), StartError> {
     set_ttl(database, table)
 }
 
-/// Gives the table the template's TTL attribute, or none.
+/// Sets the TTL attribute of the table to that of the template.
 fn set_ttl(database: &Database, table: &Table) -> Result<(), StartError> {
     let set = |attribute: &str, enabled: bool| -> Result<(), StartError> {
         let specification =
@@ -228,7 +228,7 @@ fn set_ttl(database: &Database, table: &Table) -> Result<(), StartError> {
     table.ttl.as_deref().map_or(Ok(()), |new| set(new, true))
 }
 
-/// What differs between the table that the template wants and the one that is there.
+/// The differences between the table in the template and the existing one.
 fn differences(wanted: &Value, existing: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut compare = |what: String, wanted: Option<&Value>, existing: Option<&Value>| {
@@ -277,7 +277,7 @@ fn attribute_types(table: &Value) -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// Indexes by name: what makes one another index.
+/// The indexes by name, with the properties that must not change.
 fn indexes(table: &Value, kind: &str) -> BTreeMap<String, Value> {
     let shape = |index: &Value| {
         let mut projected =

@@ -1,4 +1,4 @@
-//! The functions the runner can run, each by the name of its binary.
+//! The functions that the runner can run, by the name of their binary.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ pub(crate) type Handler =
 
 type Build = Arc<dyn Fn(&Variables, &SdkConfig) -> Result<Handler, ConfigError> + Send + Sync>;
 
-/// Functions by the name of their binary, which is how the template names its code.
+/// Functions by the name of their binary, which the template refers to.
 #[derive(Clone, Default)]
 pub struct Functions(BTreeMap<String, Build>);
 
@@ -37,7 +37,7 @@ impl Functions {
         functions
     }
 
-    /// Adds a function: how it is made from its environment, and how it answers one event.
+    /// Adds a function: its constructor from environment variables, and its handler of one event.
     #[must_use]
     pub fn add<F, E, R, Answer>(
         mut self,
@@ -56,7 +56,7 @@ impl Functions {
             let handle = handle.clone();
             let handler: Handler = Arc::new(move |event| {
                 let (payload, context) = event.into_parts();
-                // As the Lambda runtime does: an event that the handler cannot read fails the invocation.
+                // As in the Lambda runtime, an event that cannot be deserialized fails the invocation.
                 match serde_json::from_value(payload) {
                     Ok(payload) => {
                         let answer = handle(function.clone(), LambdaEvent::new(payload, context));
@@ -71,8 +71,8 @@ impl Functions {
         self
     }
 
-    /// The same functions, reaching a service (`DynamoDB`, `S3`) at `url` whatever the runner offers them: another engine, or something in
-    /// between.
+    /// The same functions with another address for a service (`DynamoDB`, `S3`), such as another engine or a
+    /// proxy.
     #[must_use]
     pub fn through(mut self, service: &str, url: &str) -> Self {
         for build in self.0.values_mut() {
@@ -83,7 +83,7 @@ impl Functions {
         self
     }
 
-    /// Makes the function of a binary; `None` if there is none by that name.
+    /// Creates the function of a binary. Returns `None` for an unknown binary.
     pub(crate) fn make(
         &self,
         binary: &str,

@@ -1,5 +1,5 @@
-//! The gate of the embedded services: a request has to name this machine as its host, come from no web page, and be signed with this run's
-//! key (AWS Signature Version 4). Every other program and page on the machine is refused.
+//! The gate of the embedded services. A request must name this machine as its host, must not come from a web page, and must be signed with the
+//! key of this run (AWS Signature Version 4). Other programs and web pages on the machine are refused.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -19,14 +19,14 @@ use crate::{aws::Keys, http_server};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Lets requests in that are signed with one key.
+/// Admits requests that are signed with one key.
 pub(crate) struct Gate(Credentials);
 
-/// Why a request is not let in.
+/// Why a request is refused.
 pub(crate) enum Closed {
-    /// Who sent it may not; a sentence that says why.
+    /// The sender is not permitted, for this reason.
     Refused(&'static str),
-    /// Its body is larger than the service takes.
+    /// The body is larger than the service allows.
     TooLarge,
 }
 
@@ -35,7 +35,7 @@ impl Gate {
         Self(Credentials::from_keys(&keys.access, &keys.secret, None))
     }
 
-    /// Reads a request of `largest` bytes at most.
+    /// Checks a request and reads its body of at most `largest` bytes.
     pub(crate) async fn admit(
         &self,
         request: Request<Incoming>,
@@ -51,10 +51,10 @@ impl Gate {
         }
     }
 
-    /// Whether the signature is what this run's key makes of the request; `None` where the request has no whole signature. When it was signed
-    /// is not judged: the key never leaves this machine, and a simulation has a clock of its own.
+    /// Whether the request is signed with the key of this run, or `None` without a complete signature. The time of
+    /// the signature is not checked, because the key never leaves this machine and tests use other clocks.
     fn is_signed(&self, head: &Parts, body: &[u8]) -> Option<bool> {
-        // Of two with one name it would not be clear which of them counts.
+        // A repeated header is ambiguous.
         let header = |name: &str| match (
             head.headers.get_all(name).iter().next(),
             head.headers.get_all(name).iter().nth(1),
@@ -74,7 +74,7 @@ impl Gate {
         let time = DateTime::strptime("%Y%m%dT%H%M%SZ", header("x-amz-date")?).ok()?;
         let time = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
 
-        // What has to be signed is in the list; the signer leaves none of it out.
+        // The request lists the signed headers, so the signer must not exclude any of them.
         let mut settings = SigningSettings::default();
         settings.excluded_headers = Some(vec![Cow::Borrowed(header::AUTHORIZATION.as_str())]);
         let identity = self.0.clone().into();
@@ -103,8 +103,8 @@ impl Gate {
     }
 }
 
-/// Whether a request names this machine and was not made by a web page, which a browser says by `Origin`. A page whose name was made to lead
-/// here (DNS rebinding) shows itself by that name.
+/// Refuses requests with another host name, and requests of web pages, which have an `Origin` header. The host name reveals DNS
+/// rebinding, by which a web page resolves its own name to this machine.
 pub(crate) fn is_from_here(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     if !http_server::names_loopback(uri, headers) {
         return Err("the host is not this machine");

@@ -1,5 +1,5 @@
-//! API Gateway's HTTP API: takes a request, checks it, hands it to a function and answers with what comes back. What the
-//! gateway itself refuses is `{"message": …}`, with the words of the real one.
+//! API Gateway's HTTP API: checks a request, passes it to a function and returns the result. Refusals of
+//! the gateway itself are `{"message": …}`, with the texts of API Gateway.
 
 mod event;
 mod routes;
@@ -32,13 +32,13 @@ use throttle::Bucket;
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 const LARGEST_HEAD: usize = 10_240;
 
-/// How much of a body that is too large is read and thrown away, so that its sender reads our answer instead of a reset.
+/// How much of a body that is too large is read and discarded, so that its sender gets a response instead of a connection reset.
 const MOST_DISCARDED: usize = 64 * 1024 * 1024;
 
-/// Below `/dev` is the development issuer.
+/// The path of the development issuer.
 const DEVELOPMENT: &str = "/dev";
 
-/// Everything a request needs.
+/// The gateway with its routes, authorizers and functions.
 pub(crate) struct Gateway {
     api: String,
     port: u16,
@@ -48,7 +48,7 @@ pub(crate) struct Gateway {
     issuer: Option<Arc<Issuer>>,
 }
 
-/// What is behind a route.
+/// The function and the throttle of a route.
 struct Target {
     function: Arc<Function>,
     bucket: Option<Bucket>,
@@ -77,7 +77,7 @@ impl Gateway {
         Self { api: api.id.clone(), port, routes, authorizers, lambda, issuer }
     }
 
-    /// Serves until the end is asked for.
+    /// Serves requests until the stack stops.
     pub(crate) fn serve(self, listener: TcpListener, stop: Stop) {
         let gateway = Arc::new(self);
         http_server::serve(listener, stop, move |request, peer| {
@@ -136,7 +136,7 @@ impl Gateway {
             now: Timestamp::now(),
         };
         let event = event::event(&request, &body, about);
-        // A text of JSON grows when it is put into JSON, but never more than sixfold: small ones need not be measured.
+        // Escaping in JSON makes a text at most six times longer, so small bodies need not be measured.
         if body.len() > invoke::LARGEST_EVENT / 8 && invoke::length(&event) > invoke::LARGEST_EVENT
         {
             return Err(Refused::BODY_TOO_LARGE);
@@ -153,7 +153,7 @@ impl Gateway {
         };
         event::response(answer).map_err(|problem| {
             tracing::error!(
-                "{}: the answer is no HTTP response: {problem}",
+                "{}: the result is not an HTTP response: {problem}",
                 route.to.function.name
             );
             Refused::FAILED
@@ -186,7 +186,7 @@ impl Gateway {
         }
     }
 
-    /// The development issuer. A page of another origin must not mint itself a token in its visitor's browser.
+    /// Calls the development issuer. A web page of another origin must not get a token through its visitor's browser.
     fn develop(
         &self,
         issuer: &Issuer,
@@ -195,7 +195,7 @@ impl Gateway {
         body: &[u8],
     ) -> Result<Response<Full<Bytes>>, Refused> {
         let origin = request.headers.get(header::ORIGIN);
-        // This machine has two names, and the page may be opened by either.
+        // The page can be opened under both names of this machine.
         let own = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{}", self.port));
         if origin.is_some_and(|origin| !own.iter().any(|own| origin == own.as_str())) {
             return Ok(issuer::refuse(
@@ -211,7 +211,7 @@ impl Gateway {
     }
 }
 
-/// What the gateway refuses, and why.
+/// A refusal of the gateway.
 struct Refused {
     status: StatusCode,
     message: &'static str,
@@ -223,7 +223,7 @@ impl Refused {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     const BROKEN: Self = Self::new(StatusCode::BAD_REQUEST, "Bad Request");
     const FAILED: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-    /// A page of another site whose name was made to lead here (DNS rebinding) shows itself by that name.
+    /// By DNS rebinding, a web page resolves its own name to this machine. The host name reveals it.
     const FOREIGN_HOST: Self = Self::new(StatusCode::FORBIDDEN, "Forbidden");
     const HEADERS_TOO_LARGE: Self =
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large");
@@ -270,7 +270,7 @@ impl From<Refused> for Response<Full<Bytes>> {
     }
 }
 
-/// The body; `None` if it is too large. It is read before anything is refused, so that its sender gets to read the answer.
+/// Reads the body, or `None` if it is too large. It is read before any refusal, so that the sender gets the response.
 async fn read(mut body: Incoming) -> Result<Option<Bytes>, Refused> {
     let (mut kept, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -285,8 +285,8 @@ async fn read(mut body: Incoming) -> Result<Option<Bytes>, Refused> {
     Ok((length <= LARGEST_BODY).then(|| kept.freeze()))
 }
 
-/// The request line and the headers. AWS counts the headers' values; their names are counted here too, so that nothing
-/// passes here that would be refused there.
+/// The length of the request line and headers. AWS counts only the values of headers. Their names are counted here
+/// too, so that no request passes here that AWS would refuse.
 fn head_length(request: &Parts) -> usize {
     let line = request.method.as_str().len()
         + request.uri.path_and_query().map_or(0, |path| path.as_str().len());

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on a loopback socket, for the gateway, Lambda's own API and S3.
+//! HTTP/1.1 on a loopback socket, for the gateway, the Lambda API and S3.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 
 use crate::stop::Stop;
 
-/// Room for more headers than API Gateway's limit lets through, so that the gateway answers and not the parser.
+/// More than API Gateway's limit on headers, so that the gateway refuses a request and not the parser.
 const MOST_HEADERS: usize = 1024;
 
-/// Answers every request until the end is asked for; then requests under way are answered, and no others.
+/// Serves requests until the stack stops. Then it finishes running requests and accepts no others.
 pub(crate) fn serve<Answer, Content>(
     listener: TcpListener,
     stop: Stop,
@@ -40,13 +40,13 @@ pub(crate) fn serve<Answer, Content>(
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file handles, most likely: trying at once would only spin.
+                    // Most likely the process has no free file handles, and an immediate retry would fail too.
                     tracing::warn!("a connection could not be accepted: {error}");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            // An answer is written in one piece; waiting to fill a packet would cost 40 ms.
+            // A response is written at once, and Nagle's algorithm would delay it by 40 ms.
             let _ = stream.set_nodelay(true);
             let answer = answer.clone();
             let service = service_fn(move |request| {
@@ -78,7 +78,7 @@ pub(crate) fn serve<Answer, Content>(
     });
 }
 
-/// Whether a request names this machine, by one of its two names.
+/// Whether the host of a request is `127.0.0.1` or `localhost`.
 pub(crate) fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     let named = uri.host().or_else(|| {
         let host = headers.get(header::HOST)?.to_str().ok()?;

@@ -1,4 +1,4 @@
-//! Lambda: runs functions, one event at a time or in the background with retries, and answers its Invoke API.
+//! Lambda: runs functions synchronously, or asynchronously with retries, and serves the Invoke API.
 
 use std::{
     collections::BTreeMap,
@@ -27,18 +27,18 @@ use crate::{
     stop::Stop,
 };
 
-/// Lambda's limits on what goes into a function and comes out of it.
+/// Lambda's limits on events and results.
 pub(crate) const LARGEST_EVENT: usize = 6_291_456;
 pub(crate) const LARGEST_ANSWER: usize = 6_291_556;
-/// How long what runs in the background may go on once the end was asked for.
+/// How long a stop waits for asynchronous invocations.
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(1);
-/// Events of asynchronous invocations are held to less.
+/// The lower limit for events of asynchronous invocations.
 const LARGEST_ASYNC_EVENT: usize = 1_048_576;
 
 /// Every function of the template, ready to run.
 pub(crate) struct Lambda {
     functions: BTreeMap<String, Arc<Function>>,
-    /// What a minute lasts; the pauses before retries are counted in it.
+    /// The length of a minute, in which pauses before retries are counted.
     minute: Duration,
     stop: Stop,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Function {
     handler: Handler,
 }
 
-/// Why an invocation failed, as Lambda's caller is told.
+/// Why an invocation failed, in Lambda's format.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     kind: &'static str,
@@ -66,7 +66,7 @@ impl fmt::Display for Failure {
 }
 
 impl Lambda {
-    /// Makes every function of the plan.
+    /// Creates every function of the plan.
     pub(crate) fn new(
         plan: &[plan::Function],
         functions: &Functions,
@@ -104,7 +104,7 @@ impl Lambda {
         self.functions.get(name).or_else(by_arn).cloned()
     }
 
-    /// Runs a function and waits for its answer. The run goes on if the caller stops waiting, as it does on AWS.
+    /// Runs a function and waits for its result. As on AWS, the run continues if the caller stops waiting.
     pub(crate) async fn run(
         &self,
         function: &Arc<Function>,
@@ -151,7 +151,7 @@ impl Lambda {
             };
             runtime.block_on(answer.instrument(entered))
         };
-        // Each invocation has a thread to itself, as each instance on AWS does: one that is busy holds up no other.
+        // Each invocation has its own thread, like an instance on AWS, so that a busy one delays no other.
         let answer = match self.stop.tasks.spawn_blocking(work).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -175,9 +175,9 @@ impl Lambda {
         answer
     }
 
-    /// Runs a function in the background; one that fails is tried again after a minute and again after two.
+    /// Runs a function asynchronously. A failed run is retried after one minute and again after two.
     ///
-    /// What waits here does not outlive the process. AWS would keep it for six hours; functions must not count on either.
+    /// Waiting events are lost when the process ends. AWS keeps them for six hours. Functions must not depend on either.
     pub(crate) fn run_in_background(self: &Arc<Self>, function: Arc<Function>, event: Value) {
         let lambda = self.clone();
         self.stop.tasks.spawn(async move {
@@ -188,7 +188,7 @@ impl Lambda {
                         () = lambda.stop.soon.cancelled() => break,
                     }
                 }
-                // Nobody waits for its answer, and a function that works for minutes must not hold up the end: it is made to be cut off.
+                // No caller waits for the result, and a stop must not wait for minutes. Functions are built to be interrupted.
                 let cut = CancellationToken::new();
                 let cutting = async {
                     lambda.stop.soon.cancelled().await;
@@ -232,7 +232,7 @@ pub(crate) fn length(value: &Value) -> usize {
     }
 }
 
-/// Serves the Invoke API to the functions themselves, which sign with this run's key.
+/// Serves the Invoke API to the functions, which sign with the key of this run.
 pub(crate) fn serve(lambda: Arc<Lambda>, listener: TcpListener, gate: Arc<Gate>) {
     let stop = lambda.stop.clone();
     http_server::serve(listener, stop, move |request, _| {

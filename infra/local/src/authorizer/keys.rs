@@ -1,4 +1,4 @@
-//! An issuer's public keys: our own development issuer's, or fetched by OpenID Connect discovery and kept for a while.
+//! The public keys of an issuer: those of the development issuer, or fetched by OpenID Connect discovery and cached.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +17,24 @@ use jsonwebtoken::DecodingKey;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-/// API Gateway keeps keys for up to two hours.
+/// API Gateway caches keys for up to two hours.
 const KEPT: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// An unknown key id makes us look again, but no more often than this: anyone can invent key ids.
+/// The minimum time between two fetches. An unknown key id causes a fetch, and anyone can invent key ids.
 const PAUSE: Duration = Duration::from_secs(30);
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST: usize = 1024 * 1024;
 
-/// The keys tokens are checked with, by key id.
+/// The keys that verify tokens, by key id.
 pub(crate) enum Keys {
-    /// The development issuer's.
+    /// The key of the development issuer.
     Own(BTreeMap<String, DecodingKey>),
-    /// Another issuer's.
+    /// The keys of another issuer.
     Fetched(Box<Fetched>),
 }
 
-/// Keys that are fetched when needed.
+/// Keys that are fetched on demand.
 pub(crate) struct Fetched {
     issuer: String,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
@@ -56,7 +56,7 @@ impl Keys {
     /// # Errors
     /// This machine has no root certificates.
     pub(crate) fn fetched(issuer: String) -> io::Result<Self> {
-        // An issuer on this machine, as in tests, may speak plain HTTP.
+        // An issuer on this machine, as in tests, may use plain HTTP.
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()?
             .https_or_http()
@@ -76,7 +76,7 @@ impl Keys {
 }
 
 impl Fetched {
-    /// Holding the lock while fetching means that a burst of requests fetches once.
+    /// The lock is held during a fetch, so that a burst of requests fetches once.
     async fn find(&self, kid: &str) -> Result<Option<DecodingKey>, &'static str> {
         let mut cache = self.cache.lock().await;
         let fresh = cache.fetched.is_some_and(|at| at.elapsed() < KEPT);
@@ -97,7 +97,7 @@ impl Fetched {
                     "the keys of the issuer {} could not be fetched: {problem}",
                     self.issuer
                 );
-                // Keys we have are better than none while the issuer is away.
+                // Cached keys are used while the issuer is unreachable.
                 known.map(Some).ok_or("OIDC discovery endpoint communication error")
             }
         }
@@ -118,7 +118,7 @@ impl Fetched {
         Ok(read(&self.get(keys).await?))
     }
 
-    /// Redirects are not followed: the keys have to be where the issuer says they are.
+    /// Redirects are not followed, because the keys must be at the address that the issuer names.
     async fn get(&self, url: &str) -> Result<Value, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{url}: {error}");
         let address = url.parse().map_err(|error: http::uri::InvalidUri| failed(&error))?;
@@ -140,7 +140,7 @@ impl Fetched {
     }
 }
 
-/// The RSA signing keys of a JWKS. Keys of other kinds are none of ours.
+/// The RSA signing keys of a JWKS. Other keys are ignored.
 fn read(jwks: &Value) -> BTreeMap<String, DecodingKey> {
     let keys = jwks["keys"].as_array().into_iter().flatten();
     keys.filter(|key| key["kty"] == "RSA" && key["use"].as_str().is_none_or(|used| used == "sig"))

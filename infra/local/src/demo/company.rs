@@ -1,10 +1,10 @@
-//! The company of the demonstration: its people, applications, packages and the organisation it works with, what its auditors ask again and again,
-//! what is sent on, and a review of its week.
+//! The company of the demonstration: its people, applications, packages and connected organisation, its saved searches, its stream, and a
+//! review of its week.
 
 use serde_json::{Value, json};
 use shared::domain::time::timestamp::Instant;
 
-/// What is configured, each with where it is put.
+/// The configured documents with their paths.
 pub fn documents() -> Vec<(String, Value)> {
     let mut documents = vec![
         (
@@ -73,7 +73,7 @@ pub fn documents() -> Vec<(String, Value)> {
     documents
 }
 
-/// A review of five of the week's accesses, the same five however often it is asked for that day.
+/// A review of five access records of the week. Repeated requests on the same day select the same five.
 pub fn review(now: Instant) -> Value {
     let today = now.day_number();
     let day = |number: i64| Instant::of_day(number).to_string();

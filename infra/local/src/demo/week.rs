@@ -1,13 +1,13 @@
-//! A week of one company's life: what technicians, a security product, database users and access packages leave in a trail.
+//! The events of one week: by technicians, a security product, database users and access packages.
 //!
-//! Ids and times depend on the date alone, so loading it twice on one day stores it once.
+//! Ids and times depend only on the date, so loading it twice on one day stores it once.
 
 use serde_json::{Value, json};
 use shared::domain::time::timestamp::Instant;
 
 const TECHNICIANS: [(&str, &str); 3] =
     [("alex@nikpot.com", "ALEX"), ("priya@nikpot.com", "PRIYA"), ("sam@nikpot.com", "SAM")];
-/// The account of the last event of all.
+/// The account of the last event.
 pub const LAST_ACCOUNT: &str = "msptech-migration@NETORGFT11060369.onmicrosoft.com";
 const DESKTOPS: [&str; 4] = ["W11-L-ELEVATED", "W11-FINANCE-02", "SRV-FILE-01", "W10-RECEPTION"];
 const REASONS: [&str; 4] = [
@@ -17,7 +17,7 @@ const REASONS: [&str; 4] = [
     "Replace an expired certificate on the mail gateway",
 ];
 
-/// The seven days that end with `now`, in batches of what one request takes.
+/// The events of the seven days before `now`, in batches that fit one request.
 pub fn batches(now: Instant) -> Vec<Vec<Value>> {
     let today = now.day_number();
     let events: Vec<Value> = (today - 6..=today)
@@ -28,8 +28,8 @@ pub fn batches(now: Instant) -> Vec<Vec<Value>> {
     events.chunks(250).map(<[Value]>::to_vec).collect()
 }
 
-/// What is going on in this hour: an account that two people hold, a session that is to begin, and a window that ended without a word from
-/// its portal, whose access may still be there.
+/// Current access: an account that two people hold, a session that is scheduled, and a window that ended without a report of its
+/// portal, so that its access may still exist.
 pub fn just_now(now: Instant) -> Vec<Value> {
     let hour = Instant::from_millis(now.millis() / 3_600_000 * 3_600_000);
     let ago = |minutes: i64| Instant::from_millis(hour.millis() - minutes * 60_000).to_string();
@@ -54,7 +54,7 @@ pub fn just_now(now: Instant) -> Vec<Value> {
     ]
 }
 
-/// One day's events, each with when it occurred.
+/// The events of one day with their times.
 fn day(day: i64) -> Vec<(Instant, Value)> {
     let mut events = Day { number: day, events: Vec::new() };
     let turn = usize::try_from(day).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Day {
         Instant::from_millis(Instant::of_day(self.number).millis() + minute * 60_000)
     }
 
-    /// Adds `event`, which occurred `minute` minutes after midnight UTC.
+    /// Adds an event that occurred `minute` minutes after midnight UTC.
     fn add(&mut self, minute: i64, mut event: Value) {
         let at = self.at(minute);
         let date = self.at(0).to_string();
@@ -156,7 +156,7 @@ fn platform(day: &mut Day, turn: usize) {
     );
 }
 
-/// The session that the database portal's manual tells, every day under another number.
+/// The session in the manual of the database portal, with another number each day.
 fn session(day: &mut Day, turn: usize) {
     let id = (turn % 1000).to_string();
     let (start, end) = (day.at(14 * 60).to_string(), day.at(18 * 60).to_string());

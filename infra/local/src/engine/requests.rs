@@ -1,5 +1,5 @@
-//! DynamoDB's HTTP API. The engine's own server takes any signature and answers pages of any origin, so requests reach the engine through
-//! [`Gate`] instead.
+//! DynamoDB's HTTP API. The server of the engine accepts any signature and any origin, so this one with its
+//! [`Gate`] replaces it.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::{
     stop::Stop,
 };
 
-/// DynamoDB's limit on a request.
+/// The largest request of DynamoDB.
 const LARGEST: usize = 16 * 1024 * 1024;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
 const TARGETS: [&str; 2] = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
 
-/// Answers what is signed with this run's key.
+/// Serves requests that are signed with the key of this run.
 pub(super) fn serve(database: Database, gate: Arc<Gate>, listener: TcpListener, stop: Stop) {
     http_server::serve(listener, stop, move |request, _| {
         let (database, gate) = (database.clone(), gate.clone());
@@ -66,7 +66,7 @@ async fn answer(
     }
 }
 
-/// Runs an operation; `None` if there is none of that name.
+/// Runs an operation. Returns `None` for an unknown operation.
 fn run(database: &Database, operation: &str, body: &[u8]) -> Option<dynoxide::Result<String>> {
     macro_rules! operations {
         ($($name:literal: $method:ident,)*) => {
@@ -103,7 +103,7 @@ fn run(database: &Database, operation: &str, body: &[u8]) -> Option<dynoxide::Re
         "UpdateTimeToLive": update_time_to_live,
     };
     Some(answer.map_err(|error| match (operation, error) {
-        // This operation writes the item that is there in a shape of its own.
+        // This operation returns the existing item in a special format.
         (
             "ExecuteStatement",
             DynoxideError::ConditionalCheckFailedException(message, Some(item)),

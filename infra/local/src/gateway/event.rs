@@ -1,4 +1,4 @@
-//! Payload format 2.0: a request as the event a function gets, and a function's answer as a response.
+//! Payload format 2.0: conversion of requests to events and of results to responses.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
 use std::{collections::BTreeMap, net::IpAddr};
@@ -13,20 +13,20 @@ use serde_json::{Map, Value, json};
 use super::routes::decoded;
 use crate::{authorizer::Claims, plan::ACCOUNT};
 
-/// What the gateway knows of a request besides the request itself.
+/// Data about a request that is not in the request itself.
 pub(crate) struct About<'r> {
     pub(crate) api: &'r str,
     pub(crate) request_id: &'r str,
     pub(crate) route_key: &'r str,
     pub(crate) path_parameters: BTreeMap<String, String>,
-    /// The claims of the token, and the scopes among them that the route asks for (`None`: it asks for none).
+    /// The claims of the token, and its scopes that the route requires (`None`: the route requires none).
     pub(crate) claims: Option<(Claims, Option<Vec<String>>)>,
     pub(crate) source: IpAddr,
     pub(crate) port: u16,
     pub(crate) now: Timestamp,
 }
 
-/// The event.
+/// The event for a request.
 pub(crate) fn event(request: &Parts, body: &Bytes, about: About<'_>) -> Value {
     let path = decoded(request.uri.path());
     let query = request.uri.query().unwrap_or_default();
@@ -88,7 +88,7 @@ pub(crate) fn event(request: &Parts, body: &Bytes, about: About<'_>) -> Value {
     event
 }
 
-/// The content types whose bodies API Gateway hands on as text. All else, NDJSON and forms too, comes in base64.
+/// The content types whose bodies API Gateway passes as text. Others, including NDJSON and forms, are passed in base64.
 fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(text).unwrap_or_default().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -100,14 +100,14 @@ fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-/// Lower-case names, several values of one name joined by commas; cookies have their own field.
+/// Headers with lower-case names. Several values of one name are joined by commas. Cookies have their own field.
 fn headers(headers: &HeaderMap, about: &About<'_>) -> Value {
     let mut joined = Map::new();
     for name in headers.keys().filter(|name| *name != header::COOKIE) {
         let values: Vec<String> = headers.get_all(name).iter().map(text).collect();
         joined.insert(name.as_str().to_owned(), values.join(",").into());
     }
-    // What a caller claims of itself here is replaced, as behind the real gateway.
+    // Values from the caller are replaced, as by API Gateway.
     joined.insert("x-forwarded-for".into(), about.source.to_string().into());
     joined.insert("x-forwarded-port".into(), about.port.to_string().into());
     joined.insert("x-forwarded-proto".into(), "http".into());
@@ -117,7 +117,7 @@ fn headers(headers: &HeaderMap, about: &About<'_>) -> Value {
     joined.into()
 }
 
-/// Names and values decoded, several values of one name joined by commas.
+/// Decoded query parameters. Several values of one name are joined by commas.
 fn query_parameters(query: &str) -> Option<Value> {
     let mut parameters: Map<String, Value> = Map::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -136,7 +136,7 @@ fn query_parameters(query: &str) -> Option<Value> {
     (!parameters.is_empty()).then(|| parameters.into())
 }
 
-/// A claim as the gateway writes it: always a text, a list as `[a b]`.
+/// A claim in the format of API Gateway, which is always a text. A list becomes `[a b]`.
 fn flattened(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
@@ -153,7 +153,7 @@ fn flattened(value: &Value) -> String {
     }
 }
 
-/// The response that a function's answer stands for. Without a `statusCode`, the answer is the body of a 200.
+/// The response for a function's result. Without a `statusCode`, the result is the body of a 200.
 pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, String> {
     if let Value::String(body) = answer {
         return Ok(inferred(body));
@@ -184,7 +184,7 @@ pub(crate) fn response(mut answer: Value) -> Result<Response<Full<Bytes>>, Strin
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    // `multiValueHeaders` belongs to format 1.0; in 2.0 the gateway does not look at it.
+    // `multiValueHeaders` belongs to format 1.0 and is ignored in 2.0.
     let headers = &answer["headers"];
     if !headers.is_null() && !headers.is_object() {
         return Err("headers is no object".into());

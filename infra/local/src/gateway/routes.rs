@@ -1,4 +1,4 @@
-//! Which route a request takes: the most specific path first, then its own method before `ANY`, then `$default`.
+//! Matching of routes: the most specific path first, then the exact method before `ANY`, then `$default`.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use crate::plan;
 /// A route and the function behind it.
 pub(crate) struct Route<T> {
     pub(crate) plan: plan::Route,
-    /// As the event names it: `GET /v1/events/{id}`, `ANY /x`, `$default`.
+    /// The route key in events: `GET /v1/events/{id}`, `ANY /x`, `$default`.
     pub(crate) key: String,
     pub(crate) to: T,
     segments: Vec<Segment>,
 }
 
-/// A step of a path. The order is that of precedence.
+/// A segment of a path, in order of precedence.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Segment {
     Exact(String),
     One(String),
-    /// `{proxy+}`: the rest.
+    /// `{proxy+}`: the rest of the path.
     Rest(String),
 }
 
@@ -41,7 +41,7 @@ impl<T> Route<T> {
         Self { plan, key, to, segments }
     }
 
-    /// The path parameters, if the path is this route's.
+    /// The path parameters, if the path matches this route.
     fn matches(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let mut parameters = BTreeMap::new();
         let mut rest = Some(path.strip_prefix('/').unwrap_or(path));
@@ -86,7 +86,7 @@ impl<T> Routes<T> {
         Self { routes: others, default }
     }
 
-    /// The request's route and path parameters. `path` is as it was sent, so that `%2F` stays inside its step.
+    /// The route and path parameters of a request. `path` is not decoded, so that `%2F` stays within its segment.
     pub(crate) fn find(
         &self,
         method: &str,

@@ -1,4 +1,4 @@
-//! The token bucket behind 429: filled at a rate, up to a burst.
+//! The token bucket for throttling (429), filled at a rate up to a burst.
 
 use std::{sync::Mutex, time::Instant};
 
@@ -20,7 +20,7 @@ impl Bucket {
         Self { limit, state: Mutex::new(State { tokens: limit.burst, at: now }) }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token, if one is available.
     pub(crate) fn take(&self, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let passed = now.saturating_duration_since(state.at).as_secs_f64();
