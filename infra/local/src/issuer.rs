@@ -1,5 +1,5 @@
-//! The development issuer: mints tokens for whoever asks on this machine, and signs people in to the audit page as OpenID Connect has it. No
-//! deployed stack has it.
+//! The development issuer: mints tokens for any caller on this machine, and signs users in to the audit page by OpenID Connect. Deployed
+//! stacks do not have it.
 
 mod sign_in;
 
@@ -27,9 +27,9 @@ const HOUR: u64 = 60 * 60;
 const LONGEST: u64 = 400 * 24 * HOUR;
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// Mints and publishes.
+/// The issuer with its signing key.
 pub(crate) struct Issuer {
-    /// What stands in `iss`.
+    /// The value of `iss`.
     pub(crate) url: String,
     audience: String,
     key: KeyPair,
@@ -39,29 +39,29 @@ pub(crate) struct Issuer {
     codes: Codes,
 }
 
-/// What a token is asked to say.
+/// The requested claims of a token.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// The caller's tenant.
     pub tenant: Option<String>,
-    /// The tenants of a service provider, in place of one.
+    /// The tenants of a service provider, instead of `tenant`.
     pub tenants: Option<Vec<String>>,
-    /// The caller's e-mail address; a machine has none.
+    /// The caller's e-mail address. A machine has none.
     pub email: Option<String>,
-    /// Whether that address is verified; the token does not say if absent.
+    /// Whether the address is verified. If absent, the token has no such claim.
     pub email_verified: Option<bool>,
     /// Scopes, separated by spaces.
     pub scope: Option<String>,
     /// Roles.
     pub roles: Option<Vec<String>>,
-    /// Who the caller is; the e-mail address or the client if absent.
+    /// The id of the caller. The default is the e-mail address or the client.
     pub sub: Option<String>,
     /// The caller's name.
     pub name: Option<String>,
     /// The client that the token is for.
     pub client_id: Option<String>,
-    /// Seconds that it holds; an hour if absent.
+    /// The lifetime in seconds. The default is an hour.
     pub expires_in: Option<u64>,
 }
 
@@ -73,7 +73,7 @@ struct TokenAnswer {
 }
 
 impl Issuer {
-    /// Takes the key from the data directory, so that tokens survive a restart, or makes one.
+    /// Reads the key from the data directory, so that tokens survive a restart, or creates one.
     pub(crate) fn load(store: &Store, url: String, audience: String) -> Result<Self, StartError> {
         let kept = store.read(KEY_FILE)?;
         let key = match kept {
@@ -92,7 +92,7 @@ impl Issuer {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         let modulus = encode(key.public_key().modulus().big_endian_without_leading_zero());
         let exponent = encode(key.public_key().exponent().big_endian_without_leading_zero());
-        // RFC 7638: the key's thumbprint names it, the same at every start.
+        // RFC 7638: the thumbprint of the key is its id, which is the same at every start.
         let thumbprint = format!(r#"{{"e":"{exponent}","kty":"RSA","n":"{modulus}"}}"#);
         let kid = encode(digest::digest(&digest::SHA256, thumbprint.as_bytes()).as_ref());
         Ok(Self { url, audience, key, kid, modulus, exponent, codes: Codes::default() })
@@ -104,12 +104,12 @@ impl Issuer {
         }]})
     }
 
-    /// Mints a token; what is wrong with the request comes back as a sentence.
+    /// Mints a token. The error says what is wrong with the request.
     pub(crate) fn mint(&self, request: &TokenRequest) -> Result<String, String> {
         self.sign(&self.claims(request)?)
     }
 
-    /// A JWT of these claims.
+    /// A signed JWT with these claims.
     fn sign(&self, claims: &Value) -> Result<String, String> {
         let header = json!({"alg": "RS256", "kid": self.kid, "typ": "JWT"});
         let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -166,7 +166,7 @@ impl Issuer {
         Ok(claims.into())
     }
 
-    /// Answers what is asked below `/dev`.
+    /// Handles requests below `/dev`.
     pub(crate) fn answer(&self, request: &Parts, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
         let form = request
             .headers
@@ -224,7 +224,7 @@ fn checked_tenant(tenant: &str) -> Result<&str, String> {
     }
 }
 
-/// An error in OAuth's shape.
+/// An error in OAuth's format.
 pub(crate) fn refuse(error: &str, description: &str) -> Response<Full<Bytes>> {
     respond(StatusCode::BAD_REQUEST, &json!({"error": error, "error_description": description}))
 }

@@ -1,5 +1,5 @@
-//! What of a template means something on one machine, and what is passed over because it does not. Whatever stands in
-//! neither list stops the runner at start, so that nothing deployed is silently missing here.
+//! The parts of a template that the runner honours, and the parts that it ignores because they have no meaning on one
+//! machine. Any other part stops the runner at start, so that no deployed part is silently missing here.
 
 /// Resource types the runner builds, with the properties it honours.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
@@ -62,7 +62,7 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
             "Tags",
         ],
     ),
-    // Files are deleted by who made them; the rules of a lifecycle are there for what that leaves.
+    // Functions delete their files. Lifecycle rules only delete files that this misses.
     (
         BUCKET,
         &[
@@ -74,11 +74,11 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
             "VersioningConfiguration",
         ],
     ),
-    // Whoever subscribes is elsewhere: what is published is printed.
+    // Topics have no subscribers here. Published messages are printed.
     (TOPIC, &["DisplayName", "KmsMasterKeyId", "Subscription", "Tags", "TopicName"]),
     (SECRET, &["Description", "KmsKeyId", "Tags"]),
     (HTTP_API_EVENT, &[]),
-    // Events always reach their function here, so how often a delivery is tried has no meaning.
+    // Delivery to a function never fails here, so retry policies have no meaning.
     (SCHEDULE_EVENT, &["DeadLetterConfig", "Description", "Name", "RetryPolicy"]),
     (
         SCHEDULE_V2_EVENT,
@@ -96,7 +96,7 @@ pub(crate) const PROPERTIES_PASSED_OVER: &[(&str, &[&str])] = &[
             "ScheduleExpressionTimezone",
         ],
     ),
-    // One shard is read in order, which is what parallel batches promise for each key.
+    // One shard is read in order, which also satisfies the order per key of parallel batches.
     (STREAM_EVENT, &["DestinationConfig", "KmsKeyArn", "MetricsConfig", "ParallelizationFactor"]),
 ];
 
@@ -124,7 +124,7 @@ pub(crate) const EVENTS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Resource types passed over whole.
+/// Resource types that are ignored.
 pub(crate) const TYPES_PASSED_OVER: &[&str] = &[
     "AWS::CloudWatch::Alarm",
     "AWS::IAM::ManagedPolicy",
@@ -136,7 +136,7 @@ pub(crate) const TYPES_PASSED_OVER: &[&str] = &[
     "AWS::SQS::QueuePolicy",
 ];
 
-/// Sections of a template, and what stands beside a resource's properties, that are passed over.
+/// Sections of a template and attributes of resources that are ignored.
 pub(crate) const SECTIONS_PASSED_OVER: &[&str] =
     &["AWSTemplateFormatVersion", "Description", "Metadata", "Outputs", "Transform"];
 pub(crate) const ATTRIBUTES_PASSED_OVER: &[&str] =
@@ -144,17 +144,17 @@ pub(crate) const ATTRIBUTES_PASSED_OVER: &[&str] =
 
 /// Values that parameters take on one machine, before the template's own defaults.
 pub(crate) const ONE_MACHINE_PARAMETERS: &[(&str, &str)] = &[
-    // One process and one clock: nothing is recorded behind the feed's back for longer.
+    // All writers share one process and one clock, so a short lag is enough.
     ("FeedLag", "1"),
-    // An index of the embedded engine is the table itself.
+    // Indexes of the embedded engine have no delay.
     ("IndexLag", "0"),
-    // A run that died died with this process.
+    // A run ends with this process, so a short lease is enough.
     ("ExportLease", "5"),
     ("StreamLease", "20"),
-    // Whoever tries a stream to S3 out wants to see its files.
+    // Files of a stream to S3 appear soon, for demonstrations.
     ("StreamGather", "5"),
-    // Directories on this machine are reached, secrets are the run's own environment variables, and a window may last a second. No
-    // deployed stack can be told so: the template allows it no other value than its default.
+    // Permits directories on this machine, secrets from environment variables, and windows of one second. A deployed stack
+    // cannot set it, because the template allows only the default.
     ("OneMachine", "true"),
 ];
 
@@ -169,7 +169,7 @@ pub(crate) const SCHEDULE_EVENT: &str = "Schedule";
 pub(crate) const SCHEDULE_V2_EVENT: &str = "ScheduleV2";
 pub(crate) const STREAM_EVENT: &str = "DynamoDB";
 
-/// The list kept for a type.
+/// The list for a type.
 pub(crate) fn of(table: &'static [(&str, &[&str])], kind: &str) -> &'static [&'static str] {
     table.iter().find(|(name, _)| *name == kind).map_or(&[], |(_, list)| list)
 }

@@ -3,14 +3,15 @@
 //!
 //! In reading order:
 //!
-//! - `template` reads YAML with CloudFormation's functions; `known` lists what of it means something here; `plan` is
-//!   what a template comes to.
-//! - `functions` lists the code that can be run; `invoke` runs it as Lambda does.
-//! - `engine` is DynamoDB, `bucket` is S3, `publish` prints what SNS and EventBridge are told, `secrets` is Secrets Manager, `data` the directory they are kept in, `aws` the configuration that leads functions to it.
-//! - `gate` lets only what is signed with this run's key reach these.
-//! - `gateway` takes HTTP requests, `authorizer` checks their tokens, `issuer` mints such tokens for development.
-//! - `schedule` and `stream` call functions without being asked.
-//! - `demo` fills a stack with a week of data; `command` is what `cargo run -p local` does.
+//! - `template` reads YAML with CloudFormation's functions. `known` lists the supported parts. `plan` is the result:
+//!   tables, functions, routes, schedules and streams.
+//! - `functions` lists the code that can be run. `invoke` runs it as Lambda does.
+//! - `engine` is DynamoDB, `bucket` is S3, `publish` prints messages to SNS, EventBridge and SQS, `secrets` is Secrets Manager.
+//! - `data` is the directory with all stored data. `aws` is the configuration with which functions reach these services.
+//! - `gate` admits only requests to them that are signed with the key of this run.
+//! - `gateway` serves HTTP requests, `authorizer` checks their tokens, `issuer` mints tokens for development.
+//! - `schedule` and `stream` call functions on their own.
+//! - `demo` loads a week of demonstration data. `command` is the program `cargo run -p local`.
 
 mod authorizer;
 mod aws;
@@ -57,28 +58,28 @@ pub use publish::Printer;
 use stop::Stop;
 pub use template::TemplateError;
 
-/// What is to be run, and how.
+/// The options of a stack.
 #[derive(Clone)]
 pub struct Options {
     /// The template's text.
     pub template: String,
-    /// What errors call the template: its path.
+    /// The name of the template in errors, which is its path.
     pub template_name: String,
     /// The code of its functions.
     pub functions: Functions,
-    /// The port of the API on 127.0.0.1; 0: any free one.
+    /// The port of the API on 127.0.0.1, or 0 for any free port.
     pub port: u16,
-    /// Where to keep what is stored.
+    /// Where data is stored.
     pub data: Data,
     /// Values for parameters of the template.
     pub parameters: BTreeMap<String, String>,
-    /// Environment variables `JIT_AUDIT_SECRET_…`, which every function is given: secrets that directories are configured to use.
+    /// Environment variables `JIT_AUDIT_SECRET_…`, which every function receives. They hold the secrets that configurations refer to.
     pub secrets: BTreeMap<String, String>,
-    /// The issuer of the tokens, exactly as in their `iss`; the development issuer if none is given.
+    /// The issuer of the tokens, exactly as in their `iss`. The default is the development issuer.
     pub issuer: Option<String>,
-    /// What a minute of schedules, retries and sweeps lasts; tests make it short.
+    /// The length of a minute for schedules, retries and TTL deletion. Tests shorten it.
     pub minute: Duration,
-    /// Where lines go that tell what left by SNS and EventBridge: standard output.
+    /// Receives a line for each message to SNS, EventBridge and SQS. The default is standard output.
     pub printer: Printer,
 }
 
@@ -103,7 +104,7 @@ impl Options {
 /// Why a stack did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The template is wrong, or says something the runner does not know.
+    /// The template is invalid or has a part that the runner does not support.
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// The data directory cannot be used.
@@ -117,7 +118,7 @@ pub enum StartError {
     Drift {
         /// The table.
         table: String,
-        /// What differs.
+        /// The differences.
         differences: String,
     },
     /// The port is taken.
@@ -127,7 +128,7 @@ pub enum StartError {
     Port {
         /// The port.
         port: u16,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// A function does not accept its environment.
@@ -135,7 +136,7 @@ pub enum StartError {
     Function {
         /// The function.
         name: String,
-        /// What it says.
+        /// Its error.
         error: ConfigError,
     },
     /// The embedded DynamoDB did not start.
@@ -144,7 +145,7 @@ pub enum StartError {
     /// The embedded S3 did not start.
     #[error("the embedded S3: {0}")]
     Bucket(String),
-    /// The development issuer has no key, or another issuer cannot be asked.
+    /// The development issuer has no key, or another issuer cannot be reached.
     #[error("the issuer: {0}")]
     Issuer(String),
 }
@@ -163,7 +164,7 @@ pub struct Running {
     buckets: Vec<String>,
     issuer: Option<Arc<Issuer>>,
     stop: Stop,
-    /// Holds the lock on the data directory.
+    /// Holds the lock of the data directory.
     store: Arc<Store>,
     files: Files,
 }
@@ -171,7 +172,7 @@ pub struct Running {
 /// Starts a stack.
 ///
 /// # Errors
-/// Nothing was started; the error says what to do.
+/// Nothing was started. The error says what to do.
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let listener = listen(options.port).await?;
     let port = listener
@@ -219,7 +220,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let gateway = gateway(&plan, port, &lambda, &issuer)?;
 
     bucket::serve(&files, bucket_listener, &keys.access, &keys.secret, stop.clone())?;
-    // From here on nothing can fail, so nothing is left half started.
+    // From here on nothing can fail, so a failed start leaves nothing running.
     publish::serve(plan.topics, options.printer, publish_listener, gate.clone(), stop.clone());
     secrets::serve(generated, secrets_listener, gate.clone(), stop.clone());
     invoke::serve(lambda.clone(), lambda_listener, gate);
@@ -262,14 +263,14 @@ async fn listen(port: u16) -> Result<TcpListener, StartError> {
     TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| StartError::Port { port, error })
 }
 
-/// Listens on any free port; and where that is.
+/// Listens on any free port and returns the address.
 async fn listen_anywhere() -> Result<(TcpListener, String), StartError> {
     let listener = listen(0).await?;
     let address = listener.local_addr().map_err(|error| StartError::Port { port: 0, error })?;
     Ok((listener, format!("http://{address}")))
 }
 
-/// The audience of development tokens: the first that the template's authorizers take.
+/// The audience of development tokens, which is the first that the template's authorizers accept.
 fn audience(plan: &Plan) -> String {
     let authorizers = plan.api.iter().flat_map(|api| api.authorizers.values());
     authorizers
@@ -299,12 +300,12 @@ fn gateway(
 }
 
 impl Running {
-    /// Where the API answers.
+    /// The address of the API.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the embedded DynamoDB answers.
+    /// The address of the embedded DynamoDB.
     pub fn engine_url(&self) -> &str {
         &self.engine.url
     }
@@ -314,7 +315,7 @@ impl Running {
         &self.aws
     }
 
-    /// The same, with a service (`DynamoDB`, `S3`) at another address.
+    /// The same configuration with another address for a service (`DynamoDB`, `S3`).
     pub fn sdk_config_with(&self, service: &str, url: &str) -> SdkConfig {
         aws::with(&self.aws, service, url)
     }
@@ -332,7 +333,7 @@ impl Running {
     /// Mints a token.
     ///
     /// # Errors
-    /// The request is wrong, or the stack takes its tokens from another issuer.
+    /// The request is invalid, or the stack uses another issuer.
     pub fn token(&self, request: &TokenRequest) -> Result<String, TokenError> {
         match &self.issuer {
             Some(issuer) => issuer.mint(request).map_err(TokenError),
@@ -340,7 +341,7 @@ impl Running {
         }
     }
 
-    /// Ends the stack: what runs may finish for a while, then everything is closed.
+    /// Stops the stack. Running work can finish within a time limit, then everything is closed.
     pub async fn stop(self) {
         self.stop.all().await;
         self.engine.stop().await;

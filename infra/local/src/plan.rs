@@ -1,4 +1,4 @@
-//! The plan: what a template comes to on one machine, as tables, functions, routes, schedules and streams.
+//! The plan: the tables, functions, routes, schedules and streams of a template on one machine.
 
 mod api;
 mod function;
@@ -27,22 +27,22 @@ pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ACCOUNT: &str = "000000000000";
 const STACK: &str = "jit-audit";
 
-/// What is built from a template.
+/// The resources that the runner builds from a template.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) api: Option<Api>,
     pub(crate) tables: Vec<Table>,
-    /// The buckets' names.
+    /// The names of the buckets.
     pub(crate) buckets: Vec<String>,
-    /// The topics' ARNs.
+    /// The ARNs of the topics.
     pub(crate) topics: Vec<String>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) functions: Vec<Function>,
 }
 
-/// What is known before the template is read.
+/// Values that do not come from the template.
 pub(crate) struct Machine<'m> {
-    /// Where the API answers.
+    /// The address of the API.
     pub(crate) url: &'m str,
     /// The issuer of the tokens.
     pub(crate) issuer: &'m str,
@@ -124,7 +124,7 @@ impl Plan {
     }
 }
 
-/// The honoured properties of a part, their functions worked out. What is passed over is not even looked at.
+/// The honoured properties of a part, with intrinsic functions resolved. Ignored properties are not resolved.
 fn properties(
     scope: &Scope,
     part: &At,

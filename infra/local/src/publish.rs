@@ -1,4 +1,4 @@
-//! SNS, EventBridge and SQS: what is published is checked as they would check it, and printed, since nobody subscribes on one machine.
+//! SNS, EventBridge and SQS: messages are checked as AWS checks them, and printed, because there are no subscribers on one machine.
 
 use std::{
     collections::BTreeMap,
@@ -22,29 +22,29 @@ use crate::{
     stop::Stop,
 };
 
-/// The most that a message or an event may take, in bytes (quotas of SNS and EventBridge).
+/// The largest message or event in bytes (quotas of SNS and EventBridge).
 const LARGEST: usize = 262_144;
-/// Coded as a form or as JSON it may take more.
+/// The largest request body, because form and JSON encoding make a message longer.
 const LARGEST_BODY: usize = 4 * LARGEST;
-/// Events in one call.
+/// The most events in one call.
 const MOST_ENTRIES: usize = 10;
 
-/// Where a line goes.
+/// Receives printed lines.
 #[derive(Clone)]
 pub struct Printer(Arc<dyn Fn(&str) + Send + Sync>);
 
 impl Printer {
-    /// One that hands each line over.
+    /// A printer that calls a function with each line.
     pub fn new(print: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(print))
     }
 }
 
 impl Default for Printer {
-    /// Standard output.
+    /// Prints to standard output.
     fn default() -> Self {
         Self::new(|line| {
-            // Nobody may be reading any more, and the run goes on.
+            // A closed standard output must not stop the run.
             let _ = writeln!(io::stdout().lock(), "{line}");
         })
     }
@@ -56,14 +56,14 @@ impl fmt::Debug for Printer {
     }
 }
 
-/// Why a call is refused: the status, what AWS calls it, and a sentence.
+/// A refusal: status, AWS error code, and message.
 struct Refused(StatusCode, &'static str, String);
 
 fn invalid(message: impl Into<String>) -> Refused {
     Refused(StatusCode::BAD_REQUEST, "InvalidParameter", message.into())
 }
 
-/// Serves both to the functions, which sign with this run's key.
+/// Serves these APIs to the functions, which sign with the key of this run.
 pub(crate) fn serve(
     topics: Vec<String>,
     printer: Printer,
@@ -183,7 +183,7 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     ))
 }
 
-/// SQS's SendMessage: what a function put aside.
+/// SQS's SendMessage, by which functions send records to a dead-letter queue.
 fn send_message(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty());
@@ -224,7 +224,7 @@ fn put_events(printer: &Printer, body: &[u8]) -> Result<String, Refused> {
     Ok(json!({"FailedEntryCount": failed, "Entries": answers}).to_string())
 }
 
-/// An entry as it is printed.
+/// An entry in the printed format.
 fn event(entry: &Value) -> Result<Value, (&'static str, &'static str)> {
     let text = |name: &str| entry[name].as_str().filter(|text| !text.is_empty());
     let bus = text("EventBusName").unwrap_or("default");

@@ -1,4 +1,4 @@
-//! Schedules: each calls its function once at start and then at its rate.
+//! Schedules: each invokes its function once at start and then at its rate.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     stop::Stop,
 };
 
-/// Starts one schedule. A run that is not over when the next is due does not hold that up, as on AWS.
+/// Starts one schedule. As on AWS, runs can overlap.
 pub(crate) fn start(
     schedule: Schedule,
     function: Arc<Function>,
@@ -23,7 +23,7 @@ pub(crate) fn start(
     let soon = stop.soon.clone();
     stop.tasks.spawn(async move {
         let mut ticks = tokio::time::interval(minute * schedule.minutes);
-        // After a long sleep of the machine one run is due, not one for each that was missed.
+        // After a long sleep of the machine, missed runs are made up by a single one.
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -42,7 +42,7 @@ fn event(schedule: &Schedule) -> Value {
             format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", schedule.name),
             json!({}),
         ),
-        // Scheduler writes its empty detail as a text.
+        // Scheduler sends its empty detail as a text.
         ScheduleInput::Scheduler => (
             "aws.scheduler",
             format!("arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/default/{}", schedule.name),

@@ -1,4 +1,4 @@
-//! Secrets Manager: the secrets that the template generates, each in a file of the data directory that its owner alone may read.
+//! Secrets Manager: the generated secrets of the template, each in a file of the data directory that only its owner can read.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
 
 const LARGEST_BODY: usize = 64 * 1024;
 
-/// The text of each secret by its ARN. One that the data directory has stays as it is.
+/// The value of each secret by its ARN. Existing secrets in the data directory are kept.
 pub(crate) fn generate(
     store: &Store,
     secrets: &[Secret],
@@ -46,7 +46,7 @@ pub(crate) fn generate(
     Ok(texts)
 }
 
-/// That many random letters and digits.
+/// A text of `length` random letters and digits.
 fn random(length: usize) -> String {
     let mut text = String::new();
     while text.len() < length {
@@ -56,7 +56,7 @@ fn random(length: usize) -> String {
     text
 }
 
-/// Serves them to the functions, which sign with this run's key.
+/// Serves the secrets to the functions, which sign with the key of this run.
 pub(crate) fn serve(
     secrets: BTreeMap<String, String>,
     listener: TcpListener,

@@ -1,31 +1,31 @@
-//! How the stack ends: first nothing new is begun, then what runs may finish, then it is cut off.
+//! Stopping the stack: first no new work is started, then running work can finish, then it is aborted.
 
 use std::time::Duration;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How long what runs may go on once the end was asked for.
+/// How long a stop waits for running work.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Handed to everything that runs in the background.
+/// Shared with all background tasks.
 #[derive(Clone, Default)]
 pub(crate) struct Stop {
-    /// Cancelled when nothing new is to be begun.
+    /// Cancelled when no new work may start.
     pub(crate) soon: CancellationToken,
-    /// Cancelled when what still runs is to be cut off.
+    /// Cancelled when running work must abort.
     pub(crate) now: CancellationToken,
-    /// Everything that runs.
+    /// All background tasks.
     pub(crate) tasks: TaskTracker,
 }
 
 impl Stop {
-    /// Ends everything and waits until it has ended.
+    /// Stops all tasks and waits for their end.
     pub(crate) async fn all(&self) {
         self.soon.cancel();
         self.tasks.close();
         if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
             tracing::warn!(
-                "something still runs {} seconds after the end was asked for: cut off",
+                "tasks still run {} seconds after the stop and are aborted",
                 PATIENCE.as_secs()
             );
             self.now.cancel();

@@ -1,4 +1,4 @@
-//! A table's stream: hands its records to a function in order, at least once, and remembers how far it came.
+//! The stream of a table: delivers records to a function in order, at least once, and stores its position.
 
 use std::{
     sync::Arc,
@@ -24,12 +24,12 @@ use crate::{
     stop::Stop,
 };
 
-/// How long an empty stream is left alone.
+/// The pause before an empty stream is read again.
 const IDLE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A function's view of one stream.
+/// Reads one stream for one function.
 pub(crate) struct Reader {
     pub(crate) stream: Stream,
     pub(crate) table: String,
@@ -54,7 +54,7 @@ impl From<dynoxide::DynoxideError> for ReadError {
     }
 }
 
-/// A record as the function gets it.
+/// A record in the format of the function's event.
 #[derive(Clone)]
 struct Event {
     sequence: String,
@@ -64,7 +64,7 @@ struct Event {
 }
 
 impl Reader {
-    /// Reads until the end is asked for.
+    /// Reads until the stack stops.
     pub(crate) fn start(self) {
         let tasks = self.stop.tasks.clone();
         tasks.spawn(async move {
@@ -87,7 +87,7 @@ impl Reader {
         let mut waiting: Vec<Event> = Vec::new();
         let mut since = Instant::now();
         while !self.stop.soon.is_cancelled() {
-            // Records that already wait here are read past, and their place is kept only once they are handled.
+            // Reading continues after the waiting records. Their position is stored only after they are handled.
             let read = self
                 .records(position.clone(), self.stream.batch - waiting.len().min(self.stream.batch))
                 .await?;
@@ -124,7 +124,7 @@ impl Reader {
         format!("stream-{}", self.stream.name)
     }
 
-    /// Where to read on: after the last record that was handled, or where the template says.
+    /// The position to read from: after the last handled record, or the starting position in the template.
     fn position(&self) -> Result<String, ReadError> {
         let kept = self.store.read(&self.place_file())?;
         let kept = kept.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
@@ -145,7 +145,7 @@ impl Reader {
             (Some(kept), _) => ("AFTER_SEQUENCE_NUMBER", Some(kept)),
             (None, true) => ("TRIM_HORIZON", None),
             (None, false) => {
-                // The place is kept at once: what comes from now on must be found after a restart too.
+                // The position is stored now, so that later records are also found after a restart.
                 if let Some(last) = &shard.sequence_number_range.ending_sequence_number {
                     self.store.write(&self.place_file(), last.as_bytes())?;
                 }
@@ -162,7 +162,7 @@ impl Reader {
         iterator.ok_or_else(|| ReadError::Engine("it gives no iterator".into()))
     }
 
-    /// The next records and the iterator after them.
+    /// Reads the next records and the iterator after them.
     async fn records(
         &self,
         iterator: String,
@@ -185,9 +185,9 @@ impl Reader {
         read.await.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
     }
 
-    /// Hands a batch over until it is done or given up, in parts if the function asks for it.
+    /// Delivers a batch until it succeeds or its retries are exhausted. It is bisected if the template says so.
     async fn hand_over(&self, batch: Vec<Event>) -> Result<(), ReadError> {
-        // Parts that still have to be handed over, the next one last.
+        // The parts to deliver. The next one is last.
         let mut parts = vec![batch];
         let (mut attempt, mut pause) = (0, FIRST_PAUSE);
         while let Some(mut part) = parts.pop() {
@@ -212,7 +212,7 @@ impl Reader {
                 let remaining = left.split_off(given_up);
                 let (first, last) = (&left[0].sequence, &left[given_up - 1].sequence);
                 tracing::error!(
-                    "{}: {given_up} records ({first} to {last}) were given up",
+                    "{}: {given_up} records ({first} to {last}) were dropped: retries exhausted or too old",
                     self.stream.name
                 );
                 self.store.write(&self.place_file(), last.as_bytes())?;
@@ -233,7 +233,7 @@ impl Reader {
         Ok(())
     }
 
-    /// How many records of the part, from its first on, are done.
+    /// Delivers a part and returns how many of its first records succeeded.
     async fn try_part(&self, part: &[Event]) -> usize {
         let records: Vec<&Value> = part.iter().map(|event| &event.json).collect();
         match self.lambda.run(&self.function, json!({"Records": records})).await {
@@ -246,7 +246,7 @@ impl Reader {
     }
 }
 
-/// Where the first record stands that the function reports as failed. A name it cannot know means: all of them.
+/// The index of the first record that the function reports as failed. An unknown id means that all failed.
 fn first_failure(part: &[Event], answer: &Value) -> Option<usize> {
     let failures = answer["batchItemFailures"].as_array()?;
     failures
@@ -262,7 +262,7 @@ fn total(events: &[Event]) -> usize {
     events.iter().map(|event| event.length).sum()
 }
 
-/// Takes the next batch from what waits: no more records than asked for, and no more bytes than a function takes.
+/// Takes the next batch of waiting records, at most `most` records and at most the bytes of one event.
 fn next_batch(waiting: &mut Vec<Event>, most: usize) -> Option<Vec<Event>> {
     let mut length = 1024;
     let fitting = waiting.iter().take(most).take_while(|event| {
@@ -280,7 +280,7 @@ fn event(record: Record, arn: &str) -> Result<Event, ReadError> {
     let created = record.dynamodb.approximate_creation_date_time;
     let mut json =
         serde_json::to_value(record).map_err(|error| ReadError::Engine(error.to_string()))?;
-    // The engine's own region, and no ARN: AWS's events name the template's stream.
+    // Replaces the engine's region and adds the ARN of the stream, as in AWS events.
     json["awsRegion"] = REGION.into();
     json["eventSourceARN"] = arn.into();
     Ok(Event { sequence, created, length: invoke::length(&json), json })

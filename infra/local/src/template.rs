@@ -1,4 +1,4 @@
-//! The template as text: YAML with CloudFormation's tags, each value with the line and path it stands at.
+//! Parsing of the template: YAML with CloudFormation's tags, each value with its line and path.
 
 pub(crate) mod intrinsics;
 
@@ -6,7 +6,7 @@ use std::{str::FromStr, sync::Arc};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-/// What is wrong with the template, where, and what to do about it.
+/// An error in the template with its place and a remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}:{line}: {path}: {problem}")]
 pub struct TemplateError {
@@ -23,18 +23,18 @@ pub(crate) struct Node {
     value: Value,
 }
 
-/// CloudFormation takes `true` and `"true"`, `5` and `"5"` as the same, so a scalar is a text until somebody needs more.
+/// For CloudFormation `true` and `"true"`, `5` and `"5"` are the same, so a scalar is a text until its type is needed.
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
     Null,
     Text(String),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
-    /// An intrinsic function by its short name (`Ref`, `Sub`), whether written as a tag or as a key.
+    /// An intrinsic function by its short name (`Ref`, `Sub`), written as a tag or as a key.
     Call(String, Box<Node>),
 }
 
-/// A value and where it stands.
+/// A value and its place in the template.
 #[derive(Clone, Debug)]
 pub(crate) struct At {
     file: Arc<str>,
@@ -43,7 +43,7 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// Reads a whole template; `file` is what errors call it.
+    /// Parses a template. `file` is its name in errors.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, TemplateError> {
         let mut reader = Reader { file, parser: Parser::new_from_str(text) };
         let node = reader.document()?;
@@ -66,12 +66,12 @@ impl At {
         Self { file: self.file.clone(), path, node: node.clone() }
     }
 
-    /// The steps to here, joined by dots.
+    /// The path of the value, with segments joined by dots.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// A part that could stand here but does not.
+    /// An absent optional part.
     pub(crate) fn empty(&self, key: &str) -> Self {
         self.child(key, &Node { line: self.node.line, value: Value::Null })
     }
@@ -101,7 +101,7 @@ impl At {
         }
     }
 
-    /// The entries of a part all of whose keys have to be known.
+    /// The entries of a part. An unknown key is an error.
     pub(crate) fn entries_of(&self, known: &[&str]) -> Result<Vec<(String, Self)>, TemplateError> {
         let entries = self.entries()?;
         match entries.iter().find(|(key, _)| !known.contains(&key.as_str())) {
@@ -146,11 +146,11 @@ impl At {
     }
 }
 
-/// Said of every key and type that the runner neither honours nor passes over.
+/// The error for every key and type that the runner neither honours nor ignores.
 pub(crate) const UNKNOWN: &str = "the one-machine runner does not know this. Take it out, or teach the runner: if it means \
      something on one machine, honour it in infra/local/src/plan.rs, else add it to the lists in infra/local/src/known.rs";
 
-/// Builds the tree from the parser's events.
+/// Builds the tree of values from the parser's events.
 struct Reader<'t> {
     file: &'t str,
     parser: Parser<'t, StrInput<'t>>,

@@ -1,5 +1,5 @@
-//! Signing in to the audit page: OpenID Connect's authorization code with PKCE (RFC 7636), and a page that offers people to be. There is no
-//! password: whoever reaches this machine's loopback may be anybody.
+//! Sign-in to the audit page: OpenID Connect's authorization code flow with PKCE (RFC 7636), and a page to choose a user. There is no
+//! password, because anyone with access to this machine's loopback can mint any token.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use uuid::Uuid;
 use super::{Issuer, TokenRequest, refuse, respond};
 use crate::demo;
 
-/// How long a code may be redeemed.
+/// The lifetime of a code.
 const CODE_LASTS: Duration = Duration::from_secs(60);
 
-/// The codes that were given out.
+/// The issued codes.
 #[derive(Default)]
 pub(super) struct Codes(Mutex<HashMap<String, Code>>);
 
@@ -31,7 +31,7 @@ struct Code {
     person: TokenRequest,
 }
 
-/// What the page asked for.
+/// The authorization request of the page.
 #[derive(Clone)]
 struct Asked {
     client: String,
@@ -41,7 +41,7 @@ struct Asked {
     challenge: String,
 }
 
-/// Somebody to be: e-mail, name, tenants, roles, scope, and what that comes to.
+/// A user to choose: e-mail, name, tenants, roles, scope, and a description.
 type Offered = (
     &'static str,
     &'static str,
@@ -54,14 +54,14 @@ type Offered = (
 #[rustfmt::skip]
 const PEOPLE: [Offered; 5] = [
     ("auditor@acme.example", "Ann Auditor", &[demo::TENANT], &["Audit User"], "", "reads the trail of acme"),
-    ("operator@acme.example", "Oli Operator", &[demo::TENANT], &[], "audit:read audit:operate", "also ends windows, looks into findings, reviews"),
+    ("operator@acme.example", "Oli Operator", &[demo::TENANT], &[], "audit:read audit:operate", "also ends windows and works on findings and reviews"),
     ("it@acme.example", "Ida Admin", &[demo::TENANT], &["Global Administrator"], "", "also changes settings"),
     ("support@provider.example", "Sam Support", &[demo::TENANT, "fabrikam"], &["Security Reader"], "", "a service provider: reads the trails of acme and fabrikam"),
-    ("guest@acme.example", "Gil Guest", &[demo::TENANT], &[], "", "may nothing"),
+    ("guest@acme.example", "Gil Guest", &[demo::TENANT], &[], "", "has no permission"),
 ];
 
 impl Issuer {
-    /// The page on which somebody says who to be.
+    /// The page on which the visitor chooses a user.
     pub(super) fn choose(&self, query: &str) -> Response<Full<Bytes>> {
         match self.asked(query.as_bytes()) {
             Ok(_) => html(&page(query)),
@@ -69,7 +69,7 @@ impl Issuer {
         }
     }
 
-    /// Sends whoever was chosen back to the page, with a code.
+    /// Redirects the chosen user to the audit page with a code.
     pub(super) fn chosen(&self, form: &[u8]) -> Response<Full<Bytes>> {
         let fields = Fields::read(form);
         let asked = fields.get("request").ok_or_else(|| "request is missing".to_owned());
@@ -97,7 +97,7 @@ impl Issuer {
         response
     }
 
-    /// Tokens for a code, once.
+    /// Exchanges a code for tokens. A code is valid once.
     pub(super) fn redeem(&self, form: &[u8]) -> Response<Full<Bytes>> {
         let fields = Fields::read(form);
         if fields.get("grant_type") != Some("authorization_code") {
@@ -146,7 +146,7 @@ impl Issuer {
         }))
     }
 
-    /// What is asked for; anything but a return to this machine's own page is refused, as whoever returns there holds the code.
+    /// Reads an authorization request. Only this machine's page is accepted as `redirect_uri`, because the code is sent there.
     fn asked(&self, query: &[u8]) -> Result<Asked, String> {
         let fields = Fields::read(query);
         let need = |name: &str| {
@@ -174,7 +174,7 @@ impl Issuer {
     }
 }
 
-/// One of [`PEOPLE`], or whoever is described.
+/// The chosen user of [`PEOPLE`], or the one described in the form.
 fn person(fields: &Fields) -> Result<TokenRequest, String> {
     let filled = |name: &str| fields.get(name).map(str::trim).filter(|text| !text.is_empty());
     let list = |text: &str| {

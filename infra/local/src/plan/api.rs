@@ -18,14 +18,14 @@ pub(crate) struct Api {
     default_authorizer: Option<String>,
 }
 
-/// Whose tokens a JWT authorizer takes.
+/// The issuer and audiences that a JWT authorizer accepts.
 #[derive(Clone, Debug)]
 pub(crate) struct Jwt {
     pub(crate) issuer: String,
     pub(crate) audiences: Vec<String>,
 }
 
-/// Requests a second, and how many at once before that counts.
+/// The rate in requests per second, and the burst.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Throttle {
     pub(crate) rate: f64,
@@ -35,11 +35,11 @@ pub(crate) struct Throttle {
 /// A route of the HTTP API.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// Upper case; `ANY`; or empty for `$default`.
+    /// In upper case. `ANY` matches all methods, and `$default` has none.
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) authorizer: Option<String>,
-    /// Scopes of which a token has to have one, if there are any.
+    /// Scopes of which a token needs one. Empty: no scope is required.
     pub(crate) scopes: Vec<String>,
     pub(crate) timeout: Duration,
 }
@@ -83,7 +83,7 @@ pub(super) fn api(scope: &Scope, resource: &At) -> Result<Api, TemplateError> {
     Ok(api)
 }
 
-/// The logical id of a resource: the last step of its path.
+/// The logical id of a resource, which is the last segment of its path.
 fn resource_name(resource: &At) -> String {
     resource.path().rsplit('.').next().unwrap_or_default().to_owned()
 }
@@ -132,7 +132,7 @@ pub(super) fn route(
         path,
         authorizer: api.default_authorizer.clone(),
         scopes: Vec::new(),
-        // The longest that an HTTP API waits for an answer.
+        // The longest timeout of an HTTP API.
         timeout: Duration::from_secs(30),
     };
     if let Some(millis) = properties.get("TimeoutInMillis") {

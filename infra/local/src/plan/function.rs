@@ -1,4 +1,4 @@
-//! A function of a template, and what calls it.
+//! A function of a template with its routes, schedules and streams.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,21 +16,21 @@ use super::{
     stream::{Stream, stream},
 };
 
-/// A function and what calls it.
+/// A function with its routes, schedules and streams.
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) arn: String,
-    /// The binary that holds its code: what it is registered by.
+    /// The name of its binary, under which it is registered.
     pub(crate) binary: String,
     pub(crate) timeout: Duration,
-    /// How often an asynchronous invocation that failed is tried again.
+    /// The number of retries of a failed asynchronous invocation.
     pub(crate) retries: u32,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) routes: Vec<Route>,
     pub(crate) schedules: Vec<Schedule>,
     pub(crate) streams: Vec<Stream>,
-    /// Where it stands, for errors.
+    /// Its place in the template, for errors.
     pub(crate) at: At,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn function(
         }
     }
     if let Some(config) = property("EventInvokeConfig") {
-        // Where failures go and how long they may wait: here they are logged, and end with the process.
+        // Destinations and the maximum age are ignored. Failures are logged, and waiting events end with the process.
         config.entries_of(&[
             "DestinationConfig",
             "MaximumEventAgeInSeconds",

@@ -1,4 +1,4 @@
-//! What the names of a template stand for on one machine: parameters, conditions, and the names and ARNs of resources.
+//! The values of names in a template on one machine: parameters, conditions, and the names and ARNs of resources.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
 
 use super::{ACCOUNT, Machine, REGION, STACK, parameters};
 
-/// What the names of the template stand for.
+/// The values of the names in the template.
 pub(super) fn scope(
     template: &At,
     resources: &At,
@@ -55,7 +55,7 @@ pub(super) fn scope(
                 )])),
                 reference: bucket_name(&name),
             },
-            // A topic is referred to by its ARN.
+            // `!Ref` of a topic is its ARN.
             known::TOPIC => Named {
                 attributes: Attributes::These(BTreeMap::from([
                     ("TopicArn", topic_arn(&physical)),
@@ -63,7 +63,7 @@ pub(super) fn scope(
                 ])),
                 reference: topic_arn(&physical),
             },
-            // So is a secret, whose ARN is its only attribute.
+            // `!Ref` of a secret is its ARN too, which is also its only attribute.
             known::SECRET => Named {
                 attributes: Attributes::These(BTreeMap::from([("Id", secret_arn(&physical))])),
                 reference: secret_arn(&physical),
@@ -82,7 +82,7 @@ pub(super) fn scope(
     Ok(scope)
 }
 
-/// A bucket's name is part of addresses, where case does not count, and of file names, which have to be short.
+/// The name of a bucket is part of host names, which ignore case, and of file names, which must be short.
 pub(super) fn bucket_name(logical: &str) -> String {
     logical.to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! The template's parameters: a value given on the command line, else one for one machine, else the default.
+//! The parameters of the template. Values of the command line come first, then those for one machine, then defaults.
 
 use super::Machine;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     template::{At, TemplateError, UNKNOWN, intrinsics::Scope},
 };
 
-/// Puts every parameter's value into the scope, checked as CloudFormation checks it.
+/// Adds the value of every parameter to the scope, with CloudFormation's checks.
 pub(super) fn read(
     template: &At,
     machine: &Machine<'_>,
@@ -36,7 +36,7 @@ pub(super) fn read(
         ];
         parameter.entries_of(&known)?;
         let text = value(name, parameter, machine)?;
-        // What one machine alone may be told is not among what a deployment may.
+        // A value for one machine need not be among those that the template allows for deployments.
         let is_own = !machine.parameters.contains_key(name)
             && known::ONE_MACHINE_PARAMETERS.iter().any(|(known, _)| known == name);
         if !is_own {
@@ -59,7 +59,7 @@ fn value(name: &str, parameter: &At, machine: &Machine<'_>) -> Result<String, Te
     if name == "Issuer" {
         return Ok(machine.issuer.to_owned());
     }
-    // The page is where the API is, and here that is known before anything else.
+    // The page has the address of the API, which is known here before the template is read.
     if name == "PublicUrl" {
         return Ok(machine.url.to_owned());
     }
@@ -88,7 +88,7 @@ fn check(parameter: &At, text: &str) -> Result<(), TemplateError> {
         }
     }
     let limit = |name: &str| parameter.get(name).map(|at| at.parsed::<f64>("a number")).transpose();
-    // A text that is no number is refused above where numbers are wanted; lengths are counted in characters.
+    // Texts for number parameters are refused above. Lengths are counted in characters.
     let number = text.parse::<f64>().unwrap_or_default();
     let length = text.chars().count() as f64;
     for (least, most, size, what) in [

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::template::{At, TemplateError};
 
-/// When a function is called, and with what.
+/// The interval of a schedule and the event for its function.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     pub(crate) name: String,
@@ -17,11 +17,11 @@ pub(crate) struct Schedule {
 /// The event of a schedule.
 #[derive(Clone, Debug)]
 pub(crate) enum ScheduleInput {
-    /// What the template gives.
+    /// The input in the template.
     Given(Value),
-    /// EventBridge's own event of a rule.
+    /// The default event of an EventBridge rule.
     Rule,
-    /// EventBridge Scheduler's own event.
+    /// The default event of EventBridge Scheduler.
     Scheduler,
 }
 
@@ -85,7 +85,7 @@ fn enabled_schedule(
     Ok(enabled.then_some(Schedule { name, minutes, input }))
 }
 
-/// The minutes of `rate(5 minutes)`. EventBridge wants the singular for 1 and the plural for all else, and so do we.
+/// The minutes of `rate(5 minutes)`. As in EventBridge, the unit must be singular for 1 and plural otherwise.
 fn rate(at: &At) -> Result<u32, TemplateError> {
     let text = at.text()?;
     let inner = text

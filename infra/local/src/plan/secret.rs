@@ -7,12 +7,12 @@ use crate::{
 
 use super::{STACK, names::secret_arn, resource_properties};
 
-/// A secret that is generated when the stack is first started.
+/// A secret that is generated at the first start of the stack.
 #[derive(Debug)]
 pub(crate) struct Secret {
     pub(crate) logical: String,
     pub(crate) arn: String,
-    /// How many letters and digits it has.
+    /// The number of its letters and digits.
     pub(crate) length: usize,
 }
 

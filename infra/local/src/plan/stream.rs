@@ -14,7 +14,7 @@ pub(crate) struct Stream {
     pub(crate) from_start: bool,
     pub(crate) batch: usize,
     pub(crate) window: Duration,
-    /// `None`: until the record is too old.
+    /// The number of retries. `None`: retries continue until the record is too old.
     pub(crate) retries: Option<u32>,
     pub(crate) oldest: Duration,
     pub(crate) bisect: bool,
@@ -53,7 +53,7 @@ pub(super) fn stream(
     let number = |name: &str, default: i64| {
         found.get(name).map_or(Ok(default), |at| at.parsed("a whole number"))
     };
-    // A stream keeps its records for a day; -1 stands for no limit of one's own.
+    // A stream keeps its records for a day. -1 means no lower limit.
     let oldest = u64::try_from(number("MaximumRecordAgeInSeconds", -1)?).unwrap_or(24 * 60 * 60);
     let stream = Stream {
         name,

@@ -1,4 +1,4 @@
-//! A table of a template, as the request that creates it.
+//! A table of a template, as its CreateTable request.
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ pub(super) fn table(scope: &Scope, logical: &str, resource: &At) -> Result<Table
 }
 
 fn index(index: &At) -> Result<Value, TemplateError> {
-    // Throughput is billing: every table is on demand here.
+    // Throughput settings are ignored, because tables have no capacity limits here.
     index.entries_of(&[
         "IndexName",
         "KeySchema",
@@ -84,7 +84,7 @@ fn key_schema(at: &At) -> Result<Value, TemplateError> {
     pairs(at, "AttributeName", "KeyType")
 }
 
-/// A list of mappings of two texts each.
+/// A list of mappings with two texts each.
 fn pairs(at: &At, first: &str, second: &str) -> Result<Value, TemplateError> {
     let pair = |item: &At| -> Result<Value, TemplateError> {
         item.entries_of(&[first, second])?;

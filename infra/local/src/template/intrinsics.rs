@@ -1,10 +1,10 @@
-//! CloudFormation's intrinsic functions: what `!Ref`, `!Sub`, `!GetAtt`, `!Join`, `!If` and the conditions come to.
+//! Evaluation of CloudFormation's intrinsic functions `!Ref`, `!Sub`, `!GetAtt`, `!Join`, `!If` and of conditions.
 
 use std::collections::BTreeMap;
 
 use super::{At, Node, TemplateError, Value};
 
-/// What the names in a template stand for.
+/// The values of the names in a template.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     parameters: BTreeMap<String, Value>,
@@ -12,7 +12,7 @@ pub(crate) struct Scope {
     conditions: BTreeMap<String, At>,
 }
 
-/// What `!Ref` and `!GetAtt` of a resource come to.
+/// The values of `!Ref` and `!GetAtt` for a resource.
 #[derive(Debug)]
 pub(crate) struct Named {
     pub(crate) reference: String,
@@ -22,9 +22,9 @@ pub(crate) struct Named {
 /// The attributes of a resource.
 #[derive(Debug)]
 pub(crate) enum Attributes {
-    /// Just these.
+    /// The known attributes.
     These(BTreeMap<&'static str, String>),
-    /// It does not exist on one machine: whatever is asked of it is its name.
+    /// The resource does not exist on one machine, and every attribute is its name.
     Placeholder,
 }
 
@@ -48,7 +48,7 @@ impl Scope {
         self.conditions.insert(name.to_owned(), at);
     }
 
-    /// The value with every function in it worked out. `None`: it is `AWS::NoValue`.
+    /// Resolves all functions in a value. `None` means `AWS::NoValue`.
     pub(crate) fn resolve(&self, at: &At) -> Result<Option<At>, TemplateError> {
         let value = match &at.node.value {
             Value::Null | Value::Text(_) => at.node.value.clone(),
@@ -147,7 +147,7 @@ impl Scope {
         }
     }
 
-    /// `${Name}`, `${Resource.Attribute}`, `${!Literal}`, and a second argument's own names.
+    /// Resolves `${Name}`, `${Resource.Attribute}`, `${!Literal}`, and the names in the second argument.
     fn sub(&self, at: &At) -> Result<String, TemplateError> {
         let (text, own) = match &at.node.value {
             Value::List(_) => {
@@ -190,7 +190,7 @@ impl Scope {
             .conditions
             .get(name)
             .ok_or_else(|| at.error(format!("there is no condition {name}")))?;
-        // A condition can be reached through others; one that reaches itself would never end.
+        // The depth is limited, because a condition that refers to itself would never end.
         self.truth(condition, self.conditions.len())
     }
 
