@@ -1,4 +1,4 @@
-//! How late accounts are disabled: thousands in one minute, and after a day in which their directory was down.
+//! Lateness of disables: for thousands in one minute, and after an outage of a directory of one day.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::{
     measure::{Report, quantile, shown},
 };
 
-/// How long a directory takes to answer.
+/// The response time of a directory.
 const ANSWERS_IN: Duration = Duration::from_millis(20);
 
-/// Windows that end within one minute, over directories of their own.
+/// Windows that end within one minute, over several directories.
 pub async fn many_at_once(scale: Scale, report: &mut Report) {
     let (windows, count) = scale.of((10_000, 20), (20, 2));
     let stack = Stack::start().await;
@@ -36,7 +36,7 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         assert_eq!(answer.status, 201, "{}", answer.text);
         directories.push(directory);
     }
-    // All are asked for before the first of them ends.
+    // All windows are opened before the first one ends.
     let now = shared::platform::clock::now();
     let (lead, minute) =
         scale.of((Duration::from_secs(150), 60_000), (Duration::from_secs(3), 1000));
@@ -55,14 +55,14 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
     }
     assert!(
         shared::platform::clock::now() < first,
-        "the windows were not all open when the first of them ended"
+        "not all windows were open when the first one ended"
     );
 
     let last = first.plus(Duration::from_millis(minute as u64));
     let left = last.millis() - shared::platform::clock::now().millis();
     tokio::time::sleep(Duration::from_millis(left.max(0) as u64)).await;
     let mut lateness = Vec::new();
-    until("all are disabled", async || {
+    until("all accounts are disabled", async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let is_left = directories
             .iter()
@@ -70,7 +70,7 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         (!is_left).then_some(())
     })
     .await;
-    until("the trail tells all ends", async || {
+    until("all ends are recorded", async || {
         lateness.clear();
         let mut cursor = None;
         loop {
@@ -99,12 +99,12 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
         (lateness.len() >= windows).then_some(())
     })
     .await;
-    assert_eq!(lateness.len(), windows, "each account once");
+    assert_eq!(lateness.len(), windows, "each end is recorded once");
     let mut writes = 0;
     for directory in &directories {
         writes += directory.log().iter().filter(|line| line.starts_with("PATCH")).count();
     }
-    assert_eq!(writes, windows, "each account is turned off once");
+    assert_eq!(writes, windows, "each account is disabled once");
     let figures = [0.5, 0.99, 1.0].map(|part| shown(quantile(&mut lateness, part)));
     report.note(
         &format!("{windows} windows end in a minute, {count} directories: lateness p50, p99, most"),
@@ -114,7 +114,7 @@ pub async fn many_at_once(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// Ends that fall into a day without their directory, in virtual time; beside them the same ends by the retry policies of others.
+/// Ends during a directory outage of one day, in virtual time, compared with the retry policies of other products.
 pub fn after_an_outage(scale: Scale, report: &mut Report) {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let (from, lasts) = scale.of((hours(1), hours(24)), (Duration::from_secs(300), hours(1)));
@@ -135,7 +135,7 @@ pub fn after_an_outage(scale: Scale, report: &mut Report) {
         .filter(|(_, planned, _)| (from..back).contains(planned))
         .map(|(_, planned, lateness)| (*planned, *lateness))
         .collect();
-    // AWS TEAM retries after 3 s, doubling, five times; Vault after 10 s, doubling, six times, and then once a day.
+    // AWS TEAM retries five times, first after 3 s, with doubled pauses. Vault retries six times, first after 10 s, with doubled pauses, then daily.
     let team: Vec<u64> = (0..5).map(|n| 3 << n).collect();
     let vault: Vec<u64> = (0..6).map(|n| 10 << n).chain([86_400, 86_400]).collect();
     let after = |planned: Duration, pauses: &[u64]| {

@@ -1,4 +1,4 @@
-"""Reads the events of some days with boto3 and writes them with csv. Prints the rows and the seconds."""
+"""Reads the events of some days with boto3 and writes them with csv. Prints the number of rows and the seconds."""
 import csv, json, sys, tempfile, time
 import boto3
 from boto3.dynamodb.conditions import Key

@@ -1,5 +1,5 @@
-//! Exports: the whole way beside the SDK that reads the same items and throws them away, and beside boto3 that writes them with Python's csv;
-//! rows with the guard against formulas beside the `csv` crate alone; and how much memory a worker takes.
+//! Exports: end to end, compared with the SDK reading the same items and discarding them, and with boto3 and Python's csv. Also the cost of
+//! the guard against formulas compared with the `csv` crate alone, and the memory of a worker.
 
 use shared::platform::clock;
 use std::{process::Command, time::Duration};
@@ -30,7 +30,7 @@ use crate::{
     text::drain,
 };
 
-/// Days that the events are spread over.
+/// The number of days over which events are spread.
 const DAYS: u64 = 30;
 
 pub async fn end_to_end(scale: Scale, report: &mut Report) {
@@ -44,7 +44,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     let today = clock::now().day_number();
     let days = || (today - DAYS as i64 - 1..=today).rev().map(|day| keys::day(&tenant, day));
 
-    // From the moment at which it may read, to that at which its files are complete.
+    // From the time it may read until its files are complete.
     let mut ours = Vec::new();
     for _ in 0..=scale.of(5, 0) {
         let job = stack.exported(&auditor, &json!({})).await;
@@ -86,7 +86,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// Seconds that boto3 takes to read the same and Python's csv to write it.
+/// The seconds for reading the same events with boto3 and writing them with Python's csv.
 async fn boto3(stack: &Stack, days: Vec<String>, count: usize) -> f64 {
     let credentials =
         stack.aws().credentials_provider().unwrap().provide_credentials().await.unwrap();
@@ -111,7 +111,7 @@ async fn boto3(stack: &Stack, days: Vec<String>, count: usize) -> f64 {
     seconds.parse().unwrap()
 }
 
-/// Rows of the same cells, with the guard against formulas and by the `csv` crate alone: what the guard costs.
+/// The cost of the guard against formulas: rows of the same cells, with the guard and with the `csv` crate alone.
 pub async fn writer(scale: Scale, report: &mut Report) {
     let count = scale.of(20_000, 100);
     let (now, utc) = (clock::now(), jiff::tz::TimeZone::UTC);
@@ -158,9 +158,9 @@ pub async fn writer(scale: Scale, report: &mut Report) {
     );
 }
 
-/// How much memory the worker takes for how many rows, as it is deployed.
+/// The memory of the deployed worker by number of rows.
 pub async fn memory(scale: Scale, report: &mut Report) {
-    // Jobs are stored, and nobody in the stack works on them.
+    // The stack stores jobs but does not process them.
     let functions = Functions::all().add(
         "export",
         export::Export::new,
@@ -236,7 +236,7 @@ pub async fn memory(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// Adds events until there are `to`.
+/// Adds events until `to` exist.
 async fn add(stack: &Stack, from: usize, to: usize) {
     let portal = stack.writer("acme");
     let requests = (from..to).step_by(250).map(|start| {

@@ -1,4 +1,4 @@
-//! What growth costs: the same questions at ten thousand, a hundred thousand and a million events, of one tenant and of a
+//! The cost of growth: the same queries at ten thousand, a hundred thousand and a million events, of one tenant and of a
 //! thousand.
 
 use std::time::Instant;
@@ -52,7 +52,7 @@ pub async fn events_and_tenants(scale: Scale, report: &mut Report) {
     }
 }
 
-/// Adds events until there are `to`, each tenant's in turn.
+/// Adds events until `to` exist, for each tenant in turn.
 async fn grow(stack: &Stack, tenants: usize, from: usize, to: usize) {
     let batch = 250;
     let requests = (from..to).step_by(batch).enumerate().map(|(turn, start)| {

@@ -1,4 +1,4 @@
-"""What boto3 takes to read a request of events, make items of them and send those, with a network that takes no time."""
+"""The time that boto3 needs to read a request of events, make items and send them, with a network without delay."""
 
 import json
 import sys

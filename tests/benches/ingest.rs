@@ -1,4 +1,4 @@
-//! Taking events in: the whole way over HTTP beside raw batches, and what our own code costs beside boto3.
+//! Ingestion: end to end over HTTP compared with raw batches, and the CPU time of the service's own code compared with boto3.
 
 use std::{process::Command, sync::Arc, time::Instant};
 
@@ -27,7 +27,7 @@ use crate::{
     sample,
 };
 
-/// Events in a request.
+/// The number of events in a request.
 const BATCH: usize = 100;
 
 pub async fn end_to_end(scale: Scale, report: &mut Report) {
@@ -46,7 +46,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     let lists = |name: &str, round: usize| -> Vec<Value> {
         (0..batches).map(|batch| sample::list(&format!("{name}-{round}-{batch}"), BATCH)).collect()
     };
-    // What a caller or the SDK is given is there before the clock starts.
+    // Inputs are prepared before the measurement starts.
     let mut bodies: Vec<Vec<Value>> = (0..=rounds).map(|round| lists("ours", round)).collect();
     let mut raws: Vec<_> = (0..=rounds)
         .map(|round| {
@@ -89,7 +89,7 @@ pub async fn end_to_end(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// The ingest function as Lambda runs it, with a network that takes no time.
+/// The ingest function as Lambda runs it, with a network without delay.
 pub fn own_cpu(scale: Scale, report: &mut Report) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let variables = sample::VARIABLES
@@ -114,7 +114,7 @@ pub fn own_cpu(scale: Scale, report: &mut Report) {
     for round in 0..=rounds {
         let begun = Instant::now();
         for _ in 0..times {
-            // From the bytes that Lambda gives to those it takes.
+            // From the bytes of the event to the bytes of the result.
             let request: ApiGatewayV2httpRequest =
                 serde_json::from_slice(event.as_bytes()).unwrap();
             let event = LambdaEvent::new(request, Context::default());
@@ -137,7 +137,7 @@ pub fn own_cpu(scale: Scale, report: &mut Report) {
     );
 }
 
-/// Seconds that boto3 takes an event to do the least of the same: read the JSON, make the items, send the batches.
+/// The seconds per event that boto3 needs for the minimum: read the JSON, make the items, send the batches.
 fn boto3(scale: Scale, body: &Value) -> f64 {
     let items: Vec<Value> = sample::items("acme", body)
         .iter()
@@ -147,7 +147,7 @@ fn boto3(scale: Scale, body: &Value) -> f64 {
                     aws_sdk_dynamodb::types::AttributeValue::S(text) => json!({"S": text}),
                     aws_sdk_dynamodb::types::AttributeValue::N(number) => json!({"N": number}),
                     aws_sdk_dynamodb::types::AttributeValue::Bool(flag) => json!({"BOOL": flag}),
-                    // Bytes are text to it, which costs it less.
+                    // Bytes are passed as text, which is cheaper for boto3.
                     _ => json!({"S": "0123456789abcdef0123456789abcdef"}),
                 };
                 ((*name).to_owned(), value)
@@ -170,7 +170,7 @@ fn boto3(scale: Scale, body: &Value) -> f64 {
         .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Storage that has stored everything at once.
+/// A storage that answers every write at once.
 #[derive(Debug)]
 struct Storing;
 

@@ -1,8 +1,8 @@
-//! The benchmarks: ours beside something real in the same run on the same machine. `cargo bench -p tests` runs all of them,
-//! `cargo bench -p tests -- pages text` those two. `cargo test` runs them small, to see that they work; what they then print
-//! means nothing.
+//! The benchmarks compare the service with a real alternative in the same run on the same machine. `cargo bench -p tests` runs all,
+//! `cargo bench -p tests -- pages text` runs these two. `cargo test` runs them with small inputs to check that they work. Their figures
+//! then mean nothing.
 //!
-//! "Raw" is the AWS SDK driving the same engine with the same items, without any code of ours.
+//! "Raw" is the AWS SDK on the same engine with the same items, without code of this project.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -22,15 +22,15 @@ mod windows;
 
 use measure::Report;
 
-/// How much each benchmark does.
+/// The size of the benchmarks.
 #[derive(Clone, Copy)]
 pub struct Scale {
-    /// Whether figures are wanted, not only a look whether it works.
+    /// Whether to measure, instead of only checking that the benchmarks work.
     pub is_full: bool,
 }
 
 impl Scale {
-    /// `full` where figures are wanted, else `small`.
+    /// `full` for a measurement, else `small`.
     pub fn of<T>(self, full: T, small: T) -> T {
         if self.is_full { full } else { small }
     }
@@ -41,7 +41,7 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let scale = Scale { is_full: arguments.iter().any(|argument| argument == "--bench") };
     let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    // A test run that asks for tests by name does not mean these.
+    // A test run with test names does not include the benchmarks.
     if !scale.is_full && !named.is_empty() {
         return;
     }
@@ -51,7 +51,7 @@ async fn main() {
         ingest::end_to_end(scale, &mut report).await;
     }
     if wants("cpu") {
-        // On a thread of its own, with a runtime as Lambda's: one event after another.
+        // In its own thread, with a runtime like Lambda's that handles one event after another.
         let measured = std::thread::Builder::new().name("own-cpu".into()).spawn(move || {
             ingest::own_cpu(scale, &mut report);
             report

@@ -2,22 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-/// What was measured, to be printed as a table at the end, and as it comes.
+/// The measurements, printed at once and as a table at the end.
 #[derive(Default)]
 pub struct Report(Vec<[String; 5]>);
 
 impl Report {
-    /// Ours beside something else. `ratio` is what the target is about.
+    /// A comparison with an alternative. The target is a `ratio`.
     pub fn compare(&mut self, what: &str, ours: String, other: String, ratio: f64, target: &str) {
         self.add([what.into(), ours, other, format!("{ratio:.2}"), target.into()]);
     }
 
-    /// Ours beside something else, where no ratio says more.
+    /// A comparison without a ratio.
     pub fn beside(&mut self, what: &str, ours: String, other: String, target: &str) {
         self.add([what.into(), ours, other, String::new(), target.into()]);
     }
 
-    /// A figure that stands alone.
+    /// A figure without a comparison.
     pub fn note(&mut self, what: &str, ours: String, target: &str) {
         self.add([what.into(), ours, String::new(), String::new(), target.into()]);
     }
@@ -27,7 +27,7 @@ impl Report {
         self.0.push(row);
     }
 
-    /// The table in Markdown.
+    /// Prints the table in Markdown.
     pub fn print(&self) {
         println!("\n| what | ours | beside it | ratio | target |\n|---|---|---|---|---|");
         for row in &self.0 {
@@ -36,27 +36,27 @@ impl Report {
     }
 }
 
-/// The value in the middle.
+/// The median.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// The value below which `part` of all lie.
+/// The quantile `part`.
 pub fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * part).round() as usize]
 }
 
-/// Seconds that something took.
+/// The duration of some work in seconds.
 pub async fn seconds(work: impl Future<Output = ()>) -> f64 {
     let begun = Instant::now();
     work.await;
     begun.elapsed().as_secs_f64()
 }
 
-/// Does one and the other in turn, so that both see the same machine; the median seconds of each. The first round of each only
-/// warms up.
+/// Runs both alternately, so that the machine has the same load for both, and returns the median seconds of each. The first round
+/// is a warm-up.
 pub async fn in_turn(
     rounds: usize,
     mut one: impl AsyncFnMut(usize),
@@ -70,7 +70,7 @@ pub async fn in_turn(
     (median(&mut ones[1..]), median(&mut others[1..]))
 }
 
-/// A time for people.
+/// A duration as text.
 pub fn shown(seconds: f64) -> String {
     let duration = Duration::from_secs_f64(seconds);
     match duration.as_micros() {

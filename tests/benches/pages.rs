@@ -1,4 +1,4 @@
-//! A page of a hundred events by each index, beside the SDK's own calls for the same items.
+//! A page of a hundred events by each index, compared with SDK calls for the same items.
 
 use shared::platform::clock;
 use std::collections::HashMap;
@@ -21,10 +21,10 @@ use crate::{
     sample,
 };
 
-/// Events on a page.
+/// The number of events on a page.
 const PAGE: usize = 100;
 
-/// Fills a trail with `count` events of the last `days` days.
+/// Adds `count` events of the last `days` days.
 pub async fn fill(stack: &Stack, tenant: &str, count: usize, days: u64) {
     let portal = stack.writer(tenant);
     let all: Vec<usize> = (0..count).collect();
@@ -114,14 +114,14 @@ pub async fn by_each_index(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// Sends a request and receives all of its answer.
+/// Sends a request and receives the whole response.
 async fn read(request: RequestBuilder) {
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
     response.bytes().await.unwrap();
 }
 
-/// A query for keys and a read of what they name.
+/// A query for keys, and a read of their items.
 async fn involved(client: &Client, table: &str, name: &str, key: &str, partition: &str) -> usize {
     let rows = query(client, table, &format!("by_{name}"), key, partition).await;
     let keys = rows
@@ -137,7 +137,7 @@ async fn involved(client: &Client, table: &str, name: &str, key: &str, partition
     output.responses.unwrap().remove(table).unwrap().len()
 }
 
-/// The newest day, and the one before it while there are not enough.
+/// Queries the newest day, and earlier days until the page is full.
 async fn by_time(client: &Client, table: &str, tenant: &Tenant) -> usize {
     let mut count = 0;
     let mut day = clock::now().day_number();

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const DAY: u64 = 86_400;
 
-/// One of many: people, accounts and applications recur, each event is `seconds` old.
+/// An event that is `seconds` old. People, accounts and applications recur.
 pub fn event(id: &str, n: usize, seconds: u64) -> Value {
     json!({
         "id": id, "action": "entra.account.requested", "occurred_at": tests::seconds_ago(seconds),
@@ -28,12 +28,12 @@ pub fn event(id: &str, n: usize, seconds: u64) -> Value {
     })
 }
 
-/// A list of `count` events with ids of their own.
+/// A list of `count` events with different ids.
 pub fn list(name: &str, count: usize) -> Value {
     json!({"events": (0..count).map(|n| event(&format!("{name}-{n}"), n, 60 + n as u64)).collect::<Vec<_>>()})
 }
 
-/// The same events as items, as the trail stores them.
+/// The same events as database items.
 pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValue)>> {
     let tenant = Tenant::new(tenant).unwrap();
     let now = clock::now();
@@ -64,7 +64,7 @@ pub fn items(tenant: &str, list: &Value) -> Vec<Vec<(&'static str, AttributeValu
         .collect()
 }
 
-/// Bytes of an item as DynamoDB counts them, near enough.
+/// The approximate size of an item in bytes, as DynamoDB counts it.
 pub fn size(item: &[(&'static str, AttributeValue)]) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
@@ -75,7 +75,7 @@ pub fn size(item: &[(&'static str, AttributeValue)]) -> usize {
     item.iter().map(|(name, it)| name.len() + value(it)).sum()
 }
 
-/// The statements that insert `items`, 25 a batch.
+/// The statements that insert `items`, in batches of 25.
 pub fn batches(
     table: &str,
     items: Vec<Vec<(&'static str, AttributeValue)>>,
@@ -94,7 +94,7 @@ pub fn batches(
     statements.chunks(25).map(<[_]>::to_vec).collect()
 }
 
-/// What the template tells a function, where no stack does.
+/// The environment variables from the template, for functions outside a stack.
 pub const VARIABLES: [(&str, &str); 17] = [
     ("EVENTS_TABLE", "events"),
     ("STATE_TABLE", "state"),
@@ -115,7 +115,7 @@ pub const VARIABLES: [(&str, &str); 17] = [
     ("DEPLOYMENT_KEY", "deployment-key"),
 ];
 
-/// What Lambda gives the ingest function for a body that a portal posted.
+/// The Lambda event for a body that a portal posts.
 pub fn request(body: &Value) -> String {
     let claims = json!({"iss": "i", "sub": "portal", "tenant": "acme", "scope": "audit:write"});
     let token = format!("Bearer h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));

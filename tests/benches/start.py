@@ -1,4 +1,4 @@
-"""The least that a Python function does at its start: boto3, a client, the first poll."""
+"""The minimal start of a Python function: import boto3, create a client, poll once."""
 
 import os
 import urllib.request

@@ -1,4 +1,4 @@
-//! Cold starts: from process start to the first poll of the Runtime API, the first call over TLS, and how big the binaries are.
+//! Cold starts: from process start to the first poll of the Runtime API, the first call over TLS, and the size of the binaries.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use crate::{
     sample,
 };
 
-/// The functions that are deployed.
+/// The deployed functions.
 const FUNCTIONS: [&str; 8] =
     ["disable", "export", "forward", "ingest", "manage", "portal", "query", "watch"];
 
@@ -26,12 +26,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The Python that the peers are installed in.
+/// The Python interpreter of `tests/peers`.
 pub fn python() -> PathBuf {
     root().join("target/peers/python/bin/python")
 }
 
-/// The functions' binaries as they are deployed (for this machine's processor); a quick build where no figures are wanted.
+/// The binary of a function as deployed (for this machine's processor), or a debug build if nothing is measured.
 pub fn binary(scale: Scale, name: &str) -> PathBuf {
     if !scale.is_full {
         let ours = if name == "export" {
@@ -45,7 +45,7 @@ pub fn binary(scale: Scale, name: &str) -> PathBuf {
     root().join("target/lambda/release").join(name)
 }
 
-/// Builds in the functions' folder, whose cargo configuration is the one that `sam build` meets.
+/// Builds in the folder of the functions, with the same cargo configuration as `sam build`.
 fn build() {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root().join("functions/ingest")).args([
@@ -77,7 +77,7 @@ pub async fn to_first_poll(scale: Scale, report: &mut Report) {
             assert!(
                 invoker.request().await.starts_with("GET /2018-06-01/runtime/invocation/next ")
             );
-            // The first only warms the machine's file cache.
+            // The first run only fills the file cache.
             if round > 0 {
                 times.push(begun.elapsed().as_secs_f64());
             }
@@ -158,7 +158,7 @@ pub async fn first_call_over_tls(scale: Scale, report: &mut Report) {
     );
 }
 
-/// How big the deployed functions are.
+/// The size of the deployed functions.
 pub fn sizes(report: &mut Report) {
     for name in FUNCTIONS {
         let path = root().join("target/lambda/release").join(name);
@@ -200,7 +200,7 @@ pub fn spawn(mut command: Spawn, api: &str, storage: &str) -> Child {
     command.envs(sample::VARIABLES).envs(variables).envs(own).kill_on_drop(true).spawn().unwrap()
 }
 
-/// Seconds of CPU that all threads of a process have used. The kernel counts them in nanoseconds (proc(5), schedstat).
+/// The CPU seconds of all threads of a process. The kernel counts nanoseconds (proc(5), schedstat).
 pub fn cpu_seconds(child: &Child) -> f64 {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id().unwrap())).unwrap();
     let used = tasks.filter_map(|task| {
@@ -217,15 +217,15 @@ pub struct Invoker {
 }
 
 impl Invoker {
-    /// The connection that a function opens to poll.
+    /// Accepts the connection that a function opens to poll.
     pub async fn of(listener: &TcpListener, child: &mut Child) -> Self {
         tokio::select! {
             connection = listener.accept() => Self { stream: connection.unwrap().0, buffer: Vec::new() },
-            ended = child.wait() => panic!("the function ended before it polled: {ended:?}"),
+            ended = child.wait() => panic!("the function ended before its first poll: {ended:?}"),
         }
     }
 
-    /// The next request, head and body.
+    /// Reads the next request, head and body.
     pub async fn request(&mut self) -> String {
         loop {
             let text = String::from_utf8_lossy(&self.buffer).into_owned();
@@ -248,13 +248,13 @@ impl Invoker {
         }
     }
 
-    /// Gives one event to the function that waits for it, and returns once it waits again; its answer.
+    /// Sends one event to the polling function, waits until it polls again, and returns its result.
     pub async fn invoke(&mut self, event: &str) -> String {
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nlambda-runtime-aws-request-id: r\r\nlambda-runtime-deadline-ms: 9999999999999\r\nlambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:123456789012:function:ingest\r\nlambda-runtime-trace-id: Root=1-0-0\r\n\r\n",
             event.len()
         );
-        // In one send: two would wait for each other by Nagle's algorithm and a delayed acknowledgement.
+        // One write, because Nagle's algorithm and delayed acknowledgements would delay a second one.
         self.stream.write_all(format!("{head}{event}").as_bytes()).await.unwrap();
         let answer = self.request().await;
         self.stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await.unwrap();

@@ -1,4 +1,4 @@
-//! Streams: events a second to one and to ten https targets, beside a bare loop that posts the same bodies; and how late what is recorded arrives.
+//! Streams: events per second to one and to ten https targets, compared with a loop that posts the same bodies, and the delay of events.
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ use crate::{
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// What came to each path, and when.
+/// The requests at each path with their times.
 type Arrived = Arc<Mutex<HashMap<String, Vec<(Instant, Bytes)>>>>;
 
-/// Takes whatever is posted, and looks at none of it.
+/// Starts a server that accepts all requests without parsing them.
 async fn receiver() -> (String, Arrived) {
     let arrived = Arrived::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -65,13 +65,13 @@ async fn stack(template: String) -> Stack {
 async fn put(stack: &Stack, id: &str, url: &str, from: &str) {
     let target = json!({"kind": "https", "url": format!("{url}/{id}"), "secrets": ["env:JIT_AUDIT_SECRET_SIEM"]});
     let stream = json!({"target": target, "from": from});
-    // One caller may take a fifth of the places.
+    // One caller may create a fifth of the streams of a tenant.
     let owner = stack.caller("acme", id, "audit:admin audit:read");
     let answer = stack.put(&owner, &format!("/v1/streams/{id}"), &stream).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
 }
 
-/// Events a second to one target and to ten, of what was recorded before.
+/// Events per second to one and to ten targets, for events recorded before.
 pub async fn events_a_second(scale: Scale, report: &mut Report) {
     let count = scale.of(20_000, 100);
     let stack = stack(without_watch()).await;
@@ -82,7 +82,7 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
         assert_eq!(answer.body["created"], 100, "{}", answer.text);
     }
     let reader = stack.reader("acme");
-    // Until the feed has the last of them.
+    // Wait until the feed has the last event.
     while stack.get(&reader, "/v1/feed?after=now").await.body["events"] != json!([]) {}
     tokio::time::sleep(Duration::from_secs(2)).await;
     for targets in [1, 10] {
@@ -97,7 +97,7 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
                 .map(|bodies| bodies.iter().map(|(_, body)| body.len()).sum::<usize>())
                 .collect::<Vec<_>>()
         };
-        // What arrived grows until nothing is left; the last arrival is when it ended.
+        // The last arrival is the end of the measurement.
         let all = async |id: &String| loop {
             let stream = stack.get(&reader, &format!("/v1/streams/{id}")).await.body;
             if stream["sent"].as_u64() >= Some(count as u64) {
@@ -129,7 +129,7 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
             let events: usize = bodies.iter().map(|body| events(body).len()).sum();
             assert_eq!(events, count, "{path}: each once");
         }
-        // The same bodies by a loop that does nothing else, a loop for each target.
+        // For comparison, one loop for each target posts the same bodies.
         let mut bare = Vec::new();
         for _ in 0..scale.of(3, 1) {
             let (url, _) = receiver().await;
@@ -163,7 +163,7 @@ pub async fn events_a_second(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// How late what is recorded arrives at one target, and at each of ten, while a hundred events a second are recorded.
+/// The delay of events at one and at each of ten targets, while a hundred events per second are recorded.
 pub async fn lag(scale: Scale, report: &mut Report) {
     for targets in [1, 10] {
         let stack = stack(tests::TEMPLATE.to_owned()).await;

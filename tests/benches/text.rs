@@ -1,4 +1,4 @@
-//! Free text that nothing matches: every event of the trail is read and judged, beside the SDK reading the same pages.
+//! Free text without a match: every event is read and tested, compared with the SDK reading the same pages.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use futures::{StreamExt, stream};
@@ -26,7 +26,7 @@ pub async fn no_match(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// Median seconds of ours and of the SDK.
+/// The median seconds of the service and of the SDK.
 pub async fn compare(stack: &Stack, scale: Scale, count: usize, days: u64) -> (f64, f64) {
     let client = Client::new(stack.aws());
     let table = stack.running.table("EventsTable").unwrap();
@@ -49,7 +49,7 @@ pub async fn compare(stack: &Stack, scale: Scale, count: usize, days: u64) -> (f
     };
     let raw = async |_| {
         let today = clock::now().day_number();
-        // As many days side by side as ours reads at most where whole megabytes are read.
+        // Reads as many days concurrently as the service does for whole megabytes.
         let reads = (today - days as i64 - 1..=today)
             .rev()
             .map(|day| drain(&client, table, keys::day(&tenant, day)));

@@ -1,4 +1,4 @@
-//! How soon an acknowledged event is in a listing.
+//! The time until an acknowledged event is in a listing.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Following the trail: events a second, how soon a finding is there, and reports over much.
+//! Projections: events per second, the time until a finding is raised, and reports over many events.
 
 use shared::services::access_projection;
 use std::time::Instant;
@@ -23,17 +23,17 @@ use crate::{
     measure::{Report, median, quantile, shown},
 };
 
-/// Events of an access.
+/// The number of events of an access record.
 const EVENTS: usize = 8;
-/// Days over which accesses are spread.
+/// The number of days over which access records are spread.
 const DAYS: usize = 390;
 
-/// A stack whose stream nobody reads.
+/// A stack with `watch` disabled.
 async fn unwatched() -> Stack {
     Stack::with(local::Options { template: without_watch(), ..options() }).await
 }
 
-/// One access of many, as eight events: asked for, approved by two, begun, used three times, ended.
+/// The eight events of one access record: requested, approved twice, granted, used three times, ended.
 fn access(n: usize) -> Vec<Value> {
     let id = format!("s-{n}");
     let ago = (n * 7919 % (DAYS * 86_400)) as u64 + 8000;
@@ -87,7 +87,7 @@ async fn record(stack: &Stack, accesses: std::ops::Range<usize>) {
     stream::iter(posts).buffer_unordered(4).collect::<Vec<_>>().await;
 }
 
-/// Follows all events of the trail in batches of a hundred, as the stream brings them, `side_by_side` at a time; how many there were.
+/// Processes all events in batches of a hundred, as from the stream, `side_by_side` at a time, and returns their number.
 async fn follow(stack: &Stack, side_by_side: usize) -> usize {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
     let now = shared::platform::clock::now();
@@ -123,7 +123,7 @@ async fn follow(stack: &Stack, side_by_side: usize) -> usize {
     }
 }
 
-/// Computes the figures of every day, as the schedule does a while after it changed.
+/// Computes the figures of every day, as the schedule does after a change.
 async fn count_days(stack: &Stack) {
     let (store, tenant) = (store(stack), Tenant::new("acme").unwrap());
     let now = shared::platform::clock::now();
@@ -181,7 +181,7 @@ pub async fn until_a_finding(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// Each report over many events; `REPORT_EVENTS` says how many.
+/// Each report over many events. `REPORT_EVENTS` sets the number.
 pub async fn reports(scale: Scale, report: &mut Report) {
     let asked = std::env::var("REPORT_EVENTS").ok().and_then(|text| text.parse().ok());
     let accesses =

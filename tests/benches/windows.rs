@@ -1,4 +1,4 @@
-//! What a tenant's open and overdue windows cost beside a million closed ones, and how long it takes to end all of a leaver.
+//! The cost of listing open and overdue windows among a million closed ones, and the time to end all windows of a leaver.
 
 use shared::platform::clock;
 use shared::services::windows;
@@ -25,7 +25,7 @@ use crate::{
     measure::{Report, quantile, seconds, shown},
 };
 
-/// Opens windows of accounts that their portal disables.
+/// Opens windows for accounts that their portal disables.
 async fn ask(stack: &Stack, count: usize, by: &str) {
     let portal = stack.writer("acme");
     let numbers: Vec<usize> = (0..count).collect();
@@ -46,7 +46,7 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
         (Client::new(stack.aws()), stack.running.table("StateTable").unwrap().to_owned());
     let tenant = Tenant::new("acme").unwrap();
     ask(&stack, scale.of(300, 5), "alex@nikpot.com").await;
-    // Some of them are overdue, five minutes after their end.
+    // Some windows are overdue, which is five minutes after their end.
     let store = tests::store(&stack);
     let trail = store
         .scope(&tenant, clock::now(), Deadline::now() + Duration::from_secs(600))
@@ -61,7 +61,7 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
         windows::change_window(&trail, id, &by, late).await.unwrap();
     }
     windows::list_windows(&trail, &by).await.unwrap();
-    // Closed windows as they are stored, older than all others.
+    // Stores closed windows, which are older than all others.
     let mut closed = windows::window(&trail, &windows::open_windows(&trail).await.unwrap()[0])
         .await
         .unwrap()
@@ -113,7 +113,7 @@ pub async fn of_a_tenant_that_closed_many(scale: Scale, report: &mut Report) {
     stack.stop().await;
 }
 
-/// A page of a list and a read of the windows that it names, as the SDK does it.
+/// Reads a page of the list and its windows with the SDK.
 async fn raw(client: &Client, table: &str, list: &str, tenant: &Tenant) -> usize {
     let call = client
         .query()
@@ -145,12 +145,12 @@ pub async fn all_of_a_leaver(scale: Scale, report: &mut Report) {
     let order = json!({"filter": "actor.email eq \"leaver@nikpot.com\"", "reason": "left"});
     let begun = std::time::Instant::now();
     let answer = stack.post(&admin, "/v1/windows/end", &order).await;
-    // Of very many the number is not waited for.
+    // For very many windows the response has no count.
     let count = &answer.body["count"];
     assert!(answer.status == 202 && (count.is_null() || *count == windows), "{}", answer.text);
     let answered = begun.elapsed().as_secs_f64();
     let path = answer.header("location").to_owned();
-    until("all are ended", async || {
+    until("all windows are ended", async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let order: Value =
             send(stack.request("GET", &path).query(&[("limit", "1")]).bearer_auth(&admin))
