@@ -375,14 +375,14 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Calls `ask` repeatedly until it returns a value. `what` completes the sentence "waited in vain until …".
+/// Calls `ask` repeatedly until it returns a value. `what` completes the sentence "timed out waiting until …".
 pub async fn until<T>(what: impl Display, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out after {PATIENCE:?} waiting until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -901,7 +901,7 @@ async fn ask(world: &Arc<World>, store: &'static Database, wake: &Notify, number
                 }
                 Insertion::Unavailable => continue,
                 Insertion::Conflict(..) => {
-                    panic!("seed {}: a conflict with itself", world.plan.seed)
+                    panic!("seed {}: an event conflicts with itself", world.plan.seed)
                 }
                 Insertion::TooLarge(why) => panic!("seed {}: {why}", world.plan.seed),
             },

@@ -436,11 +436,7 @@ async fn events_stored_before_day_markers_existed_are_listed() {
     let items = client.scan().table_name(state).send().await.unwrap().items.unwrap();
     let markers: Vec<_> =
         items.into_iter().filter(|item| item["pk"].as_s().unwrap() == "days#acme").collect();
-    assert_eq!(
-        markers.len(),
-        4,
-        "three days on which something occurred, one on which it was recorded"
-    );
+    assert_eq!(markers.len(), 4, "three days of occurrence and one day of recording are marked");
     for mut marker in markers {
         marker.retain(|name, _| name == "pk" || name == "sk");
         client.delete_item().table_name(state).set_key(Some(marker)).send().await.unwrap();

@@ -169,7 +169,7 @@ async fn the_lambda_event_has_the_documented_shape() {
     for name in ["exp", "iat"] {
         assert!(
             claims.remove(name).unwrap().as_str().unwrap().parse::<u64>().is_ok(),
-            "a number is a text of digits"
+            "a number claim becomes a text"
         );
     }
     assert_eq!(

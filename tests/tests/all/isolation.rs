@@ -270,7 +270,7 @@ async fn no_response_to_one_tenant_contains_data_of_another() {
                 let leaked = format!("secret of {}", peer.name);
                 assert!(
                     !answer.text.contains(&leaked),
-                    "{} got, by {operation:?}: {}",
+                    "{} received foreign data from {operation:?}: {}",
                     mine.name,
                     answer.text
                 );

@@ -182,7 +182,7 @@ async fn each_route_admits_only_the_declared_permissions() {
         let anonymous = call(&stack, route, None, None).await.status.as_u16();
         let Some(needs) = needs else {
             if !matches!(anonymous, 200 | 404) {
-                wrong.push(format!("{route}: anybody may call it, and is answered {anonymous}"));
+                wrong.push(format!("{route}: public, but the response is {anonymous}"));
             }
             continue;
         };

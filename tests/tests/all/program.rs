@@ -444,7 +444,7 @@ async fn kill_9_at_ten_points_of_an_export_leaves_one_complete_file() {
                 eprintln!("the export was ready before {point:?}");
                 break;
             }
-            assert!(begun.elapsed().as_secs() < 120, "waited in vain until {point}");
+            assert!(begun.elapsed().as_secs() < 120, "timed out waiting until {point}");
         }
         program.child.kill().await.unwrap();
         program = Program::start_with(data.path(), &arguments).await;

@@ -35,7 +35,7 @@ async fn fill(stack: &Stack, tenant: &str, events: Vec<Value>) {
 async fn kept_retention(stack: &Stack, days: u64) {
     let client = aws_sdk_dynamodb::Client::new(stack.aws());
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    until(format!("{days} days are kept"), async || {
+    until(format!("a retention of {days} days is stored"), async || {
         let get = client
             .get_item()
             .table_name(stack.running.table("StateTable").unwrap())

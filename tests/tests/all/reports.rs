@@ -50,7 +50,7 @@ impl World {
 
     /// Waits until the report has `count` rows without log-ons, and returns them.
     async fn requested(&self, path: &str, count: usize) -> Vec<Value> {
-        until(format!("{path} has {count} rows besides log-ons"), async || {
+        until(format!("{path} has {count} rows without log-ons"), async || {
             let mut rows = self.report(path).await["rows"].as_array().unwrap().clone();
             rows.retain(|row| row["kind"] != "computer");
             (rows.len() == count).then_some(rows)
@@ -796,7 +796,7 @@ async fn s5_was_access_promptly_revoked() {
         .map(|row| row["lateness_ms"].as_i64().unwrap())
         .collect();
     assert_eq!(lateness.iter().sum::<i64>(), 61_000);
-    assert_eq!(world.rows("unreviewed", 2).await.len(), 2, "temporary does not mean safe");
+    assert_eq!(world.rows("unreviewed", 2).await.len(), 2, "temporary access is reviewed too");
 }
 
 /// One request exports all access to one application as CSV, with approvals and reasons, in the auditor's zone.
@@ -1087,7 +1087,7 @@ async fn a_log_on_is_joined_to_its_request_in_any_order_of_arrival() {
         of(id, "computer.offline_code.retrieved", seconds_ago(ago), user(name), more)
     };
     let row = async |account: &str, request: &str| {
-        until(format!("{account} is explained by {request}"), async || {
+        until(format!("the log-on of {account} is joined to {request}"), async || {
             let rows = world.report(&format!("access?account={account}")).await["rows"]
                 .as_array()
                 .unwrap()

@@ -99,7 +99,7 @@ impl World {
     }
 
     async fn until_ids(&self, path: &str, expected: &[String]) {
-        until(format!("{path} has all"), async || {
+        until(format!("{path} has received all events"), async || {
             let ids: Vec<String> = self.batches(path).concat();
             let came: BTreeSet<&String> = ids.iter().collect();
             expected.iter().all(|id| came.contains(id)).then_some(())

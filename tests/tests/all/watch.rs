@@ -64,7 +64,7 @@ async fn told(stack: &Stack, tenant: &str, events: &[Value]) {
 }
 
 async fn access(stack: &Stack, token: &str, session: &str, events: usize) -> Value {
-    until(format!("the access of {session} has {events} events"), async || {
+    until(format!("the access record of {session} has {events} events"), async || {
         let rows =
             stack.get(token, "/v1/reports/access").await.body["rows"].as_array().unwrap().clone();
         let row =

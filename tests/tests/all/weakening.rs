@@ -136,7 +136,7 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
             .collect()
     };
     let until_told = async |path: &str, part: &str| {
-        until(format!("{path} is told of {part}"), async || {
+        until(format!("{path} receives {part}"), async || {
             texts(path).iter().any(|text| text.contains(part)).then_some(())
         })
         .await;
@@ -167,7 +167,7 @@ async fn a_channel_is_notified_when_its_alerting_is_weakened() {
         // Alerts in the same queue may be sent in one message.
         for part in ["revocation_seconds from", "from 400 to 93 days", "channel a was taken away"] {
             let times: usize = texts(path).iter().map(|text| text.matches(part).count()).sum();
-            assert_eq!(times, 1, "{part} is told once: {:?}", texts(path));
+            assert_eq!(times, 1, "{part} is sent once: {:?}", texts(path));
         }
     }
     for rule in ["thresholds.loosened", "retention.shortened", "alerts.weakened"] {

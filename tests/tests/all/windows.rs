@@ -158,7 +158,7 @@ pub(crate) fn lasting(duration: &str) -> Value {
 }
 
 fn instant(value: &Value) -> shared::domain::time::timestamp::Instant {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no time")).parse().unwrap()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a time")).parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -515,7 +515,7 @@ async fn all_requests_of_a_leaver_end_and_requests_of_others_continue() {
     assert_eq!(world.stack.get(&foreign, &location).await.status, 404);
     assert_eq!(world.stack.get(&world.portal, &location).await.status, 403);
     world.until_state(&alone["id"], "closed").await;
-    until("the shared account's first claim is covered", async || {
+    until("the end of the leaver's claim on the shared account is covered", async || {
         world.actions().await.contains(&"revocation.covered".to_owned()).then_some(())
     })
     .await;
@@ -540,7 +540,7 @@ async fn all_requests_of_a_leaver_end_and_requests_of_others_continue() {
     // Deleting the application ends its windows, in the directory that was configured for it.
     assert_eq!(world.stack.delete(&world.admin, "/v1/applications/app").await.status, 204);
     world.until_state(&shared["id"], "closed").await;
-    until("all are disabled", async || {
+    until("all accounts are disabled", async || {
         accounts.iter().all(|id| directory.is_enabled(id) == Some(false)).then_some(())
     })
     .await;
@@ -876,7 +876,7 @@ async fn an_account_matched_only_by_a_secondary_name_is_not_disabled() {
     let by_name = json!({"account": {"email": "msp-2@contoso.com", "name": "ceo@contoso.com"}, "window": {"duration": "PT1S"}});
     for (id, more) in [("r-1", by_id), ("r-2", by_name)] {
         let window = world.ask(id, "", more).await;
-        let shown = until(format!("{id} is not found at its end"), async || {
+        let shown = until(format!("the account of {id} is not found at its end"), async || {
             Some(world.window(&window["id"]).await).filter(|it| it["attempts"].as_u64() >= Some(1))
         })
         .await;
@@ -1391,7 +1391,7 @@ async fn an_end_command_of_a_killed_run_resumes_and_names_each_window_once() {
         .map(|window| window["account"]["name"].as_str().unwrap())
         .collect();
     assert_eq!(whom.len(), 120);
-    until("all are disabled", async || {
+    until("all accounts are disabled", async || {
         let ended = world.search("action eq \"entra.account.disabled\"").await;
         (ended.len() == 121).then_some(())
     })
@@ -1418,7 +1418,7 @@ async fn many_requests_for_one_account_are_all_stored() {
         })
         .collect();
     // A busy machine may not store all of them within one request, and reports that.
-    let answer = until("all are stored", async || {
+    let answer = until("all events are stored", async || {
         let answer = world.post(json!({ "events": events })).await;
         let stored = ["created", "duplicate"].map(|word| answer.body[word].as_u64().unwrap());
         assert_eq!(answer.body["invalid"], 0, "{}", answer.text);
