@@ -21,7 +21,7 @@ pub enum Data {
 pub enum DataError {
     /// Another process uses it.
     #[error(
-        "{0}: another stack runs on this data directory. Stop it, or give this one another with --data DIR or --memory"
+        "{0}: another stack runs on this data directory. Stop it, or choose another directory with --data DIR, or use --memory"
     )]
     Locked(PathBuf),
     /// A file in it cannot be read or written.

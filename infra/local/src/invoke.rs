@@ -265,7 +265,8 @@ async fn answer(
         .strip_prefix("/2015-03-31/functions/")
         .and_then(|rest| rest.strip_suffix("/invocations"));
     let Some(name) = name.filter(|_| head.method == http::Method::POST) else {
-        let message = "the one-machine runner has no such service: of Lambda it knows Invoke only";
+        let message =
+            "the local runner does not support this service or operation, only Invoke of Lambda";
         return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
     };
     let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();

@@ -79,11 +79,11 @@ impl Issuer {
         let key = match kept {
             Some(der) => KeyPair::from_pkcs8(&der).map_err(|error| {
                 StartError::Issuer(format!(
-                    "{KEY_FILE} in the data directory is no RSA key: {error}"
+                    "{KEY_FILE} in the data directory is not an RSA key: {error}"
                 ))
             }),
             None => {
-                let failed = |_| StartError::Issuer("no RSA key could be made".into());
+                let failed = |_| StartError::Issuer("an RSA key could not be generated".into());
                 let key = KeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
                 store.write(KEY_FILE, key.as_der().map_err(failed)?.as_ref())?;
                 Ok(key)

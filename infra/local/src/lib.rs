@@ -112,8 +112,8 @@ pub enum StartError {
     Data(#[from] DataError),
     /// The data directory was made for another template.
     #[error(
-        "the data directory holds another {table} than the template's: {differences}. Go on with an empty one: --data DIR, \
-         or remove the directory if nothing in it is needed"
+        "the table {table} in the data directory differs from the template: {differences}. Use an empty directory with --data DIR, \
+         or remove this one if its data is not needed"
     )]
     Drift {
         /// The table.
@@ -123,7 +123,7 @@ pub enum StartError {
     },
     /// The port is taken.
     #[error(
-        "127.0.0.1:{port} cannot be listened on ({error}). Choose another with --port, or 0 for any free one"
+        "cannot listen on 127.0.0.1:{port} ({error}). Choose another port with --port, or 0 for any free one"
     )]
     Port {
         /// The port.

@@ -109,7 +109,7 @@ async fn answer(
         Some("AmazonSQS.SendMessage") => send_message(printer, &body),
         Some(other) => {
             let message =
-                format!("the one-machine runner does not know {other}: of EventBridge it knows PutEvents only, of SQS SendMessage");
+                format!("the local runner does not support {other}, only PutEvents of EventBridge and SendMessage of SQS");
             Err(Refused(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message))
         }
         None => publish(topics, printer, &body),
@@ -142,7 +142,7 @@ fn publish(topics: &[String], printer: &Printer, body: &[u8]) -> Result<String, 
     let text = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
     if (text("Action"), text("Version")) != ("Publish", "2010-03-31") {
         let message =
-            "the one-machine runner has no such service: of SNS it knows Publish only".to_owned();
+            "the local runner does not support this operation, only Publish of SNS".to_owned();
         return Err(Refused(StatusCode::NOT_IMPLEMENTED, "InvalidAction", message));
     }
     let (topic, subject, message) = (text("TopicArn"), text("Subject"), text("Message"));

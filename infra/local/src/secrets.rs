@@ -96,7 +96,7 @@ async fn answer(
         .get("x-amz-target")
         .is_none_or(|target| target != "secretsmanager.GetSecretValue")
     {
-        let message = "the one-machine runner has no such service: of Secrets Manager it knows GetSecretValue only";
+        let message = "the local runner does not support this operation, only GetSecretValue of Secrets Manager";
         return refusal(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message);
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();

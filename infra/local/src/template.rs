@@ -147,8 +147,8 @@ impl At {
 }
 
 /// The error for every key and type that the runner neither honours nor ignores.
-pub(crate) const UNKNOWN: &str = "the one-machine runner does not know this. Take it out, or teach the runner: if it means \
-     something on one machine, honour it in infra/local/src/plan.rs, else add it to the lists in infra/local/src/known.rs";
+pub(crate) const UNKNOWN: &str = "the local runner does not support this. Remove it, or add support: if it has a meaning on \
+     one machine, honour it in infra/local/src/plan, else add it to the lists in infra/local/src/known.rs";
 
 /// Builds the tree of values from the parser's events.
 struct Reader<'t> {

@@ -399,7 +399,7 @@ async fn unsupported_template_parts_are_named_with_their_place_and_a_remedy() {
             &[
                 "template.yaml:5",
                 "Resources.Api.Properties.CorsConfiguration",
-                "Take it out, or teach the runner",
+                "Remove it, or add support",
             ],
         ),
         (
@@ -537,7 +537,7 @@ async fn a_data_directory_of_another_template_is_refused() {
     for (table, difference) in [
         (key.to_owned(), "the index by_b is"),
         (indexed.replace("ALL", "KEYS_ONLY"), "the index by_b is"),
-        (indexed.replace("by_b", "by_c"), "the index by_c is none there"),
+        (indexed.replace("by_b", "by_c"), "the index by_c is none in the data directory"),
         (
             indexed.replace(
                 "AttributeName: a, AttributeType: S",
@@ -547,7 +547,7 @@ async fn a_data_directory_of_another_template_is_refused() {
         ),
         (
             format!("{indexed}, StreamSpecification: {{StreamViewType: NEW_IMAGE}}"),
-            "the stream is none there",
+            "the stream is none in the data directory",
         ),
     ] {
         let error = refused(start(&table)).await.to_string();

@@ -108,7 +108,7 @@ fn rate(at: &At) -> Result<u32, TemplateError> {
     };
     minutes.ok_or_else(|| {
         at.error(format!(
-            "{text:?}: the runner knows rate(1 minute), rate(5 minutes), hours and days; use one of these"
+            "{text:?}: the local runner supports rate(1 minute), rate(5 minutes), and rates in hours and days"
         ))
     })
 }

@@ -109,7 +109,7 @@ impl Scope {
                 Ok(self.resolve(chosen)?.map(|at| at.node.value))
             }
             other => Err(at.error(format!(
-                "the one-machine runner does not know the function {other}. Write the value in another way, or teach it in \
+                "the local runner does not support the function {other}. Write the value in another way, or add it in \
                  infra/local/src/template/intrinsics.rs"
             ))),
         }
@@ -226,7 +226,7 @@ impl Scope {
                 self.truth(other, depth)
             }
             other => Err(at.error(format!(
-                "the one-machine runner does not know the condition function {other}"
+                "the local runner does not support the condition function {other}"
             ))),
         }
     }
