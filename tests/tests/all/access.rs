@@ -104,7 +104,7 @@ async fn a_token_for_several_tenants_names_one() {
     }
     let me = stack.get(&provider, "/v1/me").await.body;
     assert_eq!((&me["tenant"], &me["tenants"]), (&Value::Null, &json!(["acme", "bolt"])));
-    // A token for one tenant need not name it. Another tenant is not found.
+    // With a token for one tenant, the header `Audit-Tenant` is optional. Another tenant is not found.
     let single = stack.reader("acme");
     assert_eq!(
         send(

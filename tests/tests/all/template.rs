@@ -141,7 +141,7 @@ fn each_function_reads_secrets_of_its_own_purpose_only() {
     assert_eq!(tenants, expected.into());
 }
 
-/// The gateway sends a function what its table of routes has, and nothing else. Only a route that needs nothing goes without a token.
+/// The template sends each function exactly the routes of its table. Only routes that need no permission have no authorizer.
 #[test]
 fn each_function_is_sent_the_routes_of_its_table_and_no_others() {
     let template = template();
@@ -165,9 +165,9 @@ fn each_function_is_sent_the_routes_of_its_table_and_no_others() {
         .map(|(function, route, needs)| (function.to_owned(), route, needs == Needs::Nothing))
         .collect();
     let without: Vec<_> = sent.difference(&tables).collect();
-    assert!(without.is_empty(), "the template sends these, and no table has them: {without:?}");
+    assert!(without.is_empty(), "routes of the template that are in no table: {without:?}");
     let unsent: Vec<_> = tables.difference(&sent).collect();
-    assert!(unsent.is_empty(), "a table has these, and the template does not: {unsent:?}");
+    assert!(unsent.is_empty(), "routes of a table that are not in the template: {unsent:?}");
 }
 
 #[test]
