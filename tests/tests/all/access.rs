@@ -239,7 +239,7 @@ async fn a_device_token_writes_only_device_actions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn device_events_affect_only_windows_and_sessions_of_their_own_user() {
+async fn device_events_change_no_session_and_only_windows_of_their_own_user() {
     let directory = Directory::start().await;
     for account in ["msp-ann", "msp-cy"] {
         directory.add(account);

@@ -453,7 +453,7 @@ async fn imported_packages_and_organisations_match_configured_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_never_changes_manual_configuration() {
+async fn a_machine_import_never_changes_manual_configuration() {
     let stack = Stack::start().await;
     let (writer, reader, admin) = (stack.writer("acme"), stack.reader("acme"), stack.admin("acme"));
     let package = fixture(include_str!("../../../shared/domain/entra/fixtures/package.json"));
@@ -534,7 +534,7 @@ async fn an_import_never_changes_manual_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_machines_with_write_permission_import_at_most_one_page() {
+async fn only_machines_import_and_at_most_one_page_per_request() {
     let stack = Stack::start().await;
     let (writer, page) = (stack.writer("acme"), audits());
     let device = stack.caller("acme", "phone", "audit:self");
