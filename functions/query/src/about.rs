@@ -1,4 +1,4 @@
-//! What callers may ask about the service: the catalogue, and who they are to it.
+//! `GET /v1/actions` (the catalogue of actions) and `GET /v1/me` (the caller's own rights).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
@@ -22,10 +22,7 @@ use shared::{
 
 use crate::{Query, routes::Call};
 
-/// `GET /v1/actions`: the catalogue.
-///
-/// # Errors
-/// 400 for any parameter.
+/// `GET /v1/actions`: the catalogue of actions. It takes no parameters.
 pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Row {
@@ -36,15 +33,15 @@ pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2http
         state: Option<State>,
         #[serde(skip_serializing_if = "Option::is_none")]
         request_status: Option<&'static str>,
-        /// The sentences it may be told in; the last one is the usual.
+        /// The message templates of the action. The last one is the default.
         sentences: Vec<&'static str>,
-        /// The sentence of an attempt that failed.
+        /// The message template for an attempt that failed.
         #[serde(skip_serializing_if = "str::is_empty")]
         failed_sentence: &'static str,
-        /// Pointers to what the usual sentence needs.
+        /// JSON pointers to the fields that the default template and the label need.
         required: Vec<String>,
         written_by: Writer,
-        /// Whether devices (`audit:self`) may write it, about their own person.
+        /// Whether a device (`audit:self`) may write this action about its own user.
         by_devices: bool,
         opens_window: bool,
         source: Source,
@@ -83,11 +80,9 @@ pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2http
     Ok(request::json(200, &serde_json::json!({ "actions": rows })))
 }
 
-/// `GET /v1/me`: the caller as the service sees it. It alone answers a caller with several tenants that names none, so that
-/// there is a place to learn which there are.
-///
-/// # Errors
-/// 400 for any parameter, 503.
+/// `GET /v1/me`: the caller's identity, tenants and permissions. This is the only route of one
+/// tenant that also answers a caller who has several tenants and names none, so that the caller
+/// can find out which tenants there are. It takes no parameters.
 pub async fn me(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Me<'c> {
@@ -100,7 +95,7 @@ pub async fn me(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
         zone: &'c str,
         retention_days: u32,
         now: Instant,
-        /// When the service last looked for windows that are due.
+        /// When the service last looked for due windows.
         swept_at: Option<Instant>,
     }
     let Call { function: Query { database, .. }, caller, request } = call;

@@ -1,4 +1,4 @@
-//! Alerts: what channels were told, and what came of it.
+//! Alerts: which alert went to which channel, and whether the channel accepted it.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::services::alert_outbox;
@@ -15,9 +15,6 @@ use shared::{
 use crate::routes::TenantCall;
 
 /// `GET /v1/alerts/{id}`: one alert.
-///
-/// # Errors
-/// 404, 503.
 pub async fn one(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -33,10 +30,7 @@ pub async fn one(
     Ok(request::json(200, &alert::answered(alert, progress)))
 }
 
-/// `GET /v1/alerts`: alerts, the newest first; those in a state.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/alerts`: alerts, newest first, optionally filtered by state.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {

@@ -1,4 +1,4 @@
-//! The calendar: what is to be done by when, and what schedules will do.
+//! `GET /v1/calendar`: reviews that are due and runs that schedules will start.
 
 use shared::services::reviews;
 use shared::services::saved_searches;
@@ -24,21 +24,21 @@ use shared::{
 use crate::routes::TenantCall;
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// How far it reaches where nobody says how far.
+/// Length of the range when the request sets no end.
 const USUAL: Duration = DAY.saturating_mul(31);
-/// How far it reaches at most.
+/// Longest range of one request.
 const LONGEST: Duration = DAY.saturating_mul(366);
-/// Most entries of an answer, which is one piece.
+/// Most entries in one answer. The calendar has no pages.
 const MOST_ENTRIES: usize = 10_000;
 
-/// Something at a time.
+/// One entry of the calendar.
 #[derive(Debug, Serialize)]
 struct Entry {
     at: Instant,
     kind: Kind,
     id: String,
     name: String,
-    /// Of a review: its time is over.
+    /// Only for a review: its due date has passed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     overdue: bool,
 }
@@ -46,16 +46,17 @@ struct Entry {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    /// A review is to be signed off by then.
+    /// The due date of a review.
     Review,
-    /// A schedule will make a run then.
+    /// The time at which a schedule starts a run.
     Run,
 }
 
-/// `GET /v1/calendar`: reviews that are open and due within a range, and runs that schedules will make, in the order of time.
+/// `GET /v1/calendar`: open reviews that are due in the range, and runs that schedules will start
+/// in it, in order of time.
 ///
 /// # Errors
-/// 400 for a wrong or unknown parameter, a range that is too long, or more entries than an answer holds; 503.
+/// 400 also when the range is longer than a year or holds more entries than one answer.
 pub async fn calendar(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -76,7 +77,7 @@ pub async fn calendar(
     let mut entries = reviews(scope, since, until).await?;
     for Configured { id, saved, next_run_at } in saved_searches::all_saved(scope).await? {
         let runs = next_run_at.into_iter().flat_map(|next| runs(&saved, next, since, until));
-        // One more than there may be is enough to know.
+        // One entry above the limit is enough to refuse the range.
         let room = (MOST_ENTRIES + 1).saturating_sub(entries.len());
         let entry = |at| Entry {
             at,
@@ -96,7 +97,7 @@ pub async fn calendar(
     Ok(request::json(200, &json!({ "entries": entries })))
 }
 
-/// The reviews that are open and due within a range.
+/// The open reviews that are due in the range.
 async fn reviews(
     scope: &TenantScope<'_>,
     since: Instant,
@@ -125,14 +126,14 @@ async fn reviews(
     }
 }
 
-/// The runs that a schedule will make within a range, `next` being the first that it makes at all.
+/// The runs that a schedule starts in the range. `next` is the schedule's next run.
 fn runs(
     saved: &Saved,
     next: Instant,
     since: Instant,
     until: Instant,
 ) -> impl Iterator<Item = Instant> {
-    // From the range on, however far that is ahead.
+    // Start at the range, however far ahead it is, instead of stepping there from the next run.
     let first = if next < since {
         saved.next_run(Instant::from_millis(since.millis() - 1))
     } else {

@@ -1,4 +1,4 @@
-//! What is configured: settings, people, applications, packages, organisations, saved searches.
+//! Configuration documents: settings, people, applications, packages, organisations, saved searches.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;
@@ -30,9 +30,6 @@ use shared::{
 use crate::routes::TenantCall;
 
 /// `GET /v1/settings`: the tenant's settings, and how complete its legal hold is.
-///
-/// # Errors
-/// 400 for any parameter.
 pub async fn settings(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -50,17 +47,16 @@ pub async fn settings(
     ))
 }
 
-/// A kind of document, as it is answered.
+/// A kind of configuration document that the API returns.
 trait Answered: Sized + Serialize {
-    /// What kind.
     const KIND: Kind;
-    /// What a page of them is called.
+    /// The name of the list in the response, e.g. `people`.
     const LIST: &'static str;
 
-    /// The document, unless it was deleted.
+    /// Parses a stored document; `None` if the document was deleted.
     fn read(document: Document) -> Result<Option<Self>, Problem>;
 
-    /// What `q` looks through.
+    /// The texts that the parameter `q` searches.
     fn searchable(&self) -> Vec<&str>;
 }
 
@@ -134,9 +130,6 @@ impl Answered for saved_search::Configured {
 }
 
 /// `GET /v1/people/{id}`: one person.
-///
-/// # Errors
-/// 404, 503.
 pub async fn person(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -144,9 +137,6 @@ pub async fn person(
 }
 
 /// `GET /v1/applications/{id}`: one application.
-///
-/// # Errors
-/// 404, 503.
 pub async fn application(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -154,10 +144,7 @@ pub async fn application(
         .await
 }
 
-/// `GET /v1/packages/{id}`: one access package, with the version it has.
-///
-/// # Errors
-/// 404, 503.
+/// `GET /v1/packages/{id}`: one access package with its version.
 pub async fn package(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -170,9 +157,6 @@ pub async fn package(
 }
 
 /// `GET /v1/organisations/{id}`: one organisation.
-///
-/// # Errors
-/// 404, 503.
 pub async fn organisation(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -185,9 +169,6 @@ pub async fn organisation(
 }
 
 /// `GET /v1/saved/{id}`: one saved search.
-///
-/// # Errors
-/// 404, 503.
 pub async fn saved(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -207,52 +188,40 @@ async fn one<T: Answered>(
     found.map(|found| request::json(200, &found)).ok_or_else(missing)
 }
 
-/// `GET /v1/people`: the people whose names, ids, team, manager or groups hold every word of `q`, in the order of their ids.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/people`: people in the order of their ids. Every word of `q` must occur in the name,
+/// id, team, manager or groups.
 pub async fn people(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<Known>(scope, request, reader).await
 }
 
-/// `GET /v1/applications`: the applications whose ids, names, accounts or owners hold every word of `q`, in the order of their ids.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/applications`: applications in the order of their ids. Every word of `q` must occur
+/// in the id, name, accounts or owners.
 pub async fn applications(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<Configured>(scope, request, reader).await
 }
 
-/// `GET /v1/packages`: the access packages whose ids, names, catalogs, owners or resource roles hold every word of `q`, in the
-/// order of their ids.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/packages`: access packages in the order of their ids. Every word of `q` must occur in
+/// the id, name, catalog, owners or resource roles.
 pub async fn packages(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<access_package::Configured>(scope, request, reader).await
 }
 
-/// `GET /v1/organisations`: the organisations whose ids, names, domains or sponsors hold every word of `q`, in the order of their
-/// ids.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/organisations`: organisations in the order of their ids. Every word of `q` must occur
+/// in the id, name, domains or sponsors.
 pub async fn organisations(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     list::<organisation::Configured>(scope, request, reader).await
 }
 
-/// `GET /v1/saved`: the saved searches whose ids or names hold every word of `q`, in the order of their ids.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/saved`: saved searches in the order of their ids. Every word of `q` must occur in the
+/// id or name.
 pub async fn all_saved(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {

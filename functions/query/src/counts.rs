@@ -1,4 +1,4 @@
-//! `POST /v1/events/counts`: how many events of a search there were in each minute, hour or day, for a chart of them over time.
+//! `POST /v1/events/counts`: the number of events of a search per minute, hour or day, for a chart.
 
 use shared::http::read_audit;
 use std::{collections::BTreeMap, time::Duration};
@@ -28,10 +28,10 @@ use crate::routes::TenantCall;
 const PARAMETERS: [&str; 8] =
     ["since", "until", "filter", "q", "cursor", "tz", "include_service", "by"];
 
-/// How long one answer is worked at. Who waits for a chart wants to see it grow.
+/// Time spent on one answer. It is short, so that the page can draw the chart as it grows.
 const TIME: Duration = Duration::from_secs(3);
 
-/// What is counted together.
+/// The interval of one count.
 #[derive(Clone, Copy)]
 enum Unit {
     Minute,
@@ -49,7 +49,7 @@ impl Unit {
         }
     }
 
-    /// The first moment of the minute, hour or day of the zone that holds `at`.
+    /// The start of the minute, hour or day that contains `at`, in the time zone `zone`.
     fn start(self, at: Instant, zone: &TimeZone) -> Instant {
         let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return at };
         let offset = i64::from(zone.to_offset(timestamp).seconds()) * 1000;
@@ -59,7 +59,7 @@ impl Unit {
         match self {
             Self::Minute => floor(60_000),
             Self::Hour => floor(3_600_000),
-            // A day is not always 24 hours, and does not always begin at midnight.
+            // A day does not always have 24 hours, and does not always start at midnight.
             Self::Day => match timestamp.to_zoned(zone.clone()).start_of_day() {
                 Ok(start) => start.timestamp().into(),
                 Err(_) => floor(86_400_000),
@@ -68,10 +68,8 @@ impl Unit {
     }
 }
 
-/// Counts a search's events, the newest first. It ends early, with `next`, after some seconds: what the next answers count is to be added.
-///
-/// # Errors
-/// 400 for a wrong, unknown or missing field, 503.
+/// Counts the events of a search, newest first. When the time is spent, the answer has `next`:
+/// the caller continues there, and adds the counts of both answers.
 pub async fn counts(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -88,7 +86,6 @@ pub async fn counts(
     read_audit::on_record(scope, reader.caller, Question::of_events(&parameters), answer).await
 }
 
-/// Counts for some seconds.
 async fn count(
     scope: &TenantScope<'_>,
     search: &Search,

@@ -1,4 +1,4 @@
-//! Events of the trail: a listing or search, and one by its id.
+//! `GET /v1/events` (list), `POST /v1/events/search` and `GET /v1/events/{id}`.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::read_audit;
@@ -24,20 +24,15 @@ use crate::routes::TenantCall;
 const PARAMETERS: [&str; 9] =
     ["since", "until", "filter", "q", "order", "limit", "cursor", "tz", "include_service"];
 
-/// `GET /v1/events`: the tenant's events of a range of time that meet a filter, a page at a time.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/events`: one page of the tenant's events in a time range that match a filter.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     answer(scope, reader, &Parameters::read(request, &PARAMETERS)?).await
 }
 
-/// `POST /v1/events/search`: the same with its parameters in a JSON body, for filters that are too long for an address.
-///
-/// # Errors
-/// As [`list`].
+/// `POST /v1/events/search`: the same as [`list`] with the parameters in a JSON body, for filters
+/// that are too long for a URL.
 pub async fn search(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -45,7 +40,7 @@ pub async fn search(
     answer(scope, reader, &Parameters::from_body(request, &PARAMETERS)?).await
 }
 
-/// What is asked for.
+/// The parameters of a listing.
 struct Asked<'k> {
     search: Search,
     limit: usize,
@@ -84,7 +79,6 @@ async fn answer(
     .await
 }
 
-/// Reads one page.
 async fn page(
     scope: &TenantScope<'_>,
     asked: &Asked<'_>,
@@ -94,10 +88,10 @@ async fn page(
     let mut page = Page::open();
     let next = loop {
         if page.count() == *limit {
-            // Where that cannot be said, the next page will.
+            // If this read fails, return a cursor anyway: the next page finds out whether there is more.
             break if events.goes_on().await.unwrap_or(true) { page.last() } else { None };
         }
-        // Before the first event of the first page there is no place to go on from.
+        // Before the first event of the first page there is no position to continue from.
         if Deadline::now() >= scope.deadline - TIME_FOR_ONE_READ
             && let Some(position) = events.position.take().or(search.range.after.clone())
         {
@@ -118,10 +112,7 @@ async fn page(
     Ok(page.finish(cursor.as_deref(), Some(events.scanned)))
 }
 
-/// `GET /v1/events/{id}`: one event.
-///
-/// # Errors
-/// 404 where this tenant's trail has none of that id, or it is past its retention; 503.
+/// `GET /v1/events/{id}`: one event. 404 also when the event is older than its retention.
 pub async fn one(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {

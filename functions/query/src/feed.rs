@@ -1,4 +1,5 @@
-//! `GET /v1/feed`: events in the order they were recorded, for collectors and live tail. `store/feed.rs` says why nothing can be skipped.
+//! `GET /v1/feed`: events in the order of recording, for log collectors and for live tail.
+//! `shared/storage/feed.rs` explains why a reader cannot miss an event.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use shared::http::read_audit;
@@ -29,10 +30,7 @@ use crate::page::Page;
 
 use crate::routes::TenantCall;
 
-/// Answers what was recorded since `after`. It always gives `next`, with which to ask again.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// Returns what was recorded after `after`. The answer always has `next` for the following call.
 pub async fn feed(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -67,7 +65,6 @@ pub async fn feed(
     read_audit::on_record(scope, reader.caller, question, page).await
 }
 
-/// A page of it.
 async fn page(
     scope: &TenantScope<'_>,
     after: FeedPlace,
@@ -86,12 +83,12 @@ async fn page(
             break place;
         }
         let Some(Fed { recorded, is_late, place: behind }) = events.next().await? else {
-            // All before the end is read, so the next call need not look there again.
+            // Everything before the end has been read: the next call need not read it again.
             let FeedPlace { position, late } = events.place().clone();
             break FeedPlace { position: Position::before(end).max(position), late };
         };
         if wants.wants(&recorded) && !page.push_text(&shape.written(&recorded, is_late)) {
-            // It did not fit: the next page begins with it.
+            // The page is full: the next page starts with this event.
             break place;
         }
         place = behind;

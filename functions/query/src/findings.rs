@@ -1,4 +1,4 @@
-//! Findings: what auditors must look at.
+//! Findings and the rules (checkpoints) that raise them.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
@@ -30,13 +30,10 @@ use tokio::time::Instant as Deadline;
 
 use crate::routes::TenantCall;
 
-/// Findings read at a time.
+/// Findings per read of the storage.
 const AT_A_TIME: usize = 100;
 
-/// `GET /v1/checkpoints`: the rules by which findings are raised.
-///
-/// # Errors
-/// 400 for any parameter.
+/// `GET /v1/checkpoints`: the rules that raise findings. It takes no parameters.
 pub async fn rules(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -45,9 +42,6 @@ pub async fn rules(
 }
 
 /// `GET /v1/findings/{id}`: one finding.
-///
-/// # Errors
-/// 404, 503.
 pub async fn one(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -58,11 +52,9 @@ pub async fn one(
     Ok(request::json(200, &finding.read::<Finding>()?))
 }
 
-/// `GET /v1/findings`: findings, those raised last first; in a range of time, a state, of a rule, of an owner or of none (`owned`), about a session, request,
-/// account or person.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/findings`: findings, most recently raised first. Filters: time range, state, rule,
+/// severity, owner, with or without an owner (`owned`), session, request, account, person, window
+/// and application.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -140,7 +132,7 @@ pub async fn list(
             && owned.is_none_or(|owned| finding.owner.is_some() == owned)
             && named("account", &finding.account)
             && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| is_named(it, names)))
-            // What is past its retention never shows.
+            // A finding past its retention is never returned, even if it is not deleted yet.
             && finding.raised_at >= scope.now.minus(scope.settings.kept_at(finding.raised_at))
     };
     let page = async {
@@ -163,7 +155,7 @@ pub async fn list(
                         .remove(key)
                         .map(|projection| projection.read::<Finding>())
                         .transpose()?;
-                    // A place may be one that it has left.
+                    // The list may still have an entry at a position that the finding has left.
                     if let Some(finding) = finding.filter(|it| it.raised_at == *at && is_wanted(it))
                     {
                         let text = serde_json::to_string(&finding)

@@ -1,6 +1,8 @@
-//! Answers questions to the trail. In reading order: [`handle`], [`routes`] (the table of routes), [`events`] (listing, search, one event), [`counts`], [`feed`], [`page`]
-//! (how both are written), [`sessions`], [`windows`], [`findings`], [`reports`], [`reviews`], [`configured`] (settings, people, applications,
-//! packages, organisations, saved searches), [`runs`] (of those), [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
+//! The read side of the API. In reading order: [`handle`], [`routes`] (the table of routes),
+//! [`events`] (list, search, one event), [`counts`], [`feed`], [`page`] (how these write a page),
+//! [`sessions`], [`windows`], [`findings`], [`reports`], [`reviews`], [`configured`] (settings,
+//! people, applications, packages, organisations, saved searches), [`runs`] (of saved searches),
+//! [`calendar`], [`streams`], [`alerts`], [`about`] (the catalogue and the caller).
 
 pub mod about;
 pub mod alerts;
@@ -37,7 +39,7 @@ use shared::{
 
 use crate::routes::{Call, Handler, ROUTES, TenantCall};
 
-/// What the function keeps between invocations.
+/// What the function keeps between invocations: its configuration and clients.
 #[derive(Debug)]
 pub struct Query {
     access: Access,
@@ -46,10 +48,6 @@ pub struct Query {
 }
 
 impl Query {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             access: Access::from_variables(variables)?,
@@ -59,15 +57,12 @@ impl Query {
     }
 }
 
-/// Answers one request.
-///
-/// # Errors
-/// None: what goes wrong is answered as a problem.
+/// Handles one request. An error becomes a problem document, so this never returns `Err`.
 pub async fn handle(
     function: Arc<Query>,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
-    // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
+    // Boxed: the SDK's futures nest too deeply for the compiler to lay out in one piece.
     Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 

@@ -1,4 +1,4 @@
-//! A page as it is written: bounded by what Lambda can send.
+//! A page of events in JSON, limited to the size that Lambda can send.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use shared::{
     http::{pagination::MAX_ANSWER_BYTES, problem::Problem, request},
 };
 
-/// A page being written.
+/// A page that is being written.
 pub struct Page {
     body: String,
     count: usize,
@@ -16,25 +16,24 @@ pub struct Page {
 }
 
 impl Page {
-    /// An empty page.
     pub fn open() -> Self {
         Self { body: r#"{"events":["#.to_owned(), count: 0, escaped: 0, last: None }
     }
 
-    /// How many events it holds.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Where its last event stands.
+    /// The position of the last event on the page.
     pub fn last(&self) -> Option<Position> {
         self.last.clone()
     }
 
-    /// Adds an event; false where it does not fit any more. The first always fits: an event is 64 KiB at most.
+    /// Adds an event. Returns false if the page is full. The first event always fits, because an
+    /// event has 64 KiB at most.
     ///
     /// # Errors
-    /// 500 where it is not to be written as JSON, which no event of the trail is.
+    /// 500 if the event cannot be serialized, which cannot happen to an event of the trail.
     pub fn push(&mut self, event: &impl Serialize, position: Position) -> Result<bool, Problem> {
         let text = serde_json::to_string(event).map_err(|error| Problem::internal(&error))?;
         let fits = self.push_text(&text);
@@ -44,7 +43,7 @@ impl Page {
         Ok(fits)
     }
 
-    /// Adds an event as it is written; false where it does not fit any more.
+    /// Adds an event that is JSON text already. Returns false if the page is full.
     pub fn push_text(&mut self, text: &str) -> bool {
         let escaped = request::escaped_len(text) + 1;
         if self.count > 0 {
@@ -59,7 +58,7 @@ impl Page {
         true
     }
 
-    /// The answer, with the cursor of what follows.
+    /// The response, with `next` as the cursor of the following page.
     pub fn finish(mut self, next: Option<&str>, scanned: Option<u64>) -> ApiGatewayV2httpResponse {
         // A cursor is base64url, which needs no escaping.
         let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));

@@ -1,4 +1,4 @@
-//! Reports and findings: what auditors ask again and again, and what they must look at.
+//! The list of reports, and one page of a report.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::{Value, json};
@@ -25,10 +25,7 @@ use tokio::time::Instant as Deadline;
 
 use crate::routes::{Call, TenantCall};
 
-/// `GET /v1/reports`: which there are, with their parameters and columns.
-///
-/// # Errors
-/// 400 for any parameter.
+/// `GET /v1/reports`: the reports with their parameters and columns. It takes no parameters.
 pub async fn list(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
     let describe = |it: &shared::domain::reports::report::Described| {
@@ -42,10 +39,7 @@ pub async fn list(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpRes
     Ok(request::json(200, &json!({ "reports": reports })))
 }
 
-/// `GET /v1/reports/{report}` and `GET /v1/reports/requests/{id}`: a page of a report.
-///
-/// # Errors
-/// 400 for a wrong, unknown or missing parameter; 404 where there is no such report; 503.
+/// `GET /v1/reports/{report}` and `GET /v1/reports/requests/{id}`: one page of a report.
 pub async fn one(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -91,7 +85,6 @@ pub async fn one(
     read_audit::on_record(scope, reader.caller, question, page).await
 }
 
-/// A page of a report.
 async fn page(
     scope: &TenantScope<'_>,
     described: &shared::domain::reports::report::Described,
@@ -109,7 +102,7 @@ async fn page(
         let Some((row, place)) = rows.next().await? else { break true };
         if let Some(row) = row {
             bytes += request::escaped_len(&row.to_string()) + 1;
-            // It does not fit any more: the next page begins with it.
+            // The page is full: the next page starts with this row.
             if page.len() == limit || (bytes > MAX_ANSWER_BYTES && !page.is_empty()) {
                 break false;
             }
@@ -129,7 +122,8 @@ async fn page(
     if described.report == Report::Revocation && after.is_none() {
         answer["summary"] = json!(revocation_summary(scope, &query).await?);
     }
-    // An answer is silent about what was before anything was told; it must not read as if nothing had been.
+    // The trail knows nothing of the time before its first event. The answer says so, because an
+    // empty report must not read as "nothing happened".
     let known_since = access_projection::known_since(scope).await?;
     answer["known_since"] = json!(known_since);
     let reaches_back = match (query.at, query.since) {

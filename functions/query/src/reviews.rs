@@ -1,4 +1,4 @@
-//! Reviews: which there are, how far they are, and what is in them.
+//! Access reviews: the list, one review with its progress, and its items.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use shared::services::reviews;
@@ -28,9 +28,6 @@ async fn named(
 }
 
 /// `GET /v1/reviews/{id}`: one review.
-///
-/// # Errors
-/// 404, 503.
 pub async fn one(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -38,10 +35,7 @@ pub async fn one(
     Ok(request::json(200, &named(scope, request).await?.answered(scope.now)))
 }
 
-/// `GET /v1/reviews`: reviews, the newest first; those in a state.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/reviews`: reviews, newest first, optionally filtered by state.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -62,18 +56,15 @@ pub async fn list(
     pagination::list(scope, reader, &parameters, "reviews", read).await
 }
 
-/// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, each with what it is about as it is now; those that are
-/// decided, or are not.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 404, 503.
+/// `GET /v1/reviews/{id}/items`: the items of a review in the order of their ids, optionally only
+/// those with or without a decision. Each item shows the current state of what is reviewed.
 pub async fn items(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut parameters = Parameters::read(request, &["decided", "limit", "cursor"])?;
     let is_decided = parameters.flag("decided")?;
     let review = named(scope, request).await?;
-    // A cursor is good for the review that it is of.
+    // Binds the cursor to this review.
     parameters.set("review", &review.id);
     let read = async |after: Option<&str>| {
         let (items, goes_on) = reviews::review_items(scope, &review, after).await?;

@@ -1,4 +1,7 @@
-//! The routes that read.
+//! The table of routes of this function, and the context that a handler receives.
+//!
+//! Every handler answers 400 for a wrong or unknown parameter, 404 for an id that the tenant does
+//! not have, and 503 when the storage does not answer.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use shared::{
@@ -15,38 +18,32 @@ use crate::{
     runs, sessions, streams, windows,
 };
 
-/// A call whose caller may read.
+/// A request whose caller may read.
 pub struct Call<'c> {
-    /// What the function keeps.
     pub function: &'c Query,
-    /// The caller.
     pub caller: &'c Caller,
-    /// The request.
     pub request: &'c ApiGatewayV2httpRequest,
 }
 
-/// A call for one tenant.
+/// A request for one tenant, whose caller may read.
 pub struct TenantCall<'c> {
-    /// The tenant's trail.
     pub scope: TenantScope<'c>,
-    /// The request.
     pub request: &'c ApiGatewayV2httpRequest,
-    /// The caller, with the key of cursors.
+    /// The caller, and the key that signs cursors.
     pub reader: Reader<'c>,
 }
 
-/// What answers a route.
+/// The handler of a route.
 #[derive(Clone, Copy, Debug)]
 pub enum Handler {
-    /// About the service itself, whichever tenant the caller means.
+    /// For routes about the service itself, whichever tenant the caller names.
     Service(for<'c> fn(&'c Call<'c>) -> Answer<'c>),
-    /// About the caller's tenant.
+    /// For routes about the caller's tenant.
     Tenant(for<'c> fn(&'c TenantCall<'c>) -> Answer<'c>),
 }
 
 use Handler::{Service, Tenant};
 
-/// The table.
 #[rustfmt::skip]
 pub const ROUTES: &[Route<Handler>] = &[
     Route::get("/v1/actions", Read, Service(|it| Box::pin(about::actions(it)))),

@@ -1,4 +1,4 @@
-//! Runs of a saved search: what it made, when, and why.
+//! The runs of a saved search: when each was made, why, and which export it made.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::Value;
@@ -15,10 +15,7 @@ use shared::{
 
 use crate::routes::TenantCall;
 
-/// `GET /v1/saved/{id}/runs`: its runs, the newest first, each with its export as that is now.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 404, 503.
+/// `GET /v1/saved/{id}/runs`: the runs, newest first, each with the current state of its export.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -26,7 +23,7 @@ pub async fn list(
     let missing = || Problem::not_found("no saved search with this id is in the tenant");
     let id = request::configured_id(request).map_err(|_| missing())?;
     saved_searches::saved(scope, id).await?.ok_or_else(missing)?;
-    // A cursor is good for the saved search that it is of.
+    // Binds the cursor to this saved search.
     parameters.set("saved", id);
     let answered =
         |(place, run, stored): (String, Run, Option<StoredJob>)| -> (String, Option<Value>) {

@@ -1,4 +1,4 @@
-//! Sessions as their events tell them: one, and a list.
+//! Sessions, computed from their events: the list, and one session.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -36,15 +36,12 @@ use tokio::time::Instant as Deadline;
 
 use crate::routes::TenantCall;
 
-/// Sessions on a page at most: each is a read of its own.
+/// Most sessions on a page. Each session takes a read of its own.
 const MOST: usize = 100;
-/// Sessions read side by side.
+/// Sessions that are read in parallel.
 const AT_ONCE: usize = 8;
 
-/// `GET /v1/sessions/{id}`: one session.
-///
-/// # Errors
-/// 404 where this tenant's trail tells nothing of it; 503.
+/// `GET /v1/sessions/{id}`: one session. 404 when the tenant's trail has no event of it.
 pub async fn one(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -59,10 +56,7 @@ pub async fn one(
     session.map(|session| request::json(200, &session)).ok_or_else(missing)
 }
 
-/// `GET /v1/sessions`: the sessions asked for in a range of time, the latest first.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/sessions`: the sessions requested in a time range, most recently requested first.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -76,7 +70,6 @@ pub async fn list(
         .await
 }
 
-/// A page of them.
 async fn page(
     scope: &TenantScope<'_>,
     range: Range,
@@ -89,10 +82,10 @@ async fn page(
     let mut last = None;
     let next = loop {
         if ids.len() == limit {
-            // Where that cannot be said, the next page will.
+            // If this read fails, return a cursor anyway: the next page finds out whether there is more.
             break if events.goes_on().await.unwrap_or(true) { last } else { None };
         }
-        // Before the first event of the first page there is no place to go on from.
+        // Before the first event of the first page there is no position to continue from.
         if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ
             && let Some(position) = events.position.take().or(after.clone())
         {
@@ -118,18 +111,18 @@ async fn page(
     Ok(request::json(200, &json!({ "sessions": sessions, "next": next })))
 }
 
-/// A session as it is answered.
+/// A session in a response.
 #[derive(Serialize)]
 struct Session {
     #[serde(flatten)]
     story: Story,
-    /// The window that it opened, as it stands.
+    /// The window that the session opened, in its current state.
     window: Option<Value>,
-    /// The findings about it that stand.
+    /// The ids of the findings about the session that are not closed.
     findings: Vec<String>,
 }
 
-/// All that the trail tells of a session, none where it tells nothing.
+/// Reads the session's events and summarizes them; `None` if there are none.
 async fn session(scope: &TenantScope<'_>, id: &str) -> Result<Option<Session>, Problem> {
     let index = Index::Involved {
         name: "by_session",
@@ -145,7 +138,7 @@ async fn session(scope: &TenantScope<'_>, id: &str) -> Result<Option<Session>, P
     let mut events = scope.list(index, always, Pace::Items(100), &[Lane::Shown]);
     let mut told = Vec::new();
     while let Some(recorded) = events.next().await? {
-        // The index ignores case, ids do not.
+        // The index ignores case; session ids are case-sensitive.
         if recorded.event.session.as_ref().is_some_and(|session| session.id == id) {
             told.push(recorded);
         }

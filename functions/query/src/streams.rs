@@ -1,4 +1,4 @@
-//! Streams: how far each is, and what is wrong with it.
+//! Streams: the progress of each, and its last error.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
@@ -18,10 +18,7 @@ use shared::{
 
 use crate::routes::TenantCall;
 
-/// `GET /v1/streams`: the streams, in the order of their ids.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/streams`: streams in the order of their ids.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -41,9 +38,6 @@ pub async fn list(
 }
 
 /// `GET /v1/streams/{id}`: one stream.
-///
-/// # Errors
-/// 404, 503.
 pub async fn one(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -60,7 +54,8 @@ pub async fn one(
     ))
 }
 
-/// The stream as the caller may see it: its address, which may let in whoever knows it, is for who configures it.
+/// The stream as this caller may see it. Only administrators see the target's URL, because the URL
+/// can be a credential.
 fn shown(caller: &Caller, stream: &impl Serialize) -> Result<Value, Problem> {
     let stream = serde_json::to_value(stream).map_err(|error| Problem::internal(&error))?;
     Ok(if caller.may(Permission::Admin) { stream } else { without_address(stream) })

@@ -1,4 +1,4 @@
-//! Windows: which accounts may be enabled, until when, and how their ends went.
+//! Windows: the times during which accounts may be enabled, and how each window ended.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde_json::json;
@@ -21,16 +21,14 @@ use shared::{
 
 use crate::routes::TenantCall;
 
-/// Windows that one page reads where closed ones are asked for: they stay for years, and those of one account may be few among them.
+/// Most windows that one page reads when closed windows are included. Closed windows are kept for
+/// years, and those of one account may be few among them.
 const MOST_READ: usize = 2000;
 
 const OVERDUE: &str = STATES[3];
 const CLOSED: &str = STATES[4];
 
 /// `GET /v1/windows/{id}`: one window.
-///
-/// # Errors
-/// 404, 503.
 pub async fn one(
     TenantCall { scope, request, .. }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -41,11 +39,8 @@ pub async fn one(
     Ok(request::json(200, &window.answered(scope.now)))
 }
 
-/// `GET /v1/windows`: windows, the newest first; those of an account, an application, in one of some states (`state=open,overdue`). Where
-/// closed ones are not asked for, they are not read either.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 503.
+/// `GET /v1/windows`: windows, newest first, filtered by account, application or states
+/// (`state=open,overdue`). Closed windows are read only if they are requested.
 pub async fn list(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -113,10 +108,8 @@ pub async fn list(
         .await
 }
 
-/// `GET /v1/windows/orders/{id}`: an order to end windows: how far it is, and the windows that it ended so far, as they are now.
-///
-/// # Errors
-/// 400 for a wrong or unknown parameter, 404, 503.
+/// `GET /v1/windows/orders/{id}`: the progress of an order to end windows, and the current state
+/// of the windows that it has ended so far.
 pub async fn order(
     TenantCall { scope, request, reader }: &TenantCall<'_>,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
