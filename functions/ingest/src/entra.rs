@@ -1,5 +1,5 @@
-//! `POST /v1/events?format=entra`: what the objects of an export of Microsoft Graph come to. An object may be several events, or a package or
-//! an organisation of the tenant.
+//! `POST /v1/events?format=entra`: imports objects that were exported from Microsoft Graph. One
+//! object becomes one or more events, or an access package or organisation of the tenant.
 
 use shared::services::access_packages;
 use std::collections::HashMap;
@@ -26,33 +26,34 @@ use crate::{
     outcome::{Outcome, Space},
 };
 
-/// What became of an object. The later outweighs the earlier where an object is several events.
+/// The outcome of one object. If an object becomes several events, the last variant in this order
+/// wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Status {
-    /// Nothing of it is new.
+    /// All of it was stored before.
     Duplicate,
-    /// Something of it is in the trail now that was not.
+    /// At least one part of it is new and is stored now.
     Created,
-    /// It contradicts what the trail holds.
+    /// It contradicts what is stored.
     Conflict,
-    /// It cannot be taken as it is.
+    /// The object is not valid, or may not be imported.
     Invalid,
-    /// The storage did not say whether it is stored; sending it again is safe.
+    /// The storage did not confirm the write. The client can safely send the object again.
     Unavailable,
 }
 
-/// What is answered of one object.
+/// The result of one object in the response.
 #[derive(Debug, Serialize)]
 struct Imported {
     index: usize,
-    /// The event that comes first, or the package or organisation.
+    /// The id of the first event, or of the package or organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    /// Every event of it, the earliest first.
+    /// The ids of all events of the object, earliest first.
     ids: Vec<EventId>,
     status: Status,
-    /// That of a package or organisation, as it is now.
+    /// The current version of the package or organisation.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,11 +81,13 @@ impl Imported {
     }
 }
 
-/// Imports objects, and says of each, in their order, what became of it. A bad object never sinks the good ones.
+/// Imports objects and returns one result for each, in the order of the request. An invalid object
+/// does not stop the import of the others.
 ///
 /// # Errors
-/// 403 where the only object would change what was configured by hand and the caller is no administrator. Among others such an object is
-/// `invalid`, so that it never sinks the events beside it. 503 where nothing could be begun.
+/// 403 if the request has a single object, that object would change a document that was configured
+/// by hand, and the caller is not an administrator. In a longer request such an object is
+/// `invalid`. 503 if the import could not start.
 pub async fn import(
     function: &Ingest,
     scope: &TenantScope<'_>,
@@ -108,7 +111,8 @@ pub async fn import(
         }
     }
 
-    // Pages mostly come the newest first. What opens a window has to be told before what ends it.
+    // Graph mostly returns the newest first, but an event that opens a window has to be stored
+    // before the event that ends it.
     events.sort_by_key(|(_, event): &(usize, Event)| event.occurred_at);
     let (places, events): (Vec<_>, Vec<_>) = events.into_iter().unzip();
     let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
@@ -125,7 +129,7 @@ pub async fn import(
             Outcome::Unavailable(_) => Status::Unavailable,
         };
         let entry = &mut imported[index];
-        // What is wrong with an event that was made of the object is no single place in it.
+        // An event has no single place in the object that it was made from, so its pointer is "".
         let of_event = |error: &FieldError| {
             FieldError::new("", format!("event {id}: {} {}", error.pointer, error.detail))
         };
@@ -141,7 +145,7 @@ pub async fn import(
                 entry.end(Status::Created, []);
                 entry.version = Some(version);
             }
-            // Packages and organisations are not counted.
+            // An import does not count packages and organisations, so `Full` changes nothing here.
             Ok((Configured::Unchanged | Configured::Full(_), version)) => {
                 entry.version = Some(version)
             }
@@ -162,7 +166,7 @@ pub async fn import(
                 entry.end(Status::Invalid, [FieldError::new("", why.to_string())]);
             }
             Err(NotConfigured::Read(error)) => {
-                tracing::warn!(%id, %error, "what was imported of {id} was not stored: {error}");
+                tracing::warn!(%id, %error, "import: document {id} was not stored: {error}");
                 entry.end(Status::Unavailable, []);
             }
         }
@@ -171,9 +175,8 @@ pub async fn import(
     Ok(answer(imported))
 }
 
-/// Why a document was not configured.
 enum NotConfigured {
-    /// Somebody configured it by hand, and the caller is no administrator.
+    /// The document was configured by hand, and the caller is not an administrator.
     Reserved,
     Read(ReadError),
 }
@@ -190,10 +193,10 @@ fn reserved(id: &str) -> String {
     )
 }
 
-/// What came of a document: its place among the objects, its id, and its version by then.
+/// The result of one document: its index in the request, its id, and its new version.
 type OfDocument = (usize, String, Result<(Configured, u64), NotConfigured>);
 
-/// Configures what the objects say, those of one id one after the other.
+/// Stores documents. Those with the same id are stored one after the other.
 async fn configure(
     scope: &TenantScope<'_>,
     caller: &Caller,
@@ -235,7 +238,7 @@ async fn configure(
     results.into_iter().flatten().collect()
 }
 
-/// What an object makes of what is there, unless that is not to be changed.
+/// The document after the import, or an error if this caller may not change it.
 fn allowed<T: Clone + PartialEq>(
     there: Option<T>,
     is_fixed: bool,

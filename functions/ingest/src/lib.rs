@@ -1,7 +1,7 @@
-//! `POST /v1/events`: validates events and puts them into the trail. In reading order: [`handle`], [`request_body`] (what the body
-//! holds), [`outcome`] (what is answered), [`entra`] (what Microsoft Graph's objects come to).
+//! `POST /v1/events`: validates events and stores them in the trail. In reading order: [`handle`],
+//! [`request_body`] (parsing), [`outcome`] (responses), [`entra`] (import from Microsoft Graph).
 //!
-//! Nothing is acknowledged that is not stored, and a bad event never sinks the good ones.
+//! An event is acknowledged only after it is stored. An invalid event does not stop the others.
 
 pub mod entra;
 pub mod outcome;
@@ -55,10 +55,10 @@ use tokio::time::Instant as Deadline;
 
 use crate::{outcome::Outcome, request_body::Body};
 
-/// Sequences of events that are stored side by side.
+/// Sequences of events that are stored in parallel.
 const AT_ONCE: usize = 8;
 
-/// What the function keeps between invocations.
+/// What the function keeps between invocations: its configuration and clients.
 #[derive(Debug)]
 pub struct Ingest {
     access: Access,
@@ -69,10 +69,6 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             access: Access::from_variables(variables)?,
@@ -84,23 +80,18 @@ impl Ingest {
     }
 }
 
-/// Answers one request.
-///
-/// # Errors
-/// None: what goes wrong is answered as a problem.
+/// Handles one request. An error becomes a problem document, so this never returns `Err`.
 pub async fn handle(
     function: Arc<Ingest>,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
 ) -> Result<ApiGatewayV2httpResponse, Error> {
-    // Boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
+    // Boxed: the SDK's futures nest too deeply for the compiler to lay out in one piece.
     Ok(request::answer(Box::pin(answer(&function, &event.payload)).await))
 }
 
-/// What answers a route.
 type Handler =
     for<'c> fn(&'c Ingest, &'c ApiGatewayV2httpRequest, &'c Caller, Deadline) -> Answer<'c>;
 
-/// The table.
 pub const ROUTES: &[Route<Handler>] = &[Route {
     method: Method::POST,
     path: "/v1/events",
@@ -152,7 +143,8 @@ async fn post_events(
 
     let scope = function.database.scope(tenant, clock::now(), deadline).await?;
     let sender = Sender::of(caller);
-    // Ids are made with the deployment's key where the caller may not choose them, or leaves them to its Idempotency-Key.
+    // The deployment's key is needed to derive event ids: always for a device, which may not choose
+    // them, and for a machine that sends an Idempotency-Key.
     let secret = match (&sender, &key) {
         (Sender::Machine, None) => None,
         (Sender::Device, _) | (Sender::Machine, Some(_)) => {
@@ -165,7 +157,7 @@ async fn post_events(
         (Sender::Device | Sender::Machine, _) => read,
     };
 
-    // Events that could not be read keep their place among the outcomes; the others are stored.
+    // An event that could not be read keeps its place among the outcomes; the others are stored.
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(read.len());
     let mut events = Vec::with_capacity(read.len());
     for event in read {
@@ -216,11 +208,14 @@ fn read_events(
         .collect()
 }
 
-/// Stores events, and says of each, in their order, what became of it. Those that open or end windows are stored each in one transaction
-/// with what it does, one after the other where they are about the same account or session, the rest in batches. `is_same` says of an
-/// event, and of another that has its id, whether they tell the same although they do not read the same.
+/// Stores events and returns one outcome for each, in the order of the request.
 ///
-/// An event whose id another sender has taken is a finding. Where that cannot be raised the event counts as unavailable, so that it is sent again.
+/// An event that opens or ends windows is stored in one transaction with that change; events about
+/// the same account or session are stored one after the other. All other events are stored in
+/// batches. `is_same` decides whether two events with one id, whose fields differ, mean the same.
+///
+/// An id that another sender has used raises a finding. If the finding cannot be raised, the event
+/// is reported as unavailable, so that the sender retries.
 async fn store(
     function: &Ingest,
     scope: &TenantScope<'_>,
@@ -229,7 +224,8 @@ async fn store(
     sender: Sender,
     is_same: impl Fn(&Event, &Event) -> bool,
 ) -> Result<Vec<Outcome>, Problem> {
-    // Logging off ends windows of some applications only, and is as frequent as logging on.
+    // Logging off ends windows of some applications only, and is as frequent as logging on. So the
+    // applications are read first, and without such an application these events go in batches.
     let is_logged_off = events.iter().any(|event| effect::effect(event) == Some(Effect::LogsOff));
     let ends_on_log_off = is_logged_off
         && windows::applications(scope)
@@ -241,7 +237,8 @@ async fn store(
         Some(Effect::LogsOff) => ends_on_log_off,
         Some(_) => true,
     };
-    // Of an id that comes twice the first is written, so whatever shares one goes the same way.
+    // If an id occurs twice, the first event is stored. All events with that id take the same path,
+    // so that their order is kept.
     let alone: HashSet<EventId> =
         events.iter().filter(|event| has_effect(event)).map(|it| it.id.clone()).collect();
     let (mut places, mut batch, mut outcomes) =
@@ -305,10 +302,11 @@ async fn store(
     Ok(outcomes)
 }
 
-/// An event with its place in the request.
+/// An event with its index in the request.
 type Placed = (usize, Event);
 
-/// Events in sequences that may go side by side: those that share an id, an account or a session are in one, in their order.
+/// Groups events into sequences that can be stored in parallel. Events that share an id, an account
+/// or a session are in one sequence, in the order of the request.
 fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
     let mut sequences: Vec<(HashSet<String>, Vec<Placed>)> = Vec::new();
     for (place, event) in events {
@@ -337,12 +335,12 @@ fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
     sequences.into_iter().map(|(_, events)| events).collect()
 }
 
-/// Who sends events.
+/// The kind of sender, which decides what it may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sender {
-    /// It may write any action of the catalogue, about anybody.
+    /// May write any action of the catalogue, about any user.
     Machine,
-    /// It may write the actions of devices, about its own person.
+    /// May write the actions of devices only, about its own user only.
     Device,
 }
 
@@ -352,8 +350,8 @@ impl Sender {
     }
 }
 
-/// The events of a device, each under an id of its person's own namespace. One that no device may write refuses the whole request, before anything
-/// is stored.
+/// Moves the events of a device into the id namespace of its user. One event that a device may not
+/// write refuses the whole request before anything is stored.
 fn of_device(
     events: Vec<Result<Event, Vec<FieldError>>>,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! What is answered: the outcome of each event, alone or in a list.
+//! The outcome of each event, and the response to a single event or to a list.
 
 use std::borrow::Cow;
 
@@ -15,23 +15,23 @@ use shared::{
     storage::insert_events::Insertion,
 };
 
-/// What became of one event.
+/// The outcome of one event.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is in the trail now.
+    /// The event is stored now.
     Created(Box<Recorded>),
-    /// It was there already.
+    /// The event was stored before.
     Duplicate(Box<Recorded>),
-    /// Its id belongs to another event; where the two differ.
+    /// Another event has this id. Holds the fields that differ.
     Conflict(EventId, Vec<FieldError>),
-    /// It cannot be taken as it is.
+    /// The event is not valid.
     Invalid(Vec<FieldError>),
-    /// The storage did not say whether it is stored; sending it again is safe.
+    /// The storage did not confirm the write. The client can safely send the event again.
     Unavailable(Option<EventId>),
 }
 
 impl Outcome {
-    /// The outcome of an insertion, where `is_same` says whether two events with one id tell the same.
+    /// The outcome of an insertion. `is_same` decides whether two events with one id mean the same.
     pub fn of(insertion: Insertion, id: EventId, is_same: impl Fn(&Event, &Event) -> bool) -> Self {
         match insertion {
             Insertion::Created(recorded) => Self::Created(Box::new(recorded)),
@@ -59,7 +59,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of an event that nobody answered for.
+    /// The outcome of an event for which there is no result.
     pub fn lost() -> Self {
         Self::Unavailable(None)
     }
@@ -90,7 +90,6 @@ impl Outcome {
         }
     }
 
-    /// What is wrong with it.
     pub fn errors(&self) -> &[FieldError] {
         match self {
             Self::Conflict(_, errors) | Self::Invalid(errors) => errors,
@@ -99,7 +98,8 @@ impl Outcome {
     }
 }
 
-/// Where two events with one id differ: the places, not what the stored one says there, which the sender may not read.
+/// The fields in which two events with one id differ. Only JSON pointers, no values: the sender may
+/// not be allowed to read the stored event.
 fn differences(sent: &Event, stored: &Event) -> Vec<FieldError> {
     let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
     let mut pointers = Vec::new();
@@ -130,10 +130,10 @@ fn compare(pointer: &str, a: &Value, b: &Value, pointers: &mut Vec<String>) {
     }
 }
 
-/// The answer to a single event.
+/// The response to a request with a single event.
 ///
 /// # Errors
-/// 409, 422 or 503, as its outcome says.
+/// 409, 422 or 503, depending on the outcome.
 pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Problem> {
     match outcomes.into_iter().next().unwrap_or(Outcome::lost()) {
         Outcome::Created(recorded) => Ok(request::json(201, &recorded)),
@@ -161,17 +161,17 @@ pub fn answer_one(outcomes: Vec<Outcome>) -> Result<ApiGatewayV2httpResponse, Pr
     }
 }
 
-/// The most that the errors of a list may take in its answer. Lambda sends 6 MB.
+/// Most bytes that the errors of a list take in the response. Lambda sends at most 6 MB.
 const MAX_ERROR_BYTES: usize = 3 * 1024 * 1024;
 
-/// The space that errors may take in an answer; beyond it they are left out.
+/// Counts the bytes of errors in a response. Errors beyond [`MAX_ERROR_BYTES`] are left out.
 #[derive(Debug, Default)]
 pub struct Space {
     taken: usize,
 }
 
 impl Space {
-    /// The errors of one, as far as there is space for them.
+    /// The errors of one event, as many as there is space for.
     pub fn for_errors<'e>(&mut self, errors: &'e [FieldError]) -> Cow<'e, [FieldError]> {
         let size = |error: &FieldError| {
             40 + request::escaped_len(&error.pointer) + request::escaped_len(&error.detail)
@@ -186,8 +186,8 @@ impl Space {
     }
 }
 
-/// The answer to a list: a word for each event, in the order sent. Errors beyond what an answer can carry are left out, words
-/// never are.
+/// The response to a list: the outcome of each event, in the order of the request. Errors beyond
+/// the size limit are left out; outcomes never are.
 pub fn answer_many(outcomes: &[Outcome]) -> ApiGatewayV2httpResponse {
     #[derive(Serialize)]
     struct Answer<'o> {

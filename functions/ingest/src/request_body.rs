@@ -1,4 +1,4 @@
-//! What a body holds: one event, or a list of them in JSON or NDJSON, each still as its own text.
+//! Splits a request body into the texts of its events: one event, or a list in JSON or NDJSON.
 
 use std::fmt;
 
@@ -6,30 +6,29 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::http::problem::Problem;
 
-/// Most events in one request.
 pub const MAX_EVENTS: usize = 500;
-/// Most objects of Microsoft Graph in one request: the largest page that Graph gives.
+/// Most objects of Microsoft Graph in one request: the size of Graph's largest page.
 pub const MAX_OBJECTS: usize = 1000;
-/// Longest body, decoded.
+/// Longest body after base64 decoding.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
 
-/// The events of a request, unread.
+/// The events of a request, as texts that are not parsed yet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Body<'b> {
-    /// A JSON object that is the event.
+    /// The body is a JSON object that is the event.
     One(&'b str),
-    /// `{"events": […]}`, or a line each.
+    /// The body is `{"events": […]}`, or NDJSON.
     Many(Vec<&'b str>),
 }
 
 impl<'b> Body<'b> {
-    /// Finds the events in a body, without judging them.
+    /// Finds the events in a body, without validating them.
     ///
     /// # Errors
-    /// 400 where the body is not UTF-8 JSON or wrong outside its events, 413, 415.
+    /// 400 if the body is not JSON in UTF-8, or is wrong outside the events; 413, 415.
     pub fn read(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Self, Problem> {
         let body = match text(media_type, bytes)? {
             Text::Json(text) => Self::of_json(text)?,
@@ -54,7 +53,7 @@ impl<'b> Body<'b> {
                 "the body must be a JSON object: one event, or {\"events\": [...]}",
             ));
         }
-        // An outermost key that cannot be read can only be part of a single event.
+        // If an outermost key cannot be read, the body can only be a single event.
         match serde_json::Deserializer::from_str(text).deserialize_map(Outside("events")) {
             Err(_) | Ok(Found { lists: 0, .. }) => Ok(Self::One(whole.get())),
             Ok(Found { lists: 2.., .. }) => {
@@ -73,11 +72,11 @@ impl<'b> Body<'b> {
     }
 }
 
-/// Finds the objects of a body that holds Microsoft Graph's: one, a list, a page (`{"value": […]}`, whose other members are about the
-/// page), or a line each.
+/// Finds the objects of Microsoft Graph in a body. The body is one object, a list, a page
+/// (`{"value": […]}`; its other members describe the page), or NDJSON.
 ///
 /// # Errors
-/// 400 where the body is not UTF-8 JSON or wrong outside its objects, 413, 415.
+/// 400 if the body is not JSON in UTF-8, or is wrong outside the objects; 413, 415.
 pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b str>, Problem> {
     let objects = match text(media_type, bytes)? {
         Text::Lines(lines) => lines,
@@ -116,7 +115,7 @@ pub fn objects<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Vec<&'b 
     Ok(objects)
 }
 
-/// A body, decoded and within its bounds.
+/// A decoded body within the size limit.
 enum Text<'b> {
     Json(&'b str),
     Lines(Vec<&'b str>),
@@ -155,7 +154,8 @@ fn text<'b>(media_type: Option<&str>, bytes: &'b [u8]) -> Result<Text<'b>, Probl
     }
 }
 
-/// Grammar first, which neither a lone surrogate nor a duplicate key breaks: those are faults of what stands inside.
+/// Checks the JSON grammar only. A lone surrogate or a duplicate key passes here and is reported
+/// later as an error of the event that has it.
 fn whole(text: &str) -> Result<&RawValue, Problem> {
     if text.starts_with('\u{feff}') {
         return Err(Problem::bad_request("the body starts with a byte order mark; leave it out"));
@@ -164,18 +164,18 @@ fn whole(text: &str) -> Result<&RawValue, Problem> {
         .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
 }
 
-/// What stands outside the entries of a JSON body.
+/// The outermost members of a JSON body.
 #[derive(Default)]
 struct Found<'b> {
-    /// How often their list came.
+    /// How often the list's key occurs.
     lists: usize,
-    /// Its entries, where it is a list.
+    /// The entries of the list, if the value is a list.
     entries: Option<Vec<&'b RawValue>>,
-    /// A key beside it.
+    /// One key other than the list's.
     other: Option<String>,
 }
 
-/// Looks for the list of that name.
+/// Reads the outermost members and looks for the list with this key.
 struct Outside(&'static str);
 
 impl<'b> Visitor<'b> for Outside {

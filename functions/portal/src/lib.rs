@@ -1,5 +1,5 @@
-//! Serves the audit page: its files, which are in the binary, and what it has to know of this deployment. It holds nothing of any tenant;
-//! what the page shows it asks the API for, with its reader's own token.
+//! Serves the audit page: its files, which are embedded in the binary, and the configuration of
+//! this deployment. It has no tenant data: the page reads that from the API with the user's token.
 
 use std::{io::Write, sync::Arc};
 
@@ -22,28 +22,24 @@ use shared::{
     platform::environment::{ConfigError, Variables},
 };
 
-/// The files of the page, `index.html` among them.
+/// The files of the page, with `index.html`.
 #[derive(RustEmbed)]
 #[folder = "page"]
 struct Files;
 
-/// What the page has to know: made here, not a file.
+/// The page's configuration, which this function generates; there is no such file.
 const DEPLOYMENT: &str = "deployment.json";
 
-/// What the function keeps between invocations.
+/// What the function keeps between invocations: its configuration.
 #[derive(Debug)]
 pub struct Portal {
     is_served: bool,
-    /// The text of [`DEPLOYMENT`].
+    /// The content of [`DEPLOYMENT`].
     deployment: String,
     policy: HeaderValue,
 }
 
 impl Portal {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// A variable is missing or unusable.
     pub fn new(variables: &Variables) -> Result<Self, ConfigError> {
         let issuer = variables.text("ISSUER")?;
         let columns: Vec<_> = COLUMNS
@@ -67,7 +63,8 @@ impl Portal {
     }
 }
 
-/// What the page may load and reach: its own origin alone, and whoever signs people in. Scripts are files, but for the map of their names.
+/// The Content-Security-Policy: the page loads from and connects to its own origin and the token
+/// issuer only. The only inline script is the import map, which is allowed by its hash.
 fn policy(issuer: &str, elsewhere: &str) -> String {
     let page = Files::get("index.html")
         .map(|file| String::from_utf8_lossy(&file.data).into_owned())
@@ -83,10 +80,7 @@ fn policy(issuer: &str, elsewhere: &str) -> String {
     )
 }
 
-/// Answers one request.
-///
-/// # Errors
-/// None: what goes wrong is answered as a problem.
+/// Handles one request. An error becomes a problem document, so this never returns `Err`.
 pub async fn handle(
     function: Arc<Portal>,
     event: LambdaEvent<ApiGatewayV2httpRequest>,
@@ -96,17 +90,14 @@ pub async fn handle(
     Ok(request::answer(row.and_then(|row| (row.handler)(&function, request))))
 }
 
-/// What answers a route.
 type Handler = fn(&Portal, &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem>;
 
-/// The table.
 #[rustfmt::skip]
 pub const ROUTES: &[Route<Handler>] = &[
     Route { method: Method::GET, path: "/", needs: Needs::Nothing, handler: file },
     Route { method: Method::GET, path: "/page/{file+}", needs: Needs::Nothing, handler: file },
 ];
 
-/// A file of the page.
 fn file(
     function: &Portal,
     request: &ApiGatewayV2httpRequest,
@@ -116,7 +107,7 @@ fn file(
             "this deployment serves no audit page (PortalMode is false); its API is below /v1/",
         ));
     }
-    // `/` has no parameter.
+    // The route `/` has no path parameter.
     let name = request.path_parameters.get("file").map_or("index.html", String::as_str);
     let (content, hash) = if name == DEPLOYMENT {
         (function.deployment.clone().into_bytes(), Sha256::digest(&function.deployment).into())
@@ -151,16 +142,17 @@ fn file(
 
 fn headers(function: &Portal, name: &str, hash: &[u8; 32]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    // Weak: the same file is sent zipped or as it is (RFC 9110, section 8.8.1).
+    // Weak, because the same file is sent compressed or not (RFC 9110, section 8.8.1).
     let tag = format!("W/\"{}\"", BASE64_STANDARD.encode(hash));
     headers.extend(HeaderValue::try_from(tag).ok().map(|tag| (header::ETAG, tag)));
     for (name, value) in [
         (header::CONTENT_TYPE, content_type(name)),
-        // A new deployment shows at once, and an unchanged file is not sent again.
+        // The browser revalidates each time: a new deployment shows at once, and an unchanged
+        // file is not sent again.
         (header::CACHE_CONTROL, "no-cache"),
         (header::VARY, "Accept-Encoding"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Addresses inside the page hold names of people.
+        // URLs inside the page contain names of people.
         (header::REFERRER_POLICY, "no-referrer"),
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -192,7 +184,7 @@ fn content_type(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    /// Nothing of the page may come from elsewhere, and a library without its licence may not be passed on.
+    /// The page loads nothing from other origins, and every library comes with its licence.
     #[test]
     fn the_pages_libraries_are_here_with_their_licences() {
         let names: Vec<_> = Files::iter().collect();

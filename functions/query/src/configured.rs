@@ -1,4 +1,5 @@
-//! Configuration documents: settings, people, applications, packages, organisations, saved searches.
+//! Configuration documents: settings, people, applications, packages, organisations and saved
+//! searches.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use serde::Serialize;

@@ -88,7 +88,7 @@ async fn page(
     let mut page = Page::open();
     let next = loop {
         if page.count() == *limit {
-            // If this read fails, return a cursor anyway: the next page finds out whether there is more.
+            // If this read fails, return a cursor anyway: the next page finds out if there is more.
             break if events.goes_on().await.unwrap_or(true) { page.last() } else { None };
         }
         // Before the first event of the first page there is no position to continue from.

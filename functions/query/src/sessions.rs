@@ -82,7 +82,7 @@ async fn page(
     let mut last = None;
     let next = loop {
         if ids.len() == limit {
-            // If this read fails, return a cursor anyway: the next page finds out whether there is more.
+            // If this read fails, return a cursor anyway: the next page finds out if there is more.
             break if events.goes_on().await.unwrap_or(true) { last } else { None };
         }
         // Before the first event of the first page there is no position to continue from.
