@@ -1,4 +1,4 @@
-//! How alerts reach their channels: webhooks, the deployment's topic and its bus.
+//! Sends alerts to their channels: webhooks, the deployment's SNS topic and its event bus.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use shared::{
     },
 };
 
-/// How long a webhook may take.
+/// Timeout of a webhook call.
 const WEBHOOK: Duration = Duration::from_secs(10);
-/// Longest word of a webhook that is told.
+/// Longest error word of a webhook's response that is logged and stored.
 const LONGEST_WORD: usize = 40;
 
-/// What channels are reached by.
+/// The clients and settings for all kinds of channels.
 #[derive(Debug)]
 pub struct AlertChannels {
     outbound: Outbound,
@@ -38,15 +38,11 @@ pub struct AlertChannels {
     aws: Aws,
     topic: String,
     bus: String,
-    /// Where people see findings, if somebody said where that is.
+    /// The URL of the audit page, if it is configured. Alerts link to it.
     page: Option<String>,
 }
 
 impl AlertChannels {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// A variable is missing.
     pub fn new(
         variables: &Variables,
         aws: &SdkConfig,
@@ -86,9 +82,9 @@ impl AlertChannels {
         }
     }
 
-    /// Posts to the webhook whose address is the secret of that name.
+    /// Posts to a webhook. Its URL is the secret with this name.
     async fn post(&self, tenant: &Tenant, name: &SecretName, body: &Value) -> Result<(), Refusal> {
-        // Who forgot to put a secret there can still do it.
+        // A missing secret is retried, because an administrator can still add it.
         let read = async || {
             let secret = self.secrets.read(tenant, name).await;
             let address = secret.and_then(|secret| secret.as_url().map(str::to_owned));
@@ -99,7 +95,7 @@ impl AlertChannels {
             Err(refusal) if refusal.is_final => refusal,
             other => return other,
         };
-        // A webhook that was replaced refuses by its old address, which may be the one that was kept here.
+        // The webhook may have been replaced: the cached URL is the old one. Read the secret again.
         self.secrets.forget(tenant, name);
         match read().await? {
             other if other == address => Err(refused),
@@ -139,7 +135,8 @@ impl AlertChannels {
     }
 }
 
-/// What may not be told of a webhook: whoever knows its address can write to the channel.
+/// The parts of a webhook's URL, to remove them from error texts. Anyone who has the URL can post
+/// to the channel.
 struct Hidden(Vec<String>);
 
 impl Hidden {
@@ -153,13 +150,14 @@ impl Hidden {
         Self([uri.to_string()].into_iter().chain(parts).collect())
     }
 
-    /// The text without it.
+    /// The text with these parts replaced.
     fn from(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, part| text.replace(part, "(its address)"))
     }
 }
 
-/// What a webhook says is wrong, if it says it in one word as Slack does (`no_service`). Other answers may hold anything.
+/// The error of a webhook, if the response is a single word as Slack sends it (`no_service`). Other
+/// responses are not shown, because they may contain anything.
 fn said(body: &[u8]) -> Option<&str> {
     let word = std::str::from_utf8(body).ok()?.trim();
     let is_word = (1..=LONGEST_WORD).contains(&word.len())
@@ -167,17 +165,18 @@ fn said(body: &[u8]) -> Option<&str> {
     is_word.then_some(word)
 }
 
-/// It may work when it is tried again.
+/// A failure that is worth a retry.
 fn passing(error: String) -> Refusal {
     Refusal { error, is_final: false, retry_after: None }
 }
 
-/// It is of no use to try it again.
+/// A failure that no retry can fix.
 fn refusal(error: String) -> Refusal {
     Refusal { error, is_final: true, retry_after: None }
 }
 
-/// The deployment's own topic and bus: whatever is wrong with them can be put right within a day.
+/// A failure of the deployment's own topic or bus. Always retried: the operator can fix it within
+/// the day for which an alert is retried.
 fn of_aws(error: CallError) -> Refusal {
     passing(error.detail)
 }

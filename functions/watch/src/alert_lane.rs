@@ -1,5 +1,5 @@
-//! The alerts of one channel, its lane: one message after the other, until one does not get through. Then the others wait as long as it
-//! does.
+//! The alert queue (lane) of one channel: messages are sent one at a time. After a failure the
+//! others wait as long as the failed one.
 
 use std::time::Duration;
 
@@ -17,15 +17,16 @@ use crate::{
     alerts::{INDEX_LAG, LEASE, STORING, Summary},
 };
 
-/// Alerts whose outcome is written side by side.
+/// Alerts whose result is written in parallel.
 const WRITES: usize = 16;
-/// How long after something was queued an index may not show it yet, and when it is looked for again then.
+/// After an alert was queued, the index usually shows it within this time, and always within the
+/// next. The lane is read again until then.
 const INDEX_MOSTLY: Duration = Duration::from_secs(5);
 const INDEX_AT_MOST: Duration = Duration::from_secs(60);
-/// When a lane is looked into in which nothing waits.
+/// When an empty lane is read again.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// Sends what waits in a lane.
+/// Sends the alerts that wait in a lane.
 pub(crate) async fn send_from(
     function: &Watch,
     run: &str,
@@ -46,7 +47,8 @@ pub(crate) async fn send_from(
     let scope = database.scope(&lane.tenant, clock.now(), deadline()).await?;
     let channel = scope.settings.alerts.iter().find(|channel| channel.id == lane.channel);
     let (mut failures, mut rest, mut has_ended) = (lane.failures, None, None);
-    // The channel as it is and each that it was fail by themselves: none holds up what goes to another.
+    // A lane can have alerts for the current configuration of the channel and for earlier ones.
+    // Each configuration fails on its own and does not block the alerts for another.
     let (mut failed_past, mut rest_of_past) = (Vec::<Channel>::new(), None);
     while goes_on() {
         let scope = scope.at(clock.now(), deadline());
@@ -64,7 +66,7 @@ pub(crate) async fn send_from(
             let lost: Vec<&StoredAlert> =
                 waiting.iter().filter(|it| it.alert.as_it_was.is_none()).collect();
             tracing::info!(
-                "{} alerts were taken back: channel {} is not among the settings any more",
+                "{} alerts were dropped, channel {} is no longer in the settings",
                 lost.len(),
                 lane.channel
             );
@@ -132,7 +134,7 @@ pub(crate) async fn send_from(
     let due_at = match (rest.or(rest_of_past), has_ended) {
         (Some(pause), _) => now.plus(pause),
         (None, None) => now,
-        // The index still names what has left, so it may not name yet what has come.
+        // The index still shows an alert that was sent, so it may not show a new one yet.
         (None, Some(false)) => now.plus(INDEX_LAG),
         (None, Some(true)) if is_within(INDEX_MOSTLY) => now.plus(INDEX_LAG),
         (None, Some(true)) if is_within(INDEX_AT_MOST) => now.plus(INDEX_AT_MOST),
@@ -140,7 +142,7 @@ pub(crate) async fn send_from(
     };
     let known = lane.woken_at;
     let leave = |lane: &mut Lane| {
-        // What was queued meanwhile did not touch the time of a lane that is held.
+        // Queueing an alert changes only `woken_at` of a leased lane, so compare that.
         let is_woken = rest.is_none() && lane.woken_at != known;
         lane.run = None;
         lane.failures = failures;

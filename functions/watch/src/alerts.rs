@@ -1,12 +1,14 @@
-//! Sends what stands in the outbox. Each channel of each tenant has a lane of its own: one that is slow or down holds up no other. A run has a
-//! lane alone, and sends one message at a time. A message tells of all findings that wait together. While a channel is to be left alone for up to
-//! a minute it is, whatever is found meanwhile; what is queued anew breaks a longer pause, so that a channel that was mended is found out soon.
+//! Sends the alerts in the outbox. Each channel of each tenant has its own lane, so a channel that
+//! is slow or down blocks no other. A run leases a lane and sends one message at a time; a message
+//! contains all findings that wait together. After a failure the lane pauses. A new alert does not
+//! shorten a pause of up to a minute, but ends a longer one, so that a repaired channel works soon.
 //!
-//! Whoever queues something calls a run, and in a bad hour that is many. The newest leads: it alone stays for what falls due, and the others end with what
-//! they have begun.
+//! Each batch that queues an alert starts a run, so there can be many runs at once. The newest run
+//! is the leader: only the leader waits for lanes that fall due. The others finish what they have
+//! started, and end.
 //!
-//! An alert is sent at least once. A run that dies after a channel took it, and before that was put down, leaves it to the next, which sends
-//! it again.
+//! An alert is sent at least once. If a run fails after the channel accepted the message and before
+//! that is stored, the next run sends it again.
 
 use std::{
     cell::Cell,
@@ -26,44 +28,44 @@ use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::{Watch, alert_lane::send_from};
 
-/// How long a run stays for what falls due: until the schedule begins the next.
+/// How long a run waits for lanes that fall due: until the schedule starts the next run.
 const AHEAD: Duration = Duration::from_secs(55);
-/// Kept of an invocation's time for what is under way: a secret, a webhook and the storage, each with the most it may take.
+/// Part of the invocation's time that is reserved for work in progress: the timeouts of reading a
+/// secret, calling a webhook and writing to the storage.
 const UNDER_WAY: Duration = Duration::from_secs(45);
-/// How long a run has a lane without renewing that.
+/// Length of a lease on a lane. Each message renews it.
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
-/// How long the storage may take.
+/// Timeout of the storage.
 pub(crate) const STORING: Duration = Duration::from_secs(10);
-/// Shortest pause before a run looks again: the index follows the table.
+/// Shortest pause between two reads of the index, which lags behind the table.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How often a run that stays looks whether it still leads, and what others have done.
+/// How often a waiting run checks that it is still the leader and whether leases have ended.
 const LOOKS: Duration = Duration::from_secs(2);
-/// How long it mostly takes until the index holds what was queued.
+/// The usual lag of the index behind the table.
 pub(crate) const INDEX_LAG: Duration = Duration::from_secs(1);
-/// Lanes that are worked on at a time.
+/// Lanes that one run works on in parallel.
 const AT_ONCE: usize = 32;
 
-/// What a run did.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Summary {
-    /// Alerts that channels took.
+    /// Alerts that channels accepted.
     pub sent: usize,
-    /// Tries that came to nothing.
+    /// Alerts whose sending failed.
     pub refused: usize,
 }
 
-/// A tenant and a channel of it.
+/// A lane's key: the tenant and the id of its channel.
 type Name = (String, String);
 
-/// The lanes that are to be looked into.
+/// Lanes that are due and not leased.
 type Waiting = BTreeMap<Name, Lane>;
 
-/// What there is to do.
+/// What a read of the index found.
 struct Look {
     free: Waiting,
-    /// When the next falls due.
+    /// When the next lane falls due.
     next: Option<Instant>,
-    /// Whether the run leads; none while it has found nothing to lead for.
+    /// Whether this run is the leader; `None` until it has found work for the first time.
     leads: Option<bool>,
 }
 
@@ -72,20 +74,15 @@ enum Done {
     Worked(Name, Result<Summary, ReadError>),
 }
 
-/// Sends what somebody has just queued, and what else is due. The index follows the table, on AWS by a moment or two: where nothing is found it is
-/// looked for once more.
-///
-/// # Errors
-/// The storage did not say what is due. The next run asks again.
+/// Sends alerts that have just been queued, and all others that are due. If the index shows nothing
+/// at first, it is read once more, because it lags behind the table.
 pub async fn send_queued(function: &Watch, end: Deadline) -> Result<Summary, ReadError> {
     run(function, end, true).await
 }
 
-/// Sends what is due now or will be before the next run, and ends when there is nothing more, when a newer run leads, or in time before `end`.
-/// Runs that overlap are safe: who has a lane has it alone.
-///
-/// # Errors
-/// The storage did not say what is due. The next run asks again.
+/// Sends alerts that are due now or before the next scheduled run. Returns when there is no more to
+/// do, when a newer run is the leader, or in time before `end`. Runs may overlap: a lease gives a
+/// lane to one run at a time.
 pub async fn send_due(function: &Watch, end: Deadline) -> Result<Summary, ReadError> {
     run(function, end, false).await
 }
@@ -153,7 +150,8 @@ async fn run(
                     Ok(worked) => {
                         summary.sent += worked.sent;
                         summary.refused += worked.refused;
-                        // What was held up behind it, and what it put off.
+                        // More alerts may wait in the lane, for example those that were behind a
+                        // failed one.
                         if leads.get() == Some(true) {
                             let soon = Deadline::now() + PAUSE;
                             looks_at = Some(looks_at.map_or(soon, |at| at.min(soon)));
@@ -161,7 +159,7 @@ async fn run(
                     }
                     Err(error) => {
                         let (tenant, channel) = name;
-                        tracing::warn!(%error, "{tenant}: alerts to {channel} wait for the storage: {error}");
+                        tracing::warn!(%error, "alerts of {tenant} to {channel} wait, the storage did not answer: {error}");
                     }
                 }
             }
@@ -170,17 +168,17 @@ async fn run(
     failure.map_or(Ok(summary), Err)
 }
 
-/// The lane whose turn it is.
+/// Removes and returns the lane that has been due for the longest time.
 fn pop_earliest(waiting: &mut Waiting) -> Option<(Name, Lane)> {
     let name = waiting.iter().min_by_key(|(_, lane)| lane.due_at)?.0.clone();
     waiting.remove_entry(&name)
 }
 
-/// Reads what there is to do. A run leads from the first look on that finds something.
+/// Reads which lanes are due. A run becomes the leader when it first finds work.
 async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, ReadError> {
     let (database, deadline) = (&function.database, Deadline::now() + STORING);
     let now = database.clock().now();
-    // As far as a lease goes, so that what others have is seen.
+    // Look ahead as far as a lease lasts, to see the lanes that other runs hold.
     let lanes = alert_outbox::due_lanes(database, now.plus(LEASE + LOOKS), deadline).await?;
     let leads = match leads {
         None if lanes.is_empty() => None,
@@ -202,7 +200,7 @@ async fn look(function: &Watch, run: &str, leads: Option<bool>) -> Result<Look, 
     })
 }
 
-/// Sends what waits in a lane, one message after the other, until one does not get through: then the others wait as long as it does.
+/// Sends the alerts of one lane until it is empty or a message fails.
 async fn work_on(
     function: &Watch,
     run: &str,

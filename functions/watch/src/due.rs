@@ -1,4 +1,5 @@
-//! What is to be looked at again: something may be missing by now, a day's figures may have changed.
+//! Due checks: an event that was expected may be missing by now, or a day's totals may have
+//! changed.
 
 use shared::services::access_projection;
 use std::{
@@ -15,41 +16,39 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Watch, metrics};
 
-/// How far ahead a run looks: to the next one.
+/// How far a scheduled run looks ahead: until the next run.
 const AHEAD: Duration = Duration::from_secs(55);
-/// How far ahead a run looks that a batch called: to what it put off.
+/// How far a run looks ahead that a batch started: until what the batch deferred falls due.
 const SOON: Duration = Duration::from_secs(10);
-/// How long the storage may take to put something off.
+/// Timeout for postponing a check.
 const STORING: Duration = Duration::from_secs(5);
-/// How long it mostly takes until the index holds what was put off.
+/// The usual lag of the index behind the table.
 const INDEX_LAG: Duration = Duration::from_secs(1);
-/// Shortest pause before it looks again: the index follows the table.
+/// Shortest pause between two reads of the index, which lags behind the table.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long what is damaged is left alone.
+/// How long a check is postponed if its stored data is damaged.
 const REST: Duration = Duration::from_secs(3600);
-/// How long what the storage did not answer is left alone.
+/// How long a check is postponed if the storage did not answer.
 const LATER: Duration = Duration::from_secs(60);
-/// How long one look may take.
+/// Timeout of one check.
 const LOOK: Duration = Duration::from_secs(30);
-/// How long a round goes on to begin looks for one tenant. What is left is due in the next.
+/// How long a round starts checks of one tenant. The rest stays due for the next round.
 const SHARE: Duration = Duration::from_secs(5);
-/// Tenants that are looked at side by side, and looks for one of them.
+/// Tenants that are checked in parallel, and checks in parallel for each of them.
 const TENANTS: usize = 8;
 const AT_ONCE: usize = 4;
 
-/// Looks again at all that is due now or before the next run; how much that was. Runs that overlap are safe: whoever comes second finds nothing
-/// to change. What cannot be looked at holds up nothing else.
+/// Makes all checks that are due now or before the next run, and returns their number. Runs may
+/// overlap: the second run of a check finds nothing to change. A check that fails blocks no other.
 ///
 /// # Errors
-/// The storage did not say what is due. What is due stays so.
+/// The storage did not say which checks are due. They stay due.
 pub async fn run(function: &Watch, end: Deadline) -> Result<usize, Unavailable> {
     run_for(function, end, AHEAD, false).await
 }
 
-/// Looks again at what a batch has just put off. The index follows the table: where nothing is found it is looked for once more.
-///
-/// # Errors
-/// The storage did not say what is due. What is due stays so.
+/// Makes the checks that a batch has just deferred. If the index shows nothing at first, it is read
+/// once more, because it lags behind the table.
 pub async fn run_put_off(function: &Watch, end: Deadline) -> Result<usize, Unavailable> {
     run_for(function, end, SOON, true).await
 }
@@ -96,7 +95,7 @@ async fn run_for(
     }
 }
 
-/// Looks at what is due for one tenant, as far as its share of a round goes; what was looked at.
+/// Makes the checks of one tenant until its share of the round is spent; returns those made.
 async fn look_for_tenant(function: &Watch, due: Vec<Due>, end: Deadline) -> Vec<Due> {
     let begun = Deadline::now();
     let looks = due.into_iter().map(|due| async move {
@@ -121,16 +120,16 @@ async fn look(function: &Watch, due: &Due, end: Deadline) {
     if let Ok(corrected @ 1..) = looked {
         metrics::emit_drift(function.place, corrected);
     }
-    // Whatever it came to, it must not stand in front of others for ever.
+    // Postpone it even after a failure, so that it does not block others forever.
     let to = match &looked {
         Ok(_) => None,
         Err(ReadError::Damaged(_) | ReadError::TooLarge(_)) => Some(clock.now().plus(REST)),
         Err(ReadError::Unavailable(_)) => Some(clock.now().plus(LATER)),
     };
     if let Err(error) = looked {
-        tracing::error!(%error, "{:?} {} of {} cannot be looked at again yet: {error}", due.kind, due.key, due.tenant);
+        tracing::error!(%error, "check {:?} {} of {} failed and is postponed: {error}", due.kind, due.key, due.tenant);
     }
     if let Err(error) = function.database.postpone(due, to, Deadline::now() + STORING).await {
-        tracing::warn!(%error, "{:?} {} of {} stays due: {error}", due.kind, due.key, due.tenant);
+        tracing::warn!(%error, "check {:?} {} of {} was not postponed and stays due: {error}", due.kind, due.key, due.tenant);
     }
 }

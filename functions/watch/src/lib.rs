@@ -1,6 +1,7 @@
-//! Follows the trail: what its events come to, what an auditor must look at, and who is told. In reading order: [`handle`], [`records`] (a
-//! batch of the stream), [`due`] (what is to be looked at again), [`rebuild`] (all of it from the first event on), [`alerts`]
-//! (what is to be sent), `alert_lane` (the alerts of one channel), `alert_channels` (how they reach it).
+//! Consumes the stream of the events table: updates projections, raises findings and sends alerts.
+//! In reading order: [`handle`], [`records`] (a batch of the stream), [`due`] (checks that are
+//! due), [`rebuild`] (all projections of a tenant, from its first event), [`alerts`] (sending),
+//! `alert_lane` (the alerts of one channel), `alert_channels` (the kinds of channels).
 
 mod alert_channels;
 mod alert_lane;
@@ -33,34 +34,29 @@ use tokio::time::Instant as Deadline;
 
 use crate::alert_channels::AlertChannels;
 
-/// How long one run marks days of events that an older version stored.
+/// Time per run for marking the days of events that an older version stored.
 const MARKING: Duration = Duration::from_secs(20);
 
-/// How long one run tries to keep the deployment's retention.
+/// Time per run for storing the deployment's retention.
 const KEEPING: Duration = Duration::from_secs(5);
 
-/// How long one run moves alerts that an older version queued.
+/// Time per run for moving alerts that an older version queued.
 const MOVING: Duration = Duration::from_secs(10);
 
-/// What the function keeps between invocations.
+/// What the function keeps between invocations: its configuration and clients.
 #[derive(Debug)]
 pub struct Watch {
     database: Database,
     aws: Aws,
     channels: AlertChannels,
-    /// The queue of what cannot be taken.
+    /// The URL of the dead-letter queue.
     dead_letters: String,
-    /// The function that sends streams.
+    /// The name of the function that delivers streams.
     forward: String,
-    /// Where it runs.
     place: Place,
 }
 
 impl Watch {
-    /// Reads the configuration.
-    ///
-    /// # Errors
-    /// A variable is missing or unusable.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let place = environment::place(variables)?;
         let outbound = Outbound::new(place.reach());
@@ -74,73 +70,78 @@ impl Watch {
         })
     }
 
-    /// Has what was queued done now, by a run of its own: a batch of the stream waits for no channel, and for no other work. A call that is
-    /// lost costs a minute.
+    /// Starts a run of this function for what was just queued, so that a batch of the stream does
+    /// not wait for channels or other work. If the call is lost, the schedule does it a minute
+    /// later.
     async fn wake(&self, own_name: &str, what: &Value) {
         if let Err(error) = self.aws.invoke(own_name, what).await {
-            tracing::warn!(%error, "what was queued is not done at once, the schedule will: {error}");
+            tracing::warn!(%error, "starting a run failed, the schedule will start one: {error}");
         }
     }
 
-    /// Marks the days of events that an older version stored, so that listings pass over the others.
+    /// Marks the days of events that an older version stored, so that listings can skip empty days.
     async fn mark_past_days(&self, end: Deadline) {
         if let Err(error) = self
             .database
             .mark_past_days(Deadline::now() + MARKING, end - Duration::from_secs(5))
             .await
         {
-            tracing::warn!(%error, "the days that have events are not all marked, the next run goes on: {error}");
+            tracing::warn!(%error, "marking the days of older events is not complete, the next run continues: {error}");
         }
     }
 
-    /// Keeps the deployment's own retention, so that a later deploy with a lower one is seen.
+    /// Stores the deployment's default retention, so that a later deployment with a shorter one is
+    /// noticed.
     async fn keep_retention(&self) {
         if let Err(error) = self.database.keep_retention(Deadline::now() + KEEPING).await {
-            tracing::warn!(%error, "the deployment's retention was not kept, the next call does it: {error}");
+            tracing::warn!(%error, "the deployment's retention was not stored, the next call retries: {error}");
         }
     }
 
-    /// Takes over what an older version queued.
+    /// Moves alerts that an older version queued to the lanes of their channels.
     async fn move_old_alerts(&self) {
         match alert_outbox::move_old_alerts(&self.database, Deadline::now() + MOVING).await {
             Ok(0) => {}
             Ok(moved) => {
                 tracing::info!(
-                    "{moved} alerts that an older version queued are in the queues of their channels"
+                    "{moved} alerts of an older version were moved to the queues of their channels"
                 )
             }
             Err(error) => {
-                tracing::warn!(%error, "alerts of an older version are not all moved, the next run goes on: {error}")
+                tracing::warn!(%error, "not all alerts of an older version were moved, the next run continues: {error}")
             }
         }
     }
 
-    /// Has a stream sent.
+    /// Starts the delivery of a stream.
     pub(crate) async fn wake_stream(&self, tenant: &Tenant, id: &str) {
         let event = json!({"stream": {"tenant": tenant, "id": id}});
         if let Err(error) = self.aws.invoke(&self.forward, &event).await {
-            tracing::warn!(%error, "stream {id} of {tenant} is not sent at once, the schedule will: {error}");
+            tracing::warn!(%error, "stream {id} of {tenant} was not started, the schedule will start it: {error}");
         }
     }
 }
 
-/// Takes a batch of the events stream; computes a tenant's projections from the first event on (`{"rebuild": {"tenant": "acme"}}`); sends what was
-/// queued (`{"alerts": true}`); follows what a batch put off (`{"due": true}`); or, called by its schedule, does what is due.
+/// Handles one invocation. The payload is a batch of the events stream, or one of
+/// `{"rebuild": {"tenant": "acme"}}` (computes a tenant's projections from its first event),
+/// `{"alerts": true}` (sends queued alerts) and `{"due": true}` (makes the checks that a batch
+/// deferred). Any other payload is the schedule's: it does all that is due.
 ///
 /// # Errors
-/// The storage did not answer: a batch is delivered again, and what is due stays due.
+/// The storage did not answer. Lambda delivers the batch again, and what is due stays due.
 pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context, .. } = event;
     let (end, own_name) = (end_of(&context), &context.env_config.function_name);
     Box::pin(function.keep_retention()).await;
-    // Each boxed: the SDK's futures nest deeper than the compiler lays out in one piece.
+    // Each is boxed: the SDK's futures nest too deeply for the compiler to lay out in one piece.
     if let Some(records) = payload.get("Records").and_then(Value::as_array) {
         let taking = Box::pin(records::take(&function, records, end));
         let (queued, ()) =
             tokio::join!(taking, Box::pin(records::wake_streams(&function, records)));
         let taken = queued?;
         if taken.late > 0 {
-            // Streams that were called before are at rest again, or do not know yet.
+            // Again after the batch: a stream that was started before may have stopped, or may not
+            // have seen the events yet.
             Box::pin(records::wake_streams(&function, records)).await;
         }
         if taken.queued > 0 {
@@ -171,7 +172,7 @@ pub async fn handle(function: Arc<Watch>, event: LambdaEvent<Value>) -> Result<V
     Ok(json!({"looked_at": looked_at?, "alerts": alerts?}))
 }
 
-/// When Lambda ends this invocation.
+/// The end of this invocation's time.
 fn end_of(context: &Context) -> Deadline {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Deadline::now() + Duration::from_millis(context.deadline).saturating_sub(now)

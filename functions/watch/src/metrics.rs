@@ -1,5 +1,6 @@
-//! Metrics of a batch, in CloudWatch's embedded metric format: a line on standard output that CloudWatch Logs reads figures from ("Specification:
-//! Embedded metric format", Amazon CloudWatch user guide).
+//! Metrics of a batch in CloudWatch's embedded metric format: a line on standard output, from which
+//! CloudWatch Logs reads the values ("Specification: Embedded metric format", Amazon CloudWatch
+//! user guide).
 
 use std::{
     io::Write,
@@ -11,18 +12,18 @@ use shared::domain::configuration::application::Place;
 
 use crate::records::Outcome;
 
-/// The namespace that the template's alarms look into.
+/// The namespace of the template's alarms.
 const NAMESPACE: &str = "JitAudit";
 
-/// Says what a batch found that nobody should have to find: events that came too late for the feed, and events that were put off. Most batches
-/// say nothing.
+/// Writes the number of events that were recorded too late for the feed, and of events that were
+/// deferred. Most batches have neither and write nothing.
 pub fn emit(place: Place, outcome: &Outcome) {
     if outcome.late > 0 || outcome.put_off > 0 {
         say(place, &[("LateEvents", outcome.late), ("PutOff", outcome.put_off)]);
     }
 }
 
-/// Says how many rows of figures were wrong and are corrected.
+/// Writes how many rows of daily totals were wrong and have been corrected.
 pub fn emit_drift(place: Place, corrected: usize) {
     say(place, &[("FigureDrift", corrected)]);
 }
@@ -30,7 +31,7 @@ pub fn emit_drift(place: Place, corrected: usize) {
 fn say(place: Place, figures: &[(&str, usize)]) {
     match place {
         Place::Deployed => {
-            // A line that cannot be written costs a figure.
+            // If the line cannot be written, only a metric is lost.
             let _ = writeln!(std::io::stdout(), "{}", line(figures, SystemTime::now()));
         }
         Place::OneMachine => tracing::info!("{figures:?}"),

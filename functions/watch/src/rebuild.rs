@@ -1,7 +1,8 @@
-//! A tenant's projections, computed from its first event on. What was told of findings is told already; what is computed is the same.
+//! Computes a tenant's projections again from its first event. The result is the same, and findings
+//! that were raised before are not raised again.
 //!
-//! The events are followed twice: first without asking any rule, then with all accesses there. What a rule would miss halfway is in the trail, and
-//! nothing may be raised for want of it.
+//! The events are processed twice: first without the rules, then with them, when all access records
+//! are complete. Otherwise a rule could raise a finding because a later event is not processed yet.
 
 use shared::services::access_projection;
 use std::time::Duration;
@@ -26,16 +27,18 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Watch, records};
 
-/// Events followed together.
+/// Events that are processed together.
 const TOGETHER: usize = 200;
-/// Time kept for the events under way when an invocation's time is spent.
+/// Part of the invocation's time that is reserved for events in progress.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// Follows the tenant's events in the order they were recorded, after `after` where that is given, and asks the rules the second time (`judging`).
-/// Calls the function again where its time does not suffice.
+/// Processes the tenant's events in the order of recording, starting after `after` if it is given.
+/// Applies the rules in the second pass (`judging`). When the time is spent, the function calls
+/// itself to continue.
 ///
 /// # Errors
-/// The storage did not answer, or the function was not called again. The place to go on from is in the log.
+/// The storage did not answer, or the function could not call itself. The log has the position from
+/// which to continue.
 pub async fn run(
     function: &Watch,
     asked: &Value,
@@ -70,7 +73,7 @@ pub async fn run(
         let is_end = events.len() < TOGETHER;
         match is_judging {
             true => records::follow(function, &scope, events).await?,
-            // What is damaged is put aside the second time.
+            // Damaged data goes to the dead-letter queue in the second pass.
             false => match access_projection::follow_silently(&scope, events).await {
                 Ok(()) | Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -80,12 +83,12 @@ pub async fn run(
             is_judging = true;
             listing = listing_after(None);
         } else if is_end {
-            tracing::info!("the projections of {tenant} are computed anew");
+            tracing::info!("the projections of {tenant} are rebuilt");
             return Ok(json!({"followed": count}));
         }
         if Deadline::now() + MARGIN >= end {
             let after = listing.position.as_ref().map(ToString::to_string);
-            tracing::info!("the projections of {tenant} go on after {after:?}");
+            tracing::info!("the rebuild of the projections of {tenant} continues after {after:?}");
             let mut next = json!({"tenant": tenant, "judging": is_judging});
             if let Some(after) = &after {
                 next["after"] = json!(after);

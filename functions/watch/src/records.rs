@@ -1,4 +1,5 @@
-//! A batch of the events stream. It may come again, and in another order; what is computed from it does not depend on that.
+//! Processes a batch of the events stream. A batch may be delivered again and in another order; the
+//! results do not depend on that.
 
 use shared::services::access_projection;
 use shared::services::alert_outbox;
@@ -23,32 +24,31 @@ use tokio::time::Instant as Deadline;
 
 use crate::{Watch, metrics};
 
-/// Time kept for what is under way when an invocation's time is spent.
+/// Part of the invocation's time that is reserved for work in progress.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// A tenant's share of the time of a batch.
 const SHARE: Duration = Duration::from_secs(5);
-/// How long it may take to call those who send what was recorded.
+/// Timeout for starting the deliveries of all streams.
 const WAKING: Duration = Duration::from_secs(5);
-/// Tenants that are taken, and whose streams are called for, side by side.
+/// Tenants that are processed in parallel.
 const AT_ONCE: usize = 8;
 
-/// What a batch left to be done by a run of its own.
+/// What a batch leaves to later runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
-    /// Alerts that were queued.
     pub queued: usize,
-    /// Events that took longer than their tenant's share and were put off.
+    /// Events that exceeded their tenant's share of the time and were deferred.
     pub put_off: usize,
-    /// Events that came too late for readers of the feed.
+    /// Events that were recorded too late for readers of the feed.
     pub late: usize,
 }
 
-/// Takes the events of a batch, and queues alerts for the findings among them and for the reports that have ended. Tenants are taken side by
-/// side, each with a share of the time, so that none waits for another.
+/// Processes the events of a batch, and queues alerts for its findings and finished exports.
+/// Tenants are processed in parallel, each with its share of the time, so none waits for another.
 ///
 /// # Errors
-/// The storage did not answer; the batch is to be delivered again.
+/// The storage did not answer. Lambda has to deliver the batch again.
 pub async fn take(
     function: &Watch,
     records: &[Value],
@@ -58,7 +58,7 @@ pub async fn take(
     for record in records.iter().filter(|record| record["eventName"] == "INSERT") {
         match event_item::of_image(&record["dynamodb"]["NewImage"]) {
             Ok(recorded) => events.entry(recorded.event.tenant.clone()).or_default().push(recorded),
-            // It stays what it is however often it is delivered, and must not hold up what comes after it.
+            // A record that cannot be read never will be, and must not block those after it.
             Err(error) => {
                 function.put_aside(&record["dynamodb"]["Keys"]["pk"]["S"], &error.into()).await?
             }
@@ -72,7 +72,7 @@ pub async fn take(
         .collect();
     let taking =
         events.into_iter().map(|(tenant, events)| take_from(function, tenant, events, deadline));
-    // All of them, before one that the storage did not answer has the batch delivered again.
+    // Finish all tenants before the failure of one causes the batch to be delivered again.
     let outcomes: Vec<_> = stream::iter(taking).buffer_unordered(AT_ONCE).collect().await;
     let mut all = Outcome::default();
     for outcome in outcomes {
@@ -81,14 +81,15 @@ pub async fn take(
         all.put_off += put_off;
         all.late += late;
     }
-    // Last of all: a batch that is delivered again finds that nobody has passed its events.
+    // This has to be last. If the batch is delivered again, readers must not have passed its
+    // events.
     let passing = reached.into_iter().map(|(tenant, to)| let_pass(function, tenant, to, deadline));
     stream::iter(passing).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     metrics::emit(function.place, &all);
     Ok(all)
 }
 
-/// Lets the readers of a tenant's feed pass what was seen.
+/// Allows readers of a tenant's feed to read up to `to`.
 async fn let_pass(
     function: &Watch,
     tenant: Tenant,
@@ -107,7 +108,7 @@ async fn let_pass(
     }
 }
 
-/// Takes one tenant's events of a batch.
+/// Processes one tenant's events of a batch.
 async fn take_from(
     function: &Watch,
     tenant: Tenant,
@@ -148,7 +149,7 @@ async fn take_from(
         Ok(followed) => followed?,
         Err(_) => {
             tracing::warn!(
-                "{} events of {tenant} take longer than its share of a batch and are put off",
+                "{} events of {tenant} exceed its share of the batch's time and are deferred",
                 events.len()
             );
             outcome.put_off = events.len();
@@ -175,8 +176,9 @@ async fn take_from(
     Ok(outcome)
 }
 
-/// Has the streams sent that wait for what is recorded, of all tenants that a batch has events of. Whoever is not called here is by the schedule some
-/// minutes later, so it takes a few seconds at most, beside the batch.
+/// Starts the streams that wait for new events, of all tenants in the batch. This takes a few
+/// seconds at most, beside the batch; the schedule starts a stream that was missed some minutes
+/// later.
 pub async fn wake_streams(function: &Watch, records: &[Value]) {
     let tenant =
         |record: &Value| Some(keys::read_event(record["dynamodb"]["Keys"]["pk"]["S"].as_str()?)?.0);
@@ -191,16 +193,17 @@ pub async fn wake_streams(function: &Watch, records: &[Value]) {
             Ok::<_, ReadError>(())
         };
         if let Err(error) = woken.await {
-            tracing::warn!(%error, "it is not known which streams of {tenant} wait: {error}");
+            tracing::warn!(%error, "reading which streams of {tenant} wait failed: {error}");
         }
     };
     let waking = stream::iter(tenants).for_each_concurrent(AT_ONCE, wake);
     if tokio::time::timeout(WAKING, waking).await.is_err() {
-        tracing::warn!("not every stream was called in time, the schedule will");
+        tracing::warn!("not all streams were started in time, the schedule will start the others");
     }
 }
 
-/// Follows events, together and, where something they lead to is damaged, each by itself: the others are not held up by it.
+/// Updates the projections with these events. If stored data is damaged, each event is processed on
+/// its own, so that one does not block the others.
 pub(crate) async fn follow(
     function: &Watch,
     scope: &TenantScope<'_>,
@@ -223,10 +226,10 @@ pub(crate) async fn follow(
 }
 
 impl Watch {
-    /// Puts aside what cannot be taken: a queue holds it for who looks after the service. Its event stays in the trail, and a rebuild takes it
-    /// again.
+    /// Sends something that cannot be processed to the dead-letter queue, for the operator. The
+    /// event stays in the trail, and a rebuild processes it again.
     async fn put_aside(&self, what: &Value, error: &ReadError) -> Result<(), Unavailable> {
-        tracing::error!(%error, "{what} of the trail's stream cannot be followed and is put aside: {error}");
+        tracing::error!(%error, "{what} of the events stream cannot be processed and goes to the dead-letter queue: {error}");
         let message = json!({"put_aside": what, "reason": error.to_string()});
         let sent = self.aws.send_message(&self.dead_letters, &message).await;
         sent.map_err(|error| {
