@@ -1,8 +1,8 @@
-//! Who may: from the verified token of a request to a caller with a tenant and permissions.
+//! Authorization: turns the verified token of a request into a caller with tenants and permissions.
 //!
-//! The gateway has checked signature, issuer, audience and times. It hands claims on as strings, with lists flattened to
-//! `[a b]`, so they are read from the same token in the Authorization header instead, and only where the gateway says that
-//! it verified one.
+//! The gateway has checked signature, issuer, audience and expiry. It passes claims on as strings,
+//! with lists flattened to `[a b]`. So this module reads them from the token in the Authorization
+//! header, but only if the gateway says that it verified that token.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,12 +18,12 @@ use shared_domain::{
 };
 use shared_platform::environment::{ConfigError, Variables};
 
-/// Where tokens keep what this service needs to know: claim and scope names, roles.
+/// The names of the claims, scopes and roles that this service reads from a token.
 #[derive(Clone, Debug)]
 pub struct Access {
     tenant_claim: String,
     email_claim: String,
-    /// The claim that has to be there and be true for the e-mail address to count.
+    /// The claim that must be true for the e-mail address to be used.
     verified_claim: Option<String>,
     role_claim: String,
     role_map: BTreeMap<String, Vec<Permission>>,
@@ -34,7 +34,7 @@ impl Access {
     /// Reads the names from the function's environment.
     ///
     /// # Errors
-    /// A variable is missing, or the role map is no JSON object of known permissions.
+    /// A variable is missing, or the role map is not a JSON object with known permissions.
     pub fn from_variables(variables: &Variables) -> Result<Self, ConfigError> {
         let text = |name| variables.text(name).map(str::to_owned);
         let name = "ROLE_MAP";
@@ -63,7 +63,7 @@ impl Access {
     /// The caller of `request`.
     ///
     /// # Errors
-    /// 403 where no authorizer stands before the route, or the token names no subject or no tenant.
+    /// 403 if the gateway verified no token, or the token has no subject or no tenant.
     pub fn caller(&self, request: &ApiGatewayV2httpRequest) -> Result<Caller, Problem> {
         let verified = request
             .request_context
@@ -77,7 +77,8 @@ impl Access {
         };
         let header =
             request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        // The gateway joins two headers of one name by a comma, and no token holds one: which of the two it verified is not known.
+        // The gateway joins two headers of the same name with a comma. A token has no comma, so a
+        // comma means two tokens, and it is not known which of them was verified.
         let claims =
             header.filter(|header| !header.contains(',')).and_then(claims).ok_or_else(|| {
                 Problem::forbidden(
@@ -92,7 +93,8 @@ impl Access {
         self.caller_of(&claims)
     }
 
-    /// Whether the token's e-mail address counts: nothing says that it is not verified, and the claim that has to say that it is does so.
+    /// Whether the token's e-mail address may be used: no claim says that it is not verified, and
+    /// the configured claim, if there is one, says that it is.
     fn has_verified_address(&self, claims: &Map<String, Value>) -> bool {
         claims.get("email_verified").is_none_or(says_true)
             && self
@@ -101,8 +103,9 @@ impl Access {
                 .is_none_or(|name| claims.get(name).is_some_and(says_true))
     }
 
-    /// Whether `claims` are those that the gateway verified. It knows no other token than that of the header; should that ever change, stop. Every
-    /// claim that it hands on has to be the same, and every one that is read here has to be among them.
+    /// Whether `claims` are those that the gateway verified. The gateway reads the token from the
+    /// same header; this check fails if that ever changes. Each verified claim must have the same
+    /// value here, and each claim that this service reads must have been verified.
     fn is_verified(&self, claims: &Map<String, Value>, verified: &HashMap<String, String>) -> bool {
         let own = [&self.tenant_claim, &self.email_claim, &self.role_claim].map(String::as_str);
         let verifying = ["email_verified"].into_iter().chain(self.verified_claim.as_deref());
@@ -157,7 +160,7 @@ impl Access {
             .collect();
         permissions.sort_unstable();
         permissions.dedup();
-        // OAuth says client_id, OpenID Connect and Entra say azp, Entra's first version says appid.
+        // OAuth uses client_id, OpenID Connect and Entra v2 use azp, Entra v1 uses appid.
         let client_id = CLIENT_CLAIMS.into_iter().find_map(text);
         let is_machine = claims.get(&self.email_claim).is_none_or(Value::is_null);
         let email = text(&self.email_claim).filter(|_| self.has_verified_address(claims));
@@ -166,14 +169,15 @@ impl Access {
     }
 }
 
-/// The claims that may hold another name of whom a token was issued to: OpenID Connect, Entra, Cognito.
+/// Claims with another name of the token's subject: OpenID Connect, Entra, Cognito.
 const NAME_CLAIMS: [&str; 5] =
     ["name", "preferred_username", "upn", "unique_name", "cognito:username"];
 
-/// The claims that may name the client a token was issued to.
+/// Claims with the id of the client that the token was issued to.
 const CLIENT_CLAIMS: [&str; 3] = ["client_id", "azp", "appid"];
 
-/// Whether the gateway may have written `claim` as `text`: it hands on texts only, a list as `[a b]`. How it writes an object is not documented.
+/// Whether the gateway may have written `claim` as `text`. It writes a list as `[a b]`; how it
+/// writes an object is not documented.
 fn is_flattened(claim: &Value, text: &str) -> bool {
     match claim {
         Value::String(claim) => claim == text,
@@ -187,7 +191,7 @@ fn is_flattened(claim: &Value, text: &str) -> bool {
     }
 }
 
-/// Whether a claim says true, in any of the ways issuers write it.
+/// Whether a claim means true, in any form that issuers use.
 fn says_true(claim: &Value) -> bool {
     match claim {
         Value::Bool(flag) => *flag,
@@ -197,7 +201,7 @@ fn says_true(claim: &Value) -> bool {
     }
 }
 
-/// The payload of a token, which the gateway has verified.
+/// The payload of a token whose signature the gateway has verified.
 fn claims(header: &str) -> Option<Map<String, Value>> {
     let token = match header.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token,
@@ -207,7 +211,8 @@ fn claims(header: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
-/// A claim that is a list, or one string; `separated` ones hold several words, as `scope` does (RFC 8693, section 4.2).
+/// A claim as a list. It is a list or one string; if `separated`, the string is split at spaces, as
+/// for `scope` (RFC 8693, section 4.2).
 fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
     match claim {
         Some(Value::String(text)) if separated => {
@@ -219,13 +224,14 @@ fn words(claim: Option<&Value>, separated: bool) -> Vec<&str> {
     }
 }
 
-/// The header by which a caller with several tenants names the one it means.
+/// The header in which a caller with several tenants names one of them.
 const TENANT_HEADER: &str = "audit-tenant";
 
-/// The tenant of this request: the token's only one, or the one that `Audit-Tenant` names.
+/// The tenant of this request: the only one in the token, or the one that `Audit-Tenant` names.
 ///
 /// # Errors
-/// 400 where there are several and none is named; 404 where the one named is not the caller's.
+/// 400 if the token has several tenants and the request names none; 404 if the caller has no such
+/// tenant.
 pub fn tenant<'c>(
     caller: &'c Caller,
     request: &ApiGatewayV2httpRequest,
@@ -247,13 +253,12 @@ pub fn tenant<'c>(
     }
 }
 
-/// Whether the request says which tenant it means.
 pub fn names_tenant(caller: &Caller, request: &ApiGatewayV2httpRequest) -> bool {
     request.headers.contains_key(TENANT_HEADER) || caller.tenants.len() == 1
 }
 
 /// # Errors
-/// 403 where the caller has not the permission.
+/// 403 if the caller does not have the permission.
 pub fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     if caller.may(permission) {
         return Ok(());
@@ -270,10 +275,10 @@ pub fn require(caller: &Caller, permission: Permission) -> Result<(), Problem> {
     )))
 }
 
-/// Who a command is done by: the caller, or, where a machine says for whom it acts, whoever it names.
+/// The actor of a command: the caller, or, if a machine acts for a user, the user that it names.
 ///
 /// # Errors
-/// 403 where a person names somebody; 422 where the service itself is named.
+/// 403 if a person names another actor; 422 if the actor is this service itself.
 pub fn acting_as(caller: &Caller, named: Option<Actor>) -> Result<Actor, Problem> {
     match named {
         None => Ok(caller.actor()),

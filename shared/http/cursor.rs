@@ -1,6 +1,7 @@
-//! Cursors: where a page ended, bound to the tenant, the caller and the query it belongs to by a MAC under the deployment's key.
+//! Cursors: the position where a page ended. A MAC with the deployment's key binds each cursor to
+//! its tenant, caller and query.
 //!
-//! Only this service makes one, so whoever shows a cursor was given it: nobody reads on from a place of their own choice.
+//! Only this service can create a cursor, so a caller cannot read from a position of its choice.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -14,7 +15,7 @@ const VERSION: u8 = 2;
 const MAC: usize = 16;
 const LABEL: &str = "jit-audit/cursor/v2";
 
-/// What a cursor is good for: one tenant, one caller and one query, `limit` and the cursor itself apart.
+/// What a cursor is bound to: tenant, caller and query (without `limit` and `cursor`).
 #[derive(Clone, Debug)]
 pub struct Binding<'k> {
     key: &'k Key,
@@ -22,7 +23,7 @@ pub struct Binding<'k> {
 }
 
 impl<'k> Binding<'k> {
-    /// Binds to `tenant`, the caller, the `route` and the query's parameters, which stand in a fixed order.
+    /// Binds to `tenant`, the caller, the `route` and the query's parameters in a fixed order.
     pub fn new(
         tenant: &Tenant,
         reader: &Reader<'k>,
@@ -38,7 +39,7 @@ impl<'k> Binding<'k> {
         Self { key: reader.key, query: hash.finalize().into() }
     }
 
-    /// The cursor for what follows `position`.
+    /// The cursor for the page after `position`.
     pub fn cursor(&self, position: &impl Display) -> String {
         let position = position.to_string();
         let mut bytes = vec![VERSION];
@@ -47,16 +48,16 @@ impl<'k> Binding<'k> {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The position of a cursor.
+    /// Verifies a cursor and returns its position.
     ///
     /// # Errors
-    /// 400: it is no cursor of this service, or one of another tenant, caller or query.
+    /// 400 if this service did not create it, or created it for another tenant, caller or query.
     pub fn position<P: FromStr>(&self, cursor: &str) -> Result<P, Problem> {
         let read = || {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
             let (version, rest) = bytes.split_first()?;
             let (mac, position) = rest.split_at_checked(MAC)?;
-            // In a time that does not depend on where they differ.
+            // Compare in constant time.
             let differs = mac.iter().zip(self.mac(position)).fold(0, |all, (a, b)| all | (a ^ b));
             let position = std::str::from_utf8(position).ok()?.parse::<P>().ok()?;
             (*version == VERSION && differs == 0).then_some(position)

@@ -1,4 +1,4 @@
-//! What a request for an export asks for.
+//! Parses a request for an export.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,10 +12,10 @@ use shared_domain::{
 };
 use shared_storage::TenantScope;
 
-/// What the members of a request ask for.
+/// Parses the members of the request.
 ///
 /// # Errors
-/// 400 for what is wrong with one of them.
+/// 400 if one of them is wrong.
 pub fn read_export(
     scope: &TenantScope<'_>,
     parameters: &Parameters,
@@ -71,7 +71,7 @@ pub fn read_export(
     }
     Ok(asked)
 }
-/// The report that `{"name": "access", "target": "…", "since": "…"}` asks for.
+/// Parses the report of an export: `{"name": "access", "target": "…", "since": "…"}`.
 fn read_report(
     scope: &TenantScope<'_>,
     parameters: &Parameters,
@@ -104,7 +104,7 @@ fn read_report(
     read_query(described, &Parameters::from_members(members, described.takes)?, &zone)
 }
 
-/// A file name that any system takes, and that nobody's path or header can be broken with.
+/// Checks a file name: it must be valid on every system, and safe in paths and HTTP headers.
 fn file_name(text: &str) -> Result<String, String> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"._- ".contains(&byte);
     let ending = [".csv", ".jsonl", ".json", ".gz"]

@@ -1,4 +1,4 @@
-//! What the HTTP functions share: requests, problem documents, authorization and paging.
+//! Code that the HTTP functions share: requests, responses, problems, authorization and paging.
 
 pub mod authorization;
 pub mod cursor;

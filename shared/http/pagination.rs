@@ -1,4 +1,4 @@
-//! Pages of what is listed by id: bounded by a limit, by what Lambda can send and by a request's time.
+//! Pages of lists, limited by count, by the response size of Lambda and by the time of a request.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use serde::Serialize;
@@ -13,15 +13,15 @@ use crate::{
 };
 use shared_storage::TenantScope;
 
-/// The most that an answer may take as Lambda sends it. Its limit is 6 MB for body and headers together.
+/// Most bytes of a response, as Lambda sends it. Lambda's limit is 6 MB for body and headers.
 pub const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
-/// Time kept for the read that is under way when an answer ends early because its time is spent.
+/// Part of a request's time that is reserved for a read in progress when a page ends early.
 pub const TIME_FOR_ONE_READ: Duration = Duration::from_secs(5);
 
-/// The `limit` parameter, 100 unless given.
+/// The parameter `limit`; 100 by default.
 ///
 /// # Errors
-/// 400: no whole number from 1 to 1000.
+/// 400 if it is not a whole number from 1 to 1000.
 pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
     let limit = parameters.read_as("limit", |text| match text.parse() {
         Ok(limit @ 1..=1000)
@@ -34,22 +34,23 @@ pub fn limit(parameters: &Parameters) -> Result<usize, Problem> {
     Ok(limit.unwrap_or(100))
 }
 
-/// What was read at a time: each with its id, and nothing where it is not wanted; and whether there may be more.
+/// The result of one read: each item with its id, `None` for an item that does not match the
+/// filter; and whether there may be more.
 pub type Read<T> = (Vec<(String, Option<T>)>, bool);
 
-/// What is asked of a list: how many, and from where on.
+/// A request for one page of a list.
 #[derive(Debug)]
 pub struct Asked<'a> {
     word: &'a str,
     limit: usize,
     binding: Binding<'a>,
     after: Option<String>,
-    /// Once so many were read the page ends, wanted or not.
+    /// The page ends after this many items were read, whether they match or not.
     most_read: usize,
 }
 
 impl<'a> Asked<'a> {
-    /// Reads it from a request's parameters, for a list called `word`.
+    /// Parses the parameters of a list. `word` is the list's name in the response.
     ///
     /// # Errors
     /// 400 for a wrong limit or cursor.
@@ -66,17 +67,15 @@ impl<'a> Asked<'a> {
         Ok(Self { word, limit, binding, after, most_read: usize::MAX })
     }
 
-    /// The same, of a list in which what is wanted may be rare: a page ends after the read that makes them `most`, with few of them or none, and
-    /// the next goes on there.
+    /// Ends a page after the read that reaches `most` items, even if few or none of them match. For
+    /// lists in which matches may be rare.
     #[must_use]
     pub fn reading_at_most(self, most: usize) -> Self {
         Self { most_read: most, ..self }
     }
 
-    /// The answer, in the order of ids that `read` reads on in: a page, ended early by size and time.
-    ///
-    /// # Errors
-    /// What `read` says.
+    /// The response: a page in the order in which `read` returns ids, shorter when size or time run
+    /// out.
     pub async fn answer<T: Serialize>(
         self,
         scope: &TenantScope<'_>,
@@ -87,10 +86,7 @@ impl<'a> Asked<'a> {
         Ok(request::json(200, &json!({ word: list, "next": next })))
     }
 
-    /// The page, and the cursor of what follows, for an answer that says more than that.
-    ///
-    /// # Errors
-    /// What `read` says.
+    /// The page and the cursor of the next, for a response with more members than these.
     pub async fn page<T: Serialize>(
         self,
         scope: &TenantScope<'_>,
@@ -107,7 +103,7 @@ impl<'a> Asked<'a> {
                     let text =
                         serde_json::to_string(&item).map_err(|error| Problem::internal(&error))?;
                     bytes += request::escaped_len(&text) + 1;
-                    // It does not fit any more: the next page begins with it.
+                    // The page is full: the next page starts with this item.
                     if bytes > MAX_ANSWER_BYTES {
                         break 'pages true;
                     }
@@ -130,10 +126,10 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// The answer of a list called `word`, as its parameters ask for it.
+/// The response for one page of a list. `word` is the list's name in the response.
 ///
 /// # Errors
-/// 400 for a wrong limit or cursor; what `read` says.
+/// 400 for a wrong limit or cursor, and the errors of `read`.
 pub async fn list<T: Serialize>(
     scope: &TenantScope<'_>,
     reader: &Reader<'_>,

@@ -1,4 +1,4 @@
-//! Who reads what is on record: one record an hour for each caller and question, however many pages they read.
+//! Records who reads the trail: one event an hour for each caller and query, however many pages.
 
 use crate::{problem::Problem, request::Parameters};
 use shared_domain::{
@@ -9,19 +9,18 @@ use shared_storage::TenantScope;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 
-/// What somebody asks of the trail.
+/// A query as it is recorded.
 #[derive(Clone, Debug)]
 pub struct Question<'q> {
-    /// The record: `audit.searched`, `audit.followed` or `report.run`.
+    /// The action of the event: `audit.searched`, `audit.followed` or `report.run`.
     pub action: &'static str,
-    /// What is asked, where that is no search of events: a list or report.
+    /// The kind and name of what is read, if it is not a search of events: a list or a report.
     pub of: Option<(&'static str, &'q str)>,
-    /// Its parameters.
     pub parameters: Vec<(&'q str, &'q str)>,
 }
 
 impl<'q> Question<'q> {
-    /// What is asked of events.
+    /// A search of events.
     pub fn of_events(parameters: &'q Parameters) -> Self {
         Self {
             action: "audit.searched",
@@ -30,21 +29,22 @@ impl<'q> Question<'q> {
         }
     }
 
-    /// What is asked of a list.
+    /// A read of a list.
     pub fn of_list(list: &'static str, parameters: &'q Parameters) -> Self {
         Self { of: Some(("list", list)), ..Self::of_events(parameters) }
     }
 
-    /// Whose windows an order ended.
+    /// A read of the windows that an order ended.
     pub fn of_order(id: &'q str, parameters: &'q Parameters) -> Self {
         Self { of: Some(("order", id)), ..Self::of_events(parameters) }
     }
 }
 
-/// What `answer` comes to, which nobody is told before it is on record who asked for it.
+/// Records the query and computes `answer`. The caller gets the answer only if the query is
+/// recorded.
 ///
 /// # Errors
-/// 503 where it could not be put on record; what `answer` says.
+/// 503 if the query could not be recorded, and the errors of `answer`.
 pub async fn on_record<T>(
     scope: &TenantScope<'_>,
     caller: &Caller,
@@ -78,10 +78,13 @@ async fn record_reading(
     let details =
         parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
     event.details = Some(details).filter(|details: &serde_json::Map<_, _>| !details.is_empty());
-    // The first page of the hour wrote it; another is the same record, whatever the time says.
+    // Another page in the same hour writes an event with the same id, which is a duplicate even if
+    // its time differs.
     scope.insert_own(event, &caller.recorded_by()).await.map_err(|error| {
-        tracing::warn!(%error, "somebody was not answered because that could not be put on record: {error}");
-        Problem::unavailable("that you read this could not be put on record, so it is not answered; ask again")
+        tracing::warn!(%error, "a read was refused because it could not be recorded: {error}");
+        Problem::unavailable(
+            "that you read this could not be put on record, so it is not answered; ask again",
+        )
     })?;
     scope.database.remembered.add(hour, id);
     Ok(())

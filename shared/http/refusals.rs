@@ -1,4 +1,4 @@
-//! Calls that are refused for want of a permission. Each is on record with the caller's name.
+//! Records calls that were refused because the caller lacks a permission.
 
 use crate::problem::Problem;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
@@ -9,11 +9,11 @@ use shared_domain::{
 };
 use shared_storage::{ReadError, TenantScope};
 
-/// Puts `access.refused` into the trail: one an hour for each caller and route. A caller who tries one id after the other all day does not
-/// fill the trail; the event names the first.
+/// Stores an `access.refused` event: one an hour for each caller and route, with the first refused
+/// path. A caller who tries many ids therefore does not fill the trail.
 ///
 /// # Errors
-/// 503 where it is not known to be stored.
+/// 503 if the event is not known to be stored.
 pub async fn record(
     scope: &TenantScope<'_>,
     request: &ApiGatewayV2httpRequest,
@@ -22,7 +22,7 @@ pub async fn record(
 ) -> Result<(), Problem> {
     let http = &request.request_context.http;
     let (method, path) = (http.method.as_str(), http.path.as_deref().unwrap_or_default());
-    // A path may be longer than a name is allowed to be.
+    // A path can be longer than the limit of a name.
     let shown: String = path.chars().take(200).collect();
     let hour = scope.now.to_string().chars().take(13).collect::<String>();
     let route = request.request_context.route_key.as_deref().unwrap_or(method);

@@ -1,4 +1,4 @@
-//! What a request for a report asks for.
+//! Parses a request for a report.
 
 use jiff::tz::TimeZone;
 
@@ -12,10 +12,10 @@ use shared_domain::{
     },
 };
 
-/// What parameters ask of a report; times without an offset are in `zone`.
+/// Parses the parameters of a report. Times without an offset are in `zone`.
 ///
 /// # Errors
-/// 400 for what is wrong with one of them, or missing.
+/// 400 if a parameter is wrong or missing.
 pub fn read_query(
     described: &Described,
     parameters: &Parameters,
@@ -77,7 +77,7 @@ pub fn read_query(
     })
 }
 
-/// A bound; `all` is none.
+/// Parses a bound of the time range. `all` means no bound.
 fn bound(text: &str, zone: &TimeZone, bound: Bound) -> Result<Option<Instant>, String> {
     if text == "all" { Ok(None) } else { time_zone::typed(text, zone, bound).map(Some) }
 }

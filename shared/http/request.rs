@@ -1,4 +1,4 @@
-//! The HTTP side of a function: from the gateway's event to parameters and a body, and from a result to its response.
+//! Parses requests of the gateway (parameters, headers, body) and builds its responses.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -11,23 +11,23 @@ use crate::problem::Problem;
 use shared_domain::json::{object_reader::NAME_BYTES, strict_json};
 use shared_storage::ReadError;
 
-/// How long a request may work. The gateway waits 30 s, the function lives 29; an answer that says what was not done is worth
-/// more than none.
+/// Time limit of a request. The gateway waits 30 s and the function ends after 29 s. A response
+/// that says what was not done is better than a timeout.
 pub const TIME: Duration = Duration::from_secs(20);
 
-/// The moment at which a request that begins now stops working.
+/// The deadline of a request that starts now.
 pub fn deadline() -> Deadline {
     Deadline::now() + TIME
 }
 
-/// 204: done, and there is nothing to say.
+/// 204: done, without a body.
 pub fn no_content() -> ApiGatewayV2httpResponse {
     let mut response = ApiGatewayV2httpResponse::default();
     response.status_code = 204;
     response
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
     match serde_json::to_string(body) {
         Ok(body) => response(status, "application/json", body),
@@ -35,14 +35,14 @@ pub fn json(status: u16, body: &impl Serialize) -> ApiGatewayV2httpResponse {
     }
 }
 
-/// A JSON answer whose text is there already.
+/// A JSON response from JSON text.
 pub fn json_text(status: u16, body: String) -> ApiGatewayV2httpResponse {
     response(status, "application/json", body)
 }
 
-/// A problem as an answer.
+/// A problem document as a response.
 pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
-    // A problem holds texts and numbers, which always serialise.
+    // A problem has only texts and numbers, which can always be serialized.
     let body = serde_json::to_string(problem).unwrap_or_default();
     let mut response = response(problem.status, "application/problem+json", body);
     let pause = match problem.status {
@@ -56,7 +56,7 @@ pub fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
     response
 }
 
-/// The answer, or the problem as one.
+/// The response, or the problem as a response.
 pub fn answer(result: Result<ApiGatewayV2httpResponse, Problem>) -> ApiGatewayV2httpResponse {
     result.unwrap_or_else(|error| problem(&error))
 }
@@ -66,7 +66,8 @@ fn response(status: u16, content_type: &'static str, body: String) -> ApiGateway
     response.status_code = i64::from(status);
     response.headers = HeaderMap::from_iter([
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-        // Trails hold names and reasons: nothing on the way may keep them, and no browser may guess another type.
+        // Responses contain names of people: no cache may store them, no browser may guess their
+        // type.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ]);
@@ -74,7 +75,8 @@ fn response(status: u16, content_type: &'static str, body: String) -> ApiGateway
     response
 }
 
-/// How many bytes of Lambda's answer a text takes: it is sent as a JSON string, with quotes and backslashes escaped.
+/// Bytes of a text in Lambda's response, which is a JSON string: quotes and backslashes are
+/// escaped.
 pub fn escaped_len(text: &str) -> usize {
     text.bytes()
         .map(|byte| match byte {
@@ -100,10 +102,10 @@ impl From<ReadError> for Problem {
     }
 }
 
-/// The request's body, decoded where the gateway coded it.
+/// The request's body, decoded if the gateway encoded it in base64.
 ///
 /// # Errors
-/// 400 where it is not base64 although the gateway says so, 415 where it is compressed.
+/// 400 if it is not the base64 that the gateway announced, 415 if it is compressed.
 pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
     if let Some(coding) =
         request.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity")
@@ -122,7 +124,7 @@ pub fn body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, Problem> {
     }
 }
 
-/// The media type of the request's body, lower-case and without parameters.
+/// The media type of the request's body in lower case, without parameters.
 pub fn media_type(request: &ApiGatewayV2httpRequest) -> Option<String> {
     let value = request.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
@@ -131,10 +133,10 @@ pub fn media_type(request: &ApiGatewayV2httpRequest) -> Option<String> {
 /// Longest JSON body of a search or a change, in bytes.
 const MAX_JSON_BYTES: usize = 64 * 1024;
 
-/// The text of a JSON body, unread.
+/// The text of a JSON body, not parsed.
 ///
 /// # Errors
-/// 415 for another content type, 413 for too much, 400 where it is not UTF-8.
+/// 415 for another content type, 413 above the size limit, 400 if it is not UTF-8.
 pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
     if media_type(request).as_deref() != Some("application/json") {
         return Err(Problem::unsupported_media_type("Content-Type must be application/json"));
@@ -150,10 +152,10 @@ pub fn json_body(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
     String::from_utf8(body).map_err(|_| Problem::bad_request("the body is not UTF-8"))
 }
 
-/// The members of a JSON body that is an object.
+/// The members of a JSON body, which must be an object.
 ///
 /// # Errors
-/// 400 and 415, each for what is wrong.
+/// 400, 413 or 415.
 pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Value>, Problem> {
     match strict_json::read(&json_body(request)?) {
         (Some(Value::Object(members)), faults) if faults.is_empty() => Ok(members),
@@ -170,10 +172,10 @@ pub fn json_members(request: &ApiGatewayV2httpRequest) -> Result<Map<String, Val
     }
 }
 
-/// The id in the path of something that is configured.
+/// The id of a configuration document, from the path.
 ///
 /// # Errors
-/// 400: longer than 256 bytes, or with control characters.
+/// 400 if it is longer than 256 bytes or has control characters.
 pub fn configured_id(request: &ApiGatewayV2httpRequest) -> Result<&str, Problem> {
     let id = request.path_parameters.get("id").map(String::as_str).unwrap_or_default();
     if (1..=NAME_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) && id.trim() == id
@@ -185,7 +187,8 @@ pub fn configured_id(request: &ApiGatewayV2httpRequest) -> Result<&str, Problem>
     )))
 }
 
-/// The `Idempotency-Key` header: the same key from the same caller asks for the same thing, once.
+/// The `Idempotency-Key` header. A second request of the same caller with the same key has no
+/// further effect.
 #[derive(Debug)]
 pub struct IdempotencyKey(String);
 
@@ -193,11 +196,11 @@ impl IdempotencyKey {
     /// Reads the header, if there is one.
     ///
     /// # Errors
-    /// 400: empty, longer than 255 characters, or not printable ASCII.
+    /// 400 if it is empty, longer than 255 characters, or not printable ASCII.
     pub fn read(request: &ApiGatewayV2httpRequest) -> Result<Option<Self>, Problem> {
         let Some(value) = request.headers.get("idempotency-key") else { return Ok(None) };
         match value.to_str().map(str::trim) {
-            // Two headers of one name arrive joined by a comma: another key than either.
+            // Two headers of the same name arrive joined by a comma, which would be a third key.
             Ok(key) if (1..=255).contains(&key.len()) && !key.contains(',') => {
                 Ok(Some(Self(key.to_owned())))
             }
@@ -207,24 +210,25 @@ impl IdempotencyKey {
         }
     }
 
-    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The query parameters of a request, each taken once.
+/// The query parameters of a request. Each occurs once.
 #[derive(Debug)]
 pub struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads the query string.
+    /// Parses the query string.
     ///
     /// # Errors
-    /// 400 for a parameter that is not among `known` or comes twice: a wrong parameter must never turn into a default.
+    /// 400 for a parameter that is not in `known` or occurs twice, so that a misspelt parameter is
+    /// not ignored in favour of its default.
     pub fn read(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
         let query = request.raw_query_string.as_deref().unwrap_or_default();
-        // Broken coding would be read as the replacement character, and something else be looked for than was meant.
+        // Invalid percent-encoding is decoded to the replacement character, which would search for
+        // a different text.
         let is_replaced = |text: &str| text.contains('\u{fffd}');
         if form_urlencoded::parse(query.as_bytes())
             .any(|(name, value)| is_replaced(&name) || is_replaced(&value))
@@ -253,18 +257,18 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// Reads the same from a JSON body, an object whose values are texts, numbers or booleans.
+    /// Parses the same parameters from a JSON body: an object with texts, numbers or booleans.
     ///
     /// # Errors
-    /// 400 and 415, each for what is wrong.
+    /// 400, 413 or 415.
     pub fn from_body(request: &ApiGatewayV2httpRequest, known: &[&str]) -> Result<Self, Problem> {
         Self::from_members(json_members(request)?, known)
     }
 
-    /// The same from members that were read from it.
+    /// Parses the same parameters from the members of a JSON body.
     ///
     /// # Errors
-    /// 400 for what is wrong.
+    /// 400 for an unknown member or a value of another type.
     pub fn from_members(members: Map<String, Value>, known: &[&str]) -> Result<Self, Problem> {
         let mut parameters = Vec::new();
         for (name, value) in members {
@@ -289,20 +293,19 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// Adds what an address says beside its query string.
+    /// Adds a parameter from the path.
     pub fn set(&mut self, name: &str, value: &str) {
         self.0.push((name.to_owned(), value.to_owned()));
     }
 
-    /// A parameter's text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter read by `read`.
+    /// A parameter, parsed by `read`.
     ///
     /// # Errors
-    /// 400 with the sentence that `read` gives.
+    /// 400 with the error text of `read`.
     pub fn read_as<T>(
         &self,
         name: &str,
@@ -318,7 +321,7 @@ impl Parameters {
     /// A parameter that is true or false.
     ///
     /// # Errors
-    /// 400: it is neither.
+    /// 400 if it is neither.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
         self.read_as(name, |text| match text {
             "true" => Ok(true),
@@ -327,7 +330,7 @@ impl Parameters {
         })
     }
 
-    /// What identifies the query: all its parameters but `apart`, in a fixed order.
+    /// The parameters that identify the query, in a fixed order: all but those in `apart`.
     pub fn identity(&self, apart: &[&str]) -> Vec<(&str, &str)> {
         let mut identity: Vec<_> = self
             .0

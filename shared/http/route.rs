@@ -1,5 +1,5 @@
-//! Routes: the table of what the gateway sends to a function. A row holds the method and path as the
-//! template has them, who may call the route, and its handler.
+//! The table of a function's routes. A row has the method and the path as in the template, the
+//! permission that a caller needs, and the handler.
 
 use std::pin::Pin;
 
@@ -12,33 +12,28 @@ use shared_domain::identity::caller::{Caller, Permission};
 /// What a handler returns, boxed so that all handlers of a table have one type.
 pub type Answer<'c> = Pin<Box<dyn Future<Output = Result<ApiGatewayV2httpResponse, Problem>> + 'c>>;
 
-/// One route of a function.
 #[derive(Clone, Debug)]
 pub struct Route<H> {
-    /// The method.
     pub method: Method,
-    /// The path, with its parameters in braces.
+    /// The path, with its parameters in braces: `/v1/events/{id}`.
     pub path: &'static str,
-    /// Who may call it.
     pub needs: Needs,
-    /// What answers it.
     pub handler: H,
 }
 
-/// What a caller needs.
+/// What a route requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing, not even a token: the route holds nothing of any tenant.
+    /// Nothing, not even a token: the route returns no tenant data.
     Nothing,
-    /// The permission.
     Permission(Permission),
-    /// One of the two. A caller who has neither is told to ask for the first.
+    /// One of two permissions. A caller with neither is told to ask for the first.
     Either(Permission, Permission),
 }
 
 impl Needs {
     /// # Errors
-    /// 403 where the caller has not what is needed.
+    /// 403 if the caller does not have what the route requires.
     pub fn check(self, caller: &Caller) -> Result<(), Problem> {
         match self {
             Self::Nothing => Ok(()),
@@ -56,7 +51,7 @@ impl<H> Route<H> {
         Self { method: Method::GET, path, needs: Needs::Permission(permission), handler }
     }
 
-    /// A route that asks for something to be done, or that reads by a long question.
+    /// A route that runs a command, or a query that is too long for a URL.
     pub const fn post(path: &'static str, permission: Permission, handler: H) -> Self {
         Self { method: Method::POST, path, needs: Needs::Permission(permission), handler }
     }
@@ -71,16 +66,16 @@ impl<H> Route<H> {
         Self { method: Method::DELETE, path, needs: Needs::Permission(permission), handler }
     }
 
-    /// The route as the gateway names it: `GET /v1/events/{id}`.
+    /// The route as the gateway writes it: `GET /v1/events/{id}`.
     pub fn key(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
 
-/// The row of a request.
+/// The row for a request.
 ///
 /// # Errors
-/// 500: the template sends a route here that the table does not have.
+/// 500 if the template sends a route to this function that its table does not have.
 pub fn find<'r, H>(
     routes: &'r [Route<H>],
     request: &ApiGatewayV2httpRequest,

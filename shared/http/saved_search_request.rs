@@ -1,4 +1,4 @@
-//! What a request for a saved search asks for, and the export that one of its runs asks for.
+//! Parses a saved search, and builds the export that one of its runs makes.
 
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
@@ -23,17 +23,17 @@ use shared_domain::{
 };
 use shared_storage::TenantScope;
 
-/// Most recipients: a tenant has no more channels.
+/// Most recipients. A tenant has at most this many channels.
 const MOST_RECIPIENTS: usize = 10;
-/// The members of a saved search that are not asked of an export.
+/// The members of a saved search that are not members of an export.
 const OWN: [&str; 4] = ["name", "range", "schedule", "recipients"];
 /// Members of an export that are true or false.
 const FLAGS: [&str; 3] = ["include_service", "gzip", "jsonl"];
 
-/// Reads what a caller saves, who owns it from then on. Whether it can run is found out by asking for it now.
+/// Parses a saved search, which `owner` owns. It is checked by building an export from it now.
 ///
 /// # Errors
-/// 422 for what is wrong with its name, range, schedule or recipients; 400 for the rest, as where an export is asked for.
+/// 422 for a wrong name, range, schedule or recipient; 400 for the rest, as for an export.
 pub fn read_saved_search(
     scope: &TenantScope<'_>,
     mut members: Map<String, Value>,
@@ -66,7 +66,7 @@ pub fn read_saved_search(
         let errors = vec![FieldError::new("/range", detail)];
         return Err(Problem::invalid("the saved search was not stored", errors));
     }
-    // As true or false, however they were written.
+    // Store these as booleans, in whichever form they were sent.
     for (name, flag) in FLAGS.into_iter().zip([asked.include_service, asked.gzip, asked.jsonl]) {
         if let Some(written) = saved.asked.get_mut(name) {
             *written = flag.into();
@@ -75,10 +75,10 @@ pub fn read_saved_search(
     Ok(saved)
 }
 
-/// What a run asks of an export that is for a moment.
+/// The export for a run at the time `at`.
 ///
 /// # Errors
-/// 400 for what cannot be asked for, or not any more.
+/// 400 if the export is not valid, or no longer is.
 pub fn export_at(
     saved: &Saved,
     scope: &TenantScope<'_>,
@@ -96,12 +96,13 @@ pub fn export_at(
         within.insert("since".to_owned(), json!(since));
         within.extend(until.map(|until| ("until".to_owned(), json!(until))));
     }
-    // What happened after the moment that a run is for is the next one's, however late this one is made.
+    // A scheduled run ends at its planned time, however late it starts. Later events belong to the
+    // next run.
     if cause == Cause::Schedule && has_end {
         within.entry("until").or_insert_with(|| json!(at));
     }
     let (columns, report) = (members.remove("columns"), members.remove("report"));
-    // Whether filters count is nothing to save: who saves a search without any leaves them out.
+    // `include_filters` is not stored: a caller who wants no filters saves a search without them.
     let known: Vec<_> = PARAMETERS.into_iter().filter(|name| *name != "include_filters").collect();
     read_export(scope, &Parameters::from_members(members, &known)?, columns, report)
 }
@@ -110,7 +111,7 @@ fn zone_of(saved: &Saved) -> Result<TimeZone, Problem> {
     saved.zone().map_err(|detail| Problem::bad_request(format!("\"tz\": {detail}")))
 }
 
-/// Why a range that moves does not go with what else is asked, where it does not.
+/// Why a relative range cannot be combined with the other members, if so.
 fn no_range(members: &Map<String, Value>) -> Option<String> {
     let bounds = ["since", "until"];
     let Some(report) = members.get("report") else {
@@ -119,7 +120,7 @@ fn no_range(members: &Map<String, Value>) -> Option<String> {
         });
     };
     let name = report["name"].as_str().unwrap_or_default();
-    // One that is not there is refused with the rest of what is asked.
+    // An unknown report is refused later, with the other members.
     let takes = Report::named(name)?.takes;
     if !bounds.iter().all(|bound| takes.contains(bound)) {
         return Some(format!("the report {name:?} takes no range; leave it out"));
@@ -130,7 +131,7 @@ fn no_range(members: &Map<String, Value>) -> Option<String> {
     })
 }
 
-/// The channels that are to be told, all of which the tenant has.
+/// Parses the recipients. Each must be a channel of the tenant.
 fn recipients(fields: &mut Fields<'_>, has_schedule: bool, channels: &[Channel]) -> Vec<String> {
     let recipients = fields.any_texts("recipients", MOST_RECIPIENTS);
     if !recipients.is_empty() && !has_schedule && !fields.has_fault_at("/schedule") {

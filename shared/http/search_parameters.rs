@@ -1,5 +1,5 @@
-//! What a caller asks of the trail: a range of time, a filter and words, from a request's parameters. Listing, search and export read them
-//! by this one code, so that what is on screen is what is in the file.
+//! Parses the parameters of a search: time range, filter and words. Listing, search and export
+//! share this code, so that an exported file has the same events as the page.
 
 use crate::{cursor::Binding, problem::Problem, request::Parameters};
 use shared_domain::{
@@ -14,10 +14,10 @@ use shared_domain::{
 };
 use shared_storage::TenantScope;
 
-/// The range that `since`, `until`, `tz`, `order` and `cursor` ask for.
+/// The time range from `since`, `until`, `tz`, `order` and `cursor`.
 ///
 /// # Errors
-/// 400 for what is wrong with one of them.
+/// 400 if one of them is wrong.
 pub fn range(
     scope: &TenantScope<'_>,
     parameters: &Parameters,
@@ -49,10 +49,10 @@ pub fn range(
     })
 }
 
-/// The same with `filter`, `q` and `include_service`.
+/// The time range, with `filter`, `q` and `include_service`.
 ///
 /// # Errors
-/// 400 for what is wrong with one of them.
+/// 400 if one of them is wrong.
 pub fn search(
     scope: &TenantScope<'_>,
     parameters: &Parameters,

@@ -1,4 +1,4 @@
-//! Pauses between attempts at something that another system failed to do.
+//! Pauses between retries of a call to another system.
 
 use std::time::Duration;
 
@@ -6,8 +6,9 @@ use tokio::time::{Instant as Deadline, sleep};
 
 use crate::random;
 
-/// Pauses between attempts: exponential with full jitter, so that callers who were throttled together do not come back
-/// together. (AWS Architecture Blog, "Exponential Backoff And Jitter".)
+/// Pauses between retries: exponential backoff with full jitter, so that callers that were
+/// throttled together do not retry together (AWS Architecture Blog, "Exponential Backoff And
+/// Jitter").
 #[derive(Debug)]
 pub struct Pauses {
     attempts: u32,
@@ -18,12 +19,12 @@ impl Pauses {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(2);
 
-    /// Pauses until `deadline`.
+    /// Allows retries until `deadline`.
     pub fn until(deadline: Deadline) -> Self {
         Self { attempts: 0, deadline }
     }
 
-    /// Waits before the next attempt; false when there is no time left for one.
+    /// Waits before the next attempt. Returns false if there is no time left for one.
     pub async fn pause(&mut self) -> bool {
         let longest = Self::LONGEST.min(Self::FIRST * 2u32.saturating_pow(self.attempts.min(10)));
         self.attempts += 1;
@@ -36,7 +37,7 @@ impl Pauses {
     }
 }
 
-/// The storage did not answer in the time a request has.
+/// The storage did not answer within the time of the request.
 #[derive(Debug, thiserror::Error)]
 #[error("the storage did not answer in time: {0}")]
 pub struct Unavailable(pub String);

@@ -1,4 +1,4 @@
-//! The clock: the wall clock, or one that a simulation makes.
+//! The clock: the wall clock, or a simulated one.
 
 use std::{
     fmt,
@@ -8,23 +8,22 @@ use std::{
 
 use shared_domain::time::timestamp::Instant;
 
-/// What the wall clock shows.
+/// The time of the wall clock.
 pub fn now() -> Instant {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What tells the time: the wall clock, or in a simulation one that is made.
+/// The source of time: the wall clock, or a function in a simulation.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Instant + Send + Sync>);
 
 impl Clock {
-    /// A clock that is made.
+    /// A simulated clock.
     pub fn new(read: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    /// What it shows.
     pub fn now(&self) -> Instant {
         (self.0)()
     }

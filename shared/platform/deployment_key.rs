@@ -1,7 +1,7 @@
-//! The deployment's key: a secret of one stack. It authenticates what leaves the service and comes back (cursors), and makes ids that
-//! nobody outside can compute.
+//! The deployment's key: a secret of one stack. It signs cursors, which leave the service and come
+//! back, and derives ids that no outsider can compute.
 //!
-//! The template generates it in Secrets Manager. A function reads it once and keeps it as long as it lives.
+//! The template generates it in Secrets Manager. A function reads it once and caches it.
 
 use shared_domain::trail::key::Key;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::{
     environment::{ConfigError, Variables},
 };
 
-/// Fewest bytes of the secret. The template generates 64 letters and digits.
+/// Fewest characters of the key. The template generates 64 letters and digits.
 const SHORTEST: usize = 32;
 
-/// Where the key is, and the key once it was read.
+/// The name of the secret, and its value after the first read.
 #[derive(Clone, Debug)]
 pub struct DeploymentKey {
     aws: Aws,
@@ -27,19 +27,12 @@ pub struct DeploymentKey {
 }
 
 impl DeploymentKey {
-    /// Reads where it is from the function's environment.
-    ///
-    /// # Errors
-    /// The variable is missing.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         let secret = variables.text("DEPLOYMENT_KEY")?.to_owned();
         Ok(Self { aws: Aws::new(aws), secret, key: Arc::default() })
     }
 
-    /// The key, read from Secrets Manager the first time.
-    ///
-    /// # Errors
-    /// Secrets Manager did not answer until `deadline`, or refused.
+    /// The key, read from Secrets Manager on the first call.
     pub async fn read(&self, deadline: Deadline) -> Result<&Key, Unavailable> {
         self.key.get_or_try_init(|| self.fetch(deadline)).await
     }

@@ -1,5 +1,5 @@
-//! Sweep: what calls the function that ends windows without waiting for its schedule. The schedule is what can be relied on; a call
-//! that is lost costs a minute.
+//! Starts the function that ends windows, without waiting for its schedule. The schedule is the
+//! guarantee: if a call is lost, it ends the window a minute later.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
 };
 use shared_domain::{time::timestamp::Instant, windows::window::Window};
 
-/// A run stays while a window ends within this time, and no longer.
+/// How far a run of that function looks ahead for windows that end.
 pub const AHEAD: Duration = Duration::from_secs(150);
 
-/// Calls the function that ends windows.
+/// Starts the function that ends windows.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     aws: Aws,
@@ -23,26 +23,22 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Reads its name from the function's environment.
-    ///
-    /// # Errors
-    /// The variable is missing.
     pub fn new(variables: &Variables, aws: &SdkConfig) -> Result<Self, ConfigError> {
         Ok(Self { aws: Aws::new(aws), function: variables.text("DISABLE_FUNCTION")?.to_owned() })
     }
 
-    /// Calls it where one of these windows ends so soon that the schedule may come too late.
+    /// Starts it if one of these windows ends so soon that the next scheduled run may be too late.
     pub async fn wake_for(&self, windows: &[Window], now: Instant) {
         let ends_soon = windows.iter().filter_map(Window::due_at).any(|due| due <= now.plus(AHEAD));
         if ends_soon && let Err(error) = self.wake(&json!({})).await {
-            tracing::warn!(%error, "the sweep was not called, its schedule will: {error}");
+            tracing::warn!(%error, "the function that ends windows was not started, its schedule will start it: {error}");
         }
     }
 
-    /// Calls it, to do what `what` says besides.
+    /// Starts it with the payload `what`.
     ///
     /// # Errors
-    /// It is not known to be called.
+    /// The call is not known to have started a run.
     pub async fn wake(&self, what: &Value) -> Result<(), CallError> {
         self.aws.invoke(&self.function, what).await
     }

@@ -12,31 +12,29 @@ use aws_types::{
 };
 use tracing_subscriber::filter::LevelFilter;
 
-/// The environment of one function. On one machine the runner evaluates the template and hands over the same names, so
-/// both are configured by one text.
+/// The environment of one function. On one machine, the local runner evaluates the template and
+/// passes the same variables, so both are configured by the same text.
 #[derive(Clone, Debug, Default)]
 pub struct Variables(BTreeMap<String, String>);
 
-/// A variable that is missing or unusable; it stops the function at start with a sentence.
+/// A variable that is missing or wrong. The function logs it and does not start.
 #[derive(Debug, thiserror::Error)]
 #[error("environment variable {name}: {problem}")]
 pub struct ConfigError {
-    /// The variable.
     pub name: &'static str,
-    /// What is wrong with it.
     pub problem: String,
 }
 
 impl Variables {
-    /// The variables of this process.
+    /// The environment variables of this process.
     pub fn from_process() -> Self {
         std::env::vars().collect()
     }
 
-    /// The variable's text.
+    /// The value of a variable that must not be empty.
     ///
     /// # Errors
-    /// It is not set, or empty.
+    /// The variable is not set, or empty.
     pub fn text(&self, name: &'static str) -> Result<&str, ConfigError> {
         match self.0.get(name).map(String::as_str) {
             None | Some("") => {
@@ -46,15 +44,14 @@ impl Variables {
         }
     }
 
-    /// The variable's text, if it is set.
     pub fn optional(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The variable's text, read as a `T`.
+    /// The value of a variable, parsed.
     ///
     /// # Errors
-    /// It is not set, or no `T`.
+    /// The variable is not set, or cannot be parsed.
     pub fn parsed<T: FromStr<Err: std::fmt::Display>>(
         &self,
         name: &'static str,
@@ -64,8 +61,9 @@ impl Variables {
             .map_err(|error: T::Err| ConfigError { name, problem: format!("{text:?}: {error}") })
     }
 
-    /// The way to AWS of a deployed function. Lambda gives it its role's credentials in the environment, which outlive it
-    /// (AWS Lambda developer guide, "Defined runtime environment variables").
+    /// The AWS configuration of a deployed function. Lambda puts the credentials of the function's
+    /// role into the environment. They stay valid longer than the process lives (AWS Lambda
+    /// developer guide, "Defined runtime environment variables").
     ///
     /// # Errors
     /// A variable is missing.
@@ -82,13 +80,13 @@ impl Variables {
             .region(Region::new(self.text("AWS_REGION")?.to_owned()))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .service_config(self.clone());
-        // As every SDK takes it: for a VPC endpoint, or another engine.
+        // As in every AWS SDK: for a VPC endpoint, or a local engine.
         aws.set_endpoint_url(self.text("AWS_ENDPOINT_URL").ok().map(str::to_owned));
         Ok(aws.build())
     }
 
-    /// Begins to log: a JSON line each, from the level on that the template sets (AWS Lambda developer guide, "Configuring JSON and
-    /// plain text log formats").
+    /// Starts logging: one JSON line per message, from the level that the template sets (AWS Lambda
+    /// developer guide, "Configuring JSON and plain text log formats").
     pub fn log(&self) {
         let level = self.parsed("AWS_LAMBDA_LOG_LEVEL").unwrap_or(LevelFilter::INFO);
         tracing_subscriber::fmt()
@@ -100,7 +98,8 @@ impl Variables {
     }
 }
 
-/// Where one service answers: `AWS_ENDPOINT_URL_S3` (AWS SDKs and Tools reference guide, "Service-specific endpoints").
+/// The endpoint of one service: `AWS_ENDPOINT_URL_S3` (AWS SDKs and Tools reference guide,
+/// "Service-specific endpoints").
 impl LoadServiceConfig for Variables {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let service = key.service_id().to_uppercase().replace(' ', "_");
@@ -113,10 +112,10 @@ impl FromIterator<(String, String)> for Variables {
         Self(variables.into_iter().collect())
     }
 }
-/// Where the function runs: the variable `ONE_MACHINE` is true or false.
+/// Where the function runs, from the variable `ONE_MACHINE` (true or false).
 ///
 /// # Errors
-/// The variable is missing or neither of them.
+/// The variable is missing or has another value.
 pub fn place(variables: &Variables) -> Result<Place, ConfigError> {
     Ok(if variables.parsed("ONE_MACHINE")? { Place::OneMachine } else { Place::Deployed })
 }

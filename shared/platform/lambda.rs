@@ -7,10 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::environment::{ConfigError, Variables};
 
-/// Reads the configuration and makes the clients once, then handles one event after another.
+/// Reads the configuration, creates the clients once, and then handles events one at a time.
 ///
 /// # Errors
-/// The configuration is unusable, or the Lambda Runtime API does not answer.
+/// The configuration is wrong, or the Lambda Runtime API does not answer.
 pub async fn serve<Function, Event, Answer, Handled>(
     new: impl FnOnce(&Variables) -> Result<Function, ConfigError>,
     handle: impl Fn(Arc<Function>, LambdaEvent<Event>) -> Handled,

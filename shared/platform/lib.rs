@@ -1,4 +1,5 @@
-//! What the service needs of the machine that it runs on: the environment, the AWS clients, outbound HTTP, secrets, waiting and randomness.
+//! The environment of the service: variables, clock, AWS clients, outbound HTTP, secrets, retries
+//! and random numbers.
 
 pub mod aws_client;
 pub mod backoff;

@@ -1,6 +1,6 @@
-//! Outbound: HTTP to places that a tenant names. A tenant's words must never lead this service into a network that only the
-//! service can reach (server-side request forgery), so an address is judged as it is written and again as it is resolved, at
-//! each connect, and no redirect is followed.
+//! HTTP requests to URLs that a tenant configures. Such a URL must not lead into a network that
+//! only this service can reach (server-side request forgery). So the URL is checked as text, the
+//! resolved addresses are checked again at each connect, and redirects are not followed.
 
 use shared_domain::configuration::address_policy::Reach;
 use std::{error::Error, time::Duration};
@@ -17,12 +17,12 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, Limited};
 
-/// The most of an answer that is read, in bytes.
+/// Most bytes of a response that are read.
 const LARGEST_ANSWER: usize = 1024 * 1024;
-/// How long a connection may take to open.
+/// Timeout for opening a connection.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// Resolves names, and leaves out the addresses that may not be connected to.
+/// Resolves host names, and removes addresses that may not be connected to.
 #[derive(Clone, Debug)]
 struct Resolver(Reach);
 
@@ -42,26 +42,23 @@ impl ResolveDns for Resolver {
     }
 }
 
-/// Sends requests to places that tenants name.
+/// The client for URLs that a tenant configures.
 #[derive(Clone, Debug)]
 pub struct Outbound {
     reach: Reach,
     connector: SharedHttpConnector,
 }
 
-/// An answer, read whole.
+/// A response with its whole body.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: http::HeaderMap,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// How long it asks to be left alone: seconds or a date (RFC 9110, section 10.2.3).
+    /// The delay of the Retry-After header: seconds or a date (RFC 9110, section 10.2.3).
     pub fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
         let seconds = match text.parse::<u64>() {
@@ -75,19 +72,19 @@ impl Answer {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
-    /// The address may not be asked.
+    /// The URL is not allowed; nothing was sent.
     #[error("{0}")]
     Forbidden(String),
-    /// It was asked, and may have done what it was asked for.
+    /// The request was sent and may have taken effect.
     #[error("{0}")]
     Broken(String),
 }
 
 impl Outbound {
-    /// A client that goes as far as `reach`.
+    /// A client that may connect to what `reach` permits.
     pub fn new(reach: Reach) -> Self {
         let connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -97,22 +94,22 @@ impl Outbound {
         Self::through(reach, SharedHttpConnector::new(connector))
     }
 
-    /// A client over another way to the network.
+    /// A client with another connector, for tests and simulations.
     pub fn through(reach: Reach, connector: SharedHttpConnector) -> Self {
         Self { reach, connector }
     }
 
-    /// Sends a request and reads the answer, within `time`.
+    /// Sends a request and reads the response, with `time` as the timeout of both.
     ///
     /// # Errors
-    /// The address may not be asked, or no whole answer came in time.
+    /// The URL is not allowed, or there was no complete response in time.
     pub async fn send(
         &self,
         request: http::Request<String>,
         time: Duration,
     ) -> Result<Answer, NoAnswer> {
         let url = request.uri().to_string();
-        // The query is ours; what a tenant named stands before it.
+        // Check the part that the tenant configured. The query string comes from this service.
         self.reach.judge(url.split('?').next().unwrap_or_default()).map_err(NoAnswer::Forbidden)?;
         let host = request.uri().host().unwrap_or_default().to_owned();
         let request: HttpRequest = request
@@ -144,7 +141,7 @@ impl Outbound {
     }
 }
 
-/// An error with its causes, on one line.
+/// An error and its causes on one line.
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

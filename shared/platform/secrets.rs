@@ -1,4 +1,5 @@
-//! Secrets: read where their names say, given to what they are for alone, and kept for a while, as a window a second would ask for the same one.
+//! Tenants' secrets: read from Secrets Manager or the environment, restricted to one purpose, and
+//! cached, because otherwise each window would read the same secret again.
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
@@ -16,22 +17,23 @@ use shared_domain::{
     windows::revocation::Failure,
 };
 
-/// How long a secret is kept. One that was changed is asked for anew as soon as the old one is refused.
+/// How long a secret is cached. A secret that is refused is read again at once.
 const KEPT: Duration = Duration::from_secs(300);
 
-/// What a secret is for. Each function reads those of one purpose, so that no configuration sends a secret where another belongs.
+/// What a secret is used for. Each function can read the secrets of one purpose only, so that no
+/// configuration can send a secret to another kind of target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Signing in to a directory.
+    /// Credentials for a directory.
     Directory,
-    /// The address of a webhook.
+    /// The URL of a webhook.
     Webhook,
-    /// Signing what a stream sends.
+    /// The signing key of a stream.
     Stream,
 }
 
 impl Purpose {
-    /// Its part of a secret's path.
+    /// The purpose's part of the secret's path.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Directory => "directory",
@@ -41,11 +43,11 @@ impl Purpose {
     }
 }
 
-/// A secret, and where it may go.
+/// A secret, and the host that it may be sent to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     value: String,
-    /// The one host that it goes to; none where it does not say.
+    /// The only host that the secret may be sent to; `None` allows any.
     host: Option<String>,
 }
 
@@ -55,7 +57,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A secret as a JSON object that says where it belongs.
+/// A secret in the form of a JSON object that restricts its use.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bound {
@@ -65,12 +67,13 @@ struct Bound {
 }
 
 impl Secret {
-    /// Reads what a place holds for a tenant. Only a place that all tenants share names the tenant.
+    /// Parses the stored text of a tenant's secret. Only a place that all tenants share names the
+    /// tenant.
     ///
     /// # Errors
-    /// The sentence that says why it is none for this tenant.
+    /// Why the text is not a secret for this tenant.
     fn read(text: &str, place: &SecretPlace<'_>, tenant: &Tenant) -> Result<Self, String> {
-        // A secret may begin with a brace by chance; what is JSON was meant as such.
+        // A secret may start with a brace by chance, but valid JSON is meant as JSON.
         let is_object = text.trim_start().starts_with('{')
             && serde_json::from_str::<serde_json::Value>(text).is_ok();
         if !is_object {
@@ -96,23 +99,23 @@ impl Secret {
         }
     }
 
-    /// The secret, for a request to that address.
+    /// The secret, for a request to this URL.
     ///
     /// # Errors
-    /// It is for another host.
+    /// The secret is restricted to another host.
     pub fn for_url(&self, url: &str) -> Result<&str, Failure> {
         self.refuses(url).map_or(Ok(self.value.as_str()), |detail| Err(refused(detail)))
     }
 
-    /// The secret, which is itself the address that a request goes to.
+    /// The secret as the URL of a request.
     ///
     /// # Errors
-    /// It is for another host.
+    /// The secret is restricted to another host.
     pub fn as_url(&self) -> Result<&str, Failure> {
         self.for_url(self.value.trim())
     }
 
-    /// Why it does not go to that address, if it does not.
+    /// Why the secret may not be sent to this URL, if it may not.
     fn refuses(&self, url: &str) -> Option<String> {
         let host = self.host.as_deref()?;
         let uri: Option<http::Uri> = url.parse().ok();
@@ -124,12 +127,12 @@ impl Secret {
     }
 }
 
-/// Somebody has to change something.
+/// A failure that only a change of the configuration or the secret can fix.
 fn refused(detail: String) -> Failure {
     Failure { kind: "secret", detail, is_refusal: true, retry_after: None }
 }
 
-/// Where secrets come from.
+/// Reads and caches the secrets of one purpose.
 #[derive(Debug)]
 pub struct Secrets {
     aws: Aws,
@@ -146,10 +149,6 @@ struct Known {
 }
 
 impl Secrets {
-    /// Those of a purpose. Reads where they are from the function's environment.
-    ///
-    /// # Errors
-    /// A variable is missing.
     pub fn new(
         variables: &Variables,
         aws: &SdkConfig,
@@ -165,10 +164,10 @@ impl Secrets {
         })
     }
 
-    /// A tenant's secret of that name.
+    /// Reads a tenant's secret.
     ///
     /// # Errors
-    /// It is not there, or not this tenant's: somebody has to put it there.
+    /// The secret does not exist, is not for this tenant, or could not be read.
     pub async fn read(&self, tenant: &Tenant, name: &SecretName) -> Result<Secret, Failure> {
         let key = (tenant.to_string(), name.to_string());
         if let Some(known) = self.known().get(&key).filter(|known| known.read_at.elapsed() < KEPT) {
@@ -206,7 +205,7 @@ impl Secrets {
         Ok(secret)
     }
 
-    /// A secret was refused: it is read anew when it is next wanted.
+    /// Removes a secret that was refused from the cache, so that it is read again.
     pub fn forget(&self, tenant: &Tenant, name: &SecretName) {
         self.known().remove(&(tenant.to_string(), name.to_string()));
     }
@@ -216,19 +215,20 @@ impl Secrets {
     }
 }
 
-/// What can be said of a secret before anything is sent: of one in the run's own environment, whose it is and where it goes. Where secrets are in
-/// Secrets Manager, who configures may not read them.
+/// Checks a secret when it is configured, before anything is sent: whose it is and where it may go.
+/// This works for secrets in the runner's environment only, because the function that configures
+/// may not read Secrets Manager.
 #[derive(Clone, Debug)]
 pub struct Foresight(Variables);
 
 impl Foresight {
-    /// Over the function's environment.
     pub fn new(variables: &Variables) -> Self {
         Self(variables.clone())
     }
 
-    /// Why a tenant's request to `url` would not get the secret, if that is known. The secret itself is the address where none is given. One that is
-    /// not there yet can still be put there.
+    /// Why a request to `url` could not use the secret, if that is known. Without `url`, the secret
+    /// itself is the URL. A secret that does not exist yet is not an error, since it can be added
+    /// later.
     pub fn refuses(&self, tenant: &Tenant, name: &SecretName, url: Option<&str>) -> Option<String> {
         let place = name.place();
         let SecretPlace::Environment(variable) = place else { return None };

@@ -72,7 +72,7 @@ fn an_address_counts_where_the_issuer_verified_it() {
         claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let caller = access_with(verified).caller_of(claims.as_object().unwrap()).unwrap();
         assert_eq!(caller.email.is_some(), counts, "{verified:?} {claims}");
-        // Somebody whose address does not count is no machine.
+        // A user whose e-mail address may not be used is still a user, not a machine.
         assert_eq!((caller.is_machine, caller.actor().kind), (false, ActorType::User), "{claims}");
     }
     let machine = caller_of(json!({"sub": "s", "https://idp.example/tenant": "acme"})).unwrap();
@@ -206,7 +206,7 @@ fn every_verified_claim_is_compared_with_the_tokens() {
         |claims: &Value| format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()));
     let good = format!("Bearer {}", token(&claims));
     assert_eq!(caller(good.clone(), &verified).unwrap().tenants.len(), 2);
-    // Numbers as Go writes them.
+    // Numbers in the format of Go.
     let mut by_go = verified.clone();
     by_go["exp"] = json!("1.9e+09");
     assert!(caller(good.clone(), &by_go).is_ok());
@@ -223,7 +223,7 @@ fn every_verified_claim_is_compared_with_the_tokens() {
         other[name] = value;
         assert_eq!(caller(good.clone(), &other).unwrap_err().status, 403, "{name}");
     }
-    // A claim that is read here, and was not verified.
+    // A claim that this service reads and the gateway did not verify.
     for (name, value) in [
         ("email", json!("boss@acme.example")),
         ("scp", json!("jit-audit/admin")),
@@ -262,7 +262,7 @@ fn a_machine_alone_may_name_for_whom_it_acts() {
     assert_eq!(acting_as(&machine, named()).unwrap().shown(), "ann@acme.example");
     assert_eq!(acting_as(&machine, None).unwrap().shown(), "s");
     assert_eq!(acting_as(&machine, Some(Actor::system())).unwrap_err().status, 422);
-    // An address that does not count is a person's all the same.
+    // A token with an e-mail claim is a person's, even if the address may not be used.
     for email in [json!("bob@acme.example"), json!(""), json!(7)] {
         let person = caller(email.clone());
         assert_eq!(acting_as(&person, named()).unwrap_err().status, 403, "{email}");
