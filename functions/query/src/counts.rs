@@ -130,7 +130,7 @@ mod tests {
             (Unit::Hour, "UTC", "2026-11-22T00:26:07Z", "2026-11-22T00:00:00.000Z"),
             (Unit::Hour, "Asia/Kolkata", "2026-11-22T00:26:07Z", "2026-11-21T23:30:00.000Z"),
             (Unit::Day, "Asia/Kolkata", "2026-11-22T20:00:00Z", "2026-11-22T18:30:00.000Z"),
-            // A day of 25 hours: its last hour belongs to it, too.
+            // A day of 25 hours: this is its last hour.
             (Unit::Day, "Europe/Paris", "2026-10-25T22:30:00Z", "2026-10-24T22:00:00.000Z"),
             (Unit::Day, "Europe/Paris", "2026-10-25T23:00:00Z", "2026-10-25T23:00:00.000Z"),
             (Unit::Day, "America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T03:00:00.000Z"),

@@ -203,7 +203,7 @@ mod tests {
             );
             assert!(told.contains("(its address)"), "{told}");
         }
-        // One that is only a host hides no slash.
+        // The path of a URL without a path is `/`, which must not be replaced.
         assert_eq!(Hidden::of(&"https://hooks.example/".parse().unwrap()).from("a/b"), "a/b");
     }
 
