@@ -63,8 +63,9 @@ impl Portal {
     }
 }
 
-/// The Content-Security-Policy: the page loads from and connects to its own origin and the token
-/// issuer only. The only inline script is the import map, which is allowed by its hash.
+/// The Content-Security-Policy: the page loads from its own origin only, and connects to that, the
+/// token issuer and the configured origins. Its only inline script is the import map, allowed by
+/// its hash.
 fn policy(issuer: &str, elsewhere: &str) -> String {
     let page = Files::get("index.html")
         .map(|file| String::from_utf8_lossy(&file.data).into_owned())

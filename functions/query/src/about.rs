@@ -80,9 +80,9 @@ pub async fn actions(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2http
     Ok(request::json(200, &serde_json::json!({ "actions": rows })))
 }
 
-/// `GET /v1/me`: the caller's identity, tenants and permissions. This is the only route of one
-/// tenant that also answers a caller who has several tenants and names none, so that the caller
-/// can find out which tenants there are. It takes no parameters.
+/// `GET /v1/me`: the caller's identity, tenants and permissions. A caller with several
+/// tenants may call it without naming one, to find out which tenants there are. It takes no
+/// parameters.
 pub async fn me(call: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     #[derive(Serialize)]
     struct Me<'c> {
