@@ -38,6 +38,8 @@ pub mod tables {
 /// People and callers.
 pub mod identity {
     pub mod caller;
+    pub mod matching;
+    pub mod people;
     pub mod person;
 }
 /// Access records and sessions.
@@ -50,7 +52,6 @@ pub mod access {
     pub mod evidence;
     pub mod kept_events;
     pub mod log_on;
-    pub mod names;
     pub mod session;
     pub mod timeline;
 }
@@ -73,7 +74,6 @@ pub mod findings {
     pub mod hasty_approvals;
     mod justification_rules;
     pub mod out_of_band;
-    pub mod people;
     pub mod rules;
     pub mod use_rules;
 }

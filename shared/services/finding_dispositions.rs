@@ -2,10 +2,9 @@
 
 use crate::access_projection::Follower;
 use shared_domain::{
-    access::{access_record::Access, kept_events::is_use, names},
+    access::{access_record::Access, kept_events::is_use},
     findings::{checkpoints::is_shortened, finding::Finding},
-    identity::{caller::Caller, person::Person},
-    reviews::review::is_one,
+    identity::{caller::Caller, matching, person::Person},
     text::case_folding::fold_identity,
     trail::event::{ActorType, EventId, Party},
 };
@@ -42,12 +41,6 @@ fn called(by: &Caller, known: Option<&Person>) -> Vec<String> {
     names.map(fold_identity).collect()
 }
 
-/// Whether a party goes by one of those names, whichever kind of name it is.
-fn is_called(party: &Party, called: &[String]) -> bool {
-    let Party { kind: _, id, name, email } = party;
-    [id, name, email].into_iter().flatten().any(|name| called.contains(&fold_identity(name)))
-}
-
 /// Why the caller may not disposition the finding; none where they may. A finding is about its subject and the owner of its account, about
 /// who asked for the access and whom it is for, and about whoever did what its evidence shows.
 ///
@@ -70,7 +63,11 @@ pub async fn disposition_refusal(
             used.extend(access.events.iter().filter(|id| !finding.evidence.contains(id)).cloned());
         }
         concerned.extend(
-            access.requester.as_ref().filter(|it| it.kind != ActorType::Service).map(names::party),
+            access
+                .requester
+                .as_ref()
+                .filter(|it| it.kind != ActorType::Service)
+                .map(matching::party_of),
         );
         concerned.extend(access.subject.into_iter().chain(access.account));
     }
@@ -81,7 +78,7 @@ pub async fn disposition_refusal(
             continue;
         }
         let is_somebody = matches!(event.actor.kind, ActorType::User | ActorType::Scm);
-        concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(names::party));
+        concerned.extend(Some(&event.actor).filter(|_| is_somebody).map(matching::party_of));
         concerned.extend(event.subject.into_iter().chain(event.account));
     }
     concerned.retain(|party| party.id.is_some() || party.email.is_some() || party.name.is_some());
@@ -91,12 +88,15 @@ pub async fn disposition_refusal(
         return Ok(None);
     }
     let caller = by.actor();
-    let party = names::party(&caller);
+    let party = matching::party_of(&caller);
     concerned.push(party.clone());
     let people = Follower::of(scope).people_behind(&concerned).await?;
     concerned.pop();
     let called = called(by, people.find(&party).map(|known| &known.person));
-    if concerned.iter().any(|other| is_one(other, &party, &people) || is_called(other, &called)) {
+    if concerned
+        .iter()
+        .any(|other| people.may_be_same(other, &party) || matching::goes_by(other, &called))
+    {
         let why = format!(
             "the finding is about {}, and nobody resolves a finding about themselves: a colleague with the permission audit:operate has to",
             caller.shown()

@@ -10,7 +10,7 @@ mod person_names;
 mod statistics_rows;
 
 pub use access_rows::{each_access, row_of};
-pub use person_names::{is_named, names_of, person};
+pub use person_names::{names_of, person};
 pub use statistics_rows::revocation_summary;
 
 use std::collections::{BTreeMap, VecDeque};

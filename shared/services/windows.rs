@@ -6,7 +6,7 @@
 //!
 //! - `recording`: an event that opens or ends windows, recorded with its windows
 //! - `opening`: the window that an event opens; `booking`: those whose start is far ahead; `earlier_end`: an end that came first
-//! - `ending`: the windows that an event ends; `session_end`: the end of a session; `matching`: whether events name the same target
+//! - `ending`: the windows that an event ends; `session_end`: the end of a session
 //! - `step`: the next state of a window, with the items that find it; `lookup`: a window by id, account, name or session
 //! - `live_windows`: the lists of windows that are not closed; `due_queue`: what is due, over all tenants
 
@@ -16,7 +16,6 @@ mod earlier_end;
 mod ending;
 mod live_windows;
 mod lookup;
-mod matching;
 mod opening;
 mod recording;
 mod session_end;

@@ -23,7 +23,10 @@ use lambda_runtime::{Error, LambdaEvent};
 use shared::{
     domain::{
         configuration::application::Place,
-        identity::caller::{Caller, Permission},
+        identity::{
+            caller::{Caller, Permission},
+            matching,
+        },
         json::strict_json::FieldError,
         trail::{
             actions::ACTIONS,
@@ -316,7 +319,7 @@ fn in_sequences(events: Vec<Placed>) -> Vec<Vec<Placed>> {
         let accounts = parties
             .iter()
             .flatten()
-            .flat_map(account_names::names)
+            .flat_map(matching::names)
             .map(|name| format!("account {name}"));
         let mut keys: HashSet<String> =
             session.chain(accounts).chain([format!("id {}", event.id)]).collect();

@@ -9,6 +9,7 @@ use shared::{
             finding::{Finding, State},
             rules::{RULES, Severity},
         },
+        identity::matching,
         text::case_folding::fold,
         trail::search::Order,
     },
@@ -20,10 +21,7 @@ use shared::{
         request::{self, Parameters},
         search_parameters,
     },
-    services::{
-        access_projection::access_lists::ALL,
-        reports::{is_named, names_of},
-    },
+    services::{access_projection::access_lists::ALL, reports::names_of},
     storage::projections::Kind,
 };
 use tokio::time::Instant as Deadline;
@@ -117,8 +115,7 @@ pub async fn list(
     let is_wanted = |finding: &Finding| {
         let named = |name: &str, party: &Option<shared::domain::trail::event::Party>| {
             parameters.get(name).is_none_or(|asked| {
-                let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
-                names.map(|it| fold(it)).any(|it| it == fold(asked))
+                party.as_ref().is_some_and(|party| matching::matches_search(party, asked))
             })
         };
         state.is_none_or(|state| finding.state == state)
@@ -131,7 +128,7 @@ pub async fn list(
             && (is("owner", finding.owner.as_deref()) || finding.owners.iter().any(|owner| is("owner", Some(owner))))
             && owned.is_none_or(|owned| finding.owner.is_some() == owned)
             && named("account", &finding.account)
-            && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| is_named(it, names)))
+            && names.as_ref().is_none_or(|names| finding.subject.as_ref().is_some_and(|it| matching::is_identified_by(it, names)))
             // A finding past its retention is never returned, even if it is not deleted yet.
             && finding.raised_at >= scope.now.minus(scope.settings.kept_at(finding.raised_at))
     };

@@ -13,9 +13,9 @@ use crate::{
         decision::Decision,
         evidence::{EndCause, Verified},
         log_on::Explained,
-        names::{is_one, names},
         timeline::{Misfit, TOLERANCE},
     },
+    identity::matching::{is_same_thing, party_of, shares_name},
     time::timestamp::Instant,
     trail::event::{Actor, Event, EventId, Party, Ticket},
 };
@@ -249,11 +249,16 @@ impl Access {
         Some(words)
     }
 
+    /// Everybody that it names: who asked, whom it is for, who decided.
+    pub fn involved(&self) -> Vec<Party> {
+        let asked = self.requester.iter().map(party_of).chain(self.subject.clone());
+        asked.chain(self.decisions.iter().map(|decision| party_of(&decision.by))).collect()
+    }
+
     /// Whether the event names its account.
     pub fn is_account(&self, event: &Event) -> bool {
         let (Some(own), Some(other)) = (&self.account, &event.account) else { return false };
-        let own = names(own);
-        names(other).iter().any(|name| own.contains(name))
+        shares_name(own, other)
     }
 
     /// Whether it may be used at that moment.
@@ -338,7 +343,7 @@ impl Access {
         let asked = || self.targets.iter().chain(&self.target);
         // The credentials of an account are read under the account's own name.
         let mut known = asked().chain(&self.account);
-        asked().next().is_some() && !known.any(|it| is_one(it, target))
+        asked().next().is_some() && !known.any(|it| is_same_thing(it, target))
     }
 }
 

@@ -4,9 +4,9 @@ use crate::{
     access::{
         access_record::{Access, Kind, Standing},
         evidence::{EndCause, Proof},
-        names::{is_one, is_same, party},
         timeline::of_it,
     },
+    identity::matching::{is_same_person, is_same_thing, party_of},
     text::case_folding::fold,
     time::timestamp::Instant,
     trail::event::{AskedWindow, Event, Recorded},
@@ -18,11 +18,11 @@ impl Access {
         let event = &recorded.event;
         let is_named = self.assignment.is_some() && told_assignment(event) == self.assignment;
         let is_same_holder = match (&self.subject, &event.subject) {
-            (Some(own), Some(other)) => is_same(own, other),
+            (Some(own), Some(other)) => is_same_person(own, other),
             _ => false,
         };
         let is_same_package = match (&self.target, of_it(event)) {
-            (Some(own), Some(other)) => is_one(own, &other),
+            (Some(own), Some(other)) => is_same_thing(own, &other),
             _ => false,
         };
         if self.kind != Kind::Package
@@ -77,8 +77,10 @@ pub(super) fn told_assignment(event: &Event) -> Option<String> {
 /// Which of three causes one activity stands for: expired, canceled by its user, removed by an administrator.
 pub(super) fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
     let reason = event.reason.as_deref().map(fold).unwrap_or_default();
-    let is_holder =
-        event.subject.as_ref().is_some_and(|subject| is_same(subject, &party(&event.actor)));
+    let is_holder = event
+        .subject
+        .as_ref()
+        .is_some_and(|subject| is_same_person(subject, &party_of(&event.actor)));
     match () {
         () if reason.contains("expire") => EndCause::Expired,
         () if reason.contains("cancel") => EndCause::Canceled,

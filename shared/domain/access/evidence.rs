@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{
-        access_record::{Access, Standing},
-        names::{is_same, party},
-    },
+    access::access_record::{Access, Standing},
+    identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::event::{Event, EventId, Recorded, Scope},
 };
@@ -72,9 +70,10 @@ impl Access {
 
     /// Its portal says that the account is disabled.
     pub(super) fn end_by_portal(&mut self, event: &Event) {
-        let by = party(&event.actor);
-        let is_its_own = self.requester.as_ref().is_some_and(|it| is_same(&party(it), &by))
-            || self.subject.as_ref().is_some_and(|it| is_same(it, &by));
+        let by = party_of(&event.actor);
+        let is_its_own =
+            self.requester.as_ref().is_some_and(|it| is_same_person(&party_of(it), &by))
+                || self.subject.as_ref().is_some_and(|it| is_same_person(it, &by));
         let is_early = self.ends_at.is_some_and(|planned| event.occurred_at < planned);
         let cause = match (is_early, is_its_own) {
             (false, _) => EndCause::Expired,

@@ -10,8 +10,8 @@ use crate::{
         access_record::{Access, Kind, Standing},
         evidence::EndCause,
         kept_events::LeftOut,
-        names::party,
     },
+    identity::matching::party_of,
     time::timestamp::Instant,
     trail::event::{EventId, Party, Recorded},
 };
@@ -50,7 +50,7 @@ impl Access {
         access.standing = Standing::Active;
         access.session = event.session.as_ref().map(|session| session.id.clone());
         access.request_id = event.request_id.clone();
-        access.subject = Some(party(&event.actor)).filter(|it| *it != Party::default());
+        access.subject = Some(party_of(&event.actor)).filter(|it| *it != Party::default());
         access.account = event.account.clone();
         access.target = event.target.clone();
         access.justification = event.justification.clone();

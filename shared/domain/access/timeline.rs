@@ -23,8 +23,8 @@ use crate::{
         evidence::EndCause,
         kept_events::{FIRST_STEPS, LAST_STEPS, LeftOut, is_afterthought, is_use, thin_out},
         log_on::LOG_ON_LASTS,
-        names::party,
     },
+    identity::matching::party_of,
     time::timestamp::Instant,
     trail::event::{ActorType, Event, EventId, Party, Recorded},
 };
@@ -234,7 +234,7 @@ impl Access {
         self.misfits.truncate(FIRST_STEPS + LAST_STEPS);
         if self.subject.is_none() {
             self.subject =
-                self.requester.as_ref().filter(|it| it.kind != ActorType::System).map(party);
+                self.requester.as_ref().filter(|it| it.kind != ActorType::System).map(party_of);
         }
         if let (Some(ended), Some(planned)) = (self.ended_at, self.ends_at) {
             self.lateness_ms = Some((ended.millis() - planned.millis()).max(0));

@@ -4,9 +4,9 @@ use crate::{
     access::{
         access_record::Kind,
         decision::{Decision, Verdict},
-        names,
     },
     findings::checkpoints::Asking,
+    identity::matching,
     trail::event::{ActorType, Party},
 };
 
@@ -15,12 +15,12 @@ impl Asking<'_> {
     pub(super) fn approvers(&mut self) {
         let access = self.access;
         let asked: Vec<Party> =
-            access.requester.iter().map(names::party).chain(access.subject.clone()).collect();
+            access.requester.iter().map(matching::party_of).chain(access.subject.clone()).collect();
         let approved = |decision: &&Decision| {
             decision.verdict == Verdict::Approved && decision.by.kind != ActorType::System
         };
         for decision in access.decisions.iter().filter(approved) {
-            let by = names::party(&decision.by);
+            let by = matching::party_of(&decision.by);
             if asked.iter().any(|party| self.context.people.is_same(party, &by)) {
                 let why = format!(
                     "{} approved what was requested by or for the same person",

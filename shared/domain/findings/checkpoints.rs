@@ -9,7 +9,7 @@ use std::{collections::HashSet, time::Duration};
 use crate::{
     access::access_record::{Access, Rounds},
     configuration::settings::Thresholds,
-    findings::people::People,
+    identity::people::People,
     time::timestamp::Instant,
     trail::event::{EventId, Recorded, Tenant},
 };

@@ -4,9 +4,9 @@ use crate::{
     access::{
         access_record::Access,
         decision::{Decision, Verdict},
-        names,
     },
     configuration::settings::Thresholds,
+    identity::matching,
     time::timestamp::Instant,
     trail::event::{ActorType, EventId},
 };
@@ -31,7 +31,10 @@ pub fn hasty<'a>(access: &'a Access, thresholds: &Thresholds) -> Vec<(&'a Decisi
             && decision.by.kind != ActorType::System
             && (0..least).contains(&took);
         let is_known = found.iter().any(|(other, _)| {
-            names::is_same(&names::party(&other.by), &names::party(&decision.by))
+            matching::is_same_person(
+                &matching::party_of(&other.by),
+                &matching::party_of(&decision.by),
+            )
         });
         if is_hasty && !is_known {
             found.push((decision, Hasty { at: decision.at, event: decision.event.clone() }));

@@ -5,12 +5,10 @@ use std::{collections::HashSet, time::Duration};
 use crate::{
     access::{
         access_record::{Access, Kind},
-        kept_events, names,
+        kept_events,
     },
-    findings::{
-        checkpoints::{Asking, shortened, times},
-        people::People,
-    },
+    findings::checkpoints::{Asking, shortened, times},
+    identity::{matching, people::People},
     time::timestamp::Instant,
     trail::event::{ActorType, Event, EventId, Party, Recorded},
 };
@@ -21,7 +19,7 @@ pub fn is_by_another(access: &Access, event: &Event, people: &People) -> bool {
         return false;
     };
     event.actor.kind != ActorType::System
-        && people.compare(holder, &names::party(&event.actor)) == Some(false)
+        && people.compare(holder, &matching::party_of(&event.actor)) == Some(false)
 }
 
 /// The uses of an access that its own request does not explain: by another person, or at another target. A log-off uses nothing.

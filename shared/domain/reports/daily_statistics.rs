@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    access::{access_record::Access, decision::Verdict, names},
+    access::{access_record::Access, decision::Verdict},
+    identity::matching,
     text::case_folding::fold,
     trail::event::{ActorType, Party},
 };
@@ -104,7 +105,7 @@ impl Counted {
             row.granted += u32::from(access.granted_at.is_some());
             row.used += u32::from(access.uses > 0);
         }
-        let requester = access.requester.as_ref().map(names::party).unwrap_or_default();
+        let requester = access.requester.as_ref().map(matching::party_of).unwrap_or_default();
         let requester = requester.email.clone().unwrap_or_else(|| requester.shown().to_owned());
         let people: Vec<_> =
             access.decisions.iter().filter(|it| it.by.kind != ActorType::System).collect();
@@ -241,7 +242,7 @@ impl Row {
 /// Whom an access is for, as figures name them: by address where there is one.
 pub fn person_of(access: &Access) -> String {
     let of = |party: &Party| party.email.clone().unwrap_or_else(|| party.shown().to_owned());
-    let requester = access.requester.as_ref().map(names::party);
+    let requester = access.requester.as_ref().map(matching::party_of);
     access.subject.as_ref().map(of).or_else(|| requester.as_ref().map(of)).unwrap_or_default()
 }
 

@@ -12,13 +12,16 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    access::{access_record::Access, names},
+    access::access_record::Access,
     configuration::{
         access_package::{self, Package, Policy, Somebody},
         organisation,
     },
-    findings::people::People,
-    identity::caller::{Caller, is_like_address},
+    identity::{
+        caller::{Caller, is_like_address},
+        matching,
+        people::People,
+    },
     json::{
         object_reader::{self, Fields, NAME_BYTES, TEXT_BYTES},
         strict_json::FieldError,
@@ -503,8 +506,8 @@ fn hash_of(lines: impl Iterator<Item = Value>) -> String {
 
 /// What somebody had to do with an access that they are to judge; none where they had nothing.
 pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Option<&'static str> {
-    let is = |party: &Party| is_one(party, reviewer, people);
-    let is_actor = |actor: &Actor| is(&names::party(actor));
+    let is = |party: &Party| people.may_be_same(party, reviewer);
+    let is_actor = |actor: &Actor| is(&matching::party_of(actor));
     match access {
         Access { decisions, .. } if decisions.iter().any(|decision| is_actor(&decision.by)) => {
             Some("decided the request")
@@ -526,15 +529,6 @@ pub fn part_in_policy(
 ) -> Option<&'static str> {
     let approves = policy.approves(reviewer, &Somebody::default(), organisations);
     (approves == access_package::Verdict::Yes).then_some("is among the approvers that it names")
-}
-
-/// Whether two are one: the same person, or by any name that both are called.
-pub fn is_one(a: &Party, b: &Party, people: &People) -> bool {
-    let names = |party: &Party| -> Vec<String> {
-        [&party.id, &party.email].into_iter().flatten().map(|it| fold_identity(it)).collect()
-    };
-    let own = names(a);
-    people.is_same(a, b) || names(b).iter().any(|name| own.contains(name))
 }
 
 /// What a reviewer says of an item.

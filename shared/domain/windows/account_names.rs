@@ -1,23 +1,14 @@
 //! The names by which an event and a directory call an account.
 
 use crate::{
+    identity::matching::names_as_given,
     text::case_folding::fold_identity,
     trail::event::{Event, Party},
 };
 
-/// The names of an account, folded: its e-mail address, name and id. The first is what it is known by.
-pub fn names(account: &Party) -> impl Iterator<Item = String> {
-    names_as_given(account).map(fold_identity)
-}
-
-/// The same as they were given.
-pub fn names_as_given(account: &Party) -> impl Iterator<Item = &str> {
-    [&account.email, &account.name, &account.id].into_iter().flatten().map(String::as_str)
-}
-
 /// What an account is identified by until its directory says more: the first of its names.
 pub fn key_of(account: &Party) -> String {
-    names(account).next().unwrap_or_default()
+    names_as_given(account).next().map(fold_identity).unwrap_or_default()
 }
 
 /// The account that a request asks for: in a session its generated user, in a package its recipient where none is named.

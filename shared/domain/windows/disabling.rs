@@ -2,8 +2,9 @@
 
 use crate::{
     configuration::application::{Application, Directory, OpeningEvent},
-    trail::event::{Event, Party},
-    windows::account_names::{account_of, names},
+    identity::matching,
+    trail::event::Event,
+    windows::account_names::{account_of, key_of},
 };
 
 /// Who disables an account at the end of a window.
@@ -35,7 +36,7 @@ impl Disabling {
         if !is_request && !names_other_account(event) {
             return Self::Elsewhere;
         }
-        let name = names(&account_of(event)).next().unwrap_or_default();
+        let name = key_of(&account_of(event));
         if application.owns(&name) { Self::Here } else { Self::OutsidePatterns }
     }
 }
@@ -46,16 +47,7 @@ fn names_other_account(event: &Event) -> bool {
     if event.account.is_none() && username.is_none() {
         return false;
     }
-    let actor = &event.actor;
-    let people = [
-        event.subject.clone(),
-        Some(Party {
-            kind: None,
-            id: actor.id.clone(),
-            name: actor.name.clone(),
-            email: actor.email.clone(),
-        }),
-    ];
-    let own: Vec<String> = people.iter().flatten().flat_map(names).collect();
-    !names(&account_of(event)).any(|name| own.contains(&name))
+    let account = account_of(event);
+    let actor = matching::party_of(&event.actor);
+    !event.subject.iter().chain([&actor]).any(|person| matching::shares_name(person, &account))
 }

@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use crate::{
     configuration::application::Directory,
+    identity::matching::names,
     text::case_folding::fold_identity,
     time::timestamp::Instant,
     trail::event::{Actor, EventId, Party, Tenant},
     windows::{
-        account_names::{key_of, names},
+        account_names::key_of,
         claim::Claim,
         resolution::{Missing, Resolution, ResolvedAccount},
         window_event::Told,
@@ -188,6 +189,7 @@ impl Window {
             .filter(|claim| !claim.is_done)
             .filter_map(|claim| claim.account.as_ref());
         let all = names(&self.account)
+            .into_iter()
             .chain(resolved.map(|name| fold_identity(name)))
             .chain(of_claims.flat_map(names));
         let mut other_names: Vec<String> = Vec::new();

@@ -6,8 +6,9 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
-        kept_events, names, timeline,
+        kept_events, timeline,
     },
+    identity::matching,
     text::case_folding::fold,
     time::timestamp::Instant,
     trail::{
@@ -57,7 +58,7 @@ impl<'t> Follower<'t> {
         access: &Access,
         range: [Instant; 2],
     ) -> Result<Vec<Access>, ReadError> {
-        let names = access.account.iter().flat_map(names::names);
+        let names = access.account.iter().flat_map(matching::names);
         let mut others = self.overlapping(names.map(|name| facet("account", &name)), range).await?;
         others.retain(|other| other.id != access.id && other.kind != AccessKind::Package);
         Ok(others)
@@ -68,7 +69,7 @@ impl<'t> Follower<'t> {
         let facets: Vec<String> = event
             .account
             .iter()
-            .flat_map(names::names)
+            .flat_map(matching::names)
             .map(|name| facet("account", &name))
             .collect();
         let mut keys = Vec::new();
@@ -96,7 +97,7 @@ impl<'t> Follower<'t> {
         let mut facets: Vec<String> = event
             .subject
             .iter()
-            .flat_map(names::person_names)
+            .flat_map(matching::person_names)
             .map(|name| facet("person", &name))
             .collect();
         let named =
@@ -108,7 +109,7 @@ impl<'t> Follower<'t> {
                 .target
                 .as_ref()
                 .zip(event.target.as_ref())
-                .is_some_and(|(a, b)| names::is_one(a, b));
+                .is_some_and(|(a, b)| matching::is_same_thing(a, b));
             access.kind == AccessKind::Package
                 && (is_target || access.assignment.as_deref() == named && named.is_some())
         };

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use shared_domain::{
-    access::{access_record::Access, names},
+    access::access_record::Access,
     findings::{
         checkpoints::{self, Found},
         hasty_approvals::{self, Hasty},
     },
+    identity::matching,
     time::timestamp::Instant,
     trail::{
         event::{Actor, Event, EventId},
@@ -58,7 +59,7 @@ impl<'t> Follower<'t> {
             let mut first_hasty: Option<Hasty> = None;
             for access in scope.readable::<Access>(Kind::Access, &keys).await? {
                 for (decision, hasty) in hasty_approvals::hasty(&access, thresholds) {
-                    let by = names::party(&decision.by);
+                    let by = matching::party_of(&decision.by);
                     if self.name_of(&by).await? == name {
                         // What is said of all of them is taken from the first, in whichever order they are read.
                         if first_hasty.as_ref().is_none_or(|first| hasty < *first) {

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared_domain::{
-    access::names,
     findings::{
         checkpoints::{self, Found},
         finding::{self, Finding},
     },
+    identity::matching,
     time::timestamp::Instant,
     trail::event::{Event, EventId, Party, Session},
 };
@@ -93,7 +93,7 @@ impl<'t> Follower<'t> {
         }
         let application = self.application_of(event.target.as_ref()).await?;
         let about = |told: &mut Event| {
-            told.subject = event.subject.clone().or_else(|| Some(names::party(&event.actor)));
+            told.subject = event.subject.clone().or_else(|| Some(matching::party_of(&event.actor)));
             told.subject = told.subject.take().filter(|subject| *subject != Party::default());
             told.account = event.account.clone();
             told.session = event.session.as_ref().map(|session| Session::named(session.id.clone()));

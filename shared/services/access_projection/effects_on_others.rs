@@ -7,8 +7,9 @@ use std::{
 
 use serde_json::json;
 use shared_domain::{
-    access::{access_key::Key, access_record::Access, kept_events, log_on, names},
+    access::{access_key::Key, access_record::Access, kept_events, log_on},
     findings::hasty_approvals::{self, Hasty},
+    identity::matching,
     time::timestamp::Instant,
     trail::event::{EventId, Party, Recorded},
 };
@@ -75,7 +76,7 @@ impl<'t> Follower<'t> {
         let hasty = |access: &Access| -> Vec<(Party, Hasty)> {
             hasty_approvals::hasty(access, thresholds)
                 .into_iter()
-                .map(|(it, hasty)| (names::party(&it.by), hasty))
+                .map(|(it, hasty)| (matching::party_of(&it.by), hasty))
                 .collect()
         };
         let (had, has) = (was.map(&hasty).unwrap_or_default(), hasty(is));

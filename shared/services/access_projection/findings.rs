@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 use shared_domain::{
-    access::{access_key::Key, access_record::Access, names},
+    access::{access_key::Key, access_record::Access},
     findings::{
         checkpoints::{self, Checked, Context, Found},
         finding::{self, Finding},
@@ -15,6 +15,7 @@ use shared_domain::{
         rules::{self, ABOUT_ACCESS},
         use_rules,
     },
+    identity::matching,
     time::timestamp::Instant,
     trail::event::{Event, EventId, Party, Recorded, Session},
 };
@@ -134,7 +135,7 @@ impl<'t> Follower<'t> {
         if others.is_empty() {
             return Ok(excused);
         }
-        let parties = doubtful.iter().map(|recorded| names::party(&recorded.event.actor));
+        let parties = doubtful.iter().map(|recorded| matching::party_of(&recorded.event.actor));
         let parties: Vec<Party> =
             parties.chain(others.iter().filter_map(|other| other.subject.clone())).collect();
         let people = self.people_behind(&parties).await?;

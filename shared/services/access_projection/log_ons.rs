@@ -11,9 +11,9 @@ use shared_domain::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
         log_on::{self, Explained, LOG_ON_LASTS},
-        names,
     },
-    findings::{people::People, use_rules},
+    findings::use_rules,
+    identity::{matching, people::People},
     trail::{
         event::{Event, EventId, Outcome, Party, Recorded},
         search::{Order, Range},
@@ -87,8 +87,8 @@ impl<'t> Follower<'t> {
 
     /// The lists of one person's log-ons and log-offs at one desktop with one account: one for each way to name them.
     fn desks(&self, event: &Event) -> Vec<String> {
-        let people = names::person_names(&names::party(&event.actor));
-        let names = |party: &Option<Party>| party.as_ref().map(names::names).unwrap_or_default();
+        let people = matching::person_names(&matching::party_of(&event.actor));
+        let names = |party: &Option<Party>| party.as_ref().map(matching::names).unwrap_or_default();
         let (accounts, targets) = (names(&event.account), names(&event.target));
         let mut desks = Vec::new();
         for person in &people {
@@ -153,17 +153,20 @@ impl<'t> Follower<'t> {
         };
         let named: Option<Access> = self.content(named.as_ref())?;
         let named = named.filter(|it| it.account.is_none() || it.is_account(event));
-        let actor = names::party(&event.actor);
+        let actor = matching::party_of(&event.actor);
         // The usual case.
         if let Some(named) = named
             .as_ref()
             .filter(|it| it.kind != AccessKind::Package && it.holds(event.occurred_at))
-            && named.subject.as_ref().is_some_and(|it| names::same_person(it, &actor) == Some(true))
+            && named
+                .subject
+                .as_ref()
+                .is_some_and(|it| matching::compare_people(it, &actor) == Some(true))
         {
             return Ok(Some(Explained::Access(named.id.clone())));
         }
         let accounts =
-            event.account.iter().flat_map(names::names).map(|name| facet("account", &name));
+            event.account.iter().flat_map(matching::names).map(|name| facet("account", &name));
         let around = self.around(accounts, event.occurred_at).await?;
         let holds = |it: &Access| it.kind != AccessKind::Package && it.holds(event.occurred_at);
         let candidates: Vec<(bool, Access)> = named
@@ -195,7 +198,7 @@ impl<'t> Follower<'t> {
             event.occurred_at.plus(Duration::from_millis(1)),
         ];
         let mut codes = BTreeSet::new();
-        for name in names::person_names(&actor) {
+        for name in matching::person_names(&actor) {
             let list = facet(CODES, &name);
             let (page, _) =
                 self.scope.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
@@ -208,7 +211,7 @@ impl<'t> Follower<'t> {
                 .target
                 .as_ref()
                 .zip(event.target.as_ref())
-                .is_some_and(|(a, b)| names::is_one(a, b))
+                .is_some_and(|(a, b)| matching::is_same_thing(a, b))
         };
         let codes = self.scope.events_of(&ids).await?;
         let last = codes
@@ -246,7 +249,7 @@ impl<'t> Follower<'t> {
     pub(super) async fn explain_by_code(&self, event: &Event) -> Result<(), ReadError> {
         let at = event.occurred_at;
         let mut ids = BTreeSet::new();
-        for name in names::person_names(&names::party(&event.actor)) {
+        for name in matching::person_names(&matching::party_of(&event.actor)) {
             let list = log_ons_of(&facet("person", &name));
             let range = Range {
                 since: at,
@@ -272,10 +275,10 @@ fn log_on_of(key: &str) -> Option<EventId> {
 /// What reports find a log-on by.
 fn log_on_facets(access: &Access) -> BTreeSet<String> {
     let people =
-        access.subject.iter().flat_map(names::person_names).map(|name| facet("person", &name));
+        access.subject.iter().flat_map(matching::person_names).map(|name| facet("person", &name));
     let things = [("account", &access.account), ("target", &access.target)].into_iter();
     let things = things.flat_map(|(kind, party)| {
-        party.iter().flat_map(names::names).map(move |name| facet(kind, &name))
+        party.iter().flat_map(matching::names).map(move |name| facet(kind, &name))
     });
     [ALL.to_owned()].into_iter().chain(people).chain(things).collect()
 }

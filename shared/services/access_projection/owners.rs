@@ -1,8 +1,9 @@
 //! The applications that access records are about, and their owners.
 
 use shared_domain::{
-    access::{access_record::Access, names},
+    access::access_record::Access,
     configuration::application::Configured,
+    identity::matching,
     text::case_folding::fold,
     trail::event::{Event, Party},
 };
@@ -24,11 +25,7 @@ impl<'t> Follower<'t> {
     /// Who owns an application or a package.
     pub(super) async fn owners_of(&self, target: Option<&Party>) -> Result<Vec<String>, ReadError> {
         let Some(target) = target else { return Ok(Vec::new()) };
-        let is_it = |it: &&Configured| {
-            target.id.as_ref() == Some(&it.id)
-                || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
-        };
-        match self.applications().await?.iter().find(is_it) {
+        match find_application(self.applications().await?, target) {
             Some(it) => Ok(it.application.owners.clone()),
             None => Ok(access_packages::package_of(self.scope, target)
                 .await?
@@ -43,18 +40,22 @@ impl<'t> Follower<'t> {
         target: Option<&Party>,
     ) -> Result<Option<String>, ReadError> {
         let Some(target) = target else { return Ok(None) };
-        let is_it = |it: &&Configured| {
-            target.id.as_ref() == Some(&it.id)
-                || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
-        };
-        Ok(self.applications().await?.iter().find(is_it).map(|it| it.id.clone()))
+        Ok(find_application(self.applications().await?, target).map(|it| it.id.clone()))
     }
 
     pub(super) async fn owners_of_account(&self, event: &Event) -> Result<Vec<String>, ReadError> {
-        let names = event.account.as_ref().map(names::names).unwrap_or_default();
+        let names = event.account.as_ref().map(matching::names).unwrap_or_default();
         let applications = self.applications().await?;
         let owner =
             applications.iter().find(|it| names.iter().any(|name| it.application.owns(name)));
         Ok(owner.map(|it| it.application.owners.clone()).unwrap_or_default())
     }
+}
+
+/// The application that a target is, by its id or its name for display.
+fn find_application<'a>(applications: &'a [Configured], target: &Party) -> Option<&'a Configured> {
+    applications.iter().find(|it| {
+        target.id.as_ref() == Some(&it.id)
+            || target.name.as_ref().is_some_and(|name| fold(name) == fold(&it.application.name))
+    })
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use shared_domain::{
-    access::{access_record::Access, decision::Decision, kept_events, names},
+    access::{access_record::Access, decision::Decision, kept_events},
     configuration::access_package::{self, Somebody},
-    findings::people::{People, alias},
+    identity::matching,
+    identity::people::{People, alias},
     identity::person::{Known, Person},
     text::case_folding::fold_identity,
     trail::event::{EventId, Party, Recorded},
@@ -22,16 +23,16 @@ impl<'t> Follower<'t> {
         access: &Access,
         events: &[Recorded],
     ) -> Result<People, ReadError> {
-        let mut parties = names::involved(access);
+        let mut parties = access.involved();
         let users = events
             .iter()
             .filter(|it| kept_events::is_use(&it.event))
-            .map(|it| names::party(&it.event.actor));
+            .map(|it| matching::party_of(&it.event.actor));
         for user in users {
             let is_holder = access
                 .subject
                 .as_ref()
-                .is_some_and(|it| names::same_person(it, &user) == Some(true));
+                .is_some_and(|it| matching::compare_people(it, &user) == Some(true));
             if !is_holder && !parties.contains(&user) {
                 parties.push(user);
             }
@@ -112,7 +113,7 @@ impl<'t> Follower<'t> {
             .organisations
             .get_or_try_init(|| access_packages::organisations(self.scope))
             .await?;
-        let requester = access.requester.as_ref().map(names::party).unwrap_or_default();
+        let requester = access.requester.as_ref().map(matching::party_of).unwrap_or_default();
         let requester = Somebody::of_party(&requester, people.find(&requester));
         for decision in &access.decisions {
             let Some((policy, version)) = under(decision) else { continue };
@@ -124,7 +125,7 @@ impl<'t> Follower<'t> {
             let Some(policy) = package.as_ref().and_then(|it| it.package.policy(&policy)) else {
                 continue;
             };
-            let known = people.find(&names::party(&decision.by));
+            let known = people.find(&matching::party_of(&decision.by));
             let approver = Somebody::of_actor(&decision.by, known);
             if policy.approves(&approver, &requester, organisations) == access_package::Verdict::No
             {

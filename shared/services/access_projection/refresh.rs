@@ -7,8 +7,9 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt, stream};
 use shared_domain::{
-    access::{access_key::Key, access_record::Access, kept_events, names},
+    access::{access_key::Key, access_record::Access, kept_events},
     findings::hasty_approvals,
+    identity::matching,
     time::timestamp::Instant,
     trail::event::{EventId, Recorded},
 };
@@ -244,12 +245,12 @@ impl<'t> Follower<'t> {
         again: Option<Instant>,
     ) -> Result<(BTreeSet<Place>, Option<Instant>), ReadError> {
         let at = access.at();
-        let requester = access.requester.as_ref().map(names::party);
+        let requester = access.requester.as_ref().map(matching::party_of);
         let people =
-            [&requester, &access.subject].into_iter().flatten().flat_map(names::person_names);
+            [&requester, &access.subject].into_iter().flatten().flat_map(matching::person_names);
         let things = [("account", &access.account), ("target", &access.target)];
         let things = things.into_iter().flat_map(|(kind, party)| {
-            party.iter().flat_map(names::names).map(move |name| facet(kind, &name))
+            party.iter().flat_map(matching::names).map(move |name| facet(kind, &name))
         });
         let assignment = access.assignment.iter().map(|assignment| facet("assignment", assignment));
         let mut facets: BTreeSet<String> = [ALL.to_owned()].into();
@@ -269,7 +270,7 @@ impl<'t> Follower<'t> {
             due = Some(due.map_or(long, |due| due.min(long)));
         }
         for (decision, hasty) in hasty_approvals::hasty(access, &self.scope.settings.thresholds) {
-            let approver = self.name_of(&names::party(&decision.by)).await?;
+            let approver = self.name_of(&matching::party_of(&decision.by)).await?;
             places.insert(Place { list: facet("hasty", &approver), at: hasty.at });
         }
         Ok((places, due))

@@ -6,9 +6,10 @@ use shared_domain::{
     access::{
         access_key::Key,
         access_record::{Access, Kind as AccessKind},
-        kept_events, log_on, names,
+        kept_events, log_on,
     },
     findings::checkpoints::{self, Found},
+    identity::matching,
     time::timestamp::Instant,
     trail::{
         event::{Event, EventId, Recorded},
@@ -98,7 +99,7 @@ impl<'t> Follower<'t> {
         };
         for named in named {
             let is_its_account = match (&named.account, &event.account) {
-                (Some(own), Some(other)) => names::is_one(own, other),
+                (Some(own), Some(other)) => matching::is_same_thing(own, other),
                 _ => true,
             };
             if is_its_account && named.holds(event.occurred_at) {
@@ -107,10 +108,10 @@ impl<'t> Follower<'t> {
         }
         let facets: Vec<String> = match &event.account {
             Some(account) => {
-                names::names(account).iter().map(|name| facet("account", name)).collect()
+                matching::names(account).iter().map(|name| facet("account", name)).collect()
             }
             None => {
-                let names = names::person_names(&names::party(&event.actor));
+                let names = matching::person_names(&matching::party_of(&event.actor));
                 names.iter().map(|name| facet("person", name)).collect()
             }
         };
@@ -142,12 +143,12 @@ impl<'t> Follower<'t> {
     async fn is_judged(&self, event: &Event) -> Result<bool, ReadError> {
         match &event.account {
             Some(account) => {
-                let names = names::names(account);
+                let names = matching::names(account);
                 let applications = self.applications().await?;
                 Ok(applications.iter().any(|it| names.iter().any(|name| it.application.owns(name))))
             }
             None if event.action == "computer.offline_code.retrieved" => {
-                for name in names::person_names(&names::party(&event.actor)) {
+                for name in matching::person_names(&matching::party_of(&event.actor)) {
                     let range = Range { order: Order::Descending, ..always() };
                     let (page, _) = self.listed_at(&facet("person", &name), range, None).await?;
                     let keys: Vec<String> =
@@ -185,7 +186,7 @@ impl<'t> Follower<'t> {
             _ => [Instant::from_millis(0), Instant::from_millis(253_402_300_799_999)],
         };
         let mut ids = BTreeSet::new();
-        for name in names::person_names(subject) {
+        for name in matching::person_names(subject) {
             let list = facet(CODES, &name);
             let (page, _) =
                 self.scope.listed(Kind::Concern, &list, range, Order::Descending, None).await?;
@@ -203,7 +204,7 @@ impl<'t> Follower<'t> {
             return Ok(());
         }
         let finding = checkpoints::finding_id(&self.scope.tenant, "use.outside_window", key);
-        let names = names::person_names(&names::party(&event.actor));
+        let names = matching::person_names(&matching::party_of(&event.actor));
         let place = |name: &String| Place { list: facet(CODES, name), at: event.occurred_at };
         let kept = Kept {
             key,

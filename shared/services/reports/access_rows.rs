@@ -10,19 +10,15 @@ use shared_domain::{
     access::{
         access_record::{Access, Kind as AccessKind, Standing},
         log_on::{Explained, LOG_ON_LASTS},
-        names,
     },
+    identity::matching,
     reports::report::{Query, Report},
-    text::case_folding::fold,
     time::timestamp::Instant,
     trail::{event::Party, search::Order},
 };
 use shared_storage::{ReadError, TenantScope, projections::Kind};
 
-use super::{
-    AT_A_TIME, either,
-    person_names::{is_named, names_of},
-};
+use super::{AT_A_TIME, either, person_names::names_of};
 use crate::{
     access_packages,
     access_projection::access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
@@ -194,8 +190,7 @@ fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &A
         return false;
     }
     let is_thing = |party: &Option<Party>, name: &str| {
-        let names = party.iter().flat_map(|it| [&it.id, &it.name, &it.email]).flatten();
-        names.map(|it| fold(it)).any(|it| it == fold(name))
+        party.as_ref().is_some_and(|party| matching::matches_search(party, name))
     };
     let overlaps =
         |[since, until]: [Instant; 2]| first < until && last.is_none_or(|last| last >= since);
@@ -227,12 +222,12 @@ fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &A
         }
         _ => overlaps(query.range()),
     };
-    let requester = access.requester.as_ref().map(names::party);
+    let requester = access.requester.as_ref().map(matching::party_of);
     let people = [&requester, &access.subject];
     let is_asked = query.account.as_ref().is_none_or(|account| is_thing(&access.account, account))
         && query.target.as_ref().is_none_or(|target| is_thing(&access.target, target))
         && (query.person.is_none()
-            || people.into_iter().flatten().any(|party| is_named(party, names)));
+            || people.into_iter().flatten().any(|party| matching::is_identified_by(party, names)));
     is_wanted && is_asked
 }
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use shared_domain::{
     access::access_record::Access,
+    identity::matching::matches_search,
     reports::report::{Query, Report},
-    text::case_folding::fold,
     trail::{
         event::{Party, Recorded},
         position::Position,
@@ -92,10 +92,6 @@ pub(super) async fn next_of(heads: &mut [Head<'_>]) -> Result<Option<Recorded>, 
 /// Whether an event is what a report is about.
 pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
     let event = &recorded.event;
-    let is_named = |party: &Option<Party>, name: &str| {
-        let names = party.iter().flat_map(|it| [&it.id, &it.name]).flatten();
-        names.map(|it| fold(it)).any(|it| it == fold(name))
-    };
     match query.report {
         // What the service did about its window is no step of the request.
         Report::Requests => {
@@ -105,7 +101,9 @@ pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
             is_its_own && !event.id.is_services()
         }
         Report::RoleChanges => {
-            query.target.as_ref().is_none_or(|target| is_named(&event.target, target))
+            let is_its_target =
+                |text: &String| event.target.as_ref().is_some_and(|it| matches_search(it, text));
+            query.target.as_ref().is_none_or(is_its_target)
         }
         _ => !event.id.is_services() && event.action != "application.role_assignment.changed",
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use shared_domain::{
     access::access_record::Kind as AccessKind,
     configuration::access_package::{self, CanRequest},
+    identity::matching::is_identified_by,
     reports::report::{Query, Report},
     text::case_folding::fold,
     time::timestamp::Instant,
@@ -16,7 +17,7 @@ use shared_storage::{ReadError, TenantScope};
 use super::{
     access_rows::{Accesses, access_row},
     none,
-    person_names::{is_named, names_of, person},
+    person_names::{names_of, person},
 };
 use crate::access_packages;
 
@@ -38,7 +39,7 @@ async fn assignments(
         for (access, _) in read {
             // The list holds what somebody asked for others too.
             let is_theirs =
-                access.subject.as_ref().is_some_and(|subject| is_named(subject, &names));
+                access.subject.as_ref().is_some_and(|subject| is_identified_by(subject, &names));
             if is_theirs
                 && let Some(Value::Object(row)) = access_row(scope, &query, &names, &access).await?
             {

@@ -1,10 +1,8 @@
 //! The names of the person that a report is asked about.
 
 use shared_domain::{
-    access::names,
     identity::person::{Known, Person},
     text::case_folding::fold_identity,
-    trail::event::Party,
 };
 use shared_storage::{ReadError, TenantScope, documents::Kind as DocumentKind};
 
@@ -18,11 +16,6 @@ pub async fn names_of(scope: &TenantScope<'_>, name: &str) -> Result<Vec<String>
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-/// Whether somebody is known by one of those folded names: by address or id, or by name where there is nothing else.
-pub fn is_named(party: &Party, names: &[String]) -> bool {
-    names::person_names(party).iter().any(|name| names.contains(name))
 }
 
 /// The person of a name: their own id, an address, an id in a directory, a name in a source-code manager.

@@ -6,13 +6,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use shared_domain::{
-    access::{access_record::Access, names},
+    access::access_record::Access,
     configuration::{
         access_package::{self, Somebody},
         organisation,
     },
-    findings::people,
-    identity::caller::Caller,
+    identity::{caller::Caller, matching, people::People},
     reviews::review::{self, Decided, Item, Review, Said, Stage, What},
     trail::event::{Actor, Event, EventId, Party, Session},
 };
@@ -56,7 +55,7 @@ pub async fn no_reviewer(
     review: &Review,
     by: &Caller,
 ) -> Result<Option<String>, ReadError> {
-    let reviewer = names::party(&by.actor());
+    let reviewer = matching::party_of(&by.actor());
     let people = Follower::of(scope).people_behind(std::slice::from_ref(&reviewer)).await?;
     // Who is known by a token's sub alone cannot be told from those who approved, whom events name by their addresses.
     if by.email.is_none() && people.find(&reviewer).is_none() {
@@ -225,7 +224,7 @@ fn decision_event(
 
 /// Who may judge which items.
 pub(super) struct Judge {
-    people: people::People,
+    people: People,
     organisations: Vec<organisation::Configured>,
     pub(super) accesses: HashMap<String, Access>,
     policies: HashMap<String, access_package::Configured>,
@@ -239,9 +238,9 @@ impl Judge {
         items: &[&Item],
     ) -> Result<Self, ReadError> {
         let accesses = accesses_of(scope, items.iter().copied()).await?;
-        let mut involved: Vec<Party> = reviewers.into_iter().map(names::party).collect();
+        let mut involved: Vec<Party> = reviewers.into_iter().map(matching::party_of).collect();
         for access in accesses.values() {
-            involved.extend(names::involved(access));
+            involved.extend(access.involved());
             involved.extend(access.account.clone());
         }
         let people = follower.people_behind(&involved).await?;
@@ -262,7 +261,7 @@ impl Judge {
 
     /// Why somebody may not judge an item; none where they may.
     pub(super) fn refusal(&self, item: &Item, by: &Actor) -> Option<String> {
-        let reviewer = names::party(by);
+        let reviewer = matching::party_of(by);
         let part = match &item.what {
             What::Access(_) => match self.accesses.get(&item.id) {
                 Some(access) => review::part_in_access(access, &reviewer, &self.people),

@@ -2,6 +2,7 @@
 
 use shared_domain::{
     configuration::application::Configured,
+    identity::matching::{is_application, shares_name_or_both_absent},
     time::timestamp::Instant,
     trail::{
         event::{Actor, Event, Outcome},
@@ -15,8 +16,6 @@ use shared_storage::{
     keys::{self, Lane},
     list_events::{Index, Pace},
 };
-
-use super::matching::{is_application, is_same};
 
 /// Events that are looked through for an end that came before its request, or for a session's request: a busy account or one session id for
 /// everything must not keep a fact from being stored. The newest ends come first.
@@ -77,12 +76,12 @@ pub(super) async fn earlier_end(
             let is_end = other.action == action
                 && other.outcome == Outcome::Success
                 && !other.id.is_services()
-                && (is_same(other.target.as_ref(), event.target.as_ref())
+                && (shares_name_or_both_absent(other.target.as_ref(), event.target.as_ref())
                     || application.is_some_and(|it| {
                         is_application(other.target.as_ref(), &it.id, &it.application.name)
                     }))
                 && (action == "entra.account.disabled"
-                    || is_same(other.subject.as_ref(), event.subject.as_ref()));
+                    || shares_name_or_both_absent(other.subject.as_ref(), event.subject.as_ref()));
             if is_end && last.as_ref().is_none_or(|last| last.at < other.occurred_at) {
                 let is_disabled = action == "entra.account.disabled";
                 last = Some(EarlierEnd { at: other.occurred_at, by: other.actor, is_disabled });

@@ -1,7 +1,7 @@
 //! The windows that an event ends, or ends claims of.
 
 use shared_domain::{
-    access::names,
+    identity::matching::{self, is_application, shares_name_or_both_absent},
     trail::{
         event::{Event, Party},
         event_validation,
@@ -12,7 +12,6 @@ use shared_storage::{ReadError, TenantScope};
 
 use super::{
     lookup::{open_windows_of, open_windows_of_session},
-    matching::{is_application, is_same},
     step::Stored,
 };
 
@@ -28,7 +27,7 @@ pub(super) async fn endings(
     let session = event.session.as_ref().map(|session| session.id.as_str());
     let nobody = Party::default();
     // A name to show is whatever a sender writes.
-    let person = Party { name: None, ..names::party(by) };
+    let person = Party { name: None, ..matching::party_of(by) };
     let windows = match (effect, session) {
         (Effect::EndsSession, Some(session)) => open_windows_of_session(scope, session).await?,
         (Effect::EndsSession | Effect::Opens, _) => Vec::new(),
@@ -51,7 +50,7 @@ pub(super) async fn endings(
         let of_package = |claim: &Claim| {
             claim.ends_with_session
                 && (claim.starts_at <= at || !is_late)
-                && is_same(claim.target.as_ref(), target)
+                && shares_name_or_both_absent(claim.target.as_ref(), target)
         };
         let told = match effect {
             Effect::Opens => Vec::new(),
@@ -62,11 +61,13 @@ pub(super) async fn endings(
             }
             Effect::RemovesPackage => window.end_with_source(of_package, by, at, now),
             Effect::Disables => {
-                let is_meant =
-                    window.claims.iter().any(|claim| is_same(claim.target.as_ref(), target))
-                        || window.application.as_ref().is_some_and(|application| {
-                            is_application(target, &application.id, &application.name)
-                        });
+                let is_meant = window
+                    .claims
+                    .iter()
+                    .any(|claim| shares_name_or_both_absent(claim.target.as_ref(), target))
+                    || window.application.as_ref().is_some_and(|application| {
+                        is_application(target, &application.id, &application.name)
+                    });
                 if is_meant {
                     window.end_as_disabled(|claim| claim.starts_at <= at, by, at, now)
                 } else {
@@ -77,7 +78,7 @@ pub(super) async fn endings(
                 |claim| {
                     claim.ends_on_log_off
                         && claim.starts_at <= at
-                        && (!is_device || names::is_same(&claim.subject, &person))
+                        && (!is_device || matching::is_same_person(&claim.subject, &person))
                 },
                 by,
                 Some("the account logged off"),

@@ -4,10 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, TryStreamExt, stream};
-use shared_domain::{
-    trail::event::Party,
-    windows::{account_names, window::Window},
-};
+use shared_domain::{identity::matching, trail::event::Party, windows::window::Window};
 use shared_storage::{ReadError, TenantScope, event_item::Damaged, keys};
 
 use super::{
@@ -112,7 +109,7 @@ pub async fn open_windows_of(
     scope: &TenantScope<'_>,
     account: &Party,
 ) -> Result<Vec<Stored>, ReadError> {
-    open_windows_called(scope, &account_names::names(account).collect::<Vec<_>>()).await
+    open_windows_called(scope, &matching::names(account)).await
 }
 
 /// The open windows whose account is called by one of these names, folded.

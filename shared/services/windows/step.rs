@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shared_domain::{
+    identity::matching,
     text::case_folding::fold,
     trail::event::{RecordedBy, Tenant},
     windows::{
-        account_names,
         claim::Claim,
         window::{LAYOUT, Window},
         window_event::Told,
@@ -140,7 +140,7 @@ pub(super) fn pointers(
     let mut found = Vec::new();
     if layout == 0 {
         // As earlier versions wrote them.
-        let names = account_names::names_as_given(&window.account).map(fold);
+        let names = matching::names_as_given(&window.account).map(fold);
         found.extend(names.map(|name| (pk.clone(), open_key(&name, directory))));
     } else {
         if !window.is_key_lost {

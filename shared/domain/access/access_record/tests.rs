@@ -9,7 +9,6 @@ use crate::{
     access::{
         kept_events::{FIRST_STEPS, LAST_STEPS},
         log_on::LOG_OFF,
-        names::{is_same, person_names, same_person},
     },
     trail::{
         arbitrary::recorded,
@@ -150,50 +149,6 @@ fn it_is_approved_when_as_many_people_as_are_needed_have() {
         Some(at(4)),
         "one more changes nothing"
     );
-}
-
-#[test]
-fn people_are_one_by_address_or_id_and_by_name_only_where_that_is_all() {
-    let party = |id: Option<&str>, email: Option<&str>, name: Option<&str>| {
-        let text = |text: Option<&str>| text.map(str::to_owned);
-        Party { kind: None, id: text(id), name: text(name), email: text(email) }
-    };
-    let john = Some("John Smith");
-    for (a, b, same) in [
-        (party(Some("1"), Some("a@x"), None), party(Some("1"), Some("b@x"), None), true),
-        (party(Some("1"), Some("a@x"), None), party(Some("2"), Some("A@X"), None), true),
-        (party(Some("1"), None, john), party(Some("2"), None, john), false),
-        (party(None, Some("a@x"), john), party(None, Some("b@x"), john), false),
-        (party(None, None, john), party(None, None, Some("john smith")), true),
-        (party(None, Some("a@x"), john), party(None, None, john), true),
-        (Party::default(), Party::default(), false),
-    ] {
-        assert_eq!(is_same(&a, &b), same, "{a:?} {b:?}");
-    }
-    assert_eq!(person_names(&party(None, Some("A@x"), john)), ["a@x"]);
-}
-
-#[test]
-fn people_are_compared_only_by_names_of_one_kind() {
-    let party = |id: &str, email: &str, name: &str| {
-        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Party { kind: None, id: text(id), name: text(name), email: text(email) }
-    };
-    for (a, b, same) in [
-        (party("1", "a@x", ""), party("1", "b@x", ""), Some(true)),
-        (party("1", "a@x", ""), party("2", "A@X", ""), Some(true)),
-        (party("1", "", "Ann"), party("2", "", "Ann"), Some(false)),
-        (party("", "ann@x", ""), party("", "cy@x", ""), Some(false)),
-        (party("", "ann@x", "Ann Smith"), party("", "", "ann"), Some(true)),
-        (party("", "", "ann"), party("", "", "cy"), Some(false)),
-        (party("", "ann@x", "Ann"), party("", "", "cy"), Some(false)),
-        // An address says nothing of a name or an id.
-        (party("", "ann@x", ""), party("", "", "Cy Young"), None),
-        (party("", "ann@x", ""), party("17", "", ""), None),
-        (party("17", "", "Ann Smith"), party("", "ann@x", "Smith, Ann"), None),
-    ] {
-        assert_eq!((same_person(&a, &b), same_person(&b, &a)), (same, same), "{a:?} {b:?}");
-    }
 }
 
 #[test]

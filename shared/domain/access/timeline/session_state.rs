@@ -5,9 +5,9 @@ use crate::{
         access_key::Key,
         access_record::{Access, Standing},
         decision::{Decision, Verdict},
-        names::{is_same, party},
         session::{Role, Story},
     },
+    identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::{
         actions::State,
@@ -60,8 +60,8 @@ impl Access {
         let complete = |those: Vec<&Decision>| {
             let mut approvers: Vec<(Instant, Party)> = Vec::new();
             for decision in those {
-                let by = party(&decision.by);
-                if !approvers.iter().any(|(_, other)| is_same(other, &by)) {
+                let by = party_of(&decision.by);
+                if !approvers.iter().any(|(_, other)| is_same_person(other, &by)) {
                     approvers.push((decision.at, by));
                 }
             }

@@ -8,8 +8,8 @@ use crate::{
         assignment::{cause_of, planned_end},
         decision::Verdict,
         evidence::{EndCause, Proof},
-        names::{is_same, party},
     },
+    identity::matching::{is_same_person, party_of},
     time::timestamp::Instant,
     trail::event::{Outcome, Recorded},
     windows::end_changes,
@@ -117,7 +117,7 @@ impl Access {
                 let by_itself = self
                     .requester
                     .as_ref()
-                    .is_some_and(|it| is_same(&party(it), &party(&event.actor)));
+                    .is_some_and(|it| is_same_person(&party_of(it), &party_of(&event.actor)));
                 self.end_cause.get_or_insert(if by_itself {
                     EndCause::Canceled
                 } else {

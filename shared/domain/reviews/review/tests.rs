@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     access::access_record,
-    findings::people::alias,
+    identity::people::alias,
     identity::person::{Known, Person},
     trail::event::ActorType,
 };
