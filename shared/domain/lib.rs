@@ -46,7 +46,7 @@ pub mod identity {
 pub mod access {
     pub mod access_key;
     pub mod access_record;
-    mod assignment;
+    pub mod assignment;
     pub mod decision;
     pub mod event_order;
     pub mod evidence;

@@ -1,5 +1,7 @@
 //! What the events of an assignment to an access package say of its access record.
 
+use serde::Deserialize as _;
+
 use crate::{
     access::{
         access_record::{Access, Kind, Standing},
@@ -74,8 +76,21 @@ pub(super) fn told_assignment(event: &Event) -> Option<String> {
     details.get("assignment_id")?.as_str().map(str::to_owned)
 }
 
-/// Which of three causes one activity stands for: expired, canceled by its user, removed by an administrator.
+/// The member of an event's details by which its source says why an assignment ended.
+pub const END_CAUSE: &str = "end_cause";
+
+/// Why an assignment ended: expired, canceled by its user, or removed. The source says it in `details.end_cause`. Sources
+/// that do not, and events that were stored before, say it in the words of their reason.
 pub(super) fn cause_of(event: &Event, planned: Option<Instant>) -> EndCause {
+    told_cause(event).unwrap_or_else(|| cause_from_reason(event, planned))
+}
+
+fn told_cause(event: &Event) -> Option<EndCause> {
+    let cause = EndCause::deserialize(event.details.as_ref()?.get(END_CAUSE)?).ok()?;
+    matches!(cause, EndCause::Expired | EndCause::Canceled | EndCause::Removed).then_some(cause)
+}
+
+fn cause_from_reason(event: &Event, planned: Option<Instant>) -> EndCause {
     let reason = event.reason.as_deref().map(fold).unwrap_or_default();
     let is_holder = event
         .subject

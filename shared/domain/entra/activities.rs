@@ -4,7 +4,7 @@
 //! of the workbooks "Access Package Activity" and "Application role assignment activity". Whatever is not here is a
 //! `directory.activity`, whole.
 
-use crate::text::case_folding::fold;
+use crate::{access::evidence::EndCause, text::case_folding::fold};
 
 /// One activity.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub enum Says {
     /// Only a part was done.
     Partly,
     /// Why access was removed.
-    Cause(&'static str),
+    Cause(Removal),
     /// Who it was removed by says why: the person, an administrator, or else its time.
     CauseByInitiator,
     /// What was changed.
@@ -44,14 +44,39 @@ const fn removed(name: &'static str, says: Says) -> Activity {
     Activity { name, action: "entitlement.removed", says }
 }
 
-/// Access ended because who had it wanted so.
-pub const CANCELED: &str = "canceled by the user";
-/// Access ended because an administrator took it away.
-pub const REMOVED: &str = "removed by an administrator";
-/// Access ended because its time was over.
-pub const EXPIRED: &str = "expired";
-/// Access ended because entitlement management found that it has to.
-pub const WITHDRAWN: &str = "removed by entitlement management";
+/// Why entitlement management removed access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The person who had it asked for that.
+    Canceled,
+    /// An administrator removed it.
+    ByAdministrator,
+    /// Its time was over.
+    Expired,
+    /// Entitlement management found that it has to be removed.
+    Withdrawn,
+}
+
+impl Removal {
+    /// As the reason of an event.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Canceled => "canceled by the user",
+            Self::ByAdministrator => "removed by an administrator",
+            Self::Expired => "expired",
+            Self::Withdrawn => "removed by entitlement management",
+        }
+    }
+
+    /// As the cause of an access record's end.
+    pub fn end_cause(self) -> EndCause {
+        match self {
+            Self::Canceled => EndCause::Canceled,
+            Self::ByAdministrator | Self::Withdrawn => EndCause::Removed,
+            Self::Expired => EndCause::Expired,
+        }
+    }
+}
 
 /// Every activity that is known.
 #[rustfmt::skip]
@@ -77,10 +102,10 @@ pub const ACTIVITIES: &[Activity] = &[
     activity("Extend access package assignment", "entitlement.extended"),
     activity("Schedule a future access package assignment", "entitlement.scheduled"),
     removed("Remove access package assignment", Says::CauseByInitiator),
-    removed("User requests to remove access package assignment", Says::Cause(CANCELED)),
-    removed("Administrator directly removes user access package assignment", Says::Cause(REMOVED)),
-    removed("Entitlement Management removes access package assignment for user", Says::Cause(WITHDRAWN)),
-    removed("Entitlement Management removes access package assignment request for user", Says::Cause(WITHDRAWN)),
+    removed("User requests to remove access package assignment", Says::Cause(Removal::Canceled)),
+    removed("Administrator directly removes user access package assignment", Says::Cause(Removal::ByAdministrator)),
+    removed("Entitlement Management removes access package assignment for user", Says::Cause(Removal::Withdrawn)),
+    removed("Entitlement Management removes access package assignment request for user", Says::Cause(Removal::Withdrawn)),
     role("Add app role assignment to user", "added"),
     role("Add app role assignment grant to user", "added"),
     role("Add app role assignment to group", "added"),

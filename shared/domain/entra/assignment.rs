@@ -7,7 +7,7 @@ use crate::{
 };
 
 use crate::entra::{
-    activities::EXPIRED,
+    activities::Removal,
     draft::{Draft, event_id, window},
     graph::Object,
     request::{Schedule, package_of, policy_of, target_of},
@@ -80,7 +80,13 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         let event = event_id(intake.tenant, "assignment", &[id, "removed"]);
         let mut ended = Draft::new(event, "entitlement.removed", object, &["expiredDateTime"])?;
         let is_early = ends_at.zip(expired_at).is_some_and(|(planned, at)| at < planned);
-        ended.set("reason", Some(if is_early { EARLY } else { EXPIRED }.into()));
+        if is_early {
+            // By whom, the assignment does not say.
+            ended.set("reason", Some(EARLY.into()));
+        } else {
+            ended.set("reason", Some(Removal::Expired.reason().into()));
+            ended.end_cause(Removal::Expired);
+        }
         drafts.push(finish(
             ended,
             &["id", "accessPackageId", "assignmentPolicyId", "targetId", "expiredDateTime"],

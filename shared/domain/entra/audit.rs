@@ -3,16 +3,18 @@
 use serde_json::{Value, json};
 
 use crate::{
+    identity::matching::is_same_directory_object,
     json::strict_json::FieldError,
     text::case_folding::fold,
     trail::{
         actions::{self, message_template},
+        event::Party,
         event_validation::Intake,
     },
 };
 
 use crate::entra::{
-    activities::{self, Activity, CANCELED, EXPIRED, REMOVED, Says},
+    activities::{self, Activity, Removal, Says},
     draft::{Draft, event_id},
     graph::{Object, long_text, party},
 };
@@ -142,7 +144,7 @@ impl<'v> Record<'v> {
             "entitlement.approver_added" => None,
             "entitlement.fulfilled" => named.clone().or(initiator.clone()),
             "application.role_assignment.changed" => self.assigned()?.or(named.clone()),
-            "entitlement.removed" if activity.says == Says::Cause(CANCELED) => {
+            "entitlement.removed" if activity.says == Says::Cause(Removal::Canceled) => {
                 named.clone().or(initiator.clone())
             }
             // Who asks for themselves is no subject of it.
@@ -185,16 +187,21 @@ impl<'v> Record<'v> {
         let cause = match activity.says {
             Says::Cause(cause) => Some(cause),
             Says::CauseByInitiator => Some(match (initiator, subject) {
-                (Some(initiator), Some(subject)) if is_same(initiator, subject) => CANCELED,
-                (Some(_), _) => REMOVED,
-                (None, _) => EXPIRED,
+                (Some(initiator), Some(subject)) if is_same(initiator, subject) => {
+                    Removal::Canceled
+                }
+                (Some(_), _) => Removal::ByAdministrator,
+                (None, _) => Removal::Expired,
             }),
             Says::Nothing | Says::Partly | Says::Change(_) => None,
         };
         let unsaid = || format!("the directory says {result:?} and no reason");
         let reason = match (failed, cause) {
             (true, _) => Some(given.unwrap_or_else(unsaid)),
-            (false, Some(cause)) => Some(cause.to_owned()),
+            (false, Some(cause)) => {
+                draft.end_cause(cause);
+                Some(cause.reason().to_owned())
+            }
             (false, None) => given,
         };
         draft.set("outcome", failed.then(|| "failure".into()));
@@ -356,9 +363,13 @@ fn typed(kind: &str, mut party: Value) -> Value {
     party
 }
 
-/// Whether two parties are one: by their ids, or else by their addresses.
+/// Whether two parties are one object of the directory.
 fn is_same(a: &Value, b: &Value) -> bool {
-    let member = |party: &Value, name: &str| party.get(name).and_then(Value::as_str).map(fold);
-    let same = |name| member(a, name).zip(member(b, name)).map(|(a, b)| a == b);
-    same("id").or_else(|| same("email")).unwrap_or(false)
+    let member = |party: &Value, name: &str| party[name].as_str().map(str::to_owned);
+    let object = |party| Party {
+        id: member(party, "id"),
+        email: member(party, "email"),
+        ..Party::default()
+    };
+    is_same_directory_object(&object(a), &object(b))
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
+    access::assignment::END_CAUSE,
     json::strict_json::FieldError,
     time::timestamp::Instant,
     trail::{
@@ -11,7 +12,7 @@ use crate::{
     },
 };
 
-use crate::entra::graph::Object;
+use crate::entra::{activities::Removal, graph::Object};
 
 /// An event that is still to be judged.
 #[derive(Clone, Debug)]
@@ -69,6 +70,11 @@ impl Draft {
     /// Gives its details a member, where there is one to give.
     pub fn detail(&mut self, member: &str, value: Option<Value>) {
         self.details.extend(value.map(|value| (member.to_owned(), value)));
+    }
+
+    /// Says why access ended.
+    pub fn end_cause(&mut self, removal: Removal) {
+        self.detail(END_CAUSE, Some(json!(removal.end_cause())));
     }
 
     /// Keeps `graph` in the details, as far as they hold it: the largest members are left out first, and named.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 use crate::entra::{
-    activities::{CANCELED, REMOVED, WITHDRAWN},
+    activities::Removal,
     draft::{Draft, event_id, window},
     graph::{Object, long_text, party},
 };
@@ -63,11 +63,11 @@ impl By {
     }
 
     /// Why access ends that is removed so.
-    fn cause(self) -> &'static str {
+    fn removal(self) -> Removal {
         match self {
-            Self::Themselves => CANCELED,
-            Self::Administrator => REMOVED,
-            Self::System => WITHDRAWN,
+            Self::Themselves => Removal::Canceled,
+            Self::Administrator => Removal::ByAdministrator,
+            Self::System => Removal::Withdrawn,
         }
     }
 }
@@ -205,7 +205,8 @@ impl<'v> Request<'v> {
         ended.set_from("actor", Some(actor), object.place("requestor"));
         ended.set_from("subject", Some(requestor.clone()), object.place("requestor"));
         if *asked == Asked::Removal {
-            ended.set("reason", Some(by.cause().into()));
+            ended.set("reason", Some(by.removal().reason().into()));
+            ended.end_cause(by.removal());
         }
         if end == End::Failed {
             let status = object.text(&["status", "requestStatus"])?.unwrap_or("delivery failed");

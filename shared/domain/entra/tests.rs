@@ -158,6 +158,13 @@ fn a_removal_says_its_cause() {
         targets.push(json!({"id": "audry@w.example", "type": "User", "userPrincipalName": "audry@w.example"}));
         let event = event(&object);
         assert_eq!(event.action, "entitlement.removed");
+        // What the reason says in words, a field says for programs.
+        let cause = match event.reason.as_deref() {
+            Some("canceled by the user") => "canceled",
+            Some("expired") => "expired",
+            _ => "removed",
+        };
+        assert_eq!(event.details.unwrap()["end_cause"], cause);
         event.reason.unwrap()
     };
     const PLAIN: &str = "Remove access package assignment";

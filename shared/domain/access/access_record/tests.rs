@@ -247,6 +247,37 @@ fn what_outlives_the_retention_of_its_first_events_still_ends() {
 }
 
 #[test]
+fn why_an_assignment_ended_is_what_its_source_says_else_the_words_of_its_reason() {
+    let about = |id: &str, action: &str, minutes: i64, by: &str, more: Value| {
+        let mut about = json!({"request_id": "r", "subject": {"email": "mark@acme.example"}, "target": {"type": "package", "name": "Sales"}});
+        about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event(id, action, minutes, by, about)
+    };
+    let key = Key::Request("r".to_owned());
+    let (mark, it) = ("mark@acme.example", "it@acme.example");
+    for (by, more, cause) in [
+        (it, json!({"details": {"end_cause": "expired"}, "reason": "canceled"}), EndCause::Expired),
+        (it, json!({"details": {"end_cause": "canceled"}}), EndCause::Canceled),
+        (mark, json!({"details": {"end_cause": "removed"}}), EndCause::Removed),
+        // No cause of an assignment's end: the words count.
+        (
+            it,
+            json!({"details": {"end_cause": "logged_off"}, "reason": "Expired"}),
+            EndCause::Expired,
+        ),
+        (it, json!({"details": {"end_cause": 7}, "reason": "canceled"}), EndCause::Canceled),
+        (it, json!({"reason": "by an admin"}), EndCause::Removed),
+        (mark, json!({"reason": "no need"}), EndCause::Canceled),
+        (it, json!({}), EndCause::Removed),
+    ] {
+        let given = about("a", "entitlement.fulfilled", 1, it, json!({"window": false}));
+        let removed = about("b", "entitlement.removed", 500, by, more.clone());
+        let access = Access::of(&key, vec![given, removed]).unwrap();
+        assert_eq!(access.end_cause, Some(cause), "{by} {more}");
+    }
+}
+
+#[test]
 fn steps_of_one_moment_follow_as_they_must() {
     let rows = |step: &str, id: &str| {
         let mut recorded = session(step, 3, "john@acme.example", json!({}));
