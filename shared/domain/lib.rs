@@ -44,6 +44,7 @@ pub mod identity {
 }
 /// Access records and sessions.
 pub mod access {
+    pub mod access_answer;
     pub mod access_key;
     pub mod access_record;
     pub mod assignment;
@@ -79,8 +80,13 @@ pub mod findings {
 }
 /// Reports and their daily statistics.
 pub mod reports {
+    pub mod access_reports;
+    pub mod column;
     pub mod daily_statistics;
+    pub mod event_reports;
+    pub mod package_reports;
     pub mod report;
+    pub mod statistics_reports;
 }
 /// How long an account may stay enabled.
 pub mod windows {

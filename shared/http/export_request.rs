@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::{problem::Problem, report_request::read_query, request::Parameters, search_parameters};
 use shared_domain::{
     exports::export_job::{Asked, LONGEST_NAME, Profile},
-    reports::report::{Query, Report, Table},
+    reports::{
+        column::Table,
+        report::{Query, Report},
+    },
     tables::event_columns::Layout,
     time::{time_zone, timestamp::Instant},
 };

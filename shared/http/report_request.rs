@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use crate::{problem::Problem, request::Parameters};
 use shared_domain::{
     json::object_reader::NAME_BYTES,
-    reports::report::{By, Described, Query, Report},
+    reports::report::{By, Described, PARAMETERS, Query},
     time::{
         time_zone::{self, Bound},
         timestamp::Instant,
@@ -23,11 +23,8 @@ pub fn read_query(
 ) -> Result<Query, Problem> {
     for needed in described.needs {
         if parameters.get(needed).is_none() {
-            let example = match *needed {
-                "at" => "2026-11-22T10:00:00Z",
-                "account" => "msptech6913",
-                _ => "alex@nikpot.com",
-            };
+            let parameter = PARAMETERS.iter().find(|parameter| parameter.name == *needed);
+            let example = parameter.map_or("…", |parameter| parameter.example);
             let detail = format!(
                 "the report {:?} needs {needed:?}, as in {needed}={example}",
                 described.name
@@ -35,7 +32,6 @@ pub fn read_query(
             return Err(Problem::bad_request(detail));
         }
     }
-    let taken = |name: &str| described.takes.contains(&name);
     let since = parameters.read_as("since", |text| bound(text, zone, Bound::Since))?.flatten();
     let until = parameters.read_as("until", |text| bound(text, zone, Bound::Until))?.flatten();
     if let (Some(since), Some(until)) = (since, until)
@@ -54,15 +50,13 @@ pub fn read_query(
             _ => Ok(text.to_owned()),
         })
     };
-    let words: &[(&str, By)] = match described.report {
-        Report::Demand => &[("resource", By::Resource), ("pair", By::Pair)],
-        _ => &[("team", By::Team), ("approver", By::Approver)],
-    };
-    let by =
-        parameters.read_as("by", |text| match words.iter().find(|(word, _)| *word == text) {
-            Some((_, by)) => Ok(*by),
-            None => Err(format!("{text:?} must be {} or {}", words[0].0, words[1].0)),
-        })?;
+    let groupings = || described.groupings.iter().map(|grouping| grouping.value);
+    let by = parameters.read_as("by", |text| {
+        groupings().find(|by| by.as_str() == text).ok_or_else(|| {
+            let words: Vec<_> = groupings().map(By::as_str).collect();
+            format!("{text:?} must be {}", words.join(" or "))
+        })
+    })?;
     Ok(Query {
         report: described.report,
         since,
@@ -73,7 +67,7 @@ pub fn read_query(
         target: name("target")?,
         package: name("package")?,
         id: name("id")?,
-        by: by.or(taken("by").then_some(words[0].1)),
+        by: by.or(groupings().next()),
     })
 }
 

@@ -1,7 +1,8 @@
 //! What do reports answer?
 //!
-//! Rows of accesses are read from lists of them, those of figures from days, those about packages from documents and accesses, the rest from the
-//! trail. Every report is read the same way: some rows at a time, each with the place after which it goes on.
+//! Each file reads the rows of one source, as the domain's file of the same source describes them: access records from
+//! lists of them, statistics from days, those about packages from documents and access records, the rest from the trail.
+//! Every report is read the same way: some rows at a time, each with the place after which it goes on.
 
 mod access_rows;
 mod event_rows;
@@ -9,39 +10,33 @@ mod package_rows;
 mod person_names;
 mod statistics_rows;
 
-pub use access_rows::{each_access, row_of};
+pub use access_rows::{each_access, revocation_summary};
 pub use person_names::{names_of, person};
-pub use statistics_rows::revocation_summary;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
 use shared_domain::{
-    reports::report::{Query, Report},
+    reports::{
+        column::{AnyRow, Row},
+        report::{Query, Report},
+    },
     trail::{
         event::{EventId, Party, Recorded},
         position::Position,
         search::Order,
     },
 };
-use shared_storage::{
-    ReadError, TenantScope,
-    keys::{self, Part},
-    projections::Kind,
-};
+use shared_storage::{ReadError, TenantScope, projections::Kind};
 
-use crate::{access_packages, access_projection::access_lists::ROLE_CHANGES};
-
-use access_rows::{Accesses, access_row};
-use event_rows::{Head, any_access_to, event_row, heads, is_about, next_of};
-use package_rows::{active_packages, user_packages, user_resources};
-use statistics_rows::{approval_times, demand};
+use access_rows::Accesses;
+use event_rows::{Head, is_about, next_of};
+use person_names::names_asked;
 
 /// Accesses read at a time.
 const AT_A_TIME: usize = 100;
 
 /// What was read: a row, or nothing where it is none of the report's; and the place after which the report goes on.
-pub type Line = (Option<Value>, String);
+pub type Line = (Option<Box<dyn AnyRow>>, String);
 
 /// The rows of a report, read as far as they are wanted.
 pub struct Rows<'t> {
@@ -76,54 +71,12 @@ impl<'t> Rows<'t> {
         after: Option<String>,
     ) -> Result<Self, ReadError> {
         let source = match query.report {
-            Report::Access
-            | Report::Revocation
-            | Report::Unused
-            | Report::Unreviewed
-            | Report::AccountHolder => Source::Accesses(Accesses::of(scope, &query, after).await?),
-            Report::PackageUsers => Source::Accesses(Accesses::of(scope, &query, after).await?),
-            Report::Requests => {
-                let id = query.id.clone().unwrap_or_default();
-                let name = ("by_session", "session_key");
-                let partitions = [
-                    keys::request(&scope.tenant, &id),
-                    keys::involved(&scope.tenant, Part::Id, &id),
-                ]
-                .into();
-                Source::Events(heads(scope, name, partitions, &query, after))
-            }
-            Report::PackageActivity if query.package.is_some() => {
-                let named = query.package.clone().unwrap_or_default();
-                let package = access_packages::package_of(scope, &either(&named)).await?;
-                let names = match &package {
-                    Some(package) => [package.id.clone(), package.package.name.clone()],
-                    // Nobody configured it here; who was given it says what else it is called.
-                    None => match any_access_to(scope, &named).await? {
-                        Some(Party { id, name, .. }) => [
-                            id.unwrap_or_else(|| named.clone()),
-                            name.unwrap_or_else(|| named.clone()),
-                        ],
-                        None => [named.clone(), named],
-                    },
-                };
-                let partitions = vec![
-                    keys::involved(&scope.tenant, Part::Id, &names[0]),
-                    keys::involved(&scope.tenant, Part::Name, &names[1]),
-                ];
-                Source::Events(heads(scope, ("by_target", "target_key"), partitions, &query, after))
-            }
-            Report::RoleChanges => Source::Listed { list: ROLE_CHANGES, after, is_over: false },
-            Report::UserPackages
-            | Report::UserResources
-            | Report::Organisations
-            | Report::PackageActivity
-            | Report::Demand
-            | Report::ApprovalTimes => Source::Whole { after, is_over: false },
+            Report::Access(_) => Source::Accesses(Accesses::of(scope, &query, after).await?),
+            Report::Package(report) => package_rows::source(scope, &query, report, after).await?,
+            Report::Event(report) => event_rows::source(scope, &query, report, after),
+            Report::Statistics(_) => Source::Whole { after, is_over: false },
         };
-        let names = match &query.person {
-            Some(person) => names_of(scope, person).await?,
-            None => Vec::new(),
-        };
+        let names = names_asked(scope, &query).await?;
         Ok(Self { scope, query, source, ready: VecDeque::new(), names })
     }
 
@@ -147,7 +100,7 @@ impl<'t> Rows<'t> {
             Source::Accesses(accesses) => {
                 let Some(read) = accesses.read(scope).await? else { return Ok(false) };
                 for (access, place) in read {
-                    let row = access_row(scope, query, &self.names, &access).await?;
+                    let row = access_rows::row(scope, query, &self.names, &access).await?;
                     self.ready.push_back((row, place));
                 }
                 Ok(true)
@@ -156,7 +109,9 @@ impl<'t> Rows<'t> {
                 Some(recorded) => {
                     let place =
                         Position { at: recorded.event.occurred_at, id: recorded.event.id.clone() };
-                    let row = is_about(query, &recorded).then(|| event_row(&recorded));
+                    let row = Some(recorded)
+                        .filter(|it| is_about(query, it))
+                        .map(|it| event_rows::row(query, it));
                     self.ready.push_back((row, place.to_string()));
                     Ok(true)
                 }
@@ -179,7 +134,9 @@ impl<'t> Rows<'t> {
                     .collect();
                 for (at, key) in page {
                     let recorded = EventId::new(&key).and_then(|id| found.remove(&id));
-                    let row = recorded.filter(|it| is_about(query, it)).map(|it| event_row(&it));
+                    let row = recorded
+                        .filter(|it| is_about(query, it))
+                        .map(|it| event_rows::row(query, it));
                     self.ready.push_back((row, format!("{at}#{key}")));
                 }
                 Ok(true)
@@ -203,37 +160,15 @@ fn either(name: &str) -> Party {
 }
 
 /// The rows of a report that is made at once.
-async fn whole(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<Value>, ReadError> {
+async fn whole(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<Box<dyn AnyRow>>, ReadError> {
     match query.report {
-        Report::Organisations => {
-            let organisations = access_packages::organisations(scope).await?;
-            Ok(organisations.iter().map(|it| json!(it)).collect())
-        }
-        Report::UserPackages => {
-            user_packages(scope, query.person.as_deref().unwrap_or_default()).await
-        }
-        Report::UserResources => {
-            user_resources(scope, query.person.as_deref().unwrap_or_default()).await
-        }
-        Report::PackageActivity => active_packages(scope, query).await,
-        Report::Demand => demand(scope, query).await,
-        Report::ApprovalTimes => approval_times(scope, query).await,
-        _ => Ok(Vec::new()),
+        Report::Package(report) => package_rows::rows(scope, query, report).await,
+        Report::Statistics(report) => statistics_rows::rows(scope, query, report).await,
+        Report::Access(_) | Report::Event(_) => Ok(Vec::new()),
     }
 }
 
-/// The report of accesses, of all of them.
-pub fn none() -> Query {
-    Query {
-        report: Report::Access,
-        since: None,
-        until: None,
-        at: None,
-        person: None,
-        account: None,
-        target: None,
-        package: None,
-        id: None,
-        by: None,
-    }
+/// Rows of one kind among those of all kinds.
+fn boxed<R: Row>(rows: Vec<R>) -> Vec<Box<dyn AnyRow>> {
+    rows.into_iter().map(|row| Box::new(row) as Box<dyn AnyRow>).collect()
 }

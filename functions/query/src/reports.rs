@@ -8,7 +8,11 @@ use shared::services::access_projection;
 use shared::{
     domain::{
         json::object_reader::NAME_BYTES,
-        reports::report::{Query, REPORTS, Report},
+        reports::{
+            access_reports::AccessReport,
+            event_reports::EventReport,
+            report::{Described, ParameterType, Query, Report, reports},
+        },
         time::time_zone,
     },
     http::{
@@ -28,15 +32,30 @@ use crate::routes::{Call, TenantCall};
 /// `GET /v1/reports`: the reports with their parameters and columns. It takes no parameters.
 pub async fn list(Call { request, .. }: &Call<'_>) -> Result<ApiGatewayV2httpResponse, Problem> {
     Parameters::read(request, &[])?;
-    let describe = |it: &shared::domain::reports::report::Described| {
-        let columns: Vec<_> = it.columns.iter().map(|column| column.name).collect();
-        json!({
-            "name": it.name, "answers": it.answers, "parameters": it.takes, "required": it.needs, "note": it.note, "columns": columns,
-            "cells": it.columns,
-        })
-    };
-    let reports: Vec<Value> = REPORTS.iter().map(describe).collect();
+    let mut described: Vec<_> = reports().collect();
+    described.sort_by_key(|it| it.group);
+    let reports: Vec<Value> = described.into_iter().map(describe).collect();
     Ok(request::json(200, &json!({ "reports": reports })))
+}
+
+/// All that is needed to ask for a report and to draw its answer. `columns` are the titles by which an export chooses
+/// columns.
+fn describe(described: &Described) -> Value {
+    let cells = (described.columns)();
+    let titles: Vec<_> = cells.iter().map(|head| head.title).collect();
+    let inputs = described.parameters().map(|parameter| {
+        let mut input = json!(parameter);
+        input["required"] = described.needs.contains(&parameter.name).into();
+        if parameter.kind == ParameterType::Choice {
+            input["options"] = json!(described.groupings);
+        }
+        input
+    });
+    json!({
+        "name": described.name, "group": described.group, "answers": described.answers, "note": described.note,
+        "parameters": described.takes, "required": described.needs, "inputs": inputs.collect::<Vec<_>>(),
+        "columns": titles, "cells": cells, "views": described.views,
+    })
 }
 
 /// `GET /v1/reports/{report}` and `GET /v1/reports/requests/{id}`: one page of a report.
@@ -45,10 +64,11 @@ pub async fn one(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let name = request.path_parameters.get("report").map_or("requests", String::as_str);
     let described = Report::named(name).filter(|it| {
-        it.report != Report::Requests || !request.path_parameters.contains_key("report")
+        it.report != Report::Event(EventReport::Requests)
+            || !request.path_parameters.contains_key("report")
     });
     let described = described.ok_or_else(|| {
-        let names: Vec<_> = REPORTS.iter().map(|it| it.name).collect();
+        let names: Vec<_> = reports().map(|it| it.name).collect();
         Problem::not_found(format!(
             "there is no report {name:?}; there are {} (requests as requests/<id>)",
             names.join(", ")
@@ -87,7 +107,7 @@ pub async fn one(
 
 async fn page(
     scope: &TenantScope<'_>,
-    described: &shared::domain::reports::report::Described,
+    described: &Described,
     query: Query,
     limit: usize,
     after: Option<String>,
@@ -100,7 +120,7 @@ async fn page(
             break false;
         }
         let Some((row, place)) = rows.next().await? else { break true };
-        if let Some(row) = row {
+        if let Some(row) = row.map(|row| row.json()) {
             bytes += request::escaped_len(&row.to_string()) + 1;
             // The page is full: the next page starts with this row.
             if page.len() == limit || (bytes > MAX_ANSWER_BYTES && !page.is_empty()) {
@@ -110,7 +130,11 @@ async fn page(
         }
         last = Some(place);
     };
-    if described.report == Report::Requests && after.is_none() && page.is_empty() && is_end {
+    if described.report == Report::Event(EventReport::Requests)
+        && after.is_none()
+        && page.is_empty()
+        && is_end
+    {
         return Err(Problem::not_found("there is no request with this id in the tenant's trail"));
     }
     let next = last.filter(|_| !is_end).map(|place| binding.cursor(&place));
@@ -119,7 +143,7 @@ async fn page(
     if let Some(note) = described.note {
         answer["note"] = note.into();
     }
-    if described.report == Report::Revocation && after.is_none() {
+    if described.report == Report::Access(AccessReport::Revocation) && after.is_none() {
         answer["summary"] = json!(revocation_summary(scope, &query).await?);
     }
     // The trail knows nothing of the time before its first event. The answer says so, because an

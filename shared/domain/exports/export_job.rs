@@ -10,7 +10,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     exports::saved_search::Origin,
-    reports::report::{Query, Table},
+    reports::{
+        column::{AnyRow, Table},
+        report::Query,
+    },
     tables::event_columns::Layout,
     time::{time_zone, timestamp::Instant},
     trail::{
@@ -194,7 +197,7 @@ pub enum Line {
     /// An event.
     Event(Box<Recorded>),
     /// A report's.
-    Row(Value),
+    Row(Box<dyn AnyRow>),
 }
 
 impl Sheet {
@@ -218,7 +221,7 @@ impl Sheet {
     pub fn write_row(&self, line: &Line, out: &mut Vec<u8>) {
         match (self, line) {
             (Self::Events(layout), Line::Event(recorded)) => layout.write_row(recorded, out),
-            (Self::Report(table), Line::Row(row)) => table.write_row(row, out),
+            (Self::Report(table), Line::Row(row)) => table.write_row(&**row, out),
             (Self::Events(_), Line::Row(_)) | (Self::Report(_), Line::Event(_)) => {}
         }
     }
@@ -232,7 +235,7 @@ impl Line {
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match self {
             Self::Event(recorded) => serde_json::to_writer(out, recorded),
-            Self::Row(row) => serde_json::to_writer(out, row),
+            Self::Row(row) => serde_json::to_writer(out, &row.json()),
         }
     }
 }

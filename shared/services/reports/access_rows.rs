@@ -5,20 +5,32 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use shared_domain::{
     access::{
+        access_answer::AccessAnswer,
         access_record::{Access, Kind as AccessKind, Standing},
         log_on::{Explained, LOG_ON_LASTS},
     },
     identity::matching,
-    reports::report::{Query, Report},
+    reports::{
+        access_reports::{AccessReport, AccessRow, RevocationRow},
+        column::AnyRow,
+        daily_statistics::percentile,
+        package_reports::PackageReport,
+        report::{Query, Report},
+    },
     time::timestamp::Instant,
     trail::{event::Party, search::Order},
 };
+use shared_http::pagination::TIME_FOR_ONE_READ;
 use shared_storage::{ReadError, TenantScope, projections::Kind};
+use tokio::time::Instant as Deadline;
 
-use super::{AT_A_TIME, either, person_names::names_of};
+use super::{
+    AT_A_TIME, either, package_rows,
+    person_names::{names_asked, names_of},
+};
 use crate::{
     access_packages,
     access_projection::access_lists::{ALL, LOOK_BACK, facet, list_of, log_ons_of},
@@ -63,9 +75,10 @@ impl Accesses {
             }
             _ => vec![ALL.to_owned()],
         };
+        let moment = |at: Instant| [at, at.plus(Duration::from_millis(1))];
         let [since, until] = match (query.at, query.report) {
-            (Some(at), _) => [at, at.plus(Duration::from_millis(1))],
-            (None, Report::PackageUsers) => [scope.now, scope.now.plus(Duration::from_millis(1))],
+            (Some(at), _) => moment(at),
+            (None, Report::Package(PackageReport::PackageUsers)) => moment(scope.now),
             (None, _) => query.range(),
         };
         let short = since.minus(LOOK_BACK).max(Instant::from_millis(0));
@@ -75,7 +88,7 @@ impl Accesses {
         facets.dedup();
         let mut lists = Vec::with_capacity(2 * facets.len());
         for facet in facets {
-            if matches!(query.report, Report::Access | Report::AccountHolder) {
+            if has_log_ons(query.report) {
                 let begin = since.minus(LOG_ON_LASTS).max(Instant::from_millis(0));
                 lists.push(places(vec![(log_ons_of(&facet), [begin, until])]));
             }
@@ -180,7 +193,12 @@ impl Places {
 }
 
 /// Whether a report is about an access. `names` are those of the person that is asked about.
-fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &Access) -> bool {
+pub(super) fn is_meant(
+    scope: &TenantScope<'_>,
+    query: &Query,
+    names: &[String],
+    access: &Access,
+) -> bool {
     let (first, last) = access.span();
     // What is past its retention never shows.
     if access
@@ -197,11 +215,13 @@ fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &A
     // A package gives rights, of which nobody tells that they are used.
     let has_uses = access.kind != AccessKind::Package;
     let is_wanted = match query.report {
-        Report::AccountHolder => query.at.is_some_and(|at| access.is_held(at)),
-        Report::PackageUsers => {
+        Report::Access(AccessReport::AccountHolder) => {
+            query.at.is_some_and(|at| access.is_held(at))
+        }
+        Report::Package(PackageReport::PackageUsers) => {
             access.kind == AccessKind::Package && is_assigned(access, scope.now)
         }
-        Report::Revocation => {
+        Report::Access(AccessReport::Revocation) => {
             let is_over =
                 access.ends_at.is_some_and(|ends| ends <= scope.now) || access.ended_at.is_some();
             access.granted_at.is_some()
@@ -209,7 +229,7 @@ fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &A
                 && is_over
                 && overlaps(query.range())
         }
-        Report::Unused => {
+        Report::Access(AccessReport::Unused) => {
             let is_over = access.standing == Standing::Ended;
             access.granted_at.is_some()
                 && has_uses
@@ -217,10 +237,13 @@ fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &A
                 && access.uses == 0
                 && overlaps(query.range())
         }
-        Report::Unreviewed => {
+        Report::Access(AccessReport::Unreviewed) => {
             access.granted_at.is_some() && access.reviews.is_empty() && overlaps(query.range())
         }
-        _ => overlaps(query.range()),
+        Report::Access(AccessReport::Access)
+        | Report::Package(_)
+        | Report::Event(_)
+        | Report::Statistics(_) => overlaps(query.range()),
     };
     let requester = access.requester.as_ref().map(matching::party_of);
     let people = [&requester, &access.subject];
@@ -231,27 +254,44 @@ fn is_meant(scope: &TenantScope<'_>, query: &Query, names: &[String], access: &A
     is_wanted && is_asked
 }
 
-/// An access as a row, where the report is about it. `names` are those of the person that is asked about.
-pub(super) async fn access_row(
+/// An access record as a row of a report, where the report is about it. `names` are those of the person that is asked about.
+pub(super) async fn row(
     scope: &TenantScope<'_>,
     query: &Query,
     names: &[String],
     access: &Access,
-) -> Result<Option<Value>, ReadError> {
-    if !is_meant(scope, query, names, access) {
-        return Ok(None);
-    }
-    let mut row = row_of(access);
-    if let Some(row) = row.as_object_mut() {
-        row.insert("exposure_ms".to_owned(), json!(exposure(access, scope.now)));
-        if let (Report::AccountHolder, Some(at)) = (query.report, query.at) {
-            row.insert("held_by".to_owned(), json!(held_by(access, at)));
+) -> Result<Option<Box<dyn AnyRow>>, ReadError> {
+    Ok(match query.report {
+        Report::Package(_) => {
+            let user = package_rows::package_user(scope, query, names, access).await?;
+            user.map(|row| Box::new(row) as Box<dyn AnyRow>)
         }
-        if query.report == Report::PackageUsers {
-            add_package(scope, access, row).await?;
+        Report::Access(AccessReport::Revocation) => access_row(scope, query, names, access)
+            .map(|row| Box::new(RevocationRow(row)) as Box<dyn AnyRow>),
+        Report::Access(_) | Report::Event(_) | Report::Statistics(_) => {
+            access_row(scope, query, names, access).map(|row| Box::new(row) as Box<dyn AnyRow>)
         }
-    }
-    Ok(Some(row))
+    })
+}
+
+/// The same of a report about access records.
+pub(super) fn access_row(
+    scope: &TenantScope<'_>,
+    query: &Query,
+    names: &[String],
+    access: &Access,
+) -> Option<AccessRow> {
+    let asks_holder = query.report == Report::Access(AccessReport::AccountHolder);
+    is_meant(scope, query, names, access).then(|| AccessRow {
+        access: AccessAnswer::from(access),
+        exposure_ms: exposure(access, scope.now),
+        held_by: query.at.filter(|_| asks_holder).map(|at| held_by(access, at)),
+    })
+}
+
+/// Whether log-ons are among the rows of a report.
+fn has_log_ons(report: Report) -> bool {
+    matches!(report, Report::Access(AccessReport::Access | AccessReport::AccountHolder))
 }
 
 /// By what somebody holds an account at a moment.
@@ -264,40 +304,13 @@ fn held_by(access: &Access, at: Instant) -> &'static str {
     }
 }
 
-/// An access as it is answered.
-pub fn row_of(access: &Access) -> Value {
-    let mut row = serde_json::to_value(access).unwrap_or_default();
-    if let Some(row) = row.as_object_mut() {
-        for ours in [
-            "misfits",
-            "is_external",
-            "recorded_until",
-            "needs_no_approval",
-            "pending",
-            "closed_at",
-            "targets",
-        ] {
-            row.remove(ours);
-        }
-        row.extend(access.request_in_words().map(|words| ("request".to_owned(), json!(words))));
-        let state = row.remove("standing").unwrap_or_default();
-        row.insert("state".to_owned(), state);
-        row.insert("findings".to_owned(), json!(access.open_findings().collect::<Vec<_>>()));
-        row.insert("duration_ms".to_owned(), json!(access.duration_ms()));
-    }
-    row
-}
-
 /// Shows `take` every access that the report `access` has with these bounds, each once, but for log-ons.
 pub async fn each_access(
     scope: &TenantScope<'_>,
     query: &Query,
     mut take: impl FnMut(&Access),
 ) -> Result<(), ReadError> {
-    let names = match &query.person {
-        Some(person) => names_of(scope, person).await?,
-        None => Vec::new(),
-    };
+    let names = names_asked(scope, query).await?;
     let mut lists = Accesses::of(scope, query, None).await?;
     while let Some(read) = lists.read(scope).await? {
         read.iter()
@@ -311,7 +324,7 @@ pub async fn each_access(
 }
 
 /// How long an access outlived its end, or has by now where it is not known to be gone.
-fn exposure(access: &Access, now: Instant) -> Option<i64> {
+pub(super) fn exposure(access: &Access, now: Instant) -> Option<i64> {
     let planned = access.ends_at.filter(|_| access.granted_at.is_some())?;
     let gone = access.ended_at.unwrap_or(now);
     Some((gone.millis() - planned.millis()).max(0))
@@ -324,33 +337,56 @@ fn is_assigned(access: &Access, at: Instant) -> bool {
         && access.ends_at.is_none_or(|ends| at < ends)
 }
 
-/// What an assignment gives: all resource roles of the package as it is now.
-async fn add_package(
+/// What the rows of a report of ends come to in all.
+#[derive(Debug, Serialize)]
+pub struct RevocationSummary {
+    /// How many are gone.
+    ended: u64,
+    /// How many of those are verified.
+    verified: u64,
+    /// How many are not known to be gone.
+    not_gone: u64,
+    /// How many outlived their end.
+    late: usize,
+    /// How long they outlived it, added up.
+    residual_exposure_ms: i64,
+    p50_ms: Option<i64>,
+    p99_ms: Option<i64>,
+    max_ms: Option<i64>,
+}
+
+/// The summary of a report of ends. None where there are more rows than the time of a request suffices for.
+///
+/// # Errors
+/// The storage did not answer, or an item is damaged.
+pub async fn revocation_summary(
     scope: &TenantScope<'_>,
-    access: &Access,
-    row: &mut Map<String, Value>,
-) -> Result<(), ReadError> {
-    let package = match &access.target {
-        Some(target) => access_packages::package_of(scope, target).await?,
-        None => None,
-    };
-    let target = access.target.as_ref();
-    let named = json!({
-        "id": package.as_ref().map(|it| it.id.clone()).or_else(|| target.and_then(|it| it.id.clone())),
-        "name": package.as_ref().map(|it| it.package.name.clone()).or_else(|| target.map(|it| it.shown().to_owned())),
-        "version": package.as_ref().map(|it| it.version),
-    });
-    row.insert("package".to_owned(), named);
-    let roles = package.as_ref().map(|it| json!(it.package.resource_roles)).unwrap_or_default();
-    row.insert("resource_roles".to_owned(), roles);
-    let decided = access.decisions.iter().rev().find_map(|decision| decision.policy.clone());
-    let policy = decided
-        .map(|policy| json!(policy))
-        .or_else(|| access.policy.as_ref().map(|policy| json!(policy)));
-    let id = policy.as_ref().and_then(|policy| policy["id"].as_str());
-    let details =
-        package.as_ref().zip(id).and_then(|(it, id)| it.package.policy(id).map(|it| json!(it)));
-    row.insert("policy".to_owned(), json!(policy));
-    row.insert("policy_details".to_owned(), details.unwrap_or_default());
-    Ok(())
+    query: &Query,
+) -> Result<Option<RevocationSummary>, ReadError> {
+    let names = names_asked(scope, query).await?;
+    let mut accesses = Accesses::of(scope, query, None).await?;
+    let (mut ended, mut verified, mut not_gone, mut exposures) = (0, 0, 0, Vec::new());
+    while let Some(read) = accesses.read(scope).await? {
+        for (access, _) in read {
+            if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ {
+                return Ok(None);
+            }
+            let Some(row) = access_row(scope, query, &names, &access) else { continue };
+            ended += u64::from(row.access.ended_at.is_some());
+            not_gone += u64::from(row.access.ended_at.is_none());
+            verified += u64::from(row.access.verified.is_some());
+            exposures.push(row.exposure_ms.unwrap_or(0));
+        }
+    }
+    exposures.sort_unstable();
+    Ok(Some(RevocationSummary {
+        ended,
+        verified,
+        not_gone,
+        late: exposures.iter().filter(|it| **it > 0).count(),
+        residual_exposure_ms: exposures.iter().sum(),
+        p50_ms: percentile(&exposures, 0.5),
+        p99_ms: percentile(&exposures, 0.99),
+        max_ms: exposures.last().copied(),
+    }))
 }

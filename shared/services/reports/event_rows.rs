@@ -1,10 +1,15 @@
 //! Rows of events, read from the partitions of an index.
 
-use serde_json::{Value, json};
 use shared_domain::{
     access::access_record::Access,
     identity::matching::matches_search,
-    reports::report::{Query, Report},
+    reports::{
+        access_reports::AccessReport,
+        column::AnyRow,
+        event_reports::{EventReport, EventRow, RequestStep, RoleChange},
+        package_reports::PackageActivity,
+        report::{Query, Report},
+    },
     trail::{
         event::{Party, Recorded},
         position::Position,
@@ -13,13 +18,13 @@ use shared_domain::{
 };
 use shared_storage::{
     ReadError, TenantScope,
-    keys::Lane,
+    keys::{self, Lane, Part},
     list_events::{Index, Listing, Pace},
     projections::Kind,
 };
 
-use super::{AT_A_TIME, none};
-use crate::access_projection::access_lists::facet;
+use super::{AT_A_TIME, Source};
+use crate::access_projection::access_lists::{ROLE_CHANGES, facet};
 
 /// A listing with the event that comes next.
 pub(super) struct Head<'t> {
@@ -28,12 +33,33 @@ pub(super) struct Head<'t> {
     is_begun: bool,
 }
 
+/// Where the rows of a report about events come from.
+pub(super) fn source<'t>(
+    scope: &'t TenantScope<'t>,
+    query: &Query,
+    report: EventReport,
+    after: Option<String>,
+) -> Source<'t> {
+    match report {
+        EventReport::Requests => {
+            let id = query.id.clone().unwrap_or_default();
+            let partitions = vec![
+                keys::request(&scope.tenant, &id),
+                keys::involved(&scope.tenant, Part::Id, &id),
+            ];
+            let index = ("by_session", "session_key");
+            Source::Events(heads(scope, index, partitions, query, after))
+        }
+        EventReport::RoleChanges => Source::Listed { list: ROLE_CHANGES, after, is_over: false },
+    }
+}
+
 /// How an access to something of that name calls it.
 pub(super) async fn any_access_to(
     scope: &TenantScope<'_>,
     name: &str,
 ) -> Result<Option<Party>, ReadError> {
-    let range = none().range();
+    let range = Query::of(Report::Access(AccessReport::Access)).range();
     let (page, _) =
         scope.listed(Kind::Access, &facet("target", name), range, Order::Descending, None).await?;
     let keys: Vec<String> = page.into_iter().take(1).map(|(_, key)| key).collect();
@@ -53,7 +79,10 @@ pub(super) fn heads<'t>(
     let [since, until] = query.range();
     let after = after.and_then(|after| after.parse::<Position>().ok());
     // A request is read from its beginning, as its steps follow each other.
-    let order = if query.report == Report::Requests { Order::Ascending } else { Order::Descending };
+    let order = match query.report {
+        Report::Event(EventReport::Requests) => Order::Ascending,
+        _ => Order::Descending,
+    };
     let head = |partition| {
         let index = Index::Involved { name, key, partition };
         let range = Range { since, until, order, after: after.clone() };
@@ -94,27 +123,31 @@ pub(super) fn is_about(query: &Query, recorded: &Recorded) -> bool {
     let event = &recorded.event;
     match query.report {
         // What the service did about its window is no step of the request.
-        Report::Requests => {
+        Report::Event(EventReport::Requests) => {
             let id = query.id.as_deref().unwrap_or_default();
             let is_its_own = event.request_id.as_deref() == Some(id)
                 || event.session.as_ref().is_some_and(|it| it.id == id);
             is_its_own && !event.id.is_services()
         }
-        Report::RoleChanges => {
+        Report::Event(EventReport::RoleChanges) => {
             let is_its_target =
                 |text: &String| event.target.as_ref().is_some_and(|it| matches_search(it, text));
             query.target.as_ref().is_none_or(is_its_target)
         }
-        _ => !event.id.is_services() && event.action != "application.role_assignment.changed",
+        Report::Access(_) | Report::Package(_) | Report::Statistics(_) => {
+            !event.id.is_services() && event.action != "application.role_assignment.changed"
+        }
     }
 }
 
-/// An event as a row: as it is answered, and the package that it is about.
-pub(super) fn event_row(recorded: &Recorded) -> Value {
-    let mut row = serde_json::to_value(recorded).unwrap_or_default();
-    row["package"] = json!({
-        "id": recorded.event.target.as_ref().and_then(|target| target.id.clone()),
-        "name": recorded.event.target.as_ref().map(Party::shown),
-    });
-    row
+/// An event as a row of a report.
+pub(super) fn row(query: &Query, recorded: Recorded) -> Box<dyn AnyRow> {
+    let row = EventRow::of(recorded);
+    match query.report {
+        Report::Event(EventReport::Requests) => Box::new(RequestStep(row)),
+        Report::Event(EventReport::RoleChanges) => Box::new(RoleChange(row)),
+        Report::Access(_) | Report::Package(_) | Report::Statistics(_) => {
+            Box::new(PackageActivity::Event(Box::new(row)))
+        }
+    }
 }

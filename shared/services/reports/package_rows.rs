@@ -2,36 +2,138 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
 use shared_domain::{
-    access::access_record::Kind as AccessKind,
+    access::{
+        access_answer::AccessAnswer,
+        access_record::{Access, Kind as AccessKind, UnderPolicy},
+    },
     configuration::access_package::{self, CanRequest},
     identity::matching::is_identified_by,
-    reports::report::{Query, Report},
+    reports::{
+        column::AnyRow,
+        event_reports::PackageName,
+        package_reports::{
+            ActivePackage, Origin, PackageActivity, PackageReport, PackageUser, PackageVersion,
+            UserPackage, UserResource,
+        },
+        report::{Query, Report},
+    },
     text::case_folding::fold,
     time::timestamp::Instant,
     trail::event::Party,
 };
-use shared_storage::{ReadError, TenantScope};
+use shared_storage::{
+    ReadError, TenantScope,
+    keys::{self, Part},
+};
 
 use super::{
-    access_rows::{Accesses, access_row},
-    none,
+    Source,
+    access_rows::{Accesses, exposure, is_meant},
+    boxed, either,
+    event_rows::{any_access_to, heads},
     person_names::{names_of, person},
 };
 use crate::access_packages;
 
-/// People looked up side by side.
-pub(super) const PEOPLE_AT_ONCE: usize = 16;
-/// Most pairs that a resource names as repeated.
-pub(super) const MOST_REPEATED: usize = 20;
+/// Where the rows of a report about access packages come from.
+pub(super) async fn source<'t>(
+    scope: &'t TenantScope<'t>,
+    query: &Query,
+    report: PackageReport,
+    after: Option<String>,
+) -> Result<Source<'t>, ReadError> {
+    match (report, &query.package) {
+        (PackageReport::PackageUsers, _) => {
+            Ok(Source::Accesses(Accesses::of(scope, query, after).await?))
+        }
+        (PackageReport::PackageActivity, Some(named)) => {
+            let names = match access_packages::package_of(scope, &either(named)).await? {
+                Some(package) => [package.id, package.package.name],
+                // Nobody configured it here; who was given it says what else it is called.
+                None => {
+                    let Party { id, name, .. } =
+                        any_access_to(scope, named).await?.unwrap_or_default();
+                    [id, name].map(|name| name.unwrap_or_else(|| named.clone()))
+                }
+            };
+            let partitions = vec![
+                keys::involved(&scope.tenant, Part::Id, &names[0]),
+                keys::involved(&scope.tenant, Part::Name, &names[1]),
+            ];
+            Ok(Source::Events(heads(scope, ("by_target", "target_key"), partitions, query, after)))
+        }
+        (
+            PackageReport::UserPackages
+            | PackageReport::UserResources
+            | PackageReport::Organisations
+            | PackageReport::PackageActivity,
+            _,
+        ) => Ok(Source::Whole { after, is_over: false }),
+    }
+}
 
-/// Somebody's assignments now, each with its package.
-async fn assignments(
+/// The rows of a report that is made at once.
+pub(super) async fn rows(
     scope: &TenantScope<'_>,
-    name: &str,
-) -> Result<Vec<Map<String, Value>>, ReadError> {
-    let query = Query { report: Report::PackageUsers, person: Some(name.to_owned()), ..none() };
+    query: &Query,
+    report: PackageReport,
+) -> Result<Vec<Box<dyn AnyRow>>, ReadError> {
+    let name = query.person.as_deref().unwrap_or_default();
+    Ok(match report {
+        PackageReport::UserPackages => boxed(user_packages(scope, name).await?),
+        PackageReport::UserResources => boxed(user_resources(scope, name).await?),
+        PackageReport::Organisations => boxed(access_packages::organisations(scope).await?),
+        PackageReport::PackageActivity => boxed(active_packages(scope, query).await?),
+        PackageReport::PackageUsers => Vec::new(),
+    })
+}
+
+/// An assignment as a row: what it gives is all resource roles of the package as it is now.
+pub(super) async fn package_user(
+    scope: &TenantScope<'_>,
+    query: &Query,
+    names: &[String],
+    access: &Access,
+) -> Result<Option<PackageUser>, ReadError> {
+    if !is_meant(scope, query, names, access) {
+        return Ok(None);
+    }
+    let configured = match &access.target {
+        Some(target) => access_packages::package_of(scope, target).await?,
+        None => None,
+    };
+    let decided = access.decisions.iter().rev().find_map(|decision| decision.policy.clone());
+    let decided =
+        decided.map(|it| UnderPolicy { id: it.id, version: Some(it.version), name: None });
+    let policy = decided.or_else(|| access.policy.clone());
+    let target = access.target.as_ref();
+    let (package, resource_roles, policy_details) = match configured {
+        Some(access_package::Configured { id, version, package }) => {
+            let details = policy.as_ref().and_then(|policy| package.policy(&policy.id)).cloned();
+            let named =
+                PackageVersion { id: Some(id), name: Some(package.name), version: Some(version) };
+            (named, Some(package.resource_roles), details)
+        }
+        None => {
+            let PackageName { id, name } = PackageName::of(target);
+            (PackageVersion { id, name, version: None }, None, None)
+        }
+    };
+    Ok(Some(PackageUser {
+        access: AccessAnswer { policy: None, ..AccessAnswer::from(access) },
+        exposure_ms: exposure(access, scope.now),
+        package,
+        resource_roles,
+        policy,
+        policy_details,
+    }))
+}
+
+/// Somebody's assignments now.
+async fn assignments(scope: &TenantScope<'_>, name: &str) -> Result<Vec<PackageUser>, ReadError> {
+    let report = Report::Package(PackageReport::PackageUsers);
+    let query = Query { person: Some(name.to_owned()), ..Query::of(report) };
     let names = names_of(scope, name).await?;
     let mut accesses = Accesses::of(scope, &query, None).await?;
     let mut found = Vec::new();
@@ -40,109 +142,104 @@ async fn assignments(
             // The list holds what somebody asked for others too.
             let is_theirs =
                 access.subject.as_ref().is_some_and(|subject| is_identified_by(subject, &names));
-            if is_theirs
-                && let Some(Value::Object(row)) = access_row(scope, &query, &names, &access).await?
-            {
-                found.push(row);
+            if is_theirs {
+                found.extend(package_user(scope, &query, &names, &access).await?);
             }
         }
     }
     Ok(found)
 }
 
-pub(super) async fn user_packages(
-    scope: &TenantScope<'_>,
-    name: &str,
-) -> Result<Vec<Value>, ReadError> {
+async fn user_packages(scope: &TenantScope<'_>, name: &str) -> Result<Vec<UserPackage>, ReadError> {
     let known = person(scope, name).await?;
     let organisations = access_packages::organisations(scope).await?;
-    let mut assigned: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut assigned: BTreeMap<String, PackageUser> = BTreeMap::new();
     for row in assignments(scope, name).await? {
-        let id = row
-            .get("package")
-            .and_then(|it| it["id"].as_str().or_else(|| it["name"].as_str()))
-            .unwrap_or_default();
-        assigned.insert(id.to_owned(), row);
+        let PackageVersion { id, name, .. } = &row.package;
+        let id = id.clone().or_else(|| name.clone()).unwrap_or_default();
+        assigned.insert(id, row);
     }
     let mut rows = Vec::new();
     for access_package::Configured { id, version, package } in
         access_packages::packages(scope).await?
     {
-        let (can_request, policies): (_, Vec<&str>) =
+        let (can_request, policies_open): (_, Vec<String>) =
             match package.may_request(known.as_ref(), &organisations) {
                 CanRequest::Yes { policies } => {
-                    ("yes", policies.iter().map(|policy| policy.id.as_str()).collect())
+                    ("yes", policies.iter().map(|policy| policy.id.clone()).collect())
                 }
                 CanRequest::No => ("no", Vec::new()),
                 CanRequest::Unknown => ("unknown", Vec::new()),
             };
         let holds = assigned.remove(&id);
-        let member =
-            |name: &str| holds.as_ref().and_then(|row| row.get(name)).cloned().unwrap_or_default();
-        rows.push(json!({
-            "package": {"id": id, "name": package.name, "version": version},
-            "can_request": can_request, "policies_open": policies,
-            "assigned": holds.is_some(), "starts_at": member("starts_at"), "ends_at": member("ends_at"), "access": member("id"),
-            "resource_roles": package.resource_roles, "policies": package.policies,
-        }));
+        let access = holds.as_ref().map(|row| &row.access);
+        rows.push(UserPackage {
+            package: PackageVersion {
+                id: Some(id),
+                name: Some(package.name),
+                version: Some(version),
+            },
+            can_request,
+            policies_open,
+            assigned: holds.is_some(),
+            starts_at: access.and_then(|access| access.starts_at),
+            ends_at: access.and_then(|access| access.ends_at),
+            access: access.map(|access| access.id.clone()),
+            resource_roles: package.resource_roles,
+            policies: package.policies,
+        });
     }
     // Assignments to packages that nobody configured here.
-    for row in assigned.into_values() {
-        let member = |name: &str| row.get(name).cloned().unwrap_or_default();
-        rows.push(json!({
-            "package": member("package"), "can_request": "unknown", "policies_open": [], "assigned": true,
-            "starts_at": member("starts_at"), "ends_at": member("ends_at"), "access": member("id"),
-            "resource_roles": [], "policies": [],
-        }));
-    }
+    rows.extend(assigned.into_values().map(|PackageUser { access, package, .. }| UserPackage {
+        package,
+        can_request: "unknown",
+        policies_open: Vec::new(),
+        assigned: true,
+        starts_at: access.starts_at,
+        ends_at: access.ends_at,
+        access: Some(access.id),
+        resource_roles: Vec::new(),
+        policies: Vec::new(),
+    }));
     Ok(rows)
 }
 
-pub(super) async fn user_resources(
+async fn user_resources(
     scope: &TenantScope<'_>,
     name: &str,
-) -> Result<Vec<Value>, ReadError> {
-    let mut resources: BTreeMap<(String, String), Value> = BTreeMap::new();
+) -> Result<Vec<UserResource>, ReadError> {
+    let mut resources: BTreeMap<(String, String), UserResource> = BTreeMap::new();
     for row in assignments(scope, name).await? {
-        let member = |name: &str| row.get(name).cloned().unwrap_or_default();
-        let origin = json!({
-            "package": member("package"), "policy": member("policy"), "starts_at": member("starts_at"),
-            "ends_at": member("ends_at"), "access": member("id"),
-        });
-        for role in member("resource_roles").as_array().into_iter().flatten() {
-            let resource = &role["resource"];
-            let of = |name: &str| resource[name].as_str().unwrap_or_default().to_owned();
-            let named = if of("id").is_empty() { of("name") } else { of("id") };
-            let key = (fold(&named), role["role"].as_str().unwrap_or_default().to_owned());
-            let entry = resources.entry(key).or_insert_with(|| {
-                json!({
-                    "resource": resource, "role": role["role"], "starts_at": origin["starts_at"],
-                    "ends_at": origin["ends_at"], "origins": [],
-                })
+        let PackageUser { access, package, policy, resource_roles, .. } = row;
+        let (starts_at, ends_at) = (access.starts_at, access.ends_at);
+        let origin = Origin { package, policy, starts_at, ends_at, access: Some(access.id) };
+        for access_package::ResourceRole { resource, role } in resource_roles.into_iter().flatten()
+        {
+            let key = (fold(resource.id.as_deref().unwrap_or(&resource.name)), role.clone());
+            let entry = resources.entry(key).or_insert_with(|| UserResource {
+                resource,
+                role,
+                starts_at,
+                ends_at,
+                origins: Vec::new(),
             });
             // Held by several packages it is held from the first of them until the last ends.
-            if origin["starts_at"].as_str() < entry["starts_at"].as_str() {
-                entry["starts_at"] = origin["starts_at"].clone();
-            }
-            let (ends, other) = (entry["ends_at"].as_str(), origin["ends_at"].as_str());
-            if let (Some(ends), other) = (ends, other)
-                && other.is_none_or(|other| other > ends)
-            {
-                entry["ends_at"] = origin["ends_at"].clone();
-            }
-            if let Some(origins) = entry["origins"].as_array_mut() {
-                origins.push(origin.clone());
-            }
+            entry.starts_at = entry.starts_at.min(starts_at);
+            entry.ends_at = match (entry.ends_at, ends_at) {
+                (Some(known), Some(other)) => Some(known.max(other)),
+                (None, _) | (_, None) => None,
+            };
+            entry.origins.push(origin.clone());
         }
     }
     Ok(resources.into_values().collect())
 }
 
 /// The packages that something happened to in a range.
-pub(super) async fn active_packages(
+async fn active_packages(
     scope: &TenantScope<'_>,
     query: &Query,
-) -> Result<Vec<Value>, ReadError> {
+) -> Result<Vec<PackageActivity>, ReadError> {
     let [since, until] = query.range();
     let mut found: BTreeMap<String, (Party, u64, Instant)> = BTreeMap::new();
     let mut accesses = Accesses::of(scope, query, None).await?;
@@ -161,8 +258,9 @@ pub(super) async fn active_packages(
             entry.2 = entry.2.max(last);
         }
     }
-    let rows = found.into_values().map(|(target, requests, last)| {
-        json!({"package": {"id": target.id, "name": target.shown()}, "requests": requests, "occurred_at": last})
+    let rows = found.into_values().map(|(target, requests, occurred_at)| {
+        let package = PackageName::of(Some(&target));
+        PackageActivity::Package(ActivePackage { package, requests, occurred_at })
     });
     Ok(rows.collect())
 }

@@ -2,6 +2,7 @@
 
 use shared_domain::{
     identity::person::{Known, Person},
+    reports::report::Query,
     text::case_folding::fold_identity,
 };
 use shared_storage::{ReadError, TenantScope, documents::Kind as DocumentKind};
@@ -16,6 +17,17 @@ pub async fn names_of(scope: &TenantScope<'_>, name: &str) -> Result<Vec<String>
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// All names of the person that a report is asked about; none where it is not about one.
+pub(super) async fn names_asked(
+    scope: &TenantScope<'_>,
+    query: &Query,
+) -> Result<Vec<String>, ReadError> {
+    match &query.person {
+        Some(person) => names_of(scope, person).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The person of a name: their own id, an address, an id in a directory, a name in a source-code manager.

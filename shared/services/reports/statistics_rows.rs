@@ -3,25 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::{Value, json};
 use shared_domain::{
     reports::{
+        column::AnyRow,
         daily_statistics::{self, Approvals, Demand},
         report::{By, Query},
+        statistics_reports::{ApprovalTimesRow, DemandRow, Repeated, StatisticsReport},
     },
     text::case_folding::fold,
     time::timestamp::Instant,
 };
-use shared_http::pagination::TIME_FOR_ONE_READ;
 use shared_storage::{ReadError, TenantScope};
-use tokio::time::Instant as Deadline;
 
-use super::{
-    Rows,
-    package_rows::{MOST_REPEATED, PEOPLE_AT_ONCE},
-    person_names::person,
-};
+use super::{boxed, person_names::person};
 use crate::daily_totals;
+
+/// People looked up side by side.
+const PEOPLE_AT_ONCE: usize = 16;
+/// Most pairs that a resource names as repeated.
+const MOST_REPEATED: usize = 20;
 
 /// The figures of the days of a range.
 async fn figures_of(
@@ -36,10 +36,19 @@ async fn figures_of(
     daily_totals::figures_between(scope, first, last).await
 }
 
-pub(super) async fn demand(
+/// The rows of a report.
+pub(super) async fn rows(
     scope: &TenantScope<'_>,
     query: &Query,
-) -> Result<Vec<Value>, ReadError> {
+    report: StatisticsReport,
+) -> Result<Vec<Box<dyn AnyRow>>, ReadError> {
+    Ok(match report {
+        StatisticsReport::Demand => boxed(demand(scope, query).await?),
+        StatisticsReport::ApprovalTimes => boxed(approval_times(scope, query).await?),
+    })
+}
+
+async fn demand(scope: &TenantScope<'_>, query: &Query) -> Result<Vec<DemandRow>, ReadError> {
     let mut pairs: BTreeMap<(String, String), Demand> = BTreeMap::new();
     for row in figures_of(scope, query).await? {
         let daily_statistics::Row::Demand(row) = row else { continue };
@@ -55,37 +64,41 @@ pub(super) async fn demand(
             }
         }
     }
-    let mut rows: Vec<(u32, Value)> = if query.by == Some(By::Pair) {
-        pairs.into_values().map(|pair| (pair.requests, json!(pair))).collect()
+    let mut rows: Vec<DemandRow> = if query.by == Some(By::Pair) {
+        pairs.into_values().map(DemandRow::Pair).collect()
     } else {
         let mut targets: BTreeMap<String, Vec<Demand>> = BTreeMap::new();
         for ((target, _), pair) in pairs {
             targets.entry(target).or_default().push(pair);
         }
-        let row = |mut pairs: Vec<Demand>| {
-            pairs.sort_by_key(|pair| std::cmp::Reverse(pair.requests));
-            let sum = |of: fn(&Demand) -> u32| pairs.iter().map(of).sum::<u32>();
-            let requests = sum(|pair| pair.requests);
-            let repeated = pairs.iter().filter(|pair| pair.requests > 1).take(MOST_REPEATED);
-            let repeated: Vec<_> = repeated
-                .map(|pair| json!({"person": pair.person, "requests": pair.requests}))
-                .collect();
-            let row = json!({
-                "target": pairs[0].target, "target_id": pairs[0].target_id, "requests": requests,
-                "granted": sum(|pair| pair.granted), "used": sum(|pair| pair.used), "people": pairs.len(), "repeated": repeated,
-            });
-            (requests, row)
-        };
-        targets.into_values().map(row).collect()
+        targets.into_values().map(of_resource).collect()
     };
-    rows.sort_by_key(|(requests, _)| std::cmp::Reverse(*requests));
-    Ok(rows.into_iter().map(|(_, row)| row).collect())
+    rows.sort_by_key(|row| std::cmp::Reverse(row.requests()));
+    Ok(rows)
 }
 
-pub(super) async fn approval_times(
+/// What everybody's requests for one thing come to.
+fn of_resource(mut pairs: Vec<Demand>) -> DemandRow {
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.requests));
+    let sum = |of: fn(&Demand) -> u32| pairs.iter().map(of).sum::<u32>();
+    let repeated = pairs.iter().filter(|pair| pair.requests > 1).take(MOST_REPEATED);
+    DemandRow::Resource {
+        target: pairs[0].target.clone(),
+        target_id: pairs[0].target_id.clone(),
+        requests: sum(|pair| pair.requests),
+        granted: sum(|pair| pair.granted),
+        used: sum(|pair| pair.used),
+        people: pairs.len(),
+        repeated: repeated
+            .map(|pair| Repeated { person: pair.person.clone(), requests: pair.requests })
+            .collect(),
+    }
+}
+
+async fn approval_times(
     scope: &TenantScope<'_>,
     query: &Query,
-) -> Result<Vec<Value>, ReadError> {
+) -> Result<Vec<ApprovalTimesRow>, ReadError> {
     struct Group {
         name: Option<String>,
         took: Vec<i64>,
@@ -129,40 +142,10 @@ pub(super) async fn approval_times(
     groups.sort_by_key(|group| std::cmp::Reverse(daily_statistics::percentile(&group.took, 0.5)));
     let row = |Group { name, took, decisions, denied }: Group| {
         let at = |share| daily_statistics::percentile(&took, share);
-        let name = name.unwrap_or_else(|| "unknown".to_owned());
-        json!({
-            if by_approver { "approver" } else { "team" }: name, "decisions": decisions, "denied": denied,
-            "p50_ms": at(0.5), "p90_ms": at(0.9), "max_ms": took.last(),
-        })
+        let name = Some(name.unwrap_or_else(|| "unknown".to_owned()));
+        let (team, approver) = if by_approver { (None, name) } else { (name, None) };
+        let (p50_ms, p90_ms, max_ms) = (at(0.5), at(0.9), took.last().copied());
+        ApprovalTimesRow { team, approver, decisions, denied, p50_ms, p90_ms, max_ms }
     };
     Ok(groups.into_iter().map(row).collect())
-}
-
-/// What the rows of a report of ends come to in all: how many, how many verified, how long access outlived its end, and what is not known to be
-/// gone. None where there are more than the time of a request suffices for.
-///
-/// # Errors
-/// The storage did not answer, or an item is damaged.
-pub async fn revocation_summary(
-    scope: &TenantScope<'_>,
-    query: &Query,
-) -> Result<Option<Value>, ReadError> {
-    let mut rows = Rows::of(scope, query.clone(), None).await?;
-    let (mut ended, mut verified, mut not_gone, mut all) = (0, 0, 0, Vec::new());
-    while let Some((row, _)) = rows.next().await? {
-        if Deadline::now() >= scope.deadline - 2 * TIME_FOR_ONE_READ {
-            return Ok(None);
-        }
-        let Some(row) = row else { continue };
-        ended += u32::from(row["ended_at"].is_string());
-        not_gone += u32::from(!row["ended_at"].is_string());
-        verified += u32::from(row["verified"].is_object());
-        all.push(row["exposure_ms"].as_i64().unwrap_or(0));
-    }
-    all.sort_unstable();
-    let at = |share| daily_statistics::percentile(&all, share);
-    Ok(Some(json!({
-        "ended": ended, "verified": verified, "not_gone": not_gone, "late": all.iter().filter(|it| **it > 0).count(),
-        "residual_exposure_ms": all.iter().sum::<i64>(), "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": all.last(),
-    })))
 }

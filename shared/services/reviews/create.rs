@@ -6,7 +6,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::{Map, Value, json};
 use shared_domain::{
     configuration::access_package,
-    reports::report::Query,
+    reports::{
+        access_reports::AccessReport,
+        report::{Query, Report},
+    },
     reviews::review::{self, Fixed, Item, Of, Review, Stage},
     text::case_folding::fold,
 };
@@ -120,7 +123,7 @@ async fn reviewed(scope: &TenantScope<'_>, review: &Review) -> Result<Vec<Item>,
                 target: target.clone(),
                 person: person.clone(),
                 account: account.clone(),
-                ..reports::none()
+                ..Query::of(Report::Access(AccessReport::Access))
             };
             reports::each_access(scope, &query, |access| items.push(Item::of_access(access)))
                 .await?;

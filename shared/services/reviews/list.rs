@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use shared_domain::{
-    access::{access_record::Access, kept_events},
+    access::{access_answer::AccessAnswer, access_record::Access, kept_events},
     reviews::review::{self, Fixed, Item, Review, What},
     time::timestamp::Instant,
     trail::{
@@ -21,7 +21,7 @@ use shared_storage::{
 };
 
 use super::{step::stored_review, text};
-use crate::{access_packages::read_package, access_projection::access_lists::ALL, reports};
+use crate::{access_packages::read_package, access_projection::access_lists::ALL};
 
 /// Items read at a time.
 pub(super) const READS: usize = 8;
@@ -137,7 +137,8 @@ pub async fn shown_items(
         let arrived: Vec<Value> = match &item.what {
             What::Access(_) => {
                 let access = accesses.get(&item.id);
-                answer["access"] = access.map(reports::row_of).unwrap_or_default();
+                answer["access"] =
+                    access.map(|access| json!(AccessAnswer::from(access))).unwrap_or_default();
                 answer["changed_since_opened"] =
                     access.is_none_or(|access| has_changed(item, access)).into();
                 access

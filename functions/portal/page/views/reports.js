@@ -13,31 +13,18 @@ import { boundsOf } from "../saved.js";
 import { isZone, lasting, zoneLabel } from "../time.js";
 import { Cell, kindOf, valueAt } from "./reports/cells.js";
 import { Chart } from "./reports/charts.js";
-import { BY, Form, LABELS, momentOf } from "./reports/form.js";
+import { Form, momentOf } from "./reports/form.js";
 import { Opened } from "./reports/opened.js";
 
-const GROUPS = [
-  { name: "Access", reports: ["access", "account-holder", "unused", "unreviewed", "role-changes"] },
-  { name: "Access packages", reports: ["package-users", "user-packages", "user-resources", "requests", "package-activity", "organisations"] },
-  { name: "How it goes", reports: ["revocation", "approval-times", "demand"] },
-];
-
-const ACCESS = "Asked,Subject,Account,Target,Justification,Decisions,Granted,Actual End,Verified By,State,Findings".split(",");
-
-/** The columns that a report shows first; all where none are named here. */
-function usualColumns({ name, columns }, values) {
-  const without = (...names) => columns.filter((column) => !names.includes(column));
-  if (name === "account-holder") return [...ACCESS.slice(1, 4), "Request", ...ACCESS.slice(4, 7), "First Use", "Last Use", "Planned End", "Actual End", "End Cause", "Findings"];
-  if (columns.length > 20) return ACCESS;
-  if (name === "demand") return values.by === "pair" ? without("People", "Repeated") : without("Person");
-  if (name === "approval-times") return without(values.by === "approver" ? "Team" : "Approver");
-  if (name === "package-activity") return values.package ? without("Requests", "Object ID") : ["Time", "Package ID", "Package", "Requests"];
-  return columns;
+/** The keys of the columns that a report shows first; of all where it names none. */
+function usualColumns({ cells, views }, values) {
+  const view = views.find(({ when }) => !when || (when[1] === null ? values[when[0]] : values[when[0]] === when[1]));
+  return view ? cells.map(({ key }) => key).filter((key) => view.columns.includes(key)) : cells.map(({ key }) => key);
 }
 
 /** What a note of the API says, as sentences; what it calls by its field is called as its column is. */
 function sentences(note, cells) {
-  const named = cells.reduce((text, { name, pointer }) => (pointer.includes("_") ? text.replaceAll(pointer.slice(1), `“${name}”`) : text), note ?? "");
+  const named = cells.reduce((text, { key, title }) => (key.includes("_") ? text.replaceAll(key, `“${title}”`) : text), note ?? "");
   return named.split("; ").filter(Boolean).map((text) => `${text[0].toUpperCase()}${text.slice(1)}.`);
 }
 
@@ -63,9 +50,8 @@ function useTitle(title) {
 function List({ reports }) {
   useTitle("Reports");
   const groupsOf = (all) => {
-    const others = all.filter(({ name }) => !GROUPS.some((group) => group.reports.includes(name)));
-    const groups = GROUPS.map(({ name, reports }) => ({ name, reports: reports.map((one) => all.find((report) => report.name === one)).filter(Boolean) }));
-    return [...groups, { name: "Others", reports: others }].filter((group) => group.reports.length > 0);
+    const names = [...new Set(all.map(({ group }) => group))];
+    return names.map((name) => ({ name, reports: all.filter(({ group }) => group === name) }));
   };
   const list = (group) => html`<h2>${group.name}</h2>
     <ul class="reports">${group.reports.map((report) => html`<${Entry} report=${report} />`)}</ul>`;
@@ -86,12 +72,13 @@ function Entry({ report }) {
 }
 
 /** What a report is asked with, in words. */
-function takes({ parameters, required }) {
-  const named = (one) => (one === "id" ? "request ID" : (LABELS[one] ?? one).toLowerCase());
-  const optional = parameters.filter((one) => !required.includes(one) && !["until", "by"].includes(one)).map((one) => (one === "since" ? "time" : named(one)));
+function takes({ inputs }) {
+  const named = ({ name, label }) => (name === "since" ? "time" : name === "id" ? "request ID" : label.toLowerCase());
+  const needed = inputs.filter(({ required }) => required);
+  const optional = inputs.filter(({ name, type, required }) => !required && name !== "until" && type !== "choice");
   const list = (words) => (words.length > 1 ? `${words.slice(0, -1).join(", ")} and ${words.at(-1)}` : words[0]);
-  if (required.length > 0) return `Asks for ${list(required.map(named))}.`;
-  return optional.length > 0 ? `Can be narrowed by ${list(optional)}.` : "Asks for nothing.";
+  if (needed.length > 0) return `Asks for ${list(needed.map(named))}.`;
+  return optional.length > 0 ? `Can be narrowed by ${list(optional.map(named))}.` : "Asks for nothing.";
 }
 
 function Report({ described, params }) {
@@ -188,15 +175,16 @@ function counted({ rows, hasMore, isLoading }) {
 /** What an auditor has to know of the answer: whose it is, what was asked, when, and what is not in it. */
 function Evidence({ described, values, tz, first }) {
   const { me } = useApp();
-  const { parameters, cells, name } = described;
-  const asked = parameters.filter((one) => !["since", "until", "at", "by"].includes(one) && values[one]);
-  const by = BY[name]?.find(([word]) => word === (values.by || BY[name][0][0]));
+  const { parameters, inputs, cells, name } = described;
+  const asked = inputs.filter((one) => !["bound", "moment", "choice"].includes(one.type) && values[one.name]);
+  const choices = inputs.filter(({ type }) => type === "choice");
+  const chosen = ({ name: one, options }) => (options.find(({ value }) => value === values[one]) ?? options[0]).label;
   return html`<div class="panel">
     <dl class="facts">
       ${parameters.includes("since") && html`<dt>Range</dt><dd>${isZone(tz) ? rangeWords(values, tz) : `${tz} is no time zone`}</dd>`}
       ${values.at && html`<dt>Moment</dt><dd>${first && momentOf(values.at, tz) ? html`<${ZonedTime} at=${momentOf(values.at, tz)} />` : values.at}</dd>`}
-      ${asked.map((one) => html`<dt>${LABELS[one] ?? one}</dt><dd>${values[one]}</dd>`)}
-      ${by && html`<dt>One row for each</dt><dd>${by[1]}</dd>`}
+      ${asked.map((one) => html`<dt>${one.label}</dt><dd>${values[one.name]}</dd>`)}
+      ${choices.map((one) => html`<dt>${one.label}</dt><dd>${chosen(one)}</dd>`)}
       ${first && html`<dt>As of</dt><dd><${ZonedTime} at=${first.as_of} />, tenant ${me.tenant}, run by ${me.email ?? me.sub}</dd>
         <dt>Known since</dt><dd>${first.known_since ? html`<${ZonedTime} at=${first.known_since} />; the trail holds nothing before that.` : "Nothing was recorded yet."}</dd>
         ${first.note && html`<dt>To know</dt><dd>${sentences(first.note, cells).map((text) => html`<div>${text}</div>`)}</dd>`}
@@ -218,20 +206,20 @@ function Summary({ summary }) {
     <div>${late === 0 ? "None outlived its end." : `${outlived}: ${spread}.`}</div>`;
 }
 
-/** The names of the columns that are shown, in the report's order. */
+/** The keys of the columns that are shown, in the report's order. An address may also name them by their titles. */
 function useChosen(described, values, params) {
   const asked = params.get("columns") ?? "";
   return useMemo(() => {
-    const names = asked === "all" ? described.columns : asked ? asked.split(",") : usualColumns(described, values);
-    const found = described.columns.filter((name) => names.includes(name));
+    const names = asked.split(",");
+    const found = described.cells.filter(({ key, title }) => asked === "all" || names.includes(key) || names.includes(title)).map(({ key }) => key);
     return found.length > 0 ? found : usualColumns(described, values);
-  }, [described, asked, values.by, values.package]);
+  }, [described, asked, JSON.stringify(values)]);
 }
 
 function Columns({ described, chosen, usual, choose }) {
-  const all = described.columns;
-  const toggle = (name) => {
-    const next = all.filter((one) => (one === name ? !chosen.includes(name) : chosen.includes(one)));
+  const all = described.cells;
+  const toggle = (key) => {
+    const next = all.map((one) => one.key).filter((one) => (one === key ? !chosen.includes(key) : chosen.includes(one)));
     choose(next.length === all.length ? "all" : next.join() === usual.join() ? "" : next.join());
   };
   return html`<details class="columns">
@@ -243,9 +231,9 @@ function Columns({ described, chosen, usual, choose }) {
       </div>
       <fieldset>
         <legend class="unseen">Columns shown</legend>
-        ${all.map((name) => {
-          const isLast = chosen.length === 1 && chosen[0] === name;
-          return html`<label class="check"><input type="checkbox" checked=${chosen.includes(name)} disabled=${isLast} onChange=${() => toggle(name)} /> ${name}</label>`;
+        ${all.map(({ key, title }) => {
+          const isLast = chosen.length === 1 && chosen[0] === key;
+          return html`<label class="check"><input type="checkbox" checked=${chosen.includes(key)} disabled=${isLast} onChange=${() => toggle(key)} /> ${title}</label>`;
         })}
       </fieldset>
     </div>
@@ -256,7 +244,7 @@ function Columns({ described, chosen, usual, choose }) {
 function useHeadZone(cells, rows) {
   const { zone } = useApp();
   return useMemo(() => {
-    const times = cells.filter(({ form }) => form === "time").flatMap(({ pointer }) => rows.map((row) => valueAt(row, pointer))).filter(Boolean);
+    const times = cells.filter(({ type }) => type === "time").flatMap(({ key }) => rows.map((row) => valueAt(row, key))).filter(Boolean);
     if (times.length === 0) return { label: zone, hasChange: false };
     return zoneLabel(zone, times);
   }, [zone, cells, rows]);
@@ -264,7 +252,7 @@ function useHeadZone(cells, rows) {
 
 function Rows({ described, values, tz, pages, chosen, keyOf, open }) {
   const [unfolded, setUnfolded] = useState([]);
-  const cells = useMemo(() => described.cells.filter(({ name }) => chosen.includes(name)), [described, chosen]);
+  const cells = useMemo(() => described.cells.filter(({ key }) => chosen.includes(key)), [described, chosen]);
   const entries = useMemo(() => pages.rows.flatMap((row, place) => entriesOf(row, keyOf(row, place), unfolded)), [pages.rows, unfolded]);
   const rows = useMemo(() => entries.map((entry) => entry.row), [entries]);
   const head = useHeadZone(cells, rows);
@@ -274,7 +262,7 @@ function Rows({ described, values, tz, pages, chosen, keyOf, open }) {
   const columns = [
     { name: html`<span class="unseen">Whole row</span>`, label: "Whole row", kind: "open", cell: (entry) => !entry.isPart && opener(entry) },
     ...cells.map((cell) => ({
-      name: cell.form === "time" ? `${cell.name} (${head.label})` : cell.name,
+      name: cell.type === "time" ? `${cell.title} (${head.label})` : cell.title,
       kind: kindOf(cell),
       cell: (entry) => html`<${EntryCell} entry=${entry} cell=${cell} context=${context} fold=${fold} isUnfolded=${unfolded.includes(entry.key)} />`,
     })),
@@ -299,21 +287,21 @@ function entriesOf(row, key, unfolded) {
 }
 
 function EntryCell({ entry, cell, context, fold, isUnfolded }) {
-  if (entry.count && cell.pointer.startsWith("/origin/p")) {
-    if (cell.name !== "Package") return html`<span class="quiet">several</span>`;
+  if (entry.count && cell.key.startsWith("origin.p")) {
+    if (cell.key !== "origin.package.name") return html`<span class="quiet">several</span>`;
     return html`<button type="button" aria-expanded=${isUnfolded ? "true" : "false"} onClick=${() => fold(entry.key)}>
       ${isUnfolded ? "▾" : "▸"} ${entry.count} packages
     </button>`;
   }
-  if (entry.isPart && !cell.pointer.startsWith("/origin/")) return html`<div class="repeated"><${Cell} cell=${cell} row=${entry.row} ...${context} /></div>`;
+  if (entry.isPart && !cell.key.startsWith("origin.")) return html`<div class="repeated"><${Cell} cell=${cell} row=${entry.row} ...${context} /></div>`;
   return html`<${Cell} cell=${cell} row=${entry.row} ...${context} />`;
 }
 
 /** Why there may be nothing, and what to do. */
 function Nothing({ described, values }) {
-  const names = ["person", "account", "target", "package"].filter((one) => values[one]);
-  const isFigures = ["demand", "approval-times"].includes(described.name);
-  const named = names.map((one) => `${LABELS[one]} “${values[one]}”`).join(" and ");
+  const names = described.inputs.filter(({ name }) => ["person", "account", "target", "package"].includes(name) && values[name]);
+  const isFigures = described.inputs.some(({ type }) => type === "choice");
+  const named = names.map(({ name, label }) => `${label} “${values[name]}”`).join(" and ");
   return html`<p>Nothing that is known answers this${described.parameters.includes("since") ? " in that range" : ""}.</p>
     ${names.length > 0 && html`<p>${named}: compared as a whole, ${values.person ? "a person by address or ID" : "with names and IDs"}. A part of a name finds nothing.</p>`}
     ${isFigures && html`<p>What was recorded in the last minutes may not be counted yet.</p>`}

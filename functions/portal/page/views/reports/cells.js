@@ -5,19 +5,22 @@ import { classes, html } from "../../html.js";
 import { Badge, Elsewhere, Time, To, shownParty } from "../../parts/words.js";
 import { lasting, shown, zoneLabel } from "../../time.js";
 
-const NUMBERS = ["Uses", "Approvals Needed", "Requests", "Granted", "Used", "People", "Decisions", "Denied", "Version"];
-const LONG = ["Justification", "Message", "Reason", "Description"];
+/** The class of a column's cells. */
+const KINDS = {
+  time: "time",
+  seconds: "number",
+  number: "number",
+  finding_ids: "ids",
+  event_ids: "ids",
+  decisions: "decisions",
+  json: "wide",
+  long_text: "wide",
+};
 
-export function kindOf({ form, name }) {
-  if (form === "time") return "time";
-  if (form === "seconds" || (form === "text" && NUMBERS.includes(name))) return "number";
-  if (name === "Findings" || name === "Event IDs") return "ids";
-  return form === "decisions" ? "decisions" : form === "json" || LONG.includes(name) ? "wide" : "";
-}
+export const kindOf = ({ type }) => KINDS[type] ?? "";
 
-export const valueAt = (row, pointer) => pointer.split("/").slice(1).reduce((of, step) => of?.[step], row);
+export const valueAt = (row, key) => key.split(".").reduce((of, step) => of?.[step], row);
 
-const OF_PEOPLE = ["Email", "Requester Email", "Subject Email", "Actor Email", "UPN", "Object ID", "Display Name"];
 const NO_RECORD = "no record of the person says whether a policy is for them";
 
 /** What nobody may overlook: access whose end has passed. */
@@ -26,48 +29,61 @@ const uncertain = (why) => ({ word: "unknown", why });
 const plain = (word, why = "") => ({ word, why });
 
 /** What stands where a row tells nothing: that it is not so, or that it is unknown, and why. */
-function missing(name, row, report) {
+function missing({ key, type }, row, report) {
   const wasGiven = Boolean(row.granted_at);
   const hasEnded = Boolean(row.ended_at);
   const isAccess = row.kind !== undefined && row.state !== undefined;
-  if (OF_PEOPLE.includes(name) && personOf(name, row)?.type !== "system") return uncertain("no event about it names one");
-  if (name === "Policies") return row.can_request === "unknown" ? uncertain(NO_RECORD) : plain("none", "no policy of the package is for this person");
-  if (report === "user-packages" && (name === "Start" || name === "End") && !row.assigned) return plain("not assigned");
-  if (name === "End" || name === "Planned End") return wasGiven || !isAccess ? plain("none told", "nothing tells when it is to end") : plain("not granted");
-  if (name === "Policy" || name === "Policy Version") return report === "requests" ? plain("–", "this step names none") : uncertain("no request or decision names it");
-  if (name === "Version") return uncertain("the package is not configured here");
-  if (!isAccess) return name === "Start" ? uncertain("no event tells when it began") : plain("–", "nothing is told of it");
-  switch (name) {
-    case "Approved":
+  if (type === "person_name" && personOf(key, row)?.type !== "system") return uncertain("no event about it names one");
+  switch (key) {
+    case "policies_open":
+      return row.can_request === "unknown" ? uncertain(NO_RECORD) : plain("none", "no policy of the package is for this person");
+    case "policy":
+      return plain("–", "this step names none");
+    case "policy.id":
+    case "policy.version":
+    case "origin.policy.id":
+      return uncertain("no request or decision names it");
+    case "package.version":
+      return uncertain("the package is not configured here");
+    case "starts_at":
+    case "ends_at":
+    case "origin.starts_at":
+    case "origin.ends_at":
+      if (report === "user-packages" && !row.assigned) return plain("not assigned");
+      if (key.endsWith("ends_at")) return wasGiven || !isAccess ? plain("none told", "nothing tells when it is to end") : plain("not granted");
+      return isAccess && report !== "package-users" ? plain("none told") : isAccess ? plain("–", "nothing is told of it") : uncertain("no event tells when it began");
+  }
+  if (!isAccess) return plain("–", "nothing is told of it");
+  switch (key) {
+    case "approved_at":
       return row.approvals_needed === 0 ? plain("none needed") : notApproved(row);
-    case "Granted":
+    case "granted_at":
       return plain("not granted");
-    case "First Use":
-    case "Last Use":
+    case "first_used_at":
+    case "last_used_at":
       if (!wasGiven) return plain("not granted");
       return row.kind === "package" ? uncertain("nobody tells of the use of packages") : plain("not used", "nothing tells of a use");
-    case "Planned Start":
-      return plain("none told");
-    case "Actual End":
+    case "ended_at":
       if (!wasGiven) return plain("not granted");
       return isOver(row) ? plain(NOT_GONE, "its planned end has passed, and nothing tells that it is gone") : plain("goes on");
-    case "Duration (s)":
+    case "duration_ms":
       return hasEnded ? uncertain("no event tells when it began") : plain(wasGiven ? "not ended" : "not granted");
-    case "End Cause":
+    case "end_cause":
       return hasEnded ? uncertain("its source does not tell why it ended") : plain(wasGiven ? "not ended" : "not granted");
-    case "Verified":
-    case "Verified By":
+    case "verified.at":
+    case "verified.by":
       if (!wasGiven) return plain("not granted");
       return hasEnded || isOver(row) ? plain("not verified", "nothing proves that it is gone") : plain("goes on");
-    case "Lateness (s)":
+    case "lateness_ms":
+    case "exposure_ms":
       return row.ends_at ? plain(wasGiven ? "not ended" : "not granted") : wasGiven ? uncertain("nothing tells when it was to end") : plain("not granted");
-    case "Justification":
+    case "justification":
       return plain("none given");
-    case "Decisions":
-    case "Roles":
-    case "Ticket":
+    case "decisions":
+    case "roles":
+    case "ticket.id":
       return plain("none told");
-    case "Reviews":
+    case "reviews":
       return plain("not reviewed");
     default:
       return plain("–", "nothing is told of it");
@@ -80,7 +96,7 @@ function notApproved({ state, granted_at: granted }) {
 }
 
 const isOver = (row) => row.ends_at && Date.parse(row.ends_at) <= Date.now();
-const personOf = (name, row) => (["UPN", "Actor Email", "Object ID", "Display Name"].includes(name) ? (row.actor ?? row.subject) : row.subject);
+const personOf = (key, row) => (key.startsWith("actor.") ? row.actor : row.subject);
 
 /** Where nothing is told. In the drawer the why is written out; in the table it is the word's title. */
 function Missing({ of, isWhole }) {
@@ -90,21 +106,35 @@ function Missing({ of, isWhole }) {
   return html`<span class="quiet" title=${why || undefined}>${word}</span>`;
 }
 
-/** One field of a row, as its form says. `isWhole` shows it uncut, as in the drawer. */
+/** One field of a row, as its type says. `isWhole` shows it uncut, as in the drawer. */
 export function Cell({ cell, row, report, values, tz, hasChange, isWhole }) {
   const { zone } = useApp();
-  const { name, form, pointer } = cell;
-  const value = valueAt(row, pointer);
+  const { key, type } = cell;
+  const value = valueAt(row, key);
   const isNothing = value == null || value === "" || (Array.isArray(value) && value.length === 0);
-  if (isNothing && !(Array.isArray(value) && name === "Findings")) return html`<${Missing} of=${missing(name, row, report)} isWhole=${isWhole} />`;
-  if (isNothing) return html`<span class="quiet">none</span>`;
-  if (form === "time") return html`<${Time} at=${value} />${hasChange && html` <span class="quiet">${shown(value, zone, { offset: true }).slice(-6)}</span>`}`;
-  if (form === "seconds") return html`<${Seconds} ms=${value} isSoFar=${pointer === "/exposure_ms" && !row.ended_at} />`;
-  if (form === "shown") return html`<${Clamped} isWhole=${isWhole}>${shownParty(value) || "unnamed"}<//>`;
-  if (form === "decisions") return html`<${Decisions} decisions=${value} isWhole=${isWhole} hasChange=${hasChange} />`;
-  if (form === "list") return html`<${Items} name=${name} values=${value} isWhole=${isWhole} />`;
-  if (form === "json") return html`<${Json} value=${value} />`;
-  return html`<${Text} name=${name} value=${value} row=${row} report=${report} values=${values} tz=${tz} isWhole=${isWhole} />`;
+  if (isNothing && Array.isArray(value) && type === "finding_ids") return html`<span class="quiet">none</span>`;
+  if (isNothing) return html`<${Missing} of=${missing(cell, row, report)} isWhole=${isWhole} />`;
+  switch (type) {
+    case "time":
+      return html`<${Time} at=${value} />${hasChange && html` <span class="quiet">${shown(value, zone, { offset: true }).slice(-6)}</span>`}`;
+    case "seconds":
+      return html`<${Seconds} ms=${value} isSoFar=${key === "exposure_ms" && !row.ended_at} />`;
+    case "party":
+      return html`<${Clamped} isWhole=${isWhole}>${shownParty(value) || "unnamed"}<//>`;
+    case "decisions":
+      return html`<${Decisions} decisions=${value} isWhole=${isWhole} hasChange=${hasChange} />`;
+    case "list":
+      return html`<${Few} items=${value} isWhole=${isWhole} most=${3} />`;
+    case "finding_ids":
+      // In the table a finding is named by its rule.
+      return html`<${Few} items=${value.map((id) => html`<${To} path=${["findings", id]} title=${id}>${isWhole ? id : id.split(":")[0]}<//>`)} isWhole=${isWhole} most=${3} />`;
+    case "event_ids":
+      return html`<${Few} items=${value.map((id) => html`<${EventLink} id=${id} />`)} isWhole=${isWhole} most=${3} />`;
+    case "json":
+      return html`<${Json} value=${value} />`;
+    default:
+      return html`<${Text} cell=${cell} value=${value} row=${row} report=${report} values=${values} tz=${tz} isWhole=${isWhole} />`;
+  }
 }
 
 /** Seconds as in the CSV file, and what they come to. */
@@ -114,23 +144,33 @@ const Seconds = ({ ms, isSoFar }) => html`${ms / 1000}
 /** Long texts are cut in the table, which keeps its rows in sight. */
 const Clamped = ({ isWhole, children }) => html`<div dir="auto" class=${classes("said-text", !isWhole && "cut")}>${children}</div>`;
 
-function Text({ name, value, row, report, values, tz, isWhole }) {
-  if (name === "State") return html`<${Badge} of=${value} />`;
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (value === "unknown" && name === "Can Request") return html`<${Missing} of=${uncertain(NO_RECORD)} isWhole=${isWhole} />`;
-  if (value === "unknown" && name === "Team") return html`<${Missing} of=${uncertain("the people's records name no team of who asked")} isWhole=${isWhole} />`;
-  if (name === "Uses" && row.kind === "package" && row.granted_at) return html`<${Missing} of=${uncertain("nobody tells of the use of packages")} isWhole=${isWhole} />`;
-  if (name === "Uses" && row.more_uses) return `at least ${value}`;
-  if (["End Cause", "Verified By", "Kind"].includes(name)) return String(value).replaceAll("_", " ");
-  if (name === "Ticket URL") return html`<${Elsewhere} url=${value} />`;
-  if (name === "Session ID") return html`<${To} path=${["activity", "sessions", value]}>${value}<//>`;
-  if (name === "Event ID") return html`<${EventLink} id=${value} />`;
-  if (name === "Request ID") return html`<${To} path=${["reports", "requests"]} params=${{ id: value }}>${value}<//>`;
-  if (name === "Package ID" && report === "package-activity" && !values.package) {
-    return html`<${To} path=${["reports", report]} params=${{ ...values, tz, package: value }}>${value}<//>`;
+function Text({ cell, value, row, report, values, tz, isWhole }) {
+  const { key, type } = cell;
+  if (value === "unknown" && key === "can_request") return html`<${Missing} of=${uncertain(NO_RECORD)} isWhole=${isWhole} />`;
+  if (value === "unknown" && key === "team") return html`<${Missing} of=${uncertain("the people's records name no team of who asked")} isWhole=${isWhole} />`;
+  if (key === "uses" && row.kind === "package" && row.granted_at) return html`<${Missing} of=${uncertain("nobody tells of the use of packages")} isWhole=${isWhole} />`;
+  if (key === "uses" && row.more_uses) return `at least ${value}`;
+  switch (type) {
+    case "state":
+      return html`<${Badge} of=${value} />`;
+    case "flag":
+      return value ? "yes" : "no";
+    case "word":
+      return value.replaceAll("_", " ");
+    case "url":
+      return html`<${Elsewhere} url=${value} />`;
+    case "session_id":
+      return html`<${To} path=${["activity", "sessions", value]}>${value}<//>`;
+    case "event_id":
+      return html`<${EventLink} id=${value} />`;
+    case "request_id":
+      return html`<${To} path=${["reports", "requests"]} params=${{ id: value }}>${value}<//>`;
+    case "package_id":
+      if (report === "package-activity" && !values.package) return html`<${To} path=${["reports", report]} params=${{ ...values, tz, package: value }}>${value}<//>`;
+      return html`<${To} path=${["reports", "package-users"]} params=${{ package: value }}>${value}<//>`;
+    default:
+      return html`<${Clamped} isWhole=${isWhole}>${String(value)}<//>`;
   }
-  if (name === "Package ID" && report !== "package-users") return html`<${To} path=${["reports", "package-users"]} params=${{ package: value }}>${value}<//>`;
-  return html`<${Clamped} isWhole=${isWhole}>${String(value)}<//>`;
 }
 
 const EventLink = ({ id }) => html`<${To} path=${["activity", "trail"]} params=${{ filter: `id eq ${JSON.stringify(id)}` }}>${id}<//>`;
@@ -142,15 +182,6 @@ function Few({ items, isWhole, most }) {
     ${items.map((item, place) => html`<li class=${!isWhole && place >= most ? "past-few" : ""}>${item}</li>`)}
     ${rest > 0 && html`<li class="quiet more-of-it">and ${rest} more</li>`}
   </ul>`;
-}
-
-function Items({ name, values, isWhole }) {
-  const item = (value) => {
-    // In the table a finding is named by its rule.
-    if (name === "Findings") return html`<${To} path=${["findings", value]} title=${value}>${isWhole ? value : value.split(":")[0]}<//>`;
-    return name === "Event IDs" ? html`<${EventLink} id=${value} />` : value;
-  };
-  return html`<${Few} items=${values.map(item)} isWhole=${isWhole} most=${3} />`;
 }
 
 function Decisions({ decisions, isWhole, hasChange }) {

@@ -7,23 +7,6 @@ import { Field } from "../../parts/dialog.js";
 import { PersonPicker } from "../../parts/person.js";
 import { typed, wallTime } from "../../time.js";
 
-export const LABELS = {
-  since: "From",
-  until: "Until",
-  person: "Person",
-  account: "Account",
-  target: "Target",
-  package: "Access package",
-  at: "Moment",
-  by: "One row for each",
-  id: "Request ID",
-};
-
-export const BY = {
-  demand: [["resource", "Resource"], ["pair", "Person and resource"]],
-  "approval-times": [["team", "Team of who asked"], ["approver", "Approver"]],
-};
-
 /** Ranges that are asked for often, as `[name, since, until]`; the last day is not in it. */
 function quickRanges(zone) {
   const today = Temporal.Now.plainDateISO(zone);
@@ -48,7 +31,7 @@ export function momentOf(text, zone, bound) {
 
 export function Form({ described, values, tz, run }) {
   const { zone } = useApp();
-  const { name, parameters, required } = described;
+  const { parameters, inputs } = described;
   const ranges = useMemo(() => quickRanges(zone), [zone]);
   const hasRange = parameters.includes("since");
   const [state, setState] = useState(() => {
@@ -73,22 +56,21 @@ export function Form({ described, values, tz, run }) {
     if (hasRange && !next.since && !next.until) next.since = "all";
     run({ ...next, tz: hasRange && next.since !== "all" ? zone : "" });
   };
-  const field = (one) =>
-    html`<${Parameter} key=${one} one=${one} report=${name} value=${state[one] ?? ""} set=${set(one)} required=${required.includes(one)} zone=${zone} />`;
+  const field = (input) => html`<${Parameter} key=${input.name} input=${input} value=${state[input.name] ?? ""} set=${set(input.name)} zone=${zone} />`;
   return html`<form class="panel asked" onSubmit=${submit}>
     <div class="filters">
-      ${hasRange && html`<${RangeFields} state=${state} setState=${setState} ranges=${ranges} zone=${zone} tz=${tz} />`}
-      ${parameters.filter((one) => one !== "since" && one !== "until").map(field)}
+      ${hasRange && html`<${RangeFields} inputs=${inputs} state=${state} setState=${setState} ranges=${ranges} zone=${zone} tz=${tz} />`}
+      ${inputs.filter(({ type }) => type !== "bound").map(field)}
     </div>
     ${problem && html`<p class="problem" role="alert">${problem}</p>`}
     <button class="primary">Show the report</button>
   </form>`;
 }
 
-function RangeFields({ state, setState, ranges, zone, tz }) {
+function RangeFields({ inputs, state, setState, ranges, zone, tz }) {
   // What an address holds may be a time to the second.
   const kind = (text) => (!text || /^\d{4}-\d\d-\d\d$/.test(text) ? "date" : "text");
-  const input = (one, hint) => html`<${Field} label=${LABELS[one]} hint=${hint}>
+  const input = (one, hint) => html`<${Field} label=${inputs.find(({ name }) => name === one).label} hint=${hint}>
     <input type=${kind(state[one])} name=${one} value=${state[one] ?? ""} onInput=${(event) => setState({ ...state, [one]: event.target.value })} />
   <//>`;
   const quick = ([name, since, until]) => {
@@ -104,23 +86,30 @@ function RangeFields({ state, setState, ranges, zone, tz }) {
   </fieldset>`;
 }
 
-function Parameter({ one, report, value, set, required, zone }) {
-  const label = required ? LABELS[one] : `${LABELS[one]} (any)`;
+function Parameter({ input, value, set, zone }) {
+  const { name, type, required, options } = input;
+  const label = required ? input.label : `${input.label} (any)`;
   const onInput = (event) => set(event.target.value);
-  if (one === "person") return html`<${PersonPicker} label=${label} name="person" value=${value} onPick=${set} required=${required} />`;
-  if (one === "target") return html`<${Suggesting} label=${label} name="target" value=${value} onInput=${onInput} required=${required} list="applications" />`;
-  if (one === "package") return html`<${Suggesting} label=${label} name="package" value=${value} onInput=${onInput} required=${required} list="packages" />`;
-  if (one === "at") {
-    return html`<${Field} label=${`${LABELS.at} (time in ${zone})`}>
-      <input type="datetime-local" step="1" name="at" value=${value} onInput=${onInput} required=${required} />
-    <//>`;
+  switch (type) {
+    case "person":
+      return html`<${PersonPicker} label=${label} name=${name} value=${value} onPick=${set} required=${required} />`;
+    case "target":
+      return html`<${Suggesting} label=${label} name=${name} value=${value} onInput=${onInput} required=${required} list="applications" />`;
+    case "package":
+      return html`<${Suggesting} label=${label} name=${name} value=${value} onInput=${onInput} required=${required} list="packages" />`;
+    case "moment":
+      return html`<${Field} label=${`${input.label} (time in ${zone})`}>
+        <input type="datetime-local" step="1" name=${name} value=${value} onInput=${onInput} required=${required} />
+      <//>`;
+    case "choice":
+      return html`<${Field} label=${input.label}>
+        <select name=${name} value=${value || options[0].value} onChange=${onInput}>
+          ${options.map((one) => html`<option value=${one.value}>${one.label}</option>`)}
+        </select>
+      <//>`;
+    default:
+      return html`<${Field} label=${label}><input name=${name} value=${value} onInput=${onInput} required=${required} autocomplete="off" /><//>`;
   }
-  if (one === "by" && BY[report]) {
-    return html`<${Field} label=${LABELS.by}>
-      <select name="by" value=${value || BY[report][0][0]} onChange=${onInput}>${BY[report].map(([word, text]) => html`<option value=${word}>${text}</option>`)}</select>
-    <//>`;
-  }
-  return html`<${Field} label=${LABELS[one] ? label : one}><input name=${one} value=${value} onInput=${onInput} required=${required} autocomplete="off" /><//>`;
 }
 
 /** A text, with what is configured under such a name. */

@@ -12,13 +12,13 @@ export function Opened({ described, values, row, cells, onClose }) {
   const { zone } = useApp();
   const thing = row.package?.name ?? row.resource?.name ?? (typeof row.target === "string" ? row.target : shownParty(row.target));
   const title = [shownParty(row.subject ?? row.actor), thing || row.name || row.team || row.approver].filter(Boolean).join(" · ");
-  const name = ({ form, name, pointer }) => {
-    const at = form === "time" && valueAt(row, pointer);
-    return at ? `${name} (${zoneLabel(zone, [at]).label})` : name;
+  const name = ({ type, title, key }) => {
+    const at = type === "time" && valueAt(row, key);
+    return at ? `${title} (${zoneLabel(zone, [at]).label})` : title;
   };
   // What has a table of its own below.
-  const apart = ["/resource_roles", "/policies"].filter((pointer) => Array.isArray(valueAt(row, pointer)));
-  const facts = cells.filter(({ pointer }) => !apart.includes(pointer) && !pointer.startsWith("/origin/"));
+  const apart = ["resource_roles", "policies"].filter((key) => Array.isArray(valueAt(row, key)));
+  const facts = cells.filter(({ key }) => !apart.includes(key) && !key.startsWith("origin."));
   const policies = row.policies ?? (row.policy_details ? [row.policy_details] : null);
   return html`<${Dialog} side title=${title || described.answers} onClose=${onClose}>
     <dl class="facts">${facts.map((cell) => html`<dt>${name(cell)}</dt><dd><${Cell} cell=${cell} row=${row} report=${described.name} values=${values} isWhole /></dd>`)}
@@ -32,10 +32,10 @@ export function Opened({ described, values, row, cells, onClose }) {
 
 function Origins({ origins, cells, report }) {
   const { zone } = useApp();
-  const own = cells.filter(({ pointer }) => pointer.startsWith("/origin/"));
-  const name = ({ form, name, pointer }, origin) => {
-    const at = form === "time" && valueAt({ origin }, pointer);
-    return at ? `${name} (${zoneLabel(zone, [at]).label})` : name;
+  const own = cells.filter(({ key }) => key.startsWith("origin."));
+  const name = ({ type, title, key }, origin) => {
+    const at = type === "time" && valueAt({ origin }, key);
+    return at ? `${title} (${zoneLabel(zone, [at]).label})` : title;
   };
   return html`<h3>By ${origins.length === 1 ? "one package" : `${origins.length} packages`}</h3>
     ${origins.map(

@@ -1,0 +1,350 @@
+//! Reports about access packages, with their rows and columns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{access_answer::AccessAnswer, access_record::UnderPolicy},
+    configuration::{
+        access_package::{Policy, Resource, ResourceRole},
+        organisation,
+    },
+    reports::{
+        column::{
+            Column, Row, Type, flag, heads, json, list, maybe, number, party, shown_party, text,
+            text_of, time, value_of, word,
+        },
+        event_reports::{EventRow, PackageName},
+        report::{Described, Group, Report, View},
+    },
+    time::timestamp::Instant,
+    trail::event::Event,
+};
+
+/// A report about access packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageReport {
+    /// Who is assigned to an access package.
+    PackageUsers,
+    /// Which packages somebody can request, and has.
+    UserPackages,
+    /// Which resources somebody has by packages.
+    UserResources,
+    /// Connected organisations.
+    Organisations,
+    /// What happened to an access package, or which packages something happened to.
+    PackageActivity,
+}
+
+/// All of them.
+pub const REPORTS: &[Described] = &[
+    Described {
+        name: "package-users",
+        answers: "Who is assigned to the access package?",
+        takes: &["package"],
+        needs: &["package"],
+        note: Some("an assignment means all resource roles of the package's present version"),
+        columns: heads::<PackageUser>,
+        ..of_packages(PackageReport::PackageUsers)
+    },
+    Described {
+        name: "user-packages",
+        answers: "Which access packages can the user request, and has?",
+        takes: &["person"],
+        needs: &["person"],
+        note: Some(
+            "an assignment means all resource roles of the package's present version; access obtained outside packages is not in it; can_request is unknown where no record of the person says",
+        ),
+        columns: heads::<UserPackage>,
+        ..of_packages(PackageReport::UserPackages)
+    },
+    Described {
+        name: "user-resources",
+        answers: "Which resources does the user have?",
+        takes: &["person"],
+        needs: &["person"],
+        note: Some("access obtained outside packages is not in it"),
+        columns: heads::<UserResource>,
+        ..of_packages(PackageReport::UserResources)
+    },
+    Described {
+        name: "organisations",
+        answers: "Which organisations are connected?",
+        columns: heads::<organisation::Configured>,
+        ..of_packages(PackageReport::Organisations)
+    },
+    Described {
+        name: "package-activity",
+        answers: "What happened to the access package?",
+        takes: &["since", "until", "package"],
+        note: Some("without a package, the packages that something happened to"),
+        columns: heads::<PackageActivity>,
+        views: &[
+            View {
+                when: Some(("package", None)),
+                columns: &[
+                    "occurred_at",
+                    "package.id",
+                    "package.name",
+                    "label",
+                    "actor.email",
+                    "actor.name",
+                    "details",
+                    "id",
+                ],
+            },
+            View {
+                when: None,
+                columns: &["occurred_at", "package.id", "package.name", "requests"],
+            },
+        ],
+        ..of_packages(PackageReport::PackageActivity)
+    },
+];
+
+const fn of_packages(report: PackageReport) -> Described {
+    Described {
+        report: Report::Package(report),
+        name: "",
+        group: Group::Packages,
+        answers: "",
+        takes: &[],
+        needs: &[],
+        groupings: &[],
+        note: None,
+        columns: heads::<PackageUser>,
+        views: &[],
+    }
+}
+
+/// A package in the version that is in force; none of a package that is not configured here.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageVersion {
+    /// The id.
+    pub id: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// The version.
+    pub version: Option<u64>,
+}
+
+/// An assignment to an access package.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageUser {
+    /// The access record, without its policy.
+    #[serde(flatten)]
+    pub access: AccessAnswer,
+    /// How long it outlived its end.
+    pub exposure_ms: Option<i64>,
+    /// The package.
+    pub package: PackageVersion,
+    /// What the package gives now.
+    pub resource_roles: Option<Vec<ResourceRole>>,
+    /// The policy that the assignment was approved under.
+    pub policy: Option<UnderPolicy>,
+    /// That policy as the package has it now.
+    pub policy_details: Option<Policy>,
+}
+
+impl Row for PackageUser {
+    const COLUMNS: &'static [Column<Self>] = &[
+        party("subject", "User", |it| shown_party(&it.access.subject)),
+        text_of(Type::PersonName, "subject.email", "Email", |it| {
+            maybe(&it.access.subject.as_ref()?.email)
+        }),
+        text_of(Type::PersonName, "subject.id", "Object ID", |it| {
+            maybe(&it.access.subject.as_ref()?.id)
+        }),
+        text("package.id", "Package ID", |it| maybe(&it.package.id)),
+        text("package.name", "Package", |it| maybe(&it.package.name)),
+        text("policy.id", "Policy", |it| Some(it.policy.as_ref()?.id.as_str().into())),
+        text("policy.version", "Policy Version", |it| maybe(&it.policy.as_ref()?.version)),
+        time("starts_at", "Start", |it| it.access.starts_at),
+        time("ends_at", "End", |it| it.access.ends_at),
+        text_of(Type::RequestId, "request_id", "Request ID", |it| maybe(&it.access.request_id)),
+        json("resource_roles", "Resource Roles", |it| value_of(&it.resource_roles)),
+    ];
+}
+
+/// A package and what a person has to do with it.
+#[derive(Clone, Debug, Serialize)]
+pub struct UserPackage {
+    /// The package.
+    pub package: PackageVersion,
+    /// Whether the person can request it: `yes`, `no` or `unknown`.
+    pub can_request: &'static str,
+    /// The policies by which they can.
+    pub policies_open: Vec<String>,
+    /// Whether they have it.
+    pub assigned: bool,
+    /// Since when.
+    pub starts_at: Option<Instant>,
+    /// Until when.
+    pub ends_at: Option<Instant>,
+    /// The access record that says so.
+    pub access: Option<String>,
+    /// What the package gives.
+    pub resource_roles: Vec<ResourceRole>,
+    /// All of its policies.
+    pub policies: Vec<Policy>,
+}
+
+impl Row for UserPackage {
+    const COLUMNS: &'static [Column<Self>] = &[
+        text_of(Type::PackageId, "package.id", "Package ID", |it| maybe(&it.package.id)),
+        text("package.name", "Package", |it| maybe(&it.package.name)),
+        number("package.version", "Version", |it| it.package.version),
+        text("can_request", "Can Request", |it| Some(it.can_request.into())),
+        list(Type::List, "policies_open", "Policies", |it| {
+            it.policies_open.iter().map(String::as_str).collect()
+        }),
+        flag("assigned", "Assigned", |it| Some(it.assigned)),
+        time("starts_at", "Start", |it| it.starts_at),
+        time("ends_at", "End", |it| it.ends_at),
+        json("resource_roles", "Resource Roles", |it| value_of(&it.resource_roles)),
+        json("policies", "Policy Details", |it| value_of(&it.policies)),
+    ];
+}
+
+/// A role in a resource that a person has by packages.
+#[derive(Clone, Debug, Serialize)]
+pub struct UserResource {
+    /// The resource.
+    pub resource: Resource,
+    /// The role in it.
+    pub role: String,
+    /// Since when the person has it by the first of the packages.
+    pub starts_at: Option<Instant>,
+    /// Until when they have it by the last of them.
+    pub ends_at: Option<Instant>,
+    /// The packages.
+    pub origins: Vec<Origin>,
+}
+
+/// The assignment to a package by which a person has a resource.
+#[derive(Clone, Debug, Serialize)]
+pub struct Origin {
+    /// The package.
+    pub package: PackageVersion,
+    /// The policy that the assignment was approved under.
+    pub policy: Option<UnderPolicy>,
+    /// Since when.
+    pub starts_at: Option<Instant>,
+    /// Until when.
+    pub ends_at: Option<Instant>,
+    /// The access record that says so.
+    pub access: Option<String>,
+}
+
+impl UserResource {
+    /// The origin of a row of a table, which has one.
+    fn origin(&self) -> Option<&Origin> {
+        self.origins.first()
+    }
+}
+
+impl Row for UserResource {
+    const COLUMNS: &'static [Column<Self>] = &[
+        text("resource.id", "Resource ID", |it| maybe(&it.resource.id)),
+        text("resource.name", "Resource", |it| Some(it.resource.name.as_str().into())),
+        text("role", "Role", |it| Some(it.role.as_str().into())),
+        text_of(Type::PackageId, "origin.package.id", "Package ID", |it| {
+            maybe(&it.origin()?.package.id)
+        }),
+        text("origin.package.name", "Package", |it| maybe(&it.origin()?.package.name)),
+        text("origin.policy.id", "Policy", |it| {
+            Some(it.origin()?.policy.as_ref()?.id.as_str().into())
+        }),
+        time("origin.starts_at", "Start", |it| it.origin()?.starts_at),
+        time("origin.ends_at", "End", |it| it.origin()?.ends_at),
+    ];
+
+    /// One for each package.
+    fn split(&self) -> Option<Vec<Self>> {
+        let of = |origin: &Origin| Self { origins: vec![origin.clone()], ..self.clone() };
+        Some(self.origins.iter().map(of).collect())
+    }
+}
+
+impl Row for organisation::Configured {
+    const COLUMNS: &'static [Column<Self>] = &[
+        text("id", "ID", |it| Some(it.id.as_str().into())),
+        text("name", "Name", |it| Some(it.organisation.name.as_str().into())),
+        text_of(Type::LongText, "description", "Description", |it| {
+            maybe(&it.organisation.description)
+        }),
+        text_of(Type::State, "state", "State", |it| word(&it.organisation.state)),
+        list(Type::List, "domains", "Domains", |it| texts(&it.organisation.domains)),
+        list(Type::List, "internal_sponsors", "Internal Sponsors", |it| {
+            texts(&it.organisation.internal_sponsors)
+        }),
+        list(Type::List, "external_sponsors", "External Sponsors", |it| {
+            texts(&it.organisation.external_sponsors)
+        }),
+    ];
+}
+
+fn texts(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
+/// What happened to a package: an event about it, or where no package is named, the package with the last time that
+/// something happened to it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum PackageActivity {
+    /// An event.
+    Event(Box<EventRow>),
+    /// A package.
+    Package(ActivePackage),
+}
+
+/// A package that something happened to.
+#[derive(Clone, Debug, Serialize)]
+pub struct ActivePackage {
+    /// The package.
+    pub package: PackageName,
+    /// How many requests something happened to.
+    pub requests: u64,
+    /// When something happened last.
+    pub occurred_at: Instant,
+}
+
+impl PackageActivity {
+    fn event(&self) -> Option<&Event> {
+        match self {
+            Self::Event(row) => Some(row.event()),
+            Self::Package(_) => None,
+        }
+    }
+
+    fn package(&self) -> &PackageName {
+        match self {
+            Self::Event(row) => row.package(),
+            Self::Package(row) => &row.package,
+        }
+    }
+}
+
+impl Row for PackageActivity {
+    const COLUMNS: &'static [Column<Self>] = &[
+        time("occurred_at", "Time", |it| match it {
+            Self::Event(row) => Some(row.event().occurred_at),
+            Self::Package(row) => Some(row.occurred_at),
+        }),
+        text_of(Type::PackageId, "package.id", "Package ID", |it| maybe(&it.package().id)),
+        text("package.name", "Package", |it| maybe(&it.package().name)),
+        text("label", "Operation", |it| Some(it.event()?.label().into())),
+        number("requests", "Requests", |it| match it {
+            Self::Event(_) => None,
+            Self::Package(row) => Some(row.requests),
+        }),
+        text_of(Type::PersonName, "actor.id", "Object ID", |it| maybe(&it.event()?.actor.id)),
+        text_of(Type::PersonName, "actor.email", "UPN", |it| maybe(&it.event()?.actor.email)),
+        text_of(Type::PersonName, "actor.name", "Display Name", |it| {
+            maybe(&it.event()?.actor.name)
+        }),
+        json("details", "Details", |it| value_of(&it.event()?.details)),
+        text_of(Type::EventId, "id", "Event ID", |it| Some(it.event()?.id.as_str().into())),
+    ];
+}
