@@ -1,8 +1,8 @@
-//! Alerts: who is told that a finding was raised, or that a report they are to get is there, and in which words.
+//! Alerts: which channel is notified of a finding or a report, and with which text.
 //!
-//! A channel is where a tenant wants to be told. An alert is what one channel is told of one finding or report: one plain sentence and a link. What
-//! it says of people comes from whoever wrote the events, so for each kind of channel it is written as text that nothing there can take
-//! for markup or a mention.
+//! A tenant configures channels. An alert is one message to one channel about one finding or
+//! report: one plain sentence and a link. The text about people comes from the senders of events,
+//! so each kind of channel gets it escaped: the receiver cannot read it as markup or as a mention.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,55 +26,56 @@ use crate::{
     },
 };
 
-/// The rule of an alert that tries a channel out.
+/// The rule of a test alert.
 const TEST_RULE: &str = "alert.test";
-/// The rules of alerts that tell what became of a report. No channel asks for them: a saved search names whom it tells.
+/// The rules of alerts about reports. No channel subscribes to them: a saved search names its
+/// recipients.
 const READY_RULE: &str = "report.ready";
 const FAILED_RULE: &str = "report.failed";
-/// The rule of a message that tells of findings of several rules.
+/// The rule of a message about findings of several rules.
 const GROUP_RULE: &str = "findings";
-/// Findings whose sentences such a message holds.
+/// Most findings whose sentences such a message contains.
 const GROUP_SENTENCES: usize = 5;
-/// How long one is kept: to be shown, and so that the same event queues nothing twice.
+/// How long an alert is stored. Until then it can be listed, and the same event does not queue it
+/// again.
 pub const KEPT: Duration = Duration::from_secs(30 * 86_400);
 
-/// What one channel is told.
+/// A message to one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Its id: when it was recorded, and a hash of the event and the channel. The same event makes the same alerts.
+    /// The time it was recorded and a hash of the event and the channel. The same event yields the
+    /// same ids.
     pub id: String,
-    /// The channel's id.
     pub channel: String,
-    /// The finding, unless it is a test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<String>,
-    /// The export whose files a report is, where one was made.
+    /// The export that contains the report's files, if one was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<String>,
-    /// The event that raised or tells it.
+    /// The event that the alert is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
-    /// The rule.
     pub rule: String,
-    /// How bad it is, where the finding says so.
+    /// The finding's severity, where the event states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
-    /// What there is to say.
+    /// The text.
     pub sentence: String,
-    /// When the finding was raised.
     pub occurred_at: Instant,
-    /// When it was queued.
     pub queued_at: Instant,
-    /// The channel as it was, where it is told that it changed: then the settings do not say how it is reached.
+    /// The channel before a change, for an alert about that change: the current settings no longer
+    /// contain its old address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_it_was: Option<Box<Channel>>,
-    /// Of a message that tells of several findings, how many. It is made when it is sent, and never stored.
+    /// The number of findings in a grouped message. Grouped messages are built while sending and
+    /// never stored.
     #[serde(skip)]
     pub count: usize,
 }
 
 impl Alert {
-    /// Whether one message may tell of both. Subscribers of a topic filter by rule and severity.
+    /// Whether both may go in one message. Subscribers of an SNS topic or event bus filter by rule
+    /// and severity, so there both must be equal.
     pub fn goes_with(&self, other: &Self, kind: Kind) -> bool {
         let is_filtered = matches!(kind, Kind::Sns | Kind::EventBridge);
         kind.gathers()
@@ -84,7 +85,7 @@ impl Alert {
             && (!is_filtered || (&self.rule, self.severity) == (&other.rule, other.severity))
     }
 
-    /// One message that tells of all of these; the one itself where it is alone.
+    /// One message for all of these alerts; a single alert is returned unchanged.
     pub fn grouped(tenant: &Tenant, alerts: &[&Self]) -> Option<Self> {
         let worst = alerts.iter().copied().rev().max_by_key(|alert| alert.severity)?;
         if alerts.len() == 1 {
@@ -118,8 +119,9 @@ impl Alert {
         Some(Self { count: alerts.len(), finding: None, rule, sentence, ..worst.clone() })
     }
 
-    /// What the channels that want it are told of a finding; nothing where the event raises none, and reopens none that somebody had settled.
-    /// `now` is when they are queued. Of what weakens the trail `channels` are those that there were before.
+    /// The alerts for a finding, one for each channel that subscribes to it. Empty unless the event
+    /// raises a finding or reopens a resolved one. `now` is when the alerts are queued. For a
+    /// change of settings that weakens the audit trail, `channels` are those before the change.
     pub fn of_finding(
         recorded: &Recorded,
         channels: &[Channel],
@@ -137,8 +139,8 @@ impl Alert {
         let severity = detail("severity").and_then(Severity::read);
         let finding = event.target.as_ref().and_then(|target| target.id.clone());
         let is_weakening = settings::WEAKENINGS.contains(&rule);
-        // What weakens the trail is told to every channel there was, and whatever it wanted to be told: else who takes a channel away, or has it want
-        // nothing, would do so in silence.
+        // A change that weakens the audit trail goes to every channel, whatever it subscribes to.
+        // Otherwise a person could silence a channel first and then make the change unnoticed.
         let wanting =
             channels.iter().filter(|channel| is_weakening || channel.wants(rule, severity));
         let alert = |channel: &Channel| Self {
@@ -158,7 +160,7 @@ impl Alert {
         wanting.map(|channel| (alert(channel), channel.way.kind())).collect()
     }
 
-    /// What a channel is told of the end of an export that a schedule asked for.
+    /// The alerts about the end of a scheduled export.
     pub fn of_report(
         recorded: &Recorded,
         origin: &Origin,
@@ -183,7 +185,7 @@ impl Alert {
         }
     }
 
-    /// A test of a channel that somebody asked for.
+    /// A test alert for one channel.
     pub fn test(
         tenant: &Tenant,
         channel: &Channel,
@@ -212,7 +214,8 @@ impl Alert {
         }
     }
 
-    /// Where the finding or the export is shown, on the page at `page`. None where nobody said where that is.
+    /// The address of the finding or export on the web page at `page`; none where that is not
+    /// configured.
     pub fn link(&self, page: Option<&str>) -> Option<String> {
         let page = page?.trim_end_matches('/');
         Some(match self.about() {
@@ -237,26 +240,28 @@ impl Alert {
     }
 }
 
-/// What an alert is about.
+/// The subject of an alert.
 pub(super) enum About<'a> {
-    /// A finding, by its id.
+    /// The finding's id.
     Finding(&'a str),
-    /// Several findings.
     Findings,
-    /// A report, ready or not.
-    Report { is_ready: bool },
-    /// Nothing but the channel.
+    Report {
+        is_ready: bool,
+    },
+    /// A test of the channel.
     Test,
 }
 
-/// An alert's id. It begins with a time, so that the newest are found first; 13 digits last until the year 2286.
+/// An alert's id. It starts with the time in milliseconds, so that ids sort by time; 13 digits last
+/// until the year 2286.
 fn id(tenant: &Tenant, at: Instant, event: &EventId, channel: &str) -> String {
     let hash = EventId::of_service(tenant, "alert", &[event.as_str(), channel]);
     let hash = hash.as_str().trim_start_matches("sys_");
     format!("{:013}-{hash}", at.millis().max(0))
 }
 
-/// Characters that stand for themselves in a link (RFC 3986, section 2.3); a colon may too, and rules are easier to read so.
+/// Characters that a link keeps as they are (RFC 3986, section 2.3). A colon is allowed as well and
+/// makes rule names easier to read.
 const CODED: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -268,7 +273,7 @@ fn coded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, CODED).to_string()
 }
 
-/// An alert as it is answered. Nothing of a webhook's address is in it.
+/// An alert in an API response. It never contains the webhook's address.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answered {
     id: String,
@@ -290,7 +295,6 @@ pub struct Answered {
     sent_at: Option<Instant>,
 }
 
-/// An alert as it is answered.
 pub fn answered(alert: Alert, progress: Progress) -> Answered {
     let Alert {
         id,

@@ -1,4 +1,4 @@
-//! The words of an alert: one plain sentence about a finding or a report.
+//! The text of an alert: one plain sentence about a finding or a report.
 
 use jiff::tz::TimeZone;
 
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Most characters of a sentence. Slack's texts and Teams' cards take more, and nobody reads that much.
+/// Most characters of a sentence. Slack and Teams accept more, but longer text is unreadable.
 pub(super) const LONGEST_SENTENCE: usize = 3000;
 
-/// What there is to say of a finding.
+/// The sentence about a finding.
 pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) -> String {
     let detail = |name: &str| event.details.as_ref()?.get(name)?.as_str();
     let shown = |party: &Option<Party>| party.as_ref().map(|party| party.shown().to_owned());
@@ -41,7 +41,7 @@ pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) ->
     )))
 }
 
-/// What there is to say of a report.
+/// The sentence about a report.
 pub(super) fn of_report(event: &Event, origin: &Origin) -> String {
     let Origin { name, since, until, tz, .. } = origin;
     let zone = time_zone::zone(tz).unwrap_or(TimeZone::UTC);
@@ -68,7 +68,7 @@ pub(super) fn of_report(event: &Event, origin: &Origin) -> String {
     shortened(escaped(&format!("Report \"{name}\" of {}{range} {became}.", event.tenant)))
 }
 
-/// A number as people read long ones.
+/// A number with separators between groups of three digits.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let group = |(place, digit): (usize, char)| {

@@ -1,4 +1,4 @@
-//! How far an alert is: waiting, sent or given up, and how long a channel that refused it is left alone.
+//! The delivery state of an alert, and the retry pause of a channel that refused it.
 
 use std::time::Duration;
 
@@ -6,62 +6,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::{alerts::alert::Alert, configuration::alert_channel::Kind, time::timestamp::Instant};
 
-/// How long an alert is tried before it is given up.
+/// How long delivery of an alert is retried.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// How far an alert is.
+/// The delivery state of an alert.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What kind of channel it goes to. A channel may have become another while it waited.
+    /// The kind of channel it was last addressed to. The channel may change its kind while the
+    /// alert waits.
     pub kind: Kind,
-    /// Whether it has left.
     pub state: State,
-    /// How often it was tried.
+    /// Number of delivery attempts.
     pub attempts: u32,
-    /// What went wrong last.
+    /// The error of the last failed attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When it was taken.
+    /// When the channel accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Instant>,
 }
 
-/// Whether an alert has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It will be tried, or tried again.
+    /// It will be tried, or retried.
     Waiting,
-    /// The channel took it.
+    /// The channel accepted it.
     Sent,
-    /// It was given up.
+    /// Delivery was abandoned.
     Failed,
 }
 
 impl State {
-    /// All of them, as written.
     pub const ALL: [(&'static str, Self); 3] =
         [("waiting", Self::Waiting), ("sent", Self::Sent), ("failed", Self::Failed)];
 }
 
-/// Why a channel did not take an alert.
+/// Why a channel did not accept an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong, for a person; without the webhook's address.
+    /// The error in words, without the webhook's address.
     pub error: String,
-    /// Whether it is of no use to try again.
+    /// Whether a retry cannot succeed.
     pub is_final: bool,
-    /// How long the channel asks to be left alone.
+    /// The channel's Retry-After.
     pub retry_after: Option<Duration>,
 }
 
 impl Progress {
-    /// Before the first try.
+    /// The state before the first attempt.
     pub fn waiting(kind: Kind) -> Self {
         Self { kind, state: State::Waiting, attempts: 0, error: None, sent_at: None }
     }
 
-    /// After a try that worked.
+    /// The state after a successful attempt.
     #[must_use]
     pub fn sent(&self, kind: Kind, now: Instant) -> Self {
         Self {
@@ -73,7 +71,7 @@ impl Progress {
         }
     }
 
-    /// After a try that did not: it waits for the next, or is given up.
+    /// The state after a failed attempt: waiting for the next one, or failed for good.
     #[must_use]
     pub fn refused(&self, alert: &Alert, refusal: &Refusal, now: Instant) -> Self {
         let is_over = now >= alert.queued_at.plus(PATIENCE);
@@ -85,18 +83,18 @@ impl Progress {
         Self { state, attempts: self.attempts + 1, error: Some(error), ..self.clone() }
     }
 
-    /// Given up without a try.
+    /// The state of an alert that fails without an attempt.
     #[must_use]
     pub fn given_up(&self, why: &str) -> Self {
         Self { state: State::Failed, error: Some(why.to_owned()), ..self.clone() }
     }
 }
 
-/// The longest that a channel may ask to be left alone.
+/// Upper limit of a channel's Retry-After.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 impl Refusal {
-    /// How long a channel is left alone that did not take so many messages in a row. `jitter` shortens a pause by up to its half.
+    /// The pause after `failures` failed messages in a row. `jitter` shortens it by at most half.
     pub fn pause(&self, failures: u32, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
         let pause = longest_pause(failures);
         let pause = pause - jitter(pause / 2);
@@ -104,7 +102,7 @@ impl Refusal {
     }
 }
 
-/// The pause after so many tries: 5 s, twice as long each time, a quarter of an hour at most.
+/// The pause after that many attempts: 5 s, doubled each time, at most 15 minutes.
 fn longest_pause(attempts: u32) -> Duration {
     let doubled = Duration::from_secs(5)
         .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1).min(16)));

@@ -1,7 +1,7 @@
-//! Fields: reads one JSON object member by member and collects everything that is wrong with it, each with its JSON Pointer.
+//! Reads one JSON object member by member and collects all errors, each with its JSON Pointer.
 //!
-//! Whoever reads an object takes each member it knows and lastly refuses the others, so that a misspelt name is an error and
-//! never a default.
+//! The caller takes every member that it supports and then calls `refuse_others`, so a misspelt
+//! name is an error and never a silent default.
 
 use std::ops::RangeInclusive;
 
@@ -15,16 +15,17 @@ use crate::{
 
 /// Longest name, id or e-mail address, in bytes.
 pub const NAME_BYTES: usize = 256;
-/// Longest text, in bytes.
+/// Longest free text, in bytes.
 pub const TEXT_BYTES: usize = 2048;
 
-/// Most errors that are named of one object.
+/// Most errors reported for one object.
 const MAX_ERRORS: usize = 40;
 
-/// Reads the object `json` with `read`. `otherwise` is said to a sender whose member has no field and is like none.
+/// Reads the object `json` with `read`. `otherwise` is the message for an unsupported member whose
+/// name resembles no supported one.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors found, at most `MAX_ERRORS` and one that counts the others.
 pub fn read_object<T>(
     json: &str,
     otherwise: &'static str,
@@ -38,10 +39,7 @@ pub fn read_object<T>(
     }
 }
 
-/// The same of members that were read from it.
-///
-/// # Errors
-/// Everything that is wrong with them.
+/// Like [`read_object`], for members that are parsed already.
 pub fn read_members<T>(
     members: Map<String, Value>,
     otherwise: &'static str,
@@ -69,7 +67,7 @@ fn read_with<T>(
     }
 }
 
-/// No more than anybody reads.
+/// Limits the list to `MAX_ERRORS` entries and one that counts the others.
 fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     if errors.len() > MAX_ERRORS {
         let more = errors.len() - MAX_ERRORS;
@@ -79,18 +77,18 @@ fn bounded(mut errors: Vec<FieldError>) -> Vec<FieldError> {
     errors
 }
 
-/// The members of one JSON object that are still to be read, with its place and the errors found so far.
+/// The unread members of one JSON object, with the object's pointer and the errors found so far.
 pub struct Fields<'e> {
     members: Map<String, Value>,
     pointer: String,
     known: Vec<&'static str>,
-    /// What is said to a sender whose member has no field and is like none.
+    /// The message for an unsupported member whose name resembles no supported one.
     otherwise: &'static str,
     errors: &'e mut Vec<FieldError>,
 }
 
 impl<'e> Fields<'e> {
-    /// The members of the object that stands in member `key`.
+    /// A reader for the object in member `key`.
     pub fn inner(&mut self, key: &str, members: Map<String, Value>) -> Fields<'_> {
         Fields {
             members,
@@ -101,17 +99,18 @@ impl<'e> Fields<'e> {
         }
     }
 
-    /// An error at a member, named by its key or by a path below this object.
+    /// Reports an error at a member; `path` is its key or a path below this object.
     pub fn fault(&mut self, path: &str, detail: impl ToString) {
         self.errors.push(FieldError::new(format!("{}/{path}", self.pointer), detail.to_string()));
     }
 
-    /// An error at the object itself.
+    /// Reports an error at the object itself.
     pub fn fault_here(&mut self, detail: &str) {
         self.errors.push(FieldError::new(self.pointer.clone(), detail));
     }
 
-    /// Whether a place, or one inside or around it, is known to be wrong: then it is not said again in other words.
+    /// Whether there is an error at this place, inside it or around it. If so, a second error there
+    /// would only repeat the first.
     pub fn has_fault_at(&self, pointer: &str) -> bool {
         let within = |a: &str, b: &str| {
             a == b || a.strip_prefix(b).is_some_and(|rest| rest.starts_with('/'))
@@ -122,23 +121,22 @@ impl<'e> Fields<'e> {
         })
     }
 
-    /// Whether nothing in or around this object is known to be wrong.
+    /// Whether there is no error in or around this object.
     pub fn is_sound(&self) -> bool {
         !self.has_fault_at(&self.pointer)
     }
 
-    /// Whether the member was sent.
     pub fn has(&self, key: &str) -> bool {
         self.members.contains_key(key)
     }
 
-    /// The member as it was sent.
+    /// Removes a member and returns its value unchanged.
     pub fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.members.remove(key)
     }
 
-    /// What `read` makes of a member that has to be there.
+    /// Reads a required member with `read`.
     pub fn required<T>(
         &mut self,
         key: &'static str,
@@ -152,7 +150,7 @@ impl<'e> Fields<'e> {
         read(self)
     }
 
-    /// A text of at most `longest` bytes that shows something.
+    /// A text with visible characters, of at most `longest` bytes.
     pub fn text(&mut self, key: &'static str, longest: usize) -> Option<String> {
         match self.take(key)? {
             Value::String(text) => self.checked_text(key, text, longest),
@@ -167,7 +165,7 @@ impl<'e> Fields<'e> {
         }
     }
 
-    /// The text, where it is one that may be given at `path`.
+    /// Checks a text that belongs to `path`: visible characters, at most `longest` bytes.
     pub fn checked_text(&mut self, path: &str, text: String, longest: usize) -> Option<String> {
         match text.len() {
             0 => self.fault(path, "is empty; leave it out when there is none"),
@@ -184,17 +182,16 @@ impl<'e> Fields<'e> {
         None
     }
 
-    /// A text that has to be there.
     pub fn required_text(&mut self, key: &'static str, longest: usize) -> Option<String> {
         self.required(key, |fields| fields.text(key, longest))
     }
 
-    /// A list of 1 to `most` texts; empty where there is none.
+    /// A list of 1 to `most` texts; empty where the member is missing.
     pub fn texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
         self.texts_within(key, 1..=most)
     }
 
-    /// A list of at most `most` texts, where an empty one says the same as none.
+    /// A list of 0 to `most` texts: an empty list means the same as a missing member.
     pub fn any_texts(&mut self, key: &'static str, most: usize) -> Vec<String> {
         self.texts_within(key, 0..=most)
     }
@@ -231,7 +228,8 @@ impl<'e> Fields<'e> {
         texts
     }
 
-    /// A list of at most `most` objects, each read by `read`; empty where there is none. One that is wrong is left out.
+    /// A list of at most `most` objects, each read by `read`; empty where the member is missing.
+    /// Invalid objects are left out.
     pub fn objects<T>(
         &mut self,
         key: &'static str,
@@ -270,7 +268,7 @@ impl<'e> Fields<'e> {
         objects
     }
 
-    /// One of `words`.
+    /// One of `words`, as the value it stands for.
     pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
         let word = self.text(key, NAME_BYTES)?;
         let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
@@ -281,7 +279,6 @@ impl<'e> Fields<'e> {
         found
     }
 
-    /// One of `words`, which has to be there.
     pub fn required_word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -290,13 +287,12 @@ impl<'e> Fields<'e> {
         self.required(key, |fields| fields.word(key, words))
     }
 
-    /// A time.
+    /// A time in RFC 3339.
     pub fn instant(&mut self, key: &'static str) -> Option<Instant> {
         let text = self.text(key, NAME_BYTES)?;
         text.parse().map_err(|error: crate::time::timestamp::NoInstant| self.fault(key, error)).ok()
     }
 
-    /// A whole number within `range`.
     pub fn whole(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.take(key)?;
         let number = value
@@ -312,7 +308,6 @@ impl<'e> Fields<'e> {
         number
     }
 
-    /// True or false.
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
         let flag = self.take(key)?.as_bool();
         if flag.is_none() {
@@ -321,7 +316,6 @@ impl<'e> Fields<'e> {
         flag
     }
 
-    /// An object.
     pub fn object(&mut self, key: &'static str) -> Option<Fields<'_>> {
         match self.take(key)? {
             Value::Object(members) => Some(self.inner(key, members)),
@@ -332,7 +326,6 @@ impl<'e> Fields<'e> {
         }
     }
 
-    /// An object that has to be there.
     pub fn required_object(&mut self, key: &'static str) -> Option<Fields<'_>> {
         if !self.members.contains_key(key) {
             self.fault(key, "is required");
@@ -340,16 +333,15 @@ impl<'e> Fields<'e> {
         self.object(key)
     }
 
-    /// The members `id`, `name` and `email`.
     pub fn identity(&mut self) -> (Option<String>, Option<String>, Option<String>) {
         (self.text("id", NAME_BYTES), self.text("name", NAME_BYTES), self.text("email", NAME_BYTES))
     }
 
-    /// Names every member that nobody asked for.
+    /// Reports every member that was not read.
     pub fn refuse_others(&mut self) {
         let known = std::mem::take(&mut self.known);
         for key in std::mem::take(&mut self.members).into_iter().map(|(key, _)| key) {
-            // What nobody will read is not thought about.
+            // Members beyond the limit are only counted.
             if self.errors.len() > MAX_ERRORS {
                 self.errors.push(FieldError::new("", ""));
                 continue;

@@ -1,7 +1,7 @@
-//! Strict reading of JSON: I-JSON (RFC 7493), with every fault named by a JSON Pointer (RFC 6901).
+//! Strict JSON parsing: I-JSON (RFC 7493), with a JSON Pointer (RFC 6901) for each error.
 //!
-//! A duplicate key or a number that loses digits would let two systems read two different facts from one event, so they are
-//! refused here, once, before anything else looks at the value.
+//! Two systems could read a duplicate key, or a number that loses digits, as different facts. Both
+//! are rejected here, before any other code reads the value.
 
 use std::{cell::RefCell, fmt};
 
@@ -11,41 +11,40 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// What is wrong with one field, and what to do about it.
+/// An error in one field, with a sentence that says how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// Where: a JSON Pointer that starts at the event, `/actor/email`; empty for the event itself.
+    /// A JSON Pointer from the event, such as `/actor/email`; empty for the event itself.
     pub pointer: String,
-    /// A sentence for a person.
     pub detail: String,
 }
 
 impl FieldError {
-    /// An error at `pointer`.
     pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 }
 
-/// Deepest nesting of arrays and objects, the outermost counted.
+/// Deepest nesting of arrays and objects, including the outermost one.
 pub const MAX_DEPTH: usize = 32;
 
-/// RFC 7493, section 2.2: whole numbers that every reader keeps exactly.
+/// RFC 7493, section 2.2: the largest integer that every parser reads exactly.
 const MAX_SAFE: u64 = (1 << 53) - 1;
 
-/// Appends one step to a JSON Pointer, escaped.
+/// Appends one escaped step to a JSON Pointer.
 pub fn pointer_to(parent: &str, key: &str) -> String {
     format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Most faults that are named of one value. More would not help its sender, and could be made to take any amount of memory.
+/// Most errors reported for one value. It bounds the memory that a hostile sender can make us use.
 pub const MAX_FAULTS: usize = 20;
-/// Longest pointer, in bytes; below that a place is named by what is around it.
+/// Longest pointer, in bytes. A place with a longer one is reported by the value around it.
 const MAX_POINTER: usize = 512;
 
-/// Reads one JSON value strictly: the value, where the text is JSON at all, and what is wrong with it: duplicate keys, numbers
-/// beyond ±(2^53 - 1), NULs and too deep places, the first twenty of them, or the one place where the text stops being JSON or
-/// holds a lone surrogate.
+/// Parses one JSON value strictly. Returns the value where the text is JSON at all, and the errors:
+/// duplicate keys, numbers beyond ±(2^53 - 1), NULs and nesting that is too deep, at most
+/// [`MAX_FAULTS`]. If the text is not JSON or contains a lone surrogate, the only error is its
+/// position.
 pub fn read(json: &str) -> (Option<Value>, Vec<FieldError>) {
     let faults = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_str(json);
@@ -94,7 +93,8 @@ impl Strict<'_> {
         Self { faults: self.faults, pointer, depth: self.depth + 1 }
     }
 
-    /// Whether a container may open here; if not, that is noted and its content is to be skipped.
+    /// Whether a container may open at this depth. If not, the error is recorded and the caller
+    /// skips the container's content.
     fn may_open(&self) -> bool {
         let fits = self.depth < MAX_DEPTH;
         if !fits {
@@ -254,7 +254,7 @@ mod tests {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert_eq!(faults(&nested(32)), []);
         check(&nested(33), &"/0".repeat(32), "too deep");
-        // Far too deep is a fault like any other, not a stack that overflows.
+        // Extreme nesting is an ordinary error and does not overflow the stack.
         assert!(!faults(&nested(100_000)).is_empty());
     }
 

@@ -1,16 +1,18 @@
-//! Case folding: how the trail compares strings where case does not count.
+//! Case folding: string comparison without regard to case.
 
 use unicase::UniCase;
 
-/// Full Unicode case folding (no normalisation): `STRASSE` and `straße` become the same. Filters and index keys both go
-/// through here, so that an index never misses what a filter would match.
+/// Full Unicode case folding without normalisation: `STRASSE` and `straße` become equal. Filters
+/// and index keys both use this function, so an index never misses a match of a filter.
 pub fn fold(text: &str) -> String {
     UniCase::unicode(text).to_folded_case()
 }
 
-/// Case folding for identity: whether two names are one person, account or organisation. As [`fold`], but no character outside ASCII becomes
-/// one inside it. `ſam@acme.example` and `sam@acme.example` are two mailboxes, as are names with the Kelvin sign and with `k`, or with the ligature
-/// `ﬁ` and with `fi`; whoever can register the one must not pass for the other. Only `ß` is `ss`, as its capitals are written.
+/// Case folding for identities: decides whether two names are one person, account or organisation.
+/// Unlike [`fold`], it maps no character outside ASCII to an ASCII one, except `ß` to `ss`.
+/// `ſam@acme.example` and `sam@acme.example` are different mailboxes; so are names with the Kelvin
+/// sign and with `k`, or with the ligature `ﬁ` and with `fi`. A person who registers one of them
+/// must not pass for the other.
 pub fn fold_identity(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -62,7 +64,8 @@ mod tests {
         ] {
             assert_eq!(fold(a), fold(b), "{a} {b}");
         }
-        // Canonically equal, but spelt differently: folding alone does not join them.
+        // Canonically equivalent, but encoded differently: case folding alone does not make them
+        // equal.
         assert_ne!(fold("é"), fold("e\u{301}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of alerts.
+//! Tests of alerts and their messages.
 
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ fn all_kinds() -> Vec<Channel> {
     .unwrap()
 }
 
-/// What a channel is told of a finding about an account of that name.
+/// The text of the alert about a finding on that account.
 fn alert(account: &str, reason: &str) -> Alert {
     let alerts = Alert::of_finding(
         &finding("revocation.overdue", "high", account, reason),
@@ -147,7 +147,7 @@ fn a_channel_is_told_what_it_wants() {
         let channel = channels(json!([channel])).unwrap().remove(0);
         assert_eq!(channel.wants(rule, severity), wants, "{rules} {least:?} {rule} {severity:?}");
     }
-    // A severity that nobody knows holds nothing back.
+    // An unknown severity does not suppress the alert.
     let told = Alert::of_finding(&finding("x", "apocalyptic", "a", "b"), &all_kinds(), at(2));
     assert_eq!((told.len(), told[0].0.severity), (4, None));
 }
@@ -229,7 +229,7 @@ fn wrong_channels_are_named() {
     assert_eq!(channels(json!([])).unwrap(), []);
 }
 
-/// Names that try to be more than a name.
+/// Names that contain markup, mentions or formulas.
 const HOSTILE: [&str; 8] = [
     "<!channel>",
     "<https://evil.example|your bank>",
@@ -254,7 +254,7 @@ fn what_people_are_called_is_text_to_slack() {
             "the link alone stands on a line of its own: {text}"
         );
         assert_eq!(body["mrkdwn"], false);
-        // What Slack shows: the three entities decoded once, nothing else changed.
+        // Slack decodes the three entities once and changes nothing else.
         let shown = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
         assert_eq!(shown, format!("{}\nhttps://a.example/#/findings/x?a&b", told.sentence));
     }
@@ -277,7 +277,7 @@ fn what_people_are_called_is_text_to_teams() {
         assert_eq!(attachment["contentType"], "application/vnd.microsoft.card.adaptive");
         let card = &attachment["content"];
         assert_eq!((&card["type"], &card["version"]), (&json!("AdaptiveCard"), &json!("1.4")));
-        // No element that reads Markdown, no mention, and what is said of people in one run.
+        // No element parses Markdown, there is no mention, and the text about people is one run.
         for element in card["body"].as_array().unwrap() {
             assert_eq!(
                 (&element["type"], &element["inlines"][0]["type"]),
@@ -329,7 +329,7 @@ fn a_bus_is_told_in_fields() {
             "link": "https://a.example/x", "occurred_at": at(0)
         })
     );
-    // Whatever a finding says, it fits: an entry may take 256 KiB, a notification as much.
+    // The longest finding fits: an EventBridge entry and an SNS message may each have 256 KiB.
     let longest = alert(&"\u{0}".repeat(256), &"\u{0}\u{1F600}".repeat(2048));
     assert!(longest.sentence.chars().count() == LONGEST_SENTENCE + 1);
     assert!(for_eventbridge(&tenant(), &longest, None).detail.to_string().len() < 20_000);
@@ -351,7 +351,7 @@ fn a_test_says_that_it_is_one() {
     assert_eq!(told.link(Some("https://a.example")).unwrap(), "https://a.example/");
 }
 
-/// What a channel is told of the end of a run of a report of that name.
+/// The text of the alert about a report of that name.
 fn report(
     name: &str,
     action: &str,
@@ -453,7 +453,7 @@ fn pauses_grow_and_end_after_a_day() {
         (progress.state, progress.error.as_deref()),
         (State::Failed, Some("given up after a day: 503"))
     );
-    // Chance shortens a pause by half at most, and what a channel asks for is the least.
+    // Jitter shortens a pause by at most half. A channel's Retry-After is a lower bound.
     assert_eq!(down.pause(1, |most| most), Duration::from_millis(2500));
     for (asked, seconds) in [(7, 7), (1, 5), (999_999, 3600)] {
         let asks = Refusal { retry_after: Some(Duration::from_secs(asked)), ..down.clone() };

@@ -1,4 +1,4 @@
-//! The event of an alert for an EventBridge bus.
+//! The EventBridge entry of an alert.
 
 use serde_json::{Map, Value, json};
 
@@ -8,21 +8,18 @@ use crate::{
     trail::event::Tenant,
 };
 
-/// The source of our events on a bus.
+/// The `Source` of the service's events on a bus.
 pub const EVENT_SOURCE: &str = "jit-audit";
 
-/// An event for a bus.
+/// An entry for an EventBridge bus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BusEvent {
-    /// What kind of event.
     pub detail_type: &'static str,
-    /// What it says.
     pub detail: Value,
-    /// When it happened.
     pub time: Instant,
 }
 
-/// What EventBridge is told. Who takes it once knows a repetition by `alert`.
+/// The entry for an alert. A subscriber recognises a repeated delivery by `alert`, the alert's id.
 pub fn for_eventbridge(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> BusEvent {
     let told = [
         ("alert", Some(json!(alert.id))),

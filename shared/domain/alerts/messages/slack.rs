@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::alerts::alert::Alert;
 
-/// The body for a Slack webhook. `&`, `<` and `>` are what Slack reads markup, links and mentions by (Slack, "Formatting message text");
-/// asterisks and the like are left as they are, as `mrkdwn` is off.
+/// The body for a Slack webhook. Slack reads markup, links and mentions by `&`, `<` and `>` (Slack,
+/// "Formatting message text"), so these are escaped. Asterisks and the like stay, because `mrkdwn`
+/// is off.
 pub fn for_slack(alert: &Alert, link: Option<&str>) -> Value {
     let literal = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut text = literal(&alert.sentence);

@@ -1,11 +1,11 @@
-//! The body of an alert for the webhook of a Teams workflow.
+//! The Teams message of an alert.
 
 use serde_json::{Value, json};
 
 use crate::alerts::{alert::Alert, alert_text::title};
 
-/// The body for the webhook of a Teams workflow: an adaptive card. Its text blocks would read Markdown, its runs of text do not (Adaptive
-/// Cards, "Text features").
+/// The body for the webhook of a Teams workflow: an adaptive card. Its text is in text runs,
+/// because text blocks parse Markdown and text runs do not (Adaptive Cards, "Text features").
 pub fn for_teams(alert: &Alert, link: Option<&str>) -> Value {
     let block = |run: Value| json!({"type": "RichTextBlock", "inlines": [run]});
     let mut card = json!({
