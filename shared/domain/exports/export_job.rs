@@ -1,7 +1,8 @@
-//! Export jobs: what is asked for, how far it is, and what its files hold. Pure: nothing here reads a trail or writes a file.
+//! Export jobs: the request, the progress and the content of the files. This module does no I/O.
 //!
-//! A job's events are those of its snapshot, the moment it was asked for: recorded by then, met by its filter, the newest first. So its rows
-//! are decided before the first is read, and however often the work on it is begun anew, the same rows come in the same order.
+//! A job exports the events of its snapshot: those recorded by the time of the request that match
+//! its filter, the newest first. The rows are therefore fixed before the first one is read. However
+//! often the work is restarted, the same rows come in the same order.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::{
     },
 };
 
-/// The parameters of an export beside `columns`, which is a list.
+/// The parameters of an export except `columns`, which is a list.
 pub const PARAMETERS: [&str; 11] = [
     "since",
     "until",
@@ -39,79 +40,74 @@ pub const PARAMETERS: [&str; 11] = [
     "file_name",
 ];
 
-/// Longest file name, without what is added to it.
+/// Longest file name without number and extension, in bytes.
 pub const LONGEST_NAME: usize = 100;
 
-/// What is asked for, every default filled in.
+/// The request, with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The first moment of the range.
+    /// Start of the range, inclusive.
     pub since: Option<Instant>,
-    /// The first moment after it.
+    /// End of the range, exclusive.
     pub until: Option<Instant>,
-    /// The filter, as it was written.
+    /// The filter as the caller wrote it.
     pub filter: Option<String>,
-    /// Free text.
+    /// The search text.
     pub q: Option<String>,
-    /// Whether the service's own events are wanted too.
     pub include_service: bool,
-    /// Whether range, filter and text count at all; where they do not, the whole retained trail is exported.
+    /// Whether range, filter and text apply. If not, the export contains the whole retained trail.
     pub include_filters: bool,
-    /// The IANA zone that times are written in.
+    /// The IANA time zone of times in the files.
     pub tz: String,
-    /// What the files are made for.
+    /// The reader for which the files are written.
     pub profile: Profile,
-    /// The names of the columns; none: all of them.
+    /// The names of the columns; empty for all of them.
     pub columns: Vec<String>,
-    /// Whether files are compressed.
     pub gzip: bool,
-    /// Whether each file has a lossless twin in JSON Lines.
+    /// Whether each file is also written in JSON Lines, without loss.
     pub jsonl: bool,
-    /// How the files' names begin.
+    /// The common start of the files' names.
     pub file_name: String,
-    /// The report whose rows are wanted instead of events.
+    /// The report to export instead of events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Query>,
 }
 
-/// What files are made for.
+/// The reader for which files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// Programs.
     Plain,
-    /// Excel: with a byte order mark, without which it takes UTF-8 for something else.
+    /// Excel. A byte order mark is written, because without it Excel does not recognise UTF-8.
     Excel,
 }
 
-/// A job as it was asked for; nothing of it changes.
+/// A job as it was requested. It never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its id.
     pub id: String,
-    /// The moment of the call. What was recorded later is not in it.
+    /// The time of the request. Events recorded later are not exported.
     pub snapshot: Instant,
-    /// Days that events are kept, as the tenant had chosen then.
+    /// The tenant's retention in days at that time.
     pub retention_days: u32,
-    /// Who asked.
     pub created_by: Actor,
-    /// As the trail remembers that caller.
+    /// The caller, as recorded in events about the job.
     pub recorded_by: RecordedBy,
-    /// What for.
     pub asked: Asked,
-    /// The run of a saved search that it is for, if it is for one.
+    /// The run of a saved search that created the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved: Option<Origin>,
 }
 
 impl Job {
-    /// What each event about it says besides its own.
+    /// Details that every event about the job carries besides its own.
     pub fn told(&self) -> Option<Map<String, Value>> {
         let saved = self.saved.as_ref()?;
         Some([("saved".to_owned(), json!(saved))].into_iter().collect())
     }
 
-    /// The first moment that is read and the first that is not, whether named or not.
+    /// The start (inclusive) and end (exclusive) of the range that is read, defaults included.
     pub fn range(&self) -> (Instant, Instant) {
         let oldest =
             self.snapshot.minus(Duration::from_secs(u64::from(self.retention_days) * 86_400));
@@ -126,10 +122,10 @@ impl Job {
         (since, until.max(since))
     }
 
-    /// What is looked for after `after`.
+    /// The search for the events after `after`.
     ///
     /// # Errors
-    /// A sentence: the filter or the text is not what this version reads, which it was when the job was stored.
+    /// A sentence: this version cannot parse the filter or the text that an earlier version stored.
     pub fn search(&self, after: Option<Position>) -> Result<Search, String> {
         let Asked { since, until, filter, q, include_service, include_filters, .. } = &self.asked;
         let filters = *include_filters;
@@ -147,15 +143,15 @@ impl Job {
         })
     }
 
-    /// Whether an event is among its rows.
+    /// Whether the event is among the exported rows.
     pub fn wants(&self, search: &Search, recorded: &Recorded) -> bool {
         recorded.recorded_at <= self.snapshot && search.wants(recorded)
     }
 
-    /// How its tables are laid out.
+    /// The layout of its tables.
     ///
     /// # Errors
-    /// A sentence: the zone or a column is not what this version knows.
+    /// A sentence: this version does not support the time zone or a column.
     pub fn sheet(&self) -> Result<Sheet, String> {
         let (since, until) = self.range();
         let (columns, zone) = (&self.asked.columns, time_zone::zone(&self.asked.tz)?);
@@ -165,43 +161,38 @@ impl Job {
         })
     }
 
-    /// The name of its `number`th file of a form.
+    /// The name of the file with that number.
     pub fn file_name(&self, number: usize, form: Form) -> String {
         format!("{}-{number:04}.{}", self.asked.file_name, self.ending(form))
     }
 
-    /// What its files of a form end with.
+    /// The extension of files of that form.
     pub fn ending(&self, form: Form) -> String {
         let coding = if self.asked.gzip { ".gz" } else { "" };
         format!("{}{coding}", form.ending())
     }
 
-    /// The name of its manifest.
     pub fn manifest_name(&self) -> String {
         format!("{}-manifest.json", self.asked.file_name)
     }
 }
 
-/// A table, of events or of a report.
+/// The layout of a table, of events or of a report.
 #[derive(Debug)]
 pub enum Sheet {
-    /// Of events.
     Events(Layout),
-    /// Of a report.
     Report(Table),
 }
 
-/// A row of it.
+/// A row of a table.
 #[derive(Debug)]
 pub enum Line {
-    /// An event.
     Event(Box<Recorded>),
-    /// A report's.
     Row(Box<dyn AnyRow>),
 }
 
 impl Sheet {
-    /// The names in its head.
+    /// The names of the columns.
     pub fn names(&self) -> Vec<String> {
         match self {
             Self::Events(layout) => layout.names(),
@@ -209,7 +200,7 @@ impl Sheet {
         }
     }
 
-    /// Writes the head.
+    /// Writes the header row.
     pub fn write_head(&self, out: &mut Vec<u8>) {
         match self {
             Self::Events(layout) => layout.write_head(out),
@@ -217,7 +208,7 @@ impl Sheet {
         }
     }
 
-    /// Writes a row. One of another table has no cells in this one.
+    /// Writes a row. A row of the other kind of table is skipped.
     pub fn write_row(&self, line: &Line, out: &mut Vec<u8>) {
         match (self, line) {
             (Self::Events(layout), Line::Event(recorded)) => layout.write_row(recorded, out),
@@ -228,10 +219,7 @@ impl Sheet {
 }
 
 impl Line {
-    /// Writes it as JSON, whole.
-    ///
-    /// # Errors
-    /// It is not to be written as JSON, which no row is.
+    /// Writes the whole row as JSON.
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         match self {
             Self::Event(recorded) => serde_json::to_writer(out, recorded),
@@ -240,18 +228,17 @@ impl Line {
     }
 }
 
-/// Where the files of a job are kept: how their keys begin. Keys are short: the embedded S3 keeps each in a file name, twice as long.
+/// The prefix of a job's files. Keys are short, because the embedded S3 puts each one into a file
+/// name, twice as long.
 pub fn prefix(tenant: &Tenant, job: &str) -> String {
     format!("{tenant}/{}/", job.replace('-', ""))
 }
 
-/// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// The table.
     Csv,
-    /// Its lossless twin: an answered event a line.
+    /// The same rows without loss: one event as the API returns it a line.
     Jsonl,
 }
 
@@ -263,7 +250,7 @@ impl Form {
         }
     }
 
-    /// The media type of a file that is not compressed.
+    /// The media type of an uncompressed file.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8",
@@ -272,26 +259,24 @@ impl Form {
     }
 }
 
-/// What has become of a job.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Nothing was done for it yet.
+    /// No work has started.
     Queued,
-    /// It is worked on.
     Running,
     /// Its files are complete.
     Ready,
-    /// It came to nothing; the reason says why.
+    /// The export failed; the reason says why.
     Failed,
-    /// Somebody took it back.
+    /// A caller canceled it.
     Canceled,
-    /// Its files were complete and are gone.
+    /// Its files were complete and have expired.
     Expired,
 }
 
 impl State {
-    /// As written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -303,50 +288,49 @@ impl State {
         }
     }
 
-    /// Whether something is still to come of it.
+    /// Whether the job is not finished yet.
     pub fn is_under_way(self) -> bool {
         matches!(self, Self::Queued | Self::Running)
     }
 }
 
-/// How far a job is.
+/// The progress of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What has become of it.
     pub state: State,
-    /// Why it failed; while it is under way, what last went wrong.
+    /// Why the job failed; while it is in progress, the last error.
     #[serde(default)]
     pub reason: Option<String>,
-    /// When work on it began.
+    /// When the first run started.
     #[serde(default)]
     pub started_at: Option<Instant>,
-    /// When it became ready, failed or was canceled.
+    /// When the job became ready, failed or was canceled.
     #[serde(default)]
     pub ended_at: Option<Instant>,
-    /// Until when its files are kept.
+    /// When its files expire.
     #[serde(default)]
     pub expires_at: Option<Instant>,
-    /// Runs begun since something was last achieved.
+    /// Runs started since the last progress.
     #[serde(default)]
     pub tries: u32,
-    /// The furthest place that any run put work down at. One that was begun anew achieves nothing until it is beyond that.
+    /// The furthest position that any run has stored. A run that starts again makes no progress
+    /// until it passes this position.
     #[serde(default, serialize_with = "shown", deserialize_with = "read_position")]
     pub reached: Option<Position>,
-    /// Rows written.
     pub rows: u64,
     /// Bytes written, of all files.
     pub bytes: u64,
-    /// How much of its range is read, in thousandths.
+    /// The part of the range that is read, in thousandths.
     pub thousandths: u16,
-    /// The manifest, once all is complete.
+    /// The manifest, once the files are complete.
     #[serde(default)]
     pub manifest: Option<Manifest>,
-    /// Where work goes on.
+    /// The checkpoint from which work continues.
     pub place: Place,
 }
 
 impl Progress {
-    /// Of a job that nobody has worked on.
+    /// The progress of a new job.
     pub fn none() -> Self {
         Self {
             state: State::Queued,
@@ -365,25 +349,24 @@ impl Progress {
     }
 }
 
-/// Where a manifest is, and what it has to be.
+/// The location and hash of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Its key in the bucket.
     pub key: String,
-    /// SHA-256 of its bytes, in lower-case hex.
+    /// SHA-256 of the manifest, in lower-case hex.
     pub sha256: String,
 }
 
-/// A place from which work goes on.
+/// A checkpoint from which work continues.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    /// The last event that was taken, of those in files that are complete and of those in the open ones.
+    /// The last event that was written to a complete or an open file.
     #[serde(serialize_with = "shown", deserialize_with = "read_position")]
     pub after: Option<Position>,
-    /// The same of a report's rows.
+    /// The same for a report: the key of the last row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_row: Option<String>,
-    /// Complete files.
     pub files: Vec<File>,
     /// Files that are being written.
     pub open: Option<Open>,
@@ -412,7 +395,8 @@ impl Place {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// The same place where the open files were begun, and the uploads that are to be given up for that.
+    /// The checkpoint at which the open files were started, and their uploads, which are to be
+    /// aborted.
     pub fn rewound(mut self) -> (Self, Vec<Upload>) {
         let Some(open) = self.open.take() else { return (self, Vec::new()) };
         self.after = open.begun_after;
@@ -422,77 +406,69 @@ impl Place {
     }
 }
 
-/// A file that is complete.
+/// A complete file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct File {
-    /// Its name.
     pub name: String,
-    /// Its form.
     pub form: Form,
     /// Its key in the bucket.
     pub key: String,
-    /// Events in it.
     pub rows: u64,
-    /// Its length.
     pub bytes: u64,
-    /// SHA-256 of its bytes, in lower-case hex.
+    /// SHA-256 of the file, in lower-case hex.
     pub sha256: String,
 }
 
 /// The files that are being written, one of each form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Open {
-    /// Where the job stood when they were begun.
+    /// The last event before these files.
     #[serde(serialize_with = "shown", deserialize_with = "read_position")]
     pub begun_after: Option<Position>,
-    /// The same of a report's rows.
+    /// The same for a report: the key of the last row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_after_row: Option<String>,
-    /// Events in them.
+    /// Rows in each of them.
     pub rows: u64,
-    /// Whether all that is said of them was put down together, by a run that then stopped. Else that run may still be at work, or was killed,
-    /// and whoever comes next begins these files anew, in uploads of its own that nobody else writes to.
+    /// Whether this checkpoint was stored as a whole by a run that then stopped. Otherwise that run
+    /// may still be working, or may have crashed. The next run then restarts these files, in new
+    /// uploads that no other run writes to.
     pub is_settled: bool,
-    /// The files.
     pub outputs: Vec<Output>,
 }
 
 /// A file that is being written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
-    /// Its form.
     pub form: Form,
-    /// What is uploaded of it.
+    /// The multipart upload, once a first part was sent.
     pub upload: Option<Upload>,
-    /// The key of what is written and too little for a part.
+    /// The key of the object with the bytes that are too few for a part.
     pub rest: Option<String>,
-    /// Bytes written, uploaded or in the rest.
+    /// Bytes written, uploaded or not.
     pub bytes: u64,
-    /// The state of SHA-256 after what is uploaded, in hex.
+    /// The state of SHA-256 after the uploaded bytes, in hex.
     pub hash: Option<String>,
 }
 
-/// A multipart upload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Upload {
-    /// The key of the file that it becomes.
+    /// The key of the resulting file.
     pub key: String,
-    /// Its id in S3.
+    /// The upload's id in S3.
     pub id: String,
-    /// Its parts, the first first.
+    /// Its parts in order.
     pub parts: Vec<Part>,
 }
 
-/// A part of an upload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// As S3 named it.
     pub etag: String,
-    /// SHA-256 of it, as S3 takes it: base64.
+    /// SHA-256 of the part in base64, as S3 expects it.
     pub sha256: String,
 }
 
-/// A job as the API answers it.
+/// A job in an API response.
 pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
     let Job { id, snapshot, created_by, asked, saved, .. } = job;
     let Progress { reason, started_at, ended_at, expires_at, rows, bytes, place, .. } = progress;
@@ -526,7 +502,8 @@ pub fn answered(job: &Job, progress: &Progress, now: Instant) -> Value {
     answer
 }
 
-/// What has become of a job by now: files whose time is over are gone for a reader, even while they are still to be deleted.
+/// The state as a reader sees it: files past their expiry count as expired, even before they are
+/// deleted.
 pub fn shown_state(progress: &Progress, now: Instant) -> State {
     match (progress.state, progress.expires_at) {
         (State::Ready, Some(at)) if at <= now => State::Expired,
@@ -534,7 +511,7 @@ pub fn shown_state(progress: &Progress, now: Instant) -> State {
     }
 }
 
-/// A file as answers and the manifest tell of it.
+/// A file in API responses and in the manifest.
 pub fn described(file: &File) -> Value {
     let File { name, form, rows, bytes, sha256, .. } = file;
     json!({"name": name, "format": form, "rows": rows, "bytes": bytes, "sha256": sha256})
@@ -549,16 +526,14 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// What a manifest says of files of events.
 const EVENTS_NOTE: &str = "Rows are the events of the range, which ends where the retention ended at the snapshot, that were recorded up to the snapshot \
     and meet the filters, the newest first. Filters count where include_filters is true; the service's own events are there where \
     include_service is true. In CSV files a cell that a spreadsheet could take for a formula begins with ', and control characters are written \
     \\u00XX; JSON Lines files hold the events as they are.";
-/// The same of files of a report.
 const REPORT_NOTE: &str = "Rows are those of the report as it stood when they were read, after the snapshot. In CSV files a cell that a spreadsheet \
     could take for a formula begins with ', and control characters are written \\u00XX; JSON Lines files hold the rows as they are.";
 
-/// What goes with the files: what was asked for, in clear, and what each file has to be.
+/// The manifest: the request in words, and name, size and hash of each file.
 pub fn manifest(tenant: &Tenant, job: &Job, place: &Place, sheet: &Sheet) -> Value {
     let (first, end) = job.range();
     let note = match sheet {

@@ -1,7 +1,9 @@
-//! Saved searches and reports: what somebody asks again and again, by hand or by a schedule, and who is told when it is there.
+//! Saved searches and reports: a stored request that is run by hand or on a schedule, and the
+//! recipients of its results.
 //!
-//! What is asked is what an export is asked for, read by the same code each time it runs. A range that moves is resolved at the moment of
-//! the run; for a run of a schedule that is the moment it was planned for, however late it is made.
+//! The request is that of an export, and each run parses it with the same code. A relative range is
+//! resolved at the time of the run; for a scheduled run that is the planned time, however late the
+//! run starts.
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -24,93 +26,87 @@ pub const MOST_SAVED: usize = 200;
 /// A saved search or report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// What is asked of an export, as it was written; a zone is always there.
+    /// The parameters of the export as the caller wrote them; a time zone is always included.
     #[serde(flatten)]
     pub asked: Map<String, Value>,
-    /// The range, where it moves.
+    /// The relative range, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<RelativeRange>,
-    /// When it runs by itself.
+    /// The schedule of automatic runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// The channels that are told of runs that it made by itself.
+    /// The channels that are notified of scheduled runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
-    /// Whoever saved it first.
+    /// The person who created it.
     pub owner: Actor,
 }
 
-/// A saved search with its id, as answered.
+/// A saved search in an API response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Configured {
-    /// The id.
     pub id: String,
-    /// What is configured.
     #[serde(flatten)]
     pub saved: Saved,
-    /// When its schedule runs it next.
+    /// The time of the next scheduled run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run_at: Option<Instant>,
 }
 
-/// Why a run was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Its schedule had come to it.
     Schedule,
-    /// Somebody asked for it.
+    /// A caller requested the run.
     Asked,
 }
 
-/// The run of a saved search that an export was made for.
+/// The run of a saved search that created an export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
     /// The saved search's id.
     pub id: String,
-    /// Its name then.
+    /// Its name at the time of the run.
     pub name: String,
-    /// Whose it was.
+    /// Its owner at the time of the run.
     pub owner: Actor,
-    /// Why it was made.
     pub cause: Cause,
-    /// The moment it was for.
+    /// The time for which the run was planned or requested.
     pub at: Instant,
-    /// The first moment of its range.
+    /// Start of the range, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Instant>,
-    /// The first moment after it.
+    /// End of the range, exclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Instant>,
-    /// The zone in which it counts.
+    /// The time zone of the range.
     pub tz: String,
 }
 
-/// A run as it is kept.
+/// A stored run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// What it was.
     #[serde(flatten)]
     pub origin: Origin,
-    /// The export that it made.
+    /// The export that the run created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<String>,
-    /// Why it made none.
+    /// Why the run created no export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl Saved {
-    /// Whether what is asked may have an end.
+    /// Whether the request may have an end: some reports have none.
     pub fn takes_until(&self) -> bool {
         let Some(report) = self.asked.get("report") else { return true };
         Report::named(report["name"].as_str().unwrap_or_default())
             .is_some_and(|it| it.takes.contains(&"until"))
     }
 
-    /// The run that asks for that.
+    /// The run at `at` of this search.
     pub fn origin(&self, id: &str, asked: Option<&Asked>, at: Instant, cause: Cause) -> Origin {
         let report = asked.and_then(|asked| asked.report.as_ref());
         let [since, until] = match (report, asked) {
@@ -122,14 +118,15 @@ impl Saved {
         Origin { id: id.to_owned(), name, owner, cause, at, since, until, tz }
     }
 
-    /// When its schedule, if it has one, runs it after a moment.
+    /// The first scheduled run after `after`.
     pub fn next_run(&self, after: Instant) -> Option<Instant> {
-        // One that was stored has a zone that is known. Were it not any more, runs at another hour are better than none.
+        // A stored time zone was valid when it was saved. Should it no longer be, runs at another
+        // hour are better than no runs.
         let zone = self.zone().unwrap_or(TimeZone::UTC);
         Some(self.schedule?.next_after(after, &zone))
     }
 
-    /// Whether it runs at the same times as another.
+    /// Whether both have the same schedule and time zone.
     pub fn runs_as(&self, other: &Self) -> bool {
         self.schedule == other.schedule && self.tz() == other.tz()
     }
@@ -138,24 +135,24 @@ impl Saved {
         self.asked.get("tz").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Its zone.
+    /// The time zone.
     ///
     /// # Errors
-    /// The sentence that says what is wrong with its name.
+    /// A sentence: the name of the zone is unknown.
     pub fn zone(&self) -> Result<TimeZone, String> {
         time_zone::zone(self.tz())
     }
 }
 
 impl Configured {
-    /// All that a person who types looks for.
+    /// The texts that a search by name looks at.
     pub fn searchable(&self) -> Vec<&str> {
         vec![&self.id, &self.saved.name]
     }
 }
 
 impl Run {
-    /// The run as the API answers it, with its export as that is now.
+    /// A run in an API response, with the current state of its export.
     pub fn answered(&self, export: Option<(&Job, &Progress)>, now: Instant) -> Value {
         let Origin { at, cause, since, until, .. } = &self.origin;
         let told = [

@@ -1,8 +1,10 @@
-//! Review: people look at what was given, or at the policies by which it is given, for a period, and say of each what they make of it.
+//! Access reviews: reviewers check the access that was given in a period, or the approval policies,
+//! and decide about each.
 //!
-//! What is to be looked at (its items) is fixed when a review is opened: all of it, or a sample that anyone can draw again. Each item gets a
-//! decision with a reason, by somebody who had no part in what they judge; a decision may be changed until the review is signed off, and
-//! nothing after that.
+//! The items of a review are fixed when it is opened: all of them, or a sample that anyone can
+//! reproduce. Each item gets a decision with a reason, made by a person who had no part in the
+//! access or policy. A decision may be changed until the review is signed off. After sign-off
+//! nothing changes.
 
 use std::collections::BTreeMap;
 
@@ -34,50 +36,48 @@ use crate::{
     trail::event::{Actor, EventId, Party, RecordedBy},
 };
 
-/// Most bytes of a policy's id within a review: what a sort key of DynamoDB holds.
+/// Longest id of a policy within a review, in bytes: the limit of DynamoDB for a sort key.
 const LONGEST_POLICY_ID: usize = 1024;
-/// Most items that a sample may have.
+/// Maximum number of items of a sample.
 pub const MOST_SAMPLED: u32 = 100_000;
-/// Most reviewers that a review may name.
+/// Maximum number of reviewers of a review.
 const MOST_REVIEWERS: usize = 50;
-/// Most decisions of one request.
+/// Maximum number of decisions of one request.
 pub const MOST_DECISIONS: usize = 200;
-/// The rule whose finding says that a review is overdue.
+/// The rule of the finding about an overdue review.
 pub const OVERDUE: &str = "review.overdue";
 
-/// How a sample is drawn, for whoever draws it again.
+/// How a sample is drawn; the text tells a reader how to reproduce it.
 pub const METHOD: &str = "the items with the smallest SHA-256 of the seed, a line feed and the item's id, all in UTF-8, of all that were found";
-/// What the hash of a list of items is made of.
+/// How the hash of a list of items is computed.
 pub const ITEMS_HASHED: &str = "SHA-256 of a line [\"<item>\"] for each item, in the order of their ids by bytes: compact JSON, each ended by a line feed";
-/// What the hash of a review's decisions is made of.
+/// How the hash of a review's decisions is computed.
 pub const DECISIONS_HASHED: &str = "SHA-256 of a line [\"<item>\",\"<decision>\",\"<event>\"] for each item, in the order of their ids by bytes: compact JSON, each ended by a line feed";
 
-/// What is reviewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Of {
-    /// Accesses of every kind, those whose time overlaps the period.
+    /// Access records of every kind whose time overlaps the period.
     Sessions,
-    /// Approval policies of access packages, each as it is when the review is opened.
+    /// Approval policies of access packages, as they are when the review is opened.
     Policies,
 }
 
-/// What a reviewer makes of an item.
+/// A reviewer's decision about an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It is as it should be.
+    /// The access or policy is right.
     Appropriate,
-    /// It should not have been given, or not so.
+    /// The access should not have been given, or not in this way.
     Inappropriate,
-    /// It is to be taken away: it goes on, and should not. The review itself takes nothing away.
+    /// The access still exists and should be removed. The review itself removes nothing.
     Revoke,
-    /// What is known does not say.
+    /// The available facts do not allow a decision.
     Unclear,
 }
 
 impl Decision {
-    /// All of them, as written.
     pub const ALL: [(&'static str, Self); 4] = [
         ("appropriate", Self::Appropriate),
         ("inappropriate", Self::Inappropriate),
@@ -85,57 +85,55 @@ impl Decision {
         ("unclear", Self::Unclear),
     ];
 
-    /// As written.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(_, decision)| *decision == self).map_or("", |(word, _)| word)
     }
 }
 
-/// Some of all items, the same whoever draws them.
+/// A reproducible sample of all items.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// How many.
     pub size: u32,
-    /// What decides which.
+    /// The seed that selects the items.
     pub seed: String,
 }
 
-/// What a caller wants to be reviewed.
+/// The request to open a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    /// What the review is called.
+    /// The display name.
     pub name: String,
-    /// What is reviewed.
     pub of: Of,
-    /// The first moment of the period.
+    /// Start of the period, inclusive.
     pub since: Instant,
-    /// The first moment after it.
+    /// End of the period, exclusive.
     pub until: Instant,
-    /// What it was access to, or the package that has the policies, by id or name.
+    /// Only access to this target, or the policies of this package, by id or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// By or for whom, by any name of theirs.
+    /// Only access of this person, by id, name or address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
-    /// The privileged account, by any name of its.
+    /// Only access with this privileged account, by id or name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// Which of them; none for all.
+    /// The sample; all items where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Sample>,
-    /// Until when it is to be signed off.
+    /// When the sign-off is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Instant>,
-    /// Who reviews, by their addresses; whoever may operate where none is named.
+    /// The addresses of the reviewers; where empty, all operators may review.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviewers: Vec<String>,
 }
 
 impl Asked {
-    /// Reads what a caller wants, with the id that they give it. Times without an offset are in the zone that `tz` names, else in `zone`.
+    /// Reads a request and the id that the caller may give. Times without an offset are in the zone
+    /// that the member `tz` names, otherwise in `zone`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str, zone: &str) -> Result<(Option<String>, Self), Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let id = fields.text("id", NAME_BYTES);
@@ -149,7 +147,8 @@ impl Asked {
                 Some(tz) => time_zone::zone(&tz).map_err(|detail| fields.fault("tz", detail)).ok(),
                 None => time_zone::zone(zone).ok(),
             };
-            // Where the zone is wrong it is said once, and what else is wrong with the times.
+            // An invalid zone is reported once; the times are read in UTC to find their other
+            // errors.
             let zone = zone.unwrap_or(TimeZone::UTC);
             let since =
                 fields.required("since", |fields| time(fields, "since", &zone, Bound::Since));
@@ -187,13 +186,13 @@ impl Asked {
     }
 }
 
-/// A hash of a request as it was sent, whatever order its members have.
+/// A hash of the request's body, independent of the order of members.
 pub fn sent(json: &str) -> String {
     let value: Value = serde_json::from_str(json).unwrap_or_default();
     hex(&Sha256::digest(value.to_string()))
 }
 
-/// Whether a review may have that id.
+/// Whether the text is a valid id of a review.
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
@@ -208,85 +207,76 @@ fn time(
     let text = fields.text(key, NAME_BYTES)?;
     let at =
         time_zone::typed(&text, zone, bound).map_err(|detail| fields.fault(key, detail)).ok()?;
-    // The ends of time, as many write them, are those that can be written.
+    // Callers write the first or last possible time for "no limit": it is clamped to the range that
+    // can be written.
     Some(Instant::from_millis(at.millis().clamp(0, 253_402_300_799_999)))
 }
 
-/// How far a review is.
+/// The stage of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Its items are being gathered.
+    /// Its items are being collected.
     Opening,
-    /// It takes decisions.
+    /// It accepts decisions.
     Open,
-    /// It is over.
     SignedOff,
 }
 
-/// The words for how far reviews are. One that is open is overdue from its due time on.
+/// The states in API responses. An open review is overdue from its due time on.
 pub const STATES: [&str; 4] = ["opening", "open", "overdue", "signed_off"];
 
-/// That somebody answers for a review.
+/// The sign-off of a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SignOff {
-    /// Who.
     pub by: Actor,
-    /// When.
     pub at: Instant,
-    /// What they say to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The hash of the decisions.
+    /// The hash of all decisions.
     pub sha256: String,
-    /// The event that says so.
+    /// The event that records it.
     pub event: EventId,
 }
 
-/// A review. People change it, each time with an event.
+/// A review. Each change is stored together with an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Review {
-    /// Its id.
     pub id: String,
-    /// What was asked for.
     pub asked: Asked,
-    /// A hash of the request as it was sent, which tells the same request from another.
+    /// The hash of the request's body, to recognise a repeated request.
     pub sent: String,
-    /// How far it is.
     pub stage: Stage,
-    /// Who opened it.
     pub opened_by: Actor,
-    /// When.
     pub opened_at: Instant,
-    /// As the trail remembers whoever opened it.
+    /// The caller that opened it, as recorded in events.
     pub recorded_by: RecordedBy,
     /// The items, once they are fixed.
     pub fixed: Option<Fixed>,
-    /// How often each decision stands.
+    /// How many items have each decision.
     pub decided: BTreeMap<Decision, u64>,
-    /// When it was told that it is overdue.
+    /// When the review was reported as overdue.
     pub overdue_at: Option<Instant>,
-    /// Its end.
     pub signed_off: Option<SignOff>,
 }
 
-/// The items of a review.
+/// The fixed items of a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fixed {
-    /// The part of the storage that holds them.
+    /// The storage partition that contains them.
     pub place: String,
-    /// The moment they are of.
+    /// The time to which they refer.
     pub at: Instant,
-    /// How many were found.
+    /// How many items were found.
     pub found: u64,
-    /// How many of those are in the review.
+    /// How many of them are in the review.
     pub items: u64,
     /// The hash of their ids.
     pub sha256: String,
 }
 
 impl Review {
-    /// A review that somebody opens now, whose items are still to be gathered.
+    /// A new review whose items are still to be collected.
     pub fn new(id: String, asked: Asked, sent: String, by: &Caller, now: Instant) -> Self {
         Self {
             id,
@@ -303,7 +293,7 @@ impl Review {
         }
     }
 
-    /// How far it is, in the words of [`STATES`].
+    /// The state at `now`, one of [`STATES`].
     pub fn state(&self, now: Instant) -> &'static str {
         match self.stage {
             Stage::Opening => "opening",
@@ -313,13 +303,13 @@ impl Review {
         }
     }
 
-    /// Items that nobody decided yet.
+    /// The number of items without a decision.
     pub fn undecided(&self) -> u64 {
         let items = self.fixed.as_ref().map_or(0, |fixed| fixed.items);
         items.saturating_sub(self.decided.values().sum())
     }
 
-    /// Counts a decision in place of the one that stood there before.
+    /// Counts a decision and removes the item's earlier decision from the count.
     pub fn count(&mut self, before: Option<Decision>, now: Decision) {
         if let Some(count) = before.and_then(|before| self.decided.get_mut(&before)) {
             *count = count.saturating_sub(1);
@@ -328,7 +318,7 @@ impl Review {
         self.decided.retain(|_, count| *count > 0);
     }
 
-    /// The same as answered.
+    /// The review in an API response.
     pub fn answered(&self, now: Instant) -> Value {
         let mut answer = serde_json::to_value(&self.asked).unwrap_or_default();
         let decided: u64 = self.decided.values().sum();
@@ -363,7 +353,8 @@ impl Review {
         answer
     }
 
-    /// Whether somebody is among those who review, by any name of theirs. Where nobody is named, whoever may operate is.
+    /// Whether a person is among the reviewers, by any of their names. Where none is named, every
+    /// operator is.
     pub fn is_for(&self, reviewer: &Party, people: &People) -> bool {
         let known = people
             .find(reviewer)
@@ -377,33 +368,27 @@ impl Review {
     }
 }
 
-/// One thing that is reviewed.
+/// An item of a review.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Item {
-    /// Its id: that of the access, or of package and policy.
+    /// The id of the access record, or of package and policy.
     pub id: String,
-    /// What it is.
     pub what: What,
-    /// What a reviewer made of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided: Option<Decided>,
 }
 
-/// What an item is, and what it was like when the review was opened.
+/// The subject of an item, as it was when the review was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// An access, with a hash of what was told of it.
+    /// An access record, by a hash of its content.
     Access(String),
-    /// A policy of a package.
     Policy {
-        /// The package's id.
         package: String,
-        /// The package's name.
         name: String,
         /// The package's version.
         version: u64,
-        /// The policy.
         policy: Box<Policy>,
     },
 }
@@ -411,25 +396,20 @@ pub enum What {
 /// A decision about an item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
-    /// What was decided.
     pub decision: Decision,
-    /// Why.
     pub reason: String,
-    /// By whom.
     pub by: Actor,
-    /// When.
     pub at: Instant,
-    /// The event that says so.
+    /// The event that records it.
     pub event: EventId,
 }
 
 impl Item {
-    /// An access.
     pub fn of_access(access: &Access) -> Self {
         Self { id: access.id.clone(), what: What::Access(told_of(access)), decided: None }
     }
 
-    /// The policies of a package.
+    /// The items for the policies of a package.
     pub fn of_package(package: &access_package::Configured) -> impl Iterator<Item = Self> {
         package.package.policies.iter().map(|policy| {
             let (name, version) = (package.package.name.clone(), package.version);
@@ -444,12 +424,14 @@ impl Item {
     }
 }
 
-/// The id of a policy as an item: package and policy. What separates them is written otherwise in the package's id.
+/// The id of a policy within a review: package and policy. The separator is percent-encoded in the
+/// package's id.
 fn policy_id(package: &str, policy: &str) -> String {
     format!("{}/{policy}", package.replace('%', "%25").replace('/', "%2F"))
 }
 
-/// What is wrong with a package of that id whose policies no review could name: an item of a review is found by both ids.
+/// The error of a package whose policies have ids too long for a review, where they are stored by
+/// both ids.
 pub fn check_policy_ids(id: &str, package: &Package) -> Result<(), FieldError> {
     let long = |policy: &Policy| policy_id(id, &policy.id).len() > LONGEST_POLICY_ID;
     match package.policies.iter().position(long) {
@@ -462,7 +444,7 @@ pub fn check_policy_ids(id: &str, package: &Package) -> Result<(), FieldError> {
     }
 }
 
-/// A hash of what is told of an access, apart from what people thought of it afterwards.
+/// A hash of an access record, without findings, reviews and other data that people add later.
 pub fn told_of(access: &Access) -> String {
     let (findings, reviews, events, pending) = Default::default();
     let told = Access { findings, reviews, events, pending, ..access.clone() };
@@ -473,7 +455,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The items of a sample, whatever order all of them come in, by their ids. [`METHOD`] says how.
+/// The items of the sample in the order of their ids, whatever the order of `items`. [`METHOD`]
+/// describes it.
 pub fn sampled(mut items: Vec<Item>, sample: Option<&Sample>) -> Vec<Item> {
     if let Some(Sample { size, seed }) = sample {
         items.sort_by_cached_key(|item| {
@@ -485,12 +468,12 @@ pub fn sampled(mut items: Vec<Item>, sample: Option<&Sample>) -> Vec<Item> {
     items
 }
 
-/// The hash of items, which are in the order of their ids.
+/// The hash of items that are sorted by id.
 pub fn items_hash(items: &[Item]) -> String {
     hash_of(items.iter().map(|item| json!([item.id])))
 }
 
-/// The hash of items with their decisions, in the order of their ids. None where one is not decided.
+/// The hash of items and decisions, sorted by item id. None if an item has no decision.
 pub fn decisions_hash(items: &[Item]) -> Option<String> {
     let line =
         |item: &Item| item.decided.as_ref().map(|it| json!([item.id, it.decision, it.event]));
@@ -504,7 +487,8 @@ fn hash_of(lines: impl Iterator<Item = Value>) -> String {
     hex(&hash.finalize())
 }
 
-/// What somebody had to do with an access that they are to judge; none where they had nothing.
+/// The part that a person had in an access record that they are to review; none if they had no part
+/// in it.
 pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Option<&'static str> {
     let is = |party: &Party| people.may_be_same(party, reviewer);
     let is_actor = |actor: &Actor| is(&matching::party_of(actor));
@@ -521,7 +505,7 @@ pub fn part_in_access(access: &Access, reviewer: &Party, people: &People) -> Opt
     }
 }
 
-/// The same for a policy: whether somebody is among those who approve by it.
+/// Like [`part_in_access`] for a policy: whether a person is one of its approvers.
 pub fn part_in_policy(
     policy: &Policy,
     reviewer: &Somebody<'_>,
@@ -531,14 +515,11 @@ pub fn part_in_policy(
     (approves == access_package::Verdict::Yes).then_some("is among the approvers that it names")
 }
 
-/// What a reviewer says of an item.
+/// A reviewer's decision in a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Said {
-    /// The item.
     pub item: String,
-    /// What they make of it.
     pub decision: Decision,
-    /// Why.
     pub reason: String,
 }
 
@@ -546,10 +527,10 @@ impl Said {
     /// Reads `{item, decision, reason}`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
-            // Two names and what separates them, each byte of the first perhaps written as three.
+            // Two ids and a separator; percent-encoding may triple each byte of the first.
             let item = fields.required_text("item", 4 * NAME_BYTES + 8);
             let decision = fields.required_word("decision", &Decision::ALL);
             let reason = fields.required_text("reason", TEXT_BYTES);
@@ -559,10 +540,10 @@ impl Said {
     }
 }
 
-/// Reads what somebody says who signs a review off: `{reason?}`.
+/// Reads the body of a sign-off, `{reason?}`, and returns the reason.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors found.
 pub fn read_sign_off(json: &str) -> Result<Option<String>, Vec<FieldError>> {
     object_reader::read_object(json, "", |mut fields| {
         let reason = fields.text("reason", TEXT_BYTES);

@@ -1,7 +1,9 @@
-//! Streams: the trail sent on to somebody else as it is recorded. Pure: nothing here reads a trail or sends anything.
+//! Streams: forwarding of the audit trail to another system as events are recorded. This module
+//! does no I/O.
 //!
-//! A stream has a place in the trail: what was recorded up to there was sent, or was not wanted. The place moves only when the target has taken
-//! what stands before it, so nothing is left out, and after a failure something may be sent again.
+//! A stream stores its position in the trail. Everything recorded before the position was sent or
+//! did not match the filter. The position advances only after the target has accepted the events
+//! before it: no event is lost, and after a failure an event may be sent again.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -29,72 +31,70 @@ use crate::{
     },
 };
 
-/// Most streams of a tenant.
+/// Maximum number of streams of a tenant.
 pub const MOST_STREAMS: usize = 25;
-/// Most secrets of a stream: the one that is used, the one that comes, the one that goes.
+/// Maximum number of secrets of a stream: the current, the next and the previous one.
 const MOST_SECRETS: usize = 3;
 /// Longest address, in bytes.
 const URL_BYTES: usize = 1024;
-/// The rule whose finding says that a stream is paused.
+/// The rule of the finding about a paused stream.
 pub const PAUSED: &str = "stream.paused";
 
-/// Failed tries in a row after which a stream counts as paused.
+/// Consecutive failed attempts after which a stream is reported as paused.
 pub const TRIES: u32 = 5;
-/// The longest that a target may ask to be left alone.
+/// Upper limit of a target's Retry-After.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
-/// The longest pause between tries otherwise: so long a target may answer again and not be asked.
+/// The longest pause between attempts without a Retry-After: a target that is back waits at most
+/// that long.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// What is sent to whom.
+/// A configured stream: what is sent to which target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
-    /// To whom.
     pub target: Target,
-    /// In which shape.
     pub shape: Shape,
-    /// Which events; all where it says none.
+    /// Which events are sent; all of them where there is no filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,
-    /// Whether the service's own events are sent too.
     pub include_service: bool,
-    /// What was recorded from then on is sent.
+    /// Events recorded from this time on are sent.
     pub from: Instant,
-    /// When somebody said so: when the stream was made, or was told to send again.
+    /// When the stream was created or last replayed.
     pub begun_at: Instant,
-    /// How often it was told to send again.
+    /// How often the stream was replayed.
     pub replays: u32,
 }
 
-/// To whom.
+/// The target of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Target {
-    /// An address that takes batches by POST, signed.
+    /// An address that accepts signed batches by POST.
     Https {
-        /// The address.
         url: String,
-        /// The names of the secrets that each request is signed by. A receiver takes one that is signed by the secret it knows, so a secret is
-        /// replaced by naming the new one beside the old one for a while.
+        /// The names of the secrets that sign each request. A receiver accepts a request that
+        /// carries the signature of the secret it has. To rotate a secret, name the new one beside
+        /// the old one for a while.
         secrets: Vec<SecretName>,
     },
-    /// The deployment's own bucket for streams. A tenant names no bucket: with this service's rights it could name anybody's.
+    /// The deployment's own bucket for streams. A tenant cannot name a bucket: the service's
+    /// permissions would let it write to another tenant's.
     S3,
-    /// The deployment's own event bus.
     #[serde(rename = "eventbridge")]
     EventBridge,
 }
 
-/// In which shape events are sent.
+/// The format of the events that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// As the API answers them.
+    /// Events as the API returns them.
     Native,
-    /// As events of the Open Cybersecurity Schema Framework.
+    /// Events of the Open Cybersecurity Schema Framework.
     Ocsf,
 }
 
-/// The kinds of target, as written.
+/// The kind of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Https,
@@ -102,38 +102,36 @@ enum Kind {
     EventBridge,
 }
 
-/// From where on a new stream sends.
+/// The start of a new stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// From the moment it is made.
+    /// From its creation.
     Now,
-    /// From the oldest event that is kept.
+    /// From the oldest retained event.
     Oldest,
-    /// From a time.
     At(Instant),
 }
 
-/// What a caller wants a stream to be.
+/// The body of a PUT that creates or changes a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
     target: Target,
     shape: Shape,
     filter: Option<String>,
     include_service: bool,
-    /// From where on, where the caller says so.
+    /// The start, if the caller states one.
     pub from: Option<From>,
 }
 
 impl Asked {
-    /// Where it is to go.
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Reads the body of a PUT. `zone` is that in which a time without an offset is read.
+    /// Reads the body of a PUT. Times without an offset are in `zone`.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors found.
     pub fn read(json: &str, place: Place, zone: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
             let target =
@@ -156,10 +154,10 @@ impl Asked {
         })
     }
 
-    /// The stream it becomes, where `before` is there or is not.
+    /// The new state of the stream. `before` is the stream that exists already.
     ///
     /// # Errors
-    /// A sentence: one that is there keeps its place.
+    /// A sentence: an existing stream cannot get another start.
     pub fn stream(
         self,
         before: Option<&Stream>,
@@ -182,7 +180,7 @@ impl Asked {
 }
 
 impl From {
-    /// The moment it means.
+    /// The moment that it stands for; `oldest` is when the oldest retained event was recorded.
     pub fn at(self, now: Instant, oldest: Instant) -> Instant {
         match self {
             Self::Now => now,
@@ -192,10 +190,10 @@ impl From {
     }
 }
 
-/// Reads `{"from": …}`, which says from where on a stream is to send again.
+/// Reads `{"from": …}`, the body of a replay.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All errors found.
 pub fn read_replay(json: &str, zone: &str) -> Result<From, Vec<FieldError>> {
     object_reader::read_object(json, "", |mut fields| {
         let from = fields.required("from", |fields| read_from(fields, zone));
@@ -248,7 +246,8 @@ fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target> {
 }
 
 impl Target {
-    /// The secrets that it is sent by: where each name stands in the stream, the name, and the address that is signed for.
+    /// The secrets that sign requests: the pointer of each name in the stream, the name, and the
+    /// address of the target.
     pub fn secrets(&self) -> Vec<(String, &SecretName, &str)> {
         match self {
             Self::Https { url, secrets } => {
@@ -259,7 +258,6 @@ impl Target {
         }
     }
 
-    /// The word for its kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Https { .. } => "https",
@@ -268,20 +266,20 @@ impl Target {
         }
     }
 
-    /// What one batch may hold.
+    /// The most that one batch may contain.
     pub fn limits(&self) -> Limits {
         match self {
             Self::Https { .. } => Limits { events: 500, bytes: 1024 * 1024 },
-            // Files that a query engine reads well are of some megabytes.
+            // Query engines are efficient with files of several megabytes.
             Self::S3 => Limits { events: 20_000, bytes: 8 * 1024 * 1024 },
-            // Ten calls, so that the place is not written with each.
+            // Ten calls to the bus, so that the position is not stored after each one.
             Self::EventBridge => Limits { events: 100, bytes: 1024 * 1024 },
         }
     }
 }
 
-/// A stream as whoever may read sees it: its address may be one that lets everybody in who knows it, so only the host of it is there, and a hash
-/// that tells one address from another.
+/// The stream as a reader sees it. Anyone who has the target's address may be able to write to it,
+/// so only its host is shown, and a hash that tells addresses apart.
 pub fn without_address(mut stream: Value) -> Value {
     let address = stream.pointer("/target/url").and_then(Value::as_str);
     if let Some((scheme, place)) = address.and_then(|url| url.split_once("://"))
@@ -297,17 +295,16 @@ pub fn without_address(mut stream: Value) -> Value {
     stream
 }
 
-/// What one batch may hold. One event always fits.
+/// The most that one batch may contain. A single event always fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most events.
     pub events: usize,
-    /// Most bytes of them together.
+    /// The sum of the lengths of all events.
     pub bytes: usize,
 }
 
 impl Shape {
-    /// An event in this shape, as JSON on one line. One that comes late says so.
+    /// The event in this format, as one line of JSON. A late event says so.
     pub fn written(self, recorded: &Recorded, is_late: bool) -> String {
         let late = LateEvent { recorded, late: true };
         match (self, is_late) {
@@ -323,7 +320,7 @@ impl Shape {
     }
 }
 
-/// An event that comes late, as it is answered.
+/// A late event in the format of the API.
 #[derive(Serialize)]
 struct LateEvent<'r> {
     #[serde(flatten)]
@@ -331,46 +328,41 @@ struct LateEvent<'r> {
     late: bool,
 }
 
-/// An event for a target.
+/// An event to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
-    /// When it was recorded.
     pub at: Instant,
-    /// The place in the feed behind it.
+    /// The feed's position after this event.
     pub place: FeedPlace,
-    /// The event as it is sent.
     pub json: String,
 }
 
 /// Events for a target, in the order of the feed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// Those that are wanted.
+    /// The events that match the stream's filter.
     pub events: Vec<Sent>,
-    /// Bytes of that.
     pub bytes: usize,
-    /// How far the trail was looked at, those that are not wanted included.
+    /// The feed's position after the last event that was read, whether it matched or not.
     pub place: Option<FeedPlace>,
 }
 
 impl Batch {
-    /// Whether one more of that length fits.
+    /// Whether an event of that length fits.
     pub fn has_room(&self, length: usize, limits: Limits) -> bool {
         self.events.is_empty()
             || (self.events.len() < limits.events && self.bytes + length <= limits.bytes)
     }
 
-    /// Takes one.
     pub fn push(&mut self, event: Sent) {
         self.bytes += event.json.len();
         self.place = Some(event.place.clone());
         self.events.push(event);
     }
 
-    /// The body of a POST: `{"stream": …, "tenant": …, "events": […]}`.
     pub fn body(&self, tenant: &Tenant, stream: &str) -> String {
         let mut body = String::with_capacity(self.bytes + self.events.len() + 200);
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             body,
             "{{\"stream\":{},\"tenant\":\"{tenant}\",\"events\":[",
@@ -386,7 +378,7 @@ impl Batch {
         body
     }
 
-    /// The lines of a file.
+    /// The content of a file, one event a line.
     pub fn lines(&self) -> String {
         let mut lines = String::with_capacity(self.bytes + self.events.len());
         for event in &self.events {
@@ -397,7 +389,7 @@ impl Batch {
     }
 }
 
-/// The body that tries a target out.
+/// The body of a test message.
 pub fn test_body(tenant: &Tenant, stream: &str, asked_by: &str) -> Value {
     json!({
         "stream": stream, "tenant": tenant, "events": [], "test": true,
@@ -405,17 +397,18 @@ pub fn test_body(tenant: &Tenant, stream: &str, asked_by: &str) -> Value {
     })
 }
 
-/// The id of a message: the same content sent again has the same.
+/// The id of a message. A retry with the same content has the same id.
 pub fn message_id(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     let hex = digest.iter().take(16).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     format!("msg_{hex}")
 }
 
-/// A key that requests are signed by: a secret's text, `whsec_` and 24 to 64 bytes as base64, as Standard Webhooks has it ("Signature scheme").
+/// A signing key from the text of a secret: `whsec_` and 24 to 64 bytes in base64, as in Standard
+/// Webhooks ("Signature scheme").
 ///
 /// # Errors
-/// A sentence that says nothing of the secret.
+/// A sentence that does not contain the secret.
 pub fn signing_key(secret: &str) -> Result<Vec<u8>, String> {
     let key =
         secret.trim().strip_prefix("whsec_").and_then(|text| BASE64_STANDARD.decode(text).ok());
@@ -424,11 +417,11 @@ pub fn signing_key(secret: &str) -> Result<Vec<u8>, String> {
     })
 }
 
-/// The header `webhook-signature` of Standard Webhooks 1.0: for each key `v1,` and the base64 of the HMAC-SHA256 over id, timestamp (seconds since
-/// 1970) and body, with spaces between them.
+/// The header `webhook-signature` of Standard Webhooks 1.0: for each key `v1,` and the base64 of
+/// the HMAC-SHA256 over id, timestamp (seconds since 1970) and body, separated by spaces.
 pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &str) -> String {
     let signed = keys.iter().filter_map(|key| {
-        // HMAC takes keys of any length.
+        // HMAC accepts keys of any length.
         let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
         for part in [id, ".", &timestamp.to_string(), ".", body] {
             mac.update(part.as_bytes());
@@ -438,8 +431,9 @@ pub fn signature(keys: &[Vec<u8>], id: &str, timestamp: i64, body: &str) -> Stri
     signed.collect::<Vec<_>>().join(" ")
 }
 
-/// The key of a file: tenant, stream, UTC day of recording, the moment of its first event, and a hash of what it holds, so that nothing ever
-/// replaces a file by another. Of the stream's id, what a key can hold and, where that is not all of it, a hash.
+/// The key of a file: tenant, stream, UTC day of recording, time of the first event, and a hash of
+/// the content, so that no file overwrites another. A stream's id that is long or has other
+/// characters than letters, digits, `_` and `-` is replaced by its hash.
 pub fn file_key(tenant: &Tenant, stream: &str, batch: &Batch) -> Option<String> {
     let at = batch.events.first()?.at.to_string();
     let moment = at.replace([':', '-', '.'], "");
@@ -452,7 +446,7 @@ pub fn file_key(tenant: &Tenant, stream: &str, batch: &Batch) -> Option<String> 
     ))
 }
 
-/// Where the files of a stream are.
+/// The prefix of a stream's files.
 pub fn folder(tenant: &Tenant, stream: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     let name = match stream.len() <= 40 && stream.bytes().all(is_plain) {
@@ -462,46 +456,47 @@ pub fn folder(tenant: &Tenant, stream: &str) -> String {
     format!("tenant={tenant}/stream={name}")
 }
 
-/// How far a stream is.
+/// How far a stream has been sent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Which beginning the place belongs to: the stream's `begun_at`.
+    /// The stream's `begun_at` when this position was stored. It tells whether a replay has made
+    /// the position obsolete.
     #[serde(default)]
     pub begun_at: Option<Instant>,
-    /// The place; none before the first event.
+    /// The position; none before the first event.
     #[serde(default, with = "position")]
     pub place: Option<Position>,
-    /// The number of the last late event that was sent or is not wanted; none before the list was looked at.
+    /// The number of the last late event that was sent or did not match; none before the list of
+    /// late events was first read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<u64>,
-    /// Events that the target has taken since the beginning.
+    /// Events that the target has accepted since the stream was created or replayed.
     #[serde(default)]
     pub sent: u64,
-    /// When it took something last.
+    /// When the target last accepted a batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sent_at: Option<Instant>,
-    /// Failed tries in a row.
+    /// Consecutive failed attempts.
     #[serde(default)]
     pub attempts: u32,
-    /// What went wrong last, while nothing went right since.
+    /// The last error, until an attempt succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When the first of the failed tries was.
+    /// When the first of the consecutive failures occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Instant>,
-    /// When it was told that the stream is paused.
+    /// When the stream was reported as paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Instant>,
-    /// How often it was paused; rounds of its finding.
+    /// How often it was paused: the round of its finding.
     #[serde(default)]
     pub pauses: u32,
-    /// Most events in a batch, where the target said that batches are too large for it.
+    /// Maximum number of events of a batch, after the target said that batches are too large.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most: Option<usize>,
-    /// Whether events gather for the next file, which is made when the stream is due.
+    /// Whether events are collected for the next file, which is written when the stream is due.
     #[serde(default)]
     pub gathers: bool,
-    /// The last test message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Test>,
 }
@@ -509,29 +504,23 @@ pub struct Progress {
 /// A test message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Test {
-    /// What became of it.
     pub state: TestState,
-    /// Who asked for it.
     pub asked_by: String,
-    /// When.
     pub asked_at: Instant,
-    /// When the target took it.
+    /// When the target accepted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Instant>,
-    /// Why it did not.
+    /// Why the target refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What became of a test message. It is tried once.
+/// The delivery state of a test message. It is tried once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TestState {
-    /// It will be sent.
     Waiting,
-    /// The target took it.
     Sent,
-    /// The target did not take it.
     Failed,
 }
 
@@ -558,19 +547,18 @@ mod position {
     }
 }
 
-/// Why a target did not take something.
+/// Why a target did not accept a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong, for a person.
     pub error: String,
-    /// How long the target asks to be left alone.
+    /// The target's Retry-After.
     pub retry_after: Option<Duration>,
-    /// Whether a smaller batch may be taken.
+    /// Whether a smaller batch may be accepted.
     pub is_too_large: bool,
 }
 
 impl Progress {
-    /// This progress for a stream, which may have been told to begin again.
+    /// This progress, or a new one where the stream was replayed since.
     #[must_use]
     pub fn of(mut self, stream: &Stream) -> Self {
         if self.begun_at != Some(stream.begun_at) {
@@ -583,19 +571,18 @@ impl Progress {
         self
     }
 
-    /// The place that what follows stands behind.
+    /// The position after which the next batch starts.
     pub fn after(&self, stream: &Stream) -> FeedPlace {
         let position = self.place.clone().unwrap_or_else(|| Position::before(stream.from));
         FeedPlace { position, late: self.late }
     }
 
-    /// The limits of the next batch.
     pub fn limits(&self, stream: &Stream) -> Limits {
         let limits = stream.target.limits();
         Limits { events: self.most.unwrap_or(limits.events).min(limits.events), ..limits }
     }
 
-    /// The target took `count` events, and all up to `place` is done.
+    /// Records that the target accepted `count` events and that everything up to `place` is done.
     pub fn took(&mut self, count: usize, place: Option<FeedPlace>, now: Instant) {
         if let Some(FeedPlace { position, late }) = place {
             self.place = Some(position).max(self.place.take());
@@ -605,20 +592,21 @@ impl Progress {
             self.sent += u64::try_from(count).unwrap_or(u64::MAX);
             self.last_sent_at = Some(now);
             self.relieved();
-            // What was too large once may have been somebody's mistake in between: batches grow again, slowly.
+            // The refusal of a large batch may have been a temporary error of the target: the limit
+            // grows again, slowly.
             self.most =
                 self.most.map(|most| if count >= most { most + most / 32 + 1 } else { most });
         }
     }
 
-    /// Nothing is left of what was not taken.
+    /// Clears the failures.
     pub fn relieved(&mut self) {
         self.attempts = 0;
         self.error = None;
         self.failing_since = None;
     }
 
-    /// A batch of `count` events was not taken.
+    /// Records that the target refused a batch of `count` events.
     pub fn refused(&mut self, refusal: &Refusal, count: usize, now: Instant) {
         self.attempts += 1;
         self.error = Some(refusal.error.clone());
@@ -628,7 +616,7 @@ impl Progress {
         }
     }
 
-    /// How long to wait for the next try after that. `jitter` shortens a pause by up to its half.
+    /// The pause before the next attempt. `jitter` shortens it by at most half.
     pub fn pause(&self, refusal: &Refusal, jitter: impl FnOnce(Duration) -> Duration) -> Duration {
         let doubled =
             Duration::from_secs(2_u64.saturating_pow(self.attempts.saturating_sub(1).min(16)));
@@ -637,25 +625,25 @@ impl Progress {
         pause.max(refusal.retry_after.unwrap_or_default().min(LONGEST_ASKED))
     }
 
-    /// Whether it is to be told that the stream is paused.
+    /// Whether the stream has to be reported as paused.
     pub fn is_to_be_paused(&self) -> bool {
         self.paused_at.is_none() && self.attempts >= TRIES
     }
 
-    /// Whether it is to be told that the stream goes on.
+    /// Whether the stream has to be reported as resumed.
     pub fn goes_on_again(&self) -> bool {
         self.paused_at.is_some() && self.attempts == 0
     }
 }
 
-/// A stream as it is answered.
+/// A stream in an API response.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answered {
     id: String,
     #[serde(flatten)]
     stream: Stream,
     state: State,
-    /// What was recorded up to then was sent or is not wanted.
+    /// Everything recorded up to this time was sent or did not match the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<Instant>,
     lag_ms: i64,
@@ -675,20 +663,21 @@ pub struct Answered {
     test: Option<Test>,
 }
 
-/// How a stream is.
+/// The delivery state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// What is recorded is sent.
+    /// Events are sent as they are recorded.
     Running,
-    /// The target did not take something, and is tried again soon.
+    /// The last attempt failed; the next one follows soon.
     Failing,
-    /// It did not for a while, which was told; it is tried again all the same.
+    /// Attempts have failed for a while and the stream was reported as paused; attempts continue.
     Paused,
 }
 
 impl Answered {
-    /// A stream as it is answered. `oldest` is when the oldest event was recorded that it has still to look at.
+    /// The response for a stream. `oldest` is when the oldest event that is still to be read was
+    /// recorded.
     pub fn new(
         id: &str,
         stream: &Stream,
