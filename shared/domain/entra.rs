@@ -1,10 +1,12 @@
-//! Entra: Microsoft Graph objects as they are exported, and what they tell the trail. In reading order: [`read`], `graph` (members
-//! of an object, each with its place), `draft` (an event that is still to be judged), and a file for each kind of object:
-//! `audit` with the table of `activities`, `request`, `assignment`, `approval`, [`package`], [`organisation`].
+//! Import of Microsoft Graph objects from an export of Entra. In reading order: [`read`], `graph`
+//! (members of an object and their places), `draft` (an event before validation), and one file for
+//! each kind of object: `audit` with the table of `activities`, `request`, `assignment`,
+//! `approval`, [`package`], [`organisation`].
 //!
-//! Graph gives the state of things, the trail keeps what happened. So an object is taken apart into steps, each an event of its own with
-//! an id made of Graph's, and each of only what does not change any more: when the object is imported again after it moved
-//! on, the steps that were told are duplicates and the new ones are added.
+//! A Graph object is a state, and the trail contains events. So each object is split into steps.
+//! Each step becomes an event whose id derives from Graph's ids and whose content no longer
+//! changes. If the object is imported again after a change, the earlier steps are duplicates and
+//! only new ones are added.
 
 mod activities;
 mod approval;
@@ -27,18 +29,16 @@ use crate::{
 
 use self::graph::Object;
 
-/// What an object tells.
+/// The result of reading an object.
 #[derive(Clone, Debug)]
 pub enum Told {
-    /// What happened, the earliest first; nothing where the object is not that far.
+    /// The events, the earliest first; empty if the object is not that far yet.
     Events(Vec<Event>),
-    /// What an access package is.
     Package(Box<package::Told>),
-    /// What an organisation is.
     Organisation(Box<organisation::Told>),
 }
 
-/// The kinds of objects that are taken, by the names of Graph's types.
+/// The supported kinds of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Audit,
@@ -50,7 +50,7 @@ enum Kind {
     Organisation,
 }
 
-/// Graph's own names of their types; those of v1.0 and beta.
+/// The names of the types in Graph, v1.0 and beta.
 const TYPES: [(&str, Kind); 9] = [
     ("directoryAudit", Kind::Audit),
     ("accessPackageAssignmentRequest", Kind::Request),
@@ -63,7 +63,7 @@ const TYPES: [(&str, Kind); 9] = [
     ("connectedOrganization", Kind::Organisation),
 ];
 
-/// By which members an object is told from others where it does not name its type: in this order, the first that it has.
+/// Members that identify the kind of an object without a type. The first match counts.
 const SHAPES: [(&[&str], Kind); 7] = [
     (&["activityDisplayName", "activityDateTime"], Kind::Audit),
     (&["requestType"], Kind::Request),
@@ -100,7 +100,7 @@ const SHAPES: [(&[&str], Kind); 7] = [
 /// Reads one object.
 ///
 /// # Errors
-/// What is wrong with it, each with its place in the object.
+/// All errors found, each with its place in the object.
 pub fn read(json: &str, intake: &Intake<'_>) -> Result<Told, Vec<FieldError>> {
     let (value, faults) = strict_json::read(json);
     let members = match value {
@@ -165,15 +165,16 @@ fn kind(object: &Object<'_>) -> Result<Kind, FieldError> {
     })
 }
 
-/// Whether an event that is imported again contradicts what the trail holds under its id. It does where both say something, and not the
-/// same. What only one of them says is no contradiction, as an export may expand more or less; people and packages may be
-/// renamed; and whether a window is still to be opened depends on the day of the import.
+/// Whether an imported event contradicts the stored event with the same id: both contain a member
+/// and the values differ. A member that only one contains is no contradiction, because exports
+/// expand different members. People and packages may be renamed, and whether a window is opened
+/// depends on the day of the import. These members are ignored.
 pub fn contradicts(sent: &Event, stored: &Event) -> bool {
     let facts = |event: &Event| serde_json::to_value(event.facts()).unwrap_or_default();
     differ("", &facts(sent), &facts(stored))
 }
 
-/// Members that may have another value another time although the fact is the same.
+/// Members whose value may differ although the fact is the same.
 const PASSING: [&str; 8] = [
     "window",
     "name",
@@ -195,7 +196,7 @@ fn differ(member: &str, a: &Value, b: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => {
             a.len() != b.len() || a.iter().zip(b).any(|(a, b)| differ("", a, b))
         }
-        // Versions of Graph write words in another case, and times with more digits.
+        // Versions of Graph write words in different case and times with different precision.
         (Value::String(a), Value::String(b)) => {
             let time = |text: &str| text.parse::<Instant>().ok();
             fold(a) != fold(b) && (time(a).is_none() || time(a) != time(b))

@@ -1,32 +1,31 @@
-//! The table of activities: what the directory's audit log calls them, and what they are here.
+//! The activities of the directory's audit log and the actions that they become.
 //!
-//! Names are those of "View reports and logs in entitlement management", of "Microsoft Entra audit log categories and activities" and
-//! of the workbooks "Access Package Activity" and "Application role assignment activity". Whatever is not here is a
-//! `directory.activity`, whole.
+//! The names come from "View reports and logs in entitlement management", "Microsoft Entra audit
+//! log categories and activities" and the workbooks "Access Package Activity" and "Application role
+//! assignment activity". A record with another activity becomes a `directory.activity` that
+//! contains the whole record.
 
 use crate::{access::evidence::EndCause, text::case_folding::fold};
 
-/// One activity.
+/// An activity of the audit log.
 #[derive(Debug)]
 pub struct Activity {
-    /// As the log shows it.
+    /// The name in the log.
     pub name: &'static str,
-    /// The action that it is.
     pub action: &'static str,
-    /// What its name says beyond the action.
+    /// What the name implies beyond the action.
     pub says: Says,
 }
 
-/// What an activity's name says beyond the action.
+/// What an activity's name implies beyond the action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Says {
-    /// Nothing.
     Nothing,
     /// Only a part was done.
     Partly,
     /// Why access was removed.
     Cause(Removal),
-    /// Who it was removed by says why: the person, an administrator, or else its time.
+    /// The initiator implies the cause: the person, an administrator, or otherwise expiry.
     CauseByInitiator,
     /// What was changed.
     Change(&'static str),
@@ -78,7 +77,6 @@ impl Removal {
     }
 }
 
-/// Every activity that is known.
 #[rustfmt::skip]
 pub const ACTIVITIES: &[Activity] = &[
     activity("User requests access package assignment", "entitlement.requested"),
@@ -118,7 +116,7 @@ pub const ACTIVITIES: &[Activity] = &[
     role("Add a deletion-marked app role assignment grant to service principal as part of link removal", "removed"),
 ];
 
-/// The activity of that name; case, spaces around it and a full stop make no other.
+/// The activity with that name. Case, surrounding spaces and a final full stop are ignored.
 pub fn find(name: &str) -> Option<&'static Activity> {
     let folded = fold(name.trim().trim_end_matches('.'));
     ACTIVITIES.iter().find(|activity| fold(activity.name) == folded)

@@ -1,4 +1,5 @@
-//! An approval of a request (`approval`, with its stages): who decided what, when and why. Its id is that of the request.
+//! The approval of a request (`approval`) with its stages: who decided what, when and why. An
+//! approval has the id of its request.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +17,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         stages.ok_or_else(|| object.wrong("stages", "is required: export with $expand=stages"))?;
     let mut drafts = Vec::new();
     for stage in &stages {
-        // A stage that nobody has reviewed tells of no decision, and of no approver.
+        // A stage without a review contains no decision and no approver.
         let action = match stage.text(&["reviewResult"])?.map(str::to_ascii_lowercase).as_deref() {
             Some("approved" | "approve") => "entitlement.approved",
             Some("denied" | "deny") => "entitlement.denied",
@@ -28,7 +29,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         let reviewer = reviewer(stage)?
             .ok_or_else(|| stage.wrong("reviewedBy", "is required: it says who decided"))?;
         draft.set_from("actor", Some(reviewer), stage.place("reviewedBy"));
-        // The approval names no package. Its request does, under the same id.
+        // The approval does not name the package. Its request, which has the same id, does.
         draft.set_from(
             "target",
             party(Some("request"), Some(request), None, None),
@@ -57,7 +58,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
     Ok(drafts)
 }
 
-/// Who decided: an identity, a set of identities, or in beta a list of users of which one is there.
+/// The reviewer: an identity, a set of identities, or in beta a list with one user.
 fn reviewer(stage: &Object<'_>) -> Result<Option<Value>, FieldError> {
     let is_list = stage.member(&["reviewedBy"]).is_some_and(|(_, value)| value.is_array());
     let identity = if is_list {

@@ -1,4 +1,5 @@
-//! An assignment of an access package (`accessPackageAssignment`): since when somebody has it, until when, and that it ended.
+//! An assignment of an access package (`accessPackageAssignment`): when the access starts and ends,
+//! and whether it has ended.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,7 @@ use crate::entra::{
     request::{Schedule, package_of, policy_of, target_of},
 };
 
-/// Access ended before its planned end.
+/// The reason of an end before the planned one.
 const EARLY: &str = "ended before its planned end";
 
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
@@ -49,7 +50,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
         Ok::<_, FieldError>(draft)
     };
 
-    // Of one that is over only its end is known where it does not say when it began.
+    // An expired assignment without a start only shows its end.
     if state == "delivered" || is_partial || (is_expired && schedule.starts_at.is_some()) {
         if schedule.starts_at.is_none() {
             return Err(object.wrong(
@@ -57,7 +58,7 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
                 "is required: its startDateTime says since when the access is there",
             ));
         }
-        // An assignment can be given another end, and then is told anew.
+        // An assignment can be extended. Each end is an event of its own.
         let until = ends_at.map_or_else(|| "open".to_owned(), |at| at.millis().to_string());
         let event = event_id(intake.tenant, "assignment", &[id, "until", &until]);
         let inner = object.object(&["schedule"])?.unwrap_or_else(|| object.clone());

@@ -1,4 +1,4 @@
-//! A record of the directory's audit log (`directoryAudit`): one event.
+//! A record of the directory's audit log (`directoryAudit`). It becomes one event.
 
 use serde_json::{Value, json};
 
@@ -19,11 +19,11 @@ use crate::entra::{
     graph::{Object, long_text, party},
 };
 
-/// What a record is where no more is known of it.
+/// The activity of records that `ACTIVITIES` does not list.
 const ANY: Activity = Activity { name: "", action: "directory.activity", says: Says::Nothing };
 
-/// The applications by which entitlement management changes roles, with their ids. The workbook "Application role assignment activity"
-/// tells its changes from others by the first one's name.
+/// The applications by which entitlement management changes roles, with their ids. The workbook
+/// "Application role assignment activity" recognises these changes by the first application's name.
 const OF_PACKAGES: [(&str, &str); 2] = [
     ("Azure AD Identity Governance - User Management", "ec245c98-4a90-40c2-955a-88b727d97151"),
     (
@@ -32,7 +32,7 @@ const OF_PACKAGES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Keys of `additionalDetails` that name a request.
+/// Keys of `additionalDetails` that contain the id of a request.
 const REQUEST_KEYS: [&str; 3] =
     ["RequestId", "AssignmentRequestId", "AccessPackageAssignmentRequestId"];
 
@@ -41,7 +41,8 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
     let record = Record::read(object)?;
     let activity = activities::find(name).unwrap_or(&ANY);
     let told = record.draft(activity, name, intake)?;
-    // A record that lacks what the action needs is kept whole all the same, and no name is guessed.
+    // A record that lacks a field of the action's sentence is stored whole, as a
+    // `directory.activity`. No value is guessed.
     let lacks = told.lacks(activity.action);
     let mut draft = match lacks {
         None => told.draft,
@@ -52,13 +53,13 @@ pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, Fiel
             draft
         }
     };
-    // What an export adds about itself is nothing of the record's.
+    // Members that start with `@` come from the export, not from the record.
     let graph = object.members.iter().filter(|(key, _)| !key.starts_with('@'));
     draft.keep(graph.map(|(key, value)| (key.clone(), value.clone())).collect());
     Ok(vec![draft])
 }
 
-/// What a record holds, apart from what it is about.
+/// The parts of a record that do not depend on its activity.
 struct Record<'v> {
     object: &'v Object<'v>,
     id: &'v str,
@@ -68,7 +69,7 @@ struct Record<'v> {
     additional: Vec<(&'v str, &'v str)>,
 }
 
-/// A draft, and which parties it has.
+/// A draft and the parties that it names.
 struct Told {
     draft: Draft,
     subject: Option<Value>,
@@ -76,7 +77,7 @@ struct Told {
 }
 
 impl Told {
-    /// What the action needs and the record does not say.
+    /// The first field that the action's sentence needs and the record lacks.
     fn lacks(&self, action: &str) -> Option<&'static str> {
         let action = actions::find(action)?;
         message_template::required(action.sentence).find_map(|field| match field {
@@ -121,7 +122,7 @@ impl<'v> Record<'v> {
 
         let initiator = self.user()?;
         let named = self.target_of(&["User"])?.map(|user| user.party()).transpose()?.flatten();
-        // Of an assignment that was fulfilled the log names the recipient as the one who did it.
+        // For a fulfilled assignment the log names the recipient as the initiator.
         let is_recipient = action == "entitlement.fulfilled";
         let actor = match &initiator {
             Some(user)
@@ -147,7 +148,7 @@ impl<'v> Record<'v> {
             "entitlement.removed" if activity.says == Says::Cause(Removal::Canceled) => {
                 named.clone().or(initiator.clone())
             }
-            // Who asks for themselves is no subject of it.
+            // A person who requests for themselves is the actor only, not also the subject.
             "entitlement.requested" => named.clone().filter(|named| !is_same(named, &actor)),
             "directory.activity" => named
                 .clone()
@@ -171,7 +172,7 @@ impl<'v> Record<'v> {
         Ok(Told { draft, subject, target })
     }
 
-    /// What depends on the activity beyond who and what: outcome, reason, details.
+    /// Sets what depends on the activity: outcome, reason and details.
     fn say(
         &self,
         activity: &Activity,
@@ -243,8 +244,8 @@ impl<'v> Record<'v> {
         Ok(party(None, id, name, None).map(|app| typed("service", app)))
     }
 
-    /// Whether entitlement management did it: by its application's id, by its name where no id is given, or because the record names
-    /// the package.
+    /// Whether entitlement management made the change. It did if the record has its application's
+    /// id, or its application's name without an id, or names an access package.
     fn is_by_package(&self) -> Result<bool, FieldError> {
         let is_its_own = match &self.app {
             None => false,
@@ -261,7 +262,7 @@ impl<'v> Record<'v> {
         Ok(is_its_own || self.additional.iter().any(|(key, _)| key.starts_with("AccessPackage")))
     }
 
-    /// The first target of one of these types.
+    /// The first target of one of these types, in the order of the types.
     fn target_of(&self, types: &[&str]) -> Result<Option<&Object<'v>>, FieldError> {
         for wanted in types {
             for target in &self.targets {
@@ -273,7 +274,7 @@ impl<'v> Record<'v> {
         Ok(None)
     }
 
-    /// The thing it is about.
+    /// The target of the event.
     fn target(&self, action: &str) -> Result<Option<Value>, FieldError> {
         let named = |kind: &str, target: &Object<'v>| {
             let name = target.text(&["displayName", "userPrincipalName"])?;
@@ -283,7 +284,7 @@ impl<'v> Record<'v> {
             return named("package", package);
         }
         if action == "application.role_assignment.changed" {
-            // Whose roles were changed: the target that the changes stand at.
+            // The object whose roles changed: the target with the changed properties.
             let changed = |target: &&Object<'v>| {
                 target
                     .list(&["modifiedProperties"])
@@ -296,7 +297,7 @@ impl<'v> Record<'v> {
             return application.map_or(Ok(None), |application| named("application", application));
         }
         if action.starts_with("entitlement.") {
-            // A step of the approval does not name the package, only the request.
+            // A step of an approval names the request, but not the package.
             return Ok(self
                 .request_id()?
                 .and_then(|id| party(Some("request"), Some(id), None, None)));
@@ -310,7 +311,7 @@ impl<'v> Record<'v> {
         Ok(None)
     }
 
-    /// The assignment request that it is a step of. An approval has the id of its request.
+    /// The id of the assignment request. An approval has the id of its request.
     fn request_id(&self) -> Result<Option<&'v str>, FieldError> {
         let types = [
             "AccessPackageAssignmentRequest",
@@ -326,7 +327,7 @@ impl<'v> Record<'v> {
         Ok(self.additional.iter().find(|(key, _)| is_key(key)).map(|(_, value)| *value))
     }
 
-    /// The new value of one of these properties, without the quotes that the log puts around it.
+    /// The new value of one of these properties, without the quotes that the log adds.
     fn changed(&self, names: &[&str]) -> Result<Option<String>, FieldError> {
         for name in names {
             for target in &self.targets {
@@ -346,7 +347,7 @@ impl<'v> Record<'v> {
         Ok(None)
     }
 
-    /// Who was given an application's role, or had it taken away.
+    /// The party that got or lost an application's role.
     fn assigned(&self) -> Result<Option<Value>, FieldError> {
         let (id, upn) = (self.changed(&["User.ObjectID"])?, self.changed(&["User.UPN"])?);
         if id.is_some() || upn.is_some() {

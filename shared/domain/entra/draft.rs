@@ -1,4 +1,4 @@
-//! Draft: an event as a Graph object tells it, judged by the same rules as any that a caller sends.
+//! An event built from a Graph object. It is validated by the same rules as an event in a request.
 
 use serde_json::{Map, Value, json};
 
@@ -14,21 +14,21 @@ use crate::{
 
 use crate::entra::{activities::Removal, graph::Object};
 
-/// An event that is still to be judged.
+/// An event that is not validated yet.
 #[derive(Clone, Debug)]
 pub struct Draft {
     id: EventId,
     members: Map<String, Value>,
     details: Map<String, Value>,
-    /// Where in the Graph object a member of the event comes from.
+    /// For members of the event, the place in the Graph object that they come from.
     origins: Vec<(&'static str, String)>,
 }
 
 impl Draft {
-    /// An event of that id and action, which occurred when the member `at` of the object says.
+    /// An event with that id and action. The member `at` of the object says when it occurred.
     ///
     /// # Errors
-    /// The object does not say when.
+    /// The object has no such time.
     pub fn new(
         id: EventId,
         action: &str,
@@ -48,9 +48,10 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Gives it a member, where there is one to give.
+    /// Sets a member of the event, unless `value` is none.
     pub fn set(&mut self, member: &'static str, mut value: Option<Value>) {
-        // A sentence shows somebody's name, else their id: a directory's id says nothing to a reader, its address does.
+        // Sentences show a person's name, otherwise the id. Ids of the directory are unreadable, so
+        // an address is preferred.
         if matches!(member, "subject" | "approver")
             && let Some(Value::Object(party)) = &mut value
             && !party.contains_key("name")
@@ -61,13 +62,13 @@ impl Draft {
         self.members.extend(value.map(|value| (member.to_owned(), value)));
     }
 
-    /// Gives it a member that comes from a place in the object.
+    /// Like [`Self::set`], and records the place in the object, for errors.
     pub fn set_from(&mut self, member: &'static str, value: Option<Value>, place: String) {
         self.set(member, value);
         self.origins.push((member, place));
     }
 
-    /// Gives its details a member, where there is one to give.
+    /// Sets a member of the details, unless `value` is none.
     pub fn detail(&mut self, member: &str, value: Option<Value>) {
         self.details.extend(value.map(|value| (member.to_owned(), value)));
     }
@@ -77,7 +78,8 @@ impl Draft {
         self.detail(END_CAUSE, Some(json!(removal.end_cause())));
     }
 
-    /// Keeps `graph` in the details, as far as they hold it: the largest members are left out first, and named.
+    /// Stores the Graph object in the details. If it is too large, the largest members are left out
+    /// and their names listed.
     pub fn keep(&mut self, mut graph: Map<String, Value>) {
         let size = |value: &Value| value.to_string().len();
         let mut left_out: Vec<String> = Vec::new();
@@ -97,16 +99,16 @@ impl Draft {
                 graph.iter().max_by_key(|(_, value)| size(value)).map(|(key, _)| key.clone());
             if let Some(largest) = largest {
                 graph.remove(&largest);
-                // A name that is itself too long to be told would keep everything else out.
+                // Shortened, since a very long name would leave no room for other members.
                 left_out.push(crate::entra::graph::name(&largest));
             }
         }
     }
 
-    /// The event, or everything that is wrong with it, each with its place in the Graph object.
+    /// Validates the event.
     ///
     /// # Errors
-    /// What no event may be.
+    /// All errors found, each with its place in the Graph object.
     pub fn judged(mut self, intake: &Intake<'_>) -> Result<Event, Vec<FieldError>> {
         self.members.insert("details".to_owned(), Value::Object(self.details));
         let json = Value::Object(self.members).to_string();
@@ -126,18 +128,21 @@ impl Draft {
     }
 }
 
-/// The id of an event about a Graph object: the same for the same object and step, whenever it is imported.
+/// The id of an event about a Graph object. It depends on the object and the step only, so a
+/// repeated import yields the same id.
 pub fn event_id(tenant: &Tenant, kind: &str, parts: &[&str]) -> EventId {
     let plain = format!("entra_{kind}_{}", parts.join("_"));
     let hash = EventId::hash_of(tenant, "entra", &plain);
     EventId::new(&plain).or_else(|| EventId::new(&format!("entra_{kind}_{hash}"))).unwrap_or(hash)
 }
 
-/// The window of an assignment: until its end as long as that is to come, else none, as history opens nothing.
+/// The window of an assignment: until its end if that is in the future. None for past assignments,
+/// because importing history must not open windows.
 pub fn window(starts_at: Option<Instant>, ends_at: Option<Instant>, now: Instant) -> Option<Value> {
     let ends_at = ends_at?;
     let is_to_come = now < ends_at && starts_at.is_none_or(|starts_at| starts_at < ends_at);
-    // Farther ends are refused; access for as long is as good as without an end, which is not watched either.
+    // Validation refuses ends that are further away. Access for so long is treated like access
+    // without an end, which has no window either.
     let is_in_sight = ends_at <= now.plus(std::time::Duration::from_secs(3650 * 86_400));
     Some(if is_to_come && is_in_sight { json!({"ends_at": ends_at}) } else { json!(false) })
 }

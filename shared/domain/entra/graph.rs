@@ -1,5 +1,6 @@
-//! Members of a Graph object, each with its place. v1.0 and beta name many of them differently, and some services write a
-//! name's case in their own way, so a member is asked for by all its names.
+//! Access to the members of a Graph object, with the place of each. v1.0 and beta use different
+//! names for many members, and some services change the case of names. So a member is looked up by
+//! all its names, ignoring case.
 
 use serde_json::{Map, Value, json};
 
@@ -8,40 +9,38 @@ use crate::json::{
     strict_json::{FieldError, pointer_to},
 };
 
-/// A Graph object, or one inside it.
+/// A Graph object, or an object inside one.
 #[derive(Clone, Debug)]
 pub struct Object<'v> {
-    /// Its members.
     pub members: &'v Map<String, Value>,
     pointer: String,
 }
 
-/// How Graph says that an id names nobody.
+/// The id by which Graph says that there is none.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 impl<'v> Object<'v> {
-    /// The whole object.
+    /// The outermost object.
     pub fn whole(members: &'v Map<String, Value>) -> Self {
         Self { members, pointer: String::new() }
     }
 
-    /// The place of a member.
+    /// The JSON Pointer of a member.
     pub fn place(&self, name: &str) -> String {
         let key = self.members.keys().find(|key| key.eq_ignore_ascii_case(name));
         pointer_to(&self.pointer, key.map_or(name, String::as_str))
     }
 
-    /// An error at a member.
     pub fn wrong(&self, name: &str, detail: impl Into<String>) -> FieldError {
         FieldError::new(self.place(name), detail)
     }
 
-    /// Whether it has such a member, null or not.
+    /// Whether the member exists, even if it is null.
     pub fn names(&self, name: &str) -> bool {
         self.members.keys().any(|key| key.eq_ignore_ascii_case(name))
     }
 
-    /// The first of these members that says something, with the name it has here.
+    /// The first of these members that has a value, with its name in this object.
     pub fn member(&self, names: &[&str]) -> Option<(&'v str, &'v Value)> {
         names.iter().find_map(|name| {
             let found = self
@@ -52,7 +51,7 @@ impl<'v> Object<'v> {
         })
     }
 
-    /// A text that shows something.
+    /// A text with visible characters.
     pub fn text(&self, names: &[&str]) -> Result<Option<&'v str>, FieldError> {
         let shows = |text: &&str| !text.trim().is_empty();
         let read = |(key, value): (&str, &'v Value)| match value {
@@ -62,17 +61,16 @@ impl<'v> Object<'v> {
         self.member(names).map_or(Ok(None), read)
     }
 
-    /// A text that has to be there. The error names the first of its names.
+    /// A required text. The error uses the first of `names`.
     pub fn required_text(&self, names: &[&str]) -> Result<&'v str, FieldError> {
         self.text(names)?.ok_or_else(|| self.wrong(names.first().unwrap_or(&""), "is required"))
     }
 
-    /// An id; none where it is the one that names nobody.
+    /// An id; none if it is the null id.
     pub fn id(&self, names: &[&str]) -> Result<Option<&'v str>, FieldError> {
         Ok(self.text(names)?.filter(|id| *id != NOBODY))
     }
 
-    /// True or false.
     pub fn flag(&self, names: &[&str]) -> Result<Option<bool>, FieldError> {
         let read = |(key, value): (&str, &Value)| {
             value.as_bool().map(Some).ok_or_else(|| self.wrong(key, "must be true or false"))
@@ -80,7 +78,6 @@ impl<'v> Object<'v> {
         self.member(names).map_or(Ok(None), read)
     }
 
-    /// An object in it.
     pub fn object(&self, names: &[&str]) -> Result<Option<Self>, FieldError> {
         let read = |(key, value): (&str, &'v Value)| match value {
             Value::Object(members) => {
@@ -91,7 +88,7 @@ impl<'v> Object<'v> {
         self.member(names).map_or(Ok(None), read)
     }
 
-    /// A list of objects in it; none where it says nothing of it.
+    /// A list of objects; none where the member is missing.
     pub fn list(&self, names: &[&str]) -> Result<Option<Vec<Self>>, FieldError> {
         let Some((key, value)) = self.member(names) else { return Ok(None) };
         let Value::Array(list) = value else {
@@ -105,8 +102,9 @@ impl<'v> Object<'v> {
         list.iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Who it is about, as an event names them: in users, subjects of packages and identities, which name the same differently.
-    /// A user principal name comes before an address, as it is what the directory's own log knows people by.
+    /// The person or group as a party of an event. Users, subjects of packages and identities use
+    /// different names for the same members. The user principal name takes precedence over the
+    /// address, because the directory's log identifies people by it.
     pub fn party(&self) -> Result<Option<Value>, FieldError> {
         let id = self.id(&["objectId", "id"])?;
         let name = self.text(&["displayName"])?;
@@ -114,7 +112,7 @@ impl<'v> Object<'v> {
         Ok(party(None, id, name, email))
     }
 
-    /// These of its members, as they are.
+    /// A copy of these members.
     pub fn only(&self, names: &[&str]) -> Map<String, Value> {
         let kept = self.members.iter().filter(|(key, value)| {
             !value.is_null() && names.iter().any(|name| key.eq_ignore_ascii_case(name))
@@ -123,7 +121,7 @@ impl<'v> Object<'v> {
     }
 }
 
-/// Somebody or something as an event names it; none where nothing names it.
+/// A party of an event; none if it has neither id, name nor address.
 pub fn party(
     kind: Option<&str>,
     id: Option<&str>,
@@ -140,12 +138,12 @@ pub fn party(
     Some(Value::Object(given.collect()))
 }
 
-/// A text that an event can hold. Graph's may be longer; whole it stands in `details.graph`.
+/// The text, shortened to the limit of an event's text. The full text is in `details.graph`.
 pub fn long_text(text: &str) -> String {
     shortened(text, TEXT_BYTES)
 }
 
-/// A name that an event or document can hold.
+/// The text, shortened to the limit of a name.
 pub fn name(text: &str) -> String {
     shortened(text, NAME_BYTES)
 }

@@ -1,4 +1,4 @@
-//! An organisation (`connectedOrganization`), as a document of the tenant.
+//! A connected organisation (`connectedOrganization`) as a configured document of the tenant.
 
 use serde_json::{Map, Value};
 
@@ -12,13 +12,12 @@ use crate::{
 
 use crate::entra::graph::{Object, long_text, name};
 
-/// Largest organisation, as JSON: what a caller may send of one.
+/// Largest organisation as JSON, the same limit as for a request.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// What an object says of an organisation. What it does not expand it does not say.
+/// The members of an organisation in the export. A member that the export did not expand is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Told {
-    /// The organisation's id.
     pub id: String,
     name: String,
     description: Option<String>,
@@ -36,7 +35,7 @@ impl Told {
         let sources = object.list(&["identitySources"])?;
         let mut domains = Vec::new();
         for source in sources.iter().flatten() {
-            // A tenant of Entra says its id alone; which domains it has is known to its own directory.
+            // A source that is an Entra tenant has an id but no domain names.
             if let Some(domain) = source.text(&["domainName"])? {
                 if !is_domain(domain) {
                     return Err(
@@ -89,7 +88,8 @@ impl Told {
         Ok(told)
     }
 
-    /// The organisation as it is by this, with what is there already where this says nothing.
+    /// The organisation after the import. Members that the export does not contain keep their value
+    /// from `before`.
     pub fn onto(&self, before: Option<Organisation>) -> Organisation {
         let told = self.clone();
         let before = before.unwrap_or(Organisation {
@@ -117,7 +117,7 @@ impl Told {
     }
 }
 
-/// The id of a document made of an object.
+/// The id of the document for an object.
 pub fn document_id(object: &Object<'_>) -> Result<String, FieldError> {
     let id = object.required_text(&["id"])?;
     if id.len() > NAME_BYTES || id.chars().any(char::is_control) || id.trim() != id {
@@ -146,7 +146,7 @@ fn time(object: &Object<'_>, member: &'static str) -> Result<Option<Instant>, Fi
         .map_err(|error: crate::time::timestamp::NoInstant| object.wrong(member, error.to_string()))
 }
 
-/// Sponsors by their ids in the directory: people, and groups of them.
+/// Sponsors by their ids in the directory. A sponsor is a person or a group.
 fn sponsors(object: &Object<'_>, member: &'static str) -> Result<Option<Vec<String>>, FieldError> {
     let Some(list) = object.list(&[member])? else { return Ok(None) };
     list.iter().map(|it| it.required_text(&["id"]).map(name)).collect::<Result<_, _>>().map(Some)

@@ -1,4 +1,5 @@
-//! An access package (`accessPackage`) with its policies and resource roles, as a document of the tenant.
+//! An access package (`accessPackage`) with policies and resource roles as a configured document of
+//! the tenant.
 
 use crate::{
     configuration::access_package::{
@@ -12,13 +13,12 @@ use crate::{
 
 use crate::entra::graph::{Object, long_text, name};
 
-/// Largest package, as JSON: what a caller may send of one.
+/// Largest package as JSON, the same limit as for a request.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// What an object says of a package. What it does not expand it does not say.
+/// The members of a package in the export. A member that the export did not expand is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The package's id.
     pub id: String,
     name: String,
     description: Option<String>,
@@ -49,7 +49,8 @@ impl Told {
         Ok(told)
     }
 
-    /// The package as it is by this, with what is there already where this says nothing.
+    /// The package after the import. Members that the export does not contain keep their value from
+    /// `before`.
     pub fn onto(&self, before: Option<Package>) -> Package {
         let Self { id: _, name, description, catalog, resource_roles, policies } = self.clone();
         let before = before.unwrap_or(Package {
@@ -123,7 +124,7 @@ fn resource_role(pair: &Object<'_>) -> Result<ResourceRole, FieldError> {
     }
     if let Some(scope) = &scope {
         let id = scope.id(&["originId", "id"])?.map(name);
-        // The root of a resource has no name of its own.
+        // The root scope of a resource has no name of its own.
         let is_root = scope.flag(&["isRootScope"])?.unwrap_or_default();
         let shown = scope.text(&["displayName"])?.filter(|_| !is_root).map(name);
         found.id = found.id.or(id);
@@ -158,7 +159,7 @@ fn policy(object: &Object<'_>) -> Result<Policy, FieldError> {
         let stages = settings.list(&["stages", "approvalStages"])?.unwrap_or_default();
         let is_required = settings.flag(&["isApprovalRequiredForAdd", "isApprovalRequired"])?;
         if is_required.unwrap_or(!stages.is_empty()) {
-            // Each stage is over with one approval.
+            // Each stage needs one approval.
             approvals_needed =
                 u32::try_from(stages.len()).unwrap_or(u32::MAX).clamp(1, MOST_APPROVALS);
             for stage in &stages {
@@ -194,7 +195,8 @@ fn policy(object: &Object<'_>) -> Result<Policy, FieldError> {
     })
 }
 
-/// The last part of a subject's type, folded: `singleuser`, `groupmembers`, `requestormanager` …
+/// The last part of a subject's type in lower case: `singleuser`, `groupmembers`,
+/// `requestormanager` …
 fn subject_type(subject: &Object<'_>) -> Result<String, FieldError> {
     let kind = subject.required_text(&["@odata.type"])?;
     Ok(kind.rsplit('.').next().unwrap_or(kind).to_ascii_lowercase())
@@ -211,7 +213,7 @@ fn add_approver(approvers: &mut Approvers, subject: &Object<'_>) -> Result<(), F
         "groupmembers" => add(&mut approvers.groups, subject.required_text(&["groupId", "id"])?),
         "requestormanager" => approvers.manager = true,
         "internalsponsors" | "externalsponsors" => approvers.sponsors = true,
-        // Whom only the directory knows.
+        // Approvers that only the directory can resolve.
         _ => approvers.others = true,
     }
     Ok(())
@@ -221,11 +223,11 @@ fn requestors(object: &Object<'_>) -> Result<Requestors, FieldError> {
     let mut requestors = Requestors::default();
     let settings = object.object(&["requestorSettings"])?;
     let flag = |names: &[&str]| settings.as_ref().map_or(Ok(None), |settings| settings.flag(names));
-    // Where requests are not taken, whoever is meant can only be assigned.
+    // If the policy accepts no requests, access can only be assigned by an administrator.
     if flag(&["enableTargetsToSelfAddAccess", "acceptRequests"])? == Some(false) {
         return Ok(requestors);
     }
-    // v1.0 says it of the policy, beta of its requestors.
+    // The scope is a member of the policy in v1.0 and of its requestors in beta.
     let (scope, targets) = match object.text(&["allowedTargetScope"])? {
         Some(scope) => (Some(scope), object.list(&["specificAllowedTargets"])?),
         None => match &settings {
@@ -256,7 +258,7 @@ fn requestors(object: &Object<'_>) -> Result<Requestors, FieldError> {
                 &mut requestors.organisations,
                 subject.required_text(&["connectedOrganizationId", "id"])?,
             ),
-            // A rule by which the directory assigns by itself lets nobody ask.
+            // With an automatic assignment rule nobody can request access.
             _ => continue,
         };
         list.push(name(id));

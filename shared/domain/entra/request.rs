@@ -1,4 +1,4 @@
-//! A request for an access package (`accessPackageAssignmentRequest`): that it was made, and how it ended.
+//! A request for an access package (`accessPackageAssignmentRequest`): its creation and its result.
 
 use serde_json::{Value, json};
 
@@ -14,25 +14,24 @@ use crate::entra::{
     graph::{Object, long_text, party},
 };
 
-/// Who asked.
+/// The kind of requestor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// Whoever has or gets access.
+    /// The person who has or gets the access.
     Themselves,
-    /// An administrator. The request does not say which.
+    /// An administrator, whose name the request does not contain.
     Administrator,
-    /// Entitlement management.
     System,
 }
 
-/// What was asked.
+/// The purpose of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Access,
     Removal,
 }
 
-/// The types of requests; beta begins them with a capital letter.
+/// The types of requests, in lower camel case; beta capitalises them.
 const TYPES: [(&str, By, Asked); 12] = [
     ("userAdd", By::Themselves, Asked::Access),
     ("userExtend", By::Themselves, Asked::Access),
@@ -49,7 +48,7 @@ const TYPES: [(&str, By, Asked); 12] = [
 ];
 
 impl By {
-    /// As the actor of an event.
+    /// The actor of an event.
     fn actor(self, requestor: &Value) -> Value {
         match self {
             Self::Themselves => {
@@ -62,7 +61,7 @@ impl By {
         }
     }
 
-    /// Why access ends that is removed so.
+    /// The cause of a removal that this requestor asked for.
     fn removal(self) -> Removal {
         match self {
             Self::Themselves => Removal::Canceled,
@@ -72,7 +71,7 @@ impl By {
     }
 }
 
-/// How a request ended.
+/// The result of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Delivered,
@@ -83,10 +82,10 @@ enum End {
     Failed,
 }
 
-/// When a request ended.
+/// The members with the time of completion.
 const COMPLETED: [&str; 2] = ["completedDateTime", "completedDate"];
 
-/// A request, apart from how it ended.
+/// The parts of a request that do not depend on its result.
 struct Request<'v> {
     object: &'v Object<'v>,
     id: &'v str,
@@ -100,14 +99,14 @@ struct Request<'v> {
 }
 
 pub fn read(object: &Object<'_>, intake: &Intake<'_>) -> Result<Vec<Draft>, FieldError> {
-    // Asked only to see whether it could be asked: nothing comes of it.
+    // A request for validation only has no effect.
     if object.flag(&["isValidationOnly"])? == Some(true) {
         return Ok(Vec::new());
     }
     let request = Request::read(object)?;
     let made = match request.asked {
         Asked::Access => Some(request.made(intake)?),
-        // That it was to be removed is told when it was.
+        // A request for removal is recorded when it is completed.
         Asked::Removal => None,
     };
     let ended = end(object)?.map(|end| request.ended(end, intake)).transpose()?.flatten();
@@ -151,7 +150,8 @@ impl<'v> Request<'v> {
         Ok(draft)
     }
 
-    /// That it was made. Nothing of this changes while the request goes its way.
+    /// The event about the creation. It uses only members that do not change while the request is
+    /// processed.
     fn made(&self, intake: &Intake<'_>) -> Result<Draft, FieldError> {
         let Self { object, by, requestor, schedule, .. } = self;
         let action = match by {
@@ -176,11 +176,11 @@ impl<'v> Request<'v> {
         Ok(made)
     }
 
-    /// How it ended; none where that tells nothing of access.
+    /// The event about the result; none if the result does not affect access.
     fn ended(&self, end: End, intake: &Intake<'_>) -> Result<Option<Draft>, FieldError> {
         let Self { object, by, asked, requestor, schedule, .. } = self;
         let completed = object.text(&COMPLETED)?.and_then(|text| text.parse::<Instant>().ok());
-        // It may be tried again, and fail again.
+        // A failed request may be retried and fail again.
         let failed =
             completed.map_or_else(|| "failed".to_owned(), |at| format!("failed_{}", at.millis()));
         let (step, action) = match (asked, end) {
@@ -192,7 +192,7 @@ impl<'v> Request<'v> {
                 return Ok(None);
             }
             (Asked::Access, End::Delivered) => ("fulfilled", "entitlement.fulfilled"),
-            // The rest may follow.
+            // The remaining roles may follow.
             (Asked::Access, End::PartlyDelivered) => ("partly_fulfilled", "entitlement.fulfilled"),
             (Asked::Access, End::Denied) => ("denied", "entitlement.denied"),
             (Asked::Access, End::TimedOut) => ("timed_out", "entitlement.timed_out"),
@@ -200,7 +200,7 @@ impl<'v> Request<'v> {
             (Asked::Access, End::Failed) => (failed.as_str(), "entitlement.failed"),
         };
         let mut ended = self.draft(step, action, &COMPLETED, intake)?;
-        // Whoever decided about access is told by the approval.
+        // The approver of access is in the approval, which is a separate object.
         let actor = if *asked == Asked::Removal { *by } else { By::System }.actor(requestor);
         ended.set_from("actor", Some(actor), object.place("requestor"));
         ended.set_from("subject", Some(requestor.clone()), object.place("requestor"));
@@ -243,7 +243,7 @@ impl<'v> Request<'v> {
     }
 }
 
-/// How it ended, as its state and status say; none while it goes on.
+/// The result, from state and status; none while the request is in progress.
 fn end(object: &Object<'_>) -> Result<Option<End>, FieldError> {
     let state = object.required_text(&["state", "requestState"])?.to_ascii_lowercase();
     let status =
@@ -263,7 +263,7 @@ fn end(object: &Object<'_>) -> Result<Option<End>, FieldError> {
     })
 }
 
-/// The package, from the request or its assignment.
+/// The package, from the request or from its assignment.
 fn package(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value, FieldError> {
     for holder in [Some(object), assignment].into_iter().flatten() {
         if let Some(package) = package_of(holder)? {
@@ -276,7 +276,6 @@ fn package(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value
     ))
 }
 
-/// The package of an object that belongs to one.
 pub fn package_of(object: &Object<'_>) -> Result<Option<Value>, FieldError> {
     let package = object.object(&["accessPackage"])?;
     let (mut id, mut name) = (None, None);
@@ -290,7 +289,7 @@ pub fn package_of(object: &Object<'_>) -> Result<Option<Value>, FieldError> {
     Ok(party(Some("package"), id, name, None))
 }
 
-/// Who has or gets access.
+/// The person who has or gets the access.
 fn requestor(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Value, FieldError> {
     if let Some(requestor) =
         object.object(&["requestor"])?.map(|it| it.party()).transpose()?.flatten()
@@ -304,7 +303,7 @@ fn requestor(object: &Object<'_>, assignment: Option<&Object<'_>>) -> Result<Val
         .wrong("requestor", "is required: export with $expand=accessPackage,requestor,assignment"))
 }
 
-/// Who an assignment is for.
+/// The person who has an assignment.
 pub fn target_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
     if let Some(target) =
         assignment.object(&["target"])?.map(|it| it.party()).transpose()?.flatten()
@@ -314,7 +313,6 @@ pub fn target_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
     Ok(party(None, assignment.id(&["targetId"])?, None, None))
 }
 
-/// The policy of an assignment.
 pub fn policy_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
     let policy = assignment.object(&["assignmentPolicy", "accessPackageAssignmentPolicy"])?;
     let (mut id, mut name) = (None, None);
@@ -328,7 +326,7 @@ pub fn policy_of(assignment: &Object<'_>) -> Result<Option<Value>, FieldError> {
     Ok(party(None, id, name, None))
 }
 
-/// These members with who asked and for what, as far as they do not change.
+/// These members, with the requestor and the package, as far as they do not change.
 fn kept(
     object: &Object<'_>,
     members: &[&str],
@@ -348,9 +346,8 @@ fn kept(
     Ok(kept)
 }
 
-/// When access is to be in place.
+/// The time for which access is requested.
 pub struct Schedule {
-    /// From when on.
     pub starts_at: Option<Instant>,
     ends_at: Option<Instant>,
     lasts: Option<Length>,
@@ -370,19 +367,19 @@ impl Schedule {
         read.starts_at = time(&schedule, &["startDateTime"])?;
         if let Some(expiration) = schedule.object(&["expiration"])? {
             read.ends_at = time(&expiration, &["endDateTime"])?;
-            // A length that cannot be counted, as one of months, says no end.
+            // A duration in months has no fixed length and is ignored.
             read.lasts = expiration.text(&["duration"])?.and_then(|text| text.parse().ok());
         }
         Ok(read)
     }
 
-    /// Until when, where that is said; a length counts from the start, or from when access was given.
+    /// The end. A duration starts at `starts_at`, otherwise at `given_at`.
     pub fn ends_at(&self, given_at: Option<Instant>) -> Option<Instant> {
         let from = self.starts_at.or(given_at);
         self.ends_at.or_else(|| Some(from?.plus(self.lasts.as_ref()?.duration())))
     }
 
-    /// As details tell it.
+    /// The schedule in the details of an event.
     pub fn told(&self, ends_at: Option<Instant>) -> Option<Value> {
         let ends_at = ends_at.or(self.ends_at);
         let lasts = self.lasts.as_ref().map(ToString::to_string);

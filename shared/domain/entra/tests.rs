@@ -1,4 +1,4 @@
-//! What real-shaped objects tell: those of Graph's documentation, v1.0 and beta.
+//! Objects from the documentation of Microsoft Graph, v1.0 and beta, and the events they become.
 
 #![allow(clippy::unwrap_used)]
 
@@ -58,7 +58,7 @@ fn with(mut object: Value, more: Value) -> Value {
     object
 }
 
-/// The object must be refused at that place.
+/// Asserts that the object is rejected at that place.
 fn refused(object: &Value, pointer: &str, part: &str) {
     let errors = told(object).expect_err(&object.to_string());
     assert!(
@@ -94,7 +94,7 @@ fn a_record_of_the_audit_log_is_an_event() {
     );
     assert_eq!(event.subject, None);
     assert_eq!(event.source.as_ref().and_then(|source| source.ip.as_deref()), Some("127.0.0.1"));
-    // The whole record, and what the table made of it.
+    // The whole record and the result of the table.
     assert_eq!(detail(&event, "graph"), &audits()[0]);
     assert_eq!(detail(&event, "activity"), "User requests access package assignment");
     assert_eq!(detail(&event, "policy/id"), "87e1c7f7-c7f7-87e1-f7c7-e187f7c7e187");
@@ -117,7 +117,7 @@ fn the_recipient_is_the_subject_of_what_was_fulfilled() {
         );
         assert_eq!(event.actor.kind, ActorType::System);
     }
-    // Where the record names the recipient, whoever else it names did it.
+    // If the record names the recipient, the other person in it is the actor.
     let mut object = with(
         audits()[0].clone(),
         json!({"activityDisplayName": "Fulfill access package assignment"}),
@@ -238,7 +238,7 @@ fn a_changed_application_role_says_whether_a_package_did_it() {
         ),
         (json!({"displayName": "Azure AD Identity Governance - Entitlement Management"}), true),
         (json!({"displayName": "x", "appId": "810DCF14-1858-4bf2-8134-4c369fa3235b"}), true),
-        // Anybody can give an application that name.
+        // Any application can have that name.
         (
             json!({"displayName": "Azure AD Identity Governance - User Management", "appId": "11111111-1858-4bf2-8134-4c369fa3235b"}),
             false,
@@ -368,7 +368,7 @@ fn a_request_that_moved_on_tells_the_same_of_what_it_told() {
     let (before, after) = (events(&pending), events(&request()));
     assert_eq!((before.len(), after.len()), (1, 2));
     assert_eq!(before[0].digest(), after[0].digest());
-    // The status of a delivered request is the directory's to change.
+    // Graph may change the status of a delivered request.
     let later = events(&with(request(), json!({"status": "Expired notification triggered"})));
     assert_eq!(later[1].digest(), after[1].digest());
 }
@@ -444,7 +444,7 @@ fn an_assignment_says_since_when_and_until_when() {
     );
     assert_eq!(given.occurred_at.to_string(), "2026-10-02T08:25:11.623Z");
     assert_eq!(given.window, Some(AskedWindow::Until("2027-10-02T08:25:11.623Z".parse().unwrap())));
-    // Extended: the same assignment until another time, and no conflict with what was told.
+    // An extended assignment is a new event and does not contradict the earlier one.
     let mut extended = assignment();
     extended["schedule"]["expiration"]["endDateTime"] = "2028-10-02T08:25:11.623Z".into();
     assert_ne!(event(&extended).id, given.id);
@@ -460,7 +460,7 @@ fn an_assignment_says_since_when_and_until_when() {
     );
     assert_eq!(over[1].reason.as_deref(), Some("ended before its planned end"));
     assert!(!contradicts(&over[0], &given));
-    // Beta's says less.
+    // Beta contains fewer members.
     let removed = event(&fixture(include_str!("fixtures/assignment_beta.json")));
     assert_eq!(
         (removed.action.as_str(), removed.reason.as_deref()),
@@ -481,7 +481,7 @@ fn an_approval_says_who_decided_and_why() {
         detail(&decided, "stage"),
         &json!({"id": "d4fa4045-4716-436d-aec5-57b0a713f095", "name": "Manager"})
     );
-    // Beta: steps, and a list of reviewers.
+    // Beta has steps and a list of reviewers.
     let mut stage = object["stages"][0].clone();
     stage["reviewedBy"] = json!([{"id": "u-sam", "displayName": "Sam"}]);
     stage["reviewResult"] = "Denied".into();
@@ -529,7 +529,7 @@ fn a_package_is_told_with_its_policies_and_roles() {
     assert_eq!(direct.requestors, crate::configuration::access_package::Requestors::default());
     let nobody = crate::configuration::access_package::Somebody::default();
     assert_eq!(external.approves(&nobody, &nobody, &[]), Verdict::Unknown);
-    // What is read back is what a caller could have sent.
+    // The document passes the validation of requests.
     let text = serde_json::to_string(&package).unwrap();
     assert_eq!(crate::configuration::access_package::Package::read(&text).unwrap(), package);
 }
@@ -576,7 +576,7 @@ fn a_connected_organization_is_told() {
     assert_eq!(organisation.internal_sponsors, ["7deff43e-1f17-44ef-9e5f-d516b0ba11d4"]);
     assert_eq!(organisation.created_at.unwrap().to_string(), "2020-05-13T15:18:04.810Z");
     assert_eq!(organisation.identity_sources.len(), 2);
-    // Not expanded: the sponsors stay.
+    // Without expanded members the sponsors stay.
     let bare = json!({"@odata.type": "#microsoft.graph.connectedOrganization", "id": "x", "displayName": "W", "state": "proposed"});
     let Ok(Told::Organisation(bare)) = told(&bare) else { panic!() };
     let after = bare.onto(Some(organisation.clone()));
@@ -651,7 +651,7 @@ fn texts_that_no_event_can_hold_are_cut_and_kept_whole() {
     assert_eq!(detail(made, "graph/justification"), &json!(long));
 }
 
-/// The places of everything inside a value.
+/// The pointers of all values inside a value.
 fn places(at: &str, value: &Value, places: &mut Vec<String>) {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(members) => {
@@ -705,7 +705,7 @@ fn whatever_stands_in_a_member_an_object_is_taken_or_its_place_is_named() {
             let Err(errors) = told(&changed) else { continue };
             assert!(!errors.is_empty(), "{place} {value}");
             for FieldError { pointer, detail } in errors {
-                // A member that is missing is named inside the object that lacks it.
+                // A missing member is reported inside the object that lacks it.
                 let around = pointer.rsplit_once('/').map_or("", |(around, _)| around);
                 assert!(
                     changed.pointer(around).is_some_and(|it| it.is_object() || it.is_array()),
