@@ -11,7 +11,10 @@ use shared_domain::{
         report::{Query, Report},
     },
     tables::event_columns::Layout,
-    time::{time_zone, timestamp::Instant},
+    time::{
+        time_zone::{self, TimeZone},
+        timestamp::Instant,
+    },
 };
 use shared_storage::TenantScope;
 
@@ -65,7 +68,7 @@ pub fn read_export(
         report,
     };
     let wrong = |detail: String| Problem::bad_request(format!("\"columns\": {detail}"));
-    let utc = jiff::tz::TimeZone::UTC;
+    let utc = TimeZone::utc();
     match &asked.report {
         Some(query) => {
             drop(Table::new(query.report, &asked.columns, utc, [scope.now; 2]).map_err(wrong)?)

@@ -1,13 +1,11 @@
 //! Parses a request for a report.
 
-use jiff::tz::TimeZone;
-
 use crate::{problem::Problem, request::Parameters};
 use shared_domain::{
     json::object_reader::NAME_BYTES,
     reports::report::{By, Described, PARAMETERS, Query},
     time::{
-        time_zone::{self, Bound},
+        time_zone::{self, Bound, TimeZone},
         timestamp::Instant,
     },
 };

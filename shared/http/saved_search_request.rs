@@ -1,6 +1,5 @@
 //! Parses a saved search, and builds the export that one of its runs makes.
 
-use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use crate::{export_request::read_export, problem::Problem, request::Parameters};
@@ -17,6 +16,7 @@ use shared_domain::{
     reports::report::Report,
     time::{
         schedule::{RelativeRange, Schedule},
+        time_zone::TimeZone,
         timestamp::Instant,
     },
     trail::event::Actor,

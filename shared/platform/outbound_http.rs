@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
+use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Limited};
 
 /// Most bytes of a response that are read.
@@ -64,8 +65,8 @@ impl Answer {
         let seconds = match text.parse::<u64>() {
             Ok(seconds) => seconds,
             Err(_) => {
-                let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-                u64::try_from(at.as_second() - jiff::Timestamp::now().as_second()).unwrap_or(0)
+                let at = DateTime::parse_from_rfc2822(text).ok()?;
+                u64::try_from(at.timestamp() - Utc::now().timestamp()).unwrap_or(0)
             }
         };
         Some(Duration::from_secs(seconds))

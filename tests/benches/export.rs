@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{
         tables::{csv_writer::Row, event_columns::Layout},
-        time::timestamp::Instant,
+        time::{time_zone::TimeZone, timestamp::Instant},
         trail::event::{Recorded, Tenant},
     },
     storage::{event_item, keys},
@@ -114,7 +114,7 @@ async fn boto3(stack: &Stack, days: Vec<String>, count: usize) -> f64 {
 /// The cost of the guard against formulas: rows of the same cells, with the guard and with the `csv` crate alone.
 pub async fn writer(scale: Scale, report: &mut Report) {
     let count = scale.of(20_000, 100);
-    let (now, utc) = (clock::now(), jiff::tz::TimeZone::UTC);
+    let (now, utc) = (clock::now(), TimeZone::utc());
     let layout = Layout::new(&[], utc, now, now).unwrap();
     let mut table = Vec::new();
     for item in sample::items("acme", &sample::list("w", count)) {

@@ -4,12 +4,14 @@ use shared::http::read_audit;
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
 use shared::{
     domain::{
-        time::{time_zone, timestamp::Instant},
+        time::{
+            time_zone::{self, TimeZone},
+            timestamp::Instant,
+        },
         trail::search::Search,
     },
     http::{
@@ -51,8 +53,8 @@ impl Unit {
 
     /// The start of the minute, hour or day that contains `at`, in the time zone `zone`.
     fn start(self, at: Instant, zone: &TimeZone) -> Instant {
-        let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return at };
-        let offset = i64::from(zone.to_offset(timestamp).seconds()) * 1000;
+        let local = zone.local(at);
+        let offset = i64::from(local.offset().local_minus_utc()) * 1000;
         let floor = |unit: i64| {
             Instant::from_millis((at.millis() + offset).div_euclid(unit) * unit - offset)
         };
@@ -60,10 +62,7 @@ impl Unit {
             Self::Minute => floor(60_000),
             Self::Hour => floor(3_600_000),
             // A day does not always have 24 hours, and does not always start at midnight.
-            Self::Day => match timestamp.to_zoned(zone.clone()).start_of_day() {
-                Ok(start) => start.timestamp().into(),
-                Err(_) => floor(86_400_000),
-            },
+            Self::Day => zone.start_of_day(local.date_naive()),
         }
     }
 }

@@ -10,10 +10,10 @@ use aws_sigv4::{
     sign::v4,
 };
 use bytes::Bytes;
+use chrono::NaiveDateTime;
 use http::{HeaderMap, Request, Uri, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use jiff::{civil::DateTime, tz::TimeZone};
 
 use crate::{aws::Keys, http_server};
 
@@ -71,8 +71,7 @@ impl Gate {
             (scope.next()?, scope.next()?, scope.next()?, scope.next()?);
         let signed = part("SignedHeaders")?.split(';').map(|name| Some((name, header(name)?)));
         let signed: Vec<_> = signed.collect::<Option<_>>()?;
-        let time = DateTime::strptime("%Y%m%dT%H%M%SZ", header("x-amz-date")?).ok()?;
-        let time = time.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        let time = NaiveDateTime::parse_from_str(header("x-amz-date")?, "%Y%m%dT%H%M%SZ").ok()?;
 
         // The request lists the signed headers, so the signer must not exclude any of them.
         let mut settings = SigningSettings::default();
@@ -82,7 +81,7 @@ impl Gate {
             .identity(&identity)
             .region(region)
             .name(service)
-            .time(SystemTime::from(time))
+            .time(SystemTime::from(time.and_utc()))
             .settings(settings)
             .build()
             .ok()?

@@ -8,10 +8,10 @@ mod throttle;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
+use chrono::Utc;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -133,7 +133,7 @@ impl Gateway {
             claims,
             source: peer.ip(),
             port: self.port,
-            now: Timestamp::now(),
+            now: Utc::now(),
         };
         let event = event::event(&request, &body, about);
         // Escaping in JSON makes a text at most six times longer, so small bodies need not be measured.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ fn event(schedule: &Schedule) -> Value {
         "detail-type": "Scheduled Event",
         "source": source,
         "account": ACCOUNT,
-        "time": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "time": Utc::now().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         "region": REGION,
         "resources": [resource],
         "detail": detail,

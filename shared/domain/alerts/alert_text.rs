@@ -1,12 +1,10 @@
 //! The text of an alert: one plain sentence about a finding or a report.
 
-use jiff::tz::TimeZone;
-
 use crate::{
     alerts::alert::{About, Alert},
     exports::saved_search::Origin,
     findings::rules::Severity,
-    time::time_zone,
+    time::time_zone::{self, TimeZone},
     trail::{
         actions::message_template::escaped,
         event::{Event, Outcome, Party},
@@ -44,7 +42,7 @@ pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) ->
 /// The sentence about a report.
 pub(super) fn of_report(event: &Event, origin: &Origin) -> String {
     let Origin { name, since, until, tz, .. } = origin;
-    let zone = time_zone::zone(tz).unwrap_or(TimeZone::UTC);
+    let zone = time_zone::zone(tz).unwrap_or_else(|_| TimeZone::utc());
     let [since, until] = [since, until].map(|bound| bound.map(|at| time_zone::shown(at, &zone)));
     let range = match (since, until) {
         (Some(since), Some(until)) => format!(" for {since} to {until}"),

@@ -5,7 +5,6 @@
 //! resolved at the time of the run; for a scheduled run that is the planned time, however late the
 //! run starts.
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +13,7 @@ use crate::{
     reports::report::Report,
     time::{
         schedule::{RelativeRange, Schedule},
-        time_zone,
+        time_zone::{self, TimeZone},
         timestamp::Instant,
     },
     trail::event::Actor,
@@ -122,7 +121,7 @@ impl Saved {
     pub fn next_run(&self, after: Instant) -> Option<Instant> {
         // A stored time zone was valid when it was saved. Should it no longer be, runs at another
         // hour are better than no runs.
-        let zone = self.zone().unwrap_or(TimeZone::UTC);
+        let zone = self.zone().unwrap_or_else(|_| TimeZone::utc());
         Some(self.schedule?.next_after(after, &zone))
     }
 

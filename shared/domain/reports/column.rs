@@ -5,7 +5,6 @@
 
 use std::{borrow::Cow, fmt::Debug};
 
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,7 +12,7 @@ use crate::{
     access::decision::Decision,
     reports::report::Report,
     tables::{csv_writer, event_columns::Zoned},
-    time::timestamp::Instant,
+    time::{time_zone::TimeZone, timestamp::Instant},
     trail::event::{Actor, Party},
 };
 

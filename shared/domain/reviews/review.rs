@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -30,7 +29,7 @@ use crate::{
     },
     text::case_folding::fold_identity,
     time::{
-        time_zone::{self, Bound},
+        time_zone::{self, Bound, TimeZone},
         timestamp::Instant,
     },
     trail::event::{Actor, EventId, Party, RecordedBy},
@@ -149,7 +148,7 @@ impl Asked {
             };
             // An invalid zone is reported once; the times are read in UTC to find their other
             // errors.
-            let zone = zone.unwrap_or(TimeZone::UTC);
+            let zone = zone.unwrap_or_else(TimeZone::utc);
             let since =
                 fields.required("since", |fields| time(fields, "since", &zone, Bound::Since));
             let until =

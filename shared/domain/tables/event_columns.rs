@@ -1,11 +1,11 @@
 //! Columns: how an event is laid out in a table, in the order that exports and the audit page show them. The one list of them; adding a
 //! column is adding a row.
 
-use jiff::{Timestamp, fmt::temporal::DateTimePrinter, tz::Offset, tz::TimeZone};
+use chrono::{Offset, SecondsFormat, Utc};
 
 use crate::{
     tables::csv_writer::Row,
-    time::timestamp::Instant,
+    time::{time_zone::TimeZone, timestamp::Instant},
     trail::event::{Outcome, Policy, Recorded, RecordedBy, Scope, Ticket},
 };
 
@@ -160,13 +160,11 @@ impl Zoned {
 
     /// Writes ISO 8601 with milliseconds and the offset that the zone has then.
     pub fn write(&self, at: Instant, out: &mut Vec<u8>) {
-        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-        let Ok(timestamp) = Timestamp::from_millisecond(at.millis()) else { return };
-        let offset = self.zone.to_offset(timestamp);
+        let offset = *self.zone.local(at).offset();
         // Local mean time, which a century ago was kept to the second, has no offset in hours and minutes.
-        let offset = if offset.seconds() % 60 == 0 { offset } else { Offset::UTC };
-        // A vector takes whatever is written to it.
-        let _ = PRINTER.print_timestamp_with_offset(&timestamp, offset, out);
+        let offset = if offset.local_minus_utc() % 60 == 0 { offset } else { Utc.fix() };
+        let shown = at.utc().with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Millis, false);
+        out.extend_from_slice(shown.as_bytes());
     }
 }
 
@@ -237,25 +235,19 @@ impl Layout {
 /// changes meanwhile by its own name. A column that is named by an offset has that offset in each of its cells, also where a session's end
 /// or a late record lies beyond the range: what the head says is so.
 fn shown(zone: TimeZone, since: Instant, until: Instant) -> (TimeZone, String) {
-    let at = |instant: Instant| Timestamp::from_millisecond(instant.millis()).unwrap_or_default();
-    let (since, until) = (at(since), at(until));
-    let offset = zone.to_offset(since);
-    let changes = zone
-        .following(since)
-        .take_while(|transition| transition.timestamp() < until)
-        .any(|transition| transition.offset() != offset);
-    if changes {
-        let name = zone.iana_name().unwrap_or("UTC").to_owned();
+    if zone.changes(since, until) {
+        let name = zone.name().to_owned();
         return (zone, name);
     }
-    let minutes = offset.seconds() / 60;
+    let offset = *zone.local(since).offset();
+    let minutes = offset.local_minus_utc() / 60;
     let sign = if minutes < 0 { '-' } else { '+' };
     let label = match (minutes.abs() / 60, minutes.abs() % 60) {
         (0, 0) => "UTC".to_owned(),
         (hours, 0) => format!("UTC {sign}{hours}"),
         (hours, minutes) => format!("UTC {sign}{hours}:{minutes:02}"),
     };
-    (TimeZone::fixed(offset), label)
+    (TimeZone::Fixed(offset), label)
 }
 
 #[cfg(test)]
@@ -324,7 +316,7 @@ mod tests {
         fn every_row_has_every_cell(event in crate::trail::arbitrary::events(), action in 0..crate::trail::actions::ACTIONS.len()) {
             let mut event = crate::trail::arbitrary::recorded(event, instant("2026-10-01T00:00:00Z"));
             event.event.action = crate::trail::actions::ACTIONS[action].name.to_owned();
-            let layout = Layout::new(&[], TimeZone::UTC, event.recorded_at, event.recorded_at).unwrap();
+            let layout = Layout::new(&[], TimeZone::utc(), event.recorded_at, event.recorded_at).unwrap();
             let mut out = Vec::new();
             layout.write_head(&mut out);
             layout.write_row(&event, &mut out);

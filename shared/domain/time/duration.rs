@@ -31,16 +31,68 @@ impl FromStr for Length {
 
     /// Days and clock units only: how long a month is depends on when it starts.
     fn from_str(text: &str) -> Result<Self, NoLength> {
-        let span: jiff::Span = text.parse().map_err(|_| NoLength)?;
-        let has_calendar_units =
-            span.get_years() != 0 || span.get_months() != 0 || span.get_weeks() != 0;
-        if !text.starts_with('P') || !span.is_positive() || has_calendar_units {
-            return Err(NoLength);
-        }
-        let duration =
-            span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| NoLength)?;
-        Ok(Self { text: text.to_owned(), duration: duration.unsigned_abs() })
+        let duration = read(text).filter(|duration| !duration.is_zero()).ok_or(NoLength)?;
+        Ok(Self { text: text.to_owned(), duration })
     }
+}
+
+const NANOS: i128 = 1_000_000_000;
+/// Most days, and most nanoseconds of one clock unit: 20,000 years.
+const MOST_DAYS: i128 = 7_304_484;
+const MOST_NANOS: i128 = 631_107_417_600 * NANOS;
+
+/// How long an ISO 8601 duration lasts. Units go from large to small, each once at most; those that Length has not may be there as
+/// zero. The smallest clock unit may have up to 9 decimals.
+fn read(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('P')?;
+    let (date, clock) =
+        text.split_once(['T', 't']).map_or((text, None), |(date, clock)| (date, Some(clock)));
+    if date.contains(['.', ',']) || clock == Some("") {
+        return None;
+    }
+    let [years, months, weeks, days] = amounts(date, ['Y', 'M', 'W', 'D'])?;
+    let [hours, minutes, seconds] = amounts(clock.unwrap_or_default(), ['H', 'M', 'S'])?;
+    if [years, months, weeks] != [0; 3] || days > MOST_DAYS * NANOS {
+        return None;
+    }
+    let clock = [hours * 3600, minutes * 60, seconds];
+    // The library that read durations before this let a unit hold 20,000 years, passed on to the next smaller unit what was more,
+    // and had as much room twice below the second.
+    let rest = clock.iter().fold(0, |rest, nanos| (rest + nanos - MOST_NANOS).max(0));
+    if rest > 2 * MOST_NANOS + i128::from(i64::MAX) {
+        return None;
+    }
+    let nanos = days * 86_400 + clock.iter().sum::<i128>();
+    Some(Duration::new(u64::try_from(nanos / NANOS).ok()?, (nanos % NANOS) as u32))
+}
+
+/// How much there is of each unit, in billionths of it.
+fn amounts<const N: usize>(mut text: &str, units: [char; N]) -> Option<[i128; N]> {
+    let (mut amounts, mut next) = ([0; N], 0);
+    while !text.is_empty() {
+        let (number, rest) = text.split_at(text.find(|char: char| char.is_ascii_alphabetic())?);
+        let (unit, rest) = rest.split_at(1);
+        let index = next
+            + units[next..]
+                .iter()
+                .position(|known| unit.eq_ignore_ascii_case(known.encode_utf8(&mut [0; 4])))?;
+        let (whole, decimals) = number
+            .split_once(['.', ','])
+            .map_or((number, None), |(whole, rest)| (whole, Some(rest)));
+        let are_digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // Nothing comes after decimals, and what is zero may be written with as many digits as the largest number.
+        let goes_on = decimals.is_some_and(|decimals| {
+            !are_digits(decimals) || decimals.len() > 9 || !rest.is_empty()
+        });
+        if !are_digits(whole) || whole.len() > 21 || goes_on {
+            return None;
+        }
+        let decimals: i128 = format!("{:0<9}", decimals.unwrap_or_default()).parse().ok()?;
+        amounts[index] = i128::from(whole.parse::<i64>().ok()?) * NANOS + decimals;
+        (text, next) = (rest, index + 1);
+    }
+    Some(amounts)
 }
 
 impl fmt::Display for Length {
@@ -74,6 +126,12 @@ mod tests {
             ("PT1S", 1),
             ("PT90M", 5400),
             ("P30D", 2_592_000),
+            // Decimals in the smallest unit, with a point or a comma, and zero in units that `Length` does not have.
+            ("PT1.5H", 5400),
+            ("PT1,5H", 5400),
+            ("PT1H0.25M", 3615),
+            ("P0Y0M0WT1S", 1),
+            ("P1dt2h", 93_600),
         ] {
             let length: Length = text.parse().unwrap();
             assert_eq!(
@@ -81,7 +139,27 @@ mod tests {
                 (Duration::from_secs(seconds), text)
             );
         }
-        for text in ["4h", "PT", "PT0S", "-PT4H", "P1M", "P1W", "P1Y", "", "PT99999999999999H"] {
+        let half: Length = "PT0.5S".parse().unwrap();
+        assert_eq!(half.duration(), Duration::from_millis(500));
+        for text in [
+            "4h",
+            "PT",
+            "PT0S",
+            "-PT4H",
+            "P1M",
+            "P1W",
+            "P1Y",
+            "",
+            "PT99999999999999H",
+            "PT1.5H30M",
+            "P1.5D",
+            "PT1.H",
+            "PT0.1234567890S",
+            "PT30M1H",
+            "PT1H1H",
+            "p1D",
+            "P1DT",
+        ] {
             assert_eq!(text.parse::<Length>(), Err(NoLength), "{text}");
         }
     }

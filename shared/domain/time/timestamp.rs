@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A point in time, to the millisecond. Shown as RFC 3339 in UTC with three decimals, `2026-11-22T00:26:07.000Z`: always
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
-/// From the year 1 to the last moment that the calendar library knows, 9999-12-30T22:00:00Z: 24 characters show them all.
+/// From the year 1 to 9999-12-30T22:00:00Z, after which some zones may have the year 10000: 24 characters show them all.
 const SHOWABLE: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_207_200_000;
 
 impl Instant {
@@ -22,6 +22,12 @@ impl Instant {
     /// Milliseconds since 1970.
     pub fn millis(self) -> i64 {
         self.0
+    }
+
+    /// As the calendar of UTC has it.
+    pub fn utc(self) -> DateTime<Utc> {
+        // An instant is always one that the calendar knows.
+        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
 
     /// Whole seconds since 1970, as DynamoDB's TTL counts them.
@@ -56,18 +62,15 @@ impl Instant {
 
 const DAY_MILLIS: i64 = 86_400_000;
 
-impl From<Timestamp> for Instant {
-    fn from(timestamp: Timestamp) -> Self {
-        // Floor, not truncation: times before 1970 round the same way as those after.
-        Self::from_millis(timestamp.as_nanosecond().div_euclid(1_000_000) as i64)
+impl<Zone: chrono::TimeZone> From<DateTime<Zone>> for Instant {
+    fn from(time: DateTime<Zone>) -> Self {
+        Self::from_millis(time.timestamp_millis())
     }
 }
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
-        let timestamp = Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
-        PRINTER.print_timestamp(&timestamp, jiff::fmt::StdFmtWrite(f)).map_err(|_| fmt::Error)
+        f.write_str(&self.utc().to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 
@@ -86,8 +89,10 @@ impl FromStr for Instant {
         if !has_rfc3339_shape(text.as_bytes()) {
             return Err(NoInstant);
         }
-        let timestamp: Timestamp = text.parse().map_err(|_| NoInstant)?;
-        let instant = Self::from(timestamp);
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| NoInstant)?;
+        // A leap second is the last that clocks show, with its own fraction.
+        let millis = time.timestamp() * 1000 + i64::from(time.timestamp_subsec_millis() % 1000);
+        let instant = Self::from_millis(millis);
         // The offset may carry it out of the years that 24 characters can show.
         if instant.0 == *SHOWABLE.start() || instant.0 == *SHOWABLE.end() {
             Err(NoInstant)
@@ -97,7 +102,7 @@ impl FromStr for Instant {
     }
 }
 
-/// jiff reads more than RFC 3339 allows (no seconds, basic format, zone annotations), so the shape is checked first.
+/// chrono reads more than RFC 3339 allows (a space for the T, any number of decimals), so the shape is checked first.
 fn has_rfc3339_shape(text: &[u8]) -> bool {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't', rest @ ..] = text else {
         return false;
@@ -109,7 +114,7 @@ fn has_rfc3339_shape(text: &[u8]) -> bool {
     };
     let offset = match &rest[fraction..] {
         [b'Z' | b'z'] => true,
-        // 23:59 at most: jiff would read some hours more.
+        // 23:59 at most.
         [b'+' | b'-', hours @ .., b':', c, d] => {
             matches!(hours, [b'0' | b'1', b'0'..=b'9'] | [b'2', b'0'..=b'3'])
                 && matches!((c, d), (b'0'..=b'5', b'0'..=b'9'))
@@ -153,6 +158,9 @@ mod tests {
             ("2026-11-22T00:26:07+23:59", "2026-11-21T00:27:07.000Z"),
             ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
             ("2024-02-29T12:00:00Z", "2024-02-29T12:00:00.000Z"),
+            // A leap second.
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000Z"),
+            ("2017-01-01T00:59:60.25+01:00", "2016-12-31T23:59:59.250Z"),
         ] {
             assert_eq!(text.parse::<Instant>().unwrap().to_string(), shown, "{text}");
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use shared::domain::time::time_zone::zone;
 use tests::{Answer, Stack, seconds_ago, seconds_ahead, send, until};
 
 use crate::access::complete;
@@ -240,9 +241,8 @@ async fn times_are_stored_in_utc_and_bounded() {
     let portal = stack.writer("acme");
     let mut event = login("zone");
     let utc = seconds_ago(3600);
-    let in_kolkata: jiff::Zoned =
-        utc.parse::<jiff::Timestamp>().unwrap().in_tz("Asia/Kolkata").unwrap();
-    event["occurred_at"] = json!(in_kolkata.strftime("%Y-%m-%dT%H:%M:%S.5%:z").to_string());
+    let in_kolkata = zone("Asia/Kolkata").unwrap().local(utc.parse().unwrap());
+    event["occurred_at"] = json!(in_kolkata.format("%Y-%m-%dT%H:%M:%S.5%:z").to_string());
     let answer = stack.post(&portal, "/v1/events", &event).await;
     assert_eq!(answer.body["occurred_at"], utc.replace(".000Z", ".500Z"), "{}", answer.text);
     for (at, part) in

@@ -104,7 +104,7 @@ async fn times_without_offset_are_read_in_the_tenants_zone() {
 }
 
 fn day_before(day: &str) -> String {
-    day.parse::<jiff::civil::Date>().unwrap().yesterday().unwrap().to_string()
+    day.parse::<chrono::NaiveDate>().unwrap().pred_opt().unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

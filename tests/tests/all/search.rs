@@ -3,6 +3,7 @@
 use shared::platform::clock;
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::Timelike;
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -11,7 +12,7 @@ use proptest::{
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        time::timestamp::Instant,
+        time::{time_zone, timestamp::Instant},
         trail::{
             event::Tenant,
             filter::Filter,
@@ -477,17 +478,17 @@ async fn counts_match_the_listing() {
         listed["limit"] = json!(1000);
         let listed = search(&stack, &token, listed).await.body;
         for (by, zone) in [("day", "Europe/Paris"), ("hour", "Asia/Kolkata"), ("minute", "UTC")] {
-            let zoned = jiff::tz::TimeZone::get(zone).unwrap();
+            let zoned = time_zone::zone(zone).unwrap();
             let mut expected = BTreeMap::new();
             for event in listed["events"].as_array().unwrap() {
-                let at: jiff::Timestamp = event["occurred_at"].as_str().unwrap().parse().unwrap();
-                let at = at.to_zoned(zoned.clone());
-                let start = match by {
-                    "day" => at.start_of_day().unwrap(),
-                    "hour" => at.with().minute(0).second(0).subsec_nanosecond(0).build().unwrap(),
-                    _ => at.with().second(0).subsec_nanosecond(0).build().unwrap(),
+                let at: Instant = event["occurred_at"].as_str().unwrap().parse().unwrap();
+                let local = zoned.local(at).naive_local();
+                let time = match by {
+                    "day" => local.date().and_hms_opt(0, 0, 0),
+                    "hour" => local.date().and_hms_opt(local.hour(), 0, 0),
+                    _ => local.date().and_hms_opt(local.hour(), local.minute(), 0),
                 };
-                *expected.entry(Instant::from(start.timestamp()).to_string()).or_default() += 1;
+                *expected.entry(zoned.first_moment(time.unwrap()).to_string()).or_default() += 1;
             }
             let mut body = asked.clone();
             body["by"] = json!(by);

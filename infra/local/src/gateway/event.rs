@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
-use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
 
 use super::routes::decoded;
@@ -23,7 +23,7 @@ pub(crate) struct About<'r> {
     pub(crate) claims: Option<(Claims, Option<Vec<String>>)>,
     pub(crate) source: IpAddr,
     pub(crate) port: u16,
-    pub(crate) now: Timestamp,
+    pub(crate) now: DateTime<Utc>,
 }
 
 /// The event for a request.
@@ -48,8 +48,8 @@ pub(crate) fn event(request: &Parts, body: &Bytes, about: About<'_>) -> Value {
         "requestId": about.request_id,
         "routeKey": about.route_key,
         "stage": "$default",
-        "time": about.now.to_zoned(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S %z").to_string(),
-        "timeEpoch": about.now.as_millisecond(),
+        "time": about.now.format("%d/%b/%Y:%H:%M:%S %z").to_string(),
+        "timeEpoch": about.now.timestamp_millis(),
     });
     if let Some((claims, scopes)) = &about.claims {
         let claims: Map<String, Value> =
@@ -112,7 +112,7 @@ fn headers(headers: &HeaderMap, about: &About<'_>) -> Value {
     joined.insert("x-forwarded-port".into(), about.port.to_string().into());
     joined.insert("x-forwarded-proto".into(), "http".into());
     let trace = about.request_id.replace('-', "");
-    let (now, trace) = (about.now.as_second(), trace.get(..24).unwrap_or_default());
+    let (now, trace) = (about.now.timestamp(), trace.get(..24).unwrap_or_default());
     joined.insert("x-amzn-trace-id".into(), format!("Root=1-{now:08x}-{trace}").into());
     joined.into()
 }

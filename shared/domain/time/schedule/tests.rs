@@ -1,5 +1,6 @@
 use super::*;
 use crate::{json::object_reader::read_object, time::time_zone::zone};
+use chrono::TimeZone as _;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -237,7 +238,7 @@ fn schedules() -> impl Strategy<Value = Schedule> {
         Just(Every::Month),
         Just(Every::Quarter),
     ];
-    (every, 0..24_i8, 0..60_i8)
+    (every, 0..24_u32, 0..60_u32)
         .prop_map(|(every, hour, minute)| Schedule { every, at: TimeOfDay { hour, minute } })
 }
 
@@ -268,19 +269,19 @@ proptest! {
         // The day that a run is for: its own, or, where clocks passed over its time, the one whose time it was.
         let mut day = None;
         for run in &runs[1..] {
-            let shown = local(*run, &zone);
+            let shown = zone.local(*run).naive_local();
             let own = if shown.time() == schedule.at.time() { shown.date() } else {
-                let asked = [shown.date(), shown.date().yesterday().unwrap()].into_iter()
-                    .find(|date| zone.to_ambiguous_timestamp(date.to_datetime(schedule.at.time())).is_ambiguous());
+                let asked = [shown.date(), day_before(shown.date())].into_iter()
+                    .find(|date| zone.from_local_datetime(&date.and_time(schedule.at.time())).single().is_none());
                 prop_assert!(asked.is_some(), "{shown} is not the time that was asked for");
                 asked.unwrap()
             };
             prop_assert!(schedule.every.is_on(own), "{own}");
             if let Some(day) = day {
-                let mut between = Date::tomorrow(day).unwrap();
+                let mut between = NaiveDate::succ_opt(&day).unwrap();
                 while between < own {
                     prop_assert!(!schedule.every.is_on(between), "{between} is skipped");
-                    between = between.tomorrow().unwrap();
+                    between = between.succ_opt().unwrap();
                 }
                 prop_assert!(own > day, "{own} twice");
             }
