@@ -8,8 +8,6 @@ pub mod text {
 /// Timestamps, durations, time zones and schedules.
 pub mod time {
     pub mod duration;
-    #[cfg(test)]
-    mod old_and_new;
     pub mod schedule;
     pub mod time_zone;
     pub mod timestamp;
