@@ -53,10 +53,8 @@ pub fn read_export(
         include_filters: parameters.flag("include_filters")?.unwrap_or(true),
         tz: text("tz").unwrap_or_else(|| scope.settings.zone.clone()),
         profile: parameters
-            .read_as("profile", |text| match text {
-                "plain" => Ok(Profile::Plain),
-                "excel" => Ok(Profile::Excel),
-                _ => Err(format!("{text:?} must be plain or excel")),
+            .read_as("profile", |text| {
+                text.parse().map_err(|_| format!("{text:?} must be plain or excel"))
             })?
             .unwrap_or(Profile::Plain),
         columns: names.unwrap_or_default(),

@@ -35,10 +35,8 @@ pub fn range(
             "\"until\" ({until}) must be after \"since\" ({since})"
         )));
     }
-    let order = parameters.read_as("order", |text| match text {
-        "desc" => Ok(Order::Descending),
-        "asc" => Ok(Order::Ascending),
-        _ => Err(format!("{text:?} must be desc or asc")),
+    let order = parameters.read_as("order", |text| {
+        text.parse().map_err(|_| format!("{text:?} must be desc or asc"))
     })?;
     let cursor = binding.and_then(|binding| Some((binding, parameters.get("cursor")?)));
     Ok(Range {

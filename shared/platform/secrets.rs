@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use aws_types::SdkConfig;
 use serde::Deserialize;
+use strum::AsRefStr;
 use tokio::time::Instant;
 
 use crate::{
@@ -22,7 +23,8 @@ const KEPT: Duration = Duration::from_secs(300);
 
 /// What a secret is used for. Each function can read the secrets of one purpose only, so that no
 /// configuration can send a secret to another kind of target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Purpose {
     /// Credentials for a directory.
     Directory,
@@ -30,17 +32,6 @@ pub enum Purpose {
     Webhook,
     /// The signing key of a stream.
     Stream,
-}
-
-impl Purpose {
-    /// The purpose's part of the secret's path.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Directory => "directory",
-            Self::Webhook => "webhook",
-            Self::Stream => "stream",
-        }
-    }
 }
 
 /// A secret, and the host that it may be sent to.
@@ -176,7 +167,7 @@ impl Secrets {
         let place = name.place();
         let (text, shown) = match place {
             SecretPlace::SecretsManager(name) => {
-                let path = format!("{}/{tenant}/{}/{name}", self.prefix, self.purpose.as_str());
+                let path = format!("{}/{tenant}/{}/{name}", self.prefix, self.purpose.as_ref());
                 let text = self.aws.secret(&path).await.map_err(|error| {
                     let detail = format!("secret {path}: {error}");
                     if error.is_final {

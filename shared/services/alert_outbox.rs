@@ -251,7 +251,7 @@ pub async fn queue_report_alerts(
     {
         let alert = Alert::of_report(ended, &origin, channel, scope.now);
         queued += usize::from(
-            queue_alert(scope, &StoredAlert::new(alert, channel.way.kind()), Duration::ZERO)
+            queue_alert(scope, &StoredAlert::new(alert, Kind::from(&channel.way)), Duration::ZERO)
                 .await?,
         );
     }
@@ -268,7 +268,7 @@ pub async fn queue_test_alert(
     asked_by: &str,
 ) -> Result<StoredAlert, ReadError> {
     let alert = Alert::test(&scope.tenant, channel, asked_by, &random::event_id(), scope.now);
-    let stored = StoredAlert::new(alert, channel.way.kind());
+    let stored = StoredAlert::new(alert, Kind::from(&channel.way));
     queue_alert(scope, &stored, Duration::ZERO).await?;
     Ok(stored)
 }

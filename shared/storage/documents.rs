@@ -31,9 +31,11 @@ use shared_domain::{
     trail::event::{Actor, Event, EventId, Party, Tenant},
 };
 use shared_platform::backoff::{Pauses, Unavailable};
+use strum::AsRefStr;
 
 /// What kind of thing is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, AsRefStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// The tenant's settings: one document, with the id `settings`.
     Settings,
@@ -52,19 +54,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in keys.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Settings => "settings",
-            Self::Person => "person",
-            Self::Application => "application",
-            Self::Package => "package",
-            Self::Organisation => "organisation",
-            Self::Stream => "stream",
-            Self::Saved => "saved",
-        }
-    }
-
     /// The action that a change of it is.
     pub fn action(self) -> &'static str {
         match self {
@@ -327,7 +316,7 @@ impl TenantScope<'_> {
                 Commit::Stale if pauses.pause().await => {}
                 Commit::Taken(_) | Commit::Stale => {
                     let failure =
-                        format!("{} {id:?} was changed by others all the time", kind.word());
+                        format!("{} {id:?} was changed by others all the time", kind.as_ref());
                     return Err(ReadError::from(Unavailable(failure)).into());
                 }
             }
@@ -410,7 +399,7 @@ impl Database {
                         }
                         _ => tracing::error!(
                             "an item in the queue of {}s cannot be read",
-                            kind.word()
+                            kind.as_ref()
                         ),
                     }
                 }
@@ -458,7 +447,7 @@ impl Step<'_> {
             let finding = checkpoints::finding_id(
                 &scope.tenant,
                 rule,
-                &[kind.word(), id, &version].join(" "),
+                &[kind.as_ref(), id, &version].join(" "),
             );
             let severity = rules::rule_of(rule).map(|rule| rule.severity);
             let details =

@@ -14,8 +14,8 @@ use shared_domain::{
     time::timestamp::Instant,
     trail::{
         event::{
-            Actor, ActorType, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy,
-            Recorded, RecordedBy, Scope, Session, Ticket,
+            Actor, AskedWindow, Digest, Event, Opened, Origin, Outcome, Party, Policy, Recorded,
+            RecordedBy, Session, Ticket,
         },
         position::Position,
     },
@@ -145,7 +145,7 @@ pub fn attributes_of(
     out.maybe("session_key", session_key.map(in_lane));
 
     out.text("action", event.action.clone());
-    out.text(ACTOR.kind, actor.kind.as_str());
+    out.text(ACTOR.kind, <&str>::from(actor.kind));
     out.maybe(ACTOR.id, actor.id.clone());
     out.maybe(ACTOR.name, actor.name.clone());
     out.maybe(ACTOR.email, actor.email.clone());
@@ -159,7 +159,7 @@ pub fn attributes_of(
     }
     if let Some(session) = session {
         out.text("session_id", session.id.clone());
-        out.text("session_scope", session.scope.as_str());
+        out.text("session_scope", <&str>::from(session.scope));
         out.texts("session_roles", &session.roles);
         out.maybe("session_username", session.username.clone());
         out.maybe("session_starts", session.starts_at.map(|at| at.to_string()));
@@ -284,10 +284,7 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
     let (tenant, id) = item.sound("pk", keys::read_event(key))?;
     let at: Position = item.required("at")?;
     let recorded: Position = item.required("recorded")?;
-    let kind = item.text(ACTOR.kind);
-    let kind = item
-        .sound(ACTOR.kind, ActorType::ALL.iter().find(|(word, _)| Some(*word) == kind.as_deref()))?
-        .1;
+    let kind = item.required(ACTOR.kind)?;
     let actor = Actor {
         kind,
         id: item.text(ACTOR.id),
@@ -297,13 +294,7 @@ fn read_attributes(item: &mut Reader, key: &str) -> Option<Recorded> {
     let session = match item.text("session_id") {
         None => None,
         Some(id) => {
-            let scope = item.text("session_scope");
-            let scope = item
-                .sound(
-                    "session_scope",
-                    Scope::ALL.iter().find(|(word, _)| Some(*word) == scope.as_deref()),
-                )?
-                .1;
+            let scope = item.required("session_scope")?;
             Some(Session {
                 id,
                 scope,

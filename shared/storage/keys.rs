@@ -165,12 +165,12 @@ pub fn day_of_marker(sort_key: &str) -> Option<i64> {
 
 /// The partition of a tenant's documents of a kind, in the state table.
 pub fn documents(kind: Kind, tenant: &Tenant) -> String {
-    format!("{}#{tenant}", kind.word())
+    format!("{}#{tenant}", kind.as_ref())
 }
 
 /// The tenant of that partition.
 pub fn tenant_of_documents(pk: &str, kind: Kind) -> Option<Tenant> {
-    Tenant::new(pk.strip_prefix(kind.word())?.strip_prefix('#')?)
+    Tenant::new(pk.strip_prefix(kind.as_ref())?.strip_prefix('#')?)
 }
 
 /// The partition of the queue that a document stands in while something is to be done for it.
@@ -180,7 +180,7 @@ pub fn documents_due(kind: Kind, tenant: &Tenant, id: &str) -> String {
 
 /// One of the partitions of that queue, of which there are [`DUE_SHARDS`].
 pub fn documents_due_in(kind: Kind, shard: u64) -> String {
-    format!("{}#{shard}", kind.word())
+    format!("{}#{shard}", kind.as_ref())
 }
 
 /// The partition of the queue of streams that nobody has to come to on the second: those that wait for what is recorded, or are worked on.
@@ -195,7 +195,7 @@ pub fn stream_rests_in(shard: u64) -> String {
 
 /// The partition of their other names.
 pub fn aliases(kind: Kind, tenant: &Tenant) -> String {
-    format!("{}_alias#{tenant}", kind.word())
+    format!("{}_alias#{tenant}", kind.as_ref())
 }
 
 /// The partition that lists the tenants whose directories are looked after.

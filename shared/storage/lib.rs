@@ -196,7 +196,7 @@ impl Database {
             now,
             deadline,
         };
-        let chosen = scope.document(Kind::Settings, Kind::Settings.word());
+        let chosen = scope.document(Kind::Settings, Kind::Settings.as_ref());
         let (chosen, own) = futures::join!(chosen, self.own_settings(now, deadline));
         match chosen?.map(|chosen| chosen.read()).transpose()?.flatten() {
             Some(chosen) => {

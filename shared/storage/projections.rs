@@ -23,6 +23,7 @@ use shared_domain::{
     trail::{event::Tenant, search::Order},
 };
 use shared_platform::backoff::{Pauses, Unavailable};
+use strum::{AsRefStr, VariantArray};
 
 /// DynamoDB's limit for one BatchWriteItem.
 const WRITES: usize = 25;
@@ -41,7 +42,8 @@ const MOST_DUE: usize = 100;
 const DUE_OF_TENANT: usize = 25;
 
 /// What kind of thing events come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, AsRefStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// An access.
     Access,
@@ -55,22 +57,6 @@ pub enum Kind {
     Review,
     /// Events that are still to be followed.
     Later,
-}
-
-impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Access, Self::Finding, Self::Concern, Self::Day, Self::Review, Self::Later];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Access => "access",
-            Self::Finding => "finding",
-            Self::Concern => "concern",
-            Self::Day => "day",
-            Self::Review => "review",
-            Self::Later => "later",
-        }
-    }
 }
 
 /// A place in a list.
@@ -208,7 +194,7 @@ impl TenantScope<'_> {
     /// # Errors
     /// The storage did not answer, or the item is damaged.
     pub async fn projection(&self, kind: Kind, key: &str) -> Result<Option<Projection>, ReadError> {
-        let pk = keys::projections(kind.word(), &self.tenant);
+        let pk = keys::projections(kind.as_ref(), &self.tenant);
         let item = self.database.state_item(pk, key, self.deadline).await?;
         Ok(item.map(Projection::of).transpose()?)
     }
@@ -260,7 +246,7 @@ impl TenantScope<'_> {
         let sound = found.into_iter().flatten().filter_map(|item| match read(item) {
             Ok(content) => Some(content),
             Err(error) => {
-                tracing::error!(%error, "a {} of {} is left out: {error}", kind.word(), self.tenant);
+                tracing::error!(%error, "a {} of {} is left out: {error}", kind.as_ref(), self.tenant);
                 None
             }
         });
@@ -277,7 +263,7 @@ impl TenantScope<'_> {
     }
 
     async fn some_items(&self, kind: Kind, wanted: &[&String]) -> Result<Vec<Item>, ReadError> {
-        let pk = keys::projections(kind.word(), &self.tenant);
+        let pk = keys::projections(kind.as_ref(), &self.tenant);
         let key = |sk: &&String| {
             HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(sk))])
         };
@@ -366,7 +352,7 @@ impl TenantScope<'_> {
                 ("left", places_value(&BTreeSet::new())),
             ];
             let expected = ("generation", AttributeValue::N(generation.to_string()));
-            let key = [keys::projections(kind.word(), &self.tenant), key.to_owned()];
+            let key = [keys::projections(kind.as_ref(), &self.tenant), key.to_owned()];
             let settled = Change::Update { key, set, remove: &[], expected };
             self.database.alone(settled, self.deadline, &mut is_repeated).await?;
         }
@@ -395,7 +381,7 @@ impl TenantScope<'_> {
     ) -> Change {
         let Kept { key, places, due, expires_at, .. } = kept;
         let number = |number: u64| AttributeValue::N(number.to_string());
-        let pk = keys::projections(kind.word(), &self.tenant);
+        let pk = keys::projections(kind.as_ref(), &self.tenant);
         let mut set = vec![
             ("content", text(written)),
             ("generation", number(generation)),
@@ -452,7 +438,7 @@ impl TenantScope<'_> {
         is_put: bool,
     ) -> Result<(), ReadError> {
         let request = |place: &Place| {
-            let pk = keys::list(kind.word(), &self.tenant, &place.list);
+            let pk = keys::list(kind.as_ref(), &self.tenant, &place.list);
             let attributes = [
                 ("pk".to_owned(), text(&pk)),
                 ("sk".to_owned(), text(&format!("{}#{key}", place.at))),
@@ -515,7 +501,7 @@ impl TenantScope<'_> {
         after: Option<&str>,
     ) -> Result<(Vec<(Instant, String)>, Option<String>), ReadError> {
         let Database { client, state, .. } = self.database;
-        let pk = keys::list(kind.word(), &self.tenant, list);
+        let pk = keys::list(kind.as_ref(), &self.tenant, list);
         let start = after.map(|after| {
             HashMap::from([("pk".to_owned(), text(&pk)), ("sk".to_owned(), text(after))])
         });
@@ -560,7 +546,7 @@ impl Database {
         to: Option<Instant>,
         deadline: Deadline,
     ) -> Result<(), Unavailable> {
-        let pk = keys::projections(due.kind.word(), &due.tenant);
+        let pk = keys::projections(due.kind.as_ref(), &due.tenant);
         let expected = ("due_at", text(&due.at.to_string()));
         if due.kind == Kind::Later && to.is_none() {
             let change = Change::Delete { key: [pk, due.key.clone()], expected };
@@ -593,9 +579,9 @@ impl Database {
             let read = |item: Item| {
                 let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
                 let (pk, at) = (text("pk")?, text("due_at")?.parse().ok()?);
-                let (kind, tenant) = Kind::ALL
-                    .into_iter()
-                    .find_map(|kind| Some((kind, keys::tenant_of_projections(pk, kind.word())?)))?;
+                let (kind, tenant) = Kind::VARIANTS.iter().find_map(|&kind| {
+                    Some((kind, keys::tenant_of_projections(pk, kind.as_ref())?))
+                })?;
                 Some(Due { tenant, kind, key: text("sk")?.clone(), at })
             };
             for _ in 0..DUE_PAGES {

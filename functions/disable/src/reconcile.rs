@@ -233,7 +233,7 @@ async fn withdraw(
     let always = [Instant::from_millis(0), scope.now.plus(Duration::from_secs(86_400))];
     let mut after = None;
     loop {
-        let open = State::Open.as_str();
+        let open = State::Open.into();
         let (page, next) =
             scope.listed(Kind::Finding, open, always, Order::Descending, after.as_deref()).await?;
         let keys: Vec<String> = page.into_iter().map(|(_, key)| key).collect();

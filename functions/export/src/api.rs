@@ -269,12 +269,11 @@ async fn links(
             State::Expired => Problem::gone(
                 "the files of this export have expired and are deleted; ask for the export anew",
             ),
-            State::Failed | State::Canceled => Problem::conflict(
-                format!("this export is {}; ask for it anew", state.as_str()),
-                Vec::new(),
-            ),
+            State::Failed | State::Canceled => {
+                Problem::conflict(format!("this export is {state}; ask for it anew"), Vec::new())
+            }
             State::Queued | State::Running | State::Ready => Problem::conflict(
-                format!("this export is {}; ask again when it is ready", state.as_str()),
+                format!("this export is {state}; ask again when it is ready"),
                 Vec::new(),
             ),
         });
@@ -335,8 +334,7 @@ async fn cancel(
         }
         if !state.is_under_way() {
             let detail = format!(
-                "this export is {} already; only one that is queued or running can be canceled",
-                state.as_str()
+                "this export is {state} already; only one that is queued or running can be canceled"
             );
             return Err(Problem::conflict(detail, Vec::new()));
         }

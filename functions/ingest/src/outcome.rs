@@ -14,9 +14,11 @@ use shared::{
     services::windows::Recording,
     storage::insert_events::Insertion,
 };
+use strum::IntoStaticStr;
 
 /// The outcome of one event.
-#[derive(Debug)]
+#[derive(Debug, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// The event is stored now.
     Created(Box<Recorded>),
@@ -65,13 +67,7 @@ impl Outcome {
     }
 
     fn word(&self) -> &'static str {
-        match self {
-            Self::Created(_) => "created",
-            Self::Duplicate(_) => "duplicate",
-            Self::Conflict(..) => "conflict",
-            Self::Invalid(_) => "invalid",
-            Self::Unavailable(_) => "unavailable",
-        }
+        self.into()
     }
 
     fn id(&self) -> Option<&EventId> {

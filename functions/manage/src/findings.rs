@@ -73,11 +73,7 @@ pub async fn disposition(
         event.account = finding.account.clone();
         event.request_id = finding.request_id.clone();
         event.session = finding.session.clone().map(Session::named);
-        let word = Verdict::ALL
-            .iter()
-            .find(|(_, verdict)| *verdict == said.disposition)
-            .map(|(word, _)| *word);
-        let mut details = json!({"rule": finding.rule, "round": finding.raised, "update": finding.updates, "disposition": word});
+        let mut details = json!({"rule": finding.rule, "round": finding.raised, "update": finding.updates, "disposition": said.disposition});
         if let Some(owner) = &said.owner {
             details["owner"] = owner.as_str().into();
         }

@@ -68,7 +68,7 @@ pub async fn put(
             ..Wanted::default()
         })
     };
-    scope.configure(Kind::Settings, Kind::Settings.word(), caller, want).await?;
+    scope.configure(Kind::Settings, Kind::Settings.as_ref(), caller, want).await?;
     let notice = first.and_then(|before| settings.retention_notice(&before));
     Ok(request::json(200, &Answer { notice, hold: settings.hold(scope.now), settings: &settings }))
 }

@@ -11,6 +11,7 @@ use shared::{
     },
     services::alert_outbox::StoredAlert,
 };
+use strum::VariantNames;
 
 use crate::routes::TenantCall;
 
@@ -36,10 +37,8 @@ pub async fn list(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let parameters = Parameters::read(request, &["state", "limit", "cursor"])?;
     let state = parameters.read_as("state", |text| {
-        let known = State::ALL.iter().find(|(word, _)| *word == text).map(|(_, state)| *state);
-        known.ok_or_else(|| {
-            format!("{text:?} must be one of {}", State::ALL.map(|(word, _)| word).join(", "))
-        })
+        text.parse::<State>()
+            .map_err(|_| format!("{text:?} must be one of {}", State::VARIANTS.join(", ")))
     })?;
     let read = async |before: Option<&str>| {
         let (alerts, goes_on) = alert_outbox::alerts(scope, before).await?;

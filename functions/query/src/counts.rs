@@ -23,6 +23,7 @@ use shared::{
     },
     storage::TenantScope,
 };
+use strum::EnumString;
 use tokio::time::Instant as Deadline;
 
 use crate::routes::TenantCall;
@@ -34,7 +35,8 @@ const PARAMETERS: [&str; 8] =
 const TIME: Duration = Duration::from_secs(3);
 
 /// The interval of one count.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, EnumString)]
+#[strum(serialize_all = "snake_case")]
 enum Unit {
     Minute,
     Hour,
@@ -42,15 +44,6 @@ enum Unit {
 }
 
 impl Unit {
-    fn read(text: &str) -> Result<Self, String> {
-        match text {
-            "minute" => Ok(Self::Minute),
-            "hour" => Ok(Self::Hour),
-            "day" => Ok(Self::Day),
-            _ => Err(format!("{text:?} must be minute, hour or day")),
-        }
-    }
-
     /// The start of the minute, hour or day that contains `at`, in the time zone `zone`.
     fn start(self, at: Instant, zone: &TimeZone) -> Instant {
         let local = zone.local(at);
@@ -76,7 +69,9 @@ pub async fn counts(
     let parameters = Parameters::from_body(request, &PARAMETERS)?;
     let binding = Binding::new(&scope.tenant, reader, "counts", &parameters.identity(&["cursor"]));
     let search = search_parameters::search(scope, &parameters, Some(&binding))?;
-    let unit = parameters.read_as("by", Unit::read)?;
+    let unit = parameters.read_as("by", |text| {
+        text.parse::<Unit>().map_err(|_| format!("{text:?} must be minute, hour or day"))
+    })?;
     let unit =
         unit.ok_or_else(|| Problem::bad_request("\"by\" is missing: minute, hour or day"))?;
     let zone = time_zone::zone(parameters.get("tz").unwrap_or(&scope.settings.zone))

@@ -42,10 +42,8 @@ pub async fn feed(
         words: parameters.read_as("q", FreeText::read)?,
         include_service: parameters.flag("include_service")?.unwrap_or(false),
     };
-    let shape = parameters.read_as("shape", |text| match text {
-        "native" => Ok(Shape::Native),
-        "ocsf" => Ok(Shape::Ocsf),
-        _ => Err(format!("{text:?} must be native or ocsf")),
+    let shape = parameters.read_as("shape", |text| {
+        text.parse().map_err(|_| format!("{text:?} must be native or ocsf"))
     })?;
     let limit = limit(&parameters)?;
     let binding =

@@ -24,6 +24,7 @@ use shared::{
     services::{access_projection::access_lists::ALL, reports::names_of},
     storage::projections::Kind,
 };
+use strum::VariantNames;
 use tokio::time::Instant as Deadline;
 
 use crate::routes::TenantCall;
@@ -76,10 +77,8 @@ pub async fn list(
     ];
     let parameters = Parameters::read(request, &known)?;
     let state = parameters.read_as("state", |text| {
-        match State::ALL.iter().find(|(word, _)| *word == text) {
-            Some((_, state)) => Ok(*state),
-            None => Err(format!("{text:?} must be one of open, withdrawn, dispositioned")),
-        }
+        text.parse::<State>()
+            .map_err(|_| format!("{text:?} must be one of {}", State::VARIANTS.join(", ")))
     })?;
     parameters.read_as("rule", |text| match RULES.iter().any(|rule| rule.name == text) {
         true => Ok(()),
@@ -88,9 +87,9 @@ pub async fn list(
             Err(format!("there is no rule {text:?}; there are {}", names.join(", ")))
         }
     })?;
-    parameters.read_as("severity", |text| match Severity::read(text) {
-        Some(_) => Ok(()),
-        None => Err(format!("{text:?} must be one of low, medium, high, critical")),
+    parameters.read_as("severity", |text| {
+        text.parse::<Severity>()
+            .map_err(|_| format!("{text:?} must be one of {}", Severity::VARIANTS.join(", ")))
     })?;
     let owned = parameters.flag("owned")?;
     let limit = limit(&parameters)?;
@@ -133,7 +132,7 @@ pub async fn list(
             && finding.raised_at >= scope.now.minus(scope.settings.kept_at(finding.raised_at))
     };
     let page = async {
-        let list = state.map_or(ALL, State::as_str);
+        let list = state.map_or(ALL, Into::into);
         let (mut page, mut bytes) = (Vec::new(), 0);
         let goes_on = 'pages: loop {
             let (places, next) = scope

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use shared::{
-    domain::{alerts::alert::Alert, configuration::alert_channel::Channel},
+    domain::{
+        alerts::alert::Alert,
+        configuration::alert_channel::{Channel, Kind},
+    },
     platform::random,
     services::alert_outbox::{self, GATHER, Lane, LaneAlerts, StoredAlert},
     storage::ReadError,
@@ -77,7 +80,7 @@ pub(crate) async fn send_from(
             }
             continue;
         };
-        let kind = channel.way.kind();
+        let kind = Kind::from(&channel.way);
         let is_told = |it: &&StoredAlert| {
             it.alert.id == first.alert.id || first.alert.goes_with(&it.alert, kind)
         };

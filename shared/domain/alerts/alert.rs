@@ -98,9 +98,8 @@ impl Alert {
         rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let listed: Vec<String> =
             rules.iter().map(|(rule, count)| format!("{count} {rule}")).collect();
-        let severity = worst
-            .severity
-            .map_or_else(String::new, |severity| format!(", {} at most", severity.as_str()));
+        let severity =
+            worst.severity.map_or_else(String::new, |severity| format!(", {severity} at most"));
         let first: Vec<&str> = std::iter::once(worst)
             .chain(alerts.iter().copied().filter(|alert| alert.id != worst.id))
             .take(GROUP_SENTENCES)
@@ -136,7 +135,7 @@ impl Alert {
         }
         let detail = |name: &str| event.details.as_ref()?.get(name)?.as_str();
         let rule = detail("rule").filter(|rule| !rule.is_empty()).unwrap_or("finding");
-        let severity = detail("severity").and_then(Severity::read);
+        let severity = detail("severity").and_then(|word| word.parse().ok());
         let finding = event.target.as_ref().and_then(|target| target.id.clone());
         let is_weakening = settings::WEAKENINGS.contains(&rule);
         // A change that weakens the audit trail goes to every channel, whatever it subscribes to.
@@ -157,7 +156,7 @@ impl Alert {
             as_it_was: is_weakening.then(|| Box::new(channel.clone())),
             count: 0,
         };
-        wanting.map(|channel| (alert(channel), channel.way.kind())).collect()
+        wanting.map(|channel| (alert(channel), Kind::from(&channel.way))).collect()
     }
 
     /// The alerts about the end of a scheduled export.

@@ -31,7 +31,7 @@ pub(super) fn sentence(event: &Event, rule: &str, severity: Option<Severity>) ->
     let facts: Vec<_> =
         facts.into_iter().filter_map(|(word, fact)| Some(format!("{word} {}", fact?))).collect();
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
-    let severity = severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
+    let severity = severity.map_or_else(String::new, |severity| format!(", {severity}"));
     let why = event.reason.as_deref().unwrap_or("an auditor has to look at it");
     shortened(escaped(&format!(
         "Finding {rule}{severity}, in the trail of {}: {why}{facts}.",
@@ -84,8 +84,7 @@ pub(super) fn shortened(text: String) -> String {
 }
 
 pub(super) fn title(alert: &Alert) -> String {
-    let severity =
-        alert.severity.map_or_else(String::new, |severity| format!(", {}", severity.as_str()));
+    let severity = alert.severity.map_or_else(String::new, |severity| format!(", {severity}"));
     match alert.about() {
         About::Finding(_) => escaped(&format!("Jit Audit: finding {}{severity}", alert.rule)),
         About::Findings => format!("Jit Audit: {} findings{severity}", alert.count),

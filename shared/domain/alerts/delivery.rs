@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, VariantNames};
 
 use crate::{alerts::alert::Alert, configuration::alert_channel::Kind, time::timestamp::Instant};
 
@@ -28,6 +29,8 @@ pub struct Progress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// It will be tried, or retried.
     Waiting,
@@ -35,11 +38,6 @@ pub enum State {
     Sent,
     /// Delivery was abandoned.
     Failed,
-}
-
-impl State {
-    pub const ALL: [(&'static str, Self); 3] =
-        [("waiting", Self::Waiting), ("sent", Self::Sent), ("failed", Self::Failed)];
 }
 
 /// Why a channel did not accept an alert.

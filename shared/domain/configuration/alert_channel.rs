@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::{EnumDiscriminants, EnumString, VariantNames};
 
 use crate::{
     configuration::application::{Place, SecretName},
@@ -33,8 +34,15 @@ pub struct Channel {
 }
 
 /// How a channel is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+#[strum_discriminants(
+    name(Kind),
+    doc = "The kinds of channel.",
+    derive(Serialize, Deserialize, EnumString, VariantNames),
+    serde(rename_all = "lowercase"),
+    strum(serialize_all = "lowercase")
+)]
 pub enum Way {
     /// An incoming webhook of Slack. Who knows its address can write to the channel, so the address is a secret.
     Slack {
@@ -49,7 +57,6 @@ pub enum Way {
     /// The deployment's own SNS topic. A tenant names no topic: with this service's rights it could name anybody's.
     Sns,
     /// The deployment's own event bus.
-    #[serde(rename = "eventbridge")]
     EventBridge,
 }
 
@@ -61,40 +68,6 @@ impl Way {
             Self::Sns | Self::EventBridge => None,
         }
     }
-
-    /// The word for it.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Slack { .. } => Kind::Slack,
-            Self::Teams { .. } => Kind::Teams,
-            Self::Sns => Kind::Sns,
-            Self::EventBridge => Kind::EventBridge,
-        }
-    }
-}
-
-/// The kinds of channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Slack.
-    Slack,
-    /// Microsoft Teams.
-    Teams,
-    /// Amazon SNS.
-    Sns,
-    /// Amazon EventBridge.
-    #[serde(rename = "eventbridge")]
-    EventBridge,
-}
-
-impl Kind {
-    const ALL: [(&'static str, Self); 4] = [
-        ("slack", Self::Slack),
-        ("teams", Self::Teams),
-        ("sns", Self::Sns),
-        ("eventbridge", Self::EventBridge),
-    ];
 }
 
 impl Channel {
@@ -140,7 +113,7 @@ impl Channel {
                 None
             }
         });
-        let kind = fields.required_word("kind", &Kind::ALL);
+        let kind = fields.required_word("kind");
         let way = kind.and_then(|kind| match kind {
             Kind::Slack => Some(Way::Slack { url: address(&mut fields, place)? }),
             Kind::Teams => Some(Way::Teams { url: address(&mut fields, place)? }),
@@ -160,7 +133,7 @@ impl Channel {
                 fields.fault(&format!("rules/{place_in_list}"), detail);
             }
         }
-        let severity = fields.word("severity", &Severity::ALL);
+        let severity = fields.word("severity");
         // Without a kind it is not known what else there may be.
         if kind.is_some() {
             fields.refuse_others();

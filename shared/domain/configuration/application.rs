@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, VariantNames};
 
 use crate::{
     configuration::address_policy::Reach,
@@ -352,14 +353,14 @@ fn matches_pattern(pattern: &str, text: &str) -> bool {
 
 impl Directory {
     fn read(mut fields: Fields<'_>, place: Place) -> Option<Self> {
-        #[derive(Clone, Copy)]
+        #[derive(EnumString, VariantNames)]
+        #[strum(serialize_all = "snake_case")]
         enum Kind {
             Entra,
             Scim,
             External,
         }
-        let kinds = [("entra", Kind::Entra), ("scim", Kind::Scim), ("external", Kind::External)];
-        let directory = match fields.required_word("kind", &kinds)? {
+        let directory = match fields.required_word("kind")? {
             Kind::Entra => {
                 // A domain would be another name of the same directory, and an account in it another account.
                 let mut id = |key| {

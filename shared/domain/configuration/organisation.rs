@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use strum::{EnumString, VariantNames};
 
 use crate::{
     json::{
@@ -52,18 +53,14 @@ pub struct Organisation {
 /// How an organisation came to be known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// An administrator configured it: policies for all configured organisations are for its people.
     #[default]
     Configured,
     /// Somebody of it asked for access, and that was granted.
     Proposed,
-}
-
-impl State {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("configured", Self::Configured), ("proposed", Self::Proposed)];
 }
 
 /// An organisation with its id and version, as answered.
@@ -87,7 +84,7 @@ impl Organisation {
         object_reader::read_object(json, "", |mut fields| {
             let name = fields.required_text("name", NAME_BYTES);
             let description = fields.text("description", TEXT_BYTES);
-            let state = fields.required_word("state", &State::ALL);
+            let state = fields.required_word("state");
             let domains = fields.any_texts("domains", MOST_DOMAINS);
             for (place, domain) in domains.iter().enumerate() {
                 if !is_domain(domain) {

@@ -133,10 +133,10 @@ pub fn document_id(object: &Object<'_>) -> Result<String, FieldError> {
 
 fn state(object: &Object<'_>) -> Result<Option<State>, FieldError> {
     let Some(word) = object.text(&["state"])? else { return Ok(None) };
-    let known = State::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
-    known
-        .map(|(_, state)| Some(*state))
-        .ok_or_else(|| object.wrong("state", "must be configured or proposed"))
+    word.to_ascii_lowercase()
+        .parse()
+        .map(Some)
+        .map_err(|_| object.wrong("state", "must be configured or proposed"))
 }
 
 fn time(object: &Object<'_>, member: &'static str) -> Result<Option<Instant>, FieldError> {

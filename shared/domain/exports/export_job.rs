@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
+use strum::{Display, EnumString};
 
 use crate::{
     exports::saved_search::Origin,
@@ -76,6 +77,8 @@ pub struct Asked {
 /// The reader for which files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString)]
+#[strum(serialize_all = "snake_case")]
 pub enum Profile {
     /// Programs.
     Plain,
@@ -169,7 +172,7 @@ impl Job {
     /// The extension of files of that form.
     pub fn ending(&self, form: Form) -> String {
         let coding = if self.asked.gzip { ".gz" } else { "" };
-        format!("{}{coding}", form.ending())
+        format!("{form}{coding}")
     }
 
     pub fn manifest_name(&self) -> String {
@@ -236,6 +239,8 @@ pub fn prefix(tenant: &Tenant, job: &str) -> String {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum Form {
     Csv,
     /// The same rows without loss: one event as the API returns it a line.
@@ -243,13 +248,6 @@ pub enum Form {
 }
 
 impl Form {
-    fn ending(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Jsonl => "jsonl",
-        }
-    }
-
     /// The media type of an uncompressed file.
     pub fn media_type(self) -> &'static str {
         match self {
@@ -262,6 +260,8 @@ impl Form {
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// No work has started.
     Queued,
@@ -277,17 +277,6 @@ pub enum State {
 }
 
 impl State {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Ready => "ready",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Expired => "expired",
-        }
-    }
-
     /// Whether the job is not finished yet.
     pub fn is_under_way(self) -> bool {
         matches!(self, Self::Queued | Self::Running)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
     json::{
@@ -20,6 +21,8 @@ const LAST_EVENTS: usize = 100;
 /// Where a finding stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum State {
     /// Somebody must look at it.
     Open,
@@ -29,23 +32,11 @@ pub enum State {
     Dispositioned,
 }
 
-impl State {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("open", Self::Open),
-        ("withdrawn", Self::Withdrawn),
-        ("dispositioned", Self::Dispositioned),
-    ];
-
-    /// As written.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, state)| *state == self).map_or("", |(word, _)| word)
-    }
-}
-
 /// What somebody made of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Verdict {
     /// It is being looked into; the finding stays open, and has an owner.
     Investigating,
@@ -55,16 +46,6 @@ pub enum Verdict {
     Accepted,
     /// It was no fault.
     FalsePositive,
-}
-
-impl Verdict {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("investigating", Self::Investigating),
-        ("resolved", Self::Resolved),
-        ("accepted", Self::Accepted),
-        ("false_positive", Self::FalsePositive),
-    ];
 }
 
 /// What somebody said of a finding.
@@ -285,7 +266,7 @@ fn disposition(event: &Event) -> Option<((u32, u32), Disposition)> {
     };
     let said = detail("disposition")?;
     let disposition = Disposition {
-        disposition: Verdict::ALL.iter().find(|(word, _)| *word == said)?.1,
+        disposition: said.parse().ok()?,
         by: event.actor.clone(),
         at: event.occurred_at,
         reason: event.reason.clone().unwrap_or_default(),
@@ -315,7 +296,7 @@ impl Said {
     /// Everything that is wrong with it.
     pub fn read(json: &str) -> Result<Self, Vec<FieldError>> {
         object_reader::read_object(json, "", |mut fields| {
-            let disposition = fields.required_word("disposition", &Verdict::ALL);
+            let disposition = fields.required_word("disposition");
             let reason = fields.required_text("reason", TEXT_BYTES);
             let owner = fields.text("owner", NAME_BYTES);
             let updates = fields.whole("updates", 0..=u32::MAX);

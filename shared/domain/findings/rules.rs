@@ -1,6 +1,7 @@
 //! The rules that raise findings, each with its severity.
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, VariantNames};
 
 use crate::{
     configuration::settings,
@@ -20,6 +21,8 @@ pub const ID_TAKEN: &str = "event.id_taken";
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames, Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// To be looked at some day.
     Low,
@@ -29,31 +32,6 @@ pub enum Severity {
     High,
     /// To be looked at now.
     Critical,
-}
-
-impl Severity {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("low", Self::Low),
-        ("medium", Self::Medium),
-        ("high", Self::High),
-        ("critical", Self::Critical),
-    ];
-
-    /// As written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// The one that is written so.
-    pub fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(known, _)| *known == word).map(|(_, severity)| severity)
-    }
 }
 
 /// A rule.
@@ -67,56 +45,61 @@ pub struct Rule {
     pub asks: &'static str,
 }
 
-pub(super) use Severity::{Critical, High, Low, Medium};
-
 const fn rule(name: &'static str, severity: Severity, asks: &'static str) -> Rule {
     Rule { name, severity, asks }
 }
 
 /// Every rule, those of the function that ends windows among them.
-pub const RULES: &[Rule] = &[
-    rule("justification.insufficient", Medium, "Was the request properly justified?"),
-    rule("approval.by_requester", High, "Did somebody else than the requester approve it?"),
-    rule(
-        "approval.not_among_approvers",
-        High,
-        "Is the approver among those that the policy names?",
-    ),
-    rule("approval.missing", High, "Was it approved before it was granted?"),
-    rule("approval.hasty", Medium, "Do approvers take the time to read what they approve?"),
-    rule("use.outside_window", High, "Was it used inside its window only?"),
-    rule("use.by_other_person", High, "Was it used only by the person who holds it?"),
-    rule("use.other_target", Medium, "Was it used for what was requested?"),
-    rule(REVOCATION_OVERDUE, High, "Was it gone in time after its end?"),
-    rule(REMOVAL_UNCONFIRMED, High, "Is its removal confirmed?"),
-    rule(
-        "role_change.out_of_band",
-        High,
-        "Do role assignments change through access packages only?",
-    ),
-    rule("session.misfit", Low, "Does each step follow from those before it?"),
-    rule("revocation.refused", Critical, "May the service disable the accounts it has to?"),
-    rule(NAMES_DISAGREE, Critical, "Do all names in a request mean one account?"),
-    rule(UNRESOLVED, High, "Does the directory have the account of each window?"),
-    rule(CLOSED_BY_HAND, High, "Is each window closed by proof that its account is disabled?"),
-    rule("account.gone", Medium, "Does the directory know the accounts that are asked for?"),
-    rule("account.disabled_inside_window", Medium, "Are accounts enabled inside their windows?"),
-    rule(
-        "account.enabled_without_window",
-        Critical,
-        "Are accounts disabled outside their windows?",
-    ),
-    rule("account.outside_patterns", High, "Does each account belong to its application?"),
-    rule("account.without_application", High, "Is the application of each account configured?"),
-    rule(WINDOW_CUT, Medium, "Is access given for no longer than its application allows?"),
-    rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
-    rule(stream::PAUSED, High, "Does the trail reach everybody it is streamed to?"),
-    rule(settings::RETENTION_SHORTENED, High, "Is the trail kept as long as before?"),
-    rule(settings::HOLD_LIFTED, High, "Is the legal hold still in place?"),
-    rule(settings::THRESHOLDS_LOOSENED, High, "Do the checkpoints find as much as before?"),
-    rule(settings::ALERTS_WEAKENED, High, "Is everybody alerted who was before?"),
-    rule(ID_TAKEN, High, "Does each sender use ids that no other sender uses?"),
-];
+pub const RULES: &[Rule] = {
+    use Severity::{Critical, High, Low, Medium};
+    &[
+        rule("justification.insufficient", Medium, "Was the request properly justified?"),
+        rule("approval.by_requester", High, "Did somebody else than the requester approve it?"),
+        rule(
+            "approval.not_among_approvers",
+            High,
+            "Is the approver among those that the policy names?",
+        ),
+        rule("approval.missing", High, "Was it approved before it was granted?"),
+        rule("approval.hasty", Medium, "Do approvers take the time to read what they approve?"),
+        rule("use.outside_window", High, "Was it used inside its window only?"),
+        rule("use.by_other_person", High, "Was it used only by the person who holds it?"),
+        rule("use.other_target", Medium, "Was it used for what was requested?"),
+        rule(REVOCATION_OVERDUE, High, "Was it gone in time after its end?"),
+        rule(REMOVAL_UNCONFIRMED, High, "Is its removal confirmed?"),
+        rule(
+            "role_change.out_of_band",
+            High,
+            "Do role assignments change through access packages only?",
+        ),
+        rule("session.misfit", Low, "Does each step follow from those before it?"),
+        rule("revocation.refused", Critical, "May the service disable the accounts it has to?"),
+        rule(NAMES_DISAGREE, Critical, "Do all names in a request mean one account?"),
+        rule(UNRESOLVED, High, "Does the directory have the account of each window?"),
+        rule(CLOSED_BY_HAND, High, "Is each window closed by proof that its account is disabled?"),
+        rule("account.gone", Medium, "Does the directory know the accounts that are asked for?"),
+        rule(
+            "account.disabled_inside_window",
+            Medium,
+            "Are accounts enabled inside their windows?",
+        ),
+        rule(
+            "account.enabled_without_window",
+            Critical,
+            "Are accounts disabled outside their windows?",
+        ),
+        rule("account.outside_patterns", High, "Does each account belong to its application?"),
+        rule("account.without_application", High, "Is the application of each account configured?"),
+        rule(WINDOW_CUT, Medium, "Is access given for no longer than its application allows?"),
+        rule(review::OVERDUE, Medium, "Are reviews signed off in time?"),
+        rule(stream::PAUSED, High, "Does the trail reach everybody it is streamed to?"),
+        rule(settings::RETENTION_SHORTENED, High, "Is the trail kept as long as before?"),
+        rule(settings::HOLD_LIFTED, High, "Is the legal hold still in place?"),
+        rule(settings::THRESHOLDS_LOOSENED, High, "Do the checkpoints find as much as before?"),
+        rule(settings::ALERTS_WEAKENED, High, "Is everybody alerted who was before?"),
+        rule(ID_TAKEN, High, "Does each sender use ids that no other sender uses?"),
+    ]
+};
 
 /// The rules about an access: what they do not find any more is withdrawn.
 pub const ABOUT_ACCESS: [&str; 10] = [

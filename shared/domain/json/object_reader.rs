@@ -3,9 +3,10 @@
 //! The caller takes every member that it supports and then calls `refuse_others`, so a misspelt
 //! name is an error and never a silent default.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, str::FromStr};
 
 use serde_json::{Map, Value};
+use strum::VariantNames;
 
 use crate::{
     json::strict_json::{self, FieldError, pointer_to},
@@ -268,23 +269,19 @@ impl<'e> Fields<'e> {
         objects
     }
 
-    /// One of `words`, as the value it stands for.
-    pub fn word<T: Copy>(&mut self, key: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    /// One of the words of the enum.
+    pub fn word<T: FromStr + VariantNames>(&mut self, key: &'static str) -> Option<T> {
         let word = self.text(key, NAME_BYTES)?;
-        let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
+        let found = word.parse().ok();
         if found.is_none() {
-            let known: Vec<_> = words.iter().map(|(known, _)| format!("{known:?}")).collect();
+            let known: Vec<_> = T::VARIANTS.iter().map(|known| format!("{known:?}")).collect();
             self.fault(key, format!("{word:?} must be one of {}", known.join(", ")));
         }
         found
     }
 
-    pub fn required_word<T: Copy>(
-        &mut self,
-        key: &'static str,
-        words: &[(&'static str, T)],
-    ) -> Option<T> {
-        self.required(key, |fields| fields.word(key, words))
+    pub fn required_word<T: FromStr + VariantNames>(&mut self, key: &'static str) -> Option<T> {
+        self.required(key, |fields| fields.word(key))
     }
 
     /// A time in RFC 3339.

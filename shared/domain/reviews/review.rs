@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use strum::{EnumString, VariantNames};
 
 use crate::{
     access::access_record::Access,
@@ -55,6 +56,8 @@ pub const DECISIONS_HASHED: &str = "SHA-256 of a line [\"<item>\",\"<decision>\"
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Of {
     /// Access records of every kind whose time overlaps the period.
     Sessions,
@@ -65,6 +68,8 @@ pub enum Of {
 /// A reviewer's decision about an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Decision {
     /// The access or policy is right.
     Appropriate,
@@ -74,19 +79,6 @@ pub enum Decision {
     Revoke,
     /// The available facts do not allow a decision.
     Unclear,
-}
-
-impl Decision {
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("appropriate", Self::Appropriate),
-        ("inappropriate", Self::Inappropriate),
-        ("revoke", Self::Revoke),
-        ("unclear", Self::Unclear),
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, decision)| *decision == self).map_or("", |(word, _)| word)
-    }
 }
 
 /// A reproducible sample of all items.
@@ -140,8 +132,7 @@ impl Asked {
                 fields.fault("id", "must be 1 to 64 of A-Z a-z 0-9 _ -");
             }
             let name = fields.required_text("name", NAME_BYTES);
-            let of = fields
-                .required_word("of", &[("sessions", Of::Sessions), ("policies", Of::Policies)]);
+            let of = fields.required_word("of");
             let zone = match fields.text("tz", NAME_BYTES) {
                 Some(tz) => time_zone::zone(&tz).map_err(|detail| fields.fault("tz", detail)).ok(),
                 None => time_zone::zone(zone).ok(),
@@ -531,7 +522,7 @@ impl Said {
         object_reader::read_object(json, "", |mut fields| {
             // Two ids and a separator; percent-encoding may triple each byte of the first.
             let item = fields.required_text("item", 4 * NAME_BYTES + 8);
-            let decision = fields.required_word("decision", &Decision::ALL);
+            let decision = fields.required_word("decision");
             let reason = fields.required_text("reason", TEXT_BYTES);
             fields.refuse_others();
             Some(Self { item: item?, decision: decision?, reason: reason? })

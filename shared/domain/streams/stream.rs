@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use strum::{EnumString, VariantNames};
 
 use crate::{
     configuration::application::{Place, SecretName},
@@ -87,6 +88,8 @@ pub enum Target {
 /// The format of the events that are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Shape {
     /// Events as the API returns them.
     Native,
@@ -95,7 +98,8 @@ pub enum Shape {
 }
 
 /// The kind of a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, VariantNames)]
+#[strum(serialize_all = "lowercase")]
 enum Kind {
     Https,
     S3,
@@ -136,7 +140,7 @@ impl Asked {
         object_reader::read_object(json, "", |mut fields| {
             let target =
                 fields.required_object("target").and_then(|fields| read_target(fields, place));
-            let shape = fields.word("shape", &[("native", Shape::Native), ("ocsf", Shape::Ocsf)]);
+            let shape = fields.word("shape");
             let filter = fields.text("filter", usize::MAX);
             if let Some(Err(error)) = filter.as_deref().map(Filter::read) {
                 fields.fault("filter", error);
@@ -216,8 +220,7 @@ fn read_from(fields: &mut Fields<'_>, zone: &str) -> Option<From> {
 }
 
 fn read_target(mut fields: Fields<'_>, place: Place) -> Option<Target> {
-    let kinds = [("https", Kind::Https), ("s3", Kind::S3), ("eventbridge", Kind::EventBridge)];
-    let kind = fields.required_word("kind", &kinds)?;
+    let kind = fields.required_word("kind")?;
     let target = match kind {
         Kind::Https => {
             let url = fields.required_text("url", URL_BYTES);
@@ -255,14 +258,6 @@ impl Target {
                 secrets.iter().enumerate().map(each).collect()
             }
             Self::S3 | Self::EventBridge => Vec::new(),
-        }
-    }
-
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Https { .. } => "https",
-            Self::S3 => "s3",
-            Self::EventBridge => "eventbridge",
         }
     }
 

@@ -6,7 +6,7 @@ use chrono::{Offset, SecondsFormat, Utc};
 use crate::{
     tables::csv_writer::Row,
     time::{time_zone::TimeZone, timestamp::Instant},
-    trail::event::{Outcome, Policy, Recorded, RecordedBy, Scope, Ticket},
+    trail::event::{Policy, Recorded, RecordedBy, Ticket},
 };
 
 /// One column of events.
@@ -88,9 +88,9 @@ pub const COLUMNS: &[Column] = &[
     word("Category", &["category"], |it| Some(it.category().as_str())),
     word("State", &["state"], |it| it.state().map(|state| state.as_str())),
     word("Request Status", &["request_status"], |it| it.request_status()),
-    word("Outcome", &["outcome"], |it| Some(match it.event.outcome { Outcome::Success => "success", Outcome::Failure => "failure" })),
+    word("Outcome", &["outcome"], |it| Some(it.event.outcome.into())),
     text("Reason", &["reason"], |it| it.event.reason.as_deref()),
-    word("Actor Type", &["actor.type"], |it| Some(it.event.actor.kind.as_str())),
+    word("Actor Type", &["actor.type"], |it| Some(it.event.actor.kind.into())),
     made("Actor", &["actor.email", "actor.name", "actor.id"], |it| Some(it.event.actor.shown().into_owned())),
     text("Actor Email", &["actor.email"], |it| it.event.actor.email.as_deref()),
     text("Subject", &["subject.name", "subject.id", "subject.email"], |it| Some(it.event.subject.as_ref()?.shown())),
@@ -100,7 +100,7 @@ pub const COLUMNS: &[Column] = &[
     text("Target", &["target.name", "target.id", "target.email"], |it| Some(it.event.target.as_ref()?.shown())),
     text("Session ID", &["session.id"], |it| Some(&it.event.session.as_ref()?.id)),
     text("Request ID", &["request_id"], |it| it.event.request_id.as_deref()),
-    word("Scope", &["session.scope"], |it| it.event.session.as_ref().map(|session| Scope::as_str(session.scope))),
+    word("Scope", &["session.scope"], |it| it.event.session.as_ref().map(|session| session.scope.into())),
     made("Roles", &["session.roles", "roles"], roles),
     text("Session Username", &["session.username"], Recorded::session_username),
     time("Session Start Timestamp", &["session.starts_at"], |it| it.event.session.as_ref()?.starts_at),

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 
 use chrono::{Datelike, Days, NaiveDate, NaiveTime, Weekday as Day};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use strum::{Display, EnumString, VariantNames};
 
 use crate::{
     json::object_reader::Fields,
@@ -34,7 +35,8 @@ pub enum RelativeRange {
 }
 
 /// A part of a calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, Display)]
+#[strum(serialize_all = "snake_case")]
 pub enum Period {
     /// From Monday to Sunday.
     Week,
@@ -47,22 +49,6 @@ pub enum Period {
 }
 
 impl Period {
-    const ALL: [(&'static str, Self); 4] = [
-        ("week", Self::Week),
-        ("month", Self::Month),
-        ("quarter", Self::Quarter),
-        ("year", Self::Year),
-    ];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-        }
-    }
-
     /// The first day of the one that holds a day.
     fn first(self, day: NaiveDate) -> NaiveDate {
         let month = match self {
@@ -103,8 +89,8 @@ impl fmt::Display for RelativeRange {
         match self {
             Self::Today => f.write_str("today"),
             Self::Yesterday => f.write_str("yesterday"),
-            Self::This(period) => write!(f, "this {}", period.word()),
-            Self::Last(period) => write!(f, "last {}", period.word()),
+            Self::This(period) => write!(f, "this {period}"),
+            Self::Last(period) => write!(f, "last {period}"),
             Self::LastHours(hours) => write!(f, "last {hours} hours"),
             Self::LastDays(days) => write!(f, "last {days} days"),
         }
@@ -123,9 +109,6 @@ impl FromStr for RelativeRange {
 
     fn from_str(text: &str) -> Result<Self, NoRange> {
         let words: Vec<&str> = text.split(' ').collect();
-        let period = |word: &str| {
-            Period::ALL.iter().find(|(known, _)| *known == word).map(|(_, period)| *period)
-        };
         let number = |word: &str| {
             let is_plain = word.bytes().all(|byte| byte.is_ascii_digit()) && !word.starts_with('0');
             word.parse().ok().filter(|number| is_plain && (1..=MOST).contains(number))
@@ -133,8 +116,8 @@ impl FromStr for RelativeRange {
         match words.as_slice() {
             ["today"] => Some(Self::Today),
             ["yesterday"] => Some(Self::Yesterday),
-            ["this", word] => period(word).map(Self::This),
-            ["last", word] => period(word).map(Self::Last),
+            ["this", word] => word.parse().ok().map(Self::This),
+            ["last", word] => word.parse().ok().map(Self::Last),
             ["last", word, "hours"] => number(word).map(Self::LastHours),
             ["last", word, "days"] => number(word).map(Self::LastDays),
             _ => None,
@@ -194,6 +177,8 @@ pub enum Every {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
+#[derive(EnumString, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Weekday {
     Monday,
     Tuesday,
@@ -205,16 +190,6 @@ pub enum Weekday {
 }
 
 impl Weekday {
-    const ALL: [(&'static str, Self); 7] = [
-        ("monday", Self::Monday),
-        ("tuesday", Self::Tuesday),
-        ("wednesday", Self::Wednesday),
-        ("thursday", Self::Thursday),
-        ("friday", Self::Friday),
-        ("saturday", Self::Saturday),
-        ("sunday", Self::Sunday),
-    ];
-
     fn is(self, day: Day) -> bool {
         let own = match self {
             Self::Monday => Day::Mon,
@@ -285,21 +260,16 @@ impl<'de> Deserialize<'de> for TimeOfDay {
 impl Schedule {
     /// Reads the member `key`, if there is one: `{"every": "week", "at": "06:00", "on": "monday"}`.
     pub fn read(fields: &mut Fields<'_>, key: &'static str) -> Option<Self> {
-        #[derive(Clone, Copy)]
+        #[derive(EnumString, VariantNames)]
+        #[strum(serialize_all = "snake_case")]
         enum Word {
             Day,
             Week,
             Month,
             Quarter,
         }
-        const WORDS: [(&str, Word); 4] = [
-            ("day", Word::Day),
-            ("week", Word::Week),
-            ("month", Word::Month),
-            ("quarter", Word::Quarter),
-        ];
         let mut schedule = fields.object(key)?;
-        let every = schedule.required_word("every", &WORDS);
+        let every = schedule.required_word("every");
         let at = match schedule.text("at", WORD_BYTES) {
             None => Some(TimeOfDay::MORNING),
             Some(text) => text
@@ -307,7 +277,7 @@ impl Schedule {
                 .map_err(|error: NoTimeOfDay| schedule.fault("at", format!("{text:?} {error}")))
                 .ok(),
         };
-        let on = schedule.word("on", &Weekday::ALL);
+        let on = schedule.word("on");
         let every = match (every, on) {
             (Some(Word::Week), on) => Some(Every::Week { on: on.unwrap_or(Weekday::Monday) }),
             (Some(Word::Day | Word::Month | Word::Quarter), Some(_)) => {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use proptest::{collection::vec, option::of, prelude::*};
+use strum::VariantNames;
 
 use crate::{
     time::timestamp::Instant,
@@ -31,7 +32,7 @@ fn party() -> impl Strategy<Value = Party> {
 
 fn actor() -> impl Strategy<Value = Actor> {
     (0usize..4, of(text()), of(text()), of(text())).prop_map(|(kind, id, name, email)| Actor {
-        kind: ActorType::ALL[kind].1,
+        kind: ActorType::VARIANTS[kind].parse().unwrap(),
         id,
         name,
         email,
@@ -42,7 +43,7 @@ fn session() -> impl Strategy<Value = Session> {
     (text(), 0usize..2, vec(text(), 0..3), of(text()), of(instant()), of(instant()), of(0u32..1000))
         .prop_map(|(id, scope, roles, username, starts_at, ends_at, approvals_needed)| Session {
             id,
-            scope: Scope::ALL[scope].1,
+            scope: Scope::VARIANTS[scope].parse().unwrap(),
             roles,
             username,
             starts_at,

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use crate::{
     time::timestamp::Instant,
@@ -216,6 +217,8 @@ pub struct Actor {
 /// The kinds of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ActorType {
     /// A person.
     User,
@@ -225,26 +228,6 @@ pub enum ActorType {
     Scm,
     /// A machine.
     Service,
-}
-
-impl ActorType {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("user", Self::User),
-        ("system", Self::System),
-        ("scm", Self::Scm),
-        ("service", Self::Service),
-    ];
-
-    /// As written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::System => "system",
-            Self::Scm => "scm",
-            Self::Service => "service",
-        }
-    }
 }
 
 impl Actor {
@@ -336,24 +319,13 @@ pub const USERNAME_TBD: &str = "TBD";
 /// What a row about a session covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Scope {
     /// The whole session.
     Session,
     /// Some of its roles.
     Role,
-}
-
-impl Scope {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 2] = [("session", Self::Session), ("role", Self::Role)];
-
-    /// As written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Role => "role",
-        }
-    }
 }
 
 /// A ticket in a ticketing system.
@@ -380,18 +352,14 @@ pub struct Policy {
 /// How it went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, VariantNames, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// It was done.
     #[default]
     Success,
     /// It was tried; the reason says why it failed.
     Failure,
-}
-
-impl Outcome {
-    /// All of them, as written.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("success", Self::Success), ("failure", Self::Failure)];
 }
 
 /// The window a caller asked for.

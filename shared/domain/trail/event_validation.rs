@@ -84,7 +84,7 @@ fn read_members(
     let ticket = fields.object("ticket").and_then(read_ticket);
     let policy = fields.object("policy").and_then(read_policy);
     let roles = fields.texts("roles", MAX_ROLES);
-    let outcome = fields.word("outcome", &Outcome::ALL);
+    let outcome = fields.word("outcome");
     let window = read_window(&mut fields);
     let source = fields.object("source").map(read_origin);
     let details = read_details(&mut fields);
@@ -193,7 +193,7 @@ fn read_occurred_at(fields: &mut Fields<'_>, intake: &Intake<'_>) -> Option<Inst
 
 /// Reads who did something.
 pub fn read_actor(mut fields: Fields<'_>) -> Option<Actor> {
-    let kind = fields.required_word("type", &ActorType::ALL);
+    let kind = fields.required_word("type");
     let (id, name, email) = fields.identity();
     match kind {
         Some(ActorType::System) if id.is_some() || name.is_some() || email.is_some() => {
@@ -224,7 +224,7 @@ fn read_party(mut fields: Fields<'_>) -> Option<Party> {
 
 fn read_session(mut fields: Fields<'_>) -> Option<Session> {
     let id = fields.required_text("id", NAME_BYTES);
-    let scope = fields.required_word("scope", &Scope::ALL);
+    let scope = fields.required_word("scope");
     let roles = fields.texts("roles", MAX_ROLES);
     // "TBD" is how a listing shows that there is none yet; as a fact it is no username.
     let username = fields.text("username", NAME_BYTES).filter(|name| name != USERNAME_TBD);

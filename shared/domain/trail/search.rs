@@ -1,5 +1,7 @@
 //! A search: a range of time, and what an event in it has to meet.
 
+use strum::EnumString;
+
 use crate::{
     time::timestamp::Instant,
     trail::{
@@ -10,11 +12,13 @@ use crate::{
 };
 
 /// Which way a listing goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
 pub enum Order {
     /// Newest first.
+    #[strum(serialize = "desc")]
     Descending,
     /// Oldest first.
+    #[strum(serialize = "asc")]
     Ascending,
 }
 

@@ -275,7 +275,7 @@ impl<'t> Follower<'t> {
                 return Ok(None);
             };
             let place = |list: &str| Place { list: list.to_owned(), at: finding.raised_at };
-            let places = [place(ALL), place(finding.state.as_str())].into();
+            let places = [place(ALL), place(finding.state.into())].into();
             let expires_at =
                 Some(finding.raised_at.plus(scope.settings.kept_at(finding.raised_at)));
             let kept = Kept { key: id, content: &finding, places, due: None, expires_at };

@@ -21,7 +21,7 @@ pub struct Notification {
 pub fn for_sns(tenant: &Tenant, alert: &Alert, link: Option<&str>) -> Notification {
     let plain = |char: char| if matches!(char, ' '..='~') { char } else { '?' };
     let mut attributes = vec![("tenant", tenant.to_string()), ("rule", escaped(&alert.rule))];
-    attributes.extend(alert.severity.map(|severity| ("severity", severity.as_str().to_owned())));
+    attributes.extend(alert.severity.map(|severity| ("severity", severity.to_string())));
     Notification {
         subject: title(alert).chars().map(plain).take(LONGEST_SUBJECT).collect(),
         message: [&alert.sentence]

@@ -234,7 +234,7 @@ fn wrong_schedules_are_named() {
 fn schedules() -> impl Strategy<Value = Schedule> {
     let every = prop_oneof![
         Just(Every::Day),
-        (0..7_usize).prop_map(|day| Every::Week { on: Weekday::ALL[day].1 }),
+        (0..7_usize).prop_map(|day| Every::Week { on: Weekday::VARIANTS[day].parse().unwrap() }),
         Just(Every::Month),
         Just(Every::Quarter),
     ];

@@ -8,7 +8,7 @@ use crate::{
     time::timestamp::Instant,
     trail::{
         actions::{Category, State},
-        event::{Actor, AskedWindow, Outcome, Party, Recorded, Session},
+        event::{Actor, AskedWindow, Party, Recorded, Session},
     },
 };
 
@@ -123,7 +123,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("action", Text, |e| Found::Text(e.event.action.as_str().into())),
     row("occurred_at", Time, |e| Found::Time(e.event.occurred_at)),
     row("actor", Object, |_| Found::Object),
-    row("actor.type", Text, |e| word(e.event.actor.kind.as_str())),
+    row("actor.type", Text, |e| word(e.event.actor.kind.into())),
     row("actor.id", Text, |e| text(e.event.actor.id.as_ref())),
     row("actor.name", Text, |e| text(e.event.actor.name.as_ref())),
     row("actor.email", Text, |e| text(e.event.actor.email.as_ref())),
@@ -144,7 +144,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("target.email", Text, |e| party(&e.event.target, |p| &p.email)),
     row("session", Object, |e| object(&e.event.session)),
     row("session.id", Text, |e| text(session(e, |s| Some(&s.id)))),
-    row("session.scope", Text, |e| session(e, |s| Some(s.scope.as_str())).map_or(Found::Absent, word)),
+    row("session.scope", Text, |e| session(e, |s| Some(s.scope.into())).map_or(Found::Absent, word)),
     row("session.roles", Texts, |e| texts(session(e, |s| Some(&s.roles)))),
     row("session.username", Text, |e| e.session_username().map_or(Found::Absent, |name| Found::Text(name.into()))),
     row("session.starts_at", Time, |e| time(session(e, |s| s.starts_at))),
@@ -166,7 +166,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row("policy.id", Text, |e| text(e.event.policy.as_ref().map(|p| &p.id))),
     row("policy.version", Text, |e| text(e.event.policy.as_ref().map(|p| &p.version))),
     row("roles", Texts, |e| texts(Some(&e.event.roles))),
-    row("outcome", Text, |e| word(match e.event.outcome { Outcome::Success => "success", Outcome::Failure => "failure" })),
+    row("outcome", Text, |e| word(e.event.outcome.into())),
     row("source", Object, |e| object(&e.event.source)),
     row("source.ip", Text, |e| text(e.event.source.as_ref().and_then(|s| s.ip.as_ref()))),
     row("source.user_agent", Text, |e| text(e.event.source.as_ref().and_then(|s| s.user_agent.as_ref()))),
