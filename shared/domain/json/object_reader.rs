@@ -358,3 +358,52 @@ fn is_invisible(char: char) -> bool {
     char.is_whitespace()
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde::Serialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        alerts::delivery,
+        configuration::{alert_channel, organisation},
+        findings::{finding, rules::Severity},
+        reviews::review,
+        streams::stream::Shape,
+        time::schedule::Weekday,
+        trail::event::{ActorType, Outcome, Scope},
+    };
+
+    /// Requests are read by strum, and stored documents and answers are written by serde.
+    fn check<T: FromStr + VariantNames + Serialize>() {
+        for word in T::VARIANTS {
+            let json = format!("{{\"key\": {word:?}}}");
+            let read = read_object(&json, "", |mut fields| fields.required_word::<T>("key"));
+            assert_eq!(json!(read.unwrap()), json!(word));
+        }
+        let words: Vec<_> = T::VARIANTS.iter().map(|word| format!("{word:?}")).collect();
+        let refused =
+            read_object("{\"key\": \"none\"}", "", |mut fields| fields.required_word::<T>("key"));
+        let detail = format!("\"none\" must be one of {}", words.join(", "));
+        assert_eq!(refused.err(), Some(vec![FieldError::new("/key", detail)]));
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        check::<ActorType>();
+        check::<Outcome>();
+        check::<Scope>();
+        check::<Severity>();
+        check::<Shape>();
+        check::<Weekday>();
+        check::<alert_channel::Kind>();
+        check::<delivery::State>();
+        check::<finding::State>();
+        check::<finding::Verdict>();
+        check::<organisation::State>();
+        check::<review::Decision>();
+        check::<review::Of>();
+    }
+}
