@@ -1,6 +1,5 @@
-//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, a topic and a bus are told something, and in
-//! [`s3`] files are stored. An SDK
-//! crate for each would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
+//! The calls to AWS that need no SDK of their own: one function invokes another, a secret is read, a topic and a bus are told something.
+//! An SDK crate for each would add more to every binary than the rest of what it does; the signature (SigV4) is still made by AWS's own crate.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -9,7 +8,7 @@ use std::{
 
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningInstructions, SigningSettings, sign},
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
@@ -24,7 +23,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
@@ -60,12 +59,11 @@ pub struct CallError {
 
 /// Which service is called.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Service {
+enum Service {
     Lambda,
     SecretsManager,
     Sns,
     EventBridge,
-    S3,
     Sqs,
 }
 
@@ -78,28 +76,8 @@ impl Service {
             Self::Sqs => ("SQS", "sqs"),
             Self::Sns => ("SNS", "sns"),
             Self::EventBridge => ("EventBridge", "events"),
-            Self::S3 => ("S3", "s3"),
         }
     }
-}
-
-/// One call.
-pub(crate) struct Call<'c> {
-    pub(crate) method: &'static str,
-    pub(crate) url: &'c str,
-    pub(crate) headers: &'c [(&'static str, &'c str)],
-    pub(crate) body: Bytes,
-    /// How long it may take.
-    pub(crate) time: Duration,
-    /// Most bytes that are read of its answer.
-    pub(crate) largest: usize,
-}
-
-/// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 impl Aws {
@@ -231,36 +209,21 @@ impl Aws {
         headers: &[(&'static str, &str)],
         body: String,
     ) -> Result<Bytes, CallError> {
-        let (id, name) = service.names();
-        let endpoint = self.endpoint(service).unwrap_or_else(|| {
-            let region = self.region();
-            let suffix =
-                if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-            format!("https://{name}.{region}.{suffix}")
-        });
-        let url = format!("{endpoint}{path}");
-        let call = Call {
-            method: "POST",
-            url: &url,
-            headers,
-            body: body.into(),
-            time: TIME,
-            largest: LARGEST_ANSWER,
-        };
-        let Answer { status, body, .. } =
-            self.send(service, call, SigningSettings::default()).await?;
-        if (200..=299).contains(&status) {
+        let (id, _) = service.names();
+        let (status, body) =
+            match tokio::time::timeout(TIME, self.send(service, path, headers, body)).await {
+                Ok(answered) => answered?,
+                Err(_) => return Err(passing(id, &format!("no answer within {TIME:?}"))),
+            };
+        if status.is_success() {
             return Ok(body);
         }
+        let status = status.as_u16();
         let said = String::from_utf8_lossy(&body);
         tracing::warn!(status, "{id} said {status}: {said}");
         let code = match service {
-            Service::Sns => super::s3::texts(&body, "Code").into_iter().next().unwrap_or_default(),
-            Service::Lambda
-            | Service::SecretsManager
-            | Service::EventBridge
-            | Service::Sqs
-            | Service::S3 => {
+            Service::Sns => sns_code(&said).unwrap_or_default().to_owned(),
+            Service::Lambda | Service::SecretsManager | Service::EventBridge | Service::Sqs => {
                 let body: Value = serde_json::from_slice(&body).unwrap_or_default();
                 body["__type"]
                     .as_str()
@@ -290,30 +253,22 @@ impl Aws {
         })
     }
 
-    pub(crate) fn region(&self) -> String {
-        self.config.region().map(ToString::to_string).unwrap_or_default()
-    }
-
-    /// Where a service answers, where that is not AWS's own address.
-    pub(crate) fn endpoint(&self, service: Service) -> Option<String> {
-        let (id, _) = service.names();
-        let key = ServiceConfigKey::builder()
-            .service_id(id)
-            .env("AWS_ENDPOINT_URL")
-            .profile("endpoint_url")
-            .build();
-        let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
-        own.or_else(|| self.config.endpoint_url().map(str::to_owned))
-    }
-
-    /// What has to be added to a request, so that it is signed.
-    pub(crate) async fn signed(
+    /// Signs and makes a call, and reads the whole answer, whatever it says.
+    async fn send(
         &self,
         service: Service,
-        request: SignableRequest<'_>,
-        settings: SigningSettings,
-    ) -> Result<SigningInstructions, CallError> {
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: String,
+    ) -> Result<(StatusCode, Bytes), CallError> {
         let (id, name) = service.names();
+        let region = self.config.region().map(ToString::to_string).unwrap_or_default();
+        let endpoint = endpoint(&self.config, id).unwrap_or_else(|| {
+            let suffix =
+                if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            format!("https://{name}.{region}.{suffix}")
+        });
+        let url = format!("{endpoint}{path}");
         let provider = self
             .config
             .credentials_provider()
@@ -321,39 +276,27 @@ impl Aws {
         let credentials =
             provider.provide_credentials().await.map_err(|error| passing("credentials", &error))?;
         let identity = credentials.into();
-        let region = self.region();
         let signing = v4::SigningParams::builder()
             .identity(&identity)
             .region(&region)
             .name(name)
             .time(SystemTime::now())
-            .settings(settings)
+            .settings(SigningSettings::default())
             .build()
             .map_err(|error| passing("signing", &error))?
             .into();
-        Ok(sign(request, &signing).map_err(|error| passing("signing", &error))?.into_parts().0)
-    }
-
-    /// Signs and makes a call, and reads the whole answer, whatever it says.
-    pub(crate) async fn send(
-        &self,
-        service: Service,
-        call: Call<'_>,
-        settings: SigningSettings,
-    ) -> Result<Answer, CallError> {
-        let (id, _) = service.names();
-        let Call { method, url, headers, body, time, largest } = call;
-        let signable =
-            SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(&body))
-                .map_err(|error| passing("signing", &error))?;
-        let instructions = self.signed(service, signable, settings).await?;
-        let mut request = http::Request::builder().method(method).uri(url);
+        let signable = SignableRequest::new(
+            "POST",
+            &url,
+            headers.iter().copied(),
+            SignableBody::Bytes(body.as_bytes()),
+        )
+        .map_err(|error| passing("signing", &error))?;
+        let (instructions, _) =
+            sign(signable, &signing).map_err(|error| passing("signing", &error))?.into_parts();
+        let mut request = http::Request::post(&url);
         for (name, value) in headers {
             request = request.header(*name, *value);
-        }
-        // The client says nothing of a body that is empty, which S3 wants said.
-        if body.is_empty() && !matches!(method, "GET" | "HEAD") {
-            request = request.header("content-length", "0");
         }
         let mut request =
             request.body(SdkBody::from(body)).map_err(|error| passing("request", &error))?;
@@ -361,21 +304,29 @@ impl Aws {
         let request: HttpRequest =
             request.try_into().map_err(|error| passing("request", &error))?;
 
-        let exchange = async {
-            let answer =
-                self.connector().call(request).await.map_err(|error| passing(id, &error))?;
-            let answer: http::Response<SdkBody> =
-                answer.try_into_http1x().map_err(|error| passing(id, &error))?;
-            let (parts, body) = answer.into_parts();
-            let body = Limited::new(body, largest).collect().await;
-            let body = body.map_err(|error| passing(id, &error))?.to_bytes();
-            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
-        };
-        match tokio::time::timeout(time, exchange).await {
-            Ok(answered) => answered,
-            Err(_) => Err(passing(id, &format!("no answer within {time:?}"))),
-        }
+        let answer = self.connector().call(request).await.map_err(|error| passing(id, &error))?;
+        let answer: http::Response<SdkBody> =
+            answer.try_into_http1x().map_err(|error| passing(id, &error))?;
+        let (parts, body) = answer.into_parts();
+        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+        Ok((parts.status, body.map_err(|error| passing(id, &error))?.to_bytes()))
     }
+}
+
+/// Where a service answers, where that is not AWS's own address.
+pub(crate) fn endpoint(config: &SdkConfig, service_id: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service_id)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    own.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// The code in an error of SNS, which answers in XML. It is a word, so nothing in it is escaped.
+fn sns_code(answer: &str) -> Option<&str> {
+    Some(answer.split_once("<Code>")?.1.split_once("</Code>")?.0)
 }
 
 /// EventBridge took the call and not the event.

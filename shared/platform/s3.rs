@@ -1,19 +1,30 @@
-//! Files in S3: stored whole or in parts, each with a checksum that S3 verifies, and links to them (Amazon S3 API reference).
+//! Files in S3: stored whole or in parts, each with a checksum that S3 verifies, and links to them.
 
-use std::time::Duration;
-
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SessionTokenMode, SignableBody, SignableRequest,
-    SignatureLocation, SigningSettings, UriPathNormalizationMode,
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
+
+use aws_sdk_s3::{
+    Client, Config,
+    config::{
+        Builder, RequestChecksumCalculation, ResponseChecksumValidation,
+        StalledStreamProtectionConfig, retry::RetryConfig,
+    },
+    error::{ProvideErrorMetadata, SdkError},
+    presigning::PresigningConfig,
+    types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_types::SdkConfig;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant as Deadline;
 
 use crate::{
-    aws_client::{Answer, Aws, Call, CallError, Service, passing},
+    aws_client::{CallError, endpoint, passing},
     backoff::Pauses,
 };
 use shared_domain::exports::export_job::Part;
@@ -26,31 +37,36 @@ const TIME: Duration = Duration::from_secs(10);
 const TIME_OF_PART: Duration = Duration::from_secs(60);
 /// How long S3 may take to make a file of parts.
 const TIME_OF_WHOLE: Duration = Duration::from_secs(300);
-/// Most that is read of an answer: a file that is smaller than two parts.
+/// Most that is read of a file: one that is smaller than two parts.
 const LARGEST: usize = 8 * 1024 * 1024;
 
 /// A bucket.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    aws: Aws,
-    /// Where it answers, without a slash at the end.
-    url: String,
+    name: String,
+    config: Config,
+    /// Made when it is first wanted: it reads all root certificates, which a cold start need not wait for.
+    client: Arc<OnceLock<Client>>,
 }
 
 impl Bucket {
     /// The bucket of that name.
-    pub fn new(config: &SdkConfig, name: &str) -> Self {
-        let aws = Aws::new(config);
-        let url = match aws.endpoint(Service::S3) {
-            Some(endpoint) => format!("{endpoint}/{name}"),
-            None => {
-                let region = aws.region();
-                let suffix =
-                    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-                format!("https://{name}.s3.{region}.{suffix}")
-            }
-        };
-        Self { aws, url }
+    pub fn new(aws: &SdkConfig, name: &str) -> Self {
+        let config = Builder::from(aws)
+            // Another server than AWS's need not answer to a name for each bucket.
+            .force_path_style(endpoint(aws, "S3").is_some())
+            // Attempts are made by `call`, which knows the deadline; it also bounds each of them.
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // What is stored has its SHA-256; a CRC besides would be one more pass over it.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .build();
+        Self { name: name.to_owned(), config, client: Arc::default() }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| Client::from_conf(self.config.clone()))
     }
 
     /// Makes the bucket, which on AWS the template does.
@@ -58,7 +74,11 @@ impl Bucket {
     /// # Errors
     /// It is not known to be made.
     pub async fn create(&self, deadline: Deadline) -> Result<(), CallError> {
-        self.call("PUT", "", &[], Bytes::new(), deadline).await.map(drop)
+        attempts(TIME, deadline, || async {
+            let request = self.client().create_bucket().bucket(&self.name);
+            request.send().await.map(drop).map_err(failure)
+        })
+        .await
     }
 
     /// Stores a file whole.
@@ -72,9 +92,13 @@ impl Bucket {
         body: Bytes,
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let sum = checksum(&body);
-        let headers = [("content-type", media_type), ("x-amz-checksum-sha256", &sum)];
-        self.call("PUT", &path_of(key), &headers, body, deadline).await.map(drop)
+        let sha256 = checksum(&body);
+        attempts(TIME_OF_PART, deadline, || async {
+            let request = self.client().put_object().bucket(&self.name).key(key);
+            let request = request.content_type(media_type).checksum_sha256(&sha256);
+            request.body(body.clone().into()).send().await.map(drop).map_err(failure)
+        })
+        .await
     }
 
     /// Reads a file whole, of 8 MiB at most.
@@ -82,7 +106,13 @@ impl Bucket {
     /// # Errors
     /// It could not be read.
     pub async fn get(&self, key: &str, deadline: Deadline) -> Result<Bytes, CallError> {
-        Ok(self.call("GET", &path_of(key), &[], Bytes::new(), deadline).await?.body)
+        attempts(TIME, deadline, || async {
+            let request = self.client().get_object().bucket(&self.name).key(key);
+            let body = request.send().await.map_err(failure)?.body.into_inner();
+            let body = Limited::new(body, LARGEST).collect().await;
+            Ok(body.map_err(|error| passing("S3", &error))?.to_bytes())
+        })
+        .await
     }
 
     /// Deletes a file. One that is not there is deleted.
@@ -90,9 +120,13 @@ impl Bucket {
     /// # Errors
     /// It is not known to be deleted.
     pub async fn delete(&self, key: &str, deadline: Deadline) -> Result<(), CallError> {
-        match self.call("DELETE", &path_of(key), &[], Bytes::new(), deadline).await {
+        let deleted = attempts(TIME, deadline, || async {
+            let request = self.client().delete_object().bucket(&self.name).key(key);
+            request.send().await.map(drop).map_err(failure)
+        });
+        match deleted.await {
             Err(error) if error.code != "NoSuchKey" => Err(error),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -106,12 +140,14 @@ impl Bucket {
         media_type: &str,
         deadline: Deadline,
     ) -> Result<String, CallError> {
-        let headers = [("content-type", media_type), ("x-amz-checksum-algorithm", "SHA256")];
-        let answer = self
-            .call("POST", &format!("{}?uploads=", path_of(key)), &headers, Bytes::new(), deadline)
-            .await?;
-        let id = texts(&answer.body, "UploadId").into_iter().next();
-        id.ok_or_else(|| passing("S3", &"the answer names no upload"))
+        attempts(TIME, deadline, || async {
+            let request = self.client().create_multipart_upload().bucket(&self.name).key(key);
+            let request =
+                request.content_type(media_type).checksum_algorithm(ChecksumAlgorithm::Sha256);
+            let begun = request.send().await.map_err(failure)?;
+            begun.upload_id.ok_or_else(|| passing("S3", &"the answer names no upload"))
+        })
+        .await
     }
 
     /// Uploads a part; the first has the number 1.
@@ -126,13 +162,15 @@ impl Bucket {
         body: Bytes,
         deadline: Deadline,
     ) -> Result<Part, CallError> {
-        let sum = checksum(&body);
-        let path = format!("{}?partNumber={number}&uploadId={}", path_of(key), coded(upload));
-        let answer =
-            self.call("PUT", &path, &[("x-amz-checksum-sha256", &sum)], body, deadline).await?;
-        let etag = answer.headers.get("etag").and_then(|etag| etag.to_str().ok());
-        let etag = etag.ok_or_else(|| passing("S3", &"the answer has no ETag"))?.to_owned();
-        Ok(Part { etag, sha256: sum })
+        let sha256 = checksum(&body);
+        let etag = attempts(TIME_OF_PART, deadline, || async {
+            let request = self.client().upload_part().bucket(&self.name).key(key);
+            let request = request.upload_id(upload).part_number(part_number(number));
+            let request = request.checksum_sha256(&sha256).body(body.clone().into());
+            let uploaded = request.send().await.map_err(failure)?;
+            uploaded.e_tag.ok_or_else(|| passing("S3", &"the answer has no ETag"))
+        });
+        Ok(Part { etag: etag.await?, sha256 })
     }
 
     /// Makes a file of the parts of an upload, to whose key nothing else is ever written.
@@ -146,25 +184,26 @@ impl Bucket {
         parts: &[Part],
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        let mut body =
-            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
-                .to_owned();
-        for (place, Part { etag, sha256 }) in parts.iter().enumerate() {
-            let (number, etag) = (place + 1, etag.replace('"', "&quot;"));
-            body.push_str(&format!(
-                "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><ChecksumSHA256>{sha256}</ChecksumSHA256></Part>"
-            ));
-        }
-        body.push_str("</CompleteMultipartUpload>");
-        let path = format!("{}?uploadId={}", path_of(key), coded(upload));
-        let headers = [("content-type", "application/xml")];
-        match self.call("POST", &path, &headers, body.into(), deadline).await {
+        let parts = parts.iter().enumerate().map(|(place, Part { etag, sha256 })| {
+            let part = CompletedPart::builder().part_number(part_number(place + 1));
+            part.e_tag(etag).checksum_sha256(sha256).build()
+        });
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let completed = attempts(TIME_OF_WHOLE, deadline, || async {
+            let request = self.client().complete_multipart_upload().bucket(&self.name).key(key);
+            let request = request.upload_id(upload).multipart_upload(parts.clone());
+            request.send().await.map(drop).map_err(failure)
+        });
+        match completed.await {
             // The attempt that went unanswered had done it. (Without the right to list, a missing upload is a matter of permission.)
             Err(error) if matches!(error.code.as_str(), "NoSuchUpload" | "AccessDenied") => {
-                let there = self.call("HEAD", &path_of(key), &[], Bytes::new(), deadline).await;
-                there.map(drop).map_err(|_| error)
+                let there = attempts(TIME, deadline, || async {
+                    let request = self.client().head_object().bucket(&self.name).key(key);
+                    request.send().await.map(drop).map_err(failure)
+                });
+                there.await.map_err(|_| error)
             }
-            done => done.map(drop),
+            completed => completed,
         }
     }
 
@@ -178,18 +217,13 @@ impl Bucket {
         upload: &str,
         deadline: Deadline,
     ) -> Result<(), CallError> {
-        match self
-            .call(
-                "DELETE",
-                &format!("{}?uploadId={}", path_of(key), coded(upload)),
-                &[],
-                Bytes::new(),
-                deadline,
-            )
-            .await
-        {
+        let aborted = attempts(TIME, deadline, || async {
+            let request = self.client().abort_multipart_upload().bucket(&self.name).key(key);
+            request.upload_id(upload).send().await.map(drop).map_err(failure)
+        });
+        match aborted.await {
             Err(error) if error.code != "NoSuchUpload" => Err(error),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -198,9 +232,12 @@ impl Bucket {
     /// # Errors
     /// They could not be listed.
     pub async fn list(&self, prefix: &str, deadline: Deadline) -> Result<Vec<String>, CallError> {
-        let path = format!("/?list-type=2&prefix={}", coded(prefix));
-        let answer = self.call("GET", &path, &[], Bytes::new(), deadline).await?;
-        Ok(texts(&answer.body, "Key"))
+        attempts(TIME, deadline, || async {
+            let request = self.client().list_objects_v2().bucket(&self.name).prefix(prefix);
+            let files = request.send().await.map_err(failure)?.contents.unwrap_or_default();
+            Ok(files.into_iter().filter_map(|file| file.key).collect())
+        })
+        .await
     }
 
     /// Uploads under way to keys that begin with `prefix`, a thousand at most: key and id.
@@ -212,9 +249,12 @@ impl Bucket {
         prefix: &str,
         deadline: Deadline,
     ) -> Result<Vec<(String, String)>, CallError> {
-        let path = format!("/?prefix={}&uploads=", coded(prefix));
-        let answer = self.call("GET", &path, &[], Bytes::new(), deadline).await?;
-        Ok(texts(&answer.body, "Key").into_iter().zip(texts(&answer.body, "UploadId")).collect())
+        attempts(TIME, deadline, || async {
+            let request = self.client().list_multipart_uploads().bucket(&self.name).prefix(prefix);
+            let uploads = request.send().await.map_err(failure)?.uploads.unwrap_or_default();
+            Ok(uploads.into_iter().filter_map(|upload| upload.key.zip(upload.upload_id)).collect())
+        })
+        .await
     }
 
     /// A link to a file, by which whoever has it can read it for a time, and a browser stores it under `name`, which holds no quotes.
@@ -227,125 +267,68 @@ impl Bucket {
         name: &str,
         valid_for: Duration,
     ) -> Result<String, CallError> {
-        let disposition = format!("attachment; filename=\"{name}\"");
-        let url = format!(
-            "{}{}?response-content-disposition={}",
-            self.url,
-            path_of(key),
-            coded(&disposition)
-        );
-        let mut settings = settings();
-        settings.signature_location = SignatureLocation::QueryParams;
-        settings.expires_in = Some(valid_for);
-        settings.payload_checksum_kind = PayloadChecksumKind::NoHeader;
-        settings.session_token_mode = SessionTokenMode::Include;
-        let signable =
-            SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::UnsignedPayload)
-                .map_err(|error| passing("signing", &error))?;
-        let instructions = self.aws.signed(Service::S3, signable, settings).await?;
-        let mut request =
-            http::Request::get(&url).body(()).map_err(|error| passing("request", &error))?;
-        instructions.apply_to_request_http1x(&mut request);
-        Ok(request.uri().to_string())
+        let validity =
+            PresigningConfig::expires_in(valid_for).map_err(|error| passing("signing", &error))?;
+        let request = self.client().get_object().bucket(&self.name).key(key);
+        let request =
+            request.response_content_disposition(format!("attachment; filename=\"{name}\""));
+        Ok(request.presigned(validity).await.map_err(failure)?.uri().to_owned())
     }
+}
 
-    /// Makes a call until it is answered, refused for good, or there is no time left. Each is safe to make again.
-    async fn call(
-        &self,
-        method: &'static str,
-        path: &str,
-        headers: &[(&'static str, &str)],
-        body: Bytes,
-        deadline: Deadline,
-    ) -> Result<Answer, CallError> {
-        let url = format!("{}{path}", self.url);
-        let time = match method {
-            _ if body.is_empty() => TIME,
-            "POST" => TIME_OF_WHOLE,
-            _ => TIME_OF_PART,
+/// Makes a call until it is answered, refused for good, or there is no time left. Each is safe to make again.
+async fn attempts<T, Attempt>(
+    time: Duration,
+    deadline: Deadline,
+    attempt: impl Fn() -> Attempt,
+) -> Result<T, CallError>
+where
+    Attempt: Future<Output = Result<T, CallError>>,
+{
+    let mut pauses = Pauses::until(deadline);
+    loop {
+        let time = time.min(deadline.saturating_duration_since(Deadline::now()));
+        let failure = match tokio::time::timeout(time, attempt()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if error.is_final => return Err(error),
+            Ok(Err(error)) => error,
+            Err(_) => passing("S3", &format!("no answer within {time:?}")),
         };
-        let mut pauses = Pauses::until(deadline);
-        loop {
-            let time = time.min(deadline.saturating_duration_since(Deadline::now()));
-            let call =
-                Call { method, url: &url, headers, body: body.clone(), time, largest: LARGEST };
-            let failure = match self.aws.send(Service::S3, call, settings()).await {
-                Ok(answer) => match judged(answer, method) {
-                    Ok(answer) => return Ok(answer),
-                    Err(error) if error.is_final => return Err(error),
-                    Err(error) => error,
-                },
-                Err(error) => error,
-            };
-            tracing::warn!(%failure, "S3 failed: {failure}");
-            if !pauses.pause().await {
-                return Err(failure);
-            }
+        tracing::warn!(%failure, "S3 failed: {failure}");
+        if !pauses.pause().await {
+            return Err(failure);
         }
     }
 }
 
-/// The answer, or what it says that is wrong. What is posted may be refused in an answer that begins as a success ("CompleteMultipartUpload"), so
-/// that it was done has to be said.
-fn judged(answer: Answer, method: &str) -> Result<Answer, CallError> {
-    let status = answer.status;
-    let is_said = method != "POST"
-        || root(&answer.body).is_some_and(|root| root.ends_with("MultipartUploadResult"));
-    if (200..=299).contains(&status) && is_said {
-        return Ok(answer);
-    }
-    let code = texts(&answer.body, "Code").into_iter().next().unwrap_or_default();
+/// What is wrong, and whether that may pass.
+fn failure<E: ProvideErrorMetadata>(error: SdkError<E, HttpResponse>) -> CallError {
+    let (status, code) = match &error {
+        // Something answered, but not as S3 does: the SDK cannot read it.
+        SdkError::ResponseError(answer) => (answer.raw().status().as_u16(), None),
+        SdkError::ServiceError(answer) => (answer.raw().status().as_u16(), answer.err().code()),
+        SdkError::DispatchFailure(failure) => {
+            let failure = failure.as_connector_error();
+            return passing("S3", failure.map_or(&error as &dyn std::fmt::Display, |it| it));
+        }
+        _ => return passing("S3", &error),
+    };
+    let code = code.unwrap_or_default().to_owned();
     let is_passing = status >= 500 && code != "NotImplemented"
         || status == 429
+        // A call may be refused in an answer that begins as a success ("CompleteMultipartUpload").
         || status < 300 && (code.is_empty() || code == "InternalError")
         || matches!(code.as_str(), "SlowDown" | "RequestTimeout" | "ServiceUnavailable" | "OperationAborted")
         // What arrived is not what was sent.
         || matches!(code.as_str(), "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch");
-    Err(CallError { detail: format!("S3 said {status} {code}"), code, is_final: !is_passing })
-}
-
-/// How S3 is signed: paths as they are, and the hash of what is sent as a header, which S3 verifies.
-fn settings() -> SigningSettings {
-    let mut settings = SigningSettings::default();
-    settings.percent_encoding_mode = PercentEncodingMode::Single;
-    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    settings
+    CallError { detail: format!("S3 said {status} {code}"), code, is_final: !is_passing }
 }
 
 fn checksum(body: &[u8]) -> String {
     BASE64_STANDARD.encode(Sha256::digest(body))
 }
 
-/// All but what AWS leaves as it is (Amazon S3 API reference, "Signature calculations": UriEncode).
-const CODED: percent_encoding::AsciiSet =
-    percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// The same in a path.
-const CODED_IN_PATH: percent_encoding::AsciiSet = CODED.remove(b'/');
-
-/// A value as it stands in an address.
-fn coded(value: &str) -> String {
-    percent_encoding::utf8_percent_encode(value, &CODED).to_string()
-}
-
-/// A file's path. S3 compares the signature with that of the path coded like this, so it has to be sent so too.
-fn path_of(key: &str) -> String {
-    format!("/{}", percent_encoding::utf8_percent_encode(key, &CODED_IN_PATH))
-}
-
-fn parsed(xml: &[u8]) -> Option<roxmltree::Document<'_>> {
-    // Spaces come first where S3 keeps the connection alive while it works.
-    roxmltree::Document::parse(std::str::from_utf8(xml).ok()?.trim_start()).ok()
-}
-
-/// The name of an XML document's root.
-fn root(xml: &[u8]) -> Option<String> {
-    Some(parsed(xml)?.root_element().tag_name().name().to_owned())
-}
-
-/// The texts of the elements of that name, in their order.
-pub fn texts(xml: &[u8], name: &str) -> Vec<String> {
-    let Some(document) = parsed(xml) else { return Vec::new() };
-    let named = document.descendants().filter(|node| node.tag_name().name() == name);
-    named.map(|node| node.text().unwrap_or_default().to_owned()).collect()
+/// A part's number as the SDK takes it; S3 takes ten thousand.
+fn part_number(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
